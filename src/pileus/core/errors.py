@@ -1,0 +1,110 @@
+"""Errors of the domain: each carries a stable code, a kind and a message for people.
+
+Only ``web`` knows what HTTP status a kind becomes, and which JSON shape a
+service of OpenStack gives it. A noun declares its errors beside itself::
+
+    class PortNotFound(NotFound):
+        message = "Port {port_id} could not be found."
+
+    raise PortNotFound(port_id=port_id)
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar
+
+
+class Kind(enum.Enum):
+    """What went wrong, from the caller's point of view."""
+
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    OVER_QUOTA = "over_quota"
+    PRECONDITION = "precondition"
+    TOO_LARGE = "too_large"
+    NOT_ACCEPTABLE = "not_acceptable"
+    UNSUPPORTED_MEDIA = "unsupported_media"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+class Fault(Exception):
+    """A refusal or failure that may be shown to the caller.
+
+    ``code`` is stable and is the class's name unless said otherwise (Neutron's
+    clients match on it); ``values`` are those that fill the message.
+    """
+
+    kind: ClassVar[Kind] = Kind.INTERNAL
+    message: ClassVar[str] = "An unexpected error occurred."
+
+    def __init__(self, text: str | None = None, /, **values: Any) -> None:
+        self.values = values
+        self.text = text if text is not None else self.message.format(**values)
+        super().__init__(self.text)
+
+    @property
+    def code(self) -> str:
+        """The stable name of this error, for example ``PortNotFound``."""
+        return type(self).__name__
+
+
+class Invalid(Fault):
+    """The request can't be understood or breaks a rule (400)."""
+
+    kind = Kind.INVALID
+    message = "The request is not valid."
+
+
+class Unauthenticated(Fault):
+    """No valid credentials came with the request (401)."""
+
+    kind = Kind.UNAUTHENTICATED
+    message = "The request you have made requires authentication."
+
+
+class Forbidden(Fault):
+    """The caller is known and may not do this (403)."""
+
+    kind = Kind.FORBIDDEN
+    message = "You are not authorized to perform the requested action."
+
+
+class NotFound(Fault):
+    """The thing does not exist, or the caller may not see it (404)."""
+
+    kind = Kind.NOT_FOUND
+    message = "The resource could not be found."
+
+
+class Conflict(Fault):
+    """The request fights the present state (409)."""
+
+    kind = Kind.CONFLICT
+    message = "The request conflicts with the present state."
+
+
+class OverQuota(Fault):
+    """A quota of the project would be exceeded (409 in Neutron, 403 in Nova, 413 in Cinder)."""
+
+    kind = Kind.OVER_QUOTA
+    message = "Quota exceeded for resources: {overs}."
+
+
+class PreconditionFailed(Fault):
+    """An ``If-Match`` did not match (412)."""
+
+    kind = Kind.PRECONDITION
+    message = "The resource has changed since it was read."
+
+
+class Unavailable(Fault):
+    """A part that is needed does not answer now; trying again may help (503)."""
+
+    kind = Kind.UNAVAILABLE
+    message = "A part that is needed does not answer now."

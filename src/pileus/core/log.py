@@ -1,0 +1,50 @@
+"""Logging: structlog, one line an event, the request id on every line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+SECRET_KEYS = frozenset({"password", "token", "secret", "adminPass", "authorization", "x-auth-token"})
+
+
+def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in event.keys() & SECRET_KEYS:
+        event[key] = "***"
+    return event
+
+
+def setup(level: str = "info", as_json: bool = False) -> None:
+    """Configure structlog and the standard library's logging to write to standard error.
+
+    ``level`` is a name of the logging module in any case; ``as_json`` writes an object a line.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _hide_secrets,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=sys.stderr, level=max(number, logging.WARNING), force=True)
+
+
+def get(name: str) -> Any:
+    """A logger that names its room."""
+    return structlog.get_logger(room=name)

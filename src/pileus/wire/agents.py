@@ -1,0 +1,53 @@
+"""Reports of agents: how they come into being and stay alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pileus.wire.records import Record
+
+
+class AgentReport(Record, frozen=True):
+    """A heartbeat with the agent's state (seed 003's fields).
+
+    ``started_at`` as ``2013-06-05 11:53:55`` (UTC). ``start`` is true in the first
+    report of a process: the server then takes ``started_at`` over and looks for work
+    that nobody has. ``scopes`` lists what the agent serves besides its host, so that
+    the answer's position covers it.
+    """
+
+    host: str
+    binary: str
+    agent_type: str
+    topic: str
+    started_at: str
+    configurations: dict[str, Any] = msgspec.field(default_factory=dict)
+    availability_zone: str | None = None
+    resources_synced: bool | None = None
+    start: bool = False
+    scopes: tuple[str, ...] = ()
+
+
+class AgentReply(Record, frozen=True):
+    """What the server answers to a report.
+
+    ``position`` is the newest position of any scope that concerns this host or that the
+    report named: an agent that has read less looks again, even if every wake-up was lost.
+    """
+
+    agent_id: str
+    admin_state_up: bool
+    position: int
+    heartbeat_interval_s: float = 30.0
+
+
+class Wakeup(Record, frozen=True):
+    """One line of the stream: these scopes changed, up to this position.
+
+    ``scopes`` empty means a keep-alive, or that the server can't tell: compare positions.
+    """
+
+    position: int
+    scopes: tuple[str, ...] = ()

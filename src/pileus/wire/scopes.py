@@ -1,0 +1,41 @@
+"""Scopes: the names of what changed, as events and wake-ups carry them.
+
+A scope is ``kind:id``. A wake-up says which scopes to look at again, never what
+to do. An agent is woken for the scopes that it serves: its own host and the
+networks, security groups and routers that have something on that host.
+"""
+
+from __future__ import annotations
+
+
+def host(name: str) -> str:
+    """What is bound to a host has changed (ports, servers), or its agents have."""
+    return f"host:{name}"
+
+
+def network(network_id: str) -> str:
+    """A network's own attributes, its subnets, or where its ports live."""
+    return f"network:{network_id}"
+
+
+def security_group(group_id: str) -> str:
+    """A security group's rules or members."""
+    return f"security_group:{group_id}"
+
+
+def port(port_id: str) -> str:
+    """One port's details."""
+    return f"port:{port_id}"
+
+
+def tunnels() -> str:
+    """The set of tunnel endpoints."""
+    return "tunnels:all"
+
+
+def split(scope: str) -> tuple[str, str]:
+    """``kind:id`` as a pair; raises ValueError where there is no colon."""
+    kind, found, key = scope.partition(":")
+    if not found:
+        raise ValueError(f"not a scope: {scope!r}")
+    return kind, key
