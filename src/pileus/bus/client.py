@@ -1,0 +1,124 @@
+"""The agent's end of the bus: calls and wake-ups over a Unix socket or HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from pileus.core.errors import Fault, Unavailable
+from pileus.wire.agents import Wakeup
+from pileus.wire.calls import Call
+from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, encode
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+R = TypeVar("R", bound=msgspec.Struct)
+
+SILENCE_S = 45.0
+"""A stream that is silent for this long (three keep-alives) is taken for dead."""
+
+
+class ServerUnreachable(Unavailable):
+    message = "The server does not answer: {reason}"
+
+
+class CallRefused(Fault):
+    """The server refused a call; ``code`` is the domain error's own."""
+
+    def __init__(self, fault: CallFault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+    @property
+    def code(self) -> str:
+        return self.fault.code
+
+
+class WireClient:
+    """Asks one server (or the balancer before several).
+
+    ``address`` is ``unix:/path`` or a URL (``https://host:port``); ``token`` the node's token;
+    ``tls`` the context for HTTPS where the system's own trust does not do.
+    """
+
+    def __init__(self, address: str, token: str, tls: ssl.SSLContext | None = None) -> None:
+        self._unix = address.removeprefix("unix:") if address.startswith("unix:") else None
+        self._base = ("http://server" if self._unix else address.rstrip("/")) + "/wire/v1/"
+        self._token = token
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> WireClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector: aiohttp.BaseConnector
+            if self._unix:
+                connector = aiohttp.UnixConnector(self._unix, limit=0)
+            else:
+                connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=0)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"X-Node-Token": self._token},
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+    async def call(self, call: Call[Q, R], request: Q) -> R:
+        """Ask ``call``; raises ServerUnreachable (try again later) or CallRefused."""
+        try:
+            async with self._http().post(
+                f"{self._base}call/{call.name}",
+                data=encode(request),
+                timeout=aiohttp.ClientTimeout(total=call.timeout_s),
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+        if response.status != 200:
+            raise _refusal(response.status, body)
+        return decode(body, call.reply)
+
+    async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
+        """Wake-ups for ``scopes`` as they come; the first tells their newest position at once.
+
+        Ends with ServerUnreachable when the stream breaks or is silent too long. To listen to
+        other scopes, open another stream and leave this one.
+        """
+        try:
+            async with self._http().post(
+                f"{self._base}wakeups",
+                data=encode(WakeupRequest(host, scopes)),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
+            ) as response:
+                if response.status != 200:
+                    raise _refusal(response.status, await response.read())
+                async for line in response.content:
+                    yield decode_line(line, Wakeup)
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+        raise ServerUnreachable(reason="the server ended the stream")
+
+
+def _refusal(status: int, body: bytes) -> Fault:
+    try:
+        return CallRefused(decode(body, CallFault))
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return ServerUnreachable(reason=f"status {status} without a record")

@@ -1,0 +1,74 @@
+"""Who is listening for which scopes on this server, and telling them.
+
+The hub holds no queue of messages: a listener has one set of scopes that have
+changed since it last looked, and the newest position. So a slow listener costs
+a set, never a growing list, and a hundred changes of one network are one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+
+from pileus.wire.agents import Wakeup
+
+
+class Listener:
+    """One open stream: waits for changes of the scopes that it named."""
+
+    def __init__(self, scopes: frozenset[str]) -> None:
+        self.scopes = scopes
+        self._position = 0
+        self._changed: set[str] = set()
+        self._event = asyncio.Event()
+
+    def _tell(self, position: int, scopes: Iterable[str]) -> None:
+        self._position = max(self._position, position)
+        self._changed.update(scopes)
+        self._event.set()
+
+    async def next(self, timeout_s: float) -> Wakeup:
+        """What changed since the last call; an empty wake-up when nothing did for ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            return Wakeup(self._position)
+        self._event.clear()
+        changed, self._changed = self._changed, set()
+        return Wakeup(self._position, tuple(sorted(changed)))
+
+
+class Hub:
+    """All listeners of this server, found by scope."""
+
+    def __init__(self) -> None:
+        self._by_scope: defaultdict[str, set[Listener]] = defaultdict(set)
+        self.listeners = 0
+
+    def listen(self, scopes: Iterable[str]) -> Listener:
+        """Register a listener; ``leave`` must follow."""
+        listener = Listener(frozenset(scopes))
+        for scope in listener.scopes:
+            self._by_scope[scope].add(listener)
+        self.listeners += 1
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Forget a listener."""
+        for scope in listener.scopes:
+            members = self._by_scope[scope]
+            members.discard(listener)
+            if not members:
+                del self._by_scope[scope]
+        self.listeners -= 1
+
+    def publish(self, position: int, scopes: Iterable[str]) -> None:
+        """Wake those that listen to any of ``scopes``. Call it in the event loop."""
+        told: defaultdict[Listener, list[str]] = defaultdict(list)
+        for scope in scopes:
+            for listener in self._by_scope.get(scope, ()):
+                told[listener].append(scope)
+        for listener, theirs in told.items():
+            listener._tell(position, theirs)
