@@ -1,0 +1,141 @@
+"""The rules of the cloud, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement
+
+from pileus.core.context import Context
+from pileus.web.policy.closures import Check, Target, compile_check
+from pileus.web.policy.conditions import condition
+from pileus.web.policy.language import (
+    And,
+    Caller,
+    Field,
+    Literal,
+    Node,
+    Not,
+    Or,
+    PolicyError,
+    Reference,
+    Role,
+    parse,
+)
+from pileus.web.policy.words import Speaker
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule as a service declares it.
+
+    ``operations`` are the requests that ask it, as ``"POST /v2.0/ports"``, for documentation.
+    """
+
+    name: str
+    check_str: str
+    description: str = ""
+    operations: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Whether the caller may, and when not, which clause failed, in words."""
+
+    allowed: bool
+    reason: str = ""
+
+
+ALLOWED = Decision(True)
+
+
+class Enforcer:
+    """All rules, compiled once.
+
+    ``overrides`` are the operator's: they replace rules of the same name, and may add helpers
+    of their own. Raises PolicyError for a rule that can't be read, refers to a rule that does not
+    exist, or refers to itself.
+    """
+
+    def __init__(self, rules: Iterable[Rule], overrides: Mapping[str, str]) -> None:
+        self.rules: dict[str, Rule] = {rule.name: rule for rule in rules}
+        texts = {name: rule.check_str for name, rule in self.rules.items()} | dict(overrides)
+        self._trees: dict[str, Node] = {name: parse(name, text) for name, text in texts.items()}
+        self._checks: dict[str, Check] = {}
+        self._needs_target: dict[str, bool] = {}
+        for name in _ordered(self._trees):
+            tree = self._trees[name]
+            self._checks[name] = compile_check(tree, self._checks)
+            self._needs_target[name] = self._reads_target(tree)
+
+    def __contains__(self, rule_name: str) -> bool:
+        return rule_name in self._checks
+
+    def check(self, rule_name: str, context: Context, target: Target) -> Decision:
+        """Whether the rule allows this caller this target. An unknown rule is a KeyError."""
+        if self._checks[rule_name](context, target):
+            return ALLOWED
+        speaker = Speaker(self._trees, self._checks, context, target)
+        return Decision(False, f"{rule_name}: {speaker.say(self._trees[rule_name], False)}.")
+
+    def needs_target(self, rule_name: str) -> bool:
+        """Whether the answer can depend on the target at all."""
+        return self._needs_target[rule_name]
+
+    def condition(
+        self, rule_name: str, context: Context, columns: Mapping[str, ColumnElement[Any]]
+    ) -> ColumnElement[bool] | bool:
+        """The rows for which ``check`` would allow this caller: a condition, or True (all), or False (none).
+
+        ``columns`` maps the keys that the target of a row would have to columns.
+        """
+        return condition(self._trees[rule_name], self._trees, context, columns)
+
+    def _reads_target(self, node: Node) -> bool:
+        match node:
+            case Reference(name=name):
+                return self._needs_target[name]
+            case Not(child=child):
+                return self._reads_target(child)
+            case And(children=children) | Or(children=children):
+                return any(self._reads_target(child) for child in children)
+            case Role(name=template) | Literal(right=template) | Caller(right=template):
+                return bool(template.keys)
+            case Field():
+                return True
+        return False
+
+
+def _references(node: Node) -> Iterable[Reference]:
+    match node:
+        case Reference():
+            yield node
+        case Not(child=child):
+            yield from _references(child)
+        case And(children=children) | Or(children=children):
+            for child in children:
+                yield from _references(child)
+
+
+def _ordered(trees: Mapping[str, Node]) -> list[str]:
+    """The names, each after those that it refers to. Raises PolicyError on a missing name or a cycle."""
+    done: dict[str, None] = {}
+    path: list[str] = []
+
+    def visit(name: str) -> None:
+        path.append(name)
+        for reference in _references(trees[name]):
+            if reference.name not in trees:
+                raise PolicyError(name, reference.column, f"there is no rule {reference.name!r}.")
+            if reference.name in path:
+                circle = " → ".join([*path[path.index(reference.name) :], reference.name])
+                raise PolicyError(name, reference.column, f"the rule refers to itself: {circle}.")
+            if reference.name not in done:
+                visit(reference.name)
+        path.pop()
+        done[name] = None
+
+    for name in trees:
+        if name not in done:
+            visit(name)
+    return list(done)
