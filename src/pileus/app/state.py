@@ -1,0 +1,93 @@
+"""The state folder: where one cloud keeps everything that is not in an outside database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from pileus.core.errors import Invalid
+
+
+class StateFolder(msgspec.Struct, frozen=True):
+    """Names of what lies in the folder ``root``."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "pileus.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "db" / "pileus.db"
+
+    @property
+    def keys(self) -> Path:
+        """Secrets of the server: token keys, node secret, the first password of the admin."""
+        return self.root / "keys"
+
+    @property
+    def node_secret(self) -> Path:
+        return self.keys / "node.secret"
+
+    @property
+    def admin_password(self) -> Path:
+        return self.keys / "admin.password"
+
+    @property
+    def run(self) -> Path:
+        """What lives as long as the processes do: sockets, lock, status."""
+        return self.root / "run"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "server.sock"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def agent(self) -> Path:
+        """What the node side keeps: its token, and what it remembers of the machine."""
+        return self.root / "agent"
+
+    @property
+    def node_token(self) -> Path:
+        return self.agent / "node.token"
+
+    @property
+    def hosts(self) -> Path:
+        """Simulated hosts: a folder each."""
+        return self.root / "hosts"
+
+    @property
+    def openrc(self) -> Path:
+        return self.root / "openrc"
+
+    @property
+    def clouds(self) -> Path:
+        return self.root / "clouds.yaml"
+
+
+class BadStateFolder(Invalid):
+    pass
+
+
+def default_root(simulated: bool) -> Path:
+    """``/var/lib/pileus`` for root, else below the user's state directory; simulated clouds apart."""
+    name = "pileus-simulated" if simulated else "pileus"
+    if os.geteuid() == 0:
+        return Path("/var/lib") / name
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(home) / name
