@@ -1,0 +1,1 @@
+"""Networks, subnets, ports, security groups, agents and QoS: the network API and its wire side."""

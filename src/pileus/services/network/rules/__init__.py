@@ -1,0 +1,1 @@
+"""The pure decisions of the network service: values in, values out."""

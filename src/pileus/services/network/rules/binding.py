@@ -1,0 +1,73 @@
+"""Can this host carry this port, and how is it plugged there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from pileus.services.network.rules.segments import TUNNELS
+
+UNBOUND, BINDING_FAILED = "unbound", "binding_failed"
+
+
+class AgentFacts(NamedTuple):
+    """What the decision must know of one agent on the host."""
+
+    agent_type: str
+    alive: bool
+    configurations: dict[str, Any]
+
+
+class Binding(NamedTuple):
+    """The outcome: ``reason`` says in a sentence why a binding failed (empty otherwise)."""
+
+    vif_type: str
+    vif_details: dict[str, Any]
+    reason: str = ""
+
+
+def bind(
+    host: str,
+    vnic_type: str,
+    network_type: str,
+    physical_network: str | None,
+    agents: Iterable[AgentFacts],
+) -> Binding:
+    """Try the switch agents of ``host`` in turn; no host is no binding, which is no failure."""
+    if not host:
+        return Binding(UNBOUND, {})
+    if vnic_type != "normal":
+        return Binding(BINDING_FAILED, {}, f"no driver plugs ports of vnic_type {vnic_type}")
+    reason = f"no switch agent has ever reported from host {host}"
+    for agent in agents:
+        refusal = _refusal(agent, network_type, physical_network)
+        if refusal is None:
+            return Binding("ovs", _details(agent.configurations))
+        reason = refusal
+    return Binding(BINDING_FAILED, {}, reason)
+
+
+def _refusal(agent: AgentFacts, network_type: str, physical_network: str | None) -> str | None:
+    if agent.agent_type != "Open vSwitch agent":
+        return f"the {agent.agent_type} plugs no ports"
+    if not agent.alive:
+        return "the Open vSwitch agent of the host is down"
+    if network_type in TUNNELS:
+        if network_type not in (agent.configurations.get("tunnel_types") or ()):
+            return f"the Open vSwitch agent of the host has no {network_type} tunnels"
+        return None
+    mappings = agent.configurations.get("bridge_mappings") or {}
+    if physical_network not in mappings:
+        return f"the host has no bridge for physical network {physical_network}"
+    return None
+
+
+def _details(configurations: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "connectivity": "l2",
+        "port_filter": True,
+        "ovs_hybrid_plug": False,
+        "datapath_type": configurations.get("datapath_type", "system"),
+        "bridge_name": configurations.get("integration_bridge", "br-int"),
+        "bound_drivers": {"0": "openvswitch"},
+    }

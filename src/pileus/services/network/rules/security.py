@@ -1,0 +1,215 @@
+"""Security group rules: what is a valid rule, its normal form, and when two rules are the same.
+
+Messages, names and their order are the Network API's (extension ``security-group``);
+protocol numbers are IANA's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.core.errors import Invalid
+from pileus.services.network.errors import InvalidInput
+
+PROTOCOLS: dict[str, int] = {
+    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "igmp": 2, "ip": 0,
+    "ipip": 4, "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "icmpv6": 58, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89, "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6,
+    "udp": 17, "udplite": 136, "vrrp": 112,
+}  # fmt: skip
+PORT_PROTOCOLS = ("tcp", "udp", "udplite", "sctp", "dccp")
+_ICMP = frozenset({"icmp", "ipv6-icmp", "icmpv6"})
+_IPV6_ONLY = frozenset(
+    {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
+)
+_LEGACY = {"icmpv6": "ipv6-icmp"}
+_NAMES = {
+    PROTOCOLS[name]: name
+    for name in ("icmp", "tcp", "udp", "udplite", "sctp", "dccp", "ipv6-icmp", "ipv6-frag")
+}
+
+
+class SecurityGroupRuleInvalidEtherType(Invalid):
+    message = "Security group rule for ethertype '{ethertype}' not supported. Allowed values are {values}."
+
+
+class SecurityGroupRuleInvalidProtocol(Invalid):
+    message = (
+        "Security group rule protocol {protocol} not supported. Only protocol values {values} "
+        "and integer representations [0 to 255] are supported."
+    )
+
+
+class SecurityGroupEthertypeConflictWithProtocol(Invalid):
+    message = "Invalid ethertype {ethertype} for protocol {protocol}."
+
+
+class SecurityGroupProtocolRequiredWithPorts(Invalid):
+    message = "Must also specify protocol if port range is given."
+
+
+class SecurityGroupInvalidProtocolForPort(Invalid):
+    message = (
+        "Ports cannot be specified for protocol {protocol}. "
+        "Ports are only supported for {valid_port_protocols}."
+    )
+
+
+class SecurityGroupInvalidPortValue(Invalid):
+    message = "Invalid value for port {port}"
+
+
+class SecurityGroupInvalidPortRange(Invalid):
+    message = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
+
+
+class SecurityGroupInvalidIcmpValue(Invalid):
+    message = "Invalid value for ICMP {field} ({attr}) {value}. It must be 0 to 255."
+
+
+class SecurityGroupMissingIcmpType(Invalid):
+    message = "ICMP code (port-range-max) {value} is provided but ICMP type (port-range-min) is missing."
+
+
+class SecurityGroupMultipleRemoteEntites(Invalid):
+    message = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
+
+
+class SecurityGroupRuleParameterConflict(Invalid):
+    message = "Conflicting value ethertype {ethertype} for CIDR {cidr}"
+
+
+def normalise(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """The matching fields of a rule in normal form; a subclass of Invalid otherwise.
+
+    Names of protocols in lower case, numbers as text, no ports where all are meant. ``remote_ip_prefix``
+    keeps the caller's host bits (that is what is shown), ``normalized_cidr`` has them cleared.
+    """
+    direction = rule["direction"]
+    ethertype = _ethertype(rule.get("ethertype"))
+    protocol = _protocol(rule.get("protocol"))
+    low, high = rule.get("port_range_min"), rule.get("port_range_max")
+    _check_ethertype_protocol(ethertype, protocol)
+    protocol = _with_ethertype(ethertype, protocol)
+    low, high = _check_ports(protocol, low, high)
+    prefix, group = rule.get("remote_ip_prefix"), rule.get("remote_group_id")
+    if prefix is not None and group is not None:
+        raise SecurityGroupMultipleRemoteEntites()
+    return {
+        "direction": direction,
+        "ethertype": ethertype,
+        "protocol": protocol,
+        "port_range_min": low,
+        "port_range_max": high,
+        **_prefix(ethertype, prefix),
+        "remote_group_id": group,
+    }
+
+
+def key(rule: Mapping[str, Any]) -> str:
+    """Equal for rules that match the same packets by the same words; 40 hex digits."""
+    protocol = rule["protocol"]
+    if protocol is not None:
+        protocol = "any" if protocol == "ip" else str(PROTOCOLS.get(protocol, protocol))
+    prefix = rule["normalized_cidr"]
+    if prefix in ("0.0.0.0/0", "::/0"):
+        prefix = None
+    fields = (
+        rule["direction"], rule["ethertype"], None if protocol == "any" else protocol,
+        rule["port_range_min"], rule["port_range_max"], prefix, rule["remote_group_id"],
+    )  # fmt: skip
+    return hashlib.sha1(repr(fields).encode(), usedforsecurity=False).hexdigest()
+
+
+def default_rules(group_id: str) -> list[dict[str, Any]]:
+    """The four rules of a project's default group: everything out, and in from the group itself."""
+    empty = {
+        "protocol": None,
+        "port_range_min": None,
+        "port_range_max": None,
+        "remote_ip_prefix": None,
+        "normalized_cidr": None,
+    }
+    return [
+        {"direction": direction, "ethertype": ethertype, "remote_group_id": remote, **empty}
+        for direction, remote in (("egress", None), ("ingress", group_id))
+        for ethertype in ("IPv4", "IPv6")
+    ]
+
+
+def group_rules() -> list[dict[str, Any]]:
+    """The two rules that any new group begins with: everything out."""
+    return default_rules("")[:2]
+
+
+def _ethertype(given: Any) -> str:
+    found = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(str(given or "IPv4").lower())
+    if found is None:
+        raise SecurityGroupRuleInvalidEtherType(ethertype=given, values=["IPv4", "IPv6"])
+    return found
+
+
+def _protocol(given: Any) -> str | None:
+    if given is None:
+        return None
+    name = str(given).lower()
+    if name in ("any", "-1"):
+        return None
+    if name.isdecimal() and len(name) <= 3 and int(name) <= 255:
+        return str(int(name))
+    if name not in PROTOCOLS:
+        raise SecurityGroupRuleInvalidProtocol(protocol=given, values=["any", *PROTOCOLS])
+    return name
+
+
+def _check_ethertype_protocol(ethertype: str, protocol: str | None) -> None:
+    if ethertype == "IPv4" and protocol in _IPV6_ONLY:
+        raise SecurityGroupEthertypeConflictWithProtocol(ethertype=ethertype, protocol=protocol)
+
+
+def _with_ethertype(ethertype: str, protocol: str | None) -> str | None:
+    if protocol is None:
+        return None
+    if ethertype == "IPv6" and protocol in ("icmp", "icmpv6"):
+        return "ipv6-icmp"
+    return _LEGACY.get(protocol, protocol)
+
+
+def _check_ports(protocol: str | None, low: Any, high: Any) -> tuple[int | None, int | None]:
+    if low is None and high is None:
+        return None, None
+    name = _NAMES.get(int(protocol), protocol) if protocol and protocol.isdecimal() else protocol
+    if name is None or name == "ip":
+        raise SecurityGroupProtocolRequiredWithPorts()
+    if name in _ICMP:
+        for attr, field, value in (("port_range_min", "type", low), ("port_range_max", "code", high)):
+            if value is not None and not 0 <= value <= 255:
+                raise SecurityGroupInvalidIcmpValue(field=field, attr=attr, value=value)
+        if low is None:
+            raise SecurityGroupMissingIcmpType(value=high)
+        return low, high
+    if name not in PORT_PROTOCOLS:
+        raise SecurityGroupInvalidProtocolForPort(
+            protocol=PROTOCOLS.get(name, name), valid_port_protocols=", ".join(PORT_PROTOCOLS).upper()
+        )
+    for port in (low, high):
+        if port is not None and not 1 <= port <= 65535:
+            raise SecurityGroupInvalidPortValue(port=port)
+    if low is None or high is None or low > high:
+        raise SecurityGroupInvalidPortRange()
+    return (None, None) if (low, high) == (1, 65535) else (low, high)
+
+
+def _prefix(ethertype: str, prefix: str | None) -> dict[str, str | None]:
+    if not prefix:
+        return {"remote_ip_prefix": None, "normalized_cidr": None}
+    try:
+        interface = ipaddress.ip_interface(prefix)
+    except ValueError:
+        raise InvalidInput(f"'{prefix}' is not a valid IP subnet") from None
+    if (interface.version == 4) != (ethertype == "IPv4"):
+        raise SecurityGroupRuleParameterConflict(ethertype=ethertype, cidr=prefix)
+    return {"remote_ip_prefix": str(interface), "normalized_cidr": str(interface.network)}
