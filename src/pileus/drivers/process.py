@@ -1,0 +1,56 @@
+"""Running a program to its end, without a shell, from asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+
+class ProgramFailed(Exception):
+    """A program ended with another status than 0, did not end in time, or is not there.
+
+    ``arguments`` is what was started, ``status`` its exit status (None: killed after
+    the time allowed, or not found), ``stderr`` what it said.
+    """
+
+    def __init__(self, arguments: Sequence[str], status: int | None, stderr: str) -> None:
+        self.arguments = tuple(arguments)
+        self.status = status
+        self.stderr = stderr
+        super().__init__(f"{' '.join(arguments[:4])} ended with {status}: {stderr.strip()[:2000]}")
+
+
+async def run(
+    arguments: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 30.0,
+) -> bytes:
+    """Run a program with bytes on its standard input; give back what it wrote to standard output.
+
+    Raises ProgramFailed. When the caller is cancelled the program is killed.
+    """
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment) if environment is not None else None,
+        )
+    except FileNotFoundError as error:
+        raise ProgramFailed(arguments, None, str(error)) from error
+    try:
+        stdout, stderr = await asyncio.wait_for(child.communicate(stdin or None), timeout_s)
+    except TimeoutError:
+        raise ProgramFailed(arguments, None, f"no end within {timeout_s} s") from None
+    finally:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        raise ProgramFailed(arguments, child.returncode, stderr.decode(errors="replace"))
+    return stdout
