@@ -1,0 +1,12 @@
+"""The database: units of work, events, operations, leases, migrations, on SQLite, PostgreSQL and MariaDB.
+
+store = await Store.open("sqlite:///pileus.sqlite")
+port = await store.write(port_create, context, spec)     # def port_create(tx: Tx, context, spec) -> Port
+"""
+
+from pileus.store.errors import Duplicate, Referenced
+from pileus.store.events import Event, Published
+from pileus.store.store import Store
+from pileus.store.tx import Tx
+
+__all__ = ["Duplicate", "Event", "Published", "Referenced", "Store", "Tx"]

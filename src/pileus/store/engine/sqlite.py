@@ -1,0 +1,211 @@
+"""SQLite: one writer thread with group commit, readers beside it on the write-ahead log.
+
+A commit that survives a power cut costs a wait for the disk, a unit of work does not. So the writer takes
+what is queued, runs it in one transaction with a savepoint for each unit, commits once, and only then
+answers. A unit that fails is rolled back alone. The writer never waits for more units to come: while it
+commits, the next ones queue by themselves.
+
+Events of the whole group are written and given their positions just before the commit. After it, in the
+event loop, subscribers are told first and callers answered next; neither depends on a caller that still
+waits. Readers hold one connection each and see the newest commit at the moment they begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, exc
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from pileus.store.engine.unit import Answer, Unit, deliver, read_answer
+from pileus.store.engine.workers import Workers
+from pileus.store.errors import DatabaseUnavailable
+from pileus.store.events import Event, events_write
+from pileus.store.tx import Tx
+
+# CPython lets a busy thread keep the interpreter for 5 ms before another may have it. The writer, the readers
+# and the event loop share it, and each hop of a request would wait that long beside a busy thread.
+SWITCH_INTERVAL_S = 0.0005
+
+GROUP_UNITS = 64
+GROUP_S = 0.005  # nobody's commit waits longer than this for the units of others
+BUSY_TIMEOUT_MS = 10_000  # for another process on the same file, such as a migration
+
+
+def open_file(path: str) -> Engine:
+    """SQLAlchemy's engine on a file; all its connections share what has been compiled."""
+    if not path or path == ":memory:":
+        raise ValueError("SQLite needs a file: readers and the writer have a connection each")
+    return create_engine(
+        URL.create("sqlite", database=path),
+        poolclass=NullPool,
+        query_cache_size=2000,
+        connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
+    )
+
+
+def connect(engine: Engine, *, read_only: bool = False) -> tuple[Connection, sqlite3.Connection]:
+    """A connection of SQLAlchemy's and the driver's own below it, without the driver's hidden BEGINs.
+
+    Transactions are begun and ended on the driver's connection; SQLAlchemy only runs statements on it.
+    """
+    connection = engine.connect()
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    raw.execute("PRAGMA journal_mode = WAL")
+    raw.execute("PRAGMA synchronous = FULL")
+    raw.execute("PRAGMA foreign_keys = ON")
+    raw.execute("PRAGMA temp_store = MEMORY")
+    raw.execute("PRAGMA cache_size = -8000")
+    if read_only:
+        raw.execute("PRAGMA query_only = ON")
+    return connection, raw
+
+
+class SqliteEngine:
+    """Units of work on one SQLite file. ``committed(events)`` is called in the loop after each commit."""
+
+    dialect = "sqlite"
+    positions_in_commit = True
+
+    def __init__(
+        self,
+        path: str,
+        loop: asyncio.AbstractEventLoop,
+        committed: Callable[[Sequence[Event]], None],
+        published: Callable[[], int],
+        readers: int = 4,
+    ) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._engine = open_file(path)
+        self._loop = loop
+        self._committed = committed
+        self._published = published
+        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self.statements = 0
+        self._connection, self._raw = connect(self._engine)
+        self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
+        self._writer.start()
+        self._readers = Workers("store-reader", readers, loop, self._read, self._give, self._leave)
+
+    def write(self, unit: Unit) -> None:
+        self._queue.put(unit)
+
+    def read(self, unit: Unit) -> None:
+        self._readers.submit(unit)
+
+    def close(self) -> None:
+        """Commit what is queued and end the threads. Blocks."""
+        self._queue.put(None)
+        self._writer.join()
+        self._readers.close()
+
+    def _write_forever(self) -> None:
+        while (unit := self._queue.get()) is not None:
+            if not unit.is_abandoned:
+                self._group(self._connection, self._raw, unit)
+        self._connection.close()
+
+    def _group(self, connection: Connection, raw: sqlite3.Connection, first: Unit) -> None:
+        answers: list[Answer] = []
+        events: list[Event] = []
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            rows = []
+            for unit in self._queued(first):
+                tx = Tx(connection, self.dialect, raw.execute)
+                answers.append(self._run(raw, unit, tx))
+                rows += tx.events
+            if rows:
+                tx = Tx(connection, self.dialect, raw.execute)
+                events = events_write(tx, rows, self._published())
+                self.statements += tx.statements
+            raw.execute("COMMIT")
+        except Exception as error:
+            events = []
+            with contextlib.suppress(sqlite3.Error):
+                raw.execute("ROLLBACK")
+            reason: Exception = error
+            if isinstance(error, sqlite3.Error | exc.DBAPIError):
+                reason = DatabaseUnavailable(reason=error)
+                reason.__cause__ = error
+            units = [answer.unit for answer in answers] or [first]
+            answers = [Answer(unit, error=reason) for unit in units]
+        deliver(self._loop, lambda done: self._finish(events, done), answers)
+
+    def _queued(self, first: Unit) -> Iterator[Unit]:
+        """The first unit, and those that wait already, up to the bounds of a group."""
+        until = time.monotonic() + GROUP_S
+        yield first
+        for _ in range(GROUP_UNITS - 1):
+            if time.monotonic() > until:
+                return
+            try:
+                unit = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if unit is None:
+                self._queue.put(None)  # the end: commit this group first
+                return
+            if not unit.is_abandoned:
+                yield unit
+
+    def _run(self, raw: sqlite3.Connection, unit: Unit, tx: Tx) -> Answer:
+        raw.execute("SAVEPOINT unit")
+        try:
+            result = unit.run(tx)
+        except BaseException as error:
+            tx.events.clear()
+            if not raw.in_transaction:
+                # A full disk and the like end the whole transaction: the others of the group are gone too.
+                raise DatabaseUnavailable(reason=error) from error
+            raw.execute("ROLLBACK TO unit")
+            raw.execute("RELEASE unit")
+            return Answer(unit, error=error, statements=tx.statements)
+        raw.execute("RELEASE unit")
+        return Answer(unit, result, statements=tx.statements)
+
+    def _finish(self, events: Sequence[Event], answers: Sequence[Answer]) -> None:
+        if events:
+            self._committed(events)
+        self._give(answers)
+
+    def _give(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            self.statements += answer.statements
+            answer.give()
+
+    def _read(self, unit: Unit) -> Answer:
+        raw = None
+        try:
+            connection, raw = self._reader()
+            tx = Tx(connection, self.dialect, raw.execute)
+            raw.execute("BEGIN")
+            return read_answer(unit, tx)
+        except BaseException as error:
+            return Answer(unit, error=error)
+        finally:
+            if raw is not None and raw.in_transaction:
+                raw.execute("ROLLBACK")
+
+    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
+        held: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "connection", None)
+        if held is None:
+            held = self._local.connection = connect(self._engine, read_only=True)
+        return held
+
+    def _leave(self) -> None:
+        held: Any = getattr(self._local, "connection", None)
+        if held is not None:
+            held[0].close()

@@ -1,0 +1,249 @@
+"""Events: what changed, written in the transaction that changed it, and read in one order by everyone.
+
+An event gets its *position* when it is known to be committed: on SQLite in the same commit (there is one
+writer, so ids are in commit order), elsewhere right after it, by whoever holds the lock ``event-relay``
+for one batch. Positions have no gaps and whoever sees one sees all before it. ``scope_positions`` keeps
+the newest position of each scope for good, also when old events are trimmed; two of its rows have names
+that no scope has: ``*`` is the newest position of all, ``*published`` the one up to which subscribers of
+some server have been told, so that a start knows what a crash left untold.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+from sqlalchemy import (
+    Column,
+    Row,
+    Select,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+)
+
+from pileus.store.schema import BigInt, BigSerial, Id, LongText, Moment, Name, metadata
+from pileus.store.upsert import upsert
+
+if TYPE_CHECKING:
+    from pileus.store.tx import Tx
+
+NEWEST = "*"
+PUBLISHED = "*published"
+RELAY_LOCK = "event-relay"
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigSerial, primary_key=True, autoincrement=True),
+    Column("position", BigInt),
+    Column("kind", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("resource_id", Name, nullable=False, index=True),
+    Column("project_id", Id),
+    Column("request_id", String(64), index=True),
+    Column("user_id", String(64)),
+    Column("host", Name),
+    Column("at", Moment, nullable=False),
+    Column("payload", LongText, nullable=False),
+    Column("scopes", LongText, nullable=False),
+    UniqueConstraint("position"),
+)
+
+scope_positions = Table(
+    "scope_positions",
+    metadata,
+    Column("scope", Name, primary_key=True),
+    Column("position", BigInt, nullable=False),
+)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened. ``kind`` is ``port.create``; ``scopes`` say who should look again.
+
+    ``at`` is naive UTC. ``resource_type`` is the part of ``kind`` before the dot unless given.
+    ``position`` is 0 until the store has given one.
+    """
+
+    kind: str
+    resource_id: str
+    at: dt.datetime
+    scopes: tuple[str, ...] = ()
+    payload: dict[str, Any] = msgspec.field(default_factory=dict)
+    resource_type: str = ""
+    project_id: str | None = None
+    request_id: str | None = None
+    user_id: str | None = None
+    host: str | None = None
+    position: int = 0
+
+
+class Published(msgspec.Struct, frozen=True):
+    """What subscribers get: all events up to ``position`` that they had not been told of, in order.
+
+    No events but a new position means that the store can't tell any more (they were trimmed): compare.
+    """
+
+    position: int
+    scopes: frozenset[str]
+    events: tuple[Event, ...]
+
+
+EventRow: TypeAlias = tuple[Event, dict[str, Any]]
+
+_encode = msgspec.json.Encoder().encode
+_decode_payload = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_scopes = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def event_row(event: Event) -> EventRow:
+    """An event and its row, encoded at once so that what can't be encoded fails in the unit that emits it."""
+    return event, {
+        "position": None,
+        "kind": event.kind,
+        "resource_type": event.resource_type or event.kind.partition(".")[0],
+        "resource_id": event.resource_id,
+        "project_id": event.project_id,
+        "request_id": event.request_id,
+        "user_id": event.user_id,
+        "host": event.host,
+        "at": event.at,
+        "payload": _encode(event.payload).decode(),
+        "scopes": _encode(event.scopes).decode(),
+    }
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        kind=row.kind,
+        resource_id=row.resource_id,
+        at=row.at,
+        scopes=_decode_scopes(row.scopes),
+        payload=_decode_payload(row.payload),
+        resource_type=row.resource_type,
+        project_id=row.project_id,
+        request_id=row.request_id,
+        user_id=row.user_id,
+        host=row.host,
+        position=row.position or 0,
+    )
+
+
+_NEWEST_OF_SCOPES = select(func.max(scope_positions.c.position)).where(
+    scope_positions.c.scope.in_(bindparam("scopes", expanding=True))
+)
+_SINCE = (
+    select(events)
+    .where(events.c.position > bindparam("after"))
+    .order_by(events.c.position)
+    .limit(bindparam("count"))
+)
+_UNPOSITIONED = (
+    select(events).where(events.c.position.is_(None)).order_by(events.c.id).limit(bindparam("count"))
+)
+_OLDEST = (
+    select(events.c.position, events.c.at)
+    .where(events.c.position.is_not(None))
+    .order_by(events.c.position)
+    .limit(bindparam("count"))
+)
+_TRIM = delete(events).where(events.c.position <= bindparam("up_to"))
+
+
+def newest_position(tx: Tx, scopes: Iterable[str] = (NEWEST,)) -> int:
+    """The newest position of any of these scopes; without scopes of all events. 0 when there is none."""
+    return tx.scalar(_NEWEST_OF_SCOPES, {"scopes": list(scopes)}) or 0
+
+
+def scope_positions_max(tx: Tx, scopes: Select[Any] | Sequence[str]) -> int:
+    """The same for a list, or for a SELECT of one column that yields scopes (``'network:' || id``)."""
+    if isinstance(scopes, Select):
+        chosen = select(func.max(scope_positions.c.position)).where(scope_positions.c.scope.in_(scopes))
+        return tx.scalar(chosen) or 0
+    return newest_position(tx, scopes)
+
+
+def events_since(tx: Tx, position: int, limit: int = 500) -> list[Event]:
+    """The events after a position, in order."""
+    return [_event(row) for row in tx.rows(_SINCE, {"after": position, "count": limit})]
+
+
+def events_write(tx: Tx, rows: Sequence[EventRow], published: int) -> list[Event]:
+    """Write events and give them positions at once: only for a single writer (SQLite). Three statements."""
+    position = newest_position(tx)
+    written = []
+    for event, row in rows:
+        position += 1
+        row["position"] = position
+        written.append(msgspec.structs.replace(event, position=position))
+    tx.insert(events, [row for _, row in rows])
+    _advance(tx, written, published)
+    return written
+
+
+def events_position(tx: Tx, published: int, limit: int = 200) -> list[Event]:
+    """Give positions to committed events that have none, oldest first; the relay's unit of work.
+
+    A constant number of statements for any number of events. Returns them with their positions.
+    """
+    tx.lock(RELAY_LOCK)
+    rows = tx.rows(_UNPOSITIONED, {"count": limit})
+    if not rows:
+        return []
+    position = newest_position(tx)
+    written = []
+    cases = []
+    for row in rows:
+        position += 1
+        written.append(msgspec.structs.replace(_event(row), position=position))
+        cases.append(f"WHEN {row.id:d} THEN {position:d}")
+    ids = ",".join(f"{row.id:d}" for row in rows)
+    # Integers of our own, inlined: as parameters the text would differ by count and be compiled each time.
+    tx.execute(
+        text(f"UPDATE events SET position = CASE id {' '.join(cases)} END WHERE id IN ({ids})")  # noqa: S608
+    )
+    _advance(tx, written, published)
+    return written
+
+
+def events_published(tx: Tx, position: int) -> None:
+    """Remember that subscribers have been told up to here (done by the way in each batch, and at the end)."""
+    tx.execute(upsert(tx.dialect, scope_positions, ("position",)), {"scope": PUBLISHED, "position": position})
+
+
+def events_trim(tx: Tx, before: dt.datetime, limit: int = 1000) -> int:
+    """Delete events older than a moment, at most ``limit``; returns how many. Scope positions stay."""
+    up_to = 0
+    for row in tx.rows(_OLDEST, {"count": limit}):
+        if row.at >= before:
+            break
+        up_to = row.position
+    return tx.execute(_TRIM, {"up_to": up_to}).rowcount if up_to else 0
+
+
+def relay_state(tx: Tx) -> tuple[int, int, bool]:
+    """The newest position, the published one, and whether some committed events have none yet."""
+    known = {row.scope: row.position for row in tx.rows(_RELAY_ROWS)}
+    waiting = tx.first(_UNPOSITIONED, {"count": 1}) is not None
+    return known.get(NEWEST, 0), known.get(PUBLISHED, 0), waiting
+
+
+_RELAY_ROWS = select(scope_positions).where(scope_positions.c.scope.in_((NEWEST, PUBLISHED)))
+
+
+def _advance(tx: Tx, written: Sequence[Event], published: int) -> None:
+    newest = {scope: event.position for event in written for scope in event.scopes}
+    newest[NEWEST] = written[-1].position
+    newest[PUBLISHED] = published
+    # In one order for everyone, so that two writers can't hold each other up.
+    tx.execute(
+        upsert(tx.dialect, scope_positions, ("position",)),
+        [{"scope": scope, "position": position} for scope, position in sorted(newest.items())],
+    )

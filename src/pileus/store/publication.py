@@ -1,0 +1,199 @@
+"""Publication: subscribers are told of every committed event, in order, also after a crash.
+
+One task per process. On SQLite the engine hands over events that have positions already, and they are told
+at once; the task only reads what was left untold by a crash (or written by another process). On the other
+databases the task gives positions after local commits, and looks now and then (``poll_s``) for what other
+servers have committed or left behind. Whoever hears of a newer position from elsewhere says so with
+:meth:`Publisher.announce`.
+
+Subscribers are called in the event loop with one :class:`Published` at a time and must not block. They may
+be told twice of an event after a crash, never out of order and never not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.store.events import (
+    Event,
+    Published,
+    events_position,
+    events_published,
+    events_since,
+    events_trim,
+    relay_state,
+)
+
+Subscriber: TypeAlias = Callable[[Published], None]
+Run: TypeAlias = Callable[..., Awaitable[Any]]
+
+BATCH = 200
+TRIM_PERIOD_S = 3600.0
+LONGEST_PAUSE_S = 30.0
+
+_log = log.get("store")
+
+
+class Publisher:
+    """The subscribers of one process and how far they have been told.
+
+    ``read`` and ``write`` run units of work; ``positions_in_commit``: commits give positions (SQLite).
+    """
+
+    def __init__(
+        self,
+        read: Run,
+        write: Run,
+        *,
+        positions_in_commit: bool,
+        poll_s: float,
+        clock: Clock,
+        keep: dt.timedelta,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._positions_in_commit = positions_in_commit
+        self._poll_s = poll_s
+        self._clock = clock
+        self._keep = keep
+        self._subscribers: list[Subscriber] = []
+        self._wake = asyncio.Event()
+        self._uncounted = False
+        self._task: asyncio.Task[None] | None = None
+        self._marked = 0
+        self.newest = 0
+        self.told = 0
+
+    async def start(self) -> None:
+        """Learn where things stand, and begin."""
+        self.newest, self.told, self._uncounted = await self._read(relay_state)
+        self._marked = self.told
+        self._task = asyncio.create_task(self._run(), name="store-publisher")
+
+    async def stop(self) -> None:
+        """End the task, and remember how far subscribers have been told."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        if self.told > self._marked:
+            await self._write(events_published, self.told)
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have ``subscriber`` called from now on; returns what ends that.
+
+        What a crash left untold is told to those who subscribe before the loop turns again.
+        """
+        self._subscribers.append(subscriber)
+        self._wake.set()
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """Events with positions, just committed by this process (SQLite)."""
+        self.newest = max(self.newest, events[-1].position)
+        if self._subscribers and events[0].position == self.told + 1:
+            self._tell(events)
+        else:
+            self._wake.set()
+
+    def wake(self) -> None:
+        """This process committed events that have no positions yet."""
+        self._uncounted = True
+        self._wake.set()
+
+    def announce(self, position: int) -> None:
+        """Another server says that positions up to here exist."""
+        if position > self.newest:
+            self.newest = position
+            self._wake.set()
+
+    async def _run(self) -> None:
+        pause = 0.1
+        trim_at = self._clock.monotonic() + TRIM_PERIOD_S
+        while True:
+            try:
+                await self._round()
+                if self._clock.monotonic() >= trim_at:
+                    await self._trim()
+                    trim_at = self._clock.monotonic() + TRIM_PERIOD_S
+                pause = 0.1
+            except Exception as error:
+                _log.warning("events could not be relayed", error=str(error), again_in_s=pause)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE_S, pause * 2)
+                continue
+            timed_out = False
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._period())
+            except TimeoutError:
+                timed_out = True
+            self._wake.clear()
+            if timed_out and not self._positions_in_commit:
+                await self._look()
+
+    def _period(self) -> float:
+        return TRIM_PERIOD_S if self._positions_in_commit else self._poll_s
+
+    async def _look(self) -> None:
+        with contextlib.suppress(Exception):  # the next round says what is wrong
+            newest, _, uncounted = await self._read(relay_state)
+            self.newest = max(self.newest, newest)
+            self._uncounted = self._uncounted or uncounted
+
+    async def _round(self) -> None:
+        while self._uncounted:
+            self._uncounted = False
+            try:
+                events = await self._write(events_position, self.told, BATCH)
+            except BaseException:
+                self._uncounted = True
+                raise
+            if not events:
+                self.newest = max(self.newest, (await self._read(relay_state))[0])
+                break
+            self._marked = self.told
+            self._uncounted = len(events) == BATCH
+            self.newest = max(self.newest, events[-1].position)
+            if self._subscribers and events[0].position == self.told + 1:
+                self._tell(events)
+        while self._subscribers and self.told < self.newest:
+            newest = self.newest
+            after = self.told
+            events = await self._read(events_since, after, BATCH)
+            if self.told != after:
+                continue
+            if events:
+                self._tell(events)
+            else:
+                self._tell((), newest)
+
+    async def _trim(self) -> None:
+        before = self._clock.now() - self._keep
+        while await self._write(events_trim, before):
+            pass
+
+    def _tell(self, events: Sequence[Event], position: int = 0) -> None:
+        published = Published(
+            position=events[-1].position if events else position,
+            scopes=frozenset(scope for event in events for scope in event.scopes),
+            events=tuple(events),
+        )
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(published)
+            except Exception as error:
+                _log.error("a subscriber failed", error=repr(error), subscriber=repr(subscriber))
+        self.told = published.position

@@ -1,0 +1,111 @@
+"""Store: runs units of work against the database and publishes their events."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import MetaData
+from sqlalchemy.engine import make_url
+
+from pileus.core.clock import Clock, SystemClock
+from pileus.store import migrations, schema
+from pileus.store.engine.pooled import PooledEngine
+from pileus.store.engine.sqlite import SqliteEngine
+from pileus.store.engine.unit import Unit
+from pileus.store.publication import Publisher, Subscriber
+from pileus.store.tx import Tx
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """One database. Opened, used and closed in one event loop."""
+
+    def __init__(self, url: str, *, clock: Clock, poll_s: float, keep_events: dt.timedelta) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._engine: SqliteEngine | PooledEngine
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            self._engine = SqliteEngine(
+                parsed.database or "",
+                self._loop,
+                lambda events: self._publisher.committed(events),
+                lambda: self._publisher.told,
+            )
+        else:
+            self._engine = PooledEngine(url, self._loop, lambda: self._publisher.wake())
+        self._publisher = Publisher(
+            self.read,
+            self.write,
+            positions_in_commit=self._engine.positions_in_commit,
+            poll_s=poll_s,
+            clock=clock,
+            keep=keep_events,
+        )
+        self.dialect = self._engine.dialect
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        metadata: MetaData = schema.metadata,
+        *,
+        clock: Clock | None = None,
+        migrate: bool = True,
+        poll_s: float = 1.0,
+        keep_events: dt.timedelta = dt.timedelta(days=14),
+    ) -> Store:
+        """Open ``sqlite:///path``, ``postgresql://…`` or ``mariadb://…``; bring its tables up to date first.
+
+        ``poll_s`` is how often to look for events of other servers; older events than ``keep_events`` are
+        trimmed once an hour.
+        """
+        if migrate:
+            await asyncio.to_thread(migrations.prepare, url, metadata)
+        store = cls(url, clock=clock or SystemClock(), poll_s=poll_s, keep_events=keep_events)
+        await store._publisher.start()
+        return store
+
+    async def write(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run one unit of work and commit it; its result comes back when it is safe on the disk.
+
+        A caller that is cancelled while the unit waits takes it back; later it is committed all the same.
+        On SQLite subscribers have been told of its events when this returns.
+        """
+        unit = Unit(self._loop, work, args, keywords)
+        self._engine.write(unit)
+        result: T = await unit.future
+        return result
+
+    async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run a unit that only reads (the database refuses anything else), beside the writers."""
+        unit = Unit(self._loop, work, args, keywords)
+        self._engine.read(unit)
+        result: T = await unit.future
+        return result
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Have ``subscriber(published)`` called in the event loop after commits; returns what ends that."""
+        return self._publisher.subscribe(subscriber)
+
+    def announce(self, position: int) -> None:
+        """Another server says (over the bus) that positions up to here exist."""
+        self._publisher.announce(position)
+
+    def position(self) -> int:
+        """The newest position that this process knows of."""
+        return self._publisher.newest
+
+    @property
+    def statements(self) -> int:
+        """SQL statements sent so far, for tests that count them."""
+        return self._engine.statements
+
+    async def close(self) -> None:
+        """Finish what is queued and let go of the database."""
+        await self._publisher.stop()
+        await asyncio.to_thread(self._engine.close)

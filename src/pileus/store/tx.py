@@ -1,0 +1,117 @@
+"""Tx: the one thing that a unit of work is given to speak to the database.
+
+A unit is an ordinary function ``work(tx, ...)``. It may be run again from the start after a deadlock, so
+times, ids and dice come in as arguments. Statements kept at module level, with ``bindparam``s, are
+fastest: SQLAlchemy finds the compiled form by a key that it remembers on the statement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table, exc
+from sqlalchemy.sql.dml import Insert
+
+from pileus.store.errors import is_transient, translate
+from pileus.store.events import Event, EventRow, event_row
+from pileus.store.locks import lock_hold
+from pileus.store.schema import metadata
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+_INSERTS: dict[Table, Insert] = {}
+
+
+class Tx:
+    """A transaction as a unit of work sees it.
+
+    ``statements`` counts what the unit sent (the writing of events is the store's own and not in it),
+    ``dialect`` is ``sqlite``, ``postgresql`` or ``mysql``.
+    """
+
+    __slots__ = ("_connection", "_control", "_depth", "dialect", "events", "lost", "statements")
+
+    def __init__(self, connection: Connection, dialect: str, control: Callable[[str], object]) -> None:
+        self._connection = connection
+        self._control = control
+        self._depth = 0
+        self.dialect = dialect
+        self.statements = 0
+        self.events: list[EventRow] = []
+        # Set when the database has ended the transaction already: whatever the unit does now, it runs again.
+        self.lost: exc.DBAPIError | None = None
+
+    def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+        """Run one statement; a list of parameters runs it for each, in one call to the driver.
+
+        Raises Duplicate or Referenced for constraints, SQLAlchemy's errors for the rest.
+        """
+        self.statements += 1
+        try:
+            return self._connection.execute(statement, parameters)
+        except exc.DBAPIError as error:
+            if is_transient(error):
+                self.lost = error
+                raise
+            meaning = translate(error, metadata)
+            if meaning is None:
+                raise
+            raise meaning from error
+
+    def rows(self, statement: Executable, parameters: Parameters = None) -> list[Row[Any]]:
+        """All rows of a SELECT."""
+        return list(self.execute(statement, parameters).all())
+
+    def first(self, statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
+        """The first row, or None."""
+        return self.execute(statement, parameters).first()
+
+    def scalar(self, statement: Executable, parameters: Parameters = None) -> Any:
+        """The first column of the first row, or None."""
+        return self.execute(statement, parameters).scalar()
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows that all have the same keys, in one statement; none is fine."""
+        if not rows:
+            return
+        statement = _INSERTS.get(table)
+        if statement is None:
+            # inline: nobody asks for a generated key, so none is fetched.
+            statement = _INSERTS[table] = table.insert().inline()
+        self.execute(statement, rows if len(rows) > 1 else rows[0])
+
+    def lock(self, *names: str) -> None:
+        """Hold named locks until the transaction ends, for example ``quota:PROJECT:port``."""
+        lock_hold(self, names)
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that may fail alone: on an error what it did is undone, and the error goes on."""
+        name = f"part_{self._depth}"
+        self._depth += 1
+        emitted = len(self.events)
+        self.statements += 2
+        self._control(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            del self.events[emitted:]
+            if self.lost is None:
+                self._control(f"ROLLBACK TO SAVEPOINT {name}")
+                self._control(f"RELEASE SAVEPOINT {name}")
+            raise
+        else:
+            if self.lost is None:
+                self._control(f"RELEASE SAVEPOINT {name}")
+        finally:
+            self._depth -= 1
+
+    def emit(self, event: Event) -> None:
+        """Have an event written in this transaction and published after the commit."""
+        self.events.append(event_row(event))
+
+    def emit_many(self, events: Sequence[Event]) -> None:
+        """The same for many; they are written together."""
+        self.events.extend(map(event_row, events))
