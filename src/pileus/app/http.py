@@ -1,0 +1,101 @@
+"""Serving HTTP inside this process: uvicorn without its own signals and logging."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from pileus.core.errors import Invalid
+
+BACKLOG = 2048
+GRACE_S = 5
+
+
+class BadListenAddress(Invalid):
+    message = "{address} can't be listened on: {reason}"
+
+
+def listen_tcp(address: str) -> socket.socket:
+    """A listening socket on ``HOST:PORT`` (``[::1]:PORT`` for IPv6); raises BadListenAddress."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+        sock.listen(BACKLOG)
+    except (OSError, ValueError, OverflowError) as error:
+        raise BadListenAddress(address=address, reason=error) from error
+    return sock
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """A listening Unix socket at ``path``, in the place of one that a crash left."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.bind(str(path))
+    path.chmod(0o666)  # the folder and the node token decide who may speak
+    sock.listen(BACKLOG)
+    return sock
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The process has signal handlers of its own."""
+        yield
+
+
+class HttpServer:
+    """Serves one ASGI application on several sockets; ``tls`` holds for TCP only."""
+
+    def __init__(self, app: Any, tcp: list[socket.socket], unix: list[socket.socket]) -> None:
+        self._listeners = [(tcp, True), (unix, False)]
+        self._app = app
+        self._servers: list[uvicorn.Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, certificate: str = "", key: str = "") -> None:
+        """Begin to answer; returns when connections are accepted."""
+        for sockets, public in self._listeners:
+            if not sockets:
+                continue
+            config = uvicorn.Config(
+                self._app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=GRACE_S,
+                ssl_certfile=certificate or None if public else None,
+                ssl_keyfile=key or None if public else None,
+                ssl_version=ssl.PROTOCOL_TLS_SERVER,
+            )
+            server = _Server(config)
+            self._servers.append(server)
+            self._tasks.append(asyncio.create_task(server.serve(sockets=sockets)))
+        while not all(server.started for server in self._servers):
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(0.001)
+
+    async def stop(self) -> None:
+        """Finish the requests that are under way, and close."""
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*self._tasks)

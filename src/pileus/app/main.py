@@ -1,0 +1,144 @@
+"""The command ``pileus``. Each command imports what it needs when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pileus import __version__
+
+app = typer.Typer(
+    name="pileus",
+    help="A whole private cloud that speaks the OpenStack APIs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+config = typer.Typer(help="The settings.", no_args_is_help=True)
+node = typer.Typer(help="The nodes.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(config, name="config")
+app.add_typer(node, name="node")
+
+State = Annotated[
+    Path | None, typer.Option("--state", metavar="DIR", help="The folder where this cloud keeps everything.")
+]
+Simulated = Annotated[bool, typer.Option("--simulated", help="Simulated hosts: no root, no switch.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings (pileus.toml in the state folder)."),
+]
+Listen = Annotated[
+    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where the API listens (127.0.0.1:8770).")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Say the version.")] = False) -> None:
+    if version:
+        typer.echo(f"pileus {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    simulated: Simulated = False,
+    state: State = None,
+    listen: Listen = None,
+    config: Config = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the cloud is ready.")] = False,
+    hosts: Annotated[int | None, typer.Option("--hosts", min=1, help="How many simulated hosts.")] = None,
+) -> None:
+    """Start the cloud and watch it: server and agents of this machine.
+
+    Ctrl-C, SIGTERM and `pileus down` stop Pileus and leave what it built running.
+    """
+    from pileus.app.up import bring_up
+
+    bring_up(simulated, state, listen, config, detach, hosts)
+
+
+@app.command()
+def down(
+    simulated: Simulated = False,
+    state: State = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove what was built on this machine, and the state folder.")
+    ] = False,
+) -> None:
+    """Stop the cloud that `up` started; what it built keeps running."""
+    from pileus.app.up import take_down
+
+    take_down(simulated, state, purge)
+
+
+@app.command()
+def status(simulated: Simulated = False, state: State = None) -> None:
+    """Say how the cloud is: processes, API, agents."""
+    from pileus.app.up import show_status
+
+    show_status(simulated, state)
+
+
+@app.command()
+def server(state: State = None, config: Config = None, listen: Listen = None) -> None:
+    """Run the server in the foreground (API, rules, database); as root it drops its rights at once."""
+    from pileus.app.server import main
+
+    main(state, config, listen)
+
+
+@app.command()
+def agent(
+    state: State = None,
+    config: Config = None,
+    simulated: Simulated = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove what this node's agents built, and end.")
+    ] = False,
+) -> None:
+    """Run this node's agents in the foreground (root, unless simulated)."""
+    from pileus.app.agent import main
+
+    main(state, config, simulated, purge)
+
+
+@db.command("upgrade")
+def db_upgrade(simulated: Simulated = False, state: State = None, config: Config = None) -> None:
+    """Bring the database's tables up to date."""
+    from pileus.app.database import upgrade
+
+    upgrade(simulated, state, config)
+
+
+@config.command("show")
+def config_show(
+    simulated: Simulated = False,
+    state: State = None,
+    file: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Every setting, its value, where it came from, and what it means."""
+    from pileus.app.configuration import show
+
+    show(simulated, state, file, as_json)
+
+
+@node.command("token")
+def node_token(host: str, simulated: Simulated = False, state: State = None) -> None:
+    """Print the token with which the agents of HOST show who they are."""
+    from pileus.app.nodes import show_token
+
+    show_token(host, simulated, state)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

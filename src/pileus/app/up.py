@@ -1,0 +1,218 @@
+"""``pileus up``, ``down`` and ``status``: one cloud on this machine, as a whole."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pileus.app import bootstrap, supervisor
+from pileus.app.prepare import prepare, public_url
+from pileus.app.state import StateFolder, default_root
+from pileus.core.errors import Fault
+
+STOP_S = 40.0
+
+
+def bring_up(
+    simulated: bool,
+    state: Path | None,
+    listen: str | None,
+    config: Path | None,
+    detach: bool,
+    hosts: int | None,
+) -> None:
+    """Prepare the state folder and become the supervisor; with ``detach`` start it and wait until ready."""
+    folder = StateFolder((state or default_root(simulated)).absolute())
+    options: dict[str, Any] = {}
+    if listen:
+        options["server.listen"] = listen
+    if hosts:
+        options["simulation.hosts"] = hosts
+    if not simulated and os.geteuid() != 0:
+        bootstrap.fail("real switches need root; without it: pileus up --simulated")
+    settings = bootstrap.start(folder, config, options).settings
+    if running(folder):
+        bootstrap.fail(f"the cloud in {folder.root} is running already")
+    try:
+        prepare(folder, settings, () if simulated else (bootstrap.host_name(settings.agent.host),))
+    except Fault as fault:
+        bootstrap.fail(fault.text)
+    ready, tell = os.pipe()
+    os.set_inheritable(tell, True)
+    plan = folder.root / "plan.json"
+    plan.write_text(json.dumps(_plan(folder, config, options, simulated, tell)))
+    argv = [sys.executable, "-I", "-S", supervisor.__file__, str(plan)]
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    if detach:
+        process = subprocess.Popen(argv, start_new_session=True, pass_fds=[tell], stdin=subprocess.DEVNULL)
+        os.close(tell)
+    else:
+        pid = os.fork()
+        if pid:  # the parent becomes the supervisor: signals of the terminal reach it as they should
+            os.close(ready)
+            os.execv(argv[0], argv)  # noqa: S606
+        os.close(tell)
+    with os.fdopen(ready) as pipe:
+        answer = pipe.readline().strip()
+    if answer == "ready":
+        say_where(folder, public_url(settings))
+        if not detach:
+            os._exit(0)
+        return
+    if not detach:
+        os._exit(1)
+    process.wait()
+    bootstrap.fail(answer or "the cloud did not start; see the folder log in the state folder")
+
+
+def _plan(
+    folder: StateFolder,
+    config: Path | None,
+    options: dict[str, Any],
+    simulated: bool,
+    ready_fd: int,
+) -> dict[str, Any]:
+    environment = {"PILEUS_" + key.upper().replace(".", "_"): str(value) for key, value in options.items()}
+    file = str(config.absolute()) if config else ""
+
+    def process(name: str, after: list[str], *flags: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "argv": [sys.executable, "-m", f"pileus.app.{name}", str(folder.root), file, *flags],
+            "log": str(folder.logs / f"{name}.log"),
+            "after": after,
+            "environment": environment,
+        }
+
+    agent = process("agent", ["server"], *(["simulated"] if simulated else []))
+    return {
+        "lock": str(folder.lock),
+        "status": str(folder.status),
+        "ready_fd": ready_fd,
+        "processes": [process("server", []), agent],
+    }
+
+
+def say_where(folder: StateFolder, url: str) -> None:
+    """Tell a person where everything is."""
+    sys.stdout.write(
+        f"The cloud is ready.\n"
+        f"  API         {url}\n"
+        f"  state       {folder.root}\n"
+        f"  try         source {folder.openrc} && openstack network list\n"
+        f"  openstack   OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud pileus network list\n"
+        f"  logs        {folder.logs}\n"
+    )
+    sys.stdout.flush()
+
+
+def running(folder: StateFolder) -> int | None:
+    """The supervisor's pid, if the cloud in ``folder`` runs."""
+    try:
+        with folder.lock.open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return int(lock.readline() or 0)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        bootstrap.fail(f"the cloud in {folder.root} belongs to another user")
+    return None
+
+
+def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
+    """Stop the supervisor and wait for it; with ``purge`` remove what the cloud made."""
+    folder = StateFolder((state or default_root(simulated)).absolute())
+    if not folder.root.exists():
+        bootstrap.fail(f"there is no cloud in {folder.root}")
+    pid = running(folder)
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while running(folder):
+            if time.monotonic() > deadline:
+                bootstrap.fail(f"the supervisor (pid {pid}) does not stop; see {folder.logs}")
+            time.sleep(0.02)
+        sys.stdout.write("The cloud is stopped.\n")
+    elif not purge:
+        sys.stdout.write("The cloud was not running.\n")
+    if purge:
+        _purge(folder)
+
+
+def _purge(folder: StateFolder) -> None:
+    plan = folder.root / "plan.json"
+    if plan.exists():
+        agent = json.loads(plan.read_text())["processes"][1]
+        if "simulated" not in agent["argv"]:
+            done = subprocess.run(
+                [*agent["argv"], "purge"], env={**os.environ, **agent["environment"]}, check=False
+            )
+            if done.returncode:
+                bootstrap.fail("not everything on this machine could be removed; the state folder is kept")
+    if (folder.root / "keys").is_dir():  # only ever remove a folder that is a cloud's
+        shutil.rmtree(folder.root)
+    sys.stdout.write(f"Everything of the cloud in {folder.root} is removed.\n")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("server", timeout=5)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(5)
+        self.sock.connect(str(self._path))
+
+
+def ask_server(folder: StateFolder, path: str) -> dict[str, Any] | None:
+    """GET ``path`` of the server on its Unix socket; None where nobody answers."""
+    try:
+        connection = _UnixConnection(folder.socket)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        return dict(json.loads(body)) if response.status == 200 else None
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def show_status(simulated: bool, state: Path | None) -> None:
+    """Print processes, API and agents; ends with status 1 when something is not as it should be."""
+    folder = StateFolder((state or default_root(simulated)).absolute())
+    pid = running(folder) if folder.root.exists() else None
+    if not pid:
+        sys.stdout.write(f"There is no cloud running in {folder.root}.\n")
+        raise SystemExit(1)
+    told = json.loads(folder.status.read_text())
+    health = ask_server(folder, "/healthz")
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(told["since"]))
+    lines = [f"cloud    {folder.root}, running since {since} UTC (supervisor {pid})"]
+    good = health is not None
+    for process in told["processes"]:
+        good = good and process["ready"]
+        how = "ready" if process["ready"] else "starting" if process["pid"] else "waiting to start again"
+        again = f", started {process['starts']} times" if process["starts"] > 1 else ""
+        lines.append(f"{process['name']:8} {how} (pid {process['pid']}{again})")
+    if health is None:
+        lines.append("API      does not answer")
+    else:
+        agents = health["agents"]
+        lines.append(f"API      {health['url']}")
+        lines.append(f"agents   {agents['alive']} of {agents['total']} alive")
+        good = good and agents["alive"] == agents["total"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    if not good:
+        raise SystemExit(1)
