@@ -44,6 +44,8 @@ class Column(msgspec.Struct, frozen=True):
     strong: bool = True
     enum: frozenset[str] | None = None
     mutable: bool = True
+    low: int | None = None
+    high: int | None = None
 
     @classmethod
     def parse(cls, declaration: Mapping[str, Any]) -> Column:
@@ -72,6 +74,8 @@ class Column(msgspec.Struct, frozen=True):
             strong=key.get("refType", "strong") == "strong",
             enum=frozenset(key["enum"][1]) if "enum" in key and key["enum"][0] == "set" else None,
             mutable=declaration.get("mutable", True),
+            low=key.get("minInteger"),
+            high=key.get("maxInteger"),
         )
 
     def default(self) -> Any:
