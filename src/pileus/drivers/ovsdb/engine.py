@@ -32,7 +32,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "%=": operator.mod,
 }
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_TYPES: dict[str, Any] = {
     "string": str,
     "uuid": str,
     "integer": int,
