@@ -6,7 +6,19 @@ port = await store.write(port_create, context, spec)     # def port_create(tx: T
 
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.events import Event, Published
+from pileus.store.leases import lease_release, lease_take
+from pileus.store.operations import Operation
 from pileus.store.store import Store
 from pileus.store.tx import Tx
 
-__all__ = ["Duplicate", "Event", "Published", "Referenced", "Store", "Tx"]
+__all__ = [
+    "Duplicate",
+    "Event",
+    "Operation",
+    "Published",
+    "Referenced",
+    "Store",
+    "Tx",
+    "lease_release",
+    "lease_take",
+]

@@ -35,6 +35,7 @@ Run: TypeAlias = Callable[..., Awaitable[Any]]
 
 BATCH = 200
 TRIM_PERIOD_S = 3600.0
+FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
 
 _log = log.get("store")
@@ -104,7 +105,9 @@ class Publisher:
     def committed(self, events: Sequence[Event]) -> None:
         """Events with positions, just committed by this process (SQLite)."""
         self.newest = max(self.newest, events[-1].position)
-        if self._subscribers and events[0].position == self.told + 1:
+        if not self._subscribers:
+            return
+        if events[0].position == self.told + 1:
             self._tell(events)
         else:
             self._wake.set()
@@ -121,37 +124,37 @@ class Publisher:
             self._wake.set()
 
     async def _run(self) -> None:
-        pause = 0.1
+        pause = FIRST_PAUSE_S
         trim_at = self._clock.monotonic() + TRIM_PERIOD_S
+        look = False
         while True:
             try:
+                if look:
+                    await self._look()
                 await self._round()
                 if self._clock.monotonic() >= trim_at:
                     await self._trim()
                     trim_at = self._clock.monotonic() + TRIM_PERIOD_S
-                pause = 0.1
+                pause = FIRST_PAUSE_S
             except Exception as error:
                 _log.warning("events could not be relayed", error=str(error), again_in_s=pause)
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE_S, pause * 2)
                 continue
-            timed_out = False
+            look = False
             try:
-                await asyncio.wait_for(self._wake.wait(), self._period())
+                await asyncio.wait_for(
+                    self._wake.wait(), TRIM_PERIOD_S if self._positions_in_commit else self._poll_s
+                )
             except TimeoutError:
-                timed_out = True
+                look = not self._positions_in_commit
             self._wake.clear()
-            if timed_out and not self._positions_in_commit:
-                await self._look()
-
-    def _period(self) -> float:
-        return TRIM_PERIOD_S if self._positions_in_commit else self._poll_s
 
     async def _look(self) -> None:
-        with contextlib.suppress(Exception):  # the next round says what is wrong
-            newest, _, uncounted = await self._read(relay_state)
-            self.newest = max(self.newest, newest)
-            self._uncounted = self._uncounted or uncounted
+        """See what other servers have done, or left behind."""
+        newest, _, uncounted = await self._read(relay_state)
+        self.newest = max(self.newest, newest)
+        self._uncounted = self._uncounted or uncounted
 
     async def _round(self) -> None:
         while self._uncounted:

@@ -77,7 +77,7 @@ def open_server(url: URL, size: int, *, read_only: bool = False) -> Engine:
 
 
 class PooledEngine:
-    """Units of work on a database server; ``committed()`` is called in the loop after events were committed."""
+    """Units of work on a database server; ``committed()`` runs in the loop after events were committed."""
 
     positions_in_commit = False
 

@@ -35,7 +35,7 @@ class Unit:
 
 
 class Answer:
-    """What came of a unit: its result or error, how many statements it took, whether it has events to relay."""
+    """What came of a unit: result or error, how many statements it took, whether events are to be relayed."""
 
     __slots__ = ("error", "has_events", "result", "statements", "unit")
 
