@@ -1,0 +1,103 @@
+"""A cloud to measure, started as a person would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from benchmarks.client import Client
+
+PILEUS = [sys.executable, "-m", "pileus.app.main"]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Cloud:
+    """``pileus up --detach`` in a folder of its own; ``flags`` such as ``--simulated``."""
+
+    def __init__(self, *flags: str, settings: str = "") -> None:
+        # Not tempfile's own folder: its parents may be closed to the server's user.
+        self.root = Path(tempfile.mkdtemp(prefix="pileus-bench-", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.state = self.root / "state"
+        self.state.mkdir()
+        self.address = f"127.0.0.1:{free_port()}"
+        self._flags = [*flags, "--state", str(self.state)]
+        if settings:
+            (self.state / "pileus.toml").write_text(settings)
+        self.ready_s = 0.0
+        self.first_reply_s = 0.0
+
+    def __enter__(self) -> Cloud:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*PILEUS, "up", *self._flags, "--detach", "--listen", self.address], stdout=subprocess.DEVNULL
+        )
+        self.first_reply_s = self._first_reply(started)
+        if process.wait():
+            raise RuntimeError((self.state / "log" / "server.log").read_text()[-2000:])
+        self.ready_s = time.perf_counter() - started
+        return self
+
+    def _first_reply(self, started: float) -> float:
+        """Seconds until a token was had and a list answered."""
+        deadline = started + 60
+        while time.perf_counter() < deadline:
+            try:
+                client = self.client()
+                client.call("GET", "/networking/v2.0/networks")
+                return time.perf_counter() - started
+            except (OSError, RuntimeError, FileNotFoundError):
+                time.sleep(0.005)
+        raise RuntimeError("the cloud does not answer")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        flags = [flag for flag in self._flags if flag != "--hosts"]
+        subprocess.run([*PILEUS, "down", *flags, "--purge"], stdout=subprocess.DEVNULL, check=False)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def client(self) -> Client:
+        """A new connection with a token of the admin's."""
+        client = Client(self.address)
+        client.login(self.password())
+        return client
+
+    def password(self) -> str:
+        found = re.search(r"OS_PASSWORD='(.*)'", (self.state / "openrc").read_text())
+        if not found:
+            raise RuntimeError("openrc names no password")
+        return found[1]
+
+    def pids(self) -> dict[str, int]:
+        """Processes by name, the supervisor among them."""
+        status = json.loads((self.state / "status.json").read_text())
+        return {"supervisor": status["pid"], **{p["name"]: p["pid"] for p in status["processes"]}}
+
+    def memory_mib(self) -> dict[str, float]:
+        """Proportional set size of each process."""
+        found = {}
+        for name, pid in self.pids().items():
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            match = re.search(r"^Pss:\s+(\d+) kB", text, re.M)
+            found[name] = int(match[1]) / 1024 if match else 0.0
+        return found
+
+
+def environment_note() -> str:
+    """The machine, in a line."""
+    return f"{os.cpu_count()} processors, Python {sys.version.split()[0]}, {os.uname().release}"
