@@ -1,0 +1,97 @@
+"""What the caller of one request may do and see: the policy asked, answers kept for the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, false
+
+from pileus.core.context import Context
+from pileus.web.policy import Enforcer
+
+if TYPE_CHECKING:
+    from pileus.web.dialects import Dialect
+    from pileus.web.resource import Resource, Values
+
+_OWNERSHIP = frozenset({"id", "project_id", "tenant_id", "domain_id", "user_id"})
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Access:
+    """The policy, as one caller meets it."""
+
+    __slots__ = ("_answers", "_visible", "context", "dialect", "policy")
+
+    def __init__(self, policy: Enforcer, context: Context, dialect: Dialect) -> None:
+        self.policy = policy
+        self.context = context
+        self.dialect = dialect
+        self._answers: dict[str, bool] = {}
+        self._visible: dict[int, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {}
+
+    def allows(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
+        """Whether the rule lets this caller; asked once where the target does not matter."""
+        if self.policy.needs_target(rule):
+            return self.policy.check(rule, self.context, target or _NOTHING).allowed
+        answer = self._answers.get(rule)
+        if answer is None:
+            answer = self._answers[rule] = self.policy.check(rule, self.context, _NOTHING).allowed
+        return answer
+
+    def require(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
+        """Raise the dialect's refusal where the rule says no."""
+        if not self.allows(rule, target):
+            raise self.refusal([rule], target)
+
+    def refusal(self, rules: Sequence[str], target: Mapping[str, Any] | None) -> Exception:
+        """The refusal, with the policy's reason for the last of the rules."""
+        reason = self.policy.check(rules[-1], self.context, target or _NOTHING).reason
+        return self.dialect.refused(rules, reason)
+
+    def require_attributes(
+        self, resource: Resource, action: str, values: Values, target: Mapping[str, Any]
+    ) -> None:
+        """Raise a refusal unless the caller may set each guarded attribute that he gave.
+
+        On create, an attribute given its default value is as good as not given.
+        """
+        for name in values.given:
+            attribute = resource.attributes[name]
+            if not attribute.policy:
+                continue
+            if action == "create" and not callable(attribute.default) and values[name] == attribute.default:
+                continue
+            rule = resource.attribute_rule(action, name)
+            if not self.allows(rule, target):
+                raise self.refusal([resource.rule(action), rule], target)
+
+    def visibility(self, resource: Resource, action: str = "get") -> ColumnElement[bool] | None:
+        """The rows that this caller may see, as a condition; None: all of them."""
+        condition = self.policy.condition(resource.rule(action), self.context, resource.policy_columns)
+        if condition is True:
+            return None
+        return false() if condition is False else condition
+
+    def visible(self, resource: Resource) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        """The attributes this caller sees, and which of them (with their rules) are asked row by row."""
+        known = self._visible.get(id(resource))
+        if known is None:
+            names, guards = [], []
+            for name, attribute in resource.attributes.items():
+                if not attribute.visible:
+                    continue
+                if attribute.guarded_view:
+                    rule = resource.attribute_rule("get", name)
+                    if self.policy.needs_target(rule):
+                        guards.append((name, rule))
+                    elif not self.allows(rule):
+                        continue
+                names.append(name)
+            known = self._visible[id(resource)] = (tuple(names), tuple(guards))
+        return known
+
+
+def target_of_update(original: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the policy judges when ``original`` is changed: the new values, but the owner that it has now."""
+    return {**original, **{name: value for name, value in changes.items() if name not in _OWNERSHIP}}

@@ -1,0 +1,279 @@
+"""The ASGI application: finds the route, opens the door, calls the handler, writes the reply.
+
+Plain ASGI, no middleware: the order of things is the text of :meth:`App._serve`.
+All services share one URL space, each below its prefix.
+
+    app = create_app([identity, network], store=store, authenticator=check_token, policy=enforcer)
+
+``authenticator`` is ``async (token) -> Context`` and raises Unauthenticated.
+A fault becomes the JSON of the service that the path belongs to; an unexpected
+exception is logged with its traceback and becomes a 500 that tells nothing but
+the request id. A client that goes away is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pileus.core import log
+from pileus.core.clock import Clock, SystemClock
+from pileus.core.context import Context
+from pileus.core.errors import Fault, Kind, NotFound, Unauthenticated
+from pileus.core.ids import new_request_id
+from pileus.store import Store
+from pileus.web.dialects import BodyTooLarge, MethodNotAllowed, UnsupportedMediaType
+from pileus.web.discovery import discovery_routes
+from pileus.web.microversions import parse as parse_version
+from pileus.web.openapi import openapi_route
+from pileus.web.policy import Enforcer
+from pileus.web.reply import Headers, Reply
+from pileus.web.request import ClientGone, Request
+from pileus.web.routes import Route, Router, segments
+from pileus.web.service import Service
+from pileus.web.settings import WebSettings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Authenticator = Callable[[str], Awaitable[Context]]
+
+_log = log.get("web")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def create_app(
+    services: Sequence[Service],
+    *,
+    store: Store,
+    authenticator: Authenticator,
+    policy: Enforcer,
+    clock: Clock | None = None,
+    settings: WebSettings | None = None,
+) -> App:
+    """Put the services together. Raises ValueError for doubled routes and for rules that nobody declared."""
+    return App(services, store, authenticator, policy, clock or SystemClock(), settings or WebSettings())
+
+
+class App:
+    """The application; call it as ASGI servers do."""
+
+    def __init__(
+        self,
+        services: Sequence[Service],
+        store: Store,
+        authenticator: Authenticator,
+        policy: Enforcer,
+        clock: Clock,
+        settings: WebSettings,
+    ) -> None:
+        self.services = tuple(services)
+        self.store = store
+        self.authenticator = authenticator
+        self.policy = policy
+        self.clock = clock
+        self.settings = settings
+        self._router = Router()
+        for service in services:
+            routes = [*service.routes, *discovery_routes(service)]
+            _check_rules(routes, policy)
+            self._router.add(service, service.prefix, routes)
+        if services:
+            self._router.add(services[0], "", [openapi_route(services)])
+        self._prefixes = sorted(services, key=lambda one: len(one.prefix), reverse=True)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        else:
+            raise ValueError(f"Pileus's API speaks HTTP, not {scope['type']}")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_request_id()
+        extra: Headers = [(b"x-openstack-request-id", request_id.encode())]
+        try:
+            reply = await self._answer(scope, receive, request_id, extra)
+            await _send(send, reply, extra, head=scope["method"] == "HEAD")
+        except (ClientGone, ConnectionError):
+            _log.debug("the client went away", request_id=request_id, path=scope["path"])
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
+        """The reply, whatever happens."""
+        try:
+            return await self._serve(scope, receive, request_id, extra)
+        except Fault as fault:
+            return self._fault(scope, fault, request_id)
+        except (ClientGone, ConnectionError):
+            raise
+        except Exception:
+            _log.exception(
+                "unexpected failure", request_id=request_id, method=scope["method"], path=scope["path"]
+            )
+            return self._fault(scope, InternalServerError(), request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
+        found = self._router.find(scope["path"])
+        if found is None:
+            raise NotFound
+        leaf, path = found
+        method = scope["method"]
+        service: Service = leaf.owner
+        headers = dict(scope["headers"])
+        version = None
+        if service.microversions:
+            version = service.microversions.negotiate(headers)
+            extra.extend(service.microversions.reply_headers(version))
+        routes = leaf.methods.get(method) or (leaf.methods.get("GET") if method == "HEAD" else None)
+        if routes is None:
+            if method == "OPTIONS":
+                return Reply(200, b"", [(b"allow", leaf.allow.encode())])
+            extra.append((b"allow", leaf.allow.encode()))
+            raise MethodNotAllowed(method=method)
+        route = _in_window(routes, version)
+        context = await self._context(route, headers, request_id, extra)
+        request = Request(self, scope, receive, service, route, path, headers, context)
+        request.version = version
+        if method in _WITH_BODY and not route.stream:
+            request.body = await self._body(receive, headers)
+            if request.body and service.dialect.strict_media and not _is_json(headers):
+                raise UnsupportedMediaType
+        return await route.handler(request)
+
+    async def _context(
+        self, route: Route, headers: dict[bytes, bytes], request_id: str, extra: Headers
+    ) -> Context:
+        token = headers.get(b"x-auth-token")
+        if token is None:
+            if route.authenticated:
+                extra.append((b"www-authenticate", b'Keystone uri="/identity/v3"'))
+                raise Unauthenticated
+            return Context(now=self.clock.now(), request_id=request_id)
+        try:
+            context = await self.authenticator(token.decode("latin-1"))
+        except Unauthenticated:
+            if route.authenticated:
+                extra.append((b"www-authenticate", b'Keystone uri="/identity/v3"'))
+                raise
+            return Context(now=self.clock.now(), request_id=request_id)
+        return msgspec.structs.replace(context, now=self.clock.now(), request_id=request_id)
+
+    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
+        """The whole body, if it is not longer than the setting; a chunked one is counted as it comes."""
+        bound = self.settings.max_body_bytes
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit() and int(announced) > bound:
+            raise BodyTooLarge
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part: bytes = message.get("body", b"")
+            if part:
+                size += len(part)
+                if size > bound:
+                    raise BodyTooLarge
+                parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _fault(self, scope: Scope, fault: Fault, request_id: str) -> Reply:
+        dialect = self._owner(scope["path"]).dialect
+        status = dialect.status(fault)
+        return Reply.json(dialect.error(status, fault, request_id), status)
+
+    def _owner(self, path: str) -> Service:
+        """The service that speaks for a path that has no route: that of the longest matching prefix."""
+        parts = segments(path)
+        for service in self._prefixes:
+            prefix = segments(service.prefix)
+            if parts[: len(prefix)] == prefix:
+                return service
+        return self.services[0]
+
+
+class InternalServerError(Fault):
+    """Something that nobody foresaw (500). What it was stays in the log."""
+
+    kind = Kind.INTERNAL
+    message = "Request Failed: internal server error while processing your request."
+
+
+class VersionNotFound(NotFound):
+    """The route is not there at the microversion asked for."""
+
+    message = "The resource could not be found."
+
+
+def _in_window(routes: Sequence[Route], version: Any) -> Route:
+    if version is None:
+        return routes[0]
+    for route in routes:
+        first, last = route.versions
+        if (not first or parse_version(first) <= version) and (not last or version <= parse_version(last)):
+            return route
+    raise VersionNotFound
+
+
+def _check_rules(routes: Sequence[Route], policy: Enforcer) -> None:
+    """A rule that nobody declared is found when the app is made, not by the first request."""
+    for route in routes:
+        names = [route.rule] if route.rule else []
+        if route.resource is not None and route.action:
+            resource = route.resource
+            action = "get" if route.action == "list" else route.action
+            for attribute in resource.attributes.values():
+                guarded = attribute.guarded_view if action == "get" else attribute.policy
+                settable = action == "get" or getattr(attribute, action, False)
+                if guarded and settable:
+                    names.append(resource.attribute_rule(action, attribute.name))
+        for name in names:
+            try:
+                policy.needs_target(name)
+            except KeyError:
+                raise ValueError(
+                    f"{route.method} {route.path}: no service declares the rule {name}"
+                ) from None
+
+
+def _is_json(headers: dict[bytes, bytes]) -> bool:
+    kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+    return kind == b"application/json" or kind.endswith(b"+json")
+
+
+async def _send(send: Send, reply: Reply, extra: Headers, *, head: bool) -> None:
+    body = reply.body
+    headers = reply.headers + extra
+    if isinstance(body, bytes):
+        if reply.status != 204:
+            headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if head else body})
+    elif isinstance(body, list):
+        headers.append((b"content-length", str(sum(map(len, body))).encode()))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        for chunk in [] if head else body:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if not head:
+            async for chunk in body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,278 @@
+"""The five standard routes of a resource, out of its declaration and three units of work.
+
+The units' form, batch first (one request for one thing is a batch of one)::
+
+    def widget_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]
+    def widget_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]
+    def widget_delete(tx: Tx, context: Context, originals: list[Values]) -> None
+
+``specs`` have every attribute (defaults, id and times are filled in); an
+``Update`` is the values before and the changes wanted; both return what the
+view is to show. The originals were read FOR UPDATE in the same transaction,
+through the caller's visibility, and ``If-Match`` and the policy were asked:
+the unit is left with the noun's own rules. ``insert_plain``, ``change_plain``
+and ``remove_plain`` make such units for a noun that has no rules of its own.
+
+Policy: creating asks ``create_x`` and ``create_x:attribute`` for each guarded
+attribute given; what the caller may not see (``get_x``) is not found, and what
+he sees and may not change is forbidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select
+
+from pileus.core.context import Context
+from pileus.store.tx import Tx
+from pileus.web.access import target_of_update
+from pileus.web.listing import Listing, page_statement
+from pileus.web.parse import parent_values, parse_create, parse_update
+from pileus.web.precondition import check_revision, wanted_revision
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.resource import Resource, Update, Values
+from pileus.web.routes import Handler, Route
+from pileus.web.view import encode_list, fetch, read_page, show
+
+Create = Callable[[Tx, Context, list[Values]], list[Values]]
+Change = Callable[[Tx, Context, list[Update]], list[Values]]
+Delete = Callable[[Tx, Context, list[Values]], None]
+
+
+def crud(
+    resource: Resource,
+    path: str,
+    *,
+    create: Create | None = None,
+    update: Change | None = None,
+    delete: Delete | None = None,
+    list_: bool = True,
+    get: bool = True,
+    create_status: int | None = None,
+    versions: tuple[str, str] = ("", ""),
+) -> tuple[Route, ...]:
+    """The routes below ``path`` (``/v2.0/ports``) for what is given.
+
+    Parameters in ``path`` that are named as attributes (``/policies/{policy_id}/rules``) filter
+    reads and are set on create.
+    """
+    one = f"{path}/{{{resource.key}}}"
+    routes = []
+
+    def add(method: str, at: str, handler: Handler, action: str, status: int, summary: str) -> None:
+        routes.append(
+            Route(
+                method,
+                at,
+                handler,
+                resource=resource,
+                action=action,
+                status=status,
+                versions=versions,
+                summary=f"{summary} {resource.name.replace('_', ' ')}",
+                rule=resource.rule(action),
+            )
+        )
+
+    if list_:
+        add("GET", path, list_handler(resource), "list", 200, "List")
+    if create:
+        status = create_status or resource.dialect.create_status
+        add("POST", path, create_handler(resource, create, status), "create", status, "Create")
+    if get:
+        add("GET", one, get_handler(resource), "get", 200, "Show")
+    if update:
+        add(resource.dialect.update_method, one, update_handler(resource, update), "update", 200, "Update")
+    if delete:
+        add("DELETE", one, delete_handler(resource, delete), "delete", 204, "Delete")
+    return tuple(routes)
+
+
+def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
+    """A handler of GET on the collection; ``where`` narrows it for good."""
+
+    async def handler(request: Request) -> Reply:
+        listing = resource.dialect.listing(request, resource)
+        listing.where.extend(where)
+        return Reply.chunks(await request.read(list_page, request, resource, listing))
+
+    return handler
+
+
+def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
+    """The encoded reply of a list request, made wholly in the reader's thread."""
+    listing.where.extend(_scope(request, resource, "list"))
+
+    def statement(columns: Sequence[Any]) -> Select[Any]:
+        missing = resource.not_found(listing.marker or "")
+        return page_statement(tx, resource, columns, listing, missing)
+
+    views, keys = read_page(tx, request, resource, statement, listing.fields)
+    if listing.reverse:
+        views.reverse()
+        keys.reverse()
+    more = listing.limit is not None and len(keys) >= listing.limit
+    beside = resource.dialect.list_links(request, resource, listing, keys, more)
+    return encode_list(resource.plural, views, beside)
+
+
+def get_handler(resource: Resource) -> Handler:
+    """A handler of GET on one."""
+
+    async def handler(request: Request) -> Reply:
+        fields = [text for name, text in request.query if name == "fields" and text]
+        return one_reply(resource, await request.read(get_one, request, resource, fields))
+
+    return handler
+
+
+def get_one(tx: Tx, request: Request, resource: Resource, fields: Sequence[str]) -> dict[str, Any]:
+    """The view of the one that the path names; raises the resource's NotFound."""
+    key = request.path[resource.key]
+
+    def statement(columns: Sequence[Any]) -> Select[Any]:
+        where = [resource.columns[resource.key] == key, *_scope(request, resource, "get")]
+        return page_statement(tx, resource, columns, Listing(where=where), resource.not_found(key))
+
+    views, _ = read_page(tx, request, resource, statement, fields)
+    if not views:
+        raise resource.not_found(key)
+    return views[0]
+
+
+def create_handler(resource: Resource, unit: Create, status: int) -> Handler:
+    """A handler of POST on the collection: one or several, in one unit of work."""
+
+    async def handler(request: Request) -> Reply:
+        specs = parse_create(resource, request)
+        bulk = resource.bulk and resource.name not in request.json()
+        if resource.targets is None:
+            _may_create(request, resource, specs, specs)
+        made = await request.write(create_several, request, resource, unit, specs)
+        views = show(request, resource, made)
+        if bulk:
+            return Reply.json({resource.plural: views}, status)
+        return one_reply(resource, views[0], status)
+
+    return handler
+
+
+def create_several(
+    tx: Tx, request: Request, resource: Resource, unit: Create, specs: list[Values]
+) -> list[Values]:
+    """The unit, behind the policy where the policy has to look into the database."""
+    if resource.targets is not None:
+        _may_create(request, resource, specs, resource.targets(tx, specs))
+    return unit(tx, request.context, specs)
+
+
+def _may_create(
+    request: Request, resource: Resource, specs: Sequence[Values], targets: Sequence[Mapping[str, Any]]
+) -> None:
+    rule = resource.rule("create")
+    for spec, target in zip(specs, targets, strict=True):
+        request.access.require(rule, target)
+        request.access.require_attributes(resource, "create", spec, target)
+
+
+def update_handler(resource: Resource, unit: Change) -> Handler:
+    """A handler of PUT or PATCH on one."""
+
+    async def handler(request: Request) -> Reply:
+        changes = parse_update(resource, request)
+        revision = wanted_revision(request)
+        changed = await request.write(update_one, request, resource, unit, changes, revision)
+        return one_reply(resource, show(request, resource, [changed])[0])
+
+    return handler
+
+
+def update_one(
+    tx: Tx, request: Request, resource: Resource, unit: Change, changes: Values, revision: int | None
+) -> Values:
+    """Find, judge, change."""
+    original = find(tx, request, resource)
+    target = target_of_update(target_of(tx, resource, original), changes)
+    request.access.require(resource.rule("update"), target)
+    request.access.require_attributes(resource, "update", changes, target)
+    check_revision(resource, original, revision)
+    return unit(tx, request.context, [Update(original, changes)])[0]
+
+
+def delete_handler(resource: Resource, unit: Delete) -> Handler:
+    """A handler of DELETE on one."""
+
+    async def handler(request: Request) -> Reply:
+        await request.write(delete_one, request, resource, unit, wanted_revision(request))
+        return Reply.empty()
+
+    return handler
+
+
+def delete_one(tx: Tx, request: Request, resource: Resource, unit: Delete, revision: int | None) -> None:
+    """Find, judge, delete."""
+    original = find(tx, request, resource)
+    request.access.require(resource.rule("delete"), target_of(tx, resource, original))
+    check_revision(resource, original, revision)
+    unit(tx, request.context, [original])
+
+
+def find(
+    tx: Tx, request: Request, resource: Resource, key: str | None = None, *, lock: bool = True
+) -> Values:
+    """The one that the path names (or ``key``), if this caller may see it; else the resource's NotFound."""
+    key = key if key is not None else request.path[resource.key]
+    found = fetch(tx, resource, [key], _scope(request, resource, "get"), lock=lock)
+    if not found:
+        raise resource.not_found(key)
+    return found[0]
+
+
+def target_of(tx: Tx, resource: Resource, values: Values) -> Mapping[str, Any]:
+    """What the policy judges of one that exists."""
+    return values if resource.targets is None else resource.targets(tx, [values])[0]
+
+
+def one_reply(resource: Resource, view: dict[str, Any], status: int = 200) -> Reply:
+    """One view, under its name where the dialect wraps."""
+    return Reply.json({resource.name: view} if resource.dialect.wrapped else view, status)
+
+
+def _scope(request: Request, resource: Resource, action: str) -> list[ColumnElement[bool]]:
+    where = [
+        resource.columns[name] == value
+        for name, value in parent_values(resource, request).items()
+        if name in resource.columns
+    ]
+    visible = request.access.visibility(resource, action)
+    return where if visible is None else [*where, visible]
+
+
+def insert_plain(resource: Resource) -> Create:
+    """A create unit that writes the rows."""
+
+    def unit(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
+        return resource.insert(tx, context, specs)
+
+    return unit
+
+
+def change_plain(resource: Resource) -> Change:
+    """An update unit that writes the changes."""
+
+    def unit(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
+        return resource.change(tx, context, updates)
+
+    return unit
+
+
+def remove_plain(resource: Resource) -> Delete:
+    """A delete unit that deletes the rows."""
+
+    def unit(tx: Tx, context: Context, originals: list[Values]) -> None:
+        resource.remove(tx, originals)
+
+    return unit

@@ -1,0 +1,128 @@
+"""Lists as SQL: filters, visibility, order and pages, from the declaration.
+
+A dialect turns a query string into a :class:`Listing`; :func:`page` makes one
+SELECT of it. Pages are found by key, not by offset: the marker's own values
+(one small statement) and a comparison, with the id as the last key, so that a
+row deleted between two pages shifts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, case, false, or_, select
+
+from pileus.core.errors import Fault
+from pileus.store.tx import Tx
+from pileus.web.resource import Attribute, Resource
+from pileus.web.tag_table import tagged
+
+
+class Sort(NamedTuple):
+    """One key of an order, by attribute name or alias."""
+
+    name: str
+    descending: bool = False
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a list request asks for. ``where`` are conditions to AND; ``fields`` empty means all."""
+
+    where: list[ColumnElement[bool]] = field(default_factory=list)
+    sort: list[Sort] = field(default_factory=list)
+    limit: int | None = None
+    marker: str | None = None
+    reverse: bool = False
+    fields: list[str] = field(default_factory=list)
+
+
+def filter_condition(resource: Resource, attribute: Attribute, texts: Sequence[str]) -> ColumnElement[bool]:
+    """An attribute equal to any of the texts of a query; raises BadValue where a text is not of its type.
+
+    The empty text also matches NULL, as OpenStack's clients ask for unset values.
+    """
+    column = resource.columns[attribute.name]
+    values = [attribute.type.query(text) for text in texts if text or not attribute.type.accepts_none]
+    choices: list[ColumnElement[bool]] = []
+    if len(values) == 1:
+        choices.append(column == values[0])
+    elif values:
+        choices.append(column.in_(values))
+    if "" in texts and attribute.type.accepts_none:
+        choices.append(or_(column.is_(None), column == ""))
+    return or_(*choices) if len(choices) > 1 else choices[0]
+
+
+def tag_conditions(resource: Resource, name: str, texts: Sequence[str]) -> list[ColumnElement[bool]]:
+    """``tags`` (all of), ``tags-any``, ``not-tags`` (not all of), ``not-tags-any``, over a tags table."""
+    key = resource.columns[resource.key]
+    wanted = [tag for text in texts for tag in text.split(",") if tag]
+    every = [tagged(key, [tag]) for tag in wanted]
+    match name:
+        case "tags":
+            return every
+        case "tags-any":
+            return [tagged(key, wanted)]
+        case "not-tags":
+            return [~and_(*every)]
+        case _:
+            return [~tagged(key, wanted)]
+
+
+def ordered(resource: Resource, sorts: Sequence[Sort]) -> list[tuple[ColumnElement[Any], bool]]:
+    """The keys of the order, nulls made explicit (databases disagree), the resource's key last."""
+    keys: list[tuple[ColumnElement[Any], bool]] = []
+    named = set()
+    for sort in sorts or [Sort(*pair) for pair in resource.default_sort]:
+        attribute = resource.resolve(sort.name)
+        assert attribute is not None
+        column = resource.columns[attribute.name]
+        named.add(attribute.name)
+        if getattr(column, "nullable", True):
+            keys.append((case((column.is_(None), 0), else_=1), sort.descending))
+        keys.append((column, sort.descending))
+    if resource.key not in named:
+        keys.append((resource.columns[resource.key], False))
+    return keys
+
+
+def after(keys: Sequence[tuple[ColumnElement[Any], bool]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Rows that come after the one with these key values: (a > x) or (a = x and b > y) or …"""
+    alternatives: list[ColumnElement[bool]] = []
+    equal: list[ColumnElement[bool]] = []
+    for (column, descending), value in zip(keys, values, strict=True):
+        if value is not None:
+            beyond = column < value if descending else column > value
+            alternatives.append(and_(*equal, beyond))
+            equal.append(column == value)
+        else:
+            equal.append(column.is_(None))
+    return or_(false(), *alternatives)
+
+
+def page_statement(
+    tx: Tx, resource: Resource, selected: Sequence[ColumnElement[Any]], listing: Listing, missing: Fault
+) -> Select[Any]:
+    """The SELECT of a page. A marker's row is read first, and ``missing`` raised without it."""
+    keys = ordered(resource, listing.sort)
+    if listing.reverse:
+        keys = [(column, not descending) for column, descending in keys]
+    statement = select(*selected).select_from(resource.source)
+    if listing.where:
+        statement = statement.where(*listing.where)
+    if listing.marker is not None:
+        found = tx.rows(
+            select(*(column for column, _ in keys))
+            .select_from(resource.source)
+            .where(resource.columns[resource.key] == listing.marker)
+        )
+        if not found:
+            raise missing
+        statement = statement.where(after(keys, tuple(found[0])))
+    statement = statement.order_by(*(column.desc() if down else column.asc() for column, down in keys))
+    if listing.limit is not None:
+        statement = statement.limit(listing.limit)
+    return statement

@@ -1,0 +1,185 @@
+"""OpenAPI 3.1, made from the routes and resources that serve the requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pileus
+from pileus.web.reply import Reply, encode
+from pileus.web.resource import Attribute, Resource
+from pileus.web.routes import Route
+
+if TYPE_CHECKING:
+    from pileus.web.request import Request
+    from pileus.web.service import Service
+
+_PARAMETER = re.compile(r"\{([^}]+)\}")
+_WORD = re.compile(r"[a-zA-Z0-9]+")
+_DESCRIPTIONS = {
+    200: "Done",
+    201: "Created",
+    202: "Accepted",
+    204: "Done, no body",
+    300: "The versions",
+}
+
+
+def openapi_route(services: Sequence[Service]) -> Route:
+    """``GET /openapi.json``, open to everybody."""
+    document: list[bytes] = []
+
+    async def handler(request: Request) -> Reply:
+        if not document:
+            document.append(encode(openapi(services)))
+        return Reply.chunks(list(document))
+
+    return Route("GET", "/openapi.json", handler, authenticated=False, summary="Show this description")
+
+
+def openapi(services: Sequence[Service]) -> dict[str, Any]:
+    """The document. Microversioned routes of the same verb and path are told as the newest."""
+    paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {}
+    for service in services:
+        for route in service.routes:
+            path = (service.prefix + route.path) or "/"
+            paths.setdefault(path, {})[route.method.lower()] = _operation(service, route, path, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Pileus", "version": pileus.__version__},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
+        },
+        "tags": [{"name": service.name, "description": service.description} for service in services],
+    }
+
+
+def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    resource = route.resource
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(path)
+    ]
+    operation: dict[str, Any] = {
+        "operationId": "_".join([service.name, route.method.lower(), *_WORD.findall(route.path)]),
+        "summary": route.summary,
+        "tags": [service.name],
+        "responses": {
+            str(route.status): {"description": _DESCRIPTIONS.get(route.status, "Done")},
+            "default": {"description": "A refusal or failure, in the service's own shape"},
+        },
+    }
+    if route.authenticated:
+        operation["security"] = [{"token": []}]
+    if any(route.versions):
+        operation["x-openstack-versions"] = list(route.versions)
+    if route.rule:
+        operation["x-policy-rule"] = route.rule
+    if resource is not None and route.action:
+        parameters += _query(resource, route.action)
+        _bodies(service, resource, route, operation, schemas)
+    elif route.body is not None:
+        operation["requestBody"] = _content(route.body.schema, required=True)
+    if parameters:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _bodies(
+    service: Service, resource: Resource, route: Route, operation: dict[str, Any], schemas: dict[str, Any]
+) -> None:
+    action = route.action
+    name = f"{service.name}.{resource.name}"
+    schemas.setdefault(name, _view_schema(resource))
+    shown: dict[str, Any] = {"$ref": f"#/components/schemas/{name}"}
+    wrap = resource.dialect.wrapped
+    if action in ("create", "update"):
+        taken_name = f"{name}.{action}"
+        schemas.setdefault(taken_name, _taken_schema(resource, action))
+        taken: dict[str, Any] = {"$ref": f"#/components/schemas/{taken_name}"}
+        one = _object({resource.name: taken}) if wrap else taken
+        if action == "create" and resource.bulk:
+            several = _object({resource.plural: {"type": "array", "items": taken, "minItems": 1}})
+            one = {"oneOf": [one, several]}
+        operation["requestBody"] = _content(one, required=True)
+    if action == "delete":
+        return
+    if action == "list":
+        reply = _object({resource.plural: {"type": "array", "items": shown}}, closed=False)
+    else:
+        reply = _object({resource.name: shown}) if wrap else shown
+        if action == "create" and resource.bulk:
+            reply = {"oneOf": [reply, _object({resource.plural: {"type": "array", "items": shown}})]}
+    operation["responses"][str(route.status)].update(_content(reply))
+
+
+def _query(resource: Resource, action: str) -> list[dict[str, Any]]:
+    if action != "list":
+        return []
+    names = [one for one in resource.attributes.values() if one.filter]
+    return [
+        {"name": one.name, "in": "query", "required": False, "schema": _query_schema(one)} for one in names
+    ] + [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in resource.dialect.list_parameters.items()
+        if not any(one.name == name for one in names)
+    ]
+
+
+def _query_schema(attribute: Attribute) -> dict[str, Any]:
+    schema = attribute.type.schema
+    return {"type": "boolean"} if schema == {"type": "boolean"} else {"type": "string"}
+
+
+def _view_schema(resource: Resource) -> dict[str, Any]:
+    properties = {}
+    for attribute in resource.attributes.values():
+        if attribute.visible:
+            properties[attribute.name] = _described(attribute, view=True)
+            if attribute.alias:
+                properties[attribute.alias] = _described(attribute, view=True)
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    if resource.description:
+        schema["description"] = resource.description
+    return schema
+
+
+def _taken_schema(resource: Resource, action: str) -> dict[str, Any]:
+    properties = {}
+    required = []
+    for attribute in resource.attributes.values():
+        if not getattr(attribute, action):
+            continue
+        properties[attribute.name] = _described(attribute, view=False)
+        if attribute.alias:
+            properties[attribute.alias] = _described(attribute, view=False)
+        elif attribute.required and action == "create":
+            required.append(attribute.name)
+    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _described(attribute: Attribute, *, view: bool) -> dict[str, Any]:
+    schema = dict(attribute.type.schema)
+    if attribute.description:
+        schema["description"] = attribute.description
+    default = attribute.default
+    if not view and not attribute.required and not callable(default) and default is not None:
+        schema["default"] = default
+    return schema
+
+
+def _object(properties: dict[str, Any], *, closed: bool = True) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return {**schema, "additionalProperties": False} if closed else schema
+
+
+def _content(schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
+    content: dict[str, Any] = {"content": {"application/json": {"schema": schema}}}
+    return {**content, "required": True} if required else content

@@ -1,0 +1,133 @@
+"""Quotas: how many of a kind a project may have, checked inside the unit of work that makes them.
+
+    PORT_QUOTA = Quota("network", "port", default=500, count=count_rows(ports.c.project_id))
+
+    def port_create(tx, context, specs):
+        quota_spend(tx, Counter(spec["project_id"] for spec in specs), PORT_QUOTA)
+        ...
+
+One lock row per project and resource makes a count and the insert that follows
+one step for everybody else; a bulk request counts once with its whole delta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Integer, String, Table, delete, func, select
+
+from pileus.core.errors import OverQuota
+from pileus.store.schema import Id, metadata
+from pileus.store.tx import Tx
+from pileus.store.upsert import upsert
+
+UNLIMITED = -1
+
+quota_limits = Table(
+    "quota_limits",
+    metadata,
+    Column("project_id", Id, primary_key=True),
+    Column("service", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+Count = Callable[[Tx, list[str]], Mapping[str, int]]
+"""``(tx, project ids) -> {project id: how many it has}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limited kind: the service and the name that the quota API knows it by, and how it is counted."""
+
+    service: str
+    resource: str
+    default: int
+    count: Count
+
+
+def count_rows(project_column: ColumnElement[Any], *where: ColumnElement[bool]) -> Count:
+    """Count the rows of a table by its project column, narrowed by ``where``."""
+
+    def count(tx: Tx, project_ids: list[str]) -> dict[str, int]:
+        statement = (
+            select(project_column, func.count())
+            .where(project_column.in_(project_ids), *where)
+            .group_by(project_column)
+        )
+        rows: Any = tx.rows(statement)
+        return dict(map(tuple, rows))
+
+    return count
+
+
+def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> None:
+    """Make sure that each project may have ``wanted`` more of every one of the quotas; raises OverQuota.
+
+    Holds the projects' quota locks until the transaction ends. Nobody's resources (no project) are free.
+    """
+    deltas = {project_id: delta for project_id, delta in wanted.items() if project_id and delta > 0}
+    if not deltas:
+        return
+    limits = quota_read(tx, list(deltas), quotas)
+    bounded = [
+        (project_id, quota)
+        for quota in quotas
+        for project_id in deltas
+        if limits[project_id][quota.resource] != UNLIMITED
+    ]
+    if not bounded:
+        return
+    tx.lock(*sorted(f"quota:{project_id}:{quota.resource}" for project_id, quota in bounded))
+    overs = set()
+    for quota in quotas:
+        projects = [project_id for project_id, one in bounded if one is quota]
+        used = quota.count(tx, projects) if projects else {}
+        for project_id in projects:
+            if used.get(project_id, 0) + deltas[project_id] > limits[project_id][quota.resource]:
+                overs.add(quota.resource)
+    if overs:
+        raise OverQuota(overs=sorted(overs))
+
+
+def quota_read(tx: Tx, project_ids: list[str], quotas: Iterable[Quota]) -> dict[str, dict[str, int]]:
+    """The limits of projects by resource, defaults filled in."""
+    several = list(quotas)
+    limits = {project_id: {quota.resource: quota.default for quota in several} for project_id in project_ids}
+    columns = quota_limits.c
+    statement = select(columns.project_id, columns.resource, columns.hard_limit).where(
+        columns.project_id.in_(project_ids), columns.service.in_({quota.service for quota in several})
+    )
+    rows: Any = tx.rows(statement)
+    for project_id, resource, limit in rows:
+        if resource in limits[project_id]:
+            limits[project_id][resource] = limit
+    return limits
+
+
+def quota_usage(tx: Tx, project_id: str, quotas: Iterable[Quota]) -> dict[str, int]:
+    """How many of each kind a project has."""
+    return {quota.resource: quota.count(tx, [project_id]).get(project_id, 0) for quota in quotas}
+
+
+def quota_set(tx: Tx, project_id: str, service: str, limits: Mapping[str, int]) -> None:
+    """Set limits of a project (-1: none)."""
+    if limits:
+        tx.execute(
+            upsert(tx.dialect, quota_limits, ("hard_limit",)),
+            [
+                {"project_id": project_id, "service": service, "resource": resource, "hard_limit": limit}
+                for resource, limit in limits.items()
+            ],
+        )
+
+
+def quota_reset(tx: Tx, project_id: str, service: str) -> int:
+    """Back to the defaults; how many limits there were."""
+    columns = quota_limits.c
+    gone = tx.execute(
+        delete(quota_limits).where(columns.project_id == project_id, columns.service == service)
+    )
+    return gone.rowcount

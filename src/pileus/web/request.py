@@ -1,0 +1,177 @@
+"""A request as handlers see it, after the door: routed, authenticated, its body read.
+
+A handler says four things: parse, authorise, call, show::
+
+    async def create_port(request: Request) -> Reply:
+        specs = parse_create(PORT, request)
+        request.authorise("create_port", specs[0])
+        ports = await request.write(port_create, request.context, specs)
+        return Reply.json({"port": show(PORT, request, ports[0])}, 201)
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from pileus.core.context import Context
+from pileus.store.tx import Tx
+from pileus.web.access import Access
+from pileus.web.microversions import Version
+from pileus.web.routes import Route
+
+if TYPE_CHECKING:
+    from pileus.web.app import App
+    from pileus.web.dialects import Dialect
+    from pileus.web.service import Service
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Request:
+    """One request. ``path`` holds the values of the path's parameters, ``query`` the query's pairs."""
+
+    __slots__ = (
+        "_access",
+        "_headers",
+        "_query",
+        "app",
+        "body",
+        "context",
+        "path",
+        "receive",
+        "route",
+        "scope",
+        "service",
+        "version",
+    )
+
+    def __init__(
+        self,
+        app: App,
+        scope: Mapping[str, Any],
+        receive: Callable[[], Any],
+        service: Service,
+        route: Route,
+        path: Mapping[str, str],
+        headers: dict[bytes, bytes],
+        context: Context,
+    ) -> None:
+        self.app = app
+        self.scope = scope
+        self.receive = receive
+        self.service = service
+        self.route = route
+        self.path = path
+        self.context = context
+        self.body = b""
+        self.version: Version | None = None
+        self._headers = headers
+        self._query: list[tuple[str, str]] | None = None
+        self._access: Access | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.service.dialect
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    def header(self, name: str) -> str | None:
+        """A header's value, by name in any case; of repeated ones the last."""
+        value = self._headers.get(name.lower().encode("ascii"))
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The query's pairs, repeated names and empty values kept."""
+        if self._query is None:
+            text = self.scope["query_string"].decode("latin-1")
+            self._query = (
+                parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="replace") if text else []
+            )
+        return self._query
+
+    def parameter(self, name: str) -> str | None:
+        """The last value of a query parameter."""
+        found = None
+        for key, value in self.query:
+            if key == name:
+                found = value
+        return found
+
+    @property
+    def base_url(self) -> str:
+        """Where the client found this server: scheme and host, without a slash at the end."""
+        host = self.header("x-forwarded-host") or self.header("host")
+        if host is None:
+            address = self.scope.get("server") or ("localhost", 80)
+            host = f"{address[0]}:{address[1]}"
+        return f"{self.header('x-forwarded-proto') or self.scope.get('scheme', 'http')}://{host}"
+
+    @property
+    def service_url(self) -> str:
+        """The base of this service's paths."""
+        return self.base_url + self.service.prefix
+
+    @property
+    def path_url(self) -> str:
+        """This request's address without its query."""
+        return self.base_url + str(self.scope["path"])
+
+    def json(self) -> Any:
+        """The body as JSON; raises the dialect's Invalid."""
+        if not self.body:
+            raise self.dialect.unreadable("the request has no body")
+        try:
+            return _decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self.dialect.unreadable(str(error)) from None
+
+    def decode(self, kind: type[T]) -> T:
+        """The body as a msgspec struct; raises the dialect's Invalid with msgspec's reason and path."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self.dialect.unreadable(str(error)) from None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The parts of an unread body, for routes with ``stream=True``; raises ClientGone."""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body"):
+                return
+
+    @property
+    def access(self) -> Access:
+        """What this caller may do and see."""
+        if self._access is None:
+            self._access = Access(self.app.policy, self.context, self.dialect)
+        return self._access
+
+    def authorise(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
+        """Raise the dialect's refusal unless the rule allows this caller the target."""
+        self.access.require(rule, target)
+
+    async def read(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
+        """Run a reading unit in the store."""
+        return await self.app.store.read(work, *args, **keywords)
+
+    async def write(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
+        """Run a unit of work to its commit. The store sees to it that a commit under way is not cancelled."""
+        return await self.app.store.write(work, *args, **keywords)
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was read. There is nobody to answer."""

@@ -1,0 +1,318 @@
+"""Declarations: what a resource is, said once.
+
+A noun of a service declares its table and its attributes::
+
+    WIDGET = Resource(
+        "widget",
+        table=widgets,
+        dialect=NEUTRON,
+        attributes=(
+            Attribute("id", types.uuid, default=fresh_id, filter=True, sort=True),
+            Attribute("name", types.string(), default="", create=True, update=True, filter=True, sort=True),
+            Attribute("size", types.integer(1, 10), create=True, required=True),
+            Attribute("host", types.string(255), default="", create=True, policy=True),
+            *STANDARD,
+        ),
+    )
+
+From it come the checks of a request's body, the rows to write, the lists with
+their filters and sorts, the views, and OpenAPI. A value inside Pileus is a
+:class:`Values`: a dict keyed by the attributes' own names (``binding:host_id``).
+
+An API extension is one file: it declares an :class:`Extension`, calls
+``WIDGET.extend(EXTENSION, Attribute(...))`` and lists routes of its own. The
+service names its extensions, so ``/v2.0/extensions`` tells the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, FromClause, Table
+
+from pileus.core.context import Context
+from pileus.core.errors import NotFound
+from pileus.core.ids import new_hex_id, new_id
+from pileus.store.tx import Tx
+from pileus.web.tag_table import tags_remove
+from pileus.web.types import Type
+
+if TYPE_CHECKING:
+    from pileus.web.dialects import Dialect
+
+
+class Values(dict[str, Any]):
+    """One resource's values by attribute name; ``given`` are the names that the caller wrote himself."""
+
+    __slots__ = ("given",)
+
+    def __init__(self, values: Mapping[str, Any] | None = None, given: Iterable[str] = ()) -> None:
+        super().__init__(values or {})
+        self.given = frozenset(given)
+
+
+Loader = Callable[[Tx, list[str]], Mapping[str, Any]]
+"""``(tx, ids) -> {id: value}``: an attribute kept in another table, for many rows in one statement."""
+
+Saver = Callable[[Tx, Context, Mapping[str, Any]], None]
+"""``(tx, context, {id: value})``: the writing counterpart of a loader; replaces what was there."""
+
+Targets = Callable[[Tx, Sequence[Values]], Sequence[Mapping[str, Any]]]
+"""``(tx, several) -> targets``: what the policy judges, in the order of what was given."""
+
+Default = Callable[[Context, Mapping[str, Any]], Any]
+
+
+def fresh_id(context: Context, values: Mapping[str, Any]) -> str:
+    """Default of an ``id`` in the form of Neutron, Nova, Glance and Cinder."""
+    return new_id()
+
+
+def fresh_hex_id(context: Context, values: Mapping[str, Any]) -> str:
+    """Default of an ``id`` in Keystone's form."""
+    return new_hex_id()
+
+
+def callers_project(context: Context, values: Mapping[str, Any]) -> str | None:
+    """Default of ``project_id``: the caller's."""
+    return context.project_id
+
+
+def request_time(context: Context, values: Mapping[str, Any]) -> Any:
+    """Default of ``created_at`` and ``updated_at``."""
+    return context.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AttributeOptions:
+    column: ColumnElement[Any] | None = None
+    """Where it is stored or computed in SQL; without it, the table's column of the attribute's name."""
+    loader: Loader | None = None
+    """For what lives in another table: one statement for all rows of a reply."""
+    saver: Saver | None = None
+    empty: Any = None
+    """What a loader's attribute is where the loader returned nothing for an id."""
+    compute: Callable[[Mapping[str, Any]], Any] | None = None
+    """From the other values of the same row, for the view only."""
+    create: bool = False
+    update: bool = False
+    required: bool = False
+    default: Any = None
+    """A value, or ``(context, values) -> value`` run after the given values are known."""
+    policy: bool = False
+    """Rules ``create_x:name``, ``update_x:name`` and ``get_x:name`` guard it."""
+    policy_get: bool | None = None
+    """Whether reading is guarded too; without it, as ``policy`` says."""
+    visible: bool = True
+    """Shown in views; a hidden attribute may still be set (``password``) or filtered by."""
+    filter: bool = False
+    sort: bool = False
+    alias: str | None = None
+    """The same value under a second name, in bodies, queries and views (``tenant_id``)."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute(_AttributeOptions):
+    """One attribute of a resource. ``name`` is the API's; ``type`` checks and normalises."""
+
+    name: str
+    type: Type
+
+    @property
+    def guarded_view(self) -> bool:
+        return self.policy if self.policy_get is None else self.policy_get
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An API extension as ``GET /v2.0/extensions`` lists it; ``updated`` is an ISO 8601 time."""
+
+    alias: str
+    name: str
+    description: str
+    updated: str = "2026-01-01T00:00:00-00:00"
+    links: tuple[str, ...] = field(default=())
+
+
+class Resource:
+    """A declared kind of thing.
+
+    ``source`` is the FROM of reads, where columns of a joined table are wanted
+    (``ports.outerjoin(bindings)``); ``key`` names the attribute that paths carry.
+    ``targets`` gives the policy more to look at than the values themselves (a port's
+    ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL.
+    ``rules`` overrides the rule names that the dialect derives for the actions
+    ``create get list update delete``; ``not_found`` the error of a missing one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        attributes: Iterable[Attribute],
+        dialect: Dialect,
+        table: Table | None = None,
+        plural: str | None = None,
+        collection: str | None = None,
+        source: FromClause | None = None,
+        key: str = "id",
+        rules: Mapping[str, str] | None = None,
+        not_found: type[NotFound] | None = None,
+        bulk: bool | None = None,
+        default_sort: Sequence[tuple[str, bool]] = (),
+        targets: Targets | None = None,
+        policy_columns: Mapping[str, ColumnElement[Any]] | None = None,
+        description: str = "",
+    ) -> None:
+        self.name = name
+        self.plural = plural or name + "s"
+        self.collection = collection or self.plural.replace("_", "-")
+        self.table = table
+        self.source: Any = source if source is not None else table
+        self.key = key
+        self.dialect = dialect
+        self.bulk = dialect.bulk if bulk is None else bulk
+        self.default_sort = tuple(default_sort)
+        self.description = description
+        self.attributes: dict[str, Attribute] = {}
+        self.aliases: dict[str, str] = {}
+        self.columns: dict[str, ColumnElement[Any]] = {}
+        self.extensions: list[Extension] = []
+        self.plans: dict[Any, Any] = {}
+        self.targets = targets
+        self._policy_columns = dict(policy_columns or {})
+        self._rules = dict(rules or {})
+        self.not_found_class = not_found or _not_found_class(name, dialect)
+        self._add(attributes)
+
+    def __repr__(self) -> str:
+        return f"<resource {self.name}>"
+
+    def extend(self, extension: Extension, *attributes: Attribute) -> None:
+        """Add an extension's attributes, at import, before an app is made of the declaration."""
+        self._add(attributes)
+        self.plans.clear()
+        self.extensions.append(extension)
+
+    def _add(self, attributes: Iterable[Attribute]) -> None:
+        for attribute in attributes:
+            if attribute.name in self.attributes:
+                raise ValueError(f"{self.name} already has an attribute {attribute.name}")
+            self.attributes[attribute.name] = attribute
+            if attribute.alias:
+                self.aliases[attribute.alias] = attribute.name
+            column = attribute.column
+            if column is None and self.table is not None and not attribute.loader and not attribute.compute:
+                column = self.table.c.get(attribute.name)
+            if column is not None:
+                self.columns[attribute.name] = column
+
+    @property
+    def policy_columns(self) -> Mapping[str, ColumnElement[Any]]:
+        """What policy rules may look at, as columns."""
+        known: Mapping[str, ColumnElement[Any]] | None = self.plans.get("policy_columns")
+        if known is None:
+            aliased = {
+                alias: self.columns[name] for alias, name in self.aliases.items() if name in self.columns
+            }
+            known = {**self.columns, **aliased, **self._policy_columns}
+            self.plans["policy_columns"] = known
+        return known
+
+    def rule(self, action: str) -> str:
+        """The policy rule of ``create``, ``get``, ``list``, ``update`` or ``delete``."""
+        return self._rules.get(action) or self.dialect.rule_name(self, action)
+
+    def attribute_rule(self, action: str, attribute: str) -> str:
+        """The policy rule that guards one attribute in an action."""
+        return f"{self.rule(action)}:{attribute}"
+
+    def resolve(self, name: str) -> Attribute | None:
+        """The attribute of that name or alias."""
+        return self.attributes.get(self.aliases.get(name, name))
+
+    def not_found(self, key: str) -> NotFound:
+        """The error of a missing (or invisible) one."""
+        return self.not_found_class(id=key, **{f"{self.name}_id": key})
+
+    def row(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of ``values`` that is stored in the resource's own table, by column name."""
+        row = {}
+        for name, value in values.items():
+            column = self.columns.get(name)
+            if column is not None and getattr(column, "table", None) is self.table:
+                row[column.key or name] = value
+        return row
+
+    def insert(self, tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
+        """Write new rows, and what savers keep elsewhere; one statement a table. Returns ``specs``."""
+        assert self.table is not None
+        if specs:
+            tx.insert(self.table, [self.row(spec) for spec in specs])
+            self._save(tx, context, {spec[self.key]: spec for spec in specs}, new=True)
+        return list(specs)
+
+    def change(self, tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
+        """Write changes, one statement for each different set of changed values; returns the new values."""
+        table = self.table
+        assert table is not None
+        together: dict[Any, tuple[dict[str, Any], list[str]]] = {}
+        after = []
+        for update in updates:
+            changes = Values({**update.changes, **self._stamps(context, update)}, update.changes.given)
+            row = self.row(changes)
+            if row:
+                group = together.setdefault(repr(sorted(row.items())), (row, []))
+                group[1].append(update.original[self.key])
+            after.append(Values({**update.original, **changes}, changes.given))
+        key_column = self.columns[self.key]
+        for row, keys in together.values():
+            tx.execute(table.update().where(key_column.in_(keys)).values(row))
+        self._save(tx, context, {update.original[self.key]: update.changes for update in updates})
+        return after
+
+    def _stamps(self, context: Context, update: Update) -> dict[str, Any]:
+        """What a change changes besides: the revision number and the time, where the table has them."""
+        stamps: dict[str, Any] = {}
+        if "revision_number" in self.columns:
+            stamps["revision_number"] = update.original["revision_number"] + 1
+        if "updated_at" in self.columns:
+            stamps["updated_at"] = context.now
+        return stamps
+
+    def remove(self, tx: Tx, originals: Sequence[Mapping[str, Any]]) -> None:
+        """Delete rows of the resource's own table in one statement, and their tags in another."""
+        assert self.table is not None
+        keys = [one[self.key] for one in originals]
+        if "tags" in self.attributes:
+            tags_remove(tx, keys)
+        tx.execute(self.table.delete().where(self.columns[self.key].in_(keys)))
+
+    def _save(
+        self, tx: Tx, context: Context, values: Mapping[str, Mapping[str, Any]], *, new: bool = False
+    ) -> None:
+        for name, attribute in self.attributes.items():
+            if attribute.saver:
+                # what is new and empty needs no statement
+                wanted = {
+                    key: one[name] for key, one in values.items() if name in one and (one[name] or not new)
+                }
+                if wanted:
+                    attribute.saver(tx, context, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One change: all the values that are there, and those wanted instead."""
+
+    original: Values
+    changes: Values
+
+
+def _not_found_class(name: str, dialect: Dialect) -> type[NotFound]:
+    words = "".join(word.capitalize() for word in name.split("_"))
+    message = dialect.not_found_message(name, words)
+    return type(f"{words}NotFound", (NotFound,), {"message": message})

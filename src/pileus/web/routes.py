@@ -1,0 +1,129 @@
+"""Routes are data: a method, a path, a handler, and what stands at the door.
+
+``Route("POST", "/v2.0/ports", create_port, resource=PORT, action="create")``.
+The router is a tree of dictionaries, walked a segment at a time; a literal
+segment wins over ``{parameter}``. Paths have no trailing slash (a request's is ignored).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pileus.web.types import Type
+
+if TYPE_CHECKING:
+    from pileus.web.reply import Reply
+    from pileus.web.request import Request
+    from pileus.web.resource import Resource
+
+Handler = Callable[["Request"], Awaitable["Reply"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One verb on one path.
+
+    ``action`` is create, list, get, update or delete where ``resource`` is shown
+    or taken in that form (for OpenAPI); ``authenticated=False`` opens the route to
+    callers without a token (a token that comes nevertheless is checked);
+    ``versions`` is the window of microversions, both ends included, ``""`` for open;
+    ``body`` is the type of a request body that is no resource; ``stream`` hands
+    the body over unread (``request.stream()``); ``status`` is that of success.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    resource: Resource | None = None
+    action: str = ""
+    authenticated: bool = True
+    versions: tuple[str, str] = ("", "")
+    body: Type | None = None
+    stream: bool = False
+    status: int = 200
+    summary: str = ""
+    rule: str | None = None
+
+
+@dataclass(slots=True)
+class _Node:
+    literal: dict[str, _Node] = field(default_factory=dict)
+    parameter: _Node | None = None
+    leaf: Leaf | None = None
+
+
+@dataclass(slots=True)
+class Leaf:
+    """The routes of one path: ``methods`` maps a verb to its routes (several where versions differ)."""
+
+    owner: Any
+    names: tuple[str, ...]
+    methods: dict[str, list[Route]] = field(default_factory=dict)
+
+    @property
+    def allow(self) -> str:
+        """The ``Allow`` header."""
+        verbs = set(self.methods) | {"OPTIONS"}
+        if "GET" in verbs:
+            verbs.add("HEAD")
+        return ", ".join(sorted(verbs))
+
+
+class Router:
+    """Finds the leaf of a path."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, owner: Any, prefix: str, routes: Iterable[Route]) -> None:
+        """Hang routes below ``prefix``; ``owner`` comes back with a match. ValueError for a doubled route."""
+        for route in routes:
+            node = self._root
+            names = []
+            for segment in segments(prefix + route.path):
+                if segment.startswith("{"):
+                    names.append(segment.strip("{}"))
+                    if node.parameter is None:
+                        node.parameter = _Node()
+                    node = node.parameter
+                else:
+                    node = node.literal.setdefault(segment, _Node())
+            if node.leaf is None:
+                node.leaf = Leaf(owner, tuple(names))
+            elif node.leaf.names != tuple(names):
+                raise ValueError(f"{route.path}: its parameters are called {node.leaf.names} elsewhere")
+            same = node.leaf.methods.setdefault(route.method, [])
+            if any(other.versions == route.versions for other in same):
+                raise ValueError(f"{route.method} {prefix}{route.path} is declared twice")
+            same.append(route)
+
+    def find(self, path: str) -> tuple[Leaf, Mapping[str, str]] | None:
+        """The leaf, and the values of its parameters by name."""
+        values: list[str] = []
+        leaf = _walk(self._root, segments(path), 0, values)
+        return None if leaf is None else (leaf, dict(zip(leaf.names, values, strict=True)))
+
+
+def segments(path: str) -> list[str]:
+    """``/v2.0/ports/`` as ``["v2.0", "ports"]``."""
+    return path.strip("/").split("/") if path.strip("/") else []
+
+
+def _walk(node: _Node, parts: list[str], position: int, values: list[str]) -> Leaf | None:
+    if position == len(parts):
+        return node.leaf
+    part = parts[position]
+    child = node.literal.get(part)
+    if child is not None:
+        found = _walk(child, parts, position + 1, values)
+        if found is not None:
+            return found
+    if node.parameter is not None and part:
+        values.append(part)
+        found = _walk(node.parameter, parts, position + 1, values)
+        if found is not None:
+            return found
+        values.pop()
+    return None

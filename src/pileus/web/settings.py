@@ -1,0 +1,18 @@
+"""Settings of the web room, with their bounds said in words."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``max_body_bytes`` bounds a request's body (413 beyond it; not for uploads, which stream).
+
+    ``page_limit`` bounds a page of every list where the caller asked for more or for no limit;
+    None leaves it to each service's own habit. ``public_url`` stands in links when proxies hide
+    the true address.
+    """
+
+    max_body_bytes: int = 1_048_576
+    page_limit: int | None = None
+    public_url: str = ""

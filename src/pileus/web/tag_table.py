@@ -1,0 +1,54 @@
+"""The table of tags, and tags as conditions and batches of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, select
+
+from pileus.core.context import Context
+from pileus.store.schema import Id, metadata
+from pileus.store.tx import Tx
+
+MAX_TAG = 255
+
+resource_tags = Table(
+    "resource_tags",
+    metadata,
+    Column("resource_id", Id, primary_key=True),
+    Column("tag", String(MAX_TAG), primary_key=True),
+    Index("ix_resource_tags_tag", "tag"),
+)
+
+
+def tagged(key: ColumnElement[Any], tags: Sequence[str]) -> ColumnElement[bool]:
+    """Rows whose key carries any of the tags."""
+    return key.in_(select(resource_tags.c.resource_id).where(resource_tags.c.tag.in_(tags)))
+
+
+def tags_load(tx: Tx, keys: list[str]) -> dict[str, list[str]]:
+    """The tags of each of the resources, sorted; nothing for one without."""
+    found: dict[str, list[str]] = {}
+    statement = (
+        select(resource_tags.c.resource_id, resource_tags.c.tag)
+        .where(resource_tags.c.resource_id.in_(keys))
+        .order_by(resource_tags.c.tag)
+    )
+    rows: Any = tx.rows(statement)
+    for key, tag in rows:
+        found.setdefault(key, []).append(tag)
+    return found
+
+
+def tags_save(tx: Tx, context: Context, tags: Mapping[str, Sequence[str]]) -> None:
+    """Make these the tags of these resources, whatever they were."""
+    tags_remove(tx, list(tags))
+    tx.insert(
+        resource_tags, [{"resource_id": key, "tag": tag} for key, several in tags.items() for tag in several]
+    )
+
+
+def tags_remove(tx: Tx, keys: Sequence[str]) -> None:
+    """Take all tags off these resources."""
+    tx.execute(delete(resource_tags).where(resource_tags.c.resource_id.in_(keys)))

@@ -1,0 +1,216 @@
+"""From rows to JSON: attributes are chosen once per request, rows then go through in batches.
+
+A :class:`Plan` is made once for a resource and a tuple of attribute names: the
+columns to select, the loaders to ask (one statement each for all rows), what
+has to be turned into JSON. JSON columns go from the database into the reply as
+the text they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, select
+
+from pileus.store.schema import JsonText, raw_json
+from pileus.store.tx import Tx
+from pileus.web.dialects import Dialect
+from pileus.web.reply import encode
+from pileus.web.resource import Resource, Values
+
+if TYPE_CHECKING:
+    from pileus.web.request import Request
+
+CHUNK_ROWS = 250
+
+_plain_decorate = Dialect.decorate
+
+
+class Plan:
+    """How rows of a resource become dictionaries. ``hidden_key``: the key is read for the loaders only."""
+
+    __slots__ = (
+        "aliases",
+        "columns",
+        "computed",
+        "converters",
+        "hidden_key",
+        "key_index",
+        "loaders",
+        "names",
+    )
+
+    def __init__(self, resource: Resource, names: Sequence[str], *, as_json: bool) -> None:
+        attributes = [resource.attributes[name] for name in names]
+        self.names: list[str] = []
+        self.columns: list[ColumnElement[Any]] = []
+        self.loaders = [(one.name, one.loader, one.empty) for one in attributes if one.loader]
+        self.computed = [(one.name, one.compute) for one in attributes if one.compute] if as_json else []
+        self.converters: list[tuple[str, Callable[[Any], Any]]] = []
+        self.aliases = [(one.alias, one.name) for one in attributes if one.alias] if as_json else []
+        for one in attributes:
+            column = resource.columns.get(one.name)
+            if column is None:
+                if as_json and one.type.show:
+                    self.converters.append((one.name, one.type.show))
+                continue
+            if as_json and isinstance(column.type, JsonText) and not one.type.show:
+                column = raw_json(column)
+                self.converters.append((one.name, _raw))
+            elif as_json and one.type.show:
+                self.converters.append((one.name, one.type.show))
+            self.names.append(one.name)
+            self.columns.append(column)
+        self.hidden_key = resource.key not in self.names and resource.key in resource.columns
+        if self.hidden_key:
+            self.names.append(resource.key)
+            self.columns.append(resource.columns[resource.key])
+        self.key_index = self.names.index(resource.key) if resource.key in self.names else 0
+
+    def dictionaries(self, tx: Tx, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rows as dictionaries, with what the loaders know; the key is among them."""
+        names = self.names
+        made = [dict(zip(names, row, strict=True)) for row in rows]
+        if self.loaders and made:
+            at = self.key_index
+            keys = [row[at] for row in rows]
+            for name, loader, empty in self.loaders:
+                assert loader is not None
+                loaded = loader(tx, keys)
+                for key, one in zip(keys, made, strict=True):
+                    one[name] = loaded.get(key, empty)
+        return made
+
+    def finish(self, made: list[dict[str, Any]], key: str) -> None:
+        """Turn dictionaries of values into those of JSON, in place."""
+        for name, compute in self.computed:
+            assert compute is not None
+            for one in made:
+                one[name] = compute(one)
+        for name, convert in self.converters:
+            for one in made:
+                value = one[name]
+                if value is not None:
+                    one[name] = convert(value)
+        for alias, name in self.aliases:
+            for one in made:
+                one[alias] = one[name]
+        if self.hidden_key:
+            for one in made:
+                del one[key]
+
+
+def _raw(text: Any) -> Any:
+    return msgspec.Raw(text) if isinstance(text, str) else text
+
+
+def plan(resource: Resource, names: tuple[str, ...], *, as_json: bool) -> Plan:
+    """The plan for these attributes, kept on the resource."""
+    known: Plan | None = resource.plans.get((names, as_json))
+    if known is None:
+        if len(resource.plans) > 500:  # clients choose `fields`; keep what they can make us remember bounded
+            resource.plans.clear()
+        known = resource.plans[(names, as_json)] = Plan(resource, names, as_json=as_json)
+    return known
+
+
+def fetch(
+    tx: Tx,
+    resource: Resource,
+    keys: Sequence[str] | None = None,
+    where: Iterable[ColumnElement[bool]] = (),
+    *,
+    lock: bool = False,
+) -> list[Values]:
+    """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE."""
+    wanted = plan(resource, tuple(resource.attributes), as_json=False)
+    statement: Select[Any] | None = resource.plans.get("fetch")
+    if statement is None:
+        statement = resource.plans["fetch"] = select(*wanted.columns).select_from(resource.source)
+    if keys is not None:
+        column = resource.columns[resource.key]
+        statement = statement.where(column == keys[0] if len(keys) == 1 else column.in_(keys))
+    conditions = list(where)
+    if conditions:
+        statement = statement.where(*conditions)
+    if lock:
+        statement = statement.with_for_update(of=resource.table)
+    return [Values(one) for one in wanted.dictionaries(tx, tx.rows(statement))]
+
+
+def chosen(request: Request, resource: Resource, fields: Sequence[str]) -> tuple[str, ...]:
+    """The attributes that a view has: those visible to the caller, and of them the ``fields`` asked for."""
+    names, _ = request.access.visible(resource)
+    if not fields:
+        return names
+    asked = {resource.aliases.get(name, name) for name in fields}
+    return tuple(name for name in names if name in asked)
+
+
+def show(
+    request: Request, resource: Resource, several: Sequence[Mapping[str, Any]], fields: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The views of values that are already in memory (what a unit of work returned)."""
+    names = chosen(request, resource, fields)
+    guards = [guard for guard in request.access.visible(resource)[1] if guard[0] in names]
+    attributes = [resource.attributes[name] for name in names]
+    views = []
+    for values in several:
+        view: dict[str, Any] = {}
+        for attribute in attributes:
+            name = attribute.name
+            value = attribute.compute(values) if attribute.compute else values.get(name, attribute.empty)
+            if value is not None and attribute.type.show:
+                value = attribute.type.show(value)
+            view[name] = value
+            if attribute.alias:
+                view[attribute.alias] = value
+        for name, rule in guards:
+            if not request.access.allows(rule, values):
+                del view[name]
+        resource.dialect.decorate(request, resource, view)
+        views.append(view)
+    return views
+
+
+def read_page(
+    tx: Tx,
+    request: Request,
+    resource: Resource,
+    statement: Callable[[Sequence[Any]], Select[Any]],
+    fields: Sequence[str],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The views of a page and its rows' keys; ``statement`` makes the SELECT of the columns it is given."""
+    if request.access.visible(resource)[1]:
+        # some attribute is decided row by row, by whatever the rule looks at: everything is read
+        wanted = plan(resource, tuple(resource.attributes), as_json=False)
+        rows = tx.rows(statement(wanted.columns))
+        values = wanted.dictionaries(tx, rows)
+        return show(request, resource, values, fields), [one[resource.key] for one in values]
+    wanted = plan(resource, chosen(request, resource, fields), as_json=True)
+    rows = tx.rows(statement(wanted.columns))
+    made = wanted.dictionaries(tx, rows)
+    keys = [row[wanted.key_index] for row in rows]
+    wanted.finish(made, resource.key)
+    decorate = resource.dialect.decorate
+    if decorate.__func__ is not _plain_decorate:  # type: ignore[attr-defined]
+        for one in made:
+            decorate(request, resource, one)
+    return made, keys
+
+
+def encode_list(name: str, views: Sequence[Any], beside: Mapping[str, Any]) -> list[bytes]:
+    """``{name: [...], **beside}`` in chunks of some hundred rows."""
+    chunks = [b'{"' + name.encode() + b'":[']
+    for start in range(0, len(views), CHUNK_ROWS):
+        part = encode(views[start : start + CHUNK_ROWS])[1:-1]
+        chunks.append(b"," + part if start else part)
+    chunks.append(b"]")
+    if beside:
+        chunks.append(b"," + encode(beside)[1:])
+    else:
+        chunks.append(b"}")
+    # one write for what fits in one
+    return [b"".join(chunks)] if len(views) <= CHUNK_ROWS else chunks
