@@ -1,7 +1,9 @@
 """Throwaway PostgreSQL and MariaDB servers, and fresh databases on all three, for any test.
 
-A server is started when it is first asked for, as an unprivileged user (both refuse root), on a Unix socket in
+A server is started when first asked for, as an unprivileged user (both refuse root), on a Unix socket in
 a folder of its own, without waiting for the disk, and ends with the tests. Use it so::
+
+    from tests import databases
 
     @pytest.mark.parametrize("kind", databases.KINDS)
     def test_something(kind, tmp_path):
@@ -114,9 +116,7 @@ def _program(name: str, *folders: str) -> str | None:
     found = shutil.which(name)
     if found:
         return found
-    candidates = sorted(
-        path for pattern in folders for path in Path("/").glob(f"{pattern.lstrip('/')}/{name}")
-    )
+    candidates = sorted(path for folder in folders for path in Path("/").glob(f"{folder[1:]}/{name}"))
     return str(candidates[-1]) if candidates else None
 
 
@@ -191,7 +191,7 @@ def _mariadb() -> Server | str:
 
 @contextlib.contextmanager
 def fresh(kind: str, folder: Path) -> Iterator[str]:
-    """The URL of an empty database of this kind, which is gone afterwards. ``folder`` is for SQLite's file."""
+    """The URL of an empty database of this kind, gone afterwards; ``folder`` is for SQLite's file."""
     if kind == "sqlite":
         yield f"sqlite:///{folder}/{next(_numbers)}.sqlite"
         return

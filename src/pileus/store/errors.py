@@ -67,13 +67,10 @@ _TARGET = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE)\s+[`\"]?(\w+)", re.IGNORECASE
 
 def _code(error: exc.DBAPIError) -> int | str | None:
     orig = error.orig
-    for attribute in ("sqlite_errorcode", "sqlstate"):
-        code = getattr(orig, attribute, None)
-        if isinstance(code, int | str):
-            return code
     if orig is not None and orig.args and isinstance(orig.args[0], int):
-        return orig.args[0]
-    return None
+        return orig.args[0]  # MariaDB's number; PyMySQL has a (coarser) sqlstate beside it
+    code = getattr(orig, "sqlite_errorcode", None) or getattr(orig, "sqlstate", None)
+    return code if isinstance(code, int | str) else None
 
 
 def translate(error: exc.DBAPIError, metadata: MetaData) -> Duplicate | Referenced | None:

@@ -1,4 +1,4 @@
-"""Leases: who does what only one may do, and until when. Taken by compare-and-swap, lost when they run out."""
+"""Leases: who does what only one may do, and until when. Taken by compare-and-swap; they run out."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def prepare(url: str, metadata: MetaData = schema.metadata) -> None:
     """Bring the tables up to date, the quick way where there is one; several processes may do so at once."""
     head = known()[-1]
     with _locked(url, unless=head) as connection:
-        if connection is None or _recorded(connection) == head:
+        if connection is None or not _missing(_recorded(connection)):
             return
         if connection.dialect.name == "sqlite" and not inspect(connection).get_table_names():
             metadata.create_all(connection)
@@ -100,8 +100,11 @@ def revision(message: str, modules: Sequence[str] = (), versions: Path = VERSION
         if known():
             upgrade(url)
         with _connected(url) as connection:
+            config = _config(connection)
+            config.set_main_option("path_separator", "newline")
+            config.set_main_option("version_locations", f"{VERSIONS}\n{versions}".replace("%", "%%"))
             script = command.revision(
-                _config(connection),
+                config,
                 message,
                 autogenerate=True,
                 rev_id=number,
@@ -188,6 +191,8 @@ def _sqlite_locked(path: str, unless: str | None) -> Iterator[Connection | None]
         raw.execute("PRAGMA foreign_keys = OFF")
         raw.execute(f"PRAGMA busy_timeout = {_LOCK_WAIT_S * 1000}")
         raw.execute("BEGIN IMMEDIATE")
+        if not connection.in_transaction():
+            connection.begin()  # for SQLAlchemy's books only: Alembic leaves a transaction that exists alone
         try:
             yield connection
             broken = raw.execute("PRAGMA foreign_key_check").fetchall()

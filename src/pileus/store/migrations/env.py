@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -10,7 +10,7 @@ from alembic.autogenerate.api import AutogenContext
 from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
 
 
-def render_type(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+def render_type(kind: str, item: Any, autogen: AutogenContext) -> str | Literal[False]:
     """Write our types into revisions: lengths as they are now, the rest by name."""
     if kind != "type":
         return False

@@ -1,0 +1,127 @@
+"""Migrations: they make what the metadata says, once, also when several servers start together."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from tests import databases
+
+import pileus.services
+from pileus.store import migrations
+from pileus.store.schema import metadata
+
+
+def declare_everything() -> None:
+    """Import every module of the services: each declares its tables on the one metadata."""
+    for module in pkgutil.walk_packages(pileus.services.__path__, "pileus.services."):
+        importlib.import_module(module.name)
+
+
+@pytest.mark.parametrize("way", ["upgrade", "prepare"])
+def test_the_migrated_schema_is_the_declared_one(kind: str, way: str, tmp_path: Path) -> None:
+    declare_everything()
+    with databases.fresh(kind, tmp_path) as url:
+        getattr(migrations, way)(url)
+        assert migrations.pending(url) == []
+        with migrations._connected(url) as connection:
+            context = MigrationContext.configure(
+                connection,
+                opts={
+                    "compare_type": True,
+                    "include_object": lambda item, name, *_: not (name or "").startswith("test_"),
+                },
+            )
+            assert compare_metadata(context, metadata) == [], (
+                "write the next revision: see pileus.store.migrations"
+            )
+
+
+def test_revisions_can_be_undone(kind: str, tmp_path: Path) -> None:
+    from alembic import command
+
+    with databases.fresh(kind, tmp_path) as url:
+        assert migrations.upgrade(url) == migrations.known()
+        assert migrations.upgrade(url) == []
+        with migrations._locked(url) as connection:
+            assert connection is not None
+            command.downgrade(migrations._config(connection), "base")
+        assert migrations.current(url) is None
+        with migrations._connected(url) as connection:
+            assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+
+
+def test_servers_that_start_together_migrate_once(kind: str, tmp_path: Path) -> None:
+    with databases.fresh(kind, tmp_path) as url:
+        script = "import sys; from pileus.store import migrations; print(migrations.upgrade(sys.argv[1]))"
+        started = [
+            subprocess.Popen([sys.executable, "-c", script, url], stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        said = sorted(process.communicate(timeout=60)[0].strip() for process in started)
+        assert said == sorted(["[]", "[]", str(migrations.known())])
+
+
+def test_mariadb_compares_bytes_and_keeps_transactions(kind: str, tmp_path: Path) -> None:
+    if kind != "mariadb":
+        pytest.skip("MariaDB alone has engines and collations of tables")
+    with databases.fresh(kind, tmp_path) as url:
+        migrations.upgrade(url)
+        with migrations._connected(url) as connection:
+            found = connection.execute(
+                text(
+                    "SELECT DISTINCT engine, table_collation FROM information_schema.tables "
+                    "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
+                )
+            ).all()
+        assert [tuple(row) for row in found] == [("InnoDB", "utf8mb4_bin")]
+
+
+def test_a_database_from_the_future_is_refused(kind: str, tmp_path: Path) -> None:
+    with databases.fresh(kind, tmp_path) as url:
+        migrations.upgrade(url)
+        with migrations._connected(url) as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+            connection.commit()
+        with pytest.raises(migrations.SchemaTooNew, match="9999"):
+            migrations.prepare(url)
+
+
+def test_a_start_with_nothing_to_do_does_not_import_alembic(kind: str, tmp_path: Path) -> None:
+    with databases.fresh(kind, tmp_path) as url:
+        migrations.upgrade(url)
+        script = (
+            "import sys; from pileus.store import migrations; migrations.prepare(sys.argv[1]); "
+            "print('alembic' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, url], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout.strip() == "False"
+
+
+def test_the_next_revision_is_written_from_the_metadata(tmp_path: Path) -> None:
+    script = (
+        "import sys, tests.store.things; from pathlib import Path; from pileus.store import migrations; "
+        "print(migrations.revision('some things', versions=Path(sys.argv[1])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/bin:/bin"},
+    )
+    written = Path(done.stdout.strip().splitlines()[-1]).read_text()
+    assert '"test_things"' in written
+    assert "schema.Moment()" in written
+    assert f'down_revision = "{migrations.known()[-1]}"' in written
+    assert 'drop_table("events")' not in written
