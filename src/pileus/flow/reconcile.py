@@ -1,0 +1,142 @@
+"""Loops that bring what is to what should be: woken, periodic, patient with failures.
+
+A loop has one piece of work waiting, into which all wake-ups are folded: a hundred wake-ups
+during a pass make one further pass. After a failure the same work is tried again, with
+growing pauses, and then everything is compared, since nobody knows how far the failed pass came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from pileus.core import log
+from pileus.core.clock import Clock
+
+_log = log.get("flow")
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a pass shall look at.
+
+    ``scopes``: what is desired there may have changed. ``reread``: everything that is desired.
+    ``inspect``: everything that is there, whatever was believed of it.
+    """
+
+    scopes: frozenset[str] = frozenset()
+    reread: bool = False
+    inspect: bool = False
+
+    def __or__(self, other: Work) -> Work:
+        return Work(self.scopes | other.scopes, self.reread or other.reread, self.inspect or other.inspect)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is taken for granted."""
+        return self.reread and self.inspect
+
+
+EVERYTHING = Work(reread=True, inspect=True)
+
+
+class ReconcileStatus(msgspec.Struct):
+    """How a loop is doing; times are of the monotonic clock, in seconds."""
+
+    passes: int = 0
+    full_passes: int = 0
+    failures: int = 0
+    failures_in_a_row: int = 0
+    last_success: float | None = None
+    last_error: str | None = None
+
+
+class Reconciler:
+    """Runs ``reconcile(work)`` one at a time. The first pass looks at everything."""
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Callable[[Work], Awaitable[None]],
+        clock: Clock,
+        *,
+        period_s: float,
+        retry_s: float = 0.2,
+        retry_limit_s: float = 15.0,
+    ) -> None:
+        self.status = ReconcileStatus()
+        self._name = name
+        self._reconcile = reconcile
+        self._clock = clock
+        self._period_s = period_s
+        self._retry_s = retry_s
+        self._retry_limit_s = retry_limit_s
+        self._waiting: Work | None = EVERYTHING
+        self._woken = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    def wake(self, scopes: Iterable[str] = (), *, reread: bool = False, inspect: bool = False) -> None:
+        """Run a pass soon: after the present one, or when the pause after a failure is over."""
+        work = Work(frozenset(scopes), reread, inspect)
+        self._waiting = work if self._waiting is None else self._waiting | work
+        self._idle.clear()
+        self._woken.set()
+
+    def hurry(self) -> None:
+        """What made passes fail may be over: wait no longer."""
+        self._hurry.set()
+
+    async def settled(self) -> None:
+        """Return when nothing waits and nothing runs."""
+        await self._idle.wait()
+
+    async def loop(self) -> None:
+        """Run until cancelled."""
+        due = self._clock.monotonic() + self._period_s
+        while True:
+            if self._waiting is None:
+                self._idle.set()
+                pause = max(0.0, due - self._clock.monotonic())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), pause)
+                if self._clock.monotonic() >= due:
+                    self._waiting = EVERYTHING
+                if self._waiting is None:
+                    self._woken.clear()
+                    continue
+            self._woken.clear()
+            self._idle.clear()
+            work, self._waiting = self._waiting, None
+            if work.full:
+                # Spread, so that a thousand nodes that started together do not come together again.
+                due = self._clock.monotonic() + self._period_s * random.uniform(0.9, 1.1)  # noqa: S311
+            await self._run(work)
+
+    async def _run(self, work: Work) -> None:
+        status = self.status
+        try:
+            await self._reconcile(work)
+        except Exception as error:
+            status.failures += 1
+            status.failures_in_a_row += 1
+            status.last_error = f"{type(error).__name__}: {error}"
+            _log.warning("a pass failed", loop=self._name, error=status.last_error, exc_info=error)
+            again = work | Work(inspect=True)
+            self._waiting = again if self._waiting is None else self._waiting | again
+            await self._pause(status.failures_in_a_row)
+            return
+        status.passes += 1
+        status.full_passes += work.full
+        status.failures_in_a_row = 0
+        status.last_error = None
+        status.last_success = self._clock.monotonic()
+
+    async def _pause(self, failures: int) -> None:
+        longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), self._retry_limit_s)
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), longest * random.uniform(0.5, 1.0))  # noqa: S311

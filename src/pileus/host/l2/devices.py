@@ -1,0 +1,137 @@
+"""Flows of one plugged device: who it is, what it may claim to be, how it is reached."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+import msgspec
+
+from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import tables as t
+from pileus.host.l2.rules import is_secured
+from pileus.wire.switch import DeviceDetails
+
+
+class Wired(msgspec.Struct, frozen=True):
+    """A device as this switch carries it. ``metered``: an OpenFlow meter limits its rate."""
+
+    details: DeviceDetails
+    interface: str
+    ofport: int
+    vlan: int
+    number: int
+    profile: int
+    metered: bool = False
+
+
+def link_local(mac_address: str) -> str:
+    """The IPv6 address that a MAC address gives itself (RFC 4291, appendix A)."""
+    octets = [int(part, 16) for part in mac_address.split(":")]
+    octets[0] ^= 2
+    groups = [*octets[:3], 0xFF, 0xFE, *octets[3:]]
+    return str(ipaddress.IPv6Address(bytes([0xFE, 0x80, *[0] * 6, *groups])))
+
+
+def sources(device: DeviceDetails) -> dict[str, list[str]]:
+    """MAC address to the addresses and prefixes that the device may use with it."""
+    pairs: dict[str, dict[str, None]] = {device.mac_address: {}}
+    for fixed in device.fixed_ips:
+        pairs[device.mac_address][fixed.ip_address] = None
+    for pair in device.allowed_address_pairs:
+        pairs.setdefault(pair.mac_address or device.mac_address, {})[pair.ip_address] = None
+    for mac_address, addresses in pairs.items():
+        addresses[link_local(mac_address)] = None
+    return {mac.lower(): list(addresses) for mac, addresses in pairs.items()}
+
+
+def device_flows(wired: Wired) -> list[Flow]:
+    """All flows that are this device's alone."""
+    return [_flow(*parts) for parts in _parts(wired)]
+
+
+def dead_flows(ofports: tuple[int, ...]) -> list[Flow]:
+    """Devices that nobody vouches for say nothing."""
+    return [_flow(t.CLASSIFY, 100, f"in_port={ofport}", "drop") for ofport in ofports]
+
+
+def plain_flows(ofports: tuple[int, ...]) -> list[Flow]:
+    """Ports without a device, an operator's own: they take part in ordinary switching, untagged."""
+    return [_flow(t.CLASSIFY, 10, f"in_port={ofport},vlan_tci=0x0000/0x1000", "NORMAL") for ofport in ofports]
+
+
+def _flow(table: int, priority: int, match: str, actions: str) -> Flow:
+    return Flow(table, priority, match, actions, t.DEVICE_COOKIE)
+
+
+Parts = tuple[int, int, str, str]
+
+
+def _parts(wired: Wired) -> Iterator[Parts]:
+    secured = is_secured(wired.details)
+    yield _classify(wired, secured)
+    if secured:
+        for mac_address, addresses in sources(wired.details).items():
+            yield from _source(wired.ofport, mac_address, addresses)
+    yield from _delivery(wired, secured)
+
+
+def _classify(wired: Wired, secured: bool) -> Parts:
+    meter = f"meter:{wired.number}," if wired.metered else ""
+    registers = [f"set_field:0x{wired.vlan:x}->{t.NETWORK}"]
+    if secured:
+        registers.insert(0, f"set_field:0x{wired.number:x}->{t.NUMBER}")
+        registers.append(f"set_field:0x{wired.profile:x}->{t.PROFILE}")
+    onward = t.GUARD if secured else t.SWITCH
+    return (
+        t.CLASSIFY,
+        100,
+        f"in_port={wired.ofport}",
+        f"{meter}{','.join(registers)},resubmit(,{onward})",
+    )
+
+
+def _source(ofport: int, mac_address: str, addresses: list[str]) -> Iterator[Parts]:
+    """Only these addresses with this MAC address: in Ethernet, ARP, IP and neighbour discovery."""
+    origin = f"in_port={ofport},dl_src={mac_address}"
+    switch, track = f"resubmit(,{t.SWITCH})", f"resubmit(,{t.EGRESS})"
+    yield t.GUARD, 50, origin, f"resubmit(,{t.SOURCE})"
+    for address in addresses:
+        network = ipaddress.ip_network(address, strict=False)
+        whole = network.prefixlen == network.max_prefixlen
+        text = str(network.network_address) if whole else str(network)
+        if network.version == 4:
+            # A prefix of length 0 matches any address: then the field is left out.
+            arp = f",arp_spa={text}" if network.prefixlen else ""
+            source = f",nw_src={text}" if network.prefixlen else ""
+            yield t.SOURCE, 70, f"arp,{origin}{arp},arp_sha={mac_address}", switch
+            yield t.SOURCE, 70, f"ip,{origin}{source}", track
+        else:
+            source = f",ipv6_src={text}" if network.prefixlen else ""
+            target = f",nd_target={text}" if network.prefixlen else ""
+            yield t.SOURCE, 70, f"ipv6,{origin}{source}", track
+            yield t.SOURCE, 85, f"icmp6,{origin},icmp_type=136{target}", switch
+            # Asking whether an address is free (RFC 4862, duplicate address detection).
+            yield t.SOURCE, 85, f"icmp6,{origin},ipv6_src=::,icmp_type=135{target}", switch
+
+
+def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
+    number = f"{t.NUMBER}=0x{wired.number:x}"
+    yield (
+        t.SWITCH,
+        20,
+        f"{t.NETWORK}=0x{wired.vlan:x},dl_dst={wired.details.mac_address.lower()}",
+        f"set_field:0x{wired.number:x}->{t.NUMBER},resubmit(,{t.DELIVER})",
+    )
+    if not secured:
+        yield t.DELIVER, 50, number, f"output:{wired.ofport}"
+        return
+    yield (
+        t.DELIVER,
+        50,
+        number,
+        f"set_field:0x{wired.profile:x}->{t.PROFILE},"
+        f"set_field:0x{wired.ofport:x}->{t.OUTPUT_REGISTER},resubmit(,{t.INGRESS})",
+    )
+    # A flooded frame does not come back to its sender: it would be judged as if it were incoming.
+    yield t.DELIVER, 60, f"in_port={wired.ofport},{number}", "drop"

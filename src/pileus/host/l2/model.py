@@ -1,0 +1,81 @@
+"""Desired state as this node holds it: answers of the server, laid over each other.
+
+An answer to a partial question replaces what was asked for: an id that was asked and is
+not in the answer is not this host's (any more).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from pileus.wire.switch import (
+    DeviceDetails,
+    NetworkDetails,
+    SecurityGroupDetails,
+    SwitchState,
+    SwitchStateRequest,
+    TunnelEndpoint,
+)
+
+T = TypeVar("T")
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Everything the server wants of this switch, by id. Never changed in place."""
+
+    position: int = 0
+    devices: dict[str, DeviceDetails] = {}
+    networks: dict[str, NetworkDetails] = {}
+    groups: dict[str, SecurityGroupDetails] = {}
+    tunnels: tuple[TunnelEndpoint, ...] = ()
+
+    def absorb(self, request: SwitchStateRequest, state: SwitchState) -> Model:
+        """This model with the answer ``state`` to ``request`` laid over it.
+
+        The position becomes the answer's only when everything was asked for: a partial answer
+        says nothing of what else happened before it.
+        """
+        whole = request.devices is None and request.networks is None and request.security_groups is None
+        return Model(
+            position=state.position if whole else self.position,
+            devices=_laid(self.devices, request.devices, ((d.port_id, d) for d in state.devices)),
+            networks=_laid(self.networks, request.networks, ((n.network_id, n) for n in state.networks)),
+            groups=_laid(
+                self.groups,
+                request.security_groups,
+                ((g.security_group_id, g) for g in state.security_groups),
+            ),
+            tunnels=state.tunnels,
+        )
+
+    def missing(self) -> tuple[set[str], set[str]]:
+        """Networks and groups that are referred to and not here: to be asked for."""
+        networks = {device.network_id for device in self.devices.values()} - self.networks.keys()
+        groups = {group for device in self.devices.values() for group in device.security_group_ids}
+        for group_id in tuple(groups):
+            if group := self.groups.get(group_id):
+                groups |= {rule.remote_group_id for rule in group.rules if rule.remote_group_id}
+        return networks, groups - self.groups.keys()
+
+    def pruned(self) -> Model:
+        """Without networks and groups that no device of this host needs."""
+        networks = {device.network_id for device in self.devices.values()}
+        groups = {group for device in self.devices.values() for group in device.security_group_ids}
+        for group_id in tuple(groups):
+            if group := self.groups.get(group_id):
+                groups |= {rule.remote_group_id for rule in group.rules if rule.remote_group_id}
+        return msgspec.structs.replace(
+            self,
+            networks={key: self.networks[key] for key in self.networks.keys() & networks},
+            groups={key: self.groups[key] for key in self.groups.keys() & groups},
+        )
+
+
+def _laid(old: Mapping[str, T], asked: Iterable[str] | None, answer: Iterable[tuple[str, T]]) -> dict[str, T]:
+    if asked is None:
+        return dict(answer)
+    asked = set(asked)
+    return {key: value for key, value in old.items() if key not in asked} | dict(answer)

@@ -1,0 +1,369 @@
+"""What the switch's database must say: bridges, joints, tunnels, tags and limits; as edits.
+
+Local VLANs and device numbers are read back from the ports that bear them, so they are the
+same after a restart. Only differences become edits: where nothing differs there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pileus.host.l2.model import Model
+from pileus.host.l2.numbers import allocate
+from pileus.host.l2.settings import (
+    DEAD_VLAN,
+    LAST_NUMBER_KEY,
+    NETWORK_KEY,
+    NUMBER_KEY,
+    OWNER,
+    OWNER_KEY,
+    BridgeSettings,
+)
+from pileus.host.l2.view import InterfaceView, PortView, SwitchView
+from pileus.wire.switch import DeviceDetails, DeviceFailure
+
+_LABEL = {OWNER_KEY: OWNER}
+_LAST_VLAN = DEAD_VLAN - 1
+_LAST_NUMBER = 65535
+"""Connection-tracking zones are 16 bits wide; zone 0 is the host's own."""
+
+
+class EnsureBridge(msgspec.Struct, frozen=True):
+    name: str
+    columns: dict[str, Any]
+
+
+class EnsurePort(msgspec.Struct, frozen=True):
+    """A port of ours with its interface's columns."""
+
+    bridge: str
+    name: str
+    interface: dict[str, Any]
+
+
+class SetPort(msgspec.Struct, frozen=True):
+    """Columns of a port, and of its interface; in maps, None takes a key away."""
+
+    name: str
+    columns: dict[str, Any]
+    interface: dict[str, Any] = {}
+
+
+class RemovePort(msgspec.Struct, frozen=True):
+    name: str
+
+
+class RemoveBridge(msgspec.Struct, frozen=True):
+    name: str
+
+
+RowEdit = EnsureBridge | EnsurePort | SetPort | RemovePort | RemoveBridge
+
+
+class RowPlan(msgspec.Struct, frozen=True):
+    """``edits`` make and change, in one transaction, before the flows; ``removals`` come last.
+
+    ``alive`` are the devices that the server vouches for, ``dead`` the plugged ones that it does
+    not (or that are administratively down), ``failed`` those that the switch could not open.
+    """
+
+    edits: tuple[RowEdit, ...]
+    removals: tuple[RowEdit, ...]
+    vlans: dict[str, int]
+    numbers: dict[str, int]
+    alive: dict[str, PortView]
+    dead: tuple[PortView, ...]
+    failed: tuple[DeviceFailure, ...]
+
+
+def plugged(view: SwitchView, settings: BridgeSettings) -> tuple[dict[str, PortView], list[PortView]]:
+    """Devices on br-int by port id, and second interfaces that claim an id already there.
+
+    While a guest moves, two interfaces may bear its id; the one that works and has the first name counts.
+    """
+    found: dict[str, PortView] = {}
+    doubles = []
+    candidates = [
+        port
+        for port in view.ports.values()
+        if port.bridge == settings.integration_bridge and "iface-id" in port.interface.external_ids
+    ]
+    for port in sorted(candidates, key=lambda port: ((port.interface.ofport or 0) <= 0, port.name)):
+        port_id = port.interface.external_ids["iface-id"]
+        if port_id in found:
+            doubles.append(port)
+        else:
+            found[port_id] = port
+    return found, doubles
+
+
+def plan_rows(model: Model, view: SwitchView, settings: BridgeSettings) -> RowPlan:
+    """Compare; pure. Raises NumbersExhausted."""
+    devices, doubles = plugged(view, settings)
+    alive: dict[str, PortView] = {}
+    dead = list(doubles)
+    failed = []
+    for port_id, port in devices.items():
+        details = model.devices.get(port_id)
+        if details is None or not _wanted_up(details, model):
+            dead.append(port)
+        elif (port.interface.ofport or 0) < 0:
+            failed.append(
+                DeviceFailure(port_id, port.interface.error or "the switch could not open the interface")
+            )
+        else:
+            alive[port_id] = port
+    last = _last_number(view, settings)
+    vlans, numbers = _numbers(model, view, alive, last)
+    held = {port.external_ids.get(NUMBER_KEY) for port in alive.values()}
+    newest = next((n for n in reversed(numbers.values()) if str(n) not in held), last)
+    edits: list[RowEdit] = [
+        *_bridges(view, settings, newest),
+        *_joints(view, settings),
+        *_tunnels(model, view, settings),
+        *_devices(model, alive, vlans, numbers),
+        *_dead(dead),
+    ]
+    return RowPlan(
+        edits=tuple(edits),
+        removals=tuple(_removals(model, view, settings)),
+        vlans=vlans,
+        numbers=numbers,
+        alive=alive,
+        dead=tuple(dead),
+        failed=tuple(failed),
+    )
+
+
+def _wanted_up(details: DeviceDetails, model: Model) -> bool:
+    network = model.networks.get(details.network_id)
+    return details.admin_state_up and network is not None and network.admin_state_up
+
+
+def _numbers(
+    model: Model, view: SwitchView, alive: Mapping[str, PortView], last: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Local VLANs by network and numbers by device: those written on the ports, then new ones."""
+    vlans: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    used_vlans: set[int] = set()
+    used_numbers: set[int] = set()
+    for port in sorted(view.ports.values(), key=lambda port: port.name):
+        network_id = port.external_ids.get(NETWORK_KEY)
+        if port.tag is not None and port.tag != DEAD_VLAN:
+            if network_id is not None and port.tag not in used_vlans:
+                vlans.setdefault(network_id, port.tag)
+            used_vlans.add(port.tag)
+        number = port.external_ids.get(NUMBER_KEY, "")
+        port_id = port.interface.external_ids.get("iface-id")
+        if number.isdigit() and 0 < int(number) <= _LAST_NUMBER and int(number) not in used_numbers:
+            used_numbers.add(int(number))
+            if port_id is not None and port_id in alive and alive[port_id].name == port.name:
+                numbers[port_id] = int(number)
+    networks = dict.fromkeys(model.devices[port_id].network_id for port_id in sorted(alive))
+    return (
+        allocate(networks, vlans, used_vlans, _LAST_VLAN),
+        allocate(sorted(alive), numbers, used_numbers, _LAST_NUMBER, after=last),
+    )
+
+
+def _last_number(view: SwitchView, settings: BridgeSettings) -> int:
+    bridge = view.bridges.get(settings.integration_bridge)
+    text = bridge.external_ids.get(LAST_NUMBER_KEY, "") if bridge else ""
+    return int(text) if text.isdigit() else 0
+
+
+def _bridges(view: SwitchView, settings: BridgeSettings, last_number: int) -> Iterator[EnsureBridge]:
+    ours = {"datapath_type": settings.datapath_type, "fail_mode": "secure", "external_ids": _LABEL}
+    inner = ours | {"external_ids": _LABEL | {LAST_NUMBER_KEY: str(last_number)}}
+    wanted: dict[str, dict[str, Any]] = {settings.integration_bridge: inner}
+    # Somebody else's bridge is used as it is; only one that is not there is made, and labelled.
+    for _, bridge in settings.bridge_mappings:
+        made_by_us = bridge not in view.bridges
+        wanted[bridge] = {"datapath_type": settings.datapath_type} | (
+            {"external_ids": _LABEL} if made_by_us else {}
+        )
+    if settings.tunnelling:
+        wanted[settings.tunnel_bridge] = ours
+    for name, columns in wanted.items():
+        present = view.bridges.get(name)
+        if present is None or not _same(present, columns):
+            yield EnsureBridge(name, columns)
+
+
+def _same(present: Any, columns: Mapping[str, Any]) -> bool:
+    for column, wanted in columns.items():
+        value = getattr(present, column)
+        if isinstance(wanted, dict):
+            if any(value.get(key) != one for key, one in wanted.items()):
+                return False
+        elif value != wanted and not (column == "datapath_type" and {value, wanted} == {"", "system"}):
+            return False
+    return True
+
+
+def _ensure(view: SwitchView, bridge: str, name: str, interface: dict[str, Any]) -> Iterator[EnsurePort]:
+    present = view.ports.get(name)
+    if (
+        present is None
+        or present.bridge != bridge
+        or present.external_ids.get(OWNER_KEY) != OWNER
+        or not _same(present.interface, interface)
+    ):
+        yield EnsurePort(bridge, name, interface)
+
+
+def _patch(view: SwitchView, bridge: str, name: str, peer: str) -> Iterator[EnsurePort]:
+    yield from _ensure(view, bridge, name, {"type": "patch", "options": {"peer": peer}})
+
+
+def _joints(view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:
+    inner_bridge = settings.integration_bridge
+    for _, bridge in settings.bridge_mappings:
+        inner, outer = settings.int_port(bridge), settings.phy_port(bridge)
+        if settings.link == "veth":
+            yield from _ensure(view, inner_bridge, inner, {"type": ""})
+            yield from _ensure(view, bridge, outer, {"type": ""})
+        else:
+            yield from _patch(view, inner_bridge, inner, outer)
+            yield from _patch(view, bridge, outer, inner)
+    if settings.tunnelling:
+        yield from _patch(view, inner_bridge, settings.patch_tun, settings.patch_int)
+        yield from _patch(view, settings.tunnel_bridge, settings.patch_int, settings.patch_tun)
+
+
+def wanted_tunnels(model: Model, settings: BridgeSettings) -> dict[tuple[str, str], str]:
+    """(type, endpoint) to port name: a tunnel of each type that both ends know, to each other node."""
+    if not settings.tunnelling:
+        return {}
+    return {
+        (tunnel_type, endpoint.tunneling_ip): settings.tunnel_port(tunnel_type, endpoint.tunneling_ip)
+        for endpoint in model.tunnels
+        if endpoint.tunneling_ip and endpoint.tunneling_ip != settings.tunneling_ip
+        for tunnel_type in settings.tunnel_types
+        if tunnel_type in endpoint.tunnel_types
+    }
+
+
+def _tunnels(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:
+    for (tunnel_type, remote_ip), name in wanted_tunnels(model, settings).items():
+        options = {
+            "local_ip": settings.tunneling_ip,
+            "remote_ip": remote_ip,
+            "in_key": "flow",
+            "out_key": "flow",
+            "df_default": "true",
+        }
+        if tunnel_type == "vxlan" and settings.vxlan_port != 4789:
+            options["dst_port"] = str(settings.vxlan_port)
+        yield from _ensure(view, settings.tunnel_bridge, name, {"type": tunnel_type, "options": options})
+
+
+def _devices(
+    model: Model, alive: Mapping[str, PortView], vlans: Mapping[str, int], numbers: Mapping[str, int]
+) -> Iterator[SetPort]:
+    for port_id, port in alive.items():
+        details = model.devices[port_id]
+        labels = {
+            NETWORK_KEY: details.network_id,
+            NUMBER_KEY: str(numbers[port_id]),
+        }
+        columns: dict[str, Any] = {}
+        if port.tag != vlans[details.network_id]:
+            columns["tag"] = vlans[details.network_id]
+        if any(port.external_ids.get(key) != value for key, value in labels.items()):
+            columns["external_ids"] = labels
+        interface = _interface_columns(details, port.interface)
+        if columns or interface:
+            yield SetPort(port.name, columns, interface)
+
+
+def _interface_columns(details: DeviceDetails, present: InterfaceView) -> dict[str, Any]:
+    """What differs of seed 004's listing: its external_ids, and the policer's two numbers."""
+    ids = {"iface-status": "active", "attached-mac": details.mac_address}
+    if details.device_id and details.device_owner.startswith("compute:"):
+        ids["vm-uuid"] = details.device_id
+    limit = details.rate_limit
+    wanted = {
+        "ingress_policing_rate": (present.rate_kbps, limit.rate_kbps if limit else 0),
+        "ingress_policing_burst": (present.burst_kb, limit.burst_kb if limit else 0),
+    }
+    columns: dict[str, Any] = {name: new for name, (old, new) in wanted.items() if old != new}
+    if any(present.external_ids.get(key) != value for key, value in ids.items()):
+        columns["external_ids"] = ids
+    return columns
+
+
+def _dead(ports: list[PortView]) -> Iterator[SetPort]:
+    for port in ports:
+        columns: dict[str, Any] = {}
+        if port.tag != DEAD_VLAN:
+            columns["tag"] = DEAD_VLAN
+        if NETWORK_KEY in port.external_ids or NUMBER_KEY in port.external_ids:
+            columns["external_ids"] = {NETWORK_KEY: None, NUMBER_KEY: None}
+        if columns:
+            yield SetPort(port.name, columns)
+
+
+def _removals(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterator[RowEdit]:
+    wanted = set(wanted_tunnels(model, settings).values())
+    bridges = {settings.integration_bridge}
+    for _, bridge in settings.bridge_mappings:
+        bridges.add(bridge)
+        wanted |= {settings.int_port(bridge), settings.phy_port(bridge)}
+    if settings.tunnelling:
+        bridges.add(settings.tunnel_bridge)
+        wanted |= {settings.patch_tun, settings.patch_int}
+    stale = {
+        name
+        for name, bridge in view.bridges.items()
+        if bridge.external_ids.get(OWNER_KEY) == OWNER and name not in bridges
+    }
+    for port in view.ports.values():
+        if port.external_ids.get(OWNER_KEY) == OWNER and port.name not in wanted and port.bridge not in stale:
+            yield RemovePort(port.name)
+    for name in sorted(stale):
+        yield RemoveBridge(name)
+
+
+def purge_rows(view: SwitchView, settings: BridgeSettings, guests: bool) -> tuple[RowEdit, ...]:
+    """Take away all that is ours. With ``guests`` the devices' ports, too, and br-int with them;
+    without, they stay on it as they were plugged."""
+    edits: list[RowEdit] = []
+    kept = set() if guests else {settings.integration_bridge}
+    gone = {
+        name
+        for name, bridge in view.bridges.items()
+        if bridge.external_ids.get(OWNER_KEY) == OWNER and name not in kept
+    }
+    for port in view.ports.values():
+        if port.bridge in gone:
+            continue
+        is_device = "iface-id" in port.interface.external_ids
+        if port.external_ids.get(OWNER_KEY) == OWNER or (guests and is_device and _is_inner(port, settings)):
+            edits.append(RemovePort(port.name))
+        elif is_device and _is_inner(port, settings):
+            edits.append(_released(port))
+    edits += [RemoveBridge(name) for name in sorted(gone)]
+    if settings.integration_bridge in view.bridges and settings.integration_bridge not in gone:
+        edits.append(
+            EnsureBridge(
+                settings.integration_bridge, {"external_ids": {OWNER_KEY: None, LAST_NUMBER_KEY: None}}
+            )
+        )
+    return tuple(edits)
+
+
+def _is_inner(port: PortView, settings: BridgeSettings) -> bool:
+    return port.bridge == settings.integration_bridge
+
+
+def _released(port: PortView) -> SetPort:
+    return SetPort(
+        port.name,
+        {"tag": None, "external_ids": {NETWORK_KEY: None, NUMBER_KEY: None}},
+        {"ingress_policing_rate": 0, "ingress_policing_burst": 0},
+    )

@@ -1,0 +1,181 @@
+"""Security groups as flows: profiles, rules, remote groups.
+
+A *profile* is a set of security groups that at least one device has. The rules of its groups
+exist once for the profile, however many devices have it. A rule that names a remote group is
+a conjunction of two dimensions (ovs-fields(7), "Conjunctive Match Fields"): *who* (one flow
+for each member's address, of the group alone: no profile, rule or network in it) and *what*
+(one flow for each rule, in its profile). So one member more is one flow in each direction,
+and a rule or a device more leaves the members' flows alone.
+
+The manual calls the outcome unpredictable where several conjunctions hold for one packet:
+which one is found is not said, that one is found is. All of ours lead to the same table, so
+it does not matter. What overlaps lies at one priority for the same reason.
+
+Packets come here when they open a connection or go in its first direction, so a rule that is
+taken away is noticed by connections that it let in: they are marked, and cut in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import msgspec
+
+from pileus.core import log
+from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import tables
+from pileus.host.l2.match import Unmatchable, address_match, conjoin, rule_matches
+from pileus.host.l2.numbers import stable_ids
+from pileus.wire.switch import DeviceDetails, SecurityGroupDetails, SecurityRule
+
+_log = log.get("host.l2")
+
+PRIORITY = 70
+
+NO_PROFILE = 0
+"""The profile register of devices without port security: nothing is asked of their packets."""
+
+_TABLES = {
+    "egress": (tables.EGRESS_RULES, tables.EGRESS_ACCEPT),
+    "ingress": (tables.INGRESS_RULES, tables.INGRESS_ACCEPT),
+}
+
+
+def is_secured(device: DeviceDetails) -> bool:
+    """Whether rules and anti-spoofing apply: not to ports of the network's own services."""
+    return device.port_security_enabled and not device.device_owner.startswith("network:")
+
+
+def profile_key(device: DeviceDetails) -> str:
+    """The name of a device's set of groups."""
+    return ",".join(sorted(set(device.security_group_ids)))
+
+
+class GroupNumbers(msgspec.Struct, frozen=True):
+    """Register values of profiles and conjunction ids of remote groups."""
+
+    profiles: dict[str, int] = {}
+    conjunctions: dict[str, int] = {}
+
+
+def number_groups(
+    devices: Iterable[DeviceDetails], groups: Mapping[str, SecurityGroupDetails]
+) -> GroupNumbers:
+    """Numbers for the profiles of ``devices`` and for the groups that their rules refer to."""
+    profiles = {profile_key(device) for device in devices if is_secured(device)}
+    in_use = {group_id for profile in profiles for group_id in profile.split(",")}
+    remote = {
+        rule.remote_group_id
+        for group_id in in_use
+        if group_id in groups
+        for rule in groups[group_id].rules
+        if rule.remote_group_id
+    }
+    return GroupNumbers(stable_ids(profiles), stable_ids(remote))
+
+
+def profile_flows(
+    number: int, security_rules: tuple[SecurityRule, ...], conjunctions: Mapping[str, int]
+) -> list[Flow]:
+    """The rules of a profile in both directions; equal ones of several groups are one flow."""
+    opened: dict[tuple[str, str], set[int] | None] = {}
+    for rule in security_rules:
+        for match in _matches(rule, number):
+            key = (rule.direction, match)
+            if rule.remote_group_id is None:
+                opened[key] = None  # open to anyone: it takes the members in
+            elif (members := opened.setdefault(key, set())) is not None:
+                members.add(conjunctions[rule.remote_group_id])
+    flows = []
+    for (direction, match), members in opened.items():
+        table, accept = _TABLES[direction]
+        actions = (
+            f"resubmit(,{accept})"
+            if members is None
+            else ",".join(f"conjunction({one},2/2)" for one in sorted(members))
+        )
+        flows.append(Flow(table, PRIORITY, match, actions, tables.GROUP_COOKIE))
+    return flows
+
+
+def _matches(rule: SecurityRule, number: int) -> list[str]:
+    try:
+        matches = rule_matches(rule)
+        if rule.remote_ip_prefix is not None:
+            other = address_match(rule.direction, rule.remote_ip_prefix)
+            if other.startswith("ipv6") != (rule.ethertype == "IPv6"):
+                raise Unmatchable(f"{rule.remote_ip_prefix} in an {rule.ethertype} rule")
+            matches = [conjoin(match, other) for match in matches]
+    except ValueError as error:
+        _log.warning(
+            "a security rule can't be expressed and permits nothing", rule=rule.rule_id, why=str(error)
+        )
+        return []
+    return [conjoin(match, f"{tables.PROFILE}=0x{number:x}") for match in matches]
+
+
+def directions_of_members(
+    profiles: Iterable[str], groups: Mapping[str, SecurityGroupDetails]
+) -> dict[str, frozenset[str]]:
+    """Remote group to the directions in which a rule of a profile in use refers to it."""
+    found: dict[str, set[str]] = {}
+    for group_id in {group_id for profile in profiles for group_id in profile.split(",")}:
+        if group_id in groups:
+            for rule in groups[group_id].rules:
+                if rule.remote_group_id:
+                    found.setdefault(rule.remote_group_id, set()).add(rule.direction)
+    return {group_id: frozenset(directions) for group_id, directions in found.items()}
+
+
+def member_flows(
+    referred: Mapping[str, frozenset[str]],
+    addresses: Mapping[str, tuple[str, ...]],
+    conjunctions: Mapping[str, int],
+) -> list[Flow]:
+    """One flow for each member's address and direction, and what happens where both dimensions hold.
+
+    ``referred`` says in which directions rules name a group, ``addresses`` who is in it.
+    """
+    flows = [
+        _member_flow(direction, address, numbers)
+        for (direction, address), numbers in _memberships(referred, addresses, conjunctions).items()
+    ]
+    for group_id, directions in referred.items():
+        for direction in sorted(directions):
+            table, accept = _TABLES[direction]
+            match = f"conj_id={conjunctions[group_id]}"
+            flows.append(Flow(table, PRIORITY, match, f"resubmit(,{accept})", tables.GROUP_COOKIE))
+    return flows
+
+
+def _memberships(
+    referred: Mapping[str, frozenset[str]],
+    addresses: Mapping[str, tuple[str, ...]],
+    conjunctions: Mapping[str, int],
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """(direction, address) to the conjunctions whose first dimension it is in, in their order."""
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for group_id in sorted(referred, key=conjunctions.__getitem__):
+        number = conjunctions[group_id]
+        # 10.0.0.5/32 and 10.0.0.5 are one flow.
+        members = {
+            address.removesuffix("/128" if ":" in address else "/32"): None
+            for address in addresses.get(group_id, ())
+        }
+        for direction in referred[group_id]:
+            for address in members:
+                key = (direction, address)
+                found[key] = (*found[key], number) if key in found else (number,)
+    return found
+
+
+@lru_cache(1 << 16)
+def _member_flow(direction: str, address: str, conjunctions: tuple[int, ...]) -> Flow:
+    return Flow(
+        _TABLES[direction][0],
+        PRIORITY,
+        address_match(direction, address),
+        ",".join(f"conjunction({one},1/2)" for one in conjunctions),
+        tables.GROUP_COOKIE,
+    )

@@ -1,0 +1,214 @@
+"""Flows of a network: on the integration bridge, on the tunnel bridge, on a physical network's bridge.
+
+Between the bridges a frame wears its network's local VLAN. On br-int its way in from a
+physical network, flooding, and what to do with destinations nobody here has; on br-tun the
+translation to the segment and who is behind which tunnel (L2 population, no learning); on a
+physical bridge the translation to the wire's VLAN, and NORMAL switching there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import tables as t
+from pileus.host.l2.devices import Wired, sources
+from pileus.host.l2.rules import is_secured
+from pileus.wire.switch import NetworkDetails, Segment
+
+_TUNNEL_TABLES = {"gre": t.TUN_GRE, "vxlan": t.TUN_VXLAN}
+_UNTAGGED = "vlan_tci=0x0000/0x1fff"
+
+
+class Joint(msgspec.Struct, frozen=True):
+    """OpenFlow numbers of the two ends of what joins br-int to another bridge."""
+
+    inner: int
+    outer: int
+
+
+class LocalNetwork(msgspec.Struct, frozen=True):
+    """A network with devices here. ``joint`` leads to the tunnel bridge or to its physical network's
+    bridge, None when this node can't carry it."""
+
+    details: NetworkDetails
+    vlan: int
+    devices: tuple[Wired, ...]
+    joint: Joint | None
+
+
+def is_tunnelled(network: NetworkDetails) -> bool:
+    """Whether the network's frames go to other nodes through tunnels."""
+    return network.segment.network_type in _TUNNEL_TABLES
+
+
+def network_flows(network: LocalNetwork) -> list[Flow]:
+    """On br-int: from outside, to everybody, to unknown destinations."""
+    return [Flow(*parts, t.NETWORK_COOKIE) for parts in _switch_parts(network)]
+
+
+def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
+    register = f"{t.NETWORK}=0x{network.vlan:x}"
+    outward = _outward(network)
+    if network.joint is not None and not is_tunnelled(network.details):
+        vlan_id = network.details.segment.segmentation_id
+        wire = _UNTAGGED if vlan_id is None else f"dl_vlan={vlan_id}"
+        pop = [] if vlan_id is None else ["pop_vlan"]
+        yield (
+            t.CLASSIFY,
+            90,
+            f"in_port={network.joint.inner},{wire}",
+            ",".join([*pop, f"set_field:0x{network.vlan:x}->{t.NETWORK}", f"resubmit(,{t.SWITCH})"]),
+        )
+    everybody = [step for wired in network.devices for step in _deliver(wired)]
+    yield t.SWITCH, 15, f"{register},dl_dst={t.MULTICAST}", ",".join([*everybody, *outward]) or "drop"
+    # Without port security a device may have others behind it, whose addresses nobody knows.
+    open_ones = [
+        step
+        for wired in network.devices
+        if not is_secured(wired.details) and not wired.details.device_owner.startswith("network:")
+        for step in _deliver(wired)
+    ]
+    yield t.SWITCH, 10, register, ",".join([*open_ones, *outward]) or "drop"
+    for mac_address, claimants in _shared_addresses(network.devices).items():
+        steps = [step for wired in claimants for step in _deliver(wired)]
+        yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *outward])
+
+
+def _deliver(wired: Wired) -> tuple[str, str]:
+    return f"set_field:0x{wired.number:x}->{t.NUMBER}", f"resubmit(,{t.DELIVER})"
+
+
+def _outward(network: LocalNetwork) -> list[str]:
+    """Last among the actions, since the frame is tagged from here on."""
+    if network.joint is None:
+        return []
+    return [
+        "push_vlan:0x8100",
+        f"set_field:{0x1000 + network.vlan}->vlan_vid",
+        f"output:{network.joint.inner}",
+    ]
+
+
+def _shared_addresses(devices: Sequence[Wired]) -> dict[str, list[Wired]]:
+    """MAC addresses that devices may use beside their own: whoever of them has it now shall hear."""
+    found: dict[str, list[Wired]] = {}
+    for wired in devices:
+        if wired.details.allowed_address_pairs and is_secured(wired.details):
+            for mac_address in sources(wired.details):
+                if mac_address != wired.details.mac_address.lower():
+                    found.setdefault(mac_address, []).append(wired)
+    return found
+
+
+def physical_flows(segment: Segment, vlan: int, joint: Joint) -> list[Flow]:
+    """On the physical network's bridge: the local VLAN becomes the wire's."""
+    vlan_id = segment.segmentation_id
+    translate = "pop_vlan" if vlan_id is None else f"set_field:{0x1000 + vlan_id}->vlan_vid"
+    match = f"in_port={joint.outer},dl_vlan={vlan}"
+    return [Flow(t.CLASSIFY, 4, match, f"{translate},NORMAL", t.NETWORK_COOKIE)]
+
+
+def physical_base(outer: int) -> list[Flow]:
+    """A physical bridge switches as any does; what br-int sends untranslated is dropped."""
+    return [
+        Flow(t.CLASSIFY, 0, "", "NORMAL", t.BRIDGE_COOKIE),
+        Flow(t.CLASSIFY, 2, f"in_port={outer}", "drop", t.BRIDGE_COOKIE),
+    ]
+
+
+def joint_base(inner: int, tunnels: bool) -> list[Flow]:
+    """On br-int: what comes from the tunnel bridge wears the local VLAN; from a physical bridge only
+    what a network's own flow translates comes in."""
+    if not tunnels:
+        return [Flow(t.CLASSIFY, 2, f"in_port={inner}", "drop", t.BRIDGE_COOKIE)]
+    actions = f"move:OXM_OF_VLAN_VID[]->NXM_NX_REG6[0..11],pop_vlan,resubmit(,{t.SWITCH})"
+    match = f"in_port={inner},vlan_tci=0x1000/0x1000"
+    return [Flow(t.CLASSIFY, 90, match, actions, t.BRIDGE_COOKIE)]
+
+
+def tunnel_base(patch: int, tunnel_ports: Mapping[tuple[str, str], int], arp_responder: bool) -> list[Flow]:
+    """On br-tun: outward from br-int, inward from each tunnel, and never from tunnel to tunnel."""
+
+    def flow(table: int, priority: int, match: str, actions: str) -> Flow:
+        return Flow(table, priority, match, actions, t.BRIDGE_COOKIE)
+
+    flows = [
+        flow(t.TUN_CLASSIFY, 1, f"in_port={patch}", f"resubmit(,{t.TUN_OUTWARD})"),
+        flow(t.TUN_OUTWARD, 1, f"dl_dst={t.MULTICAST}", f"resubmit(,{t.TUN_FLOOD})"),
+        flow(t.TUN_OUTWARD, 0, "", f"resubmit(,{t.TUN_UNICAST})"),
+        flow(t.TUN_UNICAST, 0, "", f"resubmit(,{t.TUN_FLOOD})"),
+        flow(t.TUN_ARP, 0, "", f"resubmit(,{t.TUN_FLOOD})"),
+        *(flow(table, 0, "", "drop") for table in (t.TUN_CLASSIFY, t.TUN_GRE, t.TUN_VXLAN, t.TUN_FLOOD)),
+    ]
+    if arp_responder:
+        match = "arp,dl_dst=ff:ff:ff:ff:ff:ff,arp_op=1"
+        flows.append(flow(t.TUN_OUTWARD, 2, match, f"resubmit(,{t.TUN_ARP})"))
+    for (tunnel_type, _), ofport in tunnel_ports.items():
+        onward = f"resubmit(,{_TUNNEL_TABLES[tunnel_type]})"
+        flows.append(flow(t.TUN_CLASSIFY, 1, f"in_port={ofport}", onward))
+    return flows
+
+
+def tunnel_flows(
+    network: NetworkDetails,
+    vlan: int,
+    joint: Joint,
+    tunnel_ports: Mapping[tuple[str, str], int],
+    arp_responder: bool,
+) -> list[Flow]:
+    """On br-tun: into the segment and out of it, each known remote address to its own tunnel."""
+    segment = network.segment
+    tunnel_id = segment.segmentation_id or 0
+    flows = [
+        Flow(
+            _TUNNEL_TABLES[segment.network_type],
+            1,
+            f"tun_id=0x{tunnel_id:x}",
+            f"push_vlan:0x8100,set_field:{0x1000 + vlan}->vlan_vid,output:{joint.outer}",
+            t.NETWORK_COOKIE,
+        )
+    ]
+    ports: set[int] = set()
+    answered: set[str] = set()
+    for entry in network.forwarding:
+        ofport = tunnel_ports.get((segment.network_type, entry.tunneling_ip))
+        if ofport is None:
+            continue
+        ports.add(ofport)
+        flows.append(_unicast(vlan, entry.mac_address.lower(), tunnel_id, ofport))
+        for address in entry.ip_addresses if arp_responder else ():
+            if ":" not in address and "/" not in address and address not in answered:
+                answered.add(address)
+                flows.append(_arp_answer(vlan, address, entry.mac_address.lower()))
+    if ports:
+        outputs = ",".join(f"output:{ofport}" for ofport in sorted(ports))
+        actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,{outputs}"
+        flows.append(Flow(t.TUN_FLOOD, 1, f"dl_vlan={vlan}", actions, t.NETWORK_COOKIE))
+    return flows
+
+
+@lru_cache(1 << 15)
+def _unicast(vlan: int, mac_address: str, tunnel_id: int, ofport: int) -> Flow:
+    actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,output:{ofport}"
+    return Flow(t.TUN_UNICAST, 1, f"dl_vlan={vlan},dl_dst={mac_address}", actions, t.NETWORK_COOKIE)
+
+
+@lru_cache(1 << 15)
+def _arp_answer(vlan: int, address: str, mac_address: str) -> Flow:
+    """The request turned into its own answer (RFC 826), back to where it came from."""
+    actions = (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac_address}->eth_src",
+        "set_field:2->arp_op",
+        "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
+        "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
+        f"set_field:{mac_address}->arp_sha",
+        f"set_field:{address}->arp_spa",
+        "IN_PORT",
+    )
+    match = f"arp,dl_vlan={vlan},arp_tpa={address}"
+    return Flow(t.TUN_ARP, 1, match, ",".join(actions), t.NETWORK_COOKIE)

@@ -1,0 +1,69 @@
+"""The pipeline of the integration bridge and of the tunnel bridge: numbers and what they mean.
+
+A packet on br-int, from left to right::
+
+    CLASSIFY ─► GUARD ─► SOURCE ─► EGRESS ─► EGRESS_STATE ─► EGRESS_RULES ─► EGRESS_ACCEPT ─► SWITCH ─► ...
+       │                (secured senders only)                                                  ▲
+       └── from tunnels, physical networks, senders without port security ──────────────────────┘
+
+    ... SWITCH ─► DELIVER ─► INGRESS ─► INGRESS_STATE ─► INGRESS_RULES ─► INGRESS_ACCEPT ─► the device
+          └────► out: to the tunnel bridge or to a physical network's bridge, tagged with the local VLAN
+
+Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
+untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
+
+Registers say what a packet is about, so that nearly all flows are shared by all ports: a
+port adds flows to CLASSIFY, GUARD, SOURCE, SWITCH and DELIVER only, and rules exist once for
+each distinct *set* of security groups (a profile), not for each port.
+"""
+
+from __future__ import annotations
+
+CLASSIFY = 0
+GUARD = 20
+SOURCE = 21
+EGRESS = 30
+EGRESS_STATE = 31
+EGRESS_RULES = 32
+EGRESS_ACCEPT = 33
+SWITCH = 60
+DELIVER = 61
+INGRESS = 80
+INGRESS_STATE = 81
+INGRESS_RULES = 82
+INGRESS_ACCEPT = 83
+
+NUMBER = "reg5"
+"""The number of the device whose rules are applied: the sender's, then the receiver's. It is
+also its connection-tracking zone, so that each device has a stateful filter of its own."""
+NETWORK = "reg6"
+"""The local VLAN."""
+PROFILE = "reg7"
+"""The set of security groups that applies."""
+OUTPUT = "NXM_NX_REG8[]"
+OUTPUT_REGISTER = "reg8"
+"""The OpenFlow port of the receiver."""
+ZONE = "NXM_NX_REG5[0..15]"
+
+TUN_CLASSIFY = 0
+TUN_OUTWARD = 2
+TUN_GRE = 3
+TUN_VXLAN = 4
+TUN_UNICAST = 20
+TUN_ARP = 21
+TUN_FLOOD = 22
+
+BRIDGE_COOKIE = 0x50110001
+"""Flows that a bridge always has."""
+DEVICE_COOKIE = 0x50110002
+"""Flows of a plugged device."""
+NETWORK_COOKIE = 0x50110003
+"""Flows of a network: translation, flooding, forwarding."""
+GROUP_COOKIE = 0x50110004
+"""Flows of security groups."""
+
+COOKIES = frozenset({BRIDGE_COOKIE, DEVICE_COOKIE, NETWORK_COOKIE, GROUP_COOKIE})
+"""All that are ours: a flow with another cookie is somebody else's and stays."""
+
+MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
+"""Matches multicast and broadcast destinations."""
