@@ -26,6 +26,20 @@ _MODIFY = {
 }
 _VLAN_ID = ("mod_vlan_vid", "set_vlan_vid")
 _VLAN_PRIORITY = ("mod_vlan_pcp", "set_vlan_pcp")
+_KNOWN = frozenset(
+    (
+        *("output", "enqueue", "controller", "bundle", "bundle_load", "group", "drop", "clone", "exit"),
+        *("strip_vlan", "pop_vlan", "push_vlan", "push_mpls", "pop_mpls", "encap", "decap"),
+        *("set_field", "load", "move", "push", "pop", "delete_field", "set_mpls_label", "set_mpls_tc"),
+        *("set_mpls_ttl", "dec_mpls_ttl", "dec_ttl", "dec_nsh_ttl", "mod_nw_tos", "set_queue", "pop_queue"),
+        *("resubmit", "learn", "conjunction", "ct", "ct_clear", "note", "sample", "multipath"),
+        *("fin_timeout", "check_pkt_larger", "write_metadata", "meter", "goto_table"),
+        *("write_actions", "apply_actions", "clear_actions"),
+        *_MODIFY,
+        *_VLAN_ID,
+        *_VLAN_PRIORITY,
+    )
+)
 _LEARN_ARGUMENTS = frozenset(
     (
         *("table", "idle_timeout", "hard_timeout", "fin_idle_timeout", "fin_hard_timeout", "priority"),
@@ -66,6 +80,14 @@ def canonical_actions(text: str, has_vlan: bool = False) -> str:
         if form:
             done.append(form)
     return ",".join(done)
+
+
+def check_actions(text: str) -> None:
+    """Raise BadFlow for an action that ovs-actions(7) does not know."""
+    for action in split_arguments(text):
+        name = _head(action)[0]
+        if name.lower() not in _KNOWN and name.upper() not in PORTS and not name.isdigit():
+            raise BadFlow(f"unknown action {name}")
 
 
 def split_arguments(text: str) -> list[str]:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from pileus.drivers.openflow.actions import canonical_actions
+from pileus.drivers.openflow.actions import canonical_actions, check_actions
 from pileus.drivers.openflow.fields import BadFlow, integer
-from pileus.drivers.openflow.match import Match, canonical_match, matches_vlan
+from pileus.drivers.openflow.match import Match, canonical_match, check_prerequisites, matches_vlan
 
 DEFAULT_PRIORITY = 32768
 _OPTIONS = frozenset(("idle_timeout", "hard_timeout", "importance"))
@@ -81,7 +81,9 @@ class Flow(msgspec.Struct, frozen=True, eq=False):
             raise BadFlow(f"priority {self.priority} is not between 0 and 65535")
         if not 0 <= self.cookie < 1 << 64:
             raise BadFlow(f"cookie {self.cookie} does not fit into 64 bits")
-        _ = self.key, self.effect
+        check_prerequisites(self.key[2])
+        check_actions(self.actions)
+        _ = self.effect
 
 
 class Difference(NamedTuple):

@@ -41,6 +41,18 @@ _SPELT_OTHERWISE = frozenset(
         *(f"xxreg{number}" for number in range(4)),
     )
 )
+_IP4, _IP6, _ARP = (0x0800,), (0x86DD,), (0x0806, 0x8035)
+_IP = _IP4 + _IP6
+_NEEDS: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
+    **dict.fromkeys(("nw_src", "nw_dst"), (_IP4, None)),
+    **dict.fromkeys(("nw_proto", "nw_ttl", "ip_frag", "ip_dscp", "nw_ecn"), (_IP, None)),
+    **dict.fromkeys(("ipv6_src", "ipv6_dst", "ipv6_label"), (_IP6, None)),
+    **dict.fromkeys(("arp_op", "arp_spa", "arp_tpa", "arp_sha", "arp_tha"), (_ARP, None)),
+    **dict.fromkeys(("tp_src", "tp_dst"), (_IP, (6, 17, 132))),
+    **dict.fromkeys(("icmp_type", "icmp_code"), (_IP, (1, 58))),
+    **dict.fromkeys(("nd_target", "nd_sll", "nd_tll"), (_IP6, (58,))),
+    "tcp_flags": (_IP, (6,)),
+}
 # Where one token changes what another one means, or adds to it.
 _COMBINED = re.compile(r"pcp|arp|icmp|0x0*806\b|0x0*8035\b|(?:nw|ip)_proto=(?:1|58|0x1|0x3a)\b")
 _ARP_NAMES = {"nw_proto": "arp_op", "nw_src": "arp_spa", "nw_dst": "arp_tpa"}
@@ -70,12 +82,27 @@ def canonical_match(text: str) -> Match:
     return frozenset((name, value, mask) for name, (value, mask) in fields.items())
 
 
+def check_prerequisites(match: Match) -> None:
+    """Raise BadFlow for a field without the protocol it belongs to (ovs-fields(7), "Prerequisites").
+
+    ovs-ofctl leaves such a field out with a warning only, so that the flow matches more than was meant.
+    """
+    values = {name: value for name, value, _ in match}
+    kind, protocol = values.get("dl_type"), values.get("nw_proto")
+    for name in values:
+        needed = _NEEDS.get(name)
+        if needed is not None and (
+            kind not in needed[0] or (needed[1] is not None and protocol not in needed[1])
+        ):
+            raise BadFlow(f"{name} is matched without its protocol")
+
+
 def matches_vlan(match: Match) -> bool:
     """Whether only packets with a VLAN tag match."""
     return any(name == "vlan_tci" and value & mask & _VLAN_PRESENT for name, value, mask in match)
 
 
-@lru_cache(16384)
+@lru_cache(32768)
 def _fields(token: str) -> tuple[tuple[str, int, int], ...]:
     if not token:
         return ()

@@ -38,7 +38,7 @@ class SwitchState(msgspec.Struct):
 
     rows: dict[str, dict[str, dict[str, Any]]]
     flows: dict[str, list[str]]
-    meters: dict[str, dict[int, str]]
+    meters: dict[str, dict[int, Any]]
 
 
 class SimulatedSwitch:
@@ -47,9 +47,14 @@ class SimulatedSwitch:
     def __init__(self, state_file: Path | None = None, *, devices: set[str] | None = None) -> None:
         declaration = switch_schema()
         self.database = Database(Schema.parse(declaration))
-        self.flows: dict[str, dict[Any, str]] = {}
-        """Bridge to flows in the words of ovs-ofctl, each under what identifies it."""
-        self.meters: dict[str, dict[int, str]] = {}
+        self.flows: dict[str, dict[Any, Any]] = {}
+        """Bridge to flows, each under what identifies it; as text they are ovs-ofctl's words."""
+        self.meters: dict[str, dict[int, Any]] = {}
+        """Bridge to meters by their number, as JSON can hold them."""
+        self.incarnation = 1
+        """Counts the starts of vswitchd."""
+        self.gone = asyncio.Event()
+        """Set when vswitchd dies, and put anew when it starts."""
         self.devices = devices
         self.running = True
         """Whether vswitchd runs; while not, nothing is taken in."""
@@ -105,6 +110,7 @@ class SimulatedSwitch:
     def stop_vswitchd(self) -> None:
         """vswitchd dies: its flows and meters are gone, changes are not taken in."""
         self.running = False
+        self.gone.set()
         for bridge in self.flows:
             self.flows[bridge] = {}
             self.meters[bridge] = {}
@@ -112,6 +118,8 @@ class SimulatedSwitch:
     def start_vswitchd(self) -> None:
         """vswitchd comes back and takes in what is in the database."""
         self.running = True
+        self.incarnation += 1
+        self.gone = asyncio.Event()
         for bridge in self.database.tables["Bridge"].values():
             self._default_flow(bridge)
         self._reconfigure(set(self.database.tables["Interface"]))
@@ -138,7 +146,7 @@ class SimulatedSwitch:
                 for table, rows in self.database.tables.items()
                 if rows
             },
-            flows={bridge: list(flows.values()) for bridge, flows in self.flows.items()},
+            flows={bridge: [str(flow) for flow in flows.values()] for bridge, flows in self.flows.items()},
             meters=self.meters,
         )
         beside = self._file.with_suffix(".new")
