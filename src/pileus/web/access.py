@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, false
 
 from pileus.core.context import Context
+from pileus.web.microversions import Version, within
 from pileus.web.policy import Enforcer
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ _NOTHING: Mapping[str, Any] = {}
 class Access:
     """The policy, as one caller meets it."""
 
-    __slots__ = ("_answers", "_visible", "context", "dialect", "policy")
+    __slots__ = ("_answers", "_visible", "context", "dialect", "policy", "version")
 
-    def __init__(self, policy: Enforcer, context: Context, dialect: Dialect) -> None:
+    def __init__(
+        self, policy: Enforcer, context: Context, dialect: Dialect, version: Version | None = None
+    ) -> None:
+        self.version = version
         self.policy = policy
         self.context = context
         self.dialect = dialect
@@ -67,11 +71,19 @@ class Access:
                 raise self.refusal([resource.rule(action), rule], target)
 
     def visibility(self, resource: Resource, action: str = "get") -> ColumnElement[bool] | None:
-        """The rows that this caller may see, as a condition; None: all of them."""
-        condition = self.policy.condition(resource.rule(action), self.context, resource.policy_columns)
+        """The rows that this caller may see, as a condition; None: all of them.
+
+        Raises a refusal for ``list`` where the caller may see none and the service says so.
+        """
+        rule = resource.rule(action)
+        condition = self.policy.condition(rule, self.context, resource.policy_columns)
         if condition is True:
             return None
-        return false() if condition is False else condition
+        if condition is False:
+            if action == "list" and not self.dialect.hides_refused_lists:
+                raise self.refusal([rule], None)
+            return false()
+        return condition
 
     def visible(self, resource: Resource) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
         """The attributes this caller sees, and which of them (with their rules) are asked row by row."""
@@ -79,7 +91,7 @@ class Access:
         if known is None:
             names, guards = [], []
             for name, attribute in resource.attributes.items():
-                if not attribute.visible:
+                if not attribute.visible or not within(attribute.versions, self.version):
                     continue
                 if attribute.guarded_view:
                     rule = resource.attribute_rule("get", name)

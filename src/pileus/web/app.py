@@ -26,7 +26,7 @@ from pileus.core.ids import new_request_id
 from pileus.store import Store
 from pileus.web.dialects import BodyTooLarge, MethodNotAllowed, UnsupportedMediaType
 from pileus.web.discovery import discovery_routes
-from pileus.web.microversions import parse as parse_version
+from pileus.web.microversions import within
 from pileus.web.openapi import openapi_route
 from pileus.web.policy import Enforcer
 from pileus.web.reply import Headers, Reply
@@ -114,11 +114,13 @@ class App:
             _log.exception(
                 "unexpected failure", request_id=request_id, method=scope["method"], path=scope["path"]
             )
-            return self._fault(scope, InternalServerError(), request_id)
+            text = self._owner(scope["path"]).dialect.internal_message
+            return self._fault(scope, InternalServerError(text), request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
         found = self._router.find(scope["path"])
-        if found is None:
+        # no database takes a NUL in a text, and nothing has one in its name
+        if found is None or "\x00" in scope["path"]:
             raise NotFound
         leaf, path = found
         method = scope["method"]
@@ -136,8 +138,9 @@ class App:
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)
         context = await self._context(route, headers, request_id, extra)
-        request = Request(self, scope, receive, service, route, path, headers, context)
-        request.version = version
+        request = Request(self, scope, receive, service, route, path, headers, context, version)
+        if request.query and any("\x00" in name or "\x00" in text for name, text in request.query):
+            raise service.dialect.bad_part("query", "A query must not hold NUL characters")
         if method in _WITH_BODY and not route.stream:
             request.body = await self._body(receive, headers)
             if request.body and service.dialect.strict_media and not _is_json(headers):
@@ -202,7 +205,6 @@ class InternalServerError(Fault):
     """Something that nobody foresaw (500). What it was stays in the log."""
 
     kind = Kind.INTERNAL
-    message = "Request Failed: internal server error while processing your request."
 
 
 class VersionNotFound(NotFound):
@@ -215,8 +217,7 @@ def _in_window(routes: Sequence[Route], version: Any) -> Route:
     if version is None:
         return routes[0]
     for route in routes:
-        first, last = route.versions
-        if (not first or parse_version(first) <= version) and (not last or version <= parse_version(last)):
+        if within(route.versions, version):
             return route
     raise VersionNotFound
 

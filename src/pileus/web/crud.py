@@ -28,7 +28,7 @@ from sqlalchemy import ColumnElement, Select
 from pileus.core.context import Context
 from pileus.store.tx import Tx
 from pileus.web.access import target_of_update
-from pileus.web.listing import Listing, page_statement
+from pileus.web.listing import Listing, bound, page_statement
 from pileus.web.parse import parent_values, parse_create, parse_update
 from pileus.web.precondition import check_revision, wanted_revision
 from pileus.web.reply import Reply
@@ -97,6 +97,8 @@ def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
     async def handler(request: Request) -> Reply:
         listing = resource.dialect.listing(request, resource)
         listing.where.extend(where)
+        dialect = resource.dialect
+        bound(listing, dialect.default_limit, request.app.settings.page_limit or dialect.max_limit)
         return Reply.chunks(await request.read(list_page, request, resource, listing))
 
     return handler
@@ -107,7 +109,7 @@ def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) ->
     listing.where.extend(_scope(request, resource, "list"))
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
-        missing = resource.not_found(listing.marker or "")
+        missing = resource.dialect.missing_marker(resource, listing.marker or "")
         return page_statement(tx, resource, columns, listing, missing)
 
     views, keys = read_page(tx, request, resource, statement, listing.fields)
@@ -150,7 +152,7 @@ def create_handler(resource: Resource, unit: Create, status: int) -> Handler:
         specs = parse_create(resource, request)
         bulk = resource.bulk and resource.name not in request.json()
         if resource.targets is None:
-            _may_create(request, resource, specs, specs)
+            _may_create(request, resource, specs, resource.judged(None, specs))
         made = await request.write(create_several, request, resource, unit, specs)
         views = show(request, resource, made)
         if bulk:
@@ -165,7 +167,7 @@ def create_several(
 ) -> list[Values]:
     """The unit, behind the policy where the policy has to look into the database."""
     if resource.targets is not None:
-        _may_create(request, resource, specs, resource.targets(tx, specs))
+        _may_create(request, resource, specs, resource.judged(tx, specs))
     return unit(tx, request.context, specs)
 
 
@@ -233,7 +235,7 @@ def find(
 
 def target_of(tx: Tx, resource: Resource, values: Values) -> Mapping[str, Any]:
     """What the policy judges of one that exists."""
-    return values if resource.targets is None else resource.targets(tx, [values])[0]
+    return resource.judged(tx, [values])[0]
 
 
 def one_reply(resource: Resource, view: dict[str, Any], status: int = 200) -> Reply:

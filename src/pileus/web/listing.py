@@ -19,6 +19,9 @@ from pileus.store.tx import Tx
 from pileus.web.resource import Attribute, Resource
 from pileus.web.tag_table import tagged
 
+LARGEST = 2**31 - 1
+"""No limit needs to be larger, and no database takes every larger one."""
+
 
 class Sort(NamedTuple):
     """One key of an order, by attribute name or alias."""
@@ -37,6 +40,20 @@ class Listing:
     marker: str | None = None
     reverse: bool = False
     fields: list[str] = field(default_factory=list)
+
+
+def sortable(resource: Resource, name: str) -> bool:
+    """Whether lists may be ordered by an attribute (or alias)."""
+    attribute = resource.resolve(name)
+    return attribute is not None and attribute.sort
+
+
+def bound(listing: Listing, default: int | None, maximum: int | None) -> None:
+    """Give a listing the page size that it lacks, and cut one that is too large."""
+    if listing.limit is None:
+        listing.limit = default if default is not None else maximum
+    elif maximum is not None:
+        listing.limit = min(listing.limit, maximum)
 
 
 def filter_condition(resource: Resource, attribute: Attribute, texts: Sequence[str]) -> ColumnElement[bool]:

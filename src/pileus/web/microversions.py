@@ -8,6 +8,7 @@ versions and is not there outside of it (404).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,6 +35,17 @@ def parse(text: str) -> Version:
     if not found:
         raise ValueError(text)
     return Version(int(found[1]), int(found[2]))
+
+
+_known = functools.cache(parse)  # for the versions that declarations name
+
+
+def within(window: tuple[str, str], version: Version | None) -> bool:
+    """Whether a version is in a window, both ends included, ``""`` for open; no version is in all of them."""
+    first, last = window
+    return version is None or (
+        (not first or _known(first) <= version) and (not last or version <= _known(last))
+    )
 
 
 class InvalidAPIVersionString(Invalid):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pileus.core.context import Context
-from pileus.core.errors import Invalid
+from pileus.web.microversions import Version, within
 from pileus.web.resource import Attribute, Resource, Values
 from pileus.web.types import BadValue
 
@@ -40,7 +40,7 @@ def parse_create(resource: Resource, request: Request) -> list[Values]:
     if not all(isinstance(one, dict) for one in objects):
         raise dialect.no_object(resource, body)
     parent = parent_values(resource, request)
-    return [check_create(resource, request.context, one, parent) for one in objects]
+    return [check_create(resource, request.context, one, parent, request.version) for one in objects]
 
 
 def parse_update(resource: Resource, request: Request) -> Values:
@@ -53,7 +53,7 @@ def parse_update(resource: Resource, request: Request) -> Values:
         body = body[resource.name]
     if not isinstance(body, dict):
         raise dialect.no_object(resource, {resource.name: body})
-    return check_update(resource, body)
+    return check_update(resource, body, request.version)
 
 
 def parent_values(resource: Resource, request: Request) -> dict[str, str]:
@@ -66,19 +66,23 @@ def parent_values(resource: Resource, request: Request) -> dict[str, str]:
 
 
 def check_create(
-    resource: Resource, context: Context, body: Mapping[str, Any], parent: Mapping[str, Any] | None = None
+    resource: Resource,
+    context: Context,
+    body: Mapping[str, Any],
+    parent: Mapping[str, Any] | None = None,
+    version: Version | None = None,
 ) -> Values:
     """Check one object of a create request and fill in the defaults. Raises Invalid."""
     dialect = resource.dialect
-    given = _named(resource, body)
+    given = _named(resource, body, version)
     values = Values(given=given)
     for name, attribute in resource.attributes.items():
         if name in given:
             if not attribute.create:
-                raise dialect.read_only(resource, name, "create")
+                raise dialect.read_only(resource, name, "create", body)
             values[name] = _parsed(resource, attribute, given[name])
         elif attribute.required and not (parent and name in parent):
-            raise dialect.missing(resource, name)
+            raise dialect.missing(resource, name, body)
     if parent:
         values.update(parent)
     if "project_id" in given and given["project_id"] != context.project_id and not _may_name(context):
@@ -89,14 +93,14 @@ def check_create(
     return values
 
 
-def check_update(resource: Resource, body: Mapping[str, Any]) -> Values:
+def check_update(resource: Resource, body: Mapping[str, Any], version: Version | None = None) -> Values:
     """Check one object of an update request. Raises Invalid."""
-    given = _named(resource, body)
+    given = _named(resource, body, version)
     values = Values(given=given)
     for name, value in given.items():
         attribute = resource.attributes[name]
         if not attribute.update:
-            raise resource.dialect.read_only(resource, name, "update")
+            raise resource.dialect.read_only(resource, name, "update", body)
         values[name] = _parsed(resource, attribute, value)
     return values
 
@@ -114,20 +118,21 @@ def _stored(resource: Resource, attribute: Attribute) -> bool:
     return attribute.saver is not None or attribute.create or resource.table is None
 
 
-def _named(resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
+def _named(resource: Resource, body: Mapping[str, Any], version: Version | None) -> dict[str, Any]:
     """The body under the attributes' own names."""
     unknown = []
     given: dict[str, Any] = {}
     for name, value in body.items():
         own = resource.aliases.get(name, name)
-        if own not in resource.attributes:
+        attribute = resource.attributes.get(own)
+        if attribute is None or not within(attribute.versions, version):
             unknown.append(name)
         elif own in given and given[own] != value:
-            raise Invalid(f"'{own}' and '{name}' do not match")
+            raise resource.dialect.bad_part("body", f"'{own}' and '{name}' do not match")
         else:
             given[own] = value
     if unknown:
-        raise resource.dialect.unknown(resource, unknown)
+        raise resource.dialect.unknown(resource, unknown, body)
     return given
 
 

@@ -62,6 +62,7 @@ class Request:
         path: Mapping[str, str],
         headers: dict[bytes, bytes],
         context: Context,
+        version: Version | None,
     ) -> None:
         self.app = app
         self.scope = scope
@@ -71,7 +72,7 @@ class Request:
         self.path = path
         self.context = context
         self.body = b""
-        self.version: Version | None = None
+        self.version = version
         self._headers = headers
         self._query: list[tuple[str, str]] | None = None
         self._access: Access | None = None
@@ -127,7 +128,7 @@ class Request:
         return self.base_url + str(self.scope["path"])
 
     def json(self) -> Any:
-        """The body as JSON; raises the dialect's Invalid."""
+        """The body as JSON, decoded anew at each call; raises the dialect's Invalid."""
         if not self.body:
             raise self.dialect.unreadable("the request has no body")
         try:
@@ -157,7 +158,7 @@ class Request:
     def access(self) -> Access:
         """What this caller may do and see."""
         if self._access is None:
-            self._access = Access(self.app.policy, self.context, self.dialect)
+            self._access = Access(self.app.policy, self.context, self.dialect, self.version)
         return self._access
 
     def authorise(self, rule: str, target: Mapping[str, Any] | None = None) -> None:

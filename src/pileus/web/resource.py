@@ -60,7 +60,7 @@ Saver = Callable[[Tx, Context, Mapping[str, Any]], None]
 """``(tx, context, {id: value})``: the writing counterpart of a loader; replaces what was there."""
 
 Targets = Callable[[Tx, Sequence[Values]], Sequence[Mapping[str, Any]]]
-"""``(tx, several) -> targets``: what the policy judges, in the order of what was given."""
+"""``(tx, several) -> [{name: value}]``: what the policy looks at besides the values, in the same order."""
 
 Default = Callable[[Context, Mapping[str, Any]], Any]
 
@@ -109,6 +109,8 @@ class _AttributeOptions:
     """Shown in views; a hidden attribute may still be set (``password``) or filtered by."""
     filter: bool = False
     sort: bool = False
+    versions: tuple[str, str] = ("", "")
+    """The window of microversions in which the attribute is there, both ends included, ``""`` for open."""
     alias: str | None = None
     """The same value under a second name, in bodies, queries and views (``tenant_id``)."""
     description: str = ""
@@ -215,12 +217,28 @@ class Resource:
         """What policy rules may look at, as columns."""
         known: Mapping[str, ColumnElement[Any]] | None = self.plans.get("policy_columns")
         if known is None:
-            aliased = {
-                alias: self.columns[name] for alias, name in self.aliases.items() if name in self.columns
+            known = {
+                policy_name: column
+                for name, column in self.columns.items()
+                for policy_name in self.dialect.policy_names(self, name)
             }
-            known = {**self.columns, **aliased, **self._policy_columns}
+            known = {**known, **self._policy_columns}
             self.plans["policy_columns"] = known
         return known
+
+    def judged(self, tx: Tx | None, several: Sequence[Values]) -> list[dict[str, Any]]:
+        """What the policy looks at when these are at stake; without ``tx`` nothing from ``targets``."""
+        more: Sequence[Mapping[str, Any]] = [{}] * len(several)
+        if self.targets is not None and tx is not None:
+            more = self.targets(tx, several)
+        names = self.dialect.policy_names
+        return [
+            {
+                **{policy_name: value for name, value in values.items() for policy_name in names(self, name)},
+                **besides,
+            }
+            for values, besides in zip(several, more, strict=True)
+        ]
 
     def rule(self, action: str) -> str:
         """The policy rule of ``create``, ``get``, ``list``, ``update`` or ``delete``."""

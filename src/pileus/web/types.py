@@ -160,23 +160,23 @@ strict_boolean = Type("boolean", _parse_strict_boolean, {"type": "boolean"}, que
 """true or false and nothing else in a body (Keystone); words in a query string."""
 
 
-def integer(minimum: int | None = None, maximum: int | None = None) -> Type:
-    """A whole number within bounds; digits in a string are taken too, as OpenStack does."""
+def integer(minimum: int = -(2**31), maximum: int = 2**31 - 1) -> Type:
+    """A whole number within bounds (an INTEGER column's); digits in a string are taken, as OpenStack does."""
 
     def parse(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise _not_a(value, "'{}' is not an integer", "integer", conversion=True)
         try:
-            number = int(value)
+            number = int(value) if isinstance(value, int) else int(value[:40])
         except ValueError:
             raise _not_a(value, "'{}' is not an integer", "integer", conversion=True) from None
-        if minimum is not None and number < minimum:
+        if number < minimum:
             raise BadValue(
                 f"'{number}' is too small - must be at least '{minimum}'",
                 f"{number} is less than the minimum of {minimum}",
                 value=value,
             )
-        if maximum is not None and number > maximum:
+        if number > maximum:
             raise BadValue(
                 f"'{number}' is too large - must be no larger than '{maximum}'",
                 f"{number} is greater than the maximum of {maximum}",
@@ -184,12 +184,7 @@ def integer(minimum: int | None = None, maximum: int | None = None) -> Type:
             )
         return number
 
-    schema: Schema = {"type": "integer"}
-    if minimum is not None:
-        schema["minimum"] = minimum
-    if maximum is not None:
-        schema["maximum"] = maximum
-    return Type("integer", parse, schema)
+    return Type("integer", parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
 def _parse_ip(value: Any) -> str:

@@ -167,8 +167,9 @@ def show(
             view[name] = value
             if attribute.alias:
                 view[attribute.alias] = value
+        judged = resource.judged(None, [Values(values)])[0] if guards else {}
         for name, rule in guards:
-            if not request.access.allows(rule, values):
+            if not request.access.allows(rule, judged):
                 del view[name]
         resource.dialect.decorate(request, resource, view)
         views.append(view)

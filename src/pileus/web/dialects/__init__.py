@@ -89,14 +89,19 @@ class Dialect:
     create_status: ClassVar[int] = 201
     strict_media: ClassVar[bool] = False
     """Whether a body that is not called JSON is refused with 415."""
-    ignore_unknown_filters: ClassVar[bool] = True
+    hides_refused_lists: ClassVar[bool] = False
+    """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},
     }
     """The list language's own parameters, for OpenAPI."""
     default_limit: ClassVar[int | None] = None
+    """The size of a page where the request names none; None is no bound."""
     max_limit: ClassVar[int | None] = None
+    internal_message: ClassVar[str] = (
+        "The server has either erred or is incapable of performing the requested operation."
+    )
 
     def status(self, fault: Fault) -> int:
         """The HTTP status of a fault."""
@@ -116,33 +121,42 @@ class Dialect:
 
     def unreadable(self, reason: str) -> Fault:
         """The body is no JSON, or not of the outer form."""
-        return Invalid(f"Malformed request body: {reason}")
+        return Invalid("Malformed request body")
 
     def no_object(self, resource: Resource, body: Any) -> Fault:
         """The body does not hold ``{name: {...}}``."""
-        return Invalid(f"Invalid input for field/attribute {resource.name}. Value: {body}.")
+        if isinstance(body, dict) and resource.name in body:
+            one = body[resource.name]
+            return self.bad_input(resource.name, one, f"{one!r} is not of type 'object'")
+        return Invalid(f"Invalid input: {resource.name!r} is a required property")
 
     def bad_value(self, name: str, value: Any, bad: BadValue) -> Fault:
         """An attribute's value is refused."""
-        path = ".".join([name, *map(str, bad.path)])
-        return Invalid(f"Invalid input for field/attribute {path}. Value: {bad.value}. {bad.schema}")
+        return self.bad_input(str(bad.path[-1]) if bad.path else name, bad.value, bad.schema)
 
-    def unknown(self, resource: Resource, names: Sequence[str]) -> Fault:
+    def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
+        """A JSON schema validator's sentence about a part of the body."""
+        return Invalid(f"Invalid input for field/attribute {name}. Value: {value}. {sentence}")
+
+    def unknown(self, resource: Resource, names: Sequence[str], body: Any) -> Fault:
         """The body names attributes that the resource does not have."""
         were = "was" if len(names) == 1 else "were"
         listed = ", ".join(repr(name) for name in names)
-        return Invalid(
-            f"Invalid input for field/attribute {resource.name}. "
-            f"Additional properties are not allowed ({listed} {were} unexpected)"
+        return self.bad_input(
+            resource.name, body, f"Additional properties are not allowed ({listed} {were} unexpected)"
         )
 
-    def read_only(self, resource: Resource, name: str, action: str) -> Fault:
+    def read_only(self, resource: Resource, name: str, action: str, body: Any) -> Fault:
         """The attribute exists and may not be set in this action (``create`` or ``update``)."""
-        return self.unknown(resource, [name])
+        return self.unknown(resource, [name], body)
 
-    def missing(self, resource: Resource, name: str) -> Fault:
+    def missing(self, resource: Resource, name: str, body: Any) -> Fault:
         """A required attribute is not there."""
-        return Invalid(f"Invalid input for field/attribute {resource.name}. {name!r} is a required property")
+        return self.bad_input(resource.name, body, f"{name!r} is a required property")
+
+    def bad_part(self, part: str, text: str) -> Fault:
+        """A bad part of the request that is no attribute: a query parameter, a header."""
+        return Invalid(text)
 
     def not_found_message(self, name: str, words: str) -> str:
         """The template of the error of a missing one, over ``{id}``."""
@@ -156,9 +170,18 @@ class Dialect:
         """Somebody who is no administrator names another project than his own."""
         return Invalid(text)
 
+    def policy_names(self, resource: Resource, attribute: str) -> tuple[str, ...]:
+        """Under which names policy rules know an attribute of the target."""
+        alias = resource.attributes[attribute].alias
+        return (attribute, alias) if alias else (attribute,)
+
     def listing(self, request: Request, resource: Resource) -> Listing:
         """What a list request asks for, from its query."""
         raise NotImplementedError
+
+    def missing_marker(self, resource: Resource, marker: str) -> Fault:
+        """The marker of a list request is not there, or not visible."""
+        return Invalid(f"marker [{marker}] not found")
 
     def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
         """Add what the service adds to each view (Keystone's ``links``)."""

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind, PreconditionFailed
 from pileus.web.dialects import Dialect
-from pileus.web.listing import Listing, Sort, filter_condition, tag_conditions
+from pileus.web.listing import LARGEST, Listing, Sort, filter_condition, sortable, tag_conditions
 from pileus.web.types import BadValue
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ class PolicyNotAuthorized(Forbidden):
     message = "{rule} is disallowed by policy"
 
 
+class BadRequest(Invalid):
+    """What Neutron says of a bad part of the request that is no attribute (a limit, an If-Match)."""
+
+    message = "Bad {resource} request: {msg}."
+
+
 class RevisionNumberConstraintFailed(PreconditionFailed):
     """``If-Match: revision_number=N`` does not match (412)."""
 
@@ -56,7 +62,6 @@ _PLAIN = {
     "Forbidden": "HTTPForbidden",
     "Conflict": "HTTPConflict",
 }
-_LANGUAGE = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
 
@@ -65,7 +70,8 @@ class NeutronDialect(Dialect):
 
     name = "neutron"
     bulk = True
-    ignore_unknown_filters = False
+    hides_refused_lists = True
+    internal_message = "Request Failed: internal server error while processing your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "fields": {"type": "string"},
         "limit": {"type": "integer", "minimum": 0},
@@ -90,9 +96,11 @@ class NeutronDialect(Dialect):
         return PolicyNotAuthorized(rule=f"({named})" if len(rules) > 1 else named)
 
     def unreadable(self, reason: str) -> Fault:
-        return HTTPBadRequest(f"The server could not comply with the request: {reason}")
+        return HTTPBadRequest(f"Body contains invalid data: {reason}")
 
     def no_object(self, resource: Resource, body: Any) -> Fault:
+        if not isinstance(body, dict):
+            return HTTPBadRequest("Body contains invalid data")
         if not body:
             return HTTPBadRequest("Resource body required")
         if resource.plural in body:
@@ -108,19 +116,25 @@ class NeutronDialect(Dialect):
             return InvalidInput(reason=bad.text)
         return HTTPBadRequest(f"Invalid input for {name}. Reason: {bad.text}.")
 
-    def unknown(self, resource: Resource, names: Sequence[str]) -> Fault:
+    def unknown(self, resource: Resource, names: Sequence[str], body: Any) -> Fault:
         return HTTPBadRequest(f"Unrecognized attribute(s) '{', '.join(names)}'")
 
-    def read_only(self, resource: Resource, name: str, action: str) -> Fault:
+    def read_only(self, resource: Resource, name: str, action: str, body: Any) -> Fault:
         if action == "create":
             return HTTPBadRequest(f"Attribute '{name}' not allowed in POST")
         return HTTPBadRequest(f"Cannot update read-only attribute {name}")
 
-    def missing(self, resource: Resource, name: str) -> Fault:
+    def missing(self, resource: Resource, name: str, body: Any) -> Fault:
         return HTTPBadRequest(f"Failed to parse request. Required attribute '{name}' not specified")
 
     def wrong_revision(self, resource: Resource, key: str, wanted: int, current: int) -> Fault:
         return RevisionNumberConstraintFailed(wanted=wanted, current=current)
+
+    def missing_marker(self, resource: Resource, marker: str) -> Fault:
+        return resource.not_found(marker)
+
+    def bad_part(self, part: str, text: str) -> Fault:
+        return BadRequest(resource=part, msg=text)
 
     def foreign_project(self, text: str) -> Fault:
         return HTTPBadRequest(text)
@@ -131,7 +145,7 @@ class NeutronDialect(Dialect):
         filters: dict[str, list[str]] = {}
         for name, text in request.query:
             if name == "fields":
-                listing.fields.extend(part for part in (text,) if part)
+                listing.fields.extend([text] if text else [])
             elif name == "limit":
                 listing.limit = _limit(text)
             elif name == "marker":
@@ -139,10 +153,10 @@ class NeutronDialect(Dialect):
             elif name == "page_reverse":
                 listing.reverse = text.lower() in ("true", "1")
             elif name == "sort_key":
-                keys.append(text)
+                keys.extend([text] if text else [])
             elif name == "sort_dir":
-                directions.append(text)
-            elif text or name not in _LANGUAGE:
+                directions.extend([text] if text else [])
+            else:
                 filters.setdefault(name, []).append(text)
         unknown = []
         for name, texts in filters.items():
@@ -159,8 +173,7 @@ class NeutronDialect(Dialect):
                 raise self.bad_value(name, texts, bad) from None
         if unknown:
             # the wording of the filter-validation extension
-            names = ", ".join(repr(name) for name in sorted(unknown))
-            raise HTTPBadRequest(f"[{names}] is invalid attribute for filtering")
+            raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
         listing.sort = _sorts(resource, keys, directions)
         return listing
 
@@ -177,11 +190,11 @@ class NeutronDialect(Dialect):
             query = [*kept, ("marker", marker), *([("page_reverse", "True")] if reverse else [])]
             return {"rel": rel, "href": f"{here}?{urlencode(query)}"}
 
-        if keys:
-            if more or listing.reverse:
-                links.append(link("next", keys[-1], False))
-            if listing.marker and (more or not listing.reverse):
-                links.append(link("previous", keys[0], True))
+        # a link is left out only where the page shows that nothing can follow
+        if keys and (more or listing.reverse):
+            links.append(link("next", keys[-1], False))
+        if keys and (more or not listing.reverse):
+            links.append(link("previous", keys[0], True))
         return {f"{resource.plural}_links": links} if links else {}
 
     def versions_document(
@@ -196,24 +209,20 @@ def _limit(text: str) -> int | None:
     except ValueError:
         limit = -1
     if limit < 0:
-        raise HTTPBadRequest(f"Limit must be an integer 0 or greater and not '{text}'")
-    return limit or None
+        raise BadRequest(resource="limit", msg=f"Limit must be an integer 0 or greater and not '{text}'")
+    return min(limit, LARGEST) or None
 
 
 def _sorts(resource: Resource, keys: Sequence[str], directions: Sequence[str]) -> list[Sort]:
-    if len(keys) != len(directions) and directions:
+    if len(keys) != len(directions):
         raise HTTPBadRequest("The number of sort_keys and sort_dirs must be same")
-    for name in keys:
-        attribute = resource.resolve(name)
-        if attribute is None or not attribute.sort:
-            raise HTTPBadRequest(f"[{name!r}] is invalid attribute for sort keys")
-    for direction in directions:
-        if direction not in ("asc", "desc"):
-            raise HTTPBadRequest(
-                f"'{direction}' is invalid value for sort_dirs, valid value is 'asc' and 'desc'"
-            )
-    pairs = zip(keys, directions or ["asc"] * len(keys), strict=True)
-    return [Sort(name, direction == "desc") for name, direction in pairs]
+    absent = [name for name in keys if not sortable(resource, name)]
+    if absent:
+        raise HTTPBadRequest(f"{absent} is invalid attribute for sort_keys")
+    wrong = [direction for direction in directions if direction not in ("asc", "desc")]
+    if wrong:
+        raise HTTPBadRequest(f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
+    return [Sort(name, direction == "desc") for name, direction in zip(keys, directions, strict=True)]
 
 
 NEUTRON = NeutronDialect()
