@@ -1,0 +1,44 @@
+"""``python -m benchmarks [api|postgresql|node …]``: measure, and print one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import api
+from benchmarks.cloud import environment_note
+from benchmarks.table import Row, markdown
+
+
+def _postgresql() -> Iterator[Row]:
+    from benchmarks.database import postgresql
+
+    with postgresql() as url:
+        yield from api.measure(url, "PostgreSQL", lists=False)
+
+
+def _node() -> Iterator[Row]:
+    from benchmarks import node
+
+    yield from node.measure()
+
+
+GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
+    "api": lambda: api.measure("", "SQLite", lists=True),
+    "postgresql": _postgresql,
+    "node": _node,
+}
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or list(GROUPS)
+    rows = []
+    for name in wanted:
+        for row in GROUPS[name]():
+            print(f"  {row.what}: {row.value:.4g} {row.unit}", file=sys.stderr, flush=True)
+            rows.append(row)
+    print(f"{environment_note()}\n")
+    print(markdown(rows))
+
+
+main()
