@@ -61,6 +61,8 @@ def filter_condition(resource: Resource, attribute: Attribute, texts: Sequence[s
 
     The empty text also matches NULL, as OpenStack's clients ask for unset values.
     """
+    if attribute.condition is not None:
+        return attribute.condition(texts)
     column = resource.columns[attribute.name]
     values = [attribute.type.query(text) for text in texts if text or not attribute.type.accepts_none]
     choices: list[ColumnElement[bool]] = []

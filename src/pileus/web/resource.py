@@ -108,6 +108,8 @@ class _AttributeOptions:
     visible: bool = True
     """Shown in views; a hidden attribute may still be set (``password``) or filtered by."""
     filter: bool = False
+    condition: Callable[[Sequence[str]], ColumnElement[bool]] | None = None
+    """For filters that are no comparison with a column: the texts of a query as a condition; may raise BadValue."""
     sort: bool = False
     versions: tuple[str, str] = ("", "")
     """The window of microversions in which the attribute is there, both ends included, ``""`` for open."""
