@@ -58,6 +58,14 @@ def test_revisions_can_be_undone(kind: str, tmp_path: Path) -> None:
             assert set(inspect(connection).get_table_names()) == {"alembic_version"}
 
 
+def test_looking_at_a_file_that_is_not_there_does_not_make_it(tmp_path: Path) -> None:
+    path = tmp_path / "none.sqlite"
+    assert migrations.pending(f"sqlite:///{path}") == migrations.known()
+    assert not path.exists()
+    migrations.prepare(f"sqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_servers_that_start_together_migrate_once(kind: str, tmp_path: Path) -> None:
     with databases.fresh(kind, tmp_path) as url:
         script = "import sys; from pileus.store import migrations; print(migrations.upgrade(sys.argv[1]))"

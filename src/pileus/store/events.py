@@ -1,15 +1,18 @@
 """Events: what changed, written in the transaction that changed it, and read in one order by everyone.
 
 An event gets its *position* when it is known to be committed: on SQLite in the same commit (there is one
-writer, so ids are in commit order), elsewhere right after it, by whoever holds the lock ``event-relay``
-for one batch. Positions have no gaps and whoever sees one sees all before it. ``scope_positions`` keeps
-the newest position of each scope for good, also when old events are trimmed; two of its rows have names
-that no scope has: ``*`` is the newest position of all, ``*published`` the one up to which subscribers of
-some server have been told, so that a start knows what a crash left untold.
+writer, so ids are in commit order), elsewhere right after it, by whoever holds the row ``*`` below for one
+batch (a lock and not a lease: it goes when its holder dies, and any server may place events right after its
+own commits). Positions have no gaps, and whoever sees one sees all before it.
+
+``scope_positions`` keeps the newest position of each scope for good, also when old events are trimmed. Two
+of its rows have names that no scope has: ``*`` is the newest position of all, ``*published`` the one up to
+which subscribers of some server have been told, so that a start knows what a crash left untold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,6 +32,7 @@ from sqlalchemy import (
     text,
 )
 
+from pileus.store.errors import Duplicate
 from pileus.store.schema import BigInt, BigSerial, Id, LongText, Moment, Name, metadata
 from pileus.store.upsert import upsert
 
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
 
 NEWEST = "*"
 PUBLISHED = "*published"
-RELAY_LOCK = "event-relay"
 
 events = Table(
     "events",
@@ -154,6 +157,7 @@ _OLDEST = (
     .order_by(events.c.position)
     .limit(bindparam("count"))
 )
+_HOLD_NEWEST = select(scope_positions.c.position).where(scope_positions.c.scope == NEWEST).with_for_update()
 _TRIM = delete(events).where(events.c.position <= bindparam("up_to"))
 
 
@@ -177,7 +181,7 @@ def events_since(tx: Tx, position: int, limit: int = 500) -> list[Event]:
 
 def events_write(tx: Tx, rows: Sequence[EventRow], published: int) -> list[Event]:
     """Write events and give them positions at once: only for a single writer (SQLite). Three statements."""
-    position = newest_position(tx)
+    position = tx.scalar(_HOLD_NEWEST) or 0
     written = []
     for event, row in rows:
         position += 1
@@ -193,11 +197,10 @@ def events_position(tx: Tx, published: int, limit: int = 200) -> list[Event]:
 
     A constant number of statements for any number of events. Returns them with their positions.
     """
-    tx.lock(RELAY_LOCK)
+    position = _newest_held(tx)
     rows = tx.rows(_UNPOSITIONED, {"count": limit})
     if not rows:
         return []
-    position = newest_position(tx)
     written = []
     cases = []
     for row in rows:
@@ -211,6 +214,16 @@ def events_position(tx: Tx, published: int, limit: int = 200) -> list[Event]:
     )
     _advance(tx, written, published)
     return written
+
+
+def _newest_held(tx: Tx) -> int:
+    """The newest position, and nobody else gives positions until this transaction ends."""
+    position = tx.scalar(_HOLD_NEWEST)
+    if position is None:
+        with contextlib.suppress(Duplicate), tx.savepoint():
+            tx.insert(scope_positions, [{"scope": NEWEST, "position": 0}])
+        position = tx.scalar(_HOLD_NEWEST)
+    return int(position)
 
 
 def events_published(tx: Tx, position: int) -> None:

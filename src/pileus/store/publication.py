@@ -34,6 +34,7 @@ Subscriber: TypeAlias = Callable[[Published], None]
 Run: TypeAlias = Callable[..., Awaitable[Any]]
 
 BATCH = 200
+GATHER_S = 0.003  # commits that follow close on one another share a transaction of the relay
 TRIM_PERIOD_S = 3600.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
@@ -148,6 +149,8 @@ class Publisher:
                 )
             except TimeoutError:
                 look = not self._positions_in_commit
+            if not (look or self._positions_in_commit):
+                await asyncio.sleep(GATHER_S)
             self._wake.clear()
 
     async def _look(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import sys
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -18,6 +19,11 @@ from pileus.store.engine.unit import Unit
 from pileus.store.publication import Publisher, Subscriber
 from pileus.store.tx import Tx
 
+# CPython lets a busy thread keep the interpreter for 5 ms before another may have it. Writers, readers and
+# the event loop share it, and each hop of a request would wait that long beside a busy thread. This is the
+# one place where it is set, for the whole process.
+SWITCH_INTERVAL_S = 0.0005
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -26,6 +32,7 @@ class Store:
     """One database. Opened, used and closed in one event loop."""
 
     def __init__(self, url: str, *, clock: Clock, poll_s: float, keep_events: dt.timedelta) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._loop = asyncio.get_running_loop()
         self._engine: SqliteEngine | PooledEngine
         parsed = make_url(url)

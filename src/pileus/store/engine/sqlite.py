@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import queue
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +30,6 @@ from pileus.store.engine.workers import Workers
 from pileus.store.errors import DatabaseUnavailable
 from pileus.store.events import Event, events_write
 from pileus.store.tx import Tx
-
-# CPython lets a busy thread keep the interpreter for 5 ms before another may have it. The writer, the readers
-# and the event loop share it, and each hop of a request would wait that long beside a busy thread.
-SWITCH_INTERVAL_S = 0.0005
 
 GROUP_UNITS = 64
 GROUP_S = 0.005  # nobody's commit waits longer than this for the units of others
@@ -86,7 +81,6 @@ class SqliteEngine:
         published: Callable[[], int],
         readers: int = 4,
     ) -> None:
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._engine = open_file(path)
         self._loop = loop
         self._committed = committed

@@ -78,7 +78,10 @@ def upgrade(url: str) -> list[str]:
 
 
 def current(url: str) -> str | None:
-    """The database's revision, or None for one without tables of ours."""
+    """The database's revision, or None for one without tables of ours (an SQLite file is not made)."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return None
     with _connected(url) as connection:
         return _recorded(connection)
 
