@@ -1,0 +1,101 @@
+"""Namespaces, veth pairs, addresses and routes: the values, and what a driver of them can do.
+
+All verbs take many things at once and can be repeated: what is there already stays as it is.
+A link that we make carries a label (its ``ifalias``), so that it is found again and told
+from others'; a namespace is ours by its name's prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+
+class LinkError(Exception):
+    """The kernel refused; the message names the link or namespace and the kernel's reason."""
+
+
+class Veth(msgspec.Struct, frozen=True):
+    """A pair of connected interfaces. ``name`` stays at home, ``peer`` goes to ``namespace`` (None: home).
+
+    ``mac`` is the peer's (None: random). The peer sends with checksums complete (no offload),
+    as a switch in user space needs it. ``up`` is about both ends.
+    """
+
+    name: str
+    peer: str
+    namespace: str | None = None
+    mac: str | None = None
+    mtu: int = 1500
+    label: str = ""
+    up: bool = True
+
+
+class Address(msgspec.Struct, frozen=True):
+    """``address`` with its prefix length (``10.0.0.2/24``) on a device; IPv6 without duplicate detection."""
+
+    namespace: str | None
+    device: str
+    address: str
+
+
+class Route(msgspec.Struct, frozen=True):
+    """``destination`` is a prefix, ``0.0.0.0/0`` and ``::/0`` included; by ``via``, a device, or both."""
+
+    namespace: str | None
+    destination: str
+    via: str | None = None
+    device: str | None = None
+
+
+class Link(msgspec.Struct, frozen=True):
+    """An interface as it is. ``up``: administratively."""
+
+    name: str
+    mac: str
+    mtu: int
+    label: str
+    up: bool
+    addresses: tuple[str, ...] = ()
+
+
+class Links(Protocol):
+    """What a driver of links can do; "home" is the namespace it works in. All raise LinkError."""
+
+    async def namespaces(self, prefix: str = "") -> list[str]:
+        """Names of the namespaces that begin so, in order."""
+        ...
+
+    async def ensure_namespaces(self, names: Iterable[str]) -> None:
+        """Namespaces that ``ip netns`` knows, each with its loopback up."""
+        ...
+
+    async def delete_namespaces(self, names: Iterable[str]) -> None:
+        """No such namespaces; veth pairs that reach into them go with them, a moment later."""
+        ...
+
+    async def ensure_veths(self, veths: Iterable[Veth]) -> None:
+        """These pairs, with these properties. Their namespaces must be there."""
+        ...
+
+    async def ensure_addresses(self, addresses: Iterable[Address]) -> None:
+        """These addresses, besides others."""
+        ...
+
+    async def ensure_routes(self, routes: Iterable[Route]) -> None:
+        """These routes, each in the place of another to its destination."""
+        ...
+
+    async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:
+        """Bring interfaces up."""
+        ...
+
+    async def delete_links(self, names: Iterable[str], namespace: str | None = None) -> None:
+        """No such interfaces; the other end of a pair goes too."""
+        ...
+
+    async def links(self, namespace: str | None = None) -> dict[str, Link]:
+        """The interfaces of a namespace (None: home) by name, loopback among them."""
+        ...

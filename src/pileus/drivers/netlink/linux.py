@@ -1,0 +1,338 @@
+"""Links of the Linux kernel, through pyroute2.
+
+A thread can enter a network namespace, a process with other threads should not fork: so each
+batch runs in one new thread, which enters the namespaces concerned one after the other and
+ends. (pyroute2 is imported there for the first time: it costs a quarter of a second.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pileus.drivers.netlink.links import Address, Link, LinkError, Route, Veth
+
+_NAMESPACES = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+_SIOCETHTOOL = 0x8946
+_ETHTOOL_STXCSUM = 0x17
+_IFF_UP = 1
+_IFA_F_NODAD = 2
+
+T = TypeVar("T")
+Work = Callable[[Any], T]
+
+
+class LinuxLinks:
+    """The Links of one namespace of this machine (None: the one the process runs in)."""
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self._home = namespace
+
+    async def namespaces(self, prefix: str = "") -> list[str]:
+        return _namespaces(prefix)
+
+    async def ensure_namespaces(self, names: Iterable[str]) -> None:
+        wanted = list(dict.fromkeys(names))
+
+        def create() -> None:
+            from pyroute2 import netns
+
+            present = set(_namespaces(""))
+            for name in wanted:
+                if name not in present:
+                    _check(_libc().unshare(_CLONE_NEWNET), name)
+                    netns.attach(name, "thread-self")
+
+        await _in_thread(create)
+        await self._visit([(name, _loopback_up) for name in wanted])
+
+    async def delete_namespaces(self, names: Iterable[str]) -> None:
+        wanted = list(names)
+
+        def delete() -> None:
+            from pyroute2 import netns
+
+            present = set(_namespaces(""))
+            for name in wanted:
+                if name in present:
+                    netns.remove(name)
+
+        await _in_thread(delete)
+
+    async def ensure_veths(self, veths: Iterable[Veth]) -> None:
+        wanted = list(veths)
+        if not wanted:
+            return
+        # A pair whose peer has another name or place by now can't be mended: it is made anew.
+        peers: dict[str | None, list[Veth]] = defaultdict(list)
+        for veth in wanted:
+            peers[self._place(veth.namespace)].append(veth)
+        names = list(peers)
+        found = await self._visit([(namespace, _dump) for namespace in names])
+        present = dict(zip(names, found, strict=True))
+        broken = [v.name for v in wanted if v.peer not in present[self._place(v.namespace)]]
+        await self._visit([(self._home, lambda netlink: _ensure_outer(netlink, wanted, set(broken)))])
+        await self._visit([(place, _ensurer_of_peers(some)) for place, some in peers.items()])
+
+    async def ensure_addresses(self, addresses: Iterable[Address]) -> None:
+        by_place: dict[str | None, list[Address]] = defaultdict(list)
+        for address in addresses:
+            by_place[self._place(address.namespace)].append(address)
+        await self._visit([(place, _ensurer_of_addresses(some)) for place, some in by_place.items()])
+
+    async def ensure_routes(self, routes: Iterable[Route]) -> None:
+        by_place: dict[str | None, list[Route]] = defaultdict(list)
+        for route in routes:
+            by_place[self._place(route.namespace)].append(route)
+        await self._visit([(place, _ensurer_of_routes(some)) for place, some in by_place.items()])
+
+    async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:
+        wanted = list(names)
+
+        def work(netlink: Any) -> None:
+            indexes = _indexes(netlink)
+            for name in wanted:
+                _ask(name, netlink.link, "set", index=_index(indexes, name), state="up")
+
+        await self._visit([(self._place(namespace), work)])
+
+    async def delete_links(self, names: Iterable[str], namespace: str | None = None) -> None:
+        wanted = list(names)
+
+        def work(netlink: Any) -> None:
+            indexes = _indexes(netlink)
+            for name in wanted:
+                # The other end of a pair may have gone with one before it.
+                if name in indexes:
+                    _ask(name, netlink.link, "del", index=indexes[name], missing_is_fine=True)
+
+        await self._visit([(self._place(namespace), work)])
+
+    async def links(self, namespace: str | None = None) -> dict[str, Link]:
+        (found,) = await self._visit([(self._place(namespace), _dump)])
+        return found
+
+    def _place(self, namespace: str | None) -> str | None:
+        return self._home if namespace is None else namespace
+
+    @staticmethod
+    async def _visit(jobs: Sequence[tuple[str | None, Work[T]]]) -> list[T]:
+        """Run each job with a netlink socket of its namespace."""
+
+        def visit() -> list[T]:
+            from pyroute2 import IPRoute
+
+            results = []
+            own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+            try:
+                for namespace, job in jobs:
+                    _enter(namespace, own)
+                    with IPRoute() as netlink:
+                        results.append(job(netlink))
+            finally:
+                os.close(own)
+            return results
+
+        return await _in_thread(visit) if jobs else []
+
+
+def _namespaces(prefix: str) -> list[str]:
+    if not _NAMESPACES.is_dir():
+        return []
+    return sorted(path.name for path in _NAMESPACES.iterdir() if path.name.startswith(prefix))
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run in a thread that nobody uses afterwards: its namespace may not be the process's."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def body() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # handed to who waits
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, result, None)
+
+    threading.Thread(target=body, name="links", daemon=True).start()
+    return await done
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(status: int, about: str) -> None:
+    if status != 0:
+        raise LinkError(f"{about}: {os.strerror(ctypes.get_errno())}")
+
+
+def _enter(namespace: str | None, own: int) -> None:
+    if namespace is None:
+        _check(_libc().setns(own, _CLONE_NEWNET), "the own namespace")
+        return
+    try:
+        descriptor = os.open(_NAMESPACES / namespace, os.O_RDONLY)
+    except FileNotFoundError:
+        raise LinkError(f"{namespace}: no such namespace") from None
+    try:
+        _check(_libc().setns(descriptor, _CLONE_NEWNET), namespace)
+    finally:
+        os.close(descriptor)
+
+
+def _ask(
+    about: str, call: Callable[..., Any], *arguments: Any, missing_is_fine: bool = False, **more: Any
+) -> None:
+    """One netlink request; the kernel's refusal becomes a LinkError that names the thing."""
+    from pyroute2 import NetlinkError
+
+    try:
+        call(*arguments, **more)
+    except NetlinkError as error:
+        if missing_is_fine and error.code in (errno.ENODEV, errno.ENOENT, errno.ESRCH):
+            return
+        raise LinkError(f"{about}: {os.strerror(error.code)}") from error
+
+
+def _indexes(netlink: Any) -> dict[str, int]:
+    return {message.get("ifname"): message["index"] for message in netlink.get_links()}
+
+
+def _index(indexes: dict[str, int], name: str) -> int:
+    try:
+        return indexes[name]
+    except KeyError:
+        raise LinkError(f"{name}: no such interface") from None
+
+
+def _dump(netlink: Any) -> dict[str, Link]:
+    addresses: dict[int, list[str]] = defaultdict(list)
+    for message in netlink.get_addr():
+        addresses[message["index"]].append(f"{message.get('address')}/{message['prefixlen']}")
+    return {
+        message.get("ifname"): Link(
+            name=message.get("ifname"),
+            mac=message.get("address") or "",
+            mtu=message.get("mtu"),
+            label=message.get("ifalias") or "",
+            up=bool(message["flags"] & _IFF_UP),
+            addresses=tuple(sorted(addresses[message["index"]])),
+        )
+        for message in netlink.get_links()
+    }
+
+
+def _loopback_up(netlink: Any) -> None:
+    _ask("lo", netlink.link, "set", index=1, state="up")
+
+
+def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None:
+    present, indexes = _dump(netlink), _indexes(netlink)
+    fresh = []
+    for veth in veths:
+        if veth.name in broken and veth.name in present:
+            _ask(veth.name, netlink.link, "del", index=indexes[veth.name], missing_is_fine=True)
+            del present[veth.name]
+        if veth.name not in present:
+            peer: dict[str, Any] = {"ifname": veth.peer, "mtu": veth.mtu}
+            if veth.mac is not None:
+                peer["address"] = veth.mac
+            if veth.namespace is not None:
+                peer["net_ns_fd"] = str(_NAMESPACES / veth.namespace)
+            _ask(veth.name, netlink.link, "add", ifname=veth.name, kind="veth", mtu=veth.mtu, peer=peer)
+            fresh.append(veth.name)
+    if fresh:
+        indexes = _indexes(netlink)
+    for veth in veths:
+        link = present.get(veth.name)
+        changes: dict[str, Any] = {}
+        if veth.label and (link is None or link.label != veth.label):
+            changes["IFLA_IFALIAS"] = veth.label
+        if link is not None and link.mtu != veth.mtu:
+            changes["mtu"] = veth.mtu
+        if veth.up != (link is not None and link.up):
+            changes["state"] = "up" if veth.up else "down"
+        if changes:
+            _ask(veth.name, netlink.link, "set", index=indexes[veth.name], **changes)
+
+
+def _ensurer_of_peers(veths: Iterable[Veth]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        present, indexes = _dump(netlink), _indexes(netlink)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for veth in veths:
+                index, link = _index(indexes, veth.peer), present[veth.peer]
+                changes: dict[str, Any] = {}
+                if veth.mac is not None and link.mac != veth.mac.lower():
+                    changes["address"] = veth.mac
+                if link.mtu != veth.mtu:
+                    changes["mtu"] = veth.mtu
+                if link.up != veth.up:
+                    changes["state"] = "up" if veth.up else "down"
+                if changes:
+                    _ask(veth.peer, netlink.link, "set", index=index, **changes)
+                _checksums_complete(control, veth.peer)
+
+    return work
+
+
+def _checksums_complete(control: socket.socket, name: str) -> None:
+    """What ``ethtool -K NAME tx off`` does (linux/ethtool.h, ETHTOOL_STXCSUM)."""
+    value = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STXCSUM, 0))
+    request = struct.pack("16sP", name.encode(), ctypes.addressof(value)).ljust(40, b"\0")
+    try:
+        fcntl.ioctl(control, _SIOCETHTOOL, request)
+    except OSError as error:
+        raise LinkError(f"{name}: turning the checksum offload off: {error.strerror}") from error
+
+
+def _ensurer_of_addresses(addresses: Iterable[Address]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        present, indexes = _dump(netlink), _indexes(netlink)
+        for address in addresses:
+            index = _index(indexes, address.device)
+            if address.address in present[address.device].addresses:
+                continue
+            host, _, length = address.address.partition("/")
+            flags: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in host else {}
+            about = f"{address.address} on {address.device}"
+            _ask(about, netlink.addr, "replace", index=index, address=host, prefixlen=int(length), **flags)
+
+    return work
+
+
+def _ensurer_of_routes(routes: Iterable[Route]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        indexes = _indexes(netlink)
+        for route in routes:
+            way: dict[str, Any] = {}
+            if route.via is not None:
+                way["gateway"] = route.via
+            if route.device is not None:
+                way["oif"] = _index(indexes, route.device)
+            family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
+            about = f"route to {route.destination}"
+            _ask(about, netlink.route, "replace", dst=route.destination, family=family, **way)
+
+    return work
