@@ -20,7 +20,7 @@ class InUse(Conflict):
 
 
 class NetworkNotFound(NotFound):
-    message = "Network {net_id} could not be found."
+    message = "Network {network_id} could not be found."
 
 
 class SubnetNotFound(NotFound):

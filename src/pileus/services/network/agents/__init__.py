@@ -1,0 +1,1 @@
+"""Agents: what has reported, and whether it still does (seed 003)."""

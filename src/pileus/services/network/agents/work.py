@@ -1,0 +1,260 @@
+"""Units of work of agents: reports make them, administrators change and delete them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+
+from pileus.core.context import Context
+from pileus.core.errors import Invalid
+from pileus.services.network.agents.resource import FORMAT
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.events import event
+from pileus.services.network.ports.binding import SWITCH_AGENTS, bind_ports, network_facts
+from pileus.services.network.ports.tables import ports
+from pileus.store.errors import Duplicate
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.web.resource import Resource, Update, Values
+from pileus.wire import scopes
+from pileus.wire.agents import AgentReply, AgentReport
+
+
+class BadReport(Invalid):
+    message = "The report of {host} can't be read: {reason}."
+
+
+_KNOWN = select(
+    agents.c.id,
+    agents.c.admin_state_up,
+    agents.c.tunneling_ip,
+    agents.c.tunnel_types,
+    agents.c.configurations,
+).where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
+_HEARTBEAT = (
+    update(agents)
+    .where(agents.c.id == bindparam("key"))
+    .values(
+        heartbeat_timestamp=bindparam("now"),
+        configurations=bindparam("configurations"),
+        resources_synced=bindparam("resources_synced"),
+    )
+)
+_RESTART = (
+    update(agents)
+    .where(agents.c.id == bindparam("key"))
+    .values(
+        heartbeat_timestamp=bindparam("now"),
+        configurations=bindparam("configurations"),
+        resources_synced=bindparam("resources_synced"),
+        binary=bindparam("binary"),
+        topic=bindparam("topic"),
+        availability_zone=bindparam("availability_zone"),
+        started_at=bindparam("started_at"),
+        tunneling_ip=bindparam("tunneling_ip"),
+        tunnel_types=bindparam("tunnel_types"),
+    )
+)
+_UNPLUGGED = select(
+    ports.c.id, ports.c.project_id, ports.c.network_id, ports.c.host, ports.c.vnic_type
+).where(ports.c.host == bindparam("on_host"), ports.c.vif_type == "binding_failed")
+_PLUG = (
+    update(ports)
+    .where(ports.c.id == bindparam("key"))
+    .values(vif_type=bindparam("kind"), vif_details=bindparam("details"))
+)
+
+
+def agent_report(
+    tx: Tx, context: Context, report: AgentReport, agent_id: str, *, config: NetworkConfig
+) -> AgentReply:
+    """Take a heartbeat; three statements for an agent that is known and unchanged.
+
+    ``agent_id`` is the id that a new agent gets. Its answer's position is the newest of anything that
+    concerns the host or that the report named. A changed tunnel endpoint wakes the whole mesh.
+    """
+    started_at = _moment(report)
+    facts = _facts(report)
+    where = {"on_host": report.host, "of_type": report.agent_type}
+    known = tx.first(_KNOWN, where)
+    if known is None:
+        try:
+            with tx.savepoint():
+                tx.insert(agents, [_new(context, report, agent_id, started_at)])
+            admin_state_up = True
+        except Duplicate:
+            # The same agent's report came twice at the same time; the other one made it.
+            known = tx.first(_KNOWN, where)
+    if known is not None:
+        agent_id, admin_state_up = known.id, known.admin_state_up
+        changes = {
+            "key": agent_id,
+            "now": context.now,
+            "configurations": report.configurations,
+            "resources_synced": report.resources_synced,
+        }
+        moved = (known.tunneling_ip, list(known.tunnel_types)) != (
+            facts["tunneling_ip"],
+            facts["tunnel_types"],
+        )
+        if report.start or moved:
+            tx.execute(
+                _RESTART,
+                {
+                    **changes,
+                    **facts,
+                    "binary": report.binary,
+                    "topic": report.topic,
+                    "availability_zone": report.availability_zone,
+                    "started_at": started_at,
+                },
+            )
+        else:
+            tx.execute(_HEARTBEAT, changes)
+    else:
+        moved = facts["tunneling_ip"] is not None
+        tx.emit(
+            event(context, "agent.create", agent_id, None, host=report.host, agent_type=report.agent_type)
+        )
+    if moved:
+        tx.emit(event(context, "agent.tunnel", agent_id, None, [scopes.tunnels()], host=report.host, **facts))
+    if report.agent_type in SWITCH_AGENTS and (report.start or known is None):
+        _plug_again(tx, context, report.host, config)
+    position = newest_position(tx, {scopes.host(report.host), scopes.tunnels(), *report.scopes})
+    return AgentReply(
+        agent_id=agent_id,
+        admin_state_up=admin_state_up,
+        position=position,
+        heartbeat_interval_s=config.heartbeat_interval_s,
+    )
+
+
+def agent_updater(resource: Resource) -> Callable[[Tx, Context, list[Update]], list[Values]]:
+    """The unit that changes agents: whether new work goes there, and what people say about them.
+
+    The agent is told by its host's scope, marks itself for resync, and goes on serving what it serves.
+    """
+
+    def agent_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
+        after = resource.change(tx, context, updates)
+        tx.emit_many(
+            [
+                event(
+                    context,
+                    "agent.update",
+                    agent["id"],
+                    None,
+                    [scopes.host(agent["host"])],
+                    host=agent["host"],
+                    admin_state_up=agent["admin_state_up"],
+                )
+                for agent in after
+            ]
+        )
+        return after
+
+    return agent_update
+
+
+def agent_deleter(resource: Resource) -> Callable[[Tx, Context, list[Values]], None]:
+    """The unit that deletes agents: a living one comes back with its next report."""
+
+    def agent_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
+        resource.remove(tx, originals)
+        tx.emit_many(
+            [
+                event(
+                    context,
+                    "agent.delete",
+                    agent["id"],
+                    None,
+                    [scopes.host(agent["host"]), scopes.tunnels()],
+                    host=agent["host"],
+                )
+                for agent in originals
+            ]
+        )
+
+    return agent_delete
+
+
+def _moment(report: AgentReport) -> dt.datetime:
+    try:
+        return dt.datetime.strptime(report.started_at, FORMAT)
+    except ValueError:
+        raise BadReport(host=report.host, reason=f"started_at is '{report.started_at}'") from None
+
+
+def _facts(report: AgentReport) -> dict[str, Any]:
+    address = report.configurations.get("tunneling_ip") or None
+    types = report.configurations.get("tunnel_types") or []
+    if not (address is None or isinstance(address, str)) or not isinstance(types, list):
+        raise BadReport(host=report.host, reason="tunneling_ip or tunnel_types is of a wrong type")
+    return {"tunneling_ip": address, "tunnel_types": sorted(map(str, types))}
+
+
+def _new(context: Context, report: AgentReport, agent_id: str, started_at: dt.datetime) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(report)
+    return {
+        "id": agent_id,
+        **{
+            name: fields[name]
+            for name in (
+                "agent_type",
+                "host",
+                "binary",
+                "topic",
+                "availability_zone",
+                "resources_synced",
+                "configurations",
+            )
+        },
+        **_facts(report),
+        "admin_state_up": True,
+        "description": None,
+        "started_at": started_at,
+        "created_at": context.now,
+        "heartbeat_timestamp": context.now,
+    }
+
+
+def _plug_again(tx: Tx, context: Context, host: str, config: NetworkConfig) -> None:
+    """Bind what could not be bound while the host's switch agent was away."""
+    waiting = tx.rows(_UNPLUGGED, {"on_host": host})
+    if not waiting:
+        return
+    facts = network_facts(tx, {row.network_id for row in waiting})
+    asked = [
+        {"network_id": row.network_id, "binding:host_id": row.host, "binding:vnic_type": row.vnic_type}
+        for row in waiting
+    ]
+    outcomes = bind_ports(tx, context, asked, facts, config)
+    plugged = [(row, outcome) for row, outcome in zip(waiting, outcomes, strict=True) if not outcome.reason]
+    if plugged:
+        tx.execute(
+            _PLUG,
+            [
+                {"key": row.id, "kind": outcome.vif_type, "details": outcome.vif_details}
+                for row, outcome in plugged
+            ],
+        )
+        tx.emit_many(
+            [
+                event(
+                    context,
+                    "port.update",
+                    row.id,
+                    row.project_id,
+                    [scopes.host(host), scopes.network(row.network_id)],
+                    host=host,
+                    network_id=row.network_id,
+                    changed=["binding:vif_type"],
+                )
+                for row, _ in plugged
+            ]
+        )

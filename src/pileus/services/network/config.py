@@ -1,0 +1,66 @@
+"""What the units of the network service are given besides their values: ranges, limits, dice."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+
+import msgspec
+
+from pileus.core.settings import BadSettings, NetworkSettings
+from pileus.services.network.rules.macs import BASE_MAC
+from pileus.services.network.rules.segments import Ranges
+
+
+class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings in the form that decisions need them.
+
+    ``lowest`` gives addresses from the low end instead of at random. The dice are not part
+    of a unit's outcome: a unit that is run again after a deadlock should try its luck anew.
+    """
+
+    ranges: Ranges = Ranges()
+    physical_mtu: int = 1500
+    agent_down_time_s: float = 75
+    heartbeat_interval_s: float = 30.0
+    base_mac: str = BASE_MAC
+    lowest: bool = False
+    max_fixed_ips: int = 5
+    max_address_pairs: int = 10
+    max_dns_nameservers: int = 5
+    max_host_routes: int = 20
+    dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
+
+    def alive_since(self, now: dt.datetime) -> dt.datetime:
+        """Agents that reported at or after this moment count as alive."""
+        return now - dt.timedelta(seconds=self.agent_down_time_s)
+
+
+def from_settings(settings: NetworkSettings) -> NetworkConfig:
+    """Read the texts of the settings file; BadSettings names the key."""
+    vlan: dict[str, list[tuple[int, int]]] = {}
+    for entry in settings.vlan_ranges:
+        physical_network, _, rest = entry.partition(":")
+        vlan.setdefault(physical_network, [])
+        if rest:
+            vlan[physical_network].append(_range("network.vlan_ranges", rest, 4094))
+    tunnels = tuple(_range("network.vni_ranges", entry, 2**24 - 1) for entry in settings.vni_ranges)
+    return NetworkConfig(
+        ranges=Ranges(
+            order=settings.project_network_types,
+            vlan=vlan,
+            flat=settings.flat_networks,
+            vxlan=tunnels,
+            gre=tunnels,
+        ),
+        physical_mtu=settings.mtu,
+        agent_down_time_s=settings.agent_down_time_s,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+    )
+
+
+def _range(key: str, text: str, greatest: int) -> tuple[int, int]:
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= greatest):
+        raise BadSettings(f"{key}: '{text}' is not FIRST:LAST within 1 to {greatest}")
+    return int(first), int(last)

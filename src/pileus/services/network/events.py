@@ -1,0 +1,32 @@
+"""Event rows of the network nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.store.events import Event
+
+
+def event(
+    context: Context,
+    kind: str,
+    resource_id: str,
+    project_id: str | None,
+    scopes: Iterable[str] = (),
+    host: str | None = None,
+    **payload: Any,
+) -> Event:
+    """An event of this request; scopes are put in one order and once each."""
+    return Event(
+        kind=kind,
+        resource_id=resource_id,
+        project_id=project_id,
+        request_id=context.request_id,
+        user_id=context.user_id,
+        at=context.now,
+        host=host or None,
+        scopes=tuple(sorted(set(scopes))),
+        payload=payload,
+    )

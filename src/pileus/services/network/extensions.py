@@ -1,0 +1,200 @@
+"""Which extensions of the Network API are served; ``GET /v2.0/extensions`` says exactly these.
+
+Aliases, names and dates are those of neutron_lib.api.definitions, where clients look them up.
+"""
+
+from __future__ import annotations
+
+from pileus.core.errors import NotFound
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.resource import Extension
+from pileus.web.routes import Route
+
+_ROWS = (
+    ("agent", "agent", "The agent management extension.", "2013-02-03T10:00:00-00:00"),
+    (
+        "agent-resources-synced",
+        "Agent's Resource View Synced to Placement",
+        "Whether an agent's resources are known.",
+        "2018-12-19T00:00:00-00:00",
+    ),
+    (
+        "allowed-address-pairs",
+        "Allowed Address Pairs",
+        "Provides allowed address pairs",
+        "2013-07-23T10:00:00-00:00",
+    ),
+    (
+        "availability_zone",
+        "Availability Zone",
+        "The availability zone extension.",
+        "2015-01-01T10:00:00-00:00",
+    ),
+    (
+        "binding",
+        "Port Binding",
+        "Expose port bindings of a virtual port to external application",
+        "2014-02-03T10:00:00-00:00",
+    ),
+    (
+        "empty-string-filtering",
+        "Empty String Filtering Extension",
+        "Allow filtering by attributes with empty string value",
+        "2018-04-09T10:00:00-00:00",
+    ),
+    (
+        "external-net",
+        "Neutron external network",
+        "Adds external network attribute to network resource.",
+        "2013-01-14T10:00:00-00:00",
+    ),
+    (
+        "extra_dhcp_opt",
+        "Neutron Extra DHCP options",
+        "Extra options configuration for DHCP.",
+        "2013-03-17T12:00:00-00:00",
+    ),
+    (
+        "filter-validation",
+        "Filter parameters validation",
+        "Provides validation on filter parameters.",
+        "2018-03-21T10:00:00-00:00",
+    ),
+    ("net-mtu", "Network MTU", "Provides MTU attribute for a network resource.", "2015-03-25T10:00:00-00:00"),
+    (
+        "net-mtu-writable",
+        "Network MTU (writable)",
+        "Provides a writable MTU attribute for a network resource.",
+        "2017-07-12T00:00:00-00:00",
+    ),
+    (
+        "network_availability_zone",
+        "Network Availability Zone",
+        "Availability zone support for network.",
+        "2015-01-01T10:00:00-00:00",
+    ),
+    (
+        "pagination",
+        "Pagination support",
+        "Extension that indicates that pagination is enabled.",
+        "2016-06-12T00:00:00-00:00",
+    ),
+    ("port-security", "Port Security", "Provides port security", "2012-07-23T10:00:00-00:00"),
+    (
+        "project-id",
+        "project_id field enabled",
+        "Extension that indicates that project_id field is enabled.",
+        "2016-09-09T09:09:09-09:09",
+    ),
+    (
+        "provider",
+        "Provider Network",
+        "Expose mapping of virtual networks to physical networks",
+        "2012-09-07T10:00:00-00:00",
+    ),
+    ("qos", "Quality of Service", "The Quality of Service extension.", "2015-06-08T10:00:00-00:00"),
+    (
+        "quotas",
+        "Quota management support",
+        "Expose functions for quotas management per project",
+        "2012-07-29T10:00:00-00:00",
+    ),
+    (
+        "quota_details",
+        "Quota details management support",
+        "Expose functions for quotas usage statistics per project",
+        "2017-02-10T10:00:00-00:00",
+    ),
+    (
+        "revision-if-match",
+        "If-Match constraints based on revision_number",
+        "Extension indicating that If-Match based on revision_number is supported.",
+        "2016-12-11T00:00:00-00:00",
+    ),
+    ("security-group", "security-group", "The security groups extension.", "2012-10-05T10:00:00-00:00"),
+    (
+        "security-groups-normalized-cidr",
+        "Normalized CIDR field for security group rules",
+        "Add new field with normalized remote_ip_prefix cidr in SG rule",
+        "2020-05-16T10:00:00-00:00",
+    ),
+    (
+        "sorting",
+        "Sorting support",
+        "Extension that indicates that sorting is enabled.",
+        "2016-06-12T00:00:00-00:00",
+    ),
+    (
+        "standard-attr-description",
+        "standard-attr-description",
+        "Extension to add descriptions to standard attributes",
+        "2016-02-10T10:00:00-00:00",
+    ),
+    (
+        "standard-attr-revisions",
+        "Resource revision numbers",
+        "This extension will display the revision number of neutron resources.",
+        "2016-04-11T10:00:00-00:00",
+    ),
+    (
+        "standard-attr-tag",
+        "Tag support for resources with standard attribute",
+        "Enables to set tag on resources with standard attribute.",
+        "2017-01-01T00:00:00-00:00",
+    ),
+    (
+        "standard-attr-timestamp",
+        "Resource timestamps",
+        "Adds created_at and updated_at fields to resources with standard attributes.",
+        "2016-09-12T10:00:00-00:00",
+    ),
+    (
+        "stateful-security-group",
+        "Stateful security group",
+        "Indicates if the security group is stateful or not",
+        "2019-11-26T09:00:00-00:00",
+    ),
+    (
+        "subnet-service-types",
+        "Subnet service types",
+        "Provides ability to set the subnet service_types field",
+        "2016-03-15T18:00:00-00:00",
+    ),
+)
+
+EXTENSIONS = tuple(Extension(alias, name, text, updated) for alias, name, text, updated in _ROWS)
+
+
+class ExtensionNotFound(NotFound):
+    message = "Extension with alias {alias} does not exist"
+
+
+def _view(extension: Extension) -> dict[str, object]:
+    return {
+        "alias": extension.alias,
+        "name": extension.name,
+        "description": extension.description,
+        "updated": extension.updated,
+        "links": list(extension.links),
+    }
+
+
+async def list_extensions(request: Request) -> Reply:
+    """All of them."""
+    return Reply.json({"extensions": [_view(one) for one in EXTENSIONS]})
+
+
+async def show_extension(request: Request) -> Reply:
+    """One, by its alias."""
+    alias = request.path["alias"]
+    for one in EXTENSIONS:
+        if one.alias == alias:
+            return Reply.json({"extension": _view(one)})
+    raise ExtensionNotFound(alias=alias)
+
+
+ROUTES = (
+    Route("GET", "/v2.0/extensions", list_extensions, summary="List extensions"),
+    Route("GET", "/v2.0/extensions/{alias}", show_extension, summary="Show extension"),
+)

@@ -1,0 +1,69 @@
+"""Handlers that are not the five standard ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pileus.core.errors import Invalid
+from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.security_groups.work import default_group_exists, ensure_default_group
+from pileus.web.crud import list_handler
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.resource import Resource
+from pileus.web.routes import Handler
+
+
+class HTTPBadRequest(Invalid):
+    """What the Network API calls a request that can't be."""
+
+
+async def create_agent(request: Request) -> Reply:
+    """Refused: agents come into being by reporting."""
+    request.authorise("create_agent")
+    raise HTTPBadRequest("Agents can't be created by request: they appear when they report.")
+
+
+_list_groups = list_handler(SECURITY_GROUP)
+_list_rules = list_handler(SECURITY_GROUP_RULE)
+
+
+async def list_security_groups(request: Request) -> Reply:
+    """A project that looks at its groups sees its default one, also when it looks for the first time."""
+    await _ensure_default(request)
+    return await _list_groups(request)
+
+
+async def list_security_group_rules(request: Request) -> Reply:
+    """The same for rules."""
+    await _ensure_default(request)
+    return await _list_rules(request)
+
+
+async def _ensure_default(request: Request) -> None:
+    project_id = request.context.project_id
+    if project_id and not await request.read(default_group_exists, project_id):
+        await request.write(ensure_default_group, request.context, project_id)
+
+
+async def list_rule_types(request: Request) -> Reply:
+    """The kinds of QoS rules that are enforced."""
+    request.authorise("get_rule_type")
+    return Reply.json({"rule_types": [{"type": "bandwidth_limit"}]})
+
+
+def version_root(resources: Sequence[Resource]) -> Handler:
+    """A handler of ``GET /v2.0``: the collections that are there."""
+
+    async def show_version(request: Request) -> Reply:
+        entries = [
+            {
+                "name": resource.name,
+                "collection": resource.plural,
+                "links": [{"rel": "self", "href": f"{request.service_url}/v2.0/{resource.collection}"}],
+            }
+            for resource in resources
+        ]
+        return Reply.json({"resources": entries})
+
+    return show_version

@@ -1,0 +1,1 @@
+"""Networks: the segments that ports live on."""

@@ -1,0 +1,171 @@
+"""The declaration of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, REFERENCE
+from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.policy import (
+    ADMIN,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_READER,
+    SERVICE,
+    any_of,
+    rules,
+)
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.tx import Tx
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource
+from pileus.web.standard import STANDARD
+
+_SUBNETS_OF = (
+    select(subnets.c.network_id, subnets.c.id)
+    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
+    .order_by(subnets.c.created_at, subnets.c.id)
+)
+
+
+def _subnets(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in tx.rows(_SUBNETS_OF, {"ids": network_ids}):
+        found.setdefault(row.network_id, []).append(row.id)
+    return found
+
+
+def _no_zones(network: Mapping[str, Any]) -> list[str]:
+    """No agent of a kind that has zones serves networks yet."""
+    return []
+
+
+NETWORK = Resource(
+    "network",
+    table=networks,
+    dialect=NEUTRON,
+    not_found=NetworkNotFound,
+    attributes=(
+        ID,
+        NAME,
+        PROJECT,
+        ADMIN_STATE_UP,
+        Attribute("status", types.string(16), default="ACTIVE", filter=True, sort=True),
+        Attribute("subnets", types.list_of(types.uuid), loader=_subnets, empty=()),
+        Attribute(
+            "shared",
+            types.boolean,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "router:external",
+            types.boolean,
+            column=networks.c.external,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "is_default",
+            types.boolean,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "provider:network_type",
+            types.nullable(types.string(16)),
+            column=networks.c.network_type,
+            create=True,
+            policy=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "provider:physical_network",
+            types.nullable(types.string(64)),
+            column=networks.c.physical_network,
+            create=True,
+            policy=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "provider:segmentation_id",
+            types.nullable(types.integer()),
+            column=networks.c.segmentation_id,
+            create=True,
+            policy=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "mtu",
+            types.integer(0),
+            default=0,
+            create=True,
+            update=True,
+            filter=True,
+            sort=True,
+            description="0 asks for the greatest that fits through the underlay.",
+        ),
+        Attribute(
+            "port_security_enabled",
+            types.boolean,
+            default=True,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "availability_zone_hints",
+            types.list_of(types.string(255), none_is_empty=True),
+            default=[],
+            create=True,
+        ),
+        Attribute("availability_zones", types.list_of(types.string(255)), compute=_no_zones),
+        Attribute("dns_domain", types.string(255), default="", create=True, update=True),
+        Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        *STANDARD,
+    ),
+)
+
+RULES = rules(
+    {
+        "create_network": ADMIN_OR_MEMBER,
+        "create_network:shared": ADMIN,
+        "create_network:router:external": ADMIN,
+        "create_network:is_default": ADMIN,
+        "create_network:port_security_enabled": ADMIN_OR_MEMBER,
+        "create_network:provider:network_type": ADMIN,
+        "create_network:provider:physical_network": ADMIN,
+        "create_network:provider:segmentation_id": ADMIN,
+        "get_network": any_of(ADMIN_OR_READER, SERVICE, "rule:shared", "rule:external"),
+        "get_network:provider:network_type": ADMIN,
+        "get_network:provider:physical_network": ADMIN,
+        "get_network:provider:segmentation_id": ADMIN,
+        "update_network": ADMIN_OR_MEMBER,
+        "update_network:shared": ADMIN,
+        "update_network:router:external": ADMIN,
+        "update_network:is_default": ADMIN,
+        "update_network:port_security_enabled": ADMIN_OR_MEMBER,
+        "delete_network": ADMIN_OR_MEMBER,
+    }
+)

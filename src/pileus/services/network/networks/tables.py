@@ -1,0 +1,44 @@
+"""Tables of networks, and of the segments that are taken."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
+
+from pileus.store.schema import Id, JsonText, Moment, Name, metadata
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", Id, nullable=False, index=True),
+    Column("name", Name, nullable=False),
+    Column("description", Name, nullable=False),
+    Column("admin_state_up", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("external", Boolean, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("mtu", Integer, nullable=False),
+    Column("network_type", String(16), nullable=False),
+    Column("physical_network", String(64)),
+    Column("segmentation_id", BigInteger),
+    Column("port_security_enabled", Boolean, nullable=False),
+    Column("availability_zone_hints", JsonText, nullable=False),
+    Column("dns_domain", Name, nullable=False),
+    Column("qos_policy_id", Id, ForeignKey("qos_policies.id"), index=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("revision_number", Integer, nullable=False),
+)
+
+# One row for each segment in use: its key makes two networks with one tag impossible.
+# A segment without a physical network or number has "" and 0 there, since NULLs are never equal.
+segments = Table(
+    "network_segments",
+    metadata,
+    Column("network_type", String(16), primary_key=True),
+    Column("physical_network", String(64), primary_key=True),
+    Column("segmentation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("network_id", Id, ForeignKey("networks.id", ondelete="CASCADE"), nullable=False),
+    Index("ix_network_segments_network_id", "network_id"),
+)

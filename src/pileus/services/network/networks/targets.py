@@ -1,0 +1,47 @@
+"""What policy rules of a network's ports and subnets look at: its owner, and whether it is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, select
+
+from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.networks.tables import networks
+from pileus.store.tx import Tx
+from pileus.web.resource import Values
+
+_OWNERS = select(networks.c.id, networks.c.project_id, networks.c.shared, networks.c.external).where(
+    networks.c.id.in_(bindparam("ids", expanding=True))
+)
+
+NETWORK_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "network:project_id": networks.c.project_id,
+    "network:tenant_id": networks.c.project_id,
+    "shared": networks.c.shared,
+    "router:external": networks.c.external,
+}
+
+
+def network_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+    """The values with their networks' facts beside them; NetworkNotFound where one does not exist."""
+    wanted = {one["network_id"] for one in several}
+    owners = {row.id: row for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}
+    missing = wanted - owners.keys()
+    if missing:
+        raise NetworkNotFound(network_id=min(missing))
+    targets: list[Mapping[str, Any]] = []
+    for one in several:
+        owner = owners[one["network_id"]]
+        targets.append(
+            {
+                **one,
+                "tenant_id": one["project_id"],
+                "network:project_id": owner.project_id,
+                "network:tenant_id": owner.project_id,
+                "shared": owner.shared,
+                "router:external": owner.external,
+            }
+        )
+    return targets

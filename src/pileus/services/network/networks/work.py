@@ -1,0 +1,231 @@
+"""Units of work of networks: create with a free segment, change, delete with what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, tuple_
+
+from pileus.core.context import Context
+from pileus.core.errors import Unavailable
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.errors import InUse, InvalidInput
+from pileus.services.network.events import event
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.tables import segments as taken_segments
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.quotas import NETWORK_QUOTA, spend
+from pileus.services.network.rules import segments
+from pileus.services.network.rules.segments import Segment
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.errors import Duplicate, Referenced
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.wire import scopes
+
+ATTEMPTS = 10
+AUTO_DELETED_OWNERS = ("network:dhcp", "network:dhcp_agent", "network:distributed")
+"""Ports of these owners were made by Pileus itself and go with their network or subnet."""
+
+TYPE, PHYSICAL, NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
+
+
+class NetworkInUse(InUse):
+    message = "Unable to complete operation on network {net_id}. {reason}."
+
+
+class InvalidSharedSetting(InUse):
+    message = "Unable to reconfigure sharing settings for network {network}. Multiple tenants are using it."
+
+
+class NoNetworkFoundInMaximumAllowedAttempts(Unavailable):
+    message = "Unable to create the network. No available network found in maximum allowed attempts."
+
+
+_TAKEN_AMONG = select(taken_segments.c.segmentation_id).where(
+    taken_segments.c.network_type == bindparam("network_type"),
+    taken_segments.c.physical_network == bindparam("physical_network"),
+    taken_segments.c.segmentation_id.in_(bindparam("numbers", expanding=True)),
+)
+_TAKEN = select(taken_segments.c.segmentation_id).where(
+    taken_segments.c.network_type == bindparam("network_type"),
+    taken_segments.c.physical_network == bindparam("physical_network"),
+)
+_PORTS_IN = (
+    select(ports.c.network_id, ports.c.id)
+    .where(
+        ports.c.network_id.in_(bindparam("ids", expanding=True)),
+        ports.c.device_owner.not_in(AUTO_DELETED_OWNERS),
+    )
+    .limit(1)
+)
+_DELETE_AUTO_PORTS = delete(ports).where(ports.c.network_id.in_(bindparam("ids", expanding=True)))
+_DELETE_SUBNETS = delete(subnets).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
+
+
+def network_create(
+    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
+) -> list[Values]:
+    """Write new networks, each with a segment: the one asked for, or a free one of the first type."""
+    for spec in specs:
+        _check_provider(spec, config)
+    check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
+    spend(tx, specs, NETWORK_QUOTA)
+    for _ in range(ATTEMPTS):
+        chosen = _choose_segments(tx, specs, config)
+        for spec, segment in zip(specs, chosen, strict=True):
+            spec[TYPE] = segment.network_type
+            spec[PHYSICAL] = segment.physical_network or None
+            spec[NUMBER] = segment.segmentation_id or None
+            spec["mtu"] = segments.mtu(segment.network_type, spec.get("mtu"), config.physical_mtu)
+        try:
+            with tx.savepoint():
+                NETWORK.insert(tx, context, specs)
+                tx.insert(
+                    taken_segments,
+                    [
+                        {**segment._asdict(), "network_id": spec["id"]}
+                        for spec, segment in zip(specs, chosen, strict=True)
+                    ],
+                )
+        except Duplicate:
+            continue
+        tx.emit_many([_event(context, "network.create", spec) for spec in specs])
+        return list(specs)
+    raise NoNetworkFoundInMaximumAllowedAttempts()
+
+
+def network_update(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
+    """Change networks; whoever serves one looks again."""
+    for update in updates:
+        changes, network = update.changes, update.original
+        if changes.get("mtu") is not None:
+            changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
+        if network["shared"] and changes.get("shared") is False:
+            _check_unshare(tx, network)
+    check_policies_exist(tx, {update.changes.get("qos_policy_id") for update in updates})
+    after = NETWORK.change(tx, context, updates)
+    tx.emit_many([_event(context, "network.update", network) for network in after])
+    return after
+
+
+def network_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete networks with their subnets; NetworkInUse while somebody's port is in one."""
+    ids = [network["id"] for network in originals]
+    used = tx.first(_PORTS_IN, {"ids": ids})
+    if used is not None:
+        raise _in_use(used.network_id)
+    try:
+        with tx.savepoint():
+            tx.execute(_DELETE_AUTO_PORTS.where(ports.c.device_owner.in_(AUTO_DELETED_OWNERS)), {"ids": ids})
+            tx.execute(_DELETE_SUBNETS, {"ids": ids})
+            NETWORK.remove(tx, originals)
+    except Referenced:
+        # A port came into being between the look and the delete.
+        raise _in_use(ids[0]) from None
+    tx.emit_many([_event(context, "network.delete", network) for network in originals])
+
+
+def _in_use(network_id: str) -> NetworkInUse:
+    return NetworkInUse(net_id=network_id, reason="There are one or more ports still in use on the network")
+
+
+def _event(context: Context, kind: str, network: Values) -> Any:
+    return event(
+        context,
+        kind,
+        network["id"],
+        network["project_id"],
+        [scopes.network(network["id"])],
+        name=network["name"],
+    )
+
+
+def _check_provider(spec: Values, config: NetworkConfig) -> None:
+    if spec.get(TYPE) is None:
+        if spec.get(PHYSICAL) is None and spec.get(NUMBER) is None:
+            return
+        raise InvalidInput("provider:network_type required")
+    segments.check(spec[TYPE], spec.get(PHYSICAL), spec.get(NUMBER), config.ranges)
+
+
+def _choose_segments(tx: Tx, specs: Sequence[Values], config: NetworkConfig) -> list[Segment]:
+    """A segment for each; those asked for by name must be free, the others are drawn from the ranges."""
+    chosen: list[Segment | None] = [_asked(spec) for spec in specs]
+    asked = [segment for segment in chosen if segment is not None]
+    if asked:
+        key = (
+            taken_segments.c.network_type,
+            taken_segments.c.physical_network,
+            taken_segments.c.segmentation_id,
+        )
+        taken = tx.first(select(*key).where(tuple_(*key).in_(asked)))
+        twice = next((segment for segment in asked if asked.count(segment) > 1), None)
+        if taken is not None or twice is not None:
+            raise segments.in_use(Segment(*taken) if taken is not None else twice)  # type: ignore[arg-type]
+    groups: dict[tuple[str | None, str | None], list[int]] = {}
+    for position, spec in enumerate(specs):
+        if chosen[position] is None:
+            groups.setdefault((spec.get(TYPE), spec.get(PHYSICAL)), []).append(position)
+    for (network_type, physical_network), positions in groups.items():
+        found = _free_segments(tx, network_type, physical_network, len(positions), asked, config)
+        for position, segment in zip(positions, found, strict=True):
+            chosen[position] = segment
+    return [segment for segment in chosen if segment is not None]
+
+
+def _asked(spec: Values) -> Segment | None:
+    if spec.get(TYPE) == "flat":
+        return Segment("flat", spec[PHYSICAL])
+    if spec.get(NUMBER) is not None:
+        return Segment(spec[TYPE], spec.get(PHYSICAL) or "", spec[NUMBER])
+    return None
+
+
+def _free_segments(
+    tx: Tx,
+    network_type: str | None,
+    physical_network: str | None,
+    count: int,
+    avoid: Sequence[Segment],
+    config: NetworkConfig,
+) -> list[Segment]:
+    """``count`` free segments of one type (None: of the types that projects get, in order)."""
+    found: list[Segment] = []
+    for kind in [network_type] if network_type else config.ranges.order:
+        for name, ranges in config.ranges.pools(kind):
+            if physical_network is not None and name != physical_network:
+                continue
+            wanted = count - len(found)
+            drawn = segments.draw(ranges, 2 * wanted + 4, config.dice)
+            place = {"network_type": kind, "physical_network": name}
+            taken = {row[0] for row in tx.rows(_TAKEN_AMONG, {**place, "numbers": drawn})}
+            taken |= {other.segmentation_id for other in avoid if other[:2] == (kind, name)}
+            free = [number for number in drawn if number not in taken][:wanted]
+            if len(free) < wanted:
+                taken |= {row[0] for row in tx.rows(_TAKEN, place)} | set(free)
+                while len(free) < wanted:
+                    number = segments.free(ranges, taken, config.dice)
+                    if number is None:
+                        break
+                    taken.add(number)
+                    free.append(number)
+            found += [Segment(kind, name, number) for number in free]
+            if len(found) == count:
+                return found
+    raise segments.NoNetworkAvailable()
+
+
+def _check_unshare(tx: Tx, network: Values) -> None:
+    stranger = tx.first(
+        select(ports.c.id)
+        .where(ports.c.network_id == network["id"], ports.c.project_id != network["project_id"])
+        .where(ports.c.project_id != "")
+        .limit(1)
+    )
+    if stranger is not None:
+        raise InvalidSharedSetting(network=network["name"])

@@ -1,0 +1,61 @@
+"""The words that the network API's policy rules share, with their modern defaults.
+
+Names and defaults are those of neutron.conf.policies (2025.x): administrators, then the
+project's readers, members and managers, then owners of the network or group concerned.
+"""
+
+from __future__ import annotations
+
+from pileus.web.policy import Rule
+
+ADMIN = "rule:admin_only"
+SERVICE = "rule:service_api"
+PROJECT_MANAGER = "role:manager and project_id:%(project_id)s"
+PROJECT_MEMBER = "role:member and project_id:%(project_id)s"
+PROJECT_READER = "role:reader and project_id:%(project_id)s"
+NET_OWNER_MANAGER = "role:manager and rule:network_owner"
+NET_OWNER_MEMBER = "role:member and rule:network_owner"
+NET_OWNER_READER = "role:reader and rule:network_owner"
+SG_OWNER_MEMBER = "role:member and rule:sg_owner"
+SG_OWNER_READER = "role:reader and rule:sg_owner"
+PARENT_OWNER_MANAGER = "role:manager and rule:ext_parent_owner"
+PARENT_OWNER_READER = "role:reader and rule:ext_parent_owner"
+
+
+def any_of(*checks: str) -> str:
+    """``or`` between checks, each in its own parentheses."""
+    return " or ".join(f"({check})" for check in checks)
+
+
+ADMIN_OR_MANAGER = any_of(ADMIN, PROJECT_MANAGER)
+ADMIN_OR_MEMBER = any_of(ADMIN, PROJECT_MEMBER)
+ADMIN_OR_READER = any_of(ADMIN, PROJECT_READER)
+ADMIN_OR_SERVICE = any_of(ADMIN, SERVICE)
+
+BASE_RULES = (
+    Rule("context_is_admin", "role:admin", "Who administers the cloud"),
+    Rule("service_api", "role:service", "Calls between services"),
+    Rule("owner", "project_id:%(project_id)s", "The owner of the resource"),
+    Rule("admin_or_owner", any_of("rule:context_is_admin", "rule:owner")),
+    Rule("admin_only", "rule:context_is_admin"),
+    Rule("regular_user", ""),
+    Rule("shared", "field:networks:shared=True", "A network that all projects may use"),
+    Rule("external", "field:networks:router:external=True", "A network that leads outside"),
+    Rule(
+        "external_network", "field:subnets:router:external=True", "A subnet of a network that leads outside"
+    ),
+    Rule("network_owner", "project_id:%(network:project_id)s", "The owner of the network concerned"),
+    Rule("admin_or_network_owner", any_of("rule:context_is_admin", "rule:network_owner")),
+    Rule("admin_owner_or_network_owner", any_of("rule:owner", "rule:admin_or_network_owner")),
+    Rule("network_device", "field:port:device_owner=~^network:", "A port of a network's own services"),
+    Rule("sg_owner", "project_id:%(security_group:project_id)s", "The owner of the rule's group"),
+    Rule("shared_security_group", "field:security_groups:shared=True"),
+    Rule("ext_parent_owner", "project_id:%(ext_parent:project_id)s", "The owner of what this belongs to"),
+    Rule("shared_qos_policy", "field:policies:shared=True"),
+    Rule("default", "rule:admin_or_owner"),
+)
+
+
+def rules(checks: dict[str, str]) -> tuple[Rule, ...]:
+    """Rules from names and checks."""
+    return tuple(Rule(name, check) for name, check in checks.items())

@@ -1,0 +1,1 @@
+"""Ports: what a guest plugs into."""

@@ -1,0 +1,45 @@
+"""Filters of port lists that look into other tables: ``fixed_ips`` and ``security_groups``.
+
+``fixed_ips=ip_address=10.0.0.5``, ``fixed_ips=subnet_id=…`` and ``fixed_ips=ip_address_substr=10.0.``
+(Networking API reference, "List ports"; extension ip-substring-filtering).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules import addresses
+from pileus.services.network.security_groups.tables import security_group_ports
+from pileus.services.network.subnets.tables import ip_allocations
+from pileus.web.types import BadValue
+
+
+def with_fixed_ips(texts: Sequence[str]) -> ColumnElement[bool]:
+    """Ports with an address that fulfils every kind of condition named, and any of those of one kind."""
+    kinds: dict[str, list[ColumnElement[bool]]] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise BadValue(f"'{text}' is not of the form key=value", value=text)
+        match name:
+            case "ip_address":
+                condition = ip_allocations.c.ip_address == (addresses.canonical(value) or value)
+            case "subnet_id":
+                condition = ip_allocations.c.subnet_id == value
+            case "ip_address_substr":
+                condition = ip_allocations.c.ip_address.contains(value, autoescape=True)
+            case _:
+                raise BadValue(f"'{name}' is not a key of fixed_ips", value=text)
+        kinds.setdefault(name, []).append(condition)
+    wanted = and_(*(or_(*conditions) for conditions in kinds.values()))
+    return ports.c.id.in_(select(ip_allocations.c.port_id).where(wanted))
+
+
+def in_security_groups(texts: Sequence[str]) -> ColumnElement[bool]:
+    """Ports that are in any of the groups."""
+    return ports.c.id.in_(
+        select(security_group_ports.c.port_id).where(security_group_ports.c.security_group_id.in_(texts))
+    )

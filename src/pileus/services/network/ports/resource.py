@@ -1,0 +1,276 @@
+"""The declaration of ports."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, NAME_TYPE, PROJECT, REFERENCE
+from pileus.services.network.errors import PortNotFound
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
+from pileus.services.network.policy import (
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_SERVICE,
+    NET_OWNER_MANAGER,
+    NET_OWNER_MEMBER,
+    NET_OWNER_READER,
+    PROJECT_MEMBER,
+    PROJECT_READER,
+    SERVICE,
+    any_of,
+    rules,
+)
+from pileus.services.network.ports.listing import in_security_groups, with_fixed_ips
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules import macs
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource
+from pileus.web.standard import STANDARD
+from pileus.web.types import BadValue, Type
+
+VNIC_TYPES = (
+    "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder",
+    "smart-nic", "accelerator-direct", "accelerator-direct-physical", "remote-managed", "vdpa",
+)  # fmt: skip
+
+
+def _parse_mac(value: Any) -> str | None:
+    found = macs.normalise(value) if isinstance(value, str) else None
+    if found is None:
+        raise BadValue(f"'{value}' is not a valid MAC address", value=value)
+    return found
+
+
+def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
+    """neutron-lib's check of fixed_ips: no address twice, and nothing that only looks like one."""
+    named = [wish["ip_address"] for wish in wishes or () if wish.get("ip_address")]
+    for address in named:
+        if named.count(address) > 1:
+            raise BadValue(f"Duplicate IP address '{address}'", value=address)
+    return wishes
+
+
+def _parse_pair_ip(value: Any) -> str:
+    """An address, or a prefix with its host bits as given."""
+    try:
+        if isinstance(value, str):
+            return str(ipaddress.ip_interface(value)) if "/" in value else str(ipaddress.ip_address(value))
+    except ValueError:
+        pass
+    raise BadValue(f"'{value}' is not a valid IP subnet", value=value)
+
+
+def _parse_group_id(value: Any) -> str:
+    """Clients of old send objects as well as ids."""
+    return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
+
+
+_MAC = Type("mac", _parse_mac, types.mac.schema)
+_FIXED_IPS = types.normalised(
+    types.nullable(types.list_of(types.dict_of({"subnet_id": types.uuid, "ip_address": types.ip_address}))),
+    _unique_addresses,
+)
+_PAIRS = types.list_of(
+    types.dict_of({"ip_address": Type("ip", _parse_pair_ip, {"type": "string"}), "mac_address": _MAC}),
+    none_is_empty=True,
+)
+_OPTIONS = types.list_of(
+    types.dict_of(
+        {
+            "opt_name": types.string(64, minimum=1),
+            "opt_value": types.nullable(types.string(255)),
+            "ip_version": types.enum(4, 6),
+        },
+        required=("opt_name", "opt_value"),
+    ),
+    none_is_empty=True,
+)
+_GROUPS = types.nullable(types.list_of(Type("uuid", _parse_group_id, types.uuid.schema), unique=True))
+
+
+PORT = Resource(
+    "port",
+    table=ports,
+    source=ports.join(networks, networks.c.id == ports.c.network_id),
+    dialect=NEUTRON,
+    not_found=PortNotFound,
+    targets=network_targets,
+    policy_columns=NETWORK_COLUMNS,
+    attributes=(
+        ID,
+        NAME,
+        PROJECT,
+        Attribute("network_id", types.uuid, create=True, required=True, filter=True, sort=True),
+        ADMIN_STATE_UP,
+        Attribute("status", types.string(16), default="DOWN", filter=True, sort=True),
+        Attribute(
+            "mac_address",
+            types.nullable(_MAC),
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "fixed_ips",
+            _FIXED_IPS,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            condition=with_fixed_ips,
+        ),
+        Attribute(
+            "device_id",
+            NAME_TYPE,
+            default="",
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "device_owner",
+            NAME_TYPE,
+            default="",
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "security_groups",
+            _GROUPS,
+            default=None,
+            create=True,
+            update=True,
+            filter=True,
+            condition=in_security_groups,
+        ),
+        Attribute(
+            "port_security_enabled",
+            types.boolean,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "allowed_address_pairs",
+            _PAIRS,
+            default=[],
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+        ),
+        Attribute("extra_dhcp_opts", _OPTIONS, default=[], create=True, update=True),
+        Attribute(
+            "binding:host_id",
+            NAME_TYPE,
+            column=ports.c.host,
+            default="",
+            create=True,
+            update=True,
+            policy=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "binding:vnic_type",
+            types.enum(*VNIC_TYPES),
+            column=ports.c.vnic_type,
+            default="normal",
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+        ),
+        Attribute(
+            "binding:profile",
+            types.with_default_none(types.dict_of({}, additional=types.anything), {}),
+            column=ports.c.profile,
+            default={},
+            create=True,
+            update=True,
+            policy=True,
+        ),
+        Attribute(
+            "binding:vif_type",
+            types.string(64),
+            column=ports.c.vif_type,
+            default="unbound",
+            policy_get=True,
+            filter=True,
+        ),
+        Attribute(
+            "binding:vif_details",
+            types.anything,
+            column=ports.c.vif_details,
+            default={},
+            policy_get=True,
+        ),
+        Attribute("dns_name", types.string(63), default="", create=True, update=True, filter=True),
+        Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        Attribute(
+            "qos_enforced_by",
+            types.nullable(types.string(16)),
+            column=ports.c.rate_limited_by,
+            default=None,
+            description="What limits the rate on the node, as its agent reported: policing or meter.",
+        ),
+        *STANDARD,
+    ),
+)
+
+_ADMIN_SERVICE_OWNER = any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER)
+_ADMIN_SERVICE_OWNER_SHARED = any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER, "rule:shared")
+_DEVICE_OWNER = any_of("not rule:network_device", ADMIN_OR_SERVICE, NET_OWNER_MEMBER)
+_PAIRS_RULE = any_of("rule:admin_only", NET_OWNER_MEMBER, SERVICE)
+_MEMBER_OR_SERVICE = any_of(ADMIN_OR_MEMBER, SERVICE)
+
+RULES = rules(
+    {
+        "create_port": _ADMIN_SERVICE_OWNER_SHARED,
+        "create_port:device_id": _MEMBER_OR_SERVICE,
+        "create_port:device_owner": _DEVICE_OWNER,
+        "create_port:mac_address": _ADMIN_SERVICE_OWNER,
+        "create_port:fixed_ips": _ADMIN_SERVICE_OWNER_SHARED,
+        "create_port:port_security_enabled": _ADMIN_SERVICE_OWNER,
+        "create_port:binding:host_id": ADMIN_OR_SERVICE,
+        # Neutron keeps the profile to services; its administrators' tools set it nevertheless.
+        "create_port:binding:profile": ADMIN_OR_SERVICE,
+        "create_port:binding:vnic_type": _MEMBER_OR_SERVICE,
+        "create_port:allowed_address_pairs": _PAIRS_RULE,
+        "get_port": any_of(ADMIN_OR_SERVICE, NET_OWNER_READER, PROJECT_READER),
+        "get_port:binding:vif_type": ADMIN_OR_SERVICE,
+        "get_port:binding:vif_details": ADMIN_OR_SERVICE,
+        "get_port:binding:host_id": ADMIN_OR_SERVICE,
+        "get_port:binding:profile": ADMIN_OR_SERVICE,
+        "update_port": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
+        "update_port:device_id": _MEMBER_OR_SERVICE,
+        "update_port:device_owner": _DEVICE_OWNER,
+        "update_port:mac_address": any_of(ADMIN_OR_SERVICE, NET_OWNER_MANAGER),
+        "update_port:fixed_ips": _ADMIN_SERVICE_OWNER,
+        "update_port:port_security_enabled": _ADMIN_SERVICE_OWNER,
+        "update_port:binding:host_id": ADMIN_OR_SERVICE,
+        "update_port:binding:profile": ADMIN_OR_SERVICE,
+        "update_port:binding:vnic_type": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
+        "update_port:allowed_address_pairs": _PAIRS_RULE,
+        "delete_port": any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER, PROJECT_MEMBER),
+    }
+)

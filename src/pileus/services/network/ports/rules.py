@@ -1,0 +1,91 @@
+"""Port security, address pairs and DHCP options: what goes together on one port. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pileus.core.errors import Conflict, Invalid
+from pileus.services.network.errors import InUse, InvalidInput
+
+
+class PortSecurityPortHasSecurityGroup(InUse):
+    message = (
+        "Port has security group associated. Cannot disable port security or IP address "
+        "until security group is removed."
+    )
+
+
+class PortSecurityAndIPRequiredForSecurityGroups(Invalid):
+    message = (
+        "Port security must be enabled and port must have an IP address in order to use security groups."
+    )
+
+
+class AddressPairAndPortSecurityRequired(Conflict):
+    message = "Port Security must be enabled in order to have allowed address pairs on a port."
+
+
+class DuplicateAddressPairInRequest(Invalid):
+    message = "Request contains duplicate address pair: mac_address {mac_address} ip_address {ip_address}."
+
+
+class AllowedAddressPairExhausted(Invalid):
+    message = "The number of allowed address pair exceeds the maximum {quota}."
+
+
+def is_trusted(device_owner: str) -> bool:
+    """Ports that Pileus itself makes for a network's own services are not filtered."""
+    return device_owner.startswith("network:")
+
+
+def port_security(given: bool | None, device_owner: str, network_default: bool) -> bool:
+    """Whether a new port is filtered: as given, never for trusted ones, else as its network says."""
+    if given is not None:
+        return given
+    return False if is_trusted(device_owner) else network_default
+
+
+def check_security(
+    enabled: bool, groups: Sequence[str], pairs: Sequence[Any], *, groups_given: bool, pairs_given: bool
+) -> None:
+    """Refuse groups or address pairs on a port that is not filtered."""
+    if enabled:
+        return
+    if groups:
+        if groups_given:
+            raise PortSecurityAndIPRequiredForSecurityGroups()
+        raise PortSecurityPortHasSecurityGroup()
+    if pairs:
+        raise AddressPairAndPortSecurityRequired()
+
+
+def address_pairs(pairs: Sequence[Mapping[str, str]], mac: str, maximum: int) -> list[dict[str, str]]:
+    """The pairs with the port's own hardware address where none is named."""
+    if len(pairs) > maximum:
+        raise AllowedAddressPairExhausted(quota=maximum)
+    complete: list[dict[str, str]] = []
+    for pair in pairs:
+        if not pair.get("ip_address"):
+            raise InvalidInput("AllowedAddressPair must contain ip_address")
+        one = {"mac_address": pair.get("mac_address") or mac, "ip_address": pair["ip_address"]}
+        if one in complete:
+            raise DuplicateAddressPairInRequest(**one)
+        complete.append(one)
+    return complete
+
+
+def dhcp_options(
+    before: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Options by name and IP version: a None value takes one away, others replace or add."""
+    options: dict[tuple[str, int], dict[str, Any]] = {
+        (one["opt_name"], one["ip_version"]): dict(one) for one in before
+    }
+    for change in changes:
+        key = (change["opt_name"], change.get("ip_version") or 4)
+        if change["opt_value"] is None:
+            options.pop(key, None)
+        else:
+            options[key] = {"opt_name": key[0], "opt_value": change["opt_value"], "ip_version": key[1]}
+    return list(options.values())

@@ -1,0 +1,1 @@
+"""QoS: rule sets and what they limit (seed 004)."""

@@ -1,0 +1,128 @@
+"""Every path and verb of the network API."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pileus.services.network import extensions, handlers, quotas
+from pileus.services.network.agents.work import agent_deleter, agent_updater
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.work import network_create, network_delete, network_update
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.work import port_create, port_delete, port_update
+from pileus.services.network.qos import work as qos
+from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
+from pileus.services.network.security_groups import work as groups
+from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.subnets.resource import SUBNET
+from pileus.services.network.subnets.work import subnet_create, subnet_delete, subnet_update
+from pileus.services.network.zones import zones_handler
+from pileus.web.crud import crud
+from pileus.web.resource import Resource
+from pileus.web.routes import Route
+from pileus.web.tags import tag_routes
+
+NETWORKS, SUBNETS, PORTS = "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"
+GROUPS, GROUP_RULES = "/v2.0/security-groups", "/v2.0/security-group-rules"
+AGENTS, POLICIES = "/v2.0/agents", "/v2.0/qos/policies"
+
+
+def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
+    """The table; ``agent`` is the declaration of agents, which depends on a clock."""
+    listed = (NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, agent)
+    return (
+        Route("GET", "/v2.0", handlers.version_root(listed), authenticated=False, summary="List collections"),
+        *crud(
+            NETWORK,
+            NETWORKS,
+            create=partial(network_create, config=config),
+            update=partial(network_update, config=config),
+            delete=network_delete,
+        ),
+        *tag_routes(NETWORK, NETWORKS),
+        *crud(
+            SUBNET,
+            SUBNETS,
+            create=partial(subnet_create, config=config),
+            update=partial(subnet_update, config=config),
+            delete=subnet_delete,
+        ),
+        *tag_routes(SUBNET, SUBNETS),
+        *crud(
+            PORT,
+            PORTS,
+            create=partial(port_create, config=config),
+            update=partial(port_update, config=config),
+            delete=port_delete,
+        ),
+        *tag_routes(PORT, PORTS),
+        Route(
+            "GET",
+            GROUPS,
+            handlers.list_security_groups,
+            resource=SECURITY_GROUP,
+            action="list",
+            rule="get_security_group",
+            summary="List security group",
+        ),
+        *crud(
+            SECURITY_GROUP,
+            GROUPS,
+            create=groups.security_group_create,
+            update=groups.security_group_update,
+            delete=groups.security_group_delete,
+            list_=False,
+        ),
+        *tag_routes(SECURITY_GROUP, GROUPS),
+        Route(
+            "GET",
+            GROUP_RULES,
+            handlers.list_security_group_rules,
+            resource=SECURITY_GROUP_RULE,
+            action="list",
+            rule="get_security_group_rule",
+            summary="List security group rule",
+        ),
+        *crud(
+            SECURITY_GROUP_RULE,
+            GROUP_RULES,
+            create=groups.security_group_rule_create,
+            delete=groups.security_group_rule_delete,
+            list_=False,
+        ),
+        Route("POST", AGENTS, handlers.create_agent, rule="create_agent", summary="Refused: agents report"),
+        *crud(agent, AGENTS, update=agent_updater(agent), delete=agent_deleter(agent)),
+        *crud(
+            POLICY,
+            POLICIES,
+            create=qos.policy_create,
+            update=qos.policy_update,
+            delete=qos.policy_delete,
+        ),
+        *tag_routes(POLICY, POLICIES),
+        *crud(
+            BANDWIDTH_LIMIT_RULE,
+            f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
+            create=qos.limit_create,
+            update=qos.limit_update,
+            delete=qos.limit_delete,
+        ),
+        Route(
+            "GET",
+            "/v2.0/qos/rule-types",
+            handlers.list_rule_types,
+            rule="get_rule_type",
+            summary="List QoS rule types",
+        ),
+        *crud(
+            OVSQOS,
+            "/v2.0/ovsqoss",
+            create=qos.ovsqos_create,
+            update=qos.ovsqos_update,
+            delete=qos.policy_delete,
+        ),
+        *quotas.ROUTES,
+        *extensions.ROUTES,
+        Route("GET", "/v2.0/availability_zones", zones_handler(config), summary="List availability zones"),
+    )

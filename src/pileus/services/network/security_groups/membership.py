@@ -1,0 +1,141 @@
+"""What ports ask of security groups: do these exist, and which is the default of a project?"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.core.errors import NotFound
+from pileus.services.network.events import event
+from pileus.services.network.rules import security
+from pileus.services.network.security_groups.tables import (
+    default_security_groups,
+    security_group_rules,
+    security_groups,
+)
+from pileus.store.errors import Duplicate
+from pileus.store.tx import Tx
+from pileus.wire import scopes
+
+DEFAULT = "default"
+_SPACE = uuid.UUID("0c1a4c2e-5d0e-5d5f-9b1c-6b8a5f6f2d11")
+
+
+class SecurityGroupNotFound(NotFound):
+    message = "Security group {id} does not exist"
+
+
+_EXISTING = select(security_groups.c.id, security_groups.c.project_id, security_groups.c.shared).where(
+    security_groups.c.id.in_(bindparam("ids", expanding=True))
+)
+_DEFAULTS = select(default_security_groups.c.project_id, default_security_groups.c.security_group_id).where(
+    default_security_groups.c.project_id.in_(bindparam("projects", expanding=True))
+)
+
+
+def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> None:
+    """SecurityGroupNotFound where one does not exist or is another project's (administrators see all)."""
+    if not group_ids:
+        return
+    mine = {
+        row.id
+        for row in tx.rows(_EXISTING, {"ids": sorted(group_ids)})
+        if context.is_admin or "admin" in context.roles or row.shared or row.project_id == context.project_id
+    }
+    missing = set(group_ids) - mine
+    if missing:
+        raise SecurityGroupNotFound(id=min(missing))
+
+
+def default_groups(tx: Tx, context: Context, project_ids: Collection[str]) -> dict[str, str]:
+    """The default group's id for each project, made with its four rules where there is none yet.
+
+    One statement where they exist. Of two requests that come first at the same time one makes
+    the group, and the other finds it.
+    """
+    if not project_ids:
+        return {}
+    found = _read_defaults(tx, project_ids)
+    missing = sorted(set(project_ids) - found.keys())
+    if missing:
+        try:
+            with tx.savepoint():
+                found.update(_make_defaults(tx, context, missing))
+        except Duplicate:
+            found = _read_defaults(tx, project_ids)
+    return found
+
+
+def _read_defaults(tx: Tx, project_ids: Collection[str]) -> dict[str, str]:
+    rows = tx.rows(_DEFAULTS, {"projects": sorted(project_ids)})
+    return {row.project_id: row.security_group_id for row in rows}
+
+
+def _make_defaults(tx: Tx, context: Context, project_ids: Collection[str]) -> dict[str, str]:
+    stamps = {"created_at": context.now, "updated_at": context.now, "revision_number": 1}
+    made = {project_id: derived_id(context, DEFAULT, project_id) for project_id in project_ids}
+    tx.insert(
+        security_groups,
+        [
+            {
+                "id": group_id,
+                "project_id": project_id,
+                "name": DEFAULT,
+                "description": "Default security group",
+                "stateful": True,
+                "shared": False,
+                **stamps,
+            }
+            for project_id, group_id in made.items()
+        ],
+    )
+    tx.insert(
+        default_security_groups,
+        [{"project_id": project_id, "security_group_id": group_id} for project_id, group_id in made.items()],
+    )
+    rows = [
+        rule_row(context, rule, group_id, project_id, number)
+        for project_id, group_id in made.items()
+        for number, rule in enumerate(security.default_rules(group_id))
+    ]
+    tx.insert(security_group_rules, rows)
+    tx.emit_many(
+        [
+            event(
+                context,
+                "security_group.create",
+                group_id,
+                project_id,
+                [scopes.security_group(group_id)],
+                name=DEFAULT,
+            )
+            for project_id, group_id in made.items()
+        ]
+    )
+    return made
+
+
+def rule_row(
+    context: Context, rule: dict[str, Any], group_id: str, project_id: str, number: int
+) -> dict[str, Any]:
+    """The row of a rule that a group begins with."""
+    return {
+        "id": derived_id(context, group_id, str(number)),
+        "project_id": project_id,
+        "security_group_id": group_id,
+        **rule,
+        "description": "",
+        "digest": security.key(rule),
+        "created_at": context.now,
+        "updated_at": context.now,
+        "revision_number": 0,
+    }
+
+
+def derived_id(context: Context, *parts: str) -> str:
+    """An id for what a request makes by the way: the same when its unit is run again, unlike any other."""
+    return str(uuid.uuid5(_SPACE, "/".join((context.request_id, *parts))))

@@ -1,0 +1,161 @@
+"""The declarations of security groups and their rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.errors import NotFound
+from pileus.services.network.attributes import ID, NAME_TYPE, PROJECT, REFERENCE
+from pileus.services.network.errors import InUse
+from pileus.services.network.policy import (
+    ADMIN,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_READER,
+    SG_OWNER_MEMBER,
+    SG_OWNER_READER,
+    any_of,
+    rules,
+)
+from pileus.services.network.security_groups.membership import DEFAULT, SecurityGroupNotFound
+from pileus.services.network.security_groups.tables import security_group_rules, security_groups
+from pileus.store.tx import Tx
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource, Values
+from pileus.web.standard import STANDARD
+
+
+class SecurityGroupDefaultAlreadyExists(InUse):
+    message = "Default security group already exists."
+
+
+class SecurityGroupRuleNotFound(NotFound):
+    message = "Security group rule {id} does not exist"
+
+
+_RULES_OF = (
+    select(security_group_rules)
+    .where(security_group_rules.c.security_group_id.in_(bindparam("ids", expanding=True)))
+    .order_by(security_group_rules.c.created_at, security_group_rules.c.id)
+)
+_OWNERS = select(security_groups.c.id, security_groups.c.project_id).where(
+    security_groups.c.id.in_(bindparam("ids", expanding=True))
+)
+_HIDDEN = frozenset({"digest"})
+
+
+def rule_view(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule as it stands inside its group."""
+    view = {name: value for name, value in row.items() if name not in _HIDDEN}
+    view["tenant_id"] = view["project_id"]
+    view["remote_address_group_id"] = None
+    for name in ("created_at", "updated_at"):
+        view[name] = types.timestamp.show(view[name])  # type: ignore[misc]
+    return view
+
+
+def _rules(tx: Tx, group_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.rows(_RULES_OF, {"ids": group_ids}):
+        found.setdefault(row.security_group_id, []).append(rule_view(row._asdict()))
+    return found
+
+
+def _group_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+    """Rules with their groups' owner beside them; SecurityGroupNotFound where a group does not exist."""
+    wanted = {one["security_group_id"] for one in several}
+    owners = {row.id: row.project_id for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}
+    missing = wanted - owners.keys()
+    if missing:
+        raise SecurityGroupNotFound(id=min(missing))
+    return [{**one, "security_group:project_id": owners[one["security_group_id"]]} for one in several]
+
+
+SECURITY_GROUP = Resource(
+    "security_group",
+    table=security_groups,
+    dialect=NEUTRON,
+    not_found=SecurityGroupNotFound,
+    attributes=(
+        ID,
+        Attribute("name", NAME_TYPE, default="", create=True, update=True, filter=True, sort=True),
+        PROJECT,
+        Attribute("stateful", types.boolean, default=True, create=True, update=True, filter=True),
+        Attribute("shared", types.boolean, default=False, filter=True),
+        Attribute("security_group_rules", types.anything, loader=_rules, empty=()),
+        *STANDARD,
+    ),
+)
+
+SECURITY_GROUP_RULE = Resource(
+    "security_group_rule",
+    table=security_group_rules,
+    source=security_group_rules.join(
+        security_groups, security_groups.c.id == security_group_rules.c.security_group_id
+    ),
+    dialect=NEUTRON,
+    not_found=SecurityGroupRuleNotFound,
+    targets=_group_targets,
+    policy_columns={"security_group:project_id": security_groups.c.project_id},
+    attributes=(
+        ID,
+        PROJECT,
+        Attribute("security_group_id", types.uuid, create=True, required=True, filter=True, sort=True),
+        Attribute(
+            "direction", types.enum("ingress", "egress"), create=True, required=True, filter=True, sort=True
+        ),
+        Attribute("ethertype", types.anything, default="IPv4", create=True, filter=True, sort=True),
+        Attribute("protocol", types.anything, default=None, create=True, filter=True, sort=True),
+        Attribute(
+            "port_range_min",
+            types.nullable(types.integer()),
+            default=None,
+            create=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "port_range_max",
+            types.nullable(types.integer()),
+            default=None,
+            create=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "remote_ip_prefix",
+            types.nullable(types.string(64)),
+            default=None,
+            create=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute("normalized_cidr", types.nullable(types.string(64)), default=None, filter=True),
+        Attribute("remote_group_id", REFERENCE, default=None, create=True, filter=True, sort=True),
+        Attribute("remote_address_group_id", REFERENCE, compute=lambda rule: None),
+        Attribute("digest", types.string(40), visible=False),
+        *(one for one in STANDARD if one.name != "tags"),
+    ),
+)
+
+
+def check_new_name(name: str) -> None:
+    """SecurityGroupDefaultAlreadyExists for the name that belongs to the default group."""
+    if name.lower() == DEFAULT:
+        raise SecurityGroupDefaultAlreadyExists()
+
+
+RULES = rules(
+    {
+        "create_security_group": ADMIN_OR_MEMBER,
+        "get_security_group": any_of(ADMIN_OR_READER, "rule:shared_security_group"),
+        "update_security_group": ADMIN_OR_MEMBER,
+        "delete_security_group": ADMIN_OR_MEMBER,
+        "create_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER),
+        "get_security_group_rule": any_of(ADMIN, SG_OWNER_READER),
+        "delete_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER),
+    }
+)

@@ -1,0 +1,97 @@
+"""The face of the network service: what the app, siblings, edges and insight use.
+
+``network_service`` makes the API, ``wire_handlers`` answers agents. The units of work
+named here may be called by siblings inside a transaction of their own: compute creates,
+binds (``port_update`` of ``binding:host_id``) and deletes the ports of its servers;
+``new_port`` makes the complete values that ``port_create`` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.core.clock import Clock
+from pileus.core.context import Context
+from pileus.services.network import extensions, policy, quotas
+from pileus.services.network.agents.resource import RULES as AGENT_RULES
+from pileus.services.network.agents.resource import agent_resource
+from pileus.services.network.config import NetworkConfig, from_settings
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.resource import RULES as NETWORK_RULES
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.resource import RULES as PORT_RULES
+from pileus.services.network.ports.work import port_create, port_delete, port_update
+from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
+from pileus.services.network.qos.resource import RULES as QOS_RULES
+from pileus.services.network.routes import routes
+from pileus.services.network.security_groups.membership import default_groups
+from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
+from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
+from pileus.services.network.subnets.resource import SUBNET
+from pileus.services.network.wire_side import wire_handlers
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.parse import check_create
+from pileus.web.resource import Values
+from pileus.web.service import ApiVersion, Service
+
+__all__ = [
+    "PORT",
+    "PREFIX",
+    "NetworkConfig",
+    "default_groups",
+    "from_settings",
+    "network_service",
+    "new_port",
+    "port_create",
+    "port_delete",
+    "port_update",
+    "wire_handlers",
+]
+
+PREFIX = "/networking"
+
+RULES = (
+    *policy.BASE_RULES,
+    *NETWORK_RULES,
+    *SUBNET_RULES,
+    *PORT_RULES,
+    *GROUP_RULES,
+    *AGENT_RULES,
+    *QOS_RULES,
+    *quotas.RULES,
+)
+
+
+def network_service(config: NetworkConfig, clock: Clock) -> Service:
+    """The network API as the app takes it."""
+    agent = agent_resource(clock, config)
+    return Service(
+        name="neutron",
+        type="network",
+        dialect=NEUTRON,
+        prefix=PREFIX,
+        routes=routes(config, agent),
+        resources=(
+            NETWORK,
+            SUBNET,
+            PORT,
+            SECURITY_GROUP,
+            SECURITY_GROUP_RULE,
+            agent,
+            POLICY,
+            BANDWIDTH_LIMIT_RULE,
+            OVSQOS,
+        ),
+        rules=RULES,
+        extensions=extensions.EXTENSIONS,
+        versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
+        description="OpenStack Networking",
+    )
+
+
+def new_port(context: Context, **values: Any) -> Values:
+    """Complete values of a port from a few (names as in the API): checked, defaults and an id filled in."""
+    named: Mapping[str, Any] = values
+    return check_create(PORT, context, named)

@@ -1,0 +1,1 @@
+"""Subnets: the prefixes of a network and where its addresses come from."""

@@ -1,0 +1,195 @@
+"""Units of work of subnets."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, update
+
+from pileus.core.context import Context
+from pileus.core.errors import Invalid
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.errors import InUse, InvalidInput, NetworkNotFound
+from pileus.services.network.events import event
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.networks.work import AUTO_DELETED_OWNERS
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.quotas import SUBNET_QUOTA, spend
+from pileus.services.network.rules import addresses
+from pileus.services.network.subnets.resource import SUBNET
+from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.store.errors import Referenced
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.wire import scopes
+
+
+class SubnetInUse(InUse):
+    message = "Unable to complete operation on subnet {subnet_id}: {reason}."
+
+
+class DNSNameServersExhausted(Invalid):
+    message = (
+        "Unable to complete operation for {subnet_id}. "
+        "The number of DNS nameservers exceeds the limit {quota}."
+    )
+
+
+class HostRoutesExhausted(Invalid):
+    message = (
+        "Unable to complete operation for {subnet_id}. The number of host routes exceeds the limit {quota}."
+    )
+
+
+_NETWORKS = select(networks.c.id).where(networks.c.id.in_(bindparam("ids", expanding=True)))
+_PREFIXES = select(subnets.c.network_id, subnets.c.id, subnets.c.cidr).where(
+    subnets.c.network_id.in_(bindparam("ids", expanding=True))
+)
+_USERS = (
+    select(ip_allocations.c.subnet_id, ports.c.id, ports.c.device_owner, ports.c.fixed_ips)
+    .select_from(ip_allocations.join(ports, ports.c.id == ip_allocations.c.port_id))
+    .where(ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True)))
+)
+_DELETE_ALLOCATIONS = delete(ip_allocations).where(
+    ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True))
+)
+_SET_FIXED_IPS = update(ports).where(ports.c.id == bindparam("key")).values(fixed_ips=bindparam("addresses"))
+
+
+def subnet_create(
+    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
+) -> list[Values]:
+    """Write new subnets; of two that overlap in one network one is refused, also when they come at once."""
+    network_ids = sorted({spec["network_id"] for spec in specs})
+    for spec in specs:
+        _complete(spec, config)
+    spend(tx, specs, SUBNET_QUOTA)
+    tx.lock(*(f"subnets:{network_id}" for network_id in network_ids))
+    missing = set(network_ids) - {row.id for row in tx.rows(_NETWORKS, {"ids": network_ids})}
+    if missing:
+        raise NetworkNotFound(network_id=min(missing))
+    existing: dict[str, list[tuple[str, str]]] = {network_id: [] for network_id in network_ids}
+    for row in tx.rows(_PREFIXES, {"ids": network_ids}):
+        existing[row.network_id].append((row.id, row.cidr))
+    for spec in specs:
+        others = existing[spec["network_id"]]
+        other = addresses.overlapping(ipaddress.ip_network(spec["cidr"]), others)
+        if other is not None:
+            raise InvalidInput(
+                f"Requested subnet with cidr: {spec['cidr']} for network: {spec['network_id']} "
+                f"overlaps with another subnet"
+            )
+        others.append((spec["id"], spec["cidr"]))
+    try:
+        with tx.savepoint():
+            SUBNET.insert(tx, context, specs)
+    except Referenced:
+        raise NetworkNotFound(network_id=network_ids[0]) from None
+    tx.emit_many([_event(context, "subnet.create", spec) for spec in specs])
+    return list(specs)
+
+
+def subnet_update(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
+    """Change subnets; what is given must go together with what stays."""
+    for one in updates:
+        merged = Values({**one.original, **one.changes}, one.changes.given)
+        _check(merged, config, keep_pools="allocation_pools" not in one.changes)
+        for name in one.changes:
+            one.changes[name] = merged[name]
+    after = SUBNET.change(tx, context, updates)
+    tx.emit_many([_event(context, "subnet.update", subnet) for subnet in after])
+    return after
+
+
+def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete subnets; SubnetInUse while a port has an address that it did not give itself."""
+    ids = [subnet["id"] for subnet in originals]
+    automatic = {subnet["id"] for subnet in originals if _is_automatic(subnet)}
+    left: dict[str, list[dict[str, str]]] = {}
+    for row in tx.rows(_USERS, {"ids": ids}):
+        if row.subnet_id not in automatic and row.device_owner not in AUTO_DELETED_OWNERS:
+            raise _in_use(row.subnet_id)
+        left[row.id] = [one for one in row.fixed_ips if one["subnet_id"] not in ids]
+    try:
+        with tx.savepoint():
+            if left:
+                tx.execute(_DELETE_ALLOCATIONS, {"ids": ids})
+                tx.execute(
+                    _SET_FIXED_IPS, [{"key": port_id, "addresses": kept} for port_id, kept in left.items()]
+                )
+            SUBNET.remove(tx, originals)
+    except Referenced:
+        # A port got an address between the look and the delete.
+        raise _in_use(ids[0]) from None
+    tx.emit_many([_event(context, "subnet.delete", subnet) for subnet in originals])
+
+
+def _in_use(subnet_id: str) -> SubnetInUse:
+    return SubnetInUse(subnet_id=subnet_id, reason="One or more ports have an IP allocation from this subnet")
+
+
+def _is_automatic(subnet: Values) -> bool:
+    return subnet["ipv6_address_mode"] in addresses.AUTO_MODES
+
+
+def _event(context: Context, kind: str, subnet: Values) -> Any:
+    return event(
+        context,
+        kind,
+        subnet["id"],
+        subnet["project_id"],
+        [scopes.network(subnet["network_id"])],
+        network_id=subnet["network_id"],
+        cidr=subnet["cidr"],
+    )
+
+
+def _complete(spec: Values, config: NetworkConfig) -> None:
+    """Fill in the gateway and the pools that were not given, and check everything."""
+    if spec.get("cidr") is None:
+        raise InvalidInput("a subnetpool must be specified in the absence of a cidr")
+    prefix = addresses.network(spec["cidr"], spec["ip_version"])
+    spec["cidr"] = str(prefix)
+    if "gateway_ip" not in spec.given:
+        spec["gateway_ip"] = addresses.default_gateway(prefix)
+    _check(spec, config, keep_pools=False)
+
+
+def _check(subnet: Values, config: NetworkConfig, keep_pools: bool) -> None:
+    prefix = addresses.network(subnet["cidr"], subnet["ip_version"])
+    version = prefix.version
+    addresses.check_ipv6_modes(
+        version, subnet["enable_dhcp"], subnet["ipv6_ra_mode"], subnet["ipv6_address_mode"], prefix
+    )
+    if subnet["gateway_ip"] is not None:
+        subnet["gateway_ip"] = addresses.check_gateway(prefix, subnet["gateway_ip"])
+    given = subnet.get("allocation_pools")
+    if given is None:
+        pools = addresses.default_pools(prefix, subnet["gateway_ip"])
+    else:
+        pairs = [(pool["start"], pool["end"]) for pool in given]
+        # Pools that were there before may have been written under another gateway's name: the same check.
+        pools = addresses.check_pools(prefix, pairs, subnet["gateway_ip"])
+    if not keep_pools:
+        subnet["allocation_pools"] = [
+            {"start": addresses.text(pool.first, version), "end": addresses.text(pool.last, version)}
+            for pool in pools
+        ]
+    if len(subnet["dns_nameservers"]) > config.max_dns_nameservers:
+        raise DNSNameServersExhausted(subnet_id=subnet["id"], quota=config.max_dns_nameservers)
+    if len(subnet["host_routes"]) > config.max_host_routes:
+        raise HostRoutesExhausted(subnet_id=subnet["id"], quota=config.max_host_routes)
+    for route in subnet["host_routes"]:
+        if ipaddress.ip_network(route["destination"]).version != version or (
+            ipaddress.ip_address(route["nexthop"]).version != version
+        ):
+            raise InvalidInput(
+                f"'{route['destination']},{route['nexthop']}' does not match the ip_version '{version}'"
+            )
+    for server in subnet["dns_nameservers"]:
+        if ipaddress.ip_address(server).version != version:
+            raise InvalidInput(f"dns_nameserver '{server}' does not match the ip_version '{version}'")

@@ -1,0 +1,287 @@
+"""What a node's switch should look like: the answer to ``SWITCH_STATE``.
+
+One transaction, a constant number of statements whatever the number of ports. The
+position is read first: everything read after it is at least as new, so an agent that
+remembers it can be told too often of a change, never too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, or_, select
+
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.binding import SWITCH_AGENTS
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
+from pileus.services.network.rules.segments import TUNNELS
+from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.wire.switch import (
+    AddressPair,
+    DeviceDetails,
+    FixedIP,
+    ForwardingEntry,
+    NetworkDetails,
+    RateLimit,
+    SecurityGroupDetails,
+    SecurityRule,
+    Segment,
+    SwitchState,
+    SwitchStateRequest,
+    TunnelEndpoint,
+)
+
+_PLUGGED = and_(ports.c.host == bindparam("on_host"), ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)))
+_HERE = select(ports.c.network_id).where(_PLUGGED)
+_GROUPS_HERE = (
+    select(security_group_ports.c.security_group_id)
+    .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
+    .where(_PLUGGED)
+)
+_REMOTE_GROUPS_HERE = select(security_group_rules.c.remote_group_id).where(
+    security_group_rules.c.security_group_id.in_(_GROUPS_HERE),
+    security_group_rules.c.remote_group_id.is_not(None),
+)
+
+_DEVICES = select(
+    ports.c.id,
+    ports.c.network_id,
+    ports.c.mac_address,
+    ports.c.admin_state_up,
+    ports.c.port_security_enabled,
+    ports.c.fixed_ips,
+    ports.c.allowed_address_pairs,
+    ports.c.security_groups,
+    ports.c.device_id,
+    ports.c.device_owner,
+    ports.c.status,
+    ports.c.revision_number,
+    networks.c.qos_policy_id.label("network_qos_policy_id"),
+    ports.c.qos_policy_id,
+).select_from(ports.join(networks, networks.c.id == ports.c.network_id))
+_LIMITS = select(
+    bandwidth_limits.c.qos_policy_id, bandwidth_limits.c.max_kbps, bandwidth_limits.c.max_burst_kbps
+).where(
+    bandwidth_limits.c.direction == "egress",
+    bandwidth_limits.c.qos_policy_id.in_(
+        select(ports.c.qos_policy_id)
+        .where(_PLUGGED, ports.c.qos_policy_id.is_not(None))
+        .union(
+            select(networks.c.qos_policy_id).where(
+                networks.c.id.in_(_HERE), networks.c.qos_policy_id.is_not(None)
+            )
+        )
+    ),
+)
+_SUBNETS = select(subnets.c.id, subnets.c.cidr, subnets.c.gateway_ip).where(subnets.c.network_id.in_(_HERE))
+_NETWORKS = select(
+    networks.c.id,
+    networks.c.network_type,
+    networks.c.physical_network,
+    networks.c.segmentation_id,
+    networks.c.mtu,
+    networks.c.admin_state_up,
+)
+_ELSEWHERE = (
+    select(ports.c.network_id, ports.c.mac_address, ports.c.fixed_ips, ports.c.host)
+    .select_from(ports.join(networks, networks.c.id == ports.c.network_id))
+    .where(
+        networks.c.network_type.in_(sorted(TUNNELS)),
+        ports.c.host != "",
+        ports.c.host != bindparam("on_host"),
+        ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
+    )
+    .order_by(ports.c.network_id, ports.c.mac_address)
+)
+_MESH = (
+    select(agents.c.host, agents.c.tunneling_ip, agents.c.tunnel_types)
+    .where(agents.c.agent_type.in_(SWITCH_AGENTS), agents.c.tunneling_ip.is_not(None))
+    .order_by(agents.c.host)
+)
+_RULES = select(
+    security_group_rules.c.id,
+    security_group_rules.c.security_group_id,
+    security_group_rules.c.direction,
+    security_group_rules.c.ethertype,
+    security_group_rules.c.protocol,
+    security_group_rules.c.port_range_min,
+    security_group_rules.c.port_range_max,
+    security_group_rules.c.normalized_cidr,
+    security_group_rules.c.remote_group_id,
+).order_by(security_group_rules.c.security_group_id, security_group_rules.c.id)
+_MEMBERS = select(
+    security_group_ports.c.security_group_id, ports.c.fixed_ips, ports.c.allowed_address_pairs
+).select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
+
+
+def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
+    """Read the answer; what is not served by the host is left out of it."""
+    position = newest_position(tx)
+    here = {"on_host": request.host}
+    mesh = tx.rows(_MESH)
+    devices: tuple[DeviceDetails, ...] = ()
+    if request.devices is None or request.devices:
+        devices = _devices(tx, here, request.devices)
+    nets: tuple[NetworkDetails, ...] = ()
+    if request.networks is None or request.networks:
+        endpoints = {row.host: row.tunneling_ip for row in mesh}
+        nets = _networks(tx, here, request.networks, endpoints)
+    groups: tuple[SecurityGroupDetails, ...] = ()
+    if request.security_groups is None or request.security_groups:
+        groups = _groups(tx, here, request.security_groups)
+    return SwitchState(
+        position=position,
+        devices=devices,
+        networks=nets,
+        security_groups=groups,
+        tunnels=tuple(
+            TunnelEndpoint(host=row.host, tunneling_ip=row.tunneling_ip, tunnel_types=tuple(row.tunnel_types))
+            for row in mesh
+            if row.host != request.host
+        ),
+    )
+
+
+def _narrow(
+    statement: Select[Any], column: ColumnElement[Any], wanted: tuple[str, ...] | None
+) -> Select[Any]:
+    return statement if wanted is None else statement.where(column.in_(wanted))
+
+
+def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[DeviceDetails, ...]:
+    statement = _narrow(_DEVICES.where(_PLUGGED), ports.c.id, wanted).order_by(ports.c.id)
+    rows = tx.rows(statement, here)
+    prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
+    limits = {
+        row.qos_policy_id: RateLimit(
+            qos_id=row.qos_policy_id, rate_kbps=row.max_kbps, burst_kb=row.max_burst_kbps
+        )
+        for row in tx.rows(_LIMITS, here)
+    }
+    return tuple(_device(row, prefixes, limits) for row in rows)
+
+
+def _device(
+    row: Row[Any], prefixes: Mapping[str, Row[Any]], limits: Mapping[str, RateLimit]
+) -> DeviceDetails:
+    # A port's own policy goes before its network's; ports of the network's own services have none.
+    policy = row.qos_policy_id
+    if policy is None and not row.device_owner.startswith("network:"):
+        policy = row.network_qos_policy_id
+    return DeviceDetails(
+        port_id=row.id,
+        network_id=row.network_id,
+        mac_address=row.mac_address,
+        admin_state_up=row.admin_state_up,
+        port_security_enabled=row.port_security_enabled,
+        fixed_ips=tuple(_fixed_ip(ip, prefixes.get(ip["subnet_id"])) for ip in row.fixed_ips),
+        allowed_address_pairs=tuple(
+            AddressPair(ip_address=pair["ip_address"], mac_address=pair["mac_address"])
+            for pair in row.allowed_address_pairs
+        ),
+        security_group_ids=tuple(row.security_groups),
+        device_id=row.device_id,
+        device_owner=row.device_owner,
+        status=row.status,
+        revision=row.revision_number,
+        rate_limit=limits.get(policy) if policy else None,
+    )
+
+
+def _fixed_ip(ip: Mapping[str, str], prefix: Row[Any] | None) -> FixedIP:
+    return FixedIP(
+        ip_address=ip["ip_address"],
+        subnet_id=ip["subnet_id"],
+        cidr=prefix.cidr if prefix is not None else "",
+        gateway_ip=prefix.gateway_ip if prefix is not None else None,
+    )
+
+
+def _networks(
+    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None, endpoints: Mapping[str, str]
+) -> tuple[NetworkDetails, ...]:
+    found = tx.rows(
+        _narrow(_NETWORKS.where(networks.c.id.in_(_HERE)), networks.c.id, wanted).order_by(networks.c.id),
+        here,
+    )
+    far = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_HERE)), ports.c.network_id, wanted)
+    forwarding: dict[str, list[ForwardingEntry]] = {}
+    for row in tx.rows(far, here):
+        endpoint = endpoints.get(row.host)
+        if endpoint is not None:
+            forwarding.setdefault(row.network_id, []).append(
+                ForwardingEntry(
+                    mac_address=row.mac_address,
+                    ip_addresses=tuple(ip["ip_address"] for ip in row.fixed_ips),
+                    host=row.host,
+                    tunneling_ip=endpoint,
+                )
+            )
+    return tuple(
+        NetworkDetails(
+            network_id=row.id,
+            segment=Segment(
+                network_type=row.network_type,
+                physical_network=row.physical_network,
+                segmentation_id=row.segmentation_id,
+            ),
+            mtu=row.mtu,
+            admin_state_up=row.admin_state_up,
+            forwarding=tuple(forwarding.get(row.id, ())),
+        )
+        for row in found
+    )
+
+
+def _groups(
+    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None
+) -> tuple[SecurityGroupDetails, ...]:
+    """The groups of ports here with their rules, and the members of those that these rules refer to."""
+    ours = security_group_rules.c.security_group_id
+    rules: dict[str, list[SecurityRule]] = {}
+    for row in tx.rows(_narrow(_RULES.where(ours.in_(_GROUPS_HERE)), ours, wanted), here):
+        rules.setdefault(row.security_group_id, []).append(_rule(row))
+    member_of = security_group_ports.c.security_group_id
+    members: dict[str, set[str]] = {}
+    for row in tx.rows(_narrow(_MEMBERS.where(member_of.in_(_REMOTE_GROUPS_HERE)), member_of, wanted), here):
+        members.setdefault(row.security_group_id, set()).update(
+            _addresses(row.fixed_ips, row.allowed_address_pairs)
+        )
+    # A group without a rule, and one whose last member has gone, must be said as well.
+    known = select(security_group_ports.c.security_group_id.distinct()).where(
+        or_(member_of.in_(_GROUPS_HERE), member_of.in_(_REMOTE_GROUPS_HERE))
+    )
+    served = {row[0] for row in tx.rows(_narrow(known, member_of, wanted), here)}
+    return tuple(
+        SecurityGroupDetails(
+            security_group_id=group,
+            rules=tuple(rules.get(group, ())),
+            member_ips=tuple(sorted(members.get(group, ()))),
+        )
+        for group in sorted(served | rules.keys() | members.keys())
+    )
+
+
+def _rule(row: Row[Any]) -> SecurityRule:
+    return SecurityRule(
+        rule_id=row.id,
+        direction=row.direction,
+        ethertype=row.ethertype,
+        protocol=row.protocol,
+        port_range_min=row.port_range_min,
+        port_range_max=row.port_range_max,
+        remote_ip_prefix=row.normalized_cidr,
+        remote_group_id=row.remote_group_id,
+    )
+
+
+def _addresses(fixed_ips: Iterable[Mapping[str, str]], pairs: Collection[Mapping[str, str]]) -> Iterable[str]:
+    yield from (ip["ip_address"] for ip in fixed_ips)
+    yield from (pair["ip_address"] for pair in pairs)
