@@ -2,13 +2,15 @@
 
 To add a revision after declaring or changing tables on ``pileus.store.schema.metadata``, run in a checkout::
 
-    python -m pileus.store.migrations "ports and addresses" pileus.services.network.ports
+    python -m pileus.store.migrations "ports and addresses" pileus.services
 
-It brings an empty SQLite file to the newest revision, compares it with the tables of the named modules, and
-writes ``versions/NNNN_ports_and_addresses.py``. Read the file before committing it: drops of whole tables and
-moves of data are written by hand. Revisions are numbered in one line, and the newest number is the head; that
-is how a start sees that nothing is to be done without importing Alembic (some 150 ms). An SQLite file without
-any table gets them from the metadata at once; a test compares the two ways on all three databases.
+It brings an empty SQLite file to the newest revision, compares it with the tables of the named packages (all
+modules in them), and writes ``versions/NNNN_ports_and_addresses.py``. Read the file before committing it:
+drops of whole tables and moves of data are written by hand. There is no way back but a backup.
+
+Revisions are numbered in one line, and the newest number is the head; so a start sees that nothing is to be
+done without importing Alembic (some 150 ms). An SQLite file without any table gets them all from the metadata
+at once; a test compares both ways with the metadata on all three databases.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -92,11 +95,13 @@ def pending(url: str) -> list[str]:
 
 
 def revision(message: str, modules: Sequence[str] = (), versions: Path = VERSIONS) -> Path:
-    """Write the next revision: what the tables of ``modules`` (and their imports) have and revisions lack."""
+    """Write the next revision: what the tables of ``modules`` (or packages) have and revisions lack."""
     from alembic import command
 
-    for module in modules:
-        importlib.import_module(module)
+    for name in modules:
+        module = importlib.import_module(name)
+        for found in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{name}."):
+            importlib.import_module(found.name)
     number = f"{int((known() or ['0000'])[-1]) + 1:04d}"
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/compare.sqlite"
@@ -105,7 +110,8 @@ def revision(message: str, modules: Sequence[str] = (), versions: Path = VERSION
         with _connected(url) as connection:
             config = _config(connection)
             config.set_main_option("path_separator", "newline")
-            config.set_main_option("version_locations", f"{VERSIONS}\n{versions}".replace("%", "%%"))
+            folders = dict.fromkeys((str(VERSIONS), str(versions)))
+            config.set_main_option("version_locations", "\n".join(folders).replace("%", "%%"))
             script = command.revision(
                 config,
                 message,

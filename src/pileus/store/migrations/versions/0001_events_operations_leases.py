@@ -76,19 +76,3 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("scope", name=op.f("pk_scope_positions")),
     )
-
-
-def downgrade() -> None:
-    """Go back."""
-    op.drop_table("scope_positions")
-    with op.batch_alter_table("operations", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_operations_resource_id"))
-
-    op.drop_table("operations")
-    op.drop_table("locks")
-    op.drop_table("leases")
-    with op.batch_alter_table("events", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_events_resource_id"))
-        batch_op.drop_index(batch_op.f("ix_events_request_id"))
-
-    op.drop_table("events")
