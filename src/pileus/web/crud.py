@@ -35,7 +35,7 @@ from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Resource, Update, Values
 from pileus.web.routes import Handler, Route
-from pileus.web.view import encode_list, fetch, read_page, show
+from pileus.web.view import Page, fetch, show
 
 Create = Callable[[Tx, Context, list[Values]], list[Values]]
 Change = Callable[[Tx, Context, list[Update]], list[Values]]
@@ -112,13 +112,11 @@ def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) ->
         missing = resource.dialect.missing_marker(resource, listing.marker or "")
         return page_statement(tx, resource, columns, listing, missing)
 
-    views, keys = read_page(tx, request, resource, statement, listing.fields)
+    page = Page(tx, request, resource, statement, listing.fields)
     if listing.reverse:
-        views.reverse()
-        keys.reverse()
-    more = listing.limit is not None and len(keys) >= listing.limit
-    beside = resource.dialect.list_links(request, resource, listing, keys, more)
-    return encode_list(resource.plural, views, beside)
+        page.reverse()
+    more = listing.limit is not None and len(page.keys) >= listing.limit
+    return page.encode(resource.dialect.list_links(request, resource, listing, page.keys, more))
 
 
 def get_handler(resource: Resource) -> Handler:
@@ -139,7 +137,7 @@ def get_one(tx: Tx, request: Request, resource: Resource, fields: Sequence[str])
         where = [resource.columns[resource.key] == key, *_scope(request, resource, "get")]
         return page_statement(tx, resource, columns, Listing(where=where), resource.not_found(key))
 
-    views, _ = read_page(tx, request, resource, statement, fields)
+    views = Page(tx, request, resource, statement, fields).views()
     if not views:
         raise resource.not_found(key)
     return views[0]

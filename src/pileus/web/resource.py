@@ -36,6 +36,7 @@ from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_hex_id, new_id
 from pileus.store.tx import Tx
+from pileus.web.among import among
 from pileus.web.tag_table import tags_remove
 from pileus.web.types import Type
 
@@ -109,7 +110,7 @@ class _AttributeOptions:
     """Shown in views; a hidden attribute may still be set (``password``) or filtered by."""
     filter: bool = False
     condition: Callable[[Sequence[str]], ColumnElement[bool]] | None = None
-    """For filters that are no comparison with a column: the texts of a query as a condition; may raise BadValue."""
+    """For filters that compare no column: the texts of a query as a condition; may raise BadValue."""
     sort: bool = False
     versions: tuple[str, str] = ("", "")
     """The window of microversions in which the attribute is there, both ends included, ``""`` for open."""
@@ -290,7 +291,7 @@ class Resource:
             after.append(Values({**update.original, **changes}, changes.given))
         key_column = self.columns[self.key]
         for row, keys in together.values():
-            tx.execute(table.update().where(key_column.in_(keys)).values(row))
+            tx.execute(table.update().where(among(tx, key_column, keys)).values(row))
         self._save(tx, context, {update.original[self.key]: update.changes for update in updates})
         return after
 
@@ -309,7 +310,7 @@ class Resource:
         keys = [one[self.key] for one in originals]
         if "tags" in self.attributes:
             tags_remove(tx, keys)
-        tx.execute(self.table.delete().where(self.columns[self.key].in_(keys)))
+        tx.execute(self.table.delete().where(among(tx, self.columns[self.key], keys)))
 
     def _save(
         self, tx: Tx, context: Context, values: Mapping[str, Mapping[str, Any]], *, new: bool = False

@@ -16,16 +16,14 @@ from sqlalchemy import ColumnElement, Select, select
 
 from pileus.store.schema import JsonText, raw_json
 from pileus.store.tx import Tx
-from pileus.web.dialects import Dialect
+from pileus.web.among import among
 from pileus.web.reply import encode
-from pileus.web.resource import Resource, Values
+from pileus.web.resource import Loader, Resource, Values
 
 if TYPE_CHECKING:
     from pileus.web.request import Request
 
 CHUNK_ROWS = 250
-
-_plain_decorate = Dialect.decorate
 
 
 class Plan:
@@ -46,8 +44,12 @@ class Plan:
         attributes = [resource.attributes[name] for name in names]
         self.names: list[str] = []
         self.columns: list[ColumnElement[Any]] = []
-        self.loaders = [(one.name, one.loader, one.empty) for one in attributes if one.loader]
-        self.computed = [(one.name, one.compute) for one in attributes if one.compute] if as_json else []
+        self.loaders: list[tuple[str, Loader, Any]] = [
+            (one.name, one.loader, one.empty) for one in attributes if one.loader
+        ]
+        self.computed: list[tuple[str, Callable[[Mapping[str, Any]], Any]]] = [
+            (one.name, one.compute) for one in attributes if one.compute and as_json
+        ]
         self.converters: list[tuple[str, Callable[[Any], Any]]] = []
         self.aliases = [(one.alias, one.name) for one in attributes if one.alias] if as_json else []
         for one in attributes:
@@ -69,24 +71,35 @@ class Plan:
             self.columns.append(resource.columns[resource.key])
         self.key_index = self.names.index(resource.key) if resource.key in self.names else 0
 
-    def dictionaries(self, tx: Tx, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """The rows as dictionaries, with what the loaders know; the key is among them."""
+    def load(self, tx: Tx, rows: Sequence[Any]) -> list[tuple[str, Mapping[str, Any], Any]]:
+        """Ask the loaders about all rows at once: name, values by key, and what stands for none."""
+        if not self.loaders or not rows:
+            return []
+        keys = self.keys(rows)
+        return [(name, loader(tx, keys), empty) for name, loader, empty in self.loaders]
+
+    def keys(self, rows: Sequence[Any]) -> list[str]:
+        """The keys of the rows."""
+        at = self.key_index
+        return [row[at] for row in rows]
+
+    def dictionaries(
+        self, rows: Sequence[Any], loaded: Sequence[tuple[str, Mapping[str, Any], Any]]
+    ) -> list[dict[str, Any]]:
+        """The rows as dictionaries with what the loaders knew; the key is among them."""
         names = self.names
         made = [dict(zip(names, row, strict=True)) for row in rows]
-        if self.loaders and made:
-            at = self.key_index
-            keys = [row[at] for row in rows]
-            for name, loader, empty in self.loaders:
-                assert loader is not None
-                loaded = loader(tx, keys)
+        if loaded:
+            keys = self.keys(rows)
+            for name, values, empty in loaded:
+                get = values.get
                 for key, one in zip(keys, made, strict=True):
-                    one[name] = loaded.get(key, empty)
+                    one[name] = get(key, empty)
         return made
 
     def finish(self, made: list[dict[str, Any]], key: str) -> None:
         """Turn dictionaries of values into those of JSON, in place."""
         for name, compute in self.computed:
-            assert compute is not None
             for one in made:
                 one[name] = compute(one)
         for name, convert in self.converters:
@@ -131,13 +144,14 @@ def fetch(
         statement = resource.plans["fetch"] = select(*wanted.columns).select_from(resource.source)
     if keys is not None:
         column = resource.columns[resource.key]
-        statement = statement.where(column == keys[0] if len(keys) == 1 else column.in_(keys))
+        statement = statement.where(among(tx, column, keys))
     conditions = list(where)
     if conditions:
         statement = statement.where(*conditions)
     if lock:
         statement = statement.with_for_update(of=resource.table)
-    return [Values(one) for one in wanted.dictionaries(tx, tx.rows(statement))]
+    rows = tx.rows(statement)
+    return [Values(one) for one in wanted.dictionaries(rows, wanted.load(tx, rows))]
 
 
 def chosen(request: Request, resource: Resource, fields: Sequence[str]) -> tuple[str, ...]:
@@ -176,42 +190,53 @@ def show(
     return views
 
 
-def read_page(
-    tx: Tx,
-    request: Request,
-    resource: Resource,
-    statement: Callable[[Sequence[Any]], Select[Any]],
-    fields: Sequence[str],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The views of a page and its rows' keys; ``statement`` makes the SELECT of the columns it is given."""
-    if request.access.visible(resource)[1]:
-        # some attribute is decided row by row, by whatever the rule looks at: everything is read
-        wanted = plan(resource, tuple(resource.attributes), as_json=False)
-        rows = tx.rows(statement(wanted.columns))
-        values = wanted.dictionaries(tx, rows)
-        return show(request, resource, values, fields), [one[resource.key] for one in values]
-    wanted = plan(resource, chosen(request, resource, fields), as_json=True)
-    rows = tx.rows(statement(wanted.columns))
-    made = wanted.dictionaries(tx, rows)
-    keys = [row[wanted.key_index] for row in rows]
-    wanted.finish(made, resource.key)
-    decorate = resource.dialect.decorate
-    if decorate.__func__ is not _plain_decorate:  # type: ignore[attr-defined]
+class Page:
+    """Rows that were read, and how to show them; ``keys`` are theirs, in order."""
+
+    __slots__ = ("_chosen", "_fields", "_loaded", "_plan", "_request", "_resource", "_rows", "keys")
+
+    def __init__(
+        self,
+        tx: Tx,
+        request: Request,
+        resource: Resource,
+        statement: Callable[[Sequence[Any]], Select[Any]],
+        fields: Sequence[str],
+    ) -> None:
+        """Read; ``statement`` makes the SELECT of the columns that it is given."""
+        self._request = request
+        self._resource = resource
+        self._fields = fields
+        # an attribute that is decided row by row is decided by whatever its rule looks at: read everything
+        self._chosen = not request.access.visible(resource)[1]
+        names = chosen(request, resource, fields) if self._chosen else tuple(resource.attributes)
+        self._plan = plan(resource, names, as_json=self._chosen)
+        self._rows = tx.rows(statement(self._plan.columns))
+        self._loaded = self._plan.load(tx, self._rows)
+        self.keys = self._plan.keys(self._rows)
+
+    def reverse(self) -> None:
+        """Turn the rows around."""
+        self._rows.reverse()
+        self.keys.reverse()
+
+    def views(self, start: int = 0, end: int | None = None) -> list[dict[str, Any]]:
+        """Some of the rows, or all, as they are shown."""
+        made = self._plan.dictionaries(self._rows[start:end], self._loaded)
+        if not self._chosen:
+            return show(self._request, self._resource, made, self._fields)
+        self._plan.finish(made, self._resource.key)
+        decorate = self._resource.dialect.decorate
         for one in made:
-            decorate(request, resource, one)
-    return made, keys
+            decorate(self._request, self._resource, one)
+        return made
 
-
-def encode_list(name: str, views: Sequence[Any], beside: Mapping[str, Any]) -> list[bytes]:
-    """``{name: [...], **beside}`` in chunks of some hundred rows."""
-    chunks = [b'{"' + name.encode() + b'":[']
-    for start in range(0, len(views), CHUNK_ROWS):
-        part = encode(views[start : start + CHUNK_ROWS])[1:-1]
-        chunks.append(b"," + part if start else part)
-    chunks.append(b"]")
-    if beside:
-        chunks.append(b"," + encode(beside)[1:])
-    else:
-        chunks.append(b"}")
-    # one write for what fits in one
-    return [b"".join(chunks)] if len(views) <= CHUNK_ROWS else chunks
+    def encode(self, beside: Mapping[str, Any]) -> list[bytes]:
+        """``{plural: [...], **beside}`` in chunks of some hundred rows; a chunk's rows die with it."""
+        chunks = [b'{"' + self._resource.plural.encode() + b'":[']
+        for start in range(0, len(self._rows), CHUNK_ROWS):
+            part = encode(self.views(start, start + CHUNK_ROWS))[1:-1]
+            chunks.append(b"," + part if start else part)
+        chunks.append(b"]," + encode(beside)[1:] if beside else b"]}")
+        # one write for what fits in one
+        return [b"".join(chunks)] if len(self._rows) <= CHUNK_ROWS else chunks

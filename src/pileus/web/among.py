@@ -1,0 +1,31 @@
+"""``column IN (many ids)`` for loaders: one parameter however many ids there are.
+
+A list of 5,000 ports asks each child table for 5,000 ids. As 5,000 parameters that
+is a statement compiled anew each time, and PostgreSQL takes no more than 65,535 of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ARRAY, ColumnElement, String, any_, func, literal, select
+
+from pileus.store.tx import Tx
+
+FEW = 50
+
+_encode = msgspec.json.Encoder().encode
+
+
+def among(tx: Tx, column: ColumnElement[Any], ids: Sequence[str]) -> ColumnElement[bool]:
+    """Rows whose column is one of the ids."""
+    if len(ids) == 1:
+        return column == ids[0]
+    if len(ids) <= FEW or tx.dialect == "mysql":
+        return column.in_(ids)
+    if tx.dialect == "postgresql":
+        return column == any_(literal(list(ids), ARRAY(String())))
+    each = func.json_each(_encode(list(ids)).decode()).table_valued("value")
+    return column.in_(select(each.c.value))
