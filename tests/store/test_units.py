@@ -13,6 +13,7 @@ from tests.store.things import ADD_ONE, GET, NOW, new_id, parts, run, thing_inse
 
 from pileus.store import Duplicate, Event, Referenced, Store, Tx
 from pileus.store.engine.pooled import driver_url
+from pileus.store.errors import DatabaseUnavailable
 
 
 def test_what_is_written_is_read_back_with_its_types(url: str) -> None:
@@ -329,5 +330,36 @@ def test_a_list_of_rows_is_one_statement(url: str) -> None:
         before = store.statements
         assert await store.write(insert) == 1
         assert store.statements == before + 1
+
+    run(story, url)
+
+
+def test_everybody_is_told_when_the_whole_transaction_of_a_group_is_lost(kind: str, url: str) -> None:
+    if kind != "sqlite":
+        pytest.skip("group commit is SQLite's")
+    names = [new_id() for _ in range(5)]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    def lose(tx: Tx) -> None:
+        tx.execute(text("ROLLBACK"))  # as SQLite does by itself when the disk is full
+        raise KeyError
+
+    async def story(store: Store) -> None:
+        first = asyncio.create_task(store.write(slow))
+        await asyncio.to_thread(begun.wait, 10)
+        rest = [asyncio.create_task(store.write(thing_insert, name)) for name in names]
+        rest.append(asyncio.create_task(store.write(lose)))
+        await asyncio.sleep(0.02)
+        go_on.set()
+        await first
+        answers = await asyncio.gather(*rest, return_exceptions=True)
+        assert all(isinstance(answer, DatabaseUnavailable) for answer in answers)
+        assert [await store.read(thing_number, name) for name in names] == [None] * 5
+        await store.write(thing_insert, names[0])
+        assert await store.read(thing_number, names[0]) == 0
 
     run(story, url)

@@ -112,12 +112,15 @@ class SqliteEngine:
         self._connection.close()
 
     def _group(self, connection: Connection, raw: sqlite3.Connection, first: Unit) -> None:
+        units = [first]
         answers: list[Answer] = []
         events: list[Event] = []
         try:
             raw.execute("BEGIN IMMEDIATE")
             rows = []
             for unit in self._queued(first):
+                if unit is not first:
+                    units.append(unit)
                 tx = Tx(connection, self.dialect, raw.execute)
                 answers.append(self._run(raw, unit, tx))
                 rows += tx.events
@@ -134,7 +137,6 @@ class SqliteEngine:
             if isinstance(error, sqlite3.Error | exc.DBAPIError):
                 reason = DatabaseUnavailable(reason=error)
                 reason.__cause__ = error
-            units = [answer.unit for answer in answers] or [first]
             answers = [Answer(unit, error=reason) for unit in units]
         deliver(self._loop, lambda done: self._finish(events, done), answers)
 
@@ -191,7 +193,8 @@ class SqliteEngine:
             return Answer(unit, error=error)
         finally:
             if raw is not None and raw.in_transaction:
-                raw.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    raw.execute("ROLLBACK")
 
     def _reader(self) -> tuple[Connection, sqlite3.Connection]:
         held: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "connection", None)
