@@ -1,0 +1,168 @@
+"""A network API in one process: an app over a fresh database, people with fixed tokens, an agent's calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pileus.core.clock import ManualClock
+from pileus.core.context import Context
+from pileus.core.errors import Unauthenticated
+from pileus.services.network.rules.segments import Ranges
+from pileus.services.network.service import NetworkConfig, network_service, wire_handlers
+from pileus.store import Store
+from pileus.web.app import App, create_app
+from pileus.web.policy import Enforcer
+from pileus.wire.agents import AgentReport
+from pileus.wire.switch import DeviceStatus, SwitchStateRequest
+from tests import databases
+
+P1, P2 = "1" * 32, "2" * 32
+_THEN = ManualClock().now()
+PEOPLE = {
+    "admin": Context(now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True),
+    "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
+    "manager": Context(now=_THEN, user_id="u4", project_id=P1, roles=("manager", "member", "reader")),
+    "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
+    "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
+}
+
+
+class Answer(NamedTuple):
+    """What came back. ``error`` is the type that clients match on."""
+
+    status: int
+    json: Any
+    size: int = 0
+
+    @property
+    def error(self) -> str:
+        return str(self.json["NeutronError"]["type"])
+
+
+class Node(NamedTuple):
+    host: str
+
+
+class Cloud:
+    """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
+
+    def __init__(self, app: App, store: Store, clock: ManualClock, config: NetworkConfig, token: str) -> None:
+        self.app, self.store, self.clock, self.config, self.token = app, store, clock, config, token
+        self.wire = wire_handlers(store, config, clock)
+
+    def as_(self, token: str) -> Cloud:
+        return Cloud(self.app, self.store, self.clock, self.config, token)
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        parts = urlsplit("/networking" + path)
+        content = b"" if body is None else json.dumps(body).encode()
+        sent = {"host": "cloud", "content-type": "application/json", "x-auth-token": self.token, **(headers or {})}
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": [(key.lower().encode(), value.encode()) for key, value in sent.items()],
+        }
+        messages: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            messages.append(dict(message))
+
+        await self.app(scope, receive, send)
+        text = b"".join(message.get("body", b"") for message in messages[1:])
+        return Answer(messages[0]["status"], json.loads(text) if text else None, len(text))
+
+    async def make(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Create one of ``kind`` (``port``) and return its view; anything but 201 fails the test."""
+        collection = {"policy": "qos/policies"}.get(kind, f"{kind.replace('_', '-')}s")
+        answer = await self("POST", f"/v2.0/{collection}", {kind: values})
+        assert answer.status == 201, answer
+        made: dict[str, Any] = answer.json[kind]
+        return made
+
+    async def a_network(self, cidr: str = "10.0.0.0/24", **subnet: Any) -> tuple[str, str]:
+        """A network with a subnet; their ids."""
+        network = await self.make("network", name="net")
+        made = await self.make(
+            "subnet", network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4, **subnet
+        )
+        return network["id"], made["id"]
+
+    async def report(self, host: str, *, start: bool = True, **configurations: Any) -> Any:
+        """A switch agent's report from a host."""
+        known = {"tunnel_types": ["vxlan"], "bridge_mappings": {"physnet1": "br-ex"}, **configurations}
+        return await self.wire["agent_report"](
+            AgentReport(
+                host=host,
+                binary="pileus-switch-agent",
+                agent_type="Open vSwitch agent",
+                topic="N/A",
+                started_at="2026-01-01 00:00:00",
+                configurations=known,
+                start=start,
+            ),
+            Node(host),
+        )
+
+    async def switch(self, host: str, **asked: Any) -> Any:
+        """What the host's switch should look like."""
+        return await self.wire["switch_state"](SwitchStateRequest(host=host, **asked), Node(host))
+
+    async def status(self, host: str, **said: Any) -> Any:
+        """What the host's agent says of its ports."""
+        return await self.wire["device_status"](DeviceStatus(host=host, **said), Node(host))
+
+
+async def _authenticate(token: str) -> Context:
+    if token not in PEOPLE:
+        raise Unauthenticated
+    return PEOPLE[token]
+
+
+CONFIG = NetworkConfig(ranges=Ranges(vlan={"physnet1": ((100, 102),), "bare": ()}, vxlan=((1, 10000),)))
+
+
+@contextlib.asynccontextmanager
+async def cloud(url: str, config: NetworkConfig = CONFIG) -> AsyncIterator[Cloud]:
+    """The app over the database at ``url``, spoken to by alice, a member of P1."""
+    clock = ManualClock()
+    service = network_service(config, clock)
+    store = await Store.open(url, clock=clock)
+    try:
+        app = create_app(
+            [service],
+            store=store,
+            authenticator=_authenticate,
+            policy=Enforcer(service.rules, {}),
+            clock=clock,
+        )
+        yield Cloud(app, store, clock, config, "alice")
+    finally:
+        await store.close()
+
+
+Story = Callable[[Cloud], Awaitable[None]]
+
+
+def tell(story: Story, folder: Path, kind: str = "sqlite", config: NetworkConfig = CONFIG) -> None:
+    """Run a story on a fresh database of one kind."""
+
+    async def main(url: str) -> None:
+        async with cloud(url, config) as api:
+            await story(api)
+
+    with databases.fresh(kind, folder) as url:
+        asyncio.run(main(url))
