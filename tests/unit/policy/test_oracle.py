@@ -20,6 +20,7 @@ CONTEXTS = st.builds(
     user_id=st.none() | NAMES,
     project_id=st.none() | NAMES,
     domain_id=st.none() | NAMES,
+    project_domain_id=NAMES,
     system_scope=st.booleans(),
     is_admin=st.booleans(),
     roles=st.lists(st.sampled_from(["Admin", "member", "reader", "a"]), max_size=3).map(tuple),
@@ -53,8 +54,9 @@ ATTRIBUTES = (
     "roles",
     "unknown",
 )
+OF_TOKEN = ("token.domain.id", "token.project.domain.id", "token.user.id", "token.gone")
 LITERALS = ("'a'", '"aa"', "None", "True", "False", "0", "1", "-1", "'aNone'", "'None1'")
-LEFT = st.sampled_from([*ATTRIBUTES, *LITERALS, "user.id"])
+LEFT = st.sampled_from([*ATTRIBUTES, *OF_TOKEN, *LITERALS, "user.id"])
 LEAVES = st.one_of(
     st.sampled_from(["@", "!", "rule:base", "rule:other", "system_scope:all", "is_admin:True"]),
     st.sampled_from(["role:admin", "role:ADMIN", "role:member", "role:nobody", "role:%(user_id)s"]),
@@ -96,7 +98,14 @@ def theirs(rules: dict[str, str]) -> oslo.Enforcer:
 
 
 def credentials(context: Context) -> dict[str, object]:
-    return context.credentials() | {"roles": list(context.roles)}
+    token = {
+        "user": {"id": context.user_id},
+        "domain": {"id": context.domain_id},
+        "project": {"id": context.project_id, "domain": {"id": context.project_domain_id}},
+    }
+    # Keystone's tokens lack what their scope lacks.
+    token = {name: part for name, part in token.items() if part["id"] is not None}
+    return context.credentials() | {"roles": list(context.roles), "token": token}
 
 
 @settings(max_examples=600, deadline=None)

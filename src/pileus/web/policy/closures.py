@@ -89,6 +89,10 @@ def compile_template(template: Template) -> Fill:
 def caller_values(context: Context, path: tuple[str, ...]) -> tuple[str, ...]:
     """The texts that an attribute of the caller has: none if there is no such attribute,
     several if it is a list."""
+    if path[0] == "token":
+        read = _OF_TOKEN.get(path)
+        text = read(context) if read is not None else None
+        return () if text is None else (text,)
     value: Any = context.credentials()
     for step in path:
         if not isinstance(value, Mapping) or step not in value:
@@ -161,6 +165,18 @@ _DIRECT: dict[str, Callable[[Context], Any]] = {
     "domain_id": lambda context: context.domain_id,
     "system_scope": lambda context: "all" if context.system_scope else None,
     "is_admin": lambda context: context.is_admin,
+}
+
+
+# Keystone's rules look into the token itself, where what the scope lacks is not there at all.
+_OF_TOKEN: dict[tuple[str, ...], Callable[[Context], str | None]] = {
+    ("token", "domain", "id"): lambda context: context.domain_id,
+    ("token", "project", "id"): lambda context: context.project_id,
+    ("token", "project", "domain", "id"): lambda context: (
+        context.project_domain_id if context.project_id is not None else None
+    ),
+    ("token", "user", "id"): lambda context: context.user_id,
+    ("token", "user", "domain", "id"): lambda context: context.user_domain_id,
 }
 
 
