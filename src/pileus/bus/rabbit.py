@@ -117,7 +117,7 @@ class RabbitAnnouncer:
 
 
 async def _until_closed(connection: aio_pika.abc.AbstractConnection) -> None:
-    closed = asyncio.get_running_loop().create_future()
-    connection.close_callbacks.add(lambda *_: closed.done() or closed.set_result(None))
-    await closed
+    closed = asyncio.Event()
+    connection.close_callbacks.add(lambda *_: closed.set())
+    await closed.wait()
     raise ConnectionError("the broker closed the connection")
