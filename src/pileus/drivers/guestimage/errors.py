@@ -1,0 +1,11 @@
+"""What can go wrong while a guest image is built."""
+
+from __future__ import annotations
+
+from pileus.core.errors import Unavailable
+
+
+class CannotBuildImage(Unavailable):
+    """A program or package that the build needs is missing, or one of them failed."""
+
+    message = "The guest image could not be built: {reason}"
