@@ -1,0 +1,129 @@
+"""What is found when an app is made, and the OpenAPI that it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.web.widgets import SERVICE, Client, widget_app
+
+from pileus.web.openapi import openapi
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import Route, Router
+from pileus.web.service import Service
+
+
+async def nothing(request: Request) -> Reply:
+    return Reply.empty()
+
+
+def refused(folder: Path, service: Service) -> str:
+    async def main() -> None:
+        async with widget_app(folder, service):
+            pass
+
+    with pytest.raises(ValueError) as caught:
+        asyncio.run(main())
+    return str(caught.value)
+
+
+def test_a_rule_that_nobody_declared(tmp_path: Path) -> None:
+    rules = [rule for rule in SERVICE.rules if rule.name != "get_widget:widget:host"]
+    said = refused(tmp_path, dataclasses.replace(SERVICE, rules=rules))
+    assert said.endswith("no service declares the rule get_widget:widget:host")
+
+
+def test_a_route_declared_twice(tmp_path: Path) -> None:
+    routes = [*SERVICE.routes, Route("GET", "/v2.0/widgets", nothing)]
+    assert "declared twice" in refused(tmp_path, dataclasses.replace(SERVICE, routes=routes))
+
+
+def test_a_literal_segment_wins_and_the_parameter_is_tried_after_it() -> None:
+    router = Router()
+    router.add(
+        None,
+        "/p",
+        [
+            Route("GET", "/things/detail", nothing),
+            Route("GET", "/things/{id}", nothing),
+            Route("GET", "/things/{id}/parts/{part}", nothing),
+        ],
+    )
+
+    def found(path: str) -> Any:
+        match = router.find(path)
+        return match and dict(match[1])
+
+    assert found("/p/things/detail") == {}
+    assert found("/p/things/detail/") == {}
+    assert found("/p/things/x") == {"id": "x"}
+    assert found("/p/things/detail/parts/3") == {"id": "detail", "part": "3"}
+    assert found("/p/things") is None and found("/things/x") is None and found("/p/things//") is None
+    with pytest.raises(ValueError, match="parameters"):
+        router.add(None, "/p", [Route("PUT", "/things/{name}", nothing)])
+
+
+def test_openapi_is_whole() -> None:
+    document = openapi([SERVICE])
+    assert document["openapi"].startswith("3.1")
+    schemas = document["components"]["schemas"]
+    operations: list[str] = []
+
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            if "$ref" in value:
+                assert value["$ref"].removeprefix("#/components/schemas/") in schemas
+            for inner in value.values():
+                check(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                check(inner)
+
+    check(document)
+    for path, verbs in document["paths"].items():
+        assert path.startswith("/widgets/v2.0/widgets")
+        for verb, operation in verbs.items():
+            operations.append(operation["operationId"])
+            assert operation["responses"] and operation["summary"], (verb, path)
+            assert operation["security"] == [{"token": []}]
+            parameters = [(one["in"], one["name"]) for one in operation.get("parameters", ())]
+            assert len(set(parameters)) == len(parameters)
+            named = {name for where, name in parameters if where == "path"}
+            assert named == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+    assert len(set(operations)) == len(operations) == 12
+    taken = schemas["widgets.widget.create"]
+    assert taken["required"] == ["size"] and taken["additionalProperties"] is False
+    assert taken["properties"]["size"] == {"type": "integer", "minimum": 1, "maximum": 10}
+    assert "id" not in taken["properties"] and "size" not in schemas["widgets.widget.update"]["properties"]
+    assert {"id", "tenant_id", "widget:host"} <= set(schemas["widgets.widget"]["properties"])
+
+
+def test_openapi_is_served_to_everybody(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with widget_app(tmp_path) as app:
+            reply = await Client(app, None, "")("GET", "/openapi.json")
+            assert reply.status == 200 and reply.json == openapi([SERVICE])
+
+    asyncio.run(main())
+
+
+def test_replies_are_what_the_schema_says(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema_rs")
+    document = openapi([SERVICE])
+
+    async def main() -> None:
+        async with widget_app(tmp_path) as app:
+            api = Client(app)
+            made = await api("POST", "/widgets", {"widget": {"size": 1, "address": "10.0.0.1"}})
+            listed = await api("GET", "/widgets")
+            for reply, verb in ((made, "post"), (listed, "get")):
+                operation = document["paths"]["/widgets/v2.0/widgets"][verb]
+                content = operation["responses"][str(reply.status)]["content"]
+                schema = {**content["application/json"]["schema"], "components": document["components"]}
+                jsonschema.validator_for(schema).validate(reply.json)
+
+    asyncio.run(main())
