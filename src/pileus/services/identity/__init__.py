@@ -1,0 +1,1 @@
+"""Identity: who may do what where; Keystone's API version 3."""

@@ -1,0 +1,191 @@
+"""The body of ``POST /v3/auth/tokens``: types, and what they ask for.
+
+Source: the Identity API v3 reference, "Authentication and token management".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from pileus.core.errors import Invalid, Unauthenticated
+from pileus.services.identity.auth.session import ById, ByName, Key, ScopeRequest
+from pileus.services.identity.errors import SchemaValidationError
+
+METHODS = ("password", "token")
+
+
+class AuthMethodNotSupported(Unauthenticated):
+    """A method that this service does not have (401)."""
+
+    message = "Attempted to authenticate with an unsupported method."
+
+
+class MalformedAuth(Invalid):
+    """Something that must be there is not (400)."""
+
+    message = (
+        "Expecting to find {attribute} in {target}. The server could not comply with the request since it is "
+        "either malformed or otherwise incorrect. The client is assumed to be in error."
+    )
+
+
+class _Domain(msgspec.Struct):
+    id: str | None = None
+    name: str | None = None
+
+
+class _User(msgspec.Struct):
+    password: str | None = None
+    id: str | None = None
+    name: str | None = None
+    domain: _Domain | None = None
+
+
+class _Password(msgspec.Struct):
+    user: _User
+
+
+class _Token(msgspec.Struct):
+    id: str
+
+
+class _Identity(msgspec.Struct):
+    methods: list[str]
+    password: _Password | None = None
+    token: _Token | None = None
+
+
+class _Project(msgspec.Struct):
+    id: str | None = None
+    name: str | None = None
+    domain: _Domain | None = None
+
+
+class _System(msgspec.Struct):
+    all: bool = False
+
+
+class _Scope(msgspec.Struct):
+    project: _Project | None = None
+    domain: _Domain | None = None
+    system: _System | None = None
+    unscoped: dict[str, Any] | None = None
+
+
+class _Auth(msgspec.Struct):
+    identity: _Identity
+    scope: _Scope | str | None = None
+
+
+class PasswordProof(msgspec.Struct, frozen=True):
+    """A user and a password."""
+
+    user: Key
+    password: str
+
+
+class TokenProof(msgspec.Struct, frozen=True):
+    """Another token."""
+
+    token: str
+
+
+class Login(msgspec.Struct, frozen=True):
+    """What a request for a token says: proofs in the order of its methods, and the scope."""
+
+    proofs: tuple[PasswordProof | TokenProof, ...]
+    scope: ScopeRequest
+
+
+def read_login(body: Any) -> Login:
+    """The request in ``body``, decoded JSON. Raises Invalid, or AuthMethodNotSupported."""
+    if not isinstance(body, dict) or not isinstance(body.get("auth"), dict):
+        raise MalformedAuth(attribute="auth", target="request body")
+    try:
+        auth = msgspec.convert(body["auth"], _Auth)
+    except msgspec.ValidationError as error:
+        raise _schema_error(str(error)) from None
+    return Login(_proofs(auth.identity), _scope(auth.scope))
+
+
+def _schema_error(text: str) -> SchemaValidationError:
+    """msgspec's "Expected `str`, got `int` - at `$.identity.token.id`" in Keystone's form."""
+    found = re.fullmatch(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", text, re.S)
+    assert found is not None
+    path = (found["path"] or "auth").replace(".", "/")
+    return SchemaValidationError(f"Invalid input for field '{path}': {found['reason']}")
+
+
+def _proofs(identity: _Identity) -> tuple[PasswordProof | TokenProof, ...]:
+    if not identity.methods:
+        raise MalformedAuth(attribute="methods", target="identity")
+    proofs: list[PasswordProof | TokenProof] = []
+    for method in dict.fromkeys(identity.methods):
+        if method not in METHODS:
+            raise AuthMethodNotSupported
+        if method == "password":
+            if identity.password is None:
+                raise MalformedAuth(attribute="password", target="identity")
+            proofs.append(_password(identity.password.user))
+        else:
+            if identity.token is None:
+                raise MalformedAuth(attribute="token", target="identity")
+            proofs.append(TokenProof(identity.token.id))
+    return tuple(proofs)
+
+
+def _password(user: _User) -> PasswordProof:
+    if user.password is None:
+        raise MalformedAuth(attribute="password", target="user")
+    if user.id is not None:
+        return PasswordProof(ById(user.id), user.password)
+    if user.name is None:
+        raise SchemaValidationError(
+            "Invalid input for field identity/password/user: id or name must be present."
+        )
+    return PasswordProof(_named(user.name, user.domain, "identity/password/user", "user"), user.password)
+
+
+def _named(name: str, domain: _Domain | None, path: str, target: str) -> ByName:
+    if domain is None:
+        raise MalformedAuth(attribute="domain", target=target)
+    if domain.id is None and domain.name is None:
+        raise SchemaValidationError(f"Invalid input for field {path}/domain: id or name must be present.")
+    return ByName(name, domain.id, domain.name)
+
+
+def _scope(scope: _Scope | str | None) -> ScopeRequest:
+    if scope is None:
+        return ScopeRequest()
+    if isinstance(scope, str):
+        if scope != "unscoped":
+            raise SchemaValidationError(f"Invalid input for field 'scope': {scope!r} is not 'unscoped'")
+        return ScopeRequest(chosen=True)
+    given = [one for one in (scope.project, scope.domain, scope.system, scope.unscoped) if one is not None]
+    if len(given) != 1:
+        raise MalformedAuth(attribute="project, domain, OS-TRUST:trust or system", target="scope")
+    if scope.unscoped is not None:
+        return ScopeRequest(chosen=True)
+    if scope.system is not None:
+        if not scope.system.all:
+            raise MalformedAuth(attribute="all", target="system")
+        return ScopeRequest("system", None, True)
+    if scope.project is not None:
+        return ScopeRequest("project", _project(scope.project), True)
+    assert scope.domain is not None
+    if scope.domain.id is not None:
+        return ScopeRequest("domain", ById(scope.domain.id), True)
+    if scope.domain.name is None:
+        raise SchemaValidationError("Invalid input for field scope/domain: id or name must be present.")
+    return ScopeRequest("domain", ByName(scope.domain.name), True)
+
+
+def _project(project: _Project) -> Key:
+    if project.id is not None:
+        return ById(project.id)
+    if project.name is None:
+        raise SchemaValidationError("Invalid input for field scope/project: id or name must be present.")
+    return _named(project.name, project.domain, "scope/project", "project")

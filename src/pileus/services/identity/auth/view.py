@@ -1,0 +1,61 @@
+"""A token as the API shows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from pileus.services.identity.auth.session import Session
+from pileus.services.identity.catalog.catalog import CatalogRow, catalog_view
+from pileus.services.identity.tokens.payload import Token
+
+
+def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | None) -> dict[str, Any]:
+    """The document below ``token``; the catalog is left out of unscoped ones, and where it is None."""
+    user = session.user
+    view: dict[str, Any] = {
+        "methods": list(token.methods),
+        "user": {
+            "domain": {"id": user.domain_id, "name": user.domain_name},
+            "id": user.id,
+            "name": user.name,
+            "password_expires_at": None,
+        },
+        "audit_ids": list(token.audit_ids),
+        "expires_at": _time(token.expires_at),
+        "issued_at": _time(token.issued_at),
+    }
+    place = session.place
+    match session.scope.kind:
+        case "unscoped":
+            return view
+        case "system":
+            view["system"] = {"all": True}
+        case "domain":
+            assert place is not None
+            view["domain"] = {"id": place.id, "name": place.name}
+        case "project":
+            assert place is not None
+            view["project"] = {
+                "domain": {"id": place.domain_id, "name": place.domain_name},
+                "id": place.id,
+                "name": place.name,
+            }
+            view["is_domain"] = place.is_domain
+    view["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
+    if catalog is not None:
+        view["catalog"] = catalog_view(catalog, substitutions(session))
+    return view
+
+
+def substitutions(session: Session) -> dict[str, str]:
+    """What the holes in endpoints' URLs are filled with."""
+    values = {"user_id": session.user.id}
+    if session.scope.kind == "project":
+        values |= {"project_id": session.scope.id, "tenant_id": session.scope.id}
+    return values
+
+
+def _time(moment: dt.datetime) -> str:
+    return moment.isoformat(timespec="microseconds") + "Z"

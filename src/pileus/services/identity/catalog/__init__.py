@@ -1,0 +1,1 @@
+"""The service catalog: regions, services, their endpoints, and what tokens show of them."""

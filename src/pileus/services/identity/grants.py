@@ -1,0 +1,182 @@
+"""Grants: a user or a group has a role on a project, on a domain, or on the system.
+
+``target_id`` of the system is ``system``. Granting what is granted changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Column, ForeignKey, String, Table, bindparam, or_, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Forbidden, NotFound
+from pileus.services.identity.errors import (
+    DomainNotFound,
+    GroupNotFound,
+    ProjectNotFound,
+    RoleNotFound,
+    UserNotFound,
+    ValidationError,
+)
+from pileus.services.identity.generation import announce_turn
+from pileus.services.identity.groups import group_members, groups
+from pileus.services.identity.projects import projects
+from pileus.services.identity.roles import roles
+from pileus.services.identity.users import users
+from pileus.store.errors import Duplicate
+from pileus.store.schema import Id, metadata
+from pileus.store.tx import Tx
+
+ActorKind = Literal["user", "group"]
+TargetKind = Literal["project", "domain", "system"]
+
+SYSTEM_ID = "system"
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("actor_kind", String(8), primary_key=True),
+    Column("actor_id", Id, primary_key=True),
+    Column("target_kind", String(8), primary_key=True),
+    Column("target_id", Id, primary_key=True, index=True),
+    Column("role_id", Id, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+
+class DomainSpecificRoleMismatch(Forbidden):
+    """A role of one domain, a project of another (403)."""
+
+    message = "Project {project_id} must be in the same domain as the role {role_id} being assigned."
+
+
+class RoleAssignmentNotFound(NotFound):
+    """There is no such grant (404)."""
+
+    message = (
+        "Could not find role assignment with role: {role_id}, user or group: {actor_id}, "
+        "project, domain, or system: {target_id}."
+    )
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Who has what where."""
+
+    actor_kind: ActorKind
+    actor_id: str
+    target_kind: TargetKind
+    target_id: str
+    role_id: str = ""
+
+
+_PLACE = (
+    (grants.c.actor_kind == bindparam("actor_kind"))
+    & (grants.c.actor_id == bindparam("actor_id"))
+    & (grants.c.target_kind == bindparam("target_kind"))
+    & (grants.c.target_id == bindparam("target_id"))
+)
+_EXACT = _PLACE & (grants.c.role_id == bindparam("role_id"))
+_EXISTS = select(grants.c.role_id).where(_EXACT)
+_REVOKE = grants.delete().where(_EXACT)
+_ROLES_AT = select(grants.c.role_id).where(_PLACE)
+_GROUPS_OF = select(group_members.c.group_id).where(group_members.c.user_id == bindparam("user_id"))
+_HIS = or_(
+    (grants.c.actor_kind == "user") & (grants.c.actor_id == bindparam("user_id")),
+    (grants.c.actor_kind == "group") & grants.c.actor_id.in_(_GROUPS_OF),
+)
+_HIS_ROLES_AT = select(grants.c.role_id).where(
+    grants.c.target_kind == bindparam("target_kind"), grants.c.target_id == bindparam("target_id"), _HIS
+)
+HIS_TARGETS = select(grants.c.target_id).where(grants.c.target_kind == bindparam("target_kind"), _HIS)
+"""The ids of the targets of a kind where a user, himself or by a group, has any role."""
+
+_ROLE = select(roles.c.id, roles.c.name, roles.c.domain_id).where(roles.c.id == bindparam("id"))
+_USER = select(users.c.id, users.c.domain_id).where(users.c.id == bindparam("id"))
+_GROUP = select(groups.c.id, groups.c.domain_id).where(groups.c.id == bindparam("id"))
+_PROJECT = select(projects.c.id, projects.c.domain_id).where(projects.c.id == bindparam("id"))
+_DOMAIN = select(projects.c.id).where(projects.c.id == bindparam("id"), projects.c.is_domain.is_(True))
+
+
+def grant_targets(tx: Tx, grant: Grant) -> dict[str, Any]:
+    """What policy rules see of a grant. Raises NotFound for whatever part of it is missing."""
+    target: dict[str, Any] = {}
+    if grant.role_id:
+        role = tx.first(_ROLE, {"id": grant.role_id})
+        if role is None:
+            raise RoleNotFound(id=grant.role_id)
+        target |= {
+            "target.role.id": role.id,
+            "target.role.name": role.name,
+            "target.role.domain_id": role.domain_id,
+        }
+    is_user = grant.actor_kind == "user"
+    actor = tx.first(_USER if is_user else _GROUP, {"id": grant.actor_id})
+    if actor is None:
+        raise (UserNotFound if is_user else GroupNotFound)(id=grant.actor_id)
+    target |= {
+        f"target.{grant.actor_kind}.id": actor.id,
+        f"target.{grant.actor_kind}.domain_id": actor.domain_id,
+    }
+    if grant.target_kind == "project":
+        project = tx.first(_PROJECT, {"id": grant.target_id})
+        if project is None:
+            raise ProjectNotFound(id=grant.target_id)
+        target |= {"target.project.id": project.id, "target.project.domain_id": project.domain_id}
+    elif grant.target_kind == "domain":
+        if tx.first(_DOMAIN, {"id": grant.target_id}) is None:
+            raise DomainNotFound(id=grant.target_id)
+        target["target.domain.id"] = grant.target_id
+    return target
+
+
+def grant_create(tx: Tx, context: Context, grant: Grant) -> None:
+    """Grant a role. Raises NotFound for what is missing, and refuses roles of another domain."""
+    target = grant_targets(tx, grant)
+    role_domain = target["target.role.domain_id"]
+    if role_domain is not None:
+        if grant.target_kind == "system":
+            raise ValidationError(
+                f"Role {grant.role_id} is a domain-specific role. Unable to use a domain-specific role in a "
+                "system assignment."
+            )
+        if grant.target_kind == "project" and target["target.project.domain_id"] != role_domain:
+            raise DomainSpecificRoleMismatch(project_id=grant.target_id, role_id=grant.role_id)
+    row = msgspec.structs.asdict(grant)
+    if tx.first(_EXISTS, row) is not None:
+        return
+    try:
+        with tx.savepoint():
+            tx.insert(grants, [row])
+    except Duplicate:
+        return
+    announce_turn(tx, context, "grant.create", grant.actor_id, **row)
+
+
+def grant_delete(tx: Tx, context: Context, grant: Grant) -> None:
+    """Take a role back. Raises RoleAssignmentNotFound."""
+    row = msgspec.structs.asdict(grant)
+    if not tx.execute(_REVOKE, row).rowcount:
+        raise _missing(grant)
+    announce_turn(tx, context, "grant.delete", grant.actor_id, **row)
+
+
+def grant_check(tx: Tx, grant: Grant) -> None:
+    """Raise RoleAssignmentNotFound unless the grant exists."""
+    if tx.first(_EXISTS, msgspec.structs.asdict(grant)) is None:
+        raise _missing(grant)
+
+
+def grant_roles(tx: Tx, grant: Grant) -> list[str]:
+    """The ids of the roles granted directly to this actor on this target."""
+    return [row.role_id for row in tx.rows(_ROLES_AT, msgspec.structs.asdict(grant))]
+
+
+def roles_of(tx: Tx, user_id: str, target_kind: TargetKind, target_id: str) -> set[str]:
+    """The ids of the roles that a user has there, himself or by a group; implied ones are not among them."""
+    found = {"user_id": user_id, "target_kind": target_kind, "target_id": target_id}
+    return {row.role_id for row in tx.rows(_HIS_ROLES_AT, found)}
+
+
+def _missing(grant: Grant) -> RoleAssignmentNotFound:
+    return RoleAssignmentNotFound(role_id=grant.role_id, actor_id=grant.actor_id, target_id=grant.target_id)

@@ -1,0 +1,98 @@
+"""Identity's face: what the app, other services and edges use of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import msgspec
+
+from pileus.core.clock import Clock
+from pileus.core.context import Context
+from pileus.services.identity.auth.authenticator import Authenticator
+from pileus.services.identity.auth.handlers import AuthHandlers
+from pileus.services.identity.declared import IDENTITY
+from pileus.services.identity.handlers import PasswordHandlers
+from pileus.services.identity.nouns import (
+    DOMAINS,
+    ENDPOINTS,
+    GROUPS,
+    PROJECTS,
+    REGIONS,
+    ROLES,
+    SERVICES,
+    USERS,
+)
+from pileus.services.identity.passwords import Passwords
+from pileus.services.identity.policy import RULES
+from pileus.services.identity.routes import routes
+from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
+from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.store import Store
+from pileus.web.service import ApiVersion, Service
+
+__all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed"]
+
+VERSION = ApiVersion(
+    id="v3.14",
+    path="/v3/",
+    status="stable",
+    updated="2020-04-07T00:00:00Z",
+    media_types=("application/vnd.openstack.identity-v3+json",),
+)
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``token_lifetime_s`` is how long a token lives that was given for a password."""
+
+    token_lifetime_s: int = 3600
+
+
+class Identity:
+    """The service. ``keys_path`` is the file of the keys that seal tokens.
+
+    ``service`` goes to the web room's app, ``authenticator`` too; ``seed`` is run at each start.
+    """
+
+    rules = RULES
+
+    def __init__(
+        self,
+        store: Store,
+        keys_path: Path,
+        *,
+        clock: Clock,
+        settings: IdentitySettings | None = None,
+        prefix: str = "/identity",
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        settings = settings or IdentitySettings()
+        self.keys = TokenKeys(keys_path)
+        self.passwords = Passwords()
+        self.authenticator = Authenticator(store, self.keys, clock)
+        auth = AuthHandlers(
+            self.authenticator, self.keys, self.passwords, dt.timedelta(seconds=settings.token_lifetime_s)
+        )
+        self.service = Service(
+            name="keystone",
+            type="identity",
+            dialect=IDENTITY,
+            routes=routes(auth, PasswordHandlers(self.passwords)),
+            prefix=prefix,
+            resources=[
+                noun.resource
+                for noun in (DOMAINS, PROJECTS, USERS, GROUPS, ROLES, REGIONS, SERVICES, ENDPOINTS)
+            ],
+            rules=RULES,
+            versions=[VERSION],
+            description="Identity: users, projects, roles, tokens and the catalog",
+        )
+
+    async def seed(self, context: Context, seed: Seed) -> bool:
+        """Make what a cloud begins with, where it is missing; True if the administrator was made."""
+        return await self._store.write(identity_seed, context, seed)
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self.passwords.close()

@@ -1,0 +1,100 @@
+"""What a token carries: a user, a scope, how and when he proved himself. Everything else is looked up."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from typing import Literal
+
+import msgspec
+
+from pileus.services.identity.tokens.keys import TokenKeys
+
+ScopeKind = Literal["unscoped", "project", "domain", "system"]
+
+_EPOCH = dt.datetime(1970, 1, 1)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Where a token counts: ``id`` is that of the project or domain, and empty otherwise."""
+
+    kind: ScopeKind
+    id: str = ""
+
+
+UNSCOPED = Scope("unscoped")
+SYSTEM = Scope("system")
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token's own facts. Times are naive UTC.
+
+    ``audit_ids`` are 22 characters each: the token's own, and where it was made from another
+    token, that of the first of the chain.
+    """
+
+    user_id: str
+    scope: Scope
+    methods: tuple[str, ...]
+    issued_at: dt.datetime
+    expires_at: dt.datetime
+    audit_ids: tuple[str, ...]
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    user_id: str
+    scope_kind: ScopeKind
+    scope_id: str
+    methods: tuple[str, ...]
+    issued_us: int
+    expires_us: int
+    audit_ids: tuple[str, ...]
+
+
+_VERSION = 1
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Packed).decode
+
+
+def new_audit_id(random: bytes) -> str:
+    """An audit id from 16 random bytes, written as Keystone does."""
+    return base64.urlsafe_b64encode(random).rstrip(b"=").decode("ascii")
+
+
+def token_seal(keys: TokenKeys, token: Token) -> str:
+    """The text that a client carries."""
+    issued_us = (token.issued_at - _EPOCH) // _MICROSECOND
+    packed = _Packed(
+        _VERSION,
+        token.user_id,
+        token.scope.kind,
+        token.scope.id,
+        token.methods,
+        issued_us,
+        (token.expires_at - _EPOCH) // _MICROSECOND,
+        token.audit_ids,
+    )
+    return keys.seal(_encode(packed), issued_us // 1_000_000)
+
+
+def token_open(keys: TokenKeys, text: str) -> Token | None:
+    """The token that a text carries, expired or not; None if it is none of ours."""
+    payload = keys.open(text)
+    if payload is None:
+        return None
+    try:
+        packed = _decode(payload)
+    except msgspec.DecodeError:
+        return None
+    if packed.version != _VERSION:
+        return None
+    return Token(
+        user_id=packed.user_id,
+        scope=Scope(packed.scope_kind, packed.scope_id),
+        methods=packed.methods,
+        issued_at=_EPOCH + dt.timedelta(microseconds=packed.issued_us),
+        expires_at=_EPOCH + dt.timedelta(microseconds=packed.expires_us),
+        audit_ids=packed.audit_ids,
+    )

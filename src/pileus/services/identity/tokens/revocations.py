@@ -1,0 +1,44 @@
+"""Tokens that were taken back before their time, by audit id."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, String, Table, bindparam, select
+
+from pileus.core.context import Context
+from pileus.services.identity.generation import announce_turn
+from pileus.services.identity.tokens.payload import Token
+from pileus.store.schema import Id, Moment, metadata
+from pileus.store.tx import Tx
+from pileus.store.upsert import upsert
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("audit_id", String(64), primary_key=True),
+    Column("user_id", Id, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    Column("revoked_at", Moment, nullable=False),
+)
+
+_FIND = select(revocations.c.audit_id).where(revocations.c.audit_id == bindparam("audit_id"))
+_FORGET = revocations.delete().where(revocations.c.expires_at < bindparam("now"))
+
+
+def token_revoke(tx: Tx, context: Context, token: Token) -> None:
+    """Take a token back; nothing happens if it is already. What has expired meanwhile is forgotten."""
+    tx.execute(_FORGET, {"now": context.now})
+    tx.execute(
+        upsert(tx.dialect, revocations, ("revoked_at",)),
+        {
+            "audit_id": token.audit_ids[0],
+            "user_id": token.user_id,
+            "expires_at": token.expires_at,
+            "revoked_at": context.now,
+        },
+    )
+    announce_turn(tx, context, "token.delete", token.audit_ids[0], user_id=token.user_id)
+
+
+def token_is_revoked(tx: Tx, token: Token) -> bool:
+    """Whether it was taken back."""
+    return tx.first(_FIND, {"audit_id": token.audit_ids[0]}) is not None

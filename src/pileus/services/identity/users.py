@@ -1,0 +1,142 @@
+"""Users. A password is kept as its argon2id hash; whatever ends a user's tokens moves ``tokens_after``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Boolean, Column, ForeignKey, Table, Text, UniqueConstraint, bindparam
+
+from pileus.core.context import Context
+from pileus.services.identity.declared import ENABLED, EXTRA, ID, IDENTITY, OPTIONS, home_domain, merged
+from pileus.services.identity.errors import DomainNotFound, NameTaken, UserNotFound, ValidationError
+from pileus.services.identity.generation import announce, announce_turn
+from pileus.services.identity.projects import projects
+from pileus.store.errors import Duplicate, Referenced
+from pileus.store.schema import Id, JsonText, Moment, Name, metadata
+from pileus.store.tx import Tx
+from pileus.web import types
+from pileus.web.resource import Attribute, Resource, Update, Values
+from pileus.web.view import fetch
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("domain_id", Id, ForeignKey("projects.id"), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("default_project_id", Id, index=True),
+    Column("password_hash", Text),
+    Column("tokens_after", Moment, nullable=False),
+    Column("extra", JsonText),
+    UniqueConstraint("domain_id", "name"),
+)
+
+USER = Resource(
+    "user",
+    table=users,
+    dialect=IDENTITY,
+    not_found=UserNotFound,
+    attributes=(
+        ID,
+        Attribute(
+            "name",
+            types.string(255, minimum=1),
+            create=True,
+            update=True,
+            required=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "domain_id",
+            types.string(64, minimum=1),
+            create=True,
+            update=True,
+            filter=True,
+            sort=True,
+            default=home_domain,
+        ),
+        ENABLED,
+        Attribute("default_project_id", types.nullable(types.string(36)), create=True, update=True),
+        Attribute("password", types.nullable(types.string(None)), create=True, update=True, visible=False),
+        Attribute("password_hash", types.string(None), visible=False),
+        Attribute("tokens_after", types.timestamp, visible=False),
+        Attribute("password_expires_at", types.anything, compute=lambda values: None),
+        OPTIONS,
+        EXTRA,
+    ),
+)
+
+_IS_DOMAIN = projects.select().where(projects.c.id == bindparam("id"), projects.c.is_domain.is_(True))
+
+
+def user_target(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What policy rules see of a user."""
+    if values is None:
+        return {}
+    return {
+        "target.user.id": values["id"],
+        "target.user.domain_id": values["domain_id"],
+        "target.domain_id": values["domain_id"],
+        "user_id": values["id"],
+    }
+
+
+def user_create(tx: Tx, context: Context, spec: Values) -> Values:
+    """Make a user; ``password_hash`` is handed in."""
+    _check_default_project(tx, spec)
+    if tx.first(_IS_DOMAIN, {"id": spec["domain_id"]}) is None:
+        raise DomainNotFound(id=spec["domain_id"])
+    spec["tokens_after"] = context.now
+    try:
+        USER.insert(tx, context, [spec])
+    except Duplicate:
+        raise NameTaken("user", spec) from None
+    except Referenced:
+        raise DomainNotFound(id=spec["domain_id"]) from None
+    announce(tx, context, "user.create", spec["id"], name=spec["name"])
+    return spec
+
+
+def user_update(tx: Tx, context: Context, key: str, changes: Values) -> Values:
+    """Change a user. A new password, and being disabled, end all his tokens."""
+    original = _held(tx, key)
+    if changes.get("domain_id", original["domain_id"]) != original["domain_id"]:
+        raise ValidationError("Cannot change Domain ID")
+    _check_default_project(tx, changes)
+    if "password_hash" in changes or changes.get("enabled") is False:
+        changes["tokens_after"] = context.now
+    try:
+        after = USER.change(tx, context, [Update(original, merged(original, changes))])[0]
+    except Duplicate:
+        raise NameTaken("user", {**original, **changes}) from None
+    changed = sorted(changes.keys() - {"password", "password_hash", "tokens_after"})
+    announce_turn(tx, context, "user.update", key, changed=changed)
+    return after
+
+
+def password_change(tx: Tx, context: Context, key: str, old_hash: str, new_hash: str) -> bool:
+    """Replace a password that was just verified; False if it was changed by somebody else meanwhile."""
+    original = _held(tx, key)
+    if original["password_hash"] != old_hash:
+        return False
+    changes = Values({"password_hash": new_hash, "tokens_after": context.now})
+    USER.change(tx, context, [Update(original, changes)])
+    announce_turn(tx, context, "user.update", key, changed=["password"])
+    return True
+
+
+def _held(tx: Tx, key: str) -> Values:
+    found = fetch(tx, USER, [key], lock=True)
+    if not found:
+        raise UserNotFound(id=key)
+    return found[0]
+
+
+def _check_default_project(tx: Tx, values: Values) -> None:
+    """A domain can't be one. A project that does not exist can, as in Keystone: logins pass over it."""
+    key = values.get("default_project_id")
+    if key and tx.first(_IS_DOMAIN, {"id": key}) is not None:
+        raise ValidationError(f"User's default project ID cannot be a domain ID: {key}")
