@@ -101,8 +101,10 @@ class Reconciler:
             if self._waiting is None:
                 self._idle.set()
                 pause = max(0.0, due - self._clock.monotonic())
+                # Not wait_for: it may swallow a cancellation that comes with the event (before 3.12).
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
                 if self._clock.monotonic() >= due:
                     self._waiting = EVERYTHING
                 if self._waiting is None:
@@ -139,4 +141,5 @@ class Reconciler:
         longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), self._retry_limit_s)
         self._hurry.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), longest * random.uniform(0.5, 1.0))  # noqa: S311
+            async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):  # noqa: S311
+                await self._hurry.wait()

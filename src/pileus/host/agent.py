@@ -80,6 +80,8 @@ class Agent(abc.ABC):
         self._server = server
         self._started_at = clock.now().strftime("%Y-%m-%d %H:%M:%S")
         self._reported = False
+        self.in_sync = asyncio.Event()
+        """Set by the first full pass."""
         self._stopping = asyncio.Event()
         self._scopes_changed = asyncio.Event()
         self._report_soon = asyncio.Event()
@@ -167,7 +169,8 @@ class Agent(abc.ABC):
         if work.full:
             metrics.full_passes += 1
             metrics.changes_of_last_full_pass = changes
-            if metrics.full_passes == 1:
+            if not self.in_sync.is_set():
+                self.in_sync.set()
                 self._report_soon.set()
 
     def report(self) -> AgentReport:
@@ -198,7 +201,8 @@ class Agent(abc.ABC):
                 self._heard(reply)
                 pause = reply.heartbeat_interval_s
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._report_soon.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._report_soon.wait()
 
     def _heard(self, reply: AgentReply) -> None:
         self._reported = True

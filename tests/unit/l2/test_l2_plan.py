@@ -38,7 +38,7 @@ def converge(
         switch = apply_edits(switch, [*rows.edits, *rows.removals])
     rows = plan_rows(wanted, switch, settings)
     assert (rows.edits, rows.removals) == ((), ())
-    wiring = wire(wanted, switch, rows, settings, metered)
+    wiring = wire(wanted, switch, rows, settings, lambda _: metered)
     return switch, wiring, plan_flows(wanted, wiring, settings, FlowBook())
 
 
@@ -55,7 +55,7 @@ def test_first_start_makes_the_bridges_and_their_joints() -> None:
     assert "vxlan-c0000201" not in switch.ports, "no tunnel to ourselves"
     outer = switch.ofport("phy-br-ex")
     assert sorted(str(flow) for flow in flows["br-ex"].values()) == [
-        f"cookie=0x50110001,table=0,priority=0,actions=NORMAL",
+        "cookie=0x50110001,table=0,priority=0,actions=NORMAL",
         f"cookie=0x50110001,table=0,priority=2,in_port={outer},actions=drop",
     ]
 
@@ -149,7 +149,7 @@ def test_one_member_more_is_one_flow() -> None:
     devices = [device(1), device(2), device(3, security_group_ids=("default", "web"))]
     web = group("web", (SecurityRule("w", "ingress", "IPv4", "tcp", 80, 80, None, "default"),))
     before = model(devices, groups=[group(members=members), web])
-    switch, wiring, flows = converge(before, view([plug(1), plug(2), plug(3)]))
+    _switch, wiring, flows = converge(before, view([plug(1), plug(2), plug(3)]))
     after = model(devices, groups=[group(members=(*members, "10.99.0.1")), web])
     later = plan_flows(after, wiring, SETTINGS, FlowBook())
     change = compare(later["br-int"], flows["br-int"], t.COOKIES)
@@ -211,7 +211,7 @@ def test_vlan_and_flat_networks_are_translated_on_both_bridges() -> None:
     vlan = network("v", Segment("vlan", "physnet1", 1234))
     flat = network("f", Segment("flat", "physnet1"))
     devices = [device(1, "f"), device(2, "v")]
-    switch, wiring, flows = converge(model(devices, [vlan, flat]), view([plug(1), plug(2)]))
+    _switch, wiring, flows = converge(model(devices, [vlan, flat]), view([plug(1), plug(2)]))
     joint = wiring.joints["br-ex"]
     assert _actions(flows["br-int"], t.CLASSIFY, f"in_port={joint.inner},dl_vlan=1234") == [
         f"pop_vlan,set_field:0x2->reg6,resubmit(,{t.SWITCH})"
@@ -250,7 +250,10 @@ def test_gre_networks_use_gre_tunnels() -> None:
     switch, wiring, flows = converge(wanted, view([plug(1)]), settings)
     assert switch.ports["gre-c0000202"].interface.type == "gre"
     assert _actions(flows["br-tun"], t.TUN_GRE, "tun_id=0x7")
-    assert f"output:{wiring.tunnel_ports['gre', '192.0.2.2']}" in _actions(flows["br-tun"], t.TUN_FLOOD, "dl_vlan")[0]
+    assert (
+        f"output:{wiring.tunnel_ports['gre', '192.0.2.2']}"
+        in _actions(flows["br-tun"], t.TUN_FLOOD, "dl_vlan")[0]
+    )
 
 
 def test_what_is_no_longer_wanted_goes_and_other_peoples_things_stay() -> None:
@@ -277,7 +280,7 @@ def test_purge_leaves_nothing_of_ours() -> None:
 
 def test_a_rate_limit_is_rows_and_a_meter_where_need_be() -> None:
     limited = model([device(1, rate_limit=RateLimit("q", 1000, 100)), device(2)])
-    switch, wiring, flows = converge(limited, view([plug(1), plug(2)]))
+    switch, wiring, _flows = converge(limited, view([plug(1), plug(2)]))
     assert (switch.ports["tap1"].interface.rate_kbps, switch.ports["tap1"].interface.burst_kb) == (1000, 100)
     assert plan_meters(wiring) == {}
     _, metered, with_meter = converge(limited, switch, metered=True)
@@ -301,10 +304,10 @@ def test_one_change_costs_one_fragment_and_a_recomputation_changes_nothing() -> 
     switch, _, _ = converge(wanted, view([plug(n) for n in range(1, count + 1)]))
     book = FlowBook()
     rows = plan_rows(wanted, switch, SETTINGS)
-    plan_flows(wanted, wire(wanted, switch, rows, SETTINGS, False), SETTINGS, book)
+    plan_flows(wanted, wire(wanted, switch, rows, SETTINGS, bool), SETTINGS, book)
     before = book.computed
     changed = replace(wanted, devices=wanted.devices | {"port-7": replace(devices[6], revision=9)})
-    wiring = wire(changed, switch, plan_rows(changed, switch, SETTINGS), SETTINGS, False)
+    wiring = wire(changed, switch, plan_rows(changed, switch, SETTINGS), SETTINGS, bool)
     flows = plan_flows(changed, wiring, SETTINGS, book)
     assert book.computed - before <= 2, "the device and its network"
     book.forget()

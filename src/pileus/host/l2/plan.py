@@ -21,7 +21,7 @@ from pileus.host.l2.pipeline import integration_flows
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
 from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
 from pileus.host.l2.switching import Joint, LocalNetwork
-from pileus.host.l2.view import SwitchView
+from pileus.host.l2.view import InterfaceView, SwitchView
 
 Inputs = TypeVarTuple("Inputs")
 
@@ -82,9 +82,15 @@ class FlowBook:
         return flows
 
 
-def wire(model: Model, view: SwitchView, rows: RowPlan, settings: BridgeSettings, metered: bool) -> Wiring:
+def wire(
+    model: Model,
+    view: SwitchView,
+    rows: RowPlan,
+    settings: BridgeSettings,
+    is_metered: Callable[[InterfaceView], bool],
+) -> Wiring:
     """Devices with all the numbers that their flows need. What has no OpenFlow number yet is left
-    out: it is noticed when it gets one. ``metered``: rate limits are by meter."""
+    out: it is noticed when it gets one. ``is_metered``: whether a meter limits an interface's rate."""
     numbers = rules.number_groups((model.devices[port_id] for port_id in rows.alive), model.groups)
     devices = {}
     for port_id, port in rows.alive.items():
@@ -100,7 +106,7 @@ def wire(model: Model, view: SwitchView, rows: RowPlan, settings: BridgeSettings
                 profile=numbers.profiles[rules.profile_key(details)]
                 if rules.is_secured(details)
                 else rules.NO_PROFILE,
-                metered=metered and details.rate_limit is not None,
+                metered=details.rate_limit is not None and is_metered(port.interface),
             )
     joints = {
         bridge: joint

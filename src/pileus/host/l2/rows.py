@@ -100,8 +100,11 @@ def plugged(view: SwitchView, settings: BridgeSettings) -> tuple[dict[str, PortV
     return found, doubles
 
 
-def plan_rows(model: Model, view: SwitchView, settings: BridgeSettings) -> RowPlan:
-    """Compare; pure. Raises NumbersExhausted."""
+def plan_rows(
+    model: Model, view: SwitchView, settings: BridgeSettings, last_vlans: Mapping[str, int] | None = None
+) -> RowPlan:
+    """Compare; pure. ``last_vlans`` are those of the pass before: flows still bear them, so none is
+    given to another network in this pass. Raises NumbersExhausted."""
     devices, doubles = plugged(view, settings)
     alive: dict[str, PortView] = {}
     dead = list(doubles)
@@ -117,7 +120,7 @@ def plan_rows(model: Model, view: SwitchView, settings: BridgeSettings) -> RowPl
         else:
             alive[port_id] = port
     last = _last_number(view, settings)
-    vlans, numbers = _numbers(model, view, alive, last)
+    vlans, numbers = _numbers(model, view, alive, last, last_vlans or {})
     held = {port.external_ids.get(NUMBER_KEY) for port in alive.values()}
     newest = next((n for n in reversed(numbers.values()) if str(n) not in held), last)
     edits: list[RowEdit] = [
@@ -144,18 +147,24 @@ def _wanted_up(details: DeviceDetails, model: Model) -> bool:
 
 
 def _numbers(
-    model: Model, view: SwitchView, alive: Mapping[str, PortView], last: int
+    model: Model,
+    view: SwitchView,
+    alive: Mapping[str, PortView],
+    last: int,
+    last_vlans: Mapping[str, int],
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Local VLANs by network and numbers by device: those written on the ports, then new ones."""
     vlans: dict[str, int] = {}
     numbers: dict[str, int] = {}
-    used_vlans: set[int] = set()
+    used_vlans: set[int] = set(last_vlans.values())
+    seen_vlans: set[int] = set()
     used_numbers: set[int] = set()
     for port in sorted(view.ports.values(), key=lambda port: port.name):
         network_id = port.external_ids.get(NETWORK_KEY)
         if port.tag is not None and port.tag != DEAD_VLAN:
-            if network_id is not None and port.tag not in used_vlans:
+            if network_id is not None and port.tag not in seen_vlans:
                 vlans.setdefault(network_id, port.tag)
+            seen_vlans.add(port.tag)
             used_vlans.add(port.tag)
         number = port.external_ids.get(NUMBER_KEY, "")
         port_id = port.interface.external_ids.get("iface-id")

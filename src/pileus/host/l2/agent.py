@@ -1,0 +1,294 @@
+"""The switch agent: what ML2's Open vSwitch agent is to Neutron (seed 002), one pass at a time.
+
+A pass asks the server once for all that changed, reads what is plugged, writes the rows in one
+transaction and the flows in one bundle for each bridge, reads back, takes away what is ours and
+no longer wanted, and tells the server once which ports carry packets. The first pass is
+seed 002's start: reports and streams run, the integration bridge, the physical bridges and
+the tunnel bridge are made. Nothing is cleared: flows that are right stay as they are, so a
+restart loses no packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.core.errors import Fault
+from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.table import FlowTable
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.flow.reconcile import Work
+from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.l2 import plan, rows
+from pileus.host.l2.apply import SwitchHands
+from pileus.host.l2.model import Model
+from pileus.host.l2.policer import kernel_polices
+from pileus.host.l2.settings import BridgeSettings
+from pileus.host.l2.status import StatusBook
+from pileus.host.l2.view import InterfaceView, SwitchView
+from pileus.wire import scopes
+from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
+from pileus.wire.switch import SwitchStateRequest
+
+_log = log.get("host.l2")
+
+_ABSENT_PAUSE_S = 0.25
+_CONNECTS_WITHIN_S = 5.0
+
+
+class SwitchUnreachable(Exception):
+    """The connection to ovsdb-server is lost; it comes back by itself."""
+
+
+class SwitchAgent(Agent):
+    """See the module. ``polices`` overrides the question whether the kernel can (None: try)."""
+
+    binary = "pileus-switch-agent"
+    agent_type = "Open vSwitch agent"
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        bridges: BridgeSettings,
+        server: Server,
+        clock: Clock,
+        client: OvsdbClient,
+        flows: FlowTable,
+        *,
+        polices: bool | None = None,
+    ) -> None:
+        super().__init__(settings, server, clock)
+        self.model = Model()
+        self.book = plan.FlowBook()
+        self._bridges = bridges
+        self._client = client
+        self._flows = flows
+        self._hands = SwitchHands(client, flows)
+        self._polices = polices
+        self._status = StatusBook(settings.host)
+        self._told_once = False
+        self._read_at: dict[str, int] = {}
+        self._asked: set[str] = set()
+        self._plugged: frozenset[str] = frozenset()
+        self._wired: plan.Wiring | None = None
+        self._vlans: dict[str, int] = {}
+        self._served: frozenset[str] = frozenset()
+
+    # -- what the base asks
+
+    async def prepare(self) -> None:
+        if self._polices is None:
+            auto = self._bridges.enforcement == "auto" and self._bridges.datapath_type == "system"
+            self._polices = await asyncio.to_thread(kernel_polices) if auto else False
+        with contextlib.suppress(TimeoutError):  # it goes on trying, and so do the passes
+            await self._client.connect(_CONNECTS_WITHIN_S)
+
+    async def release(self) -> None:
+        await self._client.close()
+
+    def configurations(self) -> dict[str, Any]:
+        bridges = self._bridges
+        return {
+            "devices": len(self._wired.devices) if self._wired else 0,
+            "bridge_mappings": dict(bridges.bridge_mappings),
+            "tunnel_types": list(bridges.tunnel_types) if bridges.tunnelling else [],
+            "tunneling_ip": bridges.tunneling_ip,
+            "l2_population": True,
+            "arp_responder_enabled": bridges.arp_responder,
+            "datapath_type": bridges.datapath_type,
+            "integration_bridge": bridges.integration_bridge,
+            "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
+            "enable_distributed_routing": False,
+        }
+
+    def scopes(self) -> frozenset[str]:
+        return self._served
+
+    def position(self) -> int:
+        return self.model.position
+
+    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
+        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self.model.position) < position}
+
+    async def watch(self) -> None:
+        await asyncio.gather(self._watch_rows(), self._watch_vswitchd())
+
+    async def _watch_rows(self) -> None:
+        generation = self._client.generation
+        while True:
+            await self._client.changed.wait()
+            self._client.changed.clear()
+            resumed = self._client.generation == generation
+            generation = self._client.generation
+            # After a reconnection anything may have changed, the flows too.
+            self.reconciler.wake(inspect=not resumed)
+            if not resumed:
+                self.reconciler.hurry()
+
+    async def _watch_vswitchd(self) -> None:
+        bridge = self._bridges.integration_bridge
+        while True:
+            if self._flows.incarnation(bridge) is None:
+                await asyncio.sleep(_ABSENT_PAUSE_S)
+                continue
+            self.reconciler.wake(inspect=True)
+            self.reconciler.hurry()
+            await self._flows.until_gone(bridge)
+            _log.warning("vswitchd is gone, and the flows with it", bridge=bridge)
+
+    # -- a pass
+
+    async def reconcile(self, work: Work) -> int:
+        if not self._client.connected:
+            raise SwitchUnreachable("no connection to ovsdb-server")
+        if work.inspect:
+            self._hands.forget()
+            self.book.forget()
+        if work.reread:
+            self._status.forget()
+        unanswered: Fault | None = None
+        try:
+            await self._ask(work)
+        except Fault as fault:
+            # The switch is kept as it was last wanted, and repaired if need be; a switch of which
+            # nobody has said yet how it should be is left alone.
+            if not self._told_once:
+                raise
+            unanswered = fault
+        changes = await self._act(read_back=work.inspect)
+        if unanswered is not None:
+            raise unanswered
+        return changes
+
+    async def _ask(self, work: Work) -> None:
+        """Read again what may have changed, and what newly plugged devices need: in one call, and
+        a second one where the first answer names networks or groups that are not known yet."""
+        plugged = frozenset(rows.plugged(self._hands.view(), self._bridges)[0])
+        request = self._question(work, plugged)
+        model = self.model
+        if request is not None:
+            model = await self._asked_model(model, request)
+        networks, groups = model.missing()
+        known = {scopes.network(n) for n in networks} | {scopes.security_group(g) for g in groups}
+        if known and (request is not None or not known <= self._read_at.keys()):
+            more = SwitchStateRequest(
+                self.host, devices=(), networks=tuple(sorted(networks)), security_groups=tuple(sorted(groups))
+            )
+            model = await self._asked_model(model, more)
+        self.model = model.pruned()
+        self._told_once = True
+        self._asked = (self._asked | plugged) & plugged
+        self._plugged = plugged
+        served = frozenset(
+            {
+                scopes.tunnels(),
+                *(scopes.port(port_id) for port_id in plugged),
+                *(scopes.network(network_id) for network_id in self.model.networks),
+                *(scopes.security_group(group_id) for group_id in self.model.groups),
+            }
+        )
+        if served != self._served:
+            self._served = served
+            self.scopes_changed()
+
+    def _question(self, work: Work, plugged: frozenset[str]) -> SwitchStateRequest | None:
+        if work.reread or not self._told_once:
+            return SwitchStateRequest(self.host)
+        named: dict[str, set[str]] = {}
+        for scope in work.scopes:
+            kind, key = scopes.split(scope)
+            named.setdefault(kind, set()).add(key)
+        devices: set[str] | None = named.get("port", set()) | (
+            plugged - self._asked - self.model.devices.keys()
+        )
+        if "host" in named and "port" not in named:
+            devices = None
+        networks = named.get("network", set()) & self.model.networks.keys()
+        groups = named.get("security_group", set()) & self.model.groups.keys()
+        if devices is not None and not (devices or networks or groups or "tunnels" in named):
+            return None
+        return SwitchStateRequest(
+            self.host,
+            devices=None if devices is None else tuple(sorted(devices)),
+            networks=tuple(sorted(networks)),
+            security_groups=tuple(sorted(groups)),
+        )
+
+    async def _asked_model(self, model: Model, request: SwitchStateRequest) -> Model:
+        state = await self.call(SWITCH_STATE, request)
+        for make, ids in (
+            (scopes.port, request.devices),
+            (scopes.network, request.networks),
+            (scopes.security_group, request.security_groups),
+        ):
+            for key in ids or ():
+                self._read_at[make(key)] = state.position
+        if request.devices is None and request.networks is None:
+            self._read_at.clear()
+        return model.absorb(request, state)
+
+    async def _act(self, read_back: bool) -> int:
+        bridges, hands, model = self._bridges, self._hands, self.model
+        view = hands.view()
+        row_plan = rows.plan_rows(model, view, bridges, self._vlans)
+        changes = await hands.edit(row_plan.edits)
+        if changes:
+            view = hands.view()
+            row_plan = rows.plan_rows(model, view, bridges, self._vlans)
+        wiring = plan.wire(model, view, row_plan, bridges, self._is_metered)
+        wanted = plan.plan_flows(model, wiring, bridges, self.book)
+        meters = plan.plan_meters(wiring)
+        inner = bridges.integration_bridge
+        changes += await hands.put_meters(inner, meters)
+        # br-int last: its devices send only when all that leads further is there.
+        refused: list[Flow] = []
+        for bridge in sorted(wanted, key=lambda name: name == inner):
+            changed, bad = await hands.write(bridge, wanted[bridge])
+            changes += changed
+            refused += bad
+            if changed and (read_back or self._status.has_news(model, wiring)):
+                await hands.read_back(bridge, wanted[bridge], bad)
+        changes += await hands.drop_meters(inner, meters)
+        changes += await hands.edit(row_plan.removals)
+        self._wired = wiring
+        self._vlans = row_plan.vlans
+        await self._tell(row_plan, wiring, refused)
+        return changes
+
+    def _is_metered(self, interface: InterfaceView) -> bool:
+        match self._bridges.enforcement:
+            case "meter":
+                return True
+            case "policing":
+                return False
+        if self._bridges.datapath_type == "netdev":
+            # The userspace datapath polices in DPDK's ports only; of others it takes the packets
+            # before the kernel's policer sees them.
+            return not interface.type.startswith("dpdk")
+        return not self._polices
+
+    async def _tell(self, row_plan: rows.RowPlan, wiring: plan.Wiring, refused: list[Flow]) -> None:
+        news = self._status.news(self.model, row_plan, wiring, refused)
+        if news is not None:
+            await self.call(DEVICE_STATUS, news)
+            self._status.told(news, self.model)
+
+    async def purge(self, *, guests: bool = False) -> None:
+        """Take away all that is ours from the switch; with ``guests`` the devices' ports, too."""
+        if not self._client.connected:
+            await self._client.connect(_CONNECTS_WITHIN_S)
+        view: SwitchView = self._hands.view()
+        inner = self._bridges.integration_bridge
+        ours = [inner, self._bridges.tunnel_bridge, *(bridge for _, bridge in self._bridges.bridge_mappings)]
+        edits = rows.purge_rows(view, self._bridges, guests)
+        gone = {edit.name for edit in edits if isinstance(edit, rows.RemoveBridge)}
+        for bridge in ours:
+            if bridge in view.bridges and bridge not in gone:
+                await self._hands.remove_flows(bridge)
+        if inner in view.bridges and inner not in gone:
+            await self._hands.drop_meters(inner, {})
+        await self._hands.edit(edits)

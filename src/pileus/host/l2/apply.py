@@ -1,0 +1,164 @@
+"""The switch agent's hands: rows in one transaction, one bundle of flows for each bridge, meters.
+
+What was written is remembered as what is there, so that a small change need not read ten
+thousand flows; whenever that may be wrong (a start, a restart of vswitchd, a failure, a full
+pass) the flows are dumped again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pileus.core import log
+from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.table import FlowRejected, FlowTable, Meter, MeterBand
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.host.l2 import plan, tables
+from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
+from pileus.host.l2.settings import OWNER, OWNER_KEY
+from pileus.host.l2.view import SwitchView, switch_view
+
+_log = log.get("host.l2")
+
+_SWITCH_WITHIN_S = 15.0
+
+
+class NotInForce(Exception):
+    """Flows that were written are not there when they are read back."""
+
+
+class SwitchHands:
+    """Reads and writes one switch through OVSDB and OpenFlow."""
+
+    def __init__(self, client: OvsdbClient, flows: FlowTable) -> None:
+        self._client = client
+        self._flows = flows
+        self._believed: dict[str, plan.FlowSet] = {}
+        self._believed_meters: dict[str, dict[int, plan.Meter]] = {}
+        self._incarnations: dict[str, str | None] = {}
+
+    def view(self) -> SwitchView:
+        """The rows as the replica has them."""
+        return switch_view(self._client)
+
+    def forget(self) -> None:
+        """Believe nothing: flows and meters are read again when they are needed."""
+        self._believed.clear()
+        self._believed_meters.clear()
+
+    async def edit(self, edits: Sequence[RowEdit]) -> int:
+        """One transaction; how many edits. Waits for vswitchd where it must act (numbers for
+        ports, policers); raises TransactionFailed, ConnectionLost, TimeoutError."""
+        if not edits:
+            return 0
+        edit = Edit(self._client)
+        for one in edits:
+            _write(edit, one)
+        await edit.commit(wait_s=_SWITCH_WITHIN_S if any(map(_needs_vswitchd, edits)) else None)
+        return len(edits)
+
+    async def installed(self, bridge: str) -> plan.FlowSet:
+        """The flows of a bridge: as remembered, or read if nothing is (any more)."""
+        incarnation = self._flows.incarnation(bridge)
+        if incarnation is None or incarnation != self._incarnations.get(bridge):
+            self._believed.pop(bridge, None)
+            self._believed_meters.pop(bridge, None)
+        self._incarnations[bridge] = incarnation
+        if bridge not in self._believed:
+            self._believed[bridge] = plan.keyed(await self._flows.dump(bridge))
+        return self._believed[bridge]
+
+    async def write(self, bridge: str, wanted: plan.FlowSet) -> tuple[int, list[Flow]]:
+        """Make a bridge's flows the wanted ones; how many changed, and which the switch refused."""
+        change = plan.compare(wanted, await self.installed(bridge), tables.COOKIES)
+        if not change:
+            return 0, []
+        # Whatever comes between here and the end, an interruption too, leaves us knowing nothing.
+        installed = self._believed.pop(bridge)
+        refused = await self._bundle(bridge, change.add, change.delete)
+        others = {key: flow for key, flow in installed.items() if flow.cookie not in tables.COOKIES}
+        self._believed[bridge] = others | wanted if others else dict(wanted)
+        for flow in refused:
+            del self._believed[bridge][flow.key]
+        return len(change), refused
+
+    async def _bundle(self, bridge: str, add: Sequence[Flow], delete: Sequence[Flow]) -> list[Flow]:
+        """One bundle; where the switch refuses it, halves, until the culprits stand alone."""
+        try:
+            await self._flows.apply(bridge, add, delete)
+        except FlowRejected as rejection:
+            if delete:
+                await self._flows.apply(bridge, (), delete)
+                return await self._bundle(bridge, add, ())
+            if len(add) == 1:
+                _log.error("the switch refuses a flow", bridge=bridge, flow=str(add[0]), why=rejection.reason)
+                return list(add)
+            half = len(add) // 2
+            return [*await self._bundle(bridge, add[:half], ()), *await self._bundle(bridge, add[half:], ())]
+        return []
+
+    async def read_back(self, bridge: str, wanted: plan.FlowSet, refused: Iterable[Flow]) -> None:
+        """Make sure that what was written is there; raises NotInForce."""
+        self._believed.pop(bridge, None)
+        present = await self.installed(bridge)
+        expected = {key: flow for key, flow in wanted.items() if key not in {flow.key for flow in refused}}
+        if missing := plan.compare(expected, present, ()).add:
+            raise NotInForce(f"{bridge}: {len(missing)} flows are missing, one is {missing[0]}")
+
+    async def put_meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> int:
+        """Write the meters that flows are about to use; how many."""
+        present = await self._meters(bridge, wanted)
+        put = {number: meter for number, meter in wanted.items() if present.get(number) != meter}
+        if put:
+            meters = {n: Meter(MeterBand(meter.rate_kbps, meter.burst_kb)) for n, meter in put.items()}
+            await self._flows.apply_meters(bridge, meters)
+            present.update(put)
+        return len(put)
+
+    async def drop_meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> int:
+        """Take away meters that no flow uses any more; how many. All meters of br-int are ours."""
+        present = await self._meters(bridge, wanted)
+        gone = [number for number in present if number not in wanted]
+        if gone:
+            await self._flows.apply_meters(bridge, {}, gone)
+            for number in gone:
+                del present[number]
+        return len(gone)
+
+    async def _meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> dict[int, plan.Meter]:
+        if bridge not in self._believed_meters:
+            found = await self._flows.meters(bridge)
+            self._believed_meters[bridge] = {
+                number: plan.Meter(meter.band.rate, meter.band.burst) for number, meter in found.items()
+            }
+        return self._believed_meters[bridge]
+
+    async def remove_flows(self, bridge: str) -> int:
+        """Take away all flows that are ours; how many."""
+        self.forget()
+        ours = [flow for flow in (await self.installed(bridge)).values() if flow.cookie in tables.COOKIES]
+        await self._flows.apply(bridge, (), ours)
+        self.forget()
+        return len(ours)
+
+
+def _needs_vswitchd(edit: RowEdit) -> bool:
+    if isinstance(edit, SetPort):
+        return "ingress_policing_rate" in edit.interface or "ingress_policing_burst" in edit.interface
+    return not isinstance(edit, EnsureBridge) or "fail_mode" in edit.columns
+
+
+def _write(edit: Edit, one: RowEdit) -> None:
+    match one:
+        case EnsureBridge(name, columns):
+            edit.ensure_bridge(name, **columns)
+        case EnsurePort(bridge, name, interface):
+            edit.ensure_port(bridge, name, interface=interface, external_ids={OWNER_KEY: OWNER})
+        case SetPort(name, columns, interface):
+            edit.set_port(name, columns)
+            edit.set_interface(name, interface)
+        case RemovePort(name):
+            edit.delete_port(name)
+        case RemoveBridge(name):
+            edit.delete_bridge(name)

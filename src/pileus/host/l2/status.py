@@ -1,0 +1,96 @@
+"""What the server must hear of this host's devices, and what it has heard already."""
+
+from __future__ import annotations
+
+import re
+
+from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import plan, rows
+from pileus.host.l2.model import Model
+from pileus.wire.switch import DeviceDetails, DeviceFailure, DeviceStatus
+
+_IN_PORT = re.compile(r"\bin_port=(\d+)\b")
+
+
+class StatusBook:
+    """Remembers what was told, so that the same thing is not told again while the answer is on its way.
+
+    A device is told up when its status at the server is not ACTIVE, and down when that is not
+    DOWN; what was told of a revision of a port counts as the server's status of that revision.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._told: dict[str, tuple[str, int]] = {}
+        self._failures: dict[str, str] = {}
+        self._means: dict[str, str] = {}
+
+    def forget(self) -> None:
+        """Tell again whatever differs."""
+        self._told.clear()
+        self._failures.clear()
+        self._means.clear()
+
+    def has_news(self, model: Model, wiring: plan.Wiring) -> bool:
+        """Whether a wired device is to be told up."""
+        return any(self._state(model.devices[port_id]) != "up" for port_id in wiring.devices)
+
+    def news(
+        self, model: Model, row_plan: rows.RowPlan, wiring: plan.Wiring, refused: list[Flow]
+    ) -> DeviceStatus | None:
+        """What to tell now; None if there is nothing. Devices that the server does not give to this
+        host are never mentioned."""
+        broken = {int(found[1]): str(flow) for flow in refused if (found := _IN_PORT.search(flow.match))}
+        failures = {failure.port_id: failure.reason for failure in row_plan.failed}
+        for port_id, wired in wiring.devices.items():
+            if wired.ofport in broken:
+                failures[port_id] = f"the switch refuses {broken[wired.ofport]}"
+        down_here = {port.interface.external_ids["iface-id"] for port in row_plan.dead}
+        up, down = [], []
+        for port_id, details in model.devices.items():
+            state = self._state(details)
+            if port_id in failures or (port_id in row_plan.alive and port_id not in wiring.devices):
+                continue  # the latter were plugged a moment ago: vswitchd has not numbered them yet
+            if port_id in wiring.devices:
+                if state != "up":
+                    up.append(port_id)
+            elif state == "up" or (port_id in down_here and state != "down"):
+                down.append(port_id)
+        means = {
+            port_id: "meter" if wired.metered else "policing"
+            for port_id, wired in wiring.devices.items()
+            if wired.details.rate_limit is not None
+        }
+        status = DeviceStatus(
+            host=self._host,
+            up=tuple(up),
+            down=tuple(down),
+            failed=tuple(
+                DeviceFailure(port_id, reason)
+                for port_id, reason in failures.items()
+                if self._failures.get(port_id) != reason
+            ),
+            enforcement={port_id: how for port_id, how in means.items() if self._means.get(port_id) != how},
+        )
+        self._forget_absent(model, failures, means)
+        return status if status.up or status.down or status.failed or status.enforcement else None
+
+    def told(self, status: DeviceStatus, model: Model) -> None:
+        """The server has it."""
+        for state, port_ids in (("up", status.up), ("down", status.down)):
+            for port_id in port_ids:
+                self._told[port_id] = (state, model.devices[port_id].revision)
+        self._failures |= {failure.port_id: failure.reason for failure in status.failed}
+        self._means |= status.enforcement
+
+    def _state(self, details: DeviceDetails) -> str:
+        """What the server holds for true: what it was told of this revision, else what it says."""
+        told = self._told.get(details.port_id)
+        if told is not None and told[1] == details.revision:
+            return told[0]
+        return {"ACTIVE": "up", "DOWN": "down"}.get(details.status, "")
+
+    def _forget_absent(self, model: Model, failures: dict[str, str], means: dict[str, str]) -> None:
+        self._told = {key: value for key, value in self._told.items() if key in model.devices}
+        self._failures = {key: value for key, value in self._failures.items() if key in failures}
+        self._means = {key: value for key, value in self._means.items() if key in means}

@@ -1,0 +1,414 @@
+"""The switch agent against a simulated switch and a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pileus.core.clock import SystemClock
+from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.simulated import SimulatedFlows
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.ovsdb.simulated import SimulatedSwitch
+from pileus.host.agent import AgentSettings
+from pileus.host.l2 import tables as t
+from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.plan import keyed
+from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
+
+from .fake_server import FakeServer
+from .scene import SETTINGS, SSH, device, group, mac, network
+
+replace = msgspec.structs.replace
+
+
+class Bench:
+    """One simulated node with an agent that can be dropped and started again."""
+
+    def __init__(self, server: FakeServer, enforcement: str = "policing") -> None:
+        self.server = server
+        self.switch = SimulatedSwitch()
+        self.flows = SimulatedFlows(self.switch)
+        self.client: OvsdbClient
+        self.agent: SwitchAgent
+        self.settings = replace(SETTINGS, enforcement=enforcement)  # type: ignore[arg-type]
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self.client = self.switch.client(retry_s=0.01)
+        self.agent = SwitchAgent(
+            AgentSettings(host="n1"),
+            self.settings,
+            self.server,
+            SystemClock(),
+            self.client,
+            self.flows,
+            polices=True,
+        )
+        self._task = asyncio.create_task(self.agent.run())
+
+    async def kill(self) -> None:
+        """The object is dropped wherever it is; nothing is told goodbye."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def plug(self, *numbers: int) -> None:
+        client = self.switch.client()
+        await client.connect()
+        edit = Edit(client)
+        for number in numbers:
+            ids = {"iface-id": f"port-{number}", "attached-mac": mac(number)}
+            edit.ensure_bridge("br-int", datapath_type="netdev")
+            edit.ensure_port("br-int", f"tap{number}", interface={"external_ids": ids})
+        await edit.commit(wait_s=5)
+        await client.close()
+
+    async def unplug(self, *numbers: int) -> None:
+        client = self.switch.client()
+        await client.connect()
+        edit = Edit(client)
+        for number in numbers:
+            edit.delete_port(f"tap{number}")
+        await edit.commit(wait_s=5)
+        await client.close()
+
+    async def full_pass(self) -> int:
+        """How many changes a pass that takes nothing for granted plans."""
+        await self.agent.reconciler.settled()
+        before = self.agent.metrics.full_passes
+        self.agent.reconciler.wake(reread=True, inspect=True)
+        await until(lambda: self.agent.metrics.full_passes > before)
+        return self.agent.metrics.changes_of_last_full_pass
+
+    def ours(self) -> int:
+        """How many flows of ours there are."""
+        flows = [flow for bridge in self.switch.flows.values() for flow in bridge.values()]
+        return sum(1 for flow in flows if isinstance(flow, Flow) and flow.cookie in t.COOKIES)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def cloud() -> FakeServer:
+    server = FakeServer()
+    server.networks["net"] = network()
+    server.groups["default"] = group()
+    server.tunnels = [TunnelEndpoint("n1", "192.0.2.1"), TunnelEndpoint("n2", "192.0.2.2")]
+    return server
+
+
+@contextlib.asynccontextmanager
+async def running(server: FakeServer, enforcement: str = "policing") -> AsyncIterator[Bench]:
+    bench = Bench(server, enforcement)
+    await bench.start()
+    try:
+        yield bench
+    finally:
+        await bench.kill()
+
+
+def scenario(story: Callable[[], object]) -> None:
+    asyncio.run(story())  # type: ignore[arg-type]
+
+
+def test_a_port_becomes_active_and_a_full_pass_plans_nothing() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await until(lambda: bench.agent.metrics.passes > 0)
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            assert await bench.full_pass() == 0
+            assert server.reports[0].start
+            assert server.reports[-1].configurations["tunneling_ip"] == "192.0.2.1"
+            tap = bench.client.by_name("Port")["tap1"]
+            assert tap["tag"] == 1
+            await bench.unplug(1)
+            await until(lambda: server.devices["port-1"].status == "DOWN")
+            assert await bench.full_pass() == 0
+
+    scenario(story)
+
+
+def test_many_ports_are_asked_for_written_and_told_at_once() -> None:
+    async def story() -> None:
+        server = cloud()
+        count = 50
+        for number in range(1, count + 1):
+            server.put_device(device(number), "n1")
+        async with running(server) as bench:
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            await bench.agent.reconciler.settled()
+            calls = len(server.calls)
+            await bench.plug(*range(1, count + 1))
+            await until(lambda: all(d.status == "ACTIVE" for d in server.devices.values()))
+            asked = server.calls[calls:]
+            assert asked.count("device_status") == 1
+            assert asked.count("switch_state") <= 4
+
+    scenario(story)
+
+
+def test_a_device_of_nobody_is_dead_and_not_mentioned() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n2")
+        async with running(server) as bench:
+            await bench.plug(1, 2)
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            await bench.agent.reconciler.settled()
+            assert bench.client.by_name("Port")["tap1"]["tag"] == 4095
+            assert bench.client.by_name("Port")["tap2"]["tag"] == 4095
+            assert server.statuses == []
+            # Then it is bound here, and lives.
+            server.put_device(device(1), "n1")
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            assert bench.client.by_name("Port")["tap1"]["tag"] == 1
+
+    scenario(story)
+
+
+def test_restart_rewrites_nothing() -> None:
+    async def story() -> None:
+        server = cloud()
+        for number in (1, 2, 3):
+            server.put_device(device(number), "n1")
+        async with running(server) as bench:
+            await bench.plug(1, 2, 3)
+            await until(lambda: all(d.status == "ACTIVE" for d in server.devices.values()))
+            await bench.agent.reconciler.settled()
+            await bench.kill()
+            told = len(server.statuses)
+            await bench.start()
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            assert bench.agent.metrics.changes == 0
+            assert len(server.statuses) == told, "nothing new to tell"
+
+    scenario(story)
+
+
+def test_what_went_while_the_agent_was_away_is_told_down() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.kill()
+            await bench.unplug(1)
+            await bench.start()
+            await until(lambda: server.devices["port-1"].status == "DOWN")
+
+    scenario(story)
+
+
+def test_flows_come_back_after_vswitchd() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            flows = bench.ours()
+            bench.switch.stop_vswitchd()
+            assert bench.ours() == 0
+            await asyncio.sleep(0.05)
+            bench.switch.start_vswitchd()
+            await until(lambda: bench.ours() == flows)
+
+    scenario(story)
+
+
+def test_ovsdb_connection_lost_and_found() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            bench.switch.disconnect()
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            assert await bench.full_pass() == 0
+
+    scenario(story)
+
+
+def test_without_its_server_the_switch_stays_and_is_repaired() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            flows = bench.ours()
+            server.away = True
+            bench.agent.reconciler.wake(reread=True, inspect=True)
+            bench.switch.stop_vswitchd()
+            bench.switch.start_vswitchd()
+            await until(lambda: bench.ours() == flows)
+            server.away = False
+            await until(lambda: bench.agent.reconciler.status.failures_in_a_row == 0)
+
+    scenario(story)
+
+
+def test_a_new_agent_without_server_touches_nothing() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.away = True
+        async with running(server) as bench:
+            await until(lambda: bench.agent.reconciler.status.failures > 1)
+            assert bench.switch.flows == {}
+            server.away = False
+            await until(lambda: bench.agent.metrics.full_passes > 0, 15)
+            assert bench.ours() > 0
+
+    scenario(story)
+
+
+def test_a_change_without_a_wake_up_arrives_by_heartbeat() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.heartbeat_interval_s = 0.05
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            server.deaf = True
+            server.put_device(device(1), "n1")
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+
+    scenario(story)
+
+
+def test_rules_and_members_change_by_wake_up() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            server.put_group(group(rules=(SSH, SecurityRule("x", "ingress", "IPv4", "tcp", 8080, 8080))))
+            await until(lambda: bool(bench_matches(bench, "tp_dst=8080")))
+            assert await bench.full_pass() == 0
+            server.put_group(group(rules=()))
+            await until(lambda: not bench_matches(bench, "tp_dst=8080"))
+
+    scenario(story)
+
+
+def test_the_enforcement_of_a_limit_is_told() -> None:
+    async def story() -> None:
+        for enforcement in ("policing", "meter"):
+            server = cloud()
+            server.put_device(device(1, rate_limit=RateLimit("q", 1000, 100)), "n1")
+            async with running(server, enforcement) as bench:
+                await bench.plug(1)
+                await until(lambda: server.devices["port-1"].status == "ACTIVE")
+                assert server.statuses[-1].enforcement == {"port-1": enforcement}
+                assert bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 1000
+                assert len(await bench.flows.meters("br-int")) == (enforcement == "meter")
+                assert await bench.full_pass() == 0
+                server.put_device(replace(server.devices["port-1"], rate_limit=None), "n1")
+                await until(lambda: bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 0)
+                await bench.agent.reconciler.settled()
+                assert await bench.flows.meters("br-int") == {}
+
+    scenario(story)
+
+
+def test_an_interface_that_cannot_be_opened_is_told() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            bench.switch.devices = set()
+            await bench.plug(1)
+            await until(lambda: bool(server.statuses))
+            assert server.statuses[0].failed[0].port_id == "port-1"
+            bench.switch.add_device("tap1")
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+
+    scenario(story)
+
+
+def test_tampered_flows_are_mended_by_a_full_pass_and_others_stay() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            good = keyed(await bench.flows.dump("br-int"))
+            victim = next(iter(good.values()))
+            theirs = Flow(200, 5, "in_port=77", "drop", 0x77)
+            ours = Flow(200, 6, "in_port=77", "drop", t.DEVICE_COOKIE)
+            await bench.flows.apply("br-int", [theirs, ours], [victim])
+            assert await bench.full_pass() == 2
+            assert keyed(await bench.flows.dump("br-int")) == good | {theirs.key: theirs}
+
+    scenario(story)
+
+
+def test_purge_leaves_nothing_of_ours() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.kill()
+            for guests, left in ((False, {"tap1", "br-int"}), (True, set())):
+                await bench.start()
+                await until(lambda: bench.agent.metrics.full_passes > 0)
+                await bench.kill()
+                client = bench.switch.client()
+                agent = SwitchAgent(
+                    AgentSettings(host="n1"), bench.settings, server, SystemClock(), client, bench.flows
+                )
+                await agent.purge(guests=guests)
+                assert {row["name"] for row in client.tables["Port"].values()} == left
+                assert bench.ours() == 0
+                await client.close()
+
+    scenario(story)
+
+
+def test_sigterm_stop_leaves_the_switch_as_it_is() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        bench = Bench(server)
+        await bench.start()
+        await bench.plug(1)
+        await until(lambda: server.devices["port-1"].status == "ACTIVE")
+        flows = bench.ours()
+        bench.agent.stop()
+        assert bench._task is not None
+        await asyncio.wait_for(bench._task, 2)
+        assert bench.ours() == flows
+
+    scenario(story)
+
+
+def bench_matches(bench: Bench, part: str) -> list[Flow]:
+    return [f for f in bench.switch.flows["br-int"].values() if part in f.match]
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
