@@ -53,7 +53,9 @@ class Session:
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self._send({"method": method, "params": params, "id": number})
-            reply = await asyncio.wait_for(future, timeout_s)
+            # Not wait_for: it may swallow a cancellation that comes with the reply (before 3.12).
+            async with asyncio.timeout(timeout_s):
+                reply = await future
         finally:
             self._waiting.pop(number, None)
         if reply.get("error") is not None:
@@ -71,7 +73,8 @@ class Session:
         try:
             while True:
                 try:
-                    data = await asyncio.wait_for(self._reader.read(_READ_BYTES), probe_s)
+                    async with asyncio.timeout(probe_s):
+                        data = await self._reader.read(_READ_BYTES)
                 except TimeoutError:
                     if probed:
                         raise ConnectionLost(f"no answer to a probe within {probe_s} s") from None
