@@ -11,6 +11,7 @@ A handler says four things: parse, authorise, call, show::
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
@@ -32,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _decode = msgspec.json.Decoder().decode
+_UNREAD = object()
+_GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Request:
@@ -40,6 +43,7 @@ class Request:
     __slots__ = (
         "_access",
         "_headers",
+        "_json",
         "_query",
         "app",
         "body",
@@ -74,6 +78,7 @@ class Request:
         self.body = b""
         self.version = version
         self._headers = headers
+        self._json: Any = _UNREAD
         self._query: list[tuple[str, str]] | None = None
         self._access: Access | None = None
 
@@ -89,6 +94,12 @@ class Request:
         """A header's value, by name in any case; of repeated ones the last."""
         value = self._headers.get(name.lower().encode("ascii"))
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def global_id(self) -> str | None:
+        """The caller's id of the whole that this is part of (``X-OpenStack-Request-ID``), if well formed."""
+        text = self.header("x-openstack-request-id")
+        return text if text is not None and _GLOBAL_ID.fullmatch(text) else None
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -128,13 +139,15 @@ class Request:
         return self.base_url + str(self.scope["path"])
 
     def json(self) -> Any:
-        """The body as JSON, decoded anew at each call; raises the dialect's Invalid."""
-        if not self.body:
-            raise self.dialect.unreadable("the request has no body")
-        try:
-            return _decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self.dialect.unreadable(str(error)) from None
+        """The body as JSON; raises the dialect's Invalid."""
+        if self._json is _UNREAD:
+            if not self.body:
+                raise self.dialect.unreadable("the request has no body")
+            try:
+                self._json = _decode(self.body)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise self.dialect.unreadable(str(error)) from None
+        return self._json
 
     def decode(self, kind: type[T]) -> T:
         """The body as a msgspec struct; raises the dialect's Invalid with msgspec's reason and path."""

@@ -149,7 +149,9 @@ def fetch(
     if conditions:
         statement = statement.where(*conditions)
     if lock:
-        statement = statement.with_for_update(of=resource.table)
+        # PostgreSQL locks no row of an outer join's optional side; MariaDB has no OF
+        of = resource.table if tx.dialect == "postgresql" else None
+        statement = statement.with_for_update(of=of)
     rows = tx.rows(statement)
     return [Values(one) for one in wanted.dictionaries(rows, wanted.load(tx, rows))]
 

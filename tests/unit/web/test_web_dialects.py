@@ -104,7 +104,7 @@ def keystone(status: int, title: str, message: str) -> Any:
 @pytest.mark.parametrize(
     ("dialect", "fault", "status", "body"),
     [
-        (NEUTRON, OverQuota(overs=["port"]), 409, neutron("OverQuota", "Quota exceeded for resources: ['port'].")),
+        (NEUTRON, OverQuota(overs=["p"]), 409, neutron("OverQuota", "Quota exceeded for resources: ['p'].")),
         (NOVA, OverQuota("Too many"), 403, {"forbidden": {"code": 403, "message": "Too many"}}),
         (CINDER, OverQuota("Too many"), 413, {"overLimit": {"code": 413, "message": "Too many"}}),
         (NOVA, NotFound("gone"), 404, {"itemNotFound": {"code": 404, "message": "gone"}}),

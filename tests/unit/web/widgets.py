@@ -198,10 +198,12 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def widget_app(folder: Path, *services: Service, **settings: Any) -> AsyncIterator[App]:
-    """The app of these services (the widgets' by default) over a fresh SQLite file."""
+async def widget_app(
+    folder: Path, *services: Service, url: str | None = None, **settings: Any
+) -> AsyncIterator[App]:
+    """The app of these services (the widgets' by default) over a fresh SQLite file, or a database's URL."""
     chosen = services or (SERVICE,)
-    store = await Store.open(f"sqlite:///{folder / 'widgets.sqlite'}")
+    store = await Store.open(url or f"sqlite:///{folder / 'widgets.sqlite'}")
     try:
         yield create_app(
             chosen,
