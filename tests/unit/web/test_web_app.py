@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 from tests.unit.web.widgets import SERVICE, Client, widget_app
 
 from pileus.web.openapi import openapi
@@ -69,6 +70,7 @@ def test_a_literal_segment_wins_and_the_parameter_is_tried_after_it() -> None:
 
 def test_openapi_is_whole() -> None:
     document = openapi([SERVICE])
+    schemathesis.openapi.from_dict(document).validate()
     assert document["openapi"].startswith("3.1")
     schemas = document["components"]["schemas"]
     operations: list[str] = []
