@@ -12,8 +12,9 @@ view is to show. The originals were read FOR UPDATE in the same transaction,
 through the caller's visibility, and ``If-Match`` and the policy were asked:
 the unit is left with the noun's own rules. What a view shows and no spec holds
 (a joined column, a value of the database's) the create unit puts into what it
-returns; ``fetch(tx, RESOURCE, ids)`` reads all of it where that is simpler. ``insert_plain``, ``change_plain``
-and ``remove_plain`` make such units for a noun that has no rules of its own.
+returns; ``fetch(tx, RESOURCE, ids)`` reads all of it where that is simpler.
+``insert_plain``, ``change_plain`` and ``remove_plain`` make such units for a noun
+that has no rules of its own.
 
 Policy: creating asks ``create_x`` and ``create_x:attribute`` for each guarded
 attribute given; what the caller may not see (``get_x``) is not found, and what
