@@ -122,6 +122,8 @@ class Request:
     @property
     def base_url(self) -> str:
         """Where the client found this server: scheme and host, without a slash at the end."""
+        if self.app.settings.public_url:
+            return self.app.settings.public_url.rstrip("/")
         host = self.header("x-forwarded-host") or self.header("host")
         if host is None:
             address = self.scope.get("server") or ("localhost", 80)
