@@ -1,0 +1,204 @@
+"""The hypervisor as agents see it: the verbs, what they give back, and what they raise.
+
+Verbs can be repeated: starting what runs, stopping what is off and removing what is gone do
+nothing. ``driver.LibvirtHypervisor`` does them for real, ``simulated.SimulatedHypervisor``
+keeps the same state without running anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import msgspec
+
+from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
+
+NAME_PREFIX = "pileus-"
+"""Domains whose name begins so are ours; others are neither listed nor touched."""
+
+
+class HypervisorFailed(Exception):
+    """libvirt or QEMU refused or failed; ``verb`` is what was asked of it, the text its reason."""
+
+    def __init__(self, verb: str, reason: str) -> None:
+        self.verb = verb
+        self.reason = reason
+        super().__init__(f"{verb}: {reason}")
+
+
+class HypervisorUnavailable(HypervisorFailed):
+    """No connection to libvirt now; it is being made again."""
+
+
+class DomainMissing(HypervisorFailed):
+    """There is no such domain."""
+
+
+class NotDetached(HypervisorFailed):
+    """The guest did not let go of a device in the time allowed."""
+
+
+class Power(enum.Enum):
+    """virDomainState, in fewer words."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUTDOWN = "shutting down"
+    OFF = "off"
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
+    """By the guest's own power management."""
+    UNKNOWN = "unknown"
+
+
+class DomainState(msgspec.Struct, frozen=True):
+    """A domain of ours, as listed."""
+
+    uuid: str
+    name: str
+    power: Power
+
+
+class Change(enum.Enum):
+    """What an event says happened."""
+
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    STARTED = "started"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STOPPED = "stopped"
+    """Off: shut down, destroyed, saved or failed."""
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
+    REBOOTED = "rebooted"
+    DEVICE_REMOVED = "device removed"
+    CONNECTED = "connected"
+    """libvirt answers (again): events may have been missed, so list. Has no domain."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened to a domain of ours; ``detail`` is libvirt's word on why, where it has one."""
+
+    change: Change
+    uuid: str = ""
+    detail: str = ""
+
+
+class DiskStats(msgspec.Struct, frozen=True):
+    """Counters since the start of the machine; sizes in bytes."""
+
+    target: str
+    read_bytes: int = 0
+    read_requests: int = 0
+    write_bytes: int = 0
+    write_requests: int = 0
+    capacity_bytes: int = 0
+    allocated_bytes: int = 0
+
+
+class InterfaceStats(msgspec.Struct, frozen=True):
+    """Counters of a tap, seen from the guest: what it received and what it sent."""
+
+    tap: str
+    rx_bytes: int = 0
+    rx_packets: int = 0
+    rx_drops: int = 0
+    rx_errors: int = 0
+    tx_bytes: int = 0
+    tx_packets: int = 0
+    tx_drops: int = 0
+    tx_errors: int = 0
+
+
+class DomainStats(msgspec.Struct, frozen=True):
+    """What a domain uses; zeros for what is off."""
+
+    uuid: str
+    power: Power
+    vcpus: int = 0
+    cpu_time_ns: int = 0
+    memory_mib: int = 0
+    memory_rss_mib: int = 0
+    memory_unused_mib: int | None = None
+    """Free memory as the guest's balloon driver tells it; None when it does not."""
+    disks: tuple[DiskStats, ...] = ()
+    interfaces: tuple[InterfaceStats, ...] = ()
+
+
+class HostFacts(msgspec.Struct, frozen=True):
+    """The machine under the hypervisor. ``version`` is QEMU's, as Nova counts it: 7.2.22 is 7002022."""
+
+    hostname: str
+    cpus: int
+    memory_mib: int
+    hypervisor: str
+    version: int
+    libvirt_version: int
+    arch: str
+
+
+class Hypervisor(Protocol):
+    """One host's machines. All verbs raise HypervisorFailed or one of its kinds."""
+
+    events: asyncio.Queue[Event]
+    """What happened; for one reader."""
+
+    async def connect(self) -> None:
+        """Reach libvirt; afterwards a lost connection is made again by itself."""
+
+    async def close(self) -> None:
+        """Let go of libvirt; machines run on."""
+
+    async def host(self) -> HostFacts: ...
+
+    async def list_domains(self) -> list[DomainState]:
+        """All domains of ours, in one call."""
+
+    async def stats(self, uuids: Collection[str] | None = None) -> dict[str, DomainStats]:
+        """What domains use (None: all of ours), in one call; missing ones are left out."""
+
+    async def definition(self, uuid: str) -> str:
+        """The XML that libvirt holds: of the running machine, else of its next start."""
+
+    async def ensure_defined(self, specs: Sequence[DomainSpec]) -> list[str]:
+        """Define what is not defined as described; gives back the UUIDs that were touched. A running
+        machine takes a changed definition up at its next start."""
+
+    async def start(self, uuid: str, *, paused: bool = False) -> None:
+        """Start, or go on from a managed save; a paused machine stays so."""
+
+    async def shutdown(self, uuid: str, timeout_s: float) -> bool:
+        """Press the power button, and pull the plug after ``timeout_s``. Gives back whether the guest
+        went by itself. A paused machine can't hear: it is destroyed."""
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug; drops a managed save, as a machine that is off has none."""
+
+    async def reboot(self, uuid: str, *, hard: bool) -> None:
+        """Hard: destroy and start by the present definition. Soft: press the reset button, politely
+        where the guest listens; the machine runs on as it was started."""
+
+    async def suspend(self, uuid: str) -> None:
+        """Stop the virtual processors; memory stays (Nova's pause)."""
+
+    async def resume(self, uuid: str) -> None: ...
+
+    async def save(self, uuid: str) -> None:
+        """Write memory to a file and stop (Nova's suspend); ``start`` goes on from there."""
+
+    async def undefine(self, uuids: Collection[str]) -> None:
+        """Destroy and forget, with managed save and NVRAM. Disks stay."""
+
+    async def attach_interface(self, uuid: str, interface: Interface) -> None:
+        """Now if it runs, and for its next start."""
+
+    async def detach_interface(self, uuid: str, port_id: str, timeout_s: float = 20.0) -> None:
+        """Raises NotDetached when a running guest keeps the device; it is not there at the next start."""
+
+    async def attach_disk(self, uuid: str, disk: Disk) -> None: ...
+
+    async def detach_disk(self, uuid: str, serial: str, timeout_s: float = 20.0) -> None: ...
