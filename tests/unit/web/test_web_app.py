@@ -113,6 +113,24 @@ def test_openapi_is_served_to_everybody(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_links_are_where_the_client_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        async def link(api: Client, **headers: str) -> str:
+            named = {key.replace("_", "-"): text for key, text in headers.items()}
+            reply = await api("GET", "", headers=named)
+            return str(reply.json["versions"][0]["links"][0]["href"])
+
+        async with widget_app(tmp_path) as app:
+            api = Client(app, None, "/widgets")
+            assert await link(api) == "http://cloud:8080/widgets/v2.0/"
+            proxied = await link(api, X_Forwarded_Proto="https", X_Forwarded_Host="api.example.org")
+            assert proxied == "https://api.example.org/widgets/v2.0/"
+        async with widget_app(tmp_path, public_url="https://cloud.example.org/") as app:
+            assert await link(Client(app, None, "/widgets")) == "https://cloud.example.org/widgets/v2.0/"
+
+    asyncio.run(main())
+
+
 def test_replies_are_what_the_schema_says(tmp_path: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema_rs")
     document = openapi([SERVICE])
