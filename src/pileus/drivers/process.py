@@ -43,7 +43,8 @@ async def run(
     except FileNotFoundError as error:
         raise ProgramFailed(arguments, None, str(error)) from error
     try:
-        stdout, stderr = await asyncio.wait_for(child.communicate(stdin or None), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            stdout, stderr = await child.communicate(stdin or None)
     except TimeoutError:
         raise ProgramFailed(arguments, None, f"no end within {timeout_s} s") from None
     finally:

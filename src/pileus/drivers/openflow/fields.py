@@ -62,7 +62,11 @@ def port(text: str) -> int:
     if named is not None:
         return named
     number = integer(text)
-    return number & 0xFFFF if number >= 0xFFFFFF00 else number
+    if number >= 0xFFFFFF00:  # reserved ones in OpenFlow 1.1's 32 bits
+        number &= 0xFFFF
+    if number > 0xFFFF:
+        raise BadFlow(f"there is no port {text}")
+    return number
 
 
 def mac(text: str) -> int:

@@ -170,7 +170,9 @@ class OvsdbClient:
             pause = min(pause * 2, self._retry_limit_s)
 
     async def _serve(self) -> None:
-        session = self._session = Session(await self._open(), self._on_call)
+        async with asyncio.timeout(self._probe_s):
+            streams = await self._open()
+        session = self._session = Session(streams, self._on_call)
         reading = asyncio.create_task(session.run(self._probe_s))
         try:
             self._early = []

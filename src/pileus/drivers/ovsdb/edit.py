@@ -73,7 +73,8 @@ class Edit:
     ) -> None:
         """A port with one interface of the same name on a bridge (moved there if on another).
 
-        ``interface`` and ``columns`` are columns of the two tables.
+        ``interface`` and ``columns`` are columns of the two tables. A tunnel is moved in two commits:
+        vswitchd refuses the new place ("File exists") while it still clears the old one.
         """
         owner = self._bridge(bridge)
         port = self._find("Port", name)

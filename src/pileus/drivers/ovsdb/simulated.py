@@ -256,16 +256,20 @@ class SimulatedSwitch:
 
     def _observe(self, bridge: str, interface: str, row: Row, taken: set[int]) -> dict[str, Any]:
         """What vswitchd reports of an interface."""
-        device_missing = (
+        absent = (
             row["type"] in ("", "system") and self.devices is not None and row["name"] not in self.devices
         )
-        if row["name"] != bridge and (device_missing or row["type"] not in _TYPES):
-            taken.discard(self._numbers[bridge].pop(interface, 0))
+        if absent and interface in self._numbers[bridge]:
+            # One that is lost later keeps its number: the userspace datapath waits for it to come back.
+            lost = {"link_state": "down", "admin_state": "down", "mac_in_use": None}
+            return {"ofport": self._numbers[bridge][interface], "error": None} | lost
+        if row["name"] != bridge and (absent or row["type"] not in _TYPES):
             problem = (
                 f"could not open network device {row['name']} (No such device)"
-                if device_missing
+                if absent
                 else f"{row['name']}: could not create an interface of unknown type {row['type']}"
             )
+            taken.discard(self._numbers[bridge].pop(interface, 0))
             return {
                 "ofport": -1,
                 "error": problem,

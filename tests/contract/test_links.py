@@ -1,0 +1,138 @@
+"""One suite about namespaces and links, asked of the kernel and of the simulated twin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.switches import Host, eventually
+
+from pileus.drivers.netlink.links import Address, LinkError, Route, Veth
+
+PREFIX = f"plt{os.getpid()}-"
+GUESTS = [f"{PREFIX}g{number}" for number in range(3)]
+VETHS = [
+    Veth(f"tap{n}", "eth0", namespace, f"fa:16:3e:00:00:0{n}", 1400, f"pileus:{n}")
+    for n, namespace in enumerate(GUESTS)
+]
+
+
+@pytest.fixture
+def guests(host: Host) -> Iterator[Callable[[], None]]:
+    host.run(host.links.ensure_namespaces(GUESTS))
+    yield lambda: host.run(host.links.ensure_veths(VETHS))
+    host.run(host.links.delete_namespaces(GUESTS))
+
+
+def test_namespaces_come_and_go(host: Host) -> None:
+    async def story() -> None:
+        await host.links.ensure_namespaces(GUESTS)
+        await host.links.ensure_namespaces(GUESTS)
+        assert await host.links.namespaces(PREFIX) == GUESTS
+        assert (await host.links.links(GUESTS[0]))["lo"].up
+        await host.links.delete_namespaces([*GUESTS, "plt-never-was"])
+        assert await host.links.namespaces(PREFIX) == []
+        with pytest.raises(LinkError, match="no such namespace"):
+            await host.links.links(GUESTS[0])
+
+    host.run(story())
+
+
+def test_pairs_are_as_they_were_asked_for(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        outside = await host.links.links()
+        for veth in VETHS:
+            assert (outside[veth.name].label, outside[veth.name].mtu) == (veth.label, 1400)
+            inside = (await host.links.links(veth.namespace))["eth0"]
+            assert (inside.mac, inside.mtu, inside.up) == (veth.mac, 1400, True)
+        await host.links.ensure_veths(VETHS)
+        assert {name: link.mac for name, link in (await host.links.links()).items()} == {
+            name: link.mac for name, link in outside.items()
+        }
+
+    guests()
+    host.run(story())
+
+
+def test_a_pair_is_changed_where_it_differs(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        before = (await host.links.links())["tap0"]
+        changed = Veth("tap0", "eth0", GUESTS[0], "fa:16:3e:00:00:99", 1300, "pileus:x")
+        await host.links.ensure_veths([changed])
+        after = (await host.links.links())["tap0"]
+        assert (after.mac, after.mtu, after.label) == (before.mac, 1300, "pileus:x")
+        inside = (await host.links.links(GUESTS[0]))["eth0"]
+        assert (inside.mac, inside.mtu) == ("fa:16:3e:00:00:99", 1300)
+
+    guests()
+    host.run(story())
+
+
+def test_a_pair_whose_peer_went_elsewhere_is_made_anew(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        await host.links.ensure_veths([Veth("tap0", "eth1", GUESTS[1], label="moved")])
+        assert "eth0" not in await host.links.links(GUESTS[0])
+        assert "eth1" in await host.links.links(GUESTS[1])
+        assert (await host.links.links())["tap0"].label == "moved"
+
+    guests()
+    host.run(story())
+
+
+def test_deleting_one_end_or_the_namespace_deletes_the_pair(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        await host.links.delete_links(["tap0", "tap0", "never-was"])
+        assert "eth0" not in await host.links.links(GUESTS[0])
+        await host.links.delete_namespaces([GUESTS[1]])
+
+        async def gone() -> bool:
+            return "tap1" not in await host.links.links()
+
+        await eventually(gone)
+
+    guests()
+    host.run(story())
+
+
+def test_addresses_and_routes(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        addresses = [Address(name, "eth0", f"192.0.2.{n + 1}/24") for n, name in enumerate(GUESTS)]
+        addresses.append(Address(GUESTS[0], "eth0", "2001:db8::1/64"))
+        for _ in range(2):
+            await host.links.ensure_addresses(addresses)
+            await host.links.ensure_routes(
+                [
+                    Route(GUESTS[0], "0.0.0.0/0", via="192.0.2.254"),
+                    Route(GUESTS[0], "::/0", via="2001:db8::ff"),
+                    Route(GUESTS[0], "198.51.100.0/24", device="eth0"),
+                ]
+            )
+        held = (await host.links.links(GUESTS[0]))["eth0"].addresses
+        assert {"192.0.2.1/24", "2001:db8::1/64"} <= set(held)
+        assert "192.0.2.3/24" in (await host.links.links(GUESTS[2]))["eth0"].addresses
+
+    guests()
+    host.run(story())
+
+
+def test_refusals_name_the_thing(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        for verb, words in (
+            (host.links.ensure_veths([Veth("a-name-of-20-letters", "b")]), "a-name-of-20-letters: Numerical"),
+            (host.links.ensure_veths([Veth("x", "y", "plt-never-was")]), "plt-never-was: no such namespace"),
+            (
+                host.links.ensure_addresses([Address(None, "nothing", "192.0.2.1/24")]),
+                "nothing: no such interface",
+            ),
+            (host.links.set_up(["nothing"]), "nothing: no such interface"),
+            (
+                host.links.ensure_routes([Route(GUESTS[0], "0.0.0.0/0", via="192.0.2.254")]),
+                "0.0.0.0/0: Network is unreachable",
+            ),
+        ):
+            with pytest.raises(LinkError, match=words):
+                await verb
+
+    guests()
+    host.run(story())
