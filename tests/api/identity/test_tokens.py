@@ -79,7 +79,7 @@ def test_every_scope(tell):
     tell(story)
 
 
-def test_a_default_project_is_the_scope_unless_another_is_asked_for(tell):
+def test_a_default_project_is_the_scope_unless_another_is_asked_for(quick):
     async def story(cloud: Cloud) -> None:
         project = await cloud.admin.make("project", name="home")
         user = await cloud.admin.make(
@@ -93,7 +93,7 @@ def test_a_default_project_is_the_scope_unless_another_is_asked_for(tell):
         assert "project" not in (await cloud.login("dora", scope="unscoped")).json["token"]
         assert "project" not in (await cloud.login("dora", scope={"unscoped": {}})).json["token"]
 
-    tell(story)
+    quick(story)
 
 
 def test_a_token_buys_another(tell):
@@ -207,7 +207,7 @@ def test_tokens_follow_what_becomes_of_user_role_project_and_domain(tell):
     tell(story)
 
 
-def test_a_token_expires(tell):
+def test_a_token_expires(quick):
     async def story(cloud: Cloud) -> None:
         client = await cloud.as_(scope=ADMIN_PROJECT)
         cloud.clock.advance(3590)
@@ -216,7 +216,7 @@ def test_a_token_expires(tell):
         assert (await client("GET", "/v3/auth/projects")).status == 401
         assert (await cloud.rescope(client.token or "", ADMIN_PROJECT)).status == 401
 
-    tell(story)
+    quick(story)
 
 
 def test_changing_ones_own_password_ends_ones_tokens(tell):
@@ -241,7 +241,7 @@ def test_changing_ones_own_password_ends_ones_tokens(tell):
     tell(story)
 
 
-def test_who_may_look_at_and_revoke_a_token(tell):
+def test_who_may_look_at_and_revoke_a_token(quick):
     async def story(cloud: Cloud) -> None:
         gina = await cloud.person("gina", "member")
         hugo = await cloud.person("hugo", "member")
@@ -256,10 +256,10 @@ def test_who_may_look_at_and_revoke_a_token(tell):
         assert (await gina("GET", "/v3/auth/tokens", x_subject_token="nonsense")).status == 404
         assert (await gina("DELETE", "/v3/auth/tokens", **subject)).status == 204
 
-    tell(story)
+    quick(story)
 
 
-def test_refused_logins_say_nothing_more_than_401(tell):
+def test_refused_logins_say_nothing_more_than_401(quick):
     async def story(cloud: Cloud) -> None:
         await cloud.admin.make("user", name="off", password=PASSWORD, enabled=False)
         await cloud.admin.make("user", name="passwordless")
@@ -290,7 +290,7 @@ def test_refused_logins_say_nothing_more_than_401(tell):
                 }
             }
 
-    tell(story)
+    quick(story)
 
 
 def _auth(identity: object, scope: object = None) -> object:
@@ -356,18 +356,16 @@ _ME = {"user": {"name": "admin", "domain": {"id": DEFAULT}, "password": PASSWORD
         ),
     ],
 )
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_a_malformed_login_is_told_what_is_wrong(tell, body, status, message):
+def test_a_malformed_login_is_told_what_is_wrong(quick, body, status, message):
     async def story(cloud: Cloud) -> None:
         answer = await cloud.anyone("POST", "/v3/auth/tokens", body)
         assert answer.status == status
         assert message in answer.message
 
-    tell(story)
+    quick(story)
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_keys_rotate_without_logging_anybody_out(tell):
+def test_keys_rotate_without_logging_anybody_out(quick):
     async def story(cloud: Cloud) -> None:
         keys = cloud.identity.keys
         assert keys._path.stat().st_mode & 0o777 == 0o600
@@ -381,11 +379,10 @@ def test_keys_rotate_without_logging_anybody_out(tell):
         cloud.identity.authenticator._meanings.clear()
         assert (await client("GET", "/v3/auth/projects")).status == 401
 
-    tell(story)
+    quick(story)
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_an_unchanged_token_is_checked_without_the_database(tell):
+def test_an_unchanged_token_is_checked_without_the_database(quick):
     async def story(cloud: Cloud) -> None:
         client = await cloud.as_(scope=ADMIN_PROJECT)
         authenticator = cloud.identity.authenticator
@@ -398,4 +395,4 @@ def test_an_unchanged_token_is_checked_without_the_database(tell):
         assert (await authenticator(client.token or "")).now > dt.datetime(2025, 1, 1)
         assert cloud.store.statements > before
 
-    tell(story)
+    quick(story)

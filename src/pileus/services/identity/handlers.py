@@ -39,7 +39,7 @@ from pileus.services.identity.groups import (
 )
 from pileus.services.identity.nouns import ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, USERS
 from pileus.services.identity.passwords import Passwords
-from pileus.services.identity.projects import PROJECT, TAG, ProjectTagNotFound, project_update
+from pileus.services.identity.projects import PROJECT, TAG, ProjectTagNotFound, project_update, projects
 from pileus.services.identity.roles import (
     ImpliedRoleNotFound,
     implied_role_create,
@@ -161,6 +161,14 @@ async def member_take(request: Request) -> Reply:
     request.authorise("identity:remove_user_from_group", target)
     await request.write(member_remove, request.context, group_id, user_id)
     return Reply.empty()
+
+
+async def projects_list(request: Request) -> Reply:
+    """GET /v3/projects: those that are no domains, unless ``is_domain`` asks otherwise."""
+    listing = request.dialect.listing(request, PROJECT)
+    if request.parameter("is_domain") is None:
+        listing.where.append(projects.c.is_domain.is_(False))
+    return await list_reply(request, PROJECTS, PROJECTS.rule("list"), listing)
 
 
 class GrantHandlers:

@@ -17,7 +17,8 @@ _READ = f"({_ADMIN} or {_SYSTEM_READER}) and {_NOT_IN_DOMAIN}"
 
 
 def _domain_reader(key: str) -> str:
-    return f"{_ADMIN} or {_SYSTEM_READER} or (role:reader and domain_id:%({key})s)"
+    # Without a domain scope the caller's domain_id is None, which would equal that of a domain's own row.
+    return f"{_ADMIN} or {_SYSTEM_READER} or (role:reader and domain_id:%({key})s and not domain_id:None)"
 
 
 _IN_PROJECTS_DOMAIN = "domain_id:%(target.project.domain_id)s and not None:%(target.project.domain_id)s"

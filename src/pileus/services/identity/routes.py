@@ -35,7 +35,7 @@ def routes(auth: AuthHandlers, passwords: h.PasswordHandlers) -> tuple[Route, ..
         Route("GET", "/v3/auth/domains", auth.domains, summary="List the caller's domains"),
         Route("GET", "/v3/auth/system", auth.system, summary="List the caller's system scopes"),
         *noun_routes(DOMAINS),
-        *noun_routes(PROJECTS),
+        *_replaced(noun_routes(PROJECTS), {"list": h.projects_list}),
         Route("GET", "/v3/projects/{id}/tags", h.tags_list, summary="List a project's tags"),
         Route("PUT", "/v3/projects/{id}/tags", h.tags_put, summary="Replace a project's tags"),
         Route("DELETE", "/v3/projects/{id}/tags", h.tags_delete, status=204, summary="Remove all tags"),
