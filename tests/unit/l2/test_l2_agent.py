@@ -310,22 +310,22 @@ def test_rules_and_members_change_by_wake_up() -> None:
     scenario(story)
 
 
-def test_the_enforcement_of_a_limit_is_told() -> None:
+@pytest.mark.parametrize("enforcement", ["policing", "meter"])
+def test_the_enforcement_of_a_limit_is_told(enforcement: str) -> None:
     async def story() -> None:
-        for enforcement in ("policing", "meter"):
-            server = cloud()
-            server.put_device(device(1, rate_limit=RateLimit("q", 1000, 100)), "n1")
-            async with running(server, enforcement) as bench:
-                await bench.plug(1)
-                await until(lambda: server.devices["port-1"].status == "ACTIVE")
-                assert server.statuses[-1].enforcement == {"port-1": enforcement}
-                assert bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 1000
-                assert len(await bench.flows.meters("br-int")) == (enforcement == "meter")
-                assert await bench.full_pass() == 0
-                server.put_device(replace(server.devices["port-1"], rate_limit=None), "n1")
-                await until(lambda: bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 0)
-                await bench.agent.reconciler.settled()
-                assert await bench.flows.meters("br-int") == {}
+        server = cloud()
+        server.put_device(device(1, rate_limit=RateLimit("q", 1000, 100)), "n1")
+        async with running(server, enforcement) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            assert server.statuses[-1].enforcement == {"port-1": enforcement}
+            assert bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 1000
+            assert len(await bench.flows.meters("br-int")) == (enforcement == "meter")
+            assert await bench.full_pass() == 0
+            server.put_device(replace(server.devices["port-1"], rate_limit=None), "n1")
+            await until(lambda: bench.client.by_name("Interface")["tap1"]["ingress_policing_rate"] == 0)
+            await bench.agent.reconciler.settled()
+            assert await bench.flows.meters("br-int") == {}
 
     scenario(story)
 

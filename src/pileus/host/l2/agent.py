@@ -36,7 +36,7 @@ from pileus.wire.switch import SwitchStateRequest
 
 _log = log.get("host.l2")
 
-_ABSENT_PAUSE_S = 0.25
+_ABSENT_PAUSE_S = 0.1
 _CONNECTS_WITHIN_S = 5.0
 
 
@@ -130,15 +130,19 @@ class SwitchAgent(Agent):
                 self.reconciler.hurry()
 
     async def _watch_vswitchd(self) -> None:
+        """Flows die with vswitchd, and the database says nothing of it."""
         bridge = self._bridges.integration_bridge
+        known: str | None = None
         while True:
-            if self._flows.incarnation(bridge) is None:
-                await asyncio.sleep(_ABSENT_PAUSE_S)
-                continue
-            self.reconciler.wake(inspect=True)
-            self.reconciler.hurry()
-            await self._flows.until_gone(bridge)
-            _log.warning("vswitchd is gone, and the flows with it", bridge=bridge)
+            incarnation = self._flows.incarnation(bridge)
+            if incarnation is not None and incarnation != known:
+                known = incarnation
+                self.reconciler.wake(inspect=True)
+                self.reconciler.hurry()
+            # A socket may be left behind by the one that died: then this returns at once.
+            if incarnation is not None:
+                await self._flows.until_gone(bridge)
+            await asyncio.sleep(_ABSENT_PAUSE_S)
 
     # -- a pass
 

@@ -1,0 +1,262 @@
+"""Several hosts on one machine: a namespace each, with an Open vSwitch of its own, and guests.
+
+::
+
+    wire ──────────── underlay (a bridge of the kernel) ───┬──────────────┐
+         ──────────── physical network ────────────────┬───│──────────┐   │
+                                                    ┌──┴───┴──┐    ┌──┴───┴──┐
+    each host:      br-ex and br-under (netdev)     │   n1    │    │   n2    │
+                    the agents make the rest        └──┬───┬──┘    └──┬──────┘
+    guests:         a namespace each, by a veth      guest guest    guest
+
+Everything is named after the lab, so that ``close`` finds it all without remembering anything,
+and opening a lab that is there already takes it as it is. Userspace tunnels need their
+address on a bridge of the switch: it is on ``br-under``. Needs root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from pileus.drivers.netlink.links import Address, Route, Veth
+from pileus.drivers.netlink.linux import LinuxLinks
+from pileus.drivers.openflow.table import OvsOfctl
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.daemons import SwitchDaemons
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.process import run
+from pileus.host.l2.settings import BridgeSettings
+
+UNDERLAY_BRIDGE = "br-under"
+PHYSICAL_BRIDGE = "br-ex"
+PHYSICAL_NETWORK = "physnet1"
+_LABEL = "pileus-lab"
+_UNDERLAY_MTU = 1600
+_SWITCH_WITHIN_S = 15.0
+GUEST_MTU = 1450
+"""What is left of 1500 bytes after VXLAN's headers (RFC 7348)."""
+
+
+class LabHost(msgspec.Struct, frozen=True):
+    """One host: where its switch is reached, and its address on the underlay."""
+
+    name: str
+    namespace: str
+    run_dir: Path
+    underlay_ip: str
+
+    @property
+    def daemons(self) -> SwitchDaemons:
+        """The host's ovsdb-server and ovs-vswitchd."""
+        return SwitchDaemons(self.run_dir, namespace=self.namespace, userspace=True)
+
+    def client(self) -> OvsdbClient:
+        """A client of the host's database, not yet connected."""
+        return OvsdbClient(self.daemons.address)
+
+    def flows(self) -> OvsOfctl:
+        """The host's flow tables."""
+        return OvsOfctl(self.run_dir)
+
+    def bridge_settings(self) -> BridgeSettings:
+        """What the host's switch agent is told."""
+        return BridgeSettings(
+            host=self.name,
+            datapath_type="netdev",
+            bridge_mappings=((PHYSICAL_NETWORK, PHYSICAL_BRIDGE),),
+            tunneling_ip=self.underlay_ip,
+        )
+
+
+class Plug(msgspec.Struct, frozen=True):
+    """A guest to be plugged. ``ips`` with their prefix length; ``device_id`` becomes vm-uuid."""
+
+    host: str
+    port_id: str
+    mac: str
+    ips: tuple[str, ...] = ()
+    gateway: str | None = None
+    device_id: str = ""
+    mtu: int = GUEST_MTU
+
+
+class Guest(msgspec.Struct, frozen=True):
+    """A plugged guest: run programs in ``namespace``; its interface there is ``eth0``."""
+
+    host: str
+    port_id: str
+    namespace: str
+    interface: str
+
+
+class Lab:
+    """See the module. ``name`` has at most 5 letters; ``state`` holds databases and sockets, and its
+    path must be short."""
+
+    def __init__(self, hosts: int, state: Path, name: str = "plab") -> None:
+        self._name = name
+        self._state = state
+        self._links = LinuxLinks()
+        self._wire = f"{name}-wire"
+        self.hosts = {
+            f"n{number}": LabHost(
+                name=f"n{number}",
+                namespace=f"{name}-n{number}",
+                run_dir=state / f"n{number}",
+                underlay_ip=f"192.0.2.{number}",
+            )
+            for number in range(1, hosts + 1)
+        }
+
+    async def __aenter__(self) -> Lab:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Make namespaces, wires and switches, as far as they are not there."""
+        hosts = list(self.hosts.values())
+        await self._links.ensure_namespaces([self._wire, *(host.namespace for host in hosts)])
+        await self._lay_wires(hosts)
+        await asyncio.gather(*(host.daemons.start() for host in hosts))
+        await asyncio.gather(*(self._equip(host) for host in hosts))
+        await self._links.ensure_addresses(
+            Address(host.namespace, UNDERLAY_BRIDGE, f"{host.underlay_ip}/24") for host in hosts
+        )
+        for host in hosts:
+            await self._links.set_up([UNDERLAY_BRIDGE], host.namespace)
+
+    async def close(self) -> None:
+        """Stop the switches and remove all that bears the lab's name."""
+        await asyncio.gather(*(host.daemons.stop() for host in self.hosts.values()), return_exceptions=True)
+        await self._links.delete_namespaces(await self._links.namespaces(f"{self._name}-"))
+        await asyncio.to_thread(shutil.rmtree, self._state, ignore_errors=True)
+
+    async def plug(
+        self, host: str, port_id: str, mac: str, ips: Sequence[str] = (), gateway: str | None = None
+    ) -> Guest:
+        """One guest; see ``plug_all``."""
+        return (await self.plug_all([Plug(host, port_id, mac, tuple(ips), gateway)]))[0]
+
+    async def plug_all(self, plugs: Sequence[Plug]) -> list[Guest]:
+        """Guests with their interfaces on br-int, as a hypervisor leaves them (seed 004's external_ids):
+        one transaction for each host."""
+        await self._links.ensure_namespaces([self._guest(plug.port_id).namespace for plug in plugs])
+        for host in {plug.host for plug in plugs}:
+            await self._plug_host(self.hosts[host], [plug for plug in plugs if plug.host == host])
+        return [self._guest(plug.port_id, plug.host) for plug in plugs]
+
+    async def _plug_host(self, host: LabHost, plugs: list[Plug]) -> None:
+        guests = {plug.port_id: self._guest(plug.port_id) for plug in plugs}
+        inside = LinuxLinks(host.namespace)
+        await inside.ensure_veths(
+            Veth(
+                guests[plug.port_id].interface,
+                "eth0",
+                guests[plug.port_id].namespace,
+                mac=plug.mac,
+                mtu=plug.mtu,
+                label=_LABEL,
+            )
+            for plug in plugs
+        )
+        await self._links.ensure_addresses(
+            Address(guests[plug.port_id].namespace, "eth0", ip) for plug in plugs for ip in plug.ips
+        )
+        await self._links.ensure_routes(
+            Route(guests[plug.port_id].namespace, "0.0.0.0/0", via=plug.gateway)
+            for plug in plugs
+            if plug.gateway
+        )
+        async with _connected(host) as client:
+            edit = Edit(client)
+            edit.ensure_bridge("br-int", datapath_type="netdev", fail_mode="secure")
+            for plug in plugs:
+                ids = {
+                    "attached-mac": plug.mac,
+                    "iface-id": plug.port_id,
+                    "iface-status": "active",
+                    "vm-uuid": plug.device_id or plug.port_id,
+                }
+                name = guests[plug.port_id].interface
+                edit.ensure_port("br-int", name, interface={"external_ids": ids})
+            await edit.commit(wait_s=_SWITCH_WITHIN_S)
+
+    async def unplug(self, host: str, *port_ids: str) -> None:
+        """No such guests: ports, interfaces and namespaces go."""
+        guests = [self._guest(port_id) for port_id in port_ids]
+        async with _connected(self.hosts[host]) as client:
+            edit = Edit(client)
+            for guest in guests:
+                edit.delete_port(guest.interface)
+            await edit.commit(wait_s=_SWITCH_WITHIN_S)
+        await LinuxLinks(self.hosts[host].namespace).delete_links([guest.interface for guest in guests])
+        await self._links.delete_namespaces([guest.namespace for guest in guests])
+
+    async def run(self, guest: Guest, arguments: Sequence[str], timeout_s: float = 30.0) -> bytes:
+        """Run a program in a guest; what it wrote. Raises ProgramFailed."""
+        return await run(self.inside(guest, arguments), timeout_s=timeout_s)
+
+    def inside(self, guest: Guest, arguments: Sequence[str]) -> tuple[str, ...]:
+        """The arguments that run a program in a guest."""
+        return ("ip", "netns", "exec", guest.namespace, *arguments)
+
+    def _guest(self, port_id: str, host: str = "") -> Guest:
+        short = port_id.replace("-", "")[:11]
+        return Guest(host, port_id, f"{self._name}-g-{short}", f"tap{port_id[:11]}")
+
+    async def _lay_wires(self, hosts: Iterable[LabHost]) -> None:
+        present = await self._links.links(self._wire)
+        for bridge in ("underlay", "physical"):
+            if bridge not in present:
+                await run(("ip", "-n", self._wire, "link", "add", bridge, "type", "bridge"))
+        await self._links.set_up(["underlay", "physical"], self._wire)
+        wire = LinuxLinks(self._wire)
+        ends = []
+        for host in hosts:
+            for bridge, peer in (("underlay", "under0"), ("physical", "phys0")):
+                ends.append((f"{peer[0]}-{host.name}", bridge))
+                await wire.ensure_veths(
+                    [Veth(ends[-1][0], peer, host.namespace, mtu=_UNDERLAY_MTU, label=_LABEL)]
+                )
+        for end, bridge in ends:
+            await run(("ip", "-n", self._wire, "link", "set", end, "master", bridge))
+
+    async def _equip(self, host: LabHost) -> None:
+        """The bridges that are the node's own affair: its underlay and its way to the physical network."""
+        async with _connected(host) as client:
+            edit = Edit(client)
+            for bridge, port in ((UNDERLAY_BRIDGE, "under0"), (PHYSICAL_BRIDGE, "phys0")):
+                edit.ensure_bridge(bridge, datapath_type="netdev", external_ids={_LABEL: self._name})
+                edit.ensure_port(bridge, port)
+            await edit.commit(wait_s=_SWITCH_WITHIN_S)
+
+
+class _connected:
+    """A client of a host's database for a moment."""
+
+    def __init__(self, host: LabHost) -> None:
+        self._client = host.client()
+
+    async def __aenter__(self) -> OvsdbClient:
+        await self._client.connect(_SWITCH_WITHIN_S)
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.close()

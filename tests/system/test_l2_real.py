@@ -1,0 +1,471 @@
+"""The switch agent on real Open vSwitch: two hosts, guests that send packets, packets that are counted.
+
+Networks: ``net`` by VXLAN, ``vlan`` on the physical network. The server is one of this process;
+everything else is the real thing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.unit.l2.fake_server import FakeServer
+
+from pileus.app.lab import Guest, Lab, LabHost, Plug
+from pileus.core.clock import SystemClock
+from pileus.drivers.process import ProgramFailed
+from pileus.host.agent import AgentSettings
+from pileus.host.l2 import tables as t
+from pileus.host.l2.agent import SwitchAgent
+from pileus.wire.switch import (
+    AddressPair,
+    DeviceDetails,
+    FixedIP,
+    NetworkDetails,
+    RateLimit,
+    SecurityGroupDetails,
+    SecurityRule,
+    Segment,
+    TunnelEndpoint,
+)
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="needs Open vSwitch"),
+]
+
+replace = msgspec.structs.replace
+TRAFFIC = str(Path(__file__).with_name("traffic.py"))
+PING = SecurityRule("ping", "ingress", "IPv4", "icmp")
+PING6 = SecurityRule("ping6", "ingress", "IPv6", "icmp")
+SSH = SecurityRule("ssh", "ingress", "IPv4", "tcp", 22, 22)
+UDP = SecurityRule("udp", "ingress", "IPv4", "udp", 5000, 5999)
+OUT = (SecurityRule("o4", "egress", "IPv4"), SecurityRule("o6", "egress", "IPv6"))
+ANYONE = (*OUT, PING, PING6, UDP)
+
+
+class World:
+    """The lab, the server and an agent for each host."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.server = FakeServer()
+        self.agents: dict[str, SwitchAgent] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.numbers = itertools.count(1)
+        self.server.tunnels = [TunnelEndpoint(h.name, h.underlay_ip) for h in lab.hosts.values()]
+        self.server.networks = {
+            "net": NetworkDetails("net", Segment("vxlan", None, 100)),
+            "vlan": NetworkDetails("vlan", Segment("vlan", "physnet1", 1234)),
+        }
+        self.group("open", *ANYONE)
+        self.group("closed")
+
+    def group(self, group_id: str, *rules: SecurityRule) -> None:
+        self.server.put_group(SecurityGroupDetails(group_id, rules))
+
+    async def start(self, host: LabHost) -> None:
+        agent = SwitchAgent(
+            AgentSettings(host=host.name),
+            host.bridge_settings(),
+            self.server,
+            SystemClock(),
+            host.client(),
+            host.flows(),
+        )
+        self.agents[host.name] = agent
+        self.tasks[host.name] = asyncio.create_task(agent.run())
+
+    async def stop(self, name: str) -> None:
+        task = self.tasks.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def guests(self, *wanted: tuple[str, dict[str, Any]]) -> list[tuple[Guest, DeviceDetails]]:
+        """Plugged and ACTIVE: (host, changes of the device's details) each."""
+        plugs, devices = [], []
+        for host, changes in wanted:
+            number = next(self.numbers)
+            mac = f"fa:16:3e:00:00:{number:02x}"
+            details = DeviceDetails(
+                port_id=f"port-{number:03}",
+                network_id="net",
+                mac_address=mac,
+                fixed_ips=(
+                    FixedIP(f"10.0.0.{number}", "s4", "10.0.0.0/24"),
+                    FixedIP(f"fd00::{number:x}", "s6", "fd00::/64"),
+                ),
+                security_group_ids=("open",),
+                device_owner="compute:nova",
+            )
+            details = replace(details, **changes)
+            self.server.put_device(details, host)
+            devices.append(details)
+            ips = (f"10.0.0.{number}/24", f"fd00::{number:x}/64")
+            plugs.append(Plug(host, details.port_id, mac, ips))
+        guests = await self.lab.plug_all(plugs)
+        ids = [details.port_id for details in devices]
+        await until(lambda: all(self.server.devices[one].status == "ACTIVE" for one in ids), 15)
+        # The others have heard of them, too.
+        await asyncio.gather(*(agent.reconciler.settled() for agent in self.agents.values()))
+        return list(zip(guests, devices, strict=True))
+
+    async def change(self, details: DeviceDetails, **changes: Any) -> None:
+        """Change a port and wait until its agent has acted."""
+        host = self.server.hosts[details.port_id]
+        agent = self.agents[host]
+        self.server.put_device(replace(self.server.devices[details.port_id], **changes), host)
+        revision = self.server.devices[details.port_id].revision
+        await until(lambda: agent.model.devices[details.port_id].revision >= revision)
+        await agent.reconciler.settled()
+
+    async def change_group(self, group_id: str, *rules: SecurityRule) -> None:
+        self.group(group_id, *rules)
+        for agent in self.agents.values():
+            if group_id in agent.model.groups:
+                await until(lambda agent=agent: agent.model.groups[group_id].rules == rules)
+            await agent.reconciler.settled()
+
+    async def clear(self) -> None:
+        for host in self.lab.hosts:
+            mine = [port_id for port_id, where in self.server.hosts.items() if where == host]
+            for port_id in mine:
+                self.server.remove_device(port_id)
+            if mine:
+                await self.lab.unplug(host, *mine)
+        for agent in self.agents.values():
+            await until(lambda agent=agent: not agent.model.devices)
+            await agent.reconciler.settled()
+
+    async def pings(self, guest: Guest, address: str, count: int = 2) -> bool:
+        arguments = ["ping", "-c", str(count), "-i", "0.2", "-W", "1", address]
+        try:
+            await self.lab.run(guest, arguments)
+        except ProgramFailed:
+            return False
+        return True
+
+    @contextlib.asynccontextmanager
+    async def program(self, guest: Guest, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """traffic.py in a guest, after it said that it is ready."""
+        child = await asyncio.create_subprocess_exec(
+            *self.lab.inside(guest, [sys.executable, "-u", TRAFFIC, *arguments]),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        try:
+            if arguments[0] in ("receive", "serve"):
+                assert await asyncio.wait_for(child.stdout.readline(), 5) == b"ready\n"
+            yield child
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+    async def count(
+        self, sender: Guest, receiver: Guest, address: str, rate: int, seconds: float, size: int = 64
+    ) -> tuple[int, dict[str, Any]]:
+        """How many were sent, and what came."""
+        port = "5001"
+        async with self.program(receiver, "receive", port) as listening:
+            async with self.program(
+                sender, "send", address, port, str(rate), str(seconds), str(size)
+            ) as sending:
+                sent, _ = await sending.communicate()
+            await asyncio.sleep(0.3)
+            listening.terminate()
+            came, _ = await listening.communicate()
+        return int(sent), json.loads(came)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def shared_world(runner: asyncio.Runner) -> Iterator[World]:
+    async def open_world() -> World:
+        await lab.open()
+        world = World(lab)
+        for host in lab.hosts.values():
+            await world.start(host)
+        await until(lambda: all(agent.metrics.full_passes for agent in world.agents.values()))
+        return world
+
+    async def close_world() -> None:
+        for name in list(world.tasks):
+            await world.stop(name)
+
+    lab = Lab(2, Path(tempfile.mkdtemp(prefix="plab")), f"pt{os.getpid() % 1000}")
+    try:
+        world = runner.run(open_world())
+        yield world
+        runner.run(close_world())
+    finally:
+        runner.run(lab.close())
+
+
+@pytest.fixture
+def world(shared_world: World, runner: asyncio.Runner) -> Iterator[World]:
+    shared_world.group("open", *ANYONE)
+    yield shared_world
+    runner.run(shared_world.clear())
+
+
+def test_ping_within_a_host_and_through_the_tunnel(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        (a, _), (_, b), (_, c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        for there in (b, c):
+            for ip in there.fixed_ips:
+                assert await world.pings(a, ip.ip_address), ip
+
+    runner.run(story())
+
+
+def test_ping_on_a_vlan(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        on_vlan = {"network_id": "vlan"}
+        (a, _), (_, b), (_, other) = await world.guests(("n1", on_vlan), ("n2", on_vlan), ("n2", {}))
+        assert await world.pings(a, b.fixed_ips[0].ip_address)
+        assert not await world.pings(a, other.fixed_ips[0].ip_address), "another network"
+
+    runner.run(story())
+
+
+def test_nothing_is_let_in_or_out_by_default(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        closed = {"security_group_ids": ("closed",)}
+        (a, at_a), (b, at_b), (c, _) = await world.guests(("n1", {}), ("n1", closed), ("n2", {}))
+        for sender, receiver in ((a, at_b), (c, at_b), (b, at_a)):
+            assert not await world.pings(sender, receiver.fixed_ips[0].ip_address)
+        await world.change(at_b, security_group_ids=("open",))
+        assert await world.pings(a, at_b.fixed_ips[0].ip_address)
+
+    runner.run(story())
+
+
+def test_a_rule_opens_what_it_says(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        world.group("ssh", SSH)
+        (a, _), (b, at_b), (c, _) = await world.guests(
+            ("n1", {}), ("n1", {"security_group_ids": ("ssh",)}), ("n2", {})
+        )
+        address = at_b.fixed_ips[0].ip_address
+        async with world.program(b, "serve", "22"), world.program(b, "serve", "23"):
+            for sender in (a, c):
+                assert await _say(world, sender, address, "22", "hello") == ["connected", "hello"]
+                assert await _say(world, sender, address, "23", "hello") == []
+        assert not await world.pings(a, address)
+
+    runner.run(story())
+
+
+def test_members_of_a_remote_group_are_let_in(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        # Two groups with overlapping members, and a prefix, all at once.
+        world.group("friends", *OUT)
+        world.group("others", *OUT)
+        world.group(
+            "host",
+            SecurityRule("f", "ingress", "IPv4", "tcp", None, None, None, "friends"),
+            SecurityRule("g", "ingress", "IPv4", "tcp", 20, 30, None, "others"),
+            SecurityRule("h", "ingress", "IPv4", "tcp", 22, 22, "203.0.113.0/24"),
+        )
+        (host, at_host), (friend, _), (other, _), (both, _), (stranger, _) = await world.guests(
+            ("n1", {"security_group_ids": ("host",)}),
+            ("n1", {"security_group_ids": ("friends",)}),
+            ("n2", {"security_group_ids": ("others",)}),
+            ("n2", {"security_group_ids": ("friends", "others")}),
+            ("n1", {}),
+        )
+        address = at_host.fixed_ips[0].ip_address
+        async with world.program(host, "serve", "22"), world.program(host, "serve", "80"):
+            for guest, port, answered in (
+                (friend, "22", True),
+                (friend, "80", True),
+                (other, "22", True),
+                (other, "80", False),
+                (both, "22", True),
+                (both, "80", True),
+                (stranger, "22", False),
+            ):
+                said = await _say(world, guest, address, port, "x")
+                assert (said == ["connected", "x"]) == answered, (guest.port_id, port)
+
+    runner.run(story())
+
+
+def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        world.group("ssh", SSH)
+        (a, _), (b, at_b) = await world.guests(("n1", {}), ("n2", {"security_group_ids": ("ssh",)}))
+        async with (
+            world.program(b, "serve", "22"),
+            world.program(a, "talk", at_b.fixed_ips[0].ip_address, "22") as talk,
+        ):
+            assert talk.stdin is not None and talk.stdout is not None
+            assert await talk.stdout.readline() == b"connected\n"
+
+            async def said(text: str) -> str:
+                talk.stdin.write(f"{text}\n".encode())  # type: ignore[union-attr]
+                return (await talk.stdout.readline()).decode().strip()  # type: ignore[union-attr]
+
+            assert await said("one") == "one"
+            await world.change_group("ssh")
+            assert await said("two") == "silence"
+            await world.change_group("ssh", SSH)
+            # What was said meanwhile is said again by TCP.
+            assert "two" in await said("three")
+
+    runner.run(story())
+
+
+def test_nobody_speaks_with_anothers_address(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        pair = {"allowed_address_pairs": (AddressPair("10.0.0.250", "fa:16:3e:00:00:fa"),)}
+        (a, _), (_, b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n1", {}))
+        target = b.fixed_ips[0].ip_address
+        assert await world.pings(a, target)
+        await world.lab.run(a, ["ip", "address", "add", "10.0.0.251/24", "dev", "eth0"])
+        with pytest.raises(ProgramFailed):
+            await world.lab.run(a, ["ping", "-c", "1", "-W", "1", "-I", "10.0.0.251", target])
+        await world.lab.run(a, ["ip", "address", "add", "fd00::251/64", "dev", "eth0", "nodad"])
+        with pytest.raises(ProgramFailed):
+            await world.lab.run(
+                a, ["ping", "-c", "1", "-W", "1", "-I", "fd00::251", b.fixed_ips[1].ip_address]
+            )
+        await world.lab.run(a, ["ip", "link", "set", "eth0", "address", "fa:16:3e:00:00:ee"])
+        assert not await world.pings(a, target)
+        # An address pair may.
+        await world.change(at_c, **pair)
+        await world.lab.run(c, ["ip", "link", "set", "eth0", "address", "fa:16:3e:00:00:fa"])
+        await world.lab.run(c, ["ip", "address", "add", "10.0.0.250/24", "dev", "eth0"])
+        await world.lab.run(c, ["ping", "-c", "1", "-W", "1", "-I", "10.0.0.250", target])
+
+    runner.run(story())
+
+
+def test_broadcasts_pass_the_receivers_rules(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        (a, _), (b, at_b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        for receiver, details in ((b, at_b), (c, at_c)):
+            _, came = await world.count(a, receiver, "10.0.0.255", 50, 0.4)
+            assert came["packets"] > 0
+            await world.change(details, security_group_ids=("closed",))
+            _, came = await world.count(a, receiver, "10.0.0.255", 50, 0.4)
+            assert came["packets"] == 0
+
+    runner.run(story())
+
+
+def test_a_restart_loses_no_packet_and_no_counter(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        (a, _), (b, at_b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        flows = world.lab.hosts["n1"].flows()
+
+        async def restarts() -> None:
+            await asyncio.sleep(1.0)
+            for host in world.lab.hosts.values():
+                await world.stop(host.name)
+            await asyncio.sleep(0.3)
+            for host in world.lab.hosts.values():
+                await world.start(host)
+            await until(lambda: all(agent.metrics.full_passes for agent in world.agents.values()))
+            assert [agent.metrics.changes for agent in world.agents.values()] == [0, 0]
+
+        for receiver, details in ((b, at_b), (c, at_c)):
+            address = details.fixed_ips[0].ip_address
+            assert await world.pings(a, address)
+            before = await flows.packets("br-int")
+            counting = asyncio.create_task(world.count(a, receiver, address, 1000, 4.0))
+            await restarts()
+            sent, came = await counting
+            assert sent >= 3500
+            assert came["packets"] == sent, came
+            after = await flows.packets("br-int")
+            assert before.keys() == after.keys()
+            assert all(after[key] >= count for key, count in before.items())
+            grown = [key for key in after if key[0] == t.CLASSIFY and after[key] - before[key] >= sent]
+            assert grown
+
+    runner.run(story())
+
+
+def test_a_rate_limit_holds(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        limit = {"rate_limit": RateLimit("q", 2000, 200)}
+        (a, at_a), (b, at_b) = await world.guests(("n1", limit), ("n1", {}))
+        address = at_b.fixed_ips[0].ip_address
+
+        async def rate_kbps() -> float:
+            _, came = await world.count(a, b, address, 800, 3.0, 1000)
+            return float(came["octets"] * 8 / 1000 / came["seconds"])
+
+        limited = await rate_kbps()
+        enforcement = [s.enforcement for s in world.server.statuses if at_a.port_id in s.enforcement]
+        assert enforcement[-1] == {at_a.port_id: "meter"}
+        assert 1500 < limited < 2500, limited
+        await world.change(at_a, rate_limit=None)
+        assert await rate_kbps() > 5000
+
+    runner.run(story())
+
+
+def test_vswitchd_killed(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        (a, _), (_, b), (_, c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        daemons = world.lab.hosts["n1"].daemons
+        await daemons.stop_vswitchd(kill=True)
+        await daemons.start_vswitchd()
+        agent = world.agents["n1"]
+        await until(lambda: agent.metrics.changes_of_last_pass > 20)
+        await agent.reconciler.settled()
+        for there in (b, c):
+            assert await world.pings(a, there.fixed_ips[0].ip_address, 3)
+
+    runner.run(story())
+
+
+def test_ovsdb_restarted(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        await world.guests(("n1", {}))
+        daemons = world.lab.hosts["n1"].daemons
+        await daemons.stop_database(kill=True)
+        await daemons.start_database()
+        (a, _), (_, b) = await world.guests(("n1", {}), ("n2", {}))
+        assert await world.pings(a, b.fixed_ips[0].ip_address, 3)
+        agent = world.agents["n1"]
+        full = agent.metrics.full_passes
+        agent.reconciler.wake(reread=True, inspect=True)
+        await until(lambda: agent.metrics.full_passes > full)
+        assert agent.metrics.changes_of_last_full_pass == 0
+
+    runner.run(story())
+
+
+async def _say(world: World, guest: Guest, address: str, port: str, text: str) -> list[str]:
+    async with world.program(guest, "talk", address, port) as talk:
+        said, _ = await talk.communicate(f"{text}\n".encode())
+    return said.decode().split()
