@@ -79,12 +79,16 @@ def test_a_port_without_its_device_says_so_until_the_device_comes(host: Host) ->
         await client.wait_until(lambda: interface(client, "tap1")["error"] is None, 5)
         await client.wait_until(lambda: interface(client, "tap1")["ofport"] > 0, 5)
         await client.wait_until(lambda: interface(client, "tap1")["link_state"] == "up", 5)
+        await client.wait_until(lambda: interface(client, "tap1")["ifindex"] is not None, 5)
+        index = interface(client, "tap1")["ifindex"]
         await host.links.delete_links(["tap1"])
         await client.wait_until(lambda: interface(client, "tap1")["link_state"] == "down", 5)
         assert interface(client, "tap1")["mac_in_use"] is None
         assert interface(client, "tap1")["error"] is None
         await host.links.ensure_veths([Veth("tap1", "guest1")])
         await client.wait_until(lambda: interface(client, "tap1")["link_state"] == "up", 5)
+        # A userspace switch still listens on the device that is gone: who wired it must see that.
+        await client.wait_until(lambda: interface(client, "tap1")["ifindex"] not in (None, index), 5)
 
     host.run(story())
 

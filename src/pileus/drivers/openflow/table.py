@@ -79,7 +79,7 @@ class FlowTable(Protocol):
         ...
 
     async def until_gone(self, bridge: str) -> None:
-        """Return as soon as vswitchd dies, drops the bridge, or if neither is there."""
+        """Return as soon as vswitchd dies, at once where the bridge is not there."""
         ...
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ class SimulatedSwitch:
         """Whether vswitchd runs; while not, nothing is taken in."""
         self._file = state_file
         self._server = Server(self.database, declaration)
+        self._indexes = defaultdict[str, int](itertools.count(3).__next__)
         self._numbers: dict[str, dict[str, int]] = {}
         self._next_number: dict[str, int] = {}
         self._pending: set[str] | None = None
@@ -96,6 +99,7 @@ class SimulatedSwitch:
         """A system interface appears on the host."""
         if self.devices is not None:
             self.devices.add(name)
+        self._indexes.pop(name, None)  # one that comes again is another one
         self._device_changed(name)
 
     def remove_device(self, name: str) -> None:
@@ -261,7 +265,7 @@ class SimulatedSwitch:
         )
         if absent and interface in self._numbers[bridge]:
             # One that is lost later keeps its number: the userspace datapath waits for it to come back.
-            lost = {"link_state": "down", "admin_state": "down", "mac_in_use": None}
+            lost = {"link_state": "down", "admin_state": "down", "mac_in_use": None, "ifindex": None}
             return {"ofport": self._numbers[bridge][interface], "error": None} | lost
         if row["name"] != bridge and (absent or row["type"] not in _TYPES):
             problem = (
@@ -283,6 +287,7 @@ class SimulatedSwitch:
             "error": None,
             "link_state": "up",
             "admin_state": "up",
+            "ifindex": 0 if row["type"] in _TUNNELS else self._indexes[row["name"]],
             "mac_in_use": ":".join(["0a", *(mac[i : i + 2] for i in range(0, 10, 2))]),
         }
 
