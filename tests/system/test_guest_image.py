@@ -56,26 +56,39 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> GuestImage:
 
 
 class Guest:
-    """A virtual machine with a disk of its own over the image; ``net`` are options of QEMU's user network."""
+    """A virtual machine with a disk of its own over the image.
 
-    def __init__(self, image: Path, folder: Path, machine: str, net: str, *devices: str) -> None:
+    ``netdev`` is QEMU's, its ssh answers at ``address``; QEMU and ssh are started behind ``inside``, the
+    words that put a program into a network namespace.
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        folder: Path,
+        machine: str,
+        netdev: str,
+        *devices: str,
+        address: tuple[str, int],
+        inside: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder
+        self.address = address
+        self.inside = inside
         self.console = folder / "console"
         self.disk = folder / "disk.qcow2"
         run("qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image), "-F", "qcow2", str(self.disk))
-        self.ssh_port = free_port()
-        self._command = [
+        command = [
+            *inside,
             *("qemu-system-x86_64", "-machine", f"{machine},accel=tcg", "-m", "192", "-display", "none"),
             *("-nodefaults", "-serial", f"file:{self.console}"),
             *("-qmp", f"unix:{folder}/qmp,server=on,wait=off"),
             *("-drive", f"file={self.disk},if=virtio", "-device", "virtio-rng-pci"),
-            "-netdev",
-            f"user,id=net0,restrict=on,{net},hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22",
+            *("-netdev", f"{netdev},id=net0"),
             *("-device", "virtio-net-pci,netdev=net0,csum=off,romfile=,mac=52:54:00:12:34:56"),
             *devices,
         ]
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def said(self) -> list[str]:
         return [line.text for line in said(self.console.read_text(errors="replace"))]
@@ -99,13 +112,15 @@ class Guest:
         """Log in, trusting only the host key that the guest printed on its console."""
         key = next(line for line in reversed(self.said()) if line.startswith("host-key "))
         hosts = self.folder / "known_hosts"
-        hosts.write_text(f"[127.0.0.1]:{self.ssh_port} {key.removeprefix('host-key ')}\n")
+        host, port = self.address
+        hosts.write_text(f"[{host}]:{port},{host} {key.removeprefix('host-key ')}\n")
         return subprocess.run(
             [
-                *("ssh", "-F", "none", "-p", str(self.ssh_port), "-i", str(self.folder / "key")),
+                *self.inside,
+                *("ssh", "-F", "none", "-p", str(port), "-i", str(self.folder / "key")),
                 *("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", f"UserKnownHostsFile={hosts}"),
                 *("-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", *options),
-                f"{user}@127.0.0.1",
+                f"{user}@{host}",
                 command,
             ],
             capture_output=True,
@@ -142,7 +157,10 @@ def start(image: GuestImage, tmp_path: Path) -> Iterator[StartGuest]:
     with contextlib.ExitStack() as guests:
 
         def start(machine: str, net: str, *devices: str) -> Guest:
-            guest = Guest(image.file, tmp_path, machine, net, *devices)
+            """A guest on a network of QEMU's own, closed to the world; ``net`` are more options of it."""
+            port = free_port()
+            netdev = f"user,restrict=on,{net},hostfwd=tcp:127.0.0.1:{port}-:22"
+            guest = Guest(image.file, tmp_path, machine, netdev, *devices, address=("127.0.0.1", port))
             guests.callback(guest.stop)
             return guest
 
@@ -323,6 +341,85 @@ def test_config_drive_on_q35(start: StartGuest, tmp_path: Path) -> None:
     assert "1400" in seen.stdout
     assert "nameserver 10.7.0.3" in seen.stdout
     assert "default via 10.7.0.2" in seen.stdout
+
+
+@pytest.fixture
+def namespace() -> Iterator[tuple[str, ...]]:
+    """A network namespace with a tap of QEMU's, and the words that put a program into it."""
+    if os.geteuid() or not shutil.which("ip") or not shutil.which("dnsmasq", path=search_path()):
+        pytest.skip("DHCP as Neutron speaks it needs root, iproute2 and dnsmasq-base")
+    name = f"guestimage-{os.getpid()}"
+    inside = ("ip", "netns", "exec", name)
+    run("ip", "netns", "add", name)
+    try:
+        run(*inside, "ip", "link", "set", "lo", "up")
+        run(*inside, "ip", "tuntap", "add", "tap0", "mode", "tap")
+        run(*inside, "ip", "link", "set", "tap0", "up")
+        for address in ("10.8.0.2/24", "169.254.169.254/32", "2001:db8:8::2/64"):
+            run(
+                *inside,
+                "ip",
+                "address",
+                "add",
+                address,
+                "dev",
+                "tap0",
+                *(["nodad"] if ":" in address else []),
+            )
+        yield inside
+    finally:
+        run("ip", "netns", "delete", name)
+
+
+def test_routes_mtu_and_ipv6_as_a_cloud_gives_them(
+    image: GuestImage, tmp_path: Path, namespace: tuple[str, ...]
+) -> None:
+    latest = tmp_path / "metadata" / "openstack" / "latest"
+    latest.mkdir(parents=True)
+    (latest / "meta_data.json").write_text(metadata(make_key(tmp_path)))
+    routes = "169.254.169.254/32,10.8.0.2,10.44.0.0/16,10.8.0.3,0.0.0.0/0,10.8.0.1"
+    dnsmasq = (
+        *(
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--pid-file",
+            "--user=root",
+            "--port=0",
+        ),
+        *("--interface=tap0", "--bind-dynamic", "--leasefile-ro", "--dhcp-range=10.8.0.10,10.8.0.10,1h"),
+        *(f"--dhcp-option=121,{routes}", "--dhcp-option=3,10.8.0.99", "--dhcp-option-force=26,1450"),
+        *("--dhcp-option=6,10.8.0.53", "--dhcp-range=2001:db8:8::,ra-only,64", "--enable-ra"),
+    )
+    web = (sys.executable, "-m", "http.server", "80", "--bind", "169.254.169.254", "--directory")
+    with contextlib.ExitStack() as started:
+        for command in (dnsmasq, (*web, str(tmp_path / "metadata"))):
+            process = subprocess.Popen(
+                [*namespace, *command],
+                env={**os.environ, "PATH": search_path()},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            started.callback(process.wait)
+            started.callback(process.terminate)
+        netdev = "tap,ifname=tap0,script=no,downscript=no"
+        guest = Guest(image.file, tmp_path, "q35", netdev, address=("10.8.0.10", 22), inside=namespace)
+        started.callback(guest.stop)
+        lines = guest.wait_ready()
+        assert "lease 10.8.0.10/24 gateway 10.8.0.1 interface eth0 mtu 1450 server 10.8.0.2" in lines
+        seen = guest.ssh("root", "ip route; cat /sys/class/net/eth0/mtu /etc/resolv.conf").stdout
+        assert "default via 10.8.0.1 dev eth0" in seen, "the router option does not count beside option 121"
+        assert "10.44.0.0/16 via 10.8.0.3 dev eth0" in seen
+        assert "169.254.169.254 via 10.8.0.2 dev eth0" in seen
+        assert "1450\n" in seen
+        assert "nameserver 10.8.0.53" in seen
+        guest.wait_for(
+            lambda lines: (
+                "slaac 2001:db8:8:0:5054:ff:fe12:3456/64 interface eth0" in lines
+                or "slaac 2001:db8:8::5054:ff:fe12:3456/64 interface eth0" in lines
+            ),
+            "address from a router advertisement",
+        )
 
 
 def test_build_packages_are_those_that_the_tests_look_for() -> None:

@@ -8,7 +8,6 @@ here needs root. The same package versions give the same bytes.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from pileus.drivers.guestimage import contents, disk
 from pileus.drivers.guestimage.errors import CannotBuildImage
 from pileus.drivers.guestimage.packages import Package, Registry, Say
-from pileus.drivers.guestimage.program import run
+from pileus.drivers.guestimage.program import is_installed, run
 from pileus.drivers.process import ProgramFailed
 
 #: Debian packages that a machine needs in order to build (dpkg and apt are everywhere).
@@ -49,8 +48,7 @@ def build_image(output: Path, cache: Path, say: Say, epoch: int | None = None) -
     since 1970; default: SOURCE_DATE_EPOCH, else a constant) dates the files inside. Raises CannotBuildImage.
     """
     epoch = epoch if epoch is not None else int(os.environ.get("SOURCE_DATE_EPOCH", _EPOCH))
-    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian keeps mke2fs, and a user's PATH does not look
-    if missing := sorted({package for program, package in _NEEDED.items() if not shutil.which(program)}):
+    if missing := sorted({package for program, package in _NEEDED.items() if not is_installed(program)}):
         raise CannotBuildImage(reason=f"these Debian packages are missing: {' '.join(missing)}")
     try:
         cache.mkdir(parents=True, exist_ok=True)

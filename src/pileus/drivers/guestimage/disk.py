@@ -153,11 +153,5 @@ def _sparse(file: Path, size: int) -> None:
 
 
 def _dated(epoch: int) -> dict[str, str]:
-    """An environment in which mtools and e2fsprogs (two generations of it) take ``epoch`` as now."""
-    return {
-        **os.environ,
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(epoch),
-        "E2FSPROGS_FAKE_TIME": str(epoch),
-    }
+    """Environment variables with which mtools and e2fsprogs (two generations of it) take ``epoch`` as now."""
+    return {"TZ": "UTC", "SOURCE_DATE_EPOCH": str(epoch), "E2FSPROGS_FAKE_TIME": str(epoch)}

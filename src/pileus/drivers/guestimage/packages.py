@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.drivers.guestimage.errors import CannotBuildImage
-from pileus.drivers.guestimage.program import run
+from pileus.drivers.guestimage.program import is_installed, run
 from pileus.drivers.process import ProgramFailed
 
 Say = Callable[[str], None]
@@ -43,7 +42,7 @@ class Registry:
         self._cache = cache
         self._say = say
         self._options: tuple[str, ...] = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
-        if not shutil.which("apt-get"):
+        if not is_installed("apt-get"):
             raise CannotBuildImage(reason="it is made from Debian packages, and apt-get is not here")
 
     def fetch(self, kernel: str, programs: Sequence[str], tools: Sequence[str]) -> list[Package]:
@@ -100,9 +99,8 @@ class Registry:
             raise CannotBuildImage(reason=f"apt-get update: {error.stderr.strip()[-600:]}") from error
 
     def _apt(self, program: str, *arguments: str, folder: Path | None = None) -> str:
-        environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
         command = (program, *self._options, *arguments)
-        return run(command, environment=environment, folder=folder, timeout_s=_DOWNLOAD_S).decode()
+        return run(command, folder=folder, timeout_s=_DOWNLOAD_S).decode()
 
 
 def _name_version(file: str) -> tuple[str, str]:
