@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests import databases
+
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
@@ -20,12 +22,13 @@ from pileus.web.app import App, create_app
 from pileus.web.policy import Enforcer
 from pileus.wire.agents import AgentReport
 from pileus.wire.switch import DeviceStatus, SwitchStateRequest
-from tests import databases
 
 P1, P2 = "1" * 32, "2" * 32
 _THEN = ManualClock().now()
 PEOPLE = {
-    "admin": Context(now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True),
+    "admin": Context(
+        now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True
+    ),
     "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
     "manager": Context(now=_THEN, user_id="u4", project_id=P1, roles=("manager", "member", "reader")),
     "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
@@ -64,7 +67,12 @@ class Cloud:
     ) -> Answer:
         parts = urlsplit("/networking" + path)
         content = b"" if body is None else json.dumps(body).encode()
-        sent = {"host": "cloud", "content-type": "application/json", "x-auth-token": self.token, **(headers or {})}
+        sent = {
+            "host": "cloud",
+            "content-type": "application/json",
+            "x-auth-token": self.token,
+            **(headers or {}),
+        }
         scope = {
             "type": "http",
             "method": method,

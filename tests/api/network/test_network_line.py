@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
+from tests import databases
+from tests.api.network.cloud import P1, Cloud, tell
 
 from pileus.services.network.networks.tables import networks, segments
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store import Tx
-from tests import databases
-from tests.api.network.cloud import P1, Cloud, tell
 
 
 @pytest.mark.parametrize("kind", databases.KINDS)
@@ -39,9 +39,7 @@ def test_the_line(kind: str, tmp_path: Path) -> None:
         path = f"/v2.0/ports/{port['id']}"
         bound = await admin("PUT", path, {"port": {"binding:host_id": "h1"}})
         assert bound.json["port"]["binding:vif_type"] == "ovs"
-        other = await admin.make(
-            "port", network_id=network["id"], project_id=P1, **{"binding:host_id": "h2"}
-        )
+        other = await admin.make("port", network_id=network["id"], project_id=P1, **{"binding:host_id": "h2"})
 
         state = await api.switch("h1")
         assert [device.port_id for device in state.devices] == [port["id"]]
@@ -54,9 +52,7 @@ def test_the_line(kind: str, tmp_path: Path) -> None:
         ]
         (group,) = state.security_groups
         assert len(group.rules) == 4
-        assert set(group.member_ips) == {
-            one["fixed_ips"][0]["ip_address"] for one in (port, other)
-        }
+        assert set(group.member_ips) == {one["fixed_ips"][0]["ip_address"] for one in (port, other)}
 
         # Another host's word does not count.
         await api.status("h2", up=(port["id"],))

@@ -30,7 +30,7 @@ GREATEST = 2**31 - 1
 
 
 class QosRuleNotFound(NotFound):
-    message = "QoS rule {rule_id} could not be found."
+    message = "QoS rule {id} could not be found."
 
 
 class OvsqosNotFound(NotFound):
