@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,36 +54,53 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves one ASGI application on several sockets; ``tls`` holds for TCP only."""
+    """Serves one ASGI application on several sockets, with TLS on those of TCP if there is a certificate.
 
-    def __init__(self, app: Any, tcp: list[socket.socket], unix: list[socket.socket]) -> None:
-        self._listeners = [(tcp, True), (unix, False)]
-        self._app = app
+    Certificate and key are read at once (OSError, ssl.SSLError), while the process still may.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        tcp: list[socket.socket],
+        unix: list[socket.socket],
+        *,
+        certificate: str = "",
+        key: str = "",
+    ) -> None:
+        self._listeners = [
+            (self._config(app, certificate, key), tcp),
+            (self._config(app, "", ""), unix),
+        ]
         self._servers: list[uvicorn.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, certificate: str = "", key: str = "") -> None:
+    @staticmethod
+    def _config(app: Any, certificate: str, key: str) -> uvicorn.Config:
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=certificate or None,
+            ssl_keyfile=key or None,
+        )
+        config.load()
+        return config
+
+    async def start(self) -> None:
         """Begin to answer; returns when connections are accepted."""
-        for sockets, public in self._listeners:
+        for config, sockets in self._listeners:
             if not sockets:
                 continue
-            config = uvicorn.Config(
-                self._app,
-                loop="none",
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=GRACE_S,
-                ssl_certfile=certificate or None if public else None,
-                ssl_keyfile=key or None if public else None,
-                ssl_version=ssl.PROTOCOL_TLS_SERVER,
-            )
             server = _Server(config)
             self._servers.append(server)
             self._tasks.append(asyncio.create_task(server.serve(sockets=sockets)))

@@ -10,9 +10,9 @@ JSON file::
 A process says that it is ready as it would say to systemd (``READY=1``). One that ends is
 started again, after 0.2 s at first and 10 s at most. SIGTERM and SIGINT end the
 processes in reverse order, and then the supervisor. When everything is ready for the
-first time, ``ready`` is written to ``ready_fd``; a process that ends with status 78
-(EX_CONFIG) before that can't be helped by starting it again: the supervisor gives up,
-and writes the reason.
+first time, ``ready`` is written to ``ready_fd``; a process that before that ends with status
+78 (EX_CONFIG), or for the fourth time, won't be helped by starting it again: the supervisor
+gives up, and writes the reason.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # typing itself stays out of memory
 
 GRACE_S = 15.0
 CONFIG_ERROR = 78
+PATIENCE = 4
 
 
 class Process:
@@ -168,7 +169,8 @@ class Supervisor:
             for process in self.processes:
                 if process.pid == pid:
                     process.ended(status)
-                    if process.last_exit == CONFIG_ERROR and not self.was_ready:
+                    hopeless = process.last_exit == CONFIG_ERROR or process.starts >= PATIENCE
+                    if hopeless and not self.was_ready:
                         self.end_all()
                         self.give_up(f"{process.name} could not start; {process.log or 'see above'} says why")
 

@@ -28,6 +28,7 @@ GOOD = READY + "ready()\nsignal.sigwait({signal.SIGTERM})\n"
 STUBBORN = READY + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nready()\ntime.sleep(600)\n"
 MISCONFIGURED = READY + "print('no such setting', file=sys.stderr)\nsys.exit(78)\n"
 CRASHING = READY + "ready()\ntime.sleep(0.05)\nos.abort()\n"
+HOPELESS = READY + "sys.exit(1)\n"
 
 
 class Watched:
@@ -143,6 +144,13 @@ def test_a_bad_setting_is_not_tried_again(watched: Watched) -> None:
     assert "no such setting" in (watched.folder / "second.log").read_text()
     first = int(watched.diary.read_text().split()[1])
     assert gone(first)
+
+
+def test_what_never_gets_ready_is_given_up(watched: Watched) -> None:
+    watched.start(first=GOOD, second=HOPELESS)
+    assert watched.process.wait(20) == 78
+    assert watched.answer.startswith("second could not start")
+    assert [line.split()[0] for line in watched.diary.read_text().splitlines()].count("second") == 4
 
 
 def test_two_supervisors_do_not_share_a_cloud(watched: Watched) -> None:

@@ -1,0 +1,167 @@
+"""The agent process: all agents of this node, or of many simulated nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pileus.app import bootstrap, privileges
+from pileus.app.notify import notify
+from pileus.app.state import StateFolder, default_root
+from pileus.app.switch import RealSwitch, bridge_settings
+from pileus.bus.client import WireClient
+from pileus.bus.node import node_secret, node_token
+from pileus.core import log
+from pileus.core.clock import SystemClock
+from pileus.core.errors import Fault
+from pileus.core.settings import Settings
+from pileus.drivers.openflow.simulated import SimulatedFlows
+from pileus.drivers.ovsdb.simulated import SimulatedSwitch
+from pileus.host.agent import Agent, AgentSettings
+from pileus.host.l2.agent import SwitchAgent
+
+logger = log.get("agent")
+
+
+def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) -> None:
+    """Run until SIGTERM or SIGINT; with ``purge`` remove what this node's agents built, and end."""
+    folder = StateFolder((state or default_root(simulated)).absolute())
+    settings = bootstrap.start(folder, config, {}).settings
+    if simulated:
+        privileges.drop(settings.server.user)
+        bootstrap.run(lambda: _simulated(folder, settings))
+    elif purge:
+        bootstrap.run(lambda: _purge(folder, settings))
+    else:
+        bootstrap.run(lambda: _real(folder, settings))
+
+
+async def _real(folder: StateFolder, settings: Settings) -> None:
+    host = bootstrap.host_name(settings.agent.host)
+    try:
+        token = (
+            Path(settings.agent.token_file) if settings.agent.token_file else folder.node_token
+        ).read_text()
+    except OSError as error:
+        bootstrap.fail(
+            f"the node token can't be read: {error}. `pileus node token {host}` on a server prints it"
+        )
+    switch = await RealSwitch.open(folder, settings)
+    async with WireClient(_server_address(folder, settings), token.strip(), _tls(settings)) as client:
+        agent = switch.agent(_agent_settings(settings, host), client)
+        await _run([agent])
+
+
+async def _simulated(folder: StateFolder, settings: Settings) -> None:
+    """``simulation.hosts`` nodes, each with a simulated switch whose database other programs can reach."""
+    secret = node_secret(folder.node_secret)
+    clients, switches, agents = [], [], []
+    for number in range(1, settings.simulation.hosts + 1):
+        host = f"host-{number}"
+        home = folder.hosts / host
+        home.mkdir(exist_ok=True)
+        switch = SimulatedSwitch(home / "switch.json")
+        await switch.listen(home / "db.sock")
+        client = WireClient(_server_address(folder, settings), node_token(secret, host), _tls(settings))
+        bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_simulated_address(number))
+        agents.append(
+            SwitchAgent(
+                _agent_settings(settings, host),
+                bridges,
+                client,
+                SystemClock(),
+                switch.client(),
+                SimulatedFlows(switch),
+            )
+        )
+        clients.append(client)
+        switches.append(switch)
+    try:
+        await _run(agents)
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+        await asyncio.gather(*(switch.close() for switch in switches))
+
+
+def _simulated_address(number: int) -> str:
+    """An underlay address of TEST-NET size for each simulated host (RFC 2544's 198.18.0.0/15)."""
+    return f"198.{18 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}"
+
+
+async def _purge(folder: StateFolder, settings: Settings) -> None:
+    switch = await RealSwitch.open(folder, settings)
+    host = bootstrap.host_name(settings.agent.host)
+    async with WireClient(_server_address(folder, settings), "") as client:
+        agent = switch.agent(_agent_settings(settings, host), client)
+        await agent.purge(guests=True)
+        await agent.release()
+    await switch.close(folder)
+
+
+async def _run(agents: Sequence[Agent]) -> None:
+    """Run agents until a signal; ready when each has made its first full pass."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in agents]
+    stopping = asyncio.create_task(stop.wait())
+    in_sync = asyncio.create_task(_until_in_sync(agents))
+    await asyncio.wait([stopping, in_sync, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    if in_sync.done():
+        notify("READY=1")
+        logger.info("the agents are ready", agents=len(agents))
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    in_sync.cancel()
+    stopping.cancel()
+    notify("STOPPING=1")
+    for agent in agents:
+        agent.stop()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for agent, result in zip(agents, results, strict=True):
+        if isinstance(result, Exception):
+            logger.error("an agent failed", agent=agent.binary, host=agent.host, exc_info=result)
+    if any(isinstance(result, Exception) for result in results):
+        raise SystemExit(1)
+    logger.info("the agents have stopped; what they built stays")
+
+
+async def _until_in_sync(agents: Sequence[Agent]) -> None:
+    await asyncio.gather(*(agent.in_sync.wait() for agent in agents))
+
+
+def _server_address(folder: StateFolder, settings: Settings) -> str:
+    return settings.agent.server or f"unix:{folder.socket}"
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.agent.ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.agent.ca_file)
+    except OSError as error:
+        bootstrap.fail(f"agent.ca_file {settings.agent.ca_file} can't be used: {error}")
+
+
+def _agent_settings(settings: Settings, host: str) -> AgentSettings:
+    return AgentSettings(
+        host=host,
+        availability_zone=settings.agent.availability_zone,
+        full_pass_interval_s=settings.agent.resync_interval_s,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(
+            Path(sys.argv[1]),
+            Path(sys.argv[2]) if sys.argv[2] else None,
+            simulated="simulated" in sys.argv[3:],
+            purge="purge" in sys.argv[3:],
+        )
+    except Fault as fault:
+        bootstrap.fail(fault.text)

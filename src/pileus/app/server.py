@@ -1,0 +1,208 @@
+"""The server process: HTTP, rules, database. It decides; agents act.
+
+Started as root it binds its sockets, imports everything, becomes its unprivileged user, and
+only then reads a database, a key or a request. (It imports first because its own source may
+lie where that user can't go.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pileus.app import bootstrap, privileges
+from pileus.app.database import database_url
+from pileus.app.http import HttpServer, listen_tcp, listen_unix
+from pileus.app.notify import notify
+from pileus.app.prepare import prepare, public_url
+from pileus.app.state import StateFolder, default_root
+from pileus.bus.endpoint import PREFIX, Endpoint
+from pileus.bus.hub import Hub
+from pileus.bus.node import node_secret
+from pileus.bus.rabbit import RabbitAnnouncer
+from pileus.core import log
+from pileus.core.clock import SystemClock
+from pileus.core.context import system_context
+from pileus.core.errors import Fault
+from pileus.core.ids import new_id
+from pileus.core.settings import Settings
+from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
+from pileus.services.network.service import from_settings, network_service, wire_handlers
+from pileus.store import Published, Store, migrations
+from pileus.store.events import newest_position
+from pileus.web.app import App, create_app
+from pileus.web.policy import Enforcer, load_overrides
+from pileus.web.settings import WebSettings
+
+logger = log.get("server")
+
+
+def main(state: Path | None, config: Path | None, listen: str | None) -> None:
+    """Run until SIGTERM or SIGINT."""
+    folder = StateFolder((state or default_root(False)).absolute())
+    options = {"server.listen": listen} if listen else {}
+    loaded = bootstrap.start(folder, config, options)
+    settings = loaded.settings
+    try:
+        prepare(folder, settings, ())
+        server = Server(folder, settings)
+        http = HttpServer(
+            server,
+            [listen_tcp(settings.server.listen)],
+            [listen_unix(folder.socket)],
+            certificate=settings.server.tls_certificate,
+            key=settings.server.tls_key,
+        )
+    except (Fault, OSError) as error:
+        bootstrap.fail(str(error))
+    _preload(settings)
+    _migrate_if_source_is_closed(folder, settings)
+    privileges.drop(settings.server.user)
+    bootstrap.run(lambda: _serve(server, http))
+
+
+def _preload(settings: Settings) -> None:
+    """Import what would otherwise be imported by the first use, while the source can be read."""
+    modules = [
+        "_strptime",
+        "concurrent.futures.thread",
+        "encodings.idna",
+        "sqlalchemy.dialects.sqlite",
+        "uvicorn.protocols.http.httptools_impl",
+    ]
+    url = settings.server.database
+    if url.startswith("postgresql"):
+        modules += ["psycopg", "sqlalchemy.dialects.postgresql.psycopg"]
+    if url.startswith(("mariadb", "mysql")):
+        modules += ["pymysql", "sqlalchemy.dialects.mysql.pymysql"]
+    if settings.server.rabbitmq:
+        modules.append("aio_pika")
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _migrate_if_source_is_closed(folder: StateFolder, settings: Settings) -> None:
+    """Migrations are files that are read when they run. Where the server's user can't read them (a
+    checkout in root's home), bring the database up to date before becoming that user."""
+    user = settings.server.user
+    if os.geteuid() == 0 and user != "root" and not privileges.may_read(Path(__file__), user):
+        try:
+            migrations.prepare(database_url(folder, settings))
+        except Fault as fault:
+            bootstrap.fail(fault.text)
+        privileges.give(folder.database.parent, user)
+
+
+async def _serve(server: Server, http: HttpServer) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await server.start()
+    except Fault as fault:
+        bootstrap.fail(fault.text)
+    await http.start()
+    notify("READY=1")
+    logger.info("the server is ready", url=public_url(server.settings))
+    await stop.wait()
+    notify("STOPPING=1")
+    server.endpoint.close()
+    await http.stop()
+    await server.close()
+    logger.info("the server has stopped")
+
+
+class Server:
+    """Everything of the control side, built in one place. Call it as ASGI servers do, after ``start``."""
+
+    def __init__(self, folder: StateFolder, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.clock = SystemClock()
+        self.hub = Hub()
+        self.endpoint: Endpoint
+        self.store: Store
+        self.identity: Identity
+        self._app: App
+        self._rabbit: RabbitAnnouncer | None = None
+        self._ready = False
+
+    async def start(self) -> None:
+        """Open the database, seed what a cloud begins with, listen to events."""
+        settings, folder, clock = self.settings, self.folder, self.clock
+        self.store = await Store.open(database_url(folder, settings), clock=clock)
+        self.store.subscribe(self._published)
+        if settings.server.rabbitmq:
+            self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
+            self._rabbit.start()
+        network_config = from_settings(settings.network)
+        self.identity = Identity(
+            self.store,
+            folder.keys / "fernet",
+            clock=clock,
+            settings=IdentitySettings(token_lifetime_s=settings.identity.token_lifetime_s),
+        )
+        services = [self.identity.service, network_service(network_config, clock)]
+        overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
+        rules = [rule for service in services for rule in service.rules]
+        self._app = create_app(
+            services,
+            store=self.store,
+            authenticator=self.identity.authenticator,
+            policy=Enforcer(rules, overrides),
+            clock=clock,
+            settings=WebSettings(
+                max_body_bytes=settings.server.max_body_bytes, public_url=settings.server.public_url
+            ),
+        )
+        self.endpoint = Endpoint(
+            wire_handlers(self.store, network_config, clock),
+            self.hub,
+            self._newest_position,
+            node_secret(folder.node_secret),
+        )
+        base = public_url(settings)
+        endpoints = tuple(
+            EndpointSeed(service.type, service.name, base + service.prefix) for service in services
+        )
+        password = folder.admin_password.read_text()
+        seed = Seed(
+            endpoints=endpoints,
+            region=settings.identity.region,
+            password_hash=await self.identity.passwords.hash(password),
+        )
+        await self.identity.seed(system_context(clock.now()), seed)
+        self._ready = True
+
+    async def close(self) -> None:
+        """Let everything go, the database last."""
+        if self._rabbit is not None:
+            await self._rabbit.close()
+        self.identity.close()
+        await self.store.close()
+
+    def _published(self, published: Published) -> None:
+        self.hub.publish(published.position, published.scopes)
+        if self._rabbit is not None:
+            self._rabbit.announce(published.position)
+
+    async def _newest_position(self, scopes: tuple[str, ...]) -> int:
+        return await self.store.read(newest_position, scopes) if scopes else 0
+
+    async def __call__(self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        path = scope.get("path", "")
+        if path.startswith(PREFIX):
+            await self.endpoint(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2] else None, None)

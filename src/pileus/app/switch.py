@@ -1,0 +1,117 @@
+"""This node's Open vSwitch: the system's where it runs, one of our own where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from pileus.app import bootstrap
+from pileus.app.state import StateFolder
+from pileus.core import log
+from pileus.core.clock import SystemClock
+from pileus.core.settings import Settings
+from pileus.drivers.openflow.table import OvsOfctl
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
+from pileus.host.agent import AgentSettings, Server
+from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.settings import BridgeSettings
+
+SYSTEM_RUN = Path("/var/run/openvswitch")
+
+logger = log.get("agent")
+
+
+def bridge_settings(
+    settings: Settings, host: str, datapath_type: str, tunneling_ip: str = ""
+) -> BridgeSettings:
+    """The agent's view of ``[switch]``; ``tunneling_ip`` stands in where none is set."""
+    switch = settings.switch
+    mappings = []
+    for entry in switch.bridge_mappings:
+        physical_network, colon, bridge = entry.partition(":")
+        if not (physical_network and colon and bridge):
+            bootstrap.fail(f"switch.bridge_mappings: {entry!r} is not PHYSNET:BRIDGE")
+        mappings.append((physical_network, bridge))
+    return BridgeSettings(
+        host=host,
+        integration_bridge=switch.integration_bridge,
+        tunnel_bridge=switch.tunnel_bridge,
+        datapath_type="netdev" if datapath_type == "netdev" else "system",
+        bridge_mappings=tuple(mappings),
+        tunneling_ip=switch.tunneling_ip or tunneling_ip,
+        tunnel_types=switch.tunnel_types,
+        vxlan_port=switch.vxlan_port,
+    )
+
+
+def kernel_has_openvswitch() -> bool:
+    """Whether the kernel has Open vSwitch's datapath, loaded or as a module that can be."""
+    if Path("/sys/module/openvswitch").exists():
+        return True
+    modules = Path("/lib/modules") / os.uname().release
+    return any(modules.glob("**/openvswitch.ko*"))
+
+
+class RealSwitch:
+    """Where this node's switch is reached, and by which datapath."""
+
+    def __init__(self, settings: Settings, address: str, run_dir: Path, datapath_type: str) -> None:
+        self._settings = settings
+        self._address = address
+        self._run_dir = run_dir
+        self._datapath_type = datapath_type
+
+    @classmethod
+    async def open(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
+        """Find the switch; start one of our own below the state folder if none runs."""
+        datapath = settings.switch.datapath_type
+        if datapath == "auto":
+            datapath = "system" if kernel_has_openvswitch() else "netdev"
+        if settings.switch.ovsdb:
+            kind, _, path = settings.switch.ovsdb.partition(":")
+            run_dir = Path(path).parent if kind == "unix" else SYSTEM_RUN
+            return cls(settings, settings.switch.ovsdb, run_dir, datapath)
+        socket = SYSTEM_RUN / "db.sock"
+        if await _answers(socket):
+            return cls(settings, f"unix:{socket}", SYSTEM_RUN, datapath)
+        missing = missing_programs()
+        if missing:
+            bootstrap.fail(
+                f"Open vSwitch is not installed ({', '.join(missing)}): apt-get install openvswitch-switch"
+            )
+        daemons = _own_daemons(folder, datapath)
+        logger.info("Open vSwitch does not run here: starting one", run_dir=str(daemons.run_dir))
+        await daemons.start()
+        return cls(settings, daemons.address, daemons.run_dir, datapath)
+
+    def agent(self, settings: AgentSettings, server: Server) -> SwitchAgent:
+        """The switch agent on this switch."""
+        return SwitchAgent(
+            settings,
+            bridge_settings(self._settings, settings.host, self._datapath_type),
+            server,
+            SystemClock(),
+            OvsdbClient(self._address),
+            OvsOfctl(self._run_dir),
+        )
+
+    async def close(self, folder: StateFolder) -> None:
+        """End the switch if it is our own."""
+        daemons = _own_daemons(folder, self._datapath_type)
+        if self._run_dir == daemons.run_dir:
+            await daemons.stop()
+
+
+def _own_daemons(folder: StateFolder, datapath_type: str) -> SwitchDaemons:
+    return SwitchDaemons(folder.agent / "ovs", userspace=datapath_type == "netdev")
+
+
+async def _answers(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except OSError:
+        return False
+    writer.close()
+    return True
