@@ -1,0 +1,133 @@
+"""The loop: wake-ups fold, failures are tried again, a period comes round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pileus.core.clock import ManualClock, SystemClock
+from pileus.flow.reconcile import EVERYTHING, Reconciler, Work
+
+
+def story(body: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(5):
+            await body()
+
+    asyncio.run(limited())
+
+
+class Recorder:
+    """Notes the work it gets; fails as often as told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.done: list[Work] = []
+        self.failures = failures
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, work: Work) -> None:
+        self.done.append(work)
+        await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("not now")
+
+
+def test_the_first_pass_looks_at_everything() -> None:
+    async def body() -> None:
+        recorder = Recorder()
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=60)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        loop.cancel()
+        assert recorder.done == [EVERYTHING]
+        assert (reconciler.status.passes, reconciler.status.full_passes) == (1, 1)
+
+    story(body)
+
+
+def test_wake_ups_during_a_pass_are_one_further_pass() -> None:
+    async def body() -> None:
+        recorder = Recorder()
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=60)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        recorder.gate.clear()
+        reconciler.wake(["a:1"])
+        await asyncio.sleep(0.01)
+        reconciler.wake(["b:1"])
+        reconciler.wake(["b:2"], inspect=True)
+        recorder.gate.set()
+        await reconciler.settled()
+        loop.cancel()
+        assert recorder.done[1:] == [
+            Work(frozenset({"a:1"})),
+            Work(frozenset({"b:1", "b:2"}), inspect=True),
+        ]
+
+    story(body)
+
+
+def test_failed_work_is_done_again_and_nothing_believed() -> None:
+    async def body() -> None:
+        recorder = Recorder()
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=60, retry_s=0.001)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        recorder.failures = 3
+        reconciler.wake(["a:1"])
+        await reconciler.settled()
+        loop.cancel()
+        assert recorder.done[1:] == [Work(frozenset({"a:1"})), *[Work(frozenset({"a:1"}), inspect=True)] * 3]
+        assert (reconciler.status.failures, reconciler.status.failures_in_a_row) == (3, 0)
+        assert reconciler.status.last_error is None
+
+    story(body)
+
+
+def test_a_long_pause_ends_when_somebody_is_in_a_hurry() -> None:
+    async def body() -> None:
+        recorder = Recorder(failures=1)
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=60, retry_s=60, retry_limit_s=60)
+        loop = asyncio.create_task(reconciler.loop())
+        while not reconciler.status.failures:
+            await asyncio.sleep(0.001)
+        assert reconciler.status.last_error == "RuntimeError: not now"
+        reconciler.hurry()
+        await reconciler.settled()
+        loop.cancel()
+        assert len(recorder.done) == 2
+
+    story(body)
+
+
+def test_the_period_brings_a_full_pass() -> None:
+    async def body() -> None:
+        clock = ManualClock()
+        recorder = Recorder()
+        reconciler = Reconciler("test", recorder, clock, period_s=100)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        reconciler.wake(["a:1"])
+        await reconciler.settled()
+        clock.advance(120)
+        reconciler.wake(["a:2"])
+        await reconciler.settled()
+        loop.cancel()
+        assert recorder.done == [EVERYTHING, Work(frozenset({"a:1"})), EVERYTHING]
+
+    story(body)
+
+
+def test_cancelled_together_with_a_wake_up_it_ends() -> None:
+    async def body() -> None:
+        reconciler = Reconciler("test", Recorder(), SystemClock(), period_s=60)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        reconciler.wake(["a:1"])
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        assert loop.cancelled()
+
+    story(body)
