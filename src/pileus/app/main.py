@@ -106,6 +106,31 @@ def agent(
     main(state, config, simulated, purge)
 
 
+@app.command()
+def plug(
+    port: Annotated[str, typer.Argument(help="Name or id of a port.")],
+    host: Annotated[str | None, typer.Option("--host", help="The host; otherwise this one.")] = None,
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Give a port a guest on this machine: a network namespace, or a simulated interface."""
+    from pileus.app.plug import plug as run
+
+    run(port, host, simulated, state)
+
+
+@app.command()
+def unplug(
+    port: Annotated[str, typer.Argument(help="Name or id of a port.")],
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Take the guest of a port away, and unbind the port."""
+    from pileus.app.plug import unplug as run
+
+    run(port, simulated, state)
+
+
 @db.command("upgrade")
 def db_upgrade(simulated: Simulated = False, state: State = None, config: Config = None) -> None:
     """Bring the database's tables up to date."""

@@ -40,6 +40,9 @@ from pileus.web.app import App, create_app
 from pileus.web.policy import Enforcer, load_overrides
 from pileus.web.settings import WebSettings
 
+HEALTH = "/healthcheck"
+"""Answers 200 while this server serves: what a load balancer asks."""
+
 logger = log.get("server")
 
 
@@ -132,7 +135,6 @@ class Server:
         self.identity: Identity
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
-        self._ready = False
 
     async def start(self) -> None:
         """Open the database, seed what a cloud begins with, listen to events."""
@@ -179,7 +181,6 @@ class Server:
             password_hash=await self.identity.passwords.hash(password),
         )
         await self.identity.seed(system_context(clock.now()), seed)
-        self._ready = True
 
     async def close(self) -> None:
         """Let everything go, the database last."""
@@ -200,8 +201,16 @@ class Server:
         path = scope.get("path", "")
         if path.startswith(PREFIX):
             await self.endpoint(scope, receive, send)
+        elif path == HEALTH:
+            await _healthy(send)
         else:
             await self._app(scope, receive, send)
+
+
+async def _healthy(send: Callable[..., Any]) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"3")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"OK\n"})
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class RealSwitch:
         self._settings = settings
         self._address = address
         self._run_dir = run_dir
-        self._datapath_type = datapath_type
+        self.datapath_type = datapath_type
 
     @classmethod
     async def open(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
@@ -86,20 +86,24 @@ class RealSwitch:
         await daemons.start()
         return cls(settings, daemons.address, daemons.run_dir, datapath)
 
+    def client(self) -> OvsdbClient:
+        """A client of the switch's database, not yet connected."""
+        return OvsdbClient(self._address)
+
     def agent(self, settings: AgentSettings, server: Server) -> SwitchAgent:
         """The switch agent on this switch."""
         return SwitchAgent(
             settings,
-            bridge_settings(self._settings, settings.host, self._datapath_type),
+            bridge_settings(self._settings, settings.host, self.datapath_type),
             server,
             SystemClock(),
-            OvsdbClient(self._address),
+            self.client(),
             OvsOfctl(self._run_dir),
         )
 
     async def close(self, folder: StateFolder) -> None:
         """End the switch if it is our own."""
-        daemons = _own_daemons(folder, self._datapath_type)
+        daemons = _own_daemons(folder, self.datapath_type)
         if self._run_dir == daemons.run_dir:
             await daemons.stop()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap, supervisor
+from pileus.app.local import NETWORK, LocalApi
 from pileus.app.prepare import prepare, public_url
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
@@ -166,29 +166,6 @@ def _purge(folder: StateFolder) -> None:
     sys.stdout.write(f"Everything of the cloud in {folder.root} is removed.\n")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("server", timeout=5)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(5)
-        self.sock.connect(str(self._path))
-
-
-def ask_server(folder: StateFolder, path: str) -> dict[str, Any] | None:
-    """GET ``path`` of the server on its Unix socket; None where nobody answers."""
-    try:
-        connection = _UnixConnection(folder.socket)
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        return dict(json.loads(body)) if response.status == 200 else None
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-
-
 def show_status(simulated: bool, state: Path | None) -> None:
     """Print processes, API and agents; ends with status 1 when something is not as it should be."""
     folder = StateFolder((state or default_root(simulated)).absolute())
@@ -197,22 +174,24 @@ def show_status(simulated: bool, state: Path | None) -> None:
         sys.stdout.write(f"There is no cloud running in {folder.root}.\n")
         raise SystemExit(1)
     told = json.loads(folder.status.read_text())
-    health = ask_server(folder, "/healthz")
+    agents: list[dict[str, Any]] | None = None
+    with contextlib.suppress(Fault), LocalApi(folder) as api:
+        agents = api.get(f"{NETWORK}/agents")["agents"]
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(told["since"]))
     lines = [f"cloud    {folder.root}, running since {since} UTC (supervisor {pid})"]
-    good = health is not None
+    good = agents is not None
     for process in told["processes"]:
         good = good and process["ready"]
         how = "ready" if process["ready"] else "starting" if process["pid"] else "waiting to start again"
         again = f", started {process['starts']} times" if process["starts"] > 1 else ""
         lines.append(f"{process['name']:8} {how} (pid {process['pid']}{again})")
-    if health is None:
+    if agents is None:
         lines.append("API      does not answer")
     else:
-        agents = health["agents"]
-        lines.append(f"API      {health['url']}")
-        lines.append(f"agents   {agents['alive']} of {agents['total']} alive")
-        good = good and agents["alive"] == agents["total"]
+        alive = sum(agent["alive"] for agent in agents)
+        url = public_url(bootstrap.start(folder, None, {}).settings)
+        lines += [f"API      {url}", f"agents   {alive} of {len(agents)} alive"]
+        good = good and alive == len(agents)
     sys.stdout.write("\n".join(lines) + "\n")
     if not good:
         raise SystemExit(1)
