@@ -371,39 +371,58 @@ def namespace() -> Iterator[tuple[str, ...]]:
         run("ip", "netns", "delete", name)
 
 
-def test_routes_mtu_and_ipv6_as_a_cloud_gives_them(
-    image: GuestImage, tmp_path: Path, namespace: tuple[str, ...]
-) -> None:
-    latest = tmp_path / "metadata" / "openstack" / "latest"
-    latest.mkdir(parents=True)
-    (latest / "meta_data.json").write_text(metadata(make_key(tmp_path)))
-    routes = "169.254.169.254/32,10.8.0.2,10.44.0.0/16,10.8.0.3,0.0.0.0/0,10.8.0.1"
-    dnsmasq = (
-        *(
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--pid-file",
-            "--user=root",
-            "--port=0",
-        ),
-        *("--interface=tap0", "--bind-dynamic", "--leasefile-ro", "--dhcp-range=10.8.0.10,10.8.0.10,1h"),
-        *(f"--dhcp-option=121,{routes}", "--dhcp-option=3,10.8.0.99", "--dhcp-option-force=26,1450"),
-        *("--dhcp-option=6,10.8.0.53", "--dhcp-range=2001:db8:8::,ra-only,64", "--enable-ra"),
-    )
-    web = (sys.executable, "-m", "http.server", "80", "--bind", "169.254.169.254", "--directory")
-    with contextlib.ExitStack() as started:
-        for command in (dnsmasq, (*web, str(tmp_path / "metadata"))):
-            process = subprocess.Popen(
+class Cloud:
+    """What a guest finds on the tap: dnsmasq with ``options``, and metadata at ``service``."""
+
+    def __init__(self, namespace: tuple[str, ...], folder: Path, service: str, *options: str) -> None:
+        latest = folder / "metadata" / "openstack" / "latest"
+        latest.mkdir(parents=True)
+        (latest / "meta_data.json").write_text(metadata(make_key(folder)))
+        dnsmasq = (
+            *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file", "--user=root"),
+            *("--port=0", "--interface=tap0", "--bind-dynamic", "--leasefile-ro", *options),
+        )
+        web = (
+            sys.executable,
+            "-m",
+            "http.server",
+            "80",
+            "--bind",
+            service,
+            "--directory",
+            str(folder / "metadata"),
+        )
+        self._processes = [
+            subprocess.Popen(
                 [*namespace, *command],
                 env={**os.environ, "PATH": search_path()},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            started.callback(process.wait)
-            started.callback(process.terminate)
-        netdev = "tap,ifname=tap0,script=no,downscript=no"
-        guest = Guest(image.file, tmp_path, "q35", netdev, address=("10.8.0.10", 22), inside=namespace)
+            for command in (dnsmasq, web)
+        ]
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.wait()
+
+
+TAP = "tap,ifname=tap0,script=no,downscript=no"
+ADVERTISE = ("--enable-ra", "--dhcp-range=2001:db8:8::,ra-only,64")
+SLAAC = "2001:db8:8:0:5054:ff:fe12:3456"
+
+
+def test_routes_mtu_and_ipv6_as_a_cloud_gives_them(
+    image: GuestImage, tmp_path: Path, namespace: tuple[str, ...]
+) -> None:
+    routes = "169.254.169.254/32,10.8.0.2,10.44.0.0/16,10.8.0.3,0.0.0.0/0,10.8.0.1"
+    options = (f"121,{routes}", "3,10.8.0.99", "26,1450", "6,10.8.0.53")
+    dhcp = ("--dhcp-range=10.8.0.10,10.8.0.10,1h", *(f"--dhcp-option-force={option}" for option in options))
+    with contextlib.ExitStack() as started:
+        cloud = Cloud(namespace, tmp_path, "169.254.169.254", *dhcp, *ADVERTISE)
+        started.callback(cloud.stop)
+        guest = Guest(image.file, tmp_path, "q35", TAP, address=("10.8.0.10", 22), inside=namespace)
         started.callback(guest.stop)
         lines = guest.wait_ready()
         assert "lease 10.8.0.10/24 gateway 10.8.0.1 interface eth0 mtu 1450 server 10.8.0.2" in lines
@@ -414,12 +433,23 @@ def test_routes_mtu_and_ipv6_as_a_cloud_gives_them(
         assert "1450\n" in seen
         assert "nameserver 10.8.0.53" in seen
         guest.wait_for(
-            lambda lines: (
-                "slaac 2001:db8:8:0:5054:ff:fe12:3456/64 interface eth0" in lines
-                or "slaac 2001:db8:8::5054:ff:fe12:3456/64 interface eth0" in lines
-            ),
-            "address from a router advertisement",
+            lambda lines: f"slaac {SLAAC}/64 interface eth0" in lines, "address from a router advertisement"
         )
+
+
+def test_metadata_where_there_is_ipv6_alone(
+    image: GuestImage, tmp_path: Path, namespace: tuple[str, ...]
+) -> None:
+    run(*namespace, "ip", "address", "add", "fe80::a9fe:a9fe/64", "dev", "tap0", "nodad")
+    with contextlib.ExitStack() as started:
+        cloud = Cloud(namespace, tmp_path, "fe80::a9fe:a9fe%tap0", *ADVERTISE)
+        started.callback(cloud.stop)
+        guest = Guest(image.file, tmp_path, "pc", TAP, address=(SLAAC, 22), inside=namespace)
+        started.callback(guest.stop)
+        lines = guest.wait_ready()
+        assert "no lease interface eth0" in lines
+        assert f"metadata hostname=web1 instance={INSTANCE} keys=1 source=service" in lines
+        assert guest.ssh("pileus", "hostname").stdout == "web1\n"
 
 
 def test_build_packages_are_those_that_the_tests_look_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -141,3 +142,16 @@ def test_no_plan_where_addresses_come_by_dhcp_or_are_for_another_card() -> None:
 def test_scripts_are_shell(script: Path) -> None:
     assert script.read_text().startswith("#!/bin/sh\n")
     subprocess.run(["sh", "-n", script], check=True)
+
+
+def test_the_page_lists_what_the_guest_says() -> None:
+    page = (Path(__file__).parents[3] / "docs/guest-image.md").read_text()
+    listed = {line.split("`")[1].split()[0] for line in page.splitlines() if line.startswith("| `")}
+    spoken = {
+        word.strip('"').split()[0]
+        for file in (GUEST / "root").rglob("*")
+        if file.is_file()
+        for word in re.findall(r'\bsay "([a-z-]+)', file.read_text())
+    }
+    assert spoken
+    assert spoken <= listed
