@@ -118,16 +118,19 @@ def test_events_name_whoever_is_concerned(tmp_path: Path) -> None:
         assert seen["port.create"] == {group}
         path = f"/v2.0/ports/{port['id']}"
         await admin("PUT", path, {"port": {"binding:host_id": "h1"}})
-        assert seen["port.update"] == {scopes.host("h1"), scopes.network(network), group}
+        own = scopes.port(port["id"])
+        assert seen["port.update"] == {scopes.host("h1"), own, scopes.network(network), group}
         await admin("PUT", path, {"port": {"binding:host_id": "h2"}})
         assert seen["port.update"] >= {scopes.host("h1"), scopes.host("h2"), scopes.network(network)}
         await admin("PUT", path, {"port": {"name": "x"}})
-        assert seen["port.update"] == {scopes.host("h2")}
+        assert seen["port.update"] == set()
+        await admin("PUT", path, {"port": {"admin_state_up": False}})
+        assert seen["port.update"] == {scopes.host("h2"), own}
         await api.status("h2", up=(port["id"],), enforcement={port["id"]: "meter"})
         assert seen["port.active"] == set()
         assert (await api("GET", path)).json["port"]["qos_enforced_by"] == "meter"
         await admin("DELETE", path)
-        assert seen["port.delete"] == {scopes.host("h2"), scopes.network(network), group}
+        assert seen["port.delete"] == {scopes.host("h2"), own, scopes.network(network), group}
         unsubscribe()
 
     tell(story, tmp_path)

@@ -199,9 +199,16 @@ def test_subnet_update(tmp_path: Path) -> None:
 
 def test_an_automatic_subnet_goes_with_the_addresses_that_guests_made(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
-        network, subnet = await api.a_network("2001:db8::/64", ipv6_address_mode="slaac")
-        port = await api.make("port", network_id=network)
-        assert len(port["fixed_ips"]) == 1
+        network = (await api.make("network"))["id"]
+        port = await api.make("port", network_id=network, mac_address="fa:16:3e:00:00:01")
+        assert port["fixed_ips"] == []
+        auto = {"network_id": network, "ip_version": 6, "ipv6_address_mode": "slaac"}
+        subnet = (await api.make("subnet", cidr="2001:db8::/64", **auto))["id"]
+        found = (await api("GET", f"/v2.0/ports/{port['id']}")).json["port"]
+        address = "2001:db8::f816:3eff:fe00:1"
+        assert found["fixed_ips"] == [{"subnet_id": subnet, "ip_address": address}]
+        (listed,) = (await api("GET", f"/v2.0/ports?fixed_ips=ip_address%3D{address}")).json["ports"]
+        assert listed["id"] == port["id"]
         assert (await api("DELETE", f"/v2.0/subnets/{subnet}")).status == 204
         left = await api("GET", f"/v2.0/ports/{port['id']}")
         assert left.json["port"]["fixed_ips"] == []

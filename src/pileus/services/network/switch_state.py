@@ -255,8 +255,10 @@ def _groups(
             _addresses(row.fixed_ips, row.allowed_address_pairs)
         )
     # A group without a rule, and one whose last member has gone, must be said as well.
-    known = select(security_group_ports.c.security_group_id).distinct().where(
-        or_(member_of.in_(_GROUPS_HERE), member_of.in_(_REMOTE_GROUPS_HERE))
+    known = (
+        select(security_group_ports.c.security_group_id)
+        .distinct()
+        .where(or_(member_of.in_(_GROUPS_HERE), member_of.in_(_REMOTE_GROUPS_HERE)))
     )
     served = {row[0] for row in tx.rows(_narrow(known, member_of, wanted), here)}
     return tuple(

@@ -3,7 +3,7 @@
 Addresses, security groups, address pairs and DHCP options are kept as JSON in the row,
 so that a list of thousands is one statement; ``ip_allocations`` and
 ``security_group_ports`` hold the same facts as keys, for uniqueness and for looking
-from the other side. Only ``ports/work.py`` writes either, always together.
+from the other side. Only ``ports/work.py`` and ``ports/automatic.py`` write either, always together.
 """
 
 from __future__ import annotations

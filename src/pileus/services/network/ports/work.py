@@ -2,7 +2,7 @@
 
 The addresses of a port live twice: as JSON in its row, for lists, and as rows of
 ``ip_allocations``, whose key keeps an address from being given twice; likewise its
-security groups. These units alone write either.
+security groups. These units, and ``automatic.py``, write both together.
 
 A clash (somebody committed the address or hardware address that we drew) undoes the
 savepoint and draws anew: what was asked for by name is found taken at the next look
@@ -381,12 +381,37 @@ def _refuse_taken_mac(tx: Tx, one: Update) -> None:
         raise MacAddressInUse(net_id=one.original["network_id"], mac=mac)
 
 
+# What a node must know of a port: a change of anything else wakes nobody.
+_ON_NODE = frozenset(
+    {
+        "admin_state_up",
+        "allowed_address_pairs",
+        "binding:host_id",
+        "binding:vif_type",
+        "device_id",
+        "device_owner",
+        "extra_dhcp_opts",
+        "fixed_ips",
+        "mac_address",
+        "port_security_enabled",
+        "qos_policy_id",
+        "security_groups",
+    }
+)
+
+
+def _own(port: Mapping[str, Any]) -> set[str]:
+    """The port's host, which serves the port itself when it is plugged already."""
+    host = port["binding:host_id"]
+    return {scopes.host(host), scopes.port(port["id"])} if host else set()
+
+
 def _everybody(port: Mapping[str, Any]) -> set[str]:
     """Who must look again when a port comes or goes: its host, the other hosts of its network that send to
     it through tunnels (only once it is bound), and whoever lets its groups' members in."""
-    found = {scopes.security_group(group) for group in port["security_groups"]}
+    found = _own(port) | {scopes.security_group(group) for group in port["security_groups"]}
     if port["binding:host_id"]:
-        found |= {scopes.host(port["binding:host_id"]), scopes.network(port["network_id"])}
+        found.add(scopes.network(port["network_id"]))
     return found
 
 
@@ -405,11 +430,8 @@ def _created(context: Context, port: Values) -> Any:
 
 def _updated(context: Context, before: Values, after: Values) -> Any:
     differing = {name for name in after if name in before and after[name] != before[name]}
-    concerned: set[str] = set()
-    for port in (before, after):
-        if port["binding:host_id"]:
-            concerned.add(scopes.host(port["binding:host_id"]))
-    if differing & {"binding:host_id", "fixed_ips", "mac_address"}:
+    concerned = _own(before) | _own(after) if differing & _ON_NODE else set()
+    if differing & {"binding:host_id", "binding:vif_type", "fixed_ips", "mac_address"}:
         concerned |= _everybody(before) | _everybody(after)
     if differing & {"security_groups", "allowed_address_pairs"}:
         concerned |= {

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
@@ -15,11 +15,11 @@ from pileus.services.network.errors import InUse, InvalidInput, NetworkNotFound
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.work import AUTO_DELETED_OWNERS
-from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.resource import SUBNET
-from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
 from pileus.web.resource import Update, Values
@@ -47,15 +47,6 @@ _NETWORKS = select(networks.c.id).where(networks.c.id.in_(bindparam("ids", expan
 _PREFIXES = select(subnets.c.network_id, subnets.c.id, subnets.c.cidr).where(
     subnets.c.network_id.in_(bindparam("ids", expanding=True))
 )
-_USERS = (
-    select(ip_allocations.c.subnet_id, ports.c.id, ports.c.device_owner, ports.c.fixed_ips)
-    .select_from(ip_allocations.join(ports, ports.c.id == ip_allocations.c.port_id))
-    .where(ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True)))
-)
-_DELETE_ALLOCATIONS = delete(ip_allocations).where(
-    ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True))
-)
-_SET_FIXED_IPS = update(ports).where(ports.c.id == bindparam("key")).values(fixed_ips=bindparam("addresses"))
 
 
 def subnet_create(
@@ -87,6 +78,9 @@ def subnet_create(
             SUBNET.insert(tx, context, specs)
     except Referenced:
         raise NetworkNotFound(network_id=network_ids[0]) from None
+    automatic = [spec for spec in specs if _is_automatic(spec)]
+    if automatic:
+        addresses_gain(tx, context, automatic)
     tx.emit_many([_event(context, "subnet.create", spec) for spec in specs])
     return list(specs)
 
@@ -109,18 +103,13 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None
     """Delete subnets; SubnetInUse while a port has an address that it did not give itself."""
     ids = [subnet["id"] for subnet in originals]
     automatic = {subnet["id"] for subnet in originals if _is_automatic(subnet)}
-    left: dict[str, list[dict[str, str]]] = {}
-    for row in tx.rows(_USERS, {"ids": ids}):
+    found = users(tx, ids)
+    for row in found:
         if row.subnet_id not in automatic and row.device_owner not in AUTO_DELETED_OWNERS:
             raise _in_use(row.subnet_id)
-        left[row.id] = [one for one in row.fixed_ips if one["subnet_id"] not in ids]
     try:
         with tx.savepoint():
-            if left:
-                tx.execute(_DELETE_ALLOCATIONS, {"ids": ids})
-                tx.execute(
-                    _SET_FIXED_IPS, [{"key": port_id, "addresses": kept} for port_id, kept in left.items()]
-                )
+            addresses_lose(tx, context, found, ids)
             SUBNET.remove(tx, originals)
     except Referenced:
         # A port got an address between the look and the delete.

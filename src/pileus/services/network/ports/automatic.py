@@ -1,0 +1,113 @@
+"""Addresses that ports gain and lose because a subnet came or went.
+
+Guests on an automatic subnet (SLAAC) give themselves an address, so ports that are there
+already have one as soon as the subnet exists, and lose it with the subnet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, select, update
+
+from pileus.core.context import Context
+from pileus.services.network.events import event
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules import addresses
+from pileus.services.network.subnets.tables import ip_allocations
+from pileus.store.tx import Tx
+from pileus.wire import scopes
+
+_FACTS = (
+    ports.c.id,
+    ports.c.project_id,
+    ports.c.network_id,
+    ports.c.mac_address,
+    ports.c.device_owner,
+    ports.c.host,
+    ports.c.fixed_ips,
+    ports.c.security_groups,
+)
+# The rows are held, since their lists of addresses are written whole.
+_IN_NETWORKS = (
+    select(*_FACTS)
+    .where(
+        ports.c.network_id.in_(bindparam("ids", expanding=True)),
+        ports.c.device_owner.not_like("network:router%"),
+    )
+    .order_by(ports.c.id)
+    .with_for_update()
+)
+_USERS = (
+    select(ip_allocations.c.subnet_id, *_FACTS)
+    .select_from(ip_allocations.join(ports, ports.c.id == ip_allocations.c.port_id))
+    .where(ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True)))
+    .order_by(ports.c.id)
+    .with_for_update(of=ports)
+)
+_SET_FIXED_IPS = update(ports).where(ports.c.id == bindparam("key")).values(fixed_ips=bindparam("addresses"))
+_DELETE_ALLOCATIONS = delete(ip_allocations).where(
+    ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True))
+)
+
+
+def users(tx: Tx, subnet_ids: Sequence[str]) -> list[Row[Any]]:
+    """The ports that have addresses in these subnets: a row for each address, with its subnet."""
+    return tx.rows(_USERS, {"ids": list(subnet_ids)})
+
+
+def addresses_gain(tx: Tx, context: Context, subnets: Sequence[Mapping[str, Any]]) -> None:
+    """Give the ports of automatic subnets' networks their addresses there; four statements for any number."""
+    by_network: dict[str, list[Mapping[str, Any]]] = {}
+    for subnet in subnets:
+        by_network.setdefault(subnet["network_id"], []).append(subnet)
+    rows = tx.rows(_IN_NETWORKS, {"ids": sorted(by_network)})
+    gained: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        gained[row.id] = [
+            {"subnet_id": subnet["id"], "ip_address": addresses.eui64(subnet["cidr"], row.mac_address)}
+            for subnet in by_network[row.network_id]
+        ]
+    if rows:
+        tx.insert(
+            ip_allocations,
+            [{**ip, "port_id": port_id} for port_id, several in gained.items() for ip in several],
+        )
+        _write(tx, context, rows, {row.id: [*row.fixed_ips, *gained[row.id]] for row in rows})
+
+
+def addresses_lose(tx: Tx, context: Context, rows: Sequence[Row[Any]], subnet_ids: Collection[str]) -> None:
+    """Take the addresses of these subnets from the ports (``rows`` as ``users`` found them)."""
+    if not rows:
+        return
+    tx.execute(_DELETE_ALLOCATIONS, {"ids": list(subnet_ids)})
+    left = {row.id: [ip for ip in row.fixed_ips if ip["subnet_id"] not in subnet_ids] for row in rows}
+    _write(tx, context, list({row.id: row for row in rows}.values()), left)
+
+
+def _write(
+    tx: Tx, context: Context, rows: Sequence[Row[Any]], fixed_ips: Mapping[str, list[dict[str, str]]]
+) -> None:
+    tx.execute(
+        _SET_FIXED_IPS, [{"key": port_id, "addresses": several} for port_id, several in fixed_ips.items()]
+    )
+    tx.emit_many(
+        [
+            event(
+                context,
+                "port.update",
+                row.id,
+                row.project_id,
+                [
+                    *([scopes.port(row.id), scopes.host(row.host)] if row.host else ()),
+                    scopes.network(row.network_id),
+                    *map(scopes.security_group, row.security_groups),
+                ],
+                host=row.host,
+                network_id=row.network_id,
+                changed=["fixed_ips"],
+            )
+            for row in rows
+        ]
+    )
