@@ -1,0 +1,243 @@
+"""DHCP servers for real: one dnsmasq per network, in the network's namespace.
+
+A pass writes the files that differ and sends at most one SIGHUP; a restart happens only when
+the arguments differ, the process is gone, or its namespace was made anew; and in the place
+of a signal on a network where a port has options of its own: up to 2.90, dnsmasq dies of a
+SIGHUP once it has served a host whose line sets a tag (it links the tag into a list on its
+stack, and follows that list when it frees the line). Leases survive a restart, which takes
+some milliseconds. Processes outlive us: they are found by their pid file and by the path of
+it in their arguments, or by that path alone when the file is lost.
+
+An address whose port is gone may belong to another port at once, while dnsmasq would keep it
+from that one until the lease runs out; so leases of ports that went are given back in their
+name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import signal
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from pileus.drivers.dnsmasq import files
+from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
+from pileus.drivers.dnsmasq.render import PROGRAM, TAGGED, Rendered, render
+from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, Lease
+from pileus.drivers.process import ProgramFailed, run
+
+PACKAGES = ("dnsmasq-base",)
+"""Of Debian."""
+
+_AT_ONCE = 4
+_ENDS_WITHIN_S = 5.0
+_NAMESPACES = Path("/run/netns")
+
+
+def missing_programs() -> list[str]:
+    """The programs that are not installed here; empty if all are."""
+    path = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+    return [program for program in (PROGRAM, "ip") if shutil.which(program, path=path) is None]
+
+
+class Dnsmasq:
+    """``DhcpServers`` for real. ``folder`` holds a folder per network; dnsmasq reads it as ``user``, so
+    all folders above it must let others pass."""
+
+    def __init__(self, folder: Path, *, user: str = "nobody") -> None:
+        self._folder = folder
+        self._user = user
+        self._group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+        self._environment = os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+
+    async def apply(self, networks: Sequence[DhcpNetwork]) -> dict[str, Applied]:
+        """See DhcpServers."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+        done: dict[str, Applied] = {}
+        reasons: dict[str, str] = {}
+        lost = await asyncio.to_thread(self._lost, [network.network_id for network in networks])
+
+        async def one(network: DhcpNetwork) -> None:
+            async with gate:
+                try:
+                    done[network.network_id] = await self._apply(network, lost)
+                except (ProgramFailed, OSError, ValueError) as error:
+                    reasons[network.network_id] = str(error)
+
+        await asyncio.gather(*map(one, networks))
+        if reasons:
+            raise DhcpFailed(reasons)
+        return done
+
+    async def remove(self, network_ids: Collection[str]) -> None:
+        """See DhcpServers."""
+        lost = await asyncio.to_thread(self._lost, network_ids)
+        await asyncio.gather(*(self._end(network_id, lost) for network_id in network_ids))
+        for network_id in network_ids:
+            await asyncio.to_thread(shutil.rmtree, self._folder / network_id, ignore_errors=True)
+
+    async def running(self) -> set[str]:
+        """See DhcpServers."""
+        return set(await asyncio.to_thread(self._scan))
+
+    async def known(self) -> set[str]:
+        """See DhcpServers."""
+
+        def folders() -> set[str]:
+            if not self._folder.is_dir():
+                return set()
+            return {entry.name for entry in os.scandir(self._folder) if entry.is_dir()}
+
+        return await asyncio.to_thread(folders) | await self.running()
+
+    async def leases(self, network_id: str) -> list[Lease]:
+        """See DhcpServers."""
+        return await asyncio.to_thread(self._leases, network_id)
+
+    async def _apply(self, network: DhcpNetwork, lost: dict[str, int]) -> Applied:
+        folder = self._folder / network.network_id
+        wanted = render(network, folder, self._user, self._group)
+        changes = await asyncio.to_thread(self._bring, folder, wanted)
+        applied = Applied(
+            written=len(changes.added) + len(changes.replaced),
+            deleted=len(changes.deleted),
+        )
+        number = lost.get(network.network_id) or self._pid(network.network_id)
+        if number is None:
+            applied.started = True
+        elif not self._is_as(number, wanted, network.namespace) or (
+            (changes.replaced or changes.deleted) and _has_tags((changes.before, wanted.files))
+        ):
+            await self._end(network.network_id, lost)
+            applied.restarted = True
+        if applied.started or applied.restarted:
+            await self._start(wanted, network.namespace)
+        elif changes.replaced or changes.deleted:
+            assert number is not None
+            os.kill(number, signal.SIGHUP)
+            applied.signalled = True
+        releases = self._releases(network, changes, wanted)
+        if releases:
+            await asyncio.to_thread(send_releases, network.namespace, network.interface, releases)
+            applied.released = len(releases)
+        return applied
+
+    def _bring(self, folder: Path, wanted: Rendered) -> files.Changes:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in (folder, *folder.parents):
+            if not part.stat().st_mode & 0o001:
+                raise OSError(f"{part} does not let {self._user} pass, as whom {PROGRAM} runs")
+        return files.bring(folder, wanted.files)
+
+    def _releases(self, network: DhcpNetwork, changes: files.Changes, wanted: Rendered) -> list[Release]:
+        """Leases of IPv4 addresses whose port no longer has them."""
+        before = _holders(text for path, text in changes.before.items() if path.startswith("hosts/"))
+        if not before:
+            return []
+        now = _holders(text for path, text in wanted.files.items() if path.startswith("hosts/"))
+        gone = before - now
+        if not gone:
+            return []
+        servers = [(ip_network(subnet.cidr), subnet.server) for subnet in network.subnets if subnet.server]
+        return [
+            Release(server, lease)
+            for lease in self._leases(network.network_id)
+            if (lease.mac, lease.address) in gone
+            for within, server in servers
+            if ip_address(lease.address) in within
+        ]
+
+    async def _start(self, wanted: Rendered, namespace: str | None) -> None:
+        """dnsmasq goes to the background when it is ready to serve."""
+        inside = ("ip", "netns", "exec", namespace) if namespace else ()
+        await run((*inside, *wanted.arguments), environment=self._environment)
+
+    async def _end(self, network_id: str, lost: dict[str, int]) -> None:
+        number = lost.pop(network_id, None) or self._pid(network_id)
+        if number is None:
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, how)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ENDS_WITHIN_S):
+                    while self._arguments(number) is not None:  # noqa: ASYNC110 - not our child
+                        await asyncio.sleep(0.005)
+                    return
+
+    def _leases(self, network_id: str) -> list[Lease]:
+        try:
+            return parse_leases((self._folder / network_id / "leases").read_text())
+        except FileNotFoundError:
+            return []
+
+    def _label(self, network_id: str) -> str:
+        return f"--pid-file={self._folder / network_id / 'pid'}"
+
+    def _pid(self, network_id: str) -> int | None:
+        try:
+            number = int((self._folder / network_id / "pid").read_text())
+        except (OSError, ValueError):
+            return None
+        arguments = self._arguments(number)
+        return number if arguments is not None and self._label(network_id) in arguments else None
+
+    def _is_as(self, number: int, wanted: Rendered, namespace: str | None) -> bool:
+        """Whether a process has these arguments and is in the namespace that now has that name."""
+        if self._arguments(number) != wanted.arguments:
+            return False
+        here = _NAMESPACES / namespace if namespace else Path("/proc/self/ns/net")
+        try:
+            return Path(f"/proc/{number}/ns/net").stat().st_ino == here.stat().st_ino
+        except OSError:
+            return False
+
+    def _lost(self, network_ids: Iterable[str]) -> dict[str, int]:
+        """Processes of these networks whose pid file is not there; looks through all processes only when
+        a pid file leads to none."""
+        missing = {network_id for network_id in network_ids if self._pid(network_id) is None}
+        return {k: v for k, v in self._scan().items() if k in missing} if missing else {}
+
+    def _scan(self) -> dict[str, int]:
+        found = {}
+        start = f"--pid-file={self._folder}/"
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            arguments = self._arguments(int(entry.name)) or ()
+            for argument in arguments[1:2] if arguments[:1] == (PROGRAM,) else ():
+                network_id, _, file = argument.removeprefix(start).partition("/")
+                if argument.startswith(start) and file == "pid":
+                    found[network_id] = int(entry.name)
+        return found
+
+    @staticmethod
+    def _arguments(number: int) -> tuple[str, ...] | None:
+        """A process's arguments; None when it is gone (a zombie has none either)."""
+        try:
+            text = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            return None
+        return tuple(text.rstrip("\0").split("\0")) if text else None
+
+
+def _holders(texts: Iterable[str]) -> set[tuple[str, str]]:
+    """MAC and address of each line of hosts' files."""
+    found = set()
+    for line in "".join(texts).splitlines():
+        mac, *rest = line.split(",")
+        found |= {(mac, word) for word in rest if word.count(".") == 3 and ":" not in word}
+    return found
+
+
+def _has_tags(versions: Iterable[Mapping[str, str]]) -> bool:
+    """Whether a host's line sets a tag, or did before."""
+    return any(
+        TAGGED in text for files in versions for path, text in files.items() if path.startswith("hosts/")
+    )

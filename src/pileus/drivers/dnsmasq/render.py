@@ -1,0 +1,151 @@
+"""A network's server as dnsmasq's arguments and files. Pure. (dnsmasq(8), RFC 2132, 3442, 8415.)
+
+Arguments hold what only a restart can change: where to listen, which subnets there are. The
+rest are files of two folders that dnsmasq watches: ``hosts`` has one per port, ``options`` one
+for the network and one for each subnet and port with options of its own. A new file is taken
+in as it appears; a changed or deleted one when dnsmasq is told (SIGHUP).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
+
+PROGRAM = "dnsmasq"
+TAGGED = "set:"
+"""What a host's line has when the port has options of its own; see ``driver`` for what it costs."""
+_MAX_LEASES = 1 << 17
+_LABEL = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """``files``: path below the network's folder to content."""
+
+    arguments: tuple[str, ...]
+    files: dict[str, str]
+
+
+def render(network: DhcpNetwork, folder: Path, user: str, group: str) -> Rendered:
+    """What a network's server is started with and what it finds in its folder. Raises ValueError for
+    values that could not be told to dnsmasq."""
+    files = {"options/network": _network_options(network)}
+    files |= {f"options/subnet-{subnet.id}": _subnet_options(subnet) for subnet in network.subnets}
+    for host in network.hosts:
+        files[f"hosts/{host.port_id}"] = _host(host)
+        if host.options:
+            files[f"options/port-{host.port_id}"] = _lines(
+                _option(f"port-{host.port_id}", option) for option in host.options
+            )
+    return Rendered(_arguments(network, folder, user, group), files)
+
+
+def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tuple[str, ...]:
+    """``--pid-file`` in the network's folder is also the label by which the process is found again."""
+    return (
+        PROGRAM,
+        f"--pid-file={folder / 'pid'}",
+        "--conf-file=/dev/null",
+        "--port=0",  # no DNS
+        "--no-hosts",
+        "--no-resolv",
+        "--no-ping",
+        "--bind-dynamic",
+        f"--interface={network.interface}",
+        "--except-interface=lo",
+        # A client that comes back with an address of elsewhere is told so, and not left waiting.
+        "--dhcp-authoritative",
+        f"--dhcp-lease-max={_MAX_LEASES}",
+        f"--dhcp-leasefile={folder / 'leases'}",
+        f"--dhcp-hostsdir={folder / 'hosts'}",
+        f"--dhcp-optsdir={folder / 'options'}",
+        f"--log-facility={folder / 'log'}",
+        "--quiet-dhcp",
+        "--quiet-dhcp6",
+        "--quiet-ra",
+        f"--user={user}",
+        f"--group={group}",
+        *((f"--domain={_hostname(network.domain)}",) if network.domain else ()),
+        *(_range(subnet, network.lease_s) for subnet in network.subnets),
+    )
+
+
+def _range(subnet: DhcpSubnet, lease_s: int) -> str:
+    """``static``: only ports that we know are served."""
+    cidr = ipaddress.ip_network(subnet.cidr)
+    lease = "infinite" if lease_s < 0 else f"{max(lease_s, 120)}s"  # dnsmasq knows none below two minutes
+    if cidr.version == 4:
+        return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.netmask},{lease}"
+    if subnet.mode == "stateless":
+        return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.prefixlen}"
+    return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.prefixlen},{lease}"
+
+
+def _network_options(network: DhcpNetwork) -> str:
+    return f"option:mtu,{network.mtu}\n" if network.mtu is not None else ""
+
+
+def _subnet_options(subnet: DhcpSubnet) -> str:
+    tag = f"subnet-{subnet.id}"
+    if ipaddress.ip_network(subnet.cidr).version == 6:
+        resolvers = ",".join(f"[{ipaddress.ip_address(resolver)}]" for resolver in subnet.resolvers)
+        return _lines([f"tag:{tag},option6:dns-server,{resolvers}"] if resolvers else [])
+    # An option without a value keeps dnsmasq from announcing itself.
+    lines = [
+        f"tag:{tag},option:dns-server{''.join(f',{ipaddress.ip_address(r)}' for r in subnet.resolvers)}",
+        f"tag:{tag},option:router{f',{ipaddress.ip_address(subnet.gateway)}' if subnet.gateway else ''}",
+    ]
+    if subnet.routes:
+        routes = [(str(ipaddress.ip_network(r.destination)), r.via) for r in subnet.routes]
+        if subnet.gateway and not any(destination == "0.0.0.0/0" for destination, _ in routes):
+            # A client that takes these routes ignores the router option (RFC 3442).
+            routes.append(("0.0.0.0/0", subnet.gateway))
+        text = ",".join(f"{destination},{ipaddress.ip_address(via)}" for destination, via in routes)
+        # 249 is the same option by the number that Windows gave it first.
+        lines += [f"tag:{tag},option:classless-static-route,{text}", f"tag:{tag},249,{text}"]
+    return _lines(lines)
+
+
+def _host(host: DhcpHost) -> str:
+    """One line for each address: which of them is given depends on the subnet that the request came from.
+    ``id:*``: a port is known by its MAC, whatever its client calls itself (a boot loader, then a system)."""
+    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", host.mac):
+        raise ValueError(f"{host.mac!r} is no MAC address")
+    start = host.mac.lower() + (f",{TAGGED}port-{host.port_id}" if host.options else "")
+    name = f",{_hostname(host.hostname)}" if host.hostname else ""
+    lines = []
+    for text in host.addresses:
+        address = ipaddress.ip_address(text)
+        lines.append(
+            f"{start},id:*,{address}{name}" if address.version == 4 else f"{start},[{address}]{name}"
+        )
+    return _lines(lines or [start])
+
+
+def _option(tag: str, option: DhcpOption) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", option.name):
+        raise ValueError(f"{option.name!r} is no option's name")
+    if "\n" in option.value or "\r" in option.value:
+        raise ValueError(f"the value of option {option.name} has a line break")
+    if option.version == 6:
+        name = f"option6:{option.name}"
+    else:
+        name = option.name if option.name.isdigit() else f"option:{option.name}"
+    return f"tag:{tag},{name}" + (f",{option.value}" if option.value else "")
+
+
+def _hostname(name: str) -> str:
+    if not _LABEL.fullmatch(name.removesuffix(".")):
+        raise ValueError(f"{name!r} is no host's or domain's name")
+    return name.removesuffix(".")
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
