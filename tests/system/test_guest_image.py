@@ -447,9 +447,9 @@ def test_metadata_where_there_is_ipv6_alone(
         guest = Guest(image.file, tmp_path, "pc", TAP, address=(SLAAC, 22), inside=namespace)
         started.callback(guest.stop)
         lines = guest.wait_ready()
-        assert "no lease interface eth0" in lines
         assert f"metadata hostname=web1 instance={INSTANCE} keys=1 source=service" in lines
         assert guest.ssh("pileus", "hostname").stdout == "web1\n"
+        guest.wait_for(lambda lines: "no lease interface eth0" in lines, "word that no lease came")
 
 
 def test_build_packages_are_those_that_the_tests_look_for() -> None:
