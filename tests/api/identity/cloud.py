@@ -19,6 +19,8 @@ from pileus.web.policy import Enforcer
 
 PASSWORD = "correct horse"
 DEFAULT = "default"
+CLOSE_S = 10
+STORY_S = 60
 
 
 class Answer(NamedTuple):
@@ -165,14 +167,18 @@ async def cloud(url: str, folder: Path) -> AsyncIterator[Cloud]:
         yield made
     finally:
         identity.close()
-        await store.close()
+        # A close that hangs may swallow the cancellation of its timeout: ask the timeout itself.
+        async with asyncio.timeout(CLOSE_S) as limit:
+            await store.close()
+        assert not limit.expired(), f"closing the store hung for {CLOSE_S} s"
 
 
 def run(url: str, folder: Path, story: Callable[[Cloud], Awaitable[None]]) -> None:
     """Tell a story in a fresh loop."""
 
     async def tell() -> None:
-        async with asyncio.timeout(60), cloud(url, folder) as one:
+        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder) as one:
             await story(one)
+        assert not limit.expired(), f"the story hung for {STORY_S} s"
 
     asyncio.run(tell())

@@ -122,7 +122,7 @@ def test_a_revoked_token_is_refused_at_once_and_by_every_server(url, tmp_path):
     from pileus.store import Store
 
     async def main() -> None:
-        async with asyncio.timeout(60), cloud(url, tmp_path) as one:
+        async with asyncio.timeout(60) as limit, cloud(url, tmp_path) as one:
             answer = await one.login(scope=ADMIN_PROJECT)
             client = Client(one.app, answer.token)
             assert (await client("GET", "/v3/auth/projects")).status == 200
@@ -146,6 +146,7 @@ def test_a_revoked_token_is_refused_at_once_and_by_every_server(url, tmp_path):
                 if other is not None:
                     other.close()
                     await store.close()
+        assert not limit.expired()
 
     asyncio.run(main())
 
