@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from pileus.core.clock import SystemClock
+from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -412,3 +413,35 @@ def bench_matches(bench: Bench, part: str) -> list[Flow]:
 @pytest.fixture(autouse=True)
 def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def test_bridges_can_be_joined_by_veth_pairs() -> None:
+    async def story() -> None:
+        switch, links, server = SimulatedSwitch(), SimulatedLinks(), cloud()
+        settings = replace(SETTINGS, link="veth", enforcement="policing")
+
+        def agent() -> SwitchAgent:
+            return SwitchAgent(
+                AgentSettings(host="n1"),
+                settings,
+                server,
+                SystemClock(),
+                switch.client(),
+                SimulatedFlows(switch),
+                links=links,
+            )
+
+        first = agent()
+        task = asyncio.create_task(first.run())
+        await until(lambda: first.metrics.full_passes > 0)
+        first.stop()
+        await task
+        assert {"int-br-ex", "phy-br-ex"} <= (await links.links()).keys()
+        types = {row["name"]: row["type"] for row in switch.database.tables["Interface"].values()}
+        assert (types["int-br-ex"], types["phy-br-ex"], types["patch-tun"]) == ("", "", "patch")
+        second = agent()
+        await second.purge(guests=True)
+        await second.release()
+        assert "int-br-ex" not in await links.links()
+
+    scenario(story)

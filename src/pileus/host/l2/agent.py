@@ -18,6 +18,7 @@ from typing import Any
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
+from pileus.drivers.netlink.links import Links
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.table import FlowTable
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -45,7 +46,8 @@ class SwitchUnreachable(Exception):
 
 
 class SwitchAgent(Agent):
-    """See the module. ``polices`` overrides the question whether the kernel can (None: try)."""
+    """See the module. ``links`` makes the veth pairs where bridges are joined by those; ``polices``
+    overrides the question whether the kernel can (None: try)."""
 
     binary = "pileus-switch-agent"
     agent_type = "Open vSwitch agent"
@@ -59,15 +61,19 @@ class SwitchAgent(Agent):
         client: OvsdbClient,
         flows: FlowTable,
         *,
+        links: Links | None = None,
         polices: bool | None = None,
     ) -> None:
         super().__init__(settings, server, clock)
+        if bridges.link == "veth" and links is None:
+            raise ValueError("bridges are to be joined by veth pairs, and there is no driver of links")
         self.model = Model()
         self.book = plan.FlowBook()
         self._bridges = bridges
         self._client = client
         self._flows = flows
         self._hands = SwitchHands(client, flows)
+        self._links = links
         self._polices = polices
         self._status = StatusBook(settings.host)
         self._told_once = False
@@ -239,6 +245,8 @@ class SwitchAgent(Agent):
         bridges, hands, model = self._bridges, self._hands, self.model
         view = hands.view()
         row_plan = rows.plan_rows(model, view, bridges, self._vlans)
+        if self._links is not None and row_plan.edits:
+            await self._links.ensure_veths(rows.veth_joints(bridges))
         changes = await hands.edit(row_plan.edits)
         if changes:
             view = hands.view()
@@ -296,3 +304,5 @@ class SwitchAgent(Agent):
         if inner in view.bridges and inner not in gone:
             await self._hands.drop_meters(inner, {})
         await self._hands.edit(edits)
+        if self._links is not None:
+            await self._links.delete_links([veth.name for veth in rows.veth_joints(self._bridges)])

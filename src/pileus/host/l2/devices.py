@@ -115,14 +115,16 @@ def _source(ofport: int, mac_address: str, addresses: list[str]) -> Iterator[Par
             yield t.SOURCE, 85, f"icmp6,{origin},ipv6_src=::,icmp_type=135{target}", switch
 
 
+def deliver(wired: Wired) -> tuple[str, str]:
+    """The two actions that bring a copy of a packet to a device."""
+    return f"set_field:0x{wired.number:x}->{t.NUMBER}", f"resubmit(,{t.DELIVER})"
+
+
 def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
-    number = f"{t.NUMBER}=0x{wired.number:x}"
-    yield (
-        t.SWITCH,
-        20,
-        f"{t.NETWORK}=0x{wired.vlan:x},dl_dst={wired.details.mac_address.lower()}",
-        f"set_field:0x{wired.number:x}->{t.NUMBER},resubmit(,{t.DELIVER})",
-    )
+    network, number = f"{t.NETWORK}=0x{wired.vlan:x}", f"{t.NUMBER}=0x{wired.number:x}"
+    here = ",".join(deliver(wired))
+    yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
+    yield from _questions(wired, network, here)
     if not secured:
         yield t.DELIVER, 50, number, f"output:{wired.ofport}"
         return
@@ -135,3 +137,16 @@ def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
     )
     # A flooded frame does not come back to its sender: it would be judged as if it were incoming.
     yield t.DELIVER, 60, f"in_port={wired.ofport},{number}", "drop"
+
+
+def _questions(wired: Wired, network: str, here: str) -> Iterator[Parts]:
+    """Who asks for this device's address by broadcast asks this device alone, not all the others."""
+    addresses = [fixed.ip_address for fixed in wired.details.fixed_ips]
+    for address in (*addresses, link_local(wired.details.mac_address)):
+        if ":" in address:
+            yield t.SWITCH, 17, f"icmp6,{network},icmp_type=135,nd_target={address}", here
+        else:
+            asked = f"arp,{network},dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa={address},arp_op=1"
+            yield t.SWITCH, 17, asked, here
+            # Its own announcement of the address (RFC 5227) is for everybody.
+            yield t.SWITCH, 19, f"{asked},in_port={wired.ofport}", f"resubmit(,{t.FLOOD})"

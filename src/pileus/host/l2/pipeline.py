@@ -16,7 +16,7 @@ _FAMILIES = ("ip", "ipv6")
 _ICMPV6_OUT = (130, 131, 132, 133, 143)
 """Listener queries and reports, router solicitation. Neighbour solicitations and advertisements
 are let out by SOURCE, which checks what they claim."""
-_ICMPV6_IN = (130, 131, 132, 134, 135, 136, 143)
+_ICMPV6_IN = (130, 134, 135, 136)
 
 
 def _flow(table: int, priority: int, match: str, actions: str) -> Flow:
@@ -31,7 +31,17 @@ def integration_flows() -> list[Flow]:
 def _defaults() -> Iterator[Flow]:
     for table in (t.CLASSIFY, t.GUARD, t.SOURCE, t.EGRESS, t.EGRESS_ACCEPT, t.SWITCH, t.DELIVER, t.INGRESS):
         yield _flow(table, 0, "", "drop")
-    yield _flow(t.INGRESS_ACCEPT, 0, "", "drop")
+    for table in (t.SERVICES, t.FLOOD, t.INGRESS_ACCEPT):
+        yield _flow(table, 0, "", "drop")
+    # Two hundred guests that start together ask two hundred times for routers and addresses: each
+    # question that went to all the others would be tracked two hundred times.
+    services = f"resubmit(,{t.SERVICES})"
+    for question in (
+        "udp,tp_src=68,tp_dst=67",
+        "udp6,tp_src=546,tp_dst=547",
+        *(f"icmp6,icmp_type={kind}" for kind in (131, 132, 133, 143)),
+    ):
+        yield _flow(t.SWITCH, 16, f"{question},dl_dst={t.MULTICAST}", services)
 
 
 def _guard() -> Iterator[Flow]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.drivers.netlink.links import Veth
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate
 from pileus.host.l2.settings import (
@@ -227,6 +228,16 @@ def _ensure(view: SwitchView, bridge: str, name: str, interface: dict[str, Any])
 
 def _patch(view: SwitchView, bridge: str, name: str, peer: str) -> Iterator[EnsurePort]:
     yield from _ensure(view, bridge, name, {"type": "patch", "options": {"peer": peer}})
+
+
+def veth_joints(settings: BridgeSettings) -> list[Veth]:
+    """The veth pairs that join br-int to physical bridges, where those are asked for."""
+    if settings.link != "veth":
+        return []
+    return [
+        Veth(settings.int_port(bridge), settings.phy_port(bridge), label=f"pileus-{OWNER}")
+        for _, bridge in settings.bridge_mappings
+    ]
 
 
 def _joints(view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:

@@ -15,7 +15,7 @@ import msgspec
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
-from pileus.host.l2.devices import Wired, sources
+from pileus.host.l2.devices import Wired, deliver, sources
 from pileus.host.l2.rules import is_secured
 from pileus.wire.switch import NetworkDetails, Segment
 
@@ -63,23 +63,23 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
             f"in_port={network.joint.inner},{wire}",
             ",".join([*pop, f"set_field:0x{network.vlan:x}->{t.NETWORK}", f"resubmit(,{t.SWITCH})"]),
         )
-    everybody = [step for wired in network.devices for step in _deliver(wired)]
-    yield t.SWITCH, 15, f"{register},dl_dst={t.MULTICAST}", ",".join([*everybody, *outward]) or "drop"
-    # Without port security a device may have others behind it, whose addresses nobody knows.
-    open_ones = [
+    everybody = [step for wired in network.devices for step in deliver(wired)]
+    yield t.SWITCH, 15, f"{register},dl_dst={t.MULTICAST}", f"resubmit(,{t.FLOOD})"
+    yield t.FLOOD, 10, register, ",".join([*everybody, *outward]) or "drop"
+    trusting = [wired for wired in network.devices if not is_secured(wired.details)]
+    services = [step for wired in trusting for step in deliver(wired)]
+    yield t.SERVICES, 10, register, ",".join([*services, *outward]) or "drop"
+    # Without port security a guest may have others behind it, whose addresses nobody knows.
+    unknown = [
         step
-        for wired in network.devices
-        if not is_secured(wired.details) and not wired.details.device_owner.startswith("network:")
-        for step in _deliver(wired)
+        for wired in trusting
+        if not wired.details.device_owner.startswith("network:")
+        for step in deliver(wired)
     ]
-    yield t.SWITCH, 10, register, ",".join([*open_ones, *outward]) or "drop"
+    yield t.SWITCH, 10, register, ",".join([*unknown, *outward]) or "drop"
     for mac_address, claimants in _shared_addresses(network.devices).items():
-        steps = [step for wired in claimants for step in _deliver(wired)]
+        steps = [step for wired in claimants for step in deliver(wired)]
         yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *outward])
-
-
-def _deliver(wired: Wired) -> tuple[str, str]:
-    return f"set_field:0x{wired.number:x}->{t.NUMBER}", f"resubmit(,{t.DELIVER})"
 
 
 def _outward(network: LocalNetwork) -> list[str]:

@@ -7,6 +7,8 @@ A packet on br-int, from left to right::
        └── from tunnels, physical networks, senders without port security ──────────────────────┘
 
     ... SWITCH ─► DELIVER ─► INGRESS ─► INGRESS_STATE ─► INGRESS_RULES ─► INGRESS_ACCEPT ─► the device
+          ├────► FLOOD: all devices of the network, and out
+          ├────► SERVICES: what asks for a router or a DHCP server goes to those only, and out
           └────► out: to the tunnel bridge or to a physical network's bridge, tagged with the local VLAN
 
 Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
@@ -28,6 +30,8 @@ EGRESS_RULES = 32
 EGRESS_ACCEPT = 33
 SWITCH = 60
 DELIVER = 61
+SERVICES = 62
+FLOOD = 63
 INGRESS = 80
 INGRESS_STATE = 81
 INGRESS_RULES = 82
