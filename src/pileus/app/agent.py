@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pileus.app import bootstrap, privileges
+from pileus.app import bootstrap, guests, privileges
 from pileus.app.notify import notify
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch, bridge_settings
@@ -19,6 +18,7 @@ from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
 from pileus.core.settings import Settings
+from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import Agent, AgentSettings
@@ -95,19 +95,22 @@ def _simulated_address(number: int) -> str:
 async def _purge(folder: StateFolder, settings: Settings) -> None:
     switch = await RealSwitch.open(folder, settings)
     host = bootstrap.host_name(settings.agent.host)
+    links = LinuxLinks()
+    database = switch.client()
+    await database.connect(guests.SWITCH_WITHIN_S)
+    plugged = await guests.guests_of(database, links)
+    await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
         agent = switch.agent(_agent_settings(settings, host), client)
         await agent.purge(guests=True)
         await agent.release()
+    await guests.remove_guests(links, links, list(plugged.values()), list(plugged))
     await switch.close(folder)
 
 
 async def _run(agents: Sequence[Agent]) -> None:
     """Run agents until a signal; ready when each has made its first full pass."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = bootstrap.stop_requested()
     tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in agents]
     stopping = asyncio.create_task(stop.wait())
     in_sync = asyncio.create_task(_until_in_sync(agents))

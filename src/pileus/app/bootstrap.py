@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +35,24 @@ def start(folder: StateFolder, config: Path | None, options: dict[str, Any]) -> 
     return loaded
 
 
+def stop_requested() -> asyncio.Event:
+    """Set by SIGTERM, by SIGINT, and by the death of the supervisor, if there is one."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    lifeline = os.environ.get("PILEUS_LIFELINE")
+    if lifeline is not None:
+        descriptor = int(lifeline)
+
+        def ended() -> None:
+            loop.remove_reader(descriptor)
+            stop.set()
+
+        loop.add_reader(descriptor, ended)
+    return stop
+
+
 def host_name(configured: str) -> str:
     """The node's name: as set, else the machine's."""
     return configured or os.uname().nodename
@@ -45,6 +65,4 @@ def run(main: Any) -> None:
 
         uvloop.run(main())
     except ImportError:
-        import asyncio
-
         asyncio.run(main())

@@ -14,7 +14,8 @@ from pileus.drivers.netlink.links import Address, Links, Route, Veth
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
 
-LABEL = "pileus-guest"
+LABEL = "pileus-guest "
+"""The label of an interface that we made for a guest, before the name of its namespace."""
 INSIDE = "eth0"
 SWITCH_WITHIN_S = 15.0
 GUEST_MTU = 1450
@@ -36,6 +37,10 @@ class Plug(msgspec.Struct, frozen=True, kw_only=True):
     def interface(self) -> str:
         """The end on the switch, named as Nova names a tap."""
         return tap_name(self.port_id)
+
+    @property
+    def label(self) -> str:
+        return LABEL + self.namespace
 
 
 def tap_name(port_id: str) -> str:
@@ -79,7 +84,7 @@ async def make_guests(home: Links, links: Links, plugs: Sequence[Plug]) -> None:
     """
     await home.ensure_namespaces([plug.namespace for plug in plugs])
     await links.ensure_veths(
-        Veth(plug.interface, INSIDE, plug.namespace, mac=plug.mac, mtu=plug.mtu, label=LABEL)
+        Veth(plug.interface, INSIDE, plug.namespace, mac=plug.mac, mtu=plug.mtu, label=plug.label)
         for plug in plugs
     )
     await home.ensure_addresses(Address(plug.namespace, INSIDE, ip) for plug in plugs for ip in plug.ips)
@@ -90,9 +95,19 @@ async def make_guests(home: Links, links: Links, plugs: Sequence[Plug]) -> None:
     )
 
 
+async def guests_of(client: OvsdbClient, links: Links) -> dict[str, str]:
+    """The guests whose interfaces are on this switch: interface to namespace."""
+    plugged = client.by_name("Interface")
+    return {
+        name: link.label.removeprefix(LABEL)
+        for name, link in (await links.links()).items()
+        if name in plugged and link.label.startswith(LABEL)
+    }
+
+
 async def remove_guests(
-    home: Links, links: Links, namespaces: Sequence[str], port_ids: Sequence[str]
+    home: Links, links: Links, namespaces: Sequence[str], interfaces: Sequence[str]
 ) -> None:
     """No such guests."""
-    await links.delete_links([tap_name(port_id) for port_id in port_ids])
+    await links.delete_links(interfaces)
     await home.delete_namespaces(namespaces)

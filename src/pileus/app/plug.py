@@ -135,7 +135,7 @@ async def _unplug_guest(
         await guests.unplug_interfaces(client, [port_id])
     if not simulated:
         links = LinuxLinks()
-        await guests.remove_guests(links, links, [namespace], [port_id])
+        await guests.remove_guests(links, links, [namespace], [guests.tap_name(port_id)])
 
 
 @asynccontextmanager

@@ -7,10 +7,8 @@ lie where that user can't go.)
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,10 +101,7 @@ def _migrate_if_source_is_closed(folder: StateFolder, settings: Settings) -> Non
 
 
 async def _serve(server: Server, http: HttpServer) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = bootstrap.stop_requested()
     try:
         await server.start()
     except Fault as fault:

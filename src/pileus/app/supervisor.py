@@ -7,6 +7,7 @@ JSON file::
     {"lock": path, "status": path, "ready_fd": 3 or null,
      "processes": [{"name", "argv", "log" or null, "after": [names], "environment": {}}]}
 
+A process whose supervisor dies sees the end of the pipe ``PILEUS_LIFELINE`` and ends itself.
 A process says that it is ready as it would say to systemd (``READY=1``). One that ends is
 started again, after 0.2 s at first and 10 s at most. SIGTERM and SIGINT end the
 processes in reverse order, and then the supervisor. When everything is ready for the
@@ -38,12 +39,12 @@ PATIENCE = 4
 class Process:
     """One child: how to start it, and how it is."""
 
-    def __init__(self, spec: dict[str, Any], notify_address: str) -> None:
+    def __init__(self, spec: dict[str, Any], ours: dict[str, str]) -> None:
         self.name: str = spec["name"]
         self.argv: list[str] = spec["argv"]
         self.log: str | None = spec["log"]
         self.after: list[str] = spec["after"]
-        self.environment = {**os.environ, **spec["environment"], "NOTIFY_SOCKET": notify_address}
+        self.environment = {**os.environ, **spec["environment"], **ours}
         self.pid: int | None = None
         self.ready = False
         self.starts = 0
@@ -101,7 +102,11 @@ class Supervisor:
         address = f"@pileus-{os.getpid()}-{os.urandom(8).hex()}"
         self.notify.bind("\0" + address[1:])
         self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self.processes = [Process(spec, address) for spec in plan["processes"]]
+        # The processes hold the reading end: it tells them when the supervisor is gone, however it went.
+        lifeline, self.lifeline = os.pipe2(os.O_CLOEXEC)
+        os.set_inheritable(lifeline, True)
+        ours = {"NOTIFY_SOCKET": address, "PILEUS_LIFELINE": str(lifeline)}
+        self.processes = [Process(spec, ours) for spec in plan["processes"]]
         self.stopping = False
         self.was_ready = False
         self.since = time.time()
@@ -207,7 +212,10 @@ class Supervisor:
 
     def tell(self, text: str) -> None:
         if self.plan["ready_fd"] is not None:
-            os.write(self.plan["ready_fd"], (text + "\n").encode())
+            try:  # noqa: SIM105 - contextlib would be another import
+                os.write(self.plan["ready_fd"], (text + "\n").encode())
+            except BrokenPipeError:
+                pass  # whoever waited has gone
             os.close(self.plan["ready_fd"])
             self.plan["ready_fd"] = None
 

@@ -19,6 +19,8 @@ from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.settings import BridgeSettings
 
 SYSTEM_RUN = Path("/var/run/openvswitch")
+ALONE = "127.0.0.1"
+"""The underlay address of a machine that is its cloud's only node: VXLAN networks stay on it."""
 
 logger = log.get("agent")
 
@@ -82,7 +84,8 @@ class RealSwitch:
                 f"Open vSwitch is not installed ({', '.join(missing)}): apt-get install openvswitch-switch"
             )
         daemons = _own_daemons(folder, datapath)
-        logger.info("Open vSwitch does not run here: starting one", run_dir=str(daemons.run_dir))
+        if daemons.pid("ovs-vswitchd") is None:
+            logger.info("Open vSwitch does not run here: starting one", run_dir=str(daemons.run_dir))
         await daemons.start()
         return cls(settings, daemons.address, daemons.run_dir, datapath)
 
@@ -94,7 +97,7 @@ class RealSwitch:
         """The switch agent on this switch."""
         return SwitchAgent(
             settings,
-            bridge_settings(self._settings, settings.host, self.datapath_type),
+            bridge_settings(self._settings, settings.host, self.datapath_type, tunneling_ip=ALONE),
             server,
             SystemClock(),
             self.client(),

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pileus.app.prepare import prepare, public_url
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
 
+READY_WITHIN_S = 60.0
 STOP_S = 40.0
 
 
@@ -54,7 +56,7 @@ def bring_up(
     argv = [sys.executable, "-I", "-S", supervisor.__file__, str(plan)]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if detach:
-        process = subprocess.Popen(argv, start_new_session=True, pass_fds=[tell], stdin=subprocess.DEVNULL)
+        subprocess.Popen(argv, start_new_session=True, pass_fds=[tell], stdin=subprocess.DEVNULL)
         os.close(tell)
     else:
         pid = os.fork()
@@ -62,8 +64,7 @@ def bring_up(
             os.close(ready)
             os.execv(argv[0], argv)  # noqa: S606
         os.close(tell)
-    with os.fdopen(ready) as pipe:
-        answer = pipe.readline().strip()
+    answer = _answer(ready, folder)
     if answer == "ready":
         say_where(folder, public_url(settings))
         if not detach:
@@ -71,8 +72,17 @@ def bring_up(
         return
     if not detach:
         os._exit(1)
-    process.wait()
     bootstrap.fail(answer or "the cloud did not start; see the folder log in the state folder")
+
+
+def _answer(ready: int, folder: StateFolder) -> str:
+    """What the supervisor says, or that it takes too long (it goes on trying)."""
+    if not select.select([ready], [], [], READY_WITHIN_S)[0]:
+        waiting = [p["name"] for p in json.loads(folder.status.read_text())["processes"] if not p["ready"]]
+        logs = ", ".join(str(folder.logs / f"{name}.log") for name in waiting)
+        return f"not ready after {READY_WITHIN_S:.0f} s, still trying: {' and '.join(waiting)}; see {logs}"
+    with os.fdopen(ready) as pipe:
+        return pipe.readline().strip()
 
 
 def _plan(

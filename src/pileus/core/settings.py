@@ -122,7 +122,7 @@ class SwitchSettings(Section, frozen=True):
     bridge_mappings: Annotated[
         tuple[str, ...], Description(description="PHYSNET:BRIDGE, bridges of the physical networks")
     ] = ()
-    tunneling_ip: Annotated[str, Description(description="underlay address; empty: no tunnels")] = ""
+    tunneling_ip: Annotated[str, Description(description="underlay address; empty: no other nodes")] = ""
     tunnel_types: Annotated[
         tuple[Literal["vxlan", "gre"], ...], Description(description="tunnels that this node can make")
     ] = ("vxlan",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import Mapping, Sequence
 
 
@@ -55,3 +56,34 @@ async def run(
     if child.returncode != 0:
         raise ProgramFailed(arguments, child.returncode, stderr.decode(errors="replace"))
     return stdout
+
+
+async def run_daemon(
+    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, timeout_s: float = 30.0
+) -> None:
+    """Run a program that leaves a daemon behind, to the end of its first process.
+
+    The daemon may keep what it was given as output open for ever, so what it says goes to a file
+    and not into a pipe whose end would never come. Raises ProgramFailed.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=said,
+                env=dict(environment) if environment is not None else None,
+            )
+        except FileNotFoundError as error:
+            raise ProgramFailed(arguments, None, str(error)) from error
+        try:
+            async with asyncio.timeout(timeout_s):
+                status = await child.wait()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            raise ProgramFailed(arguments, None, f"no end within {timeout_s} s") from None
+        if status != 0:
+            said.seek(0)
+            raise ProgramFailed(arguments, status, said.read().decode(errors="replace"))

@@ -25,6 +25,7 @@ with open(sys.argv[1], "a") as file:
     file.write(f"{sys.argv[2]} {os.getpid()}\\n")
 """
 GOOD = READY + "ready()\nsignal.sigwait({signal.SIGTERM})\n"
+TIED = READY + "ready()\nos.read(int(os.environ['PILEUS_LIFELINE']), 1)\n"
 STUBBORN = READY + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nready()\ntime.sleep(600)\n"
 MISCONFIGURED = READY + "print('no such setting', file=sys.stderr)\nsys.exit(78)\n"
 CRASHING = READY + "ready()\ntime.sleep(0.05)\nos.abort()\n"
@@ -115,6 +116,14 @@ def test_signals_end_everything(watched: Watched, number: signal.Signals) -> Non
     assert watched.process.wait(20) == 0
     assert all(gone(pid) for pid in pids.values())
     assert watched.status()["running"] is False
+
+
+def test_nobody_outlives_a_supervisor_that_was_killed(watched: Watched) -> None:
+    watched.start(first=TIED, second=TIED)
+    pids = watched.pids()
+    watched.process.kill()
+    watched.process.wait(20)
+    until(lambda: all(gone(pid) for pid in pids.values()))
 
 
 def test_what_is_killed_comes_back(watched: Watched) -> None:

@@ -17,7 +17,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from pileus.drivers.process import run
+from pileus.drivers.process import run, run_daemon
 
 SCHEMA_FILE = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _DATABASE, _SWITCH = "ovsdb-server", "ovs-vswitchd"
@@ -56,14 +56,17 @@ class SwitchDaemons:
 
     async def start_database(self) -> None:
         """Start ovsdb-server on the database file, which is made when there is none."""
-        if self.pid(_DATABASE) is not None:
-            return
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        database = self.run_dir / "conf.db"
-        if not database.exists():
-            await self._run("ovsdb-tool", "create", str(database), str(SCHEMA_FILE))
-        await self._run(_DATABASE, str(database), f"--remote=p{self.address}", *self._daemon(_DATABASE))
-        await self._run("ovs-vsctl", "--no-wait", f"--db={self.address}", "init")
+        if self.pid(_DATABASE) is None:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            database = self.run_dir / "conf.db"
+            if not database.exists():
+                await run(
+                    ("ovsdb-tool", "create", str(database), str(SCHEMA_FILE)), environment=self._environment
+                )
+            await self._run(_DATABASE, str(database), f"--remote=p{self.address}", *self._daemon(_DATABASE))
+        # Also where it runs already: an earlier start may have been cut off before this.
+        initialise = ("ovs-vsctl", "--no-wait", f"--db={self.address}", "init")
+        await run(initialise, environment=self._environment)
 
     async def start_vswitchd(self) -> None:
         """Start ovs-vswitchd, in the namespace if there is one."""
@@ -90,12 +93,13 @@ class SwitchDaemons:
         """The process id of ``ovsdb-server`` or ``ovs-vswitchd``; None when it does not run."""
         try:
             number = int(self._path(f"{program}.pid").read_text())
-            name = Path(f"/proc/{number}/comm").read_text().strip()
+            command = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
             state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
         except (OSError, ValueError):
             return None
         # The pid may be another's by now; a zombie (its parent has yet to look) runs no more.
-        return number if name == program and state != "Z" else None
+        ours = f"--pidfile={self._path(program)}.pid".encode() in command
+        return number if ours and state != "Z" else None
 
     def _path(self, name: str) -> Path:
         return self.run_dir / name
@@ -112,7 +116,7 @@ class SwitchDaemons:
         )
 
     async def _run(self, *arguments: str) -> None:
-        await run(arguments, environment=self._environment)
+        await run_daemon(arguments, environment=self._environment)
 
     async def _end(self, program: str, kill: bool) -> None:
         number = self.pid(program)
