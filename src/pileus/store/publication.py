@@ -13,7 +13,6 @@ be told twice of an event after a crash, never out of order and never not at all
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
@@ -83,8 +82,7 @@ class Publisher:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
         if self.told > self._marked:
             await self._write(events_published, self.told)
@@ -144,9 +142,9 @@ class Publisher:
                 continue
             look = False
             try:
-                await asyncio.wait_for(
-                    self._wake.wait(), TRIM_PERIOD_S if self._positions_in_commit else self._poll_s
-                )
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes with the wake-up.
+                async with asyncio.timeout(TRIM_PERIOD_S if self._positions_in_commit else self._poll_s):
+                    await self._wake.wait()
             except TimeoutError:
                 look = not self._positions_in_commit
             if not (look or self._positions_in_commit):
