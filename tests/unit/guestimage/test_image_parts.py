@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus.app import image_build
 from pileus.drivers.guestimage import CannotBuildImage, build, build_image
 from pileus.drivers.guestimage.console import Said, said
 from pileus.drivers.guestimage.disk import MIB, Partition, master_boot_record
@@ -129,3 +130,13 @@ def test_missing_programs_are_named_by_their_packages(
     with pytest.raises(CannotBuildImage, match="e2fsprogs mtools qemu-utils"):
         build_image(tmp_path / "out", tmp_path, lambda text: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_ends_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "is_installed", lambda program: False)
+    with pytest.raises(SystemExit) as ended:
+        image_build.build(tmp_path / "out", tmp_path / "cache")
+    assert ended.value.code != 0
+    assert "Debian packages are missing: e2fsprogs mtools qemu-utils" in capsys.readouterr().err
