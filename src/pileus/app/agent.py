@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pileus.app import bootstrap, guests, privileges
+from pileus.app import bootstrap, guests, privileges, process
 from pileus.app.notify import notify
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch, bridge_settings
@@ -30,14 +30,14 @@ logger = log.get("agent")
 def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) -> None:
     """Run until SIGTERM or SIGINT; with ``purge`` remove what this node's agents built, and end."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    settings = bootstrap.start(folder, config, {}).settings
+    settings = process.start(folder, config, {})
     if simulated:
         privileges.drop(settings.server.user)
-        bootstrap.run(lambda: _simulated(folder, settings))
+        process.run(lambda: _simulated(folder, settings))
     elif purge:
-        bootstrap.run(lambda: _purge(folder, settings))
+        process.run(lambda: _purge(folder, settings))
     else:
-        bootstrap.run(lambda: _real(folder, settings))
+        process.run(lambda: _real(folder, settings))
 
 
 async def _real(folder: StateFolder, settings: Settings) -> None:
@@ -110,7 +110,7 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
 
 async def _run(agents: Sequence[Agent]) -> None:
     """Run agents until a signal; ready when each has made its first full pass."""
-    stop = bootstrap.stop_requested()
+    stop = process.stop_requested()
     tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in agents]
     stopping = asyncio.create_task(stop.wait())
     in_sync = asyncio.create_task(_until_in_sync(agents))

@@ -15,7 +15,7 @@ SECRET_URLS = frozenset({"server.database", "server.rabbitmq"})
 
 def show(simulated: bool, state: Path | None, file: Path | None, as_json: bool) -> None:
     """Print every setting; passwords inside URLs are left out."""
-    loaded = bootstrap.start(StateFolder(state or default_root(simulated)), file, {})
+    loaded = bootstrap.read_settings(StateFolder(state or default_root(simulated)), file, {})
     origins = [
         msgspec.structs.replace(origin, value=_without_password(str(origin.value)))
         if origin.key in SECRET_URLS

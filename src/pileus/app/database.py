@@ -23,7 +23,7 @@ def database_url(folder: StateFolder, settings: Settings) -> str:
 def upgrade(simulated: bool, state: Path | None, config: Path | None) -> None:
     """Bring the database of this cloud to the newest revision, and say from where to where."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    settings = bootstrap.start(folder, config, {}).settings
+    settings = bootstrap.read_settings(folder, config, {}).settings
     url = database_url(folder, settings)
     if not settings.server.database and not folder.database.exists():
         bootstrap.fail(f"there is no database in {folder.root} yet: the first start makes it")

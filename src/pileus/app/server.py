@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pileus.app import bootstrap, privileges
+from pileus.app import bootstrap, privileges, process
 from pileus.app.database import database_url
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
 from pileus.app.notify import notify
@@ -48,8 +48,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     """Run until SIGTERM or SIGINT."""
     folder = StateFolder((state or default_root(False)).absolute())
     options = {"server.listen": listen} if listen else {}
-    loaded = bootstrap.start(folder, config, options)
-    settings = loaded.settings
+    settings = process.start(folder, config, options)
     try:
         prepare(folder, settings, ())
         server = Server(folder, settings)
@@ -65,7 +64,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     _preload(settings)
     _migrate_if_source_is_closed(folder, settings)
     privileges.drop(settings.server.user)
-    bootstrap.run(lambda: _serve(server, http))
+    process.run(lambda: _serve(server, http))
 
 
 def _preload(settings: Settings) -> None:
@@ -101,7 +100,7 @@ def _migrate_if_source_is_closed(folder: StateFolder, settings: Settings) -> Non
 
 
 async def _serve(server: Server, http: HttpServer) -> None:
-    stop = bootstrap.stop_requested()
+    stop = process.stop_requested()
     try:
         await server.start()
     except Fault as fault:

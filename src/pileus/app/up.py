@@ -42,7 +42,7 @@ def bring_up(
         options["simulation.hosts"] = hosts
     if not simulated and os.geteuid() != 0:
         bootstrap.fail("real switches need root; without it: pileus up --simulated")
-    settings = bootstrap.start(folder, config, options).settings
+    settings = bootstrap.read_settings(folder, config, options).settings
     if running(folder):
         bootstrap.fail(f"the cloud in {folder.root} is running already")
     try:
@@ -199,7 +199,7 @@ def show_status(simulated: bool, state: Path | None) -> None:
         lines.append("API      does not answer")
     else:
         alive = sum(agent["alive"] for agent in agents)
-        url = public_url(bootstrap.start(folder, None, {}).settings)
+        url = public_url(bootstrap.read_settings(folder, None, {}).settings)
         lines += [f"API      {url}", f"agents   {alive} of {len(agents)} alive"]
         good = good and alive == len(agents)
     sys.stdout.write("\n".join(lines) + "\n")
