@@ -1,6 +1,6 @@
 """One reply of a metadata service on standard input and output, as QEMU's ``guestfwd=…-cmd:`` starts it.
 
-Its argument is a folder: the path asked for is a file below it. Each request is written to ``requests`` there.
+Its argument is a folder: the path asked for is a file below it, and is noted in its file `requests`.
 """
 
 import sys
