@@ -1,0 +1,146 @@
+"""What a router does to packets, as one table: metadata, floating IPs, source NAT. Pure.
+
+A floating IP is one element in each of two maps: coming in, its address becomes the port's;
+going out, the port's becomes it. What leaves through the gateway from a port without one
+gets the gateway's address. A port that talks to a floating IP of the same router comes back
+to its peer from outside (its floating IP, else the gateway's address), so that replies pass
+through here again. Between the inner subnets nothing is translated. (Neutron's L3 agent
+arranges the same with iptables.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
+
+TABLE = f"{PREFIX}router"
+FLOATING_TO_FIXED = "floating_to_fixed"
+FIXED_TO_FLOATING = "fixed_to_floating"
+INSIDE = "inside"
+
+FROM_OUTSIDE = 0x2
+_MARKS = 0xFFFF
+_MANGLE, _DESTINATION_NAT, _FILTER, _SOURCE_NAT = -150, -100, 0, 100
+
+
+class FloatingIp(msgspec.Struct, frozen=True):
+    """An address of the outer network that belongs to a port's address."""
+
+    id: str
+    floating: str
+    fixed: str
+
+
+class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a router's packets go through. ``gateway``: the outer interface, None without one."""
+
+    gateway: str | None = None
+    source_address: str | None = None
+    """What packets of ports without a floating IP leave with; None: they leave as they are."""
+    inside: tuple[str, ...] = ()
+    """Interfaces to the inner subnets."""
+    floating_ips: tuple[FloatingIp, ...] = ()
+    metadata_port: int | None = None
+    """Local port of the metadata service; None: none is here."""
+    metadata_address: str = "169.254.169.254"
+
+
+def render(rules: RouterRules) -> Table:
+    """The whole table of a router. It has the same sets and chains whatever the router has, so that
+    changes are elements and rules."""
+    floating = sorted(rules.floating_ips, key=lambda item: item.floating)
+    return Table(
+        name=TABLE,
+        sets=(
+            NamedSet(name=INSIDE, type=("ifname",), elements=tuple(map(Element, sorted(rules.inside)))),
+            NamedSet(
+                name=FLOATING_TO_FIXED,
+                type=("ipv4_addr",),
+                value_type=("ipv4_addr",),
+                counted=True,
+                elements=tuple(Element(item.floating, item.fixed, item.id) for item in floating),
+            ),
+            NamedSet(
+                name=FIXED_TO_FLOATING,
+                type=("ipv4_addr",),
+                value_type=("ipv4_addr",),
+                counted=True,
+                elements=tuple(Element(item.fixed, item.floating, item.id) for item in floating),
+            ),
+        ),
+        chains=(
+            Chain("mark", tuple(_mark(rules)), Base("filter", "prerouting", _MANGLE)),
+            Chain("prerouting", tuple(_prerouting(rules)), Base("nat", "prerouting", _DESTINATION_NAT)),
+            Chain("output", (_to_fixed(),), Base("nat", "output", _DESTINATION_NAT)),
+            Chain("input", tuple(_input(rules)), Base("filter", "input", _FILTER)),
+            Chain("postrouting", tuple(_postrouting(rules)), Base("nat", "postrouting", _SOURCE_NAT)),
+        ),
+    )
+
+
+def _mark(rules: RouterRules) -> Iterable[Rule]:
+    if rules.gateway is not None:
+        mark = {"mangle": {"key": _meta("mark"), "value": FROM_OUTSIDE}}
+        yield Rule("from outside", (_is(_meta("iifname"), rules.gateway), mark))
+
+
+def _prerouting(rules: RouterRules) -> Iterable[Rule]:
+    if rules.metadata_port is not None:
+        yield Rule(
+            "metadata",
+            (
+                _is(_meta("iifname"), f"@{INSIDE}"),
+                _is(_field("ip", "daddr"), rules.metadata_address),
+                _is(_field("tcp", "dport"), 80),
+                {"redirect": {"port": rules.metadata_port}},
+            ),
+        )
+    yield _to_fixed()
+
+
+def _to_fixed() -> Rule:
+    return Rule("to fixed", ({"dnat": {"addr": _looked_up("daddr", FLOATING_TO_FIXED)}},))
+
+
+def _input(rules: RouterRules) -> Iterable[Rule]:
+    if rules.metadata_port is not None:
+        # Who is not sent to the metadata service by the rule above has no business there.
+        port = _is(_field("tcp", "dport"), rules.metadata_port)
+        yield Rule("metadata only", (port, _NOT_TRANSLATED, {"drop": None}))
+
+
+def _postrouting(rules: RouterRules) -> Iterable[Rule]:
+    if rules.gateway is None:
+        return
+    inner = _is(_meta("oifname"), rules.gateway, "!=")
+    yield Rule("between inner", (inner, _NOT_FROM_OUTSIDE, _NOT_TRANSLATED, {"accept": None}))
+    yield Rule("to floating", ({"snat": {"addr": _looked_up("saddr", FIXED_TO_FLOATING)}},))
+    if rules.source_address is not None:
+        change = {"snat": {"addr": rules.source_address}}
+        yield Rule("source", (_is(_meta("oifname"), rules.gateway), change))
+        yield Rule("hairpin", (_NOT_FROM_OUTSIDE, _TRANSLATED, change))
+
+
+def _is(left: Expression, right: Any, operator: str = "==") -> Expression:
+    return {"match": {"op": operator, "left": left, "right": right}}
+
+
+def _meta(key: str) -> Expression:
+    return {"meta": {"key": key}}
+
+
+def _field(protocol: str, field: str) -> Expression:
+    return {"payload": {"protocol": protocol, "field": field}}
+
+
+def _looked_up(field: str, name: str) -> Expression:
+    return {"map": {"key": _field("ip", field), "data": f"@{name}"}}
+
+
+_TRANSLATED = _is({"ct": {"key": "status"}}, "dnat", "in")
+_NOT_TRANSLATED = _is({"&": [{"ct": {"key": "status"}}, "dnat"]}, 0)
+_NOT_FROM_OUTSIDE = _is({"&": [_meta("mark"), _MARKS]}, FROM_OUTSIDE, "!=")

@@ -1,0 +1,41 @@
+"""A router's table as rendered, and the commands that a change takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from msgspec.structs import replace
+from tests.golden_files import assert_golden
+
+from pileus.drivers.nft.difference import difference
+from pileus.drivers.nft.router import FloatingIp, RouterRules, render
+
+ROUTER = RouterRules(
+    gateway="qg-1",
+    source_address="172.24.4.2",
+    inside=("qr-2", "qr-1"),
+    floating_ips=(
+        FloatingIp("f2", "172.24.4.11", "10.0.0.6"),
+        FloatingIp("f1", "172.24.4.10", "10.0.0.5"),
+    ),
+    metadata_port=9697,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("router", ROUTER),
+        ("no_gateway", RouterRules(inside=("qr-1",), metadata_port=9697)),
+        ("no_source_nat", replace(ROUTER, source_address=None, metadata_port=None)),
+    ],
+)
+def test_rendering(name: str, rules: RouterRules) -> None:
+    commands = difference(render(rules), None)
+    assert_golden(f"nft/{name}.json", "".join(json.dumps(command) + "\n" for command in commands))
+
+
+def test_the_order_of_what_is_given_means_nothing() -> None:
+    other = replace(ROUTER, inside=("qr-1", "qr-2"), floating_ips=ROUTER.floating_ips[::-1])
+    assert render(other) == render(ROUTER)
