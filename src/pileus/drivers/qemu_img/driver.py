@@ -1,0 +1,146 @@
+"""qemu-img, with the limits that content from strangers deserves.
+
+A header of some bytes can make a program build tables without end, so each run has a bound
+on memory and on processor time, as the kernel counts them (``prlimit``), and a deadline.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.qemu_img.images import ImageCheck, ImageFailed, ImageFormat, ImageInfo, backing_name
+
+PACKAGES = ("qemu-utils",)
+"""Of Debian; prlimit is in util-linux, which is always there."""
+
+_PROGRAM = "qemu-img"
+_GIB = 1 << 30
+_ERRORS, _LEAKS = 2, 3
+"""Exit statuses of ``qemu-img check``."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one run may take: address space in bytes, processor time and time that passes in seconds."""
+
+    memory: int = _GIB
+    cpu_s: int = 30
+    timeout_s: float = 60.0
+
+
+QUICK = Limits()
+COPYING = Limits(memory=2 * _GIB, cpu_s=3600, timeout_s=7200.0)
+"""For what reads and writes whole images."""
+
+
+def missing_programs() -> list[str]:
+    """The programs that are not installed here; empty if all are."""
+    return [program for program in (_PROGRAM, "prlimit") if shutil.which(program) is None]
+
+
+class QemuImg:
+    """``Images`` for real."""
+
+    def __init__(self, *, quick: Limits = QUICK, copying: Limits = COPYING) -> None:
+        self._quick = quick
+        self._copying = copying
+
+    async def create(self, path: Path, format: ImageFormat, size: int) -> None:
+        """See Images."""
+        await self._run(self._quick, "create", "-q", "-f", format, str(path), str(size))
+
+    async def create_overlay(
+        self, path: Path, backing: Path, backing_format: ImageFormat, size: int | None = None
+    ) -> None:
+        """See Images."""
+        below = ("-b", backing_name(backing), "-F", backing_format)
+        wanted = () if size is None else (str(size),)
+        await self._run(self._quick, "create", "-q", "-f", "qcow2", *below, str(path), *wanted)
+
+    async def info(self, path: Path, format: ImageFormat) -> ImageInfo:
+        """See Images."""
+        # -U: without the lock that a running machine holds.
+        printed = await self._run(self._quick, "info", "--output=json", "-U", "-f", format, str(path))
+        facts: dict[str, Any] = msgspec.json.decode(printed)
+        specific = facts.get("format-specific", {}).get("data", {})
+        return ImageInfo(
+            path=str(path),
+            format=facts["format"],
+            size=facts["virtual-size"],
+            used=facts.get("actual-size", 0),
+            backing=facts.get("backing-filename"),
+            backing_format=facts.get("backing-filename-format"),
+            data_file=specific.get("data-file"),
+        )
+
+    async def convert(
+        self,
+        source: Path,
+        source_format: ImageFormat,
+        target: Path,
+        target_format: ImageFormat,
+        *,
+        compress: bool = False,
+    ) -> None:
+        """See Images."""
+        partial = target.with_name(f".{target.name}.part")
+        options = ("-c",) if compress else ()
+        names = (str(source), str(partial))
+        try:
+            await self._run(
+                self._copying, "convert", "-q", "-f", source_format, "-O", target_format, *options, *names
+            )
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
+        """See Images."""
+        await self._run(self._quick, "resize", "-q", "-f", format, str(path), str(size))
+
+    async def rebase(
+        self, path: Path, backing: Path | None, backing_format: ImageFormat | None, *, safe: bool = True
+    ) -> None:
+        """See Images."""
+        below = (
+            ("-b", "") if backing is None else ("-b", backing_name(backing), "-F", backing_format or "raw")
+        )
+        unsafe = () if safe else ("-u",)
+        limits = self._copying if safe else self._quick
+        await self._run(limits, "rebase", "-q", "-f", "qcow2", *unsafe, *below, str(path))
+
+    async def check(self, path: Path, format: ImageFormat = "qcow2") -> ImageCheck:
+        """See Images."""
+        command = self._command(self._copying, ("check", "--output=json", "-f", format, str(path)))
+        try:
+            printed = await run(command, timeout_s=self._copying.timeout_s)
+        except ProgramFailed as error:
+            if error.status in (_ERRORS, _LEAKS):
+                return ImageCheck(errors=int(error.status == _ERRORS), leaks=int(error.status == _LEAKS))
+            raise _failure("check", error) from error
+        found: dict[str, Any] = msgspec.json.decode(printed)
+        return ImageCheck(
+            errors=found.get("corruptions", 0) + found.get("check-errors", 0), leaks=found.get("leaks", 0)
+        )
+
+    async def _run(self, limits: Limits, verb: str, *arguments: str) -> bytes:
+        try:
+            return await run(self._command(limits, (verb, *arguments)), timeout_s=limits.timeout_s)
+        except ProgramFailed as error:
+            raise _failure(verb, error) from error
+
+    @staticmethod
+    def _command(limits: Limits, arguments: Sequence[str]) -> tuple[str, ...]:
+        return ("prlimit", f"--as={limits.memory}", f"--cpu={limits.cpu_s}", "--", _PROGRAM, *arguments)
+
+
+def _failure(verb: str, error: ProgramFailed) -> ImageFailed:
+    said = error.stderr.strip().removeprefix(f"{_PROGRAM}: ")
+    if error.status is not None and error.status < 0:
+        said = said or f"ended by signal {-error.status}: it took more than it may"
+    return ImageFailed(verb, said or f"ended with {error.status}")

@@ -1,0 +1,90 @@
+"""What can be done to disk images, and what is known of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+ImageFormat = Literal["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc", "qed"]
+
+
+class ImageFailed(Exception):
+    """qemu-img refused or failed; ``verb`` is what was asked of it, the text its reason."""
+
+    def __init__(self, verb: str, reason: str) -> None:
+        self.verb = verb
+        self.reason = reason
+        super().__init__(f"{verb}: {reason}")
+
+
+class ImageInfo(msgspec.Struct, frozen=True):
+    """An image. ``size``: what a guest sees, ``used``: what the file takes; both in bytes."""
+
+    path: str
+    format: str
+    size: int
+    used: int
+    backing: str | None = None
+    """As the image has it, which may be relative to it."""
+    backing_format: str | None = None
+    data_file: str | None = None
+    """An external data file of a qcow2."""
+
+
+class ImageCheck(msgspec.Struct, frozen=True):
+    """What a check of a qcow2 found; ``errors`` includes corruptions, leaks only waste space."""
+
+    errors: int
+    leaks: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether it may be used."""
+        return self.errors == 0
+
+
+class Images(Protocol):
+    """Disk images in files or on block devices. Formats are always said, never guessed: the content is
+    a guest's, which may make it look like any other. All verbs raise ImageFailed."""
+
+    async def create(self, path: Path, format: ImageFormat, size: int) -> None:
+        """An empty image of ``size`` bytes. One that is there is written over."""
+
+    async def create_overlay(
+        self, path: Path, backing: Path, backing_format: ImageFormat, size: int | None = None
+    ) -> None:
+        """A qcow2 that holds what differs from ``backing``; ``size`` None: as large as that."""
+
+    async def info(self, path: Path, format: ImageFormat) -> ImageInfo:
+        """Facts of an image, which may be in use by a running machine."""
+
+    async def convert(
+        self,
+        source: Path,
+        source_format: ImageFormat,
+        target: Path,
+        target_format: ImageFormat,
+        *,
+        compress: bool = False,
+    ) -> None:
+        """Write an image's content, with all that is below an overlay, as another image. The target
+        appears when it is whole."""
+
+    async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
+        """Make it larger. Smaller is refused: it would cut off what a guest wrote."""
+
+    async def rebase(
+        self, path: Path, backing: Path | None, backing_format: ImageFormat | None, *, safe: bool = True
+    ) -> None:
+        """Put a qcow2 on another backing file (None: on none, taking the old one's content in). Safe: what
+        differs between the two is written into it; else they are taken to have the same content."""
+
+    async def check(self, path: Path, format: ImageFormat = "qcow2") -> ImageCheck:
+        """Whether a qcow2's tables are consistent; it must not be in use."""
+
+
+def backing_name(backing: Path) -> str:
+    """What an overlay calls what it lies on: the whole path, so that moving the overlay breaks nothing."""
+    return str(backing.absolute())
