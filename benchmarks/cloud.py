@@ -62,7 +62,8 @@ class Cloud:
                 return time.perf_counter() - started
             except (OSError, RuntimeError, FileNotFoundError):
                 time.sleep(0.005)
-        raise RuntimeError("the cloud does not answer")
+        log = self.state / "log" / "server.log"
+        raise RuntimeError(f"the cloud does not answer: {log.read_text()[-2000:]}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -142,7 +142,9 @@ class Lab:
 
     async def close(self) -> None:
         """Stop the switches and remove all that bears the lab's name."""
-        await asyncio.gather(*(host.daemons.stop() for host in self.hosts.values()), return_exceptions=True)
+        # Hosts of a larger lab of the same name are found by their folders.
+        folders = [path for path in self._state.glob("n*") if path.is_dir()]
+        await asyncio.gather(*(SwitchDaemons(path).stop() for path in folders))
         await self._links.delete_namespaces(await self._links.namespaces(f"{self._name}-"))
         await asyncio.to_thread(shutil.rmtree, self._state, ignore_errors=True)
 

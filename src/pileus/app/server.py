@@ -7,6 +7,7 @@ lie where that user can't go.)
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -106,6 +107,10 @@ async def _serve(server: Server, http: HttpServer) -> None:
     except Fault as fault:
         bootstrap.fail(fault.text)
     await http.start()
+    # What lives as long as the process need not be looked at by each collection, and a long list
+    # makes many values that are no garbage: with the defaults a list of 5,000 takes a quarter longer.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     notify("READY=1")
     logger.info("the server is ready", url=public_url(server.settings))
     await stop.wait()
