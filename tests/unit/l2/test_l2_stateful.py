@@ -231,7 +231,7 @@ class SwitchMachine(RuleBasedStateMachine):
 
 TestSwitch = SwitchMachine.TestCase
 TestSwitch.settings = settings(
-    max_examples=25,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
