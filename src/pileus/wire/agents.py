@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.wire.questions import Question
 from pileus.wire.records import Record
 
 
@@ -51,3 +52,4 @@ class Wakeup(Record, frozen=True):
 
     position: int
     scopes: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()

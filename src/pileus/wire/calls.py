@@ -11,6 +11,11 @@ from typing import Generic, TypeVar
 import msgspec
 
 from pileus.wire.agents import AgentReply, AgentReport
+from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus
+from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
+from pileus.wire.l3 import L3State, L3StateRequest, L3Status
+from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
 
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -37,8 +42,38 @@ SWITCH_STATE = Call("switch_state", SwitchStateRequest, SwitchState, BULK, "What
 DEVICE_STATUS = Call(
     "device_status", DeviceStatus, Acknowledged, BULK, "These ports carry packets now, and these no longer."
 )
+DHCP_STATE = Call("dhcp_state", DhcpStateRequest, DhcpState, BULK, "Which networks do I serve, and to whom?")
+DHCP_STATUS = Call("dhcp_status", DhcpStatus, Acknowledged, QUICK, "These networks have their DHCP now.")
+L3_STATE = Call("l3_state", L3StateRequest, L3State, BULK, "What should my routers look like?")
+L3_STATUS = Call(
+    "l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place now."
+)
+METADATA = Call("metadata", MetadataRequest, MetadataReply, QUICK, "A guest asks for its metadata.")
+HYPERVISOR_STATE = Call(
+    "hypervisor_state",
+    HypervisorStateRequest,
+    HypervisorState,
+    BULK,
+    "Which machines should I have, and how?",
+)
+HYPERVISOR_REPORT = Call(
+    "hypervisor_report", HypervisorReport, Acknowledged, BULK, "This is how my machines are, and what I did."
+)
+ANSWER = Call("answer", Answer, Acknowledged, QUICK, "The answer to your question.")
 
 CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
     call.name: call  # type: ignore[misc]
-    for call in (AGENT_REPORT, SWITCH_STATE, DEVICE_STATUS)
+    for call in (
+        AGENT_REPORT,
+        SWITCH_STATE,
+        DEVICE_STATUS,
+        DHCP_STATE,
+        DHCP_STATUS,
+        L3_STATE,
+        L3_STATUS,
+        METADATA,
+        HYPERVISOR_STATE,
+        HYPERVISOR_REPORT,
+        ANSWER,
+    )
 }

@@ -28,6 +28,31 @@ def port(port_id: str) -> str:
     return f"port:{port_id}"
 
 
+def router(router_id: str) -> str:
+    """A router's interfaces, gateway, routes or floating IPs."""
+    return f"router:{router_id}"
+
+
+def server(server_id: str) -> str:
+    """A server: what its host should make of it."""
+    return f"server:{server_id}"
+
+
+def dhcp(host: str) -> str:
+    """Which networks a host's DHCP agent serves."""
+    return f"dhcp:{host}"
+
+
+def l3(host: str) -> str:
+    """Which routers a host's L3 agent serves."""
+    return f"l3:{host}"
+
+
+def hypervisor(host: str) -> str:
+    """Which servers a host has."""
+    return f"hypervisor:{host}"
+
+
 def tunnels() -> str:
     """The set of tunnel endpoints."""
     return "tunnels:all"

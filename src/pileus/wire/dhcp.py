@@ -1,0 +1,105 @@
+"""Desired state of a node's DHCP, as the server tells it and the DHCP agent reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.wire.records import Record
+
+
+class HostRoute(Record, frozen=True):
+    """A classless static route that guests are told (RFC 3442)."""
+
+    destination: str
+    nexthop: str
+
+
+class DhcpSubnet(Record, frozen=True):
+    """A subnet of a served network, with or without DHCP of its own.
+
+    ``ipv6_ra_mode`` and ``ipv6_address_mode`` as in the API (None, ``slaac``,
+    ``dhcpv6-stateful``, ``dhcpv6-stateless``). ``gateway_is_router``: a router of ours
+    holds the gateway's address, so it serves metadata; otherwise DHCP does.
+    """
+
+    subnet_id: str
+    cidr: str
+    ip_version: int
+    enable_dhcp: bool
+    gateway_ip: str | None = None
+    dns_nameservers: tuple[str, ...] = ()
+    host_routes: tuple[HostRoute, ...] = ()
+    ipv6_ra_mode: str | None = None
+    ipv6_address_mode: str | None = None
+    gateway_is_router: bool = False
+
+
+class PortAddress(Record, frozen=True):
+    """One address of a port and the subnet it is from."""
+
+    ip_address: str
+    subnet_id: str
+
+
+class DhcpOption(Record, frozen=True):
+    """An extra DHCP option of a port (``extra_dhcp_opts``): a name or number, for IPv4 or IPv6."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
+class DhcpHost(Record, frozen=True):
+    """A port whose guest may ask for its addresses."""
+
+    port_id: str
+    mac_address: str
+    addresses: tuple[PortAddress, ...]
+    hostname: str
+    options: tuple[DhcpOption, ...] = ()
+
+
+class ServicePort(Record, frozen=True):
+    """A port that belongs to an agent itself (DHCP's own, a router's): it plugs it into br-int."""
+
+    port_id: str
+    mac_address: str
+    addresses: tuple[PortAddress, ...]
+    mtu: int = 1500
+
+
+class DhcpNetwork(Record, frozen=True):
+    """A network that is bound to this host's DHCP agent. A dnsmasq runs where the network is
+    admin up and a subnet has DHCP."""
+
+    network_id: str
+    admin_state_up: bool
+    mtu: int
+    port: ServicePort
+    subnets: tuple[DhcpSubnet, ...] = ()
+    hosts: tuple[DhcpHost, ...] = ()
+    dns_domain: str = ""
+
+
+class DhcpStateRequest(Record, frozen=True):
+    """``networks``: None asks for all that are bound to the host's agent."""
+
+    host: str
+    networks: tuple[str, ...] | None = None
+
+
+class DhcpState(Record, frozen=True):
+    """The answer, read in one transaction. A network that was asked for and is missing here is
+    not (or no longer) the agent's."""
+
+    position: int
+    networks: tuple[DhcpNetwork, ...] = ()
+    lease_time_s: int = 86400
+
+
+class DhcpStatus(Record, frozen=True):
+    """What the agent serves now: networks whose dnsmasq answers, and those that failed (with the reason)."""
+
+    host: str
+    serving: tuple[str, ...] = ()
+    failed: dict[str, str] = msgspec.field(default_factory=dict)

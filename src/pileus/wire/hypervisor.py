@@ -1,0 +1,141 @@
+"""Desired state of a node's virtual machines, and what the hypervisor agent reports.
+
+A machine's life is a goal that may move (it shall run, be stopped, be gone), so it is desired
+state like a port's. What happens once (a reboot, a snapshot) is an *operation*: a row that
+the agent takes, carries out and reports by its id, so that it happens once however often
+the agent or the server is killed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pileus.wire.records import Record
+
+
+class ImageSource(Record, frozen=True):
+    """Where a disk's content comes from. ``path`` is below the server's address and carries its
+    ticket; ``size`` in bytes; the content's hash is checked after the download and names the cache."""
+
+    image_id: str
+    disk_format: str
+    size: int
+    os_hash_algo: str
+    os_hash_value: str
+    path: str
+
+
+class ServerPort(Record, frozen=True):
+    """A port of a server: the hypervisor agent makes its tap and plugs it into br-int."""
+
+    port_id: str
+    mac_address: str
+    mtu: int = 1500
+
+
+class PendingOperation(Record, frozen=True):
+    """Something to do once: ``reboot`` (``{"type": "SOFT"|"HARD"}``), ``snapshot``, …"""
+
+    operation_id: str
+    kind: str
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ServerDetails(Record, frozen=True):
+    """A server that this host shall have.
+
+    ``generation`` grows when the machine has to be built anew (rebuild, resize). ``wanted`` is
+    ``running``, ``stopped``, ``paused`` or ``suspended``. ``config_drive`` maps file names
+    (``openstack/latest/meta_data.json``) to contents, None where the server has none.
+    """
+
+    server_id: str
+    name: str
+    generation: int
+    wanted: str
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    image: ImageSource | None
+    ports: tuple[ServerPort, ...] = ()
+    ephemeral_gib: int = 0
+    config_drive: dict[str, bytes] | None = None
+    operations: tuple[PendingOperation, ...] = ()
+    extra_specs: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class HypervisorStateRequest(Record, frozen=True):
+    """``servers``: None asks for all of the host."""
+
+    host: str
+    servers: tuple[str, ...] | None = None
+
+
+class HypervisorState(Record, frozen=True):
+    """The answer, read in one transaction. A server that was asked for and is missing here shall not
+    be on the host: its domain, disks and taps go."""
+
+    position: int
+    servers: tuple[ServerDetails, ...] = ()
+
+
+class Step(Record, frozen=True):
+    """A step of a server's life that happened on the node, for its timeline: ``image.fetch``,
+    ``disk.create``, ``ports.plug``, ``domain.define``, ``domain.start``, ``guest.lease``, …
+
+    ``started_at`` and ``finished_at`` as ISO 8601 in UTC.
+    """
+
+    name: str
+    started_at: str
+    finished_at: str
+    detail: str = ""
+    error: str = ""
+
+
+class ServerReport(Record, frozen=True):
+    """A server as it is. ``power_state`` as Nova counts it: 0 no state, 1 running, 3 paused,
+    4 shut down, 6 crashed, 7 suspended. ``error`` says why it could not be brought to where it
+    should be (None: it is there, or on its way)."""
+
+    server_id: str
+    generation: int
+    power_state: int
+    in_place: bool
+    error: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+class OperationReport(Record, frozen=True):
+    """How an operation ended; ``error`` None when it went well."""
+
+    operation_id: str
+    error: str | None = None
+    result: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Inventory(Record, frozen=True):
+    """What the host has, and what it uses."""
+
+    hypervisor_type: str
+    hypervisor_version: int
+    hypervisor_hostname: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    memory_used_mib: int = 0
+    disk_free_gib: int = 0
+    cpu_info: dict[str, Any] = msgspec.field(default_factory=dict)
+    virtualisation: str = "qemu"
+
+
+class HypervisorReport(Record, frozen=True):
+    """What changed on the host since the last report. ``gone``: servers of which nothing is left here."""
+
+    host: str
+    servers: tuple[ServerReport, ...] = ()
+    operations: tuple[OperationReport, ...] = ()
+    gone: tuple[str, ...] = ()
+    inventory: Inventory | None = None
