@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NoReturn
 
 from pileus.app.state import StateFolder
 from pileus.core.errors import Fault
-from pileus.core.settings import Loaded, load
+from pileus.core.settings import Loaded, Settings, load
 
 EX_CONFIG = 78
 
@@ -28,6 +29,16 @@ def read_settings(folder: StateFolder, config: Path | None, options: dict[str, A
         return load(config or folder.settings, os.environ, options)
     except Fault as fault:
         fail(fault.text)
+
+
+def settings_in_force(folder: StateFolder) -> Settings:
+    """The settings that ``up`` was given last for this folder: its file and its options, too."""
+    try:
+        plan = json.loads(folder.plan.read_text())
+    except FileNotFoundError:
+        return read_settings(folder, None, {}).settings
+    file = Path(plan["config"]) if plan["config"] else None
+    return read_settings(folder, file, plan["options"]).settings
 
 
 def host_name(configured: str) -> str:

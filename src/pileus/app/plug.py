@@ -33,7 +33,7 @@ ACTIVE_WITHIN_S = 30.0
 def plug(port: str, host: str | None, simulated: bool, state: Path | None) -> None:
     """Plug ``port`` (name or id) and wait until it is ACTIVE."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    settings = bootstrap.read_settings(folder, None, {}).settings
+    settings = bootstrap.settings_in_force(folder)
     try:
         with LocalApi(folder) as api:
             found = _port(api, port)
@@ -61,7 +61,7 @@ def plug(port: str, host: str | None, simulated: bool, state: Path | None) -> No
 def unplug(port: str, simulated: bool, state: Path | None) -> None:
     """Remove the guest of ``port`` and unbind it."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    settings = bootstrap.read_settings(folder, None, {}).settings
+    settings = bootstrap.settings_in_force(folder)
     try:
         with LocalApi(folder) as api:
             found = _port(api, port)

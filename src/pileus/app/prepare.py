@@ -13,6 +13,9 @@ from pileus.bus.node import node_secret, node_token
 from pileus.core.files import write_atomically
 from pileus.core.settings import Settings
 
+LONGEST_SOCKET = 107
+"""Bytes in a Unix socket's path (unix(7): 108 with the NUL at its end)."""
+
 
 def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> None:
     """Make what is missing in ``folder``; what is there stays as it is.
@@ -23,10 +26,14 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
     """
     as_root = os.geteuid() == 0 and settings.server.user != "root"
     try:
-        folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _check_length(folder.hosts / f"host-{settings.simulation.hosts}" / "db.sock")
         user: pwd.struct_passwd | None = None
         if as_root:
             user = privileges.ensure_user(settings.server.user)
+            present = next(path for path in (folder.root, *folder.root.parents) if path.exists())
+            privileges.check_reachable(present / "x", settings.server.user)
+        folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if as_root:
             privileges.check_reachable(folder.root / "db", settings.server.user)
         for path, mode, servers in (
             (folder.root / "db", 0o700, True),
@@ -54,6 +61,14 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
     ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
     put(folder.openrc, openrc(url, password, settings.identity.region, ca_file), 0o600)
     put(folder.clouds, clouds(url, password, settings.identity.region, ca_file), 0o600)
+
+
+def _check_length(socket: Path) -> None:
+    if len(os.fsencode(socket)) > LONGEST_SOCKET:
+        raise BadStateFolder(
+            f"The path of the state folder is too long for the Unix sockets in it ({socket} has more than "
+            f"{LONGEST_SOCKET} bytes). Choose a shorter one with --state."
+        )
 
 
 def put(path: Path, text: str, mode: int) -> None:

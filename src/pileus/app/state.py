@@ -54,6 +54,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "status.json"
 
     @property
+    def plan(self) -> Path:
+        """What the supervisor was told to run, and with which settings."""
+        return self.root / "plan.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "log"
 

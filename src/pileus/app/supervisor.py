@@ -52,8 +52,11 @@ class Process:
         self.not_before = 0.0
         self.delay = 0.2
         self.last_exit: int | None = None
+        self.log_size = 0
 
     def start(self) -> None:
+        if self.log and os.path.exists(self.log):  # noqa: PTH110 - pathlib would be another import
+            self.log_size = os.path.getsize(self.log)  # noqa: PTH202
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -75,6 +78,16 @@ class Process:
         self.starts += 1
         self.started = time.monotonic()
         self.ready = False
+
+    def last_words(self) -> str:
+        """Why it ended, if it said so (``pileus: …``); else where to look."""
+        if self.log:
+            with open(self.log, "rb") as file:  # noqa: PTH123
+                file.seek(self.log_size)
+                said = [line for line in file.read().splitlines() if line.startswith(b"pileus: ")]
+            if said:
+                return ": " + said[-1][8:].decode(errors="replace")
+        return f"; {self.log or 'see above'} says why"
 
     def ended(self, status: int) -> None:
         self.pid = None
@@ -177,7 +190,7 @@ class Supervisor:
                     hopeless = process.last_exit == CONFIG_ERROR or process.starts >= PATIENCE
                     if hopeless and not self.was_ready:
                         self.end_all()
-                        self.give_up(f"{process.name} could not start; {process.log or 'see above'} says why")
+                        self.give_up(f"{process.name} could not start{process.last_words()}")
 
     def end_all(self) -> None:
         for process in reversed(self.processes):

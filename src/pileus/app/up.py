@@ -51,12 +51,20 @@ def bring_up(
         bootstrap.fail(fault.text)
     ready, tell = os.pipe()
     os.set_inheritable(tell, True)
-    plan = folder.root / "plan.json"
-    plan.write_text(json.dumps(_plan(folder, config, options, simulated, tell)))
-    argv = [sys.executable, "-I", "-S", supervisor.__file__, str(plan)]
+    folder.plan.write_text(json.dumps(_plan(folder, config, options, simulated, tell)))
+    argv = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.plan)]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if detach:
-        subprocess.Popen(argv, start_new_session=True, pass_fds=[tell], stdin=subprocess.DEVNULL)
+        # Nothing of the caller's is kept open: whoever reads our output sees its end.
+        with (folder.logs / "supervisor.log").open("ab", opener=_for_us_only) as log:
+            subprocess.Popen(
+                argv,
+                start_new_session=True,
+                pass_fds=[tell],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         os.close(tell)
     else:
         pid = os.fork()
@@ -73,6 +81,10 @@ def bring_up(
     if not detach:
         os._exit(1)
     bootstrap.fail(answer or "the cloud did not start; see the folder log in the state folder")
+
+
+def _for_us_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
 
 
 def _answer(ready: int, folder: StateFolder) -> str:
@@ -106,6 +118,8 @@ def _plan(
 
     agent = process("agent", ["server"], *(["simulated"] if simulated else []))
     return {
+        "config": file,
+        "options": options,
         "lock": str(folder.lock),
         "status": str(folder.status),
         "ready_fd": ready_fd,
@@ -144,7 +158,7 @@ def running(folder: StateFolder) -> int | None:
 def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
     """Stop the supervisor and wait for it; with ``purge`` remove what the cloud made."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    if not folder.root.exists():
+    if not folder.keys.is_dir():  # and only ever remove a folder that is a cloud's
         bootstrap.fail(f"there is no cloud in {folder.root}")
     pid = running(folder)
     if pid:
@@ -162,17 +176,15 @@ def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
 
 
 def _purge(folder: StateFolder) -> None:
-    plan = folder.root / "plan.json"
-    if plan.exists():
-        agent = json.loads(plan.read_text())["processes"][1]
+    if folder.plan.exists():
+        agent = json.loads(folder.plan.read_text())["processes"][1]
         if "simulated" not in agent["argv"]:
             done = subprocess.run(
                 [*agent["argv"], "purge"], env={**os.environ, **agent["environment"]}, check=False
             )
             if done.returncode:
                 bootstrap.fail("not everything on this machine could be removed; the state folder is kept")
-    if (folder.root / "keys").is_dir():  # only ever remove a folder that is a cloud's
-        shutil.rmtree(folder.root)
+    shutil.rmtree(folder.root)
     sys.stdout.write(f"Everything of the cloud in {folder.root} is removed.\n")
 
 
@@ -199,7 +211,7 @@ def show_status(simulated: bool, state: Path | None) -> None:
         lines.append("API      does not answer")
     else:
         alive = sum(agent["alive"] for agent in agents)
-        url = public_url(bootstrap.read_settings(folder, None, {}).settings)
+        url = public_url(bootstrap.settings_in_force(folder))
         lines += [f"API      {url}", f"agents   {alive} of {len(agents)} alive"]
         good = good and alive == len(agents)
     sys.stdout.write("\n".join(lines) + "\n")
