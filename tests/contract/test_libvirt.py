@@ -266,14 +266,18 @@ def test_a_deaf_guest_is_destroyed_when_its_time_is_over(bench: Bench) -> None:
     assert bench.run(hypervisor.shutdown(spec.uuid, 0.5)) is True, "it was off already"
 
 
-def test_a_soft_reboot_leaves_it_running(bench: Bench) -> None:
+def test_a_soft_reboot_of_a_deaf_guest_becomes_a_hard_one(bench: Bench) -> None:
     hypervisor, spec = bench.hypervisor, bench.spec()
+    if isinstance(hypervisor, SimulatedHypervisor):
+        hypervisor.deaf.add(spec.uuid)
     bench.run(hypervisor.ensure_defined([spec]))
     with pytest.raises(HypervisorFailed, match="not running"):
         bench.run(hypervisor.reboot(spec.uuid, hard=False))
     bench.run(hypervisor.start(spec.uuid))
-    bench.run(hypervisor.reboot(spec.uuid, hard=False))
+    assert bench.run(hypervisor.reboot(spec.uuid, hard=False, timeout_s=0.5)) is False
     assert bench.power(spec) is Power.RUNNING
+    details = [event.detail for event in bench.until(Change.STOPPED, spec)]
+    assert details[-1] == "destroyed"
 
 
 def test_devices_come_and_stay_for_the_next_start(bench: Bench) -> None:

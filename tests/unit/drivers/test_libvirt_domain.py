@@ -25,6 +25,7 @@ PLAIN = DomainSpec(
     title="web & <one>",
     vcpus=2,
     memory_mib=512,
+    tcg_cache_mib=128,
     console_log="/var/lib/pileus/servers/6a1f6f0e/console.log",
     disks=(
         Disk(path="/var/lib/pileus/servers/6a1f6f0e/root.qcow2", target="vda", serial="root", boot=1),

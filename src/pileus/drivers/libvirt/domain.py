@@ -89,6 +89,8 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str | None = None
     """``host-passthrough``, ``host-model``, ``maximum`` or a model's name; None: the host's own under
     KVM, all that can be emulated otherwise."""
+    tcg_cache_mib: int | None = None
+    """Memory for translated code where there is no KVM; None: QEMU's own idea, up to 1 GiB a machine."""
     vnc: str | None = None
     """Address that VNC listens on, on a port that libvirt picks; None: neither display nor video card."""
     title: str = ""
@@ -174,6 +176,8 @@ def _domain(spec: DomainSpec, digest: str) -> ET.Element:
     features = ET.SubElement(root, "features")
     ET.SubElement(features, "acpi")  # what a polite shutdown goes through
     ET.SubElement(features, "apic")
+    if spec.tcg_cache_mib is not None and not spec.kvm:
+        _leaf(ET.SubElement(features, "tcg"), "tb-cache", str(spec.tcg_cache_mib), unit="MiB")
     root.append(_cpu(spec))
     root.append(_clock())
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):

@@ -19,6 +19,7 @@ from pileus.drivers.libvirt.hypervisor import (
     DomainStats,
     Event,
     HostFacts,
+    HypervisorFailed,
     NotDetached,
     Power,
 )
@@ -152,13 +153,17 @@ class LibvirtHypervisor:
 
         await self._domain("destroy", uuid, work)
 
-    async def reboot(self, uuid: str, *, hard: bool) -> None:
+    async def reboot(self, uuid: str, *, hard: bool, timeout_s: float = 60.0) -> bool:
         """See Hypervisor."""
         if hard:
             await self.destroy(uuid)
-            await self.start(uuid)
+            went = False
+        elif await self._is_off(uuid):
+            raise HypervisorFailed("reboot", "Requested operation is not valid: domain is not running")
         else:
-            await self._domain("reboot", uuid, lambda domain: domain.reboot(0))
+            went = await self.shutdown(uuid, timeout_s)
+        await self.start(uuid)
+        return went
 
     async def suspend(self, uuid: str) -> None:
         """See Hypervisor."""

@@ -178,9 +178,9 @@ class Hypervisor(Protocol):
     async def destroy(self, uuid: str) -> None:
         """Pull the plug; drops a managed save, as a machine that is off has none."""
 
-    async def reboot(self, uuid: str, *, hard: bool) -> None:
-        """Hard: destroy and start by the present definition. Soft: press the reset button, politely
-        where the guest listens; the machine runs on as it was started."""
+    async def reboot(self, uuid: str, *, hard: bool, timeout_s: float = 60.0) -> bool:
+        """Off and on again, by the present definition. Hard: the plug is pulled. Soft: as ``shutdown``
+        with ``timeout_s``, of a machine that runs. Gives back whether the guest went by itself."""
 
     async def suspend(self, uuid: str) -> None:
         """Stop the virtual processors; memory stays (Nova's pause)."""

@@ -181,16 +181,17 @@ class SimulatedHypervisor:
         machine.saved = False
         self._store()
 
-    async def reboot(self, uuid: str, *, hard: bool) -> None:
+    async def reboot(self, uuid: str, *, hard: bool, timeout_s: float = 60.0) -> bool:
         """See Hypervisor."""
         machine = self._machine("reboot", uuid)
         if hard:
             await self.destroy(uuid)
-            await self.start(uuid)
-            return
-        self._need_running("reboot", machine)
-        self._post(machine, Change.REBOOTED, "")
-        self._speak(machine)
+            went = False
+        else:
+            self._need_running("reboot", machine)
+            went = await self.shutdown(uuid, timeout_s)
+        await self.start(uuid)
+        return went
 
     async def suspend(self, uuid: str) -> None:
         """See Hypervisor."""
