@@ -56,15 +56,11 @@ def bring_up(
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if detach:
         # Nothing of the caller's is kept open: whoever reads our output sees its end.
-        with (folder.logs / "supervisor.log").open("ab", opener=_for_us_only) as log:
-            subprocess.Popen(
-                argv,
-                start_new_session=True,
-                pass_fds=[tell],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        log = os.open(folder.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        subprocess.Popen(
+            argv, start_new_session=True, pass_fds=[tell], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        os.close(log)
         os.close(tell)
     else:
         pid = os.fork()
@@ -81,10 +77,6 @@ def bring_up(
     if not detach:
         os._exit(1)
     bootstrap.fail(answer or "the cloud did not start; see the folder log in the state folder")
-
-
-def _for_us_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o640)
 
 
 def _answer(ready: int, folder: StateFolder) -> str:
