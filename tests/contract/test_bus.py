@@ -12,11 +12,12 @@ import pytest
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
 from pileus.bus.client import CallRefused, ServerUnreachable, WireClient
 from pileus.bus.endpoint import Endpoint
-from pileus.bus.hub import Hub
+from pileus.bus.hub import Hub, NobodyAnswers
 from pileus.bus.node import Node, node_token
 from pileus.core.errors import Conflict
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
-from pileus.wire.calls import AGENT_REPORT, SWITCH_STATE
+from pileus.wire.calls import AGENT_REPORT, ANSWER, SWITCH_STATE
+from pileus.wire.questions import Answer, Question
 from pileus.wire.switch import SwitchStateRequest
 
 SECRET = b"s" * 32
@@ -129,6 +130,26 @@ def test_wakeups_begin_with_the_newest_position_and_coalesce(on_bus: Callable[[S
             bus.hub.publish(11, ["network:a", "network:b"])
             bus.hub.publish(12, ["host:h1"])
             assert await anext(stream) == Wakeup(12, ("host:h1", "network:a"))
+            await stream.aclose()
+
+    on_bus(story)
+
+
+def test_a_question_is_answered_by_who_listens(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client:
+            stream = client.wakeups("h1", ("hypervisor:h1",))
+            await anext(stream)
+            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question("q1", "console_log"), 10))
+            wakeup = await anext(stream)
+            assert [question.kind for question in wakeup.questions] == ["console_log"]
+            await client.call(ANSWER, Answer("h1", "q1", {"text": "login:"}))
+            assert (await asked).result == {"text": "login:"}
+            await client.call(ANSWER, Answer("h1", "q1", {"text": "too late"}))
+            with pytest.raises(NobodyAnswers):
+                await bus.hub.ask("hypervisor:h1", Question("q2", "console_log"), 0.05)
+            with pytest.raises(NobodyAnswers):
+                await bus.hub.ask("hypervisor:h2", Question("q3", "console_log"), 10)
             await stream.aclose()
 
     on_bus(story)

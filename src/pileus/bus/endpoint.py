@@ -19,8 +19,10 @@ from pileus.bus.node import Node, node_of_token
 from pileus.core import log
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind, NotFound
 from pileus.wire.agents import Wakeup
-from pileus.wire.calls import CALLS
+from pileus.wire.calls import ANSWER, CALLS
 from pileus.wire.codec import CONTENT_TYPE, CallFault, WakeupRequest, decode, encode, encode_line
+from pileus.wire.questions import Answer
+from pileus.wire.switch import Acknowledged
 
 PREFIX = "/wire/v1/"
 TOKEN_HEADER = b"x-node-token"
@@ -104,7 +106,7 @@ class Endpoint:
         return node_of_token(self._secret, token.decode("latin-1"))
 
     async def _call(self, name: str, body: bytes, node: Node) -> msgspec.Struct:
-        handler = self._handlers.get(name)
+        handler = self._answer if name == ANSWER.name else self._handlers.get(name)
         if handler is None:
             raise NoSuchCall(name=name)
         request = decode(body, CALLS[name].request)
@@ -112,6 +114,10 @@ class Endpoint:
         if host != node.host:
             raise NotYourHost(host=host)
         return await handler(request, node)
+
+    async def _answer(self, answer: Answer, node: Node) -> Acknowledged:
+        self._hub.answered(answer)
+        return Acknowledged()
 
     async def _wakeups(self, node: Node, request: WakeupRequest, receive: Any, send: Any) -> None:
         if request.host != node.host:

@@ -3,6 +3,9 @@
 The hub holds no queue of messages: a listener has one set of scopes that have
 changed since it last looked, and the newest position. So a slow listener costs
 a set, never a growing list, and a hundred changes of one network are one.
+
+A question to a node (``ask``) goes down the same stream and waits for its answer, which
+comes as a call; it is never kept for later.
 """
 
 from __future__ import annotations
@@ -11,7 +14,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pileus.core.errors import Unavailable
 from pileus.wire.agents import Wakeup
+from pileus.wire.questions import Answer, Question
+
+
+class NobodyAnswers(Unavailable):
+    message = "Nobody who serves {scope} answers now."
 
 
 class Listener:
@@ -21,11 +30,16 @@ class Listener:
         self.scopes = scopes
         self._position = 0
         self._changed: set[str] = set()
+        self._questions: list[Question] = []
         self._event = asyncio.Event()
 
     def _tell(self, position: int, scopes: Iterable[str]) -> None:
         self._position = max(self._position, position)
         self._changed.update(scopes)
+        self._event.set()
+
+    def _ask(self, question: Question) -> None:
+        self._questions.append(question)
         self._event.set()
 
     async def next(self, timeout_s: float) -> Wakeup:
@@ -37,7 +51,8 @@ class Listener:
             return Wakeup(self._position)
         self._event.clear()
         changed, self._changed = self._changed, set()
-        return Wakeup(self._position, tuple(sorted(changed)))
+        questions, self._questions = self._questions, []
+        return Wakeup(self._position, tuple(sorted(changed)), tuple(questions))
 
 
 class Hub:
@@ -45,6 +60,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._by_scope: defaultdict[str, set[Listener]] = defaultdict(set)
+        self._asked: dict[str, asyncio.Future[Answer]] = {}
         self.listeners = 0
 
     def listen(self, scopes: Iterable[str]) -> Listener:
@@ -72,3 +88,26 @@ class Hub:
                 told[listener].append(scope)
         for listener, theirs in told.items():
             listener._tell(position, theirs)
+
+    async def ask(self, scope: str, question: Question, timeout_s: float) -> Answer:
+        """Ask who listens to ``scope`` (``hypervisor:HOST``); raises NobodyAnswers."""
+        listeners = self._by_scope.get(scope)
+        if not listeners:
+            raise NobodyAnswers(scope=scope)
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[question.question_id] = answer
+        try:
+            for listener in listeners:
+                listener._ask(question)
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise NobodyAnswers(scope=scope) from None
+        finally:
+            del self._asked[question.question_id]
+
+    def answered(self, answer: Answer) -> None:
+        """An answer has come; one that nobody waits for any more is dropped."""
+        waiting = self._asked.get(answer.question_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)

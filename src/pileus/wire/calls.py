@@ -45,16 +45,14 @@ DEVICE_STATUS = Call(
 DHCP_STATE = Call("dhcp_state", DhcpStateRequest, DhcpState, BULK, "Which networks do I serve, and to whom?")
 DHCP_STATUS = Call("dhcp_status", DhcpStatus, Acknowledged, QUICK, "These networks have their DHCP now.")
 L3_STATE = Call("l3_state", L3StateRequest, L3State, BULK, "What should my routers look like?")
-L3_STATUS = Call(
-    "l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place now."
-)
+L3_STATUS = Call("l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place.")
 METADATA = Call("metadata", MetadataRequest, MetadataReply, QUICK, "A guest asks for its metadata.")
 HYPERVISOR_STATE = Call(
     "hypervisor_state",
     HypervisorStateRequest,
     HypervisorState,
     BULK,
-    "Which machines should I have, and how?",
+    "Which machines should I have?",
 )
 HYPERVISOR_REPORT = Call(
     "hypervisor_report", HypervisorReport, Acknowledged, BULK, "This is how my machines are, and what I did."
