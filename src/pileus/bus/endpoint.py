@@ -106,7 +106,7 @@ class Endpoint:
         return node_of_token(self._secret, token.decode("latin-1"))
 
     async def _call(self, name: str, body: bytes, node: Node) -> msgspec.Struct:
-        handler = self._answer if name == ANSWER.name else self._handlers.get(name)
+        handler: Handler | None = self._answer if name == ANSWER.name else self._handlers.get(name)
         if handler is None:
             raise NoSuchCall(name=name)
         request = decode(body, CALLS[name].request)

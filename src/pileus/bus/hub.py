@@ -94,7 +94,7 @@ class Hub:
         listeners = self._by_scope.get(scope)
         if not listeners:
             raise NobodyAnswers(scope=scope)
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[question.question_id] = answer
         try:
             for listener in listeners:
