@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.errors import Conflict, Invalid
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.errors import InUse, InvalidInput
+from pileus.services.network.errors import InvalidInput
 from pileus.services.network.rules import addresses
 from pileus.services.network.rules.addresses import Pool
 from pileus.services.network.subnets.tables import ip_allocations, subnets
@@ -36,10 +36,6 @@ class IpAddressAlreadyAllocated(Conflict):
 
 class IpAddressGenerationFailure(Conflict):
     message = "No more IP addresses available on network {net_id}."
-
-
-class IpAddressInUse(InUse):
-    message = "Unable to complete operation for network {net_id}. The IP address {ip_address} is in use."
 
 
 class SubnetFacts(NamedTuple):

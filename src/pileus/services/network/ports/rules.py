@@ -46,9 +46,7 @@ def port_security(given: bool | None, device_owner: str, network_default: bool) 
     return False if is_trusted(device_owner) else network_default
 
 
-def check_security(
-    enabled: bool, groups: Sequence[str], pairs: Sequence[Any], *, groups_given: bool, pairs_given: bool
-) -> None:
+def check_security(enabled: bool, groups: Sequence[str], pairs: Sequence[Any], *, groups_given: bool) -> None:
     """Refuse groups or address pairs on a port that is not filtered."""
     if enabled:
         return

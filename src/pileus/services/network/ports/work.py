@@ -93,8 +93,8 @@ def port_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: Ne
     bindings = bind_ports(tx, context, specs, world.networks, config)
     for spec, binding in zip(specs, bindings, strict=True):
         spec["binding:vif_type"], spec["binding:vif_details"] = binding.vif_type, binding.vif_details
-    for attempt in range(ATTEMPTS):
-        _give_macs(tx, specs, named_macs, config, look=attempt > 0)
+    for _ in range(ATTEMPTS):
+        _give_macs(tx, specs, named_macs, config)
         for spec, wish in zip(specs, wished, strict=True):
             spec["fixed_ips"] = wish
         slots = [
@@ -220,15 +220,12 @@ def _complete(
             spec["security_groups"],
             spec["allowed_address_pairs"],
             groups_given=True,
-            pairs_given=True,
         )
 
 
-def _give_macs(
-    tx: Tx, specs: Sequence[Values], named: Sequence[str | None], config: NetworkConfig, look: bool
-) -> None:
-    """Keep the hardware addresses asked for, make the others. Only those asked for (or, after a clash,
-    all that clash) are looked up: a drawn one is taken once in millions, and the key tells."""
+def _give_macs(tx: Tx, specs: Sequence[Values], named: Sequence[str | None], config: NetworkConfig) -> None:
+    """Keep the hardware addresses asked for, make the others. Only those asked for are looked up: a drawn
+    one is taken once in millions, and the key tells."""
     asked: dict[str, str] = {}
     for spec, mac in zip(specs, named, strict=True):
         if mac is not None:
@@ -291,7 +288,6 @@ def _check_update(one: Update, config: NetworkConfig) -> None:
         merged["security_groups"],
         merged["allowed_address_pairs"],
         groups_given="security_groups" in changes,
-        pairs_given="allowed_address_pairs" in changes,
     )
 
 
