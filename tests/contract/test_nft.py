@@ -259,12 +259,12 @@ class Wires:
     def apply(self, rules: RouterRules) -> list[Command]:
         return self.run(self.filter.apply({self.router: [render(rules)]}))[self.router]
 
-    def serve(self, namespace: str, address: str, port: int) -> None:
+    def serve(self, namespace: str, address: str, port: int, server: str = _SERVER) -> None:
         """Tell who connects the address that it seems to have."""
-        command = ["ip", "netns", "exec", namespace, sys.executable, "-c", _SERVER, address, str(port)]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.servers.append(server)
-        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        command = ["ip", "netns", "exec", namespace, sys.executable, "-c", server, address, str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.servers.append(process)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
 
     def ask(self, namespace: str, address: str, port: int, timeout_s: float = 3) -> str:
         """As whom a client there reaches a server; ``-`` when it does not."""
@@ -350,6 +350,49 @@ def test_metadata_is_redirected_and_only_so_reached(wires: Wires) -> None:
     assert wires.ask(wires.one, "169.254.169.254", 80) == "10.0.0.5", "it sees who asks"
     assert wires.ask(wires.one, "10.0.0.1", 9697, 0.5) == "-"
     assert wires.ask(wires.out, "192.0.2.2", 9697, 0.5) == "-"
+
+
+_TALKER = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 1001), timeout=3) as peer:
+    for line in sys.stdin:
+        peer.sendall(line.encode())
+        try:
+            print(peer.recv(100).decode().strip() or "-", flush=True)
+        except OSError:
+            print("-", flush=True)
+"""
+_ECHO = """
+import socket, sys
+server = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+peer, _ = server.accept()
+while data := peer.recv(100):
+    peer.sendall(data)
+"""
+
+
+@pytest.mark.real
+def test_a_floating_ip_that_goes_takes_its_connections_along(wires: Wires) -> None:
+    wires.apply(replace(ROUTER, floating_ips=(ONE, TWO)))
+    wires.serve(wires.one, "10.0.0.5", 1001, _ECHO)
+    command = ["ip", "netns", "exec", wires.out, sys.executable, "-c", _TALKER, ONE.floating]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as talker:
+        assert talker.stdin is not None and talker.stdout is not None
+
+        def say(text: str) -> str:
+            print(text, file=talker.stdin, flush=True)
+            assert talker.stdout is not None
+            return talker.stdout.readline().strip()
+
+        assert say("one") == "one"
+        wires.apply(replace(ROUTER, floating_ips=(TWO,)))
+        assert say("two") == "two", "rules are asked at a connection's beginning only"
+        assert wires.run(wires.filter.forget_connections({wires.router: [TWO.floating]})) == 0
+        assert say("three") == "three"
+        assert wires.run(wires.filter.forget_connections({wires.router: [ONE.floating]})) == 1
+        assert say("four") == "-"
+        talker.kill()
 
 
 @pytest.mark.real

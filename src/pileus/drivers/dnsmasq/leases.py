@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
-import os
 import socket
 import struct
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from pileus.drivers.dnsmasq.spec import Lease
+from pileus.drivers.namespace import socket_in
 
 _SERVER_PORT = 67
 _MAGIC = b"\x63\x82\x53\x63"
 _RELEASE = b"\x35\x01\x07"
-_CLONE_NEWNET = 0x40000000
-_NAMESPACES = Path("/run/netns")
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -77,34 +72,8 @@ def release_packet(release: Release) -> bytes:
 
 def send_releases(namespace: str | None, interface: str, releases: Sequence[Release]) -> None:
     """Give leases back to a server that listens on ``interface``; blocks. Raises OSError."""
-    with _socket_in(namespace) as sender:
+    with socket_in(namespace, socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         for release in releases:
             sender.sendto(release_packet(release), (release.server, _SERVER_PORT))
-
-
-def _socket_in(namespace: str | None) -> socket.socket:
-    """A UDP socket that belongs to a network namespace. It is opened by a thread that goes there and ends."""
-    if namespace is None:
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    result: list[socket.socket | OSError] = []
-
-    def go() -> None:
-        try:
-            descriptor = os.open(_NAMESPACES / namespace, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"entering {namespace}")
-                result.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            result.append(error)
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    thread.join()
-    if isinstance(result[0], OSError):
-        raise result[0]
-    return result[0]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pileus.drivers.nft.connections import forget
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.table import Command, InstalledTable, Table, TableKey, parse_ruleset
 from pileus.drivers.process import ProgramFailed, run
@@ -45,6 +46,10 @@ class PacketFilter(Protocol):
 
     async def remove(self, gone: Mapping[Namespace, Collection[TableKey]]) -> None:
         """Delete tables; those that are not there are gone already."""
+
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
+        """End what is known of connections that have one of these IPv4 addresses at any end: after a
+        floating IP went, since rules are asked at a connection's beginning only. Gives back how many."""
 
 
 class Nft:
@@ -98,6 +103,16 @@ class Nft:
 
         await _each(gone, one)
 
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
+        """See PacketFilter."""
+        counts: list[int] = []
+
+        async def one(namespace: Namespace) -> None:
+            counts.append(await asyncio.to_thread(forget, namespace, gone[namespace]))
+
+        await _each(gone, one)
+        return sum(counts)
+
     async def _list(self, namespace: Namespace) -> dict[TableKey, InstalledTable]:
         printed = await self._nft(namespace, "list", "ruleset")
         listed: dict[str, Any] = msgspec.json.decode(printed) if printed.strip() else {"nftables": []}
@@ -127,6 +142,8 @@ async def _each(namespaces: Collection[Namespace], work: Any) -> None:
                 await work(namespace)
             except ProgramFailed as error:
                 reasons[namespace] = error.stderr.strip()
+            except OSError as error:
+                reasons[namespace] = str(error)
 
     await asyncio.gather(*map(one, namespaces))
     if reasons:

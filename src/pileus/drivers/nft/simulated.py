@@ -31,10 +31,12 @@ _HOST = ""
 
 
 class SimulatedFilter:
-    """``PacketFilter`` without packets. ``loads`` counts what changed something."""
+    """``PacketFilter`` without packets. ``loads`` counts what changed something, ``forgotten`` has the
+    addresses whose connections were to be forgotten."""
 
     def __init__(self, state_file: Path | None = None) -> None:
         self.loads = 0
+        self.forgotten: list[tuple[Namespace, str]] = []
         self._file = state_file
         self._rulesets: dict[str, Ruleset] = {}
         if state_file is not None and state_file.exists():
@@ -73,7 +75,14 @@ class SimulatedFilter:
             }
         )
 
-    def forget(self, namespace: str) -> None:
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
+        """See PacketFilter. There are no connections."""
+        self.forgotten += [
+            (namespace, address) for namespace, addresses in gone.items() for address in addresses
+        ]
+        return 0
+
+    def forget_namespace(self, namespace: str) -> None:
         """A namespace that is deleted takes its tables along."""
         self._rulesets.pop(namespace, None)
         self._store()
