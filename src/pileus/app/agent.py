@@ -98,7 +98,9 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
     links = LinuxLinks()
     database = switch.client()
     await database.connect(guests.SWITCH_WITHIN_S)
-    plugged = await guests.guests_of(database, links)
+    on_switch = database.by_name("Interface")
+    found = guests.labelled(await links.links())
+    plugged = {name: namespace for name, namespace in found.items() if name in on_switch}
     await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
         agent = switch.agent(_agent_settings(settings, host), client)

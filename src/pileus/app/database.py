@@ -11,23 +11,29 @@ import pileus.services.network.service  # noqa: F401 - the tables of all service
 from pileus.app import bootstrap, privileges
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
-from pileus.core.settings import Settings
+from pileus.core.settings import BadSettings, Settings
 from pileus.store import migrations
+
+KINDS = ("sqlite", "postgresql", "mariadb", "mysql")
 
 
 def database_url(folder: StateFolder, settings: Settings) -> str:
-    """The database that is set, or the one in the state folder."""
-    return settings.server.database or f"sqlite:///{folder.database}"
+    """The database that is set, or the one in the state folder; BadSettings for one of another kind."""
+    url = settings.server.database or f"sqlite:///{folder.database}"
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind not in KINDS:
+        raise BadSettings(f"server.database: {kind}:// is none of {', '.join(f'{one}://' for one in KINDS)}")
+    return url
 
 
 def upgrade(simulated: bool, state: Path | None, config: Path | None) -> None:
     """Bring the database of this cloud to the newest revision, and say from where to where."""
     folder = StateFolder((state or default_root(simulated)).absolute())
     settings = bootstrap.read_settings(folder, config, {}).settings
-    url = database_url(folder, settings)
     if not settings.server.database and not folder.database.exists():
         bootstrap.fail(f"there is no database in {folder.root} yet: the first start makes it")
     try:
+        url = database_url(folder, settings)
         before = migrations.current(url)
         migrations.upgrade(url)
         after = migrations.current(url)

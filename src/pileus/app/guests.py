@@ -6,11 +6,11 @@ instead: to see a port carry packets where no machine runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pileus.drivers.netlink.links import Address, Links, Route, Veth
+from pileus.drivers.netlink.links import Address, Link, Links, Route, Veth
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
 
@@ -95,13 +95,10 @@ async def make_guests(home: Links, links: Links, plugs: Sequence[Plug]) -> None:
     )
 
 
-async def guests_of(client: OvsdbClient, links: Links) -> dict[str, str]:
-    """The guests whose interfaces are on this switch: interface to namespace."""
-    plugged = client.by_name("Interface")
+def labelled(links: Mapping[str, Link]) -> dict[str, str]:
+    """The guests' interfaces among links, and the namespace of each."""
     return {
-        name: link.label.removeprefix(LABEL)
-        for name, link in (await links.links()).items()
-        if name in plugged and link.label.startswith(LABEL)
+        name: link.label.removeprefix(LABEL) for name, link in links.items() if link.label.startswith(LABEL)
     }
 
 

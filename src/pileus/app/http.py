@@ -46,6 +46,10 @@ def listen_unix(path: Path) -> socket.socket:
     return sock
 
 
+class BadCertificate(Invalid):
+    message = "The certificate {certificate} with the key {key} can't be used: {reason}"
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -56,7 +60,7 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application on several sockets, with TLS on those of TCP if there is a certificate.
 
-    Certificate and key are read at once (OSError, ssl.SSLError), while the process still may.
+    Certificate and key are read at once, while the process still may; raises BadCertificate.
     """
 
     def __init__(
@@ -93,7 +97,12 @@ class HttpServer:
             ssl_certfile=certificate or None,
             ssl_keyfile=key or None,
         )
-        config.load()
+        try:
+            config.load()
+        except OSError as error:  # of the TLS library, which names no file
+            raise BadCertificate(
+                certificate=certificate, key=key or "in it", reason=error.strerror or error
+            ) from error
         return config
 
     async def start(self) -> None:

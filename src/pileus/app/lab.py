@@ -24,7 +24,8 @@ from types import TracebackType
 
 import msgspec
 
-from pileus.drivers.netlink.links import Address, Route, Veth
+from pileus.app import guests
+from pileus.drivers.netlink.links import Address, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -39,8 +40,6 @@ PHYSICAL_NETWORK = "physnet1"
 _LABEL = "pileus-lab"
 _UNDERLAY_MTU = 1600
 _SWITCH_WITHIN_S = 15.0
-GUEST_MTU = 1450
-"""What is left of 1500 bytes after VXLAN's headers (RFC 7348)."""
 
 
 class LabHost(msgspec.Struct, frozen=True):
@@ -83,7 +82,7 @@ class Plug(msgspec.Struct, frozen=True):
     ips: tuple[str, ...] = ()
     gateway: str | None = None
     device_id: str = ""
-    mtu: int = GUEST_MTU
+    mtu: int = guests.GUEST_MTU
 
 
 class Guest(msgspec.Struct, frozen=True):
@@ -157,57 +156,35 @@ class Lab:
     async def plug_all(self, plugs: Sequence[Plug]) -> list[Guest]:
         """Guests with their interfaces on br-int, as a hypervisor leaves them (seed 004's external_ids):
         one transaction for each host."""
-        await self._links.ensure_namespaces([self._guest(plug.port_id).namespace for plug in plugs])
-        for host in {plug.host for plug in plugs}:
-            await self._plug_host(self.hosts[host], [plug for plug in plugs if plug.host == host])
+        for name in {plug.host for plug in plugs}:
+            host = self.hosts[name]
+            wanted = [self._wanted(plug) for plug in plugs if plug.host == name]
+            await guests.make_guests(self._links, LinuxLinks(host.namespace), wanted)
+            async with _connected(host) as client:
+                await guests.plug_interfaces(client, "br-int", "netdev", wanted)
         return [self._guest(plug.port_id, plug.host) for plug in plugs]
 
-    async def _plug_host(self, host: LabHost, plugs: list[Plug]) -> None:
-        guests = {plug.port_id: self._guest(plug.port_id) for plug in plugs}
-        inside = LinuxLinks(host.namespace)
-        await inside.ensure_veths(
-            Veth(
-                guests[plug.port_id].interface,
-                "eth0",
-                guests[plug.port_id].namespace,
-                mac=plug.mac,
-                mtu=plug.mtu,
-                label=_LABEL,
-            )
-            for plug in plugs
+    def _wanted(self, plug: Plug) -> guests.Plug:
+        return guests.Plug(
+            port_id=plug.port_id,
+            namespace=self._guest(plug.port_id).namespace,
+            mac=plug.mac,
+            ips=plug.ips,
+            gateways=(plug.gateway,) if plug.gateway else (),
+            device_id=plug.device_id,
+            mtu=plug.mtu,
         )
-        await self._links.ensure_addresses(
-            Address(guests[plug.port_id].namespace, "eth0", ip) for plug in plugs for ip in plug.ips
-        )
-        await self._links.ensure_routes(
-            Route(guests[plug.port_id].namespace, "0.0.0.0/0", via=plug.gateway)
-            for plug in plugs
-            if plug.gateway
-        )
-        async with _connected(host) as client:
-            edit = Edit(client)
-            edit.ensure_bridge("br-int", datapath_type="netdev", fail_mode="secure")
-            for plug in plugs:
-                ids = {
-                    "attached-mac": plug.mac,
-                    "iface-id": plug.port_id,
-                    "iface-status": "active",
-                    "vm-uuid": plug.device_id or plug.port_id,
-                }
-                name = guests[plug.port_id].interface
-                edit.ensure_port("br-int", name, interface={"external_ids": ids})
-            await edit.commit(wait_s=_SWITCH_WITHIN_S)
 
     async def unplug(self, host: str, *port_ids: str) -> None:
         """No such guests: ports, interfaces and namespaces go."""
-        guests = [self._guest(port_id) for port_id in port_ids]
         async with _connected(self.hosts[host]) as client:
-            edit = Edit(client)
-            for guest in guests:
-                edit.delete_port(guest.interface)
-            await edit.commit(wait_s=_SWITCH_WITHIN_S)
-        await LinuxLinks(self.hosts[host].namespace).delete_links([guest.interface for guest in guests])
-        await self._links.delete_namespaces([guest.namespace for guest in guests])
+            await guests.unplug_interfaces(client, port_ids)
+        await guests.remove_guests(
+            self._links,
+            LinuxLinks(self.hosts[host].namespace),
+            [self._guest(port_id).namespace for port_id in port_ids],
+            [guests.tap_name(port_id) for port_id in port_ids],
+        )
 
     async def run(self, guest: Guest, arguments: Sequence[str], timeout_s: float = 30.0) -> bytes:
         """Run a program in a guest; what it wrote. Raises ProgramFailed."""
@@ -219,7 +196,7 @@ class Lab:
 
     def _guest(self, port_id: str, host: str = "") -> Guest:
         short = port_id.replace("-", "")[:11]
-        return Guest(host, port_id, f"{self._name}-g-{short}", f"tap{port_id[:11]}")
+        return Guest(host, port_id, f"{self._name}-g-{short}", guests.tap_name(port_id))
 
     async def _lay_wires(self, hosts: Iterable[LabHost]) -> None:
         present = await self._links.links(self._wire)

@@ -107,6 +107,22 @@ def agent(
 
 
 @app.command()
+def lab(
+    hosts: Annotated[int, typer.Argument(min=1, max=20, help="How many hosts.")],
+    state: State = None,
+    listen: Listen = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when the cloud is ready.")] = False,
+) -> None:
+    """Start a cloud of several hosts on this machine: namespaces with a real switch each (root).
+
+    `pileus plug PORT --host n2 --state DIR` plugs there; `pileus down --purge --state DIR` removes it all.
+    """
+    from pileus.app.lab_cloud import bring_up_lab
+
+    bring_up_lab(hosts, state, listen, detach)
+
+
+@app.command()
 def plug(
     port: Annotated[str, typer.Argument(help="Name or id of a port.")],
     host: Annotated[str | None, typer.Option("--host", help="The host; otherwise this one.")] = None,

@@ -17,7 +17,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pileus.app import bootstrap, guests
+from pileus.app.lab_cloud import lab_of
 from pileus.app.local import NETWORK, LocalApi
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch
@@ -37,7 +40,7 @@ def plug(port: str, host: str | None, simulated: bool, state: Path | None) -> No
     try:
         with LocalApi(folder) as api:
             found = _port(api, port)
-            target = host or found["binding:host_id"] or _default_host(settings, simulated)
+            target = host or found["binding:host_id"] or _default_host(folder, settings, simulated)
             if found["binding:host_id"] not in ("", target):
                 bootstrap.fail(f"port {port} is bound to {found['binding:host_id']}, not to {target}")
             if not found["binding:host_id"]:
@@ -88,7 +91,9 @@ def _port(api: LocalApi, name: str) -> dict[str, Any]:
     return found[0]
 
 
-def _default_host(settings: Settings, simulated: bool) -> str:
+def _default_host(folder: StateFolder, settings: Settings, simulated: bool) -> str:
+    if folder.lab.exists():
+        return "n1"
     return "host-1" if simulated else bootstrap.host_name(settings.agent.host)
 
 
@@ -118,48 +123,61 @@ def _plug(api: LocalApi, port: dict[str, Any]) -> guests.Plug:
     )
 
 
+class _Place(msgspec.Struct):
+    """Where a guest goes: the switch's database, and where its links are made (None: nowhere)."""
+
+    client: OvsdbClient
+    datapath_type: str
+    links: LinuxLinks | None
+
+
 async def _plug_guest(
     folder: StateFolder, settings: Settings, host: str, wanted: guests.Plug, simulated: bool
 ) -> None:
-    async with _switch(folder, settings, host, simulated) as (client, datapath_type):
-        if not simulated:
-            links = LinuxLinks()
-            await guests.make_guests(links, links, [wanted])
-        await guests.plug_interfaces(client, settings.switch.integration_bridge, datapath_type, [wanted])
+    async with _place(folder, settings, host, simulated) as place:
+        if place.links is not None:
+            await guests.make_guests(LinuxLinks(), place.links, [wanted])
+        bridge = settings.switch.integration_bridge
+        await guests.plug_interfaces(place.client, bridge, place.datapath_type, [wanted])
 
 
 async def _unplug_guest(
     folder: StateFolder, settings: Settings, host: str, namespace: str, port_id: str, simulated: bool
 ) -> None:
-    async with _switch(folder, settings, host, simulated) as (client, _):
-        await guests.unplug_interfaces(client, [port_id])
-    if not simulated:
-        links = LinuxLinks()
-        await guests.remove_guests(links, links, [namespace], [guests.tap_name(port_id)])
+    async with _place(folder, settings, host, simulated) as place:
+        await guests.unplug_interfaces(place.client, [port_id])
+        if place.links is not None:
+            interfaces = [guests.tap_name(port_id)]
+            await guests.remove_guests(LinuxLinks(), place.links, [namespace], interfaces)
 
 
 @asynccontextmanager
-async def _switch(
+async def _place(
     folder: StateFolder, settings: Settings, host: str, simulated: bool
-) -> AsyncIterator[tuple[OvsdbClient, str]]:
-    """A client of the host's switch, and its datapath."""
+) -> AsyncIterator[_Place]:
+    """The host's switch, connected."""
+    if not simulated and os.geteuid() != 0:
+        bootstrap.fail("a guest is a network namespace: that needs root")
+    lab = lab_of(folder)
     if simulated:
         socket = folder.hosts / host / "db.sock"
         if not socket.exists():
             bootstrap.fail(f"there is no simulated host {host} in {folder.root}")
-        client, datapath_type = OvsdbClient(f"unix:{socket}"), "netdev"
+        place = _Place(OvsdbClient(f"unix:{socket}"), "netdev", None)
+    elif lab is not None:
+        if host not in lab.hosts:
+            bootstrap.fail(f"there is no host {host} in this lab; there are {', '.join(lab.hosts)}")
+        place = _Place(lab.hosts[host].client(), "netdev", LinuxLinks(lab.hosts[host].namespace))
     else:
-        if os.geteuid() != 0:
-            bootstrap.fail("a guest is a network namespace: that needs root")
         if host != bootstrap.host_name(settings.agent.host):
             bootstrap.fail(f"{host} is another machine: plug there")
         switch = await RealSwitch.open(folder, settings)
-        client, datapath_type = switch.client(), switch.datapath_type
-    await client.connect(guests.SWITCH_WITHIN_S)
+        place = _Place(switch.client(), switch.datapath_type, LinuxLinks())
+    await place.client.connect(guests.SWITCH_WITHIN_S)
     try:
-        yield client, datapath_type
+        yield place
     finally:
-        await client.close()
+        await place.client.close()
 
 
 def _until_active(api: LocalApi, port_id: str) -> str:

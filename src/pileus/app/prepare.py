@@ -30,7 +30,7 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
         user: pwd.struct_passwd | None = None
         if as_root:
             user = privileges.ensure_user(settings.server.user)
-            present = next(path for path in (folder.root, *folder.root.parents) if path.exists())
+            present = next(path for path in (folder.root, *folder.root.parents) if path.is_dir())
             privileges.check_reachable(present / "x", settings.server.user)
         folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         if as_root:

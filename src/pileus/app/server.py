@@ -36,7 +36,7 @@ from pileus.services.network.service import from_settings, network_service, wire
 from pileus.store import Published, Store, migrations
 from pileus.store.events import newest_position
 from pileus.web.app import App, create_app
-from pileus.web.policy import Enforcer, load_overrides
+from pileus.web.policy import Enforcer, PolicyError, load_overrides
 from pileus.web.settings import WebSettings
 
 HEALTH = "/healthcheck"
@@ -52,7 +52,9 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     settings = process.start(folder, config, options)
     try:
         prepare(folder, settings, ())
-        server = Server(folder, settings)
+        overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
+        source_closed = _source_is_closed(settings)
+        server = Server(folder, settings, overrides, migrate=not source_closed)
         http = HttpServer(
             server,
             [listen_tcp(settings.server.listen)],
@@ -60,10 +62,12 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
             certificate=settings.server.tls_certificate,
             key=settings.server.tls_key,
         )
-    except (Fault, OSError) as error:
+        _preload(settings)
+        if source_closed:
+            migrations.prepare(database_url(folder, settings))
+            privileges.give(folder.database.parent, settings.server.user)
+    except (Fault, OSError, PolicyError) as error:
         bootstrap.fail(str(error))
-    _preload(settings)
-    _migrate_if_source_is_closed(folder, settings)
     privileges.drop(settings.server.user)
     process.run(lambda: _serve(server, http))
 
@@ -88,24 +92,24 @@ def _preload(settings: Settings) -> None:
         importlib.import_module(module)
 
 
-def _migrate_if_source_is_closed(folder: StateFolder, settings: Settings) -> None:
-    """Migrations are files that are read when they run. Where the server's user can't read them (a
-    checkout in root's home), bring the database up to date before becoming that user."""
+def _source_is_closed(settings: Settings) -> bool:
+    """Whether the server's user can't read our source or Python's own (a checkout in root's home).
+
+    Migrations are files that are read when they run, and need modules that nothing else needs: then
+    the database is brought up to date before this process becomes that user.
+    """
     user = settings.server.user
-    if os.geteuid() == 0 and user != "root" and not privileges.may_read(Path(__file__), user):
-        try:
-            migrations.prepare(database_url(folder, settings))
-        except Fault as fault:
-            bootstrap.fail(fault.text)
-        privileges.give(folder.database.parent, user)
+    if os.geteuid() != 0 or user == "root":
+        return False
+    return not all(privileges.may_read(Path(file), user) for file in (__file__, os.__file__))
 
 
 async def _serve(server: Server, http: HttpServer) -> None:
     stop = process.stop_requested()
     try:
         await server.start()
-    except Fault as fault:
-        bootstrap.fail(fault.text)
+    except (Fault, PolicyError) as error:
+        bootstrap.fail(str(error))
     await http.start()
     # What lives as long as the process need not be looked at by each collection, and a long list
     # makes many values that are no garbage: with the defaults a list of 5,000 takes a quarter longer.
@@ -124,9 +128,13 @@ async def _serve(server: Server, http: HttpServer) -> None:
 class Server:
     """Everything of the control side, built in one place. Call it as ASGI servers do, after ``start``."""
 
-    def __init__(self, folder: StateFolder, settings: Settings) -> None:
+    def __init__(
+        self, folder: StateFolder, settings: Settings, overrides: dict[str, str], *, migrate: bool
+    ) -> None:
         self.folder = folder
         self.settings = settings
+        self._overrides = overrides
+        self._migrate = migrate
         self.clock = SystemClock()
         self.hub = Hub()
         self.endpoint: Endpoint
@@ -138,7 +146,7 @@ class Server:
     async def start(self) -> None:
         """Open the database, seed what a cloud begins with, listen to events."""
         settings, folder, clock = self.settings, self.folder, self.clock
-        self.store = await Store.open(database_url(folder, settings), clock=clock)
+        self.store = await Store.open(database_url(folder, settings), clock=clock, migrate=self._migrate)
         self.store.subscribe(self._published)
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
@@ -151,13 +159,12 @@ class Server:
             settings=IdentitySettings(token_lifetime_s=settings.identity.token_lifetime_s),
         )
         services = [self.identity.service, network_service(network_config, clock)]
-        overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
         rules = [rule for service in services for rule in service.rules]
         self._app = create_app(
             services,
             store=self.store,
             authenticator=self.identity.authenticator,
-            policy=Enforcer(rules, overrides),
+            policy=Enforcer(rules, self._overrides),
             clock=clock,
             settings=WebSettings(
                 max_body_bytes=settings.server.max_body_bytes, public_url=settings.server.public_url

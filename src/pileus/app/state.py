@@ -72,6 +72,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.agent / "node.token"
 
     @property
+    def lab(self) -> Path:
+        """What a lab of several hosts on this machine remembers of itself."""
+        return self.root / "lab.json"
+
+    @property
     def hosts(self) -> Path:
         """Simulated hosts: a folder each."""
         return self.root / "hosts"

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pileus.app.local import NETWORK, LocalApi
 from pileus.app.prepare import prepare, public_url
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
+from pileus.core.settings import Settings
 
 READY_WITHIN_S = 60.0
 STOP_S = 40.0
@@ -49,9 +51,43 @@ def bring_up(
         prepare(folder, settings, () if simulated else (bootstrap.host_name(settings.agent.host),))
     except Fault as fault:
         bootstrap.fail(fault.text)
+    file = str(config.absolute()) if config else ""
+    environment = {"PILEUS_" + key.upper().replace(".", "_"): str(value) for key, value in options.items()}
+    flags = ["simulated"] if simulated else []
+    processes = [
+        process(folder, "server", file, environment),
+        process(folder, "agent", file, environment, flags=flags),
+    ]
+    launch(folder, settings, {"config": file, "options": options, "processes": processes}, detach)
+
+
+def process(
+    folder: StateFolder,
+    name: str,
+    file: str,
+    environment: dict[str, str],
+    *,
+    flags: Sequence[str] = (),
+    host: str = "",
+) -> dict[str, Any]:
+    """What the supervisor needs to start ``pileus.app.NAME``; agents follow the server. ``host``
+    tells several agents of one machine apart."""
+    title = f"{name}-{host}" if host else name
+    return {
+        "name": title,
+        "argv": [sys.executable, "-m", f"pileus.app.{name}", str(folder.root), file, *flags],
+        "log": str(folder.logs / f"{title}.log"),
+        "after": [] if name == "server" else ["server"],
+        "environment": environment,
+    }
+
+
+def launch(folder: StateFolder, settings: Settings, plan: dict[str, Any], detach: bool) -> None:
+    """Become the supervisor of the plan's processes; with ``detach`` start it and wait until ready."""
     ready, tell = os.pipe()
     os.set_inheritable(tell, True)
-    folder.plan.write_text(json.dumps(_plan(folder, config, options, simulated, tell)))
+    common = {"lock": str(folder.lock), "status": str(folder.status), "ready_fd": tell}
+    folder.plan.write_text(json.dumps({**plan, **common}))
     argv = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.plan)]
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if detach:
@@ -89,36 +125,6 @@ def _answer(ready: int, folder: StateFolder) -> str:
         return pipe.readline().strip()
 
 
-def _plan(
-    folder: StateFolder,
-    config: Path | None,
-    options: dict[str, Any],
-    simulated: bool,
-    ready_fd: int,
-) -> dict[str, Any]:
-    environment = {"PILEUS_" + key.upper().replace(".", "_"): str(value) for key, value in options.items()}
-    file = str(config.absolute()) if config else ""
-
-    def process(name: str, after: list[str], *flags: str) -> dict[str, Any]:
-        return {
-            "name": name,
-            "argv": [sys.executable, "-m", f"pileus.app.{name}", str(folder.root), file, *flags],
-            "log": str(folder.logs / f"{name}.log"),
-            "after": after,
-            "environment": environment,
-        }
-
-    agent = process("agent", ["server"], *(["simulated"] if simulated else []))
-    return {
-        "config": file,
-        "options": options,
-        "lock": str(folder.lock),
-        "status": str(folder.status),
-        "ready_fd": ready_fd,
-        "processes": [process("server", []), agent],
-    }
-
-
 def say_where(folder: StateFolder, url: str) -> None:
     """Tell a person where everything is."""
     sys.stdout.write(
@@ -140,7 +146,7 @@ def running(folder: StateFolder) -> int | None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 return int(lock.readline() or 0)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except PermissionError:
         bootstrap.fail(f"the cloud in {folder.root} belongs to another user")
@@ -168,7 +174,11 @@ def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
 
 
 def _purge(folder: StateFolder) -> None:
-    if folder.plan.exists():
+    if folder.lab.exists():
+        from pileus.app.lab_cloud import close_lab
+
+        close_lab(folder)
+    elif folder.plan.exists():
         agent = json.loads(folder.plan.read_text())["processes"][1]
         if "simulated" not in agent["argv"]:
             done = subprocess.run(

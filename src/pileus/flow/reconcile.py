@@ -16,6 +16,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.core.errors import Fault
 
 _log = log.get("flow")
 
@@ -126,7 +127,9 @@ class Reconciler:
             status.failures += 1
             status.failures_in_a_row += 1
             status.last_error = f"{type(error).__name__}: {error}"
-            _log.warning("a pass failed", loop=self._name, error=status.last_error, exc_info=error)
+            foreseen = isinstance(error, Fault)  # such as a server that does not answer
+            trace = None if foreseen else error
+            _log.warning("a pass failed", loop=self._name, error=status.last_error, exc_info=trace)
             again = work | Work(inspect=True)
             self._waiting = again if self._waiting is None else self._waiting | again
             await self._pause(status.failures_in_a_row)
