@@ -89,6 +89,11 @@ class Cloud:
         status = json.loads((self.state / "status.json").read_text())
         return {"supervisor": status["pid"], **{p["name"]: p["pid"] for p in status["processes"]}}
 
+    def ready(self, name: str) -> bool:
+        """Whether the supervisor has heard that this process is ready."""
+        status = json.loads((self.state / "status.json").read_text())
+        return any(p["name"] == name and p["ready"] for p in status["processes"])
+
     def memory_mib(self) -> dict[str, float]:
         """Proportional set size of each process."""
         found = {}

@@ -1,0 +1,99 @@
+"""``pileus lab N``: a cloud of several hosts on one machine.
+
+One server as everywhere, a :class:`~pileus.app.lab.Lab` of N hosts, and an agent process for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import msgspec
+
+from pileus.app import bootstrap, guests, up
+from pileus.app.lab import PHYSICAL_BRIDGE, PHYSICAL_NETWORK, Lab
+from pileus.app.prepare import prepare, put
+from pileus.app.state import StateFolder
+from pileus.bus.node import node_secret, node_token
+from pileus.core.errors import Fault
+from pileus.drivers.netlink.links import LinkError
+from pileus.drivers.netlink.linux import LinuxLinks
+from pileus.drivers.process import ProgramFailed
+
+
+class _Remembered(msgspec.Struct):
+    """What ``lab.json`` says."""
+
+    name: str
+    hosts: int
+
+
+def bring_up_lab(
+    hosts: int, state: Path | None, listen: str | None, detach: bool, name: str = "plab"
+) -> None:
+    """``pileus lab N``: a server, and an agent for each host of a lab on this machine."""
+    folder = StateFolder((state or Path("/var/lib/pileus-lab")).absolute())
+    options = {"server.listen": listen} if listen else {}
+    settings = bootstrap.read_settings(folder, None, options).settings
+    if os.geteuid() != 0:
+        bootstrap.fail("a lab of real switches needs root; without it: pileus up --simulated")
+    if up.running(folder):
+        bootstrap.fail(f"the cloud in {folder.root} is running already")
+    known = _remembered(folder)
+    if known is not None and known != _Remembered(name, hosts):
+        bootstrap.fail(f"{folder.root} holds a lab of {known.hosts} hosts: take it down with --purge first")
+    try:
+        prepare(folder, settings, ())
+        put(folder.lab, msgspec.json.encode(_Remembered(name, hosts)).decode(), 0o644)
+        lab = Lab(hosts, folder.root / "lab", name)
+        asyncio.run(lab.open())
+    except (Fault, ProgramFailed, LinkError) as error:
+        bootstrap.fail(str(error))
+    secret = node_secret(folder.node_secret)
+    server = {"PILEUS_" + key.upper().replace(".", "_"): value for key, value in options.items()}
+    processes = [up.process(folder, "server", "", server)]
+    for host in lab.hosts.values():
+        token = folder.agent / f"{host.name}.token"
+        put(token, node_token(secret, host.name), 0o600)
+        environment = server | {
+            "PILEUS_AGENT_HOST": host.name,
+            "PILEUS_AGENT_TOKEN_FILE": str(token),
+            "PILEUS_SWITCH_OVSDB": host.daemons.address,
+            "PILEUS_SWITCH_DATAPATH_TYPE": "netdev",
+            "PILEUS_SWITCH_TUNNELING_IP": host.underlay_ip,
+            "PILEUS_SWITCH_BRIDGE_MAPPINGS": f"{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}",
+        }
+        processes.append(up.process(folder, "agent", "", environment, host=host.name))
+    up.launch(folder, settings, {"config": "", "options": options, "processes": processes}, detach)
+
+
+def lab_of(folder: StateFolder) -> Lab | None:
+    """The lab in a state folder, if there is one."""
+    known = _remembered(folder)
+    return None if known is None else Lab(known.hosts, folder.root / "lab", known.name)
+
+
+def close_lab(folder: StateFolder) -> None:
+    """Remove the lab in a state folder from the machine."""
+    lab = lab_of(folder)
+    if lab is not None:
+        asyncio.run(_close(lab))
+
+
+async def _close(lab: Lab) -> None:
+    home = LinuxLinks()
+    present = await home.namespaces()
+    for host in lab.hosts.values():
+        if host.namespace in present:
+            inside = LinuxLinks(host.namespace)
+            plugged = guests.labelled(await inside.links())
+            await guests.remove_guests(home, inside, list(plugged.values()), list(plugged))
+    await lab.close()
+
+
+def _remembered(folder: StateFolder) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(folder.lab.read_bytes(), type=_Remembered)
+    except FileNotFoundError:
+        return None
