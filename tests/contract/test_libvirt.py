@@ -27,6 +27,7 @@ from pileus.drivers.libvirt.hypervisor import (
     Hypervisor,
     HypervisorFailed,
     HypervisorUnavailable,
+    NotDefined,
     NotDetached,
     Power,
 )
@@ -204,6 +205,14 @@ def test_only_what_differs_is_defined(bench: Bench) -> None:
     assert bench.run(hypervisor.stats([two.uuid]))[two.uuid].memory_mib == 48
 
 
+def test_a_description_that_is_wrong_stands_alone(bench: Bench) -> None:
+    one, wrong, two = bench.spec(), bench.spec(vcpus=0), bench.spec()
+    with pytest.raises(NotDefined) as caught:
+        bench.run(bench.hypervisor.ensure_defined([one, wrong, two]))
+    assert list(caught.value.reasons) == [wrong.uuid]
+    assert (bench.power(one), bench.power(wrong), bench.power(two)) == (Power.OFF, None, Power.OFF)
+
+
 def test_a_running_machine_takes_a_new_definition_at_its_next_start(bench: Bench) -> None:
     hypervisor, spec = bench.hypervisor, bench.spec()
     bench.run(hypervisor.ensure_defined([spec]))
@@ -359,12 +368,18 @@ def test_a_libvirtd_that_dies_is_found_again(runner: asyncio.Runner, daemon: Lib
     folder = Path(tempfile.mkdtemp(prefix="plvd-"))
     folder.chmod(0o755)
     bench = Bench(runner, folder, lambda: LibvirtHypervisor(daemon.uri))
-    spec = bench.spec()
-    bench.run(bench.hypervisor.ensure_defined([spec]))
+    spec, broken = bench.spec(), bench.spec(disks=(bench.disk("gone"),))
+    bench.run(bench.hypervisor.ensure_defined([spec, broken]))
+    Path(broken.disks[0].path).unlink()
+    with pytest.raises(HypervisorFailed, match="No such file") as caught:
+        bench.run(bench.hypervisor.start(broken.uuid))
+    assert not isinstance(caught.value, HypervisorUnavailable), "that is the machine's own trouble"
     bench.run(bench.hypervisor.start(spec.uuid))
     bench.until(Change.STARTED, spec)
     bench.run(daemon.stop(kill=True))
     assert daemon.pid() is None
+    with pytest.raises(HypervisorUnavailable):
+        bench.run(bench.hypervisor.list_domains())
     bench.run(daemon.start())
     bench.until(Change.CONNECTED)
     assert bench.power(spec) is Power.RUNNING

@@ -29,14 +29,10 @@ _THREADS = 4
 _KEEPALIVE_S, _KEEPALIVE_MISSES = 5, 4
 _RETRY_FROM_S, _RETRY_UP_TO_S = 0.2, 5.0
 
-_GONE = frozenset(
-    (
-        libvirt.VIR_ERR_NO_CONNECT,
-        libvirt.VIR_ERR_INVALID_CONN,
-        libvirt.VIR_ERR_RPC,
-        libvirt.VIR_ERR_SYSTEM_ERROR,
-    )
-)
+# By where an error comes from, as its code says too little: a "system error" of QEMU's driver may be a
+# disk that is not there, one of the wire's is a connection that broke.
+_WIRE = frozenset((libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE))
+_GONE = frozenset((libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_CONN))
 
 
 class Connection:
@@ -113,7 +109,7 @@ class Connection:
         try:
             self._connection = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except libvirt.libvirtError as error:
-            raise HypervisorUnavailable("connect", _reason(error)) from error
+            raise HypervisorUnavailable("connect", reason(error)) from error
         self._up()
 
     async def _keep(self) -> None:
@@ -148,15 +144,20 @@ def _close(connection: libvirt.virConnect) -> None:
         connection.close()
 
 
-def _fault(verb: str, error: libvirt.libvirtError) -> HypervisorFailed:
-    code = error.get_error_code()
-    if code == libvirt.VIR_ERR_NO_DOMAIN:
-        return DomainMissing(verb, _reason(error))
-    return (HypervisorUnavailable if code in _GONE else HypervisorFailed)(verb, _reason(error))
+def is_gone(error: libvirt.libvirtError) -> bool:
+    """Whether an error is about the connection, and not about what was asked."""
+    return error.get_error_code() in _GONE or error.get_error_domain() in _WIRE
 
 
-def _reason(error: libvirt.libvirtError) -> str:
+def reason(error: libvirt.libvirtError) -> str:
+    """What libvirt says of an error."""
     return str(error.get_error_message() or error)
+
+
+def _fault(verb: str, error: libvirt.libvirtError) -> HypervisorFailed:
+    if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+        return DomainMissing(verb, reason(error))
+    return (HypervisorUnavailable if is_gone(error) else HypervisorFailed)(verb, reason(error))
 
 
 _event_loop: threading.Thread | None = None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from pileus.drivers.libvirt import domain as xml
-from pileus.drivers.libvirt.connection import Connection
+from pileus.drivers.libvirt.connection import Connection, is_gone, reason
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 from pileus.drivers.libvirt.hypervisor import (
     NAME_PREFIX,
@@ -20,6 +20,7 @@ from pileus.drivers.libvirt.hypervisor import (
     Event,
     HostFacts,
     HypervisorFailed,
+    NotDefined,
     NotDetached,
     Power,
 )
@@ -105,15 +106,24 @@ class LibvirtHypervisor:
     async def ensure_defined(self, specs: Sequence[DomainSpec]) -> list[str]:
         """See Hypervisor."""
 
-        def work(connection: libvirt.virConnect) -> list[str]:
-            touched = []
+        def work(connection: libvirt.virConnect) -> tuple[list[str], dict[str, str]]:
+            touched, reasons = [], {}
             for spec in specs:
-                if _digest(_find(connection, spec.uuid)) != xml.digest(spec):
+                if _digest(_find(connection, spec.uuid)) == xml.digest(spec):
+                    continue
+                try:
                     connection.defineXMLFlags(xml.render(spec), 0)
                     touched.append(spec.uuid)
-            return touched
+                except libvirt.libvirtError as error:
+                    if is_gone(error):
+                        raise
+                    reasons[spec.uuid] = reason(error)
+            return touched, reasons
 
-        return await self._connection.call("ensure_defined", work)
+        touched, reasons = await self._connection.call("ensure_defined", work)
+        if reasons:
+            raise NotDefined(reasons)
+        return touched
 
     async def start(self, uuid: str, *, paused: bool = False) -> None:
         """See Hypervisor."""

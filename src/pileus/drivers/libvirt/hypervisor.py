@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -35,6 +35,14 @@ class HypervisorUnavailable(HypervisorFailed):
 
 class DomainMissing(HypervisorFailed):
     """There is no such domain."""
+
+
+class NotDefined(HypervisorFailed):
+    """Descriptions that libvirt did not take: by the machine's UUID, why. The batch's others are defined."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        super().__init__("ensure_defined", "; ".join(f"{uuid}: {text}" for uuid, text in reasons.items()))
 
 
 class NotDetached(HypervisorFailed):
@@ -166,7 +174,7 @@ class Hypervisor(Protocol):
 
     async def ensure_defined(self, specs: Sequence[DomainSpec]) -> list[str]:
         """Define what is not defined as described; gives back the UUIDs that were touched. A running
-        machine takes a changed definition up at its next start."""
+        machine takes a changed definition up at its next start. Raises NotDefined."""
 
     async def start(self, uuid: str, *, paused: bool = False) -> None:
         """Start, or go on from a managed save; a paused machine stays so."""

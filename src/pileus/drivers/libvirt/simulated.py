@@ -29,6 +29,7 @@ from pileus.drivers.libvirt.hypervisor import (
     HypervisorFailed,
     HypervisorUnavailable,
     InterfaceStats,
+    NotDefined,
     NotDetached,
     Power,
 )
@@ -132,8 +133,11 @@ class SimulatedHypervisor:
     async def ensure_defined(self, specs: Sequence[DomainSpec]) -> list[str]:
         """See Hypervisor."""
         self._enter("ensure_defined")
-        touched = []
+        touched, reasons = [], {}
         for spec in specs:
+            if spec.vcpus < 1 or spec.memory_mib < 1:
+                reasons[spec.uuid] = "XML error: a machine has processors and memory"
+                continue
             machine = self._machines.get(spec.uuid)
             digest = xml.digest(spec)
             if machine is not None and machine.digest == digest:
@@ -147,6 +151,8 @@ class SimulatedHypervisor:
             machine.digest = digest
             touched.append(spec.uuid)
         self._store()
+        if reasons:
+            raise NotDefined(reasons)
         return touched
 
     async def start(self, uuid: str, *, paused: bool = False) -> None:
