@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -345,5 +347,44 @@ def test_what_is_no_port(port: dict[str, object], tmp_path: Path) -> None:
         answer = await api.as_("admin")("POST", "/v2.0/ports", {"port": body})
         assert 400 <= answer.status < 500, answer
         assert answer.json["NeutronError"]["message"]
+
+    tell(story, tmp_path)
+
+
+def test_a_unit_that_is_run_again_decides_anew(tmp_path: Path) -> None:
+    """After a deadlock a unit starts over with what it was handed; what it drew then is no wish."""
+
+    async def story(api: Cloud) -> None:
+        network, _ = await api.a_network("10.0.0.0/24")
+        specs = [new_port(PEOPLE["alice"], network_id=network) for _ in range(2)]
+        before = [dict(spec) for spec in specs]
+
+        def twice(tx: Tx) -> tuple[Any, Any]:
+            first: Any = None
+            with contextlib.suppress(Lost), tx.savepoint():
+                first = port_create(tx, PEOPLE["alice"], specs, config=api.config)
+                raise Lost
+            return first, port_create(tx, PEOPLE["alice"], specs, config=api.config)
+
+        first, second = await api.store.write(twice)
+        assert [dict(spec) for spec in specs] == before
+        assert [port["id"] for port in first] == [port["id"] for port in second]
+        assert {port["mac_address"] for port in first} != {port["mac_address"] for port in second}
+
+    tell(story, tmp_path)
+
+
+class Lost(Exception):
+    """The transaction is gone."""
+
+
+def test_one_hardware_address_on_two_networks(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        one, two = (await api.a_network())[0], (await api.a_network())[0]
+        mac = "fa:16:3e:00:00:07"
+        body = {"ports": [{"network_id": network, "mac_address": mac} for network in (one, two)]}
+        assert (await api("POST", "/v2.0/ports", body)).status == 201
+        again = await api("POST", "/v2.0/ports", body)
+        assert (again.status, again.error) == (409, "MacAddressInUse")
 
     tell(story, tmp_path)

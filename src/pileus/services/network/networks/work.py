@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, select, tuple_
 
 from pileus.core.context import Context
 from pileus.core.errors import Unavailable
+from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput
 from pileus.services.network.events import event
@@ -69,6 +70,7 @@ def network_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new networks, each with a segment: the one asked for, or a free one of the first type."""
+    specs = own(specs)
     for spec in specs:
         _check_provider(spec, config)
     check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
@@ -93,7 +95,7 @@ def network_create(
         except Duplicate:
             continue
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
-        return list(specs)
+        return specs
     raise NoNetworkFoundInMaximumAllowedAttempts()
 
 
@@ -101,6 +103,7 @@ def network_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change networks; whoever serves one looks again."""
+    updates = own_updates(updates)
     for update in updates:
         changes, network = update.changes, update.original
         if changes.get("mtu") is not None:

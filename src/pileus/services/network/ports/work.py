@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, delete, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Unavailable
+from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, NetworkNotFound
 from pileus.services.network.events import event
@@ -84,6 +85,7 @@ class _World(NamedTuple):
 
 def port_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig) -> list[Values]:
     """Write new ports with their addresses, groups and bindings; all of them or none."""
+    specs = own(specs)
     world = _read_world(tx, {spec["network_id"] for spec in specs})
     check_policies_exist(tx, {spec.get("qos_policy_id") for spec in specs})
     spend(tx, specs, PORT_QUOTA)
@@ -119,7 +121,7 @@ def port_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: Ne
             check_groups(tx, context, {group for spec in specs for group in spec["security_groups"]})
             continue
         tx.emit_many([_created(context, spec) for spec in specs])
-        return list(specs)
+        return specs
     raise AddressesContended(net_id=specs[0]["network_id"])
 
 
@@ -127,6 +129,7 @@ def port_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change ports; addresses, groups and binding follow what is asked."""
+    updates = own_updates(updates)
     world = _read_world(tx, {one.original["network_id"] for one in updates})
     check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
     groups = {group for one in updates for group in one.changes.get("security_groups") or ()}
@@ -134,7 +137,11 @@ def port_update(
     for one in updates:
         _check_update(one, config)
     _rebind(tx, context, updates, world, config)
-    readdressed = [one for one in updates if {"fixed_ips", "mac_address"} & {*one.changes}]
+    readdressed = [
+        (one, _asked_addresses(one, world))
+        for one in updates
+        if {"fixed_ips", "mac_address"} & {*one.changes}
+    ]
     for _ in range(ATTEMPTS):
         try:
             with tx.savepoint():
@@ -226,18 +233,19 @@ def _complete(
 def _give_macs(tx: Tx, specs: Sequence[Values], named: Sequence[str | None], config: NetworkConfig) -> None:
     """Keep the hardware addresses asked for, make the others. Only those asked for are looked up: a drawn
     one is taken once in millions, and the key tells."""
-    asked: dict[str, str] = {}
+    asked: set[tuple[str, str]] = set()
     for spec, mac in zip(specs, named, strict=True):
         if mac is not None:
-            if asked.get(mac) == spec["network_id"]:
+            if (spec["network_id"], mac) in asked:
                 raise MacAddressInUse(net_id=spec["network_id"], mac=mac)
-            asked[mac] = spec["network_id"]
+            asked.add((spec["network_id"], mac))
+    chosen = {mac for _, mac in asked}
     if asked:
-        where = {"networks": sorted({*asked.values()}), "macs": sorted(asked)}
+        where = {"networks": sorted({network_id for network_id, _ in asked}), "macs": sorted(chosen)}
         for row in tx.rows(_MACS, where):
-            if asked[row.mac_address] == row.network_id:
+            if (row.network_id, row.mac_address) in asked:
                 raise MacAddressInUse(net_id=row.network_id, mac=row.mac_address)
-    made = iter(macs.make(len(specs) - len(asked), config.dice, asked, config.base_mac))
+    made = iter(macs.make(len(specs) - len(asked), config.dice, chosen, config.base_mac))
     for spec, mac in zip(specs, named, strict=True):
         spec["mac_address"] = mac if mac is not None else next(made)
 
@@ -323,25 +331,34 @@ def _rebind(
             one.changes["status"] = DOWN
 
 
-def _readdress(tx: Tx, updates: Sequence[Update], world: _World, config: NetworkConfig) -> None:
+def _asked_addresses(one: Update, world: _World) -> list[Mapping[str, str]]:
+    """The addresses that a port is to have now; without a word on them, those that it has."""
+    if "fixed_ips" in one.changes:
+        return _keep_by_name(one.changes["fixed_ips"] or [], one.original["fixed_ips"])
+    return list(_without_automatic(one.original, world))
+
+
+def _readdress(
+    tx: Tx,
+    updates: Sequence[tuple[Update, list[Mapping[str, str]]]],
+    world: _World,
+    config: NetworkConfig,
+) -> None:
     """Give ports the addresses they now ask for; what stays is kept by name."""
     slots = []
     keep: set[tuple[str, str]] = set()
-    for one in updates:
+    for one, asked in updates:
         port = one.original
         had = {(ip["subnet_id"], ip["ip_address"]) for ip in port["fixed_ips"]}
         keep |= had
-        asked = one.changes.get("fixed_ips", port["fixed_ips"])
-        if "fixed_ips" not in one.changes:
-            asked = _without_automatic(port, world)
-        merged = {**port, **one.changes, "fixed_ips": _keep_by_name(asked or [], port["fixed_ips"])}
+        merged = {**port, **one.changes, "fixed_ips": asked}
         slots.append((port["network_id"], wishes(merged, world.subnets[port["network_id"]], config, had)))
     given = allocate(tx, slots, world.by_id, config, keep)
     rows = []
-    for one, addresses in zip(updates, given, strict=True):
+    for (one, _), addresses in zip(updates, given, strict=True):
         one.changes["fixed_ips"] = addresses
         rows.append({"id": one.original["id"], "fixed_ips": addresses})
-    tx.execute(_DELETE_ALLOCATIONS, {"ids": [one.original["id"] for one in updates]})
+    tx.execute(_DELETE_ALLOCATIONS, {"ids": [one.original["id"] for one, _ in updates]})
     tx.insert(ip_allocations, _allocation_rows(rows))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.services.network.again import own
 from pileus.services.network.errors import InUse
 from pileus.services.network.events import event
 from pileus.services.network.quotas import GROUP_QUOTA, RULE_QUOTA, spend
@@ -84,6 +85,7 @@ _TOUCH = (
 
 def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
     """Write new groups, each with the two rules that let everything out."""
+    specs = own(specs)
     for spec in specs:
         check_new_name(spec["name"])
     default_groups(tx, context, {spec["project_id"] for spec in specs})
@@ -100,7 +102,7 @@ def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> 
             rule_view(row) for row in rows if row["security_group_id"] == spec["id"]
         ]
     tx.emit_many([_event(context, "security_group.create", spec) for spec in specs])
-    return list(specs)
+    return specs
 
 
 def security_group_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
@@ -151,6 +153,7 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
     group_id = specs[0]["security_group_id"]
     if any(spec["security_group_id"] != group_id for spec in specs):
         raise SecurityGroupNotSingleGroupRules()
+    specs = own(specs)
     for spec in specs:
         spec.update(security.normalise(spec))
         spec["digest"] = security.key(spec)
@@ -169,7 +172,7 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
         raise SecurityGroupNotFound(id=group_id) from None
     tx.execute(_TOUCH, {"ids": [group_id], "now": context.now})
     tx.emit_many([_rule_event(context, "security_group_rule.create", spec) for spec in specs])
-    return list(specs)
+    return specs
 
 
 def security_group_rule_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput, NetworkNotFound
 from pileus.services.network.events import event
@@ -53,6 +54,7 @@ def subnet_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new subnets; of two that overlap in one network one is refused, also when they come at once."""
+    specs = own(specs)
     network_ids = sorted({spec["network_id"] for spec in specs})
     for spec in specs:
         _complete(spec, config)
@@ -82,13 +84,14 @@ def subnet_create(
     if automatic:
         addresses_gain(tx, context, automatic)
     tx.emit_many([_event(context, "subnet.create", spec) for spec in specs])
-    return list(specs)
+    return specs
 
 
 def subnet_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change subnets; what is given must go together with what stays."""
+    updates = own_updates(updates)
     for one in updates:
         merged = Values({**one.original, **one.changes}, one.changes.given)
         _check(merged, config, keep_pools="allocation_pools" not in one.changes)
