@@ -115,7 +115,7 @@ class Cloud:
         return await self.wire["agent_report"](
             AgentReport(
                 host=host,
-                binary="pileus-switch-agent",
+                binary="neutron-openvswitch-agent",
                 agent_type="Open vSwitch agent",
                 topic="N/A",
                 started_at="2026-01-01 00:00:00",

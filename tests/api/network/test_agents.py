@@ -27,7 +27,7 @@ def test_the_life_of_an_agent(kind: str, tmp_path: Path) -> None:
         (agent,) = (await admin("GET", "/v2.0/agents")).json["agents"]
         assert agent == {
             "id": replies[0].agent_id,
-            "binary": "pileus-switch-agent",
+            "binary": "neutron-openvswitch-agent",
             "agent_type": "Open vSwitch agent",
             "topic": "N/A",
             "host": "h1",

@@ -49,7 +49,7 @@ class SwitchAgent(Agent):
     """See the module. ``links`` makes the veth pairs where bridges are joined by those; ``polices``
     overrides the question whether the kernel can (None: try)."""
 
-    binary = "pileus-switch-agent"
+    binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
 
     def __init__(
