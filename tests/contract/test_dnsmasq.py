@@ -319,6 +319,71 @@ def test_nothing_slips_into_the_files(site: Site, wrong: DhcpHost) -> None:
     assert list(caught.value.reasons) == ["n1"]
 
 
+# Solicits an address (RFC 8415) until somebody advertises one; prints it and the resolvers.
+_CLIENT6 = """
+import ipaddress, os, socket, struct, sys, time
+index = socket.if_nametoindex("eth0")
+mac = bytes.fromhex(sys.argv[1].replace(":", ""))
+client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+client.bind(("::", 546))
+client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+client.settimeout(0.3)
+option = lambda kind, data: struct.pack("!HH", kind, len(data)) + data
+ask = b"\\x01" + os.urandom(3) + option(1, b"\\0\\x03\\0\\x01" + mac)
+ask += option(3, b"pile" + bytes(8)) + option(8, bytes(2)) + option(6, struct.pack("!H", 23))
+deadline = time.monotonic() + float(sys.argv[2])
+def options(data):
+    while data:
+        kind, length = struct.unpack("!HH", data[:4])
+        yield kind, data[4 : 4 + length]
+        data = data[4 + length :]
+while time.monotonic() < deadline:
+    try:
+        client.sendto(ask, ("ff02::1:2", 547, 0, index))
+        reply = client.recv(2000)
+    except OSError:
+        time.sleep(0.1)  # the link-local address is not settled, or nobody answered
+        continue
+    for kind, data in options(reply[4:]):
+        if kind == 3:
+            for inner, address in options(data[12:]):
+                if inner == 5:
+                    print("address", ipaddress.IPv6Address(address[:16]))
+        if kind == 23:
+            print("resolver", ipaddress.IPv6Address(data[:16]))
+    break
+"""
+
+
+@pytest.mark.real
+def test_an_ipv6_address_is_given_to_its_port() -> None:
+    if (reason := why_not_real()) is not None:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="pld-"))
+    folder.chmod(0o755)
+    with asyncio.Runner() as runner:
+        site = RealSite(runner, folder)
+        site.ip("-n", site.server, "address", "add", "fd00:7::2/64", "dev", "dhcp", "nodad")
+        site.ip("-n", site.client, "link", "set", "eth0", "down")
+        site.ip("-n", site.client, "link", "set", "eth0", "address", host(5).mac)
+        site.ip("-n", site.client, "link", "set", "eth0", "up")
+        subnet = DhcpSubnet(id="s6", cidr="fd00:7::/64", resolvers=("fd00:7::53",))
+        site.apply(subnets=(SUBNET, subnet), hosts=(host(5, "10.7.0.5", "fd00:7::5"),))
+
+        def solicit(timeout_s: float) -> list[str]:
+            command = [sys.executable, "-c", _CLIENT6, host(5).mac, str(timeout_s)]
+            inside = ["ip", "netns", "exec", site.client, *command]
+            return subprocess.run(inside, check=True, capture_output=True, text=True).stdout.split("\n")[:-1]
+
+        assert sorted(solicit(10)) == ["address fd00:7::5", "resolver fd00:7::53"]
+        assert site.apply(hosts=(host(5, "10.7.0.5", "fd00:7::77"),)).signalled
+        deadline = time.monotonic() + 10
+        while "address fd00:7::77" not in (told := solicit(2)):
+            assert time.monotonic() < deadline, told
+        site.close()
+    shutil.rmtree(folder)
+
+
 @pytest.mark.real
 def test_a_lost_pid_file_and_a_namespace_made_anew() -> None:
     if (reason := why_not_real()) is not None:
