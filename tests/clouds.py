@@ -207,6 +207,10 @@ class Installed(msgspec.Struct):
         """Everything, to look for a port's traces."""
         return json.dumps([self.rows, self.flows])
 
+    def lasting(self) -> str:
+        """Everything but the counter of numbers that were given so far."""
+        return re.sub(r'\["pileus-last-number", "\d+"\](, )?', "", self.text())
+
 
 _VOLATILE = ("next_cfg", "cur_cfg", "ifindex", "mac_in_use")
 
@@ -326,7 +330,8 @@ class Cloud:
 
     def installed(self, host: str) -> Installed:
         """What is on a simulated switch, as its state file has it (0.2 s late)."""
-        state = json.loads((self.folder.hosts / host / "switch.json").read_text())
+        file = self.folder.hosts / host / "switch.json"
+        state = json.loads(until(lambda: file.exists() and file.read_bytes()))
         rows = {
             table: {
                 row.get("name", table): {k: v for k, v in row.items() if k not in _VOLATILE}
@@ -335,6 +340,14 @@ class Cloud:
             for table in ("Bridge", "Interface", "Port", "QoS", "Queue")
         }
         return Installed(rows, {bridge: sorted(flows) for bridge, flows in sorted(state["flows"].items())})
+
+    def settled(self) -> dict[str, Installed]:
+        """What is installed, once it stays the same for longer than a switch takes to save it."""
+        while True:
+            before = self.all_installed()
+            time.sleep(0.5)
+            if self.all_installed() == before:
+                return before
 
     def all_installed(self) -> dict[str, Installed]:
         return {host: self.installed(host) for host in self.hosts()}
