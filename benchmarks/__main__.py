@@ -11,9 +11,9 @@ from benchmarks.table import Row, markdown
 
 
 def _postgresql() -> Iterator[Row]:
-    from benchmarks.database import postgresql
+    from tests.databases import durable_postgresql
 
-    with postgresql() as url:
+    with durable_postgresql() as url:
         yield from api.measure(url, "PostgreSQL", lists=False)
 
 

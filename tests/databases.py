@@ -106,6 +106,7 @@ def _unprivileged(*candidates: str) -> str | None:
 
 def _folder(user: str | None) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="pileus-db-", dir="/tmp"))  # short: a socket's path has 107 bytes
+    folder.chmod(0o711)  # a server of Pileus under test runs as yet another user
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(folder, entry.pw_uid, entry.pw_gid)
@@ -121,7 +122,7 @@ def _program(name: str, *folders: str) -> str | None:
 
 
 @functools.cache
-def _postgresql() -> Server | str:
+def _postgresql(durable: bool = False) -> Server | str:
     initdb = _program("initdb", "/usr/lib/postgresql/*/bin")
     postgres = _program("postgres", "/usr/lib/postgresql/*/bin")
     if initdb is None or postgres is None:
@@ -135,7 +136,9 @@ def _postgresql() -> Server | str:
         capture_output=True,
         **_as_user(user),
     )
-    settings = ("listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off")
+    settings = ["listen_addresses="]
+    if not durable:
+        settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
     options = [part for setting in settings for part in ("-c", setting)]
     return Server(
         folder,
@@ -204,3 +207,17 @@ def fresh(kind: str, folder: Path) -> Iterator[str]:
         yield server.url(name)
     finally:
         server.run(f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
+
+
+@contextlib.contextmanager
+def durable_postgresql() -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL that waits for the disk, as one in service does."""
+    server = _postgresql(durable=True)
+    if isinstance(server, str):
+        raise RuntimeError(server)
+    name = f"pileus_{os.getpid()}_{next(_numbers)}"
+    server.run(f"CREATE DATABASE {name}")
+    try:
+        yield server.url(name)
+    finally:
+        server.run(f"DROP DATABASE {name} WITH (FORCE)")
