@@ -92,6 +92,32 @@ class NetworkSettings(Section, frozen=True):
     mtu: Annotated[int, msgspec.Meta(ge=576, le=9216, description="MTU of the physical networks")] = 1500
 
 
+class ComputeSettings(Section, frozen=True):
+    """``[compute]``: the control side of servers."""
+
+    cpu_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="virtual CPUs given out for each CPU of a host")
+    ] = 4.0
+    ram_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="memory given out for each byte of a host's")
+    ] = 1.0
+    disk_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="disk given out for each byte of a host's")
+    ] = 1.0
+    reserved_host_memory_mib: Annotated[
+        int, msgspec.Meta(ge=0, description="memory of each host that no server gets, in MiB")
+    ] = 0
+    default_availability_zone: Annotated[
+        str, Description(description="zone of hosts whose agent names none")
+    ] = "nova"
+    service_down_time_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds without a word after which a host counts as down")
+    ] = 75.0
+    build_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds that a server may take to become ACTIVE")
+    ] = 600.0
+
+
 class AgentSettings(Section, frozen=True):
     """``[agent]``: the node side."""
 
@@ -146,6 +172,7 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     identity: IdentitySettings = IdentitySettings()
     network: NetworkSettings = NetworkSettings()
+    compute: ComputeSettings = ComputeSettings()
     agent: AgentSettings = AgentSettings()
     switch: SwitchSettings = SwitchSettings()
     simulation: SimulationSettings = SimulationSettings()
