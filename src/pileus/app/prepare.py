@@ -38,6 +38,7 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
         for path, mode, servers in (
             (folder.root / "db", 0o700, True),
             (folder.keys, 0o700, True),
+            (folder.images, 0o700, True),
             (folder.run, 0o755, True),
             (folder.hosts, 0o755, True),
             (folder.logs, 0o750, False),

@@ -29,9 +29,11 @@ from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.context import system_context
 from pileus.core.errors import Fault
+from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.core.settings import Settings
 from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
+from pileus.services.image import service as image
 from pileus.services.network.service import from_settings, network_service, wire_handlers
 from pileus.store import Published, Store, migrations
 from pileus.store.events import newest_position
@@ -140,6 +142,7 @@ class Server:
         self.endpoint: Endpoint
         self.store: Store
         self.identity: Identity
+        self.images: image.Images
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
 
@@ -158,7 +161,18 @@ class Server:
             clock=clock,
             settings=IdentitySettings(token_lifetime_s=settings.identity.token_lifetime_s),
         )
-        services = [self.identity.service, network_service(network_config, clock)]
+        self.images = image.Images(
+            image.FileStore(folder.images),
+            read_or_create_secret(folder.image_ticket_key, 32),
+            image.from_settings(settings.image),
+            clock,
+        )
+        await self.images.start(self.store)
+        services = [
+            self.identity.service,
+            network_service(network_config, clock),
+            self.images.service,
+        ]
         rules = [rule for service in services for rule in service.rules]
         self._app = create_app(
             services,
@@ -193,6 +207,7 @@ class Server:
         if self._rabbit is not None:
             await self._rabbit.close()
         self.identity.close()
+        self.images.close()
         await self.store.close()
 
     def _published(self, published: Published) -> None:

@@ -37,6 +37,15 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.keys / "admin.password"
 
     @property
+    def image_ticket_key(self) -> Path:
+        return self.keys / "image.ticket"
+
+    @property
+    def images(self) -> Path:
+        """The store of the image service."""
+        return self.root / "images"
+
+    @property
     def run(self) -> Path:
         """What lives as long as the processes do: sockets, lock, status."""
         return self.root / "run"

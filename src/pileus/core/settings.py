@@ -92,6 +92,21 @@ class NetworkSettings(Section, frozen=True):
     mtu: Annotated[int, msgspec.Meta(ge=576, le=9216, description="MTU of the physical networks")] = 1500
 
 
+class ImageSettings(Section, frozen=True):
+    """``[image]``"""
+
+    largest_bytes: Annotated[int, msgspec.Meta(ge=1, description="bytes that one image may have")] = 1 << 40
+    project_mib: Annotated[
+        int, msgspec.Meta(ge=-1, description="MiB of images that one project may have; -1: no bound")
+    ] = -1
+    project_images: Annotated[
+        int, msgspec.Meta(ge=-1, description="images that one project may have; -1: no bound")
+    ] = -1
+    require_format_match: Annotated[
+        bool, Description(description="refuse data of no known format that is declared as one")
+    ] = True
+
+
 class ComputeSettings(Section, frozen=True):
     """``[compute]``: the control side of servers."""
 
@@ -172,6 +187,7 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     identity: IdentitySettings = IdentitySettings()
     network: NetworkSettings = NetworkSettings()
+    image: ImageSettings = ImageSettings()
     compute: ComputeSettings = ComputeSettings()
     agent: AgentSettings = AgentSettings()
     switch: SwitchSettings = SwitchSettings()

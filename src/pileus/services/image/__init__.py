@@ -1,0 +1,1 @@
+"""The image service: Glance's API v2 over a store of files."""

@@ -1,0 +1,34 @@
+"""What the image service is told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.core.settings import ImageSettings
+
+MIB = 1 << 20
+
+
+class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """``largest_bytes`` bounds one image; ``project_mib`` and ``project_images`` what one project has (-1: no
+    bound). ``require_format_match`` refuses content of no known format that is called by a known one's name;
+    content that is dangerous, or a known format under another's name, is refused in any case.
+    """
+
+    largest_bytes: int = 1 << 40
+    project_mib: int = -1
+    project_images: int = -1
+    require_format_match: bool = True
+    tags: int = 128
+    properties: int = 128
+    members: int = 128
+
+
+def from_settings(settings: ImageSettings) -> ImageConfig:
+    """The settings file's words in the form that the service takes."""
+    return ImageConfig(
+        largest_bytes=settings.largest_bytes,
+        project_mib=settings.project_mib,
+        project_images=settings.project_images,
+        require_format_match=settings.require_format_match,
+    )

@@ -1,0 +1,1 @@
+"""The bytes of images: upload, download, staging and import."""

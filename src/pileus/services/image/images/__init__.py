@@ -1,0 +1,1 @@
+"""Images: what is known of them. Their bytes are in ``data``."""

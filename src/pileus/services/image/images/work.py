@@ -1,0 +1,141 @@
+"""Units of work of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import delete
+
+from pileus.core.context import Context
+from pileus.core.errors import Forbidden, NotFound
+from pileus.services.image.config import ImageConfig
+from pileus.services.image.errors import DuplicateImage, LimitExceeded, ProtectedImage
+from pileus.services.image.events import image_event
+from pileus.services.image.images.access import find_image, is_admin, target_of
+from pileus.services.image.images.patch import Change, apply
+from pileus.services.image.images.resource import IMAGE
+from pileus.services.image.images.tables import image_properties
+from pileus.services.image.members.tables import image_members
+from pileus.services.image.quotas import spend_image
+from pileus.store.errors import Duplicate
+from pileus.store.tx import Tx
+from pileus.web.request import Request
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+
+_VISIBILITY_RULES = {"public": "publicize_image", "community": "communitize_image"}
+
+
+def image_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: ImageConfig) -> list[Values]:
+    """Write new images, queued until their data comes. Raises DuplicateImage or LimitExceeded."""
+    for spec in specs:
+        _check_limits(spec, config)
+        spend_image(tx, spec["owner"], config)
+    try:
+        with tx.savepoint():
+            IMAGE.insert(tx, context, specs)
+    except Duplicate:
+        raise DuplicateImage(id=specs[0]["id"]) from None
+    tx.emit_many([image_event(context, "create", spec, name=spec["name"]) for spec in specs])
+    return list(specs)
+
+
+def image_get(tx: Tx, image_id: str) -> Values | None:
+    """An image's values whoever asks, for siblings that have asked the policy themselves."""
+    found = fetch(tx, IMAGE, [image_id])
+    return found[0] if found else None
+
+
+def may_create(request: Request, spec: Values) -> None:
+    """Raise a refusal unless the caller may make this image."""
+    target = {**spec, "project_id": spec["owner"], "member_id": None}
+    if not request.access.allows("add_image", target):
+        if spec["owner"] != request.context.project_id:
+            raise Forbidden(f"You are not permitted to create images owned by '{spec['owner']}'.")
+        raise request.access.refusal(["add_image"], target)
+    rule = _VISIBILITY_RULES.get(spec["visibility"])
+    if rule is not None:
+        request.authorise(rule, target)
+
+
+def image_update(tx: Tx, request: Request, changes: list[Change], config: ImageConfig) -> Values:
+    """Apply a patch to the image that the path names."""
+    image = find_image(tx, request, lock=True)
+    after = _allowed(request, image, changes)
+    if not changes:
+        return image
+    _check_limits({**image, **after}, config)
+    changed = IMAGE.change(tx, request.context, [Update(image, Values(after))])[0]
+    tx.emit(image_event(request.context, "update", changed, changed=sorted(after)))
+    return changed
+
+
+def _allowed(request: Request, image: Values, changes: list[Change]) -> dict[str, object]:
+    target = target_of(request, image)
+    for change in changes:
+        rule = _VISIBILITY_RULES.get(change.value) if change.name == "visibility" else None
+        if rule is not None:
+            request.authorise(rule, target)
+        request.authorise("modify_image", target)
+        if change.name == "owner" and not is_admin(request):
+            raise Forbidden("Owner can't be updated by non admin.")
+    return apply(image, changes)
+
+
+def image_delete(tx: Tx, request: Request) -> str | None:
+    """Delete the image that the path names; returns its object, to be deleted after the commit."""
+    image = find_image(tx, request, lock=True, rule="delete_image")
+    if image["protected"]:
+        raise ProtectedImage(id=image["id"])
+    tx.execute(delete(image_properties).where(image_properties.c.image_id == image["id"]))
+    tx.execute(delete(image_members).where(image_members.c.image_id == image["id"]))
+    IMAGE.remove(tx, [image])
+    tx.emit(image_event(request.context, "delete", image, name=image["name"]))
+    found: str | None = image["object"]
+    return found
+
+
+def image_switch(tx: Tx, request: Request, rule: str, status: str, other: str) -> None:
+    """Deactivate or reactivate: from ``other`` to ``status``; what is there already stays."""
+    image = find_image(tx, request, lock=True, rule=rule)
+    if image["status"] == status:
+        return
+    if image["status"] != other:
+        raise Forbidden(f"Not allowed to {rule} image in status '{image['status']}'")
+    changed = IMAGE.change(tx, request.context, [Update(image, Values({"status": status}))])[0]
+    tx.emit(image_event(request.context, rule, changed))
+
+
+def image_tag(
+    tx: Tx, request: Request, change: Callable[[list[str]], list[str]], config: ImageConfig
+) -> None:
+    """Change the tags of the image that the path names."""
+    image = find_image(tx, request, lock=True, rule="modify_image")
+    tags = change(list(image["tags"]))
+    if tags == list(image["tags"]):
+        return
+    _check_limits({**image, "tags": tags}, config)
+    changed = IMAGE.change(tx, request.context, [Update(image, Values({"tags": tags}))])[0]
+    tx.emit(image_event(request.context, "update", changed, changed=["tags"]))
+
+
+def without(tag: str) -> Callable[[list[str]], list[str]]:
+    """The tags without this one; NotFound where it is not among them."""
+
+    def change(tags: list[str]) -> list[str]:
+        if tag not in tags:
+            raise NotFound
+        return [one for one in tags if one != tag]
+
+    return change
+
+
+def _check_limits(image: dict[str, object], config: ImageConfig) -> None:
+    for name, most in (("tags", config.tags), ("properties", config.properties)):
+        several = image.get(name)
+        count = len(several) if isinstance(several, list | dict | tuple) else 0
+        if count > most:
+            raise LimitExceeded(
+                f"The limit has been exceeded on the number of allowed image {name}. "
+                f"Attempted: {count}, Maximum: {most}"
+            )

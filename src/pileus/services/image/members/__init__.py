@@ -1,0 +1,1 @@
+"""Members: projects that an image is shared with."""

@@ -1,0 +1,92 @@
+"""JSON schemas of the API's views, made from the declarations: image, images, member, members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.core.errors import NotFound
+from pileus.services.image.images.resource import BASE, IMAGE
+from pileus.services.image.members.resource import MEMBER
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.resource import Attribute, Resource
+
+_PATHS = {"self": "An image self url", "file": "An image file url", "schema": "An image schema url"}
+
+
+def _property(attribute: Attribute, writable: bool) -> dict[str, Any]:
+    schema = _plain(attribute.type.schema)
+    schema["description"] = attribute.description
+    if not writable:
+        schema["readOnly"] = True
+    return schema
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema in the words that Glance's clients know: ``type: [null, string]`` and not ``anyOf``."""
+    choices = schema.get("anyOf")
+    if choices is None:
+        made = dict(schema)
+    else:
+        made = dict(choices[0])
+        if "enum" in made:
+            made["enum"] = [None, *made["enum"]]
+        made["type"] = ["null", made.get("type", "string")]
+    if "enum" in made and "type" not in made:
+        made["type"] = "string"
+    return made
+
+
+def _image() -> dict[str, Any]:
+    properties = {name: _property(one, one.create) for name, one in IMAGE.attributes.items() if name in BASE}
+    for name, description in _PATHS.items():
+        properties[name] = {"type": "string", "readOnly": True, "description": description}
+    return {
+        "name": "image",
+        "properties": properties,
+        "additionalProperties": {"type": "string"},
+        "links": [
+            {"rel": "self", "href": "{self}"},
+            {"rel": "enclosure", "href": "{file}"},
+            {"rel": "describedby", "href": "{schema}"},
+        ],
+    }
+
+
+def _member() -> dict[str, Any]:
+    properties = {name: _property(one, True) for name, one in MEMBER.attributes.items()}
+    properties["schema"] = {"type": "string", "readOnly": True}
+    return {"name": "member", "properties": properties}
+
+
+def _collection(resource: Resource, item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": resource.plural,
+        "properties": {
+            resource.plural: {"type": "array", "items": item},
+            "first": {"type": "string"},
+            "next": {"type": "string"},
+            "schema": {"type": "string"},
+        },
+        "links": [
+            {"rel": "first", "href": "{first}"},
+            {"rel": "next", "href": "{next}"},
+            {"rel": "describedby", "href": "{schema}"},
+        ],
+    }
+
+
+SCHEMAS = {
+    "image": _image(),
+    "images": _collection(IMAGE, _image()),
+    "member": _member(),
+    "members": _collection(MEMBER, _member()),
+}
+
+
+async def show_schema(request: Request) -> Reply:
+    """One schema."""
+    found = SCHEMAS.get(request.path["name"])
+    if found is None:
+        raise NotFound
+    return Reply.json(found)

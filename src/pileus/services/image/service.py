@@ -1,0 +1,88 @@
+"""The face of the image service: what the app, siblings, edges and insight use.
+
+Units named here may be called by siblings inside transactions of their own. A sibling that lets a node move
+an image's bytes gives it a ticket (``Images.ticket``) for ``GET`` or ``PUT /v2/images/ID/file``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.core.clock import Clock
+from pileus.core.context import Context
+from pileus.services.image.config import ImageConfig, from_settings
+from pileus.services.image.data.handlers import ImageData
+from pileus.services.image.discovery import VERSIONS
+from pileus.services.image.images.resource import BASE, IMAGE
+from pileus.services.image.images.work import image_create, image_get
+from pileus.services.image.members.resource import MEMBER
+from pileus.services.image.policy import RULES
+from pileus.services.image.routes import routes
+from pileus.services.image.store import DataStore, FileStore
+from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
+from pileus.store import Store
+from pileus.web.dialects.glance import GLANCE
+from pileus.web.parse import check_create
+from pileus.web.resource import Values
+from pileus.web.service import Service
+
+__all__ = [
+    "DOWNLOAD",
+    "IMAGE",
+    "PREFIX",
+    "UPLOAD",
+    "FileStore",
+    "ImageConfig",
+    "Images",
+    "from_settings",
+    "image_create",
+    "image_get",
+    "new_image",
+]
+
+PREFIX = "/image"
+
+
+class Images:
+    """The service. ``data`` keeps the bytes, ``ticket_key`` seals tickets.
+
+    ``service`` goes to the web room's app; ``start`` is awaited before the first request.
+    """
+
+    def __init__(self, data: DataStore, ticket_key: bytes, config: ImageConfig, clock: Clock) -> None:
+        self._clock = clock
+        self._tickets = Tickets(ticket_key)
+        self.config = config
+        self.data = ImageData(data, self._tickets, config)
+        self.service = Service(
+            name="glance",
+            type="image",
+            dialect=GLANCE,
+            prefix=PREFIX,
+            routes=routes(self.data, config),
+            resources=(IMAGE, MEMBER),
+            rules=RULES,
+            versions=VERSIONS,
+            description="Images: what servers and volumes are made from",
+        )
+
+    async def start(self, store: Store) -> None:
+        """Take up what a crash left half done."""
+        await self.data.recover(store, self._clock)
+
+    def ticket(self, image_id: str, purpose: str = DOWNLOAD, seconds: int = 300) -> str:
+        """The value of ``X-Image-Ticket`` for one image's bytes; ``purpose`` is DOWNLOAD or UPLOAD."""
+        return self._tickets.make(image_id, purpose, self._clock.now() + dt.timedelta(seconds=seconds))
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self.data.close()
+
+
+def new_image(context: Context, properties: Mapping[str, str] | None = None, **values: Any) -> Values:
+    """Complete values for ``image_create`` (names as in the API): checked, defaults and an id filled in."""
+    spec = check_create(IMAGE, context, {name: value for name, value in values.items() if name in BASE})
+    spec["properties"] = dict(properties or {})
+    return spec

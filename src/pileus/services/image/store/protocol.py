@@ -1,0 +1,66 @@
+"""What a store of image data can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from pileus.core.errors import Fault, Kind
+
+
+class DataMissing(Fault):
+    """An image says that its data is here, and it is not (500: somebody took it away)."""
+
+    kind = Kind.INTERNAL
+    message = "The data of the image is missing in the store."
+
+
+class StorageFull(Fault):
+    """There is no room (413, as in Glance)."""
+
+    kind = Kind.TOO_LARGE
+    message = "Image storage media is full: There is not enough disk space on the image storage media."
+
+
+class Sink(Protocol):
+    """An object being written. ``commit`` or ``discard`` ends it."""
+
+    def write(self, data: bytes) -> None:
+        """Append; raises StorageFull."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What was written, less at the end."""
+
+    def commit(self) -> None:
+        """Make it whole and durable under its name; raises StorageFull."""
+
+    def discard(self) -> None:
+        """Forget it, also what is half written."""
+
+
+class Source(Protocol):
+    """An object being read; it stays readable until closed, also when it is deleted meanwhile."""
+
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """These bytes, less at the end."""
+
+    def close(self) -> None: ...
+
+
+class DataStore(Protocol):
+    """A store. ``worker`` names what may sweep it: one server process at a time works on one store."""
+
+    worker: str
+
+    def create(self, name: str) -> Sink: ...
+
+    def open(self, name: str) -> Source:
+        """Raises DataMissing."""
+
+    def delete(self, name: str) -> None:
+        """One that is not there is fine."""
+
+    def sweep(self, wanted: Collection[str]) -> list[str]:
+        """Delete every object but these, and all that was left half written; returns the names."""
