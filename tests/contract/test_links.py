@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.switches import Host, eventually
 
-from pileus.drivers.netlink.links import Address, LinkError, Route, Veth
+from pileus.drivers.netlink.links import Address, Contents, LinkError, Route, Veth
 
 PREFIX = f"plt{os.getpid()}-"
 GUESTS = [f"{PREFIX}g{number}" for number in range(3)]
@@ -133,6 +133,62 @@ def test_refusals_name_the_thing(host: Host, guests: Callable[[], None]) -> None
         ):
             with pytest.raises(LinkError, match=words):
                 await verb
+
+    guests()
+    host.run(story())
+
+
+def test_a_namespace_is_read_whole(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        place = GUESTS[0]
+        await host.links.ensure_namespaces([place], "pileus-test")
+        await host.links.ensure_sysctls({place: {"ipv4/ip_forward": "1", "no/such/sysctl": "1"}})
+        await host.links.ensure_addresses(
+            [Address(place, "eth0", "192.0.2.1/24"), Address(place, "eth0", "2001:db8::1/64")]
+        )
+        routes = [
+            Route(place, "0.0.0.0/0", via="192.0.2.254"),
+            Route(place, "::/0", via="2001:db8::ff"),
+            Route(place, "198.51.100.0/24", device="eth0"),
+        ]
+        await host.links.ensure_routes(routes)
+        found = await host.links.read([place, "plt-never-was"], ["ipv4/ip_forward"])
+        assert list(found) == [place]
+        contents: Contents = found[place]
+        assert contents.links["lo"].label == "pileus-test"
+        assert contents.links["eth0"].index > 1
+        assert contents.sysctls == {"ipv4/ip_forward": "1"}
+        assert {(r.destination, r.via, r.device) for r in contents.routes} == {
+            ("0.0.0.0/0", "192.0.2.254", "eth0"),
+            ("::/0", "2001:db8::ff", "eth0"),
+            ("198.51.100.0/24", None, "eth0"),
+        }
+        for _ in range(2):
+            await host.links.delete_routes([routes[0], routes[1]])
+            await host.links.delete_addresses([Address(place, "eth0", "2001:db8::1/64")])
+        contents = (await host.links.read([place]))[place]
+        assert [r.destination for r in contents.routes] == ["198.51.100.0/24"]
+        assert "192.0.2.1/24" in contents.links["eth0"].addresses
+        assert "2001:db8::1/64" not in contents.links["eth0"].addresses
+        # A route goes with the address by which it led.
+        await host.links.ensure_routes([routes[0]])
+        await host.links.delete_addresses([Address(place, "eth0", "192.0.2.1/24")])
+        contents = (await host.links.read([place]))[place]
+        assert "0.0.0.0/0" not in [r.destination for r in contents.routes]
+        assert None in await host.links.read([None])
+
+    guests()
+    host.run(story())
+
+
+def test_a_device_that_comes_again_has_another_index(host: Host, guests: Callable[[], None]) -> None:
+    async def story() -> None:
+        before = (await host.links.links())["tap0"].index
+        await host.links.ensure_veths(VETHS)
+        assert (await host.links.links())["tap0"].index == before
+        await host.links.delete_links(["tap0"])
+        await host.links.ensure_veths(VETHS)
+        assert (await host.links.links())["tap0"].index != before
 
     guests()
     host.run(story())

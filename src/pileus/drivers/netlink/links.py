@@ -7,7 +7,7 @@ from others'; a namespace is ours by its name's prefix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -51,7 +51,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """An interface as it is. ``up``: administratively."""
+    """An interface as it is. ``up``: administratively. ``index`` is never given to another one."""
 
     name: str
     mac: str
@@ -59,6 +59,16 @@ class Link(msgspec.Struct, frozen=True):
     label: str
     up: bool
     addresses: tuple[str, ...] = ()
+    index: int = 0
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What is in a namespace: interfaces by name, the routes that somebody set (each with its device),
+    and the sysctls that were asked for, without those that the kernel does not have."""
+
+    links: dict[str, Link] = {}
+    routes: tuple[Route, ...] = ()
+    sysctls: dict[str, str] = {}
 
 
 class Links(Protocol):
@@ -68,8 +78,14 @@ class Links(Protocol):
         """Names of the namespaces that begin so, in order."""
         ...
 
-    async def ensure_namespaces(self, names: Iterable[str]) -> None:
-        """Namespaces that ``ip netns`` knows, each with its loopback up."""
+    async def read(
+        self, namespaces: Iterable[str | None], sysctls: Iterable[str] = ()
+    ) -> dict[str | None, Contents]:
+        """What is in these namespaces (None: home); those that are not there are left out."""
+        ...
+
+    async def ensure_namespaces(self, names: Iterable[str], label: str = "") -> None:
+        """Namespaces that ``ip netns`` knows, each with its loopback up, which bears the label."""
         ...
 
     async def delete_namespaces(self, names: Iterable[str]) -> None:
@@ -86,6 +102,24 @@ class Links(Protocol):
 
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
         """These routes, each in the place of another to its destination."""
+        ...
+
+    async def delete_addresses(self, addresses: Iterable[Address]) -> None:
+        """No such addresses."""
+        ...
+
+    async def delete_routes(self, routes: Iterable[Route]) -> None:
+        """No such routes."""
+        ...
+
+    async def ensure_sysctls(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        """By namespace: names below ``net`` (``ipv4/ip_forward``) to values. Those that the kernel does
+        not have are passed over: it may have been built without IPv6."""
+        ...
+
+    async def announce(self, addresses: Iterable[Address]) -> None:
+        """Tell the neighbours whose these addresses are now (gratuitous ARP, RFC 5227; unsolicited
+        neighbour advertisement, RFC 4861)."""
         ...
 
     async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:

@@ -8,6 +8,7 @@ ends. (pyroute2 is imported there for the first time: it costs a quarter of a se
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -16,11 +17,12 @@ import socket
 import struct
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pileus.drivers.netlink.links import Address, Link, LinkError, Route, Veth
+from pileus.drivers.netlink.announce import announcement
+from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Veth
 
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -28,6 +30,11 @@ _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
 _IFF_UP = 1
 _IFA_F_NODAD = 2
+_MAIN_TABLE = 254
+_SET_BY_SOMEBODY = 4
+"""RTPROT_STATIC: what ``ensure_routes`` marks its routes with (linux/rtnetlink.h)."""
+_SYSCTLS = Path("/proc/sys/net")
+"""Shows the namespace of the thread that looks."""
 
 T = TypeVar("T")
 Work = Callable[[Any], T]
@@ -42,7 +49,17 @@ class LinuxLinks:
     async def namespaces(self, prefix: str = "") -> list[str]:
         return _namespaces(prefix)
 
-    async def ensure_namespaces(self, names: Iterable[str]) -> None:
+    async def read(
+        self, namespaces: Iterable[str | None], sysctls: Iterable[str] = ()
+    ) -> dict[str | None, Contents]:
+        present = set(_namespaces(""))
+        wanted = [name for name in dict.fromkeys(namespaces) if name is None or name in present]
+        keys = list(sysctls)
+        places = [self._place(name) for name in wanted]
+        found = await self._visit([(place, lambda netlink: _contents(netlink, keys)) for place in places])
+        return dict(zip(wanted, found, strict=True))
+
+    async def ensure_namespaces(self, names: Iterable[str], label: str = "") -> None:
         wanted = list(dict.fromkeys(names))
 
         def create() -> None:
@@ -55,7 +72,7 @@ class LinuxLinks:
                     netns.attach(name, "thread-self")
 
         await _in_thread(create)
-        await self._visit([(name, _loopback_up) for name in wanted])
+        await self._visit([(name, lambda netlink: _loopback_up(netlink, label)) for name in wanted])
 
     async def delete_namespaces(self, names: Iterable[str]) -> None:
         wanted = list(names)
@@ -96,6 +113,27 @@ class LinuxLinks:
         for route in routes:
             by_place[self._place(route.namespace)].append(route)
         await self._visit([(place, _ensurer_of_routes(some)) for place, some in by_place.items()])
+
+    async def delete_addresses(self, addresses: Iterable[Address]) -> None:
+        by_place: dict[str | None, list[Address]] = defaultdict(list)
+        for address in addresses:
+            by_place[self._place(address.namespace)].append(address)
+        await self._visit([(place, _deleter_of_addresses(some)) for place, some in by_place.items()])
+
+    async def delete_routes(self, routes: Iterable[Route]) -> None:
+        by_place: dict[str | None, list[Route]] = defaultdict(list)
+        for route in routes:
+            by_place[self._place(route.namespace)].append(route)
+        await self._visit([(place, _deleter_of_routes(some)) for place, some in by_place.items()])
+
+    async def ensure_sysctls(self, values: Mapping[str, Mapping[str, str]]) -> None:
+        await self._visit([(name, _setter_of_sysctls(some)) for name, some in values.items()])
+
+    async def announce(self, addresses: Iterable[Address]) -> None:
+        by_place: dict[str | None, list[Address]] = defaultdict(list)
+        for address in addresses:
+            by_place[self._place(address.namespace)].append(address)
+        await self._visit([(place, _announcer(some)) for place, some in by_place.items()])
 
     async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:
         wanted = list(names)
@@ -238,13 +276,38 @@ def _dump(netlink: Any) -> dict[str, Link]:
             label=message.get("ifalias") or "",
             up=bool(message["flags"] & _IFF_UP),
             addresses=tuple(sorted(addresses[message["index"]])),
+            index=message["index"],
         )
         for message in netlink.get_links()
     }
 
 
-def _loopback_up(netlink: Any) -> None:
-    _ask("lo", netlink.link, "set", index=1, state="up")
+def _contents(netlink: Any, sysctls: Sequence[str]) -> Contents:
+    links = _dump(netlink)
+    names = {link.index: name for name, link in links.items()}
+    return Contents(links, tuple(_routes(netlink, names)), _sysctls(sysctls))
+
+
+def _routes(netlink: Any, names: Mapping[int, str]) -> Iterable[Route]:
+    for message in netlink.get_routes(table=_MAIN_TABLE):
+        if message["proto"] != _SET_BY_SOMEBODY:
+            continue
+        everything = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - no bind
+        destination = f"{message.get('dst') or everything}/{message['dst_len']}"
+        yield Route(None, destination, message.get("gateway"), names.get(message.get("oif")))
+
+
+def _sysctls(keys: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for key in keys:
+        with contextlib.suppress(FileNotFoundError):
+            found[key] = (_SYSCTLS / key).read_text().strip()
+    return found
+
+
+def _loopback_up(netlink: Any, label: str) -> None:
+    more = {"IFLA_IFALIAS": label} if label else {}
+    _ask("lo", netlink.link, "set", index=1, state="up", **more)
 
 
 def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None:
@@ -318,6 +381,70 @@ def _ensurer_of_addresses(addresses: Iterable[Address]) -> Work[None]:
             flags: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in host else {}
             about = f"{address.address} on {address.device}"
             _ask(about, netlink.addr, "replace", index=index, address=host, prefixlen=int(length), **flags)
+
+    return work
+
+
+def _deleter_of_addresses(addresses: Iterable[Address]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        present = _dump(netlink)
+        for address in addresses:
+            link = present.get(address.device)
+            if link is None or address.address not in link.addresses:
+                continue
+            host, _, length = address.address.partition("/")
+            about = f"{address.address} on {address.device}"
+            _ask(about, netlink.addr, "del", index=link.index, address=host, prefixlen=int(length))
+
+    return work
+
+
+def _deleter_of_routes(routes: Iterable[Route]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        for route in routes:
+            family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
+            way: dict[str, Any] = {"gateway": route.via} if route.via is not None else {}
+            _ask(
+                f"route to {route.destination}",
+                netlink.route,
+                "del",
+                missing_is_fine=True,
+                dst=route.destination,
+                family=family,
+                proto=_SET_BY_SOMEBODY,
+                **way,
+            )
+
+    return work
+
+
+def _setter_of_sysctls(values: Mapping[str, str]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        for key, value in values.items():
+            try:
+                (_SYSCTLS / key).write_text(value)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise LinkError(f"sysctl {key}: {error.strerror}") from error
+
+    return work
+
+
+def _announcer(addresses: Iterable[Address]) -> Work[None]:
+    def work(netlink: Any) -> None:
+        present = _dump(netlink)
+        for address in addresses:
+            link = present.get(address.device)
+            if link is None or not link.up:
+                continue  # gone again since, and what does not exist needs no word
+            frame = announcement(link.mac, address.address.partition("/")[0])
+            try:
+                with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+                    sender.bind((address.device, 0))
+                    sender.send(frame)
+            except OSError as error:
+                raise LinkError(f"announcing {address.address} on {address.device}: {error}") from error
 
     return work
 
