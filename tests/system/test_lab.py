@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.cloud import free_port
@@ -23,6 +26,7 @@ pytestmark = [
 
 PILEUS = [sys.executable, "-m", "pileus.app.main"]
 NAMESPACES = Path("/run/netns")
+TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 
 def pileus(*arguments: str, check: bool = True) -> str:
@@ -47,6 +51,16 @@ class Cloud:
         found: dict[str, object] = json.loads(done.stdout)
         return found
 
+    def status(self) -> list[dict[str, Any]]:
+        processes: list[dict[str, Any]] = json.loads(Path(self.state, "status.json").read_text())["processes"]
+        return processes
+
+    def pids(self) -> dict[str, int]:
+        return {process["name"]: process["pid"] for process in self.status()}
+
+    def all_ready(self) -> bool:
+        return all(process["ready"] for process in self.status())
+
     def address(self, port: str) -> str:
         fixed = self.openstack("port", "show", port)["fixed_ips"]
         assert isinstance(fixed, list)
@@ -64,27 +78,77 @@ def cloud() -> Iterator[Cloud]:
         pileus("down", "--purge", "--state", str(state), check=False)
 
 
-def ping(namespace: str, address: str) -> subprocess.CompletedProcess[str]:
-    argv = ["ip", "netns", "exec", namespace, "ping", "-c", "5", "-i", "0.2", "-W", "2", address]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30)
+def inside(guest: str, *argv: str) -> list[str]:
+    return ["ip", "netns", "exec", f"guest-{guest}", *argv]
+
+
+def ping(guest: str, address: str) -> str:
+    argv = inside(guest, "ping", "-c", "5", "-i", "0.2", "-W", "2", address)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout
+
+
+class Flow:
+    """1,000 packets a second from one guest to another, counted at both ends."""
+
+    def __init__(self, sender: str, receiver: str, address: str, port: int, seconds: float) -> None:
+        program = (sys.executable, TRAFFIC)
+        self._receiver = subprocess.Popen(
+            inside(receiver, *program, "receive", str(port)), stdout=subprocess.PIPE, text=True
+        )
+        assert self._receiver.stdout
+        assert self._receiver.stdout.readline().strip() == "ready"
+        numbers = (str(port), "1000", str(seconds), "64")
+        self._sender = subprocess.Popen(
+            inside(sender, *program, "send", address, *numbers), stdout=subprocess.PIPE, text=True
+        )
+
+    def lost(self) -> tuple[int, int]:
+        """How many of how many packets did not arrive."""
+        sent = int(self._sender.communicate(timeout=60)[0])
+        time.sleep(0.3)  # the last ones are on their way
+        self._receiver.send_signal(signal.SIGTERM)
+        came = json.loads(self._receiver.communicate(timeout=60)[0])["packets"]
+        return sent - came, sent
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_port_on_each_host(cloud: Cloud) -> None:
     cloud.openstack("network", "create", "lab")
     cloud.openstack("subnet", "create", "lab", "--network", "lab", "--subnet-range", "10.77.0.0/24")
-    for port, host in (("lab-a", "n1"), ("lab-b", "n2")):
+    group = "default"
+    cloud.openstack(
+        "security", "group", "rule", "create", group, "--protocol", "udp", "--dst-port", "5000:5001"
+    )
+    for port, host in (("lab-a", "n1"), ("lab-b", "n2"), ("lab-c", "n1")):
         cloud.openstack("port", "create", port, "--network", "lab")
         said = pileus("plug", port, "--host", host, "--state", cloud.state)
         assert said.startswith(f"Port {port} is ACTIVE on {host}")
     other = cloud.address("lab-b")
-    answered = ping("guest-lab-a", other)
-    assert " 0% packet loss" in answered.stdout, answered.stdout
+    assert " 0% packet loss" in ping("lab-a", other)
     assert "2 of 2 alive" in pileus("status", "--state", cloud.state)
-    refused = pileus("plug", "lab-a", "--host", "n3", "--state", cloud.state, check=False)
-    assert "is bound to n1, not to n3" in refused
+    refused = pileus("plug", "lab-a", "--host", "n2", "--state", cloud.state, check=False)
+    assert "is bound to n1, not to n2" in refused
+
+    across = Flow("lab-a", "lab-b", other, 5000, 8)
+    within = Flow("lab-a", "lab-c", cloud.address("lab-c"), 5001, 8)
+    before = cloud.pids()
+    assert set(before) == {"server", "agent-n1", "agent-n2"}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: cloud.all_ready() and not set(before.values()) & set(cloud.pids().values()))
+    for flow in (across, within):
+        lost, sent = flow.lost()
+        assert sent > 7000
+        assert lost == 0, f"{lost} of {sent} packets lost while server and agents were killed"
 
     pileus("down", "--state", cloud.state)
-    assert " 0% packet loss" in ping("guest-lab-a", other).stdout, "what was built goes on without Pileus"
+    assert " 0% packet loss" in ping("lab-a", other), "what was built goes on without Pileus"
     pileus("down", "--purge", "--state", cloud.state)
     assert not [path for path in NAMESPACES.glob("*") if path.name.startswith(("plab-", "guest-lab-"))]
     assert not Path(cloud.state).exists()
