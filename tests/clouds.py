@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -304,9 +304,10 @@ class Cloud:
 
     # -- simulated hosts
 
-    def plug(self, host: str, *ports: str) -> None:
-        """Put interfaces with these ports' ids on a simulated switch, as a hypervisor does."""
-        found = {port["id"]: port for port in self.api.ports()}
+    def plug(self, host: str, *ports: str, known: dict[str, dict[str, Any]] | None = None) -> None:
+        """Put interfaces with these ports' ids on a simulated switch, as a hypervisor does. ``known``
+        are the ports, where the API can't be asked."""
+        found = known or {port["id"]: port for port in self.api.ports()}
         plugs = [guests.Plug(port_id=port, namespace="", mac=found[port]["mac_address"]) for port in ports]
         self._edit(host, lambda client: guests.plug_interfaces(client, "br-int", "netdev", plugs))
 
@@ -314,12 +315,29 @@ class Cloud:
         """Take interfaces off a simulated switch."""
         self._edit(host, lambda client: guests.unplug_interfaces(client, ports))
 
-    def _edit(self, host: str, act: Callable[[OvsdbClient], Any]) -> None:
+    def replug(self, host: str, ports: Set[str], within_s: float = PATIENCE_S) -> None:
+        """Let these ports' interfaces and no others be plugged."""
+        plugs = [guests.Plug(port_id=port, namespace="", mac="") for port in sorted(ports)]
+
+        async def replace(client: OvsdbClient) -> None:
+            rows = client.by_name("Interface").values()
+            present = {row["external_ids"].get("iface-id") for row in rows} - {None}
+            if present - ports:
+                await guests.unplug_interfaces(client, sorted(present - ports))
+            if ports - present:
+                await guests.plug_interfaces(client, "br-int", "netdev", plugs)
+
+        self._edit(host, replace, within_s)
+
+    def _edit(
+        self, host: str, act: Callable[[OvsdbClient], Awaitable[None]], within_s: float = PATIENCE_S
+    ) -> None:
         async def connected() -> None:
             client = OvsdbClient(f"unix:{self.folder.hosts / host / 'db.sock'}", retry_s=0.02)
             try:
-                await client.connect(PATIENCE_S)
-                await act(client)
+                async with asyncio.timeout(within_s):
+                    await client.connect(within_s)
+                    await act(client)
             finally:
                 await client.close()
 

@@ -166,7 +166,6 @@ def test_agents(sdk: Connection, cloud: Cloud) -> None:
         (exceptions.BadRequestException, lambda n: n.create_network(nonsense=1, mtu="x")),
         (exceptions.BadRequestException, lambda n: n.create_subnet(network_id=UNKNOWN, ip_version=5)),
         (exceptions.BadRequestException, lambda n: list(n.ports(limit=-1))),
-        (exceptions.ConflictException, lambda n: n.delete_security_group(_default_group(n))),
     ],
 )
 def test_errors_are_those_that_clients_know(sdk: Connection, error: type[Exception], act: Any) -> None:
@@ -175,10 +174,6 @@ def test_errors_are_those_that_clients_know(sdk: Connection, error: type[Excepti
     assert caught.type is error
     assert caught.value.details or caught.value.message
     assert caught.value.request_id
-
-
-def _default_group(network: Any) -> str:
-    return next(str(group.id) for group in network.security_groups(name="default"))
 
 
 def test_an_address_is_never_given_twice(sdk: Connection, network: Any) -> None:
