@@ -19,9 +19,11 @@ app = typer.Typer(
 db = typer.Typer(help="The database.", no_args_is_help=True)
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 node = typer.Typer(help="The nodes.", no_args_is_help=True)
+image = typer.Typer(help="Images.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(config, name="config")
 app.add_typer(node, name="node")
+app.add_typer(image, name="image")
 
 State = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="The folder where this cloud keeps everything.")
@@ -174,6 +176,18 @@ def node_token(host: str, simulated: Simulated = False, state: State = None) -> 
     from pileus.app.nodes import show_token
 
     show_token(host, simulated, state)
+
+
+@image.command("build")
+def image_build(
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where to put it (./pileus-guest.qcow2).")
+    ] = None,
+) -> None:
+    """Build a small bootable guest image from Debian packages."""
+    from pileus.app.image_build import build
+
+    build(output)
 
 
 def main() -> None:
