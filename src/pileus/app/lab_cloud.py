@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.app import bootstrap, guests, up
+from pileus.app import bootstrap, guests, launch
 from pileus.app.lab import PHYSICAL_BRIDGE, PHYSICAL_NETWORK, Lab
 from pileus.app.prepare import prepare, put
 from pileus.app.state import StateFolder
@@ -38,7 +38,7 @@ def bring_up_lab(
     settings = bootstrap.read_settings(folder, None, options).settings
     if os.geteuid() != 0:
         bootstrap.fail("a lab of real switches needs root; without it: pileus up --simulated")
-    if up.running(folder):
+    if launch.running(folder):
         bootstrap.fail(f"the cloud in {folder.root} is running already")
     known = _remembered(folder)
     if known is not None and known != _Remembered(name, hosts):
@@ -52,7 +52,7 @@ def bring_up_lab(
         bootstrap.fail(str(error))
     secret = node_secret(folder.node_secret)
     server = {"PILEUS_" + key.upper().replace(".", "_"): value for key, value in options.items()}
-    processes = [up.process(folder, "server", "", server)]
+    processes = [launch.process(folder, "server", "", server)]
     for host in lab.hosts.values():
         token = folder.agent / f"{host.name}.token"
         put(token, node_token(secret, host.name), 0o600)
@@ -64,8 +64,8 @@ def bring_up_lab(
             "PILEUS_SWITCH_TUNNELING_IP": host.underlay_ip,
             "PILEUS_SWITCH_BRIDGE_MAPPINGS": f"{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}",
         }
-        processes.append(up.process(folder, "agent", "", environment, host=host.name))
-    up.launch(folder, settings, {"config": "", "options": options, "processes": processes}, detach)
+        processes.append(launch.process(folder, "agent", "", environment, host=host.name))
+    launch.launch(folder, settings, {"config": "", "options": options, "processes": processes}, detach)
 
 
 def lab_of(folder: StateFolder) -> Lab | None:
