@@ -43,6 +43,14 @@ def dhcp(host: str) -> str:
     return f"dhcp:{host}"
 
 
+def dhcp_network(network_id: str) -> str:
+    """What a network's DHCP must know: its ports (bound or not), its subnets, its own attributes.
+
+    Apart from ``network:N``, so that a port that is not plugged anywhere yet wakes no switch.
+    """
+    return f"dhcp_network:{network_id}"
+
+
 def l3(host: str) -> str:
     """Which routers a host's L3 agent serves."""
     return f"l3:{host}"
