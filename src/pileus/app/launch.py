@@ -47,7 +47,6 @@ def launch(folder: StateFolder, settings: Settings, plan: dict[str, Any], detach
     common = {"lock": str(folder.lock), "status": str(folder.status), "ready_fd": tell}
     folder.plan.write_text(json.dumps({**plan, **common}))
     argv = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.plan)]
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     if detach:
         # Nothing of the caller's is kept open: whoever reads our output sees its end.
         log = os.open(folder.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
