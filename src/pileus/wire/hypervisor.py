@@ -79,6 +79,9 @@ class HypervisorState(Record, frozen=True):
 
     position: int
     servers: tuple[ServerDetails, ...] = ()
+    leaving: tuple[str, ...] = ()
+    """Servers of this host that are being deleted: each is reported in ``gone`` when nothing of it is
+    here any more, also one that never was."""
 
 
 class Step(Record, frozen=True):
@@ -129,6 +132,8 @@ class Inventory(Record, frozen=True):
     disk_free_gib: int = 0
     cpu_info: dict[str, Any] = msgspec.field(default_factory=dict)
     virtualisation: str = "qemu"
+    booted_at: str = ""
+    """When the host began to run, ISO 8601 in UTC; empty where the agent can't tell."""
 
 
 class HypervisorReport(Record, frozen=True):

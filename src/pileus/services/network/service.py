@@ -16,6 +16,7 @@ from pileus.core.context import Context
 from pileus.services.network import extensions, policy, quotas
 from pileus.services.network.agents.resource import RULES as AGENT_RULES
 from pileus.services.network.agents.resource import agent_resource
+from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig, from_settings
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.resource import RULES as NETWORK_RULES
@@ -30,6 +31,7 @@ from pileus.services.network.security_groups.resource import RULES as GROUP_RULE
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
 from pileus.services.network.subnets.resource import SUBNET
+from pileus.services.network.subnets.tables import ip_allocations
 from pileus.services.network.wire_side import wire_handlers
 from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.parse import check_create
@@ -37,11 +39,16 @@ from pileus.web.resource import Values
 from pileus.web.service import ApiVersion, Service
 
 __all__ = [
+    "NETWORK",
     "PORT",
     "PREFIX",
+    "SECURITY_GROUP",
+    "SUBNET",
     "NetworkConfig",
+    "agents",
     "default_groups",
     "from_settings",
+    "ip_allocations",
     "network_service",
     "new_port",
     "port_create",
