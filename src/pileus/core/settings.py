@@ -168,10 +168,6 @@ class SwitchSettings(Section, frozen=True):
         tuple[Literal["vxlan", "gre"], ...], Description(description="tunnels that this node can make")
     ] = ("vxlan",)
     vxlan_port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="UDP port of VXLAN")] = 4789
-    root_helper: Annotated[
-        tuple[str, ...],
-        Description(description="command prefix for a switch in another domain, such as ssh to it"),
-    ] = ()
 
 
 class SimulationSettings(Section, frozen=True):
