@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 from pileus.app.state import BadStateFolder
 
 COMMENT = "Pileus server"
+LATE = ("_strptime", "concurrent.futures.thread", "encodings.idna")
+"""Modules that Python imports at their first use. Its source may lie where the user can't go."""
 
 
 def ensure_user(name: str) -> pwd.struct_passwd:
@@ -30,6 +33,8 @@ def drop(name: str) -> None:
     if os.geteuid() != 0 or name == "root":
         return
     user = pwd.getpwnam(name)
+    for module in LATE:
+        importlib.import_module(module)
     os.setgroups([])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)

@@ -77,9 +77,6 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
 def _preload(settings: Settings) -> None:
     """Import what would otherwise be imported by the first use, while the source can be read."""
     modules = [
-        "_strptime",
-        "concurrent.futures.thread",
-        "encodings.idna",
         "sqlalchemy.dialects.sqlite",
         "uvicorn.protocols.http.httptools_impl",
     ]
