@@ -1,0 +1,40 @@
+"""The DHCP agent's hands on the dnsmasq processes: all networks in one call of the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, DhcpServers
+
+
+class ServerHands:
+    """Brings dnsmasq processes into force, and ends those that nobody wants."""
+
+    def __init__(self, servers: DhcpServers) -> None:
+        self._servers = servers
+
+    async def serve(self, networks: Sequence[DhcpNetwork]) -> tuple[int, dict[str, str]]:
+        """Make these as described; how much changed, and which could not be made, with the reason."""
+        if not networks:
+            return 0, {}
+        try:
+            applied = await self._servers.apply(networks)
+        except DhcpFailed as failure:
+            # What became of the others is not told; something was done.
+            return 1, failure.reasons
+        return sum(map(_size, applied.values())), {}
+
+    async def end(self, wanted: Collection[str]) -> int:
+        """End all servers but the wanted ones; how many."""
+        gone = [network_id for network_id in await self._servers.known() if network_id not in wanted]
+        if gone:
+            await self._servers.remove(gone)
+        return len(gone)
+
+    async def all_run(self, wanted: Collection[str]) -> bool:
+        """Whether all wanted servers run."""
+        return await self._servers.running() >= set(wanted)
+
+
+def _size(applied: Applied) -> int:
+    return applied.written + applied.deleted + applied.started + applied.restarted

@@ -1,0 +1,177 @@
+"""What the DHCP agent makes of a network: a namespace with the agent's port, and a dnsmasq. Pure.
+
+A dnsmasq runs exactly where a network is admin up and has a subnet with DHCP. Guests whose gateway is
+no router of ours find the metadata service at the agent's port: they are told a route to it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+
+from pileus.drivers.dnsmasq import spec
+from pileus.host.doors import METADATA_V4, METADATA_V6, Door
+from pileus.host.spaces.model import Jack, Space, Way
+from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
+
+PORT_PREFIX = "tap"
+_NAME_CHARACTERS = 11
+_HTTP = 80
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_OPTION = re.compile(r"[a-z0-9-]+")
+
+SYSCTLS = {
+    # The agent's port is configured by us, not by what routers say on the network.
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv6/conf/all/forwarding": "0",
+    "ipv4/ip_forward": "0",
+}
+
+
+def is_served(network: DhcpNetwork) -> bool:
+    """Whether a dnsmasq is to run."""
+    return network.admin_state_up and any(subnet.enable_dhcp for subnet in network.subnets)
+
+
+def interface(network: DhcpNetwork) -> str:
+    """``tap`` and the first 11 characters of the port's id, as the hypervisors name theirs."""
+    return PORT_PREFIX + network.port.port_id[:_NAME_CHARACTERS]
+
+
+def plan_space(network: DhcpNetwork, prefix: str) -> Space | None:
+    """The namespace of a network; None where nothing is to run."""
+    if not is_served(network):
+        return None
+    subnets = {subnet.subnet_id: subnet for subnet in network.subnets}
+    lengths = {key: ipaddress.ip_network(subnet.cidr).prefixlen for key, subnet in subnets.items()}
+    addresses = [
+        f"{address.ip_address}/{lengths[address.subnet_id]}"
+        for address in network.port.addresses
+        if address.subnet_id in lengths
+    ]
+    addresses.append(f"{METADATA_V4}/32")
+    if _answers_v6(network):
+        addresses.append(f"{METADATA_V6}/64")
+    jack = Jack(
+        interface(network), network.port.port_id, network.port.mac_address, network.mtu, tuple(addresses)
+    )
+    return Space(
+        key=network.network_id,
+        name=prefix + network.network_id,
+        jacks=(jack,),
+        ways=tuple(_ways(network, jack.name)),
+        sysctls=SYSCTLS,
+    )
+
+
+def plan_doors(network: DhcpNetwork, space: Space) -> list[Door]:
+    """Where guests of the network may ask for metadata."""
+    doors = [Door(space.name, METADATA_V4, _HTTP, network_id=network.network_id)]
+    if _answers_v6(network):
+        name = interface(network)
+        doors.append(Door(space.name, METADATA_V6, _HTTP, interface=name, network_id=network.network_id))
+    return doors
+
+
+def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNetwork:
+    """The network's dnsmasq."""
+    own = {address.subnet_id: address.ip_address for address in network.port.addresses}
+    subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
+    stateful = {s.subnet_id for s in network.subnets if _mode(s) == "stateful"}
+    optional = any(_mode(subnet) == "stateless" for subnet in network.subnets)
+    return spec.DhcpNetwork(
+        network_id=network.network_id,
+        interface=interface(network),
+        namespace=space.name,
+        subnets=tuple(sorted(subnets, key=lambda subnet: subnet.id)),
+        hosts=tuple(_hosts(network.hosts, stateful, optional)),
+        mtu=network.mtu,
+        domain=_domain(network.dns_domain),
+        lease_s=lease_s,
+    )
+
+
+def unusable(network: DhcpNetwork) -> Iterator[str]:
+    """What of a network's hosts can't be told to guests, in words: names of options."""
+    for host in network.hosts:
+        for option in host.options:
+            if not _tellable(option):
+                yield f"port {host.port_id}: option {option.name!r} can't be told as it is"
+
+
+def _ways(network: DhcpNetwork, name: str) -> Iterator[Way]:
+    """To the gateways, so that guests behind a router of the network are answered."""
+    for version, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
+        for subnet in network.subnets:
+            if (
+                subnet.ip_version == version
+                and subnet.gateway_ip is not None
+                and any(address.subnet_id == subnet.subnet_id for address in network.port.addresses)
+                and ipaddress.ip_address(subnet.gateway_ip) in ipaddress.ip_network(subnet.cidr)
+            ):
+                yield Way(everything, name, subnet.gateway_ip)
+                break
+
+
+def _answers_v6(network: DhcpNetwork) -> bool:
+    """One of a network answers at that address: a router of ours if there is one."""
+    return not any(subnet.gateway_is_router for subnet in network.subnets)
+
+
+def _mode(subnet: DhcpSubnet) -> str | None:
+    """How addresses of a subnet are given: None where guests make their own, or ask somebody else."""
+    if not subnet.enable_dhcp:
+        return None
+    if subnet.ip_version == 4:
+        return "stateful"
+    if subnet.ipv6_address_mode == "dhcpv6-stateless":
+        return "stateless"
+    if subnet.ipv6_address_mode == "dhcpv6-stateful":
+        return "stateful"
+    # Neither mode set: addresses are given, though no router of ours tells guests to ask.
+    return "stateful" if subnet.ipv6_address_mode is None and subnet.ipv6_ra_mode is None else None
+
+
+def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
+    server = own.get(subnet.subnet_id)
+    routes = [spec.DhcpRoute(route.destination, route.nexthop) for route in subnet.host_routes]
+    if subnet.ip_version == 4 and not subnet.gateway_is_router and server is not None:
+        routes.append(spec.DhcpRoute(f"{METADATA_V4}/32", server))
+    return spec.DhcpSubnet(
+        id=subnet.subnet_id,
+        cidr=subnet.cidr,
+        server=server,
+        gateway=subnet.gateway_ip if subnet.ip_version == 4 else None,
+        resolvers=subnet.dns_nameservers,
+        routes=tuple(routes) if subnet.ip_version == 4 else (),
+        mode="stateless" if _mode(subnet) == "stateless" else "stateful",
+    )
+
+
+def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], optional: bool) -> Iterator[spec.DhcpHost]:
+    """The ports that have something to ask for. The server's order is not kept: files are compared."""
+    for host in sorted(hosts, key=lambda host: host.port_id):
+        addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in stateful)
+        options = tuple(
+            spec.DhcpOption(option.name, option.value, 6 if option.ip_version == 6 else 4)
+            for option in host.options
+            if _tellable(option)
+        )
+        if addresses or (optional and options):
+            yield spec.DhcpHost(
+                port_id=host.port_id,
+                mac=host.mac_address,
+                addresses=addresses,
+                hostname=host.hostname if _LABEL.fullmatch(host.hostname) else None,
+                options=options,
+            )
+
+
+def _tellable(option: DhcpOption) -> bool:
+    return bool(_OPTION.fullmatch(option.name)) and not set(option.value) & {"\n", "\r", "\0"}
+
+
+def _domain(name: str) -> str | None:
+    plain = name.removesuffix(".")
+    return plain if plain and all(_LABEL.fullmatch(label) for label in plain.split(".")) else None

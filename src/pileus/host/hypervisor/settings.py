@@ -1,0 +1,33 @@
+"""What a hypervisor agent is told of its node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``instances``: the folder of the machines' disks; QEMU's user must be able to pass through it and all
+    above it. ``durable`` False: what is remembered outlives the process, not the machine (simulation)."""
+
+    instances: Path
+    integration_bridge: str = "br-int"
+    kvm: bool = False
+    offloads: bool = True
+    """False with a switch in user space."""
+    tcg_cache_mib: int = 128
+    """Memory for translated code, a machine, where there is no KVM."""
+    shutdown_timeout_s: float = 60.0
+    """What a guest has after the power button was pressed."""
+    at_once: int = 8
+    """Machines that are worked on at the same time."""
+    console_limit: int = 1 << 20
+    """Bytes of a console's log that are kept."""
+    image_keep_s: float = 86400.0
+    """How long a base image stays that no machine uses."""
+    reserved_memory_mib: int = 0
+    reserved_disk_gib: int = 0
+    heartbeat_interval_s: float = 30.0
+    availability_zone: str = ""
+    durable: bool = True

@@ -1,0 +1,334 @@
+"""What the DHCP agent and the L3 agent have in common: things of the API, a namespace for each.
+
+A pass asks the server once for what changed, looks only at the namespaces of what differs from
+the last pass (all of them when nothing is to be taken for granted), makes them in one batch,
+plugs all their ports in one transaction, lets the agent do what is its own, takes away what nobody
+wants, and tells the server once. What could not be done is told with its reason, and tried again.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.core.errors import Fault
+from pileus.drivers.netlink.links import Address, Contents, Links
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.flow.reconcile import Work
+from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.doors import Door, DoorKeeper
+from pileus.host.spaces.apply import SpaceHands, SwitchUnreachable
+from pileus.host.spaces.model import Space
+from pileus.wire import scopes
+from pileus.wire.calls import Call
+
+_log = log.get("host.spaces")
+
+_CONNECTS_WITHIN_S = 5.0
+_CALM_S = 0.5
+"""Between two looks at ports that somebody disturbs again and again."""
+_ANNOUNCE_AFTER_S = (0.0, 1.0, 3.0)
+"""Not once only: the switch may not have wired a new port yet, and packets get lost."""
+
+
+class PartlyDone(Exception):
+    """Some things could not be made as they are wanted; they are tried again."""
+
+
+class SpaceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``namespace_prefix`` goes before the id in the names of namespaces (field's names: ``qdhcp-``,
+    ``qrouter-``); ``watch_interval_s``: how often what tells nobody of its end is looked at."""
+
+    namespace_prefix: str
+    integration_bridge: str = "br-int"
+    watch_interval_s: float = 5.0
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class _Switch(msgspec.Struct, frozen=True):
+    reachable: bool
+    generation: int
+
+
+class SpaceAgent(Agent, Generic[T]):
+    """See the module. The client of the switch belongs to whoever made it: it may be shared, and is
+    closed there."""
+
+    owner: str
+    """The agent's label on all that it makes, and the kind of the scope that says what it serves."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        spaces: SpaceSettings,
+        server: Server,
+        clock: Clock,
+        client: OvsdbClient,
+        links: Links,
+        doors: DoorKeeper | None,
+    ) -> None:
+        super().__init__(settings, server, clock)
+        self.desired: dict[str, T] = {}
+        """What the server wants here, by id."""
+        self.failed: dict[str, str] = {}
+        self._spaces = spaces
+        self._client = client
+        self._doors = doors
+        self._hands = SpaceHands(
+            links,
+            client,
+            owner=self.owner,
+            prefix=spaces.namespace_prefix,
+            bridge=spaces.integration_bridge,
+        )
+        self._done: dict[str, T] = {}
+        self._wanted: dict[str, Space] = {}
+        self._position = 0
+        self._told_once = False
+        self._read_at: dict[str, int] = {}
+        self._served: frozenset[str] = frozenset()
+        self._told: msgspec.Struct | None = None
+        self._announcing: set[asyncio.Task[None]] = set()
+
+    # -- what an agent of this kind says of itself
+
+    @abc.abstractmethod
+    async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, T]]:
+        """Position and desired state of these things (None: of all that are this host's)."""
+
+    @abc.abstractmethod
+    def concerned(self, kind: str, key: str) -> Iterable[str]:
+        """The ids of desired things that a scope ``kind:key`` is about."""
+
+    @abc.abstractmethod
+    def listened(self) -> Iterable[str]:
+        """The scopes that the desired things are about."""
+
+    @abc.abstractmethod
+    def space(self, thing: T) -> Space | None:
+        """The namespace of a thing; None: it has none."""
+
+    @abc.abstractmethod
+    def doors(self, thing: T) -> Iterable[Door]:
+        """Where its guests may ask for metadata."""
+
+    @abc.abstractmethod
+    async def enforce(self, things: Collection[T]) -> tuple[int, dict[str, str]]:
+        """What is the agent's own, in namespaces that are there: changes, and failures by id."""
+
+    @abc.abstractmethod
+    async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
+        """End what runs for things other than ``wanted``, before their namespaces (among ``found``) go."""
+
+    @abc.abstractmethod
+    def status(self, in_force: Collection[T]) -> tuple[Call[Any, Any], msgspec.Struct]:
+        """The call that tells the server what is in force, and what it says."""
+
+    @abc.abstractmethod
+    async def undisturbed(self) -> bool:
+        """Whether what is the agent's own is still there, as far as a glance shows."""
+
+    # -- what the base asks
+
+    async def prepare(self) -> None:
+        with contextlib.suppress(TimeoutError):  # it goes on trying, and so do the passes
+            await self._client.connect(_CONNECTS_WITHIN_S)
+
+    async def release(self) -> None:
+        for task in self._announcing:
+            task.cancel()
+        await asyncio.gather(*self._announcing, return_exceptions=True)
+
+    def scopes(self) -> frozenset[str]:
+        return self._served | {f"{self.owner}:{self.host}"}
+
+    def position(self) -> int:
+        return self._position
+
+    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
+        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
+
+    async def watch(self) -> None:
+        await asyncio.gather(self._watch_ports(), self._watch_own())
+
+    async def _watch_ports(self) -> None:
+        known = self._switch()
+        while True:
+            await self._client.wait_until(partial(self._switch_differs, known))
+            before, known = known, self._switch()
+            if known.reachable:
+                self.reconciler.wake(inspect=True)
+            if known != before:
+                self.reconciler.hurry()
+            await asyncio.sleep(_CALM_S)
+
+    def _switch(self) -> _Switch:
+        return _Switch(self._hands.reachable(), self._client.generation)
+
+    def _switch_differs(self, known: _Switch) -> bool:
+        return self._switch() != known or self._hands.disturbed(self._in_force())
+
+    async def _watch_own(self) -> None:
+        while True:
+            await asyncio.sleep(self._spaces.watch_interval_s)
+            if self._done and not await self.undisturbed():
+                self.reconciler.wake(inspect=True)
+
+    def forget(self) -> None:
+        """Take nothing for done: the next pass looks at everything that is desired."""
+        self._done.clear()
+
+    def _in_force(self) -> list[Space]:
+        return [space for key, space in self._wanted.items() if key in self._done]
+
+    # -- a pass
+
+    async def reconcile(self, work: Work) -> int:
+        if not self._hands.reachable():
+            raise SwitchUnreachable("no connection to ovsdb-server, or no integration bridge yet")
+        if work.inspect:
+            self.forget()
+        if work.reread:
+            self._told = None
+        unanswered: Fault | None = None
+        try:
+            await self._ask(work)
+        except Fault as fault:
+            # What was wanted last is kept up; where nobody has said yet what is wanted, all is left alone.
+            if not self._told_once:
+                raise
+            unanswered = fault
+        changes = await self._act(work)
+        if unanswered is not None:
+            raise unanswered
+        if self.failed:
+            raise PartlyDone("; ".join(f"{key}: {reason}" for key, reason in sorted(self.failed.items())))
+        return changes
+
+    async def _ask(self, work: Work) -> None:
+        ids = self._question(work)
+        if ids is not None and not ids:
+            return
+        position, answer = await self.ask(ids)
+        if ids is None:
+            self.desired = answer
+            self._position = position
+            self._read_at.clear()
+            self._told_once = True
+        else:
+            kept = {key: thing for key, thing in self.desired.items() if key not in ids}
+            self.desired = kept | answer
+        for scope in work.scopes:
+            self._read_at[scope] = position
+        served = frozenset(self.listened())
+        if served != self._served:
+            self._served = served
+            self.scopes_changed()
+
+    def _question(self, work: Work) -> set[str] | None:
+        """The ids to be asked for; None for all."""
+        if work.reread or not self._told_once:
+            return None
+        ids: set[str] = set()
+        for scope in work.scopes:
+            kind, key = scopes.split(scope)
+            if kind == self.owner:
+                return None
+            ids.update(self.concerned(kind, key))
+        return ids
+
+    async def _act(self, work: Work) -> int:
+        dirty = {key: thing for key, thing in self.desired.items() if self._done.get(key) != thing}
+        gone = self._done.keys() - self.desired.keys()
+        if not dirty and not gone and not work.inspect and not work.reread:
+            return 0
+        for key, thing in dirty.items():
+            space = self.space(thing)
+            if space is None:
+                self._wanted.pop(key, None)
+            else:
+                self._wanted[key] = space
+        self._wanted = {key: space for key, space in self._wanted.items() if key in self.desired}
+        # Whatever comes between here and the end, an interruption too, leaves us knowing nothing of these.
+        for key in dirty:
+            self._done.pop(key, None)
+        changes = 0
+        if dirty or gone or work.inspect:
+            leaving = work.inspect or bool(gone) or not dirty.keys() <= self._wanted.keys()
+            changes = await self._bring(dirty, leaving)
+        self._open_doors()
+        await self._tell()
+        return changes
+
+    async def _tell(self) -> None:
+        in_force = [thing for key, thing in self._done.items() if key in self._wanted]
+        call, news = self.status(in_force)
+        if news != self._told:
+            await self.call(call, news)
+            self._told = news
+
+    async def _bring(self, dirty: Mapping[str, T], leaving: bool) -> int:
+        hands, wanted = self._hands, list(self._wanted.values())
+        spaces = [self._wanted[key] for key in dirty if key in self._wanted]
+        found = await hands.look(spaces, wanted)
+        built = await hands.build(spaces, found)
+        failed = dict(built.failed)
+        home = await hands.interfaces() if built.changes else found[None].links
+        makeable = [thing for key, thing in dirty.items() if key in self._wanted and key not in failed]
+        changes, refused = await self.enforce(makeable)
+        failed |= refused
+        # Away from the bridge before away from the node.
+        changes += await hands.plug(wanted, home)
+        if leaving:
+            changes += await self.dismiss(self._wanted.keys(), self._names(found))
+        changes += await hands.clear(found, wanted)
+        self.failed = {
+            key: why for key, why in self.failed.items() if key in self.desired and key not in dirty
+        }
+        self.failed |= failed
+        self._done |= {key: thing for key, thing in dirty.items() if key not in failed}
+        for key in self._done.keys() - self.desired.keys():
+            del self._done[key]
+        if built.fresh:
+            self._announce(built.fresh)
+        return built.changes + changes
+
+    def _names(self, found: Mapping[str | None, Contents]) -> list[str]:
+        prefix = self._spaces.namespace_prefix
+        return [name.removeprefix(prefix) for name in found if name is not None]
+
+    def _open_doors(self) -> None:
+        if self._doors is not None:
+            doors = {
+                self._wanted[key].name: tuple(self.doors(thing))
+                for key, thing in self._done.items()
+                if key in self._wanted
+            }
+            self._doors.open_doors(self.owner, doors)
+
+    def _announce(self, addresses: list[Address]) -> None:
+        async def repeat() -> None:
+            for pause in _ANNOUNCE_AFTER_S:
+                await asyncio.sleep(pause)
+                await self._hands.announce(addresses)
+
+        task = asyncio.create_task(repeat())
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+    async def purge(self) -> None:
+        """Take away all that is ours from the node."""
+        with contextlib.suppress(TimeoutError):
+            await self._client.connect(_CONNECTS_WITHIN_S)
+        await self.dismiss((), ())
+        await self._hands.purge()

@@ -1,0 +1,173 @@
+"""An agent's hands for its spaces: one batch of each kind for all namespaces, one transaction for
+all ports.
+
+A batch that the kernel refuses is done again space by space, so that one that can't be as it is
+wanted keeps none of the others waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from pileus.core import log
+from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Links
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.ovsdb.rows import Row
+from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, Space
+from pileus.host.spaces.plan import SpacePlan, plan_spaces, stray_links, strays
+
+_log = log.get("host.spaces")
+
+_SWITCH_WITHIN_S = 15.0
+
+
+class SwitchUnreachable(Exception):
+    """The connection to ovsdb-server is lost, or there is no integration bridge yet."""
+
+
+class Built(msgspec.Struct):
+    """What bringing spaces into force took. ``failed``: key of a space to the kernel's reason;
+    ``fresh``: addresses that are new here, and that neighbours may know elsewhere."""
+
+    changes: int = 0
+    failed: dict[str, str] = {}
+    fresh: list[Address] = []
+
+
+class SpaceHands:
+    """Reads and writes the namespaces of one agent. ``owner`` is its label, ``prefix`` begins
+    their names."""
+
+    def __init__(
+        self, links: Links, client: OvsdbClient, *, owner: str, prefix: str, bridge: str = "br-int"
+    ) -> None:
+        self._links = links
+        self._client = client
+        self._owner = owner
+        self._label = f"pileus-{owner}"
+        self._prefix = prefix
+        self._bridge = bridge
+
+    def reachable(self) -> bool:
+        """Whether ports can be put on the bridge now."""
+        return self._client.connected and self._bridge in self._client.by_name("Bridge")
+
+    async def look(self, dirty: Collection[Space], wanted: Iterable[Space]) -> dict[str | None, Contents]:
+        """What is at home, in the namespaces of ``dirty``, and in those that nobody wants."""
+        names = {space.name for space in wanted}
+        unknown = [name for name in await self._links.namespaces(self._prefix) if name not in names]
+        keys = dict.fromkeys(key for space in dirty for key in space.sysctls)
+        return await self._links.read([None, *(space.name for space in dirty), *unknown], keys)
+
+    async def build(self, dirty: Collection[Space], found: Mapping[str | None, Contents]) -> Built:
+        """Make these namespaces as they shall be."""
+        plan = plan_spaces(dirty, found, self._label)
+        if not len(plan):
+            return Built()
+        built = Built(len(plan), {}, list(plan.addresses))
+        try:
+            await self._apply(plan)
+        except LinkError as error:
+            if len(dirty) == 1:
+                built.failed = {space.key: str(error) for space in dirty}
+                return built
+            _log.warning("a batch was refused: doing it one by one", owner=self._owner, error=str(error))
+            for space in dirty:
+                try:
+                    await self._apply(plan_spaces([space], found, self._label))
+                except LinkError as alone:
+                    built.failed[space.key] = str(alone)
+        return built
+
+    async def _apply(self, plan: SpacePlan) -> None:
+        links = self._links
+        if plan.namespaces:
+            await links.ensure_namespaces(plan.namespaces, self._label)
+        if plan.sysctls:  # before there are interfaces: they take over what is the default then
+            await links.ensure_sysctls(plan.sysctls)
+        await links.ensure_veths(plan.veths)
+        # Away before there: an address may go from one interface to another.
+        await links.delete_routes(plan.gone_routes)
+        await links.delete_addresses(plan.gone_addresses)
+        await links.ensure_addresses(plan.addresses)
+        await links.ensure_routes(plan.routes)
+
+    async def plug(self, wanted: Iterable[Space], home: Mapping[str, Link]) -> int:
+        """The ports of all these spaces on the bridge and no others of this agent: in one transaction, or
+        in two where an interface was made anew under a port that is there. ``home`` has the interfaces
+        as they are by now; a port whose interface could not be made has to wait. How many rows changed."""
+        jacks = {jack.name: jack for space in wanted for jack in space.jacks}
+        rows = self._rows()
+        away = [
+            name
+            for name, row in rows.items()
+            if name in jacks and name in home and row["external_ids"].get(INDEX_KEY) != str(home[name].index)
+        ]
+        if away:
+            edit = Edit(self._client)
+            for name in away:
+                edit.delete_port(name)
+            await edit.commit(wait_s=_SWITCH_WITHIN_S)
+        edit = Edit(self._client)
+        for name in rows.keys() - jacks.keys():
+            edit.delete_port(name)
+        for name, jack in jacks.items():
+            if name in home:
+                ids = {"iface-id": jack.port_id, "attached-mac": jack.mac, "iface-status": "active"}
+                labels = {OWNER_KEY: self._owner, INDEX_KEY: str(home[name].index)}
+                edit.ensure_port(self._bridge, name, interface={"external_ids": ids}, external_ids=labels)
+        changes = len(edit.operations())
+        if changes:
+            await edit.commit()
+        return changes + len(away)
+
+    def _rows(self) -> dict[str, Row]:
+        return {
+            name: row
+            for name, row in self._client.by_name("Port").items()
+            if row["external_ids"].get(OWNER_KEY) == self._owner
+        }
+
+    def disturbed(self, wanted: Iterable[Space]) -> bool:
+        """Whether somebody took one of these ports off the bridge, or gave it to another port's id."""
+        if not self.reachable():
+            return False
+        ports, interfaces = self._client.by_name("Port"), self._client.by_name("Interface")
+        for space in wanted:
+            for jack in space.jacks:
+                interface = interfaces.get(jack.name)
+                if jack.name not in ports or interface is None:
+                    return True
+                if interface["external_ids"].get("iface-id") != jack.port_id:
+                    return True
+        return False
+
+    async def interfaces(self) -> dict[str, Link]:
+        """The interfaces at home."""
+        return await self._links.links()
+
+    async def announce(self, addresses: Sequence[Address]) -> None:
+        """Tell the neighbours; what could not be told is said in the log only."""
+        try:
+            await self._links.announce(addresses)
+        except LinkError as error:
+            _log.info("an address was not announced", owner=self._owner, error=str(error))
+
+    async def clear(self, found: Mapping[str | None, Contents], wanted: Collection[Space]) -> int:
+        """Take away the namespaces and interfaces that are ours and in no wanted space; how many."""
+        links = stray_links(found[None].links, wanted, self._label)
+        namespaces = strays(found, wanted, self._label)
+        if links:
+            await self._links.delete_links(links)
+        if namespaces:
+            await self._links.delete_namespaces(namespaces)
+        return len(links) + len(namespaces)
+
+    async def purge(self) -> None:
+        """Nothing of ours is left."""
+        if self._client.connected:
+            await self.plug((), {})
+        await self.clear(await self.look((), ()), ())

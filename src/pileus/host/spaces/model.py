@@ -1,0 +1,43 @@
+"""A namespace of an agent, with its ports on the integration bridge, as it shall be.
+
+A port of a space is a veth pair with the same name at both ends: one is on the bridge with the
+port's id (the switch agent wires it like any other), the other has the addresses.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+OWNER_KEY = "pileus-owner"
+"""In external_ids of a Port of ours: which agent put it there."""
+INDEX_KEY = "pileus-ifindex"
+"""In external_ids of a Port of ours: the interface that it was made for. A switch goes on listening to
+that one when another takes its name."""
+
+
+class Jack(msgspec.Struct, frozen=True):
+    """An interface of a space. ``addresses`` with their prefix length."""
+
+    name: str
+    port_id: str
+    mac: str
+    mtu: int
+    addresses: tuple[str, ...] = ()
+
+
+class Way(msgspec.Struct, frozen=True):
+    """A route inside of a space, by a neighbour or (``via`` None) on the link."""
+
+    destination: str
+    device: str
+    via: str | None = None
+
+
+class Space(msgspec.Struct, frozen=True):
+    """A namespace with all that is in it. ``key``: the id of what it is made for."""
+
+    key: str
+    name: str
+    jacks: tuple[Jack, ...] = ()
+    ways: tuple[Way, ...] = ()
+    sysctls: dict[str, str] = {}

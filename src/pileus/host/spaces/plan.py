@@ -1,0 +1,152 @@
+"""From the spaces that are there to those that shall be. Pure.
+
+Of addresses, those of the link (``fe80::/10``) are the kernel's own affair, except the ones that
+are wanted: those of the metadata service.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from pileus.drivers.netlink.links import Address, Contents, Link, Route, Veth
+from pileus.host.spaces.model import Jack, Space
+
+METADATA_V6 = "fe80::a9fe:a9fe/64"
+"""Where guests find the metadata service by IPv6."""
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
+_NOTHING = Contents()
+
+
+class SpacePlan(msgspec.Struct, frozen=True):
+    """What differs, in the order in which it is done; what goes away goes last."""
+
+    namespaces: tuple[str, ...] = ()
+    sysctls: dict[str, dict[str, str]] = {}
+    veths: tuple[Veth, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    gone_routes: tuple[Route, ...] = ()
+    gone_addresses: tuple[Address, ...] = ()
+
+    def __len__(self) -> int:
+        settings = sum(map(len, self.sysctls.values()))
+        lists = (self.namespaces, self.veths, self.addresses, self.routes)
+        return settings + sum(map(len, (*lists, self.gone_routes, self.gone_addresses)))
+
+
+def plan_spaces(wanted: Iterable[Space], found: Mapping[str | None, Contents], label: str) -> SpacePlan:
+    """Compare. ``found`` has home (None) and those of the wanted namespaces that are there."""
+    namespaces: list[str] = []
+    sysctls: dict[str, dict[str, str]] = {}
+    veths: list[Veth] = []
+    addresses: list[Address] = []
+    gone_addresses: list[Address] = []
+    routes: list[Route] = []
+    gone_routes: list[Route] = []
+    home = found[None].links
+    for space in wanted:
+        inside = found.get(space.name)
+        if inside is None or inside.links["lo"].label != label or not inside.links["lo"].up:
+            namespaces.append(space.name)
+        inside = inside or _NOTHING
+        differing = _sysctls(space, inside)
+        if differing:
+            sysctls[space.name] = differing
+        for jack in space.jacks:
+            veth = _veth(space, jack, label)
+            present = inside.links.get(jack.name)
+            if not _fits(veth, home.get(jack.name), present):
+                veths.append(veth)
+            come, gone = _addresses(space.name, jack, present)
+            addresses += come
+            gone_addresses += gone
+        come_ways, gone_ways = _routes(space, inside)
+        routes += come_ways
+        gone_routes += gone_ways
+    return SpacePlan(
+        tuple(namespaces),
+        sysctls,
+        tuple(veths),
+        tuple(addresses),
+        tuple(routes),
+        tuple(gone_routes),
+        tuple(gone_addresses),
+    )
+
+
+def strays(found: Mapping[str | None, Contents], wanted: Iterable[Space], label: str) -> list[str]:
+    """Namespaces that are ours and not wanted: they bear the label, or a crash left them empty."""
+    names = {space.name for space in wanted}
+    return sorted(
+        name
+        for name, inside in found.items()
+        if name is not None
+        and name not in names
+        and (inside.links["lo"].label == label or inside.links.keys() == {"lo"})
+    )
+
+
+def stray_links(home: Mapping[str, Link], wanted: Iterable[Space], label: str) -> list[str]:
+    """Interfaces at home that are ours and belong to no wanted space."""
+    names = {jack.name for space in wanted for jack in space.jacks}
+    return sorted(name for name, link in home.items() if link.label == label and name not in names)
+
+
+def _veth(space: Space, jack: Jack, label: str) -> Veth:
+    return Veth(jack.name, jack.name, space.name, mac=jack.mac.lower(), mtu=jack.mtu, label=label)
+
+
+def _fits(veth: Veth, outer: Link | None, inner: Link | None) -> bool:
+    return (
+        outer is not None
+        and inner is not None
+        and (outer.mtu, outer.up, outer.label) == (veth.mtu, True, veth.label)
+        and (inner.mtu, inner.up, inner.mac) == (veth.mtu, True, veth.mac)
+    )
+
+
+def _sysctls(space: Space, inside: Contents) -> dict[str, str]:
+    """What differs; in a namespace that is to be made nothing is known yet, and all is to be set."""
+    if not inside.links:
+        return dict(space.sysctls)
+    present = inside.sysctls
+    return {key: value for key, value in space.sysctls.items() if present.get(key, value) != value}
+
+
+def _addresses(namespace: str, jack: Jack, link: Link | None) -> tuple[list[Address], list[Address]]:
+    wanted = [str(ipaddress.ip_interface(address)) for address in jack.addresses]
+    present = set(link.addresses) if link is not None else set()
+    come = [Address(namespace, jack.name, text) for text in wanted if text not in present]
+    gone = [
+        Address(namespace, jack.name, text)
+        for text in sorted(present.difference(wanted))
+        if text == METADATA_V6 or ipaddress.ip_interface(text).ip not in _LINK_LOCAL
+    ]
+    return come, gone
+
+
+def _routes(space: Space, inside: Contents) -> tuple[list[Route], list[Route]]:
+    wanted: dict[str, Route] = {}
+    for way in space.ways:
+        destination = str(ipaddress.ip_network(way.destination, strict=False))
+        # One way for a destination: the first one.
+        wanted.setdefault(destination, Route(space.name, destination, way.via, way.device))
+    present = {(route.destination, route.via, route.device) for route in inside.routes}
+    come = [r for r in wanted.values() if (r.destination, r.via, r.device) not in present]
+    doubles = Counter(route.destination for route in inside.routes)
+    gone = [
+        Route(space.name, route.destination, route.via, route.device)
+        for route in inside.routes
+        # Another way to a wanted destination is replaced, and needs no taking away.
+        if route.destination not in wanted
+        or (doubles[route.destination] > 1 and _differs(route, wanted[route.destination]))
+    ]
+    return come, gone
+
+
+def _differs(route: Route, wanted: Route) -> bool:
+    return (route.via, route.device) != (wanted.via, wanted.device)

@@ -1,0 +1,269 @@
+"""The DHCP agent against a simulated node and a server in this process."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from tests.unit.space_bench import Bench, running, scenario, until
+from tests.unit.space_server import SpaceServer
+
+from pileus.core.clock import SystemClock
+from pileus.drivers.netlink.links import Veth
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.host.agent import AgentSettings
+from pileus.host.dhcp.agent import DhcpAgent
+from pileus.host.spaces.agent import SpaceSettings
+from pileus.wire import scopes
+from pileus.wire.dhcp import DhcpOption, PortAddress
+
+from .scene import host, net_id, network, subnet
+
+
+def agent(bench: Bench) -> DhcpAgent:
+    return DhcpAgent(
+        AgentSettings(host="n1"),
+        bench.server,
+        SystemClock(),
+        bench.client,
+        bench.links,
+        bench.dhcp,
+        spaces=SpaceSettings(namespace_prefix="qdhcp-", watch_interval_s=0.01),
+    )
+
+
+def test_a_network_is_served_and_a_full_pass_changes_nothing() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            assert server.statuses[-1].serving == (net_id(1),)
+            place = (await bench.links.read([f"qdhcp-{net_id(1)}"]))[f"qdhcp-{net_id(1)}"]
+            tap = place.links["tap00000001-dh"]
+            assert tap.addresses == ("10.1.0.2/24", "169.254.169.254/32", "fe80::a9fe:a9fe/64")
+            assert (tap.mtu, tap.mac) == (1450, "fa:16:3e:01:ff:01")
+            ids = bench.ports()["tap00000001-dh"]
+            assert ids["iface-id"] == network().port.port_id
+            assert (ids["pileus-owner"], ids["iface-status"]) == ("dhcp", "active")
+            offer = bench.dhcp.ask(net_id(1), host(10).mac_address)
+            assert offer is not None
+            assert offer.address == "10.1.0.10"
+            assert offer.options["mtu"] == "1450"
+            assert "169.254.169.254/32,10.1.0.2" in offer.options["classless-static-route"]
+            assert await bench.full_pass() == 0
+            report = bench.agent.report()
+            assert (report.binary, report.agent_type, report.topic) == (
+                "neutron-dhcp-agent",
+                "DHCP agent",
+                "dhcp_agent",
+            )
+            assert (report.configurations["networks"], report.configurations["ports"]) == (1, 3)
+
+    scenario(story)
+
+
+def test_many_networks_are_one_question_one_transaction_and_few_batches() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        async with running(server, agent) as bench:
+            await until(lambda: bench.agent.metrics.full_passes == 1)
+            calls, transactions = len(server.calls), bench.transactions()
+            server.put_network(*(network(n) for n in range(1, 41)))
+            await until(lambda: len(server.statuses[-1].serving) == 40)
+            assert [c for c in server.calls[calls:] if c != "agent_report"] == ["dhcp_state", "dhcp_status"]
+            assert bench.transactions() == transactions + 1
+            # One host more is asked for alone.
+            server.put_network(network(7, hosts=3))
+            await until(lambda: bench.dhcp.ask(net_id(7), host(12, 7).mac_address) is not None)
+            assert server.asked[-1] == (net_id(7),)
+            assert bench.transactions() == transactions + 1
+
+    scenario(story)
+
+
+def test_a_server_runs_only_where_it_shall() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses) and server.statuses[-1].serving != ())
+            for less in (
+                replace(network(), admin_state_up=False),
+                replace(network(), subnets=(subnet(enable_dhcp=False),)),
+                replace(network(), subnets=()),
+            ):
+                server.put_network(less)
+                await until(lambda: server.statuses[-1].serving == ())
+                assert await bench.dhcp.known() == set()
+                assert await bench.links.namespaces() == []
+                assert bench.ports() == {}
+                assert await bench.full_pass() == 0
+                server.put_network(network())
+                await until(lambda: server.statuses[-1].serving != ())
+            server.remove_network(net_id(1))
+            await until(lambda: server.statuses[-1].serving == ())
+            assert await bench.links.namespaces() == []
+            assert bench.ports() == {}
+
+    scenario(story)
+
+
+def test_a_restart_changes_nothing_and_finds_what_is_no_longer_wanted() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(*(network(n) for n in range(1, 6)))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses) and len(server.statuses[-1].serving) == 5)
+            await bench.kill()
+            await bench.start()
+            await until(lambda: bench.agent.metrics.full_passes == 1)
+            assert bench.agent.metrics.changes == 0
+            await bench.kill()
+            server.remove_network(net_id(2), net_id(3))
+            await bench.start()
+            await until(lambda: len(server.statuses[-1].serving) == 3)
+            assert await bench.dhcp.known() == {net_id(1), net_id(4), net_id(5)}
+            assert len(bench.ports()) == 3
+            assert len(await bench.links.namespaces("qdhcp-")) == 3
+
+    scenario(story)
+
+
+def test_what_others_break_is_mended() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            bench.dhcp.crash(net_id(1))
+            await until(lambda: bench.dhcp.ask(net_id(1), host(10).mac_address) is not None)
+            name = next(iter(bench.ports()))
+            edit = Edit(bench.client)
+            edit.delete_port(name)
+            await edit.commit()
+            await until(lambda: name in bench.ports())
+            # An interface that is made anew is another one: the port is too.
+            await bench.agent.reconciler.settled()
+            before = bench.ports()[name]["pileus-ifindex"]
+            await bench.links.delete_namespaces(await bench.links.namespaces())
+            assert await bench.full_pass() > 0
+            assert bench.ports()[name]["pileus-ifindex"] != before
+            assert await bench.full_pass() == 0
+
+    scenario(story)
+
+
+def test_others_namespaces_are_left_alone() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        async with running(server, agent) as bench:
+            await bench.links.ensure_namespaces(["qdhcp-theirs"], "somebody")
+            await bench.links.ensure_namespaces(["qdhcp-left-empty-by-a-crash", "unconcerned"])
+            await bench.links.ensure_veths([Veth("other", "other", "qdhcp-theirs")])
+            await bench.full_pass()
+            assert await bench.links.namespaces() == ["qdhcp-theirs", "unconcerned"]
+
+    scenario(story)
+
+
+def test_one_that_can_not_be_made_keeps_none_waiting() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        bad = replace(network(2), hosts=(host(10, 2, mac_address="nonsense"),))
+        server.put_network(network(1), bad, network(3))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            assert server.statuses[-1].serving == (net_id(1), net_id(3))
+            assert "no MAC" in server.statuses[-1].failed[net_id(2)]
+            server.put_network(network(2))
+            await until(lambda: len(server.statuses[-1].serving) == 3)
+            assert server.statuses[-1].failed == {}
+            assert await bench.full_pass() == 0
+
+    scenario(story)
+
+
+def test_an_address_handed_over_is_there_at_once() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            assert bench.dhcp.ask(net_id(1), host(10).mac_address) is not None
+            new = replace(host(77), addresses=(PortAddress("10.1.0.10", "s1"),))
+            server.put_network(replace(network(), hosts=(new,)))
+
+            def offered() -> bool:
+                offer = bench.dhcp.ask(net_id(1), new.mac_address)
+                return offer is not None and offer.address == "10.1.0.10"
+
+            await until(offered)
+
+    scenario(story)
+
+
+def test_nothing_is_done_as_long_as_nobody_said_what_is_wanted() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            await bench.kill()
+            server.away = True
+            await bench.start()
+            await until(lambda: bench.agent.reconciler.status.failures > 0)
+            assert await bench.dhcp.running() == {net_id(1)}
+            server.away = False
+            bench.agent.reconciler.hurry()
+            await until(lambda: bench.agent.metrics.full_passes == 1)
+            # Away again: what is broken is mended from what is known.
+            server.away = True
+            bench.dhcp.crash(net_id(1))
+            await until(lambda: bench.dhcp.ask(net_id(1), host(10).mac_address) is not None)
+
+    scenario(story)
+
+
+def test_a_change_of_the_host_costs_no_question() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            await bench.agent.reconciler.settled()
+            passes, asked = bench.agent.metrics.passes, len(server.asked)
+            server.changed(scopes.host("n1"))
+            await until(lambda: bench.agent.metrics.passes > passes)
+            assert len(server.asked) == asked
+
+    scenario(story)
+
+
+def test_options_that_can_not_be_told_are_left_out() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        options = (DhcpOption("bad name", "1"), DhcpOption("ntp-server", "10.1.0.9"))
+        server.put_network(replace(network(), hosts=(host(10, options=options),)))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            offer = bench.dhcp.ask(net_id(1), host(10).mac_address)
+            assert offer is not None
+            assert offer.options["ntp-server"] == "10.1.0.9"
+
+    scenario(story)
+
+
+def test_purge_leaves_nothing() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        server.put_network(network(1), network(2))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            await bench.kill()
+            bench.client = bench.switch.client()
+            await agent(bench).purge()
+            assert await bench.dhcp.known() == set()
+            assert await bench.links.namespaces() == []
+            assert (await bench.links.links()).keys() == {"lo"}
+            assert bench.ports() == {}
+
+    scenario(story)
