@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.switches import Host, eventually
 
-from pileus.drivers.netlink.links import Address, Contents, LinkError, Route, Veth
+from pileus.drivers.netlink.links import Address, Contents, LinkError, Route, Tap, Veth
 
 PREFIX = f"plt{os.getpid()}-"
 GUESTS = [f"{PREFIX}g{number}" for number in range(3)]
@@ -178,6 +178,28 @@ def test_a_namespace_is_read_whole(host: Host, guests: Callable[[], None]) -> No
         assert None in await host.links.read([None])
 
     guests()
+    host.run(story())
+
+
+def test_taps_stay_as_they_were_asked_for(host: Host) -> None:
+    taps = [Tap(f"tapt{number}", 1450, f"pileus:{number}") for number in range(3)]
+
+    async def story() -> None:
+        await host.links.ensure_taps(taps)
+        before = await host.links.links()
+        for tap in taps:
+            link = before[tap.name]
+            assert (link.mtu, link.label, link.up, link.addresses) == (1450, tap.label, True, ())
+        await host.links.ensure_taps([Tap("tapt0", 1400, "pileus:new"), *taps[1:]])
+        after = await host.links.links()
+        assert after["tapt0"].index == before["tapt0"].index
+        assert (after["tapt0"].mtu, after["tapt0"].label) == (1400, "pileus:new")
+        assert after["tapt1"] == before["tapt1"]
+        with pytest.raises(LinkError, match="a-name-that-is-too-long"):
+            await host.links.ensure_taps([Tap("a-name-that-is-too-long")])
+        await host.links.delete_links([tap.name for tap in taps])
+        assert not {tap.name for tap in taps} & (await host.links.links()).keys()
+
     host.run(story())
 
 

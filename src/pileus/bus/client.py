@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from pileus.core.errors import Fault, Unavailable
 from pileus.wire.agents import Wakeup
@@ -19,12 +20,17 @@ from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, enc
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
+_CHUNK_BYTES = 1 << 20
 SILENCE_S = 45.0
 """A stream that is silent for this long (three keep-alives) is taken for dead."""
 
 
 class ServerUnreachable(Unavailable):
     message = "The server does not answer: {reason}"
+
+
+class DownloadRefused(Fault):
+    message = "The server refuses {path}: status {status}"
 
 
 class CallRefused(Fault):
@@ -48,7 +54,8 @@ class WireClient:
 
     def __init__(self, address: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._unix = address.removeprefix("unix:") if address.startswith("unix:") else None
-        self._base = ("http://server" if self._unix else address.rstrip("/")) + "/wire/v1/"
+        self._root = "http://server" if self._unix else address.rstrip("/")
+        self._base = self._root + "/wire/v1/"
         self._token = token
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
@@ -115,6 +122,27 @@ class WireClient:
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
         raise ServerUnreachable(reason="the server ended the stream")
+
+    async def download(self, path: str) -> AsyncIterator[bytes]:
+        """What a GET of ``path`` below the server's address brings, in pieces of up to 1 MiB.
+
+        Raises DownloadRefused when it is the asking that is wrong (a status of 400 to 499; the path's
+        query is left out of the text, since it holds a ticket), ServerUnreachable for the rest.
+        """
+        bare = path.partition("?")[0]
+        try:
+            async with self._http().get(
+                URL(self._root + path, encoded=True),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
+            ) as response:
+                if 400 <= response.status < 500:
+                    raise DownloadRefused(path=bare, status=response.status)
+                if response.status != 200:
+                    raise ServerUnreachable(reason=f"status {response.status} for {bare}")
+                async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
 
 
 def _refusal(status: int, body: bytes) -> Fault:

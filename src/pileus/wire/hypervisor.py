@@ -132,15 +132,22 @@ class Inventory(Record, frozen=True):
     disk_free_gib: int = 0
     cpu_info: dict[str, Any] = msgspec.field(default_factory=dict)
     virtualisation: str = "qemu"
+    availability_zone: str = ""
     booted_at: str = ""
     """When the host began to run, ISO 8601 in UTC; empty where the agent can't tell."""
 
 
 class HypervisorReport(Record, frozen=True):
-    """What changed on the host since the last report. ``gone``: servers of which nothing is left here."""
+    """What changed on the host since the last report. ``gone``: servers of which nothing is left here.
+
+    ``present``, after everything that is wanted was read (at ``position``): all servers of which something
+    is here. One that was to go before that and is not among them is gone, even if nobody ever said so.
+    """
 
     host: str
     servers: tuple[ServerReport, ...] = ()
     operations: tuple[OperationReport, ...] = ()
     gone: tuple[str, ...] = ()
     inventory: Inventory | None = None
+    present: tuple[str, ...] | None = None
+    position: int = 0

@@ -33,6 +33,15 @@ class Veth(msgspec.Struct, frozen=True):
     up: bool = True
 
 
+class Tap(msgspec.Struct, frozen=True):
+    """An interface whose other end is a program's: a virtual machine's network card. It stays when the
+    program ends. The machine's own IP stack keeps silent on it."""
+
+    name: str
+    mtu: int = 1500
+    label: str = ""
+
+
 class Address(msgspec.Struct, frozen=True):
     """``address`` with its prefix length (``10.0.0.2/24``) on a device; IPv6 without duplicate detection."""
 
@@ -94,6 +103,10 @@ class Links(Protocol):
 
     async def ensure_veths(self, veths: Iterable[Veth]) -> None:
         """These pairs, with these properties. Their namespaces must be there."""
+        ...
+
+    async def ensure_taps(self, taps: Iterable[Tap]) -> None:
+        """These taps at home, up, with these properties."""
         ...
 
     async def ensure_addresses(self, addresses: Iterable[Address]) -> None:

@@ -22,13 +22,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pileus.drivers.netlink.announce import announcement
-from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Veth
+from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Tap, Veth
 
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
 _IFF_UP = 1
+_IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_SILENT = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/arp_ignore": "8"}
+"""Sysctls of a tap: no IPv6 address, no answer to ARP."""
 _IFA_F_NODAD = 2
 _MAIN_TABLE = 254
 _SET_BY_SOMEBODY = 4
@@ -101,6 +105,10 @@ class LinuxLinks:
         broken = [v.name for v in wanted if v.peer not in present[self._place(v.namespace)]]
         await self._visit([(self._home, lambda netlink: _ensure_outer(netlink, wanted, set(broken)))])
         await self._visit([(place, _ensurer_of_peers(some)) for place, some in peers.items()])
+
+    async def ensure_taps(self, taps: Iterable[Tap]) -> None:
+        if wanted := list(taps):
+            await self._visit([(self._home, lambda netlink: _ensure_taps(netlink, wanted))])
 
     async def ensure_addresses(self, addresses: Iterable[Address]) -> None:
         by_place: dict[str | None, list[Address]] = defaultdict(list)
@@ -306,7 +314,7 @@ def _sysctls(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _loopback_up(netlink: Any, label: str) -> None:
-    more = {"IFLA_IFALIAS": label} if label else {}
+    more: dict[str, Any] = {"IFLA_IFALIAS": label} if label else {}
     _ask("lo", netlink.link, "set", index=1, state="up", **more)
 
 
@@ -338,6 +346,44 @@ def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None
             changes["state"] = "up" if veth.up else "down"
         if changes:
             _ask(veth.name, netlink.link, "set", index=indexes[veth.name], **changes)
+
+
+def _ensure_taps(netlink: Any, taps: Sequence[Tap]) -> None:
+    present = _dump(netlink)
+    if fresh := [tap for tap in taps if tap.name not in present]:
+        for tap in fresh:
+            _make_tap(tap.name)
+        # Before they are up: an address of the machine's own would let the guest talk to it.
+        silent = {key.format(tap.name): value for tap in fresh for key, value in _SILENT.items()}
+        _setter_of_sysctls(silent)(netlink)
+        present = _dump(netlink)
+    for tap in taps:
+        link = present[tap.name]
+        changes: dict[str, Any] = {}
+        if tap.label and link.label != tap.label:
+            changes["IFLA_IFALIAS"] = tap.label
+        if link.mtu != tap.mtu:
+            changes["mtu"] = tap.mtu
+        if not link.up:
+            changes["state"] = "up"
+        if changes:
+            _ask(tap.name, netlink.link, "set", index=link.index, **changes)
+
+
+def _make_tap(name: str) -> None:
+    """A tap that stays (linux/if_tun.h; Documentation/networking/tuntap.rst)."""
+    if len(name.encode()) > 15:
+        raise LinkError(f"{name}: {os.strerror(errno.ERANGE)}")  # the kernel would shorten it
+    request = struct.pack("16sH", name.encode(), _IFF_TAP | _IFF_NO_PI).ljust(40, b"\0")
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(descriptor, _TUNSETIFF, request)
+            fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LinkError(f"{name}: {error.strerror}") from error
 
 
 def _ensurer_of_peers(veths: Iterable[Veth]) -> Work[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.core.files import write_atomically
-from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Veth
+from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Tap, Veth
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 
 _LOOPBACK = Link("lo", "00:00:00:00:00:00", 65536, "", True, ("127.0.0.1/8", "::1/128"), 1)
@@ -119,6 +119,20 @@ class SimulatedLinks:
             mac = veth.mac.lower() if veth.mac else far.mac
             self._put(veth.namespace, msgspec.structs.replace(far, mtu=veth.mtu, mac=mac, up=veth.up))
         self._store()
+
+    async def ensure_taps(self, taps: Iterable[Tap]) -> None:
+        changed = False
+        for tap in taps:
+            if not 0 < len(tap.name.encode()) <= _NAME_BYTES:
+                raise LinkError(f"{tap.name}: Numerical result out of range")
+            present = self._links[None].get(tap.name)
+            link = present or Link(tap.name, self._mac(), tap.mtu, "", True)
+            link = msgspec.structs.replace(link, mtu=tap.mtu, label=tap.label or link.label, up=True)
+            if link != present:
+                self._put(None, link)
+                changed = True
+        if changed:
+            self._store()
 
     async def ensure_addresses(self, addresses: Iterable[Address]) -> None:
         for address in addresses:
