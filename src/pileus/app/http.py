@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from pileus.app.protocol import BoundedProtocol
 from pileus.core.errors import Invalid
 
 BACKLOG = 2048
@@ -84,7 +85,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

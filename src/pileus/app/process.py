@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -19,11 +20,16 @@ from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.core.settings import Settings
 
+OPEN_FILES = 65_536
+"""Connections are open files; the usual 1024 would be 500 agents."""
+
 
 def start(folder: StateFolder, config: Path | None, options: dict[str, Any]) -> Settings:
     """The settings of this process, with logging set up as they say."""
     settings = read_settings(folder, config, options).settings
     log.setup(settings.log.level, settings.log.json)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, OPEN_FILES), hard))
     return settings
 
 

@@ -32,6 +32,7 @@ from pileus.core.errors import Fault
 from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.core.settings import Settings
+from pileus.services.compute import service as compute
 from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
 from pileus.services.image import service as image
 from pileus.services.network.service import from_settings, network_service, wire_handlers
@@ -43,6 +44,9 @@ from pileus.web.settings import WebSettings
 
 HEALTH = "/healthcheck"
 """Answers 200 while this server serves: what a load balancer asks."""
+
+_ENDPOINT = {"compute": compute.ENDPOINT_PATH}
+"""What the catalog's address of a service has after the service's prefix."""
 
 logger = log.get("server")
 
@@ -78,7 +82,6 @@ def _preload(settings: Settings) -> None:
     """Import what would otherwise be imported by the first use, while the source can be read."""
     modules = [
         "sqlalchemy.dialects.sqlite",
-        "uvicorn.protocols.http.httptools_impl",
     ]
     url = settings.server.database
     if url.startswith("postgresql"):
@@ -140,6 +143,7 @@ class Server:
         self.store: Store
         self.identity: Identity
         self.images: image.Images
+        self.compute: compute.Compute
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
 
@@ -165,10 +169,13 @@ class Server:
             clock,
         )
         await self.images.start(self.store)
+        self.compute = compute.Compute(compute.from_settings(settings.compute), clock)
+        await self.compute.start(self.store)
         services = [
             self.identity.service,
             network_service(network_config, clock),
             self.images.service,
+            self.compute.service,
         ]
         rules = [rule for service in services for rule in service.rules]
         self._app = create_app(
@@ -189,7 +196,8 @@ class Server:
         )
         base = public_url(settings)
         endpoints = tuple(
-            EndpointSeed(service.type, service.name, base + service.prefix) for service in services
+            EndpointSeed(service.type, service.name, base + service.prefix + _ENDPOINT.get(service.type, ""))
+            for service in services
         )
         password = folder.admin_password.read_text()
         seed = Seed(
