@@ -1,0 +1,1 @@
+"""Compute: flavors, key pairs, servers, the scheduler and what hypervisors are told."""

@@ -1,0 +1,42 @@
+"""What the units of the compute service are given besides their values: ratios, limits, times."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from pileus.core.settings import ComputeSettings
+
+
+class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings in the form that decisions need them. Times in seconds."""
+
+    cpu_ratio: float = 4.0
+    ram_ratio: float = 1.0
+    disk_ratio: float = 1.0
+    reserved_memory_mib: int = 0
+    default_zone: str = "nova"
+    service_down_time_s: float = 60
+    build_timeout_s: float = 600
+    task_timeout_s: float = 120
+    delete_timeout_s: float = 60
+    step_deadline_s: float = 30
+    ticket_lifetime_s: float = 3600
+
+    def alive_since(self, now: dt.datetime) -> dt.datetime:
+        """Hosts that were heard of at or after this moment count as alive."""
+        return now - dt.timedelta(seconds=self.service_down_time_s)
+
+
+def from_settings(settings: ComputeSettings) -> ComputeConfig:
+    """The settings file's section."""
+    return ComputeConfig(
+        cpu_ratio=settings.cpu_allocation_ratio,
+        ram_ratio=settings.ram_allocation_ratio,
+        disk_ratio=settings.disk_allocation_ratio,
+        reserved_memory_mib=settings.reserved_host_memory_mib,
+        default_zone=settings.default_availability_zone,
+        service_down_time_s=settings.service_down_time_s,
+        build_timeout_s=settings.build_timeout_s,
+    )

@@ -1,0 +1,43 @@
+"""Refusals that several nouns of the compute service share; the messages are Nova's."""
+
+from __future__ import annotations
+
+from pileus.core.errors import Conflict, Fault, Forbidden, Invalid, Kind, NotFound
+
+
+class BadRequest(Invalid):
+    """A request that can't be (400), in a sentence of its own."""
+
+
+class QuotaError(Fault):
+    """A quota would be exceeded (403)."""
+
+    kind = Kind.OVER_QUOTA
+
+
+class FlavorNotFound(NotFound):
+    message = "Flavor {id} could not be found."
+
+
+class ServerNotFound(NotFound):
+    message = "Instance {id} could not be found."
+
+
+class ComputeHostNotFound(NotFound):
+    message = "Compute host {host} could not be found."
+
+
+class InvalidState(Conflict):
+    """The server is not in a state in which this can be done."""
+
+    message = "Cannot '{action}' instance {id} while it is in {attribute} {state}"
+
+
+class ServerIsLocked(Conflict):
+    message = "Instance {id} is locked"
+
+
+class NotYours(Forbidden):
+    """Refused by policy, in Nova's words."""
+
+    message = "Policy doesn't allow {rule} to be performed."

@@ -1,0 +1,62 @@
+"""Event rows of the compute nouns; a server's timeline is read from its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.store.events import Event
+
+STEP = "server.step"
+"""The kind of events that say that a step of a server's life has happened."""
+
+
+def event(
+    context: Context,
+    kind: str,
+    resource_id: str,
+    project_id: str | None,
+    scopes: Iterable[str] = (),
+    host: str | None = None,
+    **payload: Any,
+) -> Event:
+    """An event of this request; scopes are put in one order and once each."""
+    return Event(
+        kind=kind,
+        resource_id=resource_id,
+        project_id=project_id,
+        request_id=context.request_id,
+        user_id=context.user_id,
+        at=context.now,
+        host=host or None,
+        scopes=tuple(sorted(set(scopes))),
+        payload=payload,
+    )
+
+
+def step(
+    context: Context,
+    server_id: str,
+    project_id: str | None,
+    name: str,
+    *,
+    host: str | None = None,
+    started_at: dt.datetime | None = None,
+    detail: str = "",
+    error: str = "",
+    **more: Any,
+) -> Event:
+    """A step that happened to a server, from ``started_at`` (now, where it took no time) until now."""
+    payload: dict[str, Any] = {
+        "step": name,
+        "started_at": (started_at or context.now).isoformat(timespec="microseconds"),
+        "finished_at": context.now.isoformat(timespec="microseconds"),
+        **more,
+    }
+    if detail:
+        payload["detail"] = detail
+    if error:
+        payload["error"] = error
+    return event(context, STEP, server_id, project_id, host=host, **payload)

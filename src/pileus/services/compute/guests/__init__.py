@@ -1,0 +1,1 @@
+"""What a guest is told of itself: metadata, network data, user data."""

@@ -1,0 +1,135 @@
+"""What is known of the hosts that run servers: read together, in a constant number of statements."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.neighbours import heartbeats
+from pileus.services.compute.nodes.tables import compute_nodes, compute_services
+from pileus.services.compute.rules.scheduler import HostFacts
+from pileus.services.compute.servers.tables import allocations
+from pileus.store.tx import Tx
+
+COMPUTE_BINARY = "nova-compute"
+INTERNAL_ZONE = "internal"
+
+
+class ServiceFacts(NamedTuple):
+    """A compute service as the API shows it. ``zone`` is ``internal`` for what runs no servers."""
+
+    number: int
+    id: str
+    host: str
+    binary: str
+    zone: str
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    alive: bool
+    seen_at: dt.datetime
+    address: str | None
+
+    @property
+    def up(self) -> bool:
+        return self.alive and not self.forced_down
+
+
+class NodeFacts(NamedTuple):
+    """A hypervisor, its service, and what it has promised (``vcpus_used`` and so on)."""
+
+    row: Any
+    service: ServiceFacts
+    vcpus_used: int
+    memory_used_mib: int
+    disk_used_gib: int
+    servers: int
+
+
+def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[ServiceFacts]:
+    """All compute services, by host and binary. Two statements."""
+    since = config.alive_since(now)
+    beats = heartbeats(tx)
+    found = []
+    for row in tx.rows(select(compute_services).order_by(compute_services.c.host, compute_services.c.binary)):
+        beat = beats.get(row.host) if row.binary == COMPUTE_BINARY else None
+        seen = max(row.reported_at, beat.at) if beat else row.reported_at
+        zone = INTERNAL_ZONE
+        if row.binary == COMPUTE_BINARY:
+            zone = (beat.zone if beat else None) or config.default_zone
+        found.append(
+            ServiceFacts(
+                row.number,
+                row.id,
+                row.host,
+                row.binary,
+                zone,
+                row.disabled,
+                row.disabled_reason,
+                row.forced_down,
+                seen >= since,
+                seen,
+                beat.address if beat else None,
+            )
+        )
+    return found
+
+
+_USED = select(
+    allocations.c.host,
+    func.sum(allocations.c.vcpus).label("vcpus"),
+    func.sum(allocations.c.memory_mib).label("memory_mib"),
+    func.sum(allocations.c.disk_gib).label("disk_gib"),
+    func.count().label("servers"),
+).group_by(allocations.c.host)
+
+
+def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFacts]:
+    """All hypervisors by host. Four statements."""
+    services = {one.host: one for one in services_read(tx, config, now) if one.binary == COMPUTE_BINARY}
+    used = {row.host: row for row in tx.rows(_USED)}
+    found = []
+    for row in tx.rows(select(compute_nodes).order_by(compute_nodes.c.number)):
+        service = services.get(row.host)
+        if service is None:
+            continue
+        mine = used.get(row.host)
+        found.append(
+            NodeFacts(
+                row,
+                service,
+                int(mine.vcpus) if mine else 0,
+                (int(mine.memory_mib) if mine else 0) + config.reserved_memory_mib,
+                int(mine.disk_gib) if mine else 0,
+                mine.servers if mine else 0,
+            )
+        )
+    return found
+
+
+def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[HostFacts]:
+    """The hosts in the form that the scheduler weighs."""
+    return [
+        HostFacts(
+            host=node.row.host,
+            node=node.row.hypervisor_hostname,
+            zone=node.service.zone,
+            up=node.service.up,
+            seen_at=node.service.seen_at,
+            enabled=not node.service.disabled,
+            disabled_reason=node.service.disabled_reason,
+            vcpus=node.row.vcpus,
+            vcpus_used=node.vcpus_used,
+            memory_mib=node.row.memory_mib,
+            memory_used_mib=node.memory_used_mib,
+            disk_gib=node.row.disk_gib,
+            disk_used_gib=node.disk_used_gib,
+            servers=node.servers,
+            hypervisor_type=node.row.hypervisor_type,
+            architecture=str(node.row.cpu_info.get("arch", "")),
+        )
+        for node in nodes_read(tx, config, now)
+    ]

@@ -1,0 +1,42 @@
+"""Tables of compute services and of what their hosts have. ``number`` is the id of old microversions."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Integer, String, Table, UniqueConstraint
+
+from pileus.store.schema import BigInt, BigSerial, Id, JsonText, Moment, Name, metadata
+
+compute_services = Table(
+    "compute_services",
+    metadata,
+    Column("number", BigSerial, primary_key=True, autoincrement=True),
+    Column("id", Id, nullable=False, unique=True),
+    Column("host", Name, nullable=False),
+    Column("binary", String(64), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("disabled_reason", Name),
+    Column("forced_down", Boolean, nullable=False),
+    Column("reported_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("host", "binary"),
+)
+
+compute_nodes = Table(
+    "compute_nodes",
+    metadata,
+    Column("number", BigSerial, primary_key=True, autoincrement=True),
+    Column("id", Id, nullable=False, unique=True),
+    Column("host", Name, nullable=False, unique=True),
+    Column("hypervisor_hostname", Name, nullable=False),
+    Column("hypervisor_type", String(64), nullable=False),
+    Column("hypervisor_version", BigInt, nullable=False),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("disk_gib", Integer, nullable=False),
+    Column("memory_used_mib", Integer, nullable=False),
+    Column("disk_free_gib", Integer, nullable=False),
+    Column("cpu_info", JsonText, nullable=False),
+    Column("virtualisation", String(32), nullable=False),
+    Column("booted_at", Name, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)

@@ -1,0 +1,38 @@
+"""The words that the compute API's policy rules share.
+
+Names and defaults are those of nova.policies (2025.x), and the rights of the seed's five roles beside.
+"""
+
+from __future__ import annotations
+
+from pileus.web.policy import Rule
+
+ADMIN = "rule:compute_admin"
+MEMBER = "role:member and project_id:%(project_id)s"
+READER = "role:reader and project_id:%(project_id)s"
+MANAGER = "role:manager and project_id:%(project_id)s"
+
+
+def any_of(*checks: str) -> str:
+    """``or`` between checks, each in its own parentheses."""
+    return " or ".join(f"({check})" for check in checks)
+
+
+DEVELOPER = "role:developer and project_id:%(project_id)s"
+PROJECT_MANAGER = "role:projectmanager and project_id:%(project_id)s"
+ADMIN_OR_MEMBER = any_of(ADMIN, MEMBER, DEVELOPER, PROJECT_MANAGER)
+ADMIN_OR_READER = any_of(ADMIN, READER, MEMBER, DEVELOPER, PROJECT_MANAGER)
+ADMIN_OR_MANAGER = any_of(ADMIN, MANAGER, PROJECT_MANAGER)
+ANYBODY = "@"
+
+BASE_RULES = (Rule("compute_admin", "role:admin or is_admin:1", "Who administers compute"),)
+
+
+def rules(checks: dict[str, str]) -> tuple[Rule, ...]:
+    """Rules from names (without their prefix) and checks."""
+    return tuple(Rule(f"os_compute_api:{name}", check) for name, check in checks.items())
+
+
+def is_admin(roles: tuple[str, ...], flag: bool) -> bool:
+    """Whether the caller administers the cloud, for what is no policy rule in Nova either."""
+    return flag or "admin" in roles

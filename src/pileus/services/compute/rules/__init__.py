@@ -1,0 +1,1 @@
+"""Pure decisions of the compute service: values in, values out."""

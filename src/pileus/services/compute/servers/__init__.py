@@ -1,0 +1,1 @@
+"""Servers: requests, states, views and the work behind them."""
