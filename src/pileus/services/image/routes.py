@@ -48,6 +48,7 @@ def routes(data: ImageData, config: ImageConfig) -> tuple[Route, ...]:
             rule="add_image",
             summary="Create an image",
         ),
+        Route("DELETE", IMAGES, images.delete_nameless, summary="Refused: an image has an id"),
         Route(
             "GET", ONE, images.show, resource=IMAGE, action="get", rule="get_image", summary="Show an image"
         ),

@@ -8,6 +8,7 @@ from typing import Any
 from pileus.core.errors import Invalid
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.data.handlers import IMPORT_METHODS, ImageData
+from pileus.services.image.errors import ImageNotFound
 from pileus.services.image.images import work
 from pileus.services.image.images.access import find_image
 from pileus.services.image.images.listing import list_images, read_listing
@@ -15,6 +16,7 @@ from pileus.services.image.images.patch import check_name, check_property, read_
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.view import image_views
 from pileus.store.tx import Tx
+from pileus.web.dialects import MethodNotAllowed
 from pileus.web.parse import check_create
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -54,6 +56,7 @@ class ImageHandlers:
         return reply.header("OpenStack-image-import-methods", ",".join(IMPORT_METHODS))
 
     async def list(self, request: Request) -> Reply:
+        _refuse_empty_id(request)
         request.authorise("get_images", {"project_id": request.context.project_id})
         return Reply.chunks([await request.read(list_images, request, read_listing(request))])
 
@@ -70,6 +73,10 @@ class ImageHandlers:
     async def delete(self, request: Request) -> Reply:
         await self._data.delete(await request.write(work.image_delete, request))
         return Reply.empty()
+
+    async def delete_nameless(self, request: Request) -> Reply:
+        _refuse_empty_id(request)
+        raise MethodNotAllowed(method="DELETE")
 
     async def deactivate(self, request: Request) -> Reply:
         await request.write(work.image_switch, request, "deactivate", "deactivated", "active")
@@ -90,6 +97,12 @@ class ImageHandlers:
     async def remove_tag(self, request: Request) -> Reply:
         await request.write(work.image_tag, request, work.without(request.path["tag"]), self._config)
         return Reply.empty()
+
+
+def _refuse_empty_id(request: Request) -> None:
+    """``/v2/images/`` names an image whose id is empty, which is not there; it is not the collection."""
+    if str(request.scope["path"]).endswith("/"):
+        raise ImageNotFound(id="")
 
 
 def _with(tag: str, tags: list[str]) -> list[str]:

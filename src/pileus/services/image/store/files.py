@@ -62,6 +62,8 @@ class FileSink:
 class FileSource:
     """An open file."""
 
+    _file = -1
+
     def __init__(self, path: Path) -> None:
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
