@@ -62,6 +62,14 @@ class Bench:
         """How many changes a pass that takes nothing for granted makes."""
         return await full_pass(self.agent)
 
+    async def after(self, change: Callable[[], None]) -> None:
+        """Change what is wanted, and wait until the agent has acted."""
+        await self.agent.reconciler.settled()
+        before = self.agent.metrics.passes
+        change()
+        await until(lambda: self.agent.metrics.passes > before)
+        await self.agent.reconciler.settled()
+
     def transactions(self) -> int:
         """How many transactions there were on the switch: each counts ``next_cfg`` up."""
         return max(row["next_cfg"] for row in self.client.tables["Open_vSwitch"].values())

@@ -181,7 +181,8 @@ class SpaceAgent(Agent, Generic[T]):
     async def _watch_own(self) -> None:
         while True:
             await asyncio.sleep(self._spaces.watch_interval_s)
-            if self._done and not await self.undisturbed():
+            names = {space.name for space in self._in_force()}
+            if names and not (await self._hands.present() >= names and await self.undisturbed()):
                 self.reconciler.wake(inspect=True)
 
     def forget(self) -> None:

@@ -145,6 +145,10 @@ class SpaceHands:
                     return True
         return False
 
+    async def present(self) -> set[str]:
+        """The names of the namespaces that begin as ours do."""
+        return set(await self._links.namespaces(self._prefix))
+
     async def interfaces(self) -> dict[str, Link]:
         """The interfaces at home."""
         return await self._links.links()

@@ -1,0 +1,125 @@
+"""The L3 agent: what ``neutron-l3-agent`` is to Neutron (seed 003), one pass at a time.
+
+It serves the routers that are bound to its host, each in a namespace. A change of a floating IP is
+an address and an element of each of two maps; a restart finds everything as it was and changes
+nothing, so established connections go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import msgspec
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.drivers.netlink.links import Links
+from pileus.drivers.nft.driver import PacketFilter
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.host.agent import AgentSettings, Server
+from pileus.host.doors import Door, DoorKeeper
+from pileus.host.l3 import plan
+from pileus.host.l3.apply import RuleHands
+from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
+from pileus.host.spaces.model import Space
+from pileus.wire import scopes
+from pileus.wire.calls import L3_STATE, L3_STATUS, Call
+from pileus.wire.l3 import L3StateRequest, L3Status, RouterDetails
+
+_log = log.get("host.l3")
+
+NAMESPACE_PREFIX = "qrouter-"
+
+
+class L3Agent(SpaceAgent[RouterDetails]):
+    """See the module. ``desired`` has the routers that are bound here."""
+
+    binary = "neutron-l3-agent"
+    agent_type = "L3 agent"
+    topic = "l3_agent"
+    owner = "l3"
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        server: Server,
+        clock: Clock,
+        client: OvsdbClient,
+        links: Links,
+        packet_filter: PacketFilter,
+        *,
+        doors: DoorKeeper | None = None,
+        spaces: SpaceSettings | None = None,
+    ) -> None:
+        spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
+        super().__init__(settings, spaces, server, clock, client, links, doors)
+        self._rules = RuleHands(packet_filter)
+
+    def configurations(self) -> dict[str, Any]:
+        routers = self.desired.values()
+        return {
+            "routers": len(routers),
+            "ex_gw_ports": sum(router.gateway is not None for router in routers),
+            "interfaces": sum(len(router.interfaces) for router in routers),
+            "floating_ips": sum(len(router.floating_ips) for router in routers),
+            "agent_mode": "legacy",
+            "router_id": "",
+            "gateway_external_network_id": "",
+            "handle_internal_only_routers": True,
+            "use_namespaces": True,
+            "interface_driver": "openvswitch",
+            "extensions": [],
+            "log_agent_heartbeats": False,
+        }
+
+    async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, RouterDetails]]:
+        wanted = None if ids is None else tuple(sorted(ids))
+        state = await self.call(L3_STATE, L3StateRequest(self.host, wanted))
+        return state.position, {router.router_id: router for router in state.routers}
+
+    def concerned(self, kind: str, key: str) -> Iterable[str]:
+        if kind == "router":
+            return (key,) if key in self.desired else ()
+        if kind == "network":
+            return [router_id for router_id, router in self.desired.items() if key in plan.networks(router)]
+        return ()
+
+    def listened(self) -> Iterable[str]:
+        networks = {network for router in self.desired.values() for network in plan.networks(router)}
+        return {*map(scopes.router, self.desired), *map(scopes.network, networks)}
+
+    def space(self, thing: RouterDetails) -> Space | None:
+        return plan.plan_space(thing, self._spaces.namespace_prefix)
+
+    def doors(self, thing: RouterDetails) -> Iterable[Door]:
+        return plan.plan_doors(thing, self._wanted[thing.router_id])
+
+    async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
+        for router in things:
+            for route in plan.unreachable(router):
+                _log.warning(
+                    "no network of a router has a route's next hop",
+                    router=router.router_id,
+                    destination=route.destination,
+                    nexthop=route.nexthop,
+                )
+        by_name = {self._wanted[router.router_id].name: router for router in things}
+        changes, failed = await self._rules.enforce(
+            {name: plan.plan_rules(router) for name, router in by_name.items()}
+        )
+        return changes, {by_name[name].router_id: why for name, why in failed.items()}
+
+    async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
+        return 0  # a namespace takes its rules along
+
+    def status(self, in_force: Collection[RouterDetails]) -> tuple[Call[Any, Any], msgspec.Struct]:
+        return L3_STATUS, L3Status(
+            self.host,
+            tuple(sorted(router.router_id for router in in_force)),
+            tuple(sorted(item.floating_ip_id for router in in_force for item in router.floating_ips)),
+            dict(sorted(self.failed.items())),
+        )
+
+    async def undisturbed(self) -> bool:
+        return True

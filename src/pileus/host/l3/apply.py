@@ -1,0 +1,50 @@
+"""The L3 agent's hands on the packet rules: all routers in one call of the driver, and the connections
+of floating IPs that went are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pileus.drivers.nft.driver import FilterFailed, Namespace, PacketFilter
+from pileus.drivers.nft.router import FLOATING_TO_FIXED, RouterRules, render
+from pileus.drivers.nft.table import Command, Table, parse_element
+
+
+class RuleHands:
+    """Brings routers' tables into force."""
+
+    def __init__(self, packet_filter: PacketFilter) -> None:
+        self._filter = packet_filter
+
+    async def enforce(self, wanted: Mapping[str, RouterRules]) -> tuple[int, dict[str, str]]:
+        """Make the tables in these namespaces as described; how much changed, and which could not be
+        made, by namespace with the reason."""
+        if not wanted:
+            return 0, {}
+        tables: dict[Namespace, Sequence[Table]] = {name: [render(rules)] for name, rules in wanted.items()}
+        try:
+            done = await self._filter.apply(tables)
+        except FilterFailed as failure:
+            return 1, {str(namespace): why for namespace, why in failure.reasons.items()}
+        gone = {name: lost for name, commands in done.items() if (lost := _floating_gone(commands))}
+        if gone:
+            await self._filter.forget_connections(gone)
+        return sum(map(_size, (command for commands in done.values() for command in commands))), {}
+
+
+def _floating_gone(commands: Iterable[Command]) -> set[str]:
+    """The floating IPs that a load took away or gave to another port."""
+    return {
+        str(parse_element(listed)[0].key)
+        for command in commands
+        for target in [command.get("delete", {}).get("element", {})]
+        if target.get("name") == FLOATING_TO_FIXED
+        for listed in target["elem"]
+    }
+
+
+def _size(command: Command) -> int:
+    """Elements count one by one."""
+    ((_, target),) = command.items()
+    ((kind, body),) = target.items()
+    return len(body["elem"]) if kind == "element" else 1

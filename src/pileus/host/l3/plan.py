@@ -1,0 +1,179 @@
+"""What the L3 agent makes of a router: a namespace with a port on each of its networks, routes, and
+one table of packet rules. Pure.
+
+The gateway's port is ``qg-…`` and holds the floating IPs beside its own addresses, so that the
+kernel answers for them; the ports on inner networks are ``qr-…``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from pileus.drivers.nft.router import FloatingIp, RouterRules
+from pileus.host.doors import METADATA_V6, Door
+from pileus.host.spaces.model import Jack, Space, Way
+from pileus.wire.dhcp import HostRoute
+from pileus.wire.l3 import RouterDetails, RouterPort, RouterSubnet
+
+GATEWAY_PREFIX, INTERFACE_PREFIX = "qg-", "qr-"
+METADATA_PORT = 9697
+"""Where the packet rules send what guests ask of the metadata service."""
+_NAME_CHARACTERS = 11
+_HTTP = 80
+_DEFAULTS = ((4, "0.0.0.0/0"), (6, "::/0"))
+
+SYSCTLS = {
+    "ipv4/ip_forward": "1",
+    "ipv6/conf/all/forwarding": "1",
+    # A router knows its ways; it is told none by others.
+    "ipv6/conf/default/accept_ra": "0",
+    # Loose (RFC 3704): a source to which there is no way at all is a forged one; guests may be
+    # reached by another way than they send.
+    "ipv4/conf/all/rp_filter": "2",
+    "ipv4/conf/default/rp_filter": "2",
+    # ARP is about the addresses of the interface that is asked, not of the whole router.
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv4/conf/all/arp_announce": "2",
+}
+
+
+def gateway_name(port: RouterPort) -> str:
+    """``qg-`` and the first 11 characters of the port's id."""
+    return GATEWAY_PREFIX + port.port.port_id[:_NAME_CHARACTERS]
+
+
+def interface_name(port: RouterPort) -> str:
+    """``qr-`` and the first 11 characters of the port's id."""
+    return INTERFACE_PREFIX + port.port.port_id[:_NAME_CHARACTERS]
+
+
+def plan_space(router: RouterDetails, prefix: str) -> Space | None:
+    """The namespace of a router; None while it is administratively down."""
+    if not router.admin_state_up:
+        return None
+    jacks = []
+    if router.gateway is not None:
+        floating = [f"{item.floating_ip_address}/32" for item in router.floating_ips]
+        jacks.append(_jack(gateway_name(router.gateway), router.gateway, floating))
+    answering = _answering_v6(router)
+    jacks += [
+        _jack(name, port, [f"{METADATA_V6}/64"] if name in answering else [])
+        for name, port in zip(map(interface_name, router.interfaces), router.interfaces, strict=True)
+    ]
+    return Space(
+        key=router.router_id,
+        name=prefix + router.router_id,
+        jacks=tuple(jacks),
+        ways=tuple(_ways(router)),
+        sysctls=SYSCTLS,
+    )
+
+
+def plan_rules(router: RouterDetails) -> RouterRules:
+    """What the router's packets go through."""
+    gateway = router.gateway
+    sources = [address.ip_address for address in gateway.port.addresses] if gateway is not None else []
+    source = next((ip for ip in sources if ipaddress.ip_address(ip).version == 4), None)
+    return RouterRules(
+        gateway=gateway_name(gateway) if gateway is not None else None,
+        source_address=source if router.enable_snat else None,
+        inside=tuple(sorted(map(interface_name, router.interfaces))),
+        floating_ips=tuple(
+            FloatingIp(item.floating_ip_id, item.floating_ip_address, item.fixed_ip_address)
+            for item in sorted(router.floating_ips, key=lambda item: item.floating_ip_id)
+            if gateway is not None
+        ),
+        metadata_port=METADATA_PORT,
+    )
+
+
+def plan_doors(router: RouterDetails, space: Space) -> list[Door]:
+    """Where guests behind the router may ask for metadata. Over IPv6 they come from an address of their
+    link, which says something on that link only: so those doors are of a network."""
+    everywhere = "0.0.0.0"  # noqa: S104 - in the router's namespace; its rules let redirected ones pass only
+    doors = [Door(space.name, everywhere, METADATA_PORT, router_id=router.router_id)]
+    return doors + [
+        Door(space.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
+        for name, network_id in _answering_v6(router).items()
+    ]
+
+
+def networks(router: RouterDetails) -> set[str]:
+    """The networks that the router has ports on."""
+    ports = [*router.interfaces, *([router.gateway] if router.gateway is not None else [])]
+    return {port.network_id for port in ports}
+
+
+def unreachable(router: RouterDetails) -> list[HostRoute]:
+    """Extra routes whose next hop is on no network of the router: they can't be."""
+    return [route for route in router.routes if _device_to(router, route.nexthop) is None]
+
+
+def _jack(name: str, port: RouterPort, more: Iterable[str]) -> Jack:
+    lengths = {subnet.subnet_id: ipaddress.ip_network(subnet.cidr).prefixlen for subnet in port.subnets}
+    own = [
+        f"{address.ip_address}/{lengths[address.subnet_id]}"
+        for address in port.port.addresses
+        if address.subnet_id in lengths
+    ]
+    held = {address.ip_address for address in port.port.addresses}
+    more = [address for address in more if address.partition("/")[0] not in held]
+    return Jack(name, port.port.port_id, port.port.mac_address, port.port.mtu, (*own, *more))
+
+
+def _answering_v6(router: RouterDetails) -> dict[str, str]:
+    """The ports, with their network, on which the router answers at the metadata service's IPv6 address:
+    one on a network, where the router is a gateway."""
+    found: dict[str, str] = {}
+    for port in router.interfaces:
+        held = {address.ip_address for address in port.port.addresses}
+        if any(subnet.gateway_ip in held for subnet in port.subnets):
+            found.setdefault(port.network_id, interface_name(port))
+    return {name: network_id for network_id, name in found.items()}
+
+
+def _ways(router: RouterDetails) -> Iterator[Way]:
+    gateway = router.gateway
+    if gateway is not None:
+        name = gateway_name(gateway)
+        own = {address.subnet_id for address in gateway.port.addresses}
+        for subnet in gateway.subnets:
+            if subnet.subnet_id not in own:
+                # The outer network's other subnets are on the same link: floating IPs may be from there.
+                yield Way(subnet.cidr, name)
+        for version, everything in _DEFAULTS:
+            yield from _default(name, everything, _with_gateway(gateway.subnets, own, version))
+    for route in router.routes:
+        device = _device_to(router, route.nexthop)
+        if device is not None:
+            yield Way(route.destination, device, route.nexthop)
+
+
+def _with_gateway(subnets: Iterable[RouterSubnet], own: set[str], version: int) -> RouterSubnet | None:
+    for subnet in subnets:
+        is_version = ipaddress.ip_network(subnet.cidr).version == version
+        if subnet.subnet_id in own and is_version and subnet.gateway_ip is not None:
+            return subnet
+    return None
+
+
+def _default(name: str, everything: str, subnet: RouterSubnet | None) -> Iterator[Way]:
+    if subnet is None or subnet.gateway_ip is None:
+        return
+    gateway = ipaddress.ip_address(subnet.gateway_ip)
+    if gateway not in ipaddress.ip_network(subnet.cidr) and not gateway.is_link_local:
+        yield Way(f"{gateway}/{gateway.max_prefixlen}", name)
+    yield Way(everything, name, str(gateway))
+
+
+def _device_to(router: RouterDetails, nexthop: str) -> str | None:
+    """The router's port whose subnet a neighbour is in."""
+    address = ipaddress.ip_address(nexthop)
+    named = [(interface_name(port), port) for port in router.interfaces]
+    if router.gateway is not None:
+        named.append((gateway_name(router.gateway), router.gateway))
+    for name, port in named:
+        if any(address in ipaddress.ip_network(subnet.cidr) for subnet in port.subnets):
+            return name
+    return None
