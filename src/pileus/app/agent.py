@@ -53,7 +53,11 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
     switch = await RealSwitch.open(folder, settings)
     async with WireClient(_server_address(folder, settings), token.strip(), _tls(settings)) as client:
         agent = switch.agent(_agent_settings(settings, host), client)
-        await _run([agent])
+        keeper = asyncio.create_task(switch.keep_running(folder))
+        try:
+            await _run([agent])
+        finally:
+            keeper.cancel()
 
 
 async def _simulated(folder: StateFolder, settings: Settings) -> None:

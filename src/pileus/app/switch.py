@@ -14,6 +14,7 @@ from pileus.core.settings import Settings
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
+from pileus.drivers.process import ProgramFailed
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.settings import BridgeSettings
@@ -21,6 +22,7 @@ from pileus.host.l2.settings import BridgeSettings
 SYSTEM_RUN = Path("/var/run/openvswitch")
 ALONE = "127.0.0.1"
 """The underlay address of a machine that is its cloud's only node: VXLAN networks stay on it."""
+LOOK_EVERY_S = 0.5
 
 logger = log.get("agent")
 
@@ -103,6 +105,19 @@ class RealSwitch:
             self.client(),
             OvsOfctl(self._run_dir),
         )
+
+    async def keep_running(self, folder: StateFolder) -> None:
+        """Start our own switch again when it dies (the system's is its service manager's affair)."""
+        daemons = _own_daemons(folder, self.datapath_type)
+        while self._run_dir == daemons.run_dir:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if all(daemons.pid(program) for program in ("ovsdb-server", "ovs-vswitchd")):
+                continue
+            logger.warning("Open vSwitch has died: starting it again", run_dir=str(daemons.run_dir))
+            try:
+                await daemons.start()
+            except ProgramFailed as error:
+                logger.error("Open vSwitch can't be started", error=str(error))
 
     async def close(self, folder: StateFolder) -> None:
         """End the switch if it is our own."""
