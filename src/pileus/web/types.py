@@ -236,10 +236,9 @@ def _parse_time(value: Any) -> dt.datetime:
     if isinstance(value, str):
         try:
             moment = dt.datetime.fromisoformat(value)
-        except ValueError:
-            pass
-        else:
             return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        except (ValueError, OverflowError):  # no such time, or one that UTC has no year for
+            pass
     raise BadValue(f"'{value}' is not a valid time", f"{value!r} is not a 'date-time'", value=value)
 
 

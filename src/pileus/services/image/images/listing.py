@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import BigInteger, ColumnElement, Select, literal, select
 
 from pileus.core.errors import Invalid
 from pileus.services.image.images.access import ALL, listed
@@ -125,10 +125,10 @@ def _read_sorts(query: Sequence[tuple[str, str]]) -> list[Sort]:
 def _condition(name: str, text: str) -> ColumnElement[bool]:
     base, _, end = name.rpartition("_")
     if end in ("min", "max") and base in _NUMBERS:
-        number = _number(name, text)
+        number = literal(_number(name, text), BigInteger)
         return images.c[base] >= number if end == "min" else images.c[base] <= number
     if name in _NUMBERS:
-        return images.c[name] == _number(name, text)
+        return images.c[name] == literal(_number(name, text), BigInteger)
     if name == "protected":
         return images.c.protected.is_(_flag(name, text))
     if name in _TIMES:

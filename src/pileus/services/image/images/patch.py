@@ -47,6 +47,8 @@ def check_name(name: str) -> None:
         raise Reserved(name=name)
     if not 0 < len(name) <= MAX_PROPERTY_NAME:
         raise Invalid(f"Custom property should not be greater than {MAX_PROPERTY_NAME} characters.")
+    if "\x00" in name:
+        raise Invalid("Custom property should not have NUL characters in its name.")
 
 
 def check_property(name: str, value: Any) -> str:
