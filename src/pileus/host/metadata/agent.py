@@ -1,0 +1,83 @@
+"""The metadata agent: answers guests' HTTP requests to 169.254.169.254 and fe80::a9fe:a9fe.
+
+Which doors there are is said by the agents that make the namespaces; this one opens a listening
+socket at each and carries questions to the server. It keeps nothing: a restart opens the doors again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pileus.core.clock import Clock
+from pileus.drivers.listening.listeners import Listeners
+from pileus.flow.reconcile import Work
+from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.doors import Door
+from pileus.host.metadata.apply import DoorHands
+from pileus.host.metadata.plan import DoorPlan, plan_doors
+from pileus.wire.calls import METADATA
+from pileus.wire.metadata import MetadataReply, MetadataRequest
+
+
+class DoorsNotOpen(Exception):
+    """Some doors could not be opened; they are tried again."""
+
+
+class MetadataAgent(Agent):
+    """See the module. It is a ``pileus.host.doors.DoorKeeper``."""
+
+    binary = "neutron-metadata-agent"
+    agent_type = "Metadata agent"
+
+    def __init__(self, settings: AgentSettings, server: Server, clock: Clock, listeners: Listeners) -> None:
+        super().__init__(settings, server, clock)
+        self._hands = DoorHands(settings.host, listeners, self._question)
+        self._wanted: dict[str, dict[str, tuple[Door, ...]]] = {}
+
+    def open_doors(self, owner: str, doors: Mapping[str, Iterable[Door]]) -> None:
+        """These are all doors of an owner now, by namespace; to be called after each change there, and when
+        a namespace was made anew."""
+        self._wanted[owner] = {namespace: tuple(some) for namespace, some in doors.items()}
+        if len(self._plan()):
+            self.reconciler.wake()
+
+    async def prepare(self) -> None:
+        """There is nothing to connect to."""
+
+    async def release(self) -> None:
+        await self._hands.apply(DoorPlan(close=tuple(self._hands.opened), open=()))
+
+    async def watch(self) -> None:
+        """Nothing changes by itself."""
+        await asyncio.Event().wait()
+
+    def configurations(self) -> dict[str, Any]:
+        return {"doors": len(self._hands.opened), "answered": self._hands.answered}
+
+    def scopes(self) -> frozenset[str]:
+        return frozenset()
+
+    def position(self) -> int:
+        return sys.maxsize  # nothing of what the server knows is kept here
+
+    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
+        return set()
+
+    async def reconcile(self, work: Work) -> int:
+        plan = self._plan()
+        failed = await self._hands.apply(plan)
+        if failed:
+            raise DoorsNotOpen("; ".join(f"{d.namespace} {d.address}: {why}" for d, why in failed.items()))
+        return len(plan)
+
+    def _plan(self) -> DoorPlan:
+        wanted = {name: doors for some in self._wanted.values() for name, doors in some.items()}
+        names = {*wanted, *(door.namespace for door in self._hands.opened)}
+        incarnations = {name: self._hands.incarnation(name) for name in names}
+        return plan_doors(wanted, self._hands.opened, incarnations)
+
+    async def _question(self, request: MetadataRequest) -> MetadataReply:
+        return await self.call(METADATA, request)

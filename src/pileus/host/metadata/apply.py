@@ -1,0 +1,156 @@
+"""Standing behind doors: guests' requests become questions to the server, its replies their answers.
+
+Who asks is known by the door and by the address that the connection comes from, which the switch lets
+nobody forge. Headers that claim otherwise are not even read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+
+from pileus.core import log
+from pileus.core.errors import Fault
+from pileus.drivers.listening.listeners import Listeners, Listening, Place
+from pileus.host.doors import Door
+from pileus.host.metadata import http
+from pileus.host.metadata.plan import DoorPlan
+from pileus.wire.metadata import MetadataReply, MetadataRequest
+
+_log = log.get("host.metadata")
+
+_ALL_AT_ONCE = 256
+_GUEST_AT_ONCE = 8
+_HEAD_WITHIN_S = 10.0
+_REQUESTS = 100
+"""Of one connection."""
+
+Ask = Callable[[MetadataRequest], Awaitable[MetadataReply]]
+
+
+class DoorHands:
+    """Opens and closes doors, and answers at them."""
+
+    def __init__(self, host: str, listeners: Listeners, ask: Ask) -> None:
+        self.opened: dict[Door, int] = {}
+        self.answered = 0
+        self._host = host
+        self._listeners = listeners
+        self._ask = ask
+        self._listening: dict[Door, Listening] = {}
+        self._guests: Counter[tuple[Door, str]] = Counter()
+
+    def incarnation(self, namespace: str) -> int | None:
+        """See Listeners."""
+        return self._listeners.incarnation(namespace)
+
+    async def apply(self, plan: DoorPlan) -> dict[Door, str]:
+        """Do what is planned; the doors that could not be opened, with the reason."""
+        for door in plan.close:
+            self._listening.pop(door).close()
+            del self.opened[door]
+        failed = {}
+        for door in plan.open:
+            incarnation = self.incarnation(door.namespace)
+            place = Place(door.namespace, door.address, door.port, door.interface)
+            try:
+                listening = await self._listeners.listen(
+                    place, partial(self._serve, door), limit=http.LINE_LIMIT
+                )
+            except OSError as error:
+                failed[door] = str(error)
+                continue
+            self._listening[door] = listening
+            self.opened[door] = incarnation or 0
+        return failed
+
+    async def _serve(
+        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+    ) -> None:
+        """One connection."""
+        guest = (door, source)
+        self._guests[guest] += 1
+        try:
+            if self._guests[guest] <= _GUEST_AT_ONCE and self._guests.total() <= _ALL_AT_ONCE:
+                await self._converse(door, reader, writer, source)
+            else:
+                writer.write(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections at once"))
+                await writer.drain()
+        except (OSError, EOFError):
+            pass  # the guest hung up
+        finally:
+            self._guests[guest] -= 1
+            if not self._guests[guest]:
+                del self._guests[guest]
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _converse(
+        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+    ) -> None:
+        for _ in range(_REQUESTS):
+            try:
+                async with asyncio.timeout(_HEAD_WITHIN_S):
+                    head = await _read_head(reader)
+                if head is None:
+                    return
+                request = http.parse(head)
+            except TimeoutError:
+                return
+            except http.BadRequest as bad:
+                writer.write(_refusal(bad.status, str(bad)))
+                await writer.drain()
+                return
+            status, content_type, body = await self._answer(door, request, source)
+            writer.write(http.reply(request, status, content_type, body, stays=request.stays))
+            await writer.drain()
+            if not request.stays:
+                return
+
+    async def _answer(self, door: Door, request: http.Request, source: str) -> tuple[int, str, bytes]:
+        question = MetadataRequest(
+            host=self._host,
+            path=request.path,
+            source_ip=source,
+            network_id=door.network_id,
+            router_id=door.router_id,
+        )
+        try:
+            answer = await self._ask(question)
+        except Fault as fault:
+            _log.info("a guest's question was not answered", path=request.path, error=fault.text)
+            return (
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "text/plain",
+                b"The metadata service does not answer now.\n",
+            )
+        self.answered += 1
+        return answer.status, answer.content_type, answer.body
+
+
+async def _read_head(reader: asyncio.StreamReader) -> bytes | None:
+    """Up to the empty line; None when the guest has no more to say."""
+    head = b""
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:  # longer than the stream's limit
+            raise http.BadRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "a line is too long") from None
+        if not line.endswith(b"\n"):
+            return None
+        if line in (b"\r\n", b"\n"):
+            if head:
+                return head
+            continue  # a client may end its last request with one too many (RFC 9112, 2.2)
+        head += line
+        if len(head) > http.HEAD_LIMIT:
+            raise http.BadRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers")
+
+
+def _refusal(status: HTTPStatus, text: str) -> bytes:
+    return http.reply(None, status, "text/plain", f"{text}\n".encode())
