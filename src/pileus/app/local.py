@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,8 @@ from pileus.core.errors import Fault, Unavailable
 
 IDENTITY = "/identity/v3"
 NETWORK = "/networking/v2.0"
+IMAGE = "/image/v2"
+COMPUTE = "/compute/v2.1"
 
 
 class NotRunning(Unavailable):
@@ -60,6 +63,14 @@ class LocalApi:
             self._login()
         return self._exchange(method, path, body)[0]
 
+    def upload(self, path: str, file: Path) -> None:
+        """PUT the content of ``file``, as it is."""
+        if not self._token:
+            self._login()
+        with file.open("rb") as content:
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
+            self._request("PUT", path, content, headers)
+
     def _login(self) -> None:
         try:
             password = self._folder.admin_password.read_text()
@@ -75,11 +86,15 @@ class LocalApi:
         self._token = token or ""
 
     def _exchange(self, method: str, path: str, body: Any) -> tuple[Any, str | None]:
-        headers = {"X-Auth-Token": self._token} if self._token else {}
-        content = None
-        if body is not None:
-            content = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        if body is None:
+            return self._request(method, path, None, {})
+        return self._request(method, path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def _request(
+        self, method: str, path: str, content: bytes | BufferedReader | None, headers: dict[str, str]
+    ) -> tuple[Any, str | None]:
+        if self._token:
+            headers["X-Auth-Token"] = self._token
         try:
             self._connection.request(method, path, content, headers)
             response = self._connection.getresponse()

@@ -149,6 +149,33 @@ def unplug(
     run(port, simulated, state)
 
 
+@app.command()
+def demo(
+    clean: Annotated[bool, typer.Option("--clean", help="Take away everything that the demo made.")] = False,
+    state: State = None,
+    listen: Listen = None,
+) -> None:
+    """Show a whole cloud working: image, networks, servers, floating IP, ssh (root)."""
+    from pileus.app import demo as shown
+
+    if clean:
+        shown.clean(state)
+    else:
+        shown.demo(state, listen)
+
+
+@app.command()
+def timeline(
+    server: Annotated[str, typer.Argument(help="Name or id of a server.")],
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """What happened to a server, when, where, and how long it took."""
+    from pileus.app.timeline import show
+
+    show(server, simulated, state)
+
+
 @db.command("upgrade")
 def db_upgrade(simulated: Simulated = False, state: State = None, config: Config = None) -> None:
     """Bring the database's tables up to date."""

@@ -1,0 +1,359 @@
+"""``pileus demo``: a cloud that boots, shown working from end to end.
+
+Each step looks first whether it is done already, so running it again takes seconds and repeats
+nothing. Everything is made through the API, as any client would; only the start of the cloud,
+the guest image and this machine's way to the external network are our own affair.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pileus.app import bootstrap, demo_machine, launch
+from pileus.app.local import COMPUTE, IDENTITY, IMAGE, NETWORK, LocalApi
+from pileus.app.prepare import public_url
+from pileus.app.state import StateFolder
+from pileus.app.timeline import render
+from pileus.core.errors import Fault, Unavailable
+
+NAME = "demo"
+PUBLIC_CIDR = "203.0.113.0/24"  # TEST-NET-3 (RFC 5737): nobody's in earnest
+PUBLIC_HOST = "203.0.113.1"
+PUBLIC_POOL = ("203.0.113.10", "203.0.113.200")
+PRIVATE_CIDR = "10.20.0.0/24"
+SERVERS = ("demo-1", "demo-2")
+FLAVOR = {"name": "demo.tiny", "ram": 192, "vcpus": 1, "disk": 1}
+BOOT_WITHIN_S = 300.0
+SSH = (
+    "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR",
+    "-o", "StrictHostKeyChecking=yes",
+)  # fmt: skip
+
+
+class DemoFailed(Unavailable):
+    """A step did not end as it should; the text says what was waited for and what was seen."""
+
+
+@contextmanager
+def _step(text: str) -> Iterator[Callable[[str], None]]:
+    """One line of progress: the text at once, what was found and the seconds when it is over."""
+    started = time.monotonic()
+    found: list[str] = []
+    if sys.stdout.isatty():
+        sys.stdout.write(f"  … {text}")
+        sys.stdout.flush()
+    try:
+        yield found.append
+    except BaseException:
+        sys.stdout.write(f"\r  ✗ {text}\n")
+        raise
+    tail = f": {found[-1]}" if found else ""
+    sys.stdout.write(f"\r  ✓ {text}{tail} ({time.monotonic() - started:.1f} s)\n")
+    sys.stdout.flush()
+
+
+def demo(state: Path | None, listen: str | None) -> None:
+    """Bring up what the demo shows, step by step, and say where to go next."""
+    started = time.monotonic()
+    folder = StateFolder((state or demo_machine.DEFAULT_STATE).absolute())
+    try:
+        with _step("A cloud on this machine") as found:
+            found(demo_machine.ensure_cloud(folder, listen))
+        with LocalApi(folder) as api:
+            Demo(folder, api).show()
+    except Fault as fault:
+        bootstrap.fail(fault.text)
+    url = public_url(bootstrap.settings_in_force(folder))
+    sys.stdout.write(
+        f"\nDone in {time.monotonic() - started:.0f} s. Where to go next:\n"
+        f"  source {folder.openrc} && openstack server list\n"
+        f"  OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud pileus server list\n"
+        f"  the API at {url}; logs in {folder.logs}\n"
+        f"  pileus timeline {SERVERS[0]} --state {folder.root}\n"
+        f"  pileus demo --clean takes everything away again\n"
+    )
+
+
+def clean(state: Path | None) -> None:
+    """Remove what the demo made: its servers and networks, and the cloud if the demo started it."""
+    folder = StateFolder((state or demo_machine.DEFAULT_STATE).absolute())
+    if not folder.keys.is_dir():
+        sys.stdout.write("There is no demo here.\n")
+        return
+    try:
+        if launch.running(folder):
+            with LocalApi(folder) as api:
+                Demo(folder, api).remove()
+        demo_machine.remove_cloud(folder)
+    except Fault as fault:
+        bootstrap.fail(fault.text)
+    sys.stdout.write("Everything that the demo made is gone.\n")
+
+
+class Demo:
+    """The steps. ``folder`` keeps the demo's key and image."""
+
+    def __init__(self, folder: StateFolder, api: LocalApi) -> None:
+        self._folder = folder
+        self._api = api
+        self._home = folder.root / "demo"
+        self._project = api.get(f"{IDENTITY}/auth/projects")["projects"][0]["id"]
+
+    def show(self) -> None:
+        """All of it, in order."""
+        image = self._image()
+        network = self._networks()
+        with _step("Key pair, flavor and security group"):
+            self._key_pair()
+            flavor = self._flavor()
+            group = self._security_group()
+        servers = self._servers(image, flavor, network, group)
+        for name in SERVERS:
+            self._wait_for_boot(name, servers[name])
+        address = self._floating_ip(servers[SERVERS[0]])
+        self._log_in(address, servers)
+        with _step("How the first one booted"):
+            steps = self._api.get(f"{COMPUTE}/servers/{servers[SERVERS[0]]['id']}/os-pileus-timeline")
+        sys.stdout.write(render(steps["timeline"]))
+
+    # -- what is made, each found again by its name
+
+    def _find(self, path: str, collection: str, name: str) -> dict[str, Any] | None:
+        """The one of this name; of the project's own where there are others'."""
+        mine = f"&project_id={self._project}" if path.startswith(NETWORK) else ""
+        found: list[dict[str, Any]] = self._api.get(f"{path}?name={name}{mine}")[collection]
+        return found[0] if found else None
+
+    def _ensure(self, path: str, noun: str, body: dict[str, Any]) -> dict[str, Any]:
+        collection = f"{noun}s"
+        found = self._find(path, collection, body["name"])
+        if found is None:
+            found = self._api.call("POST", path, {noun: body})[noun]
+        return found
+
+    def _image(self) -> str:
+        found = self._find(f"{IMAGE}/images", "images", NAME)
+        if found is not None and found["status"] == "active":
+            return str(found["id"])
+        file = self._home / "guest.qcow2"
+        if not file.exists():
+            with _step("A small guest image, from Debian packages"):
+                demo_machine.build_guest_image(file)
+        with _step("Upload the image") as say:
+            if found is None:
+                body = {"name": NAME, "disk_format": "qcow2", "container_format": "bare", "min_ram": 128}
+                found = self._api.call("POST", f"{IMAGE}/images", body)
+            self._api.upload(f"{IMAGE}/images/{found['id']}/file", file)
+            say(f"{file.stat().st_size / (1 << 20):.1f} MiB")
+        return str(found["id"])
+
+    def _networks(self) -> str:
+        with _step("External network, project network, router") as say:
+            public = self._ensure(
+                f"{NETWORK}/networks",
+                "network",
+                {
+                    "name": "public",
+                    "router:external": True,
+                    "provider:network_type": "flat",
+                    "provider:physical_network": demo_machine.PHYSICAL_NETWORK,
+                },
+            )
+            self._ensure(
+                f"{NETWORK}/subnets",
+                "subnet",
+                {
+                    "name": "public",
+                    "network_id": public["id"],
+                    "ip_version": 4,
+                    "cidr": PUBLIC_CIDR,
+                    "gateway_ip": PUBLIC_HOST,
+                    "enable_dhcp": False,
+                    "allocation_pools": [{"start": PUBLIC_POOL[0], "end": PUBLIC_POOL[1]}],
+                },
+            )
+            private = self._ensure(f"{NETWORK}/networks", "network", {"name": NAME})
+            subnet = self._ensure(
+                f"{NETWORK}/subnets",
+                "subnet",
+                {"name": NAME, "network_id": private["id"], "ip_version": 4, "cidr": PRIVATE_CIDR},
+            )
+            router = self._ensure(
+                f"{NETWORK}/routers",
+                "router",
+                {"name": NAME, "external_gateway_info": {"network_id": public["id"]}},
+            )
+            ports = self._api.get(f"{NETWORK}/ports?device_id={router['id']}&network_id={private['id']}")[
+                "ports"
+            ]
+            if not ports:
+                path = f"{NETWORK}/routers/{router['id']}/add_router_interface"
+                self._api.call("PUT", path, {"subnet_id": subnet["id"]})
+            demo_machine.ensure_external_address(self._folder, f"{PUBLIC_HOST}/24")
+            say(f"{PUBLIC_CIDR} outside, {PRIVATE_CIDR} inside")
+        return str(private["id"])
+
+    def _key_pair(self) -> None:
+        key = self._home / "id_ed25519"
+        if not key.exists():
+            self._home.mkdir(mode=0o700, exist_ok=True)
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", NAME, "-f", str(key)]
+            subprocess.run(argv, check=True)
+        known = [one["keypair"]["name"] for one in self._api.get(f"{COMPUTE}/os-keypairs")["keypairs"]]
+        if NAME not in known:
+            body = {"name": NAME, "public_key": key.with_suffix(".pub").read_text()}
+            self._api.call("POST", f"{COMPUTE}/os-keypairs", {"keypair": body})
+
+    def _flavor(self) -> str:
+        for flavor in self._api.get(f"{COMPUTE}/flavors")["flavors"]:
+            if flavor["name"] == FLAVOR["name"]:
+                return str(flavor["id"])
+        return str(self._api.call("POST", f"{COMPUTE}/flavors", {"flavor": FLAVOR})["flavor"]["id"])
+
+    def _security_group(self) -> str:
+        group = self._ensure(f"{NETWORK}/security-groups", "security_group", {"name": NAME})
+        path = f"{NETWORK}/security-group-rules"
+        rules = self._api.get(f"{path}?security_group_id={group['id']}&direction=ingress")
+        if not rules["security_group_rules"]:
+            common = {"security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4"}
+            ssh = {**common, "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+            self._api.call("POST", path, {"security_group_rules": [ssh, {**common, "protocol": "icmp"}]})
+        return str(group["name"])
+
+    def _servers(self, image: str, flavor: str, network: str, group: str) -> dict[str, dict[str, Any]]:
+        known = {one["name"]: one for one in self._api.get(f"{COMPUTE}/servers/detail")["servers"]}
+        for name in SERVERS:
+            if name not in known:
+                body = {
+                    "name": name,
+                    "imageRef": image,
+                    "flavorRef": flavor,
+                    "networks": [{"uuid": network}],
+                    "key_name": NAME,
+                    "security_groups": [{"name": group}],
+                }
+                made = self._api.call("POST", f"{COMPUTE}/servers", {"server": body})["server"]
+                known[name] = made
+        return {name: known[name] for name in SERVERS}
+
+    # -- what is waited for
+
+    def _wait_for_boot(self, name: str, server: dict[str, Any]) -> None:
+        path = f"{COMPUTE}/servers/{server['id']}"
+        with _step(f"{name} boots: ACTIVE, has a lease, has read its metadata") as say:
+            seen = ""
+            deadline = time.monotonic() + BOOT_WITHIN_S
+            while time.monotonic() < deadline:
+                now = self._api.get(path)["server"]
+                if now["status"] == "ERROR":
+                    raise DemoFailed(
+                        f"{name} is in ERROR: {now.get('fault', {}).get('message', 'no reason')}"
+                    )
+                if now["status"] == "ACTIVE":
+                    server.update(now)
+                    seen = self._console(path)
+                    if "pileus-guest: ssh ready" in seen and "pileus-guest: metadata" in seen:
+                        lease = re.search(r"pileus-guest: lease (\S+)", seen)
+                        say(lease[1] if lease else now["status"])
+                        return
+                time.sleep(0.25)
+            last = seen.strip().splitlines()[-1:] or ["nothing on its console"]
+            raise DemoFailed(f"{name} is {now['status']}, but did not finish booting; last: {last[0]}")
+
+    def _console(self, path: str) -> str:
+        try:
+            return str(self._api.call("POST", f"{path}/action", {"os-getConsoleOutput": {}})["output"])
+        except Fault:
+            return ""  # not there yet
+
+    def _floating_ip(self, server: dict[str, Any]) -> str:
+        with _step("Floating IP") as say:
+            port = self._api.get(f"{NETWORK}/ports?device_id={server['id']}")["ports"][0]
+            found = self._api.get(f"{NETWORK}/floatingips?port_id={port['id']}")["floatingips"]
+            if not found:
+                public = self._find(f"{NETWORK}/networks", "networks", "public")
+                body = {"floating_network_id": public["id"] if public else "", "port_id": port["id"]}
+                found = [self._api.call("POST", f"{NETWORK}/floatingips", {"floatingip": body})["floatingip"]]
+            address = str(found[0]["floating_ip_address"])
+            say(f"{address} for {server['name']}")
+        return address
+
+    def _log_in(self, address: str, servers: dict[str, dict[str, Any]]) -> None:
+        first, second = (servers[name] for name in SERVERS)
+        console = self._console(f"{COMPUTE}/servers/{first['id']}")
+        key = re.search(r"pileus-guest: host-key (\S+ \S+)", console)
+        other = next(iter(second["addresses"].values()))[0]["addr"]
+        with (
+            _step(f"ssh to {address}, and ping {other} from there") as say,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            known_hosts = Path(folder) / "known_hosts"
+            known_hosts.write_text(f"{address} {key[1]}\n" if key else "")
+            argv = [
+                "ssh",
+                *SSH,
+                "-i",
+                str(self._home / "id_ed25519"),
+                "-o",
+                f"UserKnownHostsFile={known_hosts}",
+            ]
+            argv += [f"pileus@{address}", "ping", "-c", "3", other]
+            deadline = time.monotonic() + 60
+            while True:
+                done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+                if done.returncode == 0:
+                    break
+                if time.monotonic() > deadline:
+                    raise DemoFailed(f"ssh {address}: {(done.stderr or done.stdout).strip()}")
+                time.sleep(0.5)
+            summary = re.search(r"\d+ packets transmitted.*", done.stdout)
+            say(summary[0] if summary else "answered")
+
+    # -- the way back
+
+    def remove(self) -> None:
+        """Delete what ``show`` made, in reverse order."""
+        with _step("Delete servers"):
+            servers = [s for s in self._api.get(f"{COMPUTE}/servers")["servers"] if s["name"] in SERVERS]
+            for server in servers:
+                self._api.call("DELETE", f"{COMPUTE}/servers/{server['id']}")
+            deadline = time.monotonic() + 60
+            while any(s["name"] in SERVERS for s in self._api.get(f"{COMPUTE}/servers")["servers"]):
+                if time.monotonic() > deadline:
+                    raise DemoFailed("the servers do not go away; `pileus timeline` says how far they came")
+                time.sleep(0.2)
+        with _step("Delete networks, image and key pair"):
+            self._remove_network()
+            self._delete(f"{IMAGE}/images", "images", NAME)
+            self._delete(f"{NETWORK}/security-groups", "security_groups", NAME)
+            for flavor in self._api.get(f"{COMPUTE}/flavors")["flavors"]:
+                if flavor["name"] == FLAVOR["name"]:
+                    self._api.call("DELETE", f"{COMPUTE}/flavors/{flavor['id']}")
+            names = [one["keypair"]["name"] for one in self._api.get(f"{COMPUTE}/os-keypairs")["keypairs"]]
+            if NAME in names:
+                self._api.call("DELETE", f"{COMPUTE}/os-keypairs/{NAME}")
+
+    def _remove_network(self) -> None:
+        router = self._find(f"{NETWORK}/routers", "routers", NAME)
+        subnet = self._find(f"{NETWORK}/subnets", "subnets", NAME)
+        if router is not None:
+            for floating in self._api.get(f"{NETWORK}/floatingips?router_id={router['id']}")["floatingips"]:
+                self._api.call("DELETE", f"{NETWORK}/floatingips/{floating['id']}")
+            if subnet is not None and self._api.get(f"{NETWORK}/ports?device_id={router['id']}")["ports"]:
+                path = f"{NETWORK}/routers/{router['id']}/remove_router_interface"
+                self._api.call("PUT", path, {"subnet_id": subnet["id"]})
+            self._api.call("DELETE", f"{NETWORK}/routers/{router['id']}")
+        for name in (NAME, "public"):
+            self._delete(f"{NETWORK}/networks", "networks", name)
+
+    def _delete(self, path: str, collection: str, name: str) -> None:
+        found = self._find(path, collection, name)
+        if found is not None:
+            self._api.call("DELETE", f"{path}/{found['id']}")
