@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.unit.image import samples
 
 from pileus.services.image.images.tables import images
 from pileus.services.image.service import DOWNLOAD, UPLOAD, ImageConfig
-from pileus.services.image.store.files import FileSink, FileSource
+from pileus.services.image.store.files import FileSink, FileSource, FileStore
 from pileus.store import Tx
 
 MIB = 1 << 20
@@ -124,33 +125,41 @@ def test_a_client_that_hangs_up_leaves_nothing(kind: str, tmp_path: Path) -> Non
     tell(story, tmp_path, kind)
 
 
-def test_a_request_cancelled_anywhere_leaves_all_or_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("owner", "moment", "ends"),
+    [(FileStore, "create", "queued"), (FileSink, "write", "queued"), (FileSink, "commit", "active")],
+)
+def test_a_request_cancelled_while_a_thread_works(
+    owner: Any, moment: str, ends: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story(api: Cloud) -> None:
-        ended = set()
-        for steps in (*range(0, 60, 3), 20_000):
-            image = (await api.make())["id"]
-            task = asyncio.ensure_future(api.upload(image, [b"x" * MIB, b"y" * MIB, b"z"]))
-            for _ in range(steps):
-                if task.done():
-                    break
-                await asyncio.sleep(0.0002)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            # what was being put away goes on to its end
-            for _ in range(500):
-                if await status(api, image) != "saving":
-                    break
-                await asyncio.sleep(0.01)
-            now = await status(api, image)
-            ended.add(now)
-            if now == "active":
-                assert len((await api("GET", f"/v2/images/{image}/file")).content) == 2 * MIB + 1
-            else:
-                assert now == "queued"
-                assert api.files() == []
-            await api("DELETE", f"/v2/images/{image}")
-            assert api.files() == []
-        assert ended == {"queued", "active"}, "both ends were met"
+        inside, go_on = threading.Event(), threading.Event()
+        real = getattr(owner, moment)
+
+        def slow(*arguments: Any) -> Any:
+            inside.set()
+            go_on.wait(10)
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, moment, slow)
+        image = (await api.make())["id"]
+        task = asyncio.ensure_future(api.upload(image, [b"x" * MIB, b"y" * MIB, b"z"]))
+        await asyncio.to_thread(inside.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0.02)
+        assert await status(api, image) == "saving"
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(500):
+            if await status(api, image) != "saving":
+                break
+            await asyncio.sleep(0.01)
+        # what was being put away goes on to its end; before that nothing stays
+        assert await status(api, image) == ends
+        assert api.files() == ([f"data/{image}"] if ends == "active" else [])
+        if ends == "active":
+            assert len((await api("GET", f"/v2/images/{image}/file")).content) == 2 * MIB + 1
 
     tell(story, tmp_path)
 

@@ -201,6 +201,16 @@ def test_a_sweep_leaves_what_is_wanted(tmp_path: Path) -> None:
     assert again.sweep({"kept"}) == []
 
 
+def test_a_sweep_with_a_stranger_s_database_throws_no_image_away(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    for name in ("one", "two"):
+        store.create(name).commit()
+    store.create("half").write(b"x")
+    assert store.sweep({"other"}) == ["half"]
+    assert store.sweep(set()) == []
+    assert store.open("one").size == store.open("two").size == 0
+
+
 def test_a_full_disk_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = FileStore(tmp_path).create("a")
 

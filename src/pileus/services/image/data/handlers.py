@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import msgspec
@@ -138,11 +139,9 @@ class ImageData:
                 size=size,
             )
         )
-        intake = None
+        intake = Intake(partial(self._data.create, name), self._executor, self._config.largest_bytes)
         try:
             image = await asyncio.shield(begin)
-            sink = await self._threaded(self._data.create, name)
-            intake = Intake(sink, self._executor, self._config.largest_bytes)
             await intake.take(request.stream())
         except BaseException:
             await asyncio.shield(asyncio.ensure_future(self._undo(request, begin, name, intake)))
@@ -176,17 +175,14 @@ class ImageData:
             await self._undo(request, begin, name, intake)
             raise
 
-    async def _undo(
-        self, request: Request, begin: asyncio.Future[Values], name: str, intake: Intake | None
-    ) -> None:
+    async def _undo(self, request: Request, begin: asyncio.Future[Values], name: str, intake: Intake) -> None:
         """Leave nothing half made: no file, and the image queued again."""
         try:
             image = await begin
         except Exception:
             return
         try:
-            if intake is not None:
-                await intake.abandon()
+            await intake.abandon()
         finally:
             await request.write(work.upload_undo, request.context, image["id"], name)
 

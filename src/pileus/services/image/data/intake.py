@@ -26,8 +26,11 @@ T = TypeVar("T")
 class Intake:
     """Writes one object. Ended by ``finish`` (the object is there) or ``abandon`` (it is not)."""
 
-    def __init__(self, sink: Sink, executor: Executor, largest: int) -> None:
-        self._sink = sink
+    _sink: Sink
+
+    def __init__(self, create: Callable[[], Sink], executor: Executor, largest: int) -> None:
+        self._create = create
+        self._opened = False
         self._executor = executor
         self._largest = largest
         self._size = 0
@@ -38,6 +41,7 @@ class Intake:
 
     async def take(self, parts: AsyncIterator[bytes]) -> None:
         """Take all of it; raises ImageTooLarge, StorageFull, or what the parts raise."""
+        await self._start(self._open)
         buffer = bytearray()
         async for part in parts:
             self._size += len(part)
@@ -63,7 +67,8 @@ class Intake:
         """Leave nothing behind, once the thread has let go of the file."""
         with contextlib.suppress(Exception):
             await self._written()
-        await self._start(self._sink.discard)
+        if self._opened:
+            await self._start(self._sink.discard)
 
     async def _hand_over(self, block: bytes) -> None:
         await self._written()
@@ -81,6 +86,10 @@ class Intake:
         running = loop.run_in_executor(self._executor, lambda: work(*args, **keywords))
         self._running = running
         return asyncio.shield(running)
+
+    def _open(self) -> None:
+        self._sink = self._create()
+        self._opened = True
 
     def _write(self, block: bytes) -> None:
         self._md5.update(block)

@@ -103,12 +103,15 @@ class FileStore:
         (self._data / name).unlink(missing_ok=True)
 
     def sweep(self, wanted: Collection[str]) -> list[str]:
-        gone = []
-        for path in [*self._incoming.iterdir(), *self._data.iterdir()]:
-            if path.parent == self._incoming or path.name not in wanted:
-                path.unlink(missing_ok=True)
-                gone.append(path.name)
-        return gone
+        whole = list(self._data.iterdir())
+        gone = [path for path in whole if path.name not in wanted]
+        if len(gone) == len(whole):
+            # Not one is known: more likely somebody else's database than a crash, so nothing is thrown away.
+            gone = []
+        gone += self._incoming.iterdir()
+        for path in gone:
+            path.unlink(missing_ok=True)
+        return [path.name for path in gone]
 
 
 def _sync_folder(path: Path) -> None:

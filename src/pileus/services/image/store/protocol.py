@@ -63,4 +63,7 @@ class DataStore(Protocol):
         """One that is not there is fine."""
 
     def sweep(self, wanted: Collection[str]) -> list[str]:
-        """Delete every object but these, and all that was left half written; returns the names."""
+        """Delete every object but these, and all that was left half written; returns the names.
+
+        Where none of the objects is among these, they stay: the database is not the store's.
+        """
