@@ -347,7 +347,7 @@ class SimulatedHypervisor:
 
     def _store(self) -> None:
         if self._file is not None:
-            write_atomically(self._file, msgspec.json.encode(self._machines))
+            write_atomically(self._file, msgspec.json.encode(self._machines), durable=False)
 
 
 def _with(spec: DomainSpec, device: Disk | Interface) -> DomainSpec:

@@ -1,0 +1,674 @@
+"""The hypervisor agent: what nova-compute is to Nova, one pass at a time.
+
+A pass asks the server once for all that changed, lists the domains in one call, plans, and does at once
+what is cheap for many: taps in one batch and one transaction, definitions in one call. What takes its
+time for one machine (an image, a guest that shuts down) is a job of that machine, and the pass
+does not wait for it: a machine with a job is left alone until the job has ended, and is then looked
+at again. Only that it is no longer wanted, or wanted anew, ends a job early.
+
+Whatever happens to the agent in between, the next pass finds it: a record says which machines were
+whole, labels say which taps are ours, and what was given up, carried out or removed is in a journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import shutil
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.core.errors import Fault
+from pileus.drivers.libvirt.console import trim_console
+from pileus.drivers.libvirt.hypervisor import (
+    Change,
+    Event,
+    Hypervisor,
+    HypervisorFailed,
+    HypervisorUnavailable,
+    NotDefined,
+    Power,
+)
+from pileus.drivers.netlink.links import Links
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.qemu_img.images import Images
+from pileus.flow.reconcile import Work
+from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.hypervisor import plan
+from pileus.host.hypervisor.answers import answer
+from pileus.host.hypervisor.images import ImageCache
+from pileus.host.hypervisor.inventory import inventory, memory_used_mib
+from pileus.host.hypervisor.machine import domain_spec, power_state, tap_name
+from pileus.host.hypervisor.outbox import Outbox
+from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
+from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
+from pileus.host.hypervisor.workshop import Again, GivenUp, Prepared, Workshop, step
+from pileus.wire import scopes
+from pileus.wire.agents import Wakeup
+from pileus.wire.calls import ANSWER, HYPERVISOR_REPORT, HYPERVISOR_STATE
+from pileus.wire.hypervisor import (
+    HypervisorReport,
+    HypervisorStateRequest,
+    OperationReport,
+    ServerDetails,
+    ServerReport,
+    Step,
+)
+from pileus.wire.questions import Question
+
+_log = log.get("host.hypervisor")
+
+_CONNECTS_WITHIN_S = 5.0
+_CONNECT_PAUSE_S = 2.0
+_HEARTBEAT_RETRY_S = 2.0
+_TRIM_EVERY_S = 10.0
+_SWITCH_PAUSE_S = 0.2
+_AGAIN_S, _AGAIN_LIMIT_S = 0.3, 15.0
+_DIED = frozenset(("crashed", "failed"))
+
+
+class ImageServer(Server, Protocol):
+    """What this agent needs of the bus; ``pileus.bus.client.WireClient`` is one."""
+
+    def download(self, path: str) -> AsyncIterator[bytes]: ...
+
+
+class HypervisorAgent(Agent):
+    """See the module. ``memory_used`` gives MiB of the host's memory that are in use."""
+
+    binary = "nova-compute"
+    agent_type = "Hypervisor agent"
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        node: NodeSettings,
+        server: ImageServer,
+        clock: Clock,
+        hypervisor: Hypervisor,
+        images: Images,
+        cache: ImageCache,
+        links: Links,
+        client: OvsdbClient,
+        *,
+        memory_used: Callable[[], int] = memory_used_mib,
+    ) -> None:
+        super().__init__(settings, server, clock)
+        self._node = node
+        self._clock = clock
+        self._hypervisor = hypervisor
+        self._cache = cache
+        self._client = client
+        self._memory_used = memory_used
+        self.book = InstanceBook(node.instances, durable=node.durable)
+        self.journal = Journal(node.instances, durable=node.durable)
+        self.taps = Taps(links, client, node.integration_bridge)
+        self.outbox = Outbox(self.host, self._send, self._taken)
+        self._workshop = Workshop(
+            node,
+            self.book,
+            self.journal,
+            hypervisor,
+            images,
+            cache,
+            server,
+            self.taps,
+            clock,
+            self,
+        )
+        self._wanted: dict[str, ServerDetails] = {}
+        self._told_once = False
+        self._present_due = False
+        self._position = 0
+        self._read_at: dict[str, int] = {}
+        self._served: frozenset[str] = frozenset()
+        self._powers: dict[str, Power] = {}
+        self._cards: dict[str, frozenset[str]] = {}
+        """Taps of each running machine, as it was last seen."""
+        self._died: set[str] = set()
+        self._dirty: set[str] = set()
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._goals: dict[str, tuple[int, bool]] = {}
+        """Of each job: generation, and whether it removes."""
+        self._tries: dict[str, int] = {}
+        self._answering: set[asyncio.Task[None]] = set()
+
+    # -- what the base asks
+
+    async def prepare(self) -> None:
+        await asyncio.to_thread(self.book.open)
+        await asyncio.to_thread(self.journal.open)
+        await asyncio.to_thread(self._cache.open)
+        while True:
+            try:
+                await self._hypervisor.connect()
+                break
+            except HypervisorFailed as error:
+                _log.warning("the hypervisor does not answer", error=error.reason)
+                await asyncio.sleep(_CONNECT_PAUSE_S)
+        with contextlib.suppress(TimeoutError):  # it goes on trying, and so do the passes
+            await self._client.connect(_CONNECTS_WITHIN_S)
+
+    async def release(self) -> None:
+        tasks = [*set(self._jobs.values()), *self._answering]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._hypervisor.close()
+        await self._client.close()
+
+    def configurations(self) -> dict[str, Any]:
+        return {"servers": len(self._wanted), "integration_bridge": self._node.integration_bridge}
+
+    def scopes(self) -> frozenset[str]:
+        return self._served | {scopes.hypervisor(self.host)}
+
+    def position(self) -> int:
+        return self._position
+
+    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
+        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
+
+    async def watch(self) -> None:
+        await asyncio.gather(
+            self._watch_events(), self._watch_switch(), self._keep_consoles_small(), self.outbox.run()
+        )
+
+    async def _watch_events(self) -> None:
+        while True:
+            self._happened(await self._hypervisor.events.get())
+
+    def _happened(self, event: Event) -> None:
+        match event.change:
+            case Change.CONNECTED:
+                self.reconciler.wake(inspect=True)
+                self.reconciler.hurry()
+            case Change.STOPPED | Change.CRASHED:
+                if event.change is Change.CRASHED or event.detail in _DIED:
+                    self._died.add(event.uuid)
+                self.touch(event.uuid)
+            case Change.STARTED | Change.PAUSED | Change.RESUMED | Change.SUSPENDED | Change.UNDEFINED:
+                self.touch(event.uuid)
+
+    async def _watch_switch(self) -> None:
+        """A port of ours that somebody takes off the switch is put back."""
+        generation = self._client.generation
+        while True:
+            await self._client.changed.wait()
+            await asyncio.sleep(_SWITCH_PAUSE_S)
+            self._client.changed.clear()
+            if self._client.generation != generation:
+                generation = self._client.generation
+                self.reconciler.wake(inspect=True)
+                self.reconciler.hurry()
+                continue
+            with contextlib.suppress(SwitchUnreachable):
+                plugged = self.taps.plugged()
+                for server_id, server in self._wanted.items():
+                    names = {tap_name(port.port_id) for port in server.ports}
+                    if (
+                        server_id not in self._jobs
+                        and self.book.get(server_id)
+                        and not names <= plugged.keys()
+                    ):
+                        self.touch(server_id)
+
+    async def _keep_consoles_small(self) -> None:
+        while True:
+            await asyncio.sleep(_TRIM_EVERY_S)
+            paths = [self.book.places(server_id).console for server_id in self.book.all()]
+            await asyncio.to_thread(_trim, paths, self._node.console_limit)
+
+    def touch(self, server_id: str) -> None:
+        """Look at a server again."""
+        if server_id not in self._jobs:
+            self._dirty.add(server_id)
+            self.reconciler.wake()
+
+    def _woken(self, wakeup: Wakeup) -> None:
+        super()._woken(wakeup)
+        for question in wakeup.questions:
+            task = asyncio.create_task(self._answer(question))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, question: Question) -> None:
+        with contextlib.suppress(Fault):
+            await self.call(ANSWER, await answer(self.host, question, self.book, self._hypervisor))
+
+    async def _heartbeat(self) -> None:
+        """Compute services report here, not among the network's agents."""
+        while True:
+            self._report_soon.clear()
+            pause = _HEARTBEAT_RETRY_S
+            try:
+                facts = await self._hypervisor.host()
+                used = await asyncio.to_thread(self._memory_used)
+                stock = await asyncio.to_thread(inventory, self.host, facts, self._node, used)
+                reply = await self.call(HYPERVISOR_REPORT, HypervisorReport(self.host, inventory=stock))
+            except (Fault, HypervisorFailed) as error:
+                _log.info("the report was not taken", agent=self.binary, error=str(error))
+            else:
+                pause = self._node.heartbeat_interval_s
+                if reply.position > self._position:
+                    self.reconciler.wake(reread=True)
+                if self.reconciler.status.failures_in_a_row:
+                    self.reconciler.hurry()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._report_soon.wait()
+
+    async def _send(self, report: HypervisorReport) -> None:
+        await self.call(HYPERVISOR_REPORT, report)
+
+    def _taken(self, report: HypervisorReport) -> None:
+        self.journal.forget_gone(report.gone)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no machine is being worked on, or waits to be looked at."""
+        return not (self._jobs or self._dirty or self._tries)
+
+    # -- news from jobs
+
+    def step(self, server_id: str, step: Step) -> None:
+        """A job has done something."""
+        self.outbox.step(server_id, step, self._report(server_id, False, None))
+
+    def operation(self, report: OperationReport) -> None:
+        """A job has ended an operation."""
+        self.outbox.operation(report)
+
+    def _report(self, server_id: str, in_place: bool, error: str | None) -> ServerReport:
+        instance = self.book.get(server_id)
+        wanted = self._wanted.get(server_id)
+        generation = instance.generation if instance else wanted.generation if wanted else 0
+        power = self._powers.get(server_id)
+        if power is Power.OFF and server_id in self._died:
+            power = Power.CRASHED
+        return ServerReport(
+            server_id,
+            generation,
+            power_state(power, instance.applied if instance else ""),
+            in_place,
+            error,
+        )
+
+    # -- a pass
+
+    async def reconcile(self, work: Work) -> int:
+        dirty, self._dirty = self._dirty, set()
+        unanswered: Fault | None = None
+        everything = work.reread or work.inspect or not self._told_once
+        if work.reread:
+            self.outbox.forget()
+        try:
+            touched = await self._ask(work)
+        except Fault as fault:
+            # Machines are kept as they were last wanted; those of which nobody has said yet how they
+            # should be are left alone.
+            if not self._told_once:
+                raise
+            touched, unanswered = set(), fault
+        if everything or touched is None:
+            touched = {*self._wanted, *self.book.all(), *dirty}
+        else:
+            touched |= dirty
+        try:
+            idle = not (touched or everything or self._present_due)
+            changes = 0 if idle else await self._act(touched, everything)
+        except Exception:
+            self._dirty |= touched
+            raise
+        if unanswered is not None:
+            raise unanswered
+        return changes
+
+    async def _ask(self, work: Work) -> set[str] | None:
+        """Read again what may have changed; those servers, None for all."""
+        named = {key for kind, key in map(scopes.split, work.scopes) if kind == "server"}
+        if work.reread or not self._told_once or scopes.hypervisor(self.host) in work.scopes:
+            state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host))
+            self._wanted = {server.server_id: server for server in state.servers}
+            self._position = state.position
+            self._read_at.clear()
+            self._told_once = self._present_due = True
+            asked = None
+        elif named:
+            state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host, tuple(sorted(named))))
+            for server_id in named:
+                self._wanted.pop(server_id, None)
+                self._read_at[scopes.server(server_id)] = state.position
+            self._wanted |= {server.server_id: server for server in state.servers}
+            asked = named
+        else:
+            return set()
+        self._take_note(state.servers, asked)
+        served = frozenset(scopes.server(key) for key in {*self._wanted, *self.book.all()})
+        if served != self._served:
+            self._served = served
+            self.scopes_changed()
+        return None if asked is None else set(asked)
+
+    def _take_note(self, servers: Iterable[ServerDetails], asked: Collection[str] | None) -> None:
+        """Forget operations that are no longer named and failures that are no longer wanted."""
+        journal = self.journal
+        named = {operation.operation_id for server in servers for operation in server.operations}
+        for operation_id in named & journal.operations.keys():
+            ended = journal.operations[operation_id]
+            if ended.done:
+                self.outbox.operation(OperationReport(operation_id, ended.error, ended.result))
+        journal.forget_operations(
+            [
+                operation_id
+                for operation_id, ended in journal.operations.items()
+                if operation_id not in named
+                and (asked is None or ended.server_id in asked)
+                and ended.server_id not in self._jobs
+            ]
+        )
+        journal.forget_failures(
+            [
+                server_id
+                for server_id, failure in journal.failures.items()
+                if server_id not in self._wanted or not plan.is_given_up(self._wanted[server_id], failure)
+            ]
+        )
+        # Whoever is wanted again has not gone; whoever has gone is told until it was heard.
+        journal.forget_gone(self._wanted)
+        if asked is None:
+            self.outbox.gone([key for key in journal.gone if not self._is_here(key)])
+        else:
+            nowhere = [key for key in asked if key not in self._wanted and not self._is_here(key)]
+            if nowhere:
+                self.outbox.gone(nowhere)
+
+    def _is_here(self, server_id: str) -> bool:
+        return self.book.get(server_id) is not None or server_id in self._powers or server_id in self._jobs
+
+    async def _act(self, touched: set[str], inspect: bool) -> int:
+        # A job that ends from here on makes the list stale for its machine, and asks for another pass.
+        busy = set(self._jobs)
+        self._powers = {state.uuid: state.power for state in await self._hypervisor.list_domains()}
+        self._died &= {key for key, power in self._powers.items() if power is Power.OFF}
+        if inspect:
+            touched = touched | self._powers.keys()
+        await self._look_at_cards(touched, inspect)
+        if self._present_due:
+            self.outbox.present(sorted({*self.book.all(), *self._powers, *self._jobs}), self._position)
+            self._present_due = False
+        changes = self._end_moot_jobs()
+        unreachable: SwitchUnreachable | None = None
+        loose: set[str] = set()
+        try:
+            plugged = self.taps.plugged()
+            if inspect:
+                loose = await self.taps.loose()
+        except SwitchUnreachable as error:
+            plugged, unreachable = {}, error
+        touched = touched - busy
+        todos = self._plan(touched, unreachable is None)
+        house = self._plan_house(plugged, loose, busy)
+        prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
+        self._start_jobs(todos, prepared)
+        changes += len(todos) + self._start_removal(house.remove)
+        try:
+            if unreachable is None:
+                changes += await self._plug(house, loose, todos)
+                if inspect:
+                    changes += await self._sweep(house)
+            refused, defined = await self._define(touched, todos)
+            changes += defined
+        except BaseException as error:
+            prepared.set_exception(Again(str(error)))
+            prepared.exception()  # with no job waiting, nobody else asks for it
+            raise
+        prepared.set_result(Prepared(refused))
+        self._tell_all(touched, refused)
+        if inspect:
+            changes += await self._prune()
+        if unreachable is not None and (house.remove or any(s.ports for s in self._wanted.values())):
+            raise unreachable
+        return changes
+
+    async def _look_at_cards(self, touched: Collection[str], inspect: bool) -> None:
+        running = {key for key, power in self._powers.items() if power in (Power.RUNNING, Power.PAUSED)}
+        self._cards = {key: cards for key, cards in self._cards.items() if key in running}
+        unknown = {key for key in running & set(touched) if key not in self._cards}
+        if unknown or (inspect and running):
+            stats = await self._hypervisor.stats(None if inspect else unknown)
+            for key in running & stats.keys():
+                self._cards[key] = frozenset(card.tap for card in stats[key].interfaces)
+
+    def _end_moot_jobs(self) -> int:
+        """A job whose server is no longer wanted, or is wanted anew, is not waited for."""
+        ended = 0
+        for server_id, job in self._jobs.items():
+            generation, removes = self._goals[server_id]
+            wanted = self._wanted.get(server_id)
+            if not removes and (wanted is None or wanted.generation > generation):
+                self._tries.pop(server_id, None)
+                ended += job.cancel()
+        return ended
+
+    def _view(self, server_id: str) -> plan.View:
+        instance = self.book.get(server_id)
+        return plan.View(
+            instance,
+            self._powers.get(server_id),
+            instance is None or not instance.built or self.book.places(server_id).root_disk.exists(),
+            self._cards.get(server_id),
+        )
+
+    def _plan(self, touched: Collection[str], reachable: bool) -> dict[str, plan.Todo]:
+        todos = {}
+        for server_id in touched:
+            server = self._wanted.get(server_id)
+            if server is None or server_id in self._jobs:
+                continue
+            self._adopt(server)
+            todo = plan.plan_server(
+                server,
+                self._view(server_id),
+                journal=self.journal.operations,
+                failure=self.journal.failures.get(server_id),
+            )
+            if todo.error is not None:
+                self.journal.note_failure(server_id, Failure(server.generation, server.wanted, todo.error))
+            elif todo and (reachable or not (server.ports and plan.needs_switch(todo))):
+                todos[server_id] = todo
+            elif todo.applied and not todo:
+                self._workshop.applied(server_id, todo.applied)
+        return todos
+
+    def _adopt(self, server: ServerDetails) -> None:
+        """A machine whose record was lost is taken to be what is wanted, as nobody knows better."""
+        instance = self.book.get(server.server_id)
+        power = self._powers.get(server.server_id)
+        if instance is not None and instance.built and instance.generation == 0 < server.generation:
+            applied = "running" if power is Power.RUNNING else ""
+            self.book.put(
+                Instance(server.server_id, server.generation, built=True, applied=applied), matters=True
+            )
+
+    def _plan_house(
+        self, plugged: Mapping[str, str], loose: Collection[str], busy: Collection[str]
+    ) -> plan.Housekeeping:
+        return plan.plan_house(
+            self._wanted,
+            {*self.book.all(), *self._powers},
+            {*self._jobs, *busy},
+            {
+                key
+                for key, failure in self.journal.failures.items()
+                if self.book.get(key) is None and self._stays_given_up(key, failure)
+            },
+            self._held(plugged),
+            {name: port_id for name, port_id in plugged.items() if name not in loose},
+        )
+
+    def _stays_given_up(self, server_id: str, failure: Failure) -> bool:
+        server = self._wanted.get(server_id)
+        return server is not None and plan.is_given_up(server, failure) and not self._open_operations(server)
+
+    def _open_operations(self, server: ServerDetails) -> bool:
+        known = self.journal.operations
+        return any(
+            one.operation_id not in known or not known[one.operation_id].done for one in server.operations
+        )
+
+    def _held(self, plugged: Mapping[str, str]) -> set[str]:
+        """Taps that must not go yet: a machine has them, or is just being worked on."""
+        held = {name for cards in self._cards.values() for name in cards}
+        busy = {*self._jobs, *(key for key in self._powers if key not in self._wanted)}
+        busy |= {key for key in self.book.all() if key not in self._wanted}
+        return held | (self.taps.of(busy) if busy and plugged else set())
+
+    async def _plug(
+        self, house: plan.Housekeeping, loose: Collection[str], todos: Mapping[str, plan.Todo]
+    ) -> int:
+        began = self._clock.now()
+        again = [name for name in loose if name not in house.unplug]
+        changes = await self.taps.plug(house.plug, again)
+        for server_id in {server_id for server_id, _ in house.plug}:
+            if server_id in todos:
+                ports = " ".join(port.port_id for key, port in house.plug if key == server_id)
+                self.step(server_id, step("ports.plug", began, self._clock.now(), ports))
+        return changes + await self.taps.unplug(house.unplug)
+
+    async def _sweep(self, house: plan.Housekeeping) -> int:
+        """Taps that a crash left off the switch."""
+        plugged = self.taps.plugged()
+        held = self._held(plugged)
+        return await self.taps.unplug((await self.taps.made()) - plugged.keys() - held)
+
+    async def _define(
+        self, touched: Collection[str], todos: Mapping[str, plan.Todo]
+    ) -> tuple[dict[str, str], int]:
+        """Descriptions of all that were touched, in one call: those that were refused, and how many were
+        written."""
+        began = self._clock.now()
+        specs = []
+        for server_id in touched:
+            server = self._wanted.get(server_id)
+            instance = self.book.get(server_id)
+            if server is None or (server_id in self._jobs and server_id not in todos):
+                continue
+            is_older = instance is not None and instance.generation > server.generation
+            if server_id in todos or (instance is not None and instance.built and not is_older):
+                specs.append(domain_spec(server, self.book.places(server_id), self._node))
+        if not specs:
+            return {}, 0
+        refused: dict[str, str] = {}
+        try:
+            defined = await self._hypervisor.ensure_defined(specs)
+        except NotDefined as error:
+            refused, defined = error.reasons, []
+        for server_id in defined:
+            if server_id in todos:
+                self.step(server_id, step("domain.define", began, self._clock.now()))
+        return refused, len(set(defined) - todos.keys())
+
+    def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
+        for server_id in touched:
+            server = self._wanted.get(server_id)
+            if server is None or server_id in self._jobs:
+                continue
+            failure = self.journal.failures.get(server_id)
+            error = refused.get(server_id) or (failure.reason if failure else None)
+            here = plan.in_place(server, self._view(server_id)) and error is None
+            self.outbox.server(self._report(server_id, here, error))
+
+    async def _prune(self) -> int:
+        in_use = {instance.base for instance in self.book.all().values() if instance.base}
+        return len(await asyncio.to_thread(self._cache.prune, self.host, in_use))
+
+    # -- jobs
+
+    def _start_jobs(self, todos: Mapping[str, plan.Todo], prepared: asyncio.Future[Prepared]) -> None:
+        for server_id, todo in todos.items():
+            server = self._wanted[server_id]
+            self._goals[server_id] = (server.generation, False)
+            job = asyncio.create_task(self._work(server, todo, prepared), name=f"{self.host}-{server_id}")
+            self._jobs[server_id] = job
+            job.add_done_callback(functools.partial(self._ended, (server_id,)))
+
+    async def _work(self, server: ServerDetails, todo: plan.Todo, prepared: asyncio.Future[Prepared]) -> None:
+        key = server.server_id
+        try:
+            await self._workshop.carry_out(server, todo, prepared)
+        except Again as error:
+            self._later((key,), error)
+        except GivenUp as error:
+            _log.warning("a server could not be brought to where it should be", server=key, error=str(error))
+            self.journal.note_failure(key, Failure(server.generation, server.wanted, str(error)))
+            self._tries.pop(key, None)
+        else:
+            self._tries.pop(key, None)
+        finally:
+            self._cards.pop(key, None)
+
+    def _start_removal(self, server_ids: tuple[str, ...]) -> int:
+        if not server_ids:
+            return 0
+        job = asyncio.create_task(self._remove(server_ids), name=f"{self.host}-removal")
+        for server_id in server_ids:
+            self._jobs[server_id] = job
+            self._goals[server_id] = (0, True)
+        job.add_done_callback(functools.partial(self._ended, server_ids))
+        return len(server_ids)
+
+    async def _remove(self, server_ids: tuple[str, ...]) -> None:
+        # Written before the last trace goes: who is killed in between still knows whom to tell of.
+        self.journal.note_gone(server_ids)
+        try:
+            await self._workshop.take_apart(server_ids)
+        except (HypervisorUnavailable, SwitchUnreachable, Again) as error:
+            self._later(server_ids, error)
+        except Exception as error:
+            _log.warning("servers could not be removed", servers=server_ids, error=str(error))
+            self._later(server_ids, error)
+        else:
+            for server_id in server_ids:
+                self._tries.pop(server_id, None)
+                self._powers.pop(server_id, None)
+            self.outbox.gone(server_ids)
+
+    def _later(self, server_ids: Iterable[str], error: BaseException) -> None:
+        for server_id in server_ids:
+            tries = self._tries[server_id] = self._tries.get(server_id, 0) + 1
+            pause = min(_AGAIN_S * 2 ** (tries - 1), _AGAIN_LIMIT_S)
+            _log.info("to be tried again", server=server_id, pause_s=pause, error=str(error))
+            asyncio.get_running_loop().call_later(pause, self.touch, server_id)
+
+    def _ended(self, server_ids: Iterable[str], job: asyncio.Task[None]) -> None:
+        if not job.cancelled() and (error := job.exception()) is not None:
+            _log.error("a job failed", job=job.get_name(), exc_info=error)
+            self._later(server_ids, error)
+        for server_id in server_ids:
+            self._jobs.pop(server_id, None)
+            self._goals.pop(server_id, None)
+            if not self._tries.get(server_id):
+                self._dirty.add(server_id)
+        if not self._stopping.is_set():
+            self.reconciler.wake()
+
+    async def purge(self) -> None:
+        """Take away all machines of ours with everything that is theirs; the agent must not run."""
+        await self.prepare()
+        await self._hypervisor.undefine([state.uuid for state in await self._hypervisor.list_domains()])
+        with contextlib.suppress(SwitchUnreachable):
+            await self.taps.unplug(self.taps.plugged())
+        await self.taps.delete(await self.taps.made())
+        await asyncio.to_thread(shutil.rmtree, self._node.instances, ignore_errors=True)
+        await self.release()
+
+
+def _trim(paths: Iterable[Path], limit: int) -> None:
+    for path in paths:
+        trim_console(path, limit=limit)

@@ -1,0 +1,39 @@
+"""What the host has: its hypervisor's facts and its disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pileus.drivers.libvirt.hypervisor import HostFacts
+from pileus.host.hypervisor.settings import NodeSettings
+from pileus.wire.hypervisor import Inventory
+
+_GIB = 1 << 30
+
+
+def inventory(host: str, facts: HostFacts, settings: NodeSettings, memory_used_mib: int) -> Inventory:
+    """The node's inventory, without what is reserved."""
+    disk = os.statvfs(settings.instances)
+    return Inventory(
+        hypervisor_type=facts.hypervisor,
+        hypervisor_version=facts.version,
+        hypervisor_hostname=host,
+        vcpus=facts.cpus,
+        memory_mib=max(0, facts.memory_mib - settings.reserved_memory_mib),
+        disk_gib=max(0, disk.f_blocks * disk.f_frsize // _GIB - settings.reserved_disk_gib),
+        memory_used_mib=memory_used_mib,
+        disk_free_gib=max(0, disk.f_bavail * disk.f_frsize // _GIB - settings.reserved_disk_gib),
+        cpu_info={"arch": facts.arch, "topology": {"sockets": facts.cpus, "cores": 1, "threads": 1}},
+        virtualisation="kvm" if settings.kvm else "qemu",
+        availability_zone=settings.availability_zone,
+    )
+
+
+def memory_used_mib(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Memory of this machine that is not available to programs (proc(5))."""
+    values = {}
+    for line in meminfo.read_text().splitlines():
+        name, _, rest = line.partition(":")
+        values[name] = int(rest.split()[0])
+    return (values["MemTotal"] - values["MemAvailable"]) // 1024

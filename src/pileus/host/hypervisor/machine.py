@@ -1,0 +1,82 @@
+"""A server as the hypervisor needs it described. Pure."""
+
+from __future__ import annotations
+
+from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
+from pileus.drivers.libvirt.hypervisor import NAME_PREFIX, Power
+from pileus.drivers.netlink.links import Tap
+from pileus.host.hypervisor.records import Places
+from pileus.host.hypervisor.settings import NodeSettings
+from pileus.wire.hypervisor import ServerDetails, ServerPort
+
+LABEL = "pileus-server "
+"""The label of a tap of ours, before its port's id."""
+
+_POWER_STATES = {
+    Power.RUNNING: 1,
+    Power.SHUTDOWN: 1,
+    Power.PAUSED: 3,
+    Power.OFF: 4,
+    Power.CRASHED: 6,
+    Power.SUSPENDED: 7,
+    Power.UNKNOWN: 0,
+}
+_SUSPENDED = 7
+
+
+def tap_name(port_id: str) -> str:
+    """As Nova names it: ``tap`` and the first 11 characters of the port's id (Linux allows 15)."""
+    return f"tap{port_id[:11]}"
+
+
+def tap(port: ServerPort) -> Tap:
+    return Tap(tap_name(port.port_id), port.mtu, LABEL + port.port_id)
+
+
+def power_state(power: Power | None, applied: str) -> int:
+    """Power as Nova counts it; a machine whose memory was saved is off to the hypervisor."""
+    if power is None:
+        return 0
+    if power is Power.OFF and applied == "suspended":
+        return _SUSPENDED
+    return _POWER_STATES[power]
+
+
+def interface(port: ServerPort, settings: NodeSettings) -> Interface:
+    return Interface(
+        port_id=port.port_id,
+        mac=port.mac_address,
+        tap=tap_name(port.port_id),
+        mtu=port.mtu,
+        offloads=settings.offloads,
+    )
+
+
+def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -> DomainSpec:
+    """The machine. The config drive hangs at the far end, so that volumes follow the root disk."""
+    disks = [Disk(path=str(places.root_disk), target="vda", serial="root", boot=1)]
+    if server.ephemeral_gib:
+        disks.append(Disk(path=str(places.ephemeral_disk), target="vdb", serial="ephemeral0"))
+    if server.config_drive is not None:
+        disks.append(
+            Disk(
+                path=str(places.config_drive),
+                target="vdz",
+                serial="config-drive",
+                format="raw",
+                read_only=True,
+            )
+        )
+    return DomainSpec(
+        uuid=server.server_id,
+        name=NAME_PREFIX + server.server_id,
+        title=server.name,
+        vcpus=server.vcpus,
+        memory_mib=server.memory_mib,
+        disks=tuple(disks),
+        interfaces=tuple(interface(port, settings) for port in server.ports),
+        console_log=str(places.console),
+        kvm=settings.kvm,
+        tcg_cache_mib=None if settings.kvm else settings.tcg_cache_mib,
+        labels={"generation": str(server.generation)},
+    )

@@ -1,0 +1,175 @@
+"""What is to be done about each server: from what is wanted and what is there. Pure.
+
+A server's way is always the same: a folder with its record, taps on the switch, a definition,
+disks, and then the power that is wanted. A plan names what is missing of that, and nothing
+where nothing is. A machine that went off by itself is left off: that it is, is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from pileus.drivers.libvirt.hypervisor import Power
+from pileus.host.hypervisor.machine import tap_name
+from pileus.host.hypervisor.records import Failure, Finished, Instance
+from pileus.wire.hypervisor import PendingOperation, ServerDetails, ServerPort
+
+_OFF = frozenset((Power.OFF, Power.CRASHED))
+_ON = frozenset((Power.RUNNING, Power.SHUTDOWN, Power.PAUSED, Power.SUSPENDED))
+
+
+class View(msgspec.Struct, frozen=True):
+    """What is there of one server. ``power`` None: no domain; ``disk``: whether the root disk is there;
+    ``interfaces``: taps of the running machine, None where nobody looked."""
+
+    instance: Instance | None = None
+    power: Power | None = None
+    disk: bool = True
+    interfaces: frozenset[str] | None = None
+
+
+class Todo(msgspec.Struct, frozen=True):
+    """What is missing of one server. ``attach`` and ``detach``: cards of the running machine.
+    ``power``: verbs of the hypervisor in their order. ``applied``: what to remember afterwards."""
+
+    build: bool = False
+    define: bool = False
+    attach: tuple[ServerPort, ...] = ()
+    detach: tuple[str, ...] = ()
+    power: tuple[str, ...] = ()
+    applied: str = ""
+    operations: tuple[PendingOperation, ...] = ()
+    error: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.build or self.define or self.attach or self.detach or self.power or self.operations
+        ) or (self.error is not None)
+
+
+def plan_server(
+    server: ServerDetails,
+    view: View,
+    *,
+    journal: Mapping[str, Finished],
+    failure: Failure | None = None,
+) -> Todo:
+    """What this server lacks. ``journal``: operations that were begun or ended; ``failure``: a goal that
+    was given up, which a new operation takes up again."""
+    operations = tuple(
+        operation
+        for operation in server.operations
+        if operation.operation_id not in journal or not journal[operation.operation_id].done
+    )
+    if failure is not None and is_given_up(server, failure) and not operations:
+        return Todo()
+    instance = view.instance
+    if instance is not None and instance.built and instance.generation > server.generation:
+        return Todo()  # an older wish than the one that was fulfilled
+    if instance is None or not instance.built or instance.generation < server.generation:
+        power = ("start_paused",) if server.wanted == "paused" else ("start",)
+        return Todo(
+            build=True,
+            define=True,
+            power=() if server.wanted in ("stopped", "suspended") else power,
+            applied=server.wanted,
+            operations=operations,
+        )
+    if not view.disk and view.power not in _ON:
+        return Todo(error="The root disk is missing on the host.")
+    verbs = power_verbs(server.wanted, instance.applied, view.power)
+    attach: tuple[ServerPort, ...] = ()
+    detach: tuple[str, ...] = ()
+    if view.power in _ON:
+        wanted = {tap_name(port.port_id): port for port in server.ports}
+        present = wanted.keys() if view.interfaces is None else view.interfaces
+        attach = tuple(port for name, port in wanted.items() if name not in present)
+        detach = tuple(sorted(present - wanted.keys()))
+    return Todo(
+        define=view.power is None,
+        attach=attach,
+        detach=detach,
+        power=verbs,
+        applied=server.wanted if server.wanted != instance.applied else "",
+        operations=operations,
+    )
+
+
+def power_verbs(wanted: str, applied: str, power: Power | None) -> tuple[str, ...]:
+    """How to come from ``power``, reached on the way to ``applied``, to what is ``wanted``."""
+    off = power in _OFF or power is None
+    fresh = wanted != applied
+    match wanted:
+        case "running" if fresh and off:
+            return ("start",)
+        case "running" if fresh and power is not Power.RUNNING:
+            return ("resume",)
+        case "paused" if fresh and off:
+            return ("start_paused",)
+        case "paused" if fresh and power is not Power.PAUSED:
+            return ("suspend",)
+        case "stopped" if not off:
+            return ("shutdown",)
+        case "stopped" if applied == "suspended":
+            return ("destroy",)  # the saved memory goes
+        case "suspended" if not off:
+            return ("save",)
+    return ()
+
+
+def needs_switch(todo: Todo) -> bool:
+    """Whether this can't be done without the machine's ports."""
+    starts = any(verb.startswith("start") for verb in todo.power)
+    return bool(todo.build or todo.attach or todo.detach or starts or todo.operations)
+
+
+def is_given_up(server: ServerDetails, failure: Failure) -> bool:
+    """Whether what failed is still what is wanted."""
+    return (failure.generation, failure.wanted) == (server.generation, server.wanted)
+
+
+def in_place(server: ServerDetails, view: View) -> bool:
+    """Whether a server was brought to where it should be (and may have gone off by itself since)."""
+    instance = view.instance
+    return (
+        instance is not None
+        and instance.built
+        and instance.generation >= server.generation
+        and instance.applied == server.wanted
+        and view.power is not None
+    )
+
+
+class Housekeeping(msgspec.Struct, frozen=True):
+    """What concerns the host as a whole. ``plug``: ports to be on the switch, with their server;
+    ``unplug``: names of interfaces of ours that nobody wants; ``remove``: servers to be gone."""
+
+    plug: tuple[tuple[str, ServerPort], ...] = ()
+    unplug: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def plan_house(
+    wanted: Mapping[str, ServerDetails],
+    present: Iterable[str],
+    busy: Collection[str],
+    given_up: Collection[str],
+    held: Collection[str],
+    plugged: Mapping[str, str],
+) -> Housekeeping:
+    """``present``: servers of which something is here; ``given_up``: wanted, but undone; ``held``:
+    taps that a machine may still hold; ``plugged``: tap to port id, of ours on the switch."""
+    remove = tuple(sorted(key for key in present if key not in wanted and key not in busy))
+    ports = {
+        tap_name(port.port_id): (key, port)
+        for key, server in wanted.items()
+        if key not in given_up
+        for port in server.ports
+    }
+    return Housekeeping(
+        plug=tuple(pair for name, pair in ports.items() if plugged.get(name) != pair[1].port_id),
+        unplug=tuple(sorted(name for name in plugged if name not in ports and name not in held)),
+        remove=remove,
+    )

@@ -1,0 +1,122 @@
+"""The machines' taps: made in one batch, put on the integration bridge in one transaction.
+
+A port of ours bears our name and the index of the interface that it was made for: Open vSwitch
+goes on holding an interface that is gone, so under one that was made anew its port is, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from pileus.drivers.netlink.links import Links
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.ovsdb.edit import Edit
+from pileus.host.hypervisor.machine import LABEL, tap, tap_name
+from pileus.wire.hypervisor import ServerPort
+
+OWNER_KEY, OWNER = "pileus-owner", "hypervisor"
+INDEX_KEY = "pileus-ifindex"
+_SWITCH_WITHIN_S = 15.0
+
+
+class SwitchUnreachable(Exception):
+    """The connection to ovsdb-server is lost, or there is no integration bridge yet."""
+
+
+class Taps:
+    """Hands for ``links`` and for the ``bridge`` of the switch behind ``client``."""
+
+    def __init__(self, links: Links, client: OvsdbClient, bridge: str) -> None:
+        self._links = links
+        self._client = client
+        self._bridge = bridge
+
+    def plugged(self) -> dict[str, str]:
+        """Ports of ours: the tap's name to the port's id. Raises SwitchUnreachable."""
+        self._check()
+        interfaces = self._client.by_name("Interface")
+        return {
+            name: interfaces[name]["external_ids"].get("iface-id", "") if name in interfaces else ""
+            for name, row in self._client.by_name("Port").items()
+            if row["external_ids"].get(OWNER_KEY) == OWNER
+        }
+
+    def of(self, server_ids: Collection[str]) -> set[str]:
+        """Ports of ours that belong to these servers. Raises SwitchUnreachable."""
+        self._check()
+        interfaces = self._client.by_name("Interface")
+        return {
+            name
+            for name in self.plugged()
+            if name in interfaces and interfaces[name]["external_ids"].get("vm-uuid") in server_ids
+        }
+
+    async def loose(self) -> set[str]:
+        """Ports of ours whose interface is gone or is another one by now."""
+        self._check()
+        links = await self._links.links()
+        return {
+            name
+            for name, row in self._client.by_name("Port").items()
+            if row["external_ids"].get(OWNER_KEY) == OWNER
+            and (name not in links or row["external_ids"].get(INDEX_KEY) != str(links[name].index))
+        }
+
+    async def plug(self, wanted: Sequence[tuple[str, ServerPort]], loose: Collection[str] = ()) -> int:
+        """Taps with their ports on the bridge, each with its server; ``loose`` ones anew. How many."""
+        if not wanted and not loose:
+            return 0
+        self._check()
+        if loose:
+            edit = Edit(self._client)
+            for name in loose:
+                edit.delete_port(name)
+            await edit.commit(wait_s=_SWITCH_WITHIN_S)
+        await self._links.ensure_taps(tap(port) for _, port in wanted)
+        indexes = {name: link.index for name, link in (await self._links.links()).items()}
+        edit = Edit(self._client)
+        for server_id, port in wanted:
+            name = tap_name(port.port_id)
+            external_ids = {
+                "iface-id": port.port_id,
+                "attached-mac": port.mac_address,
+                "iface-status": "active",
+                "vm-uuid": server_id,
+            }
+            edit.ensure_port(
+                self._bridge,
+                name,
+                interface={"external_ids": external_ids},
+                external_ids={OWNER_KEY: OWNER, INDEX_KEY: str(indexes.get(name, 0))},
+            )
+        await edit.commit()
+        return len({*loose, *(tap_name(port.port_id) for _, port in wanted)})
+
+    async def unplug(self, names: Iterable[str]) -> int:
+        """No such ports on the bridge (of ours), in one transaction, and no such taps; how many."""
+        gone = sorted(set(names))
+        if not gone:
+            return 0
+        self._check()
+        edit = Edit(self._client)
+        ports = self._client.by_name("Port")
+        for name in gone:
+            if name in ports and ports[name]["external_ids"].get(OWNER_KEY) == OWNER:
+                edit.delete_port(name)
+        await edit.commit()
+        await self._links.delete_links(gone)
+        return len(gone)
+
+    async def delete(self, names: Iterable[str]) -> None:
+        """No such taps, whatever the switch says."""
+        await self._links.delete_links(names)
+
+    async def made(self) -> set[str]:
+        """Taps of ours, by their label."""
+        return {name for name, link in (await self._links.links()).items() if link.label.startswith(LABEL)}
+
+    def _check(self) -> None:
+        if not self._client.connected:
+            raise SwitchUnreachable("no connection to ovsdb-server")
+        if self._bridge not in self._client.by_name("Bridge"):
+            raise SwitchUnreachable(f"there is no bridge {self._bridge} yet")
