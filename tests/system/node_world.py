@@ -27,7 +27,7 @@ from pileus.app.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.listening.linux import LinuxListeners
-from pileus.drivers.netlink.links import Address, Route
+from pileus.drivers.netlink.links import Address, Route, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -126,13 +126,17 @@ class NodeWorld:
             self.switching.put_network(NetworkDetails(network_id, segment, mtu))
 
     @property
-    def wire(self) -> str:
+    def outside(self) -> str:
         """The namespace that is the world outside."""
-        return f"{self.name}-wire"
+        return f"{self.name}-out"
 
     async def open(self) -> None:
+        wire = f"{self.name}-wire"
+        await self.links.ensure_namespaces([self.outside])
+        await LinuxLinks(wire).ensure_veths([Veth("out", "eth0", self.outside)])
+        await run(("ip", "-n", wire, "link", "set", "out", "master", "physical"))
         await self.links.ensure_addresses(
-            [Address(self.wire, "physical", f"{OUTSIDE}/24"), Address(self.wire, "lo", f"{BEYOND}/32")]
+            [Address(self.outside, "eth0", f"{OUTSIDE}/24"), Address(self.outside, "lo", f"{BEYOND}/32")]
         )
         await self.start("switch")
         for kind in ("metadata", "dhcp", "l3"):

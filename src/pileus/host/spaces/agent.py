@@ -141,8 +141,10 @@ class SpaceAgent(Agent, Generic[T]):
     # -- what the base asks
 
     async def prepare(self) -> None:
-        with contextlib.suppress(TimeoutError):  # it goes on trying, and so do the passes
+        # The switch agent may be about to make the bridge; if that takes longer, the passes go on trying.
+        with contextlib.suppress(TimeoutError):
             await self._client.connect(_CONNECTS_WITHIN_S)
+            await self._client.wait_until(self._hands.reachable, _CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
         for task in self._announcing:

@@ -1,0 +1,187 @@
+"""The L3 agent with nftables, namespaces and Open vSwitch: packets through a router, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+from msgspec.structs import replace
+from tests.system.node_world import BEYOND, OUTSIDE, REAL, ROUTER, NodeWorld, story_in_a_world, until
+
+from pileus.drivers.netlink.links import Address, Route
+from pileus.wire.dhcp import HostRoute
+
+pytestmark = REAL
+
+
+def test_out_by_the_gateway_in_by_the_floating_ip() -> None:
+    async def story(world: NodeWorld) -> None:
+        (a, at_a), (b, at_b) = await world.guest(1), await world.guest(2)
+        world.network(1, hosts=(at_a,))
+        world.network(2, hosts=(at_b,))
+        world.router()
+        await world.leased(a, at_a)
+        await world.leased(b, at_b)
+        fixed_a, fixed_b = at_a.addresses[0].ip_address, at_b.addresses[0].ip_address
+        await world.pings_soon(a.namespace, "10.1.0.1")
+        assert await world.pings(a.namespace, fixed_b), "between the inner networks"
+        await world.pings_soon(a.namespace, OUTSIDE)
+        assert await world.pings(a.namespace, BEYOND), "by the default route"
+        assert not await world.pings(world.outside, "172.24.4.200", 1)
+        world.router(floating_ips=(world.floating(200, fixed_a), world.floating(201, fixed_b)))
+        await world.pings_soon(world.outside, "172.24.4.200")
+        assert await world.pings(world.outside, "172.24.4.201")
+        assert await world.pings(a.namespace, "172.24.4.201"), "a floating IP of the same router"
+        assert await world.pings(a.namespace, "172.24.4.200"), "its own"
+        assert await world.full_pass("l3") == 0
+        world.router(floating_ips=())
+        await until(lambda: world.server.statuses[-1].floating_ips == ())
+        assert not await world.pings(world.outside, "172.24.4.200", 1)
+        assert await world.pings(a.namespace, BEYOND)
+
+    story_in_a_world(story)
+
+
+def test_no_packet_is_lost_while_agents_die_and_come_back() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        world.router(floating_ips=(world.floating(200, host.addresses[0].ip_address),))
+        await world.leased(guest, host)
+        await world.pings_soon(world.outside, "172.24.4.200")
+        async with world.program(guest.namespace, "receive", "5001") as inside:
+            async with world.program(world.outside, "send", "172.24.4.200", "5001", "500", "4") as sending:
+                for number in range(4):
+                    kinds = ("l3", "dhcp", "metadata", "switch")[: number + 1]
+                    await world.kill(*kinds)
+                    for kind in kinds:
+                        await world.start(kind)
+                    await asyncio.sleep(0.7)
+                # Another floating IP beside it comes and goes.
+                world.router(
+                    floating_ips=(
+                        world.floating(200, host.addresses[0].ip_address),
+                        world.floating(203, "10.2.0.99"),
+                    )
+                )
+                sent, _ = await sending.communicate()
+            await asyncio.sleep(0.3)
+            inside.terminate()
+            came, _ = await inside.communicate()
+        report = json.loads(came)
+        assert report["packets"] == int(sent), report["gaps"]
+        assert await world.full_pass("l3") == 0
+        assert await world.full_pass("dhcp") == 0
+
+    story_in_a_world(story)
+
+
+def test_connections_survive_a_restart_and_end_with_their_floating_ip() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        fixed = host.addresses[0].ip_address
+        world.router(floating_ips=(world.floating(200, fixed),))
+        await world.leased(guest, host)
+        await world.pings_soon(world.outside, "172.24.4.200")
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(world.program(guest.namespace, "serve", "7000"))
+            talking = await stack.enter_async_context(
+                world.program(world.outside, "talk", "172.24.4.200", "7000")
+            )
+            assert talking.stdin is not None
+            assert talking.stdout is not None
+
+            async def says(word: str) -> str:
+                assert talking.stdin is not None
+                assert talking.stdout is not None
+                talking.stdin.write(f"{word}\n".encode())
+                return (await asyncio.wait_for(talking.stdout.readline(), 5)).decode().strip()
+
+            assert await asyncio.wait_for(talking.stdout.readline(), 5) == b"connected\n"
+            assert await says("before") == "before"
+            await world.kill("l3")
+            assert await says("without") == "without"
+            await world.start("l3")
+            agent = world.agents["l3"]
+            await until(lambda: agent.metrics.full_passes == 1)
+            assert agent.metrics.changes == 0
+            assert await says("after") == "after"
+            world.router(floating_ips=())
+            await until(lambda: world.server.statuses[-1].floating_ips == ())
+            assert await says("gone") == "silence"
+
+    story_in_a_world(story)
+
+
+def test_killed_at_each_point_the_end_is_the_same_and_everything_goes() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        await world.kill("l3")
+        world.network(hosts=(host,))
+        world.router(floating_ips=(world.floating(200, host.addresses[0].ip_address),))
+        await world.leased(guest, host)
+        for pause in (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25):
+            await world.start("l3")
+            await asyncio.sleep(pause)
+            await world.kill("l3")
+        await world.start("l3")
+        await world.pings_soon(world.outside, "172.24.4.200")
+        assert await world.full_pass("l3") == 0
+        world.server.remove_router(ROUTER)
+        world.server.remove_network(*list(world.server.networks))
+        for pause in (0.01, 0.05, 0.1):
+            await asyncio.sleep(pause)
+            await world.kill("l3")
+            await world.start("l3")
+        for kind in ("l3", "dhcp"):
+            agent = world.agents[kind]
+            await until(lambda agent=agent: agent.metrics.full_passes > 0)
+            await agent.reconciler.settled()
+        assert await world.ours() == []
+
+    story_in_a_world(story)
+
+
+def test_a_router_whose_namespace_somebody_deletes_routes_again() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        world.router()
+        await world.leased(guest, host)
+        await world.pings_soon(guest.namespace, BEYOND)
+        await world.links.delete_namespaces([world.namespace("l3", ROUTER)])
+        async with asyncio.timeout(20):
+            await asyncio.sleep(1)
+            while await world.full_pass("l3"):
+                pass
+        await world.pings_soon(guest.namespace, BEYOND)
+
+    story_in_a_world(story)
+
+
+def test_extra_routes_lead_through_a_guest() -> None:
+    async def story(world: NodeWorld) -> None:
+        (a, at_a), (b, at_b) = await world.guest(1), await world.guest(2)
+        world.network(1, hosts=(at_a,))
+        world.network(2, hosts=(at_b,))
+        world.router(routes=(HostRoute("10.77.0.0/24", at_b.addresses[0].ip_address),))
+        await world.leased(a, at_a)
+        await world.leased(b, at_b)
+        # The subnet behind b is an address of b's; its port may send from there.
+        details = world.switching.devices[at_b.port_id]
+        world.switching.put_device(replace(details, port_security_enabled=False), "n1")
+        await world.links.ensure_addresses([Address(b.namespace, "eth0", "10.77.0.1/32")])
+        await world.pings_soon(a.namespace, "10.77.0.1")
+        world.router(routes=())
+        space = world.namespace("l3", ROUTER)
+
+        async def routes() -> list[Route]:
+            return list((await world.links.read([space]))[space].routes)
+
+        async with asyncio.timeout(10):
+            while any(route.destination == "10.77.0.0/24" for route in await routes()):
+                await asyncio.sleep(0.05)
+
+    story_in_a_world(story)
