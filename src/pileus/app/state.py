@@ -86,6 +86,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "lab.json"
 
     @property
+    def dhcp(self) -> Path:
+        """What dnsmasq reads, as a user of its own: a folder for each network."""
+        return self.root / "dhcp"
+
+    @property
     def hosts(self) -> Path:
         """Simulated hosts: a folder each."""
         return self.root / "hosts"

@@ -95,14 +95,16 @@ class RealSwitch:
         """A client of the switch's database, not yet connected."""
         return OvsdbClient(self._address)
 
-    def agent(self, settings: AgentSettings, server: Server) -> SwitchAgent:
-        """The switch agent on this switch."""
+    def agent(
+        self, settings: AgentSettings, server: Server, client: OvsdbClient | None = None
+    ) -> SwitchAgent:
+        """The switch agent on this switch; it closes the client."""
         return SwitchAgent(
             settings,
             bridge_settings(self._settings, settings.host, self.datapath_type, tunneling_ip=ALONE),
             server,
             SystemClock(),
-            self.client(),
+            client or self.client(),
             OvsOfctl(self._run_dir),
         )
 

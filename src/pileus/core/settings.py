@@ -146,6 +146,10 @@ class AgentSettings(Section, frozen=True):
     resync_interval_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds between two full comparisons")
     ] = 300.0
+    duties: Annotated[
+        tuple[Literal["dhcp", "l3"], ...],
+        Description(description="what this node does for networks besides switching"),
+    ] = ("dhcp", "l3")
 
 
 class SwitchSettings(Section, frozen=True):
@@ -174,6 +178,9 @@ class SimulationSettings(Section, frozen=True):
     """``[simulation]``: simulated hosts (``pileus up --simulated``)."""
 
     hosts: Annotated[int, msgspec.Meta(ge=1, le=5000, description="how many simulated hosts")] = 2
+    network_hosts: Annotated[
+        int, msgspec.Meta(ge=0, le=5000, description="how many of them have DHCP, L3 and metadata agents")
+    ] = 2
 
 
 class Settings(Section, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,8 @@ class SimulatedLinks:
 
     def __init__(self, switch: SimulatedSwitch | None = None, state_file: Path | None = None) -> None:
         self.announced: list[Address] = []
+        self.on_gone: Callable[[str], None] = lambda namespace: None
+        """Is told of each namespace that goes, for twins of other parts that live in it."""
         self._switch = switch
         self._file = state_file
         self._links: dict[str | None, dict[str, Link]] = {None: {"lo": _LOOPBACK}}
@@ -93,7 +95,8 @@ class SimulatedLinks:
         for name in names:
             for link in list(self._links.get(name, {})):
                 self._remove((name, link))
-            self._links.pop(name, None)
+            if self._links.pop(name, None) is not None:
+                self.on_gone(name)
             self._sysctls.pop(name, None)
             self._routes = {key: route for key, route in self._routes.items() if key[0] != name}
         self._store()

@@ -215,6 +215,8 @@ class SpaceAgent(Agent, Generic[T]):
         if unanswered is not None:
             raise unanswered
         if self.failed:
+            if work.full:  # all that can be has been brought into force
+                self.in_sync.set()
             raise PartlyDone("; ".join(f"{key}: {reason}" for key, reason in sorted(self.failed.items())))
         return changes
 
