@@ -90,6 +90,22 @@ class NetworkSettings(Section, frozen=True):
         tuple[str, ...], Description(description="types tried in this order for networks of projects")
     ] = ("vxlan",)
     mtu: Annotated[int, msgspec.Meta(ge=576, le=9216, description="MTU of the physical networks")] = 1500
+    scheduler: Annotated[
+        Literal["least", "chance"],
+        Description(description="which agent gets a new network or router: the least loaded, or any"),
+    ] = "least"
+    dhcp_agents_per_network: Annotated[
+        int, msgspec.Meta(ge=1, le=16, description="DHCP agents that serve one network")
+    ] = 1
+    dhcp_lease_time_s: Annotated[
+        int, msgspec.Meta(ge=120, description="seconds until a guest asks for its address again")
+    ] = 86400
+    allow_automatic_dhcp_failover: Annotated[
+        bool, Description(description="networks of a dead DHCP agent are served by another")
+    ] = True
+    allow_automatic_l3agent_failover: Annotated[
+        bool, Description(description="routers of a dead L3 agent move to another")
+    ] = True
 
 
 class ImageSettings(Section, frozen=True):

@@ -58,7 +58,8 @@ class Access:
     ) -> None:
         """Raise a refusal unless the caller may set each guarded attribute that he gave.
 
-        On create, an attribute given its default value is as good as not given.
+        On create, an attribute given its default value is as good as not given. Keys of dictionaries
+        may have rules of their own (``create_port:fixed_ips:ip_address``), where the service declares them.
         """
         for name in values.given:
             attribute = resource.attributes[name]
@@ -67,8 +68,15 @@ class Access:
             if action == "create" and not callable(attribute.default) and values[name] == attribute.default:
                 continue
             rule = resource.attribute_rule(action, name)
-            if not self.allows(rule, target):
-                raise self.refusal([resource.rule(action), rule], target)
+            for asked in (rule, *self._finer(rule, values[name])):
+                if not self.allows(asked, target):
+                    raise self.refusal([resource.rule(action), asked], target)
+
+    def _finer(self, rule: str, value: Any) -> list[str]:
+        """The rules about parts of a value: of a dictionary, or of those in a list."""
+        parts = value if isinstance(value, list) else [value]
+        keys = {key for part in parts if isinstance(part, dict) for key in part}
+        return [finer for finer in (f"{rule}:{key}" for key in sorted(keys)) if finer in self.policy]
 
     def visibility(self, resource: Resource, action: str = "get") -> ColumnElement[bool] | None:
         """The rows that this caller may see, as a condition; None: all of them.

@@ -117,7 +117,8 @@ def test_events_name_whoever_is_concerned(tmp_path: Path) -> None:
         assert seen["agent.tunnel"] == {scopes.tunnels()}
         port = await api.make("port", network_id=network)
         group = scopes.security_group(port["security_groups"][0])
-        assert seen["port.create"] == {group}
+        dhcp = scopes.dhcp_network(network)
+        assert seen["port.create"] == {group, dhcp}
         path = f"/v2.0/ports/{port['id']}"
         await admin("PUT", path, {"port": {"binding:host_id": "h1"}})
         own = scopes.port(port["id"])
@@ -132,7 +133,7 @@ def test_events_name_whoever_is_concerned(tmp_path: Path) -> None:
         assert seen["port.active"] == set()
         assert (await api("GET", path)).json["port"]["qos_enforced_by"] == "meter"
         await admin("DELETE", path)
-        assert seen["port.delete"] == {scopes.host("h2"), own, scopes.network(network), group}
+        assert seen["port.delete"] == {scopes.host("h2"), own, scopes.network(network), group, dhcp}
         unsubscribe()
 
     tell(story, tmp_path)

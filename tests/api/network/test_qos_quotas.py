@@ -104,7 +104,10 @@ def test_quotas(tmp_path: Path) -> None:
         assert defaults == {
             "network": 100,
             "subnet": 100,
+            "subnetpool": -1,
             "port": 500,
+            "router": 10,
+            "floatingip": 50,
             "security_group": 10,
             "security_group_rule": 100,
         }

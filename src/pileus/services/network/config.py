@@ -29,6 +29,12 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_address_pairs: int = 10
     max_dns_nameservers: int = 5
     max_host_routes: int = 20
+    max_routes: int = 30
+    scheduler: str = "least"
+    dhcp_agents_per_network: int = 1
+    dhcp_lease_time_s: int = 86400
+    move_from_dead_dhcp_agents: bool = True
+    move_from_dead_l3_agents: bool = True
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
@@ -56,6 +62,11 @@ def from_settings(settings: NetworkSettings) -> NetworkConfig:
         physical_mtu=settings.mtu,
         agent_down_time_s=settings.agent_down_time_s,
         heartbeat_interval_s=settings.heartbeat_interval_s,
+        scheduler=settings.scheduler,
+        dhcp_agents_per_network=settings.dhcp_agents_per_network,
+        dhcp_lease_time_s=settings.dhcp_lease_time_s,
+        move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
+        move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
     )
 
 

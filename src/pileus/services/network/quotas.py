@@ -10,10 +10,13 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import routers
 from pileus.services.network.security_groups.tables import security_group_rules, security_groups
+from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.web.quota import (
@@ -38,7 +41,19 @@ SUBNET_QUOTA = Quota(SERVICE, "subnet", 100, count_rows(subnets.c.project_id))
 PORT_QUOTA = Quota(SERVICE, "port", 500, count_rows(ports.c.project_id))
 GROUP_QUOTA = Quota(SERVICE, "security_group", 10, count_rows(security_groups.c.project_id))
 RULE_QUOTA = Quota(SERVICE, "security_group_rule", 100, count_rows(security_group_rules.c.project_id))
-QUOTAS = (NETWORK_QUOTA, SUBNET_QUOTA, PORT_QUOTA, GROUP_QUOTA, RULE_QUOTA)
+ROUTER_QUOTA = Quota(SERVICE, "router", 10, count_rows(routers.c.project_id))
+FLOATING_IP_QUOTA = Quota(SERVICE, "floatingip", 50, count_rows(floating_ips.c.project_id))
+SUBNETPOOL_QUOTA = Quota(SERVICE, "subnetpool", -1, count_rows(subnetpools.c.project_id))
+QUOTAS = (
+    NETWORK_QUOTA,
+    SUBNET_QUOTA,
+    SUBNETPOOL_QUOTA,
+    PORT_QUOTA,
+    ROUTER_QUOTA,
+    FLOATING_IP_QUOTA,
+    GROUP_QUOTA,
+    RULE_QUOTA,
+)
 
 _LIMIT = integer(-1, 2**31 - 1)
 

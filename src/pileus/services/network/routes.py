@@ -7,12 +7,22 @@ from functools import partial
 from pileus.services.network import extensions, handlers, quotas
 from pileus.services.network.agents.work import agent_deleter, agent_updater
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp import handlers as dhcp
+from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.floating_ips.work import (
+    floatingip_create,
+    floatingip_delete,
+    floatingip_update,
+)
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.work import network_create, network_delete, network_update
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.work import port_create, port_delete, port_update
 from pileus.services.network.qos import work as qos
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
+from pileus.services.network.routers import handlers as l3
+from pileus.services.network.routers.resource import ROUTER
+from pileus.services.network.routers.work import router_create, router_delete, router_update
 from pileus.services.network.security_groups import work as groups
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.subnets.resource import SUBNET
@@ -25,12 +35,13 @@ from pileus.web.tags import tag_routes
 
 NETWORKS, SUBNETS, PORTS = "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"
 GROUPS, GROUP_RULES = "/v2.0/security-groups", "/v2.0/security-group-rules"
+ROUTERS, FLOATING_IPS = "/v2.0/routers", "/v2.0/floatingips"
 AGENTS, POLICIES = "/v2.0/agents", "/v2.0/qos/policies"
 
 
 def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
     """The table; ``agent`` is the declaration of agents, which depends on a clock."""
-    listed = (NETWORK, SUBNET, PORT, SECURITY_GROUP, SECURITY_GROUP_RULE, agent)
+    listed = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, SECURITY_GROUP_RULE, agent)
     return (
         Route("GET", "/v2.0", handlers.version_root(listed), authenticated=False, summary="List collections"),
         *crud(
@@ -46,7 +57,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             SUBNETS,
             create=partial(subnet_create, config=config),
             update=partial(subnet_update, config=config),
-            delete=subnet_delete,
+            delete=partial(subnet_delete, config=config),
         ),
         *tag_routes(SUBNET, SUBNETS),
         *crud(
@@ -66,6 +77,23 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             rule="get_security_group",
             summary="List security group",
         ),
+        *crud(
+            ROUTER,
+            ROUTERS,
+            create=partial(router_create, config=config),
+            update=partial(router_update, config=config),
+            delete=router_delete,
+        ),
+        *l3.routes(config, agent),
+        *tag_routes(ROUTER, ROUTERS),
+        *crud(
+            FLOATING_IP,
+            FLOATING_IPS,
+            create=partial(floatingip_create, config=config),
+            update=floatingip_update,
+            delete=floatingip_delete,
+        ),
+        *tag_routes(FLOATING_IP, FLOATING_IPS),
         *crud(
             SECURITY_GROUP,
             GROUPS,
@@ -92,7 +120,8 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             list_=False,
         ),
         Route("POST", AGENTS, handlers.create_agent, rule="create_agent", summary="Refused: agents report"),
-        *crud(agent, AGENTS, update=agent_updater(agent), delete=agent_deleter(agent)),
+        *crud(agent, AGENTS, update=agent_updater(agent, config), delete=agent_deleter(agent, config)),
+        *dhcp.routes(config, agent),
         *crud(
             POLICY,
             POLICIES,

@@ -8,23 +8,26 @@ binds (``port_update`` of ``binding:host_id``) and deletes the ports of its serv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pileus.core.clock import Clock
-from pileus.core.context import Context
 from pileus.services.network import extensions, policy, quotas
 from pileus.services.network.agents.resource import RULES as AGENT_RULES
 from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig, from_settings
+from pileus.services.network.dhcp.handlers import RULES as DHCP_RULES
+from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.floating_ips.resource import RULES as FLOATING_IP_RULES
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.resource import RULES as NETWORK_RULES
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.resource import RULES as PORT_RULES
+from pileus.services.network.ports.specs import new_port
 from pileus.services.network.ports.work import port_create, port_delete, port_update
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
 from pileus.services.network.qos.resource import RULES as QOS_RULES
+from pileus.services.network.routers.handlers import RULES as L3_RULES
+from pileus.services.network.routers.resource import ROUTER
+from pileus.services.network.routers.resource import RULES as ROUTER_RULES
 from pileus.services.network.routes import routes
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
@@ -34,14 +37,14 @@ from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.services.network.wire_side import wire_handlers
 from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.parse import check_create
-from pileus.web.resource import Values
 from pileus.web.service import ApiVersion, Service
 
 __all__ = [
+    "FLOATING_IP",
     "NETWORK",
     "PORT",
     "PREFIX",
+    "ROUTER",
     "SECURITY_GROUP",
     "SUBNET",
     "NetworkConfig",
@@ -67,6 +70,10 @@ RULES = (
     *GROUP_RULES,
     *AGENT_RULES,
     *QOS_RULES,
+    *ROUTER_RULES,
+    *FLOATING_IP_RULES,
+    *DHCP_RULES,
+    *L3_RULES,
     *quotas.RULES,
 )
 
@@ -84,6 +91,8 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             NETWORK,
             SUBNET,
             PORT,
+            ROUTER,
+            FLOATING_IP,
             SECURITY_GROUP,
             SECURITY_GROUP_RULE,
             agent,
@@ -96,9 +105,3 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
         description="OpenStack Networking",
     )
-
-
-def new_port(context: Context, **values: Any) -> Values:
-    """Complete values of a port from a few (names as in the API): checked, defaults and an id filled in."""
-    named: Mapping[str, Any] = values
-    return check_create(PORT, context, named)

@@ -17,11 +17,25 @@ from pileus.core.errors import Forbidden
 from pileus.core.ids import new_id
 from pileus.services.network.agents.work import agent_report
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.state import dhcp_state
+from pileus.services.network.dhcp.status import dhcp_status
 from pileus.services.network.ports.status import device_status
+from pileus.services.network.routers.state import l3_state
+from pileus.services.network.routers.status import l3_status
 from pileus.services.network.switch_state import switch_state
 from pileus.store import Store
 from pileus.wire.agents import AgentReply, AgentReport
-from pileus.wire.calls import AGENT_REPORT, DEVICE_STATUS, SWITCH_STATE
+from pileus.wire.calls import (
+    AGENT_REPORT,
+    DEVICE_STATUS,
+    DHCP_STATE,
+    DHCP_STATUS,
+    L3_STATE,
+    L3_STATUS,
+    SWITCH_STATE,
+)
+from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus
+from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
 
 
@@ -55,7 +69,31 @@ def wire_handlers(store: Store, config: NetworkConfig, clock: Clock) -> dict[str
         _own(request.host, node)
         return await store.write(device_status, system_context(clock.now()), request)
 
-    return {AGENT_REPORT.name: report, SWITCH_STATE.name: state, DEVICE_STATUS.name: status}
+    async def dhcp(request: DhcpStateRequest, node: Node) -> DhcpState:
+        _own(request.host, node)
+        return await store.read(dhcp_state, request, config)
+
+    async def dhcp_done(request: DhcpStatus, node: Node) -> Acknowledged:
+        _own(request.host, node)
+        return await store.write(dhcp_status, system_context(clock.now()), request)
+
+    async def routers(request: L3StateRequest, node: Node) -> L3State:
+        _own(request.host, node)
+        return await store.read(l3_state, request)
+
+    async def routers_done(request: L3Status, node: Node) -> Acknowledged:
+        _own(request.host, node)
+        return await store.write(l3_status, system_context(clock.now()), request)
+
+    return {
+        AGENT_REPORT.name: report,
+        SWITCH_STATE.name: state,
+        DEVICE_STATUS.name: status,
+        DHCP_STATE.name: dhcp,
+        DHCP_STATUS.name: dhcp_done,
+        L3_STATE.name: routers,
+        L3_STATUS.name: routers_done,
+    }
 
 
 def _own(host: str, node: Node) -> None:

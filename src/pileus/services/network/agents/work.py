@@ -14,9 +14,25 @@ from pileus.core.errors import Invalid
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.ports import dhcp_ports_sync
+from pileus.services.network.dhcp.scheduling import (
+    DHCP_AGENT,
+    networks_leave_dead,
+    networks_pick_up,
+    networks_schedule,
+    networks_served_by,
+)
 from pileus.services.network.events import event
 from pileus.services.network.ports.binding import SWITCH_AGENTS, bind_ports, network_facts
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.scheduling import (
+    L3_AGENT,
+    routers_leave_dead,
+    routers_pick_up,
+    routers_place,
+    routers_schedule,
+    routers_served_by,
+)
 from pileus.store.errors import Duplicate
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -35,6 +51,7 @@ _KNOWN = select(
     agents.c.tunneling_ip,
     agents.c.tunnel_types,
     agents.c.configurations,
+    agents.c.heartbeat_timestamp,
 ).where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
 _HEARTBEAT = (
     update(agents)
@@ -73,7 +90,8 @@ _PLUG = (
 def agent_report(
     tx: Tx, context: Context, report: AgentReport, agent_id: str, *, config: NetworkConfig
 ) -> AgentReply:
-    """Take a heartbeat; three statements for an agent that is known and unchanged.
+    """Take a heartbeat; three statements for an agent that is known and unchanged, and one more for an
+    agent that is given work, which looks for what dead ones leave.
 
     ``agent_id`` is the id that a new agent gets. Its answer's position is the newest of anything that
     concerns the host or that the report named. A changed tunnel endpoint wakes the whole mesh.
@@ -125,7 +143,10 @@ def agent_report(
         tx.emit(event(context, "agent.tunnel", agent_id, None, [scopes.tunnels()], host=report.host, **facts))
     if report.agent_type in SWITCH_AGENTS and (report.start or known is None):
         _plug_again(tx, context, report.host, config)
-    position = newest_position(tx, {scopes.host(report.host), scopes.tunnels(), *report.scopes})
+    appeared = report.start or known is None or known.heartbeat_timestamp < config.alive_since(context.now)
+    if admin_state_up:
+        find_work(tx, context, report.agent_type, config, appeared=appeared)
+    position = newest_position(tx, {*_always(report), *report.scopes})
     return AgentReply(
         agent_id=agent_id,
         admin_state_up=admin_state_up,
@@ -134,7 +155,33 @@ def agent_report(
     )
 
 
-def agent_updater(resource: Resource) -> Callable[[Tx, Context, list[Update]], list[Values]]:
+def find_work(tx: Tx, context: Context, agent_type: str, config: NetworkConfig, *, appeared: bool) -> None:
+    """Give agents of a kind what dead ones leave, and what nobody serves where one has ``appeared``."""
+    if agent_type == DHCP_AGENT:
+        networks_leave_dead(tx, context, config)
+        if appeared:
+            networks_pick_up(tx, context, config)
+    elif agent_type == L3_AGENT:
+        routers_leave_dead(tx, context, config)
+        if appeared:
+            routers_pick_up(tx, context, config)
+
+
+def _always(report: AgentReport) -> set[str]:
+    """The scopes that concern an agent of this kind whatever it says that it serves."""
+    found = {scopes.host(report.host)}
+    if report.agent_type in SWITCH_AGENTS:
+        found.add(scopes.tunnels())
+    elif report.agent_type == DHCP_AGENT:
+        found.add(scopes.dhcp(report.host))
+    elif report.agent_type == L3_AGENT:
+        found.add(scopes.l3(report.host))
+    return found
+
+
+def agent_updater(
+    resource: Resource, config: NetworkConfig
+) -> Callable[[Tx, Context, list[Update]], list[Values]]:
     """The unit that changes agents: whether new work goes there, and what people say about them.
 
     The agent is told by its host's scope, marks itself for resync, and goes on serving what it serves.
@@ -156,16 +203,31 @@ def agent_updater(resource: Resource) -> Callable[[Tx, Context, list[Update]], l
                 for agent in after
             ]
         )
+        # Seed 003: an agent whose admin state changes looks for what nobody serves.
+        raised = {
+            new["agent_type"]
+            for one, new in zip(updates, after, strict=True)
+            if new["admin_state_up"] and not one.original["admin_state_up"]
+        }
+        for agent_type in sorted(raised):
+            find_work(tx, context, agent_type, config, appeared=True)
         return after
 
     return agent_update
 
 
-def agent_deleter(resource: Resource) -> Callable[[Tx, Context, list[Values]], None]:
-    """The unit that deletes agents: a living one comes back with its next report."""
+def agent_deleter(resource: Resource, config: NetworkConfig) -> Callable[[Tx, Context, list[Values]], None]:
+    """The unit that deletes agents: what they served goes to others, a living one comes back with its next
+    report."""
 
     def agent_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
+        ids = [agent["id"] for agent in originals]
+        networks, routers = networks_served_by(tx, ids), routers_served_by(tx, ids)
         resource.remove(tx, originals)
+        networks_schedule(tx, context, networks, config)
+        dhcp_ports_sync(tx, context, networks, config)
+        routers_schedule(tx, context, routers, config)
+        routers_place(tx, context, routers, config)
         tx.emit_many(
             [
                 event(
@@ -173,7 +235,13 @@ def agent_deleter(resource: Resource) -> Callable[[Tx, Context, list[Values]], N
                     "agent.delete",
                     agent["id"],
                     None,
-                    [scopes.host(agent["host"]), scopes.tunnels()],
+                    [
+                        scopes.host(agent["host"]),
+                        scopes.dhcp(agent["host"]),
+                        scopes.l3(agent["host"]),
+                        scopes.tunnels(),
+                        *map(scopes.router, routers),
+                    ],
                     host=agent["host"],
                 )
                 for agent in originals

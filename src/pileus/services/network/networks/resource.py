@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy import bindparam, select
 
+from pileus.services.network.agents.tables import agents
 from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, REFERENCE
+from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.policy import (
@@ -39,9 +38,24 @@ def _subnets(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def _no_zones(network: Mapping[str, Any]) -> list[str]:
-    """No agent of a kind that has zones serves networks yet."""
-    return []
+_ZONES = (
+    select(dhcp_bindings.c.network_id, agents.c.availability_zone)
+    .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
+    .where(
+        dhcp_bindings.c.network_id.in_(bindparam("ids", expanding=True)),
+        agents.c.availability_zone.is_not(None),
+    )
+    .distinct()
+    .order_by(agents.c.availability_zone)
+)
+
+
+def _zones(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
+    """Where the network is served: the zones of its DHCP agents."""
+    found: dict[str, list[str]] = {}
+    for row in tx.rows(_ZONES, {"ids": network_ids}):
+        found.setdefault(row.network_id, []).append(row.availability_zone)
+    return found
 
 
 NETWORK = Resource(
@@ -140,7 +154,7 @@ NETWORK = Resource(
             default=[],
             create=True,
         ),
-        Attribute("availability_zones", types.list_of(types.string(255)), compute=_no_zones),
+        Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         Attribute("dns_domain", types.string(255), default="", create=True, update=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         *STANDARD,

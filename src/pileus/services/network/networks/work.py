@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, tuple_
+from sqlalchemy import and_, bindparam, delete, or_, select, tuple_, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Unavailable
@@ -13,8 +13,14 @@ from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput
 from pileus.services.network.events import event
+from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies_exist
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
@@ -24,12 +30,10 @@ from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
 from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
 from pileus.wire import scopes
 
 ATTEMPTS = 10
-AUTO_DELETED_OWNERS = ("network:dhcp", "network:dhcp_agent", "network:distributed")
-"""Ports of these owners were made by Pileus itself and go with their network or subnet."""
-
 TYPE, PHYSICAL, NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
 
 
@@ -39,6 +43,13 @@ class NetworkInUse(InUse):
 
 class InvalidSharedSetting(InUse):
     message = "Unable to reconfigure sharing settings for network {network}. Multiple tenants are using it."
+
+
+class ExternalNetworkInUse(InUse):
+    message = (
+        "External network {net_id} cannot be updated to be made non-external, since it has existing "
+        "gateway ports."
+    )
 
 
 class NoNetworkFoundInMaximumAllowedAttempts(Unavailable):
@@ -54,15 +65,29 @@ _TAKEN = select(taken_segments.c.segmentation_id).where(
     taken_segments.c.network_type == bindparam("network_type"),
     taken_segments.c.physical_network == bindparam("physical_network"),
 )
+# Ports that go with their network: those of its own services, and of floating IPs that lead nowhere.
+_GOING = or_(
+    ports.c.device_owner.in_(owners.AUTO_DELETED),
+    and_(
+        ports.c.device_owner == owners.FLOATING_IP,
+        ports.c.id.in_(select(floating_ips.c.floating_port_id).where(floating_ips.c.fixed_port_id.is_(None))),
+    ),
+)
 _PORTS_IN = (
     select(ports.c.network_id, ports.c.id)
-    .where(
-        ports.c.network_id.in_(bindparam("ids", expanding=True)),
-        ports.c.device_owner.not_in(AUTO_DELETED_OWNERS),
-    )
+    .where(ports.c.network_id.in_(bindparam("ids", expanding=True)), ~_GOING)
     .limit(1)
 )
-_DELETE_AUTO_PORTS = delete(ports).where(ports.c.network_id.in_(bindparam("ids", expanding=True)))
+_GATEWAYS_IN = (
+    select(ports.c.network_id)
+    .where(ports.c.network_id == bindparam("network"), ports.c.device_owner == owners.ROUTER_GATEWAY)
+    .limit(1)
+)
+_NOT_DEFAULT = (
+    update(networks)
+    .where(networks.c.is_default, networks.c.id.not_in(bindparam("ids", expanding=True)))
+    .values(is_default=False)
+)
 _DELETE_SUBNETS = delete(subnets).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -94,6 +119,7 @@ def network_create(
                 )
         except Duplicate:
             continue
+        _one_default(tx, specs)
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
         return specs
     raise NoNetworkFoundInMaximumAllowedAttempts()
@@ -104,14 +130,17 @@ def network_update(
 ) -> list[Values]:
     """Change networks; whoever serves one looks again."""
     updates = own_updates(updates)
-    for update in updates:
-        changes, network = update.changes, update.original
+    for one in updates:
+        changes, network = one.changes, one.original
         if changes.get("mtu") is not None:
             changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
         if network["shared"] and changes.get("shared") is False:
             _check_unshare(tx, network)
-    check_policies_exist(tx, {update.changes.get("qos_policy_id") for update in updates})
+        if network["router:external"] and changes.get("router:external") is False:
+            _check_not_outside(tx, network)
+    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
     after = NETWORK.change(tx, context, updates)
+    _one_default(tx, [one.changes | {"id": one.original["id"]} for one in updates])
     tx.emit_many([_event(context, "network.update", network) for network in after])
     return after
 
@@ -124,7 +153,8 @@ def network_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> Non
         raise _in_use(used.network_id)
     try:
         with tx.savepoint():
-            tx.execute(_DELETE_AUTO_PORTS.where(ports.c.device_owner.in_(AUTO_DELETED_OWNERS)), {"ids": ids})
+            going = fetch(tx, PORT, where=[ports.c.network_id.in_(ids), _GOING], lock=True)
+            remove_ports(tx, elevated(context), going)
             tx.execute(_DELETE_SUBNETS, {"ids": ids})
             NETWORK.remove(tx, originals)
     except Referenced:
@@ -143,7 +173,7 @@ def _event(context: Context, kind: str, network: Values) -> Any:
         kind,
         network["id"],
         network["project_id"],
-        [scopes.network(network["id"])],
+        [scopes.network(network["id"]), scopes.dhcp_network(network["id"])],
         name=network["name"],
     )
 
@@ -221,6 +251,18 @@ def _free_segments(
             if len(found) == count:
                 return found
     raise segments.NoNetworkAvailable()
+
+
+def _check_not_outside(tx: Tx, network: Values) -> None:
+    if tx.first(_GATEWAYS_IN, {"network": network["id"]}) is not None:
+        raise ExternalNetworkInUse(net_id=network["id"])
+
+
+def _one_default(tx: Tx, several: Sequence[Mapping[str, Any]]) -> None:
+    """A network that becomes the default one takes that from the one that was."""
+    new = [one["id"] for one in several if one.get("is_default")]
+    if new:
+        tx.execute(_NOT_DEFAULT, {"ids": new})
 
 
 def _check_unshare(tx: Tx, network: Values) -> None:

@@ -48,6 +48,7 @@ class SubnetFacts(NamedTuple):
     ipv6_address_mode: str | None
     allocation_pools: list[dict[str, str]]
     service_types: list[str]
+    enable_dhcp: bool
 
     @property
     def is_automatic(self) -> bool:
@@ -74,6 +75,7 @@ _SUBNETS = (
         subnets.c.ipv6_address_mode,
         subnets.c.allocation_pools,
         subnets.c.service_types,
+        subnets.c.enable_dhcp,
     )
     .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
     .order_by(subnets.c.created_at, subnets.c.id)

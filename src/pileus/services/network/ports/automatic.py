@@ -102,6 +102,7 @@ def _write(
                 [
                     *([scopes.port(row.id), scopes.host(row.host)] if row.host else ()),
                     scopes.network(row.network_id),
+                    scopes.dhcp_network(row.network_id),
                     *map(scopes.security_group, row.security_groups),
                 ],
                 host=row.host,

@@ -68,7 +68,7 @@ def _parse_group_id(value: Any) -> str:
 
 
 _MAC = Type("mac", _parse_mac, types.mac.schema)
-_FIXED_IPS = types.normalised(
+FIXED_IPS = types.normalised(
     types.nullable(types.list_of(types.dict_of({"subnet_id": types.uuid, "ip_address": types.ip_address}))),
     _unique_addresses,
 )
@@ -118,7 +118,7 @@ PORT = Resource(
         ),
         Attribute(
             "fixed_ips",
-            _FIXED_IPS,
+            FIXED_IPS,
             default=None,
             create=True,
             update=True,
@@ -252,8 +252,9 @@ RULES = rules(
         "create_port:fixed_ips": _ADMIN_SERVICE_OWNER_SHARED,
         "create_port:port_security_enabled": _ADMIN_SERVICE_OWNER,
         "create_port:binding:host_id": ADMIN_OR_SERVICE,
-        # Neutron keeps the profile to services; its administrators' tools set it nevertheless.
-        "create_port:binding:profile": ADMIN_OR_SERVICE,
+        "create_port:fixed_ips:ip_address": _ADMIN_SERVICE_OWNER,
+        "create_port:fixed_ips:subnet_id": _ADMIN_SERVICE_OWNER_SHARED,
+        "create_port:binding:profile": SERVICE,
         "create_port:binding:vnic_type": _MEMBER_OR_SERVICE,
         "create_port:allowed_address_pairs": _PAIRS_RULE,
         "get_port": any_of(ADMIN_OR_SERVICE, NET_OWNER_READER, PROJECT_READER),
@@ -266,9 +267,11 @@ RULES = rules(
         "update_port:device_owner": _DEVICE_OWNER,
         "update_port:mac_address": any_of(ADMIN_OR_SERVICE, NET_OWNER_MANAGER),
         "update_port:fixed_ips": _ADMIN_SERVICE_OWNER,
+        "update_port:fixed_ips:ip_address": _ADMIN_SERVICE_OWNER,
+        "update_port:fixed_ips:subnet_id": _ADMIN_SERVICE_OWNER_SHARED,
         "update_port:port_security_enabled": _ADMIN_SERVICE_OWNER,
         "update_port:binding:host_id": ADMIN_OR_SERVICE,
-        "update_port:binding:profile": ADMIN_OR_SERVICE,
+        "update_port:binding:profile": SERVICE,
         "update_port:binding:vnic_type": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
         "update_port:allowed_address_pairs": _PAIRS_RULE,
         "delete_port": any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER, PROJECT_MEMBER),

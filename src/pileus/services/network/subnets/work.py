@@ -12,10 +12,11 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.errors import InUse, InvalidInput, NetworkNotFound
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.networks.work import AUTO_DELETED_OWNERS
+from pileus.services.network.ports import owners
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
 from pileus.services.network.rules import addresses
@@ -83,6 +84,8 @@ def subnet_create(
     automatic = [spec for spec in specs if _is_automatic(spec)]
     if automatic:
         addresses_gain(tx, context, automatic)
+    with_dhcp = {spec["network_id"] for spec in specs if spec["enable_dhcp"]}
+    dhcp_ports_sync(tx, context, with_dhcp, config)
     tx.emit_many([_event(context, "subnet.create", spec) for spec in specs])
     return specs
 
@@ -98,17 +101,23 @@ def subnet_update(
         for name in one.changes:
             one.changes[name] = merged[name]
     after = SUBNET.change(tx, context, updates)
+    switched = {
+        new["network_id"]
+        for one, new in zip(updates, after, strict=True)
+        if new["enable_dhcp"] != one.original["enable_dhcp"]
+    }
+    dhcp_ports_sync(tx, context, switched, config)
     tx.emit_many([_event(context, "subnet.update", subnet) for subnet in after])
     return after
 
 
-def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
     """Delete subnets; SubnetInUse while a port has an address that it did not give itself."""
     ids = [subnet["id"] for subnet in originals]
     automatic = {subnet["id"] for subnet in originals if _is_automatic(subnet)}
     found = users(tx, ids)
     for row in found:
-        if row.subnet_id not in automatic and row.device_owner not in AUTO_DELETED_OWNERS:
+        if row.subnet_id not in automatic and row.device_owner not in owners.AUTO_DELETED:
             raise _in_use(row.subnet_id)
     try:
         with tx.savepoint():
@@ -117,6 +126,8 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None
     except Referenced:
         # A port got an address between the look and the delete.
         raise _in_use(ids[0]) from None
+    with_dhcp = {subnet["network_id"] for subnet in originals if subnet["enable_dhcp"]}
+    dhcp_ports_sync(tx, context, with_dhcp, config)
     tx.emit_many([_event(context, "subnet.delete", subnet) for subnet in originals])
 
 
@@ -134,7 +145,7 @@ def _event(context: Context, kind: str, subnet: Values) -> Any:
         kind,
         subnet["id"],
         subnet["project_id"],
-        [scopes.network(subnet["network_id"])],
+        [scopes.network(subnet["network_id"]), scopes.dhcp_network(subnet["network_id"])],
         network_id=subnet["network_id"],
         cidr=subnet["cidr"],
     )

@@ -1,0 +1,1 @@
+"""DHCP: which agents serve a network, and with which port."""

@@ -1,0 +1,125 @@
+"""The DHCP agent scheduler of the API (seed 003): which agent serves which network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.core.errors import Invalid
+from pileus.services.network.agents.resource import AgentNotFound
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp import scheduling
+from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.policy import ADMIN, rules
+from pileus.store.tx import Tx
+from pileus.web.crud import find, list_page
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.resource import Resource
+from pileus.web.routes import Handler, Route
+
+RULES = rules(
+    {
+        "create_dhcp-network": ADMIN,
+        "get_dhcp-networks": ADMIN,
+        "delete_dhcp-network": ADMIN,
+        "get_dhcp-agents": ADMIN,
+    }
+)
+
+
+class HTTPBadRequest(Invalid):
+    """What the Network API calls a body that it can't take."""
+
+
+def wanted_id(request: Request, name: str) -> str:
+    """The id under ``name`` in the body."""
+    body = request.json()
+    value = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(value, str):
+        raise HTTPBadRequest(f"Unable to find '{name}' in request body")
+    return value
+
+
+def check_agent_exists(tx: Tx, agent_id: str) -> None:
+    """AgentNotFound where there is none of this id."""
+    if tx.first(select(agents.c.id).where(agents.c.id == agent_id)) is None:
+        raise AgentNotFound(id=agent_id)
+
+
+def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
+    """The four requests."""
+    one_agent = "/v2.0/agents/{agent_id}/dhcp-networks"
+
+    def bind(tx: Tx, request: Request, context: Context, agent_id: str, network_id: str) -> None:
+        find(tx, request, NETWORK, network_id)
+        scheduling.network_bind(tx, context, agent_id, network_id, config=config)
+
+    async def add_network(request: Request) -> Reply:
+        request.authorise("create_dhcp-network")
+        network_id = wanted_id(request, "network_id")
+        await request.write(bind, request, request.context, request.path["agent_id"], network_id)
+        return Reply.json(None, 201)
+
+    async def remove_network(request: Request) -> Reply:
+        request.authorise("delete_dhcp-network")
+        at = request.path
+        await request.write(
+            scheduling.network_unbind, request.context, at["agent_id"], at["network_id"], config=config
+        )
+        return Reply.empty()
+
+    async def list_networks(request: Request) -> Reply:
+        request.authorise("get_dhcp-networks")
+        agent_id = request.path["agent_id"]
+        served = select(dhcp_bindings.c.network_id).where(dhcp_bindings.c.agent_id == agent_id)
+        return await list_where(request, NETWORK, networks.c.id.in_(served), agent_id)
+
+    async def list_agents(request: Request) -> Reply:
+        request.authorise("get_dhcp-agents")
+        serving = select(dhcp_bindings.c.agent_id).where(
+            dhcp_bindings.c.network_id == request.path["network_id"]
+        )
+        return await list_where(request, agent, agents.c.id.in_(serving))
+
+    def route(method: str, path: str, handler: Handler, rule: str, status: int, summary: str) -> Route:
+        return Route(method, path, handler, rule=rule, status=status, summary=summary)
+
+    return (
+        route("POST", one_agent, add_network, "create_dhcp-network", 201, "Add a network to a DHCP agent"),
+        route("GET", one_agent, list_networks, "get_dhcp-networks", 200, "List networks of a DHCP agent"),
+        route(
+            "DELETE",
+            f"{one_agent}/{{network_id}}",
+            remove_network,
+            "delete_dhcp-network",
+            204,
+            "Remove a network from a DHCP agent",
+        ),
+        route(
+            "GET",
+            "/v2.0/networks/{network_id}/dhcp-agents",
+            list_agents,
+            "get_dhcp-agents",
+            200,
+            "List DHCP agents of a network",
+        ),
+    )
+
+
+async def list_where(request: Request, resource: Resource, where: Any, agent_id: str | None = None) -> Reply:
+    """A list as usual, narrowed by ``where``; AgentNotFound where an agent is named that is not there."""
+    listing = resource.dialect.listing(request, resource)
+    listing.where.append(where)
+
+    def page(tx: Tx) -> list[bytes]:
+        if agent_id is not None:
+            check_agent_exists(tx, agent_id)
+        return list_page(tx, request, resource, listing)
+
+    return Reply.chunks(await request.read(page))

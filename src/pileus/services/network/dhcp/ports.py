@@ -1,0 +1,170 @@
+"""The ports that DHCP agents plug into the networks they serve.
+
+One function makes them what they should be: a network that is bound to an agent and has a
+subnet with DHCP has a port on the agent's host, with an address from each such subnet. A port
+whose agent leaves is handed to the one that comes, so that guests keep their DHCP server's address.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.events import event
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.changing import change_ports
+from pileus.services.network.ports.making import make_ports
+from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.specs import elevated, new_port
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.world import read_world
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+
+_BOUND = (
+    select(dhcp_bindings.c.network_id, agents.c.host, networks.c.project_id)
+    .select_from(
+        dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id).join(
+            networks, networks.c.id == dhcp_bindings.c.network_id
+        )
+    )
+    .where(dhcp_bindings.c.network_id.in_(bindparam("ids", expanding=True)))
+    .order_by(dhcp_bindings.c.network_id, agents.c.host)
+)
+_WITH_DHCP = (
+    select(subnets.c.network_id, subnets.c.id)
+    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)), subnets.c.enable_dhcp)
+    .order_by(subnets.c.created_at, subnets.c.id)
+)
+
+
+class _Wanted(NamedTuple):
+    """One port that should be there."""
+
+    network_id: str
+    host: str
+    project_id: str
+    subnet_ids: tuple[str, ...]
+
+    @property
+    def device_id(self) -> str:
+        return device_id(self.network_id, self.host)
+
+
+def device_id(network_id: str, host: str) -> str:
+    """The name of a host's DHCP in a network, as Neutron's agents make it: the same for ever."""
+    return f"dhcp{uuid.uuid5(uuid.NAMESPACE_DNS, host.split('.')[0])}-{network_id}"
+
+
+def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], config: NetworkConfig) -> None:
+    """Make the DHCP ports of these networks what they should be; a constant number of statements.
+
+    A port that finds no free address is left out, and an event says so: guests have theirs already.
+    """
+    ids = {"ids": sorted(network_ids)}
+    if not network_ids:
+        return
+    subnet_ids: dict[str, list[str]] = {}
+    for row in tx.rows(_WITH_DHCP, ids):
+        subnet_ids.setdefault(row.network_id, []).append(row.id)
+    wanted = {
+        (row.network_id, row.host): _Wanted(
+            row.network_id, row.host, row.project_id, tuple(subnet_ids[row.network_id])
+        )
+        for row in tx.rows(_BOUND, ids)
+        if row.network_id in subnet_ids
+    }
+    mine = (ports.c.network_id.in_(ids["ids"]), ports.c.device_owner == owners.DHCP)
+    there: dict[tuple[str, str], Values] = {}
+    spare: dict[str, list[Values]] = {}
+    for port in fetch(tx, PORT, where=mine, lock=True):
+        key = (port["network_id"], port["binding:host_id"])
+        if key in wanted and key not in there and port["device_id"] == wanted[key].device_id:
+            there[key] = port
+        else:
+            spare.setdefault(port["network_id"], []).append(port)
+    updates = []
+    missing = []
+    for key, one in wanted.items():
+        if key in there:
+            port = there[key]
+        elif spare.get(one.network_id):
+            port = spare[one.network_id].pop()
+        else:
+            missing.append(one)
+            continue
+        changes = _changes(port, one)
+        if changes:
+            updates.append(Update(port, Values(changes)))
+    mighty = elevated(context)
+    if updates:
+        change_ports(tx, mighty, updates, config=config)
+    remove_ports(tx, mighty, [port for several in spare.values() for port in several])
+    _make(tx, mighty, missing, config)
+
+
+def _changes(port: Values, wanted: _Wanted) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    if port["binding:host_id"] != wanted.host or port["device_id"] != wanted.device_id:
+        changes |= {"binding:host_id": wanted.host, "device_id": wanted.device_id}
+    if {ip["subnet_id"] for ip in port["fixed_ips"]} != set(wanted.subnet_ids):
+        changes["fixed_ips"] = _any_of_each(wanted.subnet_ids)
+    return changes
+
+
+def _any_of_each(subnet_ids: Sequence[str]) -> list[Mapping[str, str]]:
+    return [{"subnet_id": subnet_id} for subnet_id in subnet_ids]
+
+
+def _make(tx: Tx, context: Context, missing: Sequence[_Wanted], config: NetworkConfig) -> None:
+    """All together; only if that fails one by one, to find out which can't be."""
+    if not missing:
+        return
+    world = read_world(tx, {one.network_id for one in missing})
+
+    def make(several: Sequence[_Wanted]) -> None:
+        with tx.savepoint():
+            specs = [_spec(context, one) for one in several]
+            make_ports(tx, context, specs, world, config=config)
+
+    try:
+        make(missing)
+    except Conflict:
+        for one in missing:
+            try:
+                make([one])
+            except Conflict as refusal:
+                tx.emit(
+                    event(
+                        context,
+                        "network.dhcp_failed",
+                        one.network_id,
+                        one.project_id,
+                        host=one.host,
+                        reason=refusal.text,
+                    )
+                )
+
+
+def _spec(context: Context, wanted: _Wanted) -> Values:
+    return new_port(
+        context,
+        project_id=wanted.project_id,
+        network_id=wanted.network_id,
+        device_owner=owners.DHCP,
+        device_id=wanted.device_id,
+        fixed_ips=_any_of_each(wanted.subnet_ids),
+        **{"binding:host_id": wanted.host},
+    )

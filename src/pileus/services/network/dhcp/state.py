@@ -1,0 +1,175 @@
+"""What a node's DHCP should look like: the answer to ``DHCP_STATE``.
+
+One transaction, a constant number of statements whatever the number of networks and ports. As
+in ``switch_state``, the position is read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, bindparam, select
+
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.scheduling import DHCP_AGENT
+from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.wire.dhcp import (
+    DhcpHost,
+    DhcpNetwork,
+    DhcpOption,
+    DhcpState,
+    DhcpStateRequest,
+    DhcpSubnet,
+    HostRoute,
+    PortAddress,
+    ServicePort,
+)
+
+_SERVED = (
+    select(dhcp_bindings.c.network_id)
+    .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == DHCP_AGENT)
+)
+_NETWORKS = (
+    select(networks.c.id, networks.c.admin_state_up, networks.c.mtu, networks.c.dns_domain)
+    .where(networks.c.id.in_(_SERVED))
+    .order_by(networks.c.id)
+)
+_PORTS = (
+    select(
+        ports.c.id,
+        ports.c.network_id,
+        ports.c.mac_address,
+        ports.c.device_owner,
+        ports.c.host,
+        ports.c.fixed_ips,
+        ports.c.dns_name,
+        ports.c.extra_dhcp_opts,
+    )
+    .where(ports.c.network_id.in_(_SERVED))
+    .order_by(ports.c.id)
+)
+_SUBNETS = (
+    select(
+        subnets.c.id,
+        subnets.c.network_id,
+        subnets.c.cidr,
+        subnets.c.ip_version,
+        subnets.c.enable_dhcp,
+        subnets.c.gateway_ip,
+        subnets.c.dns_nameservers,
+        subnets.c.host_routes,
+        subnets.c.ipv6_ra_mode,
+        subnets.c.ipv6_address_mode,
+    )
+    .where(subnets.c.network_id.in_(_SERVED))
+    .order_by(subnets.c.created_at, subnets.c.id)
+)
+
+
+def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> DhcpState:
+    """Read the answer; four statements."""
+    position = newest_position(tx)
+    here = {"on_host": request.host}
+    wanted = request.networks
+    if wanted is not None and not wanted:
+        return DhcpState(position=position, lease_time_s=config.dhcp_lease_time_s)
+    nets = tx.rows(_narrow(_NETWORKS, networks.c.id, wanted), here)
+    by_network = _grouped(tx.rows(_narrow(_PORTS, ports.c.network_id, wanted), here)) if nets else {}
+    prefixes = _grouped(tx.rows(_narrow(_SUBNETS, subnets.c.network_id, wanted), here)) if nets else {}
+    found = (
+        _network(net, by_network.get(net.id, ()), prefixes.get(net.id, ()), request.host) for net in nets
+    )
+    return DhcpState(
+        position=position,
+        networks=tuple(one for one in found if one is not None),
+        lease_time_s=config.dhcp_lease_time_s,
+    )
+
+
+def _narrow(
+    statement: Select[Any], column: ColumnElement[Any], wanted: tuple[str, ...] | None
+) -> Select[Any]:
+    return statement if wanted is None else statement.where(column.in_(wanted))
+
+
+def _grouped(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.network_id, []).append(row)
+    return found
+
+
+def _network(
+    net: Row[Any], on_it: Sequence[Row[Any]], prefixes: Sequence[Row[Any]], host: str
+) -> DhcpNetwork | None:
+    """The network with its own port on this host; None while it has none, since nothing runs there then."""
+    own = next((row for row in on_it if row.device_owner == owners.DHCP and row.host == host), None)
+    if own is None:
+        return None
+    routed = {
+        ip["ip_address"]
+        for row in on_it
+        if row.device_owner == owners.ROUTER_INTERFACE
+        for ip in row.fixed_ips
+    }
+    return DhcpNetwork(
+        network_id=net.id,
+        admin_state_up=net.admin_state_up,
+        mtu=net.mtu,
+        port=ServicePort(port_id=own.id, mac_address=own.mac_address, addresses=_addresses(own), mtu=net.mtu),
+        subnets=tuple(_subnet(row, routed) for row in prefixes),
+        hosts=tuple(
+            _host(row) for row in on_it if row.fixed_ips and not row.device_owner.startswith("network:")
+        ),
+        dns_domain=net.dns_domain,
+    )
+
+
+def _addresses(port: Row[Any]) -> tuple[PortAddress, ...]:
+    return tuple(PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in port.fixed_ips)
+
+
+def _subnet(row: Row[Any], routed: set[str]) -> DhcpSubnet:
+    return DhcpSubnet(
+        subnet_id=row.id,
+        cidr=row.cidr,
+        ip_version=row.ip_version,
+        enable_dhcp=row.enable_dhcp,
+        gateway_ip=row.gateway_ip,
+        dns_nameservers=tuple(row.dns_nameservers),
+        host_routes=tuple(
+            HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.host_routes
+        ),
+        ipv6_ra_mode=row.ipv6_ra_mode,
+        ipv6_address_mode=row.ipv6_address_mode,
+        gateway_is_router=row.gateway_ip in routed,
+    )
+
+
+def _host(port: Row[Any]) -> DhcpHost:
+    return DhcpHost(
+        port_id=port.id,
+        mac_address=port.mac_address,
+        addresses=_addresses(port),
+        hostname=port.dns_name or host_name(port.fixed_ips),
+        options=tuple(
+            DhcpOption(name=one["opt_name"], value=one["opt_value"], ip_version=one["ip_version"])
+            for one in port.extra_dhcp_opts
+        ),
+    )
+
+
+def host_name(fixed_ips: Sequence[Mapping[str, str]]) -> str:
+    """What a guest is called that nobody named: ``host-10-0-0-5``, by an IPv4 address if it has one."""
+    addresses = [ip["ip_address"] for ip in fixed_ips]
+    chosen = next((one for one in addresses if "." in one), addresses[0])
+    return "host-" + chosen.replace(".", "-").replace(":", "-")

@@ -1,0 +1,19 @@
+"""Which DHCP agents serve which networks, and whether they do."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, ForeignKey, String, Table
+
+from pileus.store.schema import Id, LongText, Moment, metadata
+
+PENDING, ACTIVE, ERROR = "PENDING", "ACTIVE", "ERROR"
+
+dhcp_bindings = Table(
+    "dhcp_bindings",
+    metadata,
+    Column("network_id", Id, ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True),
+    Column("agent_id", Id, ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("status", String(16), nullable=False),
+    Column("reason", LongText),
+    Column("bound_at", Moment, nullable=False),
+)

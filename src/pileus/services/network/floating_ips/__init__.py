@@ -1,0 +1,1 @@
+"""Floating IPs: addresses outside that lead to ports inside."""

@@ -1,0 +1,111 @@
+"""The declaration of floating IPs (extensions ``router``, ``fip-port-details``, ``qos-fip``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.errors import NotFound
+from pileus.services.network.attributes import ID, PROJECT, REFERENCE
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.policy import ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.network.ports.tables import ports
+from pileus.store.tx import Tx
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource
+from pileus.web.standard import STANDARD
+
+
+class FloatingIPNotFound(NotFound):
+    message = "Floating IP {floatingip_id} could not be found"
+
+
+_DETAILS = (
+    ports.c.name,
+    ports.c.network_id,
+    ports.c.mac_address,
+    ports.c.admin_state_up,
+    ports.c.status,
+    ports.c.device_id,
+    ports.c.device_owner,
+)
+_PORTS = (
+    select(floating_ips.c.id, *_DETAILS)
+    .select_from(floating_ips.join(ports, ports.c.id == floating_ips.c.fixed_port_id))
+    .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def port_details(port: Any) -> dict[str, Any]:
+    """What is shown of the port that a floating IP leads to; ``port`` has the attributes."""
+    return {column.name: getattr(port, column.name) for column in _DETAILS}
+
+
+def _details(tx: Tx, floating_ip_ids: list[str]) -> dict[str, dict[str, Any]]:
+    return {row.id: port_details(row) for row in tx.rows(_PORTS, {"ids": floating_ip_ids})}
+
+
+_ADDRESS = types.nullable(types.ip_address)
+
+FLOATING_IP = Resource(
+    "floatingip",
+    table=floating_ips,
+    dialect=NEUTRON,
+    not_found=FloatingIPNotFound,
+    attributes=(
+        ID,
+        PROJECT,
+        Attribute(
+            "floating_ip_address",
+            _ADDRESS,
+            default=None,
+            create=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute("floating_network_id", types.uuid, create=True, required=True, filter=True, sort=True),
+        Attribute("floating_port_id", types.uuid, default="", visible=False),
+        Attribute(
+            "subnet_id",
+            REFERENCE,
+            default=None,
+            create=True,
+            visible=False,
+            description="The external network's subnet from which the address comes.",
+        ),
+        Attribute(
+            "port_id",
+            REFERENCE,
+            column=floating_ips.c.fixed_port_id,
+            default=None,
+            create=True,
+            update=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "fixed_ip_address", _ADDRESS, default=None, create=True, update=True, filter=True, sort=True
+        ),
+        Attribute("router_id", REFERENCE, default=None, filter=True, sort=True),
+        Attribute("status", types.string(16), default="DOWN", filter=True, sort=True),
+        Attribute("port_details", types.anything, loader=_details),
+        Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        Attribute("dns_name", types.string(255), default="", create=True),
+        Attribute("dns_domain", types.string(255), default="", create=True),
+        *STANDARD,
+    ),
+)
+
+RULES = rules(
+    {
+        "create_floatingip": ADMIN_OR_MEMBER,
+        "create_floatingip:floating_ip_address": ADMIN_OR_MANAGER,
+        "get_floatingip": ADMIN_OR_READER,
+        "update_floatingip": ADMIN_OR_MEMBER,
+        "delete_floatingip": ADMIN_OR_MEMBER,
+    }
+)

@@ -1,0 +1,336 @@
+"""Units of work of floating IPs.
+
+A floating IP is an address of a port of its own on the external network. Which router translates
+follows from where it leads: the one that has an interface on the fixed address's subnet and its
+gateway on the floating IP's network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, and_, bindparam, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Invalid, NotFound
+from pileus.services.network.again import own, own_updates
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.scheduling import networks_schedule
+from pileus.services.network.errors import InUse, NetworkNotFound, PortNotFound
+from pileus.services.network.events import event
+from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.making import make_ports
+from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.specs import elevated, new_port
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.world import read_world
+from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.quotas import FLOATING_IP_QUOTA, spend
+from pileus.services.network.routers.reading import is_admin, visible_networks
+from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.store.errors import Duplicate
+from pileus.store.events import Event
+from pileus.store.tx import Tx
+from pileus.web.dialects.neutron import BadRequest
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+from pileus.wire import scopes
+
+
+class ExternalGatewayForFloatingIPNotFound(NotFound):
+    message = (
+        "External network {external_network_id} is not reachable from subnet {subnet_id}.  "
+        "Therefore, cannot associate Port {port_id} with a Floating IP."
+    )
+
+
+class FloatingIPPortAlreadyAssociated(InUse):
+    message = (
+        "Cannot associate floating IP {floating_ip_address} ({fip_id}) with port {port_id} using fixed IP "
+        "{fixed_ip}, as that fixed IP already has a floating IP on external network {net_id}."
+    )
+
+
+class ExternalIpAddressExhausted(Invalid):
+    message = "Unable to find any IP address on external network {net_id}."
+
+
+class _Target(NamedTuple):
+    """Where a floating IP is to lead."""
+
+    port: Row[Any]
+    subnet_id: str
+    address: str
+
+
+_PORTS = select(
+    ports.c.id,
+    ports.c.project_id,
+    ports.c.network_id,
+    ports.c.name,
+    ports.c.mac_address,
+    ports.c.admin_state_up,
+    ports.c.status,
+    ports.c.device_id,
+    ports.c.device_owner,
+    ports.c.fixed_ips,
+).where(ports.c.id.in_(bindparam("ids", expanding=True)))
+
+_outside = ports.alias("outside")
+_to_inside, _to_outside = router_ports.alias("to_inside"), router_ports.alias("to_outside")
+# Every router between some subnets and some external networks, with its address on the subnet.
+_WAYS = (
+    select(
+        _to_inside.c.router_id,
+        ip_allocations.c.subnet_id,
+        ip_allocations.c.ip_address,
+        _outside.c.network_id,
+        subnets.c.gateway_ip,
+    )
+    .select_from(
+        ip_allocations.join(
+            _to_inside,
+            and_(
+                _to_inside.c.port_id == ip_allocations.c.port_id,
+                _to_inside.c.port_type == owners.ROUTER_INTERFACE,
+            ),
+        )
+        .join(subnets, subnets.c.id == ip_allocations.c.subnet_id)
+        .join(
+            _to_outside,
+            and_(
+                _to_outside.c.router_id == _to_inside.c.router_id,
+                _to_outside.c.port_type == owners.ROUTER_GATEWAY,
+            ),
+        )
+        .join(_outside, _outside.c.id == _to_outside.c.port_id)
+    )
+    .where(
+        ip_allocations.c.subnet_id.in_(bindparam("subnets", expanding=True)),
+        _outside.c.network_id.in_(bindparam("networks", expanding=True)),
+    )
+    .order_by(_to_inside.c.router_id)
+)
+
+
+def floatingip_create(
+    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
+) -> list[Values]:
+    """Write new floating IPs, each with an address of its network; led to a port where one is named."""
+    specs = own(specs)
+    check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
+    network_ids = {spec["floating_network_id"] for spec in specs}
+    visible = visible_networks(tx, context, network_ids)
+    for network_id in sorted(network_ids):
+        if network_id not in visible:
+            raise NetworkNotFound(network_id=network_id)
+        if not visible[network_id].external:
+            raise _bad(f"Network {network_id} is not a valid external network")
+    world = read_world(tx, network_ids)
+    for network_id in sorted(network_ids):
+        if not any(subnet.ip_version == 4 for subnet in world.subnets[network_id]):
+            raise _bad(f"Network {network_id} does not contain any IPv4 subnet")
+    spend(tx, specs, FLOATING_IP_QUOTA)
+    mighty = elevated(context)
+    own_ports = [_own_port(mighty, spec) for spec in specs]
+    for spec, port in zip(specs, make_ports(tx, mighty, own_ports, world, config=config), strict=True):
+        address = next((ip["ip_address"] for ip in port["fixed_ips"] if "." in ip["ip_address"]), None)
+        if address is None:
+            raise ExternalIpAddressExhausted(net_id=spec["floating_network_id"])
+        spec["floating_ip_address"], spec["floating_port_id"] = address, port["id"]
+        spec["router_id"], spec["status"], spec["port_details"] = None, "DOWN", None
+    _lead(tx, context, [(spec, spec) for spec in specs])
+    _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
+    with_dhcp = {
+        subnet.network_id for several in world.subnets.values() for subnet in several if subnet.enable_dhcp
+    }
+    networks_schedule(tx, context, sorted(with_dhcp), config)
+    tx.emit_many([_event(context, "floatingip.create", spec, spec["router_id"]) for spec in specs])
+    return specs
+
+
+def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
+    """Lead floating IPs elsewhere, or nowhere; what is not about the port leaves it where it is."""
+    updates = own_updates(updates)
+    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
+    led = []
+    for one in updates:
+        changes = one.changes
+        if not {"port_id", "fixed_ip_address"} & {*changes}:
+            continue
+        if "port_id" not in changes:
+            # A wish for another address of the port that it leads to already.
+            changes["port_id"] = one.original["port_id"]
+        changes.setdefault("fixed_ip_address", None)
+        led.append((one.original, changes))
+    _lead(tx, context, led)
+    for original, changes in led:
+        if any(changes[name] != original[name] for name in ("port_id", "fixed_ip_address", "router_id")):
+            changes["status"] = "DOWN"
+    merged = [Values({**one.original, **one.changes}) for one in updates]
+    after: list[Values] = []
+    _write(tx, merged, lambda: after.extend(FLOATING_IP.change(tx, context, updates)))
+    tx.emit_many(
+        [
+            _event(context, "floatingip.update", new, one.original["router_id"], new["router_id"])
+            for one, new in zip(updates, after, strict=True)
+        ]
+    )
+    return after
+
+
+def floatingip_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete floating IPs with their own ports."""
+    FLOATING_IP.remove(tx, originals)
+    remove_ports(
+        tx, elevated(context), fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
+    )
+    tx.emit_many([_event(context, "floatingip.delete", one, one["router_id"]) for one in originals])
+
+
+def _bad(text: str) -> BadRequest:
+    return BadRequest(resource="floatingip", msg=text)
+
+
+def _own_port(context: Context, spec: Values) -> Values:
+    wish = {}
+    if spec["subnet_id"]:
+        wish["subnet_id"] = spec["subnet_id"]
+    if spec["floating_ip_address"]:
+        wish["ip_address"] = spec["floating_ip_address"]
+    return new_port(
+        context,
+        project_id="",
+        network_id=spec["floating_network_id"],
+        device_id=spec["id"],
+        device_owner=owners.FLOATING_IP,
+        fixed_ips=[wish] if wish else None,
+    )
+
+
+def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> None:
+    """Fill in where each floating IP (as it is, and what is asked for) leads: port, address and router.
+
+    Two statements for any number; none where nothing is to lead anywhere.
+    """
+    for _, asked in wanted:
+        if asked["fixed_ip_address"] and not asked["port_id"]:
+            raise _bad("fixed_ip_address cannot be specified without a port_id")
+    named = {asked["port_id"] for _, asked in wanted if asked["port_id"]}
+    found = {row.id: row for row in tx.rows(_PORTS, {"ids": sorted(named)})} if named else {}
+    targets = [
+        _target(context, floating, asked, found) if asked["port_id"] else None for floating, asked in wanted
+    ]
+    ways = _ways(
+        tx,
+        {target.subnet_id for target in targets if target},
+        {floating["floating_network_id"] for floating, _ in wanted},
+    )
+    for (floating, asked), target in zip(wanted, targets, strict=True):
+        if target is None:
+            asked["port_id"] = asked["fixed_ip_address"] = asked["router_id"] = asked["port_details"] = None
+            continue
+        way = ways.get((target.subnet_id, floating["floating_network_id"]))
+        if way is None:
+            raise ExternalGatewayForFloatingIPNotFound(
+                subnet_id=target.subnet_id,
+                external_network_id=floating["floating_network_id"],
+                port_id=target.port.id,
+            )
+        asked["port_id"], asked["fixed_ip_address"] = target.port.id, target.address
+        asked["router_id"], asked["port_details"] = way, port_details(target.port)
+
+
+def _target(context: Context, floating: Values, asked: Values, found: Mapping[str, Row[Any]]) -> _Target:
+    port = found.get(asked["port_id"])
+    mine = port is not None and (is_admin(context) or port.project_id == context.project_id)
+    if port is None or not mine:
+        raise PortNotFound(port_id=asked["port_id"])
+    if port.project_id != floating["project_id"] and not is_admin(context):
+        raise _bad(
+            f"Cannot process floating IP association with Port {port.id}, since that port is owned by a "
+            "different project"
+        )
+    if port.device_owner in (owners.FLOATING_IP, owners.DHCP, *owners.OF_ROUTERS):
+        raise _bad(f"Port {port.id} is unable to be assigned a floating IP")
+    address = asked["fixed_ip_address"]
+    if address:
+        if ":" in address:
+            raise _bad(
+                f"Cannot process floating IP association with {address}, since that is not an IPv4 address"
+            )
+        for ip in port.fixed_ips:
+            if ip["ip_address"] == address:
+                return _Target(port, ip["subnet_id"], address)
+        raise _bad(f"Port {port.id} does not have fixed ip {address}")
+    old = [ip for ip in port.fixed_ips if "." in ip["ip_address"]]
+    if not old:
+        raise _bad(f"Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses")
+    if len(old) > 1:
+        raise _bad(
+            f"Port {port.id} has multiple fixed IPv4 addresses.  Must provide a specific IPv4 address when "
+            "assigning a floating IP"
+        )
+    return _Target(port, old[0]["subnet_id"], old[0]["ip_address"])
+
+
+def _ways(tx: Tx, subnet_ids: set[str], network_ids: set[str]) -> dict[tuple[str, str], str]:
+    """The router from each subnet to each external network: the subnet's gateway if it is one of several."""
+    if not subnet_ids:
+        return {}
+    found: dict[tuple[str, str], str] = {}
+    for row in tx.rows(_WAYS, {"subnets": sorted(subnet_ids), "networks": sorted(network_ids)}):
+        key = (row.subnet_id, row.network_id)
+        if key not in found or row.ip_address == row.gateway_ip:
+            found[key] = row.router_id
+    return found
+
+
+def _write(tx: Tx, floating: Sequence[Values], write: Any) -> None:
+    """Write; the key refuses a second floating IP of one network for one fixed address."""
+    try:
+        with tx.savepoint():
+            write()
+    except Duplicate:
+        clash = _clash(tx, floating)
+        raise FloatingIPPortAlreadyAssociated(
+            floating_ip_address=clash["floating_ip_address"],
+            fip_id=clash["id"],
+            port_id=clash["port_id"],
+            fixed_ip=clash["fixed_ip_address"],
+            net_id=clash["floating_network_id"],
+        ) from None
+
+
+def _clash(tx: Tx, floating: Sequence[Values]) -> Values:
+    key = (
+        floating_ips.c.fixed_port_id,
+        floating_ips.c.floating_network_id,
+        floating_ips.c.fixed_ip_address,
+        floating_ips.c.id,
+    )
+    named = [one["port_id"] for one in floating if one["port_id"]]
+    rows: Any = tx.rows(select(*key).where(key[0].in_(named)))
+    taken = {tuple(row[:3]): row[3] for row in rows}
+    for one in floating:
+        other = taken.get((one["port_id"], one["floating_network_id"], one["fixed_ip_address"]))
+        if other is not None and other != one["id"]:
+            return one
+    return floating[-1]
+
+
+def _event(context: Context, kind: str, floating: Values, *router_ids: str | None) -> Event:
+    return event(
+        context,
+        kind,
+        floating["id"],
+        floating["project_id"],
+        [scopes.router(router_id) for router_id in router_ids if router_id],
+        floating_ip_address=floating["floating_ip_address"],
+        port_id=floating["port_id"],
+    )

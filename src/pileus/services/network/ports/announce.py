@@ -1,0 +1,118 @@
+"""Event rows of ports, and who has to look again because of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.services.network.events import event
+from pileus.services.network.ports import owners
+from pileus.store.events import Event
+from pileus.wire import scopes
+
+# What a node must know of a port: a change of anything else wakes nobody.
+_ON_NODE = frozenset(
+    {
+        "admin_state_up",
+        "allowed_address_pairs",
+        "binding:host_id",
+        "binding:vif_type",
+        "device_id",
+        "device_owner",
+        "extra_dhcp_opts",
+        "fixed_ips",
+        "mac_address",
+        "port_security_enabled",
+        "qos_policy_id",
+        "security_groups",
+    }
+)
+
+
+# What DHCP tells guests, or finds them by.
+_ON_DHCP = frozenset({"device_owner", "dns_name", "extra_dhcp_opts", "fixed_ips", "mac_address"})
+
+# What a router's own port is to its L3 agent.
+_ON_ROUTER = frozenset({"binding:host_id", "device_id", "device_owner", "fixed_ips", "mac_address"})
+
+
+def own(port: Mapping[str, Any]) -> set[str]:
+    """The port's host, which serves the port itself when it is plugged already."""
+    host = port["binding:host_id"]
+    return {scopes.host(host), scopes.port(port["id"])} if host else set()
+
+
+def agents_of(port: Mapping[str, Any]) -> set[str]:
+    """The agent that a port of the network's own services belongs to."""
+    owner = port["device_owner"]
+    if owner == owners.DHCP and port["binding:host_id"]:
+        return {scopes.dhcp(port["binding:host_id"])}
+    if owner in owners.OF_ROUTERS and port["device_id"]:
+        return {scopes.router(port["device_id"])}
+    return set()
+
+
+def everybody(port: Mapping[str, Any]) -> set[str]:
+    """Who must look again when a port is plugged or leaves: its host, its agent, the other hosts of its
+    network that send to it through tunnels (only once it is bound), whoever lets its groups' members in."""
+    found = own(port) | agents_of(port)
+    found |= {scopes.security_group(group) for group in port["security_groups"]}
+    if port["binding:host_id"]:
+        found.add(scopes.network(port["network_id"]))
+    return found
+
+
+def deleted(context: Context, port: Mapping[str, Any]) -> Event:
+    """The port is no more."""
+    return event(
+        context,
+        "port.delete",
+        port["id"],
+        port["project_id"],
+        everybody(port) | {scopes.dhcp_network(port["network_id"])},
+        host=port["binding:host_id"],
+        network_id=port["network_id"],
+        device_id=port["device_id"],
+    )
+
+
+def created(context: Context, port: Mapping[str, Any]) -> Event:
+    """A port has come."""
+    return event(
+        context,
+        "port.create",
+        port["id"],
+        port["project_id"],
+        everybody(port) | {scopes.dhcp_network(port["network_id"])},
+        host=port["binding:host_id"],
+        network_id=port["network_id"],
+        device_id=port["device_id"],
+    )
+
+
+def updated(context: Context, before: Mapping[str, Any], after: Mapping[str, Any]) -> Event:
+    """A port has changed: those look again whom the differences concern."""
+    differing = {name for name in after if name in before and after[name] != before[name]}
+    concerned = own(before) | own(after) if differing & _ON_NODE else set()
+    if differing & {"binding:host_id", "binding:vif_type", "fixed_ips", "mac_address"}:
+        concerned |= everybody(before) | everybody(after)
+    if differing & _ON_DHCP:
+        concerned |= {scopes.dhcp_network(after["network_id"])}
+    if differing & _ON_ROUTER:
+        concerned |= agents_of(before) | agents_of(after)
+    if differing & {"security_groups", "allowed_address_pairs"}:
+        concerned |= {
+            scopes.security_group(group) for group in (*before["security_groups"], *after["security_groups"])
+        }
+    return event(
+        context,
+        "port.update",
+        after["id"],
+        after["project_id"],
+        concerned,
+        host=after["binding:host_id"],
+        network_id=after["network_id"],
+        device_id=after["device_id"],
+        changed=sorted(differing - {"updated_at", "revision_number"}),
+    )

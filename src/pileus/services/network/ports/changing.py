@@ -1,0 +1,218 @@
+"""Changing ports: addresses, groups and binding follow what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, delete
+
+from pileus.core.context import Context
+from pileus.services.network.again import own_updates
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.errors import InUse
+from pileus.services.network.ports import announce, rules
+from pileus.services.network.ports.addressing import allocate, wishes
+from pileus.services.network.ports.binding import bind_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.world import (
+    ATTEMPTS,
+    DOWN,
+    AddressesContended,
+    World,
+    allocation_rows,
+    membership_rows,
+    read_world,
+    refuse_taken_mac,
+)
+from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.rules import macs
+from pileus.services.network.rules.binding import UNBOUND
+from pileus.services.network.security_groups.membership import check_groups
+from pileus.services.network.security_groups.tables import security_group_ports
+from pileus.services.network.subnets.tables import ip_allocations
+from pileus.store.errors import Duplicate
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+
+
+class PortBound(InUse):
+    message = (
+        "Unable to complete operation on port {port_id}, port is already bound, port type: {vif_type}, "
+        "old_mac {old_mac}, new_mac {new_mac}."
+    )
+
+
+_DELETE_ALLOCATIONS = delete(ip_allocations).where(
+    ip_allocations.c.port_id.in_(bindparam("ids", expanding=True))
+)
+_DELETE_MEMBERSHIPS = delete(security_group_ports).where(
+    security_group_ports.c.port_id.in_(bindparam("ids", expanding=True))
+)
+
+
+def change_ports(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
+    """Change ports; addresses, groups and binding follow what is asked."""
+    updates = own_updates(updates)
+    world = read_world(tx, {one.original["network_id"] for one in updates})
+    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
+    groups = {group for one in updates for group in one.changes.get("security_groups") or ()}
+    check_groups(tx, context, groups)
+    for one in updates:
+        _check_update(one, config)
+    _rebind(tx, context, updates, world, config)
+    readdressed = [
+        (one, _asked_addresses(one, world))
+        for one in updates
+        if {"fixed_ips", "mac_address"} & {*one.changes}
+    ]
+    for _ in range(ATTEMPTS):
+        try:
+            with tx.savepoint():
+                if readdressed:
+                    _readdress(tx, readdressed, world, config)
+                regrouped = [one for one in updates if "security_groups" in one.changes]
+                if regrouped:
+                    tx.execute(_DELETE_MEMBERSHIPS, {"ids": [one.original["id"] for one in regrouped]})
+                    after = [
+                        {"id": one.original["id"], "security_groups": one.changes["security_groups"]}
+                        for one in regrouped
+                    ]
+                    tx.insert(security_group_ports, membership_rows(after))
+                changed = PORT.change(tx, context, updates)
+        except Duplicate:
+            for one in updates:
+                if one.changes.get("mac_address") is not None:
+                    refuse_taken_mac(tx, one.original["network_id"], one.changes["mac_address"])
+            continue
+        tx.emit_many(
+            [
+                announce.updated(context, one.original, port)
+                for one, port in zip(updates, changed, strict=True)
+            ]
+        )
+        return changed
+    raise AddressesContended(net_id=updates[0].original["network_id"])
+
+
+def _check_update(one: Update, config: NetworkConfig) -> None:
+    port, changes = one.original, one.changes
+    if changes.get("security_groups", ()) is None:
+        changes["security_groups"] = []
+    if "security_groups" in changes:
+        changes["security_groups"] = sorted(set(changes["security_groups"]))
+    mac = changes.get("mac_address")
+    if "mac_address" in changes and mac is None:
+        changes["mac_address"] = mac = macs.make(1, config.dice, base=config.base_mac)[0]
+    if mac is not None and mac != port["mac_address"] and port["binding:host_id"]:
+        raise PortBound(
+            port_id=port["id"],
+            vif_type=port["binding:vif_type"],
+            old_mac=port["mac_address"],
+            new_mac=mac,
+        )
+    if mac == port["mac_address"]:
+        changes.pop("mac_address")
+    if "allowed_address_pairs" in changes:
+        changes["allowed_address_pairs"] = rules.address_pairs(
+            changes["allowed_address_pairs"] or (), mac or port["mac_address"], config.max_address_pairs
+        )
+    if "extra_dhcp_opts" in changes:
+        changes["extra_dhcp_opts"] = rules.dhcp_options(
+            port["extra_dhcp_opts"], changes["extra_dhcp_opts"] or ()
+        )
+    merged = {**port, **changes}
+    rules.check_security(
+        merged["port_security_enabled"],
+        merged["security_groups"],
+        merged["allowed_address_pairs"],
+        groups_given="security_groups" in changes,
+    )
+
+
+def _rebind(tx: Tx, context: Context, updates: Sequence[Update], world: World, config: NetworkConfig) -> None:
+    """Decide anew where the host, the kind or the profile of the plug is asked for."""
+    asked = [
+        one for one in updates if {"binding:host_id", "binding:vnic_type", "binding:profile"} & {*one.changes}
+    ]
+    for one in asked:
+        if one.changes.get("binding:host_id", "") is None:
+            one.changes["binding:host_id"] = ""
+        if one.changes.get("binding:profile", {}) is None:
+            one.changes["binding:profile"] = {}
+    moved = [
+        one
+        for one in asked
+        if one.original["binding:vif_type"] in (UNBOUND, "binding_failed")
+        or any(
+            one.changes.get(name, one.original[name]) != one.original[name]
+            for name in ("binding:host_id", "binding:vnic_type")
+        )
+    ]
+    merged = [{**one.original, **one.changes} for one in moved]
+    for one, binding in zip(moved, bind_ports(tx, context, merged, world.networks, config), strict=True):
+        one.changes["binding:vif_type"] = binding.vif_type
+        one.changes["binding:vif_details"] = binding.vif_details
+        if (
+            one.changes.get("binding:host_id", one.original["binding:host_id"])
+            != one.original["binding:host_id"]
+        ):
+            one.changes["status"] = DOWN
+
+
+def _asked_addresses(one: Update, world: World) -> list[Mapping[str, str]]:
+    """The addresses that a port is to have now; without a word on them, those that it has."""
+    if "fixed_ips" in one.changes:
+        return _keep_by_name(one.changes["fixed_ips"] or [], one.original["fixed_ips"])
+    return list(_without_automatic(one.original, world))
+
+
+def _readdress(
+    tx: Tx,
+    updates: Sequence[tuple[Update, list[Mapping[str, str]]]],
+    world: World,
+    config: NetworkConfig,
+) -> None:
+    """Give ports the addresses they now ask for; what stays is kept by name."""
+    slots = []
+    keep: set[tuple[str, str]] = set()
+    for one, asked in updates:
+        port = one.original
+        had = {(ip["subnet_id"], ip["ip_address"]) for ip in port["fixed_ips"]}
+        keep |= had
+        merged = {**port, **one.changes, "fixed_ips": asked}
+        slots.append((port["network_id"], wishes(merged, world.subnets[port["network_id"]], config, had)))
+    given = allocate(tx, slots, world.by_id, config, keep)
+    rows = []
+    for (one, _), addresses in zip(updates, given, strict=True):
+        one.changes["fixed_ips"] = addresses
+        rows.append({"id": one.original["id"], "fixed_ips": addresses})
+    tx.execute(_DELETE_ALLOCATIONS, {"ids": [one.original["id"] for one, _ in updates]})
+    tx.insert(ip_allocations, allocation_rows(rows))
+
+
+def _without_automatic(port: Values, world: World) -> list[dict[str, str]]:
+    """The addresses that don't follow from the hardware address."""
+    return [
+        ip
+        for ip in port["fixed_ips"]
+        if not (ip["subnet_id"] in world.by_id and world.by_id[ip["subnet_id"]].is_automatic)
+    ]
+
+
+def _keep_by_name(
+    asked: Sequence[Mapping[str, str]], had: Sequence[Mapping[str, str]]
+) -> list[Mapping[str, str]]:
+    """A wish for "any address of this subnet" is met by one that the port has there already."""
+    named = {wish["ip_address"] for wish in asked if wish.get("ip_address")}
+    spare = [ip for ip in had if ip["ip_address"] not in named]
+    kept: list[Mapping[str, str]] = []
+    for wish in asked:
+        if not wish.get("ip_address"):
+            match = next((ip for ip in spare if ip["subnet_id"] == wish.get("subnet_id")), None)
+            if match is not None:
+                spare.remove(match)
+                wish = match
+        kept.append(wish)
+    return kept

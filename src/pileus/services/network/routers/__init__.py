@@ -1,0 +1,1 @@
+"""Routers: gateways, interfaces, routes, and the agents that host them."""

@@ -1,0 +1,142 @@
+"""What units of routers read once: the routers' ports, and the subnets that these reach."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, bindparam, select
+
+from pileus.core.context import Context
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules.routing import Attached
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.tx import Tx
+
+
+class Plug(NamedTuple):
+    """A router's port."""
+
+    router_id: str
+    port_id: str
+    port_type: str
+    network_id: str
+    fixed_ips: list[dict[str, str]]
+
+    @property
+    def subnet_ids(self) -> list[str]:
+        return [ip["subnet_id"] for ip in self.fixed_ips]
+
+
+class Attachments(NamedTuple):
+    """The ports of some routers and the subnets of the networks that these are on, by id."""
+
+    plugs: dict[str, list[Plug]]
+    subnets: dict[str, Row[Any]]
+
+    def gateway(self, router_id: str) -> Plug | None:
+        """The router's gateway port."""
+        return next(
+            (one for one in self.plugs.get(router_id, ()) if one.port_type == owners.ROUTER_GATEWAY), None
+        )
+
+    def interfaces(self, router_id: str) -> list[Plug]:
+        """The router's ports on project networks."""
+        return [one for one in self.plugs.get(router_id, ()) if one.port_type == owners.ROUTER_INTERFACE]
+
+    def reached(self, router_id: str, without: Collection[str] = ()) -> list[Attached]:
+        """The subnets that the router is on: those of its interfaces' addresses, all of its gateway's
+        network. ``without``: ports that are about to go."""
+        found = {}
+        for plug in self.plugs.get(router_id, ()):
+            if plug.port_id in without:
+                continue
+            if plug.port_type == owners.ROUTER_GATEWAY:
+                ids = [row.id for row in self.subnets.values() if row.network_id == plug.network_id]
+            else:
+                ids = plug.subnet_ids
+            found.update({one: Attached(one, self.subnets[one].cidr) for one in ids if one in self.subnets})
+        return list(found.values())
+
+    def addresses(self, router_id: str, without: Collection[str] = ()) -> set[str]:
+        """The router's own addresses."""
+        return {
+            ip["ip_address"]
+            for plug in self.plugs.get(router_id, ())
+            if plug.port_id not in without
+            for ip in plug.fixed_ips
+        }
+
+
+_PLUGS = (
+    select(
+        router_ports.c.router_id,
+        router_ports.c.port_id,
+        router_ports.c.port_type,
+        ports.c.network_id,
+        ports.c.fixed_ips,
+    )
+    .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
+    .where(router_ports.c.router_id.in_(bindparam("ids", expanding=True)))
+    .order_by(router_ports.c.router_id, router_ports.c.port_id)
+)
+_SUBNETS = select(
+    subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.ip_version, subnets.c.gateway_ip
+).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
+_NETWORKS = select(
+    networks.c.id, networks.c.project_id, networks.c.shared, networks.c.external, networks.c.name
+).where(networks.c.id.in_(bindparam("ids", expanding=True)))
+_IN_USE = (
+    select(
+        floating_ips.c.router_id,
+        floating_ips.c.fixed_port_id,
+        floating_ips.c.fixed_ip_address,
+        ports.c.fixed_ips,
+    )
+    .select_from(floating_ips.outerjoin(ports, ports.c.id == floating_ips.c.fixed_port_id))
+    .where(floating_ips.c.router_id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def attachments(tx: Tx, router_ids: Sequence[str], more_networks: Collection[str] = ()) -> Attachments:
+    """The ports of routers, and the subnets of their networks and of ``more_networks``; two statements."""
+    plugs: dict[str, list[Plug]] = {}
+    for row in tx.rows(_PLUGS, {"ids": list(router_ids)}):
+        plugs.setdefault(row.router_id, []).append(Plug(*tuple(row)))
+    wanted = {plug.network_id for several in plugs.values() for plug in several} | set(more_networks)
+    rows = tx.rows(_SUBNETS, {"ids": sorted(wanted)}) if wanted else []
+    return Attachments(plugs, {row.id: row for row in rows})
+
+
+def visible_networks(tx: Tx, context: Context, network_ids: Collection[str]) -> dict[str, Row[Any]]:
+    """Those of the networks that the caller may see, by id: his own, shared and external ones."""
+    rows = tx.rows(_NETWORKS, {"ids": sorted(network_ids)}) if network_ids else []
+    return {
+        row.id: row
+        for row in rows
+        if is_admin(context) or row.shared or row.external or row.project_id == context.project_id
+    }
+
+
+def is_admin(context: Context) -> bool:
+    """Whether ownership does not matter for this caller."""
+    return context.is_admin or "admin" in context.roles
+
+
+def used_by_floating_ips(tx: Tx, router_ids: Sequence[str]) -> list[Row[Any]]:
+    """Floating IPs that lead through these routers, with all addresses of the ports that they lead to."""
+    return tx.rows(_IN_USE, {"ids": list(router_ids)})
+
+
+def subnets_used(rows: Sequence[Row[Any]]) -> set[str]:
+    """The subnets of the fixed addresses that floating IPs (as found above) lead to."""
+    return {
+        ip["subnet_id"]
+        for row in rows
+        for ip in row.fixed_ips or ()
+        if ip["ip_address"] == row.fixed_ip_address
+    }

@@ -1,0 +1,176 @@
+"""The declaration of routers (extensions ``router``, ``ext-gw-mode``, ``extraroute``,
+``router_availability_zone`` of the Network API)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import and_, bindparam, select
+
+from pileus.core.errors import NotFound
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT
+from pileus.services.network.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.resource import FIXED_IPS
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.store.tx import Tx
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource
+from pileus.web.standard import STANDARD
+from pileus.web.types import BadValue, Type
+
+
+class RouterNotFound(NotFound):
+    message = "Router {router_id} could not be found"
+
+
+_GATEWAYS = (
+    select(routers.c.id, routers.c.enable_snat, ports.c.network_id, ports.c.fixed_ips)
+    .select_from(
+        routers.join(
+            router_ports,
+            and_(
+                router_ports.c.router_id == routers.c.id,
+                router_ports.c.port_type == owners.ROUTER_GATEWAY,
+            ),
+        ).join(ports, ports.c.id == router_ports.c.port_id)
+    )
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)))
+)
+_ZONES = (
+    select(router_bindings.c.router_id, agents.c.availability_zone)
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(
+        router_bindings.c.router_id.in_(bindparam("ids", expanding=True)),
+        agents.c.availability_zone.is_not(None),
+    )
+)
+
+
+def gateway_info(network_id: str, fixed_ips: list[dict[str, str]], enable_snat: bool) -> dict[str, Any]:
+    """``external_gateway_info`` as it is shown."""
+    return {"network_id": network_id, "external_fixed_ips": fixed_ips, "enable_snat": enable_snat}
+
+
+def _gateways(tx: Tx, router_ids: list[str]) -> dict[str, dict[str, Any]]:
+    return {
+        row.id: gateway_info(row.network_id, row.fixed_ips, row.enable_snat)
+        for row in tx.rows(_GATEWAYS, {"ids": router_ids})
+    }
+
+
+def _zones(tx: Tx, router_ids: list[str]) -> dict[str, list[str]]:
+    return {row.router_id: [row.availability_zone] for row in tx.rows(_ZONES, {"ids": router_ids})}
+
+
+_INFO = types.dict_of(
+    {"network_id": types.uuid, "enable_snat": types.boolean, "external_fixed_ips": FIXED_IPS},
+    required=("network_id",),
+)
+
+
+def _parse_info(value: Any) -> Any:
+    """An empty object clears the gateway, as null does."""
+    return None if value is None or value == {} else _INFO.parse(value)
+
+
+def _parse_never(value: Any) -> bool:
+    """A kind of router that there is not: false may be asked for, and is the truth."""
+    if types.boolean.parse(value):
+        raise BadValue("Routers of this kind are not available here", value=value)
+    return False
+
+
+_NEVER = Type("boolean", _parse_never, {"type": "boolean"})
+
+ROUTES = types.list_of(
+    types.dict_of(
+        {"destination": types.cidr, "nexthop": types.ip_address}, required=("destination", "nexthop")
+    ),
+    unique=True,
+    none_is_empty=True,
+)
+
+ROUTER = Resource(
+    "router",
+    table=routers,
+    dialect=NEUTRON,
+    not_found=RouterNotFound,
+    attributes=(
+        ID,
+        NAME,
+        PROJECT,
+        ADMIN_STATE_UP,
+        Attribute("status", types.string(16), default="ACTIVE", filter=True, sort=True),
+        Attribute(
+            "external_gateway_info",
+            Type("gateway", _parse_info, {"anyOf": [_INFO.schema, {"type": "null"}]}, accepts_none=True),
+            loader=_gateways,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+        ),
+        Attribute("enable_snat", types.boolean, default=True, visible=False),
+        Attribute("routes", ROUTES, default=[], update=True),
+        Attribute(
+            "distributed",
+            _NEVER,
+            default=False,
+            compute=lambda router: False,
+            create=True,
+            update=True,
+            policy=True,
+            description="Always false: traffic between subnets goes through the router's host.",
+        ),
+        Attribute(
+            "ha",
+            _NEVER,
+            default=False,
+            compute=lambda router: False,
+            create=True,
+            update=True,
+            policy=True,
+            description="Always false: a router has one host, and moves to another when that one dies.",
+        ),
+        Attribute(
+            "availability_zone_hints",
+            types.list_of(types.string(255), none_is_empty=True),
+            default=[],
+            create=True,
+        ),
+        Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
+        *STANDARD,
+    ),
+)
+
+RULES = rules(
+    {
+        "create_router": ADMIN_OR_MEMBER,
+        "create_router:distributed": ADMIN,
+        "create_router:ha": ADMIN,
+        "create_router:external_gateway_info": ADMIN_OR_MEMBER,
+        "create_router:external_gateway_info:network_id": ADMIN_OR_MEMBER,
+        "create_router:external_gateway_info:enable_snat": ADMIN,
+        "create_router:external_gateway_info:external_fixed_ips": ADMIN,
+        "get_router": ADMIN_OR_READER,
+        "get_router:distributed": ADMIN,
+        "get_router:ha": ADMIN,
+        "update_router": ADMIN_OR_MEMBER,
+        "update_router:distributed": ADMIN,
+        "update_router:ha": ADMIN,
+        "update_router:external_gateway_info": ADMIN_OR_MEMBER,
+        "update_router:external_gateway_info:network_id": ADMIN_OR_MEMBER,
+        "update_router:external_gateway_info:enable_snat": ADMIN,
+        "update_router:external_gateway_info:external_fixed_ips": ADMIN,
+        "delete_router": ADMIN_OR_MEMBER,
+        "add_router_interface": ADMIN_OR_MEMBER,
+        "remove_router_interface": ADMIN_OR_MEMBER,
+        "add_extraroutes": ADMIN_OR_MEMBER,
+        "remove_extraroutes": ADMIN_OR_MEMBER,
+    }
+)

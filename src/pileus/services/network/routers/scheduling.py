@@ -1,0 +1,303 @@
+"""Which L3 agent hosts which router: by request, with a router's first gateway or interface, when an agent
+appears, and when one dies. A router's ports are bound to its agent's host and follow it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, delete, func, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict, NotFound
+from pileus.services.network.agents.resource import AgentNotFound
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.events import event
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.changing import change_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.specs import elevated
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+from pileus.wire import scopes
+
+L3_AGENT = "L3 agent"
+_LOCK = "schedule:l3"
+
+
+class InvalidL3Agent(NotFound):
+    message = "Agent {id} is not a L3 Agent or has been disabled"
+
+
+class RouterHostedByL3Agent(Conflict):
+    message = "The router {router_id} has been already hosted by the L3 Agent {agent_id}."
+
+
+class RouterNotHostedByL3Agent(Conflict):
+    message = "The router {router_id} is not hosted by the L3 Agent {agent_id}."
+
+
+class RouterReschedulingFailed(Conflict):
+    message = "Failed rescheduling router {router_id}: no eligible l3 agent found."
+
+
+# Every L3 agent, once for each of the routers that it hosts (or once, with no router).
+_AGENTS_AND_ROUTERS = (
+    select(
+        agents.c.id.label("agent_id"),
+        agents.c.host,
+        agents.c.admin_state_up,
+        agents.c.heartbeat_timestamp,
+        agents.c.availability_zone,
+        agents.c.configurations,
+        router_bindings.c.router_id,
+    )
+    .select_from(
+        agents.outerjoin(
+            router_bindings,
+            and_(
+                router_bindings.c.agent_id == agents.c.id,
+                router_bindings.c.router_id.in_(bindparam("ids", expanding=True)),
+            ),
+        )
+    )
+    .where(agents.c.agent_type == L3_AGENT)
+    .order_by(agents.c.id)
+)
+_AGENT = select(
+    agents.c.id, agents.c.host, agents.c.agent_type, agents.c.admin_state_up, agents.c.configurations
+).where(agents.c.id == bindparam("agent"))
+_LOADS = select(router_bindings.c.agent_id, func.count().label("load")).group_by(router_bindings.c.agent_id)
+_ROUTERS = (
+    select(routers.c.id, routers.c.project_id, routers.c.availability_zone_hints)
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(routers.c.id)
+)
+_PORTS = select(router_ports.c.port_id, router_ports.c.router_id).where(
+    router_ports.c.router_id.in_(bindparam("ids", expanding=True))
+)
+_GATEWAY_NETWORKS = (
+    select(router_ports.c.router_id, ports.c.network_id)
+    .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
+    .where(
+        router_ports.c.port_type == owners.ROUTER_GATEWAY,
+        router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
+    )
+)
+_UNHOSTED = (
+    select(routers.c.id)
+    .where(
+        ~select(router_bindings.c.router_id).where(router_bindings.c.router_id == routers.c.id).exists(),
+        select(router_ports.c.port_id).where(router_ports.c.router_id == routers.c.id).exists(),
+    )
+    .order_by(routers.c.id)
+)
+_OF_DEAD = (
+    select(router_bindings.c.router_id, router_bindings.c.agent_id, agents.c.host)
+    .select_from(agents.join(router_bindings, router_bindings.c.agent_id == agents.c.id))
+    .where(
+        agents.c.agent_type == L3_AGENT,
+        agents.c.admin_state_up,
+        agents.c.heartbeat_timestamp < bindparam("since"),
+    )
+    .order_by(router_bindings.c.router_id)
+)
+_UNBIND = delete(router_bindings).where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
+_BOUND = (
+    select(router_bindings.c.router_id, router_bindings.c.agent_id, agents.c.host)
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
+    """Bind a router to an agent by request: InvalidL3Agent, RouterHostedByL3Agent."""
+    tx.lock(_LOCK)
+    agent = tx.first(_AGENT, {"agent": agent_id})
+    if agent is None:
+        raise AgentNotFound(id=agent_id)
+    ids = {"ids": [router_id]}
+    outside = {row.router_id: row.network_id for row in tx.rows(_GATEWAY_NETWORKS, ids)}
+    if (
+        agent.agent_type != L3_AGENT
+        or not agent.admin_state_up
+        or not serves_router(agent.configurations, router_id, outside.get(router_id))
+    ):
+        raise InvalidL3Agent(id=agent_id)
+    hosted = tx.first(_BOUND, ids)
+    if hosted is not None:
+        raise RouterHostedByL3Agent(router_id=router_id, agent_id=hosted.agent_id)
+    _bind(tx, context, [(router_id, agent.id, agent.host)])
+    routers_place(tx, context, [router_id], config)
+
+
+def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
+    """Take a router from an agent by request: RouterNotHostedByL3Agent. Nobody else gets it for that."""
+    if tx.first(_AGENT, {"agent": agent_id}) is None:
+        raise AgentNotFound(id=agent_id)
+    hosted = tx.first(_BOUND, {"ids": [router_id]})
+    if hosted is None or hosted.agent_id != agent_id:
+        raise RouterNotHostedByL3Agent(router_id=router_id, agent_id=agent_id)
+    _unbind(tx, context, [hosted])
+    routers_place(tx, context, [router_id], config)
+
+
+def routers_host(
+    tx: Tx, context: Context, outside: Mapping[str, str | None], config: NetworkConfig
+) -> dict[str, str]:
+    """The hosts of routers that get a gateway or an interface: ``{router id: host}``, without those that
+    no agent can take. ``outside`` maps each router to the network of the gateway that it has or gets.
+
+    One statement where they have their agents, or where there is none. An agent that may not serve the new
+    gateway gives its router to another, RouterReschedulingFailed where there is none.
+    """
+    known, alive = _look(tx, context, list(outside), config)
+    leaving = [row for one, row in known.items() if not serves_router(row.configurations, one, outside[one])]
+    if leaving:
+        _unbind(tx, context, leaving)
+    moving = [row.router_id for row in leaving]
+    hosts = {one: row.host for one, row in known.items() if one not in moving}
+    homeless = {one: network_id for one, network_id in outside.items() if one not in hosts}
+    if homeless and alive:
+        hosts |= _schedule(tx, context, homeless, config)
+    lost = [one for one in moving if one not in hosts]
+    if lost:
+        raise RouterReschedulingFailed(router_id=lost[0])
+    routers_place(tx, context, moving, config)
+    return hosts
+
+
+def routers_schedule(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+    """Find agents for routers that have none, and bring their ports there."""
+    if not router_ids:
+        return
+    outside: dict[str, str | None] = dict.fromkeys(router_ids)
+    for row in tx.rows(_GATEWAY_NETWORKS, {"ids": list(router_ids)}):
+        outside[row.router_id] = row.network_id
+    routers_place(tx, context, sorted(_schedule(tx, context, outside, config)), config)
+
+
+def routers_pick_up(tx: Tx, context: Context, config: NetworkConfig) -> None:
+    """Find agents for routers that nobody hosts: an agent has appeared, or is up again (seed 003)."""
+    routers_schedule(tx, context, [row.id for row in tx.rows(_UNHOSTED)], config)
+
+
+def routers_leave_dead(tx: Tx, context: Context, config: NetworkConfig) -> None:
+    """Move routers of dead agents to living ones; one statement where nobody is dead."""
+    if not config.move_from_dead_l3_agents:
+        return
+    since = {"since": config.alive_since(context.now)}
+    if not tx.rows(_OF_DEAD.limit(1), since):
+        return
+    tx.lock(_LOCK)
+    stranded = tx.rows(_OF_DEAD, since)
+    ids = [row.router_id for row in stranded]
+    if not ids or not _look(tx, context, ids, config)[1]:
+        return
+    _unbind(tx, context, stranded)
+    routers_schedule(tx, context, ids, config)
+    routers_place(tx, context, ids, config)
+
+
+def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
+    """The routers that some agents host."""
+    statement = select(router_bindings.c.router_id).where(router_bindings.c.agent_id.in_(list(agent_ids)))
+    return sorted(row[0] for row in tx.rows(statement))
+
+
+def routers_place(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+    """Bind the ports of routers to the hosts that the routers are on now, or to none."""
+    if not router_ids:
+        return
+    ids = {"ids": list(router_ids)}
+    hosts = {row.router_id: row.host for row in tx.rows(_BOUND, ids)}
+    wanted = {row.port_id: hosts.get(row.router_id, "") for row in tx.rows(_PORTS, ids)}
+    updates = [
+        Update(port, Values({"binding:host_id": wanted[port["id"]]}))
+        for port in fetch(tx, PORT, sorted(wanted), lock=True)
+        if port["binding:host_id"] != wanted[port["id"]]
+    ]
+    if updates:
+        change_ports(tx, elevated(context), updates, config=config)
+
+
+def _look(
+    tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig
+) -> tuple[dict[str, Row[Any]], list[Row[Any]]]:
+    """The agents that the routers have, and those that could take more."""
+    since = config.alive_since(context.now)
+    hosting: dict[str, Row[Any]] = {}
+    alive: dict[str, Row[Any]] = {}
+    for row in tx.rows(_AGENTS_AND_ROUTERS, {"ids": list(router_ids)}):
+        if row.router_id is not None:
+            hosting[row.router_id] = row
+        if row.admin_state_up and row.heartbeat_timestamp >= since:
+            alive[row.agent_id] = row
+    return hosting, list(alive.values())
+
+
+def _schedule(
+    tx: Tx, context: Context, outside: Mapping[str, str | None], config: NetworkConfig
+) -> dict[str, str]:
+    """Choose and write; the hosts of those of the routers that have an agent now."""
+    tx.lock(_LOCK)
+    hosting, alive = _look(tx, context, list(outside), config)
+    if not alive:
+        return {}
+    loads: Counter[str] = Counter({row.agent_id: row.load for row in tx.rows(_LOADS)})
+    bound = []
+    for router in tx.rows(_ROUTERS, {"ids": list(outside)}):
+        if router.id in hosting:
+            continue
+        candidates = [
+            Candidate(row.agent_id, row.host, loads[row.agent_id], row.availability_zone)
+            for row in alive
+            if serves_router(row.configurations, router.id, outside[router.id])
+        ]
+        zones = router.availability_zone_hints
+        for one in choose(candidates, 1, config.scheduler, config.dice, zones):
+            loads[one.agent_id] += 1
+            bound.append((router.id, one.agent_id, one.host))
+    _bind(tx, context, bound)
+    return {router_id: row.host for router_id, row in hosting.items()} | {
+        router_id: host for router_id, _, host in bound
+    }
+
+
+def _bind(tx: Tx, context: Context, several: Sequence[tuple[str, str, str]]) -> None:
+    tx.insert(
+        router_bindings,
+        [
+            {"router_id": router_id, "agent_id": agent_id, "bound_at": context.now}
+            for router_id, agent_id, _ in several
+        ],
+    )
+    _tell(tx, context, "router.bind", several)
+
+
+def _unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
+    tx.execute(_UNBIND, {"ids": [row.router_id for row in rows]})
+    _tell(tx, context, "router.unbind", [(row.router_id, row.agent_id, row.host) for row in rows])
+
+
+def _tell(tx: Tx, context: Context, kind: str, several: Sequence[tuple[str, str, str]]) -> None:
+    tx.emit_many(
+        [
+            event(
+                context,
+                kind,
+                router_id,
+                None,
+                [scopes.l3(host), scopes.router(router_id)],
+                host=host,
+                agent_id=agent_id,
+            )
+            for router_id, agent_id, host in several
+        ]
+    )

@@ -1,0 +1,178 @@
+"""What a node's routers should look like: the answer to ``L3_STATE``.
+
+One transaction, a constant number of statements. As in ``switch_state``, the position is read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, select
+
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.routers.scheduling import L3_AGENT
+from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
+from pileus.wire.l3 import FloatingIP, L3State, L3StateRequest, RouterDetails, RouterPort, RouterSubnet
+
+_HOSTED = (
+    select(router_bindings.c.router_id)
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+)
+_ROUTERS = (
+    select(routers.c.id, routers.c.name, routers.c.admin_state_up, routers.c.enable_snat, routers.c.routes)
+    .where(routers.c.id.in_(_HOSTED))
+    .order_by(routers.c.id)
+)
+_PORTS = (
+    select(
+        router_ports.c.router_id,
+        router_ports.c.port_type,
+        ports.c.id,
+        ports.c.network_id,
+        ports.c.mac_address,
+        ports.c.fixed_ips,
+        networks.c.mtu,
+    )
+    .select_from(
+        router_ports.join(ports, ports.c.id == router_ports.c.port_id).join(
+            networks, networks.c.id == ports.c.network_id
+        )
+    )
+    .where(router_ports.c.router_id.in_(_HOSTED))
+    .order_by(ports.c.id)
+)
+_SUBNETS = select(
+    subnets.c.id,
+    subnets.c.cidr,
+    subnets.c.gateway_ip,
+    subnets.c.ipv6_ra_mode,
+    subnets.c.dns_nameservers,
+).where(
+    subnets.c.network_id.in_(
+        select(ports.c.network_id)
+        .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
+        .where(router_ports.c.router_id.in_(_HOSTED))
+    )
+)
+_FLOATING_IPS = (
+    select(
+        floating_ips.c.id,
+        floating_ips.c.router_id,
+        floating_ips.c.floating_ip_address,
+        floating_ips.c.fixed_ip_address,
+        floating_ips.c.fixed_port_id,
+        bandwidth_limits.c.max_kbps,
+        bandwidth_limits.c.max_burst_kbps,
+    )
+    .select_from(
+        floating_ips.outerjoin(
+            bandwidth_limits,
+            and_(
+                bandwidth_limits.c.qos_policy_id == floating_ips.c.qos_policy_id,
+                bandwidth_limits.c.direction == "egress",
+            ),
+        )
+    )
+    .where(floating_ips.c.router_id.in_(_HOSTED), floating_ips.c.fixed_ip_address.is_not(None))
+    .order_by(floating_ips.c.id)
+)
+
+
+def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
+    """Read the answer; five statements."""
+    position = newest_position(tx)
+    wanted = request.routers
+    if wanted is not None and not wanted:
+        return L3State(position=position)
+    here = {"on_host": request.host}
+    narrow = (lambda statement, column: statement) if wanted is None else _narrower(wanted)
+    found = tx.rows(narrow(_ROUTERS, routers.c.id), here)
+    if not found:
+        return L3State(position=position)
+    plugs = _by_router(tx.rows(narrow(_PORTS, router_ports.c.router_id), here))
+    prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
+    floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
+    return L3State(
+        position=position,
+        routers=tuple(
+            _router(row, plugs.get(row.id, ()), prefixes, floating.get(row.id, ())) for row in found
+        ),
+    )
+
+
+def _narrower(wanted: tuple[str, ...]) -> Any:
+    return lambda statement, column: statement.where(column.in_(wanted))
+
+
+def _by_router(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.router_id, []).append(row)
+    return found
+
+
+def _router(
+    row: Row[Any],
+    plugs: Sequence[Row[Any]],
+    prefixes: Mapping[str, Row[Any]],
+    floating: Sequence[Row[Any]],
+) -> RouterDetails:
+    gateway = next((plug for plug in plugs if plug.port_type == owners.ROUTER_GATEWAY), None)
+    return RouterDetails(
+        router_id=row.id,
+        name=row.name,
+        admin_state_up=row.admin_state_up,
+        gateway=_port(gateway, prefixes) if gateway is not None else None,
+        enable_snat=row.enable_snat,
+        interfaces=tuple(
+            _port(plug, prefixes) for plug in plugs if plug.port_type == owners.ROUTER_INTERFACE
+        ),
+        floating_ips=tuple(
+            FloatingIP(
+                floating_ip_id=one.id,
+                floating_ip_address=one.floating_ip_address,
+                fixed_ip_address=one.fixed_ip_address,
+                port_id=one.fixed_port_id,
+                rate_kbps=one.max_kbps or 0,
+                burst_kb=one.max_burst_kbps or 0,
+            )
+            for one in floating
+        ),
+        routes=tuple(HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.routes),
+    )
+
+
+def _port(plug: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
+    reached = [prefixes[ip["subnet_id"]] for ip in plug.fixed_ips if ip["subnet_id"] in prefixes]
+    return RouterPort(
+        port=ServicePort(
+            port_id=plug.id,
+            mac_address=plug.mac_address,
+            addresses=tuple(
+                PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in plug.fixed_ips
+            ),
+            mtu=plug.mtu,
+        ),
+        network_id=plug.network_id,
+        subnets=tuple(
+            RouterSubnet(
+                subnet_id=row.id,
+                cidr=row.cidr,
+                gateway_ip=row.gateway_ip,
+                ipv6_ra_mode=row.ipv6_ra_mode,
+                dns_nameservers=tuple(row.dns_nameservers),
+            )
+            for row in reached
+        ),
+    )

@@ -1,0 +1,76 @@
+"""What L3 agents say of routers and floating IPs: in place, or not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Row, Table, bindparam, select, update
+
+from pileus.core.context import Context
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.events import event
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.routers.scheduling import L3_AGENT
+from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.wire.l3 import L3Status
+from pileus.wire.switch import Acknowledged
+
+ACTIVE, ERROR = "ACTIVE", "ERROR"
+
+_HOSTED = (
+    select(router_bindings.c.router_id)
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+)
+_ROUTERS = select(routers.c.id, routers.c.project_id, routers.c.status).where(
+    routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED)
+)
+_FLOATING_IPS = select(floating_ips.c.id, floating_ips.c.project_id, floating_ips.c.status).where(
+    floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(_HOSTED)
+)
+
+
+def l3_status(tx: Tx, context: Context, status: L3Status) -> Acknowledged:
+    """Write what changed; what is not the reporting host's is left as it is.
+
+    At most six statements for any number; nobody waits for the outcome, so the events carry no scopes.
+    """
+    for table, statement, kind, good in (
+        (routers, _ROUTERS, "router", status.routers),
+        (floating_ips, _FLOATING_IPS, "floatingip", status.floating_ips),
+    ):
+        ids = sorted({*good, *status.failed})
+        if ids:
+            rows = tx.rows(statement, {"ids": ids, "on_host": status.host})
+            _write(tx, context, table, kind, rows, good, status.failed, status.host)
+    return Acknowledged(position=newest_position(tx))
+
+
+def _write(
+    tx: Tx,
+    context: Context,
+    table: Table,
+    kind: str,
+    rows: Collection[Row[Any]],
+    good: Collection[str],
+    failed: Mapping[str, str],
+    host: str,
+) -> None:
+    raised = [row for row in rows if row.id in good and row.id not in failed and row.status != ACTIVE]
+    fallen = [row for row in rows if row.id in failed and row.status != ERROR]
+    for several, new in ((raised, ACTIVE), (fallen, ERROR)):
+        if several:
+            ids = [row.id for row in several]
+            tx.execute(update(table).where(table.c.id.in_(ids)).values(status=new))
+    tx.emit_many(
+        [
+            *(event(context, f"{kind}.active", row.id, row.project_id, host=host) for row in raised),
+            *(
+                event(context, f"{kind}.failed", row.id, row.project_id, host=host, reason=failed[row.id])
+                for row in fallen
+            ),
+        ]
+    )

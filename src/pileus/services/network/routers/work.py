@@ -1,0 +1,141 @@
+"""Units of work of routers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.core.errors import Invalid, NotFound
+from pileus.services.network.again import own, own_updates
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.errors import InUse
+from pileus.services.network.events import event
+from pileus.services.network.quotas import ROUTER_QUOTA, spend
+from pileus.services.network.routers.gateways import Wish, gateways_clear, gateways_set, snat
+from pileus.services.network.routers.reading import attachments
+from pileus.services.network.routers.resource import ROUTER
+from pileus.services.network.routers.scheduling import L3_AGENT
+from pileus.services.network.routers.tables import router_bindings
+from pileus.services.network.rules.routing import check_routes
+from pileus.store.errors import Referenced
+from pileus.store.events import Event
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.wire import scopes
+
+
+class RouterInUse(InUse):
+    message = "Router {router_id} {reason}"
+
+
+class RoutesExhausted(Invalid):
+    message = (
+        "Unable to complete operation for {router_id}. The number of routes exceeds the maximum {quota}."
+    )
+
+
+class AvailabilityZoneNotFound(NotFound):
+    message = "AvailabilityZone {availability_zone} could not be found."
+
+
+def router_create(
+    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
+) -> list[Values]:
+    """Write new routers; those that ask for a gateway get one, and then an agent."""
+    specs = own(specs)
+    spend(tx, specs, ROUTER_QUOTA)
+    check_zones(tx, {zone for spec in specs for zone in spec["availability_zone_hints"]})
+    for spec in specs:
+        spec["enable_snat"] = snat(spec["external_gateway_info"] or {})
+        spec["availability_zones"] = []
+    ROUTER.insert(tx, context, specs)
+    wishes = [Wish(spec, spec["external_gateway_info"]) for spec in specs if spec["external_gateway_info"]]
+    if wishes:
+        shown = gateways_set(tx, context, wishes, config, new=True)
+        for wish in wishes:
+            wish.router["external_gateway_info"] = shown[wish.router["id"]]
+    tx.emit_many([router_event(context, "router.create", spec) for spec in specs])
+    return specs
+
+
+def router_update(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
+    """Change routers; gateway and routes must go together with what they are on."""
+    updates = own_updates(updates)
+    wishes = []
+    for one in updates:
+        if "external_gateway_info" in one.changes:
+            info = one.changes["external_gateway_info"]
+            one.changes["enable_snat"] = snat(info or {})
+            # The routes that are checked are those that the router will have.
+            router = Values({**one.original, **one.changes})
+            wishes.append(Wish(router, info))
+    shown = gateways_set(tx, context, wishes, config) if wishes else {}
+    for one in updates:
+        if one.original["id"] in shown:
+            one.changes["external_gateway_info"] = shown[one.original["id"]]
+    routed = [one for one in updates if "routes" in one.changes]
+    if routed:
+        there = attachments(tx, [one.original["id"] for one in routed])
+        for one in routed:
+            router_id, routes = one.original["id"], one.changes["routes"]
+            if len(routes) > config.max_routes:
+                raise RoutesExhausted(router_id=router_id, quota=config.max_routes)
+            cidrs = [reached.cidr for reached in there.reached(router_id)]
+            check_routes(routes, cidrs, there.addresses(router_id))
+    after = ROUTER.change(tx, context, updates)
+    tx.emit_many([router_event(context, "router.update", router) for router in after])
+    return after
+
+
+def router_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete routers with their gateways; RouterInUse while one has an interface."""
+    ids = [router["id"] for router in originals]
+    there = attachments(tx, ids)
+    for router_id in ids:
+        plugged = [plug.port_id for plug in there.interfaces(router_id)]
+        if plugged:
+            raise RouterInUse(router_id=router_id, reason=f"has ports still attached: {', '.join(plugged)}")
+    gateways_clear(tx, context, [plug for several in there.plugs.values() for plug in several])
+    hosts = {row.router_id: row.host for row in tx.rows(_hosts(ids))}
+    try:
+        with tx.savepoint():
+            ROUTER.remove(tx, originals)
+    except Referenced:
+        raise RouterInUse(router_id=ids[0], reason="still has ports") from None
+    tx.emit_many(
+        [router_event(context, "router.delete", router, hosts.get(router["id"])) for router in originals]
+    )
+
+
+def router_event(context: Context, kind: str, router: Values, host: str | None = None) -> Event:
+    """An event that the router's agent hears of (``host``: also when it serves it no more)."""
+    concerned = [scopes.router(router["id"])]
+    if host:
+        concerned.append(scopes.l3(host))
+    return event(context, kind, router["id"], router["project_id"], concerned, host=host, name=router["name"])
+
+
+def check_zones(tx: Tx, zones: set[str], agent_type: str = L3_AGENT) -> None:
+    """AvailabilityZoneNotFound where no agent of a kind has ever reported from a zone."""
+    if not zones:
+        return
+    statement = select(agents.c.availability_zone).where(
+        agents.c.availability_zone.in_(sorted(zones)), agents.c.agent_type == agent_type
+    )
+    missing = zones - {row[0] for row in tx.rows(statement)}
+    if missing:
+        raise AvailabilityZoneNotFound(availability_zone=min(missing))
+
+
+def _hosts(router_ids: Sequence[str]) -> Any:
+    return (
+        select(router_bindings.c.router_id, agents.c.host)
+        .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+        .where(router_bindings.c.router_id.in_(router_ids))
+    )
