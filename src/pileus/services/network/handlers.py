@@ -52,6 +52,11 @@ async def list_rule_types(request: Request) -> Reply:
     return Reply.json({"rule_types": [{"type": "bandwidth_limit"}]})
 
 
+async def list_service_providers(request: Request) -> Reply:
+    """Providers of services that networks can be given by others: there are none."""
+    return Reply.json({"service_providers": []})
+
+
 def version_root(resources: Sequence[Resource]) -> Handler:
     """A handler of ``GET /v2.0``: the collections that are there."""
 

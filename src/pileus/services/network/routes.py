@@ -14,6 +14,7 @@ from pileus.services.network.floating_ips.work import (
     floatingip_delete,
     floatingip_update,
 )
+from pileus.services.network.networks import availability
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.work import network_create, network_delete, network_update
 from pileus.services.network.ports.resource import PORT
@@ -25,6 +26,8 @@ from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.routers.work import router_create, router_delete, router_update
 from pileus.services.network.security_groups import work as groups
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.subnetpools import work as pools
+from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.work import subnet_create, subnet_delete, subnet_update
 from pileus.services.network.zones import zones_handler
@@ -35,13 +38,24 @@ from pileus.web.tags import tag_routes
 
 NETWORKS, SUBNETS, PORTS = "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"
 GROUPS, GROUP_RULES = "/v2.0/security-groups", "/v2.0/security-group-rules"
-ROUTERS, FLOATING_IPS = "/v2.0/routers", "/v2.0/floatingips"
+ROUTERS, FLOATING_IPS, SUBNETPOOLS = "/v2.0/routers", "/v2.0/floatingips", "/v2.0/subnetpools"
 AGENTS, POLICIES = "/v2.0/agents", "/v2.0/qos/policies"
 
 
 def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
     """The table; ``agent`` is the declaration of agents, which depends on a clock."""
-    listed = (NETWORK, SUBNET, PORT, ROUTER, FLOATING_IP, SECURITY_GROUP, SECURITY_GROUP_RULE, agent)
+    listed = (
+        NETWORK,
+        SUBNET,
+        SUBNETPOOL,
+        ADDRESS_SCOPE,
+        PORT,
+        ROUTER,
+        FLOATING_IP,
+        SECURITY_GROUP,
+        SECURITY_GROUP_RULE,
+        agent,
+    )
     return (
         Route("GET", "/v2.0", handlers.version_root(listed), authenticated=False, summary="List collections"),
         *crud(
@@ -121,6 +135,28 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         ),
         Route("POST", AGENTS, handlers.create_agent, rule="create_agent", summary="Refused: agents report"),
         *crud(agent, AGENTS, update=agent_updater(agent, config), delete=agent_deleter(agent, config)),
+        *crud(
+            SUBNETPOOL,
+            SUBNETPOOLS,
+            create=pools.subnetpool_create,
+            update=pools.subnetpool_update,
+            delete=pools.subnetpool_delete,
+        ),
+        *tag_routes(SUBNETPOOL, SUBNETPOOLS),
+        *crud(
+            ADDRESS_SCOPE,
+            "/v2.0/address-scopes",
+            create=pools.address_scope_create,
+            update=pools.address_scope_update,
+            delete=pools.address_scope_delete,
+        ),
+        *availability.ROUTES,
+        Route(
+            "GET",
+            "/v2.0/service-providers",
+            handlers.list_service_providers,
+            summary="List service providers",
+        ),
         *dhcp.routes(config, agent),
         *crud(
             POLICY,

@@ -17,6 +17,7 @@ from pileus.services.network.config import NetworkConfig, from_settings
 from pileus.services.network.dhcp.handlers import RULES as DHCP_RULES
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.floating_ips.resource import RULES as FLOATING_IP_RULES
+from pileus.services.network.networks.availability import RULES as AVAILABILITY_RULES
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.resource import RULES as NETWORK_RULES
 from pileus.services.network.ports.resource import PORT
@@ -32,6 +33,8 @@ from pileus.services.network.routes import routes
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
+from pileus.services.network.subnetpools.resource import RULES as POOL_RULES
 from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
@@ -72,6 +75,8 @@ RULES = (
     *QOS_RULES,
     *ROUTER_RULES,
     *FLOATING_IP_RULES,
+    *POOL_RULES,
+    *AVAILABILITY_RULES,
     *DHCP_RULES,
     *L3_RULES,
     *quotas.RULES,
@@ -90,6 +95,8 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         resources=(
             NETWORK,
             SUBNET,
+            SUBNETPOOL,
+            ADDRESS_SCOPE,
             PORT,
             ROUTER,
             FLOATING_IP,

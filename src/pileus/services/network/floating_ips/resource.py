@@ -1,4 +1,4 @@
-"""The declaration of floating IPs (extensions ``router``, ``fip-port-details``, ``qos-fip``)."""
+"""The declaration of floating IPs (extensions ``router``, ``fip-port-details``)."""
 
 from __future__ import annotations
 
@@ -93,7 +93,13 @@ FLOATING_IP = Resource(
         Attribute("router_id", REFERENCE, default=None, filter=True, sort=True),
         Attribute("status", types.string(16), default="DOWN", filter=True, sort=True),
         Attribute("port_details", types.anything, loader=_details),
-        Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        Attribute(
+            "qos_policy_id",
+            REFERENCE,
+            default=None,
+            filter=True,
+            description="Always null: rates of floating IPs are not limited yet.",
+        ),
         Attribute("dns_name", types.string(255), default="", create=True),
         Attribute("dns_domain", types.string(255), default="", create=True),
         *STANDARD,

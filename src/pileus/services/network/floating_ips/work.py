@@ -28,7 +28,6 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.world import read_world
-from pileus.services.network.qos.reading import check_policies_exist
 from pileus.services.network.quotas import FLOATING_IP_QUOTA, spend
 from pileus.services.network.routers.reading import is_admin, visible_networks
 from pileus.services.network.routers.tables import router_ports
@@ -123,7 +122,6 @@ def floatingip_create(
 ) -> list[Values]:
     """Write new floating IPs, each with an address of its network; led to a port where one is named."""
     specs = own(specs)
-    check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
     network_ids = {spec["floating_network_id"] for spec in specs}
     visible = visible_networks(tx, context, network_ids)
     for network_id in sorted(network_ids):
@@ -157,7 +155,6 @@ def floatingip_create(
 def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
     """Lead floating IPs elsewhere, or nowhere; what is not about the port leaves it where it is."""
     updates = own_updates(updates)
-    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
     led = []
     for one in updates:
         changes = one.changes

@@ -17,11 +17,12 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
+from pileus.web.resource import Attribute, Loader, Resource
 from pileus.web.standard import STANDARD
 
 _SUBNETS_OF = (
@@ -56,6 +57,23 @@ def _zones(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
     for row in tx.rows(_ZONES, {"ids": network_ids}):
         found.setdefault(row.network_id, []).append(row.availability_zone)
     return found
+
+
+_SCOPES = select(subnets.c.network_id, subnetpools.c.address_scope_id).select_from(
+    subnets.join(subnetpools, subnetpools.c.id == subnets.c.subnetpool_id)
+)
+
+
+def _scope(version: int) -> Loader:
+    """The address scope of a network's subnets of one IP version: that of the pool that they are from."""
+    statement = _SCOPES.where(
+        subnets.c.network_id.in_(bindparam("ids", expanding=True)), subnets.c.ip_version == version
+    )
+
+    def load(tx: Tx, network_ids: list[str]) -> dict[str, str | None]:
+        return {row.network_id: row.address_scope_id for row in tx.rows(statement, {"ids": network_ids})}
+
+    return load
 
 
 NETWORK = Resource(
@@ -155,6 +173,8 @@ NETWORK = Resource(
             create=True,
         ),
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
+        Attribute("ipv4_address_scope", REFERENCE, loader=_scope(4)),
+        Attribute("ipv6_address_scope", REFERENCE, loader=_scope(6)),
         Attribute("dns_domain", types.string(255), default="", create=True, update=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         *STANDARD,

@@ -134,7 +134,15 @@ SECURITY_GROUP_RULE = Resource(
             sort=True,
         ),
         Attribute("normalized_cidr", types.nullable(types.string(64)), default=None, filter=True),
-        Attribute("remote_group_id", REFERENCE, default=None, create=True, filter=True, sort=True),
+        Attribute(
+            "remote_group_id",
+            # Any text, as the API has it: one that is no group's id is not found.
+            types.nullable(types.string(36)),
+            default=None,
+            create=True,
+            filter=True,
+            sort=True,
+        ),
         Attribute("remote_address_group_id", REFERENCE, compute=lambda rule: None),
         Attribute("digest", types.string(40), visible=False),
         *(one for one in STANDARD if one.name != "tags"),

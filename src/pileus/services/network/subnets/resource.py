@@ -59,7 +59,16 @@ SUBNET = Resource(
         PROJECT,
         Attribute("network_id", types.uuid, create=True, required=True, filter=True, sort=True),
         Attribute("ip_version", _VERSION, create=True, required=True, filter=True, sort=True),
-        Attribute("subnetpool_id", REFERENCE, default=None, filter=True, sort=True),
+        Attribute("subnetpool_id", REFERENCE, default=None, create=True, filter=True, sort=True),
+        Attribute("use_default_subnetpool", types.boolean, default=False, create=True, visible=False),
+        Attribute(
+            "prefixlen",
+            types.nullable(types.integer(0, 128)),
+            default=None,
+            create=True,
+            visible=False,
+            description="How long a prefix to cut from the pool.",
+        ),
         Attribute("cidr", types.nullable(types.cidr), create=True, filter=True, sort=True),
         Attribute(
             "gateway_ip",

@@ -20,6 +20,7 @@ from pileus.services.network.ports import owners
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
 from pileus.services.network.rules import addresses
+from pileus.services.network.subnetpools.allocation import prefixes_allocate
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Referenced
@@ -45,10 +46,14 @@ class HostRoutesExhausted(Invalid):
     )
 
 
+class NetworkSubnetPoolAffinityError(Invalid):
+    message = "Subnets hosted on the same network must be allocated from the same subnet pool."
+
+
 _NETWORKS = select(networks.c.id).where(networks.c.id.in_(bindparam("ids", expanding=True)))
-_PREFIXES = select(subnets.c.network_id, subnets.c.id, subnets.c.cidr).where(
-    subnets.c.network_id.in_(bindparam("ids", expanding=True))
-)
+_PREFIXES = select(
+    subnets.c.network_id, subnets.c.id, subnets.c.cidr, subnets.c.ip_version, subnets.c.subnetpool_id
+).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 
 
 def subnet_create(
@@ -57,6 +62,7 @@ def subnet_create(
     """Write new subnets; of two that overlap in one network one is refused, also when they come at once."""
     specs = own(specs)
     network_ids = sorted({spec["network_id"] for spec in specs})
+    prefixes_allocate(tx, context, specs)
     for spec in specs:
         _complete(spec, config)
     spend(tx, specs, SUBNET_QUOTA)
@@ -65,9 +71,14 @@ def subnet_create(
     if missing:
         raise NetworkNotFound(network_id=min(missing))
     existing: dict[str, list[tuple[str, str]]] = {network_id: [] for network_id in network_ids}
+    pools: dict[tuple[str, int], str | None] = {}
     for row in tx.rows(_PREFIXES, {"ids": network_ids}):
         existing[row.network_id].append((row.id, row.cidr))
+        pools[(row.network_id, row.ip_version)] = row.subnetpool_id
     for spec in specs:
+        family = (spec["network_id"], spec["ip_version"])
+        if pools.setdefault(family, spec["subnetpool_id"]) != spec["subnetpool_id"]:
+            raise NetworkSubnetPoolAffinityError()
         others = existing[spec["network_id"]]
         other = addresses.overlapping(ipaddress.ip_network(spec["cidr"]), others)
         if other is not None:

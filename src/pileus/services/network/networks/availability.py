@@ -1,0 +1,125 @@
+"""How many addresses networks have, and how many are taken (extension ``network-ip-availability``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from pileus.core.errors import Invalid
+from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.policy import ADMIN_OR_SERVICE, rules
+from pileus.services.network.rules import addresses
+from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.store.tx import Tx
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import Route
+
+RULES = rules({"get_network_ip_availability": ADMIN_OR_SERVICE})
+
+_FILTERS: Mapping[str, Any] = {
+    "network_id": networks.c.id,
+    "network_name": networks.c.name,
+    "project_id": networks.c.project_id,
+    "tenant_id": networks.c.project_id,
+    "ip_version": subnets.c.ip_version,
+}
+_USED = (
+    select(func.count())
+    .where(ip_allocations.c.subnet_id == subnets.c.id)
+    .correlate(subnets)
+    .scalar_subquery()
+    .label("used")
+)
+_ROWS = (
+    select(
+        networks.c.id.label("network_id"),
+        networks.c.name.label("network_name"),
+        networks.c.project_id,
+        subnets.c.id.label("subnet_id"),
+        subnets.c.name.label("subnet_name"),
+        subnets.c.cidr,
+        subnets.c.ip_version,
+        subnets.c.allocation_pools,
+        _USED,
+    )
+    .select_from(networks.outerjoin(subnets, subnets.c.network_id == networks.c.id))
+    .order_by(networks.c.id, subnets.c.created_at, subnets.c.id)
+)
+
+
+class HTTPBadRequest(Invalid):
+    """What the Network API says of a filter that there is not."""
+
+
+def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
+    """A summary for each network, with one for each of its subnets; one statement."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in tx.rows(statement):
+        network = found.setdefault(
+            row.network_id,
+            {
+                "network_id": row.network_id,
+                "network_name": row.network_name,
+                "project_id": row.project_id,
+                "tenant_id": row.project_id,
+                "subnet_ip_availability": [],
+                "used_ips": 0,
+                "total_ips": 0,
+            },
+        )
+        if row.subnet_id is None:
+            continue
+        total = sum(
+            addresses.number(pool["end"]) - addresses.number(pool["start"]) + 1
+            for pool in row.allocation_pools
+        )
+        network["subnet_ip_availability"].append(
+            {
+                "subnet_id": row.subnet_id,
+                "subnet_name": row.subnet_name,
+                "cidr": row.cidr,
+                "ip_version": row.ip_version,
+                "used_ips": row.used,
+                "total_ips": total,
+            }
+        )
+        network["used_ips"] += row.used
+        network["total_ips"] += total
+    return list(found.values())
+
+
+async def list_availabilities(request: Request) -> Reply:
+    """All networks, or those that the query names."""
+    request.authorise("get_network_ip_availability")
+    wanted: dict[str, list[str]] = {}
+    for name, value in request.query:
+        if name not in _FILTERS:
+            raise HTTPBadRequest(f"['{name}'] is invalid attribute for filtering")
+        wanted.setdefault(name, []).append(value)
+    statement = _ROWS
+    for name, values in wanted.items():
+        statement = statement.where(_FILTERS[name].in_(values))
+    return Reply.json({"network_ip_availabilities": await request.read(availabilities, statement)})
+
+
+async def show_availability(request: Request) -> Reply:
+    """One network."""
+    request.authorise("get_network_ip_availability")
+    network_id = request.path["id"]
+    found = await request.read(availabilities, _ROWS.where(networks.c.id == network_id))
+    if not found:
+        raise NetworkNotFound(network_id=network_id)
+    return Reply.json({"network_ip_availability": found[0]})
+
+
+ROUTES = tuple(
+    Route("GET", path, handler, rule="get_network_ip_availability", summary="Show use of addresses")
+    for path, handler in (
+        ("/v2.0/network-ip-availabilities", list_availabilities),
+        ("/v2.0/network-ip-availabilities/{id}", show_availability),
+    )
+)

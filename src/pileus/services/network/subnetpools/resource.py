@@ -1,0 +1,151 @@
+"""The declarations of subnet pools and address scopes (extensions ``subnet_allocation``,
+``default-subnetpools``, ``address-scope``)."""
+
+from __future__ import annotations
+
+from pileus.core.errors import NotFound
+from pileus.services.network.attributes import ID, NAME, PROJECT, REFERENCE
+from pileus.services.network.policy import (
+    ADMIN,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_READER,
+    any_of,
+    rules,
+)
+from pileus.services.network.subnetpools.tables import address_scopes, subnetpools
+from pileus.web import types
+from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.resource import Attribute, Resource
+from pileus.web.standard import STANDARD
+
+
+class SubnetPoolNotFound(NotFound):
+    message = "Subnet pool {subnetpool_id} could not be found."
+
+
+class AddressScopeNotFound(NotFound):
+    message = "Address scope {address_scope_id} could not be found"
+
+
+def _length(name: str) -> Attribute:
+    return Attribute(
+        name, types.integer(0, 128), default=None, create=True, update=True, filter=True, sort=True
+    )
+
+
+SUBNETPOOL = Resource(
+    "subnetpool",
+    table=subnetpools,
+    dialect=NEUTRON,
+    not_found=SubnetPoolNotFound,
+    policy_columns={"shared": subnetpools.c.shared},
+    attributes=(
+        ID,
+        Attribute(
+            "name",
+            types.string(255, minimum=1),
+            create=True,
+            update=True,
+            required=True,
+            filter=True,
+            sort=True,
+        ),
+        PROJECT,
+        Attribute(
+            "prefixes",
+            types.list_of(types.cidr, unique=True),
+            create=True,
+            update=True,
+            required=True,
+        ),
+        Attribute("ip_version", types.integer(), default=0, filter=True, sort=True),
+        _length("default_prefixlen"),
+        _length("min_prefixlen"),
+        _length("max_prefixlen"),
+        Attribute(
+            "default_quota",
+            types.nullable(types.integer(0)),
+            default=None,
+            create=True,
+            update=True,
+            filter=True,
+            sort=True,
+            description="IPv4 addresses or IPv6 /64s that one project may be given.",
+        ),
+        Attribute(
+            "is_default",
+            types.boolean,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "shared",
+            types.boolean,
+            default=False,
+            create=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+        Attribute("address_scope_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        *STANDARD,
+    ),
+)
+
+ADDRESS_SCOPE = Resource(
+    "address_scope",
+    table=address_scopes,
+    dialect=NEUTRON,
+    not_found=AddressScopeNotFound,
+    policy_columns={"shared": address_scopes.c.shared},
+    attributes=(
+        ID,
+        NAME,
+        PROJECT,
+        Attribute(
+            "ip_version",
+            types.enum(4, 6),
+            create=True,
+            required=True,
+            filter=True,
+            sort=True,
+        ),
+        Attribute(
+            "shared",
+            types.boolean,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+        ),
+    ),
+)
+
+RULES = rules(
+    {
+        "shared_subnetpools": "field:subnetpools:shared=True",
+        "shared_address_scopes": "field:address_scopes:shared=True",
+        "create_subnetpool": ADMIN_OR_MEMBER,
+        "create_subnetpool:shared": ADMIN,
+        "create_subnetpool:is_default": ADMIN,
+        "get_subnetpool": any_of(ADMIN_OR_READER, "rule:shared_subnetpools"),
+        "update_subnetpool": ADMIN_OR_MEMBER,
+        "update_subnetpool:is_default": ADMIN,
+        "delete_subnetpool": ADMIN_OR_MEMBER,
+        "create_address_scope": ADMIN_OR_MEMBER,
+        "create_address_scope:shared": ADMIN,
+        "get_address_scope": any_of(ADMIN_OR_READER, "rule:shared_address_scopes"),
+        "update_address_scope": ADMIN_OR_MEMBER,
+        "update_address_scope:shared": ADMIN,
+        "delete_address_scope": ADMIN_OR_MEMBER,
+    }
+)
