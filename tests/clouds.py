@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -207,6 +207,16 @@ class Installed(msgspec.Struct):
         """Everything, to look for a port's traces."""
         return json.dumps([self.rows, self.flows])
 
+    def lines(self) -> list[str]:
+        """A line for each row and flow."""
+        rows = [
+            f"{table} {name} {key}={value}"
+            for table, named in self.rows.items()
+            for name, row in named.items()
+            for key, value in sorted(row.items())
+        ]
+        return rows + [f"{bridge} {flow}" for bridge, flows in self.flows.items() for flow in flows]
+
     def lasting(self) -> str:
         """Everything but the counter of numbers that were given so far."""
         return re.sub(r'\["pileus-last-number", "\d+"\](, )?', "", self.text())
@@ -283,19 +293,17 @@ class Cloud:
         os.kill(pid, number)
         return pid
 
-    def until_ready(self, *, instead_of: dict[str, int] | None = None) -> None:
-        """All processes are ready; none is still one of ``instead_of``."""
-        old = (instead_of or {}).items()
+    def until_ready(self, *, without: Collection[int] = ()) -> None:
+        """All processes are ready, and none is one of the pids ``without``."""
 
         def ready() -> bool:
-            told = self.told()["processes"]
-            return all(p["ready"] and (p["name"], p["pid"]) not in old for p in told)
+            return all(p["ready"] and p["pid"] not in without for p in self.told()["processes"])
 
         until(ready, told=lambda: (self.told(), self.logs()))
 
     def kill(self, name: str) -> None:
         """SIGKILL, and wait until its successor is ready."""
-        self.until_ready(instead_of={name: self.send_signal(name)})
+        self.until_ready(without=[self.send_signal(name)])
 
     def logs(self) -> str:
         """What all processes have logged."""
@@ -359,13 +367,14 @@ class Cloud:
         }
         return Installed(rows, {bridge: sorted(flows) for bridge, flows in sorted(state["flows"].items())})
 
-    def settled(self) -> dict[str, Installed]:
-        """What is installed, once it stays the same for longer than a switch takes to save it."""
-        while True:
-            before = self.all_installed()
-            time.sleep(0.5)
-            if self.all_installed() == before:
-                return before
+    def settled(self, for_s: float = 0.5) -> dict[str, Installed]:
+        """What is installed, once it stays the same for longer than a switch takes to save it (0.2 s)."""
+        before, since = self.all_installed(), time.monotonic()
+        while time.monotonic() - since < for_s:
+            time.sleep(0.1)
+            if (now := self.all_installed()) != before:
+                before, since = now, time.monotonic()
+        return before
 
     def all_installed(self) -> dict[str, Installed]:
         return {host: self.installed(host) for host in self.hosts()}

@@ -103,7 +103,7 @@ def test_everything_is_killed_in_turn_and_comes_back(node: Node) -> None:
     for part in ("agent", "server"):
         before = cloud.send_signal(part)
         assert pings("a", addresses["b"]), f"without the {part} packets flow"
-        cloud.until_ready(instead_of={part: before})
+        cloud.until_ready(without=[before])
         cloud.api.close()
         assert pings("a", addresses["b"])
         assert node.flows() == flows
