@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pileus.app.limits import raise_limits
 from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.core.clock import SystemClock
@@ -66,6 +67,8 @@ def _real_spaces(
         if missing[duty]:
             logger.warning("this node lacks programs", duty=duty, programs=missing[duty])
     if "dhcp" in settings.agent.duties and not missing["dhcp"]:
+        if raised := raise_limits(folder.limits):
+            logger.info("raised limits of the kernel for many networks", limits=list(raised))
         servers = dnsmasq.Dnsmasq(folder.dhcp)
         spaces = _spaces(settings, dhcp.NAMESPACE_PREFIX)
         clock = SystemClock()

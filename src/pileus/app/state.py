@@ -86,6 +86,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "lab.json"
 
     @property
+    def limits(self) -> Path:
+        """What limits of the kernel were before they were raised."""
+        return self.agent / "limits.json"
+
+    @property
     def dhcp(self) -> Path:
         """What dnsmasq reads, as a user of its own: a folder for each network."""
         return self.root / "dhcp"

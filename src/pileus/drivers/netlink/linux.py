@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pileus.drivers.netlink.announce import announcement
+from pileus.drivers.netlink.dump import SET_BY_SOMEBODY, dump_links, dump_links_and_routes
 from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Tap, Veth
 
 _NAMESPACES = Path("/run/netns")
@@ -34,9 +35,6 @@ _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
 _SILENT = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/arp_ignore": "8"}
 """Sysctls of a tap: no IPv6 address, no answer to ARP."""
 _IFA_F_NODAD = 2
-_MAIN_TABLE = 254
-_SET_BY_SOMEBODY = 4
-"""RTPROT_STATIC: what ``ensure_routes`` marks its routes with (linux/rtnetlink.h)."""
 _SYSCTLS = Path("/proc/sys/net")
 """Shows the namespace of the thread that looks."""
 
@@ -60,7 +58,7 @@ class LinuxLinks:
         wanted = [name for name in dict.fromkeys(namespaces) if name is None or name in present]
         keys = list(sysctls)
         places = [self._place(name) for name in wanted]
-        found = await self._visit([(place, lambda netlink: _contents(netlink, keys)) for place in places])
+        found = await self._visit([(place, lambda netlink: _contents(keys)) for place in places])
         return dict(zip(wanted, found, strict=True))
 
     async def ensure_namespaces(self, names: Iterable[str], label: str = "") -> None:
@@ -100,7 +98,7 @@ class LinuxLinks:
         for veth in wanted:
             peers[self._place(veth.namespace)].append(veth)
         names = list(peers)
-        found = await self._visit([(namespace, _dump) for namespace in names])
+        found = await self._visit([(namespace, lambda netlink: dump_links()) for namespace in names])
         present = dict(zip(names, found, strict=True))
         broken = [v.name for v in wanted if v.peer not in present[self._place(v.namespace)]]
         await self._visit([(self._home, lambda netlink: _ensure_outer(netlink, wanted, set(broken)))])
@@ -147,7 +145,7 @@ class LinuxLinks:
         wanted = list(names)
 
         def work(netlink: Any) -> None:
-            indexes = _indexes(netlink)
+            indexes = _indexes()
             for name in wanted:
                 _ask(name, netlink.link, "set", index=_index(indexes, name), state="up")
 
@@ -157,7 +155,7 @@ class LinuxLinks:
         wanted = list(names)
 
         def work(netlink: Any) -> None:
-            indexes = _indexes(netlink)
+            indexes = _indexes()
             for name in wanted:
                 # The other end of a pair may have gone with one before it.
                 if name in indexes:
@@ -166,7 +164,7 @@ class LinuxLinks:
         await self._visit([(self._place(namespace), work)])
 
     async def links(self, namespace: str | None = None) -> dict[str, Link]:
-        (found,) = await self._visit([(self._place(namespace), _dump)])
+        (found,) = await self._visit([(self._place(namespace), lambda netlink: dump_links())])
         return found
 
     def _place(self, namespace: str | None) -> str | None:
@@ -174,23 +172,39 @@ class LinuxLinks:
 
     @staticmethod
     async def _visit(jobs: Sequence[tuple[str | None, Work[T]]]) -> list[T]:
-        """Run each job with a netlink socket of its namespace."""
+        """Run each job in its namespace, with what changes things there."""
 
         def visit() -> list[T]:
-            from pyroute2 import IPRoute
-
             results = []
             own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             try:
                 for namespace, job in jobs:
                     _enter(namespace, own)
-                    with IPRoute() as netlink:
+                    with contextlib.closing(_Changer()) as netlink:
                         results.append(job(netlink))
             finally:
                 os.close(own)
             return results
 
         return await _in_thread(visit) if jobs else []
+
+
+class _Changer:
+    """pyroute2's IPRoute of the namespace that the thread is in, opened when there is something to change."""
+
+    def __init__(self) -> None:
+        self._route: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        from pyroute2 import IPRoute
+
+        if self._route is None:
+            self._route = IPRoute()
+        return getattr(self._route, name)
+
+    def close(self) -> None:
+        if self._route is not None:
+            self._route.close()
 
 
 def _namespaces(prefix: str) -> list[str]:
@@ -261,8 +275,8 @@ def _ask(
         raise LinkError(f"{about}: {os.strerror(error.code)}") from error
 
 
-def _indexes(netlink: Any) -> dict[str, int]:
-    return {message.get("ifname"): message["index"] for message in netlink.get_links()}
+def _indexes() -> dict[str, int]:
+    return {name: link.index for name, link in dump_links().items()}
 
 
 def _index(indexes: dict[str, int], name: str) -> int:
@@ -272,37 +286,9 @@ def _index(indexes: dict[str, int], name: str) -> int:
         raise LinkError(f"{name}: no such interface") from None
 
 
-def _dump(netlink: Any) -> dict[str, Link]:
-    addresses: dict[int, list[str]] = defaultdict(list)
-    for message in netlink.get_addr():
-        addresses[message["index"]].append(f"{message.get('address')}/{message['prefixlen']}")
-    return {
-        message.get("ifname"): Link(
-            name=message.get("ifname"),
-            mac=message.get("address") or "",
-            mtu=message.get("mtu"),
-            label=message.get("ifalias") or "",
-            up=bool(message["flags"] & _IFF_UP),
-            addresses=tuple(sorted(addresses[message["index"]])),
-            index=message["index"],
-        )
-        for message in netlink.get_links()
-    }
-
-
-def _contents(netlink: Any, sysctls: Sequence[str]) -> Contents:
-    links = _dump(netlink)
-    names = {link.index: name for name, link in links.items()}
-    return Contents(links, tuple(_routes(netlink, names)), _sysctls(sysctls))
-
-
-def _routes(netlink: Any, names: Mapping[int, str]) -> Iterable[Route]:
-    for message in netlink.get_routes(table=_MAIN_TABLE):
-        if message["proto"] != _SET_BY_SOMEBODY:
-            continue
-        everything = "::" if message["family"] == socket.AF_INET6 else "0.0.0.0"  # noqa: S104 - no bind
-        destination = f"{message.get('dst') or everything}/{message['dst_len']}"
-        yield Route(None, destination, message.get("gateway"), names.get(message.get("oif")))
+def _contents(sysctls: Sequence[str]) -> Contents:
+    links, routes = dump_links_and_routes()
+    return Contents(links, routes, _sysctls(sysctls))
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:
@@ -319,7 +305,7 @@ def _loopback_up(netlink: Any, label: str) -> None:
 
 
 def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None:
-    present, indexes = _dump(netlink), _indexes(netlink)
+    present, indexes = dump_links(), _indexes()
     fresh = []
     for veth in veths:
         if veth.name in broken and veth.name in present:
@@ -334,7 +320,7 @@ def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None
             _ask(veth.name, netlink.link, "add", ifname=veth.name, kind="veth", mtu=veth.mtu, peer=peer)
             fresh.append(veth.name)
     if fresh:
-        indexes = _indexes(netlink)
+        indexes = _indexes()
     for veth in veths:
         link = present.get(veth.name)
         changes: dict[str, Any] = {}
@@ -349,14 +335,14 @@ def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None
 
 
 def _ensure_taps(netlink: Any, taps: Sequence[Tap]) -> None:
-    present = _dump(netlink)
+    present = dump_links()
     if fresh := [tap for tap in taps if tap.name not in present]:
         for tap in fresh:
             _make_tap(tap.name)
         # Before they are up: an address of the machine's own would let the guest talk to it.
         silent = {key.format(tap.name): value for tap in fresh for key, value in _SILENT.items()}
         _setter_of_sysctls(silent)(netlink)
-        present = _dump(netlink)
+        present = dump_links()
     for tap in taps:
         link = present[tap.name]
         changes: dict[str, Any] = {}
@@ -388,7 +374,7 @@ def _make_tap(name: str) -> None:
 
 def _ensurer_of_peers(veths: Iterable[Veth]) -> Work[None]:
     def work(netlink: Any) -> None:
-        present, indexes = _dump(netlink), _indexes(netlink)
+        present, indexes = dump_links(), _indexes()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             for veth in veths:
                 index, link = _index(indexes, veth.peer), present[veth.peer]
@@ -418,7 +404,7 @@ def _checksums_complete(control: socket.socket, name: str) -> None:
 
 def _ensurer_of_addresses(addresses: Iterable[Address]) -> Work[None]:
     def work(netlink: Any) -> None:
-        present, indexes = _dump(netlink), _indexes(netlink)
+        present, indexes = dump_links(), _indexes()
         for address in addresses:
             index = _index(indexes, address.device)
             if address.address in present[address.device].addresses:
@@ -433,7 +419,7 @@ def _ensurer_of_addresses(addresses: Iterable[Address]) -> Work[None]:
 
 def _deleter_of_addresses(addresses: Iterable[Address]) -> Work[None]:
     def work(netlink: Any) -> None:
-        present = _dump(netlink)
+        present = dump_links()
         for address in addresses:
             link = present.get(address.device)
             if link is None or address.address not in link.addresses:
@@ -457,7 +443,7 @@ def _deleter_of_routes(routes: Iterable[Route]) -> Work[None]:
                 missing_is_fine=True,
                 dst=route.destination,
                 family=family,
-                proto=_SET_BY_SOMEBODY,
+                proto=SET_BY_SOMEBODY,
                 **way,
             )
 
@@ -479,7 +465,7 @@ def _setter_of_sysctls(values: Mapping[str, str]) -> Work[None]:
 
 def _announcer(addresses: Iterable[Address]) -> Work[None]:
     def work(netlink: Any) -> None:
-        present = _dump(netlink)
+        present = dump_links()
         for address in addresses:
             link = present.get(address.device)
             if link is None or not link.up:
@@ -497,7 +483,7 @@ def _announcer(addresses: Iterable[Address]) -> Work[None]:
 
 def _ensurer_of_routes(routes: Iterable[Route]) -> Work[None]:
     def work(netlink: Any) -> None:
-        indexes = _indexes(netlink)
+        indexes = _indexes()
         for route in routes:
             way: dict[str, Any] = {}
             if route.via is not None:
@@ -506,6 +492,14 @@ def _ensurer_of_routes(routes: Iterable[Route]) -> Work[None]:
                 way["oif"] = _index(indexes, route.device)
             family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
             about = f"route to {route.destination}"
-            _ask(about, netlink.route, "replace", dst=route.destination, family=family, **way)
+            _ask(
+                about,
+                netlink.route,
+                "replace",
+                dst=route.destination,
+                family=family,
+                proto=SET_BY_SOMEBODY,
+                **way,
+            )
 
     return work
