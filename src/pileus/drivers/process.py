@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
 
 
 class ProgramFailed(Exception):
@@ -31,21 +32,24 @@ async def run(
 ) -> bytes:
     """Run a program with bytes on its standard input; give back what it wrote to standard output.
 
-    Raises ProgramFailed. When the caller is cancelled the program is killed.
+    Standard input is a file: a program may open it again as ``/dev/stdin`` (nft does), which the sockets
+    that uvloop makes of pipes do not allow. Raises ProgramFailed. When the caller is cancelled the
+    program is killed.
     """
     try:
-        child = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(environment) if environment is not None else None,
-        )
+        with _as_file(stdin) as given:
+            child = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=given,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=dict(environment) if environment is not None else None,
+            )
     except FileNotFoundError as error:
         raise ProgramFailed(arguments, None, str(error)) from error
     try:
         async with asyncio.timeout(timeout_s):
-            stdout, stderr = await child.communicate(stdin or None)
+            stdout, stderr = await child.communicate()
     except TimeoutError:
         raise ProgramFailed(arguments, None, f"no end within {timeout_s} s") from None
     finally:
@@ -56,6 +60,17 @@ async def run(
     if child.returncode != 0:
         raise ProgramFailed(arguments, child.returncode, stderr.decode(errors="replace"))
     return stdout
+
+
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[IO[bytes] | int]:
+    if not content:
+        yield asyncio.subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file
 
 
 async def run_daemon(
