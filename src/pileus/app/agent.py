@@ -8,7 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pileus.app import bootstrap, guests, privileges, process
+import msgspec
+
+from pileus.app import bootstrap, guests, network_node, privileges, process
+from pileus.app.limits import restore_limits
 from pileus.app.notify import notify
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch, bridge_settings
@@ -19,12 +22,16 @@ from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
 from pileus.core.settings import Settings
 from pileus.drivers.netlink.linux import LinuxLinks
+from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import Agent, AgentSettings
 from pileus.host.l2.agent import SwitchAgent
 
 logger = log.get("agent")
+
+SIMULATED_MAPPINGS = (("physnet1", "br-ex"),)
+"""A simulated host is on the physical network that the settings name by default."""
 
 
 def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) -> None:
@@ -52,10 +59,12 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
         )
     switch = await RealSwitch.open(folder, settings)
     async with WireClient(_server_address(folder, settings), token.strip(), _tls(settings)) as client:
-        agent = switch.agent(_agent_settings(settings, host), client)
+        node, database = _agent_settings(settings, host), switch.client()
+        agents: list[Agent] = [switch.agent(node, client, database)]
+        agents += network_node.real_agents(folder, settings, node, client, database)
         keeper = asyncio.create_task(switch.keep_running(folder))
         try:
-            await _run([agent])
+            await _run(agents)
         finally:
             keeper.cancel()
 
@@ -63,7 +72,8 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
 async def _simulated(folder: StateFolder, settings: Settings) -> None:
     """``simulation.hosts`` nodes, each with a simulated switch whose database other programs can reach."""
     secret = node_secret(folder.node_secret)
-    clients, switches, agents = [], [], []
+    clients, switches = [], []
+    agents: list[Agent] = []
     for number in range(1, settings.simulation.hosts + 1):
         host = f"host-{number}"
         home = folder.hosts / host
@@ -72,16 +82,13 @@ async def _simulated(folder: StateFolder, settings: Settings) -> None:
         await switch.listen(home / "db.sock")
         client = WireClient(_server_address(folder, settings), node_token(secret, host), _tls(settings))
         bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_simulated_address(number))
-        agents.append(
-            SwitchAgent(
-                _agent_settings(settings, host),
-                bridges,
-                client,
-                SystemClock(),
-                switch.client(),
-                SimulatedFlows(switch),
-            )
-        )
+        if not bridges.bridge_mappings:
+            bridges = msgspec.structs.replace(bridges, bridge_mappings=SIMULATED_MAPPINGS)
+        node, database = _agent_settings(settings, host), switch.client()
+        agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
+        if number <= settings.simulation.network_hosts:
+            links = SimulatedLinks(state_file=home / "links.json")
+            agents += network_node.simulated_agents(home, settings, node, client, database, links)
         clients.append(client)
         switches.append(switch)
     try:
@@ -107,7 +114,11 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
     plugged = {name: namespace for name, namespace in found.items() if name in on_switch}
     await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
-        agent = switch.agent(_agent_settings(settings, host), client)
+        node, database = _agent_settings(settings, host), switch.client()
+        for space_agent in network_node.real_spaces(folder, settings, node, client, database):
+            await space_agent.purge()
+        restore_limits(folder.limits)
+        agent = switch.agent(node, client, database)
         await agent.purge(guests=True)
         await agent.release()
     await guests.remove_guests(links, links, list(plugged.values()), list(plugged))
