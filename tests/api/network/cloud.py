@@ -21,6 +21,8 @@ from pileus.store import Store
 from pileus.web.app import App, create_app
 from pileus.web.policy import Enforcer
 from pileus.wire.agents import AgentReport
+from pileus.wire.dhcp import DhcpStateRequest
+from pileus.wire.l3 import L3StateRequest
 from pileus.wire.switch import DeviceStatus, SwitchStateRequest
 
 P1, P2 = "1" * 32, "2" * 32
@@ -124,6 +126,54 @@ class Cloud:
             ),
             Node(host),
         )
+
+    async def service_agent(
+        self, host: str, kind: str, *, start: bool = True, zone: str | None = None, **configurations: Any
+    ) -> Any:
+        """A report of a host's DHCP or L3 agent (``kind`` as the API has it: ``L3 agent``)."""
+        short = kind.split()[0].lower()
+        return await self.wire["agent_report"](
+            AgentReport(
+                host=host,
+                binary=f"neutron-{short}-agent",
+                agent_type=kind,
+                topic=f"{short}_agent",
+                started_at="2026-01-01 00:00:00",
+                configurations=configurations,
+                availability_zone=zone,
+                start=start,
+            ),
+            Node(host),
+        )
+
+    async def node(self, host: str, *kinds: str) -> None:
+        """A host with a switch and other agents."""
+        await self.report(host, tunneling_ip=f"192.0.2.{host[1:]}")
+        for kind in kinds:
+            await self.service_agent(host, kind)
+
+    async def dhcp(self, host: str, *networks: str) -> Any:
+        """What the host's DHCP should look like (of all networks, or of these)."""
+        wanted = networks or None
+        return await self.wire["dhcp_state"](DhcpStateRequest(host=host, networks=wanted), Node(host))
+
+    async def routing(self, host: str, *routers: str) -> Any:
+        """What the host's routers should look like."""
+        return await self.wire["l3_state"](L3StateRequest(host=host, routers=routers or None), Node(host))
+
+    async def an_outside(self, cidr: str = "203.0.113.0/24") -> tuple[str, str]:
+        """An external network with a subnet; their ids. Addresses below .100 are given to who names them."""
+        network = await self.make("network", name="outside", **{"router:external": True})
+        prefix = cidr.rpartition(".")[0]
+        subnet = await self.make(
+            "subnet",
+            network_id=network["id"],
+            cidr=cidr,
+            ip_version=4,
+            enable_dhcp=False,
+            allocation_pools=[{"start": f"{prefix}.100", "end": f"{prefix}.200"}],
+        )
+        return network["id"], subnet["id"]
 
     async def switch(self, host: str, **asked: Any) -> Any:
         """What the host's switch should look like."""

@@ -228,7 +228,7 @@ def test_discovery_and_extensions(tmp_path: Path) -> None:
         assert {"router", "dhcp_agent_scheduler", "subnet_allocation"} <= aliases
         assert not {"dvr", "l3-ha", "qos-fip", "rbac-policies"} & aliases
         assert (await api("GET", "/v2.0/extensions/agent")).json["extension"]["alias"] == "agent"
-        assert (await api("GET", "/v2.0/extensions/router")).status == 404
+        assert (await api("GET", "/v2.0/extensions/dvr")).status == 404
         assert (await api("GET", "/v2.0/availability_zones")).json == {"availability_zones": []}
         assert (await api("PATCH", "/v2.0/networks")).status == 405
         assert (await api("GET", "/v2.0/nonsense")).status == 404

@@ -146,6 +146,9 @@ def agent_report(
     appeared = report.start or known is None or known.heartbeat_timestamp < config.alive_since(context.now)
     if admin_state_up:
         find_work(tx, context, report.agent_type, config, appeared=appeared)
+    if appeared and report.agent_type == DHCP_AGENT:
+        # A network was full perhaps when its DHCP port was to be made.
+        dhcp_ports_sync(tx, context, networks_served_by(tx, [agent_id]), config)
     position = newest_position(tx, {*_always(report), *report.scopes})
     return AgentReply(
         agent_id=agent_id,
