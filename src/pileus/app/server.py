@@ -169,7 +169,13 @@ class Server:
             clock,
         )
         await self.images.start(self.store)
-        self.compute = compute.Compute(compute.from_settings(settings.compute), clock)
+        self.compute = compute.Compute(
+            compute.from_settings(settings.compute),
+            network_config,
+            clock,
+            ticket=self._image_path,
+            ask=self.hub.ask,
+        )
         await self.compute.start(self.store)
         services = [
             self.identity.service,
@@ -189,7 +195,7 @@ class Server:
             ),
         )
         self.endpoint = Endpoint(
-            wire_handlers(self.store, network_config, clock),
+            {**wire_handlers(self.store, network_config, clock), **self.compute.wire(self.store)},
             self.hub,
             self._newest_position,
             node_secret(folder.node_secret),
@@ -211,9 +217,15 @@ class Server:
         """Let everything go, the database last."""
         if self._rabbit is not None:
             await self._rabbit.close()
+        await self.compute.close()
         self.identity.close()
         self.images.close()
         await self.store.close()
+
+    def _image_path(self, image_id: str) -> str:
+        """Where a node gets an image's bytes: below this server's address, with its ticket."""
+        ticket = self.images.ticket(image_id, seconds=3600)
+        return f"{image.PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
 
     def _published(self, published: Published) -> None:
         self.hub.publish(published.position, published.scopes)

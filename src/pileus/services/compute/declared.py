@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pileus.core.errors import Invalid
+from pileus.core.errors import Fault, Invalid
+from pileus.services.compute.errors import NotHereYet
 from pileus.web import types
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.microversions import Version, parse, within
@@ -22,6 +23,9 @@ LINKED = frozenset({"flavor", "server"})
 
 class ComputeDialect(NovaDialect):
     """Nova's, with ``links`` in each view of a flavor or server."""
+
+    def status(self, fault: Fault) -> int:
+        return 501 if isinstance(fault, NotHereYet) else super().status(fault)
 
     def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
         if resource.name in LINKED:

@@ -27,6 +27,13 @@ class ComputeHostNotFound(NotFound):
     message = "Compute host {host} could not be found."
 
 
+class NotHereYet(Fault):
+    """The Compute API has this, and this cloud does not yet (501)."""
+
+    kind = Kind.INVALID
+    message = "{what} is not available in this cloud."
+
+
 class InvalidState(Conflict):
     """The server is not in a state in which this can be done."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import datetime as dt
 import hashlib
 import re
 from base64 import b64decode
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import Column, String, Table, UniqueConstraint, delete, func, select
 
 from pileus.core.context import Context
@@ -98,6 +100,38 @@ def generate_ssh() -> tuple[str, str]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return private.decode(), public.decode() + " Generated-by-Nova"
+
+
+def generate_x509(user_id: str, now: dt.datetime) -> tuple[str, str]:
+    """A new RSA key as PEM, and a certificate for it that signs itself, for ten years; takes a while.
+
+    Windows guests let the user in who shows it; the user's name stands where they look for it (UPN).
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64])])
+    upn = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), _der_utf8(f"{user_id}@localhost"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=3650))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([upn]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _der_utf8(text: str) -> bytes:
+    """A UTF8String of ASN.1; shorter than 128 bytes here, so that its length is one byte."""
+    data = text.encode()[:127]
+    return bytes((0x0C, len(data))) + data
 
 
 @by_version
@@ -201,9 +235,10 @@ async def create_keypair(request: Request) -> Reply:
         raise BadKeypair(reason="Keypair name contains unsafe characters")
     private = None
     if public is None:
-        if kind != SSH:
-            raise BadRequest("Certificates are imported; this cloud makes ssh key pairs only.")
-        private, public = await asyncio.to_thread(generate_ssh)
+        if kind == SSH:
+            private, public = await asyncio.to_thread(generate_ssh)
+        else:
+            private, public = await asyncio.to_thread(generate_x509, user_id, request.context.now)
     row = {
         "user_id": user_id,
         "name": name,

@@ -1,4 +1,4 @@
-"""What compute reads and does in the network service, gathered in one place.
+"""What compute reads and does in the network and image services, gathered in one place.
 
 Everything here runs inside the caller's transaction, takes many at once, and sends a constant number of
 statements. Refusals of the network service reach the caller as they are; ``servers/networks.py`` words them
@@ -7,13 +7,16 @@ as Nova does.
 
 from __future__ import annotations
 
-import datetime as dt
+import re
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from pileus.core.context import Context
+from pileus.services.image.members.tables import image_members
+from pileus.services.image.service import IMAGE, image_get
+from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.service import (
     NETWORK,
     PORT,
@@ -33,19 +36,20 @@ from pileus.web.among import among
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 
-HYPERVISOR_AGENT = "Hypervisor agent"
-"""How the agent that has a host's machines calls itself in its reports."""
-
 OWNER_PREFIX = "compute:"
 
 __all__ = [
-    "HYPERVISOR_AGENT",
     "OWNER_PREFIX",
-    "Heartbeat",
     "NetworkConfig",
+    "as_update",
     "default_groups",
+    "floating_ips_of",
+    "group_names",
+    "groups_by_id",
     "groups_named",
-    "heartbeats",
+    "host_addresses",
+    "image_usable",
+    "images_of",
     "networks_of",
     "networks_visible",
     "new_port",
@@ -55,37 +59,16 @@ __all__ = [
     "port_update",
     "ports_by_id",
     "ports_of_servers",
+    "servers_with_address",
     "subnets_of",
 ]
 
 
-class Heartbeat(NamedTuple):
-    """What a host's hypervisor agent last said of itself."""
-
-    at: dt.datetime
-    zone: str | None
-    address: str | None
-
-
-def heartbeats(tx: Tx) -> dict[str, Heartbeat]:
-    """The hosts' hypervisor agents by host, and the underlay address that the host's switch agent named."""
-    found: dict[str, Heartbeat] = {}
-    addresses: dict[str, str] = {}
+def host_addresses(tx: Tx) -> dict[str, str]:
+    """The underlay addresses that the hosts' switch agents named, by host."""
     columns = agents.c
-    for row in tx.rows(
-        select(
-            columns.host,
-            columns.agent_type,
-            columns.heartbeat_timestamp,
-            columns.availability_zone,
-            columns.tunneling_ip,
-        )
-    ):
-        if row.tunneling_ip:
-            addresses[row.host] = row.tunneling_ip
-        if row.agent_type == HYPERVISOR_AGENT:
-            found[row.host] = Heartbeat(row.heartbeat_timestamp, row.availability_zone, None)
-    return {host: one._replace(address=addresses.get(host)) for host, one in found.items()}
+    rows = tx.rows(select(columns.host, columns.tunneling_ip).where(columns.tunneling_ip.is_not(None)))
+    return {row.host: row.tunneling_ip for row in rows}
 
 
 def networks_visible(tx: Tx, context: Context, asked: Collection[str] | None = None) -> list[Values]:
@@ -184,3 +167,77 @@ def port_of_address(tx: Tx, address: str, network_id: str | None, router_id: str
 def as_update(port: Values, **changes: Any) -> Update:
     """A change of a port as ``port_update`` takes it."""
     return Update(port, Values({name.replace("__", ":"): value for name, value in changes.items()}))
+
+
+def group_names(tx: Tx, group_ids: Collection[str]) -> dict[str, str]:
+    """Names of security groups by id."""
+    if not group_ids:
+        return {}
+    columns = SECURITY_GROUP.columns
+    rows = tx.rows(select(columns["id"], columns["name"]).where(among(tx, columns["id"], sorted(group_ids))))
+    return {row.id: row.name for row in rows}
+
+
+def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, list[str]]]:
+    """For each port, the floating addresses that lead to each of its fixed ones."""
+    if not port_ids:
+        return {}
+    found: dict[str, dict[str, list[str]]] = {}
+    columns = floating_ips.c
+    rows = tx.rows(
+        select(columns.fixed_port_id, columns.fixed_ip_address, columns.floating_ip_address).where(
+            among(tx, columns.fixed_port_id, sorted(port_ids))
+        )
+    )
+    for row in rows:
+        found.setdefault(row.fixed_port_id, {}).setdefault(row.fixed_ip_address, []).append(
+            row.floating_ip_address
+        )
+    return found
+
+
+def servers_with_address(server_id: ColumnElement[Any], text: str, version: int) -> ColumnElement[bool]:
+    """Servers with an address of a version that holds ``text``, or matches it as an expression."""
+    address = ip_allocations.c.ip_address
+    condition = address.contains(text.replace("\\", ""), autoescape=True)
+    if re.search(r"[\^$*+?\[(|]", text):
+        try:
+            re.compile(text)
+            condition = address.regexp_match(text)
+        except re.error:
+            pass
+    of_version = address.contains(":") if version == 6 else ~address.contains(":")
+    return server_id.in_(
+        select(_PORT["device_id"]).where(_PORT["id"] == ip_allocations.c.port_id, of_version, condition)
+    )
+
+
+def image_usable(tx: Tx, context: Context, image_id: str) -> Values | None:
+    """An image that the caller may boot from, or None where there is none that he may see."""
+    image = image_get(tx, image_id)
+    if image is None or image["status"] in ("deleted", "pending_delete"):
+        return None
+    own = image["owner"] == context.project_id or context.is_admin or "admin" in context.roles
+    if own or image["visibility"] in ("public", "community"):
+        return image
+    if image["visibility"] == "shared" and tx.first(
+        select(image_members.c.image_id).where(
+            image_members.c.image_id == image_id, image_members.c.member_id == (context.project_id or "")
+        )
+    ):
+        return image
+    return None
+
+
+def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:
+    """Images by id, whoever's they are."""
+    if not image_ids:
+        return {}
+    return {one["id"]: one for one in fetch(tx, IMAGE, sorted(image_ids))}
+
+
+def groups_by_id(tx: Tx, group_ids: Collection[str]) -> list[Values]:
+    """Security groups with their rules, by name."""
+    if not group_ids:
+        return []
+    return sorted(fetch(tx, SECURITY_GROUP, sorted(group_ids)), key=lambda one: (one["name"], one["id"]))

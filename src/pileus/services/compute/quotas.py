@@ -117,6 +117,21 @@ def class_limits(tx: Tx) -> dict[str, int]:
     return limits_of(tx, DEFAULT_CLASS)
 
 
+def spend_up_to(tx: Tx, project_id: str, minimum: int, maximum: int, cores: int, ram: int) -> int:
+    """How many servers of a size a project may have more, ``maximum`` at most; QuotaError where not even
+    ``minimum`` fit. Holds the project's lock until the transaction ends. Three statements."""
+    limits = limits_of(tx, project_id)
+    tx.lock(f"quota:{project_id}:compute")
+    used = usage_of(tx, project_id)
+    room = maximum
+    for name, each in (("instances", 1), ("cores", cores), ("ram", ram)):
+        if limits[name] != UNLIMITED and each > 0:
+            room = min(room, (limits[name] - getattr(used, name)) // each)
+    if room < minimum:
+        _refuse(limits, used, {"instances": minimum, "cores": minimum * cores, "ram": minimum * ram})
+    return room
+
+
 def spend(tx: Tx, project_id: str, instances: int, cores: int, ram: int) -> None:
     """Make sure that a project may have this much more; QuotaError (403) in Nova's words otherwise.
 
@@ -125,7 +140,11 @@ def spend(tx: Tx, project_id: str, instances: int, cores: int, ram: int) -> None
     limits = limits_of(tx, project_id)
     tx.lock(f"quota:{project_id}:compute")
     used = usage_of(tx, project_id)
-    wanted = {"instances": instances, "cores": cores, "ram": ram}
+    _refuse(limits, used, {"instances": instances, "cores": cores, "ram": ram})
+
+
+def _refuse(limits: Mapping[str, int], used: Usage, wanted: Mapping[str, int]) -> None:
+    """QuotaError that names what would be exceeded, where something would."""
     overs = [
         name
         for name, more in wanted.items()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
-from pileus.services.compute import extensions, keypairs, limits, policy, quotas
+from pileus.core.ids import new_id
+from pileus.services.compute import extensions, groups, keypairs, limits, policy, quotas
+from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
 from pileus.services.compute.declared import COMPUTE
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.resource import RULES as FLAVOR_RULES
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.microversions import MICROVERSIONS
+from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes import hosts, hypervisors, services
 from pileus.services.compute.routes import routes
+from pileus.services.compute.servers.questions import Ask
+from pileus.services.compute.servers.resource import RULES as SERVER_RULES
+from pileus.services.compute.timeline import Entry, timeline_read
+from pileus.services.compute.wire_side import Handler, wire_handlers
 from pileus.store import Store
 from pileus.web.service import ApiVersion, Service
 
@@ -22,7 +32,10 @@ __all__ = [
     "RULES",
     "Compute",
     "ComputeConfig",
+    "Conductor",
+    "Entry",
     "from_settings",
+    "timeline_read",
 ]
 
 PREFIX = "/compute"
@@ -36,9 +49,11 @@ RULES = (
     *keypairs.RULES,
     *limits.RULES,
     *quotas.RULES,
+    *groups.RULES,
     *services.RULES,
     *hypervisors.RULES,
     *hosts.RULES,
+    *SERVER_RULES,
 )
 
 VERSIONS = (
@@ -56,17 +71,31 @@ VERSIONS = (
 
 
 class Compute:
-    """The service. ``service`` goes to the web room's app; ``start`` is awaited before the first request."""
+    """The service. ``ticket`` gives the path under which a node gets an image's bytes; ``ask`` asks a host.
 
-    def __init__(self, config: ComputeConfig, clock: Clock) -> None:
+    ``service`` goes to the web room's app, ``wire`` to the bus; ``start`` comes before the first request.
+    """
+
+    def __init__(
+        self,
+        config: ComputeConfig,
+        network: NetworkConfig,
+        clock: Clock,
+        *,
+        ticket: Callable[[str], str],
+        ask: Ask,
+    ) -> None:
         self._clock = clock
+        self._network = network
+        self._ticket = ticket
+        self._conductor: Conductor | None = None
         self.config = config
         self.service = Service(
             name="nova",
             type="compute",
             dialect=COMPUTE,
             prefix=PREFIX,
-            routes=routes(config),
+            routes=routes(config, network, ask),
             resources=(FLAVOR,),
             rules=RULES,
             versions=VERSIONS,
@@ -74,6 +103,19 @@ class Compute:
             description="OpenStack Compute",
         )
 
+    def wire(self, store: Store) -> dict[str, Handler]:
+        """The calls of agents that compute answers."""
+        return wire_handlers(store, self._network, self._clock, self._ticket)
+
     async def start(self, store: Store) -> None:
-        """Make the classic flavors where there are none."""
+        """Make the classic flavors where there are none; begin to bring servers up."""
         await store.write(flavors_seed, system_context(self._clock.now()))
+        self._conductor = Conductor(
+            store, self.config, self._network, self._clock, owner=new_id(), host=socket.gethostname()
+        )
+        self._conductor.start()
+
+    async def close(self) -> None:
+        """Stop the conductor; what is under way is taken up by the next."""
+        if self._conductor is not None:
+            await self._conductor.close()

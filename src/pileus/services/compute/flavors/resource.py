@@ -51,6 +51,10 @@ def _fresh_id(context: Context, values: Mapping[str, Any]) -> str:
     return new_id()
 
 
+def _own_id(context: Context, values: Mapping[str, Any]) -> str:
+    return str(values["id"])
+
+
 _FLAVOR_ID = Type("flavor id", _parse_id, {"type": ["string", "number", "null"]}, query=lambda text: text)
 _FACTOR = Type("number", _parse_factor, {"type": ["string", "number"]})
 
@@ -101,7 +105,7 @@ FLAVOR = Resource(
             default={},
             versions=("2.61", ""),
         ),
-        Attribute("flavorid", types.string(), column=flavors.c.id, visible=False, sort=True),
+        Attribute("flavorid", types.string(), column=flavors.c.id, default=_own_id, visible=False, sort=True),
         Attribute("created_at", types.timestamp, default=request_time, visible=False, sort=True),
         Attribute("updated_at", types.timestamp, default=request_time, visible=False, sort=True),
     ),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.neighbours import heartbeats
+from pileus.services.compute.neighbours import host_addresses
 from pileus.services.compute.nodes.tables import compute_nodes, compute_services
 from pileus.services.compute.rules.scheduler import HostFacts
 from pileus.services.compute.servers.tables import allocations
@@ -50,29 +50,29 @@ class NodeFacts(NamedTuple):
 
 
 def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[ServiceFacts]:
-    """All compute services, by host and binary. Two statements."""
+    """All compute services, by host and binary. Three statements."""
     since = config.alive_since(now)
-    beats = heartbeats(tx)
+    addresses = host_addresses(tx)
+    zones = {
+        row.host: row.availability_zone
+        for row in tx.rows(select(compute_nodes.c.host, compute_nodes.c.availability_zone))
+    }
     found = []
     for row in tx.rows(select(compute_services).order_by(compute_services.c.host, compute_services.c.binary)):
-        beat = beats.get(row.host) if row.binary == COMPUTE_BINARY else None
-        seen = max(row.reported_at, beat.at) if beat else row.reported_at
-        zone = INTERNAL_ZONE
-        if row.binary == COMPUTE_BINARY:
-            zone = (beat.zone if beat else None) or config.default_zone
+        runs_servers = row.binary == COMPUTE_BINARY
         found.append(
             ServiceFacts(
                 row.number,
                 row.id,
                 row.host,
                 row.binary,
-                zone,
+                (zones.get(row.host) or config.default_zone) if runs_servers else INTERNAL_ZONE,
                 row.disabled,
                 row.disabled_reason,
                 row.forced_down,
-                seen >= since,
-                seen,
-                beat.address if beat else None,
+                row.reported_at >= since,
+                row.reported_at,
+                addresses.get(row.host) if runs_servers else None,
             )
         )
     return found
@@ -88,7 +88,7 @@ _USED = select(
 
 
 def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFacts]:
-    """All hypervisors by host. Four statements."""
+    """All hypervisors by host. Five statements."""
     services = {one.host: one for one in services_read(tx, config, now) if one.binary == COMPUTE_BINARY}
     used = {row.host: row for row in tx.rows(_USED)}
     found = []

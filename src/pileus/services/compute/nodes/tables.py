@@ -37,6 +37,7 @@ compute_nodes = Table(
     Column("disk_free_gib", Integer, nullable=False),
     Column("cpu_info", JsonText, nullable=False),
     Column("virtualisation", String(32), nullable=False),
+    Column("availability_zone", Name, nullable=False),
     Column("booted_at", Name, nullable=False),
     Column("updated_at", Moment, nullable=False),
 )

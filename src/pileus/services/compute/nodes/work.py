@@ -82,6 +82,7 @@ def inventory_take(tx: Tx, context: Context, host: str, inventory: Inventory) ->
         "disk_free_gib": inventory.disk_free_gib,
         "cpu_info": inventory.cpu_info,
         "virtualisation": inventory.virtualisation,
+        "availability_zone": inventory.availability_zone,
         "booted_at": inventory.booted_at,
         "updated_at": context.now,
     }

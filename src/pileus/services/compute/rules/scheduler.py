@@ -45,7 +45,8 @@ class Ratios(NamedTuple):
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What one server asks for. ``same_host`` and ``different_host`` are hosts, found by the servers named
-    in the hints; ``group_hosts`` are those that have members of its group."""
+    in the hints; ``group_hosts`` are those of its group's members, one for each, of which anti-affinity lets
+    ``per_host`` be on one host."""
 
     vcpus: int
     memory_mib: int
@@ -57,6 +58,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     same_host: tuple[str, ...] = ()
     different_host: tuple[str, ...] = ()
     policy: str | None = None
+    per_host: int = 1
     group_hosts: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     image: Mapping[str, str] = msgspec.field(default_factory=dict)
@@ -140,9 +142,10 @@ def _hints_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None
 
 def _group_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
     if wanted.policy == "affinity" and wanted.group_hosts and host.host not in wanted.group_hosts:
-        return f"its group is on {', '.join(wanted.group_hosts)} (affinity)"
-    if wanted.policy == "anti-affinity" and host.host in wanted.group_hosts:
-        return "a member of its group is here (anti-affinity)"
+        return f"its group is on {', '.join(sorted(set(wanted.group_hosts)))} (affinity)"
+    here = wanted.group_hosts.count(host.host)
+    if wanted.policy == "anti-affinity" and here >= wanted.per_host:
+        return f"{here} of its group are here, {wanted.per_host} may be (anti-affinity)"
     return None
 
 
@@ -179,9 +182,9 @@ _WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter"})
 def _weight(host: HostFacts, wanted: Wanted, ratios: Ratios) -> tuple[float, float, float, str]:
     soft = 0.0
     if wanted.policy == "soft-affinity":
-        soft = -1.0 * (host.host in wanted.group_hosts)
+        soft = -1.0 * wanted.group_hosts.count(host.host)
     elif wanted.policy == "soft-anti-affinity":
-        soft = 1.0 * (host.host in wanted.group_hosts)
+        soft = 1.0 * wanted.group_hosts.count(host.host)
     free = host.memory_mib * ratios.ram - host.memory_used_mib
     return (soft, -free, host.servers, host.host)
 
@@ -209,15 +212,15 @@ def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], ratios: Ra
     """Hosts for several servers of one request, each counting what those before it were promised."""
     now = {host.host: host for host in hosts}
     choices = []
-    members: set[str] = set()
+    members: list[str] = []
     for one in wanted:
         if one.policy:
-            one = msgspec.structs.replace(one, group_hosts=tuple(sorted({*one.group_hosts, *members})))
+            one = msgspec.structs.replace(one, group_hosts=(*one.group_hosts, *members))
         choice = choose(now.values(), one, ratios)
         choices.append(choice)
         if choice.chosen is not None:
             host = choice.chosen
-            members.add(host.host)
+            members.append(host.host)
             now[host.host] = msgspec.structs.replace(
                 host,
                 vcpus_used=host.vcpus_used + one.vcpus,

@@ -113,7 +113,7 @@ class ImageData:
 
     def _has_ticket(self, request: Request, purpose: str) -> bool:
         """Whether a ticket allows this; raises BadTicket, or Unauthenticated without ticket and token."""
-        ticket = request.header(HEADER)
+        ticket = request.header(HEADER) or request.parameter("ticket")
         if ticket is not None:
             self._tickets.check(ticket, request.path["image_id"], purpose, request.context.now)
             return True

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("disk_free_gib", sa.Integer(), nullable=False),
         sa.Column("cpu_info", schema.JsonText(), nullable=False),
         sa.Column("virtualisation", sa.String(length=32), nullable=False),
+        sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("booted_at", sa.String(length=255), nullable=False),
         sa.Column("updated_at", schema.Moment(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_compute_nodes")),

@@ -1,0 +1,249 @@
+"""The conductor: brings servers up, closes what has ended, in each server process.
+
+It holds nothing that matters. Boots are operations that it takes for a few seconds at a time; whether a
+server has become what it should be is decided from the database. Killed at any moment, another (or the next)
+conductor finds the operation when its deadline is over and goes on at the step where it stands.
+
+It wakes when servers are asked for and when their ports rise, and looks at everything on a slow timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sqlalchemy import delete, or_, select
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.core.context import Context, system_context
+from pileus.core.errors import Fault
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.events import event
+from pileus.services.compute.neighbours import NetworkConfig
+from pileus.services.compute.nodes.work import service_seen
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers import boot
+from pileus.services.compute.servers.ordering import BOOT
+from pileus.services.compute.servers.settling import boots_settle, overdue
+from pileus.services.compute.servers.tables import server_interfaces, servers
+from pileus.store import Published, Store
+from pileus.store.operations import PENDING, RUNNING, Operation, operation_get, operation_take, operations
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.wire import scopes
+
+PERIOD_S = 5.0
+SEEN_EVERY_S = 20.0
+AT_ONCE = 8
+"""Boots that are worked on together; on SQLite their units share commits."""
+
+BINARIES = ("nova-conductor", "nova-scheduler")
+
+_log = log.get("compute.conductor")
+
+
+def boots_claimable(tx: Tx, now: dt.datetime) -> list[str]:
+    """Boots that nobody works on, oldest first."""
+    c = operations.c
+    rows = tx.rows(
+        select(c.id)
+        .where(
+            c.kind == BOOT,
+            c.state.in_((PENDING, RUNNING)),
+            or_(c.deadline.is_(None), c.deadline <= now),
+        )
+        .order_by(c.created_at, c.id)
+        .limit(200)
+    )
+    return [row.id for row in rows]
+
+
+def spawning(tx: Tx) -> list[str]:
+    """Servers that wait for their ports or for their host's word."""
+    c = servers.c
+    rows = tx.rows(select(c.id).where(c.task_state == states.SPAWNING, c.in_place))
+    return [row.id for row in rows]
+
+
+def ports_vanished(tx: Tx, context: Context, port_ids: list[str]) -> None:
+    """Ports of servers were deleted in the network API: the servers have them no longer."""
+    c = server_interfaces.c
+    rows = tx.rows(
+        select(c.port_id, servers.c.id, servers.c.project_id, servers.c.host).where(
+            among(tx, c.port_id, port_ids), servers.c.id == c.server_id, servers.c.deleted_at.is_(None)
+        )
+    )
+    if not rows:
+        return
+    tx.execute(delete(server_interfaces).where(among(tx, c.port_id, [row.port_id for row in rows])))
+    tx.emit_many(
+        [
+            event(
+                context,
+                "server.update",
+                row.id,
+                row.project_id,
+                [scopes.hypervisor(row.host), scopes.server(row.id)] if row.host else [],
+                host=row.host,
+                detached=row.port_id,
+            )
+            for row in rows
+        ]
+    )
+
+
+class Conductor:
+    """``owner`` names this process in operations; ``host`` is where it runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: ComputeConfig,
+        network: NetworkConfig,
+        clock: Clock,
+        *,
+        owner: str,
+        host: str,
+        period_s: float = PERIOD_S,
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._network = network
+        self._clock = clock
+        self._owner = owner
+        self._host = host
+        self._period_s = period_s
+        self._woken = asyncio.Event()
+        self._risen: set[str] = set()
+        self._vanished: set[str] = set()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, with a look at everything."""
+        self._unsubscribe = self._store.subscribe(self._published)
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; what is under way is left for whoever comes next."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def _published(self, published: Published) -> None:
+        for one in published.events:
+            device = one.payload.get("device_id")
+            if one.kind == "server.create":
+                self._woken.set()
+            elif one.kind == "port.active" and device:
+                self._risen.add(device)
+                self._woken.set()
+            elif one.kind == "port.delete" and device:
+                self._vanished.add(one.resource_id)
+                self._woken.set()
+
+    async def _run(self) -> None:
+        seen_at = 0.0
+        everything = True
+        while True:
+            try:
+                now = self._clock.monotonic()
+                if not seen_at or now - seen_at >= SEEN_EVERY_S:
+                    await self._store.write(self._seen)
+                    seen_at = now or 1e-9
+                await self.work(everything=everything)
+            except Exception:
+                # The database may be away; the next look finds everything again.
+                _log.exception("a look at the servers failed")
+                await asyncio.sleep(1.0)
+            everything = False
+            try:
+                async with asyncio.timeout(self._period_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                everything = True
+            self._woken.clear()
+
+    def _seen(self, tx: Tx) -> None:
+        for binary in BINARIES:
+            service_seen(tx, self._context(), self._host, binary)
+
+    def _context(self) -> Context:
+        return system_context(self._clock.now())
+
+    async def work(self, *, everything: bool = True) -> None:
+        """One look: boots, risen and vanished ports; and ``everything`` that may be overdue."""
+        risen, self._risen = self._risen, set()
+        vanished, self._vanished = self._vanished, set()
+        if vanished:
+            await self._store.write(ports_vanished, self._context(), sorted(vanished))
+        if everything:
+            risen.update(await self._store.read(spawning))
+        if risen:
+            await self._store.write(boots_settle, self._context(), sorted(risen))
+        while claimable := await self._store.read(boots_claimable, self._clock.now()):
+            worked = await _gather([self._boot(key) for key in claimable[: AT_ONCE * 4]])
+            if not any(worked):
+                break  # others were quicker, or it can't be done now
+        if everything:
+            await self._store.write(overdue, self._context(), config=self._config, network=self._network)
+
+    async def _boot(self, operation_id: str) -> bool:
+        """Take one boot and bring it as far as it goes; False where there was nothing to be done."""
+        now = self._clock.now()
+        deadline = now + dt.timedelta(seconds=self._config.step_deadline_s)
+        operation = await self._store.write(operation_take, operation_id, self._owner, deadline, now)
+        if operation is None:
+            return False
+        try:
+            while operation is not None and operation.state == RUNNING:
+                operation = await self._step(operation)
+        except boot.Lost:
+            _log.info("a boot was taken over", operation=operation_id)
+        return True
+
+    async def _step(self, operation: Operation) -> Operation | None:
+        context = boot.context_of(operation, self._clock.now())
+        write = self._store.write
+        try:
+            if operation.step == boot.SCHEDULE:
+                await write(boot.boot_schedule, context, operation, self._owner, config=self._config)
+            elif operation.step == boot.PLUG:
+                await write(
+                    boot.boot_plug,
+                    context,
+                    operation,
+                    self._owner,
+                    config=self._config,
+                    network=self._network,
+                )
+            else:
+                await write(boot.boot_hand, context, operation, self._owner)
+        except Fault as fault:
+            if fault.kind.value == "unavailable":
+                raise
+            await write(boot.boot_fail, context, operation, self._owner, fault.text, network=self._network)
+            return None
+        return await self._store.read(operation_get, operation.id)
+
+
+async def _gather(works: list[Coroutine[Any, Any, bool]]) -> list[bool]:
+    """Run a few at a time; the first failure ends the look, after the others have ended."""
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def one(work: Coroutine[Any, Any, bool]) -> bool:
+        async with limit:
+            return await work
+
+    results = await asyncio.gather(*(one(work) for work in works), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [bool(result) for result in results]

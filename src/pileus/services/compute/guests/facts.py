@@ -1,0 +1,49 @@
+"""What must be known of a server to tell its guest about itself; read for many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pileus.services.compute.neighbours import networks_of, subnets_of
+from pileus.services.compute.servers.extras import Plugged, plugged_of
+from pileus.store.tx import Tx
+from pileus.web.resource import Values
+
+
+class GuestFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A server, its ports in order, and the networks and subnets that they are in, by id."""
+
+    server: Values
+    ports: list[Plugged]
+    networks: dict[str, Values]
+    subnets: dict[str, Values]
+
+
+def guests_read(tx: Tx, servers: Sequence[Values]) -> dict[str, GuestFacts]:
+    """By server id."""
+    if not servers:
+        return {}
+    plugged = plugged_of(tx, [server["id"] for server in servers])
+    network_ids = {one.port["network_id"] for several in plugged.values() for one in several}
+    networks = networks_of(tx, network_ids)
+    subnets = {subnet["id"]: subnet for subnet in subnets_of(tx, network_ids)}
+    return {
+        server["id"]: GuestFacts(
+            server=server, ports=plugged.get(server["id"], []), networks=networks, subnets=subnets
+        )
+        for server in servers
+    }
+
+
+def name_servers(facts: GuestFacts) -> list[str]:
+    """The name servers of all its subnets, once each."""
+    found: dict[str, Any] = {}
+    for one in facts.ports:
+        for fixed in one.port["fixed_ips"] or []:
+            subnet = facts.subnets.get(fixed["subnet_id"])
+            if subnet is not None:
+                found.update(dict.fromkeys(subnet["dns_nameservers"] or []))
+    return list(found)

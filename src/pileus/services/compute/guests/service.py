@@ -1,0 +1,81 @@
+"""The metadata service: a guest's GET, found by the address that it came from."""
+
+from __future__ import annotations
+
+import re
+
+from pileus.services.compute.guests import ec2, openstack
+from pileus.services.compute.guests.facts import GuestFacts, guests_read
+from pileus.services.compute.neighbours import port_of_address
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import servers
+from pileus.store.tx import Tx
+from pileus.web.view import fetch
+from pileus.wire.metadata import MetadataReply, MetadataRequest
+
+_TEXT = "text/plain; charset=UTF-8"
+_JSON = "application/json"
+
+
+def metadata_answer(tx: Tx, request: MetadataRequest) -> MetadataReply:
+    """Answer; 404 for an address that no server has, and for a path that is not there."""
+    port = port_of_address(tx, request.source_ip, request.network_id, request.router_id)
+    found = (
+        fetch(tx, SERVER, [port["device_id"]], [servers.c.deleted_at.is_(None)])
+        if port is not None and port["device_id"]
+        else []
+    )
+    if not found:
+        return _not_found()
+    facts = guests_read(tx, found)[found[0]["id"]]
+    return answer(facts, request.path)
+
+
+def answer(facts: GuestFacts, path: str) -> MetadataReply:
+    """What is at a path of a guest's metadata."""
+    path = re.sub("/+", "/", path.split("?", 1)[0])
+    parts = [part for part in path.split("/") if part]
+    if not parts:
+        return _text("\n".join((*ec2.VERSIONS[:-1], "latest", "openstack")))
+    if parts[0] == "openstack":
+        return _openstack(facts, parts[1:])
+    if parts[0] in ec2.VERSIONS:
+        return _ec2(facts, parts[1:])
+    return _not_found()
+
+
+def _openstack(facts: GuestFacts, parts: list[str]) -> MetadataReply:
+    if not parts:
+        return _text("\n".join(openstack.VERSIONS))
+    if parts[0] == "content" and len(parts) == 2 and parts[1].isdigit():
+        contents = openstack.file_contents(facts, int(parts[1]))
+        return _not_found() if contents is None else MetadataReply(200, "application/octet-stream", contents)
+    if parts[0] not in openstack.VERSIONS:
+        return _not_found()
+    files = openstack.files_of(facts, parts[0])
+    if len(parts) == 1:
+        return _text("\n".join(sorted(files)))
+    if len(parts) > 2 or parts[1] not in files:
+        return _not_found()
+    kind = _JSON if parts[1].endswith(".json") else "application/octet-stream"
+    return MetadataReply(200, kind, files[parts[1]])
+
+
+def _ec2(facts: GuestFacts, parts: list[str]) -> MetadataReply:
+    own = openstack.user_data(facts)
+    if not parts:
+        return _text("\n".join(["meta-data/", *(["user-data"] if own is not None else [])]))
+    if parts == ["user-data"]:
+        return _not_found() if own is None else MetadataReply(200, "application/octet-stream", own)
+    if parts[0] != "meta-data":
+        return _not_found()
+    text = ec2.look_up(facts, parts[1:])
+    return _not_found() if text is None else _text(text)
+
+
+def _text(text: str) -> MetadataReply:
+    return MetadataReply(200, _TEXT, text.encode())
+
+
+def _not_found() -> MetadataReply:
+    return MetadataReply(404, _TEXT, b"404 Not Found\n")

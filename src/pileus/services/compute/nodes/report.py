@@ -1,0 +1,292 @@
+"""What hosts report: servers as they are, steps that happened, operations that ended, what they have.
+
+One report is one unit of work, with a constant number of statements and writes only where something differs.
+A host speaks of its own servers only; what it says of others, or of an older generation, is passed over.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.services.compute.events import STEP, event
+from pileus.services.compute.neighbours import NetworkConfig
+from pileus.services.compute.nodes.state import NODE_KINDS
+from pileus.services.compute.nodes.work import inventory_take
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.leaving import close, put_error, undo_boot
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.settling import boots_settle
+from pileus.services.compute.servers.tables import servers
+from pileus.store.events import newest_position, scope_positions
+from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, operations
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+from pileus.wire import scopes
+from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
+from pileus.wire.switch import Acknowledged
+
+_TASKS = {
+    states.POWERING_OFF: "stop",
+    states.POWERING_ON: "start",
+    states.PAUSING: "pause",
+    states.UNPAUSING: "unpause",
+    states.SUSPENDING: "suspend",
+    states.RESUMING: "resume",
+    states.REBUILDING: "rebuild",
+    states.REBOOTING: "reboot",
+    states.REBOOTING_HARD: "reboot",
+}
+
+
+def hypervisor_report(
+    tx: Tx, context: Context, report: HypervisorReport, *, network: NetworkConfig
+) -> Acknowledged:
+    """Take a report; the answer's position is the newest of what concerns the host."""
+    if report.inventory is not None:
+        inventory_take(tx, context, report.host, report.inventory)
+    said = {one.server_id: one for one in report.servers}
+    ids = sorted({*said, *report.gone})
+    mine: dict[str, Values] = {}
+    if ids:
+        found = fetch(
+            tx, SERVER, ids, [servers.c.host == report.host, servers.c.deleted_at.is_(None)], lock=True
+        )
+        mine = {server["id"]: server for server in found}
+    if said:
+        _servers(
+            tx, context, report.host, [(mine[key], one) for key, one in said.items() if key in mine], network
+        )
+    if report.operations:
+        _operations(tx, context, report.operations)
+    _gone(tx, context, report, mine, network)
+    return Acknowledged(position=newest_position(tx, {scopes.hypervisor(report.host)}))
+
+
+def _servers(
+    tx: Tx,
+    context: Context,
+    host: str,
+    pairs: Sequence[tuple[Values, ServerReport]],
+    network: NetworkConfig,
+) -> None:
+    tx.emit_many([_step(context, server, host, one) for server, said in pairs for one in said.steps])
+    updates: list[Update] = []
+    finished: dict[str, list[str]] = {}
+    failed: dict[str, list[Values]] = {}
+    broken: dict[str, list[Values]] = {}
+    building = []
+    for server, said in pairs:
+        if server["wanted"] == states.WANT_GONE or said.generation > server["generation"]:
+            continue
+        current = said.generation == server["generation"]
+        if said.error is not None and current:
+            (failed if server["vm_state"] == states.BUILDING else broken).setdefault(said.error, []).append(
+                server
+            )
+            continue
+        changes = _changes(server, said, current)
+        if changes:
+            updates.append(Update(server, Values(changes)))
+            if "vm_state" in changes or "task_state" in changes:
+                tx.emit(_changed(context, server, changes))
+            if changes.get("task_state", "") is None and server["task_state"] in _TASKS:
+                finished.setdefault(_TASKS[server["task_state"]], []).append(server["id"])
+        if server["vm_state"] == states.BUILDING and said.in_place and current:
+            building.append(server["id"])
+    if updates:
+        SERVER.change(tx, context, updates)
+    for action, ids in finished.items():
+        action_finish(tx, context.now, ids, actions=(action,), host=host)
+    for text, several in failed.items():
+        undo_boot(tx, context, several, f"Build of instance failed on {host}: {text}", network=network)
+    for text, several in broken.items():
+        _failed_task(tx, context, several, text)
+    if building:
+        boots_settle(tx, context, building)
+
+
+def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any]:
+    """What a report changes of a server's row; pure."""
+    changes: dict[str, Any] = {}
+    if said.power_state != server["power_state"]:
+        changes["power_state"] = said.power_state
+    in_place = said.in_place and current
+    if in_place != server["in_place"]:
+        changes["in_place"] = in_place
+    if not in_place or server["vm_state"] == states.BUILDING:
+        return changes
+    power, state = states.REACHED[server["wanted"]]
+    task = server["task_state"]
+    if said.power_state == power:
+        if task in states.ON_THE_WAY:
+            changes |= {"task_state": None, "task_since": None, "vm_state": state}
+            if state == states.ACTIVE:
+                changes["fault"] = None
+        elif task is None and server["vm_state"] not in (state, states.ERROR):
+            changes["vm_state"] = state
+    elif task is None or task in (states.REBUILDING, states.POWERING_ON):
+        drifted = states.drifted(server["wanted"], said.power_state)
+        if drifted is not None and server["vm_state"] != states.ERROR:
+            # its guest went off by itself: it stays off until somebody starts it
+            changes |= {
+                "vm_state": drifted,
+                "wanted": states.WANT_STOPPED,
+                "task_state": None,
+                "task_since": None,
+            }
+    return changes
+
+
+def _failed_task(tx: Tx, context: Context, several: Sequence[Values], text: str) -> None:
+    """A server that could not be brought to where it should be: what was asked has failed.
+
+    One that was to be rebuilt has no machine any more and is in ERROR; others stay what they were.
+    """
+    rebuilt = [server for server in several if server["task_state"] == states.REBUILDING]
+    put_error(tx, context, rebuilt, text)
+    others = [
+        server
+        for server in several
+        if server["task_state"] is not None and server["task_state"] != states.REBUILDING
+    ]
+    back = {state: want for want, (_, state) in states.REACHED.items()}
+    updates = []
+    for server in others:
+        changes: dict[str, Any] = {"task_state": None, "task_since": None}
+        if server["vm_state"] in back:
+            changes["wanted"] = back[server["vm_state"]]
+        updates.append(Update(server, Values(changes)))
+    if updates:
+        SERVER.change(tx, context, updates)
+        action_finish(tx, context.now, [server["id"] for server in others], error=text)
+        tx.emit_many([_changed(context, one.original, one.changes) for one in updates])
+
+
+def _changed(context: Context, server: Values, changes: dict[str, Any]) -> Any:
+    told = [scopes.hypervisor(server["host"]), scopes.server(server["id"])] if "wanted" in changes else []
+    return event(
+        context,
+        "server.update",
+        server["id"],
+        server["project_id"],
+        told,
+        host=server["host"],
+        **{name: changes[name] for name in ("vm_state", "task_state", "power_state") if name in changes},
+    )
+
+
+def _step(context: Context, server: Values, host: str, happened: Step) -> Any:
+    payload: dict[str, Any] = {
+        "step": happened.name,
+        "started_at": happened.started_at,
+        "finished_at": happened.finished_at,
+    }
+    if happened.detail:
+        payload["detail"] = happened.detail
+    if happened.error:
+        payload["error"] = happened.error
+    return event(context, STEP, server["id"], server["project_id"], host=host, **payload)
+
+
+def _operations(tx: Tx, context: Context, reports: Iterable[OperationReport]) -> None:
+    """End the operations that a node carried out, and the tasks that their servers had for them."""
+    said = {one.operation_id: one for one in reports}
+    c = operations.c
+    rows = tx.rows(
+        select(c.id, c.kind, c.resource_id)
+        .where(c.id.in_(sorted(said)), c.kind.in_(sorted(NODE_KINDS)), c.state.in_((PENDING, RUNNING)))
+        .with_for_update()
+    )
+    if not rows:
+        return
+    for end, ids in (
+        (DONE, [row.id for row in rows if said[row.id].error is None]),
+        (FAILED, [row.id for row in rows if said[row.id].error is not None]),
+    ):
+        if ids:
+            tx.execute(
+                operations.update()
+                .where(c.id.in_(ids))
+                .values(state=end, owner=None, deadline=None, updated_at=context.now)
+            )
+    tasks = {
+        "server.reboot": (states.REBOOTING, states.REBOOTING_HARD),
+        "server.snapshot": (states.SNAPSHOT,),
+    }
+    found = fetch(
+        tx, SERVER, sorted({row.resource_id for row in rows}), [servers.c.deleted_at.is_(None)], lock=True
+    )
+    by_id = {server["id"]: server for server in found}
+    updates = []
+    for row in rows:
+        server = by_id.get(row.resource_id)
+        error = said[row.id].error
+        if server is None:
+            continue
+        if server["task_state"] in tasks[row.kind]:
+            changes: dict[str, Any] = {"task_state": None, "task_since": None}
+            if row.kind == "server.reboot" and error is None:
+                changes |= {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "fault": None}
+            updates.append(Update(server, Values(changes)))
+            tx.emit(_changed(context, server, changes))
+        action = "reboot" if row.kind == "server.reboot" else "createImage"
+        action_finish(tx, context.now, [server["id"]], actions=(action,), host=server["host"], error=error)
+    SERVER.change(tx, context, updates)
+
+
+def _gone(
+    tx: Tx,
+    context: Context,
+    report: HypervisorReport,
+    mine: dict[str, Values],
+    network: NetworkConfig,
+) -> None:
+    """Close the deletions of servers of which nothing is left on the host."""
+    closing = [mine[key] for key in report.gone if key in mine and mine[key]["wanted"] == states.WANT_GONE]
+    if report.present is not None:
+        known = {server["id"] for server in closing}
+        closing += [
+            server
+            for server in _absent(tx, report.host, report.present, report.position)
+            if server["id"] not in known
+        ]
+    close(tx, context, closing, network=network)
+
+
+def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[Values]:
+    """Servers that were to leave the host before ``position`` and of which the host has nothing."""
+    leaving = fetch(
+        tx,
+        SERVER,
+        None,
+        [
+            servers.c.host == host,
+            servers.c.wanted == states.WANT_GONE,
+            servers.c.deleted_at.is_(None),
+        ],
+        lock=True,
+    )
+    leaving = [server for server in leaving if server["id"] not in set(present)]
+    if not leaving:
+        return []
+    wanted = {scopes.server(server["id"]): server for server in leaving}
+    columns = scope_positions.c
+    rows = tx.rows(select(columns.scope, columns.position).where(among(tx, columns.scope, sorted(wanted))))
+    return [wanted[row.scope] for row in rows if row.position <= position]
+
+
+def moment(text: str) -> dt.datetime | None:
+    """A node's time as naive UTC; None for what is none."""
+    try:
+        parsed = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parsed.astimezone(dt.UTC).replace(tzinfo=None) if parsed.tzinfo else parsed

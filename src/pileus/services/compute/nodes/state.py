@@ -1,0 +1,125 @@
+"""What a host shall make of its servers: read in one transaction, in a constant number of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.services.compute.guests.facts import GuestFacts, guests_read
+from pileus.services.compute.guests.openstack import config_drive
+from pileus.services.compute.neighbours import images_of
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import servers
+from pileus.store.events import newest_position
+from pileus.store.operations import PENDING, RUNNING, operations
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.web.resource import Values
+from pileus.web.view import fetch
+from pileus.wire.hypervisor import (
+    HypervisorState,
+    HypervisorStateRequest,
+    ImageSource,
+    PendingOperation,
+    ServerDetails,
+    ServerPort,
+)
+
+Ticket = Callable[[str], str]
+"""``(image id) -> path`` under which a node gets an image's bytes, its ticket included."""
+
+NODE_KINDS = {"server.reboot": "reboot", "server.snapshot": "snapshot"}
+"""Operations that a node carries out, and what the node calls them."""
+
+_HANDED = (states.SCHEDULING, states.NETWORKING)
+"""Tasks in which a server is not its host's yet."""
+
+
+def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket) -> HypervisorState:
+    """The servers of the host that asks, or those of them that it names."""
+    position = newest_position(tx)
+    where = [servers.c.host == request.host, servers.c.deleted_at.is_(None)]
+    if request.servers is not None:
+        if not request.servers:
+            return HypervisorState(position)
+        where.append(among(tx, servers.c.id, list(request.servers)))
+    found = fetch(tx, SERVER, None, where)
+    leaving = tuple(sorted(server["id"] for server in found if server["wanted"] == states.WANT_GONE))
+    wanted = [
+        server
+        for server in found
+        if server["wanted"] != states.WANT_GONE and server["task_state"] not in _HANDED
+    ]
+    if not wanted:
+        return HypervisorState(position, (), leaving)
+    facts = guests_read(tx, wanted)
+    images = images_of(tx, {server["image_id"] for server in wanted if server["image_id"]})
+    pending = _operations(tx, [server["id"] for server in wanted])
+    details = tuple(
+        _details(server, facts[server["id"]], images, pending.get(server["id"], ()), ticket)
+        for server in wanted
+    )
+    return HypervisorState(position, details, leaving)
+
+
+def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperation, ...]]:
+    c = operations.c
+    rows = tx.rows(
+        select(c.id, c.kind, c.resource_id, c.data)
+        .where(
+            among(tx, c.resource_id, server_ids),
+            c.kind.in_(sorted(NODE_KINDS)),
+            c.state.in_((PENDING, RUNNING)),
+        )
+        .order_by(c.created_at, c.id)
+    )
+    found: dict[str, tuple[PendingOperation, ...]] = {}
+    for row in rows:
+        operation = PendingOperation(row.id, NODE_KINDS[row.kind], dict(row.data or {}))
+        found[row.resource_id] = (*found.get(row.resource_id, ()), operation)
+    return found
+
+
+def _details(
+    server: Values,
+    facts: GuestFacts,
+    images: dict[str, Values],
+    pending: tuple[PendingOperation, ...],
+    ticket: Ticket,
+) -> ServerDetails:
+    flavor = server["flavor"]
+    image = images.get(server["image_id"] or "")
+    return ServerDetails(
+        server_id=server["id"],
+        name=server["name"],
+        generation=server["generation"],
+        wanted=server["wanted"],
+        vcpus=server["vcpus"],
+        memory_mib=server["memory_mib"],
+        root_gib=flavor["disk"],
+        image=None if image is None else _source(image, ticket),
+        ports=tuple(_port(one.port, facts.networks) for one in facts.ports),
+        ephemeral_gib=flavor["ephemeral"],
+        config_drive=config_drive(facts) if server["config_drive"] else None,
+        operations=pending,
+        extra_specs=dict(flavor["extra_specs"]),
+    )
+
+
+def _source(image: Values, ticket: Ticket) -> ImageSource:
+    return ImageSource(
+        image_id=image["id"],
+        disk_format=image["disk_format"] or "raw",
+        size=image["size"] or 0,
+        os_hash_algo=image["os_hash_algo"] or "",
+        os_hash_value=image["os_hash_value"] or "",
+        path=ticket(image["id"]),
+    )
+
+
+def _port(port: dict[str, Any], networks: dict[str, Values]) -> ServerPort:
+    network = networks.get(port["network_id"])
+    return ServerPort(port["id"], port["mac_address"], network["mtu"] if network is not None else 1500)

@@ -1,0 +1,180 @@
+"""States of servers in Nova's words, the status that clients see, and what may be done in which.
+
+Sources: nova's ``vm_states``, ``task_states``, ``power_state`` and the status table of the Compute API guide
+("Server concepts"), and the states that each action names in the Compute API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+ACTIVE = "active"
+BUILDING = "building"
+PAUSED = "paused"
+SUSPENDED = "suspended"
+STOPPED = "stopped"
+ERROR = "error"
+DELETED = "deleted"
+
+SCHEDULING = "scheduling"
+NETWORKING = "networking"
+SPAWNING = "spawning"
+REBOOTING = "rebooting"
+REBOOTING_HARD = "rebooting_hard"
+PAUSING = "pausing"
+UNPAUSING = "unpausing"
+SUSPENDING = "suspending"
+RESUMING = "resuming"
+POWERING_OFF = "powering-off"
+POWERING_ON = "powering-on"
+REBUILDING = "rebuilding"
+SNAPSHOT = "image_snapshot"
+DELETING = "deleting"
+
+NOSTATE, RUNNING, POWER_PAUSED, SHUTDOWN, CRASHED, POWER_SUSPENDED = 0, 1, 3, 4, 6, 7
+
+WANT_RUNNING, WANT_STOPPED, WANT_PAUSED, WANT_SUSPENDED, WANT_GONE = (
+    "running",
+    "stopped",
+    "paused",
+    "suspended",
+    "gone",
+)
+
+_DEFAULTS = {
+    ACTIVE: "ACTIVE",
+    BUILDING: "BUILD",
+    PAUSED: "PAUSED",
+    SUSPENDED: "SUSPENDED",
+    STOPPED: "SHUTOFF",
+    ERROR: "ERROR",
+    DELETED: "DELETED",
+}
+_SPECIAL = {
+    (ACTIVE, REBOOTING): "REBOOT",
+    (ACTIVE, REBOOTING_HARD): "HARD_REBOOT",
+    (STOPPED, REBOOTING_HARD): "HARD_REBOOT",
+    (PAUSED, REBOOTING_HARD): "HARD_REBOOT",
+    (SUSPENDED, REBOOTING_HARD): "HARD_REBOOT",
+    (ERROR, REBOOTING_HARD): "HARD_REBOOT",
+    (ACTIVE, REBUILDING): "REBUILD",
+    (STOPPED, REBUILDING): "REBUILD",
+    (ERROR, REBUILDING): "REBUILD",
+}
+
+PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
+"""Statuses in which a view has ``progress``."""
+
+FAULTY = frozenset({"ERROR", "DELETED"})
+"""Statuses in which a view has ``fault``."""
+
+
+def status_of(vm_state: str, task_state: str | None) -> str:
+    """What clients see."""
+    return _SPECIAL.get((vm_state, task_state or "")) or _DEFAULTS.get(vm_state, "UNKNOWN")
+
+
+class Selection(NamedTuple):
+    """The servers of a status: a vm_state, and either exactly some task states or none of some."""
+
+    vm_state: str
+    tasks: tuple[str, ...]
+    without: bool
+
+
+def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
+    """What a filter by status (in any case) selects, and the words among them that are no status."""
+    selections, unknown = [], []
+    for status in statuses:
+        word = status.upper()
+        found = [
+            Selection(vm_state, (task,), False)
+            for (vm_state, task), shown in _SPECIAL.items()
+            if shown == word
+        ]
+        for vm_state, shown in _DEFAULTS.items():
+            if shown == word:
+                special = tuple(task for (state, task) in _SPECIAL if state == vm_state)
+                found.append(Selection(vm_state, special, True))
+        if not found and word not in _ELSEWHERE:
+            unknown.append(status)
+        selections += found
+    return selections, unknown
+
+
+_ELSEWHERE = frozenset(
+    {
+        "MIGRATING", "PASSWORD", "RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED",
+        "SOFT_DELETED", "UNKNOWN", "VERIFY_RESIZE",
+    }
+)  # fmt: skip
+"""Statuses of Nova that no server here has (yet): a filter by them finds nothing, and is no error."""
+
+
+class Permit(NamedTuple):
+    """In which states something may be done; ``tasks`` None is in any."""
+
+    states: frozenset[str]
+    tasks: frozenset[str | None] | None = frozenset({None})
+
+
+def _in(*states: str, tasks: frozenset[str | None] | None = frozenset({None})) -> Permit:
+    return Permit(frozenset(states), tasks)
+
+
+_HARD = frozenset(
+    {None, REBOOTING, REBOOTING_HARD, PAUSING, UNPAUSING, SUSPENDING, RESUMING, POWERING_OFF, POWERING_ON}
+)
+
+PERMITS = {
+    "start": _in(STOPPED),
+    "stop": _in(ACTIVE, ERROR),
+    "reboot_soft": _in(ACTIVE, tasks=frozenset({None, REBOOTING})),
+    "reboot_hard": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR, tasks=_HARD),
+    "pause": _in(ACTIVE),
+    "unpause": _in(PAUSED),
+    "suspend": _in(ACTIVE),
+    "resume": _in(SUSPENDED),
+    "rebuild": _in(ACTIVE, STOPPED, ERROR),
+    "resize": _in(ACTIVE, STOPPED),
+    "changePassword": _in(ACTIVE),
+    "createImage": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED),
+    "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
+    "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
+    "update_metadata": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED),
+    "get_diagnostics": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED, tasks=None),
+}
+
+
+def forbidden(action: str, vm_state: str, task_state: str | None) -> tuple[str, str] | None:
+    """None where the action may be done, else the attribute that forbids it and its value."""
+    permit = PERMITS[action]
+    if vm_state not in permit.states:
+        return "vm_state", vm_state
+    if permit.tasks is not None and task_state not in permit.tasks:
+        return "task_state", str(task_state)
+    return None
+
+
+REACHED = {
+    WANT_RUNNING: (RUNNING, ACTIVE),
+    WANT_STOPPED: (SHUTDOWN, STOPPED),
+    WANT_PAUSED: (POWER_PAUSED, PAUSED),
+    WANT_SUSPENDED: (POWER_SUSPENDED, SUSPENDED),
+}
+"""For what is wanted: the power state that shows that it is so, and the state that the server is then in."""
+
+ON_THE_WAY = frozenset(
+    {
+        SPAWNING, POWERING_OFF, POWERING_ON, PAUSING, UNPAUSING, SUSPENDING, RESUMING, REBUILDING,
+    }
+)  # fmt: skip
+"""Tasks that end when the host reports that what is wanted is so."""
+
+
+def drifted(wanted: str, power_state: int) -> str | None:
+    """What a guest's own doing turns a server into: one that shut itself down, or crashed, is stopped."""
+    if wanted == WANT_RUNNING and power_state in (SHUTDOWN, CRASHED):
+        return STOPPED
+    return None

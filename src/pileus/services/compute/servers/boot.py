@@ -1,0 +1,368 @@
+"""The boot of servers: a chain of steps that are written down, resumed by whoever takes them, and undone.
+
+One operation is one request, for one server or many. Each step is one unit of work that ends with a
+compare-and-swap of the operation's step: a step is either done whole, once, or not at all, whoever dies.
+
+    schedule   choose hosts, claim room on them            undone by ``boot_fail``: room given back
+    plug       make ports, bind those that were given      undone by ``boot_fail``: made ports deleted
+    hand       tell the hosts; the operation is done
+
+From there on nothing is in anyone's memory: a server is building until its host has reported it in place
+and its ports carry packets (``settling.py``), or until its time is over. A server whose deletion was asked
+for meanwhile is left out of each further step.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from pileus.core.context import Context, system_context
+from pileus.core.errors import Conflict, NotFound
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.events import event, step
+from pileus.services.compute.neighbours import (
+    NetworkConfig,
+    as_update,
+    new_port,
+    port_create,
+    port_update,
+    ports_by_id,
+)
+from pileus.services.compute.nodes.reading import hosts_for_scheduler
+from pileus.services.compute.rules import states
+from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
+from pileus.services.compute.servers.leaving import give_back, put_error
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
+from pileus.store.operations import DONE, Operation, operation_advance, operation_finish
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+from pileus.wire import scopes
+
+SCHEDULE, PLUG, HAND = "schedule", "plug", "hand"
+
+CLAIMS = "compute:claims"
+"""The lock under which room on hosts is counted and promised."""
+
+
+class PortGone(NotFound):
+    message = "Port {port_id} could not be found."
+
+
+class PortTaken(Conflict):
+    message = "Port {port_id} is still in use."
+
+
+class Lost(Exception):
+    """Somebody else has the operation now. What this unit did is rolled back with it."""
+
+
+def context_of(operation: Operation, now: dt.datetime) -> Context:
+    """Who works on a request after it was answered: the system, under the request's id and for its user."""
+    return msgspec.structs.replace(
+        system_context(now),
+        request_id=operation.request_id or "",
+        user_id=(operation.data or {}).get("user_id"),
+    )
+
+
+def boot_schedule(
+    tx: Tx, context: Context, operation: Operation, owner: str, *, config: ComputeConfig
+) -> None:
+    """Choose hosts and claim room there; a server that fits nowhere ends in ERROR with the reasons."""
+    tx.lock(CLAIMS)
+    building = _building(tx, operation)
+    if building:
+        hosts = hosts_for_scheduler(tx, config, context.now)
+        wanted = _wanted(tx, operation, building)
+        choices = choose_many(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
+        placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
+        refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
+        _place(tx, context, placed)
+        _refuse(tx, context, refused)
+    _advance(tx, operation, owner, SCHEDULE, PLUG, context.now, config)
+
+
+def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wanted]:
+    data = operation.data
+    hints = data["hints"]
+    same, different = hints.get("same_host") or [], hints.get("different_host") or []
+    named = sorted({*same, *different})
+    hosts: dict[str, str] = {}
+    if named:
+        columns = servers.c
+        rows = tx.rows(
+            select(columns.id, columns.host).where(
+                columns.id.in_(named), columns.host.is_not(None), columns.deleted_at.is_(None)
+            )
+        )
+        hosts = {row.id: row.host for row in rows}
+    policy, per_host, group_hosts = None, 1, ()
+    group_id = hints.get("group")
+    if group_id:
+        columns = server_groups.c
+        group = tx.first(select(columns.policy, columns.rules).where(columns.id == group_id))
+        if group is not None:
+            policy = group.policy
+            per_host = int((group.rules or {}).get("max_server_per_host", 1))
+            rows = tx.rows(
+                select(servers.c.host).where(
+                    servers.c.group_id == group_id,
+                    servers.c.host.is_not(None),
+                    servers.c.deleted_at.is_(None),
+                )
+            )
+            group_hosts = tuple(row.host for row in rows)
+    return [
+        Wanted(
+            vcpus=server["vcpus"],
+            memory_mib=server["memory_mib"],
+            disk_gib=server["disk_gib"],
+            zone=server["availability_zone"],
+            host=data["host"],
+            node=data["node"],
+            forced=data["forced"],
+            same_host=tuple(sorted({hosts[key] for key in same if key in hosts})),
+            different_host=tuple(sorted({hosts[key] for key in different if key in hosts})),
+            policy=policy,
+            per_host=per_host,
+            group_hosts=group_hosts,
+            image=data["image"],
+        )
+        for server in building
+    ]
+
+
+def _place(tx: Tx, context: Context, placed: Sequence[tuple[Values, Choice]]) -> None:
+    updates, claims, happened = [], [], []
+    for server, choice in placed:
+        host = choice.chosen
+        assert host is not None
+        updates.append(
+            Update(
+                server,
+                Values(
+                    {
+                        "host": host.host,
+                        "node": host.node,
+                        "availability_zone": host.zone,
+                        "task_state": states.NETWORKING,
+                    }
+                ),
+            )
+        )
+        claims.append(
+            {
+                "server_id": server["id"],
+                "host": host.host,
+                "project_id": server["project_id"],
+                "vcpus": server["vcpus"],
+                "memory_mib": server["memory_mib"],
+                "disk_gib": server["disk_gib"],
+            }
+        )
+        happened.append(
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                "schedule",
+                host=host.host,
+                started_at=server["created_at"],
+                detail=f"{host.host} of {choice.considered} hosts",
+                refused=[refusal._asdict() for refusal in choice.refusals],
+            )
+        )
+    SERVER.change(tx, context, updates)
+    tx.insert(allocations, claims)
+    tx.emit_many(happened)
+
+
+def _refuse(tx: Tx, context: Context, refused: Sequence[tuple[Values, Choice]]) -> None:
+    together: dict[str, list[Values]] = {}
+    for server, choice in refused:
+        text = sentence(choice)
+        together.setdefault(text, []).append(server)
+        tx.emit(
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                "schedule",
+                started_at=server["created_at"],
+                detail=f"none of {choice.considered} hosts",
+                error=text,
+                refused=[refusal._asdict() for refusal in choice.refusals],
+            )
+        )
+    for text, several in together.items():
+        put_error(tx, context, several, text, details="NoValidHost")
+
+
+def boot_plug(
+    tx: Tx,
+    context: Context,
+    operation: Operation,
+    owner: str,
+    *,
+    config: ComputeConfig,
+    network: NetworkConfig,
+) -> None:
+    """Make the servers' ports on their hosts, and bind those that were given; all of them in one unit.
+
+    Raises what the network service refuses; the whole step is then rolled back and ``boot_fail`` follows.
+    """
+    data = operation.data
+    building = _building(tx, operation)
+    given = ports_by_id(tx, [one["port_id"] for one in data["plugs"] if one["port_id"]], lock=True)
+    specs, bindings, rows = [], [], []
+    for server in building:
+        owned = f"compute:{server['availability_zone'] or config.default_zone}"
+        for position, one in enumerate(data["plugs"]):
+            row = {"server_id": server["id"], "position": position, "tag": one["tag"]}
+            if one["port_id"]:
+                port = given.get(one["port_id"])
+                if port is None:
+                    raise PortGone(port_id=one["port_id"])
+                if port["device_id"] not in ("", server["id"]):
+                    raise PortTaken(port_id=one["port_id"])
+                bindings.append(
+                    as_update(
+                        port,
+                        device_id=server["id"],
+                        device_owner=owned,
+                        binding__host_id=server["host"],
+                        **({"dns_name": server["hostname"]} if _dns(server) and not port["dns_name"] else {}),
+                    )
+                )
+                rows.append({**row, "port_id": port["id"], "made": False})
+            else:
+                spec = new_port(
+                    context,
+                    project_id=server["project_id"],
+                    network_id=one["network_id"],
+                    device_id=server["id"],
+                    device_owner=owned,
+                    **_given(one, data, server),
+                )
+                specs.append(spec)
+                rows.append({**row, "port_id": spec["id"], "made": True})
+    if bindings:
+        port_update(tx, context, bindings, config=network)
+    if specs:
+        port_create(tx, context, specs, config=network)
+    tx.insert(server_interfaces, rows)
+    if building:
+        SERVER.change(
+            tx, context, [Update(server, Values({"task_state": states.SPAWNING})) for server in building]
+        )
+    tx.emit_many(
+        [
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                "ports",
+                host=server["host"],
+                started_at=operation.updated_at,
+                detail=f"{len(data['plugs'])} ports",
+            )
+            for server in building
+        ]
+    )
+    _advance(tx, operation, owner, PLUG, HAND, context.now, config)
+
+
+def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[str, Any]:
+    values: dict[str, Any] = {"binding:host_id": server["host"]}
+    if plug["fixed_ip"]:
+        values["fixed_ips"] = [{"ip_address": plug["fixed_ip"]}]
+    if data["groups"] is not None:
+        values["security_groups"] = data["groups"]
+    if data["qos_policy_id"]:
+        values["qos_policy_id"] = data["qos_policy_id"]
+    if _dns(server):
+        values["dns_name"] = server["hostname"]
+    return values
+
+
+def _dns(server: Values) -> bool:
+    return len(server["hostname"]) <= 63
+
+
+def boot_hand(tx: Tx, context: Context, operation: Operation, owner: str) -> None:
+    """Tell the hosts that there is something for them; the chain's work is done."""
+    building = _building(tx, operation)
+    tx.emit_many(
+        [
+            event(
+                context,
+                "server.handed",
+                server["id"],
+                server["project_id"],
+                [scopes.hypervisor(server["host"]), scopes.server(server["id"])],
+                host=server["host"],
+            )
+            for server in building
+        ]
+    )
+    if not operation_finish(tx, operation.id, owner, DONE, context.now):
+        raise Lost
+
+
+def boot_fail(
+    tx: Tx, context: Context, operation: Operation, owner: str, reason: str, *, network: NetworkConfig
+) -> None:
+    """Undo what the chain did: ports, room, hosts; the servers end in ERROR with the reason."""
+    building = _building(tx, operation)
+    give_back(tx, context, building, network=network)
+    changed = SERVER.change(
+        tx, context, [Update(server, Values({"host": None, "node": None})) for server in building]
+    )
+    put_error(tx, context, changed, reason)
+    tx.emit_many(
+        [
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                operation.step,
+                host=server["host"],
+                started_at=operation.updated_at,
+                error=reason,
+            )
+            for server in building
+        ]
+    )
+    if not operation_finish(tx, operation.id, owner, "failed", context.now, reason):
+        raise Lost
+
+
+def _building(tx: Tx, operation: Operation) -> list[Values]:
+    """The operation's servers that are still wanted, held until the unit ends, in the request's order."""
+    ids = list(operation.data["servers"])
+    found = fetch(
+        tx,
+        SERVER,
+        ids,
+        [servers.c.vm_state == states.BUILDING, servers.c.wanted != states.WANT_GONE],
+        lock=True,
+    )
+    order = {key: position for position, key in enumerate(ids)}
+    return sorted(found, key=lambda one: order[one["id"]])
+
+
+def _advance(
+    tx: Tx, operation: Operation, owner: str, at: str, to: str, now: dt.datetime, config: ComputeConfig
+) -> None:
+    deadline = now + dt.timedelta(seconds=config.step_deadline_s)
+    if not operation_advance(
+        tx, operation.id, owner, from_step=at, to_step=to, data=operation.data, deadline=deadline, now=now
+    ):
+        raise Lost

@@ -1,0 +1,62 @@
+"""Finding the server that a request is about, and refusing what its state forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.services.compute.errors import InvalidState, ServerIsLocked, ServerNotFound
+from pileus.services.compute.policy import is_admin
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import servers
+from pileus.store.tx import Tx
+from pileus.web.request import Request
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+
+
+def find_server(
+    tx: Tx, request: Request, *, rule: str | None = None, lock: bool = False, deleted: bool = False
+) -> Values:
+    """The server that the path names, if the caller may see it and ``rule`` allows him this.
+
+    ``deleted``: one that is deleted is found too. A server of another project is not there for those who
+    may not see it.
+    """
+    key = request.path["id"]
+    where = [] if deleted else [servers.c.deleted_at.is_(None)]
+    found = fetch(tx, SERVER, [key], where, lock=lock)
+    if not found:
+        raise ServerNotFound(id=key)
+    server = found[0]
+    target = target_of(server)
+    if not request.access.allows("os_compute_api:servers:show", target):
+        raise ServerNotFound(id=key)
+    if rule is not None:
+        request.access.require(rule, target)
+    return server
+
+
+def target_of(server: Mapping[str, Any]) -> dict[str, Any]:
+    """What policy rules look at."""
+    return {"project_id": server["project_id"], "user_id": server["user_id"]}
+
+
+def must_be_unlocked(request: Request, server: Mapping[str, Any]) -> None:
+    """ServerIsLocked unless it is not, or the caller administers the cloud."""
+    if server["locked_by"] and not is_admin(request.context.roles, request.context.is_admin):
+        raise ServerIsLocked(id=server["id"])
+
+
+def must_permit(action: str, server: Mapping[str, Any], said: str | None = None) -> None:
+    """InvalidState (409) where the server's state forbids an action; ``said`` is its name in the sentence."""
+    refusal = states.forbidden(action, server["vm_state"], server["task_state"])
+    if refusal is not None:
+        attribute, state = refusal
+        raise InvalidState(action=said or action, id=server["id"], attribute=attribute, state=state)
+
+
+def change(tx: Tx, request_context: Any, server: Values, **changes: Any) -> Values:
+    """Write changes of one server; returns its new values."""
+    return SERVER.change(tx, request_context, [Update(server, Values(changes))])[0]

@@ -1,0 +1,181 @@
+"""How servers end: in ERROR with a reason, or deleted with nothing left of them.
+
+A deletion is first wanted (the host is told, and takes the machine away), then closed: ports that were made
+for the server go, given ones are free again, the room is given back, and the row is kept as DELETED. Where
+there is no host, or nobody answers there, it is closed at once; a host that comes back finds that the server
+is not its any more and takes away what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete
+
+from pileus.core.context import Context
+from pileus.services.compute.events import event, step
+from pileus.services.compute.neighbours import (
+    NetworkConfig,
+    as_update,
+    port_delete,
+    port_update,
+    ports_of_servers,
+)
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.extras import interfaces_of
+from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import allocations, server_interfaces
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.web.resource import Update, Values
+from pileus.web.tag_table import tags_remove
+from pileus.wire import scopes
+
+
+def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+    """Ports and room of servers: what was made for them goes, what was given is free again."""
+    ids = [server["id"] for server in several]
+    if not ids:
+        return
+    ports = ports_of_servers(tx, ids)
+    known = interfaces_of(tx, ids)
+    made = [port for port in ports if port["id"] in known and known[port["id"]].made]
+    given = [port for port in ports if not (port["id"] in known and known[port["id"]].made)]
+    if made:
+        port_delete(tx, context, made)
+    if given:
+        freed = [
+            as_update(port, device_id="", device_owner="", binding__host_id="", dns_name="") for port in given
+        ]
+        port_update(tx, context, freed, config=network)
+    tx.execute(delete(server_interfaces).where(among(tx, server_interfaces.c.server_id, ids)))
+    tx.execute(delete(allocations).where(among(tx, allocations.c.server_id, ids)))
+
+
+def put_error(
+    tx: Tx, context: Context, several: Sequence[Values], text: str, *, code: int = 500, details: str = ""
+) -> None:
+    """Servers end in ERROR with a fault that says why."""
+    if not several:
+        return
+    message = text[:2000]
+    fault = {
+        "code": code,
+        "message": message,
+        "details": details,
+        "created": context.now.isoformat(timespec="seconds") + "Z",
+    }
+    changes = {"vm_state": states.ERROR, "task_state": None, "task_since": None, "fault": fault}
+    SERVER.change(tx, context, [Update(server, Values(changes)) for server in several])
+    action_finish(tx, context.now, [server["id"] for server in several], error=message)
+    tx.emit_many(
+        [
+            event(
+                context,
+                "server.error",
+                server["id"],
+                server["project_id"],
+                _told(server),
+                host=server["host"],
+                message=message,
+            )
+            for server in several
+        ]
+    )
+
+
+def undo_boot(
+    tx: Tx, context: Context, several: Sequence[Values], text: str, *, network: NetworkConfig
+) -> None:
+    """A boot that failed on its host or took too long: ERROR, and nothing of it is left anywhere else."""
+    if not several:
+        return
+    give_back(tx, context, several, network=network)
+    put_error(tx, context, several, text)
+    # only now, so that the host was told: it finds that the server is not its any more
+    SERVER.change(
+        tx,
+        context,
+        [Update(server, Values({"host": None, "node": None, "in_place": False})) for server in several],
+    )
+
+
+def leave(
+    tx: Tx, context: Context, several: Sequence[Values], at_once: bool, *, network: NetworkConfig
+) -> None:
+    """Begin to delete servers of one kind: those whose host must first take them away, or ``at_once``."""
+    if at_once:
+        close(tx, context, several, network=network)
+        return
+    changes = {
+        "task_state": states.DELETING,
+        "task_since": context.now,
+        "wanted": states.WANT_GONE,
+    }
+    SERVER.change(tx, context, [Update(server, Values(changes)) for server in several])
+    tx.emit_many(
+        [
+            event(
+                context,
+                "server.delete_wanted",
+                server["id"],
+                server["project_id"],
+                _told(server),
+                host=server["host"],
+            )
+            for server in several
+        ]
+    )
+
+
+def close(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+    """The end of servers: nothing of them is left but the row that says so."""
+    if not several:
+        return
+    give_back(tx, context, several, network=network)
+    ids = [server["id"] for server in several]
+    tags_remove(tx, ids)
+    changes = {
+        "vm_state": states.DELETED,
+        "task_state": None,
+        "task_since": None,
+        "wanted": states.WANT_GONE,
+        "power_state": states.NOSTATE,
+        "deleted_at": context.now,
+        "terminated_at": context.now,
+        "user_data": None,
+        "password": None,
+    }
+    SERVER.change(tx, context, [Update(server, Values(changes)) for server in several])
+    action_finish(tx, context.now, ids)
+    for server in several:
+        asked = server["task_since"] if server["task_state"] == states.DELETING else None
+        tx.emit(
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                "delete",
+                host=server["host"],
+                started_at=asked,
+            )
+        )
+        tx.emit(
+            event(
+                context,
+                "server.delete",
+                server["id"],
+                server["project_id"],
+                _told(server),
+                host=server["host"],
+                name=server["name"],
+            )
+        )
+
+
+def _told(server: Values) -> list[str]:
+    """Who must look again when something about a server changes: its host."""
+    if not server["host"]:
+        return []
+    return [scopes.hypervisor(server["host"]), scopes.server(server["id"])]

@@ -1,0 +1,354 @@
+"""Asking for new servers: everything that can be refused is refused here, in one unit of work.
+
+What is written is a promise: the servers (building, to be scheduled), their tags and action, and one
+operation for the whole request that the conductor takes up. Nothing is chosen, made or bound yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Forbidden
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.errors import BadRequest, QuotaError
+from pileus.services.compute.events import event
+from pileus.services.compute.flavors.resource import FLAVOR
+from pileus.services.compute.flavors.work import visible
+from pileus.services.compute.keypairs import keypairs
+from pileus.services.compute.neighbours import image_usable
+from pileus.services.compute.nodes.reading import COMPUTE_BINARY, nodes_read
+from pileus.services.compute.policy import is_admin
+from pileus.services.compute.quotas import limits_of, spend_up_to
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.plugs import groups_check, plugs_check
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import server_groups, servers
+from pileus.store.operations import operation_create
+from pileus.store.tx import Tx
+from pileus.web.resource import Values
+from pileus.web.tag_table import tags_save
+from pileus.web.view import fetch
+
+BOOT = "server.boot"
+"""The kind of operations that bring new servers up."""
+
+FIRST_STEP = "schedule"
+
+GIB = 1 << 30
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request for servers wants, checked in its form. ``ids`` are for as many as there may be."""
+
+    name: str
+    flavor_id: str
+    image_id: str
+    ids: tuple[str, ...]
+    operation_id: str
+    reservation_id: str
+    minimum: int = 1
+    networks: Any = None
+    groups: tuple[str, ...] = ()
+    key_name: str | None = None
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    user_data: str | None = None
+    files: list[dict[str, str]] = msgspec.field(default_factory=list)
+    config_drive: bool = False
+    disk_config: str = "MANUAL"
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    description: str | None = None
+    hostname: str | None = None
+    tags: tuple[str, ...] = ()
+    password: str = ""
+    zone: str | None = None
+    host: str | None = None
+    node: str | None = None
+    forced: bool = False
+    hints: dict[str, Any] = msgspec.field(default_factory=dict)
+    qos_policy_id: str | None = None
+
+
+def sanitize_hostname(name: str, server_id: str) -> str:
+    """A name as a host may have it: letters, digits and hyphens; the server's id where nothing is left."""
+    text = re.sub(r"[ _.]", "-", name.encode("ascii", "ignore").decode())
+    text = re.sub(r"[^\w-]+", "", text).lower().strip("-")[:63].rstrip("-")
+    return text or f"server-{server_id}"
+
+
+def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConfig) -> list[Values]:
+    """Write the promise; returns the servers. A constant number of statements for any number of servers.
+
+    Raises BadRequest, QuotaError and the like in Nova's words.
+    """
+    flavor = _flavor(tx, context, order.flavor_id)
+    image = _image(tx, context, order.image_id, flavor)
+    key = _key(tx, context, order.key_name)
+    _placement(tx, context, order, config)
+    _limits(tx, context, order)
+    _group(tx, context, order)
+    plugs = plugs_check(tx, context, order.networks, len(order.ids))
+    groups = groups_check(tx, context, order.groups)
+    project_id = context.project_id or ""
+    count = spend_up_to(
+        tx, project_id, order.minimum, len(order.ids), cores=flavor["vcpus"], ram=flavor["ram"]
+    )
+    rows = [
+        _row(context, order, flavor, image, key, index, server_id)
+        for index, server_id in enumerate(order.ids[:count])
+    ]
+    SERVER.insert(tx, context, rows)
+    ids = [row["id"] for row in rows]
+    if order.tags:
+        tags_save(tx, context, dict.fromkeys(ids, order.tags))
+    action_begin(tx, context, ids, "create")
+    operation_create(
+        tx,
+        operation_id=order.operation_id,
+        kind=BOOT,
+        resource_id=order.reservation_id,
+        step=FIRST_STEP,
+        now=context.now,
+        data={
+            "servers": ids,
+            "plugs": plugs,
+            "groups": groups,
+            "qos_policy_id": order.qos_policy_id,
+            "hints": order.hints,
+            "host": order.host,
+            "node": order.node,
+            "forced": order.forced,
+            "image": dict(image["properties"]) if image is not None else {},
+            "user_id": context.user_id,
+        },
+        project_id=project_id,
+        request_id=context.request_id,
+    )
+    tx.emit_many(
+        [
+            event(context, "server.create", row["id"], project_id, name=row["name"], flavor=flavor["name"])
+            for row in rows
+        ]
+    )
+    return rows
+
+
+def _flavor(tx: Tx, context: Context, flavor_id: str) -> Values:
+    found = fetch(tx, FLAVOR, [flavor_id], [visible(context)])
+    if not found:
+        raise BadRequest(f"Flavor {flavor_id} could not be found.")
+    return found[0]
+
+
+def _image(tx: Tx, context: Context, image_id: str, flavor: Values) -> Values | None:
+    if not image_id:
+        raise BadRequest(
+            "Invalid image identifier or unable to use an image: servers begin from an image here."
+        )
+    image = image_usable(tx, context, image_id)
+    if image is None:
+        raise BadRequest(f"Image {image_id} could not be found.")
+    image_fits(image, flavor)
+    return image
+
+
+def image_fits(image: Values, flavor: Values | dict[str, Any]) -> None:
+    """BadRequest unless a server of a flavor can begin from an image."""
+    if image["status"] != "active":
+        raise BadRequest(f"Image {image['id']} is not active.")
+    if flavor["ram"] < (image["min_ram"] or 0):
+        raise BadRequest("Flavor's memory is too small for requested image.")
+    disk = flavor["disk"]
+    if disk:
+        size = max(image["size"] or 0, image.get("virtual_size") or 0)
+        if size > disk * GIB:
+            raise BadRequest(
+                "Flavor's disk is too small for requested image. Flavor disk is "
+                f"{disk * GIB} bytes, image is {size} bytes."
+            )
+        if disk < (image["min_disk"] or 0):
+            raise BadRequest(
+                "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is "
+                f"{disk * GIB} bytes, minimum size is {image['min_disk'] * GIB} bytes."
+            )
+
+
+def _key(tx: Tx, context: Context, name: str | None) -> Any:
+    if name is None:
+        return None
+    columns = keypairs.c
+    row = tx.first(
+        select(columns.name, columns.type, columns.public_key).where(
+            columns.user_id == (context.user_id or ""), columns.name == name
+        )
+    )
+    if row is None:
+        raise BadRequest("Invalid key_name provided.")
+    return row
+
+
+def _placement(tx: Tx, context: Context, order: Order, config: ComputeConfig) -> None:
+    """A zone, host or hypervisor that was asked for has to be there."""
+    if not (order.zone or order.host or order.node):
+        return
+    nodes = nodes_read(tx, config, context.now)
+    if order.host and not any(one.row.host == order.host for one in nodes):
+        raise BadRequest(f"Compute host {order.host} could not be found.")
+    if order.node and not any(one.row.hypervisor_hostname == order.node for one in nodes):
+        raise BadRequest(f"No hypervisor matching '{order.node}' could be found.")
+    if order.zone:
+        zones = {one.service.zone for one in nodes if one.service.binary == COMPUTE_BINARY}
+        if order.zone not in {*zones, config.default_zone}:
+            raise BadRequest("The requested availability zone is not available")
+
+
+def _limits(tx: Tx, context: Context, order: Order) -> None:
+    if not order.metadata and not order.files:
+        return
+    limits = limits_of(tx, context.project_id or "")
+    check_metadata(limits, order.metadata)
+    check_files(limits, order.files)
+
+
+def check_metadata(limits: dict[str, int], metadata: dict[str, str]) -> None:
+    """QuotaError where there are more items than allowed."""
+    most = limits["metadata_items"]
+    if 0 <= most < len(metadata):
+        raise QuotaError(
+            f"Quota exceeded for metadata_items: Maximum number of metadata items exceeds {most}"
+        )
+
+
+def check_files(limits: dict[str, int], files: Sequence[dict[str, str]]) -> None:
+    """QuotaError where personality files are too many or too large."""
+    if 0 <= limits["injected_files"] < len(files):
+        raise QuotaError("Maximum number of injected files exceeded")
+    for one in files:
+        if 0 <= limits["injected_file_path_bytes"] < len(one["path"].encode()):
+            raise QuotaError("Maximum path length of an injected file exceeded")
+        if 0 <= limits["injected_file_content_bytes"] < len(one["contents"]) * 3 // 4:
+            raise QuotaError("Maximum content size of an injected file exceeded")
+
+
+def _group(tx: Tx, context: Context, order: Order) -> None:
+    """The server group of the hints: it exists, and has room."""
+    group_id = order.hints.get("group")
+    if group_id is None:
+        return
+    group = tx.first(
+        select(server_groups).where(
+            server_groups.c.id == group_id, server_groups.c.project_id == (context.project_id or "")
+        )
+    )
+    if group is None:
+        raise BadRequest(f"Instance group {group_id} could not be found.")
+    most = limits_of(tx, context.project_id or "")["server_group_members"]
+    tx.lock(f"quota:{group_id}:members")
+    have = tx.scalar(
+        select(func.count()).where(servers.c.group_id == group_id, servers.c.deleted_at.is_(None))
+    )
+    if 0 <= most < have + len(order.ids):
+        raise QuotaError("Quota exceeded, too many servers in group")
+
+
+def _row(
+    context: Context,
+    order: Order,
+    flavor: Values,
+    image: Values | None,
+    key: Any,
+    index: int,
+    server_id: str,
+) -> Values:
+    several = len(order.ids) > 1
+    name = f"{order.name}-{index + 1}" if several else order.name
+    if order.hostname:
+        hostname = f"{order.hostname}-{index + 1}" if several else order.hostname
+    else:
+        hostname = sanitize_hostname(name, server_id)
+    return Values(
+        {
+            "id": server_id,
+            "project_id": context.project_id or "",
+            "user_id": context.user_id or "",
+            "name": name,
+            "hostname": hostname,
+            # before 2.19 the description was the name, and clients of old see none
+            "description": order.description,
+            "vm_state": states.BUILDING,
+            "task_state": states.SCHEDULING,
+            "task_since": context.now,
+            "power_state": states.NOSTATE,
+            "wanted": states.WANT_RUNNING,
+            "generation": 1,
+            "in_place": False,
+            "host": None,
+            "node": None,
+            "availability_zone": order.zone,
+            "pinned_availability_zone": order.zone,
+            "image_id": image["id"] if image is not None else None,
+            "flavor_id": flavor["id"],
+            "flavor": flavor_copy(flavor),
+            "vcpus": flavor["vcpus"],
+            "memory_mib": flavor["ram"],
+            "disk_gib": flavor["disk"] + flavor["OS-FLV-EXT-DATA:ephemeral"],
+            "key_name": key.name if key is not None else None,
+            "key_type": key.type if key is not None else None,
+            "key_data": key.public_key if key is not None else None,
+            "user_data": order.user_data,
+            "config_drive": order.config_drive,
+            "properties": order.metadata,
+            "files": order.files,
+            # only a config drive carries it into the guest
+            "password": order.password if order.config_drive else None,
+            "disk_config": order.disk_config,
+            "access_ip_v4": order.access_ip_v4,
+            "access_ip_v6": order.access_ip_v6,
+            "launch_index": index,
+            "reservation_id": order.reservation_id,
+            "group_id": order.hints.get("group"),
+            "locked_by": None,
+            "locked_reason": None,
+            "quarantined": None,
+            "fault": None,
+            "launched_at": None,
+            "terminated_at": None,
+            "deleted_at": None,
+            "created_at": context.now,
+            "updated_at": context.now,
+        }
+    )
+
+
+def flavor_copy(flavor: Values) -> dict[str, Any]:
+    """What a server keeps of its flavor."""
+    return {
+        "id": flavor["id"],
+        "name": flavor["name"],
+        "vcpus": flavor["vcpus"],
+        "ram": flavor["ram"],
+        "disk": flavor["disk"],
+        "ephemeral": flavor["OS-FLV-EXT-DATA:ephemeral"],
+        "swap": flavor["swap"],
+        "extra_specs": dict(flavor["extra_specs"]),
+    }
+
+
+def forced_host(context: Context, zone: str) -> tuple[str | None, str | None, str | None]:
+    """``zone:host:node`` taken apart; only administrators may name more than a zone."""
+    parts = zone.split(":")
+    if len(parts) == 1:
+        return zone, None, None
+    if len(parts) > 3:
+        raise BadRequest("Unable to parse availability_zone")
+    if not is_admin(context.roles, context.is_admin):
+        raise Forbidden("Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
+    host, node = parts[1] or None, parts[2] if len(parts) == 3 else None
+    return parts[0] or None, host, node

@@ -1,0 +1,145 @@
+"""Which networks and ports a server is to be plugged into: checked when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict, Forbidden
+from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.neighbours import (
+    default_groups,
+    groups_named,
+    networks_visible,
+    ports_by_id,
+    subnets_of,
+)
+from pileus.services.compute.policy import is_admin
+from pileus.store.tx import Tx
+
+AUTO, NONE = "auto", "none"
+
+
+class PortInUse(Conflict):
+    message = "Port {port_id} is still in use."
+
+
+class NetworkAmbiguous(Conflict):
+    message = "Multiple possible networks found, use a Network ID to be more specific."
+
+
+class ExternalNetworkForbidden(Forbidden):
+    message = "It is not allowed to create an interface on external network {id}"
+
+
+def plug(
+    network_id: str, *, port_id: str | None = None, fixed_ip: str | None = None, tag: str | None = None
+) -> dict[str, Any]:
+    """One plug, as it is kept until the server boots: a port that exists, or a network to make one on."""
+    return {"network_id": network_id, "port_id": port_id, "fixed_ip": fixed_ip, "tag": tag}
+
+
+def plugs_check(
+    tx: Tx, context: Context, asked: str | Sequence[dict[str, Any]] | None, count: int
+) -> list[dict[str, Any]]:
+    """The plugs of a request for ``count`` servers; at most five statements. Raises what Nova answers."""
+    if asked == NONE:
+        return []
+    if asked is None or asked == AUTO or asked == []:
+        networks = networks_visible(tx, context)
+        if len(networks) > 1:
+            raise NetworkAmbiguous
+        if not networks:
+            if asked == AUTO:
+                raise BadRequest("Unable to automatically allocate a network for project")
+            return []
+        _must_have_subnets(tx, [networks[0]["id"]])
+        return [plug(networks[0]["id"])]
+    assert not isinstance(asked, str)
+    ports = _ports(tx, context, asked, count)
+    plugs = []
+    for one in asked:
+        port_id = one.get("port")
+        if port_id:
+            if one.get("fixed_ip"):
+                raise BadRequest(
+                    f"Specified Fixed IP '{one['fixed_ip']}' cannot be used with port '{port_id}': "
+                    "the two cannot be specified together."
+                )
+            plugs.append(plug(ports[port_id]["network_id"], port_id=port_id, tag=one.get("tag")))
+        elif one.get("uuid"):
+            plugs.append(plug(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag")))
+        else:
+            raise BadRequest("Bad network format: missing 'uuid'")
+    _networks(tx, context, [one["network_id"] for one in plugs if not one["port_id"]])
+    if count > 1 and any(one["fixed_ip"] for one in plugs):
+        raise BadRequest("Invalid fixed IP Address: a fixed IP can't be given to more than one server.")
+    return plugs
+
+
+def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    wanted = [one["port"] for one in asked if one.get("port")]
+    if not wanted:
+        return {}
+    if count > 1:
+        raise BadRequest(
+            "Unable to launch multiple instances with a single configured port ID. Please launch your "
+            "instance one by one with different ports."
+        )
+    if len(set(wanted)) != len(wanted):
+        raise BadRequest("Duplicate ports in the request")
+    found = ports_by_id(tx, wanted, lock=True)
+    admin = is_admin(context.roles, context.is_admin)
+    for port_id in wanted:
+        port = found.get(port_id)
+        if port is None or not (admin or port["project_id"] == context.project_id):
+            raise BadRequest(f"Port id {port_id} could not be found.")
+        if port["device_id"]:
+            raise PortInUse(port_id=port_id)
+    return found
+
+
+def _networks(tx: Tx, context: Context, network_ids: Collection[str]) -> None:
+    if not network_ids:
+        return
+    found = {one["id"]: one for one in networks_visible(tx, context, set(network_ids))}
+    for network_id in network_ids:
+        network = found.get(network_id)
+        if network is None:
+            raise BadRequest(f"Network {network_id} could not be found.")
+        external = network["router:external"] and not network["shared"]
+        own = network["project_id"] == context.project_id
+        if external and not own and not is_admin(context.roles, context.is_admin):
+            raise ExternalNetworkForbidden(id=network_id)
+    _must_have_subnets(tx, network_ids)
+
+
+def _must_have_subnets(tx: Tx, network_ids: Collection[str]) -> None:
+    having = {subnet["network_id"] for subnet in subnets_of(tx, set(network_ids))}
+    for network_id in network_ids:
+        if network_id not in having:
+            raise BadRequest(f"Network {network_id} requires a subnet in order to boot instances on.")
+
+
+def groups_check(tx: Tx, context: Context, names: Collection[str]) -> list[str] | None:
+    """Ids of the security groups of these names or ids; None where none is asked for."""
+    if not names:
+        return None
+    wanted = sorted(set(names))
+    project_id = context.project_id or ""
+    ids = list(default_groups(tx, context, {project_id}).values()) if "default" in wanted else []
+    wanted = [name for name in wanted if name != "default"]
+    found = groups_named(tx, context, wanted)
+    for name in wanted:
+        matching = [one for one in found if one["id"] == name] or [
+            one for one in found if one["name"] == name
+        ]
+        if not matching:
+            raise BadRequest(f"Unable to find security_group with name or id '{name}'")
+        if len(matching) > 1:
+            raise Conflict(
+                f"Multiple security_group matches found for name '{name}', use an ID to be more specific."
+            )
+        ids.append(matching[0]["id"])
+    return ids

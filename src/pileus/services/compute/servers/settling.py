@@ -1,0 +1,155 @@
+"""When a server has become what it was asked to be: decided from what is written, by whoever looks.
+
+A new server is ACTIVE when its host has reported it in place and running, and all its ports carry packets;
+either may come last, so it is looked at when a host reports, when ports rise, and on a slow timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.events import event, step
+from pileus.services.compute.neighbours import NetworkConfig, ports_of_servers
+from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.leaving import close, put_error, undo_boot
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import servers
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+
+
+def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
+    """Make ACTIVE those of the servers that have become so; how many. At most eight statements."""
+    c = servers.c
+    waiting = fetch(
+        tx,
+        SERVER,
+        sorted(server_ids),
+        [
+            c.vm_state == states.BUILDING,
+            c.task_state == states.SPAWNING,
+            c.in_place,
+            c.power_state == states.RUNNING,
+            c.wanted == states.WANT_RUNNING,
+        ],
+        lock=True,
+    )
+    if not waiting:
+        return 0
+    down: dict[str, int] = {}
+    for port in ports_of_servers(tx, [server["id"] for server in waiting]):
+        if port["status"] != "ACTIVE" and port["admin_state_up"]:
+            down[port["device_id"]] = down.get(port["device_id"], 0) + 1
+    ready = [server for server in waiting if server["id"] not in down]
+    changes = {
+        "vm_state": states.ACTIVE,
+        "task_state": None,
+        "task_since": None,
+        "launched_at": context.now,
+    }
+    SERVER.change(tx, context, [Update(server, Values(changes)) for server in ready])
+    action_finish(tx, context.now, [server["id"] for server in ready], actions=("create",))
+    for server in ready:
+        tx.emit(
+            step(
+                context,
+                server["id"],
+                server["project_id"],
+                "active",
+                host=server["host"],
+                started_at=server["created_at"],
+                detail="in place, and its ports carry packets",
+            )
+        )
+        tx.emit(event(context, "server.active", server["id"], server["project_id"], host=server["host"]))
+    return len(ready)
+
+
+def overdue(tx: Tx, context: Context, *, config: ComputeConfig, network: NetworkConfig) -> list[str]:
+    """End what has taken too long, or waits for a host that is gone. Returns the servers concerned.
+
+    A boot ends in ERROR with what was missing; a deletion is closed; any other task is given up, the server
+    being what it was before.
+    """
+    c = servers.c
+    tasks = fetch(
+        tx, SERVER, None, [c.task_state.is_not(None), c.task_since.is_not(None), c.deleted_at.is_(None)]
+    )
+    if not tasks:
+        return []
+    up = {
+        one.host for one in services_read(tx, config, context.now) if one.binary == COMPUTE_BINARY and one.up
+    }
+    late, closing, stuck = [], [], []
+    for server in tasks:
+        age = (context.now - server["task_since"]).total_seconds()
+        if server["task_state"] == states.DELETING:
+            if server["host"] not in up or age > config.delete_timeout_s:
+                closing.append(server["id"])
+        elif server["vm_state"] == states.BUILDING:
+            if age > config.build_timeout_s:
+                late.append(server["id"])
+        elif age > config.task_timeout_s:
+            stuck.append(server["id"])
+    if late:
+        _end_boots(tx, context, _again(tx, late), network)
+    if closing:
+        close(tx, context, _again(tx, closing), network=network)
+    if stuck:
+        _give_up(tx, context, _again(tx, stuck), up)
+    return [*late, *closing, *stuck]
+
+
+def _again(tx: Tx, ids: Sequence[str]) -> list[Values]:
+    """The servers, read once more and held: what was seen without a lock may have moved on."""
+    c = servers.c
+    return fetch(tx, SERVER, ids, [c.deleted_at.is_(None), c.task_state.is_not(None)], lock=True)
+
+
+def _end_boots(tx: Tx, context: Context, several: Sequence[Values], network: NetworkConfig) -> None:
+    down: dict[str, list[str]] = {}
+    for port in ports_of_servers(tx, [server["id"] for server in several]):
+        if port["status"] != "ACTIVE":
+            down.setdefault(port["device_id"], []).append(port["id"])
+    together: dict[str, list[Values]] = {}
+    for server in several:
+        if server["vm_state"] != states.BUILDING:
+            continue
+        together.setdefault(_missing(server, down.get(server["id"], [])), []).append(server)
+    for text, group in together.items():
+        undo_boot(tx, context, group, text, network=network)
+
+
+def _missing(server: Values, ports_down: Sequence[str]) -> str:
+    if not server["in_place"]:
+        return f"The host {server['host']} did not report the server in place in time."
+    if ports_down:
+        return (
+            f"Virtual Interface creation failed: port {', '.join(ports_down)} did not become ACTIVE in time."
+        )
+    return "The server did not start to run in time."
+
+
+def _give_up(tx: Tx, context: Context, several: Sequence[Values], up: Collection[str]) -> None:
+    """Few at a time, and each with a reason of its own."""
+    for server in several:
+        why = "took too long" if server["host"] in up else f"the host {server['host']} is down"
+        text = f"{server['task_state']}: {why}"
+        if server["task_state"] == states.REBUILDING:
+            put_error(tx, context, [server], text)
+            continue
+        changes: dict[str, Any] = {"task_state": None, "task_since": None}
+        wanted = _WANTED_IN.get(server["vm_state"])
+        if wanted is not None:
+            changes["wanted"] = wanted
+        SERVER.change(tx, context, [Update(server, Values(changes))])
+        action_finish(tx, context.now, [server["id"]], error=text)
+
+
+_WANTED_IN = {state: want for want, (_, state) in states.REACHED.items()}

@@ -1,0 +1,124 @@
+"""The timeline of a server: every step that happened, where, when, and how long it took.
+
+Read from event rows alone; what did not happen is not there. Steps of the node, of the conductor and of the
+server's ports stand in one list. A step that was reported twice (a lost answer) stands there once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from pileus.services.compute.events import STEP
+from pileus.services.compute.neighbours import ports_of_servers
+from pileus.services.compute.nodes.report import moment
+from pileus.services.compute.servers.finding import find_server
+from pileus.services.compute.servers.tables import server_interfaces
+from pileus.store.events import events
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import Route
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+_KINDS = {
+    "server.create": "request",
+    "server.handed": "handed to the host",
+    "server.delete_wanted": "delete asked",
+    "port.create": "port created",
+    "port.active": "port active",
+    "port.down": "port down",
+    "port.failed": "port failed",
+}
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened. Times are ISO 8601 in UTC; ``seconds`` is how long it took."""
+
+    step: str
+    started_at: str
+    finished_at: str
+    seconds: float
+    host: str | None = None
+    detail: str = ""
+    error: str = ""
+    request_id: str | None = None
+    refused: list[dict[str, str]] = []
+
+
+def timeline_read(tx: Tx, server_id: str) -> list[Entry]:
+    """The timeline of a server; empty for one that never was. Three statements."""
+    ports = [port["id"] for port in ports_of_servers(tx, [server_id])]
+    known = tx.rows(select(server_interfaces.c.port_id).where(server_interfaces.c.server_id == server_id))
+    ids = sorted({server_id, *ports, *(row.port_id for row in known)})
+    c = events.c
+    rows = tx.rows(
+        select(c.kind, c.resource_id, c.host, c.at, c.payload, c.request_id)
+        .where(among(tx, c.resource_id, ids), c.kind.in_((STEP, *_KINDS)))
+        .order_by(c.id)
+    )
+    return entries(rows)
+
+
+def entries(rows: Iterable[Any]) -> list[Entry]:
+    """Event rows as entries, in the order in which they began."""
+    found: dict[tuple[Any, ...], Entry] = {}
+    for row in rows:
+        payload = _decode(row.payload)
+        if row.kind == STEP:
+            started, finished = moment(payload["started_at"]), moment(payload["finished_at"])
+            name = payload["step"]
+        else:
+            started = finished = row.at
+            name = _KINDS[row.kind]
+            if row.kind.startswith("port."):
+                payload["detail"] = row.resource_id
+                payload["error"] = payload.get("reason", "")
+        if started is None or finished is None:
+            continue
+        entry = Entry(
+            step=name,
+            started_at=_text(started),
+            finished_at=_text(finished),
+            seconds=round((finished - started).total_seconds(), 6),
+            host=row.host,
+            detail=payload.get("detail") or "",
+            error=payload.get("error") or "",
+            request_id=row.request_id,
+            refused=payload.get("refused") or [],
+        )
+        found.setdefault((name, entry.started_at, entry.detail), entry)
+    return sorted(found.values(), key=lambda one: (one.started_at, one.finished_at))
+
+
+def _text(at: dt.datetime) -> str:
+    return at.isoformat(timespec="microseconds") + "Z"
+
+
+def _read(tx: Tx, request: Request) -> list[Entry]:
+    server = find_server(tx, request, rule="os_compute_api:os-pileus-timeline", deleted=True)
+    return timeline_read(tx, server["id"])
+
+
+async def show_timeline(request: Request) -> Reply:
+    """The timeline of one server, also of a deleted one. Hosts are shown to administrators only."""
+    entries = await request.read(_read, request)
+    if not request.access.allows("os_compute_api:os-extended-server-attributes"):
+        entries = [msgspec.structs.replace(one, host=None, refused=[]) for one in entries]
+    return Reply.json({"timeline": entries})
+
+
+ROUTES = (
+    Route(
+        "GET",
+        "/v2.1/servers/{id}/os-pileus-timeline",
+        show_timeline,
+        summary="Show what happened to a server, step by step",
+    ),
+)

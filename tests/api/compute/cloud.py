@@ -1,0 +1,362 @@
+"""A compute API in one process: an app over a fresh database, people with fixed tokens, scripted hosts.
+
+A scripted host does through the wire what an agent would: it asks what it should have, says that it has it,
+and says that its ports carry packets. It can be told to fail, to be slow, or to say nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from tests import databases
+
+from pileus.core.clock import ManualClock
+from pileus.core.context import Context, system_context
+from pileus.core.errors import Unauthenticated
+from pileus.services.compute.conductor import Conductor
+from pileus.services.compute.flavors.work import flavors_seed
+from pileus.services.compute.service import Compute, ComputeConfig
+from pileus.services.image.images.tables import images
+from pileus.services.network.service import NetworkConfig, network_service
+from pileus.services.network.service import wire_handlers as network_wire
+from pileus.store import Store
+from pileus.web.app import App, create_app
+from pileus.web.policy import Enforcer
+from pileus.wire.agents import AgentReport
+from pileus.wire.hypervisor import (
+    HypervisorReport,
+    HypervisorStateRequest,
+    Inventory,
+    OperationReport,
+    ServerReport,
+    Step,
+)
+from pileus.wire.metadata import MetadataRequest
+from pileus.wire.questions import Answer as WireAnswer
+from pileus.wire.questions import Question
+from pileus.wire.switch import DeviceStatus, SwitchStateRequest
+
+P1, P2 = "1" * 32, "2" * 32
+_THEN = ManualClock().now()
+PEOPLE = {
+    "admin": Context(
+        now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True
+    ),
+    "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
+    "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
+    "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
+    "itsec": Context(now=_THEN, user_id="u5", project_id=P2, roles=("itsec",)),
+}
+IMAGE = "10000000-0000-4000-8000-000000000001"
+OTHER_IMAGE = "10000000-0000-4000-8000-000000000002"
+POWER = {"running": 1, "stopped": 4, "paused": 3, "suspended": 7}
+LATEST = "2.96"
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    json: Any
+    headers: dict[str, str]
+
+    @property
+    def message(self) -> str:
+        return str(next(iter(self.json.values()))["message"])
+
+
+class Node(NamedTuple):
+    host: str
+
+
+class Host:
+    """A scripted host. ``have`` maps its servers to (generation, what is applied)."""
+
+    def __init__(self, cloud: Cloud, name: str, memory_mib: int = 16384, zone: str = "") -> None:
+        self.cloud, self.name = cloud, name
+        self.have: dict[str, tuple[int, str]] = {}
+        self.memory_mib, self.zone = memory_mib, zone
+        self.fails: str | None = None
+        self.done: list[str] = []
+
+    async def heartbeat(self) -> None:
+        """Switch agent and hypervisor agent say that they are there."""
+        await self.cloud.network_wire["agent_report"](
+            AgentReport(
+                host=self.name,
+                binary="pileus-switch-agent",
+                agent_type="Open vSwitch agent",
+                topic="N/A",
+                started_at="2026-01-01 00:00:00",
+                configurations={"tunnel_types": ["vxlan"], "tunneling_ip": "192.0.2.7"},
+                start=True,
+            ),
+            Node(self.name),
+        )
+        stock = Inventory(
+            hypervisor_type="QEMU",
+            hypervisor_version=7002000,
+            hypervisor_hostname=f"{self.name}.example",
+            vcpus=8,
+            memory_mib=self.memory_mib,
+            disk_gib=200,
+            memory_used_mib=700,
+            disk_free_gib=150,
+            cpu_info={"arch": "x86_64"},
+            availability_zone=self.zone,
+            booted_at="2025-12-30T22:00:00+00:00",
+        )
+        await self.tell(inventory=stock)
+
+    async def tell(self, **said: Any) -> Any:
+        return await self.cloud.wire["hypervisor_report"](
+            HypervisorReport(host=self.name, **said), Node(self.name)
+        )
+
+    async def state(self) -> Any:
+        return await self.cloud.wire["hypervisor_state"](HypervisorStateRequest(self.name), Node(self.name))
+
+    async def pass_(self, *, ports: bool = True) -> None:
+        """One look, as an agent's: make it so, and say so."""
+        state = await self.state()
+        reports, operations = [], []
+        for server in state.servers:
+            if self.fails is not None:
+                reports.append(ServerReport(server.server_id, server.generation, 0, False, self.fails))
+                continue
+            steps = []
+            if self.have.get(server.server_id) != (server.generation, server.wanted):
+                now = self.cloud.clock.now().isoformat()
+                steps.append(Step("domain.start", now, now, f"{server.vcpus} cpus"))
+            self.have[server.server_id] = (server.generation, server.wanted)
+            for operation in server.operations:
+                if operation.operation_id not in self.done:
+                    self.done.append(operation.operation_id)
+                operations.append(OperationReport(operation.operation_id))
+            power = POWER[server.wanted]
+            reports.append(ServerReport(server.server_id, server.generation, power, True, None, tuple(steps)))
+        wanted = {server.server_id for server in state.servers}
+        gone = tuple({*state.leaving, *(set(self.have) - wanted)})
+        for key in gone:
+            self.have.pop(key, None)
+        await self.tell(servers=tuple(reports), operations=tuple(operations), gone=gone)
+        if ports:
+            await self.plug()
+
+    async def plug(self) -> None:
+        """The switch agent's part: all ports of the host carry packets."""
+        node = Node(self.name)
+        state: Any = await self.cloud.network_wire["switch_state"](SwitchStateRequest(host=self.name), node)
+        up = tuple(one.port_id for one in state.devices if one.admin_state_up)
+        down = tuple(one.port_id for one in state.devices if not one.admin_state_up)
+        await self.cloud.network_wire["device_status"](DeviceStatus(host=self.name, up=up, down=down), node)
+
+    async def metadata(self, path: str, source_ip: str, network_id: str) -> Any:
+        request = MetadataRequest(self.name, path, source_ip, network_id=network_id)
+        return await self.cloud.wire["metadata"](request, Node(self.name))
+
+
+class Cloud:
+    """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
+
+    def __init__(
+        self, app: App, store: Store, clock: ManualClock, compute: Compute, network: NetworkConfig
+    ) -> None:
+        self.app, self.store, self.clock, self.compute, self.network = app, store, clock, compute, network
+        self.token, self.version = "alice", LATEST
+        self.wire = compute.wire(store)
+        self.network_wire = network_wire(store, network, clock)
+        self.console: Callable[[Question], WireAnswer] | None = None
+
+    def as_(self, token: str, version: str | None = None) -> Cloud:
+        other = Cloud(self.app, self.store, self.clock, self.compute, self.network)
+        other.token, other.version = token, version or self.version
+        return other
+
+    def at(self, version: str) -> Cloud:
+        return self.as_(self.token, version)
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        parts = urlsplit(path if path.startswith("/networking") else "/compute/v2.1" + path)
+        content = b"" if body is None else json.dumps(body).encode()
+        sent = {
+            "host": "cloud",
+            "content-type": "application/json",
+            "x-auth-token": self.token,
+            "openstack-api-version": f"compute {self.version}",
+            **(headers or {}),
+        }
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": [(key.lower().encode(), value.encode()) for key, value in sent.items()],
+        }
+        messages: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            messages.append(dict(message))
+
+        await self.app(scope, receive, send)
+        text = b"".join(message.get("body", b"") for message in messages[1:])
+        replied = {key.decode(): value.decode() for key, value in messages[0]["headers"]}
+        return Answer(messages[0]["status"], json.loads(text) if text else None, replied)
+
+    async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net") -> str:
+        """A network with a subnet, of the person who speaks."""
+        answer = await self("POST", "/networking/v2.0/networks", {"network": {"name": name}})
+        assert answer.status == 201, answer
+        network_id: str = answer.json["network"]["id"]
+        subnet = {"network_id": network_id, "cidr": cidr, "ip_version": 4, "dns_nameservers": ["192.0.2.53"]}
+        answer = await self("POST", "/networking/v2.0/subnets", {"subnet": subnet})
+        assert answer.status == 201, answer
+        return network_id
+
+    async def host(self, name: str = "h1", **facts: Any) -> Host:
+        host = Host(self, name, **facts)
+        await host.heartbeat()
+        return host
+
+    async def ask_for(self, name: str = "vm", **values: Any) -> Answer:
+        """POST a server; networks are ``auto`` unless said."""
+        server = {"name": name, "flavorRef": "1", "imageRef": IMAGE, "networks": "auto", **values}
+        body: dict[str, Any] = {"server": server}
+        if "hints" in server:
+            body["os:scheduler_hints"] = server.pop("hints")
+        return await self("POST", "/servers", body)
+
+    def conductor(self, **values: Any) -> Conductor:
+        return Conductor(
+            self.store, self.compute.config, self.network, self.clock, owner="test", host="c1", **values
+        )
+
+    async def server(self, server_id: str) -> dict[str, Any]:
+        answer = await self("GET", f"/servers/{server_id}")
+        assert answer.status == 200, answer
+        found: dict[str, Any] = answer.json["server"]
+        return found
+
+    async def boot(self, host: Host, name: str = "vm", **values: Any) -> dict[str, Any]:
+        """A server that is ACTIVE."""
+        answer = await self.ask_for(name, **values)
+        assert answer.status == 202, answer
+        server_id = answer.json["server"]["id"]
+        conductor = self.conductor()
+        await conductor.work()
+        await host.pass_()
+        await conductor.work()
+        server = await self.server(server_id)
+        assert server["status"] == "ACTIVE", server
+        return server
+
+    async def act(self, server_id: str, verb: str, argument: Any = None) -> Answer:
+        return await self("POST", f"/servers/{server_id}/action", {verb: argument})
+
+    async def ports_of(self, server_id: str) -> list[dict[str, Any]]:
+        answer = await self.as_("admin")("GET", f"/networking/v2.0/ports?device_id={server_id}")
+        found: list[dict[str, Any]] = answer.json["ports"]
+        return found
+
+    async def count(self, table: str) -> int:
+        """How many rows a table has."""
+        from sqlalchemy import func, select
+
+        from pileus.store.schema import metadata
+
+        return int(
+            await self.store.read(
+                lambda tx: tx.scalar(select(func.count()).select_from(metadata.tables[table]))
+            )
+        )
+
+
+async def _authenticate(token: str) -> Context:
+    if token not in PEOPLE:
+        raise Unauthenticated
+    return PEOPLE[token]
+
+
+def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
+    return {
+        "id": key,
+        "owner": P2,
+        "name": name,
+        "status": "active",
+        "visibility": "public",
+        "protected": False,
+        "os_hidden": False,
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "min_disk": 0,
+        "min_ram": 0,
+        "size": 1 << 20,
+        "virtual_size": 1 << 21,
+        "checksum": "0" * 32,
+        "os_hash_algo": "sha512",
+        "os_hash_value": "0" * 128,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+@contextlib.asynccontextmanager
+async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[Cloud]:
+    """The app over the database at ``url``, spoken to by alice, a member of P1."""
+    clock = ManualClock()
+    network = NetworkConfig()
+    asked: list[Question] = []
+
+    async def ask(scope: str, question: Question, timeout_s: float) -> WireAnswer:
+        asked.append(question)
+        host = scope.partition(":")[2]
+        if question.kind == "console_log":
+            return WireAnswer(host, question.question_id, {"output": f"log {question.arguments['length']}"})
+        return WireAnswer(host, question.question_id, error="it does not know")
+
+    compute = Compute(
+        config or ComputeConfig(), network, clock, ticket=lambda key: f"/image/{key}?ticket=t", ask=ask
+    )
+    services = [compute.service, network_service(network, clock)]
+    store = await Store.open(url, clock=clock)
+    try:
+        await store.write(flavors_seed, system_context(clock.now()))
+        rows = [an_image(IMAGE, "small", clock.now()), an_image(OTHER_IMAGE, "other", clock.now())]
+        await store.write(lambda tx: tx.insert(images, rows))
+        app = create_app(
+            services,
+            store=store,
+            authenticator=_authenticate,
+            policy=Enforcer([rule for service in services for rule in service.rules], {}),
+            clock=clock,
+        )
+        yield Cloud(app, store, clock, compute, network)
+    finally:
+        await store.close()
+
+
+Story = Callable[[Cloud], Awaitable[None]]
+
+
+def tell(story: Story, folder: Path, kind: str = "sqlite", config: ComputeConfig | None = None) -> None:
+    """Run a story on a fresh database of one kind."""
+
+    async def main(url: str) -> None:
+        async with cloud(url, config) as api:
+            await story(api)
+
+    with databases.fresh(kind, folder) as url:
+        asyncio.run(main(url))
