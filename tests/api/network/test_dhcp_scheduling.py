@@ -281,7 +281,7 @@ def test_what_dhcp_is_told(kind: str, tmp_path: Path) -> None:
         assert len(told.hosts) == 2
         assert (await api.dhcp("h1", router["id"])).networks == ()
         assert (await api.dhcp("h2")).networks == ()
-        nothing = await api.wire["dhcp_state"](DhcpStateRequest(host="h1", networks=()), Node("h1"))
+        nothing: Any = await api.wire["dhcp_state"](DhcpStateRequest(host="h1", networks=()), Node("h1"))
         assert nothing.networks == () and nothing.position >= state.position
         if kind == "sqlite":
             before = api.store.statements

@@ -90,8 +90,8 @@ def test_where_a_floating_ip_can_lead(tmp_path: Path) -> None:
         admin = api.as_("admin")
         place = await a_place(api)
         here = {"floating_network_id": place.outside}
-        _, apart = await api.a_network("10.1.0.0/24")
-        apart_port = (await api.make("port", network_id=_))["id"]
+        apart, _ = await api.a_network("10.1.0.0/24")
+        apart_port = (await api.make("port", network_id=apart))["id"]
         refused(await ask(api, **here, port_id=apart_port), 404, "ExternalGatewayForFloatingIPNotFound")
         refused(await ask(api, floating_network_id=place.network), 400, "BadRequest", "external network")
         refused(await ask(api, floating_network_id=place.subnet), 404, "NetworkNotFound")

