@@ -65,7 +65,11 @@ class Bench:
         self.links = SimulatedLinks(self.switch)
         self.hypervisor = SimulatedHypervisor(folder / "domains.json")
         self.images = SimulatedImages()
-        values = {"instances": folder / "instances", "durable": False, "shutdown_timeout_s": 1.0}
+        values: dict[str, Any] = {
+            "instances": folder / "instances",
+            "durable": False,
+            "shutdown_timeout_s": 1.0,
+        }
         self.node = NodeSettings(**(values | node))
         self.client = self.switch.client()
         self.agent: HypervisorAgent | None = None

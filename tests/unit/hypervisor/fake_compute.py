@@ -97,8 +97,11 @@ class FakeCompute:
         told = heard or (scope_names.hypervisor(HOST), scope_names.server(server_id))
         for scope in told:
             self.newest[scope] = self.position
-        if self.deaf:
-            return
+        if not self.deaf:
+            self.tell(told)
+
+    def tell(self, told: tuple[str, ...]) -> None:
+        """Wake whoever listens, as well as the mood allows."""
         for wanted, queue in self._listeners:
             if mine := tuple(sorted(wanted & set(told))):
                 for _ in range(self._chance.choice((0, 1, 1, 2)) if self._chance else 1):

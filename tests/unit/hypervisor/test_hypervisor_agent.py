@@ -120,8 +120,10 @@ def test_power_follows_what_is_wanted(play: Callable[..., None]) -> None:
             ("suspended", 7, Power.OFF),
             ("stopped", 4, Power.OFF),
         ):
+            expected = in_place(ONE, power_state)
             bench.server.change(ONE, wanted=wanted)
-            await bench.until(lambda s=power_state: bench.server.states[ONE] == in_place(ONE, s))
+            while bench.server.states[ONE] != expected:
+                await asyncio.sleep(0.005)
             await bench.settled()
             assert await bench.powers() == {ONE: power}
             assert await bench.full_pass() == 0

@@ -13,6 +13,9 @@ _SECTOR = 2048
 _FIRST = 18
 """After the 16 sectors of the system area, the volume descriptor and its terminator."""
 _LABEL = "config-2"
+_PADDING = 150
+"""Empty sectors at the end, as mkisofs leaves them: who looks for a label reads the places of many file
+systems, and takes a disk that ends before them for a broken one."""
 _DATE = bytes((123, 6, 10, 0, 0, 0, 0))
 """One date for everything, so that the same contents give the same bytes."""
 _LONG_DATE = b"2023061000000000\0"
@@ -63,7 +66,7 @@ def config_drive(files: Mapping[str, bytes]) -> bytes:
         for name, content in sorted(folder.files.items()):
             places[id(folder), name] = place
             place += _sectors(len(content))
-    image = bytearray(place * _SECTOR)
+    image = bytearray((place + _PADDING) * _SECTOR)
     _put(image, 16, _descriptor(root, place, table_size, table_sectors))
     _put(image, 17, b"\xffCD001\x01")
     _put(image, _FIRST, _path_table(folders, "<"))
