@@ -39,6 +39,7 @@ def render(steps: Sequence[dict[str, Any]]) -> str:
         at = (dt.datetime.fromisoformat(step["started_at"]) - begin).total_seconds()
         took = f"{step['seconds']:7.3f}s" if step.get("seconds") is not None else " " * 8
         host = f" on {step['host']}" if step.get("host") else ""
-        tail = f": {step['error'] or step['detail']}" if step.get("error") or step.get("detail") else ""
-        lines.append(f"{at:6.2f}s {took}  {step['name']}{host}{tail}")
+        said = step.get("error") or step.get("detail")
+        tail = f": {said}" if said else ""
+        lines.append(f"{at:6.2f}s {took}  {step['step']}{host}{tail}")
     return "\n".join(lines) + "\n"
