@@ -25,6 +25,7 @@ from tests.unit.space_server import SpaceServer
 
 from pileus.app.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
+from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.listening.linux import LinuxListeners
 from pileus.drivers.netlink.links import Address, Route, Veth
@@ -192,9 +193,8 @@ class NodeWorld:
                 doors=doors,
                 spaces=spaces,
             )
-        return L3Agent(
-            settings, self.server, SystemClock(), self.client, links, nft.Nft(), doors=doors, spaces=spaces
-        )
+        parts = (links, nft.Nft(), LinuxAdvertisers())
+        return L3Agent(settings, self.server, SystemClock(), self.client, *parts, doors=doors, spaces=spaces)
 
     async def full_pass(self, kind: str) -> int:
         """How many changes a pass that takes nothing for granted makes."""

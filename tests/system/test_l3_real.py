@@ -9,8 +9,11 @@ import json
 from msgspec.structs import replace
 from tests.system.node_world import BEYOND, OUTSIDE, REAL, ROUTER, NodeWorld, story_in_a_world, until
 
+from pileus.drivers.advertising.advertisers import Advertisement
 from pileus.drivers.netlink.links import Address, Route
-from pileus.wire.dhcp import HostRoute
+from pileus.wire.dhcp import HostRoute, PortAddress
+from pileus.wire.l3 import RouterSubnet
+from pileus.wire.switch import FixedIP
 
 pytestmark = REAL
 
@@ -183,5 +186,56 @@ def test_extra_routes_lead_through_a_guest() -> None:
         async with asyncio.timeout(10):
             while any(route.destination == "10.77.0.0/24" for route in await routes()):
                 await asyncio.sleep(0.05)
+
+    story_in_a_world(story)
+
+
+def test_guests_make_their_addresses_of_what_the_router_says() -> None:
+    async def story(world: NodeWorld) -> None:
+        router = world.router()
+        interfaces = []
+        for number, port in enumerate(router.interfaces, 1):
+            six = RouterSubnet(
+                f"six-{number}", f"fd0{number}::/64", f"fd0{number}::1", "slaac", ("fd01::53",)
+            )
+            addresses = (*port.port.addresses, PortAddress(f"fd0{number}::1", six.subnet_id))
+            own = replace(port.port, addresses=addresses)
+            interfaces.append(replace(port, port=own, subnets=(*port.subnets, six)))
+            world.device(own, port.network_id, "network:router_interface")
+        world.router(interfaces=tuple(interfaces))
+        guests = []
+        for number in (1, 2):
+            guest, host = await world.guest(number)
+            made = f"fd0{number}::" + Advertisement(
+                namespace="", interface="", mac=host.mac_address, mtu=0
+            ).source.removeprefix("fe80::")
+            details = world.switching.devices[host.port_id]
+            world.switching.put_device(
+                replace(details, fixed_ips=(*details.fixed_ips, FixedIP(made, f"six-{number}"))), "n1"
+            )
+            guests.append((guest, made))
+        for guest, made in guests:
+            async with asyncio.timeout(15):
+                while True:
+                    link = (await world.links.links(guest.namespace))["eth0"]
+                    if f"{made}/64" in link.addresses:
+                        break
+                    await asyncio.sleep(0.1)
+        (a, _), (_, there) = guests
+        await world.pings_soon(a.namespace, "fd01::1")
+        await world.pings_soon(a.namespace, there)
+        # A restart advertises again, and nobody is told that the router had gone.
+        await world.kill("l3")
+        await world.start("l3")
+        assert await world.pings(a.namespace, there)
+        # The router goes, and guests are told.
+        world.router(interfaces=())
+
+        async def ways() -> str:
+            return (await world.lab.run(a, ["ip", "-6", "route", "show", "default"])).decode()
+
+        async with asyncio.timeout(15):
+            while await ways():
+                await asyncio.sleep(0.1)
 
     story_in_a_world(story)

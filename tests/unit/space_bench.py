@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.unit.space_server import SpaceServer
 
+from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.nft.simulated import SimulatedFilter
@@ -32,6 +33,7 @@ class Bench:
         self.links = SimulatedLinks(self.switch)
         self.dhcp = SimulatedDhcp()
         self.filter = SimulatedFilter()
+        self.advertisers = SimulatedAdvertisers()
         self.client: OvsdbClient
         self._make = make
         self._task: asyncio.Task[None] | None = None

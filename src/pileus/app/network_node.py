@@ -9,6 +9,8 @@ from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.settings import Settings
+from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.listening.linux import LinuxListeners
@@ -76,7 +78,8 @@ def _real_spaces(
     if "l3" in settings.agent.duties and not missing["l3"]:
         spaces = _spaces(settings, l3.NAMESPACE_PREFIX)
         clock = SystemClock()
-        found.append(L3Agent(node, server, clock, client, links, nft.Nft(), doors=doors, spaces=spaces))
+        parts = (links, nft.Nft(), LinuxAdvertisers())
+        found.append(L3Agent(node, server, clock, client, *parts, doors=doors, spaces=spaces))
     return found
 
 
@@ -112,6 +115,7 @@ def simulated_agents(
             client,
             links,
             packet_filter,
+            SimulatedAdvertisers(),
             doors=metadata,
             spaces=_spaces(settings, l3.NAMESPACE_PREFIX, SIMULATED_WATCH_S),
         ),

@@ -12,6 +12,14 @@ _CLONE_NEWNET = 0x40000000
 _NAMESPACES = Path("/run/netns")
 
 
+def incarnation(namespace: str) -> int | None:
+    """A number that differs when a namespace of this name is made anew; None: there is none."""
+    try:
+        return (_NAMESPACES / namespace).stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
 def socket_in(namespace: str | None, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """A socket in the namespace that ``ip netns`` knows by this name; None: in ours. Raises OSError.
 

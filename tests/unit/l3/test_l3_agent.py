@@ -7,6 +7,7 @@ from tests.unit.space_bench import Bench, running, scenario, until
 from tests.unit.space_server import SpaceServer
 
 from pileus.core.clock import SystemClock
+from pileus.drivers.advertising.advertisers import Prefix
 from pileus.drivers.netlink.links import Contents, Route, Veth
 from pileus.drivers.nft.router import FLOATING_TO_FIXED, TABLE
 from pileus.host.agent import AgentSettings
@@ -28,6 +29,7 @@ def agent(bench: Bench) -> L3Agent:
         bench.client,
         bench.links,
         bench.filter,
+        bench.advertisers,
         spaces=SpaceSettings(namespace_prefix="qrouter-", watch_interval_s=0.01),
     )
 
@@ -213,7 +215,8 @@ def test_a_namespace_that_somebody_deleted_comes_back_and_is_plugged_anew() -> N
             before = bench.ports()[QR]["pileus-ifindex"]
             await bench.links.delete_namespaces([f"qrouter-{router_id(1)}"])
             bench.filter.forget_namespace(f"qrouter-{router_id(1)}")
-            await until(lambda: bench.ports()[QR]["pileus-ifindex"] != before)
+            # The port is taken away and put back.
+            await until(lambda: bench.ports().get(QR, {}).get("pileus-ifindex", before) != before)
             await bench.agent.reconciler.settled()
             assert await translations(bench) == {}
             assert await bench.full_pass() == 0
@@ -233,6 +236,29 @@ def test_floating_ips_from_another_subnet_of_the_outer_network() -> None:
                 ("203.0.113.0/24", None),
                 ("192.0.2.1/32", None),
             }
+
+    scenario(story)
+
+
+def test_ipv6_subnets_are_advertised_as_they_say() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        modes = {"slaac": (True, False, False), "dhcpv6-stateful": (False, True, True)}
+        modes |= {"dhcpv6-stateless": (True, False, True)}
+        async with running(server, agent) as bench:
+            for mode, (autonomous, managed, other) in modes.items():
+                six = RouterSubnet("s6", "fd01::/64", "fd01::1", mode, ("fd01::53", "9.9.9.9"))
+                four = RouterSubnet("s1", "10.1.0.0/24", "10.1.0.1")
+                port = replace(inner(1).port, addresses=(PortAddress("fd01::1", "s6"),))
+                both = replace(inner(1), port=port, subnets=(six, four))
+                await bench.after(lambda both=both: server.put_router(router(interfaces=(both, inner(2)))))
+                (said,) = bench.advertisers.current
+                assert (said.interface, said.mtu, said.resolvers) == (QR, 1450, ("fd01::53",))
+                assert said.prefixes == (Prefix("fd01::/64", autonomous),)
+                assert (said.managed, said.other) == (managed, other)
+            await bench.after(lambda: server.put_router(router(gateway=None, interfaces=())))
+            assert bench.advertisers.current == set()
+            assert [said.interface for said in bench.advertisers.taken_back] == [QR]
 
     scenario(story)
 

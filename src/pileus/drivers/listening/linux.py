@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from pathlib import Path
 
 from pileus.drivers.listening.listeners import Listening, Place, Visit
-from pileus.drivers.namespace import socket_in
+from pileus.drivers.namespace import incarnation, socket_in
 
-_NAMESPACES = Path("/run/netns")
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 """ip(7), linux/in6.h."""
 _BACKLOG = 64
@@ -21,10 +19,7 @@ class LinuxListeners:
 
     def incarnation(self, namespace: str) -> int | None:
         """See Listeners."""
-        try:
-            return (_NAMESPACES / namespace).stat().st_ino
-        except FileNotFoundError:
-            return None
+        return incarnation(namespace)
 
     async def listen(self, place: Place, visit: Visit, *, limit: int) -> Listening:
         """See Listeners."""

@@ -14,6 +14,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.drivers.advertising.advertisers import Advertisement, Advertisers
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -48,6 +49,7 @@ class L3Agent(SpaceAgent[RouterDetails]):
         client: OvsdbClient,
         links: Links,
         packet_filter: PacketFilter,
+        advertisers: Advertisers,
         *,
         doors: DoorKeeper | None = None,
         spaces: SpaceSettings | None = None,
@@ -55,6 +57,8 @@ class L3Agent(SpaceAgent[RouterDetails]):
         spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
         super().__init__(settings, spaces, server, clock, client, links, doors)
         self._rules = RuleHands(packet_filter)
+        self._advertisers = advertisers
+        self._advertised: dict[str, list[Advertisement]] = {}
 
     def configurations(self) -> dict[str, Any]:
         routers = self.desired.values()
@@ -108,10 +112,23 @@ class L3Agent(SpaceAgent[RouterDetails]):
         changes, failed = await self._rules.enforce(
             {name: plan.plan_rules(router) for name, router in by_name.items()}
         )
+        for router in things:
+            space = self._wanted[router.router_id]
+            self._advertised[router.router_id] = plan.plan_advertisements(router, space)
+        await self._advertise()
         return changes, {by_name[name].router_id: why for name, why in failed.items()}
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
+        self._advertised = {key: some for key, some in self._advertised.items() if key in wanted}
+        await self._advertise()
         return 0  # a namespace takes its rules along
+
+    async def _advertise(self) -> None:
+        await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
+
+    async def release(self) -> None:
+        self._advertisers.close()
+        await super().release()
 
     def status(self, in_force: Collection[RouterDetails]) -> tuple[Call[Any, Any], msgspec.Struct]:
         return L3_STATUS, L3Status(

@@ -10,6 +10,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
+from pileus.drivers.advertising.advertisers import Advertisement, Prefix
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.host.doors import METADATA_V6, Door
 from pileus.host.spaces.model import Jack, Space, Way
@@ -35,6 +38,19 @@ SYSCTLS = {
     # ARP is about the addresses of the interface that is asked, not of the whole router.
     "ipv4/conf/all/arp_ignore": "1",
     "ipv4/conf/all/arp_announce": "2",
+}
+
+
+class _RaMode(msgspec.Struct, frozen=True):
+    autonomous: bool
+    managed: bool
+    other: bool
+
+
+_RA_MODES = {
+    "slaac": _RaMode(autonomous=True, managed=False, other=False),
+    "dhcpv6-stateless": _RaMode(autonomous=True, managed=False, other=True),
+    "dhcpv6-stateful": _RaMode(autonomous=False, managed=True, other=True),
 }
 
 
@@ -97,6 +113,39 @@ def plan_doors(router: RouterDetails, space: Space) -> list[Door]:
         Door(space.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
         for name, network_id in _answering_v6(router).items()
     ]
+
+
+def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertisement]:
+    """What the router says of itself on the networks whose IPv6 subnets want it from us."""
+    found = []
+    for port in router.interfaces:
+        subnets = [
+            (subnet, _RA_MODES[subnet.ipv6_ra_mode])
+            for subnet in port.subnets
+            if subnet.ipv6_ra_mode in _RA_MODES and ":" in subnet.cidr
+        ]
+        if not subnets:
+            continue
+        found.append(
+            Advertisement(
+                namespace=space.name,
+                interface=interface_name(port),
+                mac=port.port.mac_address,
+                mtu=port.port.mtu,
+                prefixes=tuple(Prefix(subnet.cidr, mode.autonomous) for subnet, mode in subnets),
+                managed=any(mode.managed for _, mode in subnets),
+                other=any(mode.other for _, mode in subnets),
+                resolvers=tuple(
+                    dict.fromkeys(
+                        resolver
+                        for subnet, _ in subnets
+                        for resolver in subnet.dns_nameservers
+                        if ":" in resolver
+                    )
+                ),
+            )
+        )
+    return found
 
 
 def networks(router: RouterDetails) -> set[str]:
