@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.app import bootstrap, guests, network_node, privileges, process
+from pileus.app import bootstrap, guests, hypervisor_node, network_node, privileges, process
 from pileus.app.limits import restore_limits
 from pileus.app.notify import notify
 from pileus.app.state import StateFolder, default_root
@@ -62,6 +62,10 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
         node, database = _agent_settings(settings, host), switch.client()
         agents: list[Agent] = [switch.agent(node, client, database)]
         agents += network_node.real_agents(folder, settings, node, client, database)
+        machines = await hypervisor_node.real_agent(
+            folder, settings, node, client, switch.client(), switch.datapath_type
+        )
+        agents += [machines] if machines else []
         keeper = asyncio.create_task(switch.keep_running(folder))
         try:
             await _run(agents)
@@ -86,8 +90,9 @@ async def _simulated(folder: StateFolder, settings: Settings) -> None:
             bridges = msgspec.structs.replace(bridges, bridge_mappings=SIMULATED_MAPPINGS)
         node, database = _agent_settings(settings, host), switch.client()
         agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
+        links = SimulatedLinks(state_file=home / "links.json")
+        agents.append(hypervisor_node.simulated_agent(home, settings, node, client, switch.client(), links))
         if number <= settings.simulation.network_hosts:
-            links = SimulatedLinks(state_file=home / "links.json")
             agents += network_node.simulated_agents(home, settings, node, client, database, links)
         clients.append(client)
         switches.append(switch)
@@ -115,6 +120,12 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
     await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
         node, database = _agent_settings(settings, host), switch.client()
+        machines = await hypervisor_node.real_agent(
+            folder, settings, node, client, switch.client(), switch.datapath_type
+        )
+        if machines is not None:
+            await machines.purge()
+            await hypervisor_node.stop_own_libvirt(folder)
         for space_agent in network_node.real_spaces(folder, settings, node, client, database):
             await space_agent.purge()
         restore_limits(folder.limits)

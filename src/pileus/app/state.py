@@ -81,6 +81,21 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.agent / "node.token"
 
     @property
+    def instances(self) -> Path:
+        """Disks of this node's machines. QEMU's user passes through, so it is not below ``agent``."""
+        return self.root / "instances"
+
+    @property
+    def image_cache(self) -> Path:
+        """Images that this node's machines were made from."""
+        return self.root / "image-cache"
+
+    @property
+    def libvirt(self) -> Path:
+        """What a libvirtd of our own keeps."""
+        return self.root / "libvirt"
+
+    @property
     def lab(self) -> Path:
         """What a lab of several hosts on this machine remembers of itself."""
         return self.root / "lab.json"

@@ -190,6 +190,31 @@ class SwitchSettings(Section, frozen=True):
     vxlan_port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="UDP port of VXLAN")] = 4789
 
 
+class HypervisorSettings(Section, frozen=True):
+    """``[hypervisor]``: machines on a node."""
+
+    driver: Annotated[
+        Literal["auto", "libvirt", "none"],
+        Description(description="auto: libvirt where it is installed; none: no machines on this node"),
+    ] = "auto"
+    uri: Annotated[
+        str, Description(description="libvirt URI; empty: the system's libvirt, or one of our own")
+    ] = ""
+    kvm: Annotated[
+        Literal["auto", "on", "off"],
+        Description(description="auto: only if a machine that is started under it really runs"),
+    ] = "auto"
+    shutdown_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds for a guest to shut down by itself")
+    ] = 60.0
+    reserved_memory_mib: Annotated[
+        int, msgspec.Meta(ge=0, description="memory of this node that no machine gets, in MiB")
+    ] = 512
+    reserved_disk_gib: Annotated[
+        int, msgspec.Meta(ge=0, description="disk of this node that no machine gets, in GiB")
+    ] = 0
+
+
 class SimulationSettings(Section, frozen=True):
     """``[simulation]``: simulated hosts (``pileus up --simulated``)."""
 
@@ -210,6 +235,7 @@ class Settings(Section, frozen=True):
     compute: ComputeSettings = ComputeSettings()
     agent: AgentSettings = AgentSettings()
     switch: SwitchSettings = SwitchSettings()
+    hypervisor: HypervisorSettings = HypervisorSettings()
     simulation: SimulationSettings = SimulationSettings()
 
 

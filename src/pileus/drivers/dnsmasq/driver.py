@@ -30,7 +30,7 @@ from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
 from pileus.drivers.dnsmasq.render import PROGRAM, TAGGED, Rendered, render
 from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, Lease
-from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.process import ProgramFailed, run_daemon
 
 PACKAGES = ("dnsmasq-base",)
 """Of Debian."""
@@ -156,7 +156,7 @@ class Dnsmasq:
     async def _start(self, wanted: Rendered, namespace: str | None) -> None:
         """dnsmasq goes to the background when it is ready to serve."""
         inside = ("ip", "netns", "exec", namespace) if namespace else ()
-        await run((*inside, *wanted.arguments), environment=self._environment)
+        await run_daemon((*inside, *wanted.arguments), environment=self._environment)
 
     async def _end(self, network_id: str, lost: dict[str, int]) -> None:
         number = lost.pop(network_id, None) or self._pid(network_id)

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 from pileus.core.files import write_atomically
-from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.process import ProgramFailed, run_daemon
 
 SYSTEM_URI = "qemu:///system"
 PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils")
@@ -101,7 +101,7 @@ class LibvirtDaemon:
         """Start it unless it runs; returns when it answers. Raises ProgramFailed with the end of its log."""
         if self.pid() is None:
             await asyncio.to_thread(self._furnish)
-            await run(self._command(), timeout_s=_STARTS_WITHIN_S, environment=self._environment())
+            await run_daemon(self._command(), timeout_s=_STARTS_WITHIN_S, environment=self._environment())
         try:
             async with asyncio.timeout(_STARTS_WITHIN_S):
                 while not await self._answers():  # noqa: ASYNC110 - not our child, no event tells
