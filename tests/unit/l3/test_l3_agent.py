@@ -143,19 +143,23 @@ def test_gateways_interfaces_and_routes_come_and_go() -> None:
     scenario(story)
 
 
-def test_a_router_that_is_down_has_nothing() -> None:
+def test_a_router_that_is_down_is_plugged_and_silent() -> None:
     async def story() -> None:
         server = SpaceServer()
-        server.put_router(router())
+        server.put_router(router(floating_ips=(floating(200),)))
         async with running(server, agent) as bench:
-            await until(lambda: bool(bench.ports()))
-            server.put_router(router(admin_state_up=False))
-            await until(lambda: bench.ports() == {})
+            await until(lambda: bool(server.statuses))
+            server.put_router(router(admin_state_up=False, floating_ips=(floating(200),)))
+            await until(lambda: server.statuses[-1].floating_ips == ())
             await bench.agent.reconciler.settled()
-            assert await bench.links.namespaces() == []
-            assert server.statuses[-1].routers == ()
-            server.put_router(router())
-            await until(lambda: len(bench.ports()) == 2)
+            assert bench.ports().keys() == {QR, QG}  # carrying packets, as far as the switch goes
+            place = await contents(bench)
+            assert place.links[QR].addresses == place.links[QG].addresses == ()
+            assert place.routes == () and await translations(bench) == {}
+            assert await bench.full_pass() == 0
+            server.put_router(router(floating_ips=(floating(200),)))
+            await until(lambda: server.statuses[-1].floating_ips == ("fip-200",))
+            assert (await contents(bench)).links[QR].addresses[0] == "10.1.0.1/24"
 
     scenario(story)
 

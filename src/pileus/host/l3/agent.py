@@ -80,7 +80,7 @@ class L3Agent(SpaceAgent[RouterDetails]):
     async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, RouterDetails]]:
         wanted = None if ids is None else tuple(sorted(ids))
         state = await self.call(L3_STATE, L3StateRequest(self.host, wanted))
-        return state.position, {router.router_id: router for router in state.routers}
+        return state.position, {router.router_id: plan.quieted(router) for router in state.routers}
 
     def concerned(self, kind: str, key: str) -> Iterable[str]:
         if kind == "router":

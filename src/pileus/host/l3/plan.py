@@ -64,10 +64,23 @@ def interface_name(port: RouterPort) -> str:
     return INTERFACE_PREFIX + port.port.port_id[:_NAME_CHARACTERS]
 
 
-def plan_space(router: RouterDetails, prefix: str) -> Space | None:
-    """The namespace of a router; None while it is administratively down."""
-    if not router.admin_state_up:
-        return None
+def quieted(router: RouterDetails) -> RouterDetails:
+    """The router as it is, or silent while it is administratively down: its ports stay plugged (they are
+    ACTIVE, which is what clients wait for), and without addresses nothing answers, translates or forwards."""
+    if router.admin_state_up:
+        return router
+    gateway = _silent(router.gateway) if router.gateway is not None else None
+    interfaces = tuple(map(_silent, router.interfaces))
+    return msgspec.structs.replace(router, gateway=gateway, interfaces=interfaces, floating_ips=(), routes=())
+
+
+def _silent(port: RouterPort) -> RouterPort:
+    plug = msgspec.structs.replace(port.port, addresses=())
+    return msgspec.structs.replace(port, port=plug, subnets=())
+
+
+def plan_space(router: RouterDetails, prefix: str) -> Space:
+    """The namespace of a router."""
     jacks = []
     if router.gateway is not None:
         floating = [f"{item.floating_ip_address}/32" for item in router.floating_ips]
