@@ -19,7 +19,8 @@ class RouterSubnet(Record, frozen=True):
 
 
 class RouterPort(Record, frozen=True):
-    """A router's port: an interface on a project network, or the gateway."""
+    """A router's port: an interface on a project network with the subnets that it has addresses of, or the
+    gateway with all subnets of its network (floating IPs may be from any of them)."""
 
     port: ServicePort
     network_id: str

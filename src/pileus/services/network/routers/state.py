@@ -52,18 +52,23 @@ _PORTS = (
     .where(router_ports.c.router_id.in_(_HOSTED))
     .order_by(ports.c.id)
 )
-_SUBNETS = select(
-    subnets.c.id,
-    subnets.c.cidr,
-    subnets.c.gateway_ip,
-    subnets.c.ipv6_ra_mode,
-    subnets.c.dns_nameservers,
-).where(
-    subnets.c.network_id.in_(
-        select(ports.c.network_id)
-        .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
-        .where(router_ports.c.router_id.in_(_HOSTED))
+_SUBNETS = (
+    select(
+        subnets.c.id,
+        subnets.c.network_id,
+        subnets.c.cidr,
+        subnets.c.gateway_ip,
+        subnets.c.ipv6_ra_mode,
+        subnets.c.dns_nameservers,
     )
+    .where(
+        subnets.c.network_id.in_(
+            select(ports.c.network_id)
+            .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
+            .where(router_ports.c.router_id.in_(_HOSTED))
+        )
+    )
+    .order_by(subnets.c.created_at, subnets.c.id)
 )
 _FLOATING_IPS = (
     select(
@@ -154,7 +159,11 @@ def _router(
 
 
 def _port(plug: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
-    reached = [prefixes[ip["subnet_id"]] for ip in plug.fixed_ips if ip["subnet_id"] in prefixes]
+    """A port with its subnets; a gateway has all of its network's, since floating IPs may be from any."""
+    if plug.port_type == owners.ROUTER_GATEWAY:
+        reached = [row for row in prefixes.values() if row.network_id == plug.network_id]
+    else:
+        reached = [prefixes[ip["subnet_id"]] for ip in plug.fixed_ips if ip["subnet_id"] in prefixes]
     return RouterPort(
         port=ServicePort(
             port_id=plug.id,
