@@ -63,14 +63,18 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
         agents: list[Agent] = [switch.agent(node, client, database)]
         agents += network_node.real_agents(folder, settings, node, client, database)
         machines = await hypervisor_node.real_agent(
-            folder, settings, node, client, switch.client(), switch.datapath_type
+            folder, settings, node, client, database, switch.datapath_type
         )
-        agents += [machines] if machines else []
-        keeper = asyncio.create_task(switch.keep_running(folder))
+        keeping = [switch.keep_running(folder)]
+        if machines is not None:
+            agents.append(machines)
+            keeping.append(hypervisor_node.keep_running(folder, machines.has_kvm))
+        keepers = [asyncio.create_task(one) for one in keeping]
         try:
             await _run(agents)
         finally:
-            keeper.cancel()
+            for keeper in keepers:
+                keeper.cancel()
 
 
 async def _simulated(folder: StateFolder, settings: Settings) -> None:
@@ -78,6 +82,7 @@ async def _simulated(folder: StateFolder, settings: Settings) -> None:
     secret = node_secret(folder.node_secret)
     clients, switches = [], []
     agents: list[Agent] = []
+    base_images = hypervisor_node.simulated_cache(folder)
     for number in range(1, settings.simulation.hosts + 1):
         host = f"host-{number}"
         home = folder.hosts / host
@@ -91,7 +96,9 @@ async def _simulated(folder: StateFolder, settings: Settings) -> None:
         node, database = _agent_settings(settings, host), switch.client()
         agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
         links = SimulatedLinks(state_file=home / "links.json")
-        agents.append(hypervisor_node.simulated_agent(home, settings, node, client, switch.client(), links))
+        agents.append(
+            hypervisor_node.simulated_agent(home, settings, node, client, database, links, base_images)
+        )
         if number <= settings.simulation.network_hosts:
             agents += network_node.simulated_agents(home, settings, node, client, database, links)
         clients.append(client)
@@ -121,11 +128,11 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
     async with WireClient(_server_address(folder, settings), "") as client:
         node, database = _agent_settings(settings, host), switch.client()
         machines = await hypervisor_node.real_agent(
-            folder, settings, node, client, switch.client(), switch.datapath_type
+            folder, settings, node, client, database, switch.datapath_type
         )
         if machines is not None:
             await machines.purge()
-            await hypervisor_node.stop_own_libvirt(folder)
+            await hypervisor_node.remove_own_libvirt(folder)
         for space_agent in network_node.real_spaces(folder, settings, node, client, database):
             await space_agent.purge()
         restore_limits(folder.limits)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import shutil
 from pathlib import Path
+
+import msgspec
 
 from pileus.app.state import StateFolder
 from pileus.bus.client import WireClient
@@ -16,6 +20,7 @@ from pileus.drivers.libvirt.simulated import SimulatedHypervisor
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.process import ProgramFailed
 from pileus.drivers.qemu_img.driver import QemuImg
 from pileus.drivers.qemu_img.simulated import SimulatedImages
 from pileus.host.agent import AgentSettings
@@ -24,6 +29,9 @@ from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 
 logger = log.get("agent")
+
+LOOK_EVERY_S = 2.0
+SIMULATED_DISK_GIB = 2048
 
 
 async def real_agent(
@@ -34,8 +42,9 @@ async def real_agent(
     client: OvsdbClient,
     datapath_type: str,
 ) -> HypervisorAgent | None:
-    """The agent over libvirt, which is started where none runs; ``client`` becomes the agent's own. None
-    where this node has no machines, by its settings or for want of programs (the log says which)."""
+    """The agent over libvirt, which is started where none runs; ``client`` is of the node's switch, and is
+    closed by the caller. None where this node has no machines, by its settings or for want of programs (the
+    log says which)."""
     wanted = settings.hypervisor
     if wanted.driver == "none":
         return None
@@ -71,26 +80,56 @@ async def real_agent(
     )
 
 
-async def stop_own_libvirt(folder: StateFolder) -> None:
-    """End the libvirtd that we started, if there is one."""
+async def keep_running(folder: StateFolder, kvm: bool) -> None:
+    """Start our own libvirtd again when it dies, from now on; returns at once where there is none (the
+    system's is its service manager's affair)."""
+    own = daemon.LibvirtDaemon(folder.libvirt, kvm=kvm)
+    running = own.pid() is not None
+    while running:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if own.pid() is not None:
+            continue
+        logger.warning("libvirtd has died: starting it again", folder=str(own.root))
+        try:
+            await own.start()
+        except ProgramFailed as error:
+            logger.error("libvirtd can't be started", error=str(error))
+
+
+async def remove_own_libvirt(folder: StateFolder) -> None:
+    """End the libvirtd that we started, if there is one; nothing of it is left, nor base images."""
     await daemon.LibvirtDaemon(folder.libvirt).stop()
+    for path in (folder.libvirt, folder.image_cache):
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def simulated_cache(folder: StateFolder) -> ImageCache:
+    """The base images of all simulated hosts: what many of them need is fetched once."""
+    return ImageCache(folder.hosts / "image-cache", SimulatedImages())
 
 
 def simulated_agent(
-    home: Path, settings: Settings, node: AgentSettings, server: WireClient, client: OvsdbClient, links: Links
+    home: Path,
+    settings: Settings,
+    node: AgentSettings,
+    server: WireClient,
+    client: OvsdbClient,
+    links: Links,
+    cache: ImageCache,
 ) -> HypervisorAgent:
     """The same agent on a simulated host, whose state is kept in files of its folder ``home``."""
-    images = SimulatedImages()
+    simulated = _node_settings(settings, home / "instances", kvm=True, offloads=True, durable=False)
     return HypervisorAgent(
         node,
-        _node_settings(settings, home / "instances", kvm=True, offloads=True, durable=False),
+        msgspec.structs.replace(simulated, disk_gib=SIMULATED_DISK_GIB),
         server,
         SystemClock(),
         SimulatedHypervisor(home / "domains.json"),
-        images,
-        ImageCache(home / "image-cache", images),
+        SimulatedImages(),
+        cache,
         links,
         client,
+        memory_used=lambda: 0,
     )
 
 

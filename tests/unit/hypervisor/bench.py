@@ -86,7 +86,7 @@ class Bench:
             self.images,
             ImageCache(self.folder / "images", self.images, keep_s=self.node.image_keep_s),
             self.links,
-            self.switch.client(),
+            self.client,
             memory_used=lambda: 1000,
         )
         self._task = asyncio.create_task(self.agent.run())

@@ -62,7 +62,7 @@ class SimulatedLinks:
                 list(self._other_end.items()),
                 self._sysctls,
             )
-            write_atomically(self._file, msgspec.json.encode(saved))
+            write_atomically(self._file, msgspec.json.encode(saved), durable=False)
 
     async def namespaces(self, prefix: str = "") -> list[str]:
         return sorted(name for name in self._links if name is not None and name.startswith(prefix))

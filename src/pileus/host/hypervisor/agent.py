@@ -67,7 +67,7 @@ _CONNECTS_WITHIN_S = 5.0
 _CONNECT_PAUSE_S = 2.0
 _HEARTBEAT_RETRY_S = 2.0
 _TRIM_EVERY_S = 10.0
-_SWITCH_PAUSE_S = 0.2
+_SWITCH_PAUSE_S = 0.5
 _AGAIN_S, _AGAIN_LIMIT_S = 0.3, 15.0
 _DIED = frozenset(("crashed", "failed"))
 
@@ -79,7 +79,8 @@ class ImageServer(Server, Protocol):
 
 
 class HypervisorAgent(Agent):
-    """See the module. ``memory_used`` gives MiB of the host's memory that are in use."""
+    """See the module. ``client`` is of the host's switch, and is closed by the caller; ``memory_used``
+    gives MiB of the host's memory that are in use."""
 
     binary = "nova-compute"
     agent_type = "Hypervisor agent"
@@ -160,7 +161,6 @@ class HypervisorAgent(Agent):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._hypervisor.close()
-        await self._client.close()
 
     def configurations(self) -> dict[str, Any]:
         return {"servers": len(self._wanted), "integration_bridge": self._node.integration_bridge}
@@ -199,24 +199,32 @@ class HypervisorAgent(Agent):
         """A port of ours that somebody takes off the switch is put back."""
         generation = self._client.generation
         while True:
-            await self._client.changed.wait()
-            await asyncio.sleep(_SWITCH_PAUSE_S)
-            self._client.changed.clear()
+            await self._client.wait_until(functools.partial(self._switch_differs, generation))
             if self._client.generation != generation:
                 generation = self._client.generation
                 self.reconciler.wake(inspect=True)
                 self.reconciler.hurry()
-                continue
-            with contextlib.suppress(SwitchUnreachable):
-                plugged = self.taps.plugged()
-                for server_id, server in self._wanted.items():
-                    names = {tap_name(port.port_id) for port in server.ports}
-                    if (
-                        server_id not in self._jobs
-                        and self.book.get(server_id)
-                        and not names <= plugged.keys()
-                    ):
-                        self.touch(server_id)
+            for server_id in self._unplugged():
+                self.touch(server_id)
+            await asyncio.sleep(_SWITCH_PAUSE_S)
+
+    def _switch_differs(self, generation: int) -> bool:
+        return self._client.generation != generation or bool(self._unplugged())
+
+    def _unplugged(self) -> list[str]:
+        """Servers that nobody works on, and of whose ports not all are on the switch."""
+        try:
+            plugged = self.taps.plugged()
+        except SwitchUnreachable:
+            return []
+        return [
+            key
+            for key, server in self._wanted.items()
+            if key not in self._jobs
+            and key not in self._dirty
+            and self.book.get(key) is not None
+            and any(tap_name(port.port_id) not in plugged for port in server.ports)
+        ]
 
     async def _keep_consoles_small(self) -> None:
         while True:
@@ -268,6 +276,11 @@ class HypervisorAgent(Agent):
 
     def _taken(self, report: HypervisorReport) -> None:
         self.journal.forget_gone(report.gone)
+
+    @property
+    def has_kvm(self) -> bool:
+        """Whether machines run under KVM here."""
+        return self._node.kvm
 
     @property
     def is_idle(self) -> bool:

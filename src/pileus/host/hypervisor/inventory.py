@@ -15,15 +15,18 @@ _GIB = 1 << 30
 def inventory(host: str, facts: HostFacts, settings: NodeSettings, memory_used_mib: int) -> Inventory:
     """The node's inventory, without what is reserved."""
     disk = os.statvfs(settings.instances)
+    total, free = disk.f_blocks * disk.f_frsize // _GIB, disk.f_bavail * disk.f_frsize // _GIB
+    if settings.disk_gib is not None:
+        total = free = settings.disk_gib
     return Inventory(
         hypervisor_type=facts.hypervisor,
         hypervisor_version=facts.version,
         hypervisor_hostname=host,
         vcpus=facts.cpus,
         memory_mib=max(0, facts.memory_mib - settings.reserved_memory_mib),
-        disk_gib=max(0, disk.f_blocks * disk.f_frsize // _GIB - settings.reserved_disk_gib),
+        disk_gib=max(0, total - settings.reserved_disk_gib),
         memory_used_mib=memory_used_mib,
-        disk_free_gib=max(0, disk.f_bavail * disk.f_frsize // _GIB - settings.reserved_disk_gib),
+        disk_free_gib=max(0, free - settings.reserved_disk_gib),
         cpu_info={"arch": facts.arch, "topology": {"sockets": facts.cpus, "cores": 1, "threads": 1}},
         virtualisation="kvm" if settings.kvm else "qemu",
         availability_zone=settings.availability_zone,

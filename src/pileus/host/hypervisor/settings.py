@@ -28,6 +28,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a base image stays that no machine uses."""
     reserved_memory_mib: int = 0
     reserved_disk_gib: int = 0
+    disk_gib: int | None = None
+    """Disk that is there; None: what the folder's file system has."""
     heartbeat_interval_s: float = 30.0
     availability_zone: str = ""
     durable: bool = True
