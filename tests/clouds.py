@@ -175,9 +175,10 @@ class Api:
         return port
 
     def ports(self, **filters: str) -> list[dict[str, Any]]:
+        """The ports, without those that the cloud's own services made (DHCP, routers)."""
         query = "&".join(f"{key}={value}" for key, value in filters.items())
         ports: list[dict[str, Any]] = self.call("GET", f"{NETWORK}/ports?{query}")["ports"]
-        return ports
+        return [port for port in ports if not port["device_owner"].startswith("network:")]
 
     def status(self, port: str) -> str:
         status: str = self.call("GET", f"{NETWORK}/ports/{port}?fields=status")["port"]["status"]

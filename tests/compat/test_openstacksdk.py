@@ -65,14 +65,14 @@ def test_filters_and_pages(sdk: Connection, network: Any) -> None:
     bulk = [{"network_id": network.id, "name": f"p{n:02}", "device_owner": "a:b"} for n in range(25)]
     made = sdk.network.create_ports(bulk)
     assert len(list(made)) == 25
-    everything = list(sdk.network.ports(network_id=network.id))
-    paged = list(sdk.network.ports(network_id=network.id, limit=4))
+    everything = list(sdk.network.ports(network_id=network.id, device_owner="a:b"))
+    paged = list(sdk.network.ports(network_id=network.id, device_owner="a:b", limit=4))
     assert [p.id for p in paged] == [p.id for p in everything]
     assert len(everything) == 25
-    by_name = list(sdk.network.ports(network_id=network.id, sort_key="name", sort_dir="desc", limit=10))
+    by_name = list(sdk.network.ports(device_owner="a:b", sort_key="name", sort_dir="desc", limit=10))
     assert [p.name for p in by_name] == [f"p{n:02}" for n in reversed(range(25))]
     assert [p.name for p in sdk.network.ports(network_id=network.id, name="p07")] == ["p07"]
-    assert list(sdk.network.ports(network_id=network.id, status="ACTIVE")) == []
+    assert list(sdk.network.ports(device_owner="a:b", status="ACTIVE")) == []
     address = everything[3].fixed_ips[0]["ip_address"]
     found = list(sdk.network.ports(network_id=network.id, fixed_ips=f"ip_address={address}"))
     assert [p.id for p in found] == [everything[3].id]
@@ -140,12 +140,13 @@ def test_security_group_rules(sdk: Connection, network: Any) -> None:
 
 
 def test_agents(sdk: Connection, cloud: Cloud) -> None:
-    agents = {agent.host: agent for agent in sdk.network.agents()}
+    kind = "Open vSwitch agent"
+    agents = {agent.host: agent for agent in sdk.network.agents(agent_type=kind)}
     assert agents.keys() == {"host-1", "host-2"}
     agent = sdk.network.get_agent(agents["host-2"].id)
-    assert (agent.agent_type, agent.is_alive) == ("Open vSwitch agent", True)
+    assert (agent.agent_type, agent.is_alive) == (kind, True)
     assert agent.configuration["tunnel_types"] == ["vxlan"]
-    assert [a.host for a in sdk.network.agents(host="host-1")] == ["host-1"]
+    assert [a.host for a in sdk.network.agents(host="host-1", agent_type=kind)] == ["host-1"]
     changed = sdk.network.update_agent(agent, description="spare", is_admin_state_up=False)
     assert (changed.description, changed.is_admin_state_up) == ("spare", False)
     sdk.network.delete_agent(agent)
@@ -153,7 +154,7 @@ def test_agents(sdk: Connection, cloud: Cloud) -> None:
         sdk.network.get_agent(agent.id)
     # It reports again (at the latest with its next heartbeat; here because it is started anew), as enabled.
     cloud.kill("agent")
-    until(lambda: {a.host for a in sdk.network.agents()} == {"host-1", "host-2"})
+    until(lambda: {a.host for a in sdk.network.agents(agent_type=kind)} == agents.keys())
     assert all(a.is_admin_state_up for a in sdk.network.agents())
 
 

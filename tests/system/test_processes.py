@@ -257,7 +257,7 @@ def test_status_of_a_good_cloud(cloud: Cloud) -> None:
     good = cloud.run("status")
     assert good.returncode == 0
     assert re.search(r"^server +ready", good.stdout, re.M)
-    assert re.search(r"^agents +2 of 2 alive", good.stdout, re.M)
+    assert re.search(r"^agents +(\d+) of \1 alive", good.stdout, re.M)
 
 
 def test_status_tells_of_an_agent_that_is_stuck_and_one_that_was_killed(folder: Path) -> None:
@@ -266,7 +266,7 @@ def test_status_tells_of_an_agent_that_is_stuck_and_one_that_was_killed(folder: 
         cloud.send_signal("agent", signal.SIGSTOP)
         stuck = until(lambda: (it := cloud.run("status")).returncode and it)
         assert stuck.returncode == 1
-        assert "0 of 1 alive" in stuck.stdout
+        assert re.search(r"^agents +0 of \d+ alive", stuck.stdout, re.M)
         cloud.send_signal("agent", signal.SIGCONT)
         until(lambda: cloud.run("status").returncode == 0)
         cloud.kill("agent")
