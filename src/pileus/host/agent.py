@@ -12,7 +12,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -218,6 +218,7 @@ class Agent(abc.ABC):
         """Keep one stream open. When the scopes change, the next is open before this one is left."""
         pause = _STREAM_RETRY_S
         current: asyncio.Task[None] | None = None
+        successor: asyncio.Task[None] | None = None
         known: frozenset[str] = frozenset()
         try:
             while True:
@@ -226,22 +227,19 @@ class Agent(abc.ABC):
                 opened = asyncio.Event()
                 added = None if current is None else wanted - known
                 successor = asyncio.create_task(self._read(wanted, added, opened))
-                opening = asyncio.create_task(opened.wait())
-                await asyncio.wait([successor, opening], return_when=asyncio.FIRST_COMPLETED)
-                opening.cancel()
+                await _until_one(successor, opened.wait())
                 await _end(current)
                 current, known = successor, wanted
                 if opened.is_set():
                     pause = _STREAM_RETRY_S
-                    changing = asyncio.create_task(self._scopes_changed.wait())
-                    await asyncio.wait([current, changing], return_when=asyncio.FIRST_COMPLETED)
-                    changing.cancel()
+                    await _until_one(current, self._scopes_changed.wait())
                 if current.done():
                     await _end(current)
                     current = None
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _STREAM_RETRY_LIMIT_S)
         finally:
+            await _end(successor)
             await _end(current)
 
     async def _read(
@@ -266,6 +264,15 @@ class Agent(abc.ABC):
     def _woken(self, wakeup: Wakeup) -> None:
         if wakeup.scopes:
             self.reconciler.wake(wakeup.scopes)
+
+
+async def _until_one(task: asyncio.Task[None], other: Coroutine[Any, Any, Any]) -> None:
+    """Until the task has ended, which is left as it is, or the other thing has happened."""
+    happening = asyncio.create_task(other)
+    try:
+        await asyncio.wait([task, happening], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _end(happening)
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:
