@@ -24,7 +24,7 @@ KIND = "DHCP agent"
 
 
 async def agent_of(api: Cloud, host: str, kind: str = KIND) -> str:
-    query = f"/v2.0/agents?host={host}&agent_type={kind.replace(' ', '%20')}"
+    query = f"/v2.0/agents?host={host}&agent_type={kind.title().replace(' ', '%20')}"
     (agent,) = (await api.as_("admin")("GET", query)).json["agents"]
     return str(agent["id"])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
-from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement, bindparam, func
 
 from pileus.core.clock import Clock
 from pileus.core.errors import NotFound
@@ -33,6 +34,11 @@ _TIME = Type(
 _TEXT = types.string(255)
 
 
+def _of_types(texts: Sequence[str]) -> ColumnElement[bool]:
+    """In any case: clients ask for "DHCP Agent" as well, which Neutron's usual database takes for the same."""
+    return func.lower(agents.c.agent_type).in_([text.lower() for text in texts])
+
+
 def agent_resource(clock: Clock, config: NetworkConfig) -> Resource:
     """The declaration; ``alive`` compares in SQL with a moment that ``clock`` gives at each statement."""
 
@@ -48,7 +54,7 @@ def agent_resource(clock: Clock, config: NetworkConfig) -> Resource:
         not_found=AgentNotFound,
         attributes=(
             Attribute("id", types.uuid, filter=True, sort=True),
-            Attribute("agent_type", _TEXT, filter=True, sort=True),
+            Attribute("agent_type", _TEXT, filter=True, sort=True, condition=_of_types),
             Attribute("binary", _TEXT, filter=True, sort=True),
             Attribute("topic", _TEXT, filter=True, sort=True),
             Attribute("host", _TEXT, filter=True, sort=True),
