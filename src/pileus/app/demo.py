@@ -295,7 +295,7 @@ class Demo:
             known_hosts = self._home / "known_hosts"
             known_hosts.write_text(f"{address} {key[1]}\n" if key else "")
             argv = ["ssh", *SSH, "-o", f"UserKnownHostsFile={known_hosts}"]
-            argv += ["-i", str(self._home / "id_ed25519"), f"pileus@{address}", "ping", "-c", "3", other]
+            argv += ["-i", str(self._home / "id_ed25519"), f"root@{address}", "ping", "-c", "3", other]
             deadline = time.monotonic() + 60
             while True:
                 done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
