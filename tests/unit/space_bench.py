@@ -64,9 +64,14 @@ class Bench:
         """How many changes a pass that takes nothing for granted makes."""
         return await full_pass(self.agent)
 
+    async def settled(self) -> None:
+        """Until the agent rests and hears of all that it serves."""
+        await self.agent.reconciler.settled()
+        await until(lambda: self.server.is_heard(self.agent.scopes()))
+
     async def after(self, change: Callable[[], None]) -> None:
         """Change what is wanted, and wait until the agent has acted."""
-        await self.agent.reconciler.settled()
+        await self.settled()
         before = self.agent.metrics.passes
         change()
         await until(lambda: self.agent.metrics.passes > before)

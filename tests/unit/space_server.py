@@ -77,6 +77,10 @@ class SpaceServer:
             del self.routers[router_id]
         self.changed(*map(scope_names.router, router_ids), scope_names.l3(host))
 
+    def is_heard(self, scopes: frozenset[str]) -> bool:
+        """Whether somebody listens to all of these."""
+        return any(wanted >= scopes for wanted, _ in self._listeners)
+
     # -- what agents ask
 
     async def call(self, call: Call[Any, Any], request: Any) -> Any:

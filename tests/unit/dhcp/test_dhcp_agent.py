@@ -72,6 +72,7 @@ def test_many_networks_are_one_question_one_transaction_and_few_batches() -> Non
             assert [c for c in server.calls[calls:] if c != "agent_report"] == ["dhcp_state", "dhcp_status"]
             assert bench.transactions() == transactions + 1
             # One host more is asked for alone.
+            await bench.settled()
             server.put_network(network(7, hosts=3))
             await until(lambda: bench.dhcp.ask(net_id(7), host(12, 7).mac_address) is not None)
             assert server.asked[-1] == (net_id(7),)
@@ -142,7 +143,7 @@ def test_what_others_break_is_mended() -> None:
             await edit.commit()
             await until(lambda: name in bench.ports())
             # An interface that is made anew is another one: the port is too.
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             before = bench.ports()[name]["pileus-ifindex"]
             await bench.links.delete_namespaces(await bench.links.namespaces())
             assert await bench.full_pass() > 0
@@ -230,7 +231,7 @@ def test_a_change_of_the_host_costs_no_question() -> None:
         async with running(server, agent) as bench:
             # The report that follows the first pass is not to be the one that tells of the change.
             await until(lambda: bool(server.statuses) and len(server.reports) > 1)
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             passes, asked = bench.agent.metrics.passes, len(server.asked)
             server.changed(scopes.host("n1"))
             await until(lambda: bench.agent.metrics.passes > passes)

@@ -81,7 +81,7 @@ def test_a_floating_ip_is_an_address_and_an_element() -> None:
         server.put_router(*(router(n) for n in range(1, 11)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             changes, loads, transactions = (
                 bench.agent.metrics.changes,
                 bench.filter.loads,
@@ -126,12 +126,12 @@ def test_gateways_interfaces_and_routes_come_and_go() -> None:
             lost = HostRoute("192.0.2.0/24", "198.51.100.1")
             server.put_router(router(interfaces=(inner(1), inner(2)), routes=(extra, lost)))
             await until(lambda: len(bench.ports()) == 3)
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             routes = {(r.destination, r.via) for r in (await contents(bench)).routes}
             assert routes == {("0.0.0.0/0", "172.24.4.1"), ("192.168.0.0/16", "10.1.0.77")}
             server.put_router(router(gateway=None, interfaces=(inner(2),)))
             await until(lambda: bench.ports().keys() == {"qr-00000002-qr"})
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             place = await contents(bench)
             assert place.links.keys() == {"lo", "qr-00000002-qr"}
             assert place.routes == ()
@@ -151,7 +151,7 @@ def test_a_router_that_is_down_is_plugged_and_silent() -> None:
             await until(lambda: bool(server.statuses))
             server.put_router(router(admin_state_up=False, floating_ips=(floating(200),)))
             await until(lambda: server.statuses[-1].floating_ips == ())
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             assert bench.ports().keys() == {QR, QG}  # carrying packets, as far as the switch goes
             place = await contents(bench)
             assert place.links[QR].addresses == place.links[QG].addresses == ()
@@ -215,13 +215,13 @@ def test_a_namespace_that_somebody_deleted_comes_back_and_is_plugged_anew() -> N
         server.put_router(router())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             before = bench.ports()[QR]["pileus-ifindex"]
             await bench.links.delete_namespaces([f"qrouter-{router_id(1)}"])
             bench.filter.forget_namespace(f"qrouter-{router_id(1)}")
             # The port is taken away and put back.
             await until(lambda: bench.ports().get(QR, {}).get("pileus-ifindex", before) != before)
-            await bench.agent.reconciler.settled()
+            await bench.settled()
             assert await translations(bench) == {}
             assert await bench.full_pass() == 0
 
