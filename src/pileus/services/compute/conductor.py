@@ -20,7 +20,7 @@ from sqlalchemy import delete, or_, select
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, Kind
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event
 from pileus.services.compute.neighbours import NetworkConfig
@@ -31,7 +31,7 @@ from pileus.services.compute.servers.ordering import BOOT
 from pileus.services.compute.servers.settling import boots_settle, overdue
 from pileus.services.compute.servers.tables import server_interfaces, servers
 from pileus.store import Published, Store
-from pileus.store.operations import PENDING, RUNNING, Operation, operation_get, operation_take, operations
+from pileus.store.operations import PENDING, RUNNING, Operation, operations
 from pileus.store.tx import Tx
 from pileus.web.among import among
 from pileus.wire import scopes
@@ -197,26 +197,25 @@ class Conductor:
 
     async def _boot(self, operation_id: str) -> bool:
         """Take one boot and bring it as far as it goes; False where there was nothing to be done."""
-        now = self._clock.now()
-        deadline = now + dt.timedelta(seconds=self._config.step_deadline_s)
-        operation = await self._store.write(operation_take, operation_id, self._owner, deadline, now)
-        if operation is None:
-            return False
         try:
-            while operation is not None and operation.state == RUNNING:
+            operation = await self._store.write(
+                boot.boot_take, operation_id, self._owner, self._clock.now(), config=self._config
+            )
+            if operation is None:
+                return False
+            while operation is not None:
                 operation = await self._step(operation)
         except boot.Lost:
             _log.info("a boot was taken over", operation=operation_id)
         return True
 
     async def _step(self, operation: Operation) -> Operation | None:
+        """One step; the operation at the next one, or None at the end."""
         context = boot.context_of(operation, self._clock.now())
         write = self._store.write
         try:
-            if operation.step == boot.SCHEDULE:
-                await write(boot.boot_schedule, context, operation, self._owner, config=self._config)
-            elif operation.step == boot.PLUG:
-                await write(
+            if operation.step == boot.PLUG:
+                return await write(
                     boot.boot_plug,
                     context,
                     operation,
@@ -224,14 +223,12 @@ class Conductor:
                     config=self._config,
                     network=self._network,
                 )
-            else:
-                await write(boot.boot_hand, context, operation, self._owner)
+            await write(boot.boot_hand, context, operation, self._owner)
         except Fault as fault:
-            if fault.kind.value == "unavailable":
+            if fault.kind is Kind.UNAVAILABLE:
                 raise
             await write(boot.boot_fail, context, operation, self._owner, fault.text, network=self._network)
-            return None
-        return await self._store.read(operation_get, operation.id)
+        return None
 
 
 async def _gather(works: list[Coroutine[Any, Any, bool]]) -> list[bool]:

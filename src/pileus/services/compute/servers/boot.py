@@ -39,7 +39,7 @@ from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choo
 from pileus.services.compute.servers.leaving import give_back, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
-from pileus.store.operations import DONE, Operation, operation_advance, operation_finish
+from pileus.store.operations import DONE, Operation, operation_advance, operation_finish, operation_take
 from pileus.store.tx import Tx
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
@@ -72,9 +72,23 @@ def context_of(operation: Operation, now: dt.datetime) -> Context:
     )
 
 
+def boot_take(
+    tx: Tx, operation_id: str, owner: str, now: dt.datetime, *, config: ComputeConfig
+) -> Operation | None:
+    """Become the one who brings a boot up, and do the first step at once where it is still to be done.
+
+    Returns the operation at the step that comes next; None where another has it or it has ended.
+    """
+    deadline = now + dt.timedelta(seconds=config.step_deadline_s)
+    operation = operation_take(tx, operation_id, owner, deadline, now)
+    if operation is None or operation.step != SCHEDULE:
+        return operation
+    return boot_schedule(tx, context_of(operation, now), operation, owner, config=config)
+
+
 def boot_schedule(
     tx: Tx, context: Context, operation: Operation, owner: str, *, config: ComputeConfig
-) -> None:
+) -> Operation:
     """Choose hosts and claim room there; a server that fits nowhere ends in ERROR with the reasons."""
     tx.lock(CLAIMS)
     building = _building(tx, operation)
@@ -86,7 +100,7 @@ def boot_schedule(
         refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
         _place(tx, context, placed)
         _refuse(tx, context, refused)
-    _advance(tx, operation, owner, SCHEDULE, PLUG, context.now, config)
+    return _advance(tx, operation, owner, SCHEDULE, PLUG, context.now, config)
 
 
 def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wanted]:
@@ -213,7 +227,7 @@ def boot_plug(
     *,
     config: ComputeConfig,
     network: NetworkConfig,
-) -> None:
+) -> Operation:
     """Make the servers' ports on their hosts, and bind those that were given; all of them in one unit.
 
     Raises what the network service refuses; the whole step is then rolled back and ``boot_fail`` follows.
@@ -276,7 +290,7 @@ def boot_plug(
             for server in building
         ]
     )
-    _advance(tx, operation, owner, PLUG, HAND, context.now, config)
+    return _advance(tx, operation, owner, PLUG, HAND, context.now, config)
 
 
 def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[str, Any]:
@@ -360,9 +374,11 @@ def _building(tx: Tx, operation: Operation) -> list[Values]:
 
 def _advance(
     tx: Tx, operation: Operation, owner: str, at: str, to: str, now: dt.datetime, config: ComputeConfig
-) -> None:
+) -> Operation:
+    """The operation at its next step; Lost where it is not this owner's any more."""
     deadline = now + dt.timedelta(seconds=config.step_deadline_s)
     if not operation_advance(
         tx, operation.id, owner, from_step=at, to_step=to, data=operation.data, deadline=deadline, now=now
     ):
         raise Lost
+    return msgspec.structs.replace(operation, step=to, deadline=deadline, updated_at=now)
