@@ -17,6 +17,7 @@ from pileus.services.network.floating_ips.work import (
 from pileus.services.network.networks import availability
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.work import network_create, network_delete, network_update
+from pileus.services.network.ports import timeline
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.work import port_create, port_delete, port_update
 from pileus.services.network.qos import work as qos
@@ -82,6 +83,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             delete=port_delete,
         ),
         *tag_routes(PORT, PORTS),
+        *timeline.ROUTES,
         Route(
             "GET",
             GROUPS,

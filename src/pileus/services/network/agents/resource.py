@@ -35,7 +35,7 @@ _TEXT = types.string(255)
 
 
 def _of_types(texts: Sequence[str]) -> ColumnElement[bool]:
-    """In any case: clients ask for "DHCP Agent" as well, which Neutron's usual database takes for the same."""
+    """In any case: clients ask for "DHCP Agent" too, which Neutron's usual database takes for the same."""
     return func.lower(agents.c.agent_type).in_([text.lower() for text in texts])
 
 
