@@ -166,14 +166,14 @@ def demo(
 
 @app.command()
 def timeline(
-    server: Annotated[str, typer.Argument(help="Name or id of a server.")],
+    name: Annotated[str, typer.Argument(help="Name or id of a server or a port.")],
     simulated: Simulated = False,
     state: State = None,
 ) -> None:
-    """What happened to a server, when, where, and how long it took."""
+    """What happened to a server or a port, when, where, and how long it took."""
     from pileus.app.timeline import show
 
-    show(server, simulated, state)
+    show(name, simulated, state)
 
 
 @db.command("upgrade")

@@ -1,4 +1,4 @@
-"""``pileus timeline ID``: what happened to a server, when, where, and how long it took."""
+"""``pileus timeline ID``: what happened to a server or a port, when, where, and how long it took."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap
-from pileus.app.local import COMPUTE, LocalApi
+from pileus.app.local import COMPUTE, NETWORK, LocalApi
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
 
 
-def show(server: str, simulated: bool, state: Path | None) -> None:
-    """Print the timeline of ``server`` (name or id)."""
+def show(name: str, simulated: bool, state: Path | None) -> None:
+    """Print the timeline of the server or port called ``name`` (name or id)."""
     folder = StateFolder((state or default_root(simulated)).absolute())
     try:
         with LocalApi(folder) as api:
-            listed = api.get(f"{COMPUTE}/servers?all_tenants=1")["servers"]
-            found = [one["id"] for one in listed if server in (one["id"], one["name"])] or [server]
-            if len(found) > 1:
-                bootstrap.fail(f"{len(found)} servers are called {server}: say which by its id")
-            steps = api.get(f"{COMPUTE}/servers/{found[0]}/os-pileus-timeline")["timeline"]
+            steps = _steps(api, name)
     except Fault as fault:
         bootstrap.fail(fault.text)
     sys.stdout.write(render(steps))
+
+
+def _steps(api: LocalApi, name: str) -> list[dict[str, Any]]:
+    servers = api.get(f"{COMPUTE}/servers?all_tenants=1")["servers"]
+    found = [f"{COMPUTE}/servers/{one['id']}/os-pileus-timeline" for one in servers if name in one.values()]
+    if not found:
+        ports = api.get(f"{NETWORK}/ports?fields=id&fields=name")["ports"]
+        found = [f"{NETWORK}/ports/{one['id']}/timeline" for one in ports if name in one.values()]
+    if len(found) > 1:
+        bootstrap.fail(f"{len(found)} are called {name}: say which by its id")
+    # A server that is gone is in no list, and its timeline is still there.
+    path = found[0] if found else f"{COMPUTE}/servers/{name}/os-pileus-timeline"
+    steps: list[dict[str, Any]] = api.get(path)["timeline"]
+    return steps
 
 
 def render(steps: Sequence[dict[str, Any]]) -> str:
