@@ -41,6 +41,22 @@ def test_a_guest_gets_its_lease_and_what_it_is_told() -> None:
     story_in_a_world(story)
 
 
+def test_names_of_guests_are_resolved_where_no_other_resolver_is_given() -> None:
+    async def story(world: NodeWorld) -> None:
+        (a, at_a), (b, at_b) = await world.guest(), await world.guest()
+        world.network(
+            subnets=(subnet(1, dns_nameservers=()),), hosts=(at_a, at_b), dns_domain="cloud.example."
+        )
+        told = await world.leased(a, at_a)
+        assert (told["resolvers"], told["domain"]) == (["10.1.0.2"], "cloud.example")
+        await world.leased(b, at_b)
+        for name in (at_b.hostname, f"{at_b.hostname}.cloud.example"):
+            answer = await world.lab.run(a, ["busybox", "nslookup", name, "10.1.0.2"])
+            assert at_b.addresses[0].ip_address in answer.decode()
+
+    story_in_a_world(story)
+
+
 def test_hosts_come_and_go_without_a_restart_and_addresses_are_handed_over() -> None:
     async def story(world: NodeWorld) -> None:
         (a, at_a), (b, at_b) = await world.guest(), await world.guest()

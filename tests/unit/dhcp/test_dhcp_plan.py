@@ -80,6 +80,16 @@ def test_the_way_to_the_metadata_service() -> None:
         assert len(plan.plan_doors(wanted, space)) == (1 if behind else 2)
 
 
+def test_the_server_resolves_where_no_other_resolver_is_given() -> None:
+    wanted = both(ipv6_address_mode="dhcpv6-stateful", dns_nameservers=())
+    wanted = replace(wanted, subnets=tuple(replace(one, dns_nameservers=()) for one in wanted.subnets))
+    space = plan.plan_space(wanted, "qdhcp-")
+    assert space is not None
+    server = plan.plan_server(wanted, space, 600)
+    assert server.names
+    assert [one.resolvers for one in server.subnets] == [("10.1.0.2",), ("fd00:1::2",)]
+
+
 def test_names_that_are_none_are_not_told() -> None:
     wanted = replace(network(hosts=0), hosts=(host(10, hostname="-bad name"),), dns_domain="")
     space = plan.plan_space(wanted, "qdhcp-")

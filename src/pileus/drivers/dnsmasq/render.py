@@ -53,7 +53,7 @@ def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tup
         PROGRAM,
         f"--pid-file={folder / 'pid'}",
         "--conf-file=/dev/null",
-        "--port=0",  # no DNS
+        *(("--port=53", "--domain-needed", "--bogus-priv") if network.names else ("--port=0",)),
         "--no-hosts",
         "--no-resolv",
         "--no-ping",
@@ -72,9 +72,15 @@ def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tup
         "--quiet-ra",
         f"--user={user}",
         f"--group={group}",
-        *((f"--domain={_hostname(network.domain)}",) if network.domain else ()),
+        *(_domain(network.domain, network.names) if network.domain else ()),
         *(_range(subnet, network.lease_s) for subnet in network.subnets),
     )
+
+
+def _domain(name: str, names: bool) -> tuple[str, ...]:
+    """The network's domain; with names, what is not known there is not known at all."""
+    name = _hostname(name)
+    return (f"--domain={name}", f"--local=/{name}/") if names else (f"--domain={name}",)
 
 
 def _range(subnet: DhcpSubnet, lease_s: int) -> str:

@@ -59,6 +59,8 @@ class DhcpNetwork(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[DhcpHost, ...] = ()
     mtu: int | None = None
     domain: str | None = None
+    names: bool = False
+    """Whether the server also resolves the names of hosts that hold a lease (DNS), and no others."""
     lease_s: int = 86400
     """-1: for ever."""
 

@@ -88,6 +88,7 @@ def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNe
         hosts=tuple(_hosts(network.hosts, stateful, optional)),
         mtu=network.mtu,
         domain=_domain(network.dns_domain),
+        names=True,
         lease_s=lease_s,
     )
 
@@ -143,7 +144,8 @@ def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
         cidr=subnet.cidr,
         server=server,
         gateway=subnet.gateway_ip if subnet.ip_version == 4 else None,
-        resolvers=subnet.dns_nameservers,
+        # Without others, the server itself: it knows the names of its guests.
+        resolvers=subnet.dns_nameservers or ((server,) if server is not None else ()),
         routes=tuple(routes) if subnet.ip_version == 4 else (),
         mode="stateless" if _mode(subnet) == "stateless" else "stateful",
     )
