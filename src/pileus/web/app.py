@@ -127,6 +127,8 @@ class App:
         service: Service = leaf.owner
         headers = dict(scope["headers"])
         version = None
+        if service.dialect.request_id_header:
+            extra.append((service.dialect.request_id_header, request_id.encode()))
         if service.microversions:
             version = service.microversions.negotiate(headers)
             extra.extend(service.microversions.reply_headers(version))

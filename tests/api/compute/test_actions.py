@@ -395,7 +395,20 @@ def test_console_diagnostics_and_what_is_not_here(tmp_path: Path) -> None:
         assert (await api.act(server_id, "os-getConsoleOutput", {})).json == {"output": "log -1"}
         assert (await api.act(server_id, "os-getConsoleOutput", {"length": "x"})).status == 400
         assert (await api.as_("admin")("GET", f"/servers/{server_id}/diagnostics")).status == 409
-        assert (await api.act(server_id, "resize", {"flavorRef": "2"})).status == 501
+        for verb, argument, status in (
+            ("resize", {"flavorRef": "2"}, 501),
+            ("resize", {"flavorRef": "1"}, 400),
+            ("resize", {"flavorRef": "none"}, 400),
+            ("resize", {"flavorRef": ""}, 400),
+            ("resize", {"flavorRef": "5"}, 501),
+            ("shelve", None, 501),
+            ("unshelve", None, 409),
+            ("confirmResize", None, 409),
+            ("migrate", None, 403),
+            ("injectNetworkInfo", None, 403),
+        ):
+            assert (await api.act(server_id, verb, argument)).status == status, verb
+        assert (await api.as_("admin").act(server_id, "injectNetworkInfo")).status == 202
         assert (await api.act(server_id, "changePassword", {"adminPass": "x"})).status == 409
         assert (await api.act(server_id, "dance")).status == 400
         assert (await api("POST", f"/servers/{server_id}/action", {})).status == 400

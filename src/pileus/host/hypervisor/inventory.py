@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from pathlib import Path
 
@@ -30,7 +31,16 @@ def inventory(host: str, facts: HostFacts, settings: NodeSettings, memory_used_m
         cpu_info={"arch": facts.arch, "topology": {"sockets": facts.cpus, "cores": 1, "threads": 1}},
         virtualisation="kvm" if settings.kvm else "qemu",
         availability_zone=settings.availability_zone,
+        booted_at=booted_at(),
     )
+
+
+def booted_at(stat: Path = Path("/proc/stat")) -> str:
+    """When this machine began to run (proc(5)), ISO 8601 in UTC; empty where it does not say."""
+    for line in stat.read_text().splitlines():
+        if line.startswith("btime "):
+            return dt.datetime.fromtimestamp(int(line.split()[1]), dt.UTC).isoformat()
+    return ""
 
 
 def memory_used_mib(meminfo: Path = Path("/proc/meminfo")) -> int:

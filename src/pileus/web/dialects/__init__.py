@@ -91,6 +91,8 @@ class Dialect:
     """Whether a body that is not called JSON is refused with 415."""
     hides_refused_lists: ClassVar[bool] = False
     """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
+    request_id_header: ClassVar[bytes | None] = None
+    """A second name, older than X-OpenStack-Request-Id, under which replies carry the request's id."""
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},

@@ -21,6 +21,7 @@ class NovaDialect(PagedDialect):
     name = "nova"
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 403}
     strict_media = True
+    request_id_header = b"x-compute-request-id"
     create_status = 200
     internal_message = "Unexpected API Error. Please report this with the request id of the reply."
 

@@ -61,7 +61,7 @@ def flavor_find(tx: Tx, context: Context, flavor_id: str, *, lock: bool = False)
 
 
 def flavor_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
-    """Write new flavors; a private one is at once its creator's project's."""
+    """Write new flavors; a private one is nobody's until projects are given it."""
     for spec in specs:
         spec["extra_specs"] = {}
         spec.setdefault("description", None)
@@ -72,9 +72,6 @@ def flavor_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]
         if clash.constraint == "pk_flavors":
             raise FlavorIdExists(id=specs[0]["id"]) from None
         raise FlavorExists(name=specs[0]["name"]) from None
-    private = [spec["id"] for spec in specs if not spec["os-flavor-access:is_public"]]
-    if context.project_id:
-        tx.insert(flavor_access, [{"flavor_id": key, "project_id": context.project_id} for key in private])
     tx.emit_many([event(context, "flavor.create", spec["id"], None, name=spec["name"]) for spec in specs])
     return specs
 

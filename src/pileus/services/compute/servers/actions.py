@@ -14,17 +14,18 @@ from typing import Any
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
 from pileus.services.compute.declared import NOTHING, at_least, since
-from pileus.services.compute.errors import BadRequest, InvalidState, NotHereYet
+from pileus.services.compute.errors import BadRequest, FlavorNotFound, InvalidState, NotHereYet
 from pileus.services.compute.events import event
+from pileus.services.compute.flavors.work import flavor_find
 from pileus.services.compute.keypairs import KeypairNotFound, keypair_find
 from pileus.services.compute.neighbours import image_usable
-from pileus.services.compute.quotas import limits_of
+from pileus.services.compute.quotas import limits_of, spend
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked, must_permit
 from pileus.services.compute.servers.handlers import ServerHandlers, new_password, renamed
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.ordering import check_files, check_metadata, image_fits
-from pileus.services.compute.servers.requests import rebuild_fields
+from pileus.services.compute.servers.requests import FLAVOR_REF, rebuild_fields
 from pileus.services.compute.servers.view import Viewer
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
@@ -281,12 +282,73 @@ async def reset_state(request: Request, argument: Any) -> Reply:
 _RESET = types.dict_of({"state": types.enum("active", "error")}, required=("state",))
 
 
-def _absent(rule: str, what: str) -> Act:
-    async def refuse(request: Request, argument: Any) -> Reply:
-        await request.read(find_server, request, rule=f"os_compute_api:{rule}")
+def _wake(tx: Tx, request: Request) -> None:
+    server = find_server(tx, request, rule="os_compute_api:os-admin-actions:inject_network_info")
+    wake(tx, request, server)
+
+
+async def inject_network_info(request: Request, argument: Any) -> Reply:
+    """An administrator has the host look at the server's network again."""
+    await request.write(_wake, request)
+    return Reply.empty(202)
+
+
+def _absent(rule: str, verb: str, what: str) -> Act:
+    """A verb that this cloud does not have: refused, after what would be refused anyway."""
+
+    def unit(tx: Tx, request: Request) -> None:
+        server = find_server(tx, request, rule=f"os_compute_api:{rule}")
+        must_be_unlocked(request, server)
+        must_permit(verb, server)
         raise NotHereYet(what=what)
 
+    async def refuse(request: Request, argument: Any) -> Reply:
+        await request.read(unit, request)
+        return Reply.empty(202)
+
     return refuse
+
+
+def _resize(tx: Tx, request: Request, flavor_id: str) -> None:
+    server = permitted(tx, request, "os_compute_api:servers:resize", "resize")
+    try:
+        flavor = flavor_find(tx, request.context, flavor_id)
+    except FlavorNotFound as missing:
+        raise BadRequest(missing.text) from None
+    if flavor["id"] == server["flavor_id"]:
+        raise BadRequest("When resizing, instances must change flavor!")
+    more_cores = max(0, flavor["vcpus"] - server["vcpus"])
+    more_memory = max(0, flavor["ram"] - server["memory_mib"])
+    spend(tx, server["project_id"], 0, more_cores, more_memory)
+    raise NotHereYet(what="Resizing")
+
+
+async def resize(request: Request, argument: Any) -> Reply:
+    """Another flavor: what Nova would refuse is refused in its words, the rest as not being here yet."""
+    await request.write(_resize, request, argument["flavorRef"])
+    return Reply.empty(202)
+
+
+_RESIZE = types.dict_of(
+    {"flavorRef": FLAVOR_REF, "OS-DCF:diskConfig": types.enum("AUTO", "MANUAL")}, required=("flavorRef",)
+)
+
+_NOT_HERE = (
+    ("confirmResize", "servers:confirm_resize", "Resizing"),
+    ("revertResize", "servers:revert_resize", "Resizing"),
+    ("createImage", "servers:create_image", "Making an image of a server"),
+    ("createBackup", "servers:create_image", "Making a backup of a server"),
+    ("migrate", "os-migrate-server:migrate", "Migrating"),
+    ("os-migrateLive", "os-migrate-server:migrate_live", "Migrating"),
+    ("evacuate", "os-evacuate", "Evacuating"),
+    ("rescue", "os-rescue", "Rescuing"),
+    ("unrescue", "os-unrescue", "Rescuing"),
+    ("shelve", "os-shelve:shelve", "Shelving"),
+    ("shelveOffload", "os-shelve:shelve_offload", "Shelving"),
+    ("unshelve", "os-shelve:unshelve", "Shelving"),
+    ("restore", "os-deferred-delete:restore", "Restoring a deleted server"),
+    ("trigger_crash_dump", "servers:trigger_crash_dump", "A crash dump"),
+)
 
 
 def verbs(handlers: ServerHandlers, more: dict[str, Verb]) -> dict[str, Verb]:
@@ -327,26 +389,9 @@ def verbs(handlers: ServerHandlers, more: dict[str, Verb]) -> dict[str, Verb]:
         ),
         "os-resetState": Verb(_takes(_RESET), reset_state),
         "forceDelete": Verb(_ANYTHING, force_delete),
-        "resize": Verb(_ANYTHING, _absent("servers:resize", "Resizing")),
-        "confirmResize": Verb(_ANYTHING, _absent("servers:confirm_resize", "Resizing")),
-        "revertResize": Verb(_ANYTHING, _absent("servers:revert_resize", "Resizing")),
-        "createImage": Verb(_ANYTHING, _absent("servers:create_image", "Making an image of a server")),
-        **{
-            name: Verb(_ANYTHING, _absent("servers:show", what))
-            for name, what in (
-                ("createBackup", "Making a backup of a server"),
-                ("migrate", "Migrating"),
-                ("os-migrateLive", "Migrating"),
-                ("evacuate", "Evacuating"),
-                ("rescue", "Rescuing"),
-                ("unrescue", "Rescuing"),
-                ("shelve", "Shelving"),
-                ("shelveOffload", "Shelving"),
-                ("unshelve", "Shelving"),
-                ("restore", "Restoring a deleted server"),
-                ("trigger_crash_dump", "A crash dump"),
-            )
-        },
+        "resize": Verb(_takes(_RESIZE), resize),
+        "injectNetworkInfo": Verb(_ANYTHING, inject_network_info),
+        **{name: Verb(_ANYTHING, _absent(rule, name, what)) for name, rule, what in _NOT_HERE},
         **more,
     }
 

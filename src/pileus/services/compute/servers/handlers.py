@@ -24,7 +24,7 @@ from pileus.services.compute.servers.listing import list_servers, read_listing
 from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
 from pileus.services.compute.servers.requests import create_type, update_type
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.view import Viewer, brief
+from pileus.services.compute.servers.view import Viewer, addresses, brief, plain
 from pileus.store.tx import Tx
 from pileus.web.listing import Listing
 from pileus.web.reply import Reply
@@ -96,16 +96,13 @@ class ServerHandlers:
         return Reply.json({"server": await request.read(self._show, request)})
 
     def _addresses(self, tx: Tx, request: Request, rule: str) -> dict[str, Any]:
-        from pileus.services.compute.servers.view import addresses
-
         server = find_server(tx, request, rule=rule)
         return addresses(extras_of(tx, [server["id"]]).ports.get(server["id"], []))
 
     async def list_addresses(self, request: Request) -> Reply:
         """Its addresses by network."""
         found = await request.read(self._addresses, request, "os_compute_api:ips:index")
-        plain = {name: [_plain(one) for one in several] for name, several in found.items()}
-        return Reply.json({"addresses": plain})
+        return Reply.json({"addresses": plain(found)})
 
     async def show_addresses(self, request: Request) -> Reply:
         """Its addresses on one network, by the network's name."""
@@ -113,7 +110,7 @@ class ServerHandlers:
         name = request.path["network"]
         if name not in found:
             raise NetworkNotFound(name=name)
-        return Reply.json({name: [_plain(one) for one in found[name]]})
+        return Reply.json({name: plain(found)[name]})
 
     # -- creating
 
@@ -182,10 +179,6 @@ class ServerHandlers:
         """The action ``forceDelete``: there is no waiting before a deletion here, so it is one."""
         await request.write(self._delete, request, "os_compute_api:os-deferred-delete:force")
         return Reply.empty(202)
-
-
-def _plain(one: dict[str, Any]) -> dict[str, Any]:
-    return {"addr": one["addr"], "version": one["version"]}
 
 
 def renamed(asked: dict[str, Any]) -> dict[str, Any]:

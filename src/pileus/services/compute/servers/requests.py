@@ -56,7 +56,7 @@ def _parse_reference(value: Any) -> str:
     return text.rstrip("/").rsplit("/", 1)[-1]
 
 
-_FLAVOR_REF = Type("reference", _parse_reference, {"type": ["string", "integer"]})
+FLAVOR_REF = Type("reference", _parse_reference, {"type": ["string", "integer"]})
 
 
 def _parse_image(value: Any) -> str:
@@ -152,7 +152,7 @@ def create_type(version: Version) -> Type:
     fields: dict[str, Type] = {
         "name": NAME,
         "imageRef": _IMAGE_REF,
-        "flavorRef": _FLAVOR_REF,
+        "flavorRef": FLAVOR_REF,
         "adminPass": _PASSWORD,
         "metadata": METADATA,
         "networks": _networks(version),
@@ -244,6 +244,7 @@ def rebuild_fields(version: Version) -> Type:
 __all__ = [
     "BASE64",
     "DESCRIPTION",
+    "FLAVOR_REF",
     "METADATA",
     "TAG",
     "TAGS",

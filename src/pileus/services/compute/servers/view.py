@@ -59,6 +59,14 @@ def addresses(several: list[Plugged]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def plain(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The same without kinds and hardware addresses."""
+    return {
+        name: [{"addr": one["addr"], "version": one["version"]} for one in several]
+        for name, several in found.items()
+    }
+
+
 def _address(address: str, kind: str, mac: str) -> dict[str, Any]:
     return {
         "addr": address,
@@ -126,7 +134,7 @@ class Viewer:
             "flavor": flavor_view(request, server),
             "created": seconds(server["created_at"]),
             "updated": seconds(server["updated_at"]),
-            "addresses": addresses(self._extras.ports.get(key, [])),
+            "addresses": plain(addresses(self._extras.ports.get(key, []))),
             "accessIPv4": server["access_ip_v4"] or "",
             "accessIPv6": server["access_ip_v6"] or "",
             "links": links(request, "servers", key),
@@ -162,6 +170,7 @@ class Viewer:
         key = server["id"]
         view = self.basic(server)
         view |= {
+            "addresses": addresses(self._extras.ports.get(key, [])),
             "key_name": server["key_name"],
             "config_drive": "True" if server["config_drive"] else "",
             "OS-EXT-AZ:availability_zone": server["availability_zone"] or "",
