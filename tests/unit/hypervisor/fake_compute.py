@@ -188,7 +188,7 @@ class FakeCompute:
         self.states[key] = report
         self.history[key].append(report)
         went = report.in_place and report.power_state in (4, 6)
-        if went and server.wanted == "running" and report.generation == server.generation:
+        if went and server.wanted in ("running", "paused") and report.generation == server.generation:
             self.change(key, wanted="stopped")
 
     def _operation_ended(self, report: OperationReport) -> None:

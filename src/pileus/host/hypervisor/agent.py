@@ -69,6 +69,7 @@ _HEARTBEAT_RETRY_S = 2.0
 _TRIM_EVERY_S = 10.0
 _SWITCH_PAUSE_S = 0.5
 _AGAIN_S, _AGAIN_LIMIT_S = 0.3, 15.0
+_ROUNDS = 5
 _DIED = frozenset(("crashed", "failed"))
 
 
@@ -137,6 +138,10 @@ class HypervisorAgent(Agent):
         self._goals: dict[str, tuple[int, bool]] = {}
         """Of each job: generation, and whether it removes."""
         self._tries: dict[str, int] = {}
+        self._rounds: dict[str, int] = {}
+        """Jobs in a row of a server that still lacks something."""
+        self._paused: set[str] = set()
+        """Servers whose next try waits for its time."""
         self._answering: set[asyncio.Task[None]] = set()
 
     # -- what the base asks
@@ -285,7 +290,7 @@ class HypervisorAgent(Agent):
     @property
     def is_idle(self) -> bool:
         """Whether no machine is being worked on, or waits to be looked at."""
-        return not (self._jobs or self._dirty or self._tries)
+        return not (self._jobs or self._dirty or self._paused)
 
     # -- news from jobs
 
@@ -427,6 +432,9 @@ class HypervisorAgent(Agent):
         touched = touched - busy
         todos = self._plan(touched, unreachable is None)
         house = self._plan_house(plugged, loose, busy)
+        for server_id in touched - todos.keys() - set(house.remove):
+            self._tries.pop(server_id, None)
+            self._rounds.pop(server_id, None)
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._start_jobs(todos, prepared)
         changes += len(todos) + self._start_removal(house.remove)
@@ -607,6 +615,7 @@ class HypervisorAgent(Agent):
         for server_id, todo in todos.items():
             server = self._wanted[server_id]
             self._goals[server_id] = (server.generation, False)
+            self._rounds[server_id] = self._rounds.get(server_id, 0) + 1
             job = asyncio.create_task(self._work(server, todo, prepared), name=f"{self.host}-{server_id}")
             self._jobs[server_id] = job
             job.add_done_callback(functools.partial(self._ended, (server_id,)))
@@ -652,12 +661,17 @@ class HypervisorAgent(Agent):
                 self._powers.pop(server_id, None)
             self.outbox.gone(server_ids)
 
-    def _later(self, server_ids: Iterable[str], error: BaseException) -> None:
+    def _later(self, server_ids: Iterable[str], error: object) -> None:
         for server_id in server_ids:
             tries = self._tries[server_id] = self._tries.get(server_id, 0) + 1
             pause = min(_AGAIN_S * 2 ** (tries - 1), _AGAIN_LIMIT_S)
             _log.info("to be tried again", server=server_id, pause_s=pause, error=str(error))
-            asyncio.get_running_loop().call_later(pause, self.touch, server_id)
+            self._paused.add(server_id)
+            asyncio.get_running_loop().call_later(pause, self._resume, server_id)
+
+    def _resume(self, server_id: str) -> None:
+        self._paused.discard(server_id)
+        self.touch(server_id)
 
     def _ended(self, server_ids: Iterable[str], job: asyncio.Task[None]) -> None:
         if not job.cancelled() and (error := job.exception()) is not None:
@@ -666,7 +680,11 @@ class HypervisorAgent(Agent):
         for server_id in server_ids:
             self._jobs.pop(server_id, None)
             self._goals.pop(server_id, None)
-            if not self._tries.get(server_id):
+            if server_id in self._paused:
+                continue
+            if self._rounds.get(server_id, 0) > _ROUNDS:
+                self._later((server_id,), "one job after another, and it still lacks something")
+            else:
                 self._dirty.add(server_id)
         if not self._stopping.is_set():
             self.reconciler.wake()

@@ -77,8 +77,10 @@ class ImageCache:
         name = cache_name(source)
         path = self._root / name
         known = self._known.get(name)
-        if known is not None and path.exists():
-            return known
+        if path.exists():
+            os.utime(path, (self._now(), self._now()))  # nobody prunes what is about to be lain on
+            if known is not None:
+                return known
         task = self._fetching.get(name)
         if task is None:
             work = self._check(path, source, 0) if path.exists() else self._fetch(path, source, downloads)

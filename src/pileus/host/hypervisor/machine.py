@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
+from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface, device_aliases, interface_alias
 from pileus.drivers.libvirt.hypervisor import NAME_PREFIX, Power
 from pileus.drivers.netlink.links import Tap
 from pileus.host.hypervisor.records import Places
@@ -22,11 +22,19 @@ _POWER_STATES = {
     Power.UNKNOWN: 0,
 }
 _SUSPENDED = 7
+_CARD = interface_alias("")
 
 
 def tap_name(port_id: str) -> str:
     """As Nova names it: ``tap`` and the first 11 characters of the port's id (Linux allows 15)."""
     return f"tap{port_id[:11]}"
+
+
+def port_ids(definition: str, tap: str) -> list[str]:
+    """Ports of a running machine's cards on this tap, by the aliases in its definition: the switch may no
+    longer know it."""
+    ids = [alias.removeprefix(_CARD) for alias in device_aliases(definition) if alias.startswith(_CARD)]
+    return [port_id for port_id in ids if tap_name(port_id) == tap]
 
 
 def tap(port: ServerPort) -> Tap:

@@ -17,7 +17,6 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault, Unavailable
-from pileus.core.files import write_atomically
 from pileus.drivers.libvirt.hypervisor import (
     DomainMissing,
     Hypervisor,
@@ -31,7 +30,7 @@ from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.drivers.qemu_img.images import ImageFailed, Images
 from pileus.host.hypervisor.config_drive import config_drive
 from pileus.host.hypervisor.images import BadImage, BaseImage, Downloads, ImageCache
-from pileus.host.hypervisor.machine import interface
+from pileus.host.hypervisor.machine import interface, port_ids
 from pileus.host.hypervisor.plan import Todo
 from pileus.host.hypervisor.records import Finished, Instance, InstanceBook, Journal, Places
 from pileus.host.hypervisor.settings import NodeSettings
@@ -121,11 +120,10 @@ class Workshop:
         key = server.server_id
         try:
             try:
-                if todo.build:
-                    await self._build(server)
+                base = await self._build(server) if todo.build else ""
                 if reason := (await asyncio.shield(prepared)).refused.get(key):
                     raise GivenUp(reason)
-                await self._finish(server, todo)
+                await self._finish(server, todo, base)
             except TRANSIENT:
                 raise
             except LASTING as error:
@@ -137,7 +135,8 @@ class Workshop:
 
     # -- building
 
-    async def _build(self, server: ServerDetails) -> None:
+    async def _build(self, server: ServerDetails) -> str:
+        """The machine's disks; the name of the image that they lie on."""
         key = server.server_id
         places = self._book.places(key)
         before = self._book.get(key)
@@ -149,7 +148,7 @@ class Workshop:
         async with self._slots:
             await self._disks(server, places, base)
             await self.put_config_drive(server)
-        self._book.put(Instance(key, server.generation, base=base.path.name if base else ""))
+        return base.path.name if base else ""
 
     async def _base(self, server: ServerDetails) -> BaseImage | None:
         if server.image is None:
@@ -186,25 +185,26 @@ class Workshop:
             path.unlink(missing_ok=True)
             return
         async with self._step(server.server_id, "config_drive.create"):
-            write_atomically(path, config_drive(server.config_drive), 0o600, durable=False)
+            path.unlink(missing_ok=True)
+            path.touch(0o600)
+            path.write_bytes(config_drive(server.config_drive))
 
     # -- what a machine that is there lacks
 
-    async def _finish(self, server: ServerDetails, todo: Todo) -> None:
+    async def _finish(self, server: ServerDetails, todo: Todo, base: str) -> None:
         key = server.server_id
         if todo.build:
-            built = self._book.get(key)
-            assert built is not None
             # Before the first start: from now on the disk holds what a guest wrote.
-            whole_now = msgspec.structs.replace(built, built=True)
+            whole_now = Instance(key, server.generation, built=True, base=base)
             await asyncio.to_thread(self._book.put, whole_now, matters=True)
         for port in todo.attach:
             async with self._step(key, "interface.attach", port.port_id):
                 await whole(self._hypervisor.attach_interface(key, interface(port, self._settings)))
         for tap in todo.detach:
             async with self._step(key, "interface.detach", tap):
-                port_id = self._taps.plugged().get(tap, "")
-                await whole(self._hypervisor.detach_interface(key, port_id))
+                definition = await self._hypervisor.definition(key)
+                for port_id in port_ids(definition, tap):
+                    await whole(self._hypervisor.detach_interface(key, port_id))
         for verb in todo.power:
             await self._power(key, verb)
         if todo.applied:
