@@ -353,7 +353,8 @@ class Cloud:
         asyncio.run(connected())
 
     def hosts(self) -> list[str]:
-        return sorted(path.name for path in self.folder.hosts.iterdir())
+        """The names of the simulated hosts."""
+        return sorted(path.name for path in self.folder.hosts.glob("host-*"))
 
     def installed(self, host: str) -> Installed:
         """What is on a simulated switch, as its state file has it (0.2 s late)."""
