@@ -11,6 +11,7 @@ from tests.system.node_world import BEYOND, OUTSIDE, REAL, ROUTER, NodeWorld, st
 
 from pileus.drivers.advertising.advertisers import Advertisement
 from pileus.drivers.netlink.links import Address, Route
+from pileus.drivers.process import run
 from pileus.wire.dhcp import HostRoute, PortAddress
 from pileus.wire.l3 import RouterSubnet
 from pileus.wire.switch import FixedIP
@@ -42,6 +43,24 @@ def test_out_by_the_gateway_in_by_the_floating_ip() -> None:
         await until(lambda: world.server.statuses[-1].floating_ips == ())
         assert not await world.pings(world.outside, "172.24.4.200", 1)
         assert await world.pings(a.namespace, BEYOND)
+
+    story_in_a_world(story)
+
+
+def test_neighbours_are_told_where_a_floating_ip_is_now() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        world.router()
+        await world.leased(guest, host)
+        await world.pings_soon(guest.namespace, BEYOND)
+        # Somebody outside believes that it is elsewhere, and asks nobody.
+        before = ("neigh", "replace", "172.24.4.200", "lladdr", "02:00:00:00:00:99", "dev", "eth0")
+        await run(("ip", "-n", world.outside, *before, "nud", "reachable"))
+        world.router(floating_ips=(world.floating(200, host.addresses[0].ip_address),))
+        await world.pings_soon(world.outside, "172.24.4.200", 8)
+        told = (await run(("ip", "-n", world.outside, "neigh", "show", "172.24.4.200"))).decode()
+        assert "fa:16:3e:00:bb:01" in told
 
     story_in_a_world(story)
 
