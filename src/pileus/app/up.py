@@ -20,6 +20,9 @@ from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
 
 STOP_S = 40.0
+MADE_UP_CONTENT = "image.require_format_match"
+"""Whoever tests against a simulated cloud uploads a few made-up bytes and calls them qcow2: it takes them,
+unless the settings say otherwise. What is dangerous is refused there as everywhere."""
 
 
 def bring_up(
@@ -39,7 +42,10 @@ def bring_up(
         options["simulation.hosts"] = hosts
     if not simulated and os.geteuid() != 0:
         bootstrap.fail("real switches need root; without it: pileus up --simulated")
-    settings = bootstrap.read_settings(folder, config, options).settings
+    loaded = bootstrap.read_settings(folder, config, options)
+    if simulated and MADE_UP_CONTENT not in loaded.sources:
+        options[MADE_UP_CONTENT] = False
+    settings = loaded.settings
     if launch.running(folder):
         bootstrap.fail(f"the cloud in {folder.root} is running already")
     try:
