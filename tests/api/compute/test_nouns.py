@@ -198,6 +198,46 @@ def test_services_hypervisors_hosts_and_zones(tmp_path: Path, kind: str) -> None
     tell(story, tmp_path, kind)
 
 
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_aggregates_are_zones(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host("h1")
+        await api.host("h2")
+        await api.a_network()
+        admin = api.as_("admin")
+        assert (await api("GET", "/os-aggregates")).status == 403
+        body = {"aggregate": {"name": "fast", "availability_zone": "west"}}
+        made = (await admin("POST", "/os-aggregates", body)).json["aggregate"]
+        assert (await admin("POST", "/os-aggregates", body)).status == 409
+        path = f"/os-aggregates/{made['id']}"
+        added = await admin("POST", f"{path}/action", {"add_host": {"host": "h1"}})
+        assert added.json["aggregate"]["hosts"] == ["h1"]
+        assert (await admin("POST", f"{path}/action", {"add_host": {"host": "h1"}})).status == 409
+        assert (await admin("POST", f"{path}/action", {"add_host": {"host": "h9"}})).status == 404
+        other = {"aggregate": {"name": "slow", "availability_zone": "south"}}
+        slow = (await admin("POST", "/os-aggregates", other)).json["aggregate"]
+        both = await admin("POST", f"/os-aggregates/{slow['id']}/action", {"add_host": {"host": "h1"}})
+        assert both.status == 409
+        zones = (await api("GET", "/os-availability-zone")).json["availabilityZoneInfo"]
+        assert [one["zoneName"] for one in zones] == ["nova", "west"]
+        server = await api.boot(host, availability_zone="west")
+        assert server["OS-EXT-AZ:availability_zone"] == "west"
+        assert (await admin("POST", f"{path}/action", {"remove_host": {"host": "h1"}})).status == 409
+        items = {"set_metadata": {"metadata": {"ssd": "true", "none": None}}}
+        changed = (await admin("POST", f"{path}/action", items)).json["aggregate"]
+        assert changed["metadata"] == {"availability_zone": "west", "ssd": "true"}
+        assert (await admin("DELETE", path)).status == 409
+        await api("DELETE", f"/servers/{server['id']}")
+        await host.pass_()
+        assert (await admin("POST", f"{path}/action", {"remove_host": {"host": "h1"}})).status == 200
+        renamed = await admin("PUT", path, {"aggregate": {"name": "quick"}})
+        assert renamed.json["aggregate"]["name"] == "quick"
+        assert (await admin("DELETE", path)).status == 200
+        assert (await admin("GET", path)).status == 404
+
+    tell(story, tmp_path, kind)
+
+
 def test_versions(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         assert str(MICROVERSIONS.maximum) == LATEST

@@ -23,6 +23,7 @@ EXTENSIONS: tuple[tuple[str, str, str], ...] = (
     ("OS-FLV-EXT-DATA", "FlavorExtraData", "Provide additional data for flavors."),
     ("OS-SCH-HNT", "SchedulerHints", "Pass arbitrary key/value pairs to the scheduler."),
     ("OS-SRV-USG", "ServerUsage", "Adds launched_at and terminated_at on Servers."),
+    ("os-aggregates", "Aggregates", "Admin-only aggregate administration."),
     ("os-admin-actions", "AdminActions", "Enable admin-only server actions."),
     ("os-admin-password", "AdminPassword", "Admin password management support."),
     ("os-attach-interfaces", "AttachInterfaces", "Attach interface support."),

@@ -6,7 +6,7 @@ from pileus.services.compute import extensions, groups, keypairs, limits, quotas
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.flavors import handlers as flavors
 from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes import hosts, hypervisors, services
+from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
 from pileus.services.compute.servers import handlers, history, metadata, password, tags
 from pileus.services.compute.servers.actions import action_route, verbs
 from pileus.services.compute.servers.interfaces import InterfaceHandlers
@@ -29,6 +29,7 @@ def routes(config: ComputeConfig, network: NetworkConfig, ask: Ask) -> tuple[Rou
         *services.routes(config),
         *hypervisors.routes(config),
         *hosts.routes(config),
+        *aggregates.ROUTES,
         *handlers.routes(servers),
         action_route(verbs(servers, {**interfaces.verbs(), **questions.verbs()})),
         *metadata.ROUTES,

@@ -17,7 +17,7 @@ from pileus.services.compute.flavors.resource import RULES as FLAVOR_RULES
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.microversions import MICROVERSIONS
 from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes import hosts, hypervisors, services
+from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
 from pileus.services.compute.routes import routes
 from pileus.services.compute.servers.questions import Ask
 from pileus.services.compute.servers.resource import RULES as SERVER_RULES
@@ -53,6 +53,7 @@ RULES = (
     *services.RULES,
     *hypervisors.RULES,
     *hosts.RULES,
+    *aggregates.RULES,
     *SERVER_RULES,
 )
 

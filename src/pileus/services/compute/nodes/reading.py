@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.neighbours import host_addresses
+from pileus.services.compute.nodes.aggregates import zones_by_host
 from pileus.services.compute.nodes.tables import compute_nodes, compute_services
 from pileus.services.compute.rules.scheduler import HostFacts
 from pileus.services.compute.servers.tables import allocations
@@ -50,13 +51,14 @@ class NodeFacts(NamedTuple):
 
 
 def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[ServiceFacts]:
-    """All compute services, by host and binary. Three statements."""
+    """All compute services, by host and binary. Four statements."""
     since = config.alive_since(now)
     addresses = host_addresses(tx)
     zones = {
         row.host: row.availability_zone
         for row in tx.rows(select(compute_nodes.c.host, compute_nodes.c.availability_zone))
     }
+    zones |= zones_by_host(tx)
     found = []
     for row in tx.rows(select(compute_services).order_by(compute_services.c.host, compute_services.c.binary)):
         runs_servers = row.binary == COMPUTE_BINARY
@@ -88,7 +90,7 @@ _USED = select(
 
 
 def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFacts]:
-    """All hypervisors by host. Five statements."""
+    """All hypervisors by host. Six statements."""
     services = {one.host: one for one in services_read(tx, config, now) if one.binary == COMPUTE_BINARY}
     used = {row.host: row for row in tx.rows(_USED)}
     found = []
