@@ -31,14 +31,18 @@ def read_settings(folder: StateFolder, config: Path | None, options: dict[str, A
         fail(fault.text)
 
 
-def settings_in_force(folder: StateFolder) -> Settings:
+def in_force(folder: StateFolder) -> Loaded:
     """The settings that ``up`` was given last for this folder: its file and its options, too."""
     try:
         plan = json.loads(folder.plan.read_text())
     except FileNotFoundError:
-        return read_settings(folder, None, {}).settings
-    file = Path(plan["config"]) if plan["config"] else None
-    return read_settings(folder, file, plan["options"]).settings
+        return read_settings(folder, None, {})
+    return read_settings(folder, Path(plan["config"]) if plan["config"] else None, plan["options"])
+
+
+def settings_in_force(folder: StateFolder) -> Settings:
+    """The values alone of ``in_force``."""
+    return in_force(folder).settings
 
 
 def host_name(configured: str) -> str:

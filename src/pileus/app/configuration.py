@@ -14,8 +14,9 @@ SECRET_URLS = frozenset({"server.database", "server.rabbitmq"})
 
 
 def show(simulated: bool, state: Path | None, file: Path | None, as_json: bool) -> None:
-    """Print every setting; passwords inside URLs are left out."""
-    loaded = bootstrap.read_settings(StateFolder(state or default_root(simulated)), file, {})
+    """Print every setting, as ``up`` was given them last; passwords inside URLs are left out."""
+    folder = StateFolder((state or default_root(simulated)).absolute())
+    loaded = bootstrap.read_settings(folder, file, {}) if file else bootstrap.in_force(folder)
     origins = [
         msgspec.structs.replace(origin, value=_without_password(str(origin.value)))
         if origin.key in SECRET_URLS
