@@ -11,6 +11,7 @@ from tests.api.compute.cloud import Cloud, tell
 
 from pileus.services.compute.conductor import boots_claimable
 from pileus.services.compute.servers import boot
+from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.service import ComputeConfig
 from pileus.store import Tx
 from pileus.store.operations import Operation
@@ -229,6 +230,25 @@ def test_a_deletion_that_nobody_confirms(tmp_path: Path) -> None:
         assert await _left(api) == []
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_deleted_servers_are_forgotten_in_the_end(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        await api.a_network()
+        server = await api.boot(host)
+        await api("DELETE", f"/servers/{server['id']}")
+        await host.pass_()
+        assert await api.store.write(forget, api.clock.now()) == 0
+        api.clock.advance(1)
+        kept = await api.boot(host)
+        assert await api.store.write(forget, api.clock.now()) == 1
+        assert await api.count("servers") == await api.count("server_actions") == 1
+        assert await api.count("operations") == 1
+        assert (await api.server(kept["id"]))["status"] == "ACTIVE"
+
+    tell(story, tmp_path, kind)
 
 
 def test_many_in_one_request_take_constant_statements(tmp_path: Path) -> None:

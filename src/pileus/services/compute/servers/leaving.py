@@ -8,9 +8,10 @@ is not its any more and takes away what is left.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from pileus.core.context import Context
 from pileus.services.compute.events import event, step
@@ -25,7 +26,8 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.extras import interfaces_of
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import allocations, server_interfaces
+from pileus.services.compute.servers.tables import allocations, server_interfaces, servers
+from pileus.store.operations import DONE, FAILED, operations
 from pileus.store.tx import Tx
 from pileus.web.among import among
 from pileus.web.resource import Update, Values
@@ -172,6 +174,21 @@ def close(tx: Tx, context: Context, several: Sequence[Values], *, network: Netwo
                 name=server["name"],
             )
         )
+
+
+def forget(tx: Tx, before: dt.datetime, limit: int = 500) -> int:
+    """Take away the rows of servers that were deleted long ago, and of work on them that ended as long ago.
+
+    Their actions go with them. Returns how many servers; at most ``limit`` at a time.
+    """
+    c = servers.c
+    old = [row.id for row in tx.rows(select(c.id).where(c.deleted_at < before).limit(limit))]
+    if old:
+        tx.execute(delete(servers).where(among(tx, c.id, old)))
+    o = operations.c
+    ended = o.kind.like("server.%") & o.state.in_((DONE, FAILED)) & (o.updated_at < before)
+    tx.execute(delete(operations).where(ended))
+    return len(old)
 
 
 def _told(server: Values) -> list[str]:
