@@ -23,10 +23,17 @@ def _node() -> Iterator[Row]:
     yield from node.measure()
 
 
+def _compute() -> Iterator[Row]:
+    from benchmarks import compute
+
+    yield from compute.measure()
+
+
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "api": lambda: api.measure("", "SQLite", lists=True),
     "postgresql": _postgresql,
     "node": _node,
+    "compute": _compute,
 }
 
 

@@ -19,11 +19,13 @@ class Client:
         self.token = token
         self.headers: dict[str, str] = {}
 
-    def raw(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    def raw(
+        self, method: str, path: str, body: bytes = b"", kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         """Status and body of one exchange."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._address}\r\nX-Auth-Token: {self.token}\r\n"
         if body:
-            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         self._sock.sendall(head.encode() + b"\r\n" + body)
         data = b""
         while b"\r\n\r\n" not in data:
