@@ -124,13 +124,13 @@ class Bench:
                 await agent.reconciler.settled()
                 await agent.outbox.sent()
                 await asyncio.sleep(0.01)
-                if agent.is_idle:
+                if agent.jobs.is_idle:
                     return
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
-            assert time.monotonic() < deadline, "it did not come to that"
+            assert time.monotonic() < deadline, f"it did not come to that: {self.server.states}"
             await asyncio.sleep(0.005)
 
     async def full_pass(self) -> int:

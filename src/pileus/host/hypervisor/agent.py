@@ -29,7 +29,6 @@ from pileus.drivers.libvirt.hypervisor import (
     Event,
     Hypervisor,
     HypervisorFailed,
-    HypervisorUnavailable,
     NotDefined,
     Power,
 )
@@ -42,12 +41,14 @@ from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.answers import answer
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
+from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import domain_spec, power_state, tap_name
 from pileus.host.hypervisor.outbox import Outbox
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
-from pileus.host.hypervisor.workshop import Again, GivenUp, Prepared, Workshop, step
+from pileus.host.hypervisor.wishes import Wishes
+from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop, step
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import ANSWER, HYPERVISOR_REPORT, HYPERVISOR_STATE
@@ -68,8 +69,6 @@ _CONNECT_PAUSE_S = 2.0
 _HEARTBEAT_RETRY_S = 2.0
 _TRIM_EVERY_S = 10.0
 _SWITCH_PAUSE_S = 0.5
-_AGAIN_S, _AGAIN_LIMIT_S = 0.3, 15.0
-_ROUNDS = 5
 _DIED = frozenset(("crashed", "failed"))
 
 
@@ -123,25 +122,14 @@ class HypervisorAgent(Agent):
             clock,
             self,
         )
-        self._wanted: dict[str, ServerDetails] = {}
-        self._told_once = False
+        self.wishes = Wishes(self.host)
+        self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
-        self._position = 0
-        self._read_at: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
         self._powers: dict[str, Power] = {}
         self._cards: dict[str, frozenset[str]] = {}
         """Taps of each running machine, as it was last seen."""
         self._died: set[str] = set()
-        self._dirty: set[str] = set()
-        self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._goals: dict[str, tuple[int, bool]] = {}
-        """Of each job: generation, and whether it removes."""
-        self._tries: dict[str, int] = {}
-        self._rounds: dict[str, int] = {}
-        """Jobs in a row of a server that still lacks something."""
-        self._paused: set[str] = set()
-        """Servers whose next try waits for its time."""
         self._answering: set[asyncio.Task[None]] = set()
 
     # -- what the base asks
@@ -161,23 +149,24 @@ class HypervisorAgent(Agent):
             await self._client.connect(_CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
-        tasks = [*set(self._jobs.values()), *self._answering]
-        for task in tasks:
+        await self.jobs.close()
+        for task in self._answering:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        await self._cache.close()
         await self._hypervisor.close()
 
     def configurations(self) -> dict[str, Any]:
-        return {"servers": len(self._wanted), "integration_bridge": self._node.integration_bridge}
+        return {"servers": len(self.wishes.servers), "integration_bridge": self._node.integration_bridge}
 
     def scopes(self) -> frozenset[str]:
         return self._served | {scopes.hypervisor(self.host)}
 
     def position(self) -> int:
-        return self._position
+        return self.wishes.position
 
     def unread(self, scopes: Iterable[str], position: int) -> set[str]:
-        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
+        return self.wishes.unread(scopes, position)
 
     async def watch(self) -> None:
         await asyncio.gather(
@@ -196,9 +185,9 @@ class HypervisorAgent(Agent):
             case Change.STOPPED | Change.CRASHED:
                 if event.change is Change.CRASHED or event.detail in _DIED:
                     self._died.add(event.uuid)
-                self.touch(event.uuid)
+                self.jobs.touch(event.uuid)
             case Change.STARTED | Change.PAUSED | Change.RESUMED | Change.SUSPENDED | Change.UNDEFINED:
-                self.touch(event.uuid)
+                self.jobs.touch(event.uuid)
 
     async def _watch_switch(self) -> None:
         """A port of ours that somebody takes off the switch is put back."""
@@ -210,7 +199,7 @@ class HypervisorAgent(Agent):
                 self.reconciler.wake(inspect=True)
                 self.reconciler.hurry()
             for server_id in self._unplugged():
-                self.touch(server_id)
+                self.jobs.touch(server_id)
             await asyncio.sleep(_SWITCH_PAUSE_S)
 
     def _switch_differs(self, generation: int) -> bool:
@@ -224,9 +213,9 @@ class HypervisorAgent(Agent):
             return []
         return [
             key
-            for key, server in self._wanted.items()
-            if key not in self._jobs
-            and key not in self._dirty
+            for key, server in self.wishes.servers.items()
+            if key not in self.jobs
+            and key not in self.jobs.dirty
             and self.book.get(key) is not None
             and any(tap_name(port.port_id) not in plugged for port in server.ports)
         ]
@@ -236,12 +225,6 @@ class HypervisorAgent(Agent):
             await asyncio.sleep(_TRIM_EVERY_S)
             paths = [self.book.places(server_id).console for server_id in self.book.all()]
             await asyncio.to_thread(_trim, paths, self._node.console_limit)
-
-    def touch(self, server_id: str) -> None:
-        """Look at a server again."""
-        if server_id not in self._jobs:
-            self._dirty.add(server_id)
-            self.reconciler.wake()
 
     def _woken(self, wakeup: Wakeup) -> None:
         super()._woken(wakeup)
@@ -268,7 +251,7 @@ class HypervisorAgent(Agent):
                 _log.info("the report was not taken", agent=self.binary, error=str(error))
             else:
                 pause = self._node.heartbeat_interval_s
-                if reply.position > self._position:
+                if reply.position > self.wishes.position:
                     self.reconciler.wake(reread=True)
                 if self.reconciler.status.failures_in_a_row:
                     self.reconciler.hurry()
@@ -287,11 +270,6 @@ class HypervisorAgent(Agent):
         """Whether machines run under KVM here."""
         return self._node.kvm
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no machine is being worked on, or waits to be looked at."""
-        return not (self._jobs or self._dirty or self._paused)
-
     # -- news from jobs
 
     def step(self, server_id: str, step: Step) -> None:
@@ -304,7 +282,7 @@ class HypervisorAgent(Agent):
 
     def _report(self, server_id: str, in_place: bool, error: str | None) -> ServerReport:
         instance = self.book.get(server_id)
-        wanted = self._wanted.get(server_id)
+        wanted = self.wishes.servers.get(server_id)
         generation = instance.generation if instance else wanted.generation if wanted else 0
         power = self._powers.get(server_id)
         if power is Power.OFF and server_id in self._died:
@@ -320,9 +298,9 @@ class HypervisorAgent(Agent):
     # -- a pass
 
     async def reconcile(self, work: Work) -> int:
-        dirty, self._dirty = self._dirty, set()
+        dirty, self.jobs.dirty = self.jobs.dirty, set()
         unanswered: Fault | None = None
-        everything = work.reread or work.inspect or not self._told_once
+        everything = work.reread or work.inspect or not self.wishes.known
         if work.reread:
             self.outbox.forget()
         try:
@@ -330,18 +308,18 @@ class HypervisorAgent(Agent):
         except Fault as fault:
             # Machines are kept as they were last wanted; those of which nobody has said yet how they
             # should be are left alone.
-            if not self._told_once:
+            if not self.wishes.known:
                 raise
             touched, unanswered = set(), fault
         if everything or touched is None:
-            touched = {*self._wanted, *self.book.all(), *dirty}
+            touched = {*self.wishes.servers, *self.book.all(), *dirty}
         else:
             touched |= dirty
         try:
             idle = not (touched or everything or self._present_due)
             changes = 0 if idle else await self._act(touched, everything)
         except Exception:
-            self._dirty |= touched
+            self.jobs.dirty |= touched
             raise
         if unanswered is not None:
             raise unanswered
@@ -349,29 +327,20 @@ class HypervisorAgent(Agent):
 
     async def _ask(self, work: Work) -> set[str] | None:
         """Read again what may have changed; those servers, None for all."""
-        named = {key for kind, key in map(scopes.split, work.scopes) if kind == "server"}
-        if work.reread or not self._told_once or scopes.hypervisor(self.host) in work.scopes:
-            state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host))
-            self._wanted = {server.server_id: server for server in state.servers}
-            self._position = state.position
-            self._read_at.clear()
-            self._told_once = self._present_due = True
-            asked = None
-        elif named:
-            state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host, tuple(sorted(named))))
-            for server_id in named:
-                self._wanted.pop(server_id, None)
-                self._read_at[scopes.server(server_id)] = state.position
-            self._wanted |= {server.server_id: server for server in state.servers}
-            asked = named
-        else:
-            return set()
+        wishes = self.wishes
+        asked = None if work.reread or not wishes.known else wishes.named_in(work.scopes)
+        if asked is not None and not asked:
+            return asked
+        names = None if asked is None else tuple(sorted(asked))
+        state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host, names))
+        wishes.take(state, asked)
+        self._present_due |= asked is None
         self._take_note(state.servers, asked)
-        served = frozenset(scopes.server(key) for key in {*self._wanted, *self.book.all()})
+        served = frozenset(scopes.server(key) for key in {*wishes.servers, *self.book.all()})
         if served != self._served:
             self._served = served
             self.scopes_changed()
-        return None if asked is None else set(asked)
+        return asked
 
     def _take_note(self, servers: Iterable[ServerDetails], asked: Collection[str] | None) -> None:
         """Forget operations that are no longer named and failures that are no longer wanted."""
@@ -387,40 +356,43 @@ class HypervisorAgent(Agent):
                 for operation_id, ended in journal.operations.items()
                 if operation_id not in named
                 and (asked is None or ended.server_id in asked)
-                and ended.server_id not in self._jobs
+                and ended.server_id not in self.jobs
             ]
         )
         journal.forget_failures(
             [
                 server_id
                 for server_id, failure in journal.failures.items()
-                if server_id not in self._wanted or not plan.is_given_up(self._wanted[server_id], failure)
+                if server_id not in self.wishes.servers
+                or not plan.is_given_up(self.wishes.servers[server_id], failure)
             ]
         )
         # Whoever is wanted again has not gone; whoever has gone is told until it was heard.
-        journal.forget_gone(self._wanted)
+        journal.forget_gone(self.wishes.servers)
         if asked is None:
             self.outbox.gone([key for key in journal.gone if not self._is_here(key)])
         else:
-            nowhere = [key for key in asked if key not in self._wanted and not self._is_here(key)]
+            nowhere = [key for key in asked if key not in self.wishes.servers and not self._is_here(key)]
             if nowhere:
                 self.outbox.gone(nowhere)
 
     def _is_here(self, server_id: str) -> bool:
-        return self.book.get(server_id) is not None or server_id in self._powers or server_id in self._jobs
+        return self.book.get(server_id) is not None or server_id in self._powers or server_id in self.jobs
 
     async def _act(self, touched: set[str], inspect: bool) -> int:
         # A job that ends from here on makes the list stale for its machine, and asks for another pass.
-        busy = set(self._jobs)
+        busy = self.jobs.busy
         self._powers = {state.uuid: state.power for state in await self._hypervisor.list_domains()}
         self._died &= {key for key, power in self._powers.items() if power is Power.OFF}
         if inspect:
             touched = touched | self._powers.keys()
         await self._look_at_cards(touched, inspect)
         if self._present_due:
-            self.outbox.present(sorted({*self.book.all(), *self._powers, *self._jobs}), self._position)
+            self.outbox.present(
+                sorted({*self.book.all(), *self._powers, *self.jobs.busy}), self.wishes.position
+            )
             self._present_due = False
-        changes = self._end_moot_jobs()
+        changes = self.jobs.end_moot(self._is_moot)
         unreachable: SwitchUnreachable | None = None
         loose: set[str] = set()
         try:
@@ -432,9 +404,7 @@ class HypervisorAgent(Agent):
         touched = touched - busy
         todos = self._plan(touched, unreachable is None)
         house = self._plan_house(plugged, loose, busy)
-        for server_id in touched - todos.keys() - set(house.remove):
-            self._tries.pop(server_id, None)
-            self._rounds.pop(server_id, None)
+        self.jobs.lacks_nothing(touched - todos.keys() - set(house.remove))
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._start_jobs(todos, prepared)
         changes += len(todos) + self._start_removal(house.remove)
@@ -453,7 +423,7 @@ class HypervisorAgent(Agent):
         self._tell_all(touched, refused)
         if inspect:
             changes += await self._prune()
-        if unreachable is not None and (house.remove or any(s.ports for s in self._wanted.values())):
+        if unreachable is not None and (house.remove or any(s.ports for s in self.wishes.servers.values())):
             raise unreachable
         return changes
 
@@ -466,16 +436,10 @@ class HypervisorAgent(Agent):
             for key in running & stats.keys():
                 self._cards[key] = frozenset(card.tap for card in stats[key].interfaces)
 
-    def _end_moot_jobs(self) -> int:
-        """A job whose server is no longer wanted, or is wanted anew, is not waited for."""
-        ended = 0
-        for server_id, job in self._jobs.items():
-            generation, removes = self._goals[server_id]
-            wanted = self._wanted.get(server_id)
-            if not removes and (wanted is None or wanted.generation > generation):
-                self._tries.pop(server_id, None)
-                ended += job.cancel()
-        return ended
+    def _is_moot(self, server_id: str, generation: int) -> bool:
+        """Whether a job's server is no longer wanted, or is wanted anew."""
+        wanted = self.wishes.servers.get(server_id)
+        return wanted is None or wanted.generation > generation
 
     def _view(self, server_id: str) -> plan.View:
         instance = self.book.get(server_id)
@@ -489,8 +453,8 @@ class HypervisorAgent(Agent):
     def _plan(self, touched: Collection[str], reachable: bool) -> dict[str, plan.Todo]:
         todos = {}
         for server_id in touched:
-            server = self._wanted.get(server_id)
-            if server is None or server_id in self._jobs:
+            server = self.wishes.servers.get(server_id)
+            if server is None or server_id in self.jobs:
                 continue
             self._adopt(server)
             todo = plan.plan_server(
@@ -521,9 +485,9 @@ class HypervisorAgent(Agent):
         self, plugged: Mapping[str, str], loose: Collection[str], busy: Collection[str]
     ) -> plan.Housekeeping:
         return plan.plan_house(
-            self._wanted,
+            self.wishes.servers,
             {*self.book.all(), *self._powers},
-            {*self._jobs, *busy},
+            {*self.jobs.busy, *busy},
             {
                 key
                 for key, failure in self.journal.failures.items()
@@ -534,7 +498,7 @@ class HypervisorAgent(Agent):
         )
 
     def _stays_given_up(self, server_id: str, failure: Failure) -> bool:
-        server = self._wanted.get(server_id)
+        server = self.wishes.servers.get(server_id)
         return server is not None and plan.is_given_up(server, failure) and not self._open_operations(server)
 
     def _open_operations(self, server: ServerDetails) -> bool:
@@ -546,8 +510,8 @@ class HypervisorAgent(Agent):
     def _held(self, plugged: Mapping[str, str]) -> set[str]:
         """Taps that must not go yet: a machine has them, or is just being worked on."""
         held = {name for cards in self._cards.values() for name in cards}
-        busy = {*self._jobs, *(key for key in self._powers if key not in self._wanted)}
-        busy |= {key for key in self.book.all() if key not in self._wanted}
+        busy = {*self.jobs.busy, *(key for key in self._powers if key not in self.wishes.servers)}
+        busy |= {key for key in self.book.all() if key not in self.wishes.servers}
         return held | (self.taps.of(busy) if busy and plugged else set())
 
     async def _plug(
@@ -576,9 +540,9 @@ class HypervisorAgent(Agent):
         began = self._clock.now()
         specs = []
         for server_id in touched:
-            server = self._wanted.get(server_id)
+            server = self.wishes.servers.get(server_id)
             instance = self.book.get(server_id)
-            if server is None or (server_id in self._jobs and server_id not in todos):
+            if server is None or (server_id in self.jobs and server_id not in todos):
                 continue
             is_older = instance is not None and instance.generation > server.generation
             if server_id in todos or (instance is not None and instance.built and not is_older):
@@ -597,8 +561,8 @@ class HypervisorAgent(Agent):
 
     def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
         for server_id in touched:
-            server = self._wanted.get(server_id)
-            if server is None or server_id in self._jobs:
+            server = self.wishes.servers.get(server_id)
+            if server is None or server_id in self.jobs:
                 continue
             failure = self.journal.failures.get(server_id)
             error = refused.get(server_id) or (failure.reason if failure else None)
@@ -613,36 +577,27 @@ class HypervisorAgent(Agent):
 
     def _start_jobs(self, todos: Mapping[str, plan.Todo], prepared: asyncio.Future[Prepared]) -> None:
         for server_id, todo in todos.items():
-            server = self._wanted[server_id]
-            self._goals[server_id] = (server.generation, False)
-            self._rounds[server_id] = self._rounds.get(server_id, 0) + 1
-            job = asyncio.create_task(self._work(server, todo, prepared), name=f"{self.host}-{server_id}")
-            self._jobs[server_id] = job
-            job.add_done_callback(functools.partial(self._ended, (server_id,)))
+            server = self.wishes.servers[server_id]
+            self.jobs.start((server_id,), server.generation, self._work(server, todo, prepared))
 
     async def _work(self, server: ServerDetails, todo: plan.Todo, prepared: asyncio.Future[Prepared]) -> None:
         key = server.server_id
         try:
             await self._workshop.carry_out(server, todo, prepared)
         except Again as error:
-            self._later((key,), error)
+            self.jobs.later((key,), error)
         except GivenUp as error:
             _log.warning("a server could not be brought to where it should be", server=key, error=str(error))
             self.journal.note_failure(key, Failure(server.generation, server.wanted, str(error)))
-            self._tries.pop(key, None)
+            self.jobs.went_well(key)
         else:
-            self._tries.pop(key, None)
+            self.jobs.went_well(key)
         finally:
             self._cards.pop(key, None)
 
     def _start_removal(self, server_ids: tuple[str, ...]) -> int:
-        if not server_ids:
-            return 0
-        job = asyncio.create_task(self._remove(server_ids), name=f"{self.host}-removal")
-        for server_id in server_ids:
-            self._jobs[server_id] = job
-            self._goals[server_id] = (0, True)
-        job.add_done_callback(functools.partial(self._ended, server_ids))
+        if server_ids:
+            self.jobs.start(server_ids, None, self._remove(server_ids))
         return len(server_ids)
 
     async def _remove(self, server_ids: tuple[str, ...]) -> None:
@@ -650,44 +605,14 @@ class HypervisorAgent(Agent):
         self.journal.note_gone(server_ids)
         try:
             await self._workshop.take_apart(server_ids)
-        except (HypervisorUnavailable, SwitchUnreachable, Again) as error:
-            self._later(server_ids, error)
         except Exception as error:
-            _log.warning("servers could not be removed", servers=server_ids, error=str(error))
-            self._later(server_ids, error)
-        else:
-            for server_id in server_ids:
-                self._tries.pop(server_id, None)
-                self._powers.pop(server_id, None)
-            self.outbox.gone(server_ids)
-
-    def _later(self, server_ids: Iterable[str], error: object) -> None:
+            if not isinstance(error, TRANSIENT):
+                _log.warning("servers could not be removed", servers=server_ids, error=str(error))
+            self.jobs.later(server_ids, error)
+            return
         for server_id in server_ids:
-            tries = self._tries[server_id] = self._tries.get(server_id, 0) + 1
-            pause = min(_AGAIN_S * 2 ** (tries - 1), _AGAIN_LIMIT_S)
-            _log.info("to be tried again", server=server_id, pause_s=pause, error=str(error))
-            self._paused.add(server_id)
-            asyncio.get_running_loop().call_later(pause, self._resume, server_id)
-
-    def _resume(self, server_id: str) -> None:
-        self._paused.discard(server_id)
-        self.touch(server_id)
-
-    def _ended(self, server_ids: Iterable[str], job: asyncio.Task[None]) -> None:
-        if not job.cancelled() and (error := job.exception()) is not None:
-            _log.error("a job failed", job=job.get_name(), exc_info=error)
-            self._later(server_ids, error)
-        for server_id in server_ids:
-            self._jobs.pop(server_id, None)
-            self._goals.pop(server_id, None)
-            if server_id in self._paused:
-                continue
-            if self._rounds.get(server_id, 0) > _ROUNDS:
-                self._later((server_id,), "one job after another, and it still lacks something")
-            else:
-                self._dirty.add(server_id)
-        if not self._stopping.is_set():
-            self.reconciler.wake()
+            self._powers.pop(server_id, None)
+        self.outbox.gone(server_ids)
 
     async def purge(self) -> None:
         """Take away all machines of ours with everything that is theirs; the agent must not run."""

@@ -71,6 +71,13 @@ class ImageCache:
             for path in self._root.glob(f"*{_PART}"):
                 path.unlink()
 
+    async def close(self) -> None:
+        """End what is being fetched."""
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def get(self, source: ImageSource, downloads: Downloads) -> BaseImage:
         """The image, fetched if it is not here. Raises BadImage, ImageFailed, OSError, and what the
         download raises."""

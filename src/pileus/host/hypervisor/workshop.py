@@ -196,7 +196,7 @@ class Workshop:
         if todo.build:
             # Before the first start: from now on the disk holds what a guest wrote.
             whole_now = Instance(key, server.generation, built=True, base=base)
-            await asyncio.to_thread(self._book.put, whole_now, matters=True)
+            await whole(asyncio.to_thread(self._book.put, whole_now, matters=True))
         for port in todo.attach:
             async with self._step(key, "interface.attach", port.port_id):
                 await whole(self._hypervisor.attach_interface(key, interface(port, self._settings)))
@@ -281,7 +281,7 @@ class Workshop:
                 await steps.enter_async_context(self._step(server_id, "server.remove"))
             await whole(self._hypervisor.undefine(server_ids))
             await whole(self._taps.unplug(self._taps.of(server_ids)))
-            await asyncio.to_thread(self._book.remove, server_ids)
+            await whole(asyncio.to_thread(self._book.remove, server_ids))
 
     @contextlib.asynccontextmanager
     async def _step(self, server_id: str, name: str, detail: str = "") -> AsyncIterator[_Note]:

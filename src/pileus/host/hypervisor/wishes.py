@@ -1,0 +1,42 @@
+"""What the server wants on this host: the servers as they were last read, and up to which position."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from pileus.wire import scopes
+from pileus.wire.hypervisor import HypervisorState, ServerDetails
+
+
+class Wishes:
+    """Of one host. ``known``: whether anybody has ever said what is wanted."""
+
+    def __init__(self, host: str) -> None:
+        self.servers: dict[str, ServerDetails] = {}
+        self.known = False
+        self.position = 0
+        """Everything that was wanted by then has been read."""
+        self._host = host
+        self._read_at: dict[str, int] = {}
+
+    def named_in(self, changed: Iterable[str]) -> set[str] | None:
+        """The servers that changed scopes speak of; None: all."""
+        if scopes.hypervisor(self._host) in changed:
+            return None
+        return {key for kind, key in map(scopes.split, changed) if kind == "server"}
+
+    def take(self, state: HypervisorState, asked: Collection[str] | None) -> None:
+        """An answer about the servers that were ``asked`` for (None: all)."""
+        if asked is None:
+            self.servers = {}
+            self.position = state.position
+            self._read_at.clear()
+        for server_id in asked or ():
+            self.servers.pop(server_id, None)
+            self._read_at[scopes.server(server_id)] = state.position
+        self.servers |= {server.server_id: server for server in state.servers}
+        self.known = True
+
+    def unread(self, names: Iterable[str], position: int) -> set[str]:
+        """Those scopes that were last read before ``position``."""
+        return {name for name in names if max(self._read_at.get(name, 0), self.position) < position}
