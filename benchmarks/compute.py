@@ -1,4 +1,4 @@
-"""Figures of servers: what a boot costs the control plane, on simulated hypervisors; a whole node's memory."""
+"""Figures of servers: what a boot costs the control plane (simulated hypervisors); a node's memory."""
 
 from __future__ import annotations
 
