@@ -238,6 +238,31 @@ def test_aggregates_are_zones(tmp_path: Path, kind: str) -> None:
     tell(story, tmp_path, kind)
 
 
+def test_usage(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        await api.a_network()
+        server_id = (await api.boot(host))["id"]
+        api.clock.advance(7200)
+        await host.heartbeat()
+        await api("DELETE", f"/servers/{server_id}")
+        await host.pass_()
+        api.clock.advance(7200)
+        report = (await api("GET", f"/os-simple-tenant-usage/{P1}")).json["tenant_usage"]
+        assert (report["total_hours"], report["total_memory_mb_usage"]) == (2.0, 1024.0)
+        assert report["server_usages"][0]["state"] == "terminated"
+        late = f"/os-simple-tenant-usage/{P1}?start=2026-01-01T01:00:00&end=2026-01-01T01:30:00"
+        assert (await api("GET", late)).json["tenant_usage"]["total_hours"] == 0.5
+        assert (await api("GET", f"/os-simple-tenant-usage/{P1}?start=x")).status == 400
+        assert (await api("GET", "/os-simple-tenant-usage")).status == 403
+        every = (await api.as_("admin")("GET", "/os-simple-tenant-usage")).json["tenant_usages"]
+        assert [one["tenant_id"] for one in every] == [P1]
+        assert "server_usages" not in every[0]
+        assert (await api.as_("bob")("GET", f"/os-simple-tenant-usage/{P1}")).status == 403
+
+    tell(story, tmp_path)
+
+
 def test_versions(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         assert str(MICROVERSIONS.maximum) == LATEST

@@ -57,6 +57,7 @@ EXTENSIONS: tuple[tuple[str, str, str], ...] = (
     ("os-server-sort-keys", "ServerSortKeys", "Add sorting support in get Server v2 API."),
     ("os-server-start-stop", "ServerStartStop", "Start/Stop instance compute API support."),
     ("os-services", "Services", "Services support."),
+    ("os-simple-tenant-usage", "SimpleTenantUsage", "Simple tenant usage extension."),
     ("os-used-limits", "UsedLimits", "Provide data on limited resource being used."),
     ("os-user-data", "UserData", "Add user_data to the Create Server API."),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.services.compute import extensions, groups, keypairs, limits, quotas, timeline
+from pileus.services.compute import extensions, groups, keypairs, limits, quotas, timeline, usage
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.flavors import handlers as flavors
 from pileus.services.compute.neighbours import NetworkConfig
@@ -25,6 +25,7 @@ def routes(config: ComputeConfig, network: NetworkConfig, ask: Ask) -> tuple[Rou
         *keypairs.ROUTES,
         *limits.ROUTES,
         *quotas.ROUTES,
+        *usage.ROUTES,
         *groups.ROUTES,
         *services.routes(config),
         *hypervisors.routes(config),

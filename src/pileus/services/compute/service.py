@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.ids import new_id
-from pileus.services.compute import extensions, groups, keypairs, limits, policy, quotas
+from pileus.services.compute import extensions, groups, keypairs, limits, policy, quotas, usage
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
 from pileus.services.compute.declared import COMPUTE
@@ -49,6 +49,7 @@ RULES = (
     *keypairs.RULES,
     *limits.RULES,
     *quotas.RULES,
+    *usage.RULES,
     *groups.RULES,
     *services.RULES,
     *hypervisors.RULES,
