@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
-from pileus.bus.client import CallRefused, ServerUnreachable, WireClient
+from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, WireClient
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub, NobodyAnswers
 from pileus.bus.node import Node, node_token
@@ -84,6 +84,21 @@ def test_a_call_is_answered(on_bus: Callable[[Story], None]) -> None:
     async def story(bus: Bus) -> None:
         async with bus.client() as client:
             assert (await client.call(AGENT_REPORT, REPORT)).agent_id == "h1:3"
+
+    on_bus(story)
+
+
+def test_a_download_that_is_refused_does_not_tell_its_ticket(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client:
+            with pytest.raises(DownloadRefused, match="/wire/v1/call/nothing: status 404") as refused:
+                async for _ in client.download("/wire/v1/call/nothing?ticket=secret"):
+                    raise AssertionError("nothing comes")
+            assert "secret" not in str(refused.value)
+        async with WireClient("unix:/nowhere/bus.sock", "") as client:
+            with pytest.raises(ServerUnreachable):
+                async for _ in client.download("/image"):
+                    raise AssertionError("nothing comes")
 
     on_bus(story)
 
