@@ -31,6 +31,10 @@ DEFAULT_DOMAIN = "default"
 MAX_EXTRA = 50
 
 
+_HOMES = {"application_credential": "users/{user_id}/application_credentials/{id}"}
+"""The paths of what does not hang directly below ``/v3``."""
+
+
 class IdentityDialect(KeystoneDialect):
     """Keystone's dialect, with additional properties shown among the others."""
 
@@ -39,6 +43,9 @@ class IdentityDialect(KeystoneDialect):
 
     def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
         super().decorate(request, resource, view)
+        home = _HOMES.get(resource.name)
+        if home is not None:
+            view["links"]["self"] = f"{request.service_url}/v3/{home.format_map(view)}"
         for name, value in (view.pop("extra", None) or {}).items():
             view.setdefault(name, value)
         for name in self.omitted & view.keys():

@@ -12,6 +12,7 @@ from sqlalchemy import Column, ForeignKey, String, Table, bindparam, or_, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
+from pileus.services.identity.credentials.application import application_credentials_forget
 from pileus.services.identity.errors import (
     DomainNotFound,
     GroupNotFound,
@@ -158,6 +159,8 @@ def grant_delete(tx: Tx, context: Context, grant: Grant) -> None:
     row = msgspec.structs.asdict(grant)
     if not tx.execute(_REVOKE, row).rowcount:
         raise _missing(grant)
+    if grant.actor_kind == "user" and grant.target_kind == "project":
+        application_credentials_forget(tx, grant.actor_id, grant.target_id)
     announce_turn(tx, context, "grant.delete", grant.actor_id, **row)
 
 

@@ -30,6 +30,7 @@ _PROJECT_WRITE = f"{_ADMIN} or (role:manager and {_IN_PROJECTS_DOMAIN})"
 _USER_WRITE = f"{_ADMIN} or (role:manager and token.domain.id:%(target.user.domain_id)s)"
 _GROUP_WRITE = f"{_ADMIN} or (role:manager and domain_id:%(target.group.domain_id)s)"
 _BOTH = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
+_OR_OWNER = f"{_ADMIN} or {_SYSTEM_READER} or rule:owner"
 _OWN_USER = "user_id:%(target.user.id)s"
 
 
@@ -154,6 +155,10 @@ RULES: tuple[Rule, ...] = (
             "check_system_grant_for_group": _READ,
             "create_system_grant_for_group": _WRITE,
             "revoke_system_grant_for_group": _WRITE,
+            "create_application_credential": "rule:owner and not project_id:None",
+            "get_application_credential": _OR_OWNER,
+            "list_application_credentials": _OR_OWNER,
+            "delete_application_credential": "rule:admin_or_owner",
             "list_role_assignments": _domain_reader("target.domain_id"),
             "get_region": "",
             "list_regions": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from pileus.core.context import Context
+from pileus.services.identity.credentials.application import application_credentials_forget_role
 from pileus.services.identity.errors import ForbiddenNotSecurity, GroupNotFound, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce_turn
 from pileus.services.identity.grants import grants
@@ -61,8 +62,9 @@ def group_delete(tx: Tx, context: Context, key: str) -> None:
 
 
 def role_delete(tx: Tx, context: Context, key: str) -> None:
-    """Delete a role, with the grants of it and what it implied."""
+    """Delete a role, with the grants of it, what it implied and the application credentials that have it."""
     original = role_held(tx, key)
+    application_credentials_forget_role(tx, key)
     tx.execute(_DELETE_ROLE, {"key": key})
     announce_turn(tx, context, "role.delete", key, name=original["name"])
 

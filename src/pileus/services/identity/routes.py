@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pileus.services.identity import handlers as h
 from pileus.services.identity.assignments import assignments_list
 from pileus.services.identity.auth.handlers import AuthHandlers
+from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
+from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
 from pileus.services.identity.declared import noun_routes
 from pileus.services.identity.nouns import (
     DOMAINS,
@@ -22,8 +24,10 @@ from pileus.services.identity.nouns import (
 from pileus.web.routes import Handler, Route
 
 
-def routes(auth: AuthHandlers, passwords: h.PasswordHandlers) -> tuple[Route, ...]:
-    """The routes, over the two groups of handlers that have parts of their own."""
+def routes(
+    auth: AuthHandlers, passwords: h.PasswordHandlers, bound: ApplicationCredentialHandlers
+) -> tuple[Route, ...]:
+    """The routes, over the groups of handlers that have parts of their own."""
     people = dataclasses.replace(USERS, prepare=passwords.prepare)
     return (
         Route("POST", "/v3/auth/tokens", auth.issue, authenticated=False, status=201, summary="Log in"),
@@ -53,6 +57,7 @@ def routes(auth: AuthHandlers, passwords: h.PasswordHandlers) -> tuple[Route, ..
         ),
         Route("GET", "/v3/users/{id}/projects", h.user_projects, summary="List a user's projects"),
         Route("GET", "/v3/users/{id}/groups", h.user_groups, summary="List a user's groups"),
+        *_application_credential_routes(bound),
         *noun_routes(GROUPS),
         Route("GET", "/v3/groups/{id}/users", h.group_users, summary="List a group's users"),
         Route("PUT", "/v3/groups/{id}/users/{user_id}", h.member_put, status=204, summary="Add a member"),
@@ -111,6 +116,30 @@ def _replaced(standard: Sequence[Route], others: dict[str, Handler | str]) -> It
         if isinstance(other, str):
             other = h.role_handler(route.handler, other)
         yield dataclasses.replace(route, handler=other) if other is not None else route
+
+
+def _application_credential_routes(bound: ApplicationCredentialHandlers) -> tuple[Route, ...]:
+    every = "/v3/users/{id}/application_credentials"
+    one = f"{every}/{{credential_id}}"
+
+    def route(method: str, path: str, handler: Handler, action: str, status: int = 200) -> Route:
+        return Route(
+            method,
+            path,
+            handler,
+            resource=APPLICATION_CREDENTIAL,
+            action=action,
+            status=status,
+            summary=f"{action.capitalize()} application credential",
+            rule=APPLICATION_CREDENTIAL.rule(action),
+        )
+
+    return (
+        route("GET", every, bound.list, "list"),
+        route("POST", every, bound.create, "create", 201),
+        route("GET", one, bound.get, "get"),
+        route("DELETE", one, bound.delete, "delete", 204),
+    )
 
 
 def _grant_routes(path: str, grant: h.GrantHandlers) -> tuple[Route, ...]:

@@ -11,6 +11,9 @@ from pileus.core.clock import Clock
 from pileus.core.context import Context
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.handlers import AuthHandlers
+from pileus.services.identity.auth.issuer import Issuer
+from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
+from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
 from pileus.services.identity.declared import IDENTITY
 from pileus.services.identity.handlers import PasswordHandlers
 from pileus.services.identity.nouns import (
@@ -71,18 +74,21 @@ class Identity:
         self.keys = TokenKeys(keys_path)
         self.passwords = Passwords()
         self.authenticator = Authenticator(store, self.keys, clock)
-        auth = AuthHandlers(
-            self.authenticator, self.keys, self.passwords, dt.timedelta(seconds=settings.token_lifetime_s)
-        )
+        issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
+        auth = AuthHandlers(self.authenticator, issuer, self.passwords)
+        bound = ApplicationCredentialHandlers(self.authenticator, self.passwords)
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            routes=routes(auth, PasswordHandlers(self.passwords)),
+            routes=routes(auth, PasswordHandlers(self.passwords), bound),
             prefix=prefix,
             resources=[
-                noun.resource
-                for noun in (DOMAINS, PROJECTS, USERS, GROUPS, ROLES, REGIONS, SERVICES, ENDPOINTS)
+                *(
+                    noun.resource
+                    for noun in (DOMAINS, PROJECTS, USERS, GROUPS, ROLES, REGIONS, SERVICES, ENDPOINTS)
+                ),
+                APPLICATION_CREDENTIAL,
             ],
             rules=RULES,
             versions=[VERSION],

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, ForeignKey, Table, Text, UniqueConstraint, bindparam
 
 from pileus.core.context import Context
+from pileus.services.identity.credentials.application import application_credentials_forget
 from pileus.services.identity.declared import ENABLED, EXTRA, ID, IDENTITY, OPTIONS, home_domain, merged
 from pileus.services.identity.errors import DomainNotFound, NameTaken, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce, announce_turn
@@ -101,13 +102,16 @@ def user_create(tx: Tx, context: Context, spec: Values) -> Values:
 
 
 def user_update(tx: Tx, context: Context, key: str, changes: Values) -> Values:
-    """Change a user. A new password, and being disabled, end all his tokens."""
+    """Change a user. A new password, and being disabled, end all his tokens; being disabled also his
+    application credentials."""
     original = _held(tx, key)
     if changes.get("domain_id", original["domain_id"]) != original["domain_id"]:
         raise ValidationError("Cannot change Domain ID")
     _check_default_project(tx, changes)
     if "password_hash" in changes or changes.get("enabled") is False:
         changes["tokens_after"] = context.now
+    if changes.get("enabled") is False:
+        application_credentials_forget(tx, key)
     try:
         after = USER.change(tx, context, [Update(original, merged(original, changes))])[0]
     except Duplicate:

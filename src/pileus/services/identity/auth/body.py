@@ -14,13 +14,19 @@ from pileus.core.errors import Invalid, Unauthenticated
 from pileus.services.identity.auth.session import ById, ByName, Key, ScopeRequest
 from pileus.services.identity.errors import SchemaValidationError
 
-METHODS = ("password", "token")
+METHODS = ("password", "token", "application_credential")
 
 
 class AuthMethodNotSupported(Unauthenticated):
     """A method that this service does not have (401)."""
 
     message = "Attempted to authenticate with an unsupported method."
+
+
+class ApplicationCredentialAuthError(Unauthenticated):
+    """An application credential is asked for what it can't do (401)."""
+
+    message = "Error authenticating with application credential: {detail}"
 
 
 class MalformedAuth(Invalid):
@@ -52,10 +58,18 @@ class _Token(msgspec.Struct):
     id: str
 
 
+class _ApplicationCredential(msgspec.Struct):
+    secret: str
+    id: str | None = None
+    name: str | None = None
+    user: _User | None = None
+
+
 class _Identity(msgspec.Struct):
     methods: list[str]
     password: _Password | None = None
     token: _Token | None = None
+    application_credential: _ApplicationCredential | None = None
 
 
 class _Project(msgspec.Struct):
@@ -93,10 +107,22 @@ class TokenProof(msgspec.Struct, frozen=True):
     token: str
 
 
+class ApplicationCredentialProof(msgspec.Struct, frozen=True):
+    """An application credential's secret, and its id or its name among those of ``user``."""
+
+    secret: str
+    id: str | None
+    name: str
+    user: Key | None
+
+
+Proof = PasswordProof | TokenProof | ApplicationCredentialProof
+
+
 class Login(msgspec.Struct, frozen=True):
     """What a request for a token says: proofs in the order of its methods, and the scope."""
 
-    proofs: tuple[PasswordProof | TokenProof, ...]
+    proofs: tuple[Proof, ...]
     scope: ScopeRequest
 
 
@@ -108,7 +134,10 @@ def read_login(body: Any) -> Login:
         auth = msgspec.convert(body["auth"], _Auth)
     except msgspec.ValidationError as error:
         raise _schema_error(str(error)) from None
-    return Login(_proofs(auth.identity), _scope(auth.scope))
+    proofs = _proofs(auth.identity)
+    if auth.scope is not None and any(isinstance(proof, ApplicationCredentialProof) for proof in proofs):
+        raise ApplicationCredentialAuthError(detail="Application credentials cannot request a scope.")
+    return Login(proofs, _scope(auth.scope))
 
 
 def _schema_error(text: str) -> SchemaValidationError:
@@ -119,10 +148,10 @@ def _schema_error(text: str) -> SchemaValidationError:
     return SchemaValidationError(f"Invalid input for field '{path}': {found['reason']}")
 
 
-def _proofs(identity: _Identity) -> tuple[PasswordProof | TokenProof, ...]:
+def _proofs(identity: _Identity) -> tuple[Proof, ...]:
     if not identity.methods:
         raise MalformedAuth(attribute="methods", target="identity")
-    proofs: list[PasswordProof | TokenProof] = []
+    proofs: list[Proof] = []
     for method in dict.fromkeys(identity.methods):
         if method not in METHODS:
             raise AuthMethodNotSupported
@@ -130,23 +159,41 @@ def _proofs(identity: _Identity) -> tuple[PasswordProof | TokenProof, ...]:
             if identity.password is None:
                 raise MalformedAuth(attribute="password", target="identity")
             proofs.append(_password(identity.password.user))
-        else:
+        elif method == "token":
             if identity.token is None:
                 raise MalformedAuth(attribute="token", target="identity")
             proofs.append(TokenProof(identity.token.id))
+        else:
+            if identity.application_credential is None:
+                raise MalformedAuth(attribute="application_credential", target="identity")
+            proofs.append(_application_credential(identity.application_credential))
     return tuple(proofs)
+
+
+def _application_credential(given: _ApplicationCredential) -> ApplicationCredentialProof:
+    if given.id is not None:
+        return ApplicationCredentialProof(given.secret, given.id, "", None)
+    target = "application credential"
+    if not given.name:
+        raise MalformedAuth(attribute="name or ID", target=target)
+    if given.user is None:
+        raise MalformedAuth(attribute="user", target=target)
+    user = _user(given.user, "identity/application_credential/user")
+    return ApplicationCredentialProof(given.secret, None, given.name, user)
 
 
 def _password(user: _User) -> PasswordProof:
     if user.password is None:
         raise MalformedAuth(attribute="password", target="user")
+    return PasswordProof(_user(user, "identity/password/user"), user.password)
+
+
+def _user(user: _User, path: str) -> Key:
     if user.id is not None:
-        return PasswordProof(ById(user.id), user.password)
+        return ById(user.id)
     if user.name is None:
-        raise SchemaValidationError(
-            "Invalid input for field identity/password/user: id or name must be present."
-        )
-    return PasswordProof(_named(user.name, user.domain, "identity/password/user", "user"), user.password)
+        raise SchemaValidationError(f"Invalid input for field {path}: id or name must be present.")
+    return _named(user.name, user.domain, path, "user")
 
 
 def _named(name: str, domain: _Domain | None, path: str, target: str) -> ByName:

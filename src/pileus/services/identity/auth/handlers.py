@@ -2,75 +2,103 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import secrets
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement
 
-from pileus.core.errors import Unauthenticated
+from pileus.core.errors import Forbidden, Unauthenticated
 from pileus.services.identity.auth.authenticator import Authenticator, Meaning
-from pileus.services.identity.auth.body import Login, PasswordProof, TokenProof, read_login
-from pileus.services.identity.auth.session import (
-    Account,
-    Key,
-    ScopeRequest,
-    Session,
-    account_find,
-    session_open,
+from pileus.services.identity.auth.body import (
+    ApplicationCredentialProof,
+    Login,
+    PasswordProof,
+    Proof,
+    TokenProof,
+    read_login,
 )
-from pileus.services.identity.auth.view import substitutions, token_view
+from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, token_reply
+from pileus.services.identity.auth.session import Account, Key, account_find
+from pileus.services.identity.auth.view import substitutions
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows, catalog_view
+from pileus.services.identity.credentials.application import (
+    ApplicationCredential,
+    application_credential_find,
+)
 from pileus.services.identity.declared import Noun, list_reply
 from pileus.services.identity.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.grants import HIS_TARGETS, SYSTEM_ID, roles_of
 from pileus.services.identity.nouns import DOMAINS, PROJECTS
 from pileus.services.identity.passwords import Passwords
 from pileus.services.identity.projects import projects
-from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Token, new_audit_id, token_seal
+from pileus.services.identity.tokens.payload import Token
 from pileus.services.identity.tokens.revocations import token_revoke
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 
-_VARY = (b"vary", b"X-Auth-Token")
+
+class ScopedTokenForbidden(Forbidden):
+    """The token of an application credential opens nothing but what it opens (403)."""
+
+    message = (
+        "You are not authorized to perform the requested action: Using an application credential token to "
+        "create a scoped token is not allowed."
+    )
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """Who somebody is: through another token, with the bounds of an application credential, or freely."""
+
+    user_id: str
+    parent: Token | None = None
+    credential_id: str = ""
 
 
 class AuthHandlers:
-    """The handlers of ``/v3/auth``; ``lifetime`` is how long a new token lives."""
+    """The handlers of ``/v3/auth``."""
 
-    def __init__(
-        self, authenticator: Authenticator, keys: TokenKeys, passwords: Passwords, lifetime: dt.timedelta
-    ) -> None:
+    def __init__(self, authenticator: Authenticator, issuer: Issuer, passwords: Passwords) -> None:
         self._authenticator = authenticator
-        self._keys = keys
+        self._issuer = issuer
         self._passwords = passwords
-        self._lifetime = lifetime
 
     async def issue(self, request: Request) -> Reply:
         """POST /v3/auth/tokens"""
         login = read_login(request.json())
-        user_id, parent = await self._prove(request, login)
-        catalog_wanted = request.parameter("nocatalog") is None
-        session, catalog = await request.read(_open, user_id, login.scope, catalog_wanted)
-        token = self._token(request.context.now, session, login, parent)
-        return _token_reply(token, session, catalog, token_seal(self._keys, token), 201)
+        now = request.context.now
+        proven = await self._prove(request, login)
+        wanted = request.parameter("nocatalog") is None
+        session, catalog = await request.read(
+            open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted
+        )
+        token = self._issuer.token(now, session, tuple(map(_method, login.proofs)), proven.parent)
+        return self._issuer.reply(token, session, catalog, 201)
 
-    async def _prove(self, request: Request, login: Login) -> tuple[str, Token | None]:
-        """The user that every proof shows, and the token among them. Raises Unauthorized."""
-        users, parent = set(), None
-        for proof in login.proofs:
-            if isinstance(proof, TokenProof):
-                parent = (await self._authenticator.meaning(proof.token)).token
-                users.add(parent.user_id)
-            else:
-                users.add((await self._prove_password(request, proof)).id)
-        if len(users) != 1:
+    async def _prove(self, request: Request, login: Login) -> Proven:
+        """What all proofs together show: one user. Raises Unauthorized, and Forbidden for the token of an
+        application credential that shall become one for another scope."""
+        found = [await self._prove_one(request, login, proof) for proof in login.proofs]
+        if len({one.user_id for one in found}) != 1:
             raise Unauthorized("the methods name different users")
-        return users.pop(), parent
+        credentials = {one.credential_id for one in found if one.credential_id}
+        if len(credentials) > 1:
+            raise Unauthorized("the methods name different application credentials")
+        parent = next((one.parent for one in found if one.parent is not None), None)
+        return Proven(found[0].user_id, parent, *credentials)
+
+    async def _prove_one(self, request: Request, login: Login, proof: Proof) -> Proven:
+        match proof:
+            case TokenProof(token=text):
+                token = (await self._authenticator.meaning(text)).token
+                if token.credential_id and login.scope.chosen:
+                    raise ScopedTokenForbidden
+                return Proven(token.user_id, token, token.credential_id)
+            case PasswordProof():
+                return Proven((await self._prove_password(request, proof)).id)
+            case ApplicationCredentialProof():
+                credential = await self._prove_credential(request, proof)
+                return Proven(credential.user_id, None, credential.id)
 
     async def _prove_password(self, request: Request, proof: PasswordProof) -> Account:
         account = await request.read(account_find, proof.user)
@@ -80,35 +108,26 @@ class AuthHandlers:
             raise Unauthorized(f"no such user or wrong password: {_shown(proof.user)}")
         return account
 
-    def _token(self, now: dt.datetime, session: Session, login: Login, parent: Token | None) -> Token:
-        own = new_audit_id(secrets.token_bytes(16))
-        methods = tuple("token" if isinstance(proof, TokenProof) else "password" for proof in login.proofs)
-        if parent is None:
-            expires_at = (now + self._lifetime).replace(microsecond=0)
-            audit_ids: tuple[str, ...] = (own,)
-        else:
-            expires_at = parent.expires_at
-            audit_ids = (own, parent.audit_ids[-1])
-            methods = tuple(dict.fromkeys((*parent.methods, *methods)))
-        return Token(
-            user_id=session.user.id,
-            scope=session.scope,
-            methods=methods,
-            issued_at=now,
-            expires_at=expires_at,
-            audit_ids=audit_ids,
-        )
+    async def _prove_credential(
+        self, request: Request, proof: ApplicationCredentialProof
+    ) -> ApplicationCredential:
+        found = await request.read(_find_credential, proof)
+        # as for passwords: what is not there costs as much
+        right = await self._passwords.matches(found.secret_hash if found else None, proof.secret)
+        if found is None or not right:
+            raise Unauthorized(f"no such application credential or wrong secret: {proof.id or proof.name}")
+        return found
 
     async def show(self, request: Request) -> Reply:
         """GET /v3/auth/tokens"""
         meaning, text = await self._subject(request, "identity:validate_token")
         catalog = await request.read(catalog_rows) if request.parameter("nocatalog") is None else None
-        return _token_reply(meaning.token, meaning.session, catalog, text, 200)
+        return token_reply(meaning.token, meaning.session, catalog, text, 200)
 
     async def check(self, request: Request) -> Reply:
         """HEAD /v3/auth/tokens"""
         _, text = await self._subject(request, "identity:check_token")
-        return Reply.empty(200, [_VARY]).header("x-subject-token", text)
+        return Reply.empty(200, [VARY]).header("x-subject-token", text)
 
     async def revoke(self, request: Request) -> Reply:
         """DELETE /v3/auth/tokens"""
@@ -171,18 +190,21 @@ def targets_of(kind: str, user_id: str | None) -> ColumnElement[bool]:
     return projects.c.id.in_(HIS_TARGETS.params(target_kind=kind, user_id=user_id))
 
 
-def _open(
-    tx: Tx, user_id: str, scope: ScopeRequest, with_catalog: bool
-) -> tuple[Session, tuple[CatalogRow, ...] | None]:
-    session = session_open(tx, user_id, scope)
-    return session, catalog_rows(tx) if with_catalog and session.scope.kind != "unscoped" else None
+def _find_credential(tx: Tx, proof: ApplicationCredentialProof) -> ApplicationCredential | None:
+    if proof.user is None:
+        return application_credential_find(tx, proof.id)
+    account = account_find(tx, proof.user)
+    return application_credential_find(tx, user_id=account.id, name=proof.name) if account else None
 
 
-def _token_reply(
-    token: Token, session: Session, catalog: Sequence[CatalogRow] | None, text: str, status: int
-) -> Reply:
-    body: dict[str, Any] = {"token": token_view(token, session, catalog)}
-    return Reply.json(body, status, [_VARY]).header("x-subject-token", text)
+def _method(proof: Proof) -> str:
+    match proof:
+        case TokenProof():
+            return "token"
+        case PasswordProof():
+            return "password"
+        case ApplicationCredentialProof():
+            return "application_credential"
 
 
 def _shown(key: Key) -> str:

@@ -10,6 +10,10 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
+from pileus.services.identity.credentials.application import (
+    ApplicationCredential,
+    application_credential_find,
+)
 from pileus.services.identity.errors import Unauthorized
 from pileus.services.identity.generation import generation_read
 from pileus.services.identity.grants import SYSTEM_ID, TargetKind, roles_of
@@ -46,12 +50,14 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who, where, and as what. ``place`` is the project or domain of the scope."""
+    """Who, where, and as what. ``place`` is the project or domain of the scope; ``credential`` is what
+    the user's program came with, if that was an application credential."""
 
     user: Account
     scope: Scope
     place: Place | None
     roles: tuple[RoleRef, ...]
+    credential: ApplicationCredential | None = None
 
     def context(self, now: dt.datetime) -> Context:
         """The context that requests with this token have."""
@@ -159,11 +165,21 @@ def account_find(tx: Tx, key: Key) -> Account | None:
     )
 
 
-def session_open(tx: Tx, user_id: str, asked: ScopeRequest) -> Session:
-    """The session of a user who has just proved who he is. Raises Unauthorized where he has no role there."""
+def session_open(
+    tx: Tx, now: dt.datetime, user_id: str, asked: ScopeRequest, credential_id: str = ""
+) -> Session:
+    """The session of a user who has just proved who he is. Raises Unauthorized where he has no role there.
+
+    With ``credential_id`` it is that of an application credential, in its project.
+    """
     account = account_find(tx, ById(user_id))
     if account is None or not account.enabled:
         raise Unauthorized(f"user {user_id} is gone or disabled")
+    if credential_id:
+        credential = application_credential_find(tx, credential_id)
+        if credential is not None and credential.expires_at is not None and credential.expires_at <= now:
+            raise Unauthorized(f"application credential {credential_id} has expired")
+        return _bounded(tx, account, credential)
     if not asked.chosen and account.default_project_id:
         try:
             return _session(tx, account, Scope("project", account.default_project_id))
@@ -193,7 +209,20 @@ def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
         raise Unauthorized(f"user {token.user_id} is gone or disabled")
     if token.issued_at < account.tokens_after:
         raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
+    if token.credential_id:
+        return generation, _bounded(tx, account, application_credential_find(tx, token.credential_id))
     return generation, _session(tx, account, token.scope)
+
+
+def _bounded(tx: Tx, account: Account, credential: ApplicationCredential | None) -> Session:
+    """What an application credential amounts to: the roles that it names and its owner still has."""
+    if credential is None or credential.user_id != account.id:
+        raise Unauthorized(f"the application credential is gone, or is not that of user {account.id}")
+    whole = _session(tx, account, Scope("project", credential.project_id))
+    kept = tuple(role for role in whole.roles if role.id in credential.role_ids)
+    if not kept:
+        raise Unauthorized(f"user {account.id} has none of the roles of {credential.id} any more")
+    return msgspec.structs.replace(whole, roles=kept, credential=credential)
 
 
 def _find_place(tx: Tx, kind: str, key: Key) -> Any:

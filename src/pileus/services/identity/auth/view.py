@@ -43,6 +43,12 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
                 "name": place.name,
             }
             view["is_domain"] = place.is_domain
+    if session.credential is not None:
+        view["application_credential"] = {
+            "id": session.credential.id,
+            "name": session.credential.name,
+            "restricted": not session.credential.unrestricted,
+        }
     view["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
     if catalog is not None:
         view["catalog"] = catalog_view(catalog, substitutions(session))

@@ -31,7 +31,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A token's own facts. Times are naive UTC.
 
     ``audit_ids`` are 22 characters each: the token's own, and where it was made from another
-    token, that of the first of the chain.
+    token, that of the first of the chain. ``credential_id`` is the application credential that it
+    was given for, which bounds what it can do.
     """
 
     user_id: str
@@ -40,6 +41,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: dt.datetime
     expires_at: dt.datetime
     audit_ids: tuple[str, ...]
+    credential_id: str = ""
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -51,9 +53,13 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     issued_us: int
     expires_us: int
     audit_ids: tuple[str, ...]
+    credential_id: str = ""
 
 
-_VERSION = 1
+_PLAIN = 1
+_BOUNDED = 2
+"""The version of tokens with a ``credential_id``: a server that can't read it must not take the rest."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Packed).decode
 
@@ -67,7 +73,7 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
     """The text that a client carries."""
     issued_us = (token.issued_at - _EPOCH) // _MICROSECOND
     packed = _Packed(
-        _VERSION,
+        _BOUNDED if token.credential_id else _PLAIN,
         token.user_id,
         token.scope.kind,
         token.scope.id,
@@ -75,6 +81,7 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
         issued_us,
         (token.expires_at - _EPOCH) // _MICROSECOND,
         token.audit_ids,
+        token.credential_id,
     )
     return keys.seal(_encode(packed), issued_us // 1_000_000)
 
@@ -88,7 +95,7 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         packed = _decode(payload)
     except msgspec.DecodeError:
         return None
-    if packed.version != _VERSION:
+    if packed.version != (_BOUNDED if packed.credential_id else _PLAIN):
         return None
     return Token(
         user_id=packed.user_id,
@@ -97,4 +104,5 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         issued_at=_EPOCH + dt.timedelta(microseconds=packed.issued_us),
         expires_at=_EPOCH + dt.timedelta(microseconds=packed.expires_us),
         audit_ids=packed.audit_ids,
+        credential_id=packed.credential_id,
     )

@@ -1,0 +1,74 @@
+"""A session becomes a token, and a token a reply."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from pileus.services.identity.auth.session import ScopeRequest, Session, session_open
+from pileus.services.identity.auth.view import token_view
+from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
+from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.tokens.payload import Token, new_audit_id, token_seal
+from pileus.store.tx import Tx
+from pileus.web.reply import Reply
+
+VARY = (b"vary", b"X-Auth-Token")
+
+
+class Issuer:
+    """Makes tokens; ``lifetime`` is how long one lives that comes from no other."""
+
+    def __init__(self, keys: TokenKeys, lifetime: dt.timedelta) -> None:
+        self._keys = keys
+        self._lifetime = lifetime
+
+    def token(
+        self, now: dt.datetime, session: Session, methods: tuple[str, ...], parent: Token | None = None
+    ) -> Token:
+        """A token for the session. It ends when ``parent`` does, from which it was made, and never later
+        than the application credential that it is for."""
+        own = new_audit_id(secrets.token_bytes(16))
+        credential = session.credential
+        if parent is None:
+            expires_at = (now + self._lifetime).replace(microsecond=0)
+            audit_ids: tuple[str, ...] = (own,)
+        else:
+            expires_at = parent.expires_at
+            audit_ids = (own, parent.audit_ids[-1])
+            methods = tuple(dict.fromkeys((*parent.methods, *methods)))
+        if credential is not None and credential.expires_at is not None:
+            expires_at = min(expires_at, credential.expires_at)
+        return Token(
+            user_id=session.user.id,
+            scope=session.scope,
+            methods=methods,
+            issued_at=now,
+            expires_at=expires_at,
+            audit_ids=audit_ids,
+            credential_id=credential.id if credential is not None else "",
+        )
+
+    def reply(
+        self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None, status: int
+    ) -> Reply:
+        """A new token with its document."""
+        return token_reply(token, session, catalog, token_seal(self._keys, token), status)
+
+
+def open_with_catalog(
+    tx: Tx, now: dt.datetime, user_id: str, scope: ScopeRequest, credential_id: str, wanted: bool
+) -> tuple[Session, tuple[CatalogRow, ...] | None]:
+    """The session of who has just proved who he is, and the catalog where it is ``wanted`` and shown."""
+    session = session_open(tx, now, user_id, scope, credential_id)
+    return session, catalog_rows(tx) if wanted and session.scope.kind != "unscoped" else None
+
+
+def token_reply(
+    token: Token, session: Session, catalog: Sequence[CatalogRow] | None, text: str, status: int
+) -> Reply:
+    """A token's document; ``text`` is the token itself."""
+    body: dict[str, Any] = {"token": token_view(token, session, catalog)}
+    return Reply.json(body, status, [VARY]).header("x-subject-token", text)
