@@ -67,6 +67,17 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def processes_naming(text: str) -> list[str]:
+    """The command lines of running processes in which ``text`` occurs."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if text in line and folder.name != str(os.getpid()):
+                found.append(line)
+    return found
+
+
 @contextlib.contextmanager
 def short_folder() -> Iterator[Path]:
     """A folder that the server's user may enter, with a path short enough for Unix sockets."""
@@ -110,6 +121,7 @@ class Api:
         self._timeout_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
         self.token = ""
+        self._used = 0.0
 
     def close(self) -> None:
         if self._connection is not None:
@@ -122,6 +134,9 @@ class Api:
         everything = {"X-Auth-Token": self.token} if self.token else {}
         if content is not None:
             everything["Content-Type"] = "application/json"
+        if time.monotonic() - self._used > 30:  # the server may have given the connection up by now
+            self.close()
+        self._used = time.monotonic()
         if self._connection is None:
             if self._address:
                 host, _, port = self._address.rpartition(":")

@@ -16,7 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.clouds import NETWORK, PILEUS, Cloud, is_gone, program, short_folder, simulated_cloud, until
+from tests.clouds import (
+    NETWORK,
+    PILEUS,
+    Cloud,
+    is_gone,
+    processes_naming,
+    program,
+    short_folder,
+    simulated_cloud,
+    until,
+)
 
 from pileus.wire.codec import WakeupRequest, encode
 
@@ -76,15 +86,20 @@ def test_up_says_where_everything_is_and_the_clients_files_work(cloud: Cloud) ->
     assert {agent["Host"] for agent in json.loads(by_clouds.stdout)} == {"host-1", "host-2"}
 
 
-def test_a_detached_cloud_holds_nothing_of_its_caller(folder: Path) -> None:
+def test_a_detached_cloud_holds_nothing_of_its_caller_and_purge_leaves_nothing_of_it(folder: Path) -> None:
     """``x=$(pileus up --detach)`` comes to an end, and hanging up the terminal ends nothing."""
     cloud = Cloud(folder / "c", "--simulated", hosts=1)
     try:
         said = cloud.up()  # reads standard output and standard error to their ends
         assert said.startswith("The cloud is ready.")
-        os.kill(cloud.pids()["supervisor"], signal.SIGHUP)
-        assert os.getsid(cloud.pids()["supervisor"]) == cloud.pids()["supervisor"]
+        pids = cloud.pids()
+        os.kill(pids["supervisor"], signal.SIGHUP)
+        assert os.getsid(pids["supervisor"]) == pids["supervisor"]
         assert cloud.run("status").returncode == 0
+        cloud.down("--purge")
+        assert all(is_gone(pid) for pid in pids.values())
+        assert list(folder.iterdir()) == []
+        assert processes_naming(str(folder)) == []
     finally:
         cloud.end()
 
@@ -217,15 +232,6 @@ def test_down_leaves_what_was_built_and_up_takes_it_up_again(folder: Path) -> No
         assert not cloud.folder.root.exists()
     finally:
         cloud.end()
-
-
-def test_purge_of_a_running_cloud_leaves_no_process_and_no_folder(folder: Path) -> None:
-    cloud = Cloud(folder / "c", "--simulated")
-    cloud.up()
-    pids = cloud.pids()
-    cloud.down("--purge")
-    assert all(is_gone(pid) for pid in pids.values())
-    assert list(folder.iterdir()) == []
 
 
 def test_down_touches_no_folder_that_is_not_a_clouds(folder: Path) -> None:

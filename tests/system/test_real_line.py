@@ -5,7 +5,6 @@ The cloud runs in a network namespace of its own, so that nothing here meets wha
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.clouds import Cloud, is_gone, short_folder, until
+from tests.clouds import Cloud, is_gone, processes_naming, short_folder, until
 from tests.switches import why_not_real
 
 from pileus.app.switch import SYSTEM_RUN
@@ -27,6 +26,8 @@ pytestmark = [
 ]
 
 NAMESPACE = f"plc-{os.getpid()}"
+A, B = f"{NAMESPACE}-a", f"{NAMESPACE}-b"
+"""The guests' names, which no other test has."""
 
 
 def ip(*arguments: str) -> str:
@@ -77,13 +78,13 @@ def pings(source: str, address: str) -> bool:
 
 
 def guests(node: Node) -> dict[str, str]:
-    """Two guests ``a`` and ``b`` on a network whose group lets ping in; their addresses."""
+    """Two guests on a network whose group lets ping in; their addresses."""
     api = node.cloud.api
     network = api.network("real", "10.77.0.0/24")
     group = api.call("GET", "/networking/v2.0/security-groups?name=default")["security_groups"][0]["id"]
     rule = {"security_group_id": group, "direction": "ingress", "protocol": "icmp"}
     api.call("POST", "/networking/v2.0/security-group-rules", {"security_group_rule": rule})
-    for name in ("a", "b"):
+    for name in (A, B):
         api.port(network, name=name)
         assert "is ACTIVE" in node.cloud.do("plug", name)
     return {port["name"]: port["fixed_ips"][0]["ip_address"] for port in api.ports()}
@@ -96,16 +97,16 @@ def mac_of(node: Node, name: str) -> str:
 def test_everything_is_killed_in_turn_and_comes_back(node: Node) -> None:
     cloud = node.cloud
     addresses = guests(node)
-    assert pings("a", addresses["b"]) and pings("b", addresses["a"])
+    assert pings(A, addresses[B]) and pings(B, addresses[A])
     flows = node.flows()
-    assert any(addresses["a"] in flow for flow in flows)
+    assert any(addresses[A] in flow for flow in flows)
 
     for part in ("agent", "server"):
         before = cloud.send_signal(part)
-        assert pings("a", addresses["b"]), f"without the {part} packets flow"
+        assert pings(A, addresses[B]), f"without the {part} packets flow"
         cloud.until_ready(without=[before])
         cloud.api.close()
-        assert pings("a", addresses["b"])
+        assert pings(A, addresses[B])
         assert node.flows() == flows
 
     for program in ("ovs-vswitchd", "ovsdb-server"):
@@ -113,20 +114,19 @@ def test_everything_is_killed_in_turn_and_comes_back(node: Node) -> None:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         until(lambda pid=pid, program=program: node.daemons.pid(program) not in (None, pid))
-        until(lambda: pings("a", addresses["b"]), told=lambda: (node.flows(), cloud.logs()))
+        until(lambda: pings(A, addresses[B]), told=lambda: (node.flows(), cloud.logs()))
         until(lambda: node.flows() == flows, told=lambda: set(node.flows()) ^ set(flows))
     until(lambda: {port["status"] for port in cloud.api.ports()} == {"ACTIVE"})
 
 
 def test_down_keeps_packets_flowing_and_purge_leaves_nothing(node: Node) -> None:
     cloud = node.cloud
-    bare = set(ip("netns", "list").split())
     links = ip("-n", NAMESPACE, "-o", "link")
     addresses = guests(node)
     flows = node.flows()
     daemons = [node.daemons.pid(program) for program in ("ovs-vswitchd", "ovsdb-server")]
     cloud.down()
-    assert pings("a", addresses["b"]), "what was built stays"
+    assert pings(A, addresses[B]), "what was built stays"
     assert node.flows() == flows
     cloud.up()
     cloud.api.login()
@@ -134,18 +134,20 @@ def test_down_keeps_packets_flowing_and_purge_leaves_nothing(node: Node) -> None
     assert {port["status"] for port in cloud.api.ports()} == {"ACTIVE"}
     assert node.flows() == flows
 
-    cloud.do("unplug", "a")
-    assert "guest-a" not in ip("netns", "list")
-    mac = mac_of(node, "a")
+    cloud.do("unplug", A)
+    assert f"guest-{A}" not in ip("netns", "list")
+    mac = mac_of(node, A)
+    networks = [network["id"] for network in cloud.api.call("GET", "/networking/v2.0/networks")["networks"]]
     until(lambda: not any(mac in flow for flow in node.flows()))
     cloud.down("--purge")
     assert not cloud.folder.root.exists()
-    assert set(ip("netns", "list").split()) == bare
+    left = ip("netns", "list")
+    assert not [name for name in (*networks, A, B) if name in left]
     assert {line.split(":")[1] for line in ip("-n", NAMESPACE, "-o", "link").splitlines()} <= {
         line.split(":")[1] for line in links.splitlines() if "br-" not in line and "ovs-" not in line
     }
-    with contextlib.suppress(FileNotFoundError):
-        assert all(is_gone(pid) for pid in daemons if pid)
+    assert all(is_gone(pid) for pid in daemons if pid)
+    assert processes_naming(str(cloud.folder.root)) == []
 
 
 def test_deleting_everything_leaves_the_bridges_bare(node: Node) -> None:
@@ -154,7 +156,7 @@ def test_deleting_everything_leaves_the_bridges_bare(node: Node) -> None:
     bare = node.flows()
     guests(node)
     assert node.flows() != bare
-    for name in ("a", "b"):
+    for name in (A, B):
         node.cloud.do("unplug", name)
     api = node.cloud.api
     api.delete("ports", *(port["id"] for port in api.ports()))

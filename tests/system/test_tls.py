@@ -130,7 +130,9 @@ def agent_alone(folder: Path, cloud: Cloud, **settings: str) -> subprocess.Popen
     }
     lines = "".join(f"{key} = '{value}'\n" for key, value in everything.items())
     switch = cloud.folder.hosts / "host-1" / "db.sock"
-    (state / "pileus.toml").write_text(f"[agent]\n{lines}[switch]\novsdb = 'unix:{switch}'\n")
+    (state / "pileus.toml").write_text(
+        f"[agent]\n{lines}duties = []\n[hypervisor]\ndriver = 'none'\n[switch]\novsdb = 'unix:{switch}'\n"
+    )
     return subprocess.Popen(
         [*PILEUS, "agent", "--state", str(state)],
         stderr=subprocess.STDOUT,
