@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -42,8 +43,9 @@ from pileus.host.hypervisor.answers import answer
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
-from pileus.host.hypervisor.machine import domain_spec, power_state, tap_name
+from pileus.host.hypervisor.machine import domain_spec, tap_name
 from pileus.host.hypervisor.outbox import Outbox
+from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
@@ -123,13 +125,10 @@ class HypervisorAgent(Agent):
             self,
         )
         self.wishes = Wishes(self.host)
+        self.present = Present(hypervisor, self.book)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
-        self._powers: dict[str, Power] = {}
-        self._cards: dict[str, frozenset[str]] = {}
-        """Taps of each running machine, as it was last seen."""
-        self._died: set[str] = set()
         self._answering: set[asyncio.Task[None]] = set()
 
     # -- what the base asks
@@ -184,7 +183,7 @@ class HypervisorAgent(Agent):
                 self.reconciler.hurry()
             case Change.STOPPED | Change.CRASHED:
                 if event.change is Change.CRASHED or event.detail in _DIED:
-                    self._died.add(event.uuid)
+                    self.present.died(event.uuid)
                 self.jobs.touch(event.uuid)
             case Change.STARTED | Change.PAUSED | Change.RESUMED | Change.SUSPENDED | Change.UNDEFINED:
                 self.jobs.touch(event.uuid)
@@ -281,19 +280,7 @@ class HypervisorAgent(Agent):
         self.outbox.operation(report)
 
     def _report(self, server_id: str, in_place: bool, error: str | None) -> ServerReport:
-        instance = self.book.get(server_id)
-        wanted = self.wishes.servers.get(server_id)
-        generation = instance.generation if instance else wanted.generation if wanted else 0
-        power = self._powers.get(server_id)
-        if power is Power.OFF and server_id in self._died:
-            power = Power.CRASHED
-        return ServerReport(
-            server_id,
-            generation,
-            power_state(power, instance.applied if instance else ""),
-            in_place,
-            error,
-        )
+        return self.present.report(server_id, self.wishes.servers.get(server_id), in_place, error)
 
     # -- a pass
 
@@ -377,20 +364,18 @@ class HypervisorAgent(Agent):
                 self.outbox.gone(nowhere)
 
     def _is_here(self, server_id: str) -> bool:
-        return self.book.get(server_id) is not None or server_id in self._powers or server_id in self.jobs
+        return server_id in self.present.ids() or server_id in self.jobs
 
     async def _act(self, touched: set[str], inspect: bool) -> int:
         # A job that ends from here on makes the list stale for its machine, and asks for another pass.
         busy = self.jobs.busy
-        self._powers = {state.uuid: state.power for state in await self._hypervisor.list_domains()}
-        self._died &= {key for key, power in self._powers.items() if power is Power.OFF}
+        present = self.present
+        await present.list()
         if inspect:
-            touched = touched | self._powers.keys()
-        await self._look_at_cards(touched, inspect)
+            touched = touched | present.powers.keys()
+        await present.look_at_cards(touched, inspect)
         if self._present_due:
-            self.outbox.present(
-                sorted({*self.book.all(), *self._powers, *self.jobs.busy}), self.wishes.position
-            )
+            self.outbox.present(sorted(present.ids() | self.jobs.busy), self.wishes.position)
             self._present_due = False
         changes = self.jobs.end_moot(self._is_moot)
         unreachable: SwitchUnreachable | None = None
@@ -427,28 +412,10 @@ class HypervisorAgent(Agent):
             raise unreachable
         return changes
 
-    async def _look_at_cards(self, touched: Collection[str], inspect: bool) -> None:
-        running = {key for key, power in self._powers.items() if power in (Power.RUNNING, Power.PAUSED)}
-        self._cards = {key: cards for key, cards in self._cards.items() if key in running}
-        unknown = {key for key in running & set(touched) if key not in self._cards}
-        if unknown or (inspect and running):
-            stats = await self._hypervisor.stats(None if inspect else unknown)
-            for key in running & stats.keys():
-                self._cards[key] = frozenset(card.tap for card in stats[key].interfaces)
-
     def _is_moot(self, server_id: str, generation: int) -> bool:
         """Whether a job's server is no longer wanted, or is wanted anew."""
         wanted = self.wishes.servers.get(server_id)
         return wanted is None or wanted.generation > generation
-
-    def _view(self, server_id: str) -> plan.View:
-        instance = self.book.get(server_id)
-        return plan.View(
-            instance,
-            self._powers.get(server_id),
-            instance is None or not instance.built or self.book.places(server_id).root_disk.exists(),
-            self._cards.get(server_id),
-        )
 
     def _plan(self, touched: Collection[str], reachable: bool) -> dict[str, plan.Todo]:
         todos = {}
@@ -459,7 +426,7 @@ class HypervisorAgent(Agent):
             self._adopt(server)
             todo = plan.plan_server(
                 server,
-                self._view(server_id),
+                self.present.view(server_id),
                 journal=self.journal.operations,
                 failure=self.journal.failures.get(server_id),
             )
@@ -474,7 +441,7 @@ class HypervisorAgent(Agent):
     def _adopt(self, server: ServerDetails) -> None:
         """A machine whose record was lost is taken to be what is wanted, as nobody knows better."""
         instance = self.book.get(server.server_id)
-        power = self._powers.get(server.server_id)
+        power = self.present.powers.get(server.server_id)
         if instance is not None and instance.built and instance.generation == 0 < server.generation:
             applied = "running" if power is Power.RUNNING else ""
             self.book.put(
@@ -486,7 +453,7 @@ class HypervisorAgent(Agent):
     ) -> plan.Housekeeping:
         return plan.plan_house(
             self.wishes.servers,
-            {*self.book.all(), *self._powers},
+            self.present.ids(),
             {*self.jobs.busy, *busy},
             {
                 key
@@ -509,10 +476,8 @@ class HypervisorAgent(Agent):
 
     def _held(self, plugged: Mapping[str, str]) -> set[str]:
         """Taps that must not go yet: a machine has them, or is just being worked on."""
-        held = {name for cards in self._cards.values() for name in cards}
-        busy = {*self.jobs.busy, *(key for key in self._powers if key not in self.wishes.servers)}
-        busy |= {key for key in self.book.all() if key not in self.wishes.servers}
-        return held | (self.taps.of(busy) if busy and plugged else set())
+        busy = self.jobs.busy | (self.present.ids() - self.wishes.servers.keys())
+        return self.present.cards() | (self.taps.of(busy) if busy and plugged else set())
 
     async def _plug(
         self, house: plan.Housekeeping, loose: Collection[str], todos: Mapping[str, plan.Todo]
@@ -520,10 +485,11 @@ class HypervisorAgent(Agent):
         began = self._clock.now()
         again = [name for name in loose if name not in house.unplug]
         changes = await self.taps.plug(house.plug, again)
-        for server_id in {server_id for server_id, _ in house.plug}:
+        ended = self._clock.now()
+        for server_id, ports in itertools.groupby(house.plug, key=lambda pair: pair[0]):
             if server_id in todos:
-                ports = " ".join(port.port_id for key, port in house.plug if key == server_id)
-                self.step(server_id, step("ports.plug", began, self._clock.now(), ports))
+                names = " ".join(port.port_id for _, port in ports)
+                self.step(server_id, step("ports.plug", began, ended, names))
         return changes + await self.taps.unplug(house.unplug)
 
     async def _sweep(self, house: plan.Housekeeping) -> int:
@@ -566,7 +532,7 @@ class HypervisorAgent(Agent):
                 continue
             failure = self.journal.failures.get(server_id)
             error = refused.get(server_id) or (failure.reason if failure else None)
-            here = plan.in_place(server, self._view(server_id)) and error is None
+            here = plan.in_place(server, self.present.view(server_id)) and error is None
             self.outbox.server(self._report(server_id, here, error))
 
     async def _prune(self) -> int:
@@ -593,7 +559,7 @@ class HypervisorAgent(Agent):
         else:
             self.jobs.went_well(key)
         finally:
-            self._cards.pop(key, None)
+            self.present.changed(key)
 
     def _start_removal(self, server_ids: tuple[str, ...]) -> int:
         if server_ids:
@@ -610,8 +576,7 @@ class HypervisorAgent(Agent):
                 _log.warning("servers could not be removed", servers=server_ids, error=str(error))
             self.jobs.later(server_ids, error)
             return
-        for server_id in server_ids:
-            self._powers.pop(server_id, None)
+        self.present.gone(server_ids)
         self.outbox.gone(server_ids)
 
     async def purge(self) -> None:
