@@ -251,7 +251,8 @@ def test_given_ports_groups_and_quarantine(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
-def test_lists(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_lists(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()
         await api.a_network()
@@ -299,8 +300,11 @@ def test_lists(tmp_path: Path) -> None:
         assert "beta" not in await names("")
         assert await names("changes-since=2026-01-01T00:00:00Z&name=beta") == ["beta"]
         assert await names("all_tenants=1&deleted=true", "admin") == ["beta"]
+        for odd in ("%5B", "%2A", "%28%3Fi%29a", "a%7B2%7D", "%5CZ", "a%2B%2B", "%25", "%27"):
+            assert await names(f"name={odd}") == []
+            assert await names(f"ip={odd}") == []
 
-    tell(story, tmp_path)
+    tell(story, tmp_path, kind)
 
 
 def test_refusals_of_new_servers(tmp_path: Path) -> None:

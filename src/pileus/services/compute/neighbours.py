@@ -7,13 +7,13 @@ as Nova does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from pileus.core.context import Context
+from pileus.services.compute.rules.patterns import is_expression
 from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
@@ -199,13 +199,10 @@ def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, li
 def servers_with_address(server_id: ColumnElement[Any], text: str, version: int) -> ColumnElement[bool]:
     """Servers with an address of a version that holds ``text``, or matches it as an expression."""
     address = ip_allocations.c.ip_address
-    condition = address.contains(text.replace("\\", ""), autoescape=True)
-    if re.search(r"[\^$*+?\[(|]", text):
-        try:
-            re.compile(text)
-            condition = address.regexp_match(text)
-        except re.error:
-            pass
+    if any(character in text for character in "^$*+?[(|") and is_expression(text):
+        condition = address.regexp_match(text)
+    else:  # a dot is a dot: addresses are asked for as they stand
+        condition = address.contains(text.replace("\\", ""), autoescape=True)
     of_version = address.contains(":") if version == 6 else ~address.contains(":")
     return server_id.in_(
         select(_PORT["device_id"]).where(_PORT["id"] == ip_allocations.c.port_id, of_version, condition)

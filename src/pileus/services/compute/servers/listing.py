@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import servers_with_address
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.patterns import is_expression
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
@@ -37,13 +37,7 @@ def _matches(column: ColumnElement[Any]) -> Condition:
     """A regular expression as the database reads them; a text that is none is looked for as it is."""
 
     def condition(text: str) -> ColumnElement[bool]:
-        if re.fullmatch(r"[\w -]*", text):
-            return column.contains(text, autoescape=True)
-        try:
-            re.compile(text)
-        except re.error:
-            return column.contains(text, autoescape=True)
-        return column.regexp_match(text)
+        return column.regexp_match(text) if is_expression(text) else column.contains(text, autoescape=True)
 
     return condition
 
