@@ -10,7 +10,7 @@ from pileus.core.errors import Invalid
 from pileus.services.compute.declared import COMPUTE, body_of, since, wrapped
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
-from pileus.services.compute.flavors.resource import DESCRIPTION, FLAVOR
+from pileus.services.compute.flavors.resource import DESCRIPTION, FLAVOR, LARGEST
 from pileus.services.compute.flavors.tables import flavors
 from pileus.services.compute.policy import is_admin
 from pileus.store.tx import Tx
@@ -35,9 +35,10 @@ def _number(request: Request, name: str) -> int | None:
     if text is None:
         return None
     try:
-        return int(text)
+        number = int(text[:40])
     except ValueError:
         raise BadRequest(f"Invalid {name} filter [{text}]") from None
+    return max(-LARGEST, min(number, LARGEST))  # no flavor is beyond, and no column takes more
 
 
 def _listing(request: Request) -> Listing:

@@ -106,7 +106,7 @@ def _all(tx: Tx, key: str | None = None) -> list[dict[str, Any]]:
 
 
 def _one(tx: Tx, key: str) -> dict[str, Any]:
-    found = _all(tx, key) if key.isdigit() and len(key) < 10 else []
+    found = _all(tx, key) if key.isascii() and key.isdigit() and len(key) < 10 else []
     if not found:
         raise AggregateNotFound(id=key)
     return found[0]

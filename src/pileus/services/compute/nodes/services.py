@@ -144,7 +144,7 @@ class ServiceHandlers:
         modern = since(request, "2.53")
         if modern and not UUID.fullmatch(service_id):
             raise BadRequest(f"Invalid uuid {service_id}")
-        if not modern and not service_id.isdigit():
+        if not modern and not (service_id.isascii() and service_id.isdigit() and len(service_id) < 10):
             raise BadRequest(f"Service id {service_id} is not a number")
         await request.write(service_delete, request.context, service_id, not modern)
         return Reply.empty()

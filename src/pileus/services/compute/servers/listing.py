@@ -43,7 +43,9 @@ def _matches(column: ColumnElement[Any]) -> Condition:
 
 
 def _number(column: ColumnElement[Any]) -> Condition:
-    return lambda text: column == int(text) if text.isdigit() and len(text) < 10 else false()
+    return lambda text: (
+        column == int(text) if text.isascii() and text.isdigit() and len(text) < 10 else false()
+    )
 
 
 def _boolean(column: ColumnElement[Any]) -> Condition:
