@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -30,7 +29,6 @@ from pileus.drivers.libvirt.hypervisor import (
     Event,
     Hypervisor,
     HypervisorFailed,
-    NotDefined,
     Power,
 )
 from pileus.drivers.netlink.links import Links
@@ -43,14 +41,15 @@ from pileus.host.hypervisor.answers import answer
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
-from pileus.host.hypervisor.machine import domain_spec, tap_name
+from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.outbox import Outbox
 from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
+from pileus.host.hypervisor.rounds import Rounds
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 from pileus.host.hypervisor.wishes import Wishes
-from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop, step
+from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import ANSWER, HYPERVISOR_REPORT, HYPERVISOR_STATE
@@ -129,6 +128,18 @@ class HypervisorAgent(Agent):
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
+        self._rounds = Rounds(
+            node,
+            self.wishes,
+            self.present,
+            self.book,
+            self.journal,
+            self.jobs,
+            hypervisor,
+            self.taps,
+            clock,
+            self,
+        )
         self._answering: set[asyncio.Task[None]] = set()
 
     # -- what the base asks
@@ -388,17 +399,17 @@ class HypervisorAgent(Agent):
             plugged, unreachable = {}, error
         touched = touched - busy
         todos = self._plan(touched, unreachable is None)
-        house = self._plan_house(plugged, loose, busy)
+        house = self._rounds.survey(plugged, loose, self.jobs.busy | busy)
         self.jobs.lacks_nothing(touched - todos.keys() - set(house.remove))
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._start_jobs(todos, prepared)
         changes += len(todos) + self._start_removal(house.remove)
         try:
             if unreachable is None:
-                changes += await self._plug(house, loose, todos)
+                changes += await self._rounds.plug(house, loose, todos.keys())
                 if inspect:
-                    changes += await self._sweep(house)
-            refused, defined = await self._define(touched, todos)
+                    changes += await self._rounds.sweep()
+            refused, defined = await self._rounds.define(touched, todos.keys())
             changes += defined
         except BaseException as error:
             prepared.set_exception(Again(str(error)))
@@ -447,83 +458,6 @@ class HypervisorAgent(Agent):
             self.book.put(
                 Instance(server.server_id, server.generation, built=True, applied=applied), matters=True
             )
-
-    def _plan_house(
-        self, plugged: Mapping[str, str], loose: Collection[str], busy: Collection[str]
-    ) -> plan.Housekeeping:
-        return plan.plan_house(
-            self.wishes.servers,
-            self.present.ids(),
-            {*self.jobs.busy, *busy},
-            {
-                key
-                for key, failure in self.journal.failures.items()
-                if self.book.get(key) is None and self._stays_given_up(key, failure)
-            },
-            self._held(plugged),
-            {name: port_id for name, port_id in plugged.items() if name not in loose},
-        )
-
-    def _stays_given_up(self, server_id: str, failure: Failure) -> bool:
-        server = self.wishes.servers.get(server_id)
-        return server is not None and plan.is_given_up(server, failure) and not self._open_operations(server)
-
-    def _open_operations(self, server: ServerDetails) -> bool:
-        known = self.journal.operations
-        return any(
-            one.operation_id not in known or not known[one.operation_id].done for one in server.operations
-        )
-
-    def _held(self, plugged: Mapping[str, str]) -> set[str]:
-        """Taps that must not go yet: a machine has them, or is just being worked on."""
-        busy = self.jobs.busy | (self.present.ids() - self.wishes.servers.keys())
-        return self.present.cards() | (self.taps.of(busy) if busy and plugged else set())
-
-    async def _plug(
-        self, house: plan.Housekeeping, loose: Collection[str], todos: Mapping[str, plan.Todo]
-    ) -> int:
-        began = self._clock.now()
-        again = [name for name in loose if name not in house.unplug]
-        changes = await self.taps.plug(house.plug, again)
-        ended = self._clock.now()
-        for server_id, ports in itertools.groupby(house.plug, key=lambda pair: pair[0]):
-            if server_id in todos:
-                names = " ".join(port.port_id for _, port in ports)
-                self.step(server_id, step("ports.plug", began, ended, names))
-        return changes + await self.taps.unplug(house.unplug)
-
-    async def _sweep(self, house: plan.Housekeeping) -> int:
-        """Taps that a crash left off the switch."""
-        plugged = self.taps.plugged()
-        held = self._held(plugged)
-        return await self.taps.unplug((await self.taps.made()) - plugged.keys() - held)
-
-    async def _define(
-        self, touched: Collection[str], todos: Mapping[str, plan.Todo]
-    ) -> tuple[dict[str, str], int]:
-        """Descriptions of all that were touched, in one call: those that were refused, and how many were
-        written."""
-        began = self._clock.now()
-        specs = []
-        for server_id in touched:
-            server = self.wishes.servers.get(server_id)
-            instance = self.book.get(server_id)
-            if server is None or (server_id in self.jobs and server_id not in todos):
-                continue
-            is_older = instance is not None and instance.generation > server.generation
-            if server_id in todos or (instance is not None and instance.built and not is_older):
-                specs.append(domain_spec(server, self.book.places(server_id), self._node))
-        if not specs:
-            return {}, 0
-        refused: dict[str, str] = {}
-        try:
-            defined = await self._hypervisor.ensure_defined(specs)
-        except NotDefined as error:
-            refused, defined = error.reasons, []
-        for server_id in defined:
-            if server_id in todos:
-                self.step(server_id, step("domain.define", began, self._clock.now()))
-        return refused, len(set(defined) - todos.keys())
 
     def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
         for server_id in touched:
