@@ -270,7 +270,7 @@ class Workshop:
                 self._journal.note_operation(operation_id, Finished(key, "starting"))
             if hard:
                 await self.put_config_drive(server)
-            await whole(self._hypervisor.start(key))
+            await whole(self._hypervisor.start(key, paused=server.wanted == "paused"))
 
     # -- the end
 
