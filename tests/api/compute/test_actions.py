@@ -96,6 +96,7 @@ def test_a_verb_that_the_host_can_not_carry_out(tmp_path: Path) -> None:
         host = await api.host()
         await api.a_network()
         server_id = (await api.boot(host))["id"]
+        api.clock.advance(1)
         await api.act(server_id, "suspend")
         host.fails = "no room for its memory"
         await host.pass_()
