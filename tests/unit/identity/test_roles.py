@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pileus.services.identity.assignments import Assignment, effective_assignments
 from pileus.services.identity.grants import Grant
+from pileus.services.identity.rules.projects import children_of, subtree
 from pileus.services.identity.rules.roles import RoleGraph, RoleRef, closure, effective
 
 GRAPH = RoleGraph(
@@ -50,7 +51,7 @@ def test_effective_assignments_expand_groups_and_implications_once():
     ]
     found = {
         (one.grant.actor_id, one.grant.target_id, one.grant.role_id): (one.via_group, one.prior_role)
-        for one in effective_assignments(direct, {"g": ["u", "v"]}, GRAPH)
+        for one in effective_assignments(direct, {"g": ["u", "v"]}, GRAPH, {})
     }
     assert found == {
         ("u", "p", "2"): (None, None),
@@ -62,3 +63,26 @@ def test_effective_assignments_expand_groups_and_implications_once():
         ("u", "system", "3"): ("g", "9"),
         ("v", "system", "3"): ("g", "9"),
     }
+
+
+def test_an_inherited_grant_counts_below_and_not_where_it_is():
+    inherited = Grant("user", "u", "domain", "d", "2", inherited=True)
+    direct = Grant("user", "u", "project", "b", "3")
+    found = effective_assignments(
+        [Assignment(inherited), Assignment(direct)], {}, GRAPH, {"d": ["a"], "a": ["b", "c"]}
+    )
+    assert {(one.grant.target_id, one.grant.role_id): one.origin for one in found} == {
+        ("a", "2"): inherited,
+        ("a", "3"): inherited,
+        ("b", "2"): inherited,
+        ("b", "3"): None,
+        ("c", "2"): inherited,
+        ("c", "3"): inherited,
+    }
+
+
+def test_a_subtree_is_all_below_and_nothing_else():
+    children = children_of([("a", "d"), ("b", "a"), ("c", "a"), ("e", "b"), ("x", "y"), ("d", None)])
+    assert subtree(children, "d") == ["a", "b", "c", "e"]
+    assert subtree(children, "b") == ["e"]
+    assert subtree(children, "e") == []

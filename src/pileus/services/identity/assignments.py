@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from pileus.core.errors import Invalid
-from pileus.services.identity.grants import Grant, grants
+from pileus.services.identity.grants import Grant, TargetKind, grants
 from pileus.services.identity.groups import group_members, groups
 from pileus.services.identity.projects import projects
 from pileus.services.identity.roles import role_graph, roles
+from pileus.services.identity.rules.projects import children_of, subtree
 from pileus.services.identity.rules.roles import RoleGraph, closure
 from pileus.services.identity.users import users
 from pileus.store.tx import Tx
+from pileus.web.among import among
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 
@@ -29,16 +31,20 @@ class Filters(msgspec.Struct, frozen=True):
     project_id: str | None = None
     domain_id: str | None = None
     system: bool = False
+    inherited: bool | None = None
     effective: bool = False
     include_names: bool = False
+    include_subtree: bool = False
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """A grant, or one that follows from it: through the group that holds it, through the prior role."""
+    """A grant, or one that follows from it: through the group that holds it, through the prior role, from
+    the project or domain above (``origin``) that it is inherited from."""
 
     grant: Grant
     via_group: str | None = None
     prior_role: str | None = None
+    origin: Grant | None = None
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -49,14 +55,21 @@ class Names(msgspec.Struct, frozen=True):
 
 
 _GRANTS = select(grants).order_by(
-    grants.c.actor_kind, grants.c.actor_id, grants.c.target_kind, grants.c.target_id, grants.c.role_id
+    grants.c.actor_kind,
+    grants.c.actor_id,
+    grants.c.target_kind,
+    grants.c.target_id,
+    grants.c.role_id,
+    grants.c.inherited,
 )
+_TREE = select(projects.c.id, projects.c.parent_id).order_by(projects.c.id)
 _MEMBERS = select(group_members.c.group_id, group_members.c.user_id).order_by(group_members.c.user_id)
 
 
 def read_filters(request: Request) -> Filters:
     """The filters in the query. Raises Invalid where they exclude each other."""
     given = request.parameter
+    inherited_to = given("scope.OS-INHERIT:inherited_to")
     filters = Filters(
         role_id=given("role.id"),
         user_id=given("user.id"),
@@ -64,8 +77,10 @@ def read_filters(request: Request) -> Filters:
         project_id=given("scope.project.id"),
         domain_id=given("scope.domain.id"),
         system=given("scope.system") is not None,
+        inherited=None if inherited_to is None else inherited_to == "projects",
         effective=_flag(given("effective")),
         include_names=_flag(given("include_names")),
+        include_subtree=_flag(given("include_subtree")),
     )
     if sum((filters.project_id is not None, filters.domain_id is not None, filters.system)) > 1:
         raise Invalid("Specify a domain or project, not both")
@@ -73,8 +88,12 @@ def read_filters(request: Request) -> Filters:
         raise Invalid("Specify a user or group, not both")
     if filters.effective and filters.group_id is not None:
         raise Invalid("Combining effective and group filter will always result in an empty list.")
-    if _flag(given("include_subtree")):
-        raise Invalid("include_subtree is not supported")
+    if filters.effective and filters.inherited and filters.domain_id is not None:
+        raise Invalid(
+            "Combining effective, domain and inherited filters will always result in an empty list."
+        )
+    if filters.include_subtree and filters.project_id is None:
+        raise Invalid("scope.project.id must be specified if include_subtree is also specified")
     return filters
 
 
@@ -85,16 +104,50 @@ def _flag(text: str | None) -> bool:
 def assignments_read(
     tx: Tx, filters: Filters, only_domain: str | None
 ) -> tuple[list[Assignment], Names | None]:
-    """The assignments; ``only_domain`` narrows them to those on a domain and its projects."""
+    """The assignments, in a constant number of statements; ``only_domain`` narrows them to those on a
+    domain and its projects."""
+    children = children_of((row.id, row.parent_id) for row in tx.rows(_TREE)) if _needs_tree(filters) else {}
+    wanted = _wanted_projects(filters, children)
+    found = [Assignment(Grant(*tuple(row))) for row in tx.rows(_statement(tx, filters, wanted, only_domain))]
+    if filters.effective:
+        members: dict[str, list[str]] = {}
+        for row in tx.rows(_MEMBERS):
+            members.setdefault(row.group_id, []).append(row.user_id)
+        found = [
+            one
+            for one in effective_assignments(found, members, role_graph(tx), children)
+            if filters.user_id in (None, one.grant.actor_id)
+            and filters.role_id in (None, one.grant.role_id)
+            and (wanted is None or one.grant.target_id in wanted)
+        ]
+    return found, _names(tx) if filters.include_names else None
+
+
+def _needs_tree(filters: Filters) -> bool:
+    return filters.effective or filters.include_subtree
+
+
+def _wanted_projects(filters: Filters, children: Mapping[str, list[str]]) -> set[str] | None:
+    """The projects that are asked about, or None where that is no question."""
+    if filters.project_id is None:
+        return None
+    return {filters.project_id, *(subtree(children, filters.project_id) if filters.include_subtree else ())}
+
+
+def _statement(tx: Tx, filters: Filters, wanted: set[str] | None, only_domain: str | None) -> Select[Any]:
+    """The grants from which the answer is made; for ``effective`` more than the answer is about."""
     statement = _GRANTS
-    if filters.project_id is not None:
-        statement = statement.where(
-            grants.c.target_kind == "project", grants.c.target_id == filters.project_id
-        )
+    if wanted is not None:
+        there = (grants.c.target_kind == "project") & among(tx, grants.c.target_id, sorted(wanted))
+        statement = statement.where(there | grants.c.inherited.is_(True) if filters.effective else there)
     if filters.domain_id is not None:
         statement = statement.where(grants.c.target_kind == "domain", grants.c.target_id == filters.domain_id)
+        if filters.effective:
+            statement = statement.where(grants.c.inherited.is_(False))
     if filters.system:
         statement = statement.where(grants.c.target_kind == "system")
+    if filters.inherited is not None:
+        statement = statement.where(grants.c.inherited.is_(filters.inherited))
     if filters.group_id is not None:
         statement = statement.where(grants.c.actor_kind == "group", grants.c.actor_id == filters.group_id)
     if filters.user_id is not None and not filters.effective:
@@ -104,37 +157,42 @@ def assignments_read(
     if only_domain is not None:
         inside = select(projects.c.id).where(projects.c.domain_id == only_domain)
         statement = statement.where((grants.c.target_id == only_domain) | grants.c.target_id.in_(inside))
-    found = [Assignment(Grant(*tuple(row))) for row in tx.rows(statement)]
-    if filters.effective:
-        members: dict[str, list[str]] = {}
-        for row in tx.rows(_MEMBERS):
-            members.setdefault(row.group_id, []).append(row.user_id)
-        found = [
-            one
-            for one in effective_assignments(found, members, role_graph(tx))
-            if filters.user_id in (None, one.grant.actor_id) and filters.role_id in (None, one.grant.role_id)
-        ]
-    return found, _names(tx) if filters.include_names else None
+    return statement
 
 
 def effective_assignments(
-    direct: Iterable[Assignment], members: Mapping[str, Iterable[str]], graph: RoleGraph
+    direct: Iterable[Assignment],
+    members: Mapping[str, Iterable[str]],
+    graph: RoleGraph,
+    children: Mapping[str, Iterable[str]],
 ) -> list[Assignment]:
-    """Groups replaced by their members, implied roles added, domain-specific roles left out; each once."""
-    found: dict[tuple[str, str, str, str], Assignment] = {}
+    """Groups replaced by their members, inherited grants by those in the projects below, implied roles
+    added, domain-specific roles left out; each once, by its shortest way."""
+    found: dict[tuple[str, str, str, str], tuple[tuple[bool, bool], Assignment]] = {}
     for one in direct:
         grant = one.grant
         through = grant.actor_id if grant.actor_kind == "group" else None
-        for user_id in members.get(grant.actor_id, ()) if through else (grant.actor_id,):
-            for role_id, prior in closure(graph, [grant.role_id]).items():
-                if role_id in graph.domain_specific:
-                    continue
-                key = (user_id, grant.target_kind, grant.target_id, role_id)
-                before = found.get(key)
-                if before is None or (before.prior_role is not None and prior is None):
-                    reached = Grant("user", user_id, grant.target_kind, grant.target_id, role_id)
-                    found[key] = Assignment(reached, through, prior)
-    return list(found.values())
+        users_ = list(members.get(grant.actor_id, ())) if through else [grant.actor_id]
+        reached = closure(graph, [grant.role_id])
+        for kind, target_id in _targets(grant, children):
+            for user_id in users_:
+                for role_id, prior in reached.items():
+                    if role_id in graph.domain_specific:
+                        continue
+                    key = (user_id, kind, target_id, role_id)
+                    way = (prior is not None, grant.inherited)
+                    if key not in found or way < found[key][0]:
+                        amounts = Grant("user", user_id, kind, target_id, role_id)
+                        origin = grant if grant.inherited else None
+                        found[key] = way, Assignment(amounts, through, prior, origin)
+    return [assignment for _, assignment in found.values()]
+
+
+def _targets(grant: Grant, children: Mapping[str, Iterable[str]]) -> list[tuple[TargetKind, str]]:
+    """Where a grant counts."""
+    if not grant.inherited:
+        return [(grant.target_kind, grant.target_id)]
+    return [("project", below) for below in subtree(children, grant.target_id)]
 
 
 def _names(tx: Tx) -> Names:
@@ -151,13 +209,18 @@ def assignment_view(one: Assignment, names: Names | None, base: str) -> dict[str
     """One entry of the list. ``base`` is the address of ``/v3``."""
     grant = one.grant
     scope: dict[str, Any]
+    granted = one.origin or grant
     if grant.target_kind == "system":
-        scope, where = {"system": {"all": True}}, f"{base}/system"
+        scope, where = {"system": {"all": True}}, "system"
     else:
         scope = {grant.target_kind: _ref(grant.target_id, names)}
-        where = f"{base}/{grant.target_kind}s/{grant.target_id}"
+        where = f"{granted.target_kind}s/{granted.target_id}"
     actor = f"groups/{one.via_group}" if one.via_group else f"{grant.actor_kind}s/{grant.actor_id}"
-    links = {"assignment": f"{where}/{actor}/roles/{one.prior_role or grant.role_id}"}
+    at = f"{where}/{actor}/roles/{one.prior_role or grant.role_id}"
+    if granted.inherited:
+        scope["OS-INHERIT:inherited_to"] = "projects"
+        at = f"OS-INHERIT/{at}/inherited_to_projects"
+    links = {"assignment": f"{base}/{at}"}
     if one.via_group:
         links["membership"] = f"{base}/groups/{one.via_group}/users/{grant.actor_id}"
     if one.prior_role:
@@ -184,9 +247,12 @@ async def assignments_list(request: Request) -> Reply:
     """GET /v3/role_assignments"""
     filters = read_filters(request)
     context = request.context
-    whole = request.access.allows("identity:list_role_assignments")
+    rule = "identity:list_role_assignments"
+    if filters.include_subtree:
+        rule += "_for_tree"
+    whole = request.access.allows(rule)
     if not whole:
-        request.authorise("identity:list_role_assignments", {"target.domain_id": context.domain_id})
+        request.authorise(rule, {"target.domain_id": context.domain_id})
     only_domain = None if whole else context.domain_id
     found, names = await request.read(assignments_read, filters, only_domain)
     base = f"{request.service_url}/v3"

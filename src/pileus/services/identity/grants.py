@@ -1,6 +1,8 @@
 """Grants: a user or a group has a role on a project, on a domain, or on the system.
 
-``target_id`` of the system is ``system``. Granting what is granted changes nothing.
+``target_id`` of the system is ``system``. Granting what is granted changes nothing. A grant that is
+``inherited`` counts in all projects below its project or domain, those to come among them, and not
+there itself (the API's OS-INHERIT); the same role may be granted both ways.
 """
 
 from __future__ import annotations
@@ -8,7 +10,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Column, ForeignKey, String, Table, bindparam, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    String,
+    Table,
+    bindparam,
+    false,
+    or_,
+    select,
+)
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
@@ -43,6 +56,7 @@ grants = Table(
     Column("target_kind", String(8), primary_key=True),
     Column("target_id", Id, primary_key=True, index=True),
     Column("role_id", Id, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("inherited", Boolean, primary_key=True, server_default=false()),
 )
 
 
@@ -69,6 +83,7 @@ class Grant(msgspec.Struct, frozen=True):
     target_kind: TargetKind
     target_id: str
     role_id: str = ""
+    inherited: bool = False
 
 
 _PLACE = (
@@ -76,6 +91,7 @@ _PLACE = (
     & (grants.c.actor_id == bindparam("actor_id"))
     & (grants.c.target_kind == bindparam("target_kind"))
     & (grants.c.target_id == bindparam("target_id"))
+    & (grants.c.inherited == bindparam("inherited"))
 )
 _EXACT = _PLACE & (grants.c.role_id == bindparam("role_id"))
 _EXISTS = select(grants.c.role_id).where(_EXACT)
@@ -86,11 +102,22 @@ _HIS = or_(
     (grants.c.actor_kind == "user") & (grants.c.actor_id == bindparam("user_id")),
     (grants.c.actor_kind == "group") & grants.c.actor_id.in_(_GROUPS_OF),
 )
-_HIS_ROLES_AT = select(grants.c.role_id).where(
-    grants.c.target_kind == bindparam("target_kind"), grants.c.target_id == bindparam("target_id"), _HIS
+_AT = (
+    (grants.c.target_kind == bindparam("target_kind"))
+    & (grants.c.target_id == bindparam("target_id"))
+    & grants.c.inherited.is_(False)
 )
-HIS_TARGETS = select(grants.c.target_id).where(grants.c.target_kind == bindparam("target_kind"), _HIS)
-"""The ids of the targets of a kind where a user, himself or by a group, has any role."""
+_HIS_ROLES_AT = select(grants.c.role_id).where(_AT, _HIS)
+
+_start, _next = projects.alias("start"), projects.alias("next")
+_above = (
+    select(_start.c.parent_id.label("id"))
+    .where(_start.c.id == bindparam("target_id"))
+    .cte("above", recursive=True)
+)
+_above = _above.union(select(_next.c.parent_id).join(_above, _next.c.id == _above.c.id))
+_FROM_ABOVE = grants.c.inherited.is_(True) & grants.c.target_id.in_(select(_above.c.id))
+_HIS_ROLES_IN_PROJECT = select(grants.c.role_id).where(or_(_AT, _FROM_ABOVE), _HIS)
 
 _ROLE = select(roles.c.id, roles.c.name, roles.c.domain_id).where(roles.c.id == bindparam("id"))
 _USER = select(users.c.id, users.c.domain_id).where(users.c.id == bindparam("id"))
@@ -159,7 +186,7 @@ def grant_delete(tx: Tx, context: Context, grant: Grant) -> None:
     row = msgspec.structs.asdict(grant)
     if not tx.execute(_REVOKE, row).rowcount:
         raise _missing(grant)
-    if grant.actor_kind == "user" and grant.target_kind == "project":
+    if grant.actor_kind == "user" and grant.target_kind == "project" and not grant.inherited:
         application_credentials_forget(tx, grant.actor_id, grant.target_id)
     announce_turn(tx, context, "grant.delete", grant.actor_id, **row)
 
@@ -176,9 +203,34 @@ def grant_roles(tx: Tx, grant: Grant) -> list[str]:
 
 
 def roles_of(tx: Tx, user_id: str, target_kind: TargetKind, target_id: str) -> set[str]:
-    """The ids of the roles that a user has there, himself or by a group; implied ones are not among them."""
+    """The ids of the roles that a user has there, himself or by a group, granted there or inherited from
+    above; implied ones are not among them. One statement."""
     found = {"user_id": user_id, "target_kind": target_kind, "target_id": target_id}
-    return {row.role_id for row in tx.rows(_HIS_ROLES_AT, found)}
+    statement = _HIS_ROLES_IN_PROJECT if target_kind == "project" else _HIS_ROLES_AT
+    return {row.role_id for row in tx.rows(statement, found)}
+
+
+def targets_of(target_kind: Literal["project", "domain"], user_id: str | None) -> ColumnElement[bool]:
+    """The condition that a project or domain is one where a user, himself or by a group, has any role."""
+    mine = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
+    his = or_(
+        (grants.c.actor_kind == "user") & (grants.c.actor_id == user_id),
+        (grants.c.actor_kind == "group") & grants.c.actor_id.in_(mine),
+    )
+    there = select(grants.c.target_id).where(
+        grants.c.target_kind == target_kind, grants.c.inherited.is_(False), his
+    )
+    if target_kind == "domain":
+        return projects.c.id.in_(there)
+    child, deeper = projects.alias("child"), projects.alias("deeper")
+    below = (
+        select(child.c.id)
+        .join(grants, grants.c.target_id == child.c.parent_id)
+        .where(grants.c.inherited.is_(True), his)
+        .cte("below", recursive=True)
+    )
+    below = below.union(select(deeper.c.id).join(below, deeper.c.parent_id == below.c.id))
+    return or_(projects.c.id.in_(there), projects.c.id.in_(select(below.c.id)))
 
 
 def _missing(grant: Grant) -> RoleAssignmentNotFound:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from pileus.services.identity.auth.handlers import targets_of
 from pileus.services.identity.catalog.endpoints import endpoint_create, endpoint_update
 from pileus.services.identity.catalog.regions import region_create
 from pileus.services.identity.declared import (
@@ -27,6 +26,7 @@ from pileus.services.identity.grants import (
     grant_delete,
     grant_roles,
     grant_targets,
+    targets_of,
 )
 from pileus.services.identity.groups import (
     GROUP,
@@ -172,12 +172,13 @@ async def projects_list(request: Request) -> Reply:
 
 
 class GrantHandlers:
-    """Grants of one kind of actor on one kind of target."""
+    """Grants of one kind of actor on one kind of target, or inherited from there."""
 
-    def __init__(self, target_kind: TargetKind, actor_kind: ActorKind) -> None:
+    def __init__(self, target_kind: TargetKind, actor_kind: ActorKind, *, inherited: bool = False) -> None:
         assert target_kind in get_args(TargetKind) and actor_kind in get_args(ActorKind)
         self._target_kind = target_kind
         self._actor_kind = actor_kind
+        self._inherited = inherited
 
     def _rule(self, verb: str) -> str:
         if self._target_kind == "system":
@@ -189,7 +190,12 @@ class GrantHandlers:
         path = request.path
         target_id = SYSTEM_ID if self._target_kind == "system" else path["id"]
         grant = Grant(
-            self._actor_kind, path["actor_id"], self._target_kind, target_id, path.get("role_id", "")
+            self._actor_kind,
+            path["actor_id"],
+            self._target_kind,
+            target_id,
+            path.get("role_id", ""),
+            self._inherited,
         )
         request.authorise(self._rule(verb), await request.read(grant_targets, grant))
         return grant

@@ -160,6 +160,7 @@ RULES: tuple[Rule, ...] = (
             "list_application_credentials": _OR_OWNER,
             "delete_application_credential": "rule:admin_or_owner",
             "list_role_assignments": _domain_reader("target.domain_id"),
+            "list_role_assignments_for_tree": _domain_reader("target.domain_id"),
             "get_region": "",
             "list_regions": "",
             "create_region": _ADMIN,

@@ -23,6 +23,8 @@ from pileus.services.identity.nouns import (
 )
 from pileus.web.routes import Handler, Route
 
+_HEIRS = "/inherited_to_projects"
+
 
 def routes(
     auth: AuthHandlers, passwords: h.PasswordHandlers, bound: ApplicationCredentialHandlers
@@ -101,6 +103,18 @@ def routes(
         *_grant_routes("/v3/domains/{id}/groups", h.GrantHandlers("domain", "group")),
         *_grant_routes("/v3/system/users", h.GrantHandlers("system", "user")),
         *_grant_routes("/v3/system/groups", h.GrantHandlers("system", "group")),
+        *_grant_routes(
+            "/v3/OS-INHERIT/projects/{id}/users", h.GrantHandlers("project", "user", inherited=True), _HEIRS
+        ),
+        *_grant_routes(
+            "/v3/OS-INHERIT/projects/{id}/groups", h.GrantHandlers("project", "group", inherited=True), _HEIRS
+        ),
+        *_grant_routes(
+            "/v3/OS-INHERIT/domains/{id}/users", h.GrantHandlers("domain", "user", inherited=True), _HEIRS
+        ),
+        *_grant_routes(
+            "/v3/OS-INHERIT/domains/{id}/groups", h.GrantHandlers("domain", "group", inherited=True), _HEIRS
+        ),
         Route("GET", "/v3/role_assignments", assignments_list, summary="List role assignments"),
         *noun_routes(REGIONS),
         Route("PUT", "/v3/regions/{id}", h.region_put, status=201, summary="Create a region with an id"),
@@ -142,11 +156,11 @@ def _application_credential_routes(bound: ApplicationCredentialHandlers) -> tupl
     )
 
 
-def _grant_routes(path: str, grant: h.GrantHandlers) -> tuple[Route, ...]:
+def _grant_routes(path: str, grant: h.GrantHandlers, tail: str = "") -> tuple[Route, ...]:
     every = f"{path}/{{actor_id}}/roles"
-    one = f"{every}/{{role_id}}"
+    one = f"{every}/{{role_id}}{tail}"
     return (
-        Route("GET", every, grant.list, summary="List the roles granted"),
+        Route("GET", every + tail, grant.list, summary="List the roles granted"),
         Route("PUT", one, grant.put, status=204, summary="Grant a role"),
         Route("GET", one, grant.check, status=204, summary="Check a grant"),
         Route("DELETE", one, grant.delete, status=204, summary="Revoke a role"),

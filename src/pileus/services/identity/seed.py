@@ -80,7 +80,12 @@ def identity_seed(tx: Tx, context: Context, seed: Seed) -> bool:
     role_ids = _seed_roles(tx, seed)
     user_id, is_new = _seed_user(tx, context, seed, project_id)
     if is_new:
-        row = {"actor_kind": "user", "actor_id": user_id, "role_id": role_ids["admin"]}
+        row = {
+            "actor_kind": "user",
+            "actor_id": user_id,
+            "role_id": role_ids["admin"],
+            "inherited": False,
+        }
         tx.insert(
             grants,
             [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
-from sqlalchemy import ColumnElement
 
 from pileus.core.errors import Forbidden, Unauthenticated
 from pileus.services.identity.auth.authenticator import Authenticator, Meaning
@@ -27,7 +27,7 @@ from pileus.services.identity.credentials.application import (
 )
 from pileus.services.identity.declared import Noun, list_reply
 from pileus.services.identity.errors import TokenNotFound, Unauthorized
-from pileus.services.identity.grants import HIS_TARGETS, SYSTEM_ID, roles_of
+from pileus.services.identity.grants import SYSTEM_ID, roles_of, targets_of
 from pileus.services.identity.nouns import DOMAINS, PROJECTS
 from pileus.services.identity.passwords import Passwords
 from pileus.services.identity.projects import projects
@@ -177,17 +177,14 @@ class AuthHandlers:
         return Reply.json({"system": [{"all": True}] if found else [], "links": links})
 
 
-async def _his(request: Request, noun: Noun, rule: str, kind: str, user_id: str | None) -> Reply:
+async def _his(
+    request: Request, noun: Noun, rule: str, kind: Literal["project", "domain"], user_id: str | None
+) -> Reply:
     """The enabled projects or domains where the user has a role."""
     request.authorise(rule)
     listing = request.dialect.listing(request, noun.resource)
     listing.where += [targets_of(kind, user_id), projects.c.enabled.is_(True)]
     return await list_reply(request, noun, None, listing)
-
-
-def targets_of(kind: str, user_id: str | None) -> ColumnElement[bool]:
-    """The condition that a project or domain is one where the user has a role."""
-    return projects.c.id.in_(HIS_TARGETS.params(target_kind=kind, user_id=user_id))
 
 
 def _find_credential(tx: Tx, proof: ApplicationCredentialProof) -> ApplicationCredential | None:
