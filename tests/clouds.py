@@ -174,12 +174,12 @@ class Api:
         assert answer.status < 300, f"{method} {path}: {answer.status} {answer.body[:500]!r}"
         return answer.json
 
-    def network(self, name: str, cidr: str = "", **more: Any) -> str:
-        """A new network, with a subnet if there is a ``cidr``; its id."""
+    def network(self, name: str, cidr: str = "", *, dhcp: bool = True, **more: Any) -> str:
+        """A new network, with a subnet if there is a ``cidr``; its id. Where DHCP is served is chance."""
         body = {"network": {"name": name, **more}}
         network: str = self.call("POST", f"{NETWORK}/networks", body)["network"]["id"]
         if cidr:
-            subnet = {"network_id": network, "ip_version": 4, "cidr": cidr}
+            subnet = {"network_id": network, "ip_version": 4, "cidr": cidr, "enable_dhcp": dhcp}
             self.call("POST", f"{NETWORK}/subnets", {"subnet": subnet})
         return network
 

@@ -20,7 +20,7 @@ def test_from_a_network_to_wired_ports_on_two_hosts_and_back_to_nothing(cloud: C
     until(lambda: all("vxlan" in one.text() for one in cloud.all_installed().values()))
     bare = {host: one.lasting() for host, one in cloud.settled().items()}
 
-    network = api.network("line", "10.2.0.0/24")
+    network = api.network("line", "10.2.0.0/24", dhcp=False)
     api.port(network, name="left", host="host-1")
     api.port(network, name="right")
     left, right = (api.ports(name=name)[0] for name in ("left", "right"))
@@ -47,14 +47,20 @@ def test_from_a_network_to_wired_ports_on_two_hosts_and_back_to_nothing(cloud: C
     assert api.ports(name="left")[0]["binding:host_id"] == ""
     cloud.do("plug", "left", "--host", "host-2")  # moved
     assert api.ports(name="left")[0]["binding:host_id"] == "host-2"
-    until(lambda: cloud.installed("host-1").lasting() == bare["host-1"])
+    until(
+        lambda: cloud.installed("host-1").lasting() == bare["host-1"],
+        told=lambda: "\n".join(cloud.installed("host-1").lines()),
+    )
 
     for port in ("left", "right"):
         cloud.do("unplug", port)
     api.delete("ports", *(port["id"] for port in api.ports()))
     api.delete("networks", network)
     assert api.call("GET", f"{NETWORK}/subnets")["subnets"] == []
-    until(lambda: {host: one.lasting() for host, one in cloud.all_installed().items()} == bare)
+    until(
+        lambda: {host: one.lasting() for host, one in cloud.all_installed().items()} == bare,
+        told=lambda: "\n".join(line for one in cloud.all_installed().values() for line in one.lines()),
+    )
 
 
 def test_a_port_that_is_unplugged_by_others_is_down_at_once(cloud: Cloud) -> None:
