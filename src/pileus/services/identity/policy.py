@@ -31,6 +31,7 @@ _USER_WRITE = f"{_ADMIN} or (role:manager and token.domain.id:%(target.user.doma
 _GROUP_WRITE = f"{_ADMIN} or (role:manager and domain_id:%(target.group.domain_id)s)"
 _BOTH = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
 _OR_OWNER = f"{_ADMIN} or {_SYSTEM_READER} or rule:owner"
+_OWN_CREDENTIAL = "user_id:%(target.credential.user_id)s"
 _OWN_USER = "user_id:%(target.user.id)s"
 
 
@@ -159,6 +160,16 @@ RULES: tuple[Rule, ...] = (
             "get_application_credential": _OR_OWNER,
             "list_application_credentials": _OR_OWNER,
             "delete_application_credential": "rule:admin_or_owner",
+            "get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+            "list_credentials": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+            "create_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+            "update_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+            "delete_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+            "ec2_get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+            "ec2_list_credentials": _OR_OWNER,
+            "ec2_create_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
+            "ec2_delete_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
+            "ec2tokens_validate": "rule:service_or_admin",
             "list_role_assignments": _domain_reader("target.domain_id"),
             "list_role_assignments_for_tree": _domain_reader("target.domain_id"),
             "get_region": "",

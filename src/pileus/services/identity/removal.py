@@ -6,6 +6,7 @@ from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from pileus.core.context import Context
 from pileus.services.identity.credentials.application import application_credentials_forget_role
+from pileus.services.identity.credentials.credential import credentials, credentials_forget
 from pileus.services.identity.errors import ForbiddenNotSecurity, GroupNotFound, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce_turn
 from pileus.services.identity.grants import grants
@@ -35,6 +36,12 @@ _IN_DOMAIN = (
             & grants.c.actor_id.in_(select(groups.c.id).where(groups.c.domain_id == _KEY)),
         )
     ),
+    credentials.delete().where(
+        or_(
+            credentials.c.project_id.in_(select(projects.c.id).where(projects.c.domain_id == _KEY)),
+            credentials.c.user_id.in_(select(users.c.id).where(users.c.domain_id == _KEY)),
+        )
+    ),
     users.update()
     .where(users.c.default_project_id.in_(select(projects.c.id).where(projects.c.domain_id == _KEY)))
     .values(default_project_id=None),
@@ -46,10 +53,11 @@ _IN_DOMAIN = (
 
 
 def user_delete(tx: Tx, context: Context, key: str) -> None:
-    """Delete a user with his grants and memberships; his tokens are worth nothing from now on."""
+    """Delete a user with his grants, memberships and credentials; his tokens are worth nothing any more."""
     if not tx.execute(_DELETE_USER, {"key": key}).rowcount:
         raise UserNotFound(id=key)
     tx.execute(_GRANTS_OF, {"kind": "user", "key": key})
+    credentials_forget(tx, user_id=key)
     announce_turn(tx, context, "user.delete", key)
 
 
@@ -70,7 +78,10 @@ def role_delete(tx: Tx, context: Context, key: str) -> None:
 
 
 def project_delete(tx: Tx, context: Context, key: str) -> None:
-    """Delete a project and the roles in it. One that others are below, and an enabled domain, stay."""
+    """Delete a project, and the roles in it and credentials for it.
+
+    One that others are below, and an enabled domain, stay.
+    """
     original = project_lock(tx, PROJECT, key, None)
     if original["is_domain"]:
         if original["enabled"]:
@@ -87,6 +98,7 @@ def project_delete(tx: Tx, context: Context, key: str) -> None:
         )
     tx.execute(_GRANTS_ON, {"key": key})
     tx.execute(_NO_LONGER_DEFAULT, {"key": key})
+    credentials_forget(tx, project_id=key)
     PROJECT.remove(tx, [original])
     announce_turn(tx, context, "project.delete", key, name=original["name"])
 

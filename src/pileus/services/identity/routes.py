@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from pileus.services.identity import handlers as h
 from pileus.services.identity.assignments import assignments_list
+from pileus.services.identity.auth.ec2 import Ec2Handlers
 from pileus.services.identity.auth.handlers import AuthHandlers
 from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
 from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
+from pileus.services.identity.credentials.credential import CREDENTIAL
+from pileus.services.identity.credentials.credential_handlers import CredentialHandlers
 from pileus.services.identity.declared import noun_routes
 from pileus.services.identity.nouns import (
     DOMAINS,
@@ -21,13 +24,18 @@ from pileus.services.identity.nouns import (
     SERVICES,
     USERS,
 )
+from pileus.web.resource import Resource
 from pileus.web.routes import Handler, Route
 
 _HEIRS = "/inherited_to_projects"
 
 
 def routes(
-    auth: AuthHandlers, passwords: h.PasswordHandlers, bound: ApplicationCredentialHandlers
+    auth: AuthHandlers,
+    passwords: h.PasswordHandlers,
+    bound: ApplicationCredentialHandlers,
+    kept: CredentialHandlers,
+    ec2: Ec2Handlers,
 ) -> tuple[Route, ...]:
     """The routes, over the groups of handlers that have parts of their own."""
     people = dataclasses.replace(USERS, prepare=passwords.prepare)
@@ -60,6 +68,14 @@ def routes(
         Route("GET", "/v3/users/{id}/projects", h.user_projects, summary="List a user's projects"),
         Route("GET", "/v3/users/{id}/groups", h.user_groups, summary="List a user's groups"),
         *_application_credential_routes(bound),
+        *_credential_routes(kept),
+        Route(
+            "POST",
+            "/v3/ec2tokens",
+            ec2.validate,
+            rule="identity:ec2tokens_validate",
+            summary="Check an EC2 signature",
+        ),
         *noun_routes(GROUPS),
         Route("GET", "/v3/groups/{id}/users", h.group_users, summary="List a group's users"),
         Route("PUT", "/v3/groups/{id}/users/{user_id}", h.member_put, status=204, summary="Add a member"),
@@ -132,27 +148,48 @@ def _replaced(standard: Sequence[Route], others: dict[str, Handler | str]) -> It
         yield dataclasses.replace(route, handler=other) if other is not None else route
 
 
+def _route(
+    resource: Resource, method: str, path: str, handler: Handler, action: str, status: int = 200
+) -> Route:
+    words = resource.name.replace("_", " ")
+    return Route(
+        method,
+        path,
+        handler,
+        resource=resource,
+        action=action,
+        status=status,
+        summary=f"{action.capitalize()} {words}",
+        rule=resource.rule(action),
+    )
+
+
 def _application_credential_routes(bound: ApplicationCredentialHandlers) -> tuple[Route, ...]:
     every = "/v3/users/{id}/application_credentials"
     one = f"{every}/{{credential_id}}"
-
-    def route(method: str, path: str, handler: Handler, action: str, status: int = 200) -> Route:
-        return Route(
-            method,
-            path,
-            handler,
-            resource=APPLICATION_CREDENTIAL,
-            action=action,
-            status=status,
-            summary=f"{action.capitalize()} application credential",
-            rule=APPLICATION_CREDENTIAL.rule(action),
-        )
-
     return (
-        route("GET", every, bound.list, "list"),
-        route("POST", every, bound.create, "create", 201),
-        route("GET", one, bound.get, "get"),
-        route("DELETE", one, bound.delete, "delete", 204),
+        _route(APPLICATION_CREDENTIAL, "GET", every, bound.list, "list"),
+        _route(APPLICATION_CREDENTIAL, "POST", every, bound.create, "create", 201),
+        _route(APPLICATION_CREDENTIAL, "GET", one, bound.get, "get"),
+        _route(APPLICATION_CREDENTIAL, "DELETE", one, bound.delete, "delete", 204),
+    )
+
+
+def _credential_routes(kept: CredentialHandlers) -> tuple[Route, ...]:
+    every, one = "/v3/credentials", "/v3/credentials/{id}"
+    keys = "/v3/users/{id}/credentials/OS-EC2"
+    key = f"{keys}/{{credential_id}}"
+    rule = "identity:ec2_{}_credential".format
+    return (
+        _route(CREDENTIAL, "GET", every, kept.list, "list"),
+        _route(CREDENTIAL, "POST", every, kept.create, "create", 201),
+        _route(CREDENTIAL, "GET", one, kept.get, "get"),
+        _route(CREDENTIAL, "PATCH", one, kept.update, "update"),
+        _route(CREDENTIAL, "DELETE", one, kept.delete, "delete", 204),
+        Route("GET", keys, kept.ec2_list, rule="identity:ec2_list_credentials", summary="List EC2 keys"),
+        Route("POST", keys, kept.ec2_create, status=201, rule=rule("create"), summary="Create EC2 keys"),
+        Route("GET", key, kept.ec2_get, rule=rule("get"), summary="Show EC2 keys"),
+        Route("DELETE", key, kept.ec2_delete, status=204, rule=rule("delete"), summary="Delete EC2 keys"),
     )
 
 

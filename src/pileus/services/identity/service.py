@@ -10,10 +10,13 @@ import msgspec
 from pileus.core.clock import Clock
 from pileus.core.context import Context
 from pileus.services.identity.auth.authenticator import Authenticator
+from pileus.services.identity.auth.ec2 import Ec2Handlers
 from pileus.services.identity.auth.handlers import AuthHandlers
 from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
 from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
+from pileus.services.identity.credentials.credential import CREDENTIAL
+from pileus.services.identity.credentials.credential_handlers import CredentialHandlers
 from pileus.services.identity.declared import IDENTITY
 from pileus.services.identity.handlers import PasswordHandlers
 from pileus.services.identity.nouns import (
@@ -52,7 +55,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity:
-    """The service. ``keys_path`` is the file of the keys that seal tokens.
+    """The service. ``keys_path`` is the file of the keys that seal tokens; those that seal what users
+    keep here have a file of their own, ``credentials`` beside it unless said otherwise.
 
     ``service`` goes to the web room's app, ``authenticator`` too; ``seed`` is run at each start.
     """
@@ -66,22 +70,26 @@ class Identity:
         *,
         clock: Clock,
         settings: IdentitySettings | None = None,
+        credential_keys_path: Path | None = None,
         prefix: str = "/identity",
     ) -> None:
         self._store = store
         self._clock = clock
         settings = settings or IdentitySettings()
         self.keys = TokenKeys(keys_path)
+        self.credential_keys = TokenKeys(credential_keys_path or keys_path.with_name("credentials"))
         self.passwords = Passwords()
         self.authenticator = Authenticator(store, self.keys, clock)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
         auth = AuthHandlers(self.authenticator, issuer, self.passwords)
         bound = ApplicationCredentialHandlers(self.authenticator, self.passwords)
+        kept = CredentialHandlers(self.authenticator, self.credential_keys)
+        ec2 = Ec2Handlers(issuer, self.credential_keys)
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            routes=routes(auth, PasswordHandlers(self.passwords), bound),
+            routes=routes(auth, PasswordHandlers(self.passwords), bound, kept, ec2),
             prefix=prefix,
             resources=[
                 *(
@@ -89,6 +97,7 @@ class Identity:
                     for noun in (DOMAINS, PROJECTS, USERS, GROUPS, ROLES, REGIONS, SERVICES, ENDPOINTS)
                 ),
                 APPLICATION_CREDENTIAL,
+                CREDENTIAL,
             ],
             rules=RULES,
             versions=[VERSION],

@@ -1,0 +1,30 @@
+"""Secrets at rest: what users keep here is sealed with the keys of a file of its own.
+
+The file has the form of that of the tokens' keys. It is never rotated by itself: tokens end within
+hours, and what is kept here has no end, so a key that goes takes with it what it sealed.
+"""
+
+from __future__ import annotations
+
+from pileus.core.errors import Fault, Kind
+from pileus.services.identity.tokens.keys import TokenKeys
+
+
+class CredentialEncryptionError(Fault):
+    """No key of ours opens what is stored (500)."""
+
+    kind = Kind.INTERNAL
+    message = "An unexpected error prevented the server from accessing encrypted credentials."
+
+
+def blob_seal(keys: TokenKeys, blob: str, seconds: int) -> str:
+    """The text to store; ``seconds`` since the epoch is written into it."""
+    return keys.seal(blob.encode(), seconds)
+
+
+def blob_open(keys: TokenKeys, sealed: str) -> str:
+    """What was sealed. Raises CredentialEncryptionError."""
+    blob = keys.open(sealed)
+    if blob is None:
+        raise CredentialEncryptionError
+    return blob.decode()
