@@ -30,7 +30,9 @@ _PROJECT_WRITE = f"{_ADMIN} or (role:manager and {_IN_PROJECTS_DOMAIN})"
 _USER_WRITE = f"{_ADMIN} or (role:manager and token.domain.id:%(target.user.domain_id)s)"
 _GROUP_WRITE = f"{_ADMIN} or (role:manager and domain_id:%(target.group.domain_id)s)"
 _BOTH = "domain_id:%(target.group.domain_id)s and domain_id:%(target.user.domain_id)s"
-_OR_OWNER = f"{_ADMIN} or {_SYSTEM_READER} or rule:owner"
+# Keystone's ``rule:owner``, in full: all services' rules are one set, and Neutron's ``owner`` is a project.
+_OWNER = "user_id:%(user_id)s"
+_OR_OWNER = f"{_ADMIN} or {_SYSTEM_READER} or {_OWNER}"
 _OWN_CREDENTIAL = "user_id:%(target.credential.user_id)s"
 _OWN_USER = "user_id:%(target.user.id)s"
 
@@ -64,8 +66,6 @@ RULES: tuple[Rule, ...] = (
     Rule("admin_required", "role:admin or is_admin:1"),
     Rule("service_role", "role:service"),
     Rule("service_or_admin", "rule:admin_required or rule:service_role"),
-    Rule("owner", "user_id:%(user_id)s"),
-    Rule("admin_or_owner", "rule:admin_required or rule:owner"),
     Rule("token_subject", "user_id:%(target.token.user_id)s"),
     Rule("admin_or_token_subject", "rule:admin_required or rule:token_subject"),
     Rule("service_admin_or_token_subject", "rule:service_or_admin or rule:token_subject"),
@@ -156,10 +156,10 @@ RULES: tuple[Rule, ...] = (
             "check_system_grant_for_group": _READ,
             "create_system_grant_for_group": _WRITE,
             "revoke_system_grant_for_group": _WRITE,
-            "create_application_credential": "rule:owner and not project_id:None",
+            "create_application_credential": f"{_OWNER} and not project_id:None",
             "get_application_credential": _OR_OWNER,
             "list_application_credentials": _OR_OWNER,
-            "delete_application_credential": "rule:admin_or_owner",
+            "delete_application_credential": f"{_ADMIN} or {_OWNER}",
             "get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
             "list_credentials": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
             "create_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
