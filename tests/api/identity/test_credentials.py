@@ -151,7 +151,7 @@ def test_ec2_keys_are_made_listed_used_and_deleted(tell):
         gone = await ask(cloud, _signed(cloud, keys))
         assert gone.status == 404 and gone.message == "EC2 access key not found."
         for method in ("GET", "DELETE"):
-            missing = await cloud.admin(method, one)
+            missing = await ann.client(method, one)
             assert missing.status == 404
             assert missing.message == f"Could not find credential: {keys['access']}."
 

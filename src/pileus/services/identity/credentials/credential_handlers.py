@@ -189,10 +189,9 @@ class CredentialHandlers:
         access = request.path["credential_id"]
         where = [credentials.c.user_id == request.path["id"], credentials.c.type == EC2]
         found = await request.read(credentials_read, self._keys, where, [ec2_id(access)])
-        rule = f"identity:ec2_{action}_credential"
-        request.authorise(rule, credential_target(found[0] if found else None))
-        if not found:
+        if not found:  # before the policy, as Keystone does: an access key is no secret that can be guessed
             raise CredentialNotFound(id=access)
+        request.authorise(f"identity:ec2_{action}_credential", credential_target(found[0]))
         _within(await self._session(request), found[0]["project_id"], "EC2 credential")
         return found[0]
 
