@@ -28,3 +28,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == file.read_text(), f"{name} differs; --regenerate-golden rewrites it"
 
     return compare
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What drives real parts runs one after the other, since it looks at the whole machine; the rest goes
+    by files (``--dist=loadgroup``)."""
+    for item in items:
+        name = "real" if item.get_closest_marker("real") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(name))

@@ -57,6 +57,7 @@ def names(reply: Any) -> str:
         ("tags=red&tags=blue", "a"),
         ("tags-any=blue,green", "ae"),
         ("not-tags=red,blue", "bcde"),
+        ("not-tags=", "abcde"),
         ("not-tags-any=red,blue", "cd"),
         ("sort_key=name&sort_dir=desc", "edcba"),
         ("sort_key=size&sort_dir=asc&sort_key=name&sort_dir=desc", "bdeca"),

@@ -123,6 +123,10 @@ def test_down_keeps_packets_flowing_and_purge_leaves_nothing(node: Node) -> None
     cloud = node.cloud
     links = ip("-n", NAMESPACE, "-o", "link")
     addresses = guests(node)
+    api = cloud.api
+    until(
+        lambda: {port["status"] for port in api.call("GET", "/networking/v2.0/ports")["ports"]} == {"ACTIVE"}
+    )
     flows = node.flows()
     daemons = [node.daemons.pid(program) for program in ("ovs-vswitchd", "ovsdb-server")]
     cloud.down()

@@ -79,6 +79,8 @@ def tag_conditions(resource: Resource, name: str, texts: Sequence[str]) -> list[
     """``tags`` (all of), ``tags-any``, ``not-tags`` (not all of), ``not-tags-any``, over a tags table."""
     key = resource.columns[resource.key]
     wanted = [tag for text in texts for tag in text.split(",") if tag]
+    if not wanted:
+        return []  # no tag is named: nothing is asked
     every = [tagged(key, [tag]) for tag in wanted]
     match name:
         case "tags":
