@@ -34,6 +34,7 @@ PEOPLE = {
     "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
     "manager": Context(now=_THEN, user_id="u4", project_id=P1, roles=("manager", "member", "reader")),
     "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
+    "netadmin": Context(now=_THEN, user_id="u5", project_id=P1, roles=("netadmin", "reader")),
     "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
 }
 

@@ -139,3 +139,24 @@ def test_group_quota(tmp_path: Path) -> None:
         assert answers[-1].error == "OverQuota"
 
     tell(story, tmp_path)
+
+
+def test_a_network_administrator_handles_firewall_rules_and_no_ports(tmp_path: Path) -> None:
+    """Seed 001: netadmin assigns addresses, and makes and changes firewall rules."""
+
+    async def story(api: Cloud) -> None:
+        netadmin = api.as_("netadmin")
+        network, _ = await api.a_network()
+        made = await netadmin("POST", "/v2.0/security-groups", {"security_group": {"name": "web"}})
+        assert made.status == 201
+        group = made.json["security_group"]["id"]
+        rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
+        assert (
+            await netadmin("POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
+        ).status == 201
+        assert (await netadmin("DELETE", f"/v2.0/security-groups/{group}")).status == 204
+        assert (await netadmin("POST", "/v2.0/ports", {"port": {"network_id": network}})).status == 403
+        reader = api.as_("reader")
+        assert (await reader("POST", "/v2.0/security-groups", {"security_group": {}})).status == 403
+
+    tell(story, tmp_path)

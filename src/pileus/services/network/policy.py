@@ -17,6 +17,7 @@ NET_OWNER_MANAGER = "role:manager and rule:network_owner"
 NET_OWNER_MEMBER = "role:member and rule:network_owner"
 NET_OWNER_READER = "role:reader and rule:network_owner"
 SG_OWNER_MEMBER = "role:member and rule:sg_owner"
+SG_OWNER_NETADMIN = "role:netadmin and rule:sg_owner"
 SG_OWNER_READER = "role:reader and rule:sg_owner"
 PARENT_OWNER_MANAGER = "role:manager and rule:ext_parent_owner"
 PARENT_OWNER_READER = "role:reader and rule:ext_parent_owner"
@@ -29,6 +30,9 @@ def any_of(*checks: str) -> str:
 
 ADMIN_OR_MANAGER = any_of(ADMIN, PROJECT_MANAGER)
 ADMIN_OR_MEMBER = any_of(ADMIN, PROJECT_MEMBER)
+NETADMIN = "role:netadmin and project_id:%(project_id)s"
+"""Seed 001's network administrator of a project: addresses and firewall rules are his, servers are not."""
+ADMIN_MEMBER_OR_NETADMIN = any_of(ADMIN, PROJECT_MEMBER, NETADMIN)
 ADMIN_OR_READER = any_of(ADMIN, PROJECT_READER)
 ADMIN_OR_SERVICE = any_of(ADMIN, SERVICE)
 

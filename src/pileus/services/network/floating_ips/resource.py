@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from pileus.core.errors import NotFound
 from pileus.services.network.attributes import ID, PROJECT, REFERENCE
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.policy import ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.network.policy import ADMIN_MEMBER_OR_NETADMIN, ADMIN_OR_MANAGER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.store.tx import Tx
 from pileus.web import types
@@ -108,10 +108,10 @@ FLOATING_IP = Resource(
 
 RULES = rules(
     {
-        "create_floatingip": ADMIN_OR_MEMBER,
+        "create_floatingip": ADMIN_MEMBER_OR_NETADMIN,
         "create_floatingip:floating_ip_address": ADMIN_OR_MANAGER,
         "get_floatingip": ADMIN_OR_READER,
-        "update_floatingip": ADMIN_OR_MEMBER,
-        "delete_floatingip": ADMIN_OR_MEMBER,
+        "update_floatingip": ADMIN_MEMBER_OR_NETADMIN,
+        "delete_floatingip": ADMIN_MEMBER_OR_NETADMIN,
     }
 )

@@ -12,9 +12,10 @@ from pileus.services.network.attributes import ID, NAME_TYPE, PROJECT, REFERENCE
 from pileus.services.network.errors import InUse
 from pileus.services.network.policy import (
     ADMIN,
-    ADMIN_OR_MEMBER,
+    ADMIN_MEMBER_OR_NETADMIN,
     ADMIN_OR_READER,
     SG_OWNER_MEMBER,
+    SG_OWNER_NETADMIN,
     SG_OWNER_READER,
     any_of,
     rules,
@@ -158,12 +159,12 @@ def check_new_name(name: str) -> None:
 
 RULES = rules(
     {
-        "create_security_group": ADMIN_OR_MEMBER,
+        "create_security_group": ADMIN_MEMBER_OR_NETADMIN,
         "get_security_group": any_of(ADMIN_OR_READER, "rule:shared_security_group"),
-        "update_security_group": ADMIN_OR_MEMBER,
-        "delete_security_group": ADMIN_OR_MEMBER,
-        "create_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER),
+        "update_security_group": ADMIN_MEMBER_OR_NETADMIN,
+        "delete_security_group": ADMIN_MEMBER_OR_NETADMIN,
+        "create_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER, SG_OWNER_NETADMIN),
         "get_security_group_rule": any_of(ADMIN, SG_OWNER_READER),
-        "delete_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER),
+        "delete_security_group_rule": any_of(ADMIN, SG_OWNER_MEMBER, SG_OWNER_NETADMIN),
     }
 )
