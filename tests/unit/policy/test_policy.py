@@ -161,3 +161,10 @@ def test_override_files(tmp_path):
 def test_an_override_file_that_cannot_be_read_is_refused(text):
     with pytest.raises(PolicyError):
         parse_overrides(text)
+
+
+def test_one_name_has_one_meaning() -> None:
+    same = Rule("owner", "project_id:%(project_id)s")
+    assert "owner" in Enforcer([same, Rule("owner", same.check_str, "said again")], {})
+    with pytest.raises(PolicyError, match="'owner'.*differently"):
+        Enforcer([same, Rule("owner", "user_id:%(user_id)s")], {})

@@ -54,11 +54,15 @@ class Enforcer:
 
     ``overrides`` are the operator's: they replace rules of the same name, and may add helpers
     of their own. Raises PolicyError for a rule that can't be read, refers to a rule that does not
-    exist, or refers to itself.
+    exist, or refers to itself, and for a name that two services give different meanings.
     """
 
     def __init__(self, rules: Iterable[Rule], overrides: Mapping[str, str]) -> None:
-        self.rules: dict[str, Rule] = {rule.name: rule for rule in rules}
+        self.rules: dict[str, Rule] = {}
+        for rule in rules:
+            known = self.rules.setdefault(rule.name, rule)
+            if known.check_str != rule.check_str:  # one service's meaning would quietly replace the other's
+                raise PolicyError(rule.name, None, "two services declare it, and differently")
         texts = {name: rule.check_str for name, rule in self.rules.items()} | dict(overrides)
         self._trees: dict[str, Node] = {name: parse(name, text) for name, text in texts.items()}
         self._checks: dict[str, Check] = {}
