@@ -166,5 +166,5 @@ def test_an_override_file_that_cannot_be_read_is_refused(text):
 def test_one_name_has_one_meaning() -> None:
     same = Rule("owner", "project_id:%(project_id)s")
     assert "owner" in Enforcer([same, Rule("owner", same.check_str, "said again")], {})
-    with pytest.raises(PolicyError, match="'owner'.*differently"):
+    with pytest.raises(PolicyError, match=r"'owner'.*differently"):
         Enforcer([same, Rule("owner", "user_id:%(user_id)s")], {})
