@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -30,9 +32,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What drives real parts runs one after the other, since it looks at the whole machine; the rest goes
-    by files (``--dist=loadgroup``)."""
-    for item in items:
-        name = "real" if item.get_closest_marker("real") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(name))
+# Where a run decides whether a change may land, the same examples are tried each time; everywhere else
+# hypothesis looks for new ones.
+settings.register_profile("decides", derandomize=True, database=None, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("decides")

@@ -67,12 +67,17 @@ def test_the_life_of_a_server(sdk: Connection, image: Any, network: Any) -> None
     sdk.compute.wait_for_server(server, status="SHUTOFF", wait=30, interval=0.2)
     with pytest.raises(exceptions.ConflictException, match="vm_state stopped"):
         sdk.compute.pause_server(server)
+
+    def at_rest() -> bool:
+        now = sdk.compute.get_server(server.id)
+        return (now.status, now.task_state) == ("ACTIVE", None)
+
     sdk.compute.start_server(server)
-    sdk.compute.wait_for_server(server, wait=30, interval=0.2)
+    until(at_rest)
     sdk.compute.reboot_server(server, "HARD")
-    sdk.compute.wait_for_server(server, wait=30, interval=0.2)
+    until(at_rest)
     sdk.compute.rebuild_server(server, image=image.id, name="one-anew")
-    until(lambda: sdk.compute.get_server(server.id).task_state is None)
+    until(at_rest)
     assert sdk.compute.get_server(server.id).name == "one-anew"
 
     sdk.compute.delete_server(server)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from benchmarks.cloud import free_port
+from tests.clouds import processes_naming
 
 from pileus.drivers.ovsdb.daemons import missing_programs
 
@@ -150,6 +151,9 @@ def test_a_port_on_each_host(cloud: Cloud) -> None:
 
     pileus("down", "--state", cloud.state)
     assert " 0% packet loss" in ping("lab-a", other), "what was built goes on without Pileus"
+    ours = (json.loads(Path(cloud.state, "lab.json").read_text())["name"] + "-", "guest-lab-")
+    assert [path for path in NAMESPACES.glob("*") if path.name.startswith(ours)]
     pileus("down", "--purge", "--state", cloud.state)
-    assert not [path for path in NAMESPACES.glob("*") if path.name.startswith(("plab-", "guest-lab-"))]
+    assert not [path for path in NAMESPACES.glob("*") if path.name.startswith(ours)]
     assert not Path(cloud.state).exists()
+    assert processes_naming(cloud.state) == []

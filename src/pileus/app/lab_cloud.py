@@ -6,6 +6,7 @@ One server as everywhere, a :class:`~pileus.app.lab.Lab` of N hosts, and an agen
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from pathlib import Path
 
@@ -29,11 +30,11 @@ class _Remembered(msgspec.Struct):
     hosts: int
 
 
-def bring_up_lab(
-    hosts: int, state: Path | None, listen: str | None, detach: bool, name: str = "plab"
-) -> None:
+def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: bool) -> None:
     """``pileus lab N``: a server, and an agent for each host of a lab on this machine."""
     folder = StateFolder((state or Path("/var/lib/pileus-lab")).absolute())
+    # Labs in different folders have different names, and so their namespaces do.
+    name = "p" + hashlib.blake2s(bytes(folder.root), digest_size=2).hexdigest()
     options = {"server.listen": listen} if listen else {}
     settings = bootstrap.read_settings(folder, None, options).settings
     if os.geteuid() != 0:
@@ -59,6 +60,10 @@ def bring_up_lab(
         environment = server | {
             "PILEUS_AGENT_HOST": host.name,
             "PILEUS_AGENT_TOKEN_FILE": str(token),
+            # A lab is about switching: DHCP, routers and machines of several hosts would meet each
+            # other in the one machine's namespaces.
+            "PILEUS_AGENT_DUTIES": "",
+            "PILEUS_HYPERVISOR_DRIVER": "none",
             "PILEUS_SWITCH_OVSDB": host.daemons.address,
             "PILEUS_SWITCH_DATAPATH_TYPE": "netdev",
             "PILEUS_SWITCH_TUNNELING_IP": host.underlay_ip,
