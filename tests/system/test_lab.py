@@ -80,8 +80,19 @@ def cloud() -> Iterator[Cloud]:
         pileus("down", "--purge", "--state", str(state), check=False)
 
 
+FIRST = -15
+"""The nice value of those who carry and count packets: what is counted is what Pileus loses, not what a
+machine loses whose processors are busy starting three Pythons."""
+
+
 def inside(guest: str, *argv: str) -> list[str]:
-    return ["ip", "netns", "exec", f"guest-{guest}", *argv]
+    return ["nice", "-n", str(FIRST), "ip", "netns", "exec", f"guest-{guest}", *argv]
+
+
+def prefer_the_switches(state: str) -> None:
+    for file in Path(state, "lab").glob("*/ovs-vswitchd.pid"):
+        for thread in Path("/proc", file.read_text().strip(), "task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), FIRST)
 
 
 def ping(guest: str, address: str) -> str:
@@ -137,6 +148,7 @@ def test_a_port_on_each_host(cloud: Cloud) -> None:
     refused = pileus("plug", "lab-a", "--host", "n2", "--state", cloud.state, check=False)
     assert "is bound to n1, not to n2" in refused
 
+    prefer_the_switches(cloud.state)
     across = Flow("lab-a", "lab-b", other, 5000, 8)
     within = Flow("lab-a", "lab-c", cloud.address("lab-c"), 5001, 8)
     before = cloud.pids()
