@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pileus.app import bootstrap
 from pileus.app.local import COMPUTE, NETWORK, LocalApi
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
+from pileus.core.times import parse_time
 
 
 def show(name: str, simulated: bool, state: Path | None) -> None:
@@ -43,10 +43,10 @@ def render(steps: Sequence[dict[str, Any]]) -> str:
     """Lines: seconds since the first step, its duration, what, where."""
     if not steps:
         return "Nothing has happened yet.\n"
-    begin = min(dt.datetime.fromisoformat(step["started_at"]) for step in steps)
+    begin = min(parse_time(step["started_at"]) for step in steps)
     lines = ["     at     took  step"]
     for step in steps:
-        at = (dt.datetime.fromisoformat(step["started_at"]) - begin).total_seconds()
+        at = (parse_time(step["started_at"]) - begin).total_seconds()
         took = f"{step['seconds']:7.3f}s" if step.get("seconds") is not None else " " * 8
         host = f" on {step['host']}" if step.get("host") else ""
         said = step.get("error") or step.get("detail")

@@ -22,6 +22,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pileus.core.times import parse_time
+
 Parse = Callable[[Any], Any]
 Schema = dict[str, Any]
 
@@ -235,9 +237,8 @@ anything = Type("anything", _parse_any, {}, accepts_none=True)
 def _parse_time(value: Any) -> dt.datetime:
     if isinstance(value, str):
         try:
-            moment = dt.datetime.fromisoformat(value)
-            return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
-        except (ValueError, OverflowError):  # no such time, or one that UTC has no year for
+            return parse_time(value)
+        except ValueError:
             pass
     raise BadValue(f"'{value}' is not a valid time", f"{value!r} is not a 'date-time'", value=value)
 

@@ -285,7 +285,9 @@ def test_lists(tmp_path: Path, kind: str) -> None:
         assert await names(f"limit=1&marker={made['beta']['id']}") == ["alpha-instance-2"]
         assert (await api("GET", "/servers?marker=nobody")).status == 400
         assert (await api("GET", "/servers?limit=-1")).status == 400
-        assert (await api("GET", "/servers?changes-since=yesterday")).status == 400
+        for name in ("changes-since", "changes-before", "created_at"):
+            for text in ("yesterday", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-00:01", ""):
+                assert (await api("GET", f"/servers?{name}={text}")).status == 400, (name, text)
         assert await names("changes-since=2026-01-01T00:00:00Z&name=beta") == ["beta"]
         assert await names("status=nothing") == []
         assert (await api.at("2.38")("GET", "/servers?status=nothing")).status == 400

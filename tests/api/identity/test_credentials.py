@@ -308,3 +308,15 @@ def test_a_key_that_is_lost_is_said_and_not_hidden(quick):
         assert answer.status == 500 and "encrypted credentials" in answer.message
 
     quick(story)
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59Z"]
+)
+def test_times_at_the_ends_of_the_calendar_break_nothing(quick, moment):
+    async def story(cloud: Cloud) -> None:
+        keys = await keys_of(await owner(cloud))
+        params = {"Action": "DescribeInstances", "SignatureVersion": "2", "Timestamp": moment}
+        assert (await ask(cloud, _signed(cloud, keys, params=params))).status in (200, 401)
+
+    quick(story)

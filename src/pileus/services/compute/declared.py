@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pileus.core.errors import Fault, Invalid
-from pileus.services.compute.errors import NotHereYet
+from pileus.core.times import parse_time
+from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.web import types
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.microversions import Version, parse, within
@@ -118,4 +120,14 @@ def flag(request: Request, name: str) -> bool:
     except BadValue:
         raise Invalid(
             f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a boolean"
+        ) from None
+
+
+def time_asked(name: str, text: str) -> dt.datetime:
+    """The time in a query parameter. Raises BadRequest."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise BadRequest(
+            f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
         ) from None

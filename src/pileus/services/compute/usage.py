@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import or_, select
 
+from pileus.core.times import parse_time
 from pileus.services.compute.declared import since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules
@@ -38,12 +39,10 @@ class Period(NamedTuple):
 
 
 def _moment(text: str) -> dt.datetime:
-    for form in _FORMS:
-        try:
-            return dt.datetime.strptime(text, form)
-        except ValueError:
-            continue
-    raise BadRequest("Invalid datetime string format")
+    try:
+        return parse_time(text, *_FORMS)
+    except ValueError:
+        raise BadRequest("Invalid datetime string format") from None
 
 
 def _period(request: Request) -> Period:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pileus.core.times import parse_time
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.declared import flag, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
@@ -40,11 +41,9 @@ def _read(
 def _uptime(node: NodeFacts, now: dt.datetime) -> str | None:
     """In the form of the command ``uptime``; None where the host did not say when it booted."""
     try:
-        booted = dt.datetime.fromisoformat(node.row.booted_at)
+        booted = parse_time(node.row.booted_at)
     except ValueError:
         return None
-    if booted.tzinfo is not None:
-        booted = booted.astimezone(dt.UTC).replace(tzinfo=None)
     passed = max(dt.timedelta(0), now - booted)
     hours, minutes = divmod(passed.seconds // 60, 60)
     return f" {now:%H:%M:%S} up {passed.days} days, {hours:2d}:{minutes:02d}"

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.core.context import Context
+from pileus.core.times import parse_time
 from pileus.services.compute.events import STEP, event
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.state import NODE_KINDS
@@ -286,7 +287,6 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
 def moment(text: str) -> dt.datetime | None:
     """A node's time as naive UTC; None for what is none."""
     try:
-        parsed = dt.datetime.fromisoformat(text)
+        return parse_time(text)
     except ValueError:
         return None
-    return parsed.astimezone(dt.UTC).replace(tzinfo=None) if parsed.tzinfo else parsed

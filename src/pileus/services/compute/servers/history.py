@@ -14,7 +14,7 @@ from sqlalchemy import and_, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
-from pileus.services.compute.declared import since
+from pileus.services.compute.declared import since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.servers.finding import find_server
 from pileus.services.compute.servers.tables import server_action_events, server_actions
@@ -168,13 +168,7 @@ def _moment(request: Request, name: str) -> dt.datetime | None:
     text = request.parameter(name)
     if text is None:
         return None
-    try:
-        moment = dt.datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        raise BadRequest(
-            f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
-        ) from None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return time_asked(name, text)
 
 
 async def list_actions(request: Request) -> Reply:

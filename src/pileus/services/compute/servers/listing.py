@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from pileus.core.errors import Forbidden
-from pileus.services.compute.declared import COMPUTE, since
+from pileus.services.compute.declared import COMPUTE, since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import servers_with_address
 from pileus.services.compute.policy import is_admin
@@ -58,17 +57,6 @@ def _boolean(column: ColumnElement[Any]) -> Condition:
     return condition
 
 
-def _moment(name: str, text: str) -> dt.datetime:
-    # a plus in a query is a space unless it was escaped, and few escape it
-    try:
-        moment = dt.datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        raise BadRequest(
-            f"Invalid input for query parameters {name}. Value: {text}. '{text}' is not a 'date-time'"
-        ) from None
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
-
-
 _LOCKED: Condition = lambda text: (  # noqa: E731 - a table of conditions
     _c.locked_by.is_not(None) if bool(types.boolean.parse(text)) else _c.locked_by.is_(None)
 )
@@ -85,9 +73,9 @@ _OPEN_SINCE_283: Mapping[str, Condition] = {
     "availability_zone": _same(_c.availability_zone),
     "config_drive": _boolean(_c.config_drive),
     "key_name": _same(_c.key_name),
-    "created_at": lambda text: _c.created_at == _moment("created_at", text),
-    "launched_at": lambda text: _c.launched_at == _moment("launched_at", text),
-    "terminated_at": lambda text: _c.terminated_at == _moment("terminated_at", text),
+    "created_at": lambda text: _c.created_at == time_asked("created_at", text),
+    "launched_at": lambda text: _c.launched_at == time_asked("launched_at", text),
+    "terminated_at": lambda text: _c.terminated_at == time_asked("terminated_at", text),
     "power_state": _number(_c.power_state),
     "task_state": _same(_c.task_state),
     "vm_state": _same(_c.vm_state),
@@ -214,11 +202,11 @@ def _how_old(
     """changes-since and changes-before tell of deleted servers too; otherwise only administrators ask."""
     deleted = False
     if "changes-since" in given:
-        where.append(_c.updated_at >= _moment("changes-since", given["changes-since"][-1]))
+        where.append(_c.updated_at >= time_asked("changes-since", given["changes-since"][-1]))
         deleted = True
     if "changes-before" in given and since(request, "2.66"):
-        before = _moment("changes-before", given["changes-before"][-1])
-        if "changes-since" in given and before < _moment("changes-since", given["changes-since"][-1]):
+        before = time_asked("changes-before", given["changes-before"][-1])
+        if "changes-since" in given and before < time_asked("changes-since", given["changes-since"][-1]):
             raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
         where.append(_c.updated_at <= before)
         deleted = True

@@ -10,6 +10,7 @@ import datetime as dt
 import msgspec
 
 from pileus.core.errors import NotFound
+from pileus.core.times import parse_time
 from pileus.services.identity.auth.issuer import Issuer, open_with_catalog
 from pileus.services.identity.auth.session import ById, ScopeRequest
 from pileus.services.identity.credentials.credential import (
@@ -90,10 +91,8 @@ def _check(secret: str, signed: Signed, now: dt.datetime) -> None:
     if signed.time is None:
         return  # whoever signed left it out on purpose, and signed that
     try:
-        moment = dt.datetime.fromisoformat(signed.time)
+        moment = parse_time(signed.time)
     except ValueError:
         raise Unauthorized(f"the time of the signature is none: {signed.time}") from None
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    if now > moment + LIFETIME:
+    if now - moment > LIFETIME:
         raise Unauthorized("the signature is too old")

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.core.times import parse_time
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -256,7 +257,7 @@ def agent_deleter(resource: Resource, config: NetworkConfig) -> Callable[[Tx, Co
 
 def _moment(report: AgentReport) -> dt.datetime:
     try:
-        return dt.datetime.strptime(report.started_at, FORMAT)
+        return parse_time(report.started_at, FORMAT)
     except ValueError:
         raise BadReport(host=report.host, reason=f"started_at is '{report.started_at}'") from None
 
