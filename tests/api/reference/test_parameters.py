@@ -1,0 +1,27 @@
+"""The tables of this folder against the services: each list has a row, each parameter does something."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from pathlib import Path
+
+import pytest
+from tests.api.reference.runner import Table, faults, lists_of
+
+TABLES = sorted(file.stem for file in Path(__file__).parent.glob("*_table.py"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_parameter_is_obeyed_or_refused(name: str, tmp_path: Path) -> None:
+    table: Table = importlib.import_module(f"tests.api.reference.{name}")  # type: ignore[assignment]
+
+    async def story() -> list[str]:
+        async with table.scene(tmp_path) as scene:
+            rows = set(table.OPERATIONS)
+            assert not rows & table.NO_LISTS
+            assert rows | table.NO_LISTS == lists_of(scene.service)
+            return await faults(table, scene)
+
+    found = asyncio.run(asyncio.wait_for(story(), 300))
+    assert not found, "\n".join(found)
