@@ -17,11 +17,12 @@ Compose them: ``nullable(ip_address)``, ``list_of(uuid, unique=True)``,
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pileus.core import addresses
 from pileus.core.times import parse_time
 
 Parse = Callable[[Any], Any]
@@ -29,6 +30,8 @@ Schema = dict[str, Any]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
+_BREAKING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that end a line, or are not shown: control, format, surrogates, separators."""
 _TRUE = {"true", "1", "on", "yes", "t", "y"}
 _FALSE = {"false", "0", "off", "no", "f", "n"}
 
@@ -125,6 +128,21 @@ def string(maximum: int | None = 255, *, minimum: int = 0, pattern: str | None =
     return Type("string", parse, schema, query=lambda text: text)
 
 
+def line(maximum: int | None = 255, *, minimum: int = 0, pattern: str | None = None) -> Type:
+    """Text as ``string`` takes it, without control characters: for what ends in a file or a command."""
+    inner = string(maximum, minimum=minimum, pattern=pattern)
+
+    def parse(value: Any) -> str:
+        text: str = inner.parse(value)
+        if any(unicodedata.category(character) in _BREAKING for character in text):
+            raise BadValue(
+                f"{value!r} is not a valid string", f"{value!r} has control characters", value=value
+            )
+        return text
+
+    return Type("line", parse, {"format": "line", **inner.schema}, query=inner.query)
+
+
 def _parse_uuid(value: Any) -> str:
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise BadValue(f"'{value}' is not a valid UUID", f"{value!r} is not a 'uuid'", value=value)
@@ -190,31 +208,46 @@ def integer(minimum: int = -(2**31), maximum: int = 2**31 - 1) -> Type:
 
 
 def _parse_ip(value: Any) -> str:
-    if isinstance(value, str):
-        try:
-            return str(ipaddress.ip_address(value))
-        except ValueError:
-            pass
-    raise BadValue(
-        f"'{value}' is not a valid IP address", f"{value!r} is not a 'ipv4' or 'ipv6'", value=value
-    )
+    try:
+        return addresses.address(value)
+    except ValueError:
+        raise BadValue(
+            f"'{value}' is not a valid IP address", f"{value!r} is not a 'ipv4' or 'ipv6'", value=value
+        ) from None
 
 
-ip_address = Type("ip_address", _parse_ip, {"type": "string"})
-"""An IPv4 or IPv6 address, written canonically."""
+ip_address = Type(
+    "ip_address", _parse_ip, {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+)
+"""An IPv4 or IPv6 address, in its normal form."""
 
 
 def _parse_cidr(value: Any) -> str:
-    if isinstance(value, str) and "/" in value:
-        try:
-            return str(ipaddress.ip_network(value, strict=False))
-        except ValueError:
-            pass
-    raise BadValue(f"'{value}' is not a valid IP subnet", f"{value!r} is not a 'cidr'", value=value)
+    try:
+        return addresses.prefix(value)
+    except ValueError:
+        raise BadValue(
+            f"'{value}' is not a valid IP subnet", f"{value!r} is not a 'cidr'", value=value
+        ) from None
 
 
-cidr = Type("cidr", _parse_cidr, {"type": "string"})
+cidr = Type("cidr", _parse_cidr, {"type": "string", "format": "cidr"})
 """A prefix; host bits are cleared (Neutron stores 10.0.0.5/24 as 10.0.0.0/24)."""
+
+
+def _parse_address_or_prefix(value: Any) -> str:
+    try:
+        return addresses.address_or_prefix(value)
+    except ValueError:
+        raise BadValue(
+            f"'{value}' is not a valid IP subnet", f"{value!r} is not a 'cidr'", value=value
+        ) from None
+
+
+address_or_prefix = Type(
+    "address_or_prefix", _parse_address_or_prefix, {"type": "string", "format": "address-or-cidr"}
+)
+"""An address, or a prefix with its host bits as given (Neutron's address pairs)."""
 
 
 def _parse_mac(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
+from pileus.core.addresses import canonical
 from pileus.core.errors import Forbidden
 from pileus.services.compute.declared import COMPUTE, since, time_asked
 from pileus.services.compute.errors import BadRequest
@@ -30,6 +31,10 @@ Condition = Callable[[str], ColumnElement[bool]]
 
 def _same(column: ColumnElement[Any]) -> Condition:
     return lambda text: column == text
+
+
+def _same_address(column: ColumnElement[Any]) -> Condition:
+    return lambda text: column == (canonical(text) or text)
 
 
 def _matches(column: ColumnElement[Any]) -> Condition:
@@ -93,10 +98,10 @@ FOR_ADMINS: Mapping[str, Condition] = {
     "project_id": _same(_c.project_id),
     "tenant_id": _same(_c.project_id),
     "uuid": _same(_c.id),
-    "accessIPv4": _same(_c.access_ip_v4),
-    "accessIPv6": _same(_c.access_ip_v6),
-    "access_ip_v4": _same(_c.access_ip_v4),
-    "access_ip_v6": _same(_c.access_ip_v6),
+    "accessIPv4": _same_address(_c.access_ip_v4),
+    "accessIPv6": _same_address(_c.access_ip_v6),
+    "access_ip_v4": _same_address(_c.access_ip_v4),
+    "access_ip_v6": _same_address(_c.access_ip_v6),
     "hypervisor_hostname": _same(_c.node),
     "instance_name": lambda text: false(),
     "kernel_id": lambda text: false(),

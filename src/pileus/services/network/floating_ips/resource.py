@@ -100,8 +100,8 @@ FLOATING_IP = Resource(
             filter=True,
             description="Always null: rates of floating IPs are not limited yet.",
         ),
-        Attribute("dns_name", types.string(255), default="", create=True),
-        Attribute("dns_domain", types.string(255), default="", create=True),
+        Attribute("dns_name", types.line(255), default="", create=True),
+        Attribute("dns_domain", types.line(255), default="", create=True),
         *STANDARD,
     ),
 )

@@ -175,7 +175,7 @@ NETWORK = Resource(
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         Attribute("ipv4_address_scope", REFERENCE, loader=_scope(4)),
         Attribute("ipv6_address_scope", REFERENCE, loader=_scope(6)),
-        Attribute("dns_domain", types.string(255), default="", create=True, update=True),
+        Attribute("dns_domain", types.line(255), default="", create=True, update=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         *STANDARD,
     ),

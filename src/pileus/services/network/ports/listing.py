@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
+from pileus.core.addresses import canonical
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.rules import addresses
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.web.types import BadValue
@@ -26,7 +26,7 @@ def with_fixed_ips(texts: Sequence[str]) -> ColumnElement[bool]:
             raise BadValue(f"'{text}' is not of the form key=value", value=text)
         match name:
             case "ip_address":
-                condition = ip_allocations.c.ip_address == (addresses.canonical(value) or value)
+                condition = ip_allocations.c.ip_address == (canonical(value) or value)
             case "subnet_id":
                 condition = ip_allocations.c.subnet_id == value
             case "ip_address_substr":

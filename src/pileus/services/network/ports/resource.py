@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, NAME_TYPE, PROJECT, REFERENCE
@@ -52,16 +51,6 @@ def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str
     return wishes
 
 
-def _parse_pair_ip(value: Any) -> str:
-    """An address, or a prefix with its host bits as given."""
-    try:
-        if isinstance(value, str):
-            return str(ipaddress.ip_interface(value)) if "/" in value else str(ipaddress.ip_address(value))
-    except ValueError:
-        pass
-    raise BadValue(f"'{value}' is not a valid IP subnet", value=value)
-
-
 def _parse_group_id(value: Any) -> str:
     """Clients of old send objects as well as ids."""
     return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
@@ -73,14 +62,14 @@ FIXED_IPS = types.normalised(
     _unique_addresses,
 )
 _PAIRS = types.list_of(
-    types.dict_of({"ip_address": Type("ip", _parse_pair_ip, {"type": "string"}), "mac_address": _MAC}),
+    types.dict_of({"ip_address": types.address_or_prefix, "mac_address": _MAC}),
     none_is_empty=True,
 )
 _OPTIONS = types.list_of(
     types.dict_of(
         {
-            "opt_name": types.string(64, minimum=1),
-            "opt_value": types.nullable(types.string(255)),
+            "opt_name": types.line(64, minimum=1),
+            "opt_value": types.nullable(types.line(255)),
             "ip_version": types.enum(4, 6),
         },
         required=("opt_name", "opt_value"),
@@ -224,7 +213,7 @@ PORT = Resource(
             default={},
             policy_get=True,
         ),
-        Attribute("dns_name", types.string(63), default="", create=True, update=True, filter=True),
+        Attribute("dns_name", types.line(63), default="", create=True, update=True, filter=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         Attribute(
             "qos_enforced_by",

@@ -13,6 +13,7 @@ import random
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
 from pileus.services.network.errors import InvalidInput
 
@@ -55,7 +56,7 @@ class Pool(NamedTuple):
 
 def number(address: str) -> int:
     """An address as an integer; ValueError where it is none."""
-    return int(ipaddress.ip_address(address))
+    return int(parse_address(address))
 
 
 def text(address: int, version: int) -> str:
@@ -63,18 +64,10 @@ def text(address: int, version: int) -> str:
     return str(ipaddress.IPv4Address(address) if version == 4 else ipaddress.IPv6Address(address))
 
 
-def canonical(address: str) -> str | None:
-    """An address in its canonical form, or None where it is none."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return None
-
-
 def network(cidr: str, version: int) -> IPNetwork:
     """The prefix that ``cidr`` names, its host bits cleared; InvalidInput where it can't carry ports."""
     try:
-        prefix = ipaddress.ip_network(cidr, strict=False)
+        prefix = parse_prefix(cidr)
     except ValueError:
         raise InvalidInput(f"'{cidr}' is not a valid IP subnet") from None
     if prefix.version != version:
@@ -107,7 +100,7 @@ def check_gateway(prefix: IPNetwork, gateway: str) -> str:
     (the Network API allows any, since routers may be reached by on-link routes).
     """
     try:
-        address = ipaddress.ip_address(gateway)
+        address = parse_address(gateway)
     except ValueError:
         raise InvalidInput(f"'{gateway}' is not a valid IP address") from None
     if address.version != prefix.version:
@@ -134,7 +127,7 @@ def check_pools(prefix: IPNetwork, pools: Iterable[tuple[str, str]], gateway: st
     for start, end in pools:
         shown = f"{start}-{end}"
         try:
-            first, last = ipaddress.ip_address(start), ipaddress.ip_address(end)
+            first, last = parse_address(start), parse_address(end)
         except ValueError:
             raise InvalidAllocationPool(pool=shown) from None
         if first.version != prefix.version or last.version != prefix.version or int(last) < int(first):

@@ -7,10 +7,10 @@ protocol numbers are IANA's.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+from pileus.core.addresses import parse_interface
 from pileus.core.errors import Invalid
 from pileus.services.network.errors import InvalidInput
 
@@ -207,7 +207,7 @@ def _prefix(ethertype: str, prefix: str | None) -> dict[str, str | None]:
     if not prefix:
         return {"remote_ip_prefix": None, "normalized_cidr": None}
     try:
-        interface = ipaddress.ip_interface(prefix)
+        interface = parse_interface(prefix)
     except ValueError:
         raise InvalidInput(f"'{prefix}' is not a valid IP subnet") from None
     if (interface.version == 4) != (ethertype == "IPv4"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from pileus.core import addresses
 from pileus.core.errors import NotFound
 from pileus.services.network.attributes import ID, NAME_TYPE, PROJECT, REFERENCE
 from pileus.services.network.errors import InUse
@@ -27,6 +28,7 @@ from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.resource import Attribute, Resource, Values
 from pileus.web.standard import STANDARD
+from pileus.web.types import BadValue, Type
 
 
 class SecurityGroupDefaultAlreadyExists(InUse):
@@ -46,6 +48,19 @@ _OWNERS = select(security_groups.c.id, security_groups.c.project_id).where(
     security_groups.c.id.in_(bindparam("ids", expanding=True))
 )
 _HIDDEN = frozenset({"digest"})
+
+
+def _parse_prefix(value: Any) -> str | None:
+    """A prefix with its host bits as given; empty text stands for none."""
+    if value is None or value == "":
+        return None
+    try:
+        return addresses.interface(value)
+    except ValueError:
+        raise BadValue(f"'{value}' is not a valid IP subnet", value=value, conversion=True) from None
+
+
+_PREFIX = types.nullable(Type("ip prefix", _parse_prefix, {"type": "string", "format": "cidr"}))
 
 
 def rule_view(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,13 +143,13 @@ SECURITY_GROUP_RULE = Resource(
         ),
         Attribute(
             "remote_ip_prefix",
-            types.nullable(types.string(64)),
+            _PREFIX,
             default=None,
             create=True,
             filter=True,
             sort=True,
         ),
-        Attribute("normalized_cidr", types.nullable(types.string(64)), default=None, filter=True),
+        Attribute("normalized_cidr", types.nullable(types.cidr), default=None, filter=True),
         Attribute(
             "remote_group_id",
             # Any text, as the API has it: one that is no group's id is not found.
