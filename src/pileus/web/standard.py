@@ -66,7 +66,7 @@ STANDARD: tuple[Attribute, ...] = (
     Attribute(
         "revision_number",
         types.integer(0),
-        default=0,
+        default=1,
         filter=True,
         sort=True,
         description="Grows with every change; stands in If-Match.",

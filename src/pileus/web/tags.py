@@ -13,6 +13,7 @@ from pileus.core.errors import NotFound
 from pileus.store.tx import Tx
 from pileus.web import types
 from pileus.web.crud import find, target_of
+from pileus.web.precondition import check_revision, wanted_revision
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Resource, Update, Values
@@ -69,7 +70,7 @@ def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None
     async def add_tags(request: Request) -> Reply:
         wanted = _tags_of(resource, request)
         await request.write(writer("update"), request, change=lambda now: sorted({*now, *wanted}))
-        return Reply.empty(200)
+        return Reply.json({"tags": wanted})
 
     async def add_tag(request: Request) -> Reply:
         wanted = _checked(resource, [request.path["tag"]])
@@ -110,6 +111,7 @@ def _change(tx: Tx, request: Request, *, resource: Resource, rule: str, change: 
     assert callable(change)
     original = find(tx, request, resource)
     request.access.require(rule, target_of(tx, resource, original))
+    check_revision(resource, original, wanted_revision(request))
     wanted = change(original["tags"])
     if list(wanted) == list(original["tags"]):
         return original

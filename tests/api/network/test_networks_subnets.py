@@ -98,11 +98,11 @@ def test_shared_and_external(tmp_path: Path) -> None:
 def test_network_mtu_and_update(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         network = await api.make("network", mtu=1400, description="blue")
-        assert network["mtu"] == 1400 and network["revision_number"] == 0
+        assert network["mtu"] == 1400 and network["revision_number"] == 1
         path = f"/v2.0/networks/{network['id']}"
         change = {"name": "n", "admin_state_up": False, "mtu": 1300}
         changed = (await api("PUT", path, {"network": change})).json["network"]
-        assert {name: changed[name] for name in change} == change and changed["revision_number"] == 1
+        assert {name: changed[name] for name in change} == change and changed["revision_number"] == 2
         for wrong in ({"mtu": 9000}, {"mtu": 5}, {"status": "DOWN"}, {"id": NOBODY}, {"subnets": []}):
             assert (await api("PUT", path, {"network": wrong})).status == 400
         assert (await api("GET", f"/v2.0/networks/{NOBODY}")).error == "NetworkNotFound"

@@ -186,15 +186,17 @@ class NeutronDialect(Dialect):
         kept = [(name, text) for name, text in request.query if name not in ("marker", "page_reverse")]
         here = request.path_url
 
-        def link(rel: str, marker: str, reverse: bool) -> dict[str, str]:
-            query = [*kept, ("marker", marker), *([("page_reverse", "True")] if reverse else [])]
+        def link(rel: str, edge: Sequence[str], reverse: bool) -> dict[str, str]:
+            marker = [("marker", edge[0])] if edge else []
+            query = [*kept, *marker, *([("page_reverse", "True")] if reverse else [])]
             return {"rel": rel, "href": f"{here}?{urlencode(query)}"}
 
-        # a link is left out only where the page shows that nothing can follow
-        if keys and (more or listing.reverse):
-            links.append(link("next", keys[-1], False))
-        if keys and (more or not listing.reverse):
-            links.append(link("previous", keys[0], True))
+        # A link is left out only where the page shows that nothing can follow. An empty page behind the
+        # last one leads back to the last one: "previous" without a marker counts from the end.
+        if more or listing.reverse:
+            links.append(link("next", keys[-1:], False))
+        if more or not listing.reverse:
+            links.append(link("previous", keys[:1], True))
         return {f"{resource.plural}_links": links} if links else {}
 
     def versions_document(

@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, select, update
 from pileus.core.context import Context
 from pileus.services.network.events import event
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.revisions import next_revision
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
@@ -32,8 +33,7 @@ _FREE = (
         fixed_ip_address=None,
         router_id=None,
         status="DOWN",
-        updated_at=bindparam("now"),
-        revision_number=floating_ips.c.revision_number + 1,
+        **next_revision(floating_ips, bindparam("now")),
     )
 )
 

@@ -24,6 +24,7 @@ from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies_exist
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
+from pileus.services.network.revisions import next_revision
 from pileus.services.network.rules import segments
 from pileus.services.network.rules.segments import Segment
 from pileus.services.network.subnets.tables import subnets
@@ -86,7 +87,7 @@ _GATEWAYS_IN = (
 _NOT_DEFAULT = (
     update(networks)
     .where(networks.c.is_default, networks.c.id.not_in(bindparam("ids", expanding=True)))
-    .values(is_default=False)
+    .values(is_default=False, **next_revision(networks, bindparam("now")))
 )
 _DELETE_SUBNETS = delete(subnets).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 
@@ -119,7 +120,7 @@ def network_create(
                 )
         except Duplicate:
             continue
-        _one_default(tx, specs)
+        _one_default(tx, context, specs)
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
         return specs
     raise NoNetworkFoundInMaximumAllowedAttempts()
@@ -140,7 +141,7 @@ def network_update(
             _check_not_outside(tx, network)
     check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
     after = NETWORK.change(tx, context, updates)
-    _one_default(tx, [one.changes | {"id": one.original["id"]} for one in updates])
+    _one_default(tx, context, [one.changes | {"id": one.original["id"]} for one in updates])
     tx.emit_many([_event(context, "network.update", network) for network in after])
     return after
 
@@ -258,11 +259,11 @@ def _check_not_outside(tx: Tx, network: Values) -> None:
         raise ExternalNetworkInUse(net_id=network["id"])
 
 
-def _one_default(tx: Tx, several: Sequence[Mapping[str, Any]]) -> None:
+def _one_default(tx: Tx, context: Context, several: Sequence[Mapping[str, Any]]) -> None:
     """A network that becomes the default one takes that from the one that was."""
     new = [one["id"] for one in several if one.get("is_default")]
     if new:
-        tx.execute(_NOT_DEFAULT, {"ids": new})
+        tx.execute(_NOT_DEFAULT, {"ids": new, "now": context.now})
 
 
 def _check_unshare(tx: Tx, network: Values) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Row, bindparam, delete, select, update
 from pileus.core.context import Context
 from pileus.services.network.events import event
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.revisions import next_revision
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.tx import Tx
@@ -46,7 +47,11 @@ _USERS = (
     .order_by(ports.c.id)
     .with_for_update(of=ports)
 )
-_SET_FIXED_IPS = update(ports).where(ports.c.id == bindparam("key")).values(fixed_ips=bindparam("addresses"))
+_SET_FIXED_IPS = (
+    update(ports)
+    .where(ports.c.id == bindparam("key"))
+    .values(fixed_ips=bindparam("addresses"), **next_revision(ports, bindparam("now")))
+)
 _DELETE_ALLOCATIONS = delete(ip_allocations).where(
     ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True))
 )
@@ -90,7 +95,11 @@ def _write(
     tx: Tx, context: Context, rows: Sequence[Row[Any]], fixed_ips: Mapping[str, list[dict[str, str]]]
 ) -> None:
     tx.execute(
-        _SET_FIXED_IPS, [{"key": port_id, "addresses": several} for port_id, several in fixed_ips.items()]
+        _SET_FIXED_IPS,
+        [
+            {"key": port_id, "addresses": several, "now": context.now}
+            for port_id, several in fixed_ips.items()
+        ],
     )
     tx.emit_many(
         [

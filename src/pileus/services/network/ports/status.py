@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, select, update
 from pileus.core.context import Context
 from pileus.services.network.events import event
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.revisions import next_revision
 from pileus.store.events import Event, newest_position
 from pileus.store.tx import Tx
 from pileus.wire.switch import Acknowledged, DeviceStatus
@@ -30,7 +31,7 @@ _SET = (
         # The host once more: a port that moved since the look belongs to another node's word.
         ports.c.host == bindparam("on_host"),
     )
-    .values(status=bindparam("new_status"))
+    .values(status=bindparam("new_status"), **next_revision(ports, bindparam("now")))
 )
 _SET_MEANS = update(ports).where(ports.c.id == bindparam("key")).values(rate_limited_by=bindparam("means"))
 
@@ -51,7 +52,7 @@ def device_status(tx: Tx, context: Context, status: DeviceStatus) -> Acknowledge
     for rows, new in ((risen, "ACTIVE"), (fallen, "DOWN")):
         if rows:
             where = {"ids": [row.id for row in rows], "on_host": status.host}
-            tx.execute(_SET, {**where, "new_status": new})
+            tx.execute(_SET, {**where, "new_status": new, "now": context.now})
     means = {
         port_id: status.enforcement.get(port_id)
         for port_id in status.up

@@ -15,7 +15,8 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import QosPolicyNotFound
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
-from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.qos.tables import bandwidth_limits, policies
+from pileus.services.network.revisions import touch
 from pileus.services.network.security_groups.membership import derived_id
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
@@ -93,21 +94,21 @@ def limit_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Valu
             ) from None
         except Referenced:
             raise QosPolicyNotFound(policy_id=spec["policy_id"]) from None
-    _tell(tx, context, {spec["policy_id"] for spec in specs})
+    _changed(tx, context, {spec["policy_id"] for spec in specs})
     return list(specs)
 
 
 def limit_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
     """Change limits; the hosts whose ports have them look again."""
     after = BANDWIDTH_LIMIT_RULE.change(tx, context, updates)
-    _tell(tx, context, {one["policy_id"] for one in after})
+    _changed(tx, context, {one["policy_id"] for one in after})
     return after
 
 
 def limit_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
     """Delete limits."""
     BANDWIDTH_LIMIT_RULE.remove(tx, originals)
-    _tell(tx, context, {one["policy_id"] for one in originals})
+    _changed(tx, context, {one["policy_id"] for one in originals})
 
 
 def ovsqos_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
@@ -139,6 +140,12 @@ def _limit_row(context: Context, spec: Mapping[str, Any]) -> dict[str, Any]:
         "max_kbps": spec["rate"],
         "max_burst_kbps": spec["burst"] or 0,
     }
+
+
+def _changed(tx: Tx, context: Context, policy_ids: set[str]) -> None:
+    """Other rules are a change of their policies."""
+    touch(tx, policies, policy_ids, context.now)
+    _tell(tx, context, policy_ids)
 
 
 def _tell(tx: Tx, context: Context, policy_ids: set[str]) -> None:

@@ -23,6 +23,7 @@ from pileus.store.tx import Tx
 from pileus.web import types
 from pileus.web.crud import find, one_reply, target_of
 from pileus.web.dialects.neutron import BadRequest
+from pileus.web.precondition import check_revision, wanted_revision
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Resource, Update, Values
@@ -113,6 +114,7 @@ def _wanted(request: Request) -> dict[str, str]:
 def _router(tx: Tx, request: Request, rule: str) -> Values:
     router = find(tx, request, ROUTER)
     request.access.require(rule, target_of(tx, ROUTER, router))
+    check_revision(ROUTER, router, wanted_revision(request))
     return router
 
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
@@ -21,6 +21,7 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import PORT_QUOTA, spend
+from pileus.services.network.revisions import touch
 from pileus.services.network.routers.reading import (
     Attachments,
     Plug,
@@ -82,11 +83,6 @@ _SUBNETS = select(
     subnets.c.ipv6_address_mode,
     subnets.c.allocation_pools,
 ).where(subnets.c.id.in_(bindparam("ids", expanding=True)))
-_TOUCH = (
-    update(routers)
-    .where(routers.c.id == bindparam("router"))
-    .values(revision_number=routers.c.revision_number + 1, updated_at=bindparam("now"))
-)
 
 
 def interface_add_subnet(
@@ -281,7 +277,7 @@ def _own(tx: Tx, router: Values, port: Values) -> None:
 
 
 def _touch(tx: Tx, context: Context, router: Values) -> None:
-    tx.execute(_TOUCH, {"router": router["id"], "now": context.now})
+    touch(tx, routers, [router["id"]], context.now)
     tx.emit(router_event(context, "router.update", router))
 
 

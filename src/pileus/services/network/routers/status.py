@@ -11,6 +11,7 @@ from pileus.core.context import Context
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.events import event
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.revisions import next_revision
 from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, routers
 from pileus.store.events import newest_position
@@ -64,7 +65,8 @@ def _write(
     for several, new in ((raised, ACTIVE), (fallen, ERROR)):
         if several:
             ids = [row.id for row in several]
-            tx.execute(update(table).where(table.c.id.in_(ids)).values(status=new))
+            changes = {"status": new, **next_revision(table, context.now)}
+            tx.execute(update(table).where(table.c.id.in_(ids)).values(changes))
     tx.emit_many(
         [
             *(event(context, f"{kind}.active", row.id, row.project_id, host=host) for row in raised),

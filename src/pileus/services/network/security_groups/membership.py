@@ -132,7 +132,7 @@ def rule_row(
         "digest": security.key(rule),
         "created_at": context.now,
         "updated_at": context.now,
-        "revision_number": 0,
+        "revision_number": 1,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
@@ -13,6 +13,7 @@ from pileus.services.network.again import own
 from pileus.services.network.errors import InUse
 from pileus.services.network.events import event
 from pileus.services.network.quotas import GROUP_QUOTA, RULE_QUOTA, spend
+from pileus.services.network.revisions import touch
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import (
     DEFAULT,
@@ -75,11 +76,6 @@ _REFERRING = select(security_group_rules.c.security_group_id).where(
 _SAME = select(security_group_rules.c.id, security_group_rules.c.digest).where(
     security_group_rules.c.security_group_id == bindparam("group"),
     security_group_rules.c.digest.in_(bindparam("digests", expanding=True)),
-)
-_TOUCH = (
-    update(security_groups)
-    .where(security_groups.c.id.in_(bindparam("ids", expanding=True)))
-    .values(revision_number=security_groups.c.revision_number + 1, updated_at=bindparam("now"))
 )
 
 
@@ -170,7 +166,7 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
         raise SecurityGroupRuleExists(rule_id=same.id if same else "unknown") from None
     except Referenced:
         raise SecurityGroupNotFound(id=group_id) from None
-    tx.execute(_TOUCH, {"ids": [group_id], "now": context.now})
+    touch(tx, security_groups, [group_id], context.now)
     tx.emit_many([_rule_event(context, "security_group_rule.create", spec) for spec in specs])
     return specs
 
@@ -178,7 +174,7 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
 def security_group_rule_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
     """Delete rules."""
     SECURITY_GROUP_RULE.remove(tx, originals)
-    tx.execute(_TOUCH, {"ids": sorted({rule["security_group_id"] for rule in originals}), "now": context.now})
+    touch(tx, security_groups, {rule["security_group_id"] for rule in originals}, context.now)
     tx.emit_many([_rule_event(context, "security_group_rule.delete", rule) for rule in originals])
 
 

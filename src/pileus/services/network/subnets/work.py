@@ -19,6 +19,7 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
+from pileus.services.network.revisions import touch
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
 from pileus.services.network.subnets.resource import SUBNET
@@ -97,6 +98,7 @@ def subnet_create(
         addresses_gain(tx, context, automatic)
     with_dhcp = {spec["network_id"] for spec in specs if spec["enable_dhcp"]}
     dhcp_ports_sync(tx, context, with_dhcp, config)
+    touch(tx, networks, network_ids, context.now)
     tx.emit_many([_event(context, "subnet.create", spec) for spec in specs])
     return specs
 
@@ -118,6 +120,7 @@ def subnet_update(
         if new["enable_dhcp"] != one.original["enable_dhcp"]
     }
     dhcp_ports_sync(tx, context, switched, config)
+    touch(tx, networks, {subnet["network_id"] for subnet in after}, context.now)
     tx.emit_many([_event(context, "subnet.update", subnet) for subnet in after])
     return after
 
@@ -139,6 +142,7 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
         raise _in_use(ids[0]) from None
     with_dhcp = {subnet["network_id"] for subnet in originals if subnet["enable_dhcp"]}
     dhcp_ports_sync(tx, context, with_dhcp, config)
+    touch(tx, networks, {subnet["network_id"] for subnet in originals}, context.now)
     tx.emit_many([_event(context, "subnet.delete", subnet) for subnet in originals])
 
 

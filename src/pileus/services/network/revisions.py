@@ -1,0 +1,27 @@
+"""Revision numbers of what changes because something that belongs to it did.
+
+A subnet that comes, changes or goes is a change of its network, a rule is one of its group or policy,
+an interface one of its router. ``Resource.change`` counts what is changed itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Table, update
+
+from pileus.store.tx import Tx
+from pileus.web.among import among
+
+
+def next_revision(table: Table, now: Any) -> dict[str, Any]:
+    """The columns that an UPDATE of a visible change sets besides; ``now`` may be a bound parameter."""
+    return {"revision_number": table.c.revision_number + 1, "updated_at": now}
+
+
+def touch(tx: Tx, table: Table, ids: Collection[str], now: dt.datetime) -> None:
+    """Count a change of these; one statement, none for none."""
+    if ids:
+        tx.execute(update(table).where(among(tx, table.c.id, sorted(ids))).values(next_revision(table, now)))
