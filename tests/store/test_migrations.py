@@ -127,3 +127,14 @@ def test_the_next_revision_is_written_from_the_metadata(tmp_path: Path) -> None:
     assert "schema.Moment()" in written
     assert f'down_revision = "{migrations.known()[-1]}"' in written
     assert 'drop_table("events")' not in written
+
+
+def test_revisions_that_were_read_before_need_no_files_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server reads them as root, and runs them as a user who may not enter the folder."""
+    migrations.preload()
+    expected = migrations.known()
+    monkeypatch.setattr(migrations, "FOLDER", tmp_path / "closed")
+    monkeypatch.setattr(migrations, "VERSIONS", tmp_path / "closed")
+    assert migrations.upgrade(f"sqlite:///{tmp_path}/x.sqlite") == expected

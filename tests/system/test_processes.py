@@ -364,7 +364,9 @@ def test_secrets_are_files_of_mode_0600_and_logs_are_not_for_everybody(cloud: Cl
     root = cloud.folder.root
     for path in root.rglob("*"):
         mode = stat.S_IMODE(path.lstat().st_mode)
-        if path.is_file() and (path.parent.name in ("keys", "agent", "db") or path.name in _SECRET):
+        if path.is_file() and (
+            path.parent.name in ("keys", "secrets", "agent", "db") or path.name in _SECRET
+        ):
             assert mode == 0o600, path
         if path.parent.name == "log":
             assert not mode & 0o007, path

@@ -39,8 +39,9 @@ def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) 
     folder = StateFolder((state or default_root(simulated)).absolute())
     settings = process.start(folder, config, {})
     if simulated:
+        secret = node_secret(folder.node_secret)
         privileges.drop(settings.server.user)
-        process.run(lambda: _simulated(folder, settings))
+        process.run(lambda: _simulated(folder, settings, secret))
     elif purge:
         process.run(lambda: _purge(folder, settings))
     else:
@@ -77,9 +78,8 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
                 keeper.cancel()
 
 
-async def _simulated(folder: StateFolder, settings: Settings) -> None:
+async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> None:
     """``simulation.hosts`` nodes, each with a simulated switch whose database other programs can reach."""
-    secret = node_secret(folder.node_secret)
     clients, switches = [], []
     agents: list[Agent] = []
     base_images = hypervisor_node.simulated_cache(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -27,9 +26,20 @@ def database_url(folder: StateFolder, settings: Settings) -> str:
 
 
 def upgrade(simulated: bool, state: Path | None, config: Path | None) -> None:
-    """Bring the database of this cloud to the newest revision, and say from where to where."""
+    """Bring the database of this cloud to the newest revision, and say from where to where.
+
+    As the server's user: root opens no file in a folder of his.
+    """
     folder = StateFolder((state or default_root(simulated)).absolute())
     settings = bootstrap.read_settings(folder, config, {}).settings
+    migrations.preload()
+    try:
+        privileges.drop(settings.server.user)
+    except KeyError:
+        bootstrap.fail(
+            f"there is no user {settings.server.user} yet, for a database in {folder.root}: "
+            "the first start of the server makes him"
+        )
     if not settings.server.database and not folder.database.exists():
         bootstrap.fail(f"there is no database in {folder.root} yet: the first start makes it")
     try:
@@ -39,8 +49,6 @@ def upgrade(simulated: bool, state: Path | None, config: Path | None) -> None:
         after = migrations.current(url)
     except Fault as fault:
         bootstrap.fail(fault.text)
-    if os.geteuid() == 0 and not settings.server.database and settings.server.user != "root":
-        privileges.give(folder.database.parent, settings.server.user)
     if before == after:
         sys.stdout.write(f"The database is up to date (revision {after}).\n")
     else:

@@ -12,14 +12,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pileus.app import bootstrap, guests
+from pileus.app import bootstrap, guests, privileges
 from pileus.app.lab_cloud import lab_of
 from pileus.app.local import NETWORK, LocalApi
 from pileus.app.state import StateFolder, default_root
@@ -51,7 +51,7 @@ def plug(port: str, host: str | None, simulated: bool, state: Path | None) -> No
                     f"port {port} can't be bound to {target}: no living agent there carries its network"
                 )
             wanted = _plug(api, found)
-            asyncio.run(_plug_guest(folder, settings, target, wanted, simulated))
+            _on_the_switch(settings, simulated, _plug_guest(folder, settings, target, wanted, simulated))
             status = _until_active(api, found["id"])
     except Fault as fault:
         bootstrap.fail(fault.text)
@@ -71,11 +71,21 @@ def unplug(port: str, simulated: bool, state: Path | None) -> None:
             target = found["binding:host_id"]
             if not target:
                 bootstrap.fail(f"port {port} is not plugged")
-            asyncio.run(_unplug_guest(folder, settings, target, _namespace(found), found["id"], simulated))
+            work = _unplug_guest(folder, settings, target, _namespace(found), found["id"], simulated)
+            _on_the_switch(settings, simulated, work)
             api.call("PUT", f"{NETWORK}/ports/{found['id']}", {"port": {"binding:host_id": ""}})
     except Fault as fault:
         bootstrap.fail(fault.text)
     sys.stdout.write(f"Port {port} has no guest any more.\n")
+
+
+def _on_the_switch(settings: Settings, simulated: bool, work: Coroutine[Any, Any, None]) -> None:
+    """Do ``work``: a simulated switch's socket lies in a folder of the server's user, so as that user."""
+    if simulated:
+        privileges.as_user(settings.server.user, lambda: asyncio.run(work))
+        work.close()
+    else:
+        asyncio.run(work)
 
 
 def _port(api: LocalApi, name: str) -> dict[str, Any]:

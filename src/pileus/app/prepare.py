@@ -1,24 +1,43 @@
-"""Making the state folder fit for its processes: folders, owners, first secrets, the clients' files."""
+"""Making the state folder fit for its processes: folders, owners, first secrets, the clients' files.
+
+Root acts by names only in folders that are root's. What the server's user keeps in its own folders may be
+anything: a link, a pipe, a second name of a stranger's file. So root gives such a folder away by its
+descriptor, and what goes into it is made by the server, as that user.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import os
 import pwd
-import secrets
+import secrets as random
+import shutil
 from pathlib import Path
+
+import msgspec
 
 from pileus.app import privileges
 from pileus.app.state import BadStateFolder, StateFolder
-from pileus.bus.node import node_secret, node_token
-from pileus.core.files import write_atomically
+from pileus.bus.node import SECRET_BYTES, node_token
+from pileus.core.files import keep_first, open_folder, read_own_file, write_atomically
 from pileus.core.settings import Settings
 
 LONGEST_SOCKET = 107
 """Bytes in a Unix socket's path (unix(7): 108 with the NUL at its end)."""
+_LONGEST_PASSWORD = 1024
 
 
-def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> None:
-    """Make what is missing in ``folder``; what is there stays as it is.
+class Secrets(msgspec.Struct, frozen=True):
+    """What lies in the folder ``secrets``: the servers' node secret and the admin's first password."""
+
+    node: bytes
+    admin_password: str
+
+
+def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> Secrets:
+    """Make what is missing in ``folder``; what is there stays as it is. Returns the secrets.
 
     Run as root it makes the server's user and gives it the folders that the server writes to;
     otherwise everything belongs to the caller. ``hosts`` are the nodes of this machine, whose
@@ -35,33 +54,25 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
         folder.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         if as_root:
             privileges.check_reachable(folder.root / "db", settings.server.user)
-        for path, mode, servers in (
-            (folder.root / "db", 0o700, True),
-            (folder.keys, 0o700, True),
-            (folder.images, 0o700, True),
-            (folder.run, 0o755, True),
-            (folder.hosts, 0o755, True),
-            (folder.logs, 0o750, False),
-            (folder.agent, 0o700, False),
-        ):
-            path.mkdir(mode=mode, exist_ok=True)
-            if user and servers:
-                os.chown(path, user.pw_uid, user.pw_gid)
-        secret = node_secret(folder.node_secret)
-        if not folder.admin_password.exists():
-            write_atomically(folder.admin_password, secrets.token_urlsafe(18).encode(), 0o600)
-        if user:
-            for file in folder.keys.iterdir():
-                os.chown(file, user.pw_uid, user.pw_gid)
+            privileges.check_not_writable(folder.root, settings.server.user)
+        root = open_folder(folder.root)
+        try:
+            if user:
+                _check_owner(folder.root, root, user)
+            _make_folders(root, user)
+            secrets = _secrets(folder, root)
+        finally:
+            os.close(root)
     except OSError as error:
         raise BadStateFolder(f"The state folder {folder.root} can't be used: {error}") from error
     for host in hosts:
-        put(folder.node_token, node_token(secret, host), 0o600)
-    password = folder.admin_password.read_text()
+        put(folder.node_token, node_token(secrets.node, host), 0o600)
     url = public_url(settings)
     ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
-    put(folder.openrc, openrc(url, password, settings.identity.region, ca_file), 0o600)
-    put(folder.clouds, clouds(url, password, settings.identity.region, ca_file), 0o600)
+    region = settings.identity.region
+    put(folder.openrc, openrc(url, secrets.admin_password, region, ca_file), 0o600)
+    put(folder.clouds, clouds(url, secrets.admin_password, region, ca_file), 0o600)
+    return secrets
 
 
 def _check_length(socket: Path) -> None:
@@ -70,6 +81,89 @@ def _check_length(socket: Path) -> None:
             f"The path of the state folder is too long for the Unix sockets in it ({socket} has more than "
             f"{LONGEST_SOCKET} bytes). Choose a shorter one with --state."
         )
+
+
+def _check_owner(path: Path, descriptor: int, user: pwd.struct_passwd) -> None:
+    state = os.fstat(descriptor)
+    if state.st_uid != 0 or state.st_mode & 0o002 or (state.st_mode & 0o020 and state.st_gid != 0):
+        raise BadStateFolder(
+            f"The state folder {path} is not root's alone (user {state.st_uid}, group {state.st_gid}, mode "
+            f"{state.st_mode & 0o777:o}), and the server runs as user {user.pw_name}. "
+            f"If you trust what is in it: chown root and chmod go-w it."
+        )
+
+
+def _make_folders(root: int, user: pwd.struct_passwd | None) -> None:
+    """Folders of the server's user, and those of root."""
+    owners = None if user is None else (user.pw_uid, user.pw_gid)
+    for name, mode in (("db", 0o700), ("keys", 0o700), ("images", 0o700), ("hosts", 0o755)):
+        os.close(_folder(root, name, mode, owners))
+    for name, mode in (("secrets", 0o700), ("run", 0o755), ("log", 0o750), ("agent", 0o700)):
+        os.close(_folder(root, name, mode, None if user is None else (0, 0)))
+
+
+def _folder(root: int, name: str, mode: int, owner: tuple[int, int] | None) -> int:
+    """A descriptor of the folder ``name`` in ``root``, which is made where it is missing and given to
+    ``owner``. One that root takes back (``run`` was the server's once) is emptied: who had it chose the
+    names in it."""
+    made = False
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=root)
+        made = True
+    try:
+        descriptor = open_folder(name, root)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise OSError(error.errno, "is a link or no folder", name) from error
+        raise
+    try:
+        state = os.fstat(descriptor)
+        if owner is not None and (state.st_uid, state.st_gid) != owner:
+            os.fchown(descriptor, *owner)
+            if owner[0] == 0 and state.st_uid != 0:
+                os.fchmod(descriptor, mode)
+                _empty(descriptor)
+        if made or (owner == (0, 0) and state.st_mode & 0o022):
+            os.fchmod(descriptor, mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _empty(descriptor: int) -> None:
+    for entry in os.listdir(descriptor):
+        try:
+            os.unlink(entry, dir_fd=descriptor)
+        except IsADirectoryError:
+            shutil.rmtree(entry, dir_fd=descriptor)
+
+
+def _secret(path: Path, root: int, fresh: bytes) -> bytes:
+    """The secret at ``path``; where there is none, that of the same name which an earlier version kept in
+    the server's folder ``keys``, else ``fresh``."""
+    keys = open_folder("keys", root)
+    try:
+        if not path.exists():
+            with contextlib.suppress(FileNotFoundError):
+                fresh = read_own_file(path.name, keys, limit=_LONGEST_PASSWORD)
+            keep_first(path, fresh)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path.name, dir_fd=keys)
+    finally:
+        os.close(keys)
+    return path.read_bytes()
+
+
+def _secrets(folder: StateFolder, root: int) -> Secrets:
+    node = _secret(folder.node_secret, root, random.token_bytes(SECRET_BYTES))
+    if len(node) < SECRET_BYTES:
+        raise BadStateFolder(f"The secret in {folder.node_secret} is shorter than {SECRET_BYTES} bytes.")
+    password = _secret(folder.admin_password, root, random.token_urlsafe(18).encode())
+    text = password.decode("utf-8", "replace").strip()
+    if not text or not text.isprintable():
+        raise BadStateFolder(f"The password in {folder.admin_password} is none that can be printed.")
+    return Secrets(node, text)
 
 
 def put(path: Path, text: str, mode: int) -> None:
@@ -105,21 +199,26 @@ def openrc(url: str, password: str, region: str, ca_file: str) -> str:
         "OS_IDENTITY_API_VERSION": "3",
         **({"OS_CACERT": ca_file} if ca_file else {}),
     }
-    return "".join(f"export {name}='{value}'\n" for name, value in values.items())
+    return "".join(f"export {name}={_quoted(value)}\n" for name, value in values.items())
+
+
+def _quoted(value: str) -> str:
+    """For a shell, which takes nothing in it for a command."""
+    return "'" + value.replace("'", "'\\''") + "'"
 
 
 def clouds(url: str, password: str, region: str, ca_file: str) -> str:
     """The ``clouds.yaml`` of openstacksdk with one cloud, ``pileus``."""
-    authority = f"    cacert: {ca_file}\n" if ca_file else ""
+    authority = f"    cacert: {json.dumps(ca_file)}\n" if ca_file else ""
     return f"""clouds:
   pileus:
     auth:
-      auth_url: {url}/identity/v3
+      auth_url: {json.dumps(url + "/identity/v3")}
       username: admin
-      password: {password}
+      password: {json.dumps(password)}
       project_name: admin
       user_domain_name: Default
       project_domain_name: Default
-    region_name: {region}
+    region_name: {json.dumps(region)}
     identity_api_version: 3
 {authority}"""

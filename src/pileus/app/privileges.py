@@ -5,10 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import pwd
+import stat
 import subprocess
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from pileus.app.state import BadStateFolder
+from pileus.core.errors import Fault
 
 COMMENT = "Pileus server"
 LATE = ("_strptime", "concurrent.futures.thread", "encodings.idna")
@@ -41,11 +46,33 @@ def drop(name: str) -> None:
     os.umask(0o077)
 
 
-def give(folder: Path, name: str) -> None:
-    """Make user ``name`` the owner of the files in ``folder``."""
-    user = pwd.getpwnam(name)
-    for path in folder.iterdir():
-        os.chown(path, user.pw_uid, user.pw_gid)
+def as_user(name: str, work: Callable[[], None]) -> None:
+    """Do ``work`` in a process of user ``name`` if this one is root, else here; ends this program as that
+    process ended where it failed."""
+    if os.geteuid() != 0 or name == "root":
+        return work()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            drop(name)
+            work()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except Fault as fault:
+            sys.stderr.write(f"pileus: {fault.text}\n")
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise SystemExit(code if code > 0 else 1)
+    return None
 
 
 def may_read(path: Path, name: str) -> bool:
@@ -65,6 +92,28 @@ def check_reachable(folder: Path, name: str) -> None:
         )
 
 
+def check_not_writable(folder: Path, name: str) -> None:
+    """Raise BadStateFolder where user ``name`` could put something else in the place of ``folder``.
+
+    Root works in the state folder by names, so no folder above it may be that user's, or writable for him;
+    in one like /tmp (sticky) he can rename nothing that is root's.
+    """
+    user = pwd.getpwnam(name)
+    for parent in folder.parents:
+        state = parent.lstat()
+        if stat.S_ISLNK(state.st_mode):
+            writable = state.st_uid != 0
+        else:
+            writable = state.st_uid == user.pw_uid or bool(
+                state.st_mode & (_bit(parent, user) << 1) and not state.st_mode & stat.S_ISVTX
+            )
+        if writable:
+            raise BadStateFolder(
+                f"The user {name}, as whom the server runs, could replace {parent}, above the state folder "
+                f"{folder}: root would act there on his behalf. Choose another with --state."
+            )
+
+
 def _closed_parent(path: Path, user: pwd.struct_passwd) -> Path | None:
     for parent in reversed(path.parents):
         if not parent.stat().st_mode & _bit(parent, user):
@@ -73,6 +122,6 @@ def _closed_parent(path: Path, user: pwd.struct_passwd) -> Path | None:
 
 
 def _bit(path: Path, user: pwd.struct_passwd) -> int:
-    """The execute bit of ``path``'s mode that holds for ``user`` (the read bit is two to the left)."""
+    """The execute bit of ``path``'s mode that holds for ``user`` (write is one to the left, read two)."""
     state = path.stat()
     return 0o100 if state.st_uid == user.pw_uid else 0o010 if state.st_gid == user.pw_gid else 0o001

@@ -19,11 +19,10 @@ from pileus.app import bootstrap, privileges, process
 from pileus.app.database import database_url
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
 from pileus.app.notify import notify
-from pileus.app.prepare import prepare, public_url
+from pileus.app.prepare import Secrets, prepare, public_url
 from pileus.app.state import StateFolder, default_root
 from pileus.bus.endpoint import PREFIX, Endpoint
 from pileus.bus.hub import Hub
-from pileus.bus.node import node_secret
 from pileus.bus.rabbit import RabbitAnnouncer
 from pileus.core import log
 from pileus.core.clock import SystemClock
@@ -57,10 +56,9 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     options = {"server.listen": listen} if listen else {}
     settings = process.start(folder, config, options)
     try:
-        prepare(folder, settings, ())
+        secrets = prepare(folder, settings, ())
         overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
-        source_closed = _source_is_closed(settings)
-        server = Server(folder, settings, overrides, migrate=not source_closed)
+        server = Server(folder, settings, overrides, secrets)
         http = HttpServer(
             server,
             [listen_tcp(settings.server.listen)],
@@ -69,9 +67,8 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
             key=settings.server.tls_key,
         )
         _preload(settings)
-        if source_closed:
-            migrations.prepare(database_url(folder, settings))
-            privileges.give(folder.database.parent, settings.server.user)
+        if _source_is_closed(settings):
+            migrations.preload()
     except (Fault, OSError, PolicyError) as error:
         bootstrap.fail(str(error))
     privileges.drop(settings.server.user)
@@ -98,7 +95,7 @@ def _source_is_closed(settings: Settings) -> bool:
     """Whether the server's user can't read our source or Python's own (a checkout in root's home).
 
     Migrations are files that are read when they run, and need modules that nothing else needs: then
-    the database is brought up to date before this process becomes that user.
+    they are read before this process becomes that user.
     """
     user = settings.server.user
     if os.geteuid() != 0 or user == "root":
@@ -131,12 +128,12 @@ class Server:
     """Everything of the control side, built in one place. Call it as ASGI servers do, after ``start``."""
 
     def __init__(
-        self, folder: StateFolder, settings: Settings, overrides: dict[str, str], *, migrate: bool
+        self, folder: StateFolder, settings: Settings, overrides: dict[str, str], secrets: Secrets
     ) -> None:
         self.folder = folder
         self.settings = settings
         self._overrides = overrides
-        self._migrate = migrate
+        self._secrets = secrets
         self.clock = SystemClock()
         self.hub = Hub()
         self.endpoint: Endpoint
@@ -150,7 +147,7 @@ class Server:
     async def start(self) -> None:
         """Open the database, seed what a cloud begins with, listen to events."""
         settings, folder, clock = self.settings, self.folder, self.clock
-        self.store = await Store.open(database_url(folder, settings), clock=clock, migrate=self._migrate)
+        self.store = await Store.open(database_url(folder, settings), clock=clock)
         self.store.subscribe(self._published)
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
@@ -198,18 +195,17 @@ class Server:
             {**wire_handlers(self.store, network_config, clock), **self.compute.wire(self.store)},
             self.hub,
             self._newest_position,
-            node_secret(folder.node_secret),
+            self._secrets.node,
         )
         base = public_url(settings)
         endpoints = tuple(
             EndpointSeed(service.type, service.name, base + service.prefix + _ENDPOINT.get(service.type, ""))
             for service in services
         )
-        password = folder.admin_password.read_text()
         seed = Seed(
             endpoints=endpoints,
             region=settings.identity.region,
-            password_hash=await self.identity.passwords.hash(password),
+            password_hash=await self.identity.passwords.hash(self._secrets.admin_password),
         )
         await self.identity.seed(system_context(clock.now()), seed)
 

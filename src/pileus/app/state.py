@@ -25,16 +25,23 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def keys(self) -> Path:
-        """Secrets of the server: token keys, node secret, the first password of the admin."""
+        """Secrets that only the server needs, and keeps as its user: token keys, the key of image tickets."""
         return self.root / "keys"
 
     @property
+    def secrets(self) -> Path:
+        """Secrets that the administrator's commands need, too: nobody but root (or the caller) goes there,
+        and the server reads them before it drops its rights."""
+        return self.root / "secrets"
+
+    @property
     def node_secret(self) -> Path:
-        return self.keys / "node.secret"
+        return self.secrets / "node.secret"
 
     @property
     def admin_password(self) -> Path:
-        return self.keys / "admin.password"
+        """The first password of the admin."""
+        return self.secrets / "admin.password"
 
     @property
     def image_ticket_key(self) -> Path:

@@ -16,6 +16,7 @@ at once; a test compares both ways with the metadata on all three databases.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import pkgutil
@@ -36,6 +37,7 @@ from pileus.store.engine.sqlite import connect, open_file
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 FOLDER = Path(__file__).parent
 VERSIONS = FOLDER / "versions"
@@ -51,9 +53,20 @@ class SchemaTooNew(Unavailable):
     message = "The database is at revision {found}, newer than {known}, the newest of this version."
 
 
+@functools.cache
 def known() -> list[str]:
     """The revisions of this code, oldest first."""
     return sorted(path.name[:4] for path in VERSIONS.glob("[0-9]*.py"))
+
+
+@functools.cache
+def _scripts() -> ScriptDirectory:
+    """All revisions, read."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(FOLDER))
+    scripts.get_heads()
+    return scripts
 
 
 def prepare(url: str, metadata: MetaData = schema.metadata) -> None:
@@ -68,6 +81,15 @@ def prepare(url: str, metadata: MetaData = schema.metadata) -> None:
             connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head})
             return
         _run(connection, head)
+
+
+def preload() -> None:
+    """Read the revisions and import what they need, for a process that won't be able to read them later."""
+    import alembic.operations.batch
+    import alembic.runtime.migration  # noqa: F401 - for the imports' own sake
+
+    known()
+    _scripts()
 
 
 def upgrade(url: str) -> list[str]:
@@ -246,6 +268,12 @@ def _config(connection: Connection) -> Config:
 
 
 def _run(connection: Connection, head: str) -> None:
-    from alembic import command
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
 
-    command.upgrade(_config(connection), head)
+    scripts = _scripts()
+    context = MigrationContext.configure(
+        connection, opts={"fn": lambda revision, _: scripts._upgrade_revs(head, revision), "script": scripts}
+    )
+    with Operations.context(context), context.begin_transaction():
+        context.run_migrations()
