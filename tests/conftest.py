@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -34,6 +34,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 # Where a run decides whether a change may land, the same examples are tried each time; everywhere else
 # hypothesis looks for new ones.
-settings.register_profile("decides", derandomize=True, database=None, print_blob=True)
-if os.environ.get("CI"):
-    settings.load_profile("decides")
+# Neither fails because the machine is busy.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("looks", _PATIENT)
+settings.register_profile("decides", _PATIENT, derandomize=True, database=None, print_blob=True)
+settings.load_profile("decides" if os.environ.get("CI") else "looks")
