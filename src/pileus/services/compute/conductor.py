@@ -147,7 +147,7 @@ class Conductor:
             elif one.kind == "port.active" and device:
                 self._risen.add(device)
                 self._woken.set()
-            elif one.kind == "port.delete" and device:
+            elif one.kind == "port.delete":
                 self._vanished.add(one.resource_id)
                 self._woken.set()
 

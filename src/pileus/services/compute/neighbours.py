@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from pileus.core.context import Context
-from pileus.services.compute.rules.patterns import is_expression
 from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.rules import is_trusted
+from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.service import (
     NETWORK,
     PORT,
@@ -36,11 +38,9 @@ from pileus.web.among import among
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 
-OWNER_PREFIX = "compute:"
-
 __all__ = [
-    "OWNER_PREFIX",
     "NetworkConfig",
+    "addresses_of",
     "as_update",
     "default_groups",
     "floating_ips_of",
@@ -50,6 +50,8 @@ __all__ = [
     "host_addresses",
     "image_usable",
     "images_of",
+    "ip_allocations",
+    "is_networks_own",
     "networks_of",
     "networks_visible",
     "new_port",
@@ -58,8 +60,6 @@ __all__ = [
     "port_of_address",
     "port_update",
     "ports_by_id",
-    "ports_of_servers",
-    "servers_with_address",
     "subnets_of",
 ]
 
@@ -118,15 +118,6 @@ def _hold(tx: Tx, port_ids: Sequence[str]) -> None:
         tx.rows(select(column).where(among(tx, column, port_ids)).order_by(column).with_for_update())
 
 
-def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> list[Values]:
-    """All ports whose device is one of these servers; one statement and those of the port's loaders."""
-    if not server_ids:
-        return []
-    column = PORT.columns["device_id"]
-    owner = PORT.columns["device_owner"].like(f"{OWNER_PREFIX}%")
-    return fetch(tx, PORT, None, [among(tx, column, list(server_ids)), owner])
-
-
 def groups_named(tx: Tx, context: Context, names: Collection[str]) -> list[Values]:
     """The project's security groups of these names or ids."""
     if not names:
@@ -144,8 +135,9 @@ _BY_ADDRESS = select(ip_allocations.c.port_id).where(
     _PORT["network_id"].in_(bindparam("networks", expanding=True)),
 )
 _ROUTER_NETWORKS = select(_PORT["network_id"]).where(
-    _PORT["device_id"] == bindparam("router"),
-    _PORT["device_owner"].like("network:router_interface%"),
+    _PORT["id"] == router_ports.c.port_id,
+    router_ports.c.router_id == bindparam("router"),
+    router_ports.c.port_type != owners.ROUTER_GATEWAY,
 )
 
 
@@ -162,6 +154,11 @@ def port_of_address(tx: Tx, address: str, network_id: str | None, router_id: str
         return None
     found = fetch(tx, PORT, [rows[0].port_id])
     return found[0] if found else None
+
+
+def is_networks_own(port: Values) -> bool:
+    """Whether a port is meanwhile the network's own (a router's, say), whatever it was once made for."""
+    return is_trusted(port["device_owner"])
 
 
 def as_update(port: Values, **changes: Any) -> Update:
@@ -196,17 +193,14 @@ def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, li
     return found
 
 
-def servers_with_address(server_id: ColumnElement[Any], text: str, version: int) -> ColumnElement[bool]:
-    """Servers with an address of a version that holds ``text``, or matches it as an expression."""
-    address = ip_allocations.c.ip_address
-    if any(character in text for character in "^$*+?[(|") and is_expression(text):
-        condition = address.regexp_match(text)
-    else:  # a dot is a dot: addresses are asked for as they stand
-        condition = address.contains(text.replace("\\", ""), autoescape=True)
-    of_version = address.contains(":") if version == 6 else ~address.contains(":")
-    return server_id.in_(
-        select(_PORT["device_id"]).where(_PORT["id"] == ip_allocations.c.port_id, of_version, condition)
-    )
+def addresses_of(tx: Tx, port_ids: Collection[str]) -> dict[str, list[str]]:
+    """The fixed addresses of ports, by port."""
+    found: dict[str, list[str]] = {}
+    if port_ids:
+        c = ip_allocations.c
+        for row in tx.rows(select(c.port_id, c.ip_address).where(among(tx, c.port_id, sorted(port_ids)))):
+            found.setdefault(row.port_id, []).append(row.ip_address)
+    return found
 
 
 def image_usable(tx: Tx, context: Context, image_id: str) -> Values | None:

@@ -14,10 +14,9 @@ import msgspec
 from sqlalchemy import select
 
 from pileus.services.compute.events import STEP
-from pileus.services.compute.neighbours import ports_of_servers
 from pileus.services.compute.nodes.report import moment
+from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.finding import find_server
-from pileus.services.compute.servers.tables import server_interfaces
 from pileus.store.events import events
 from pileus.store.tx import Tx
 from pileus.web.among import among
@@ -53,10 +52,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def timeline_read(tx: Tx, server_id: str) -> list[Entry]:
-    """The timeline of a server; empty for one that never was. Three statements."""
-    ports = [port["id"] for port in ports_of_servers(tx, [server_id])]
-    known = tx.rows(select(server_interfaces.c.port_id).where(server_interfaces.c.server_id == server_id))
-    ids = sorted({server_id, *ports, *(row.port_id for row in known)})
+    """The timeline of a server; empty for one that never was. Two statements."""
+    ids = sorted({server_id, *(row.port_id for row in interfaces_of(tx, [server_id]))})
     c = events.c
     rows = tx.rows(
         select(c.kind, c.resource_id, c.host, c.at, c.payload, c.request_id)

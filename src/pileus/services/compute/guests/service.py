@@ -7,9 +7,11 @@ import re
 from pileus.services.compute.guests import ec2, openstack
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
 from pileus.services.compute.neighbours import port_of_address
+from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
+from pileus.web.resource import Values
 from pileus.web.view import fetch
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 
@@ -20,15 +22,24 @@ _JSON = "application/json"
 def metadata_answer(tx: Tx, request: MetadataRequest) -> MetadataReply:
     """Answer; 404 for an address that no server has, and for a path that is not there."""
     port = port_of_address(tx, request.source_ip, request.network_id, request.router_id)
-    found = (
-        fetch(tx, SERVER, [port["device_id"]], [servers.c.deleted_at.is_(None)])
-        if port is not None and port["device_id"]
-        else []
-    )
-    if not found:
+    server = None if port is None else _server_of(tx, port)
+    if server is None:
         return _not_found()
-    facts = guests_read(tx, found)[found[0]["id"]]
-    return answer(facts, request.path)
+    return answer(guests_read(tx, [server])[server["id"]], request.path)
+
+
+def _server_of(tx: Tx, port: Values) -> Values | None:
+    """The server that a port was attached to: of the port's project, on the host that the port is bound to.
+
+    What the port says of itself (``device_id``) is its owner's to write, and so no proof.
+    """
+    server_id = holders_of(tx, [port["id"]]).get(port["id"])
+    if server_id is None:
+        return None
+    found = fetch(tx, SERVER, [server_id], [servers.c.deleted_at.is_(None)])
+    if not found or found[0]["project_id"] != port["project_id"]:
+        return None
+    return found[0] if found[0]["host"] and found[0]["host"] == port["binding:host_id"] else None
 
 
 def answer(facts: GuestFacts, path: str) -> MetadataReply:

@@ -36,6 +36,7 @@ from pileus.services.compute.neighbours import (
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
+from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.leaving import give_back, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
@@ -235,6 +236,7 @@ def boot_plug(
     data = operation.data
     building = _building(tx, operation)
     given = ports_by_id(tx, [one["port_id"] for one in data["plugs"] if one["port_id"]], lock=True)
+    held = holders_of(tx, given)
     specs, bindings, rows = [], [], []
     for server in building:
         owned = f"compute:{server['availability_zone'] or config.default_zone}"
@@ -244,7 +246,7 @@ def boot_plug(
                 port = given.get(one["port_id"])
                 if port is None:
                     raise PortGone(port_id=one["port_id"])
-                if port["device_id"] not in ("", server["id"]):
+                if port["device_id"] not in ("", server["id"]) or one["port_id"] in held:
                     raise PortTaken(port_id=one["port_id"])
                 bindings.append(
                     as_update(

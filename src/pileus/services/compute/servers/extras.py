@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
-from pileus.services.compute.neighbours import (
-    floating_ips_of,
-    group_names,
-    networks_of,
-    ports_of_servers,
-)
-from pileus.services.compute.servers.tables import server_interfaces
+from pileus.services.compute.neighbours import floating_ips_of, group_names, networks_of, ports_by_id
+from pileus.services.compute.servers.attached import interfaces_of
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.web.resource import Values
 from pileus.web.tag_table import tags_load
 
@@ -42,39 +34,30 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True):
     zones: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> dict[str, Any]:
-    """The rows of ``server_interfaces`` of servers, by port."""
-    if not server_ids:
-        return {}
-    rows = tx.rows(
-        select(server_interfaces).where(among(tx, server_interfaces.c.server_id, list(server_ids)))
-    )
-    return {row.port_id: row for row in rows}
-
-
 def plugged_of(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Plugged]]:
-    """The ports of servers in their order; those that nobody wrote down as the server's come last."""
-    ports = ports_of_servers(tx, server_ids)
+    """The ports of servers in their order."""
+    rows = interfaces_of(tx, server_ids)
+    ports = ports_by_id(tx, [row.port_id for row in rows])
     if not ports:
         return {}
-    known = interfaces_of(tx, server_ids)
-    networks = networks_of(tx, {port["network_id"] for port in ports})
-    floating = floating_ips_of(tx, [port["id"] for port in ports])
+    networks = networks_of(tx, {port["network_id"] for port in ports.values()})
+    floating = floating_ips_of(tx, ports)
     found: dict[str, list[Plugged]] = {}
-    for port in ports:
-        row = known.get(port["id"])
-        found.setdefault(port["device_id"], []).append(
+    for row in rows:
+        port = ports.get(row.port_id)
+        if port is None:
+            continue
+        network = networks.get(port["network_id"])
+        found.setdefault(row.server_id, []).append(
             Plugged(
                 port,
-                bool(row is not None and row.made),
-                row.position if row is not None else 10_000,
-                row.tag if row is not None else None,
-                networks[port["network_id"]]["name"] if port["network_id"] in networks else "",
+                row.made,
+                row.position,
+                row.tag,
+                network["name"] if network is not None else "",
                 floating.get(port["id"], {}),
             )
         )
-    for several in found.values():
-        several.sort(key=lambda one: (one.position, one.port["created_at"], one.port["id"]))
     return found
 
 

@@ -20,13 +20,12 @@ from pileus.services.compute.servers.extras import Extras, extras_of
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.leaving import leave
-from pileus.services.compute.servers.listing import list_servers, read_listing
+from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
 from pileus.services.compute.servers.requests import create_type, update_type
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.view import Viewer, addresses, brief, plain
 from pileus.store.tx import Tx
-from pileus.web.listing import Listing
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Values
@@ -64,16 +63,17 @@ class ServerHandlers:
             extras.host_status.update(host_statuses(services_read(tx, self._config, request.context.now)))
         return extras
 
-    def _page(self, tx: Tx, request: Request, listing: Listing, detail: bool) -> list[dict[str, Any]]:
-        servers = list_servers(tx, request, listing)
+    def _page(self, tx: Tx, request: Request, asked: Wanted, detail: bool) -> list[dict[str, Any]]:
+        servers = list_servers(tx, request, asked)
         if not detail:
             return [brief(request, server) for server in servers]
         viewer = Viewer(request, self._extras(tx, request, servers))
         return [viewer.detail(server) for server in servers]
 
     async def _list(self, request: Request, *, detail: bool) -> Reply:
-        listing = read_listing(request, "detail" if detail else "index")
-        views = await request.read(self._page, request, listing, detail)
+        asked = read_listing(request, "detail" if detail else "index")
+        views = await request.read(self._page, request, asked, detail)
+        listing = asked.listing
         reply: dict[str, Any] = {"servers": views}
         more = listing.limit is not None and len(views) >= listing.limit
         reply |= COMPUTE.list_links(request, SERVER, listing, [view["id"] for view in views], more)

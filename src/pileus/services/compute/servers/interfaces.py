@@ -20,17 +20,18 @@ from pileus.services.compute.neighbours import (
     as_update,
     groups_by_id,
     groups_named,
+    is_networks_own,
     networks_visible,
     new_port,
     port_create,
     port_delete,
     port_update,
     ports_by_id,
-    ports_of_servers,
     subnets_of,
 )
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.servers.actions import Verb, permitted, wake
+from pileus.services.compute.servers.attached import holders_of, ports_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked, must_permit
 from pileus.services.compute.servers.history import action_begin
@@ -170,7 +171,7 @@ class InterfaceHandlers:
             port["project_id"] == context.project_id or is_admin(context.roles, context.is_admin)
         ):
             raise PortNotFound(port_id=port_id)
-        if port["device_id"]:
+        if port["device_id"] or holders_of(tx, [port_id]):
             raise PortInUse(port_id=port_id)
         return port
 
@@ -209,9 +210,9 @@ class InterfaceHandlers:
         must_permit("detach_interface", server)
         one = plugged[port_id]
         context = _as_admin(request)
-        if one.made:
+        if one.made and not is_networks_own(one.port):
             port_delete(tx, context, [one.port])
-        else:
+        elif one.port["device_id"] in ("", server["id"]):
             freed = as_update(one.port, device_id="", device_owner="", binding__host_id="")
             port_update(tx, context, [freed], config=self._network)
         tx.execute(delete(server_interfaces).where(server_interfaces.c.port_id == port_id))
@@ -228,7 +229,7 @@ class InterfaceHandlers:
 
     def _add_address(self, tx: Tx, request: Request, network_id: str) -> None:
         server = permitted(tx, request, "os_compute_api:os-attach-interfaces:create", "attach_interface")
-        ports = [port for port in ports_of_servers(tx, [server["id"]]) if port["network_id"] == network_id]
+        ports = [port for port in ports_of(tx, server["id"]) if port["network_id"] == network_id]
         if not ports:
             raise NetworkNotFound(network_id=network_id)
         subnets = [one for one in subnets_of(tx, [network_id]) if one["ip_version"] == 4]
@@ -244,7 +245,7 @@ class InterfaceHandlers:
 
     def _remove_address(self, tx: Tx, request: Request, address: str) -> None:
         server = permitted(tx, request, "os_compute_api:os-attach-interfaces:delete", "detach_interface")
-        for port in ports_of_servers(tx, [server["id"]]):
+        for port in ports_of(tx, server["id"]):
             kept = [ip for ip in port["fixed_ips"] or [] if ip["ip_address"] != address]
             if len(kept) != len(port["fixed_ips"] or []):
                 port_update(tx, _as_admin(request), [as_update(port, fixed_ips=kept)], config=self._network)
@@ -270,7 +271,7 @@ class InterfaceHandlers:
                 f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
             )
         group_id = found[0]["id"]
-        ports = [port for port in ports_of_servers(tx, [server["id"]]) if port["port_security_enabled"]]
+        ports = [port for port in ports_of(tx, server["id"]) if port["port_security_enabled"]]
         updates = []
         for port in ports:
             groups = list(port["security_groups"])
@@ -295,7 +296,7 @@ class InterfaceHandlers:
 
     def _groups(self, tx: Tx, request: Request) -> list[dict[str, Any]]:
         server = find_server(tx, request, rule="os_compute_api:os-security-groups:list")
-        ids = {group for port in ports_of_servers(tx, [server["id"]]) for group in port["security_groups"]}
+        ids = {group for port in ports_of(tx, server["id"]) for group in port["security_groups"]}
         return [_group_view(one) for one in groups_by_id(tx, ids)]
 
     async def list_groups(self, request: Request) -> Reply:
@@ -307,7 +308,7 @@ class InterfaceHandlers:
     def _quarantine(self, tx: Tx, request: Request, cut: bool) -> None:
         server = find_server(tx, request, rule="os_compute_api:os-pileus-quarantine", lock=True)
         context = _as_admin(request)
-        ports = ports_of_servers(tx, [server["id"]])
+        ports = ports_of(tx, server["id"])
         if cut:
             if server["quarantined"] is not None:
                 raise Conflict(f"Instance {server['id']} is in quarantine already.")

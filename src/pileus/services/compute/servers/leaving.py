@@ -18,12 +18,13 @@ from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import (
     NetworkConfig,
     as_update,
+    is_networks_own,
     port_delete,
     port_update,
-    ports_of_servers,
+    ports_by_id,
 )
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.extras import interfaces_of
+from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_interfaces, servers
@@ -36,14 +37,18 @@ from pileus.wire import scopes
 
 
 def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
-    """Ports and room of servers: what was made for them goes, what was given is free again."""
+    """Ports and room of servers: what was made for them goes, what was given is free again.
+
+    A port that its owner has meanwhile given to something else (a router) stays with that.
+    """
     ids = [server["id"] for server in several]
     if not ids:
         return
-    ports = ports_of_servers(tx, ids)
-    known = interfaces_of(tx, ids)
-    made = [port for port in ports if port["id"] in known and known[port["id"]].made]
-    given = [port for port in ports if not (port["id"] in known and known[port["id"]].made)]
+    rows = interfaces_of(tx, ids)
+    ports = ports_by_id(tx, [row.port_id for row in rows])
+    held = [(row, ports[row.port_id]) for row in rows if row.port_id in ports]
+    made = [port for row, port in held if row.made and not is_networks_own(port)]
+    given = [port for row, port in held if not row.made and port["device_id"] in ("", row.server_id)]
     if made:
         port_delete(tx, context, made)
     if given:

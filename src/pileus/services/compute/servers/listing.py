@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_
+from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from pileus.core.addresses import canonical
 from pileus.core.errors import Forbidden
 from pileus.services.compute.declared import COMPUTE, since, time_asked
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.neighbours import servers_with_address
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
-from pileus.services.compute.rules.patterns import is_expression
 from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.searching import TEXTS, VERSIONS, Test, read_filter, search
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
 from pileus.web import types
@@ -23,7 +22,7 @@ from pileus.web.listing import Listing, bound, page_statement, tag_conditions
 from pileus.web.request import Request
 from pileus.web.resource import Values
 from pileus.web.types import BadValue
-from pileus.web.view import plan
+from pileus.web.view import fetch, plan
 
 _c = servers.c
 Condition = Callable[[str], ColumnElement[bool]]
@@ -35,15 +34,6 @@ def _same(column: ColumnElement[Any]) -> Condition:
 
 def _same_address(column: ColumnElement[Any]) -> Condition:
     return lambda text: column == (canonical(text) or text)
-
-
-def _matches(column: ColumnElement[Any]) -> Condition:
-    """A regular expression as the database reads them; a text that is none is looked for as it is."""
-
-    def condition(text: str) -> ColumnElement[bool]:
-        return column.regexp_match(text) if is_expression(text) else column.contains(text, autoescape=True)
-
-    return condition
 
 
 def _number(column: ColumnElement[Any]) -> Condition:
@@ -67,17 +57,11 @@ _LOCKED: Condition = lambda text: (  # noqa: E731 - a table of conditions
 )
 
 FOR_ALL: Mapping[str, Condition] = {
-    "name": _matches(_c.name),
     "image": _same(_c.image_id),
     "flavor": _same(_c.flavor_id),
-    "reservation_id": _same(_c.reservation_id),
-    "ip": lambda text: servers_with_address(_c.id, text, 4),
-    "ip6": lambda text: servers_with_address(_c.id, text, 6),
 }
 _OPEN_SINCE_283: Mapping[str, Condition] = {
-    "availability_zone": _same(_c.availability_zone),
     "config_drive": _boolean(_c.config_drive),
-    "key_name": _same(_c.key_name),
     "created_at": lambda text: _c.created_at == time_asked("created_at", text),
     "launched_at": lambda text: _c.launched_at == time_asked("launched_at", text),
     "terminated_at": lambda text: _c.terminated_at == time_asked("terminated_at", text),
@@ -85,32 +69,32 @@ _OPEN_SINCE_283: Mapping[str, Condition] = {
     "task_state": _same(_c.task_state),
     "vm_state": _same(_c.vm_state),
     "user_id": _same(_c.user_id),
-    "description": _matches(func.coalesce(_c.description, "")),
-    "display_description": _matches(func.coalesce(_c.description, "")),
-    "hostname": _same(_c.hostname),
     "launch_index": _number(_c.launch_index),
     "progress": lambda text: false(),
     "root_device_name": lambda text: _c.id.is_not(None) if text == "/dev/vda" else false(),
 }
 FOR_ADMINS: Mapping[str, Condition] = {
     "host": _same(_c.host),
-    "node": _same(_c.node),
     "project_id": _same(_c.project_id),
     "tenant_id": _same(_c.project_id),
     "uuid": _same(_c.id),
+    "image_ref": _same(_c.image_id),
     "accessIPv4": _same_address(_c.access_ip_v4),
     "accessIPv6": _same_address(_c.access_ip_v6),
     "access_ip_v4": _same_address(_c.access_ip_v4),
     "access_ip_v6": _same_address(_c.access_ip_v6),
-    "hypervisor_hostname": _same(_c.node),
     "instance_name": lambda text: false(),
     "kernel_id": lambda text: false(),
     "ramdisk_id": lambda text: false(),
     "auto_disk_config": lambda text: _c.disk_config == ("AUTO" if types.boolean.parse(text) else "MANUAL"),
     "disk_config": _same(_c.disk_config),
-    "locked_by": _same(_c.locked_by),
     "block_device_mapping": lambda text: false(),
 }
+_PATTERNS = frozenset({"name", "reservation_id", "ip", "ip6"})
+_PATTERNS_SINCE_283 = frozenset(
+    {"availability_zone", "key_name", "description", "display_description", "hostname"}
+)
+_PATTERNS_FOR_ADMINS = frozenset({*TEXTS, *VERSIONS})
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 _OTHER = frozenset(
     {
@@ -120,7 +104,14 @@ _OTHER = frozenset(
 )  # fmt: skip
 
 
-def read_listing(request: Request, action: str) -> Listing:
+class Wanted(NamedTuple):
+    """A list request: what the database is asked, and what is tested of its rows (``searching.py``)."""
+
+    listing: Listing
+    tests: list[Test]
+
+
+def read_listing(request: Request, action: str) -> Wanted:
     """What a list request asks for. ``action`` is ``index`` or ``detail``, for the policy."""
     context = request.context
     admin = is_admin(context.roles, context.is_admin)
@@ -142,7 +133,18 @@ def read_listing(request: Request, action: str) -> Listing:
         allowed |= _OPEN_SINCE_283
     if admin:
         allowed |= FOR_ADMINS
+    patterns = _PATTERNS_FOR_ADMINS if admin else _PATTERNS
+    if since(request, "2.83"):
+        patterns |= _PATTERNS_SINCE_283
+    tests = []
     for name, texts in given.items():
+        if name in patterns:
+            found = read_filter(name, texts)
+            if isinstance(found, Test):
+                tests.append(found)
+            else:
+                where.append(found)
+            continue
         make = allowed.get(name)
         if make is None or (name in ("project_id", "tenant_id") and not _all_projects(request, given)):
             continue
@@ -161,14 +163,14 @@ def read_listing(request: Request, action: str) -> Listing:
             text = given["locked"][-1]
             raise BadRequest(f"Invalid value '{text}' for the filter locked") from None
     bound(listing, COMPUTE.default_limit, request.app.settings.page_limit or COMPUTE.max_limit)
-    return listing
+    return Wanted(listing, tests)
 
 
 def _check_names(request: Request) -> None:
     """Since 2.75 a parameter that nobody knows is refused."""
     if not since(request, "2.75"):
         return
-    known = {*FOR_ALL, *_OPEN_SINCE_283, *FOR_ADMINS, *_OTHER}
+    known = {*FOR_ALL, *_OPEN_SINCE_283, *FOR_ADMINS, *_PATTERNS_FOR_ADMINS, *_OTHER}
     unknown = sorted({name for name, _ in request.query} - known)
     if unknown:
         raise BadRequest(
@@ -244,9 +246,14 @@ def _statuses(
     where.append(or_(*choices) if choices else false())
 
 
-def list_servers(tx: Tx, request: Request, listing: Listing) -> list[Values]:
-    """A page of servers; one statement, two with a marker."""
+def list_servers(tx: Tx, request: Request, asked: Wanted) -> list[Values]:
+    """A page of servers; one statement, two with a marker, and those of a search."""
+    listing, tests = asked
     wanted = plan(SERVER, tuple(SERVER.attributes), as_json=False)
+    if tests:
+        ids = search(tx, listing, tests)
+        by_id = {one["id"]: one for one in fetch(tx, SERVER, ids)} if ids else {}
+        return [by_id[key] for key in ids if key in by_id]
     missing = COMPUTE.missing_marker(SERVER, listing.marker or "")
     rows = tx.rows(page_statement(tx, SERVER, wanted.columns, listing, missing))
     return [Values(one) for one in wanted.dictionaries(rows, ())]

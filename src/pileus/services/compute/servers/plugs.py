@@ -16,6 +16,7 @@ from pileus.services.compute.neighbours import (
     subnets_of,
 )
 from pileus.services.compute.policy import is_admin
+from pileus.services.compute.servers.attached import holders_of
 from pileus.store.tx import Tx
 
 AUTO, NONE = "auto", "none"
@@ -90,12 +91,13 @@ def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int
     if len(set(wanted)) != len(wanted):
         raise BadRequest("Duplicate ports in the request")
     found = ports_by_id(tx, wanted, lock=True)
+    held = holders_of(tx, wanted)
     admin = is_admin(context.roles, context.is_admin)
     for port_id in wanted:
         port = found.get(port_id)
         if port is None or not (admin or port["project_id"] == context.project_id):
             raise BadRequest(f"Port id {port_id} could not be found.")
-        if port["device_id"]:
+        if port["device_id"] or port_id in held:
             raise PortInUse(port_id=port_id)
     return found
 

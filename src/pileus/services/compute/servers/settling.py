@@ -12,9 +12,10 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event, step
-from pileus.services.compute.neighbours import NetworkConfig, ports_of_servers
+from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.leaving import close, put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
@@ -42,11 +43,14 @@ def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
     )
     if not waiting:
         return 0
-    down: dict[str, int] = {}
-    for port in ports_of_servers(tx, [server["id"] for server in waiting]):
-        if port["status"] != "ACTIVE" and port["admin_state_up"]:
-            down[port["device_id"]] = down.get(port["device_id"], 0) + 1
-    ready = [server for server in waiting if server["id"] not in down]
+    ports = ports_of_servers(tx, [server["id"] for server in waiting])
+    ready = [
+        server
+        for server in waiting
+        if all(
+            port["status"] == "ACTIVE" or not port["admin_state_up"] for port in ports.get(server["id"], ())
+        )
+    ]
     changes = {
         "vm_state": states.ACTIVE,
         "task_state": None,
@@ -113,15 +117,13 @@ def _again(tx: Tx, ids: Sequence[str]) -> list[Values]:
 
 
 def _end_boots(tx: Tx, context: Context, several: Sequence[Values], network: NetworkConfig) -> None:
-    down: dict[str, list[str]] = {}
-    for port in ports_of_servers(tx, [server["id"] for server in several]):
-        if port["status"] != "ACTIVE":
-            down.setdefault(port["device_id"], []).append(port["id"])
+    ports = ports_of_servers(tx, [server["id"] for server in several])
     together: dict[str, list[Values]] = {}
     for server in several:
         if server["vm_state"] != states.BUILDING:
             continue
-        together.setdefault(_missing(server, down.get(server["id"], [])), []).append(server)
+        down = [port["id"] for port in ports.get(server["id"], ()) if port["status"] != "ACTIVE"]
+        together.setdefault(_missing(server, down), []).append(server)
     for text, group in together.items():
         undo_boot(tx, context, group, text, network=network)
 

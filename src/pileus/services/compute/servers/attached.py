@@ -1,0 +1,56 @@
+"""Which ports are a server's: those that ``server_interfaces`` names.
+
+A port's ``device_id`` is its owner's to write and proves nothing: it is set when a port is attached, for
+those who read the network API, and never read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.services.compute.neighbours import ports_by_id
+from pileus.services.compute.servers.tables import server_interfaces
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.web.resource import Values
+
+
+def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> list[Any]:
+    """The rows of ``server_interfaces`` of servers, in the order of their ports."""
+    if not server_ids:
+        return []
+    c = server_interfaces.c
+    return tx.rows(
+        select(server_interfaces)
+        .where(among(tx, c.server_id, list(server_ids)))
+        .order_by(c.server_id, c.position, c.port_id)
+    )
+
+
+def ports_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Values]]:
+    """The ports of servers in their order, by server; one statement, and those that read ports by id."""
+    rows = interfaces_of(tx, server_ids)
+    ports = ports_by_id(tx, [row.port_id for row in rows])
+    found: dict[str, list[Values]] = {}
+    for row in rows:
+        if row.port_id in ports:
+            found.setdefault(row.server_id, []).append(ports[row.port_id])
+    return found
+
+
+def ports_of(tx: Tx, server_id: str) -> list[Values]:
+    """The ports of one server in their order."""
+    return ports_of_servers(tx, [server_id]).get(server_id, [])
+
+
+def holders_of(tx: Tx, port_ids: Iterable[str]) -> dict[str, str]:
+    """The servers that ports are plugged into, by port."""
+    wanted = sorted(set(port_ids))
+    if not wanted:
+        return {}
+    c = server_interfaces.c
+    rows = tx.rows(select(c.port_id, c.server_id).where(among(tx, c.port_id, wanted)))
+    return {row.port_id: row.server_id for row in rows}
