@@ -1,4 +1,4 @@
-"""The revision that gives stored addresses their normal form: it ends whatever is there, and keeps the rest."""
+"""The revision that gives stored addresses their normal form: it ends whatever is there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write(connection: Connection, table: str, **values: Any) -> None:
             elif isinstance(kind, Integer | Numeric):
                 row[column.name] = 0
             else:
-                row[column.name] = "" if str(kind).startswith("VARCHAR") else "[]"  # JSON is kept as text
+                row[column.name] = "" if getattr(kind, "length", None) else "[]"  # JSON is kept as text
     connection.execute(there.tables[table].insert().values(row))
 
 
