@@ -147,7 +147,11 @@ class Server:
     async def start(self) -> None:
         """Open the database, seed what a cloud begins with, listen to events."""
         settings, folder, clock = self.settings, self.folder, self.clock
-        self.store = await Store.open(database_url(folder, settings), clock=clock)
+        self.store = await Store.open(
+            database_url(folder, settings),
+            clock=clock,
+            statement_timeout_s=settings.server.statement_timeout_s,
+        )
         self.store.subscribe(self._published)
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)

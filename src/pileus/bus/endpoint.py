@@ -39,6 +39,7 @@ _STATUS = {
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
     Kind.TOO_LARGE: 413,
+    Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
 }
 

@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     NOT_ACCEPTABLE = "not_acceptable"
     UNSUPPORTED_MEDIA = "unsupported_media"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 
@@ -42,6 +43,8 @@ class Fault(Exception):
 
     kind: ClassVar[Kind] = Kind.INTERNAL
     message: ClassVar[str] = "An unexpected error occurred."
+    retry_after_s: int | None = None
+    """When trying again may help, where that is known (``Retry-After``)."""
 
     def __init__(self, text: str | None = None, /, **values: Any) -> None:
         self.values = values
@@ -108,3 +111,11 @@ class Unavailable(Fault):
 
     kind = Kind.UNAVAILABLE
     message = "A part that is needed does not answer now."
+
+
+class TooMany(Fault):
+    """The caller asks for more than is given to one at a time (429)."""
+
+    kind = Kind.TOO_MANY
+    message = "Too many requests. Try again later."
+    retry_after_s = 1

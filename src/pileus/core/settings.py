@@ -45,6 +45,10 @@ class ServerSettings(Section, frozen=True):
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, description="largest JSON body of a request")] = (
         2 << 20
     )
+    statement_timeout_s: Annotated[
+        float,
+        msgspec.Meta(ge=1, le=3600, description="seconds that one statement of the database may take"),
+    ] = 20.0
     rabbitmq: Annotated[
         str, Description(description="amqp:// URL for wake-ups between several servers; empty: none")
     ] = ""

@@ -7,10 +7,11 @@ Units of work may catch :class:`Duplicate` and :class:`Referenced` around statem
 from __future__ import annotations
 
 import re
+import sqlite3
 
 from sqlalchemy import Index, MetaData, UniqueConstraint, exc
 
-from pileus.core.errors import Conflict, Unavailable
+from pileus.core.errors import Conflict, Fault, Invalid, Unavailable
 
 
 class Duplicate(Conflict):
@@ -52,11 +53,29 @@ class CommitUnknown(Unavailable):
     message = "The connection to the database broke while writing; the outcome is not known."
 
 
+class StatementTimeout(Unavailable):
+    """A statement took longer than the setting allows; the unit was rolled back and is not run again."""
+
+    message = "The database took too long over one statement, and nothing was written. Ask for less at once."
+    retry_after_s = 5
+
+
+class TooComplex(Invalid):
+    """The database takes no statement with that many conditions, values or tables."""
+
+    message = "The request names more values than one statement of the database can hold."
+
+
 # SQLite's extended result codes (sqlite.org/rescode.html), PostgreSQL's SQLSTATEs (appendix A of its manual),
 # MariaDB's error numbers (its "MariaDB Error Code Reference").
 _DUPLICATE = {1555, 2067, 2579, "23505", 1062}
 _REFERENCED = {787, "23503", 1216, 1217, 1451, 1452}
 _AGAIN = {"40001", "40P01", "55P03", 1213, 1205, 1020}
+_INTERRUPTED = {sqlite3.SQLITE_INTERRUPT, "57014", 1969, 3024}
+_TOO_COMPLEX = {"54001", "54011", "54023", 1116, 1390, 1436}
+_SQLITE_TOO_COMPLEX = re.compile(
+    r"Expression tree is too large|too many (?:SQL variables|terms)|parser stack overflow|tables in a join"
+)
 
 _SQLITE_COLUMNS = re.compile(r"UNIQUE constraint failed: (.+)")
 _SQLITE_INDEX = re.compile(r"index '([^']+)'")
@@ -73,14 +92,26 @@ def _code(error: exc.DBAPIError) -> int | str | None:
     return code if isinstance(code, int | str) else None
 
 
-def translate(error: exc.DBAPIError, metadata: MetaData) -> Duplicate | Referenced | None:
+def translate(error: exc.DBAPIError, metadata: MetaData) -> Fault | None:
     """The error of ours that a driver's error means, or None when it is something else."""
     code = _code(error)
     if code in _DUPLICATE:
         return Duplicate(_constraint(error, metadata))
     if code in _REFERENCED:
         return Referenced(_constraint(error, metadata))
+    if code in _INTERRUPTED:
+        return StatementTimeout()
+    if code in _TOO_COMPLEX or _SQLITE_TOO_COMPLEX.search(str(error.orig)):
+        return TooComplex()
     return None
+
+
+def told(error: BaseException, metadata: MetaData) -> BaseException:
+    """The error of ours where a driver's error left a unit, as it does while rows are fetched."""
+    meaning = translate(error, metadata) if isinstance(error, exc.DBAPIError) else None
+    if meaning is not None:
+        meaning.__cause__ = error
+    return meaning or error
 
 
 def is_transient(error: exc.DBAPIError) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from pileus.core.clock import Clock, SystemClock
 from pileus.store import migrations, schema
+from pileus.store.deadline import STATEMENT_TIMEOUT_S
 from pileus.store.engine.pooled import PooledEngine
 from pileus.store.engine.sqlite import SqliteEngine
 from pileus.store.engine.unit import Unit
@@ -31,7 +32,15 @@ T = TypeVar("T")
 class Store:
     """One database. Opened, used and closed in one event loop."""
 
-    def __init__(self, url: str, *, clock: Clock, poll_s: float, keep_events: dt.timedelta) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        poll_s: float,
+        keep_events: dt.timedelta,
+        statement_timeout_s: float,
+    ) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._loop = asyncio.get_running_loop()
         self._engine: SqliteEngine | PooledEngine
@@ -42,9 +51,15 @@ class Store:
                 self._loop,
                 lambda events: self._publisher.committed(events),
                 lambda: self._publisher.told,
+                statement_timeout_s=statement_timeout_s,
             )
         else:
-            self._engine = PooledEngine(url, self._loop, lambda: self._publisher.wake())
+            self._engine = PooledEngine(
+                url,
+                self._loop,
+                lambda: self._publisher.wake(),
+                statement_timeout_s=statement_timeout_s,
+            )
         self._publisher = Publisher(
             self.read,
             self.write,
@@ -65,15 +80,23 @@ class Store:
         migrate: bool = True,
         poll_s: float = 1.0,
         keep_events: dt.timedelta = dt.timedelta(days=14),
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     ) -> Store:
         """Open ``sqlite:///path``, ``postgresql://…`` or ``mariadb://…``; bring its tables up to date first.
 
         ``poll_s`` is how often to look for events of other servers; older events than ``keep_events`` are
-        trimmed once an hour.
+        trimmed once an hour. ``statement_timeout_s`` ends a statement (StatementTimeout); migrations have
+        all the time that they need.
         """
         if migrate:
             await asyncio.to_thread(migrations.prepare, url, metadata)
-        store = cls(url, clock=clock or SystemClock(), poll_s=poll_s, keep_events=keep_events)
+        store = cls(
+            url,
+            clock=clock or SystemClock(),
+            poll_s=poll_s,
+            keep_events=keep_events,
+            statement_timeout_s=statement_timeout_s,
+        )
         await store._publisher.start()
         return store
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable, Row, Table, exc
 from sqlalchemy.sql.dml import Insert
 
-from pileus.store.errors import is_transient, translate
+from pileus.store.deadline import Deadline
+from pileus.store.errors import StatementTimeout, is_transient, translate
 from pileus.store.events import Event, EventRow, event_row
 from pileus.store.locks import lock_hold
 from pileus.store.schema import metadata
@@ -31,25 +32,36 @@ class Tx:
     ``dialect`` is ``sqlite``, ``postgresql`` or ``mysql``.
     """
 
-    __slots__ = ("_connection", "_control", "_depth", "dialect", "events", "lost", "statements")
+    __slots__ = ("_connection", "_control", "_deadline", "_depth", "dialect", "events", "lost", "statements")
 
-    def __init__(self, connection: Connection, dialect: str, control: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        dialect: str,
+        control: Callable[[str], object],
+        deadline: Deadline | None = None,
+    ) -> None:
         self._connection = connection
         self._control = control
+        self._deadline = deadline
         self._depth = 0
         self.dialect = dialect
         self.statements = 0
         self.events: list[EventRow] = []
-        # Set when the database has ended the transaction already: whatever the unit does now, it runs again.
-        self.lost: exc.DBAPIError | None = None
+        # Set when the database has ended the transaction already: whatever the unit does now, it has failed
+        # or runs again.
+        self.lost: exc.DBAPIError | StatementTimeout | None = None
 
     def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
         """Run one statement; a list of parameters runs it for each, in one call to the driver.
 
-        Raises Duplicate or Referenced for constraints, SQLAlchemy's errors for the rest.
+        Raises Duplicate or Referenced for constraints, StatementTimeout, TooComplex, and SQLAlchemy's errors
+        for the rest.
         """
         self.statements += 1
         try:
+            if self._deadline is not None:
+                self._deadline.start()
             return self._connection.execute(statement, parameters)
         except exc.DBAPIError as error:
             if is_transient(error):
@@ -58,6 +70,8 @@ class Tx:
             meaning = translate(error, metadata)
             if meaning is None:
                 raise
+            if isinstance(meaning, StatementTimeout):
+                self.lost = meaning  # SQLite has rolled the whole transaction back
             raise meaning from error
 
     def rows(self, statement: Executable, parameters: Parameters = None) -> list[Row[Any]]:

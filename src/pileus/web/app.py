@@ -141,8 +141,8 @@ class App:
         route = _in_window(routes, version)
         context = await self._context(route, headers, request_id, extra)
         request = Request(self, scope, receive, service, route, path, headers, context, version)
-        if request.query and any("\x00" in name or "\x00" in text for name, text in request.query):
-            raise service.dialect.bad_part("query", "A query must not hold NUL characters")
+        if scope["query_string"]:
+            request.query  # noqa: B018 - what can't be read is refused before the body is
         if method in _WITH_BODY and not route.stream:
             request.body = await self._body(receive, headers)
             if request.body and service.dialect.strict_media and not _is_json(headers):
@@ -171,7 +171,7 @@ class App:
         """The whole body, if it is not longer than the setting; a chunked one is counted as it comes."""
         bound = self.settings.max_body_bytes
         announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > bound:
+        if announced.isdigit() and (len(announced) > 18 or int(announced) > bound):
             raise BodyTooLarge
         parts: list[bytes] = []
         size = 0
@@ -191,7 +191,10 @@ class App:
     def _fault(self, scope: Scope, fault: Fault, request_id: str) -> Reply:
         dialect = self._owner(scope["path"]).dialect
         status = dialect.status(fault)
-        return Reply.json(dialect.error(status, fault, request_id), status)
+        reply = Reply.json(dialect.error(status, fault, request_id), status)
+        if fault.retry_after_s is not None:
+            reply.header("Retry-After", str(fault.retry_after_s))
+        return reply
 
     def _owner(self, path: str) -> Service:
         """The service that speaks for a path that has no route: that of the longest matching prefix."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,6 +21,7 @@ from pileus.core.context import Context
 from pileus.store.tx import Tx
 from pileus.web.access import Access
 from pileus.web.microversions import Version
+from pileus.web.reading import read_json, read_query
 from pileus.web.routes import Route
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_decode = msgspec.json.Decoder().decode
 _UNREAD = object()
 _GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -103,12 +102,13 @@ class Request:
 
     @property
     def query(self) -> list[tuple[str, str]]:
-        """The query's pairs, repeated names and empty values kept."""
+        """The query's pairs, repeated names and empty values kept; raises the dialect's Invalid."""
         if self._query is None:
-            text = self.scope["query_string"].decode("latin-1")
-            self._query = (
-                parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="replace") if text else []
-            )
+            text = self.scope["query_string"]
+            try:
+                self._query = read_query(text) if text else []
+            except ValueError as error:
+                raise self.dialect.bad_part("query", str(error)) from None
         return self._query
 
     def parameter(self, name: str) -> str | None:
@@ -146,8 +146,8 @@ class Request:
             if not self.body:
                 raise self.dialect.unreadable("the request has no body")
             try:
-                self._json = _decode(self.body)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._json = read_json(self.body)
+            except ValueError as error:
                 raise self.dialect.unreadable(str(error)) from None
         return self._json
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import schemathesis
+from sqlalchemy import text
 from tests.unit.web.widgets import SERVICE, Client, widget_app
 
+from pileus.store import Tx
 from pileus.web.openapi import openapi
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -66,6 +68,26 @@ def test_a_literal_segment_wins_and_the_parameter_is_tried_after_it() -> None:
     assert found("/p/things") is None and found("/things/x") is None and found("/p/things//") is None
     with pytest.raises(ValueError, match="parameters"):
         router.add(None, "/p", [Route("PUT", "/things/{name}", nothing)])
+
+
+def test_a_statement_that_takes_too_long_is_answered_with_when_to_ask_again(tmp_path: Path) -> None:
+    def for_ever(tx: Tx) -> None:
+        tx.rows(text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"))
+
+    async def slow(request: Request) -> Reply:
+        await request.read(for_ever)
+        return Reply.empty()
+
+    async def main() -> None:
+        service = dataclasses.replace(SERVICE, routes=[*SERVICE.routes, Route("GET", "/v2.0/slow", slow)])
+        async with widget_app(tmp_path, service, statement_timeout_s=0.1) as app:
+            client = Client(app, "admin")
+            answer = await client("GET", "/slow")
+            assert answer.status == 503 and answer.headers["retry-after"] == "5"
+            assert "too long" in answer.json["NeutronError"]["message"]
+            assert (await client("GET", "/widgets")).status == 200
+
+    asyncio.run(main())
 
 
 def test_openapi_is_whole() -> None:

@@ -199,11 +199,17 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def widget_app(
-    folder: Path, *services: Service, url: str | None = None, **settings: Any
+    folder: Path,
+    *services: Service,
+    url: str | None = None,
+    statement_timeout_s: float = 20.0,
+    **settings: Any,
 ) -> AsyncIterator[App]:
     """The app of these services (the widgets' by default) over a fresh SQLite file, or a database's URL."""
     chosen = services or (SERVICE,)
-    store = await Store.open(url or f"sqlite:///{folder / 'widgets.sqlite'}")
+    store = await Store.open(
+        url or f"sqlite:///{folder / 'widgets.sqlite'}", statement_timeout_s=statement_timeout_s
+    )
     try:
         yield create_app(
             chosen,

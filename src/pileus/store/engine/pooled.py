@@ -12,6 +12,7 @@ Event rows are written at the end of the unit without a position; ``committed`` 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,10 +21,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.engine import URL, make_url
 
+from pileus.store.deadline import STATEMENT_TIMEOUT_S
 from pileus.store.engine.unit import Answer, Unit, read_answer
 from pileus.store.engine.workers import Workers
-from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient
+from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient, told
 from pileus.store.events import events
+from pileus.store.schema import metadata
 from pileus.store.tx import Tx
 
 ATTEMPTS = 10
@@ -51,15 +54,24 @@ def driver_url(url: str) -> URL:
     raise ValueError(f"no database of ours: {backend}")
 
 
-def open_server(url: URL, size: int, *, read_only: bool = False) -> Engine:
+def open_server(
+    url: URL, size: int, *, read_only: bool = False, statement_timeout_s: float | None = None
+) -> Engine:
     """SQLAlchemy's engine with a pool of ``size`` connections, opened when needed."""
     arguments: dict[str, Any]
+    timeout = ""
     if url.get_backend_name() == "postgresql":
-        options = _POSTGRESQL_SESSION + (" -c default_transaction_read_only=on" if read_only else "")
+        if statement_timeout_s is not None:
+            timeout = f" -c statement_timeout={math.ceil(statement_timeout_s * 1000)}"
+        options = (
+            _POSTGRESQL_SESSION + timeout + (" -c default_transaction_read_only=on" if read_only else "")
+        )
         arguments = {"options": options, "connect_timeout": CONNECT_TIMEOUT_S, "application_name": "pileus"}
     else:
+        if statement_timeout_s is not None:
+            timeout = f", SESSION max_statement_time={statement_timeout_s:.3f}"
         arguments = {
-            "init_command": _MARIADB_SESSION + (", SESSION tx_read_only=ON" if read_only else ""),
+            "init_command": _MARIADB_SESSION + timeout + (", SESSION tx_read_only=ON" if read_only else ""),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "charset": "utf8mb4",
             "collation": "utf8mb4_bin",
@@ -88,14 +100,17 @@ class PooledEngine:
         committed: Callable[[], None],
         writers: int = 8,
         readers: int = 4,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     ) -> None:
         parsed = driver_url(url)
         self.dialect = parsed.get_backend_name()
         self.statements = 0
         self._committed = committed
         self._dice = random.Random()  # noqa: S311 - pauses, nothing secret
-        self._write_pool = open_server(parsed, writers)
-        self._read_pool = open_server(parsed, readers, read_only=True)
+        self._write_pool = open_server(parsed, writers, statement_timeout_s=statement_timeout_s)
+        self._read_pool = open_server(
+            parsed, readers, read_only=True, statement_timeout_s=statement_timeout_s
+        )
         self._writers = Workers("store-writer", writers, loop, self._write, self._finish, _nothing)
         self._readers = Workers("store-reader", readers, loop, self._read, self._give, _nothing)
 
@@ -124,7 +139,7 @@ class PooledEngine:
                 return attempt()
             except exc.DBAPIError as error:
                 if not is_transient(error):
-                    return Answer(unit, error=error)
+                    return Answer(unit, error=told(error, metadata))
                 last: BaseException = error
             except BaseException as error:
                 return Answer(unit, error=error)

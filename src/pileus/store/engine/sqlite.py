@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import sqlite3
 import threading
@@ -25,10 +26,12 @@ from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from pileus.store.deadline import STATEMENT_TIMEOUT_S, Deadline
 from pileus.store.engine.unit import Answer, Unit, deliver, read_answer
 from pileus.store.engine.workers import Workers
-from pileus.store.errors import DatabaseUnavailable
+from pileus.store.errors import DatabaseUnavailable, StatementTimeout, told
 from pileus.store.events import Event, events_write
+from pileus.store.schema import metadata
 from pileus.store.tx import Tx
 
 GROUP_UNITS = 64
@@ -67,6 +70,14 @@ def connect(engine: Engine, *, read_only: bool = False) -> tuple[Connection, sql
     return connection, raw
 
 
+class _TransactionEnded(Exception):
+    """A unit's statement took too long, and SQLite rolled back the whole group's transaction."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
+
+
 class SqliteEngine:
     """Units of work on one SQLite file. ``committed(events)`` is called in the loop after each commit."""
 
@@ -80,7 +91,9 @@ class SqliteEngine:
         committed: Callable[[Sequence[Event]], None],
         published: Callable[[], int],
         readers: int = 4,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
     ) -> None:
+        self._timeout_s = statement_timeout_s
         self._engine = open_file(path)
         self._loop = loop
         self._committed = committed
@@ -89,6 +102,7 @@ class SqliteEngine:
         self._local = threading.local()
         self.statements = 0
         self._connection, self._raw = connect(self._engine)
+        self._deadline = Deadline(self._raw, statement_timeout_s)
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
         self._writer.start()
         self._readers = Workers("store-reader", readers, loop, self._read, self._give, self._leave)
@@ -108,27 +122,34 @@ class SqliteEngine:
     def _write_forever(self) -> None:
         while (unit := self._queue.get()) is not None:
             if not unit.is_abandoned:
-                self._group(self._connection, self._raw, unit)
+                self._group(self._queued(unit))
         self._connection.close()
 
-    def _group(self, connection: Connection, raw: sqlite3.Connection, first: Unit) -> None:
-        units = [first]
+    def _group(self, source: Iterator[Unit]) -> None:
+        """Run the units in one transaction, and answer; those that another's end takes with it run again."""
+        raw = self._raw
+        units = [next(source)]
         answers: list[Answer] = []
         events: list[Event] = []
+        again: list[Unit] = []
         try:
             raw.execute("BEGIN IMMEDIATE")
             rows = []
-            for unit in self._queued(first):
-                if unit is not first:
+            for unit in itertools.chain(units[:], source):
+                if unit is not units[0]:
                     units.append(unit)
-                tx = Tx(connection, self.dialect, raw.execute)
-                answers.append(self._run(raw, unit, tx))
+                tx = Tx(self._connection, self.dialect, raw.execute, self._deadline)
+                answers.append(self._run(unit, tx))
                 rows += tx.events
             if rows:
-                tx = Tx(connection, self.dialect, raw.execute)
+                tx = Tx(self._connection, self.dialect, raw.execute)
                 events = events_write(tx, rows, self._published())
                 self.statements += tx.statements
             raw.execute("COMMIT")
+        except _TransactionEnded as ended:
+            events = []
+            answers = [ended.answer]
+            again = [unit for unit in units if unit is not ended.answer.unit and not unit.is_abandoned]
         except Exception as error:
             events = []
             with contextlib.suppress(sqlite3.Error):
@@ -139,6 +160,8 @@ class SqliteEngine:
                 reason.__cause__ = error
             answers = [Answer(unit, error=reason) for unit in units]
         deliver(self._loop, lambda done: self._finish(events, done), answers)
+        if again:
+            self._group(iter(again))
 
     def _queued(self, first: Unit) -> Iterator[Unit]:
         """The first unit, and those that wait already, up to the bounds of a group."""
@@ -157,20 +180,31 @@ class SqliteEngine:
             if not unit.is_abandoned:
                 yield unit
 
-    def _run(self, raw: sqlite3.Connection, unit: Unit, tx: Tx) -> Answer:
+    def _run(self, unit: Unit, tx: Tx) -> Answer:
+        raw = self._raw
         raw.execute("SAVEPOINT unit")
+        result, error = None, None
         try:
             result = unit.run(tx)
-        except BaseException as error:
-            tx.events.clear()
-            if not raw.in_transaction:
-                # A full disk and the like end the whole transaction: the others of the group are gone too.
-                raise DatabaseUnavailable(reason=error) from error
-            raw.execute("ROLLBACK TO unit")
+        except BaseException as raised:
+            error = told(raised, metadata)
+        finally:
+            self._deadline.stop()
+        if tx.lost is not None:
+            error = tx.lost  # whatever the unit made of it
+        if error is None:
             raw.execute("RELEASE unit")
-            return Answer(unit, error=error, statements=tx.statements)
+            return Answer(unit, result, statements=tx.statements)
+        tx.events.clear()
+        answer = Answer(unit, error=error, statements=tx.statements)
+        if not raw.in_transaction:
+            if isinstance(error, StatementTimeout):
+                raise _TransactionEnded(answer)
+            # A full disk and the like end the whole transaction: the others of the group are gone too.
+            raise DatabaseUnavailable(reason=error) from error
+        raw.execute("ROLLBACK TO unit")
         raw.execute("RELEASE unit")
-        return Answer(unit, result, statements=tx.statements)
+        return answer
 
     def _finish(self, events: Sequence[Event], answers: Sequence[Answer]) -> None:
         if events:
@@ -185,21 +219,23 @@ class SqliteEngine:
     def _read(self, unit: Unit) -> Answer:
         raw = None
         try:
-            connection, raw = self._reader()
-            tx = Tx(connection, self.dialect, raw.execute)
+            connection, raw, deadline = self._reader()
+            tx = Tx(connection, self.dialect, raw.execute, deadline)
             raw.execute("BEGIN")
             return read_answer(unit, tx)
         except BaseException as error:
-            return Answer(unit, error=error)
+            return Answer(unit, error=told(error, metadata))
         finally:
             if raw is not None and raw.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     raw.execute("ROLLBACK")
 
-    def _reader(self) -> tuple[Connection, sqlite3.Connection]:
-        held: tuple[Connection, sqlite3.Connection] | None = getattr(self._local, "connection", None)
+    def _reader(self) -> tuple[Connection, sqlite3.Connection, Deadline]:
+        held: tuple[Connection, sqlite3.Connection, Deadline] | None
+        held = getattr(self._local, "connection", None)
         if held is None:
-            held = self._local.connection = connect(self._engine, read_only=True)
+            connection, raw = connect(self._engine, read_only=True)
+            held = self._local.connection = connection, raw, Deadline(raw, self._timeout_s)
         return held
 
     def _leave(self) -> None:

@@ -30,6 +30,7 @@ STATUS: dict[Kind, int] = {
     Kind.PRECONDITION: 412,
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED_MEDIA: 415,
+    Kind.TOO_MANY: 429,
     Kind.INTERNAL: 500,
     Kind.UNAVAILABLE: 503,
 }
@@ -45,6 +46,7 @@ TITLES: dict[int, str] = {
     412: "Precondition Failed",
     413: "Request Entity Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
