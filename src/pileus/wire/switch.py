@@ -58,6 +58,8 @@ class DeviceDetails(Record, frozen=True):
     status: str = "DOWN"
     revision: int = 0
     rate_limit: RateLimit | None = None
+    quarantined: bool = False
+    """The port carries no packet, whatever its administrative state, its groups and its security say."""
 
 
 class ForwardingEntry(Record, frozen=True):

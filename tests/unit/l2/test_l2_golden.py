@@ -23,6 +23,7 @@ def test_flow_tables(golden: Callable[[str, str], None]) -> None:
         device(4, "flat", device_owner="network:dhcp"),
         device(5, "flat", security_group_ids=()),
         device(6, admin_state_up=False),
+        device(8, port_security_enabled=False, security_group_ids=(), quarantined=True),
     ]
     networks = [
         network(remote=2),
@@ -42,7 +43,7 @@ def test_flow_tables(golden: Callable[[str, str], None]) -> None:
         ),
     ]
     _, _, flows = converge(
-        model(devices, networks, groups), view([plug(n) for n in range(1, 8)]), metered=True
+        model(devices, networks, groups), view([plug(n) for n in range(1, 9)]), metered=True
     )
     for bridge, table in flows.items():
         lines = sorted(table.values(), key=lambda f: (f.table, -f.priority, f.match))

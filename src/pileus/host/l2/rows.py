@@ -67,8 +67,8 @@ RowEdit = EnsureBridge | EnsurePort | SetPort | RemovePort | RemoveBridge
 class RowPlan(msgspec.Struct, frozen=True):
     """``edits`` make and change, in one transaction, before the flows; ``removals`` come last.
 
-    ``alive`` are the devices that the server vouches for, ``dead`` the plugged ones that it does
-    not (or that are administratively down), ``failed`` those that the switch could not open.
+    ``alive`` are the devices that the server vouches for, ``dead`` the plugged ones that it does not
+    (or that are administratively down, or in quarantine), ``failed`` those that the switch could not open.
     """
 
     edits: tuple[RowEdit, ...]
@@ -144,7 +144,9 @@ def plan_rows(
 
 def _wanted_up(details: DeviceDetails, model: Model) -> bool:
     network = model.networks.get(details.network_id)
-    return details.admin_state_up and network is not None and network.admin_state_up
+    if details.quarantined or not details.admin_state_up:
+        return False
+    return network is not None and network.admin_state_up
 
 
 def _numbers(

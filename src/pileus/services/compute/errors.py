@@ -44,6 +44,10 @@ class ServerIsLocked(Conflict):
     message = "Instance {id} is locked"
 
 
+class InQuarantine(Conflict):
+    message = "Instance {id} is in quarantine"
+
+
 class NotYours(Forbidden):
     """Refused by policy, in Nova's words."""
 

@@ -10,6 +10,7 @@ from pileus.services.compute.nodes import aggregates, hosts, hypervisors, servic
 from pileus.services.compute.servers import handlers, history, metadata, password, tags
 from pileus.services.compute.servers.actions import action_route, verbs
 from pileus.services.compute.servers.interfaces import InterfaceHandlers
+from pileus.services.compute.servers.quarantine import QuarantineHandlers
 from pileus.services.compute.servers.questions import Ask, QuestionHandlers
 from pileus.web.routes import Route
 
@@ -18,6 +19,7 @@ def routes(config: ComputeConfig, network: NetworkConfig, ask: Ask) -> tuple[Rou
     """The routes, below the service's prefix."""
     servers = handlers.ServerHandlers(config, network)
     interfaces = InterfaceHandlers(network)
+    quarantine = QuarantineHandlers(network)
     questions = QuestionHandlers(ask)
     return (
         *extensions.ROUTES,
@@ -32,7 +34,7 @@ def routes(config: ComputeConfig, network: NetworkConfig, ask: Ask) -> tuple[Rou
         *hosts.routes(config),
         *aggregates.ROUTES,
         *handlers.routes(servers),
-        action_route(verbs(servers, {**interfaces.verbs(), **questions.verbs()})),
+        action_route(verbs(servers, {**interfaces.verbs(), **quarantine.verbs(), **questions.verbs()})),
         *metadata.ROUTES,
         *tags.ROUTES,
         *interfaces.routes(),

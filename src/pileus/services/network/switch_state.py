@@ -55,6 +55,7 @@ _DEVICES = select(
     ports.c.network_id,
     ports.c.mac_address,
     ports.c.admin_state_up,
+    ports.c.quarantined,
     ports.c.port_security_enabled,
     ports.c.fixed_ips,
     ports.c.allowed_address_pairs,
@@ -180,6 +181,7 @@ def _device(
         network_id=row.network_id,
         mac_address=row.mac_address,
         admin_state_up=row.admin_state_up,
+        quarantined=row.quarantined,
         port_security_enabled=row.port_security_enabled,
         fixed_ips=tuple(_fixed_ip(ip, prefixes.get(ip["subnet_id"])) for ip in row.fixed_ips),
         allowed_address_pairs=tuple(

@@ -21,7 +21,13 @@ from pileus.services.compute.keypairs import KeypairNotFound, keypair_find
 from pileus.services.compute.neighbours import image_usable
 from pileus.services.compute.quotas import limits_of, spend
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked, must_permit
+from pileus.services.compute.servers.finding import (
+    change,
+    find_server,
+    must_be_free,
+    must_be_unlocked,
+    must_permit,
+)
 from pileus.services.compute.servers.handlers import ServerHandlers, new_password, renamed
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.ordering import check_files, check_metadata, image_fits
@@ -155,6 +161,7 @@ def _rebuild(
     tx: Tx, request: Request, asked: dict[str, Any], password: str, handlers: ServerHandlers
 ) -> dict[str, Any]:
     server = permitted(tx, request, "os_compute_api:servers:rebuild", "rebuild")
+    must_be_free(request, server)
     image = image_usable(tx, request.context, asked["imageRef"])
     if image is None:
         raise BadRequest(f"Image {asked['imageRef']} could not be found.")

@@ -254,6 +254,7 @@ def boot_plug(
                         device_id=server["id"],
                         device_owner=owned,
                         binding__host_id=server["host"],
+                        quarantined=server["quarantined"] is not None,
                         **({"dns_name": server["hostname"]} if _dns(server) and not port["dns_name"] else {}),
                     )
                 )
@@ -267,6 +268,7 @@ def boot_plug(
                     device_owner=owned,
                     **_given(one, data, server),
                 )
+                spec["quarantined"] = server["quarantined"] is not None
                 specs.append(spec)
                 rows.append({**row, "port_id": spec["id"], "made": True})
     if bindings:

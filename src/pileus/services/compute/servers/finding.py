@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pileus.services.compute.errors import InvalidState, ServerIsLocked, ServerNotFound
+from pileus.services.compute.errors import InQuarantine, InvalidState, ServerIsLocked, ServerNotFound
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.resource import SERVER
@@ -14,6 +14,8 @@ from pileus.store.tx import Tx
 from pileus.web.request import Request
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
+
+QUARANTINE = "os_compute_api:os-pileus-quarantine"
 
 
 def find_server(
@@ -47,6 +49,15 @@ def must_be_unlocked(request: Request, server: Mapping[str, Any]) -> None:
     """ServerIsLocked unless it is not, or the caller administers the cloud."""
     if server["locked_by"] and not is_admin(request.context.roles, request.context.is_admin):
         raise ServerIsLocked(id=server["id"])
+
+
+def must_be_free(request: Request, server: Mapping[str, Any]) -> None:
+    """InQuarantine (409) where the server is cut off, unless the caller may cut servers off.
+
+    For whatever would give it a way out: its owner is not to undo what was done to protect others.
+    """
+    if server["quarantined"] is not None and not request.access.allows(QUARANTINE, target_of(server)):
+        raise InQuarantine(id=server["id"])
 
 
 def must_permit(action: str, server: Mapping[str, Any], said: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Interfaces of servers, while they live: attach, detach, list; their security groups; quarantine.
+"""Interfaces of servers, while they live: attach, detach, list; their security groups.
 
 Source: Compute API reference, "Port interfaces" and "Server security groups". A change is written in one unit
 with the port's; the host's next look plugs or unplugs it.
@@ -33,7 +33,13 @@ from pileus.services.compute.policy import is_admin
 from pileus.services.compute.servers.actions import Verb, permitted, wake
 from pileus.services.compute.servers.attached import holders_of, ports_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
-from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked, must_permit
+from pileus.services.compute.servers.finding import (
+    change,
+    find_server,
+    must_be_free,
+    must_be_unlocked,
+    must_permit,
+)
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import PortInUse
 from pileus.services.compute.servers.tables import server_interfaces
@@ -120,11 +126,16 @@ class InterfaceHandlers:
 
     def _attach(self, tx: Tx, request: Request, asked: dict[str, Any]) -> Plugged:
         server = permitted(tx, request, "os_compute_api:os-attach-interfaces:create", "attach_interface")
+        must_be_free(request, server)
         owned = f"compute:{server['availability_zone'] or ''}"
         if asked.get("port_id"):
             port = self._given(tx, request, server, asked["port_id"])
             update = as_update(
-                port, device_id=server["id"], device_owner=owned, binding__host_id=server["host"]
+                port,
+                device_id=server["id"],
+                device_owner=owned,
+                binding__host_id=server["host"],
+                quarantined=server["quarantined"] is not None,
             )
             port = port_update(tx, request.context, [update], config=self._network)[0]
             made = False
@@ -132,7 +143,7 @@ class InterfaceHandlers:
             network_id = self._network_of(tx, request, asked.get("net_id"))
             values: dict[str, Any] = {"fixed_ips": asked["fixed_ips"]} if asked.get("fixed_ips") else {}
             spec = new_port(
-                _as_admin(request),
+                as_admin(request),
                 project_id=server["project_id"],
                 network_id=network_id,
                 device_id=server["id"],
@@ -140,7 +151,8 @@ class InterfaceHandlers:
                 **{"binding:host_id": server["host"]},
                 **values,
             )
-            port = port_create(tx, _as_admin(request), [spec], config=self._network)[0]
+            spec["quarantined"] = server["quarantined"] is not None
+            port = port_create(tx, as_admin(request), [spec], config=self._network)[0]
             made = True
         last = tx.scalar(
             select(func.max(server_interfaces.c.position)).where(
@@ -203,17 +215,18 @@ class InterfaceHandlers:
     def _detach(self, tx: Tx, request: Request) -> None:
         server = find_server(tx, request, rule="os_compute_api:os-attach-interfaces:delete", lock=True)
         must_be_unlocked(request, server)
+        must_be_free(request, server)
         port_id = request.path["port_id"]
         plugged = {one.port["id"]: one for one in plugged_of(tx, [server["id"]]).get(server["id"], [])}
         if port_id not in plugged:
             raise InterfaceNotFound(id=server["id"], port_id=port_id)
         must_permit("detach_interface", server)
         one = plugged[port_id]
-        context = _as_admin(request)
+        context = as_admin(request)
         if one.made and not is_networks_own(one.port):
             port_delete(tx, context, [one.port])
         elif one.port["device_id"] in ("", server["id"]):
-            freed = as_update(one.port, device_id="", device_owner="", binding__host_id="")
+            freed = as_update(one.port, device_id="", device_owner="", binding__host_id="", quarantined=False)
             port_update(tx, context, [freed], config=self._network)
         tx.execute(delete(server_interfaces).where(server_interfaces.c.port_id == port_id))
         action_begin(tx, request.context, [server["id"]], "detach_interface", done=True)
@@ -229,6 +242,7 @@ class InterfaceHandlers:
 
     def _add_address(self, tx: Tx, request: Request, network_id: str) -> None:
         server = permitted(tx, request, "os_compute_api:os-attach-interfaces:create", "attach_interface")
+        must_be_free(request, server)
         ports = [port for port in ports_of(tx, server["id"]) if port["network_id"] == network_id]
         if not ports:
             raise NetworkNotFound(network_id=network_id)
@@ -236,7 +250,7 @@ class InterfaceHandlers:
         if not subnets:
             raise BadRequest(f"Network {network_id} has no IPv4 subnet.")
         wanted = [*(ports[0]["fixed_ips"] or []), {"subnet_id": subnets[0]["id"]}]
-        port_update(tx, _as_admin(request), [as_update(ports[0], fixed_ips=wanted)], config=self._network)
+        port_update(tx, as_admin(request), [as_update(ports[0], fixed_ips=wanted)], config=self._network)
 
     async def add_address(self, request: Request, argument: Any) -> Reply:
         """The verb ``addFixedIp``."""
@@ -245,10 +259,11 @@ class InterfaceHandlers:
 
     def _remove_address(self, tx: Tx, request: Request, address: str) -> None:
         server = permitted(tx, request, "os_compute_api:os-attach-interfaces:delete", "detach_interface")
+        must_be_free(request, server)
         for port in ports_of(tx, server["id"]):
             kept = [ip for ip in port["fixed_ips"] or [] if ip["ip_address"] != address]
             if len(kept) != len(port["fixed_ips"] or []):
-                port_update(tx, _as_admin(request), [as_update(port, fixed_ips=kept)], config=self._network)
+                port_update(tx, as_admin(request), [as_update(port, fixed_ips=kept)], config=self._network)
                 return
         raise BadRequest(f"Fixed IP {address} is not associated with server {server['id']}.")
 
@@ -262,6 +277,7 @@ class InterfaceHandlers:
     def _regroup(self, tx: Tx, request: Request, name: str, add: bool) -> None:
         rule = f"os_compute_api:os-security-groups:{'add' if add else 'remove'}"
         server = find_server(tx, request, rule=rule, lock=True)
+        must_be_free(request, server)
         found = groups_named(tx, request.context, [name])
         found = [one for one in found if one["id"] == name] or found
         if not found:
@@ -303,40 +319,6 @@ class InterfaceHandlers:
         """The groups of all its ports."""
         return Reply.json({"security_groups": await request.read(self._groups, request)})
 
-    # -- quarantine
-
-    def _quarantine(self, tx: Tx, request: Request, cut: bool) -> None:
-        server = find_server(tx, request, rule="os_compute_api:os-pileus-quarantine", lock=True)
-        context = _as_admin(request)
-        ports = ports_of(tx, server["id"])
-        if cut:
-            if server["quarantined"] is not None:
-                raise Conflict(f"Instance {server['id']} is in quarantine already.")
-            up = [port for port in ports if port["admin_state_up"]]
-            updates = [as_update(port, admin_state_up=False) for port in up]
-            remembered: list[str] | None = [port["id"] for port in up]
-        else:
-            if server["quarantined"] is None:
-                raise Conflict(f"Instance {server['id']} is not in quarantine.")
-            was_up = set(server["quarantined"])
-            updates = [as_update(port, admin_state_up=True) for port in ports if port["id"] in was_up]
-            remembered = None
-        if updates:
-            port_update(tx, context, updates, config=self._network)
-        change(tx, request.context, server, quarantined=remembered)
-        action_begin(tx, request.context, [server["id"]], "quarantine" if cut else "unquarantine", done=True)
-        wake(tx, request, server, quarantined=cut)
-
-    async def quarantine(self, request: Request, argument: Any) -> Reply:
-        """The verb ``os-pileus-quarantine``: no port of the server carries a packet until it is undone."""
-        await request.write(self._quarantine, request, True)
-        return Reply.empty(202)
-
-    async def unquarantine(self, request: Request, argument: Any) -> Reply:
-        """The verb ``os-pileus-unquarantine``: the ports that were up are up again."""
-        await request.write(self._quarantine, request, False)
-        return Reply.empty(202)
-
     def verbs(self) -> dict[str, Verb]:
         """The verbs of this file, for the table of actions."""
         name = types.dict_of(
@@ -349,8 +331,6 @@ class InterfaceHandlers:
             "removeSecurityGroup": Verb(lambda version: name, self.remove_group),
             "addFixedIp": Verb(lambda version: network, self.add_address, last="2.43"),
             "removeFixedIp": Verb(lambda version: address, self.remove_address, last="2.43"),
-            "os-pileus-quarantine": Verb(lambda version: types.anything, self.quarantine),
-            "os-pileus-unquarantine": Verb(lambda version: types.anything, self.unquarantine),
         }
 
     def routes(self) -> tuple[Route, ...]:
@@ -370,7 +350,7 @@ class InterfaceHandlers:
         )
 
 
-def _as_admin(request: Request) -> Context:
+def as_admin(request: Request) -> Context:
     """The same caller, for what compute does in the network on his behalf: it names hosts."""
     return msgspec.structs.replace(request.context, is_admin=True)
 

@@ -53,7 +53,15 @@ def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: N
         port_delete(tx, context, made)
     if given:
         freed = [
-            as_update(port, device_id="", device_owner="", binding__host_id="", dns_name="") for port in given
+            as_update(
+                port,
+                device_id="",
+                device_owner="",
+                binding__host_id="",
+                dns_name="",
+                quarantined=False,
+            )
+            for port in given
         ]
         port_update(tx, context, freed, config=network)
     tx.execute(delete(server_interfaces).where(among(tx, server_interfaces.c.server_id, ids)))

@@ -44,13 +44,7 @@ def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
     if not waiting:
         return 0
     ports = ports_of_servers(tx, [server["id"] for server in waiting])
-    ready = [
-        server
-        for server in waiting
-        if all(
-            port["status"] == "ACTIVE" or not port["admin_state_up"] for port in ports.get(server["id"], ())
-        )
-    ]
+    ready = [server for server in waiting if not any(map(is_awaited, ports.get(server["id"], ())))]
     changes = {
         "vm_state": states.ACTIVE,
         "task_state": None,
@@ -73,6 +67,11 @@ def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
         )
         tx.emit(event(context, "server.active", server["id"], server["project_id"], host=server["host"]))
     return len(ready)
+
+
+def is_awaited(port: Values) -> bool:
+    """Whether a port is to carry packets and does not yet."""
+    return bool(port["status"] != "ACTIVE" and port["admin_state_up"] and not port["quarantined"])
 
 
 def overdue(tx: Tx, context: Context, *, config: ComputeConfig, network: NetworkConfig) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, and_, bindparam, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Invalid, NotFound
+from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
@@ -59,6 +59,10 @@ class ExternalIpAddressExhausted(Invalid):
     message = "Unable to find any IP address on external network {net_id}."
 
 
+class PortInQuarantine(Conflict):
+    message = "Port {port_id} is in quarantine."
+
+
 class _Target(NamedTuple):
     """Where a floating IP is to lead."""
 
@@ -78,6 +82,7 @@ _PORTS = select(
     ports.c.device_id,
     ports.c.device_owner,
     ports.c.fixed_ips,
+    ports.c.quarantined,
 ).where(ports.c.id.in_(bindparam("ids", expanding=True)))
 
 _outside = ports.alias("outside")
@@ -255,6 +260,9 @@ def _target(context: Context, floating: Values, asked: Values, found: Mapping[st
         )
     if port.device_owner in (owners.FLOATING_IP, owners.DHCP, *owners.OF_ROUTERS):
         raise _bad(f"Port {port.id} is unable to be assigned a floating IP")
+    leads_there = floating is not asked and floating["port_id"] == port.id
+    if port.quarantined and not leads_there and not is_admin(context):
+        raise PortInQuarantine(port_id=port.id)
     address = asked["fixed_ip_address"]
     if address:
         if ":" in address:

@@ -25,6 +25,7 @@ _ON_NODE = frozenset(
         "mac_address",
         "port_security_enabled",
         "qos_policy_id",
+        "quarantined",
         "security_groups",
     }
 )

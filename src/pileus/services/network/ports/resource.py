@@ -222,6 +222,13 @@ PORT = Resource(
             default=None,
             description="What limits the rate on the node, as its agent reported: policing or meter.",
         ),
+        Attribute(
+            "quarantined",
+            types.boolean,
+            default=False,
+            filter=True,
+            description="Whether the port carries no packet, whatever else it says: set by compute.",
+        ),
         *STANDARD,
     ),
 )

@@ -8,7 +8,7 @@ from the other side. Only ``ports/work.py`` and ``ports/automatic.py`` write eit
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, false
 
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 
@@ -38,6 +38,7 @@ ports = Table(
     Column("dns_name", Name, nullable=False),
     Column("qos_policy_id", Id, ForeignKey("qos_policies.id"), index=True),
     Column("rate_limited_by", String(16)),
+    Column("quarantined", Boolean, nullable=False, server_default=false()),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("revision_number", Integer, nullable=False),
