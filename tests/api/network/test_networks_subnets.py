@@ -103,7 +103,7 @@ def test_network_mtu_and_update(tmp_path: Path) -> None:
         change = {"name": "n", "admin_state_up": False, "mtu": 1300}
         changed = (await api("PUT", path, {"network": change})).json["network"]
         assert {name: changed[name] for name in change} == change and changed["revision_number"] == 2
-        for wrong in ({"mtu": 9000}, {"mtu": 5}, {"status": "DOWN"}, {"id": NOBODY}, {"subnets": []}):
+        for wrong in ({"mtu": 9000}, {"mtu": -5}, {"status": "DOWN"}, {"id": NOBODY}, {"subnets": []}):
             assert (await api("PUT", path, {"network": wrong})).status == 400
         assert (await api("GET", f"/v2.0/networks/{NOBODY}")).error == "NetworkNotFound"
 

@@ -112,7 +112,8 @@ def test_quotas(tmp_path: Path) -> None:
             "security_group_rule": 100,
         }
         assert (await manager("GET", path)).json["quota"] == defaults
-        assert (await api("GET", path)).status == 403
+        assert (await api("GET", path)).json["quota"] == defaults
+        assert (await api.as_("bob")("GET", path)).status == 403
         assert (await manager("GET", f"/v2.0/quotas/{P2}")).status == 403
         assert (await manager("PUT", path, {"quota": {"network": 5}})).status == 403
         changed = await admin("PUT", path, {"quota": {"network": 2, "subnet": -1}})

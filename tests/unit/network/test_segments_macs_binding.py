@@ -59,9 +59,12 @@ def test_what_is_said_of_a_segment_in_use() -> None:
 def test_mtu_is_what_remains() -> None:
     assert segments.mtu("vxlan", None, 1500) == 1450
     assert segments.mtu("flat", 1400, 1500) == 1400
-    for asked in (67, 1451):
-        with pytest.raises(Fault):
-            segments.mtu("vxlan", asked, 1500)
+    with pytest.raises(Fault):
+        segments.mtu("vxlan", 1451, 1500)
+    segments.check_mtu("n", 67, ())
+    for asked, versions in ((67, {4}), (67, {6}), (1279, {4, 6})):
+        with pytest.raises(segments.NetworkMTUSubnetConflict):
+            segments.check_mtu("n", asked, versions)
 
 
 def test_macs_keep_the_base_and_avoid_the_taken() -> None:

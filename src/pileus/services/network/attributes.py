@@ -8,7 +8,7 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.web import types
 from pileus.web.resource import Attribute, fresh_id
-from pileus.web.types import Type
+from pileus.web.types import BadValue, Type
 
 
 def _project(context: Context, values: Mapping[str, Any]) -> str:
@@ -32,5 +32,35 @@ PROJECT = Attribute(
 ADMIN_STATE_UP = Attribute(
     "admin_state_up", types.boolean, default=True, create=True, update=True, filter=True, sort=True
 )
+
+GREATEST = 2**31 - 1
+
+
+def number(minimum: int | None = None, maximum: int = GREATEST) -> Type:
+    """A whole number in any form that neutron-lib's ``convert_to_int`` takes: words of digits, booleans,
+    fractions (which are cut off); within bounds."""
+
+    def parse(value: Any) -> int:
+        try:
+            if isinstance(value, str) and len(value) > 40:
+                raise ValueError
+            found = int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise BadValue(f"'{value}' is not an integer", value=value, conversion=True) from None
+        if minimum == 0 and found < 0:
+            raise BadValue(f"'{found}' should be non-negative", value=value)
+        return int(bounds.parse(found))
+
+    bounds = types.integer(-GREATEST if minimum is None else minimum, maximum)
+    return Type("integer", parse, bounds.schema)
+
+
+def one_of_numbers(*values: int) -> Type:
+    """One of a few whole numbers, in any form that stands for one."""
+    choice = types.enum(*values)
+    return types.normalised(number(), choice.parse)
+
+
+IP_VERSION = one_of_numbers(4, 6)
 
 REFERENCE: Type = types.nullable(types.uuid)

@@ -46,12 +46,6 @@ async def _ensure_default(request: Request) -> None:
         await request.write(ensure_default_group, request.context, project_id)
 
 
-async def list_rule_types(request: Request) -> Reply:
-    """The kinds of QoS rules that are enforced."""
-    request.authorise("get_rule_type")
-    return Reply.json({"rule_types": [{"type": "bandwidth_limit"}]})
-
-
 async def list_service_providers(request: Request) -> Reply:
     """Providers of services that networks can be given by others: there are none."""
     return Reply.json({"service_providers": []})

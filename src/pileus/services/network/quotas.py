@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.services.network.attributes import number
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.policy import ADMIN, ADMIN_OR_MANAGER, rules
@@ -19,7 +19,9 @@ from pileus.services.network.security_groups.tables import security_group_rules,
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
+from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest
 from pileus.web.quota import (
+    UNLIMITED,
     Quota,
     count_rows,
     quota_limits,
@@ -32,8 +34,8 @@ from pileus.web.quota import (
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Values
-from pileus.web.routes import Route
-from pileus.web.types import BadValue, integer
+from pileus.web.routes import Handler, Route
+from pileus.web.types import BadValue
 
 SERVICE = "network"
 NETWORK_QUOTA = Quota(SERVICE, "network", 100, count_rows(networks.c.project_id))
@@ -55,13 +57,13 @@ QUOTAS = (
     RULE_QUOTA,
 )
 
-_LIMIT = integer(-1, 2**31 - 1)
+_LIMIT = number(-1)
 
 RULES = rules({"get_quota": ADMIN_OR_MANAGER, "update_quota": ADMIN, "delete_quota": ADMIN})
 
 
-class HTTPBadRequest(Invalid):
-    """What the Network API calls a body that it can't take."""
+class QuotaMissingTenant(Invalid):
+    message = "Tenant-id was missing from quota request."
 
 
 def spend(tx: Tx, specs: Sequence[Values], quota: Quota) -> None:
@@ -77,33 +79,39 @@ async def list_quotas(request: Request) -> Reply:
 
 async def show_quota(request: Request) -> Reply:
     """The limits of one project."""
-    project_id = _authorised(request, "get_quota")
+    project_id = _readable(request)
     limits = await request.read(quota_read, [project_id], QUOTAS)
     return Reply.json({"quota": limits[project_id]})
 
 
-async def show_own_project(request: Request) -> Reply:
-    """``tenant`` and ``project`` in place of an id: whose limits would I see?"""
-    return Reply.json({"tenant": {"tenant_id": request.context.project_id or ""}})
+def _show_own(word: str) -> Handler:
+    """``tenant`` or ``project`` in place of an id: whose limits would I see?"""
+
+    async def show_own(request: Request) -> Reply:
+        if not request.context.project_id:
+            raise QuotaMissingTenant()
+        return Reply.json({word: {f"{word}_id": request.context.project_id}})
+
+    return show_own
 
 
 async def show_default(request: Request) -> Reply:
     """What a project has that nobody gave limits to."""
-    _authorised(request, "get_quota")
+    _readable(request)
     return Reply.json({"quota": {quota.resource: quota.default for quota in QUOTAS}})
 
 
 async def show_details(request: Request) -> Reply:
     """Limits, and how much of them is used."""
-    project_id = _authorised(request, "get_quota")
+    project_id = _readable(request)
     return Reply.json({"quota": await request.read(_details, project_id)})
 
 
 async def update_quota(request: Request) -> Reply:
-    """Set limits of one project."""
+    """Set limits of one project; not below what it has, unless ``force`` says so."""
     project_id = _authorised(request, "update_quota")
-    wanted = _parse(request)
-    return Reply.json({"quota": await request.write(_set_limits, request.context, project_id, wanted)})
+    wanted, forced = _parse(request)
+    return Reply.json({"quota": await request.write(_set_limits, project_id, wanted, forced)})
 
 
 async def delete_quota(request: Request) -> Reply:
@@ -115,8 +123,8 @@ async def delete_quota(request: Request) -> Reply:
 
 ROUTES = (
     Route("GET", "/v2.0/quotas", list_quotas, rule="update_quota", summary="List quotas that were set"),
-    Route("GET", "/v2.0/quotas/tenant", show_own_project, summary="Show whose quotas are shown"),
-    Route("GET", "/v2.0/quotas/project", show_own_project, summary="Show whose quotas are shown"),
+    Route("GET", "/v2.0/quotas/tenant", _show_own("tenant"), summary="Show whose quotas are shown"),
+    Route("GET", "/v2.0/quotas/project", _show_own("project"), summary="Show whose quotas are shown"),
     Route("GET", "/v2.0/quotas/{project_id}", show_quota, rule="get_quota", summary="Show quotas"),
     Route("PUT", "/v2.0/quotas/{project_id}", update_quota, rule="update_quota", summary="Set quotas"),
     Route(
@@ -157,7 +165,15 @@ def _authorised(request: Request, rule: str) -> str:
     return project_id
 
 
-def _parse(request: Request) -> dict[str, int]:
+def _readable(request: Request) -> str:
+    """Everybody reads the limits of the project that he is in."""
+    if request.path["project_id"] == request.context.project_id:
+        return request.path["project_id"]
+    return _authorised(request, "get_quota")
+
+
+def _parse(request: Request) -> tuple[dict[str, int], bool]:
+    """The limits asked for, and whether they hold whatever is in use."""
     body = request.json()
     asked = body.get("quota") if isinstance(body, dict) else None
     if not isinstance(asked, dict):
@@ -172,8 +188,8 @@ def _parse(request: Request) -> dict[str, int]:
         try:
             wanted[name] = _LIMIT.parse(value)
         except BadValue as bad:
-            raise HTTPBadRequest(f"Invalid input for {name}. Reason: {bad.text}.") from None
-    return wanted
+            raise NEUTRON.bad_value(name, value, bad) from None
+    return wanted, asked.get("force") is True
 
 
 def _all_limits(tx: Tx) -> list[dict[str, Any]]:
@@ -194,6 +210,18 @@ def _details(tx: Tx, project_id: str) -> dict[str, dict[str, int]]:
     return {name: {"limit": limits[name], "used": used[name], "reserved": 0} for name in limits}
 
 
-def _set_limits(tx: Tx, context: Context, project_id: str, wanted: dict[str, int]) -> dict[str, int]:
+def _set_limits(tx: Tx, project_id: str, wanted: dict[str, int], forced: bool) -> dict[str, int]:
+    if not forced:
+        _check_used(tx, project_id, wanted)
     quota_set(tx, project_id, SERVICE, wanted)
     return quota_read(tx, [project_id], QUOTAS)[project_id]
+
+
+def _check_used(tx: Tx, project_id: str, wanted: dict[str, int]) -> None:
+    bounded = [quota for quota in QUOTAS if wanted.get(quota.resource, UNLIMITED) != UNLIMITED]
+    for resource, used in quota_usage(tx, project_id, bounded).items():
+        if used > wanted[resource]:
+            raise HTTPBadRequest(
+                f"Quota limit {wanted[resource]} for {resource} must be greater than or equal to already "
+                f"used {used}"
+            )

@@ -20,6 +20,7 @@ from pileus.services.network.networks.work import network_create, network_delete
 from pileus.services.network.ports import timeline
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.work import port_create, port_delete, port_update
+from pileus.services.network.qos import rule_types
 from pileus.services.network.qos import work as qos
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
 from pileus.services.network.routers import handlers as l3
@@ -168,6 +169,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             delete=qos.policy_delete,
         ),
         *tag_routes(POLICY, POLICIES),
+        *tag_routes(POLICY, "/v2.0/policies"),  # where Neutron has them
         *crud(
             BANDWIDTH_LIMIT_RULE,
             f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
@@ -175,13 +177,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             update=qos.limit_update,
             delete=qos.limit_delete,
         ),
-        Route(
-            "GET",
-            "/v2.0/qos/rule-types",
-            handlers.list_rule_types,
-            rule="get_rule_type",
-            summary="List QoS rule types",
-        ),
+        *rule_types.ROUTES,
         *crud(
             OVSQOS,
             "/v2.0/ovsqoss",

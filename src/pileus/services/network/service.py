@@ -30,6 +30,7 @@ from pileus.services.network.routers.handlers import RULES as L3_RULES
 from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.routers.resource import RULES as ROUTER_RULES
 from pileus.services.network.routes import routes
+from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
@@ -55,6 +56,7 @@ __all__ = [
     "default_groups",
     "from_settings",
     "ip_allocations",
+    "mtu_on_node",
     "network_service",
     "new_port",
     "port_create",

@@ -18,7 +18,7 @@ from pileus.services.network.ports.binding import SWITCH_AGENTS
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.tables import bandwidth_limits
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
-from pileus.services.network.rules.segments import TUNNELS
+from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -234,7 +234,7 @@ def _networks(
                 physical_network=row.physical_network,
                 segmentation_id=row.segmentation_id,
             ),
-            mtu=row.mtu,
+            mtu=mtu_on_node(row.mtu),
             admin_state_up=row.admin_state_up,
             forwarding=tuple(forwarding.get(row.id, ())),
         )

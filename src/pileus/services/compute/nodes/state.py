@@ -13,6 +13,7 @@ from pileus.services.compute.neighbours import images_of
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
+from pileus.services.network.service import mtu_on_node
 from pileus.store.events import newest_position
 from pileus.store.operations import PENDING, RUNNING, operations
 from pileus.store.tx import Tx
@@ -122,4 +123,5 @@ def _source(image: Values, ticket: Ticket) -> ImageSource:
 
 def _port(port: dict[str, Any], networks: dict[str, Values]) -> ServerPort:
     network = networks.get(port["network_id"])
-    return ServerPort(port["id"], port["mac_address"], network["mtu"] if network is not None else 1500)
+    mtu = mtu_on_node(network["mtu"]) if network is not None else 1500
+    return ServerPort(port["id"], port["mac_address"], mtu)

@@ -18,6 +18,7 @@ from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -124,8 +125,10 @@ def _network(
     return DhcpNetwork(
         network_id=net.id,
         admin_state_up=net.admin_state_up,
-        mtu=net.mtu,
-        port=ServicePort(port_id=own.id, mac_address=own.mac_address, addresses=_addresses(own), mtu=net.mtu),
+        mtu=mtu_on_node(net.mtu),
+        port=ServicePort(
+            port_id=own.id, mac_address=own.mac_address, addresses=_addresses(own), mtu=mtu_on_node(net.mtu)
+        ),
         subnets=tuple(_subnet(row, routed) for row in prefixes),
         hosts=tuple(
             _host(row) for row in on_it if row.fixed_ips and not row.device_owner.startswith("network:")

@@ -158,16 +158,21 @@ def floatingip_create(
 
 
 def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
-    """Lead floating IPs elsewhere, or nowhere; what is not about the port leaves it where it is."""
+    """Lead floating IPs elsewhere, or nowhere; what is not about the port leaves it where it is.
+
+    A change of nothing at all clears the association: once it was the only thing that could be changed.
+    """
     updates = own_updates(updates)
     led = []
     for one in updates:
         changes = one.changes
+        if not changes:
+            changes["port_id"] = None
         if not {"port_id", "fixed_ip_address"} & {*changes}:
             continue
-        if "port_id" not in changes:
-            # A wish for another address of the port that it leads to already.
+        if "port_id" not in changes and changes["fixed_ip_address"] is None:
             changes["port_id"] = one.original["port_id"]
+        changes.setdefault("port_id", None)
         changes.setdefault("fixed_ip_address", None)
         led.append((one.original, changes))
     _lead(tx, context, led)

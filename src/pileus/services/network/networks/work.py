@@ -84,6 +84,7 @@ _GATEWAYS_IN = (
     .where(ports.c.network_id == bindparam("network"), ports.c.device_owner == owners.ROUTER_GATEWAY)
     .limit(1)
 )
+_IP_VERSIONS_IN = select(subnets.c.ip_version).where(subnets.c.network_id == bindparam("network")).distinct()
 _NOT_DEFAULT = (
     update(networks)
     .where(networks.c.is_default, networks.c.id.not_in(bindparam("ids", expanding=True)))
@@ -135,6 +136,9 @@ def network_update(
         changes, network = one.changes, one.original
         if changes.get("mtu") is not None:
             changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
+            if changes["mtu"] < segments.LEAST_MTU[6]:
+                versions = {row.ip_version for row in tx.rows(_IP_VERSIONS_IN, {"network": network["id"]})}
+                segments.check_mtu(network["id"], changes["mtu"], versions)
         if network["shared"] and changes.get("shared") is False:
             _check_unshare(tx, network)
         if network["router:external"] and changes.get("router:external") is False:

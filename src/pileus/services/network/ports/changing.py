@@ -27,7 +27,7 @@ from pileus.services.network.ports.world import (
 from pileus.services.network.qos.reading import check_policies_exist
 from pileus.services.network.rules import macs
 from pileus.services.network.rules.binding import UNBOUND
-from pileus.services.network.security_groups.membership import check_groups
+from pileus.services.network.security_groups.membership import check_groups, check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate
@@ -58,8 +58,9 @@ def change_ports(
     world = read_world(tx, {one.original["network_id"] for one in updates})
     check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
     groups = {group for one in updates for group in one.changes.get("security_groups") or ()}
-    check_groups(tx, context, groups)
+    stateful = check_groups(tx, context, groups)
     for one in updates:
+        check_one_kind(stateful, one.changes.get("security_groups") or ())
         _check_update(one, config)
     _rebind(tx, context, updates, world, config)
     readdressed = [

@@ -32,7 +32,7 @@ from pileus.services.network.ports.world import (
     read_world,
 )
 from pileus.services.network.qos.reading import check_policies_exist
-from pileus.services.network.security_groups.membership import check_groups, default_groups
+from pileus.services.network.security_groups.membership import check_groups, check_one_kind, default_groups
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate, Referenced
@@ -101,7 +101,9 @@ def _complete(tx: Tx, context: Context, specs: Sequence[Values], world: World, c
         spec["allowed_address_pairs"] = spec.get("allowed_address_pairs") or []
         spec["binding:profile"] = spec.get("binding:profile") or {}
         spec["status"] = NOT_APPLICABLE if spec["device_owner"] == owners.FLOATING_IP else DOWN
-    check_groups(tx, context, named)
+    stateful = check_groups(tx, context, named)
+    for spec in specs:
+        check_one_kind(stateful, spec.get("security_groups") or ())
     defaults = default_groups(tx, context, projects)
     for spec in specs:
         if spec.get("security_groups") is None:

@@ -18,6 +18,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.tables import bandwidth_limits
 from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -171,7 +172,7 @@ def _port(plug: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
             addresses=tuple(
                 PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in plug.fixed_ips
             ),
-            mtu=plug.mtu,
+            mtu=mtu_on_node(plug.mtu),
         ),
         network_id=plug.network_id,
         subnets=tuple(

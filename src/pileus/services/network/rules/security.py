@@ -25,6 +25,7 @@ _ICMP = frozenset({"icmp", "ipv6-icmp", "icmpv6"})
 _IPV6_ONLY = frozenset(
     {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
 )
+_IPV6_ONLY_NUMBERS = frozenset(str(PROTOCOLS[name]) for name in _IPV6_ONLY)
 _LEGACY = {"icmpv6": "ipv6-icmp"}
 _NAMES = {
     PROTOCOLS[name]: name
@@ -156,7 +157,7 @@ def _protocol(given: Any) -> str | None:
     if given is None:
         return None
     name = str(given).lower()
-    if name in ("any", "-1"):
+    if name == "any":
         return None
     if name.isdecimal() and len(name) <= 3 and int(name) <= 255:
         return str(int(name))
@@ -166,7 +167,7 @@ def _protocol(given: Any) -> str | None:
 
 
 def _check_ethertype_protocol(ethertype: str, protocol: str | None) -> None:
-    if ethertype == "IPv4" and protocol in _IPV6_ONLY:
+    if ethertype == "IPv4" and (protocol in _IPV6_ONLY or protocol in _IPV6_ONLY_NUMBERS):
         raise SecurityGroupEthertypeConflictWithProtocol(ethertype=ethertype, protocol=protocol)
 
 
@@ -175,6 +176,8 @@ def _with_ethertype(ethertype: str, protocol: str | None) -> str | None:
         return None
     if ethertype == "IPv6" and protocol in ("icmp", "icmpv6"):
         return "ipv6-icmp"
+    if ethertype == "IPv6" and protocol == str(PROTOCOLS["icmp"]):
+        return str(PROTOCOLS["ipv6-icmp"])
     return _LEGACY.get(protocol, protocol)
 
 

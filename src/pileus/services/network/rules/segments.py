@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from pileus.core.errors import Unavailable
+from pileus.core.errors import Conflict, Unavailable
 from pileus.services.network.errors import InUse, InvalidInput
 
 TUNNELS = frozenset({"vxlan", "gre"})
@@ -139,13 +139,32 @@ def greatest_mtu(network_type: str, physical_mtu: int) -> int:
     return physical_mtu - OVERHEAD[network_type]
 
 
+LEAST_MTU = {4: 68, 6: 1280}
+"""What each IP version needs (RFC 791, RFC 8200); a network without subnets may have less."""
+
+
+class NetworkMTUSubnetConflict(Conflict):
+    message = "MTU of {net_id} is not valid, subnet requires a minimum of {mtu}"
+
+
+def check_mtu(network_id: str, asked: int, ip_versions: Collection[int]) -> None:
+    """NetworkMTUSubnetConflict where a network's MTU is too small for its subnets' IP versions."""
+    # Also an IPv6 subnet is first measured by what IPv4 needs, as the Network API does.
+    for least in sorted({LEAST_MTU[4], *(LEAST_MTU[version] for version in ip_versions)}):
+        if ip_versions and asked < least:
+            raise NetworkMTUSubnetConflict(net_id=network_id, mtu=least)
+
+
+def mtu_on_node(mtu: int) -> int:
+    """The MTU of interfaces in a network: no device of Linux's or Open vSwitch's takes less than 68."""
+    return max(mtu, LEAST_MTU[4])
+
+
 def mtu(network_type: str, asked: int | None, physical_mtu: int) -> int:
     """The MTU of a network: the greatest possible, or a smaller one that was asked for (0 asks for none)."""
     greatest = greatest_mtu(network_type, physical_mtu)
     if not asked:
         return greatest
-    if asked < 68:
-        raise InvalidInput(f"Invalid input for mtu. Reason: '{asked}' is too small - must be at least '68'")
     if asked > greatest:
         raise InvalidInput(f"Requested MTU is too big, maximum is {greatest}")
     return asked

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
-from pileus.core.errors import NotFound
+from pileus.core.errors import Conflict, NotFound
 from pileus.services.network.events import event
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.tables import (
@@ -29,26 +29,41 @@ class SecurityGroupNotFound(NotFound):
     message = "Security group {id} does not exist"
 
 
-_EXISTING = select(security_groups.c.id, security_groups.c.project_id, security_groups.c.shared).where(
-    security_groups.c.id.in_(bindparam("ids", expanding=True))
-)
+class SecurityGroupConflict(Conflict):
+    message = "Error {reason} while attempting the operation."
+
+
+_EXISTING = select(
+    security_groups.c.id, security_groups.c.project_id, security_groups.c.shared, security_groups.c.stateful
+).where(security_groups.c.id.in_(bindparam("ids", expanding=True)))
 _DEFAULTS = select(default_security_groups.c.project_id, default_security_groups.c.security_group_id).where(
     default_security_groups.c.project_id.in_(bindparam("projects", expanding=True))
 )
 
 
-def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> None:
-    """SecurityGroupNotFound where one does not exist or is another project's (administrators see all)."""
+def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> Mapping[str, bool]:
+    """Which of the groups are stateful; SecurityGroupNotFound where one does not exist or is another
+    project's (administrators see all)."""
     if not group_ids:
-        return
+        return {}
     mine = {
-        row.id
+        row.id: row.stateful
         for row in tx.rows(_EXISTING, {"ids": sorted(group_ids)})
         if context.is_admin or "admin" in context.roles or row.shared or row.project_id == context.project_id
     }
-    missing = set(group_ids) - mine
+    missing = set(group_ids) - mine.keys()
     if missing:
         raise SecurityGroupNotFound(id=min(missing))
+    return mine
+
+
+def check_one_kind(stateful: Mapping[str, bool], group_ids: Collection[str]) -> None:
+    """SecurityGroupConflict where one port would have stateful and stateless groups."""
+    if len({stateful[group_id] for group_id in group_ids}) > 1:
+        raise SecurityGroupConflict(
+            reason="Cannot apply both stateful and stateless security groups on the same port "
+            "at the same time"
+        )
 
 
 def default_groups(tx: Tx, context: Context, project_ids: Collection[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.resource import Attribute, Resource
 from pileus.web.standard import STANDARD
+from pileus.web.types import Type
 
 
 class SubnetPoolNotFound(NotFound):
@@ -27,10 +28,17 @@ class AddressScopeNotFound(NotFound):
     message = "Address scope {address_scope_id} could not be found"
 
 
+_LENGTH = Type(
+    "prefix length",
+    types.integer(0, 128).parse,
+    {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0, "maximum": 128}]},
+    show=str,
+)
+"""Text in views, as the Network API has it."""
+
+
 def _length(name: str) -> Attribute:
-    return Attribute(
-        name, types.integer(0, 128), default=None, create=True, update=True, filter=True, sort=True
-    )
+    return Attribute(name, _LENGTH, default=None, create=True, update=True, filter=True, sort=True)
 
 
 SUBNETPOOL = Resource(

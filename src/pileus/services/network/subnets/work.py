@@ -20,10 +20,11 @@ from pileus.services.network.ports import owners
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
 from pileus.services.network.revisions import touch
-from pileus.services.network.rules import addresses
+from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import addresses, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
 from pileus.services.network.subnets.resource import SUBNET
-from pileus.services.network.subnets.tables import subnets
+from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
 from pileus.web.resource import Update, Values
@@ -32,6 +33,10 @@ from pileus.wire import scopes
 
 class SubnetInUse(InUse):
     message = "Unable to complete operation on subnet {subnet_id}: {reason}."
+
+
+class GatewayIpInUse(InUse):
+    message = "Current gateway ip {ip_address} already in use by port {port_id}. Unable to update."
 
 
 class DNSNameServersExhausted(Invalid):
@@ -51,7 +56,16 @@ class NetworkSubnetPoolAffinityError(Invalid):
     message = "Subnets hosted on the same network must be allocated from the same subnet pool."
 
 
-_NETWORKS = select(networks.c.id).where(networks.c.id.in_(bindparam("ids", expanding=True)))
+_NETWORKS = select(networks.c.id, networks.c.external, networks.c.mtu).where(
+    networks.c.id.in_(bindparam("ids", expanding=True))
+)
+_GATEWAY_PORT = (
+    select(ip_allocations.c.port_id)
+    .select_from(ip_allocations.join(router_ports, router_ports.c.port_id == ip_allocations.c.port_id))
+    .where(
+        ip_allocations.c.subnet_id == bindparam("subnet"), ip_allocations.c.ip_address == bindparam("gateway")
+    )
+)
 _PREFIXES = select(
     subnets.c.network_id, subnets.c.id, subnets.c.cidr, subnets.c.ip_version, subnets.c.subnetpool_id
 ).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
@@ -68,9 +82,14 @@ def subnet_create(
         _complete(spec, config)
     spend(tx, specs, SUBNET_QUOTA)
     tx.lock(*(f"subnets:{network_id}" for network_id in network_ids))
-    missing = set(network_ids) - {row.id for row in tx.rows(_NETWORKS, {"ids": network_ids})}
+    found = {row.id: row for row in tx.rows(_NETWORKS, {"ids": network_ids})}
+    missing = set(network_ids) - found.keys()
     if missing:
         raise NetworkNotFound(network_id=min(missing))
+    for spec in specs:
+        network = found[spec["network_id"]]
+        segments.check_mtu(network.id, network.mtu, {spec["ip_version"]})
+        spec["router:external"] = network.external
     existing: dict[str, list[tuple[str, str]]] = {network_id: [] for network_id in network_ids}
     pools: dict[tuple[str, int], str | None] = {}
     for row in tx.rows(_PREFIXES, {"ids": network_ids}):
@@ -110,6 +129,7 @@ def subnet_update(
     updates = own_updates(updates)
     for one in updates:
         merged = Values({**one.original, **one.changes}, one.changes.given)
+        _check_gateway_free(tx, one.original, merged["gateway_ip"])
         _check(merged, config, keep_pools="allocation_pools" not in one.changes)
         for name in one.changes:
             one.changes[name] = merged[name]
@@ -144,6 +164,15 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
     dhcp_ports_sync(tx, context, with_dhcp, config)
     touch(tx, networks, {subnet["network_id"] for subnet in originals}, context.now)
     tx.emit_many([_event(context, "subnet.delete", subnet) for subnet in originals])
+
+
+def _check_gateway_free(tx: Tx, subnet: Values, gateway_ip: str | None) -> None:
+    """GatewayIpInUse where the gateway's address is to go, and a router has it."""
+    present = subnet["gateway_ip"]
+    if present is not None and gateway_ip != present:
+        port = tx.first(_GATEWAY_PORT, {"subnet": subnet["id"], "gateway": present})
+        if port is not None:
+            raise GatewayIpInUse(ip_address=present, port_id=port.port_id)
 
 
 def _in_use(subnet_id: str) -> SubnetInUse:
