@@ -85,7 +85,8 @@ def check_create(
             raise dialect.missing(resource, name, body)
     if parent:
         values.update(parent)
-    if "project_id" in given and given["project_id"] != context.project_id and not _may_name(context):
+    foreign = "project_id" in given and given["project_id"] != context.project_id
+    if foreign and dialect.projects_own and not _may_name(context):
         raise dialect.foreign_project(ADMIN_ONLY)
     for name, attribute in resource.attributes.items():
         if name not in values and _stored(resource, attribute):

@@ -287,7 +287,8 @@ def test_the_owner_alone_makes_one_and_others_do_not_see_it(quick):
         ):
             assert (await bob.client(method, path, content)).status == 403, (method, path)
         for method in ("GET", "DELETE"):
-            assert (await bob.client(method, f"{bob.path}/{made['id']}")).status == 404
+            assert (await bob.client(method, f"{bob.path}/{made['id']}")).status == 403
+            assert (await bob.client(method, f"{bob.path}/none")).status == 404
         unscoped = await cloud.as_("ann")
         assert (await unscoped("POST", ann.path, body)).status == 403
         assert (await cloud.admin("POST", ann.path, body)).status == 403

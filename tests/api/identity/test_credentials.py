@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tests.api.identity.cloud import Answer, Cloud
 from tests.api.identity.test_application_credentials import Owner, owner
 
-from pileus.services.identity.credentials.credential import credentials
+from pileus.services.identity.credentials.credential import credentials, ec2_id
 from pileus.services.identity.rules.signatures import Signed, signature
 from pileus.store.tx import Tx
 
@@ -40,12 +40,14 @@ def test_a_credential_is_kept_found_changed_and_forgotten(tell):
             ("?user_id=other", []),
         ):
             assert (await ann.client("GET", PATH + query)).json["credentials"] == found
-        changed = await ann.client("PATCH", one, {"credential": {"blob": "other", "type": "totp"}})
+        changed = await ann.client("PATCH", one, {"credential": {"blob": "other", "type": "cert"}})
         assert changed.status == 200
-        assert changed.json["credential"] == {**made, "blob": "other", "type": "totp"}
+        assert changed.json["credential"] == {**made, "blob": "other"}
         assert (await ann.client("GET", one)).json == changed.json
-        again = await ann.client("PATCH", one, {"credential": {"project_id": None}})
-        assert again.json["credential"] == {**made, "blob": "other", "type": "totp", "project_id": None}
+        for name, value in (("type", "totp"), ("type", "ec2"), ("project_id", None), ("project_id", "p")):
+            kept = await ann.client("PATCH", one, {"credential": {name: value}})
+            assert kept.status == 400 and kept.message == f"{name} can not be updated for credential"
+        assert (await ann.client("GET", one)).json == changed.json
         assert (await ann.client("DELETE", one)).status == 204
         for method in ("GET", "DELETE"):
             gone = await cloud.admin(method, one)
@@ -249,12 +251,16 @@ def test_an_application_credential_sees_and_makes_what_is_within_its_bounds(quic
         for method, path, body in (
             ("POST", ec2, {"tenant_id": ann.project}),
             ("POST", PATH, {"credential": {**here, "type": "ec2", "blob": blob}}),
-            ("PATCH", f"{PATH}/{inside['id']}", {"credential": {"type": "EC2", "blob": blob}}),
-            ("PATCH", f"{PATH}/{inside['id']}", {"credential": {"project_id": None}}),
+            ("GET", f"{ec2}/{keys['access']}", None),
+            ("DELETE", f"{ec2}/{keys['access']}", None),
         ):
             refused = await restricted(method, path, body)
             assert refused.status == 403, (method, path)
-        assert (await restricted("GET", ec2)).json["credentials"] == [keys]
+        for changes in ({"type": "EC2", "blob": blob}, {"project_id": None}, {"type": "ec2"}):
+            kept = await restricted("PATCH", f"{PATH}/{inside['id']}", {"credential": changes})
+            assert kept.status == 400, changes
+        assert (await restricted("GET", ec2)).json["credentials"] == [], "they would open more"
+        assert [one["type"] for one in listed] == ["cert"]
 
         made = await ann.make("free", unrestricted=True, roles=[{"name": "reader"}])
         free = Owner(cloud, await ann.enter(made), names)
@@ -265,12 +271,32 @@ def test_an_application_credential_sees_and_makes_what_is_within_its_bounds(quic
         token = (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "s"}))).json["token"]
         assert [role["name"] for role in token["roles"]] == ["reader"]
         assert token["application_credential"]["id"] == made["id"]
-        freed = await ann.client("PATCH", f"{PATH}/{bound['id']}", {"credential": {"blob": blob}})
-        assert freed.status == 400 and freed.message == "app_cred_id can not be updated for credential"
+        kept = json.loads(bound["blob"])
+        for name, changes in (
+            ("app_cred_id", {"blob": blob}),
+            ("app_cred_id", {"blob": json.dumps({**kept, "app_cred_id": None})}),
+            ("access", {"blob": json.dumps({**kept, "access": "other"})}),
+            ("type", {"type": "cert"}),
+            ("type", {"type": "cert", "blob": blob}),
+            ("type", {"type": "EC2"}),
+            ("project_id", {"project_id": elsewhere["id"]}),
+        ):
+            for client in (ann.client, free.client, cloud.admin):
+                freed = await client("PATCH", f"{PATH}/{bound['id']}", {"credential": changes})
+                assert freed.status == 400, (changes, freed)
+                assert freed.message == f"{name} can not be updated for credential"
+        other = json.dumps({**kept, "secret": "t"})
+        assert (
+            await free.client("PATCH", f"{PATH}/{bound['id']}", {"credential": {"blob": other}})
+        ).status == 200
+        assert (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "t"}))).status == 200
+        for client in (restricted, free.client):
+            refused = await client("GET", f"{PATH}/{ec2_id(keys['access'])}")
+            assert refused.status == 403 and "does not match the scope of the token" in refused.message
         twin = await free.client("POST", PATH, {"credential": spec})
         assert twin.status == 409
         assert (await ann.client("DELETE", f"{ann.path}/{made['id']}")).status == 204
-        assert (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "s"}))).status == 401
+        assert (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "t"}))).status == 401
 
     quick(story)
 

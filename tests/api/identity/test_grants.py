@@ -225,9 +225,11 @@ def test_a_reader_of_a_domain_sees_his_domain_and_no_other(tell):
 def test_a_manager_of_a_domain_manages_it_and_no_other(tell):
     async def story(cloud: Cloud) -> None:
         client, domain_id = await _in_domain(cloud, "manager")
-        user = await client.make("user", name="x")
-        assert user["domain_id"] == domain_id
-        project, group = await client.make("project", name="x"), await client.make("group", name="x")
+        for kind in ("user", "project", "group"):
+            assert (await client("POST", f"/v3/{kind}s", {kind: {"name": "x"}})).status == 403, "no domain"
+        user = await client.make("user", name="x", domain_id=domain_id)
+        project = await client.make("project", name="x", domain_id=domain_id)
+        group = await client.make("group", name="x", domain_id=domain_id)
         assert (await client("PUT", f"/v3/groups/{group['id']}/users/{user['id']}")).status == 204
         path = f"/v3/projects/{project['id']}/users/{user['id']}/roles"
         for role, status in (

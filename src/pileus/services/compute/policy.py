@@ -29,8 +29,10 @@ BASE_RULES = (Rule("compute_admin", "role:admin or is_admin:1", "Who administers
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:
-    """Rules from names (without their prefix) and checks."""
-    return tuple(Rule(f"os_compute_api:{name}", check) for name, check in checks.items())
+    """Rules from names (without their prefix) and checks, for tokens of projects as all of Nova's."""
+    return tuple(
+        Rule(f"os_compute_api:{name}", check, scope_types=("project",)) for name, check in checks.items()
+    )
 
 
 def is_admin(roles: tuple[str, ...], flag: bool) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Select, select
 
 from pileus.core.errors import Invalid
+from pileus.services.identity.errors import ProjectNotFound
 from pileus.services.identity.grants import Grant, TargetKind, grants
 from pileus.services.identity.groups import group_members, groups
 from pileus.services.identity.projects import projects
@@ -244,17 +245,15 @@ def _ref(key: str, names: Names | None) -> dict[str, Any]:
 
 
 async def assignments_list(request: Request) -> Reply:
-    """GET /v3/role_assignments"""
+    """GET /v3/role_assignments: for a domain's token, those on the domain and on its projects."""
     filters = read_filters(request)
-    context = request.context
-    rule = "identity:list_role_assignments"
+    domain_id = request.context.domain_id
     if filters.include_subtree:
-        rule += "_for_tree"
-    whole = request.access.allows(rule)
-    if not whole:
-        request.authorise(rule, {"target.domain_id": context.domain_id})
-    only_domain = None if whole else context.domain_id
-    found, names = await request.read(assignments_read, filters, only_domain)
+        home = await request.read(_domain_of, filters.project_id or "")
+        request.authorise("identity:list_role_assignments_for_tree", {"target.domain_id": home})
+    else:
+        request.authorise("identity:list_role_assignments", {"target.domain_id": domain_id})
+    found, names = await request.read(assignments_read, filters, domain_id)
     base = f"{request.service_url}/v3"
     query = request.scope["query_string"].decode("latin-1")
     here = f"{request.path_url}?{query}" if query else request.path_url
@@ -264,3 +263,10 @@ async def assignments_list(request: Request) -> Reply:
             "links": {"next": None, "self": here, "previous": None},
         }
     )
+
+
+def _domain_of(tx: Tx, project_id: str) -> str | None:
+    row = tx.first(select(projects.c.domain_id).where(projects.c.id == project_id))
+    if row is None:
+        raise ProjectNotFound(id=project_id)
+    return None if row.domain_id is None else str(row.domain_id)

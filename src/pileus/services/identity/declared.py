@@ -1,7 +1,9 @@
 """What the nouns of Keystone's API have in common, and other services do not.
 
 - The policy is asked before it is told whether the thing exists, and a refusal is a 403
-  even where the caller may not see it; lists are refused as a whole, or narrowed by SQL.
+  even where the caller may not see it; for some actions Keystone looks first and answers 404
+  (``Noun.found_first``). Lists are refused as a whole, or narrowed by SQL.
+- A token of a domain sees of a list what is in its domain, whatever its roles are.
 - Bodies may hold attributes that nobody declared. They are kept (``extra``) and shown.
 - Every view has ``links.self``.
 """
@@ -81,6 +83,7 @@ EXTRA = Attribute(
 )
 
 Prepare = Callable[[Request, Values], Awaitable[None]]
+Asked = Callable[[str, Mapping[str, Any]], Sequence[str]]
 
 
 async def _nothing(request: Request, values: Values) -> None:
@@ -94,7 +97,9 @@ class Noun:
     ``target`` gives the keys that rules name (``target.user.domain_id``) for values, or none for
     something that does not exist; ``columns`` the same for the rule of the list. ``prepare`` runs
     before the unit of a create or update (hashing a password). ``where`` narrows what the table
-    holds to this noun.
+    holds to this noun, ``home`` is the column of the domain that each is in. ``found_first`` are the
+    actions that say 404 before the policy is asked. ``asked`` gives the rules of an action on one whose
+    values decide it; without it, it is the action's own.
     """
 
     resource: Resource
@@ -105,10 +110,26 @@ class Noun:
     columns: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     prepare: Prepare = _nothing
     where: Sequence[ColumnElement[bool]] = ()
+    home: ColumnElement[Any] | None = None
+    found_first: frozenset[str] = frozenset()
+    asked: Asked | None = None
 
     def rule(self, action: str) -> str:
         """``identity:list_users``, ``identity:get_user``."""
         return self.resource.rule(action)
+
+    def authorise(self, request: Request, action: str, values: Values | None) -> None:
+        """Raise Forbidden unless the policy allows the action on that one, or on one that is not there.
+
+        A domain that a new one was not given, but gets, is none that the policy sees: only who may
+        make them in any domain may leave it out, as in Keystone.
+        """
+        rules = self.asked(action, values) if self.asked and values is not None else (self.rule(action),)
+        target = self.target(values)
+        if action == "create" and values is not None and "domain_id" not in values.given:
+            target = {key: value for key, value in target.items() if not key.endswith("domain_id")}
+        for rule in rules:
+            request.authorise(rule, target)
 
 
 def noun_routes(noun: Noun) -> tuple[Route, ...]:
@@ -152,7 +173,7 @@ def list_of(noun: Noun) -> Handler:
 async def list_reply(request: Request, noun: Noun, rule: str | None, listing: Listing) -> Reply:
     """A list of a noun, narrowed to what the rule lets the caller see; a refusal where that is nothing.
 
-    ``rule`` None: the caller was judged already.
+    ``rule`` None: the caller was judged already, and the list narrowed.
     """
     if rule is not None:
         condition = request.access.policy.condition(rule, request.context, noun.columns)
@@ -160,8 +181,15 @@ async def list_reply(request: Request, noun: Noun, rule: str | None, listing: Li
             raise request.access.refusal([rule], {})
         if condition is not True:
             listing.where.append(condition)
+        listing.where.extend(in_domain(request, noun))
     listing.where.extend(noun.where)
     return Reply.chunks(await request.read(_list, request, noun, listing))
+
+
+def in_domain(request: Request, noun: Noun) -> Sequence[ColumnElement[bool]]:
+    """The condition that keeps a list to the domain of a token that is a domain's."""
+    domain_id = request.context.domain_id
+    return () if noun.home is None or domain_id is None else (noun.home == domain_id,)
 
 
 def _list(tx: Tx, request: Request, noun: Noun, listing: Listing) -> list[bytes]:
@@ -184,7 +212,7 @@ def create_of(noun: Noun) -> Handler:
 
     async def handler(request: Request) -> Reply:
         spec = read_create(request, noun.resource)
-        request.authorise(noun.rule("create"), noun.target(spec))
+        noun.authorise(request, "create", spec)
         await noun.prepare(request, spec)
         return reply_one(request, noun, await request.write(unit, request.context, spec), 201)
 
@@ -229,11 +257,14 @@ def delete_of(noun: Noun) -> Handler:
 
 
 async def find(request: Request, noun: Noun, action: str) -> Values:
-    """The one that the path names, after the policy was asked about it. Raises Forbidden, then NotFound."""
+    """The one that the path names, after the policy was asked about it. Raises Forbidden, then NotFound
+    (NotFound first where the noun says so)."""
     key = request.path["id"]
     found = await request.read(fetch, noun.resource, [key], noun.where)
     values = found[0] if found else None
-    request.authorise(noun.rule(action), noun.target(values))
+    if values is None and action in noun.found_first:
+        raise noun.resource.not_found(key)
+    noun.authorise(request, action, values)
     if values is None:
         raise noun.resource.not_found(key)
     return values

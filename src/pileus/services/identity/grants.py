@@ -126,7 +126,7 @@ _PROJECT = select(projects.c.id, projects.c.domain_id).where(projects.c.id == bi
 _DOMAIN = select(projects.c.id).where(projects.c.id == bindparam("id"), projects.c.is_domain.is_(True))
 
 
-def grant_targets(tx: Tx, grant: Grant) -> dict[str, Any]:
+def grant_targets(tx: Tx, grant: Grant, *, actor_may_be_gone: bool = False) -> dict[str, Any]:
     """What policy rules see of a grant. Raises NotFound for whatever part of it is missing."""
     target: dict[str, Any] = {}
     if grant.role_id:
@@ -140,12 +140,13 @@ def grant_targets(tx: Tx, grant: Grant) -> dict[str, Any]:
         }
     is_user = grant.actor_kind == "user"
     actor = tx.first(_USER if is_user else _GROUP, {"id": grant.actor_id})
-    if actor is None:
+    if actor is not None:
+        target |= {
+            f"target.{grant.actor_kind}.id": actor.id,
+            f"target.{grant.actor_kind}.domain_id": actor.domain_id,
+        }
+    elif not actor_may_be_gone:
         raise (UserNotFound if is_user else GroupNotFound)(id=grant.actor_id)
-    target |= {
-        f"target.{grant.actor_kind}.id": actor.id,
-        f"target.{grant.actor_kind}.domain_id": actor.domain_id,
-    }
     if grant.target_kind == "project":
         project = tx.first(_PROJECT, {"id": grant.target_id})
         if project is None:

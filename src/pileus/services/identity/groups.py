@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint, bindparam, select
 
 from pileus.core.context import Context
@@ -133,21 +134,44 @@ def group_update(tx: Tx, context: Context, key: str, changes: Values) -> Values:
     return after
 
 
-def member_targets(tx: Tx, group_id: str, user_id: str) -> tuple[dict[str, Any], bool]:
-    """What policy rules see of a membership, and whether it is there. Raises NotFound for group or user."""
+class Membership(msgspec.Struct, frozen=True):
+    """A user and a group that somebody asks about; the domain is None of whichever does not exist."""
+
+    group_id: str
+    user_id: str
+    group_domain: str | None
+    user_domain: str | None
+    there: bool
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What policy rules see of it: nothing of what does not exist."""
+        seen: dict[str, Any] = {}
+        if self.group_domain is not None:
+            seen |= {"target.group.id": self.group_id, "target.group.domain_id": self.group_domain}
+        if self.user_domain is not None:
+            seen |= {"target.user.id": self.user_id, "target.user.domain_id": self.user_domain}
+        return seen
+
+    def require(self) -> None:
+        """Raise NotFound unless both exist."""
+        if self.group_domain is None:
+            raise GroupNotFound(id=self.group_id)
+        if self.user_domain is None:
+            raise UserNotFound(id=self.user_id)
+
+
+def membership_find(tx: Tx, group_id: str, user_id: str) -> Membership:
+    """Whether a user is in a group, and where both are."""
     group = tx.first(_GROUP, {"group_id": group_id})
-    if group is None:
-        raise GroupNotFound(id=group_id)
     user = tx.first(_USER, {"user_id": user_id})
-    if user is None:
-        raise UserNotFound(id=user_id)
-    target = {
-        "target.group.id": group.id,
-        "target.group.domain_id": group.domain_id,
-        "target.user.id": user.id,
-        "target.user.domain_id": user.domain_id,
-    }
-    return target, tx.first(_IS_MEMBER, {"of_user": user_id, "of_group": group_id}) is not None
+    return Membership(
+        group_id,
+        user_id,
+        group.domain_id if group else None,
+        user.domain_id if user else None,
+        tx.first(_IS_MEMBER, {"of_user": user_id, "of_group": group_id}) is not None,
+    )
 
 
 def member_add(tx: Tx, context: Context, group_id: str, user_id: str) -> None:

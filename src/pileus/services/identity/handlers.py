@@ -8,8 +8,8 @@ from typing import Any, get_args
 from pileus.services.identity.catalog.endpoints import endpoint_create, endpoint_update
 from pileus.services.identity.catalog.regions import region_create
 from pileus.services.identity.declared import (
-    create_of,
     find,
+    in_domain,
     list_reply,
     read_create,
     read_update,
@@ -30,14 +30,15 @@ from pileus.services.identity.grants import (
 )
 from pileus.services.identity.groups import (
     GROUP,
+    Membership,
     NotInGroup,
     group_members,
     groups,
     member_add,
     member_remove,
-    member_targets,
+    membership_find,
 )
-from pileus.services.identity.nouns import ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, USERS
+from pileus.services.identity.nouns import DOMAINS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, USERS
 from pileus.services.identity.passwords import Passwords
 from pileus.services.identity.projects import PROJECT, TAG, ProjectTagNotFound, project_update, projects
 from pileus.services.identity.roles import (
@@ -53,7 +54,6 @@ from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Values
-from pileus.web.routes import Handler
 from pileus.web.view import fetch, show
 
 _PASSWORD_BODY = types.dict_of(
@@ -112,6 +112,7 @@ async def user_groups(request: Request) -> Reply:
     listing = request.dialect.listing(request, GROUP)
     mine = group_members.select().with_only_columns(group_members.c.group_id)
     listing.where.append(groups.c.id.in_(mine.where(group_members.c.user_id == user["id"])))
+    listing.where.extend(in_domain(request, GROUPS))
     return await list_reply(request, GROUPS, None, listing)
 
 
@@ -132,35 +133,38 @@ async def group_users(request: Request) -> Reply:
     listing = request.dialect.listing(request, USER)
     members = group_members.select().with_only_columns(group_members.c.user_id)
     listing.where.append(users.c.id.in_(members.where(group_members.c.group_id == found[0]["id"])))
+    listing.where.extend(in_domain(request, USERS))
     return await list_reply(request, USERS, None, listing)
 
 
 async def member_put(request: Request) -> Reply:
     """PUT /v3/groups/{id}/users/{user_id}"""
-    group_id, user_id = request.path["id"], request.path["user_id"]
-    target, _ = await request.read(member_targets, group_id, user_id)
-    request.authorise("identity:add_user_to_group", target)
-    await request.write(member_add, request.context, group_id, user_id)
+    found = await _membership(request, "identity:add_user_to_group")
+    await request.write(member_add, request.context, found.group_id, found.user_id)
     return Reply.empty()
 
 
 async def member_check(request: Request) -> Reply:
     """HEAD or GET /v3/groups/{id}/users/{user_id}"""
-    group_id, user_id = request.path["id"], request.path["user_id"]
-    target, there = await request.read(member_targets, group_id, user_id)
-    request.authorise("identity:check_user_in_group", target)
-    if not there:
-        raise NotInGroup(user_id=user_id, group_id=group_id)
+    found = await _membership(request, "identity:check_user_in_group")
+    if not found.there:
+        raise NotInGroup(user_id=found.user_id, group_id=found.group_id)
     return Reply.empty()
 
 
 async def member_take(request: Request) -> Reply:
     """DELETE /v3/groups/{id}/users/{user_id}"""
-    group_id, user_id = request.path["id"], request.path["user_id"]
-    target, _ = await request.read(member_targets, group_id, user_id)
-    request.authorise("identity:remove_user_from_group", target)
-    await request.write(member_remove, request.context, group_id, user_id)
+    found = await _membership(request, "identity:remove_user_from_group")
+    await request.write(member_remove, request.context, found.group_id, found.user_id)
     return Reply.empty()
+
+
+async def _membership(request: Request, rule: str) -> Membership:
+    """The user and the group of the path. Raises Forbidden, then NotFound for either."""
+    found = await request.read(membership_find, request.path["id"], request.path["user_id"])
+    request.authorise(rule, found.target)
+    found.require()
+    return found
 
 
 async def projects_list(request: Request) -> Reply:
@@ -197,7 +201,8 @@ class GrantHandlers:
             path.get("role_id", ""),
             self._inherited,
         )
-        request.authorise(self._rule(verb), await request.read(grant_targets, grant))
+        target = await request.read(grant_targets, grant, actor_may_be_gone=verb == "revoke")
+        request.authorise(self._rule(verb), target)
         return grant
 
     async def list(self, request: Request) -> Reply:
@@ -237,26 +242,6 @@ async def roles_list(request: Request) -> Reply:
     return await list_reply(request, ROLES, rule, listing)
 
 
-def role_handler(handler: Handler, verb: str) -> Handler:
-    """A standard handler of one role, behind the rule for roles of a domain where it is one."""
-
-    async def guarded(request: Request) -> Reply:
-        found = await request.read(fetch, ROLES.resource, [request.path["id"]])
-        if found and found[0]["domain_id"] is not None:
-            request.authorise(f"identity:{verb}_domain_role", ROLES.target(found[0]))
-        return await handler(request)
-
-    return guarded
-
-
-async def role_create_any(request: Request) -> Reply:
-    """POST /v3/roles"""
-    spec = read_create(request, ROLES.resource)
-    if spec["domain_id"] is not None:
-        request.authorise("identity:create_domain_role", ROLES.target(spec))
-    return await create_of(ROLES)(request)
-
-
 async def inferences_all(request: Request) -> Reply:
     """GET /v3/role_inferences"""
     request.authorise("identity:list_role_inference_rules")
@@ -270,50 +255,51 @@ async def inferences_all(request: Request) -> Reply:
 
 async def inferences_of(request: Request) -> Reply:
     """GET /v3/roles/{id}/implies"""
-    request.authorise("identity:list_implied_roles")
-    known, graph = await request.read(implied_roles_read)
+    known, graph = await _judged(request, "list_implied_roles")
     prior = request.path["id"]
-    if prior not in known:
-        raise ROLES.resource.not_found(prior)
     rule = {"prior_role": _role(request, known[prior]), "implies": _implied(request, known, graph, prior)}
     return Reply.json({"role_inference": rule, "links": _links(request)})
 
 
 async def inference_put(request: Request) -> Reply:
     """PUT /v3/roles/{id}/implies/{implied_id}"""
-    request.authorise("identity:create_implied_role")
+    await _judged(request, "create_implied_role")
     prior, implied = request.path["id"], request.path["implied_id"]
     await request.write(implied_role_create, request.context, prior, implied)
-    return await _inference(request, 201)
+    return _inference(request, *await request.read(implied_roles_read), 201)
 
 
 async def inference_get(request: Request) -> Reply:
     """GET /v3/roles/{id}/implies/{implied_id}"""
-    request.authorise("identity:get_implied_role")
-    return await _inference(request, 200)
+    return _inference(request, *await _judged(request, "get_implied_role"))
 
 
 async def inference_check(request: Request) -> Reply:
     """HEAD /v3/roles/{id}/implies/{implied_id}"""
-    request.authorise("identity:check_implied_role")
-    await _inference(request, 204)
+    _inference(request, *await _judged(request, "check_implied_role"))
     return Reply.empty()
 
 
 async def inference_delete(request: Request) -> Reply:
     """DELETE /v3/roles/{id}/implies/{implied_id}"""
-    request.authorise("identity:delete_implied_role")
+    await _judged(request, "delete_implied_role")
     prior, implied = request.path["id"], request.path["implied_id"]
     await request.write(implied_role_delete, request.context, prior, implied)
     return Reply.empty()
 
 
-async def _inference(request: Request, status: int) -> Reply:
+async def _judged(request: Request, rule: str) -> tuple[dict[str, Values], RoleGraph]:
+    """All roles, after the policy was asked. Raises NotFound for those of the path, then Forbidden."""
     known, graph = await request.read(implied_roles_read)
+    for name in ("id", "implied_id"):
+        if name in request.path and request.path[name] not in known:
+            raise ROLES.resource.not_found(request.path[name])
+    request.authorise(f"identity:{rule}")
+    return known, graph
+
+
+def _inference(request: Request, known: dict[str, Values], graph: RoleGraph, status: int = 200) -> Reply:
     prior, implied = request.path["id"], request.path["implied_id"]
-    for key in (prior, implied):
-        if key not in known:
-            raise ROLES.resource.not_found(key)
     if implied not in graph.implications.get(prior, ()):
         raise ImpliedRoleNotFound(prior=prior, implied=implied)
     rule = {"prior_role": _role(request, known[prior]), "implies": _role(request, known[implied])}
@@ -423,6 +409,8 @@ async def _project(request: Request, rule: str) -> Values:
     request.authorise(f"identity:{rule}", PROJECTS.target(found[0] if found else None))
     if not found:
         raise PROJECT.not_found(request.path["id"])
+    if found[0]["is_domain"] and request.method in ("PUT", "DELETE"):
+        DOMAINS.authorise(request, "update", found[0])
     return found[0]
 
 

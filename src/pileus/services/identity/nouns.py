@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pileus.services.identity.catalog.endpoints import (
     ENDPOINT,
     endpoint_create,
@@ -46,6 +49,19 @@ from pileus.services.identity.removal import (
 from pileus.services.identity.roles import ROLE, role_create, role_target, role_update
 from pileus.services.identity.users import USER, user_create, user_target, user_update, users
 
+
+def _project_rules(action: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """A project that is a domain is made, changed and deleted by who may do so with domains."""
+    own = PROJECT.rule(action)
+    changes = action in ("create", "update", "delete")
+    return (own, DOMAIN.rule(action)) if changes and values["is_domain"] else (own,)
+
+
+def _role_rules(action: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Roles of a domain have rules of their own."""
+    return (f"identity:{action}_domain_role",) if values["domain_id"] is not None else (ROLE.rule(action),)
+
+
 DOMAINS = Noun(
     resource=DOMAIN,
     target=domain_target,
@@ -54,6 +70,8 @@ DOMAINS = Noun(
     delete=domain_delete,
     columns={"target.domain.id": projects.c.id, "target.domain_id": projects.c.id},
     where=(projects.c.is_domain.is_(True),),
+    home=projects.c.id,
+    found_first=frozenset({"update", "delete"}),
 )
 PROJECTS = Noun(
     resource=PROJECT,
@@ -62,6 +80,8 @@ PROJECTS = Noun(
     update=project_update,
     delete=project_delete,
     columns={"target.domain_id": projects.c.domain_id, "target.project.domain_id": projects.c.domain_id},
+    home=projects.c.domain_id,
+    asked=_project_rules,
 )
 USERS = Noun(
     resource=USER,
@@ -70,6 +90,7 @@ USERS = Noun(
     update=user_update,
     delete=user_delete,
     columns={"target.domain_id": users.c.domain_id, "target.user.domain_id": users.c.domain_id},
+    home=users.c.domain_id,
 )
 GROUPS = Noun(
     resource=GROUP,
@@ -78,8 +99,18 @@ GROUPS = Noun(
     update=group_update,
     delete=group_delete,
     columns={"target.domain_id": groups.c.domain_id, "target.group.domain_id": groups.c.domain_id},
+    home=groups.c.domain_id,
+    found_first=frozenset({"delete"}),
 )
-ROLES = Noun(resource=ROLE, target=role_target, create=role_create, update=role_update, delete=role_delete)
+ROLES = Noun(
+    resource=ROLE,
+    target=role_target,
+    create=role_create,
+    update=role_update,
+    delete=role_delete,
+    found_first=frozenset({"get", "update", "delete"}),
+    asked=_role_rules,
+)
 REGIONS = Noun(
     resource=REGION, target=region_target, create=region_create, update=region_update, delete=region_delete
 )

@@ -1,8 +1,7 @@
-"""The policy rules of identity: Keystone's names and its present defaults.
+"""The policy rules of identity: Keystone 30's names, defaults and scope types.
 
-Where Keystone says beside a rule which scopes it takes (``scope_types``) and leaves the domain
-out, the rule here says it itself: ``domain_id:None``. Without it, the administrator of one
-domain could make domains.
+A rule that does not take the tokens of domains (``_NOT_FOR_DOMAINS``) refuses even the administrator
+of a domain: what it guards belongs to the whole cloud, or is a secret of whoever owns it.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from pileus.web.policy import Rule
 
 _ADMIN = "rule:admin_required"
 _SYSTEM_READER = "(role:reader and system_scope:all)"
-_NOT_IN_DOMAIN = "domain_id:None"
-_WRITE = f"{_ADMIN} and {_NOT_IN_DOMAIN}"
-_READ = f"({_ADMIN} or {_SYSTEM_READER}) and {_NOT_IN_DOMAIN}"
+_READ = f"{_ADMIN} or {_SYSTEM_READER}"
 
 
 def _domain_reader(key: str) -> str:
@@ -49,7 +46,7 @@ def _within_domain(role: str) -> str:
 
 _ROLE_FITS = "(domain_id:%(target.role.domain_id)s or None:%(target.role.domain_id)s)"
 _GRANT_READ = f"{_ADMIN} or {_SYSTEM_READER} or {_within_domain('reader')}"
-_GRANT_CHECK = f"{_ADMIN} or ({_SYSTEM_READER} or {_within_domain('reader')}) and {_ROLE_FITS}"
+_GRANT_CHECK = f"{_ADMIN} or {_SYSTEM_READER} or {_within_domain('reader')} and {_ROLE_FITS}"
 _GRANT_WRITE = (
     f"{_ADMIN} or {_within_domain('admin')} and {_ROLE_FITS} "
     f"or {_within_domain('manager')} and rule:domain_managed_target_role "
@@ -58,8 +55,125 @@ _GRANT_WRITE = (
 )
 
 
-def _rules(texts: dict[str, str]) -> list[Rule]:
-    return [Rule(f"identity:{name}", text) for name, text in texts.items()]
+# What tokens of any scope may ask, where their roles allow it.
+_FOR_ALL = {
+    "get_auth_catalog": "",
+    "get_auth_projects": "",
+    "get_auth_domains": "",
+    "get_auth_system": "",
+    "check_token": f"{_ADMIN} or {_SYSTEM_READER} or rule:token_subject",
+    "validate_token": f"{_ADMIN} or {_SYSTEM_READER} or rule:service_role or rule:token_subject",
+    "revoke_token": "rule:admin_required or rule:token_subject",
+    "get_domain": (
+        f"{_ADMIN} or {_SYSTEM_READER} or token.domain.id:%(target.domain.id)s "
+        "or token.project.domain.id:%(target.domain.id)s"
+    ),
+    "list_domains": _domain_reader("target.domain.id"),
+    "get_project": _PROJECT_READ,
+    "list_projects": _domain_reader("target.domain_id"),
+    "list_user_projects": f"{_domain_reader('target.user.domain_id')} or {_OWN_USER}",
+    "create_project": _PROJECT_WRITE,
+    "update_project": _PROJECT_WRITE,
+    "delete_project": _PROJECT_WRITE,
+    "list_project_tags": _PROJECT_READ,
+    "get_project_tag": _PROJECT_READ,
+    "update_project_tags": _PROJECT_WRITE,
+    "create_project_tag": _PROJECT_WRITE,
+    "delete_project_tags": _PROJECT_WRITE,
+    "delete_project_tag": _PROJECT_WRITE,
+    "get_user": (
+        f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_USER} "
+        "or (role:reader and token.domain.id:%(target.user.domain_id)s)"
+    ),
+    "list_users": _domain_reader("target.domain_id"),
+    "create_user": _USER_WRITE,
+    "update_user": _USER_WRITE,
+    "delete_user": _USER_WRITE,
+    "get_group": _domain_reader("target.group.domain_id"),
+    "list_groups": _domain_reader("target.group.domain_id"),
+    "list_groups_for_user": f"{_domain_reader('target.user.domain_id')} or user_id:%(user_id)s",
+    "create_group": _GROUP_WRITE,
+    "update_group": _GROUP_WRITE,
+    "delete_group": _GROUP_WRITE,
+    "list_users_in_group": _domain_reader("target.group.domain_id"),
+    "remove_user_from_group": f"{_ADMIN} or (role:manager and {_BOTH})",
+    "check_user_in_group": f"{_ADMIN} or {_SYSTEM_READER} or (role:reader and {_BOTH})",
+    "add_user_to_group": f"{_ADMIN} or (role:manager and {_BOTH})",
+    "get_role": f"{_ADMIN} or {_SYSTEM_READER} or (role:manager and rule:domain_managed_target_role)",
+    "list_roles": f"{_ADMIN} or {_SYSTEM_READER} or (role:manager and not domain_id:None)",
+    "check_grant": _GRANT_CHECK,
+    "list_grants": _GRANT_READ,
+    "create_grant": _GRANT_WRITE,
+    "revoke_grant": _GRANT_WRITE,
+    "get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+    "list_credentials": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+    "create_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+    "update_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+    "delete_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
+    "ec2tokens_validate": "rule:service_or_admin",
+    "list_role_assignments": _domain_reader("target.domain_id"),
+    "list_role_assignments_for_tree": _domain_reader("target.domain_id"),
+    "get_region": "",
+    "list_regions": "",
+}
+
+# What tokens of domains may not ask.
+_NOT_FOR_DOMAINS = {
+    "create_domain": _ADMIN,
+    "update_domain": _ADMIN,
+    "delete_domain": _ADMIN,
+    "create_role": _ADMIN,
+    "update_role": _ADMIN,
+    "delete_role": _ADMIN,
+    "get_domain_role": _READ,
+    "list_domain_roles": _READ,
+    "create_domain_role": _ADMIN,
+    "update_domain_role": _ADMIN,
+    "delete_domain_role": _ADMIN,
+    "get_implied_role": _READ,
+    "list_implied_roles": _READ,
+    "list_role_inference_rules": _READ,
+    "check_implied_role": _READ,
+    "create_implied_role": _ADMIN,
+    "delete_implied_role": _ADMIN,
+    "list_system_grants_for_user": _READ,
+    "check_system_grant_for_user": _READ,
+    "create_system_grant_for_user": _ADMIN,
+    "revoke_system_grant_for_user": _ADMIN,
+    "list_system_grants_for_group": _READ,
+    "check_system_grant_for_group": _READ,
+    "create_system_grant_for_group": _ADMIN,
+    "revoke_system_grant_for_group": _ADMIN,
+    "get_application_credential": _OR_OWNER,
+    "list_application_credentials": _OR_OWNER,
+    "delete_application_credential": f"{_ADMIN} or {_OWNER}",
+    "ec2_get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
+    "ec2_list_credentials": _OR_OWNER,
+    "ec2_create_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
+    "ec2_delete_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
+    "create_region": _ADMIN,
+    "update_region": _ADMIN,
+    "delete_region": _ADMIN,
+    "get_service": _READ,
+    "list_services": _READ,
+    "create_service": _ADMIN,
+    "update_service": _ADMIN,
+    "delete_service": _ADMIN,
+    "get_endpoint": _READ,
+    "list_endpoints": _READ,
+    "create_endpoint": _ADMIN,
+    "update_endpoint": _ADMIN,
+    "delete_endpoint": _ADMIN,
+}
+
+# What only tokens of projects may ask.
+_FOR_PROJECTS = {
+    "create_application_credential": f"{_OWNER} and not project_id:None",
+}
+
+
+def _rules(texts: dict[str, str], *scope_types: str) -> list[Rule]:
+    return [Rule(f"identity:{name}", text, scope_types=scope_types) for name, text in texts.items()]
 
 
 RULES: tuple[Rule, ...] = (
@@ -81,112 +195,7 @@ RULES: tuple[Rule, ...] = (
         ),
         "The roles that a project manager may grant in his project, to users of its domain",
     ),
-    *_rules(
-        {
-            "get_auth_catalog": "",
-            "get_auth_projects": "",
-            "get_auth_domains": "",
-            "get_auth_system": "",
-            "check_token": f"{_ADMIN} or {_SYSTEM_READER} or rule:token_subject",
-            "validate_token": f"{_ADMIN} or {_SYSTEM_READER} or rule:service_role or rule:token_subject",
-            "revoke_token": "rule:admin_required or rule:token_subject",
-            "get_domain": (
-                f"{_ADMIN} or {_SYSTEM_READER} or token.domain.id:%(target.domain.id)s "
-                "or token.project.domain.id:%(target.domain.id)s"
-            ),
-            "list_domains": _domain_reader("target.domain.id"),
-            "create_domain": _WRITE,
-            "update_domain": _WRITE,
-            "delete_domain": _WRITE,
-            "get_project": _PROJECT_READ,
-            "list_projects": _domain_reader("target.domain_id"),
-            "list_user_projects": f"{_domain_reader('target.user.domain_id')} or {_OWN_USER}",
-            "create_project": _PROJECT_WRITE,
-            "update_project": _PROJECT_WRITE,
-            "delete_project": _PROJECT_WRITE,
-            "list_project_tags": _PROJECT_READ,
-            "get_project_tag": _PROJECT_READ,
-            "update_project_tags": _PROJECT_WRITE,
-            "create_project_tag": _PROJECT_WRITE,
-            "delete_project_tags": _PROJECT_WRITE,
-            "delete_project_tag": _PROJECT_WRITE,
-            "get_user": (
-                f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_USER} "
-                "or (role:reader and token.domain.id:%(target.user.domain_id)s)"
-            ),
-            "list_users": _domain_reader("target.domain_id"),
-            "create_user": _USER_WRITE,
-            "update_user": _USER_WRITE,
-            "delete_user": _USER_WRITE,
-            "get_group": _domain_reader("target.group.domain_id"),
-            "list_groups": _domain_reader("target.group.domain_id"),
-            "list_groups_for_user": f"{_domain_reader('target.user.domain_id')} or user_id:%(user_id)s",
-            "create_group": _GROUP_WRITE,
-            "update_group": _GROUP_WRITE,
-            "delete_group": _GROUP_WRITE,
-            "list_users_in_group": _domain_reader("target.group.domain_id"),
-            "remove_user_from_group": f"{_ADMIN} or (role:manager and {_BOTH})",
-            "check_user_in_group": f"{_ADMIN} or {_SYSTEM_READER} or (role:reader and {_BOTH})",
-            "add_user_to_group": f"{_ADMIN} or (role:manager and {_BOTH})",
-            "get_role": f"{_ADMIN} or {_SYSTEM_READER} or (role:manager and rule:domain_managed_target_role)",
-            "list_roles": f"{_ADMIN} or {_SYSTEM_READER} or (role:manager and not domain_id:None)",
-            "create_role": _WRITE,
-            "update_role": _WRITE,
-            "delete_role": _WRITE,
-            "get_domain_role": _READ,
-            "list_domain_roles": _READ,
-            "create_domain_role": _WRITE,
-            "update_domain_role": _WRITE,
-            "delete_domain_role": _WRITE,
-            "get_implied_role": _READ,
-            "list_implied_roles": _READ,
-            "list_role_inference_rules": _READ,
-            "check_implied_role": _READ,
-            "create_implied_role": _WRITE,
-            "delete_implied_role": _WRITE,
-            "check_grant": _GRANT_CHECK,
-            "list_grants": _GRANT_READ,
-            "create_grant": _GRANT_WRITE,
-            "revoke_grant": _GRANT_WRITE,
-            "list_system_grants_for_user": _READ,
-            "check_system_grant_for_user": _READ,
-            "create_system_grant_for_user": _WRITE,
-            "revoke_system_grant_for_user": _WRITE,
-            "list_system_grants_for_group": _READ,
-            "check_system_grant_for_group": _READ,
-            "create_system_grant_for_group": _WRITE,
-            "revoke_system_grant_for_group": _WRITE,
-            "create_application_credential": f"{_OWNER} and not project_id:None",
-            "get_application_credential": _OR_OWNER,
-            "list_application_credentials": _OR_OWNER,
-            "delete_application_credential": f"{_ADMIN} or {_OWNER}",
-            "get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
-            "list_credentials": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
-            "create_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
-            "update_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
-            "delete_credential": f"{_ADMIN} or {_OWN_CREDENTIAL}",
-            "ec2_get_credential": f"{_ADMIN} or {_SYSTEM_READER} or {_OWN_CREDENTIAL}",
-            "ec2_list_credentials": _OR_OWNER,
-            "ec2_create_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
-            "ec2_delete_credential": f"{_ADMIN} or (role:member and {_OWN_CREDENTIAL})",
-            "ec2tokens_validate": "rule:service_or_admin",
-            "list_role_assignments": _domain_reader("target.domain_id"),
-            "list_role_assignments_for_tree": _domain_reader("target.domain_id"),
-            "get_region": "",
-            "list_regions": "",
-            "create_region": _ADMIN,
-            "update_region": _ADMIN,
-            "delete_region": _ADMIN,
-            "get_service": _READ,
-            "list_services": _READ,
-            "create_service": _WRITE,
-            "update_service": _WRITE,
-            "delete_service": _WRITE,
-            "get_endpoint": _READ,
-            "list_endpoints": _READ,
-            "create_endpoint": _WRITE,
-            "update_endpoint": _WRITE,
-            "delete_endpoint": _WRITE,
-        }
-    ),
+    *_rules(_FOR_ALL, "system", "domain", "project"),
+    *_rules(_NOT_FOR_DOMAINS, "system", "project"),
+    *_rules(_FOR_PROJECTS, "project"),
 )

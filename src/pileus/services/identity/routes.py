@@ -83,16 +83,7 @@ def routes(
         Route(
             "DELETE", "/v3/groups/{id}/users/{user_id}", h.member_take, status=204, summary="Remove a member"
         ),
-        *_replaced(
-            noun_routes(ROLES),
-            {
-                "list": h.roles_list,
-                "create": h.role_create_any,
-                "get": "get",
-                "update": "update",
-                "delete": "delete",
-            },
-        ),
+        *_replaced(noun_routes(ROLES), {"list": h.roles_list}),
         Route("GET", "/v3/roles/{id}/implies", h.inferences_of, summary="List what a role implies"),
         Route(
             "PUT", "/v3/roles/{id}/implies/{implied_id}", h.inference_put, status=201, summary="Imply a role"
@@ -139,12 +130,10 @@ def routes(
     )
 
 
-def _replaced(standard: Sequence[Route], others: dict[str, Handler | str]) -> Iterator[Route]:
-    """Standard routes with other handlers by action; a verb guards the standard one as that of a role."""
+def _replaced(standard: Sequence[Route], others: dict[str, Handler]) -> Iterator[Route]:
+    """Standard routes with other handlers by action."""
     for route in standard:
         other = others.get(route.action)
-        if isinstance(other, str):
-            other = h.role_handler(route.handler, other)
         yield dataclasses.replace(route, handler=other) if other is not None else route
 
 

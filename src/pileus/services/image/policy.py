@@ -37,5 +37,5 @@ _CHECKS = {
 
 RULES = (
     Rule("context_is_admin", "role:admin", "Who administers the cloud"),
-    *(Rule(name, check) for name, check in _CHECKS.items()),
+    *(Rule(name, check, scope_types=("project",)) for name, check in _CHECKS.items()),
 )

@@ -61,5 +61,5 @@ BASE_RULES = (
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:
-    """Rules from names and checks."""
-    return tuple(Rule(name, check) for name, check in checks.items())
+    """Rules from names and checks, for tokens of projects as all of Neutron's."""
+    return tuple(Rule(name, check, scope_types=("project",)) for name, check in checks.items())

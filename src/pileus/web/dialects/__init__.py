@@ -93,6 +93,8 @@ class Dialect:
     """Whether a body that is not called JSON is refused with 415."""
     hides_refused_lists: ClassVar[bool] = False
     """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
+    projects_own: ClassVar[bool] = True
+    """Whether what has a ``project_id`` belongs to that project, so that only administrators name another."""
     request_id_header: ClassVar[bytes | None] = None
     """A second name, older than X-OpenStack-Request-Id, under which replies carry the request's id."""
     list_parameters: ClassVar[Mapping[str, Any]] = {

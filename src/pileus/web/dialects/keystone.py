@@ -28,6 +28,7 @@ class KeystoneDialect(Dialect):
 
     name = "keystone"
     update_method = "PATCH"
+    projects_own = False
     internal_message = "An unexpected error prevented the server from fulfilling your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},

@@ -31,12 +31,15 @@ class Rule(msgspec.Struct, frozen=True):
     """A rule as a service declares it.
 
     ``operations`` are the requests that ask it, as ``"POST /v2.0/ports"``, for documentation.
+    ``scope_types`` are the scopes (``system``, ``domain``, ``project``) of the tokens that it takes,
+    whatever roles they have; none takes all. An operator's rule of the same name keeps them.
     """
 
     name: str
     check_str: str
     description: str = ""
     operations: tuple[str, ...] = ()
+    scope_types: tuple[str, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -47,6 +50,13 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 ALLOWED = Decision(True)
+
+
+def scope_of(context: Context) -> str:
+    """The scope that ``scope_types`` speak of; as in oslo.policy, a token without one is a project's."""
+    if context.system_scope:
+        return "system"
+    return "project" if context.domain_id is None else "domain"
 
 
 class Enforcer:
@@ -61,10 +71,12 @@ class Enforcer:
         self.rules: dict[str, Rule] = {}
         for rule in rules:
             known = self.rules.setdefault(rule.name, rule)
-            if known.check_str != rule.check_str:  # one service's meaning would quietly replace the other's
+            same = (known.check_str, known.scope_types) == (rule.check_str, rule.scope_types)
+            if not same:  # one service's meaning would quietly replace the other's
                 raise PolicyError(rule.name, None, "two services declare it, and differently")
         texts = {name: rule.check_str for name, rule in self.rules.items()} | dict(overrides)
         self._trees: dict[str, Node] = {name: parse(name, text) for name, text in texts.items()}
+        self._scopes = {rule.name: rule.scope_types for rule in self.rules.values() if rule.scope_types}
         self._checks: dict[str, Check] = {}
         self._needs_target: dict[str, bool] = {}
         for name in _ordered(self._trees):
@@ -77,6 +89,11 @@ class Enforcer:
 
     def check(self, rule_name: str, context: Context, target: Target) -> Decision:
         """Whether the rule allows this caller this target. An unknown rule is a KeyError."""
+        scopes = self._scopes.get(rule_name)
+        if scopes is not None and (scope := scope_of(context)) not in scopes:
+            return Decision(
+                False, f"{rule_name}: it takes tokens of {' or '.join(scopes)} scope, not of {scope} scope."
+            )
         if self._checks[rule_name](context, target):
             return ALLOWED
         speaker = Speaker(self._trees, self._checks, context, target)
@@ -93,6 +110,9 @@ class Enforcer:
 
         ``columns`` maps the keys that the target of a row would have to columns.
         """
+        scopes = self._scopes.get(rule_name)
+        if scopes is not None and scope_of(context) not in scopes:
+            return False
         return condition(self._trees[rule_name], self._trees, context, columns)
 
     def _reads_target(self, node: Node) -> bool:

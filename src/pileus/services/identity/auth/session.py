@@ -74,7 +74,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             domain_id=self.scope.id if self.scope.kind == "domain" else None,
             system_scope=self.scope.kind == "system",
             roles=names,
-            is_admin="admin" in names,
+            is_admin="admin" in names and self.scope.kind != "domain",
         )
 
 

@@ -1,7 +1,8 @@
 """``/v3/users/{id}/application_credentials``.
 
-The owner alone makes one, for himself, in the project of his token. What is found below another
-user's path is not found, so a caller who names himself in the path can't reach those of others.
+The owner alone makes one, for himself, in the project of his token. Who may see or delete one is
+decided by its owner and not by the user that the path names, so that nobody reaches those of others
+by naming himself.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class ApplicationCredentialHandlers:
 
     async def list(self, request: Request) -> Reply:
         """GET …/application_credentials"""
-        self._authorise(request, "list")
+        request.authorise(NOUN.rule("list"), {"user_id": request.path["id"]})
         listing = request.dialect.listing(request, APPLICATION_CREDENTIAL)
         listing.where.append(application_credentials.c.user_id == request.path["id"])
         return await list_reply(request, NOUN, None, listing)
@@ -70,7 +71,7 @@ class ApplicationCredentialHandlers:
     async def create(self, request: Request) -> Reply:
         """POST …/application_credentials: the secret is in this reply and nowhere else."""
         user_id = request.path["id"]
-        self._authorise(request, "create")
+        request.authorise(NOUN.rule("create"), {"user_id": user_id})
         spec = self._read(request)
         session = await self._session(request)
         require_unrestricted(session, "application credentials")
@@ -88,25 +89,24 @@ class ApplicationCredentialHandlers:
 
     async def get(self, request: Request) -> Reply:
         """GET …/application_credentials/{credential_id}"""
-        self._authorise(request, "get")
-        user_id, key = request.path["id"], request.path["credential_id"]
-        found = await request.read(
-            fetch, APPLICATION_CREDENTIAL, [key], [application_credentials.c.user_id == user_id]
-        )
-        if not found:
-            raise APPLICATION_CREDENTIAL.not_found(key)
-        return reply_one(request, NOUN, found[0])
+        return reply_one(request, NOUN, await self._find(request, "get"))
 
     async def delete(self, request: Request) -> Reply:
         """DELETE …/application_credentials/{credential_id}"""
-        self._authorise(request, "delete")
-        require_unrestricted(await self._session(request), "application credentials")
-        user_id, key = request.path["id"], request.path["credential_id"]
-        await request.write(application_credential_delete, request.context, user_id, key)
+        found = await self._find(request, "delete")
+        await request.write(application_credential_delete, request.context, found["user_id"], found["id"])
         return Reply.empty()
 
-    def _authorise(self, request: Request, action: str) -> None:
-        request.authorise(NOUN.rule(action), {"user_id": request.path["id"]})
+    async def _find(self, request: Request, action: str) -> Values:
+        key = request.path["credential_id"]
+        found = await request.read(fetch, APPLICATION_CREDENTIAL, [key])
+        owner = found[0]["user_id"] if found else request.path["id"]
+        request.authorise(NOUN.rule(action), {"user_id": owner})
+        if action == "delete":
+            require_unrestricted(await self._session(request), "application credentials")
+        if not found:
+            raise APPLICATION_CREDENTIAL.not_found(key)
+        return found[0]
 
     async def _session(self, request: Request) -> Session:
         return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session

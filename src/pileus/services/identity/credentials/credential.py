@@ -112,6 +112,26 @@ def ec2_blob(text: str) -> dict[str, Any]:
     return blob
 
 
+def keep_nature(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """What a credential is, and whose, stays; only what it holds changes. Raises ValidationError.
+
+    Were an EC2 credential turned into another type and back, it would lose its bounds on the way.
+    """
+    for name in ("type", "user_id", "project_id"):
+        if before[name] != after[name]:
+            raise ValidationError(f"{name} can not be updated for credential")
+
+
+def keep_bounds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Through whom an EC2 credential was made is neither changed nor forgotten; one that was made through
+    somebody keeps its access key too. Raises ValidationError."""
+    old, new = ec2_blob(before["blob"]), ec2_blob(after["blob"])
+    bound = any(old.get(name) is not None for name in BOUNDS)
+    for name in (*BOUNDS, "access") if bound else BOUNDS:
+        if old.get(name) != new.get(name):
+            raise ValidationError(f"{name} can not be updated for credential")
+
+
 def credential_target(values: Mapping[str, Any] | None) -> dict[str, Any]:
     """What policy rules see of a credential."""
     return {} if values is None else {"target.credential.user_id": values.get("user_id")}

@@ -1,7 +1,9 @@
 """``/v3/credentials``, and ``/v3/users/{id}/credentials/OS-EC2``, which shows those of type ec2 otherwise.
 
 With an application credential's token only what is kept for its project is seen, and a restricted
-one makes and changes no EC2 keys: they would open what it does not.
+one makes and changes no EC2 keys: they would open what it does not. EC2 keys are secrets that log
+their owner in, so however they are asked for, an application credential reaches those alone that are
+bound to itself, and the administrator of a domain none but his own.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.session import Session
 from pileus.services.identity.credentials.application_handlers import require_unrestricted
 from pileus.services.identity.credentials.credential import (
-    BOUNDS,
     CREDENTIAL,
     EC2,
     CredentialNotFound,
@@ -32,10 +33,12 @@ from pileus.services.identity.credentials.credential import (
     ec2_blob,
     ec2_id,
     is_ec2,
+    keep_bounds,
+    keep_nature,
 )
 from pileus.services.identity.credentials.sealing import blob_seal
 from pileus.services.identity.declared import Noun, read_create, read_update, reply_one
-from pileus.services.identity.errors import UserNotFound, ValidationError
+from pileus.services.identity.errors import UserNotFound
 from pileus.services.identity.projects import PROJECT
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.users import USER
@@ -60,6 +63,15 @@ class OutOfDelegation(Forbidden):
     )
 
 
+class KeysOutOfReach(Forbidden):
+    """The EC2 credential would give the caller more than his token does (403)."""
+
+    message = (
+        "You are not authorized to perform the requested action: EC2 credential does not match the scope "
+        "of the token."
+    )
+
+
 class CredentialHandlers:
     """The handlers; ``keys`` seal the blobs."""
 
@@ -77,9 +89,11 @@ class CredentialHandlers:
         where = list(request.dialect.listing(request, CREDENTIAL).where)
         if seen is not True:
             where.append(false() if seen is False else seen)
-        where += await self._bounds(request)
+        session = await self._session(request)
+        where += _bounds(session)
         found = await request.read(credentials_read, self._keys, where)
-        return _list_reply(request, show(request, CREDENTIAL, found))
+        reached = [one for one in found if not is_ec2(one) or reaches_keys(session, one)]
+        return _list_reply(request, show(request, CREDENTIAL, reached))
 
     async def create(self, request: Request) -> Reply:
         """POST /v3/credentials"""
@@ -93,6 +107,7 @@ class CredentialHandlers:
             if session.credential is not None:
                 spec["blob"] = _json({**blob, "app_cred_id": session.credential.id})
         _within(session, spec["project_id"])
+        _require_reach(session, spec)
         self._seal(request, spec)
         return reply_one(request, _NOUN, await request.write(credential_create, request.context, spec), 201)
 
@@ -105,14 +120,11 @@ class CredentialHandlers:
         changes = read_update(request, CREDENTIAL)
         before = await self._find(request, "update")
         after = {**before, **changes}
-        # not to be given away, nor moved out of the bounds of a delegation
-        request.authorise("identity:update_credential", credential_target(after))
-        session = await self._session(request)
-        _within(session, after["project_id"])
-        if is_ec2(before) or is_ec2(after):
-            require_unrestricted(session, _WHAT)
-        if is_ec2(after):
-            _keep_bounds(before, after)
+        request.authorise("identity:update_credential", credential_target(after))  # not to be given away
+        keep_nature(before, after)
+        if is_ec2(before):
+            require_unrestricted(await self._session(request), _WHAT)
+            keep_bounds(before, after)
         if "blob" in changes:
             self._seal(request, changes)
         key = request.path["id"]
@@ -131,7 +143,9 @@ class CredentialHandlers:
         request.authorise(_NOUN.rule(action), credential_target(found[0] if found else None))
         if not found:
             raise CredentialNotFound(id=key)
-        _within(await self._session(request), found[0]["project_id"])
+        session = await self._session(request)
+        _within(session, found[0]["project_id"])
+        _require_reach(session, found[0])
         return found[0]
 
     async def ec2_list(self, request: Request) -> Reply:
@@ -140,9 +154,11 @@ class CredentialHandlers:
         request.authorise("identity:ec2_list_credentials", {"user_id": user_id})
         await request.read(_require_user, user_id)
         where = [credentials.c.user_id == user_id, credentials.c.type == EC2]
-        where += await self._bounds(request)
+        session = await self._session(request)
+        where += _bounds(session)
         found = await request.read(credentials_read, self._keys, where)
-        return _list_reply(request, [_ec2_view(request, one) for one in found])
+        views = [_ec2_view(request, one) for one in found if is_ec2(one) and reaches_keys(session, one)]
+        return _list_reply(request, views)
 
     async def ec2_create(self, request: Request) -> Reply:
         """POST /v3/users/{id}/credentials/OS-EC2: a fresh pair of keys for the project ``tenant_id``."""
@@ -187,12 +203,17 @@ class CredentialHandlers:
 
     async def _find_ec2(self, request: Request, action: str) -> Values:
         access = request.path["credential_id"]
-        where = [credentials.c.user_id == request.path["id"], credentials.c.type == EC2]
-        found = await request.read(credentials_read, self._keys, where, [ec2_id(access)])
+        found = await request.read(
+            credentials_read, self._keys, [credentials.c.type == EC2], [ec2_id(access)]
+        )
         if not found:  # before the policy, as Keystone does: an access key is no secret that can be guessed
             raise CredentialNotFound(id=access)
+        # The keys' owner decides and not the user of the path, of whom it is only asked that he exists.
         request.authorise(f"identity:ec2_{action}_credential", credential_target(found[0]))
-        _within(await self._session(request), found[0]["project_id"], "EC2 credential")
+        await request.read(_require_user, request.path["id"])
+        session = await self._session(request)
+        _within(session, found[0]["project_id"], "EC2 credential")
+        _require_reach(session, found[0])
         return found[0]
 
     def _seal(self, request: Request, spec: Values) -> None:
@@ -201,9 +222,9 @@ class CredentialHandlers:
     async def _session(self, request: Request) -> Session:
         return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session
 
-    async def _bounds(self, request: Request) -> Sequence[ColumnElement[bool]]:
-        session = await self._session(request)
-        return [] if session.credential is None else [credentials.c.project_id == session.scope.id]
+
+def _bounds(session: Session) -> Sequence[ColumnElement[bool]]:
+    return [] if session.credential is None else [credentials.c.project_id == session.scope.id]
 
 
 def _within(session: Session, project_id: str | None, what: str = "Credential") -> None:
@@ -212,13 +233,17 @@ def _within(session: Session, project_id: str | None, what: str = "Credential") 
         raise OutOfDelegation(what=what)
 
 
-def _keep_bounds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """What an EC2 credential was made through is neither changed nor forgotten. Raises Invalid."""
-    new = ec2_blob(after["blob"])
-    old = ec2_blob(before["blob"]) if is_ec2(before) else {}
-    for name in BOUNDS:
-        if old.get(name) != new.get(name):
-            raise ValidationError(f"{name} can not be updated for credential")
+def reaches_keys(session: Session, keys: Mapping[str, Any]) -> bool:
+    """Whether this caller, whom the policy lets see the EC2 credential, may know its secret."""
+    if session.credential is not None:
+        return ec2_blob(keys["blob"]).get("app_cred_id") == session.credential.id
+    return session.scope.kind != "domain" or keys["user_id"] == session.user.id
+
+
+def _require_reach(session: Session, values: Mapping[str, Any]) -> None:
+    """Raise KeysOutOfReach for EC2 keys that the caller may not know."""
+    if is_ec2(values) and not reaches_keys(session, values):
+        raise KeysOutOfReach
 
 
 def _require_user(tx: Tx, user_id: str) -> None:
