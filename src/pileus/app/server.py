@@ -38,6 +38,7 @@ from pileus.services.network.service import from_settings, network_service, wire
 from pileus.store import Published, Store, migrations
 from pileus.store.events import newest_position
 from pileus.web.app import App, create_app
+from pileus.web.client import Proxies
 from pileus.web.policy import Enforcer, PolicyError, load_overrides
 from pileus.web.settings import WebSettings
 
@@ -134,6 +135,7 @@ class Server:
         self.settings = settings
         self._overrides = overrides
         self._secrets = secrets
+        self._proxies = Proxies(settings.server.trusted_proxies)
         self.clock = SystemClock()
         self.hub = Hub()
         self.endpoint: Endpoint
@@ -192,7 +194,9 @@ class Server:
             policy=Enforcer(rules, self._overrides),
             clock=clock,
             settings=WebSettings(
-                max_body_bytes=settings.server.max_body_bytes, public_url=settings.server.public_url
+                max_body_bytes=settings.server.max_body_bytes,
+                public_url=settings.server.public_url,
+                proxies=self._proxies,
             ),
         )
         self.endpoint = Endpoint(

@@ -40,6 +40,10 @@ class ServerSettings(Section, frozen=True):
     user: Annotated[
         str, Description(description="unprivileged user that the server becomes when started as root")
     ] = "pileus"
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Description(description="addresses and prefixes of proxies whose X-Forwarded headers count, or unix"),
+    ] = ()
     tls_certificate: Annotated[str, Description(description="PEM file with the certificate chain")] = ""
     tls_key: Annotated[str, Description(description="PEM file with the certificate's private key")] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, description="largest JSON body of a request")] = (

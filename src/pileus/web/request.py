@@ -124,11 +124,20 @@ class Request:
         """Where the client found this server: scheme and host, without a slash at the end."""
         if self.app.settings.public_url:
             return self.app.settings.public_url.rstrip("/")
-        host = self.header("x-forwarded-host") or self.header("host")
+        forwarded_host, forwarded_scheme = self.app.settings.proxies.forwarded(self.scope)
+        host = forwarded_host or self.header("host")
         if host is None:
             address = self.scope.get("server") or ("localhost", 80)
             host = f"{address[0]}:{address[1]}"
-        return f"{self.header('x-forwarded-proto') or self.scope.get('scheme', 'http')}://{host}"
+        return f"{forwarded_scheme or self.scope.get('scheme', 'http')}://{host}"
+
+    @property
+    def client_address(self) -> str:
+        """The address of whoever asks, also behind a trusted proxy; empty for the Unix socket.
+
+        Clients are counted by ``web.client.share_of(address)``.
+        """
+        return self.app.settings.proxies.client_address(self.scope)
 
     @property
     def service_url(self) -> str:

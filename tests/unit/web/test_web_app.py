@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.unit.web.widgets import SERVICE, Client, widget_app
 
 from pileus.store import Tx
+from pileus.web.client import Proxies
 from pileus.web.openapi import openapi
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -145,6 +146,10 @@ def test_links_are_where_the_client_is(tmp_path: Path) -> None:
         async with widget_app(tmp_path) as app:
             api = Client(app, None, "/widgets")
             assert await link(api) == "http://cloud:8080/widgets/v2.0/"
+            proxied = await link(api, X_Forwarded_Proto="https", X_Forwarded_Host="api.example.org")
+            assert proxied == "http://cloud:8080/widgets/v2.0/", "nobody named this proxy"
+        async with widget_app(tmp_path, proxies=Proxies(["unix"])) as app:
+            api = Client(app, None, "/widgets")
             proxied = await link(api, X_Forwarded_Proto="https", X_Forwarded_Host="api.example.org")
             assert proxied == "https://api.example.org/widgets/v2.0/"
         async with widget_app(tmp_path, public_url="https://cloud.example.org/") as app:
