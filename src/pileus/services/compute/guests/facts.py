@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -36,14 +35,3 @@ def guests_read(tx: Tx, servers: Sequence[Values]) -> dict[str, GuestFacts]:
         )
         for server in servers
     }
-
-
-def name_servers(facts: GuestFacts) -> list[str]:
-    """The name servers of all its subnets, once each."""
-    found: dict[str, Any] = {}
-    for one in facts.ports:
-        for fixed in one.port["fixed_ips"] or []:
-            subnet = facts.subnets.get(fixed["subnet_id"])
-            if subnet is not None:
-                found.update(dict.fromkeys(subnet["dns_nameservers"] or []))
-    return list(found)

@@ -7,7 +7,6 @@ functions fill config drives and answer the metadata service.
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import uuid
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from pileus.services.compute.guests.facts import GuestFacts, name_servers
+from pileus.services.compute.guests.facts import GuestFacts
+from pileus.services.compute.rules.base64 import decode
 
 VERSIONS = (
     "2012-08-10",
@@ -83,55 +83,72 @@ def _devices(facts: GuestFacts) -> list[dict[str, Any]]:
 
 
 def network_data(facts: GuestFacts) -> dict[str, Any]:
-    """network_data.json: links, networks, services."""
+    """network_data.json: links, networks, services. An empty object where there is nothing to tell.
+
+    A link for each port with addresses, and for each of its subnets what the guest has to do there. Nova
+    tells the first subnet of each IP version only; here all are told, in the same form.
+    """
     links: list[dict[str, Any]] = []
     networks: list[dict[str, Any]] = []
+    services: dict[str, dict[str, str]] = {}
     for one in facts.ports:
         port = one.port
-        network = facts.networks[port["network_id"]]
+        addresses = _by_subnet(port, facts.subnets)
+        if not addresses:
+            continue
         link_id = f"tap{port['id'][:11]}"
+        # where a DHCP server tells the MTU, nobody else does
+        dhcp = any(facts.subnets[subnet_id]["enable_dhcp"] for subnet_id in addresses)
         links.append(
             {
                 "id": link_id,
                 "vif_id": port["id"],
                 "type": "ovs",
-                "mtu": network["mtu"],
+                "mtu": None if dhcp else facts.networks[port["network_id"]]["mtu"],
                 "ethernet_mac_address": port["mac_address"],
             }
         )
-        for fixed in port["fixed_ips"] or []:
-            subnet = facts.subnets.get(fixed["subnet_id"])
-            if subnet is not None:
-                entry = _network(subnet, fixed["ip_address"])
-                networks.append(
-                    {
-                        "id": f"network{len(networks)}",
-                        "link": link_id,
-                        **entry,
-                        "network_id": port["network_id"],
-                    }
-                )
-    services = [{"type": "dns", "address": address} for address in name_servers(facts)]
-    return {"links": links, "networks": networks, "services": services}
+        for subnet_id, address in addresses.items():
+            subnet = facts.subnets[subnet_id]
+            common = {
+                "id": f"network{len(networks)}",
+                "link": link_id,
+                "network_id": port["network_id"],
+            }
+            networks.append({**common, **_network(subnet, address)})
+            services |= {service["address"]: service for service in _name_servers(subnet)}
+    if not links:
+        return {}
+    return {"links": links, "networks": networks, "services": list(services.values())}
+
+
+def _by_subnet(port: Mapping[str, Any], subnets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The first address that a port has on each of its subnets, IPv4 before IPv6."""
+    found: dict[str, str] = {}
+    for fixed in port["fixed_ips"] or []:
+        if fixed["subnet_id"] in subnets:
+            found.setdefault(fixed["subnet_id"], fixed["ip_address"])
+    return dict(sorted(found.items(), key=lambda one: ":" in one[1]))
 
 
 def _network(subnet: Mapping[str, Any], address: str) -> dict[str, Any]:
-    version = subnet["ip_version"]
-    if version == 4 and subnet["enable_dhcp"]:
-        return {"type": "ipv4_dhcp"}
-    if version == 6 and subnet["ipv6_address_mode"]:
-        return {"type": f"ipv6_{subnet['ipv6_address_mode']}"}
-    cidr = ipaddress.ip_network(subnet["cidr"])
+    version, mode = subnet["ip_version"], subnet["ipv6_address_mode"]
+    if subnet["enable_dhcp"] and not mode:
+        return {"type": f"ipv{version}_dhcp"}
     routes = [_route(route["destination"], route["nexthop"]) for route in subnet["host_routes"] or []]
     if subnet["gateway_ip"]:
         routes.insert(0, _route("0.0.0.0/0" if version == 4 else "::/0", subnet["gateway_ip"]))
     return {
-        "type": f"ipv{version}",
+        "type": f"ipv{version}_{mode}" if mode else f"ipv{version}",
         "ip_address": address,
-        "netmask": str(cidr.netmask),
+        "netmask": str(ipaddress.ip_network(subnet["cidr"]).netmask),
         "routes": routes,
-        "services": [{"type": "dns", "address": one} for one in subnet["dns_nameservers"] or []],
+        "services": _name_servers(subnet),
     }
+
+
+def _name_servers(subnet: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"type": "dns", "address": address} for address in subnet["dns_nameservers"] or []]
 
 
 def _route(destination: str, gateway: str) -> dict[str, str]:
@@ -145,8 +162,8 @@ def user_data(facts: GuestFacts) -> bytes | None:
     if not text:
         return None
     try:
-        return base64.b64decode(text)
-    except (binascii.Error, ValueError):
+        return decode(text)
+    except ValueError:
         return None
 
 
@@ -155,7 +172,7 @@ def file_contents(facts: GuestFacts, number: int) -> bytes | None:
     files = facts.server["files"] or []
     if not 0 <= number < len(files):
         return None
-    return base64.b64decode(files[number]["contents"])
+    return decode(files[number]["contents"])
 
 
 def files_of(facts: GuestFacts, version: str) -> dict[str, bytes]:

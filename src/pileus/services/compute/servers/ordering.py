@@ -233,7 +233,7 @@ def check_files(limits: dict[str, int], files: Sequence[dict[str, str]]) -> None
     for one in files:
         if 0 <= limits["injected_file_path_bytes"] < len(one["path"].encode()):
             raise QuotaError("Maximum path length of an injected file exceeded")
-        if 0 <= limits["injected_file_content_bytes"] < len(one["contents"]) * 3 // 4:
+        if 0 <= limits["injected_file_content_bytes"] < len(one["contents"]):
             raise QuotaError("Maximum content size of an injected file exceeded")
 
 

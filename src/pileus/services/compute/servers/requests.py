@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Any
 
 from pileus.services.compute.declared import NAME, at_least, by_version
+from pileus.services.compute.rules.base64 import decode
 from pileus.web import types
 from pileus.web.microversions import Version
 from pileus.web.types import BadValue, Type
@@ -36,16 +35,23 @@ def _parse_metadata(value: Any) -> dict[str, str]:
 METADATA = Type("metadata", _parse_metadata, {"type": "object", "additionalProperties": {"type": "string"}})
 
 
-def _parse_base64(value: Any) -> str:
-    text: str = types.string(USER_DATA_LIMIT).parse(value)
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadValue(f"'{value}' is not base64", f"{value!r} is not a 'base64'", value=value) from None
-    return text
+def _base64(maximum: int | None) -> Type:
+    text_type = types.string(maximum)
+
+    def parse(value: Any) -> str:
+        text: str = text_type.parse(value)
+        try:
+            decode(text)
+        except ValueError:
+            raise BadValue(f"'{value}' is not base64", f"{value!r} is not a 'base64'", value=value) from None
+        return text
+
+    return Type("base64", parse, {**text_type.schema, "format": "base64"})
 
 
-BASE64 = Type("base64", _parse_base64, {"type": "string", "format": "base64", "maxLength": USER_DATA_LIMIT})
+BASE64 = _base64(USER_DATA_LIMIT)
+_CONTENTS = _base64(None)
+"""Quotas bound how long a file is."""
 
 
 def _parse_reference(value: Any) -> str:
@@ -105,7 +111,7 @@ TAGS = types.list_of(TAG, unique=True, maximum=TAGS_LIMIT)
 _DEVICE_TAG = types.nullable(types.string(60, minimum=1, pattern=r"[^,/]*"))
 DESCRIPTION = types.nullable(types.string(255))
 _FILES = types.list_of(
-    types.dict_of({"path": types.string(255, minimum=1), "contents": BASE64}, required=("path", "contents"))
+    types.dict_of({"path": types.string(None), "contents": _CONTENTS}, required=("path", "contents"))
 )
 _DISK_CONFIG = types.enum("AUTO", "MANUAL")
 _HOSTNAME_TYPE = Type("hostname", _parse_hostname, {"type": "string"})
