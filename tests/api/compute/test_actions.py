@@ -361,6 +361,20 @@ def test_metadata_for_guests(tmp_path: Path) -> None:
         document = json.loads((await get("/openstack/latest/meta_data.json"))[1])
         assert document["uuid"] == server["id"]
         assert document["public_keys"] == {"k": PUBLIC}
+        seed = base64.b64decode(document["random_seed"])
+        assert len(seed) == 512
+        again = json.loads((await get("/openstack/latest/meta_data.json"))[1])
+        assert again["random_seed"] == document["random_seed"]
+        assert await api.count("servers") == 1
+        other = await api.boot(host, "other", config_drive=True)
+        drives = {
+            one.server_id: json.loads(one.config_drive["openstack/latest/meta_data.json"])
+            for one in (await host.state()).servers
+        }
+        assert drives[server["id"]]["random_seed"] == document["random_seed"]
+        assert drives[other["id"]]["random_seed"] != document["random_seed"]
+        assert (await api("DELETE", f"/servers/{other['id']}")).status == 204
+        await host.pass_()
         assert document["hostname"] == "web"
         network = json.loads((await get("/openstack/latest/network_data.json"))[1])
         assert [one["type"] for one in network["networks"]] == ["ipv4_dhcp"]

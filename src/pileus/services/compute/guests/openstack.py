@@ -7,8 +7,8 @@ functions fill config drives and answer the metadata service.
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +34,7 @@ _WITH_VENDOR_2 = VERSIONS.index("2016-10-06")
 _WITH_VENDOR = VERSIONS.index("2013-10-17")
 
 _encode = msgspec.json.Encoder().encode
-_SEEDS = uuid.UUID("5f0c7b52-0b1e-5d8e-93d6-5a0b0a6c2f11")
+_RANDOM_BYTES = 512
 
 
 def meta_data(facts: GuestFacts) -> dict[str, Any]:
@@ -50,9 +50,12 @@ def meta_data(facts: GuestFacts) -> dict[str, Any]:
         "meta": server["properties"],
         "devices": _devices(facts),
         "dedicated_cpus": [],
-        # bytes for the guest's random generator: the same at each reading, and nobody else's
-        "random_seed": base64.b64encode(_seed(server["id"])).decode(),
     }
+    if server["random_seed"]:
+        # bytes for the guest's random generator: the same at each reading (a config drive is compared with
+        # the one that is there), and from a seed that nobody can guess
+        seed = hashlib.shake_256(server["random_seed"].encode()).digest(_RANDOM_BYTES)
+        document["random_seed"] = base64.b64encode(seed).decode()
     if server["properties"] == {}:
         del document["meta"]
     if server["key_data"]:
@@ -68,10 +71,6 @@ def meta_data(facts: GuestFacts) -> dict[str, Any]:
     if server["password"]:
         document["admin_pass"] = server["password"]
     return document
-
-
-def _seed(server_id: str) -> bytes:
-    return b"".join(uuid.uuid5(_SEEDS, f"{server_id}/{number}").bytes for number in range(32))
 
 
 def _devices(facts: GuestFacts) -> list[dict[str, Any]]:

@@ -161,6 +161,7 @@ def close(tx: Tx, context: Context, several: Sequence[Values], *, network: Netwo
         "terminated_at": context.now,
         "user_data": None,
         "password": None,
+        "random_seed": None,
     }
     SERVER.change(tx, context, [Update(server, Values(changes)) for server in several])
     action_finish(tx, context.now, ids)

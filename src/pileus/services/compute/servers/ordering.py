@@ -7,6 +7,7 @@ operation for the whole request that the conductor takes up. Nothing is chosen, 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -308,6 +309,7 @@ def _row(
             "files": order.files,
             # only a config drive carries it into the guest
             "password": order.password if order.config_drive else None,
+            "random_seed": secrets.token_hex(32),
             "disk_config": order.disk_config,
             "access_ip_v4": order.access_ip_v4,
             "access_ip_v6": order.access_ip_v6,

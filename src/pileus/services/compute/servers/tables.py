@@ -49,6 +49,7 @@ servers = Table(
     Column("metadata", JsonText, key="properties", nullable=False),
     Column("files", JsonText),
     Column("password", LongText),
+    Column("random_seed", String(64)),
     Column("disk_config", String(8), nullable=False),
     Column("access_ip_v4", String(64)),
     Column("access_ip_v6", String(64)),
