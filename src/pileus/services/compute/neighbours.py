@@ -129,28 +129,31 @@ def groups_named(tx: Tx, context: Context, names: Collection[str]) -> list[Value
 
 
 _PORT = PORT.columns
-_BY_ADDRESS = select(ip_allocations.c.port_id).where(
-    ip_allocations.c.ip_address == bindparam("address"),
-    ip_allocations.c.port_id == _PORT["id"],
-    _PORT["network_id"].in_(bindparam("networks", expanding=True)),
+_BY_ADDRESS = select(ip_allocations.c.port_id).where(ip_allocations.c.ip_address == bindparam("address"))
+_ON_NETWORK = _BY_ADDRESS.where(
+    ip_allocations.c.port_id == _PORT["id"], _PORT["network_id"] == bindparam("network")
 )
-_ROUTER_NETWORKS = select(_PORT["network_id"]).where(
-    _PORT["id"] == router_ports.c.port_id,
-    router_ports.c.router_id == bindparam("router"),
-    router_ports.c.port_type != owners.ROUTER_GATEWAY,
+_routers_own = ip_allocations.alias("routers_own")
+# The subnets that a router is on, and no others of their networks: those never share an address.
+_BEHIND_ROUTER = _BY_ADDRESS.where(
+    ip_allocations.c.subnet_id.in_(
+        select(_routers_own.c.subnet_id)
+        .select_from(router_ports.join(_routers_own, _routers_own.c.port_id == router_ports.c.port_id))
+        .where(
+            router_ports.c.router_id == bindparam("router"),
+            router_ports.c.port_type != owners.ROUTER_GATEWAY,
+        )
+    )
 )
 
 
 def port_of_address(tx: Tx, address: str, network_id: str | None, router_id: str | None) -> Values | None:
-    """The port that has an address on a network, or on one of the networks behind a router."""
+    """The port that has an address on a network, or on one of the subnets that a router is on."""
     if network_id is not None:
-        networks = [network_id]
+        rows = tx.rows(_ON_NETWORK, {"address": address, "network": network_id})
     else:
-        networks = sorted({row.network_id for row in tx.rows(_ROUTER_NETWORKS, {"router": router_id})})
-    if not networks:
-        return None
-    rows = tx.rows(_BY_ADDRESS, {"address": address, "networks": networks})
-    if len(rows) != 1:  # two networks behind a router can't share an address; better nobody's than another's
+        rows = tx.rows(_BEHIND_ROUTER, {"address": address, "router": router_id})
+    if len(rows) != 1:  # better nobody's than another's
         return None
     found = fetch(tx, PORT, [rows[0].port_id])
     return found[0] if found else None

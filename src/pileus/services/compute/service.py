@@ -19,6 +19,7 @@ from pileus.services.compute.microversions import MICROVERSIONS
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
 from pileus.services.compute.routes import routes
+from pileus.services.compute.servers.attached import projects_of_servers
 from pileus.services.compute.servers.questions import Ask
 from pileus.services.compute.servers.resource import RULES as SERVER_RULES
 from pileus.services.compute.timeline import Entry, timeline_read
@@ -35,6 +36,7 @@ __all__ = [
     "Conductor",
     "Entry",
     "from_settings",
+    "projects_of_servers",
     "timeline_read",
 ]
 

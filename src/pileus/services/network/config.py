@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from pileus.core.settings import BadSettings, NetworkSettings
 from pileus.services.network.rules.macs import BASE_MAC
 from pileus.services.network.rules.segments import Ranges
+from pileus.store.tx import Tx
+
+ProjectsOf = Callable[[Tx, Sequence[str]], Mapping[str, str]]
+"""``(tx, ids) -> {id: project_id}`` of those that exist."""
+
+
+def _no_servers(tx: Tx, ids: Sequence[str]) -> Mapping[str, str]:
+    return {}
 
 
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +26,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``lowest`` gives addresses from the low end instead of at random. The dice are not part
     of a unit's outcome: a unit that is run again after a deadlock should try its luck anew.
+    ``projects_of_servers`` is the sibling's to answer, which knows the network while the network does not
+    know it.
     """
 
     ranges: Ranges = Ranges()
@@ -35,6 +46,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     dhcp_lease_time_s: int = 86400
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
+    projects_of_servers: ProjectsOf = _no_servers
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
@@ -42,7 +54,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
         return now - dt.timedelta(seconds=self.agent_down_time_s)
 
 
-def from_settings(settings: NetworkSettings) -> NetworkConfig:
+def from_settings(settings: NetworkSettings, projects_of_servers: ProjectsOf = _no_servers) -> NetworkConfig:
     """Read the texts of the settings file; BadSettings names the key."""
     vlan: dict[str, list[tuple[int, int]]] = {}
     for entry in settings.vlan_ranges:
@@ -67,6 +79,7 @@ def from_settings(settings: NetworkSettings) -> NetworkConfig:
         dhcp_lease_time_s=settings.dhcp_lease_time_s,
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
+        projects_of_servers=projects_of_servers,
     )
 
 

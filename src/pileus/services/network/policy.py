@@ -6,6 +6,7 @@ project's readers, members and managers, then owners of the network or group con
 
 from __future__ import annotations
 
+from pileus.core.context import Context
 from pileus.web.policy import Rule
 
 ADMIN = "rule:admin_only"
@@ -58,6 +59,11 @@ BASE_RULES = (
     Rule("shared_qos_policy", "field:policies:shared=True"),
     Rule("default", "rule:admin_or_owner"),
 )
+
+
+def may_act_for_others(context: Context) -> bool:
+    """Whether the caller is an administrator or another service, for whom ownership does not matter."""
+    return context.is_admin or "admin" in context.roles or "service" in context.roles
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:

@@ -18,8 +18,8 @@ from pileus.services.network.networks import availability
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.work import network_create, network_delete, network_update
 from pileus.services.network.ports import timeline
+from pileus.services.network.ports.asked import asked_port_create, asked_port_delete, asked_port_update
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.work import port_create, port_delete, port_update
 from pileus.services.network.qos import rule_types
 from pileus.services.network.qos import work as qos
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
@@ -79,9 +79,9 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             PORT,
             PORTS,
-            create=partial(port_create, config=config),
-            update=partial(port_update, config=config),
-            delete=port_delete,
+            create=partial(asked_port_create, config=config),
+            update=partial(asked_port_update, config=config),
+            delete=partial(asked_port_delete, config=config),
         ),
         *tag_routes(PORT, PORTS),
         *timeline.ROUTES,

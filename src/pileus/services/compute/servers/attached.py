@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.services.compute.neighbours import ports_by_id
-from pileus.services.compute.servers.tables import server_interfaces
+from pileus.services.compute.servers.tables import server_interfaces, servers
 from pileus.store.tx import Tx
 from pileus.web.among import among
 from pileus.web.resource import Values
@@ -54,3 +54,10 @@ def holders_of(tx: Tx, port_ids: Iterable[str]) -> dict[str, str]:
     c = server_interfaces.c
     rows = tx.rows(select(c.port_id, c.server_id).where(among(tx, c.port_id, wanted)))
     return {row.port_id: row.server_id for row in rows}
+
+
+def projects_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, str]:
+    """The projects of those of the servers that exist, by id."""
+    c = servers.c
+    rows = tx.rows(select(c.id, c.project_id).where(among(tx, c.id, server_ids), c.deleted_at.is_(None)))
+    return {row.id: row.project_id for row in rows}

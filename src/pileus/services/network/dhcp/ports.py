@@ -17,7 +17,7 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import owners
@@ -86,10 +86,10 @@ def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], conf
         for row in tx.rows(_BOUND, ids)
         if row.network_id in subnet_ids
     }
-    mine = (ports.c.network_id.in_(ids["ids"]), ports.c.device_owner == owners.DHCP)
+    mine = ports.c.id.in_(select(dhcp_ports.c.port_id).where(dhcp_ports.c.network_id.in_(ids["ids"])))
     there: dict[tuple[str, str], Values] = {}
     spare: dict[str, list[Values]] = {}
-    for port in fetch(tx, PORT, where=mine, lock=True):
+    for port in fetch(tx, PORT, where=[mine], lock=True):
         key = (port["network_id"], port["binding:host_id"])
         if key in wanted and key not in there and port["device_id"] == wanted[key].device_id:
             there[key] = port
@@ -137,7 +137,10 @@ def _make(tx: Tx, context: Context, missing: Sequence[_Wanted], config: NetworkC
     def make(several: Sequence[_Wanted]) -> None:
         with tx.savepoint():
             specs = [_spec(context, one) for one in several]
-            make_ports(tx, context, specs, world, config=config)
+            made = make_ports(tx, context, specs, world, config=config)
+            tx.insert(
+                dhcp_ports, [{"port_id": port["id"], "network_id": port["network_id"]} for port in made]
+            )
 
     try:
         make(missing)

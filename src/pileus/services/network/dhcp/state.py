@@ -14,10 +14,12 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, select
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import DHCP_AGENT
-from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
+from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -49,11 +51,18 @@ _PORTS = (
         ports.c.id,
         ports.c.network_id,
         ports.c.mac_address,
-        ports.c.device_owner,
         ports.c.host,
         ports.c.fixed_ips,
         ports.c.dns_name,
         ports.c.extra_dhcp_opts,
+        dhcp_ports.c.port_id.is_not(None).label("is_dhcp"),
+        router_ports.c.port_type.label("router_port"),
+        floating_ips.c.id.is_not(None).label("is_floating"),
+    )
+    .select_from(
+        ports.outerjoin(dhcp_ports, dhcp_ports.c.port_id == ports.c.id)
+        .outerjoin(router_ports, router_ports.c.port_id == ports.c.id)
+        .outerjoin(floating_ips, floating_ips.c.floating_port_id == ports.c.id)
     )
     .where(ports.c.network_id.in_(_SERVED))
     .order_by(ports.c.id)
@@ -113,13 +122,13 @@ def _network(
     net: Row[Any], on_it: Sequence[Row[Any]], prefixes: Sequence[Row[Any]], host: str
 ) -> DhcpNetwork | None:
     """The network with its own port on this host; None while it has none, since nothing runs there then."""
-    own = next((row for row in on_it if row.device_owner == owners.DHCP and row.host == host), None)
+    own = next((row for row in on_it if row.is_dhcp and row.host == host), None)
     if own is None:
         return None
     routed = {
         ip["ip_address"]
         for row in on_it
-        if row.device_owner == owners.ROUTER_INTERFACE
+        if row.router_port == owners.ROUTER_INTERFACE
         for ip in row.fixed_ips
     }
     return DhcpNetwork(
@@ -131,7 +140,9 @@ def _network(
         ),
         subnets=tuple(_subnet(row, routed) for row in prefixes),
         hosts=tuple(
-            _host(row) for row in on_it if row.fixed_ips and not row.device_owner.startswith("network:")
+            _host(row)
+            for row in on_it
+            if row.fixed_ips and not (row.is_dhcp or row.router_port or row.is_floating)
         ),
         dns_domain=net.dns_domain,
     )

@@ -1,4 +1,4 @@
-"""Which DHCP agents serve which networks, and whether they do."""
+"""Which DHCP agents serve which networks, whether they do, and with which ports."""
 
 from __future__ import annotations
 
@@ -16,4 +16,12 @@ dhcp_bindings = Table(
     Column("status", String(16), nullable=False),
     Column("reason", LongText),
     Column("bound_at", Moment, nullable=False),
+)
+
+# Which ports are DHCP's own. A port's device_owner says the same for those who read the API.
+dhcp_ports = Table(
+    "dhcp_ports",
+    metadata,
+    Column("port_id", Id, ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
+    Column("network_id", Id, nullable=False, index=True),
 )

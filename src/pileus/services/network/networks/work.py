@@ -25,6 +25,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies_exist
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
 from pileus.services.network.revisions import next_revision
+from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import segments
 from pileus.services.network.rules.segments import Segment
 from pileus.services.network.subnets.tables import subnets
@@ -81,7 +82,8 @@ _PORTS_IN = (
 )
 _GATEWAYS_IN = (
     select(ports.c.network_id)
-    .where(ports.c.network_id == bindparam("network"), ports.c.device_owner == owners.ROUTER_GATEWAY)
+    .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
+    .where(ports.c.network_id == bindparam("network"), router_ports.c.port_type == owners.ROUTER_GATEWAY)
     .limit(1)
 )
 _IP_VERSIONS_IN = select(subnets.c.ip_version).where(subnets.c.network_id == bindparam("network")).distinct()

@@ -1,5 +1,15 @@
-"""Whom a port belongs to (``device_owner``), where Pileus itself makes it for a network's own services."""
+"""Whom a port belongs to (``device_owner``), where Pileus itself makes it for a network's own services.
 
+The text is for those who read the API. Users can't write an owner that begins with ``network:``, in
+no spelling, and no other text makes a port the network's; which ports are a router's, a floating IP's
+or DHCP's is kept in tables of their own (``belonging``).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+NETWORK = "network:"
 DHCP = "network:dhcp"
 ROUTER_INTERFACE = "network:router_interface"
 ROUTER_GATEWAY = "network:router_gateway"
@@ -9,3 +19,12 @@ OF_ROUTERS = (ROUTER_INTERFACE, ROUTER_GATEWAY)
 
 AUTO_DELETED = (DHCP, "network:dhcp_agent", "network:distributed")
 """These go with their network or subnet; nobody has to take them away first."""
+
+
+def normal(owner: str) -> str:
+    """The owner as it is kept: one that reads like the network's own is written as those are.
+
+    Databases and people take ``Network:dhcp``, full-width letters or trailing blanks for the same.
+    """
+    plain = unicodedata.normalize("NFKC", owner).strip().casefold()
+    return plain if plain.startswith(NETWORK) else owner

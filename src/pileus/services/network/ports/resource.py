@@ -20,6 +20,7 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.ports import owners
 from pileus.services.network.ports.listing import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import macs
@@ -56,6 +57,8 @@ def _parse_group_id(value: Any) -> str:
     return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
 
 
+_DEVICE_ID = types.with_default_none(types.line(255), "")
+_DEVICE_OWNER = types.with_default_none(types.normalised(types.line(255), owners.normal), "")
 _MAC = Type("mac", _parse_mac, types.mac.schema)
 FIXED_IPS = types.normalised(
     types.nullable(types.list_of(types.dict_of({"subnet_id": types.uuid, "ip_address": types.ip_address}))),
@@ -118,7 +121,7 @@ PORT = Resource(
         ),
         Attribute(
             "device_id",
-            NAME_TYPE,
+            _DEVICE_ID,
             default="",
             create=True,
             update=True,
@@ -129,7 +132,7 @@ PORT = Resource(
         ),
         Attribute(
             "device_owner",
-            NAME_TYPE,
+            _DEVICE_OWNER,
             default="",
             create=True,
             update=True,
@@ -235,7 +238,8 @@ PORT = Resource(
 
 _ADMIN_SERVICE_OWNER = any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER)
 _ADMIN_SERVICE_OWNER_SHARED = any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER, "rule:shared")
-_DEVICE_OWNER = any_of("not rule:network_device", ADMIN_OR_SERVICE, NET_OWNER_MEMBER)
+# Narrower than Neutron's, which lets the owner of a network name his ports the network's own.
+_DEVICE_OWNER_RULE = any_of("not rule:network_device", ADMIN_OR_SERVICE)
 _PAIRS_RULE = any_of("rule:admin_only", NET_OWNER_MEMBER, SERVICE)
 _MEMBER_OR_SERVICE = any_of(ADMIN_OR_MEMBER, SERVICE)
 
@@ -243,7 +247,7 @@ RULES = rules(
     {
         "create_port": _ADMIN_SERVICE_OWNER_SHARED,
         "create_port:device_id": _MEMBER_OR_SERVICE,
-        "create_port:device_owner": _DEVICE_OWNER,
+        "create_port:device_owner": _DEVICE_OWNER_RULE,
         "create_port:mac_address": _ADMIN_SERVICE_OWNER,
         "create_port:fixed_ips": _ADMIN_SERVICE_OWNER_SHARED,
         "create_port:port_security_enabled": _ADMIN_SERVICE_OWNER,
@@ -260,7 +264,7 @@ RULES = rules(
         "get_port:binding:profile": ADMIN_OR_SERVICE,
         "update_port": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
         "update_port:device_id": _MEMBER_OR_SERVICE,
-        "update_port:device_owner": _DEVICE_OWNER,
+        "update_port:device_owner": _DEVICE_OWNER_RULE,
         "update_port:mac_address": any_of(ADMIN_OR_SERVICE, NET_OWNER_MANAGER),
         "update_port:fixed_ips": _ADMIN_SERVICE_OWNER,
         "update_port:fixed_ips:ip_address": _ADMIN_SERVICE_OWNER,

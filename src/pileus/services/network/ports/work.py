@@ -6,37 +6,26 @@ ports of their own (DHCP's, routers').
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sqlalchemy import bindparam, select
+from collections.abc import Mapping, Sequence
 
 from pileus.core.context import Context
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
 from pileus.services.network.errors import InUse
 from pileus.services.network.floating_ips.release import floating_ips_follow
-from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.ports import owners
+from pileus.services.network.ports.belonging import kinds_of
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import PORT_QUOTA, spend
-from pileus.services.network.routers.tables import router_ports
 from pileus.store.tx import Tx
 from pileus.web.resource import Update, Values
 
 
 class ServicePortInUse(InUse):
-    message = "Port {port_id} cannot be deleted directly via the port API: {reason}."
-
-
-_ROUTERS_OWN = select(router_ports.c.port_id).where(
-    router_ports.c.port_id.in_(bindparam("ids", expanding=True))
-)
-_FLOATING_IPS_OWN = select(floating_ips.c.floating_port_id).where(
-    floating_ips.c.floating_port_id.in_(bindparam("ids", expanding=True))
-)
+    message = "Port {port_id} cannot be {change} directly via the port API: has device owner {owner}."
 
 
 def port_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig) -> list[Values]:
@@ -71,13 +60,12 @@ def port_update(
 
 def port_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
     """Delete ports; ServicePortInUse for a router's and a floating IP's own, which go by other requests."""
-    for statement, concerned in (
-        (_ROUTERS_OWN, owners.OF_ROUTERS),
-        (_FLOATING_IPS_OWN, (owners.FLOATING_IP,)),
-    ):
-        ids = {port["id"]: port for port in originals if port["device_owner"] in concerned}
-        used = tx.first(statement, {"ids": sorted(ids)}) if ids else None
-        if used is not None:
-            owner = ids[used[0]]["device_owner"]
-            raise ServicePortInUse(port_id=used[0], reason=f"has device owner {owner}")
+    check_removable(originals, kinds_of(tx, {port["id"] for port in originals}))
     remove_ports(tx, context, originals)
+
+
+def check_removable(originals: Sequence[Values], kinds: Mapping[str, str]) -> None:
+    """ServicePortInUse for the network's own ports but DHCP's; ``kinds`` as ``belonging`` has them."""
+    for port in originals:
+        if kinds.get(port["id"], owners.DHCP) != owners.DHCP:
+            raise ServicePortInUse(port_id=port["id"], change="deleted", owner=kinds[port["id"]])

@@ -1,0 +1,125 @@
+"""Ports as users ask for them: what only the cloud itself may do is refused, and what it has made is kept.
+
+The units in ``work`` do as they are told, for the API and for siblings (compute plugs its servers' ports
+with them); these stand in front of them on the API's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.ports import dhcp_ports_sync
+from pileus.services.network.policy import may_act_for_others
+from pileus.services.network.ports import owners
+from pileus.services.network.ports.belonging import kinds_of
+from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.work import (
+    ServicePortInUse,
+    check_removable,
+    port_create,
+    port_update,
+)
+from pileus.services.network.routers.scheduling import routers_place
+from pileus.services.network.routers.tables import router_ports, routers
+from pileus.store.tx import Tx
+from pileus.web.resource import Update, Values
+from pileus.web.view import fetch
+
+
+class DeviceIDNotOwnedByTenant(Conflict):
+    message = (
+        "The following device_id {device_id} is not owned by your tenant or matches another tenants router."
+    )
+
+
+_ROUTERS = select(routers.c.id, routers.c.project_id).where(
+    routers.c.id.in_(bindparam("ids", expanding=True))
+)
+_ROUTERS_OF = select(router_ports.c.router_id).where(
+    router_ports.c.port_id.in_(bindparam("ids", expanding=True))
+)
+_NAMES = frozenset({"device_id", "device_owner"})
+_PLACE = frozenset({"binding:host_id", "fixed_ips"})
+
+
+def asked_port_create(
+    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
+) -> list[Values]:
+    """Create ports by request; DeviceIDNotOwnedByTenant for what is another project's."""
+    _check_devices(tx, context, [(spec["device_id"], spec["project_id"]) for spec in specs], config)
+    return port_create(tx, context, specs, config=config)
+
+
+def asked_port_update(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
+    """Change ports by request. What the network's own ports are for nobody changes, and where an
+    administrator has moved one, or taken an address that it needs, it is put right at once."""
+    renamed = [one for one in updates if _differs(one, _NAMES)]
+    placed = [one for one in updates if _differs(one, _PLACE)]
+    own = kinds_of(tx, {one.original["id"] for one in (*renamed, *placed)})
+    for one in renamed:
+        if one.original["id"] in own:
+            port_id = one.original["id"]
+            raise ServicePortInUse(port_id=port_id, change="updated", owner=own[port_id])
+    _check_devices(
+        tx,
+        context,
+        [(one.changes.get("device_id") or "", one.original["project_id"]) for one in renamed],
+        config,
+    )
+    after = port_update(tx, context, updates, config=config)
+    moved = [one.original for one in placed if one.original["id"] in own]
+    if not moved:
+        return after
+    _keep(tx, context, moved, own, config)
+    fresh = {port["id"]: port for port in fetch(tx, PORT, [port["id"] for port in moved])}
+    return [fresh.get(port["id"], port) for port in after]
+
+
+def asked_port_delete(
+    tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig
+) -> None:
+    """Delete ports by request; ServicePortInUse for a router's and a floating IP's own, which go by other
+    requests. DHCP's own come back at once, as others."""
+    own = kinds_of(tx, {port["id"] for port in originals})
+    check_removable(originals, own)
+    remove_ports(tx, context, originals)
+    _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
+
+
+def _differs(update: Update, names: Collection[str]) -> bool:
+    return any(name in update.changes and update.changes[name] != update.original[name] for name in names)
+
+
+def _check_devices(tx: Tx, context: Context, named: Iterable[tuple[str, str]], config: NetworkConfig) -> None:
+    """DeviceIDNotOwnedByTenant where a router or server is named that belongs to another project than
+    the port. However it is spelled: this is for the reader's sake, since no look-up believes it."""
+    wanted = [(device_id, device_id.strip().lower(), project_id) for device_id, project_id in named]
+    ids = sorted({plain for _, plain, _ in wanted if plain})
+    if not ids or may_act_for_others(context):
+        return
+    there = {row.id: row.project_id for row in tx.rows(_ROUTERS, {"ids": ids})}
+    there.update(config.projects_of_servers(tx, ids))
+    for device_id, plain, project_id in wanted:
+        if there.get(plain, project_id) != project_id:
+            raise DeviceIDNotOwnedByTenant(device_id=device_id)
+
+
+def _keep(
+    tx: Tx, context: Context, ports: Sequence[Values], own: Mapping[str, Any], config: NetworkConfig
+) -> None:
+    """Put right what the network needs for itself."""
+    routed = [port["id"] for port in ports if own[port["id"]] in owners.OF_ROUTERS]
+    if routed:
+        router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
+        routers_place(tx, context, router_ids, config)
+    served = {port["network_id"] for port in ports if own[port["id"]] == owners.DHCP}
+    dhcp_ports_sync(tx, context, served, config)

@@ -1,0 +1,32 @@
+"""Which ports the network made for itself: by its own records, whatever the ports say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import BindParameter, bindparam, literal, select
+
+from pileus.services.network.dhcp.tables import dhcp_ports
+from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.ports import owners
+from pileus.services.network.routers.tables import router_ports
+from pileus.store.tx import Tx
+
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_KINDS = (
+    select(router_ports.c.port_id, router_ports.c.port_type.label("kind"))
+    .where(router_ports.c.port_id.in_(_IDS))
+    .union_all(
+        select(dhcp_ports.c.port_id, literal(owners.DHCP)).where(dhcp_ports.c.port_id.in_(_IDS)),
+        select(floating_ips.c.floating_port_id, literal(owners.FLOATING_IP)).where(
+            floating_ips.c.floating_port_id.in_(_IDS)
+        ),
+    )
+)
+
+
+def kinds_of(tx: Tx, port_ids: Collection[str]) -> dict[str, str]:
+    """What the network's own among these ports are for (an owner of ``owners``), by port; one statement."""
+    if not port_ids:
+        return {}
+    return {row.port_id: row.kind for row in tx.rows(_KINDS, {"ids": sorted(port_ids)})}
