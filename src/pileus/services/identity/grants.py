@@ -38,6 +38,7 @@ from pileus.services.identity.generation import announce_turn
 from pileus.services.identity.groups import group_members, groups
 from pileus.services.identity.projects import projects
 from pileus.services.identity.roles import roles
+from pileus.services.identity.rules.standing import Held
 from pileus.services.identity.users import users
 from pileus.store.errors import Duplicate
 from pileus.store.schema import Id, metadata
@@ -118,6 +119,12 @@ _above = (
 _above = _above.union(select(_next.c.parent_id).join(_above, _next.c.id == _above.c.id))
 _FROM_ABOVE = grants.c.inherited.is_(True) & grants.c.target_id.in_(select(_above.c.id))
 _HIS_ROLES_IN_PROJECT = select(grants.c.role_id).where(or_(_AT, _FROM_ABOVE), _HIS)
+
+_HELD = select(grants.c.role_id, grants.c.target_kind, grants.c.target_id, projects.c.domain_id).select_from(
+    grants.outerjoin(projects, projects.c.id == grants.c.target_id)
+)
+_ALL_HIS = _HELD.where(_HIS)
+_ALL_OF_GROUP = _HELD.where(grants.c.actor_kind == "group", grants.c.actor_id == bindparam("group_id"))
 
 _ROLE = select(roles.c.id, roles.c.name, roles.c.domain_id).where(roles.c.id == bindparam("id"))
 _USER = select(users.c.id, users.c.domain_id).where(users.c.id == bindparam("id"))
@@ -209,6 +216,27 @@ def roles_of(tx: Tx, user_id: str, target_kind: TargetKind, target_id: str) -> s
     found = {"user_id": user_id, "target_kind": target_kind, "target_id": target_id}
     statement = _HIS_ROLES_IN_PROJECT if target_kind == "project" else _HIS_ROLES_AT
     return {row.role_id for row in tx.rows(statement, found)}
+
+
+def roles_held(tx: Tx, actor_kind: ActorKind, actor_id: str) -> list[Held]:
+    """All that is granted to a group, or to a user and the groups that he is in, wherever: one statement."""
+    statement = _ALL_HIS if actor_kind == "user" else _ALL_OF_GROUP
+    rows = tx.rows(statement, {"user_id" if actor_kind == "user" else "group_id": actor_id})
+    return [Held(row.role_id, _domain(row)) for row in rows]
+
+
+def domain_of(tx: Tx, grant: Grant) -> str | None:
+    """The domain that a grant's target is in, or is; None for the system."""
+    if grant.target_kind != "project":
+        return None if grant.target_kind == "system" else grant.target_id
+    row = tx.first(_PROJECT, {"id": grant.target_id})
+    return grant.target_id if row is None or row.domain_id is None else str(row.domain_id)
+
+
+def _domain(row: Any) -> str | None:
+    if row.target_kind == "system":
+        return None
+    return str(row.domain_id or row.target_id)
 
 
 def targets_of(target_kind: Literal["project", "domain"], user_id: str | None) -> ColumnElement[bool]:

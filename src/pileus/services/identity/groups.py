@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint, bindparam, select
@@ -152,6 +152,11 @@ class Membership(msgspec.Struct, frozen=True):
         if self.user_domain is not None:
             seen |= {"target.user.id": self.user_id, "target.user.domain_id": self.user_domain}
         return seen
+
+    @property
+    def actors(self) -> tuple[tuple[Literal["group", "user"], str], ...]:
+        """Both, as the rule of who stands above whom asks about them."""
+        return ("group", self.group_id), ("user", self.user_id)
 
     def require(self) -> None:
         """Raise NotFound unless both exist."""

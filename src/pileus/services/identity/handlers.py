@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.catalog.endpoints import endpoint_create, endpoint_update
 from pileus.services.identity.catalog.regions import region_create
+from pileus.services.identity.credentials.application_handlers import require_unrestricted
 from pileus.services.identity.declared import (
     find,
     in_domain,
@@ -49,6 +51,7 @@ from pileus.services.identity.roles import (
     roles,
 )
 from pileus.services.identity.rules.roles import RoleGraph
+from pileus.services.identity.standing import behind, guarded_grant
 from pileus.services.identity.users import USER, password_change, users
 from pileus.web import types
 from pileus.web.reply import Reply
@@ -65,13 +68,18 @@ _PASSWORD_BODY = types.dict_of(
 class PasswordHandlers:
     """What hashes: making and changing users."""
 
-    def __init__(self, passwords: Passwords) -> None:
+    def __init__(self, passwords: Passwords, authenticator: Authenticator) -> None:
         self._passwords = passwords
+        self._authenticator = authenticator
 
     async def prepare(self, request: Request, values: Values) -> None:
-        """Put the hash where the password was."""
+        """Put the hash where the password was. Raises DelegationForbidden where a restricted application
+        credential would set that of its owner, and so get rid of its bounds."""
         if "password" not in values:
             return
+        if request.path.get("id") == request.context.user_id:
+            meaning = await self._authenticator.meaning(request.header("x-auth-token") or "")
+            require_unrestricted(meaning.session, "passwords")
         password = values.pop("password")
         if password is not None:
             values["password_hash"] = await self._passwords.hash(password)
@@ -140,7 +148,7 @@ async def group_users(request: Request) -> Reply:
 async def member_put(request: Request) -> Reply:
     """PUT /v3/groups/{id}/users/{user_id}"""
     found = await _membership(request, "identity:add_user_to_group")
-    await request.write(member_add, request.context, found.group_id, found.user_id)
+    await request.write(behind, found.actors, member_add, request.context, found.group_id, found.user_id)
     return Reply.empty()
 
 
@@ -155,7 +163,7 @@ async def member_check(request: Request) -> Reply:
 async def member_take(request: Request) -> Reply:
     """DELETE /v3/groups/{id}/users/{user_id}"""
     found = await _membership(request, "identity:remove_user_from_group")
-    await request.write(member_remove, request.context, found.group_id, found.user_id)
+    await request.write(behind, found.actors, member_remove, request.context, found.group_id, found.user_id)
     return Reply.empty()
 
 
@@ -216,7 +224,7 @@ class GrantHandlers:
     async def put(self, request: Request) -> Reply:
         """PUT …/roles/{role_id}"""
         grant = await self._grant(request, "create")
-        await request.write(grant_create, request.context, grant)
+        await request.write(guarded_grant, grant_create, request.context, grant)
         return Reply.empty()
 
     async def check(self, request: Request) -> Reply:
@@ -228,7 +236,7 @@ class GrantHandlers:
     async def delete(self, request: Request) -> Reply:
         """DELETE …/roles/{role_id}"""
         grant = await self._grant(request, "revoke")
-        await request.write(grant_delete, request.context, grant)
+        await request.write(guarded_grant, grant_delete, request.context, grant)
         return Reply.empty()
 
 

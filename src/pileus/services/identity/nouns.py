@@ -47,6 +47,7 @@ from pileus.services.identity.removal import (
     user_delete,
 )
 from pileus.services.identity.roles import ROLE, role_create, role_target, role_update
+from pileus.services.identity.standing import guarded
 from pileus.services.identity.users import USER, user_create, user_target, user_update, users
 
 
@@ -87,8 +88,8 @@ USERS = Noun(
     resource=USER,
     target=user_target,
     create=user_create,
-    update=user_update,
-    delete=user_delete,
+    update=guarded("user", user_update),
+    delete=guarded("user", user_delete),
     columns={"target.domain_id": users.c.domain_id, "target.user.domain_id": users.c.domain_id},
     home=users.c.domain_id,
 )
@@ -96,8 +97,8 @@ GROUPS = Noun(
     resource=GROUP,
     target=group_target,
     create=group_create,
-    update=group_update,
-    delete=group_delete,
+    update=guarded("group", group_update),
+    delete=guarded("group", group_delete),
     columns={"target.domain_id": groups.c.domain_id, "target.group.domain_id": groups.c.domain_id},
     home=groups.c.domain_id,
     found_first=frozenset({"delete"}),

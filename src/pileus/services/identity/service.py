@@ -89,7 +89,7 @@ class Identity:
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            routes=routes(auth, PasswordHandlers(self.passwords), bound, kept, ec2),
+            routes=routes(auth, PasswordHandlers(self.passwords, self.authenticator), bound, kept, ec2),
             prefix=prefix,
             resources=[
                 *(

@@ -40,6 +40,7 @@ from pileus.services.identity.credentials.sealing import blob_seal
 from pileus.services.identity.declared import Noun, read_create, read_update, reply_one
 from pileus.services.identity.errors import UserNotFound
 from pileus.services.identity.projects import PROJECT
+from pileus.services.identity.standing import Actor, behind
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.users import USER
 from pileus.store.tx import Tx
@@ -109,7 +110,8 @@ class CredentialHandlers:
         _within(session, spec["project_id"])
         _require_reach(session, spec)
         self._seal(request, spec)
-        return reply_one(request, _NOUN, await request.write(credential_create, request.context, spec), 201)
+        made = await request.write(behind, _owner(spec), credential_create, request.context, spec)
+        return reply_one(request, _NOUN, made, 201)
 
     async def get(self, request: Request) -> Reply:
         """GET /v3/credentials/{id}"""
@@ -128,13 +130,15 @@ class CredentialHandlers:
         if "blob" in changes:
             self._seal(request, changes)
         key = request.path["id"]
-        changed = await request.write(credential_update, request.context, key, changes)
+        changed = await request.write(
+            behind, _owner(before), credential_update, request.context, key, changes
+        )
         return reply_one(request, _NOUN, Values({**changed, "blob": after["blob"]}))
 
     async def delete(self, request: Request) -> Reply:
         """DELETE /v3/credentials/{id}"""
-        await self._find(request, "delete")
-        await request.write(credential_delete, request.context, request.path["id"])
+        found = await self._find(request, "delete")
+        await request.write(behind, _owner(found), credential_delete, request.context, found["id"])
         return Reply.empty()
 
     async def _find(self, request: Request, action: str) -> Values:
@@ -221,6 +225,10 @@ class CredentialHandlers:
 
     async def _session(self, request: Request) -> Session:
         return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session
+
+
+def _owner(values: Mapping[str, Any]) -> Sequence[Actor]:
+    return [("user", values["user_id"])]
 
 
 def _bounds(session: Session) -> Sequence[ColumnElement[bool]]:

@@ -1,0 +1,58 @@
+"""Who stands above whom: nobody changes one who holds a role above his own, nor gives such a role.
+
+A manager of a domain could otherwise reset the password of its administrator, or put himself into a group
+that administers it, and log in as more than he is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from pileus.services.identity.rules.roles import RoleGraph, closure
+
+CLOUD_WIDE = frozenset({"admin", "itsec", "service"})
+"""Roles whose powers reach beyond the project or domain where they are granted."""
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The roles of a token by name (``Context.roles``), and where they count: its domain, the system, or
+    (neither) its project."""
+
+    roles: tuple[str, ...]
+    domain_id: str | None = None
+    system: bool = False
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether he administers the cloud: nobody stands above him."""
+        return self.domain_id is None and "admin" in _lowered(self.roles)
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A role that somebody holds or shall get, himself or by a group, inherited or not: on a project or
+    domain of ``domain_id``, or on the system (None)."""
+
+    role_id: str
+    domain_id: str | None
+
+
+def is_above(graph: RoleGraph, caller: Caller, held: Held) -> bool:
+    """Whether what somebody holds is above the caller: a role on the system, one with powers in the whole
+    cloud that the caller does not have there, or one that brings all that he has and more."""
+    if caller.unbounded:
+        return False
+    own = _lowered(caller.roles)
+    brings = _lowered(graph.names[role] for role in closure(graph, [held.role_id]))
+    if held.domain_id is None:
+        return not caller.system or not brings <= own
+    wide = brings & CLOUD_WIDE
+    if wide:
+        return not wide <= own or caller.domain_id != held.domain_id
+    return own < brings
+
+
+def _lowered(names: Iterable[str]) -> frozenset[str]:
+    """The policy's rules don't know a role's case either."""
+    return frozenset(name.lower() for name in names)
