@@ -2,21 +2,29 @@
 
 Source: "Signature Version 2 signing process" and "Signature Version 4 signing process" of the AWS General
 Reference. The body of a POST holds its parameters and is not part of the canonical query, as in Keystone's
-``ec2tokens``.
+``ec2tokens``. Only a time that is part of what was signed says when that was: version 2 signs its
+``Timestamp`` and ``Expires``, version 4 the one ``X-Amz-Date`` that stands in the string to sign.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from pileus.core.times import parse_time
+
 ALGORITHM = "AWS4-HMAC-SHA256"
+LIFETIME = dt.timedelta(minutes=15)
+"""How old a signed request may be, and how far ahead a clock: Keystone's ``[credential] auth_ttl``."""
+_MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
 class BadSignature(Exception):
@@ -36,10 +44,23 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     body_hash: str = ""
 
     @property
-    def time(self) -> str | None:
-        """When it was signed, as written: ISO 8601, with or without separators."""
-        found = self.params.get("Timestamp") or self._header("X-Amz-Date") or self.params.get("X-Amz-Date")
-        return None if found is None else str(found)
+    def version(self) -> int:
+        """2 or 4. Raises BadSignature for any other."""
+        stated = self.params.get("SignatureVersion")
+        if str(stated) == "2":
+            return 2
+        by_header = (self._header("Authorization") or "").startswith(ALGORITHM)
+        if stated is None and (by_header or self.params.get("X-Amz-Algorithm") == ALGORITHM):
+            return 4
+        raise BadSignature(f"signature version {stated} is not supported")
+
+    @property
+    def moment(self) -> str:
+        """Version 4's time as it stands in the string to sign. Raises BadSignature where it is none."""
+        found = self._header("X-Amz-Date") or str(self.params.get("X-Amz-Date") or "")
+        if not _MOMENT.fullmatch(found):
+            raise BadSignature("X-Amz-Date is not of the form 20260131T235959Z")
+        return found
 
     def _header(self, name: str) -> str | None:
         lower = name.lower()
@@ -74,15 +95,54 @@ def verify(secret: str, signed: Signed) -> None:
     raise BadSignature("Invalid EC2 signature")
 
 
+def check_time(signed: Signed, now: dt.datetime) -> None:
+    """Raise BadSignature for a signature (one that was verified) that is too old, or of the future.
+
+    ``now`` is naive UTC. An expiry that was signed can only shorten the time that a signature has.
+    """
+    if signed.version == 4:
+        age = now - _read_time(signed.moment, "%Y%m%dT%H%M%SZ")
+        _check_age(age)
+        expires = signed.params.get("X-Amz-Expires")
+        if expires is not None and age.total_seconds() > _seconds(str(expires)):
+            raise BadSignature("the signature has expired")
+        return
+    stamp, expires = signed.params.get("Timestamp"), signed.params.get("Expires")
+    if stamp is None and expires is None:
+        raise BadSignature("neither Timestamp nor Expires was signed")
+    if stamp is not None:
+        _check_age(now - _read_time(str(stamp)))
+    if expires is not None:
+        left = _read_time(str(expires)) - now
+        if left < dt.timedelta():
+            raise BadSignature("the signature has expired")
+        if stamp is None and left > LIFETIME:
+            raise BadSignature("the signature would live too long")
+
+
+def _check_age(age: dt.timedelta) -> None:
+    if age > LIFETIME:
+        raise BadSignature("the signature is too old")
+    if -age > LIFETIME:
+        raise BadSignature("the signature is of the future")
+
+
+def _read_time(text: str, *formats: str) -> dt.datetime:
+    try:
+        return parse_time(text, *formats)
+    except ValueError:
+        raise BadSignature(f"the time of the signature is none: {text[:64]}") from None
+
+
+def _seconds(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,7}", text):
+        raise BadSignature("X-Amz-Expires is no number of seconds")
+    return int(text)
+
+
 def signature(secret: str, signed: Signed) -> str:
     """The signature that the request should have. Raises BadSignature for a version other than 2 and 4."""
-    version = signed.params.get("SignatureVersion")
-    if str(version) == "2":
-        return _version_2(secret, signed)
-    by_header = (signed._header("Authorization") or "").startswith(ALGORITHM)
-    if version is None and (by_header or signed.params.get("X-Amz-Algorithm") == ALGORITHM):
-        return _version_4(secret, signed)
-    raise BadSignature(f"signature version {version} is not supported")
+    return _version_2(secret, signed) if signed.version == 2 else _version_4(secret, signed)
 
 
 def _version_2(secret: str, signed: Signed) -> str:
@@ -97,8 +157,8 @@ def _version_4(secret: str, signed: Signed) -> str:
     if len(scope) != 5:
         raise BadSignature("the credential scope has another form")
     _, date, region, service, terminator = scope
-    moment = signed._header("X-Amz-Date") or str(signed.params.get("X-Amz-Date") or "")
-    if not moment.startswith(date):
+    moment = signed.moment
+    if date != moment[:8]:
         raise BadSignature("Request date mismatch error")
     names = signed._stated("SignedHeaders")
     headers = {key.lower().strip(): " ".join(value.split()) for key, value in signed.headers.items()}
