@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.certificates import make_certificate
 
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
+from pileus.app.renewal import keep_tokens
 from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, WireClient
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub, NobodyAnswers
-from pileus.bus.node import Node, node_token
+from pileus.bus.node import Node, NodeTokens, controller_token, node_token, read_token
 from pileus.core.errors import Conflict
+from pileus.core.files import write_atomically
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
-from pileus.wire.calls import AGENT_REPORT, ANSWER, SWITCH_STATE
+from pileus.wire.calls import AGENT_REPORT, ANSWER, NODE_TOKEN, SWITCH_STATE
+from pileus.wire.nodes import Everything, NodeTokenList, NodeTokenRequest
 from pileus.wire.questions import Answer, Question
 from pileus.wire.switch import SwitchStateRequest
 
@@ -29,21 +35,29 @@ class AgentBusy(Conflict):
 
 
 class Bus:
-    """A server with a hub and one handler, and clients of it."""
+    """A server with a hub and one handler, and clients of it. Hosts serve no scope that has ``foreign``."""
 
-    def __init__(self, address: str, hub: Hub, endpoint: Endpoint) -> None:
+    def __init__(
+        self, address: str, hub: Hub, endpoint: Endpoint, tokens: NodeTokens, tls: ssl.SSLContext | None
+    ) -> None:
         self.address = address
+        self.tokens = tokens
+        self.tls = tls
+        self.served: set[str] = set()
         self.hub = hub
         self.endpoint = endpoint
 
     def client(self, host: str = "h1", secret: bytes = SECRET) -> WireClient:
-        return WireClient(self.address, node_token(secret, host))
+        return self.with_token(node_token(secret, host))
+
+    def with_token(self, token: str) -> WireClient:
+        return WireClient(self.address, token, self.tls)
 
 
 Story = Callable[[Bus], Awaitable[None]]
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=["unix", "tls"])
 def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], None]:
     @asynccontextmanager
     async def bus() -> AsyncIterator[Bus]:
@@ -54,18 +68,24 @@ def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], 
                 raise RuntimeError("a secret of the server")
             return AgentReply(f"{node.host}:{asked.configurations['devices']}", True, 5)
 
-        async def newest(scopes: tuple[str, ...]) -> int:
-            return 7 + len(scopes)
+        looked: list[tuple[str, ...]] = []
 
-        hub = Hub()
-        endpoint = Endpoint({"agent_report": report}, hub, newest, SECRET)
+        async def look(host: str, scopes: tuple[str, ...]) -> tuple[frozenset[str], int]:
+            looked.append(scopes)
+            mine = frozenset(one for one in scopes if "foreign" not in one or one in it.served)
+            return mine, 7 + len(mine)
+
+        hub, tokens = Hub(), NodeTokens(SECRET)
+        endpoint = Endpoint({"agent_report": report}, hub, look, tokens)
         tcp = listen_tcp("127.0.0.1:0")
         path = tmp_path / "bus.sock"
-        server = HttpServer(endpoint, [tcp], [listen_unix(path)])
-        address = f"unix:{path}" if request.param == "unix" else f"http://127.0.0.1:{tcp.getsockname()[1]}"
+        certificate, key = make_certificate(tmp_path, "bus")
+        server = HttpServer(endpoint, [tcp], [listen_unix(path)], certificate=str(certificate), key=str(key))
+        address = f"unix:{path}" if request.param == "unix" else f"https://127.0.0.1:{tcp.getsockname()[1]}"
+        it = Bus(address, hub, endpoint, tokens, ssl.create_default_context(cafile=certificate))
         await server.start()
         try:
-            yield Bus(address, hub, endpoint)
+            yield it
         finally:
             endpoint.close()
             await server.stop()
@@ -91,7 +111,7 @@ def test_a_call_is_answered(on_bus: Callable[[Story], None]) -> None:
 def test_a_download_that_is_refused_does_not_tell_its_ticket(on_bus: Callable[[Story], None]) -> None:
     async def story(bus: Bus) -> None:
         async with bus.client() as client:
-            with pytest.raises(DownloadRefused, match="/wire/v1/call/nothing: status 404") as refused:
+            with pytest.raises(DownloadRefused, match="/wire/v1/call/nothing: status 401") as refused:
                 async for _ in client.download("/wire/v1/call/nothing?ticket=secret"):
                     raise AssertionError("nothing comes")
             assert "secret" not in str(refused.value)
@@ -168,6 +188,137 @@ def test_a_question_is_answered_by_who_listens(on_bus: Callable[[Story], None]) 
             await stream.aclose()
 
     on_bus(story)
+
+
+def test_a_node_hears_of_what_it_serves_only(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client:
+            for scope in ("host:h2", "hypervisor:h2", "dhcp:h2", "l3:h2"):
+                with pytest.raises(CallRefused, match=f"not to {scope}"):
+                    await anext(client.wakeups("h1", ("host:h1", scope)))
+            for scope in ("network", "users:all", ""):
+                with pytest.raises(CallRefused):
+                    await anext(client.wakeups("h1", (scope,)))
+            stream = client.wakeups("h1", ("network:a", "network:foreign", "network:foreign-too"))
+            assert await anext(stream) == Wakeup(8), "no position of what it does not serve"
+            bus.hub.publish(10, ["network:foreign"])
+            bus.hub.publish(11, ["network:a", "network:foreign-too"])
+            assert await anext(stream) == Wakeup(11, ("network:a",))
+            bus.served.add("network:foreign")  # the host gets a port on it: it listens already
+            bus.hub.publish(12, ["network:foreign"])
+            assert await anext(stream) == Wakeup(12, ("network:foreign",))
+            await stream.aclose()
+
+    on_bus(story)
+
+
+def test_the_answer_of_a_host_that_was_not_asked_is_dropped(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client, bus.client("h2") as other:
+            stream = client.wakeups("h1", ("hypervisor:h1",))
+            await anext(stream)
+            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question("q1", "console_log"), 10))
+            await anext(stream)
+            await other.call(ANSWER, Answer("h2", "q1", {"text": "forged"}))
+            with pytest.raises(CallRefused, match="not for h1"):
+                await other.call(ANSWER, Answer("h1", "q1", {"text": "forged"}))
+            assert not asked.done()
+            await client.call(ANSWER, Answer("h1", "q1", {"text": "login:"}))
+            assert (await asked).result == {"text": "login:"}
+            await stream.aclose()
+
+    on_bus(story)
+
+
+def test_a_node_renews_its_token_and_keeps_it_in_its_file(
+    on_bus: Callable[[Story], None], tmp_path: Path
+) -> None:
+    async def story(bus: Bus) -> None:
+        old = node_token(SECRET, "h1", 1000, time.time() - 600)
+        file = tmp_path / "node.token"
+        write_atomically(file, old.encode(), 0o600)
+        async with bus.with_token(old) as client:
+            keeper = asyncio.create_task(keep_tokens([client], {client: file}))
+            while file.read_text() == old:
+                await asyncio.sleep(0.01)
+            keeper.cancel()
+            assert file.read_text() == client.token
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert read_token(client.token).ends_ms > read_token(old).ends_ms
+            assert (await client.call(AGENT_REPORT, REPORT)).agent_id == "h1:3"
+
+    on_bus(story)
+
+
+def test_tokens_end_and_are_revoked_and_so_do_their_streams(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        now = time.time()
+        earlier = node_token(SECRET, "h1", 1000, now - 10)
+        for token, code in (
+            (node_token(SECRET, "h1", 10, now - 11), "EndedNodeToken"),
+            (node_token(SECRET, "h1", 10, now + 3600), "BadNodeToken"),
+            ("aDE." + "A" * 43, "OldNodeToken"),
+        ):
+            async with bus.with_token(token) as client:
+                with pytest.raises(CallRefused) as refused:
+                    await client.call(AGENT_REPORT, REPORT)
+                assert refused.value.code == code
+        async with bus.with_token(earlier) as client, bus.client("h2") as other:
+            stream, others = client.wakeups("h1", ("host:h1",)), other.wakeups("h2", ("host:h2",))
+            await anext(stream), await anext(others)
+            bus.tokens.refuse({"h1": round(now * 1000) - 5000})
+            bus.hub.wake_all()
+            with pytest.raises(ServerUnreachable, match="ended the stream"):
+                await anext(stream)
+            for call, request in ((AGENT_REPORT, REPORT), (NODE_TOKEN, NodeTokenRequest("h1"))):
+                with pytest.raises(CallRefused) as refused:
+                    await client.call(call, request)
+                assert refused.value.code == "RevokedNodeToken"
+            bus.hub.publish(10, ["host:h2"])
+            assert await anext(others) == Wakeup(10, ("host:h2",))
+            await others.aclose()
+        async with bus.client() as client:
+            await client.call(AGENT_REPORT, REPORT)
+
+    on_bus(story)
+
+
+def test_a_node_administers_nothing(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        for token in (node_token(SECRET, "h1"), controller_token(b"other" * 8), "", "9999999999."):
+            async with bus.with_token(token) as client:
+                with pytest.raises(CallRefused) as refused:
+                    await client.administer("tokens", Everything(), NodeTokenList)
+                assert refused.value.code == "BadNodeToken"
+        async with bus.with_token(controller_token(SECRET)) as client:
+            with pytest.raises(CallRefused):
+                await client.call(AGENT_REPORT, REPORT)
+
+    on_bus(story)
+
+
+def test_a_token_goes_over_no_plain_tcp(tmp_path: Path) -> None:
+    async def look(host: str, scopes: tuple[str, ...]) -> tuple[frozenset[str], int]:
+        raise AssertionError("never asked")
+
+    async def story() -> None:
+        tcp = listen_tcp("127.0.0.1:0")
+        endpoint = Endpoint({}, Hub(), look, NodeTokens(SECRET))
+        server = HttpServer(endpoint, [tcp], [])
+        await server.start()
+        try:
+            for token in (node_token(SECRET, "h1"), controller_token(SECRET)):
+                async with WireClient(f"http://127.0.0.1:{tcp.getsockname()[1]}", token) as client:
+                    with pytest.raises(CallRefused, match="TLS"):
+                        await client.call(AGENT_REPORT, REPORT)
+                    with pytest.raises(CallRefused, match="TLS"):
+                        await anext(client.wakeups("h1", ()))
+                    with pytest.raises(CallRefused, match="TLS"):
+                        await client.administer("tokens", Everything(), NodeTokenList)
+        finally:
+            await server.stop()
+
+    asyncio.run(story())
 
 
 def test_a_listener_that_hangs_up_is_forgotten(on_bus: Callable[[Story], None]) -> None:

@@ -15,14 +15,17 @@ from sqlalchemy import text
 from tests import databases
 
 import pileus.services
+import pileus.store
 from pileus.store import migrations
 from pileus.store.schema import metadata
 
 
 def declare_everything() -> None:
-    """Import every module of the services: each declares its tables on the one metadata."""
-    for module in pkgutil.walk_packages(pileus.services.__path__, "pileus.services."):
-        importlib.import_module(module.name)
+    """Import every module that may declare tables on the one metadata."""
+    for package in (pileus.services, pileus.store):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if ".migrations." not in module.name:
+                importlib.import_module(module.name)
 
 
 @pytest.mark.parametrize("way", ["upgrade", "prepare"])

@@ -29,7 +29,7 @@ from pileus.app.image_build import default_cache
 from pileus.app.lab import Guest, Lab, Plug
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub
-from pileus.bus.node import Node, node_token
+from pileus.bus.node import Node, NodeTokens, node_token
 from pileus.core.clock import SystemClock
 from pileus.drivers.guestimage.build import build_image
 from pileus.drivers.guestimage.console import said
@@ -86,15 +86,15 @@ class HubCompute(FakeCompute):
         self.endpoint = Endpoint(
             {"hypervisor_state": self._state, "hypervisor_report": self._reported},
             self.hub,
-            self._newest,
-            SECRET,
+            self._look,
+            NodeTokens(SECRET),
         )
 
     def tell(self, told: tuple[str, ...]) -> None:
         self.hub.publish(self.position, told)
 
-    async def _newest(self, names: tuple[str, ...]) -> int:
-        return max((self.newest.get(name, 0) for name in names), default=0)
+    async def _look(self, host: str, names: tuple[str, ...]) -> tuple[frozenset[str], int]:
+        return frozenset(names), max((self.newest.get(name, 0) for name in names), default=0)
 
     async def _state(self, request: HypervisorStateRequest, node: Node) -> HypervisorState:
         self.calls.append("hypervisor_state")

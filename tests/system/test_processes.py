@@ -323,10 +323,24 @@ def test_db_upgrade_and_node_token(cloud: Cloud, folder: Path) -> None:
     assert re.fullmatch(r"The database is up to date \(revision \w+\)\.\n", done.stdout)
     token = [*PILEUS, "node", "token", "host-9", "--state", str(cloud.folder.root)]
     said = subprocess.run(token, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert re.fullmatch(r"[\w-]+\.[\w-]{43}\n", said)
+    assert re.fullmatch(r"[\w-]+\.\d{13}\.\d{13}\.[\w-]{43}\n", said)
     own = cloud.api.ask("POST", "/wire/v1/wakeups", encode(WakeupRequest("host-8", ())), _node(said))
     assert own.status == 403, "a token speaks for its own host only"
     assert cloud.api.ask("POST", "/wire/v1/call/agent_report", b"{}", _node("x.y")).status == 401
+    listed = [*PILEUS, "node", "tokens", "--json", "--state", str(cloud.folder.root)]
+    found = until(
+        lambda: {
+            one["host"]: one
+            for one in json.loads(
+                subprocess.run(listed, capture_output=True, text=True, timeout=60, check=True).stdout
+            )
+        }
+    )
+    assert {"host-1", "host-2", "host-9"} == found.keys(), "the agents' own, and the one that was tried"
+    revoke = [*PILEUS, "node", "revoke", "host-9", "--state", str(cloud.folder.root)]
+    subprocess.run(revoke, capture_output=True, text=True, timeout=60, check=True)
+    refused = cloud.api.ask("POST", "/wire/v1/wakeups", encode(WakeupRequest("host-9", ())), _node(said))
+    assert (refused.status, b"was revoked" in refused.body) == (401, True)
     for command in (upgrade, token):
         nowhere = [str(folder / "none") if word == str(cloud.folder.root) else word for word in command]
         none = subprocess.run(nowhere, capture_output=True, text=True, timeout=60, check=False)

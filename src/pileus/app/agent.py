@@ -13,10 +13,11 @@ import msgspec
 from pileus.app import bootstrap, guests, hypervisor_node, network_node, privileges, process
 from pileus.app.limits import restore_limits
 from pileus.app.notify import notify
+from pileus.app.renewal import keep_tokens
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch, bridge_settings
 from pileus.bus.client import WireClient
-from pileus.bus.node import node_secret, node_token
+from pileus.bus.node import node_secret, node_token, read_token
 from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
@@ -50,23 +51,24 @@ def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) 
 
 async def _real(folder: StateFolder, settings: Settings) -> None:
     host = bootstrap.host_name(settings.agent.host)
+    file = Path(settings.agent.token_file) if settings.agent.token_file else folder.node_token
     try:
-        token = (
-            Path(settings.agent.token_file) if settings.agent.token_file else folder.node_token
-        ).read_text()
+        token = file.read_text().strip()
+        read_token(token)
     except OSError as error:
         bootstrap.fail(
             f"the node token can't be read: {error}. `pileus node token {host}` on a server prints it"
         )
+    _check_private(settings)
     switch = await RealSwitch.open(folder, settings)
-    async with WireClient(_server_address(folder, settings), token.strip(), _tls(settings)) as client:
+    async with WireClient(_server_address(folder, settings), token, _tls(settings)) as client:
         node, database = _agent_settings(settings, host), switch.client()
         agents: list[Agent] = [switch.agent(node, client, database)]
         agents += network_node.real_agents(folder, settings, node, client, database)
         machines = await hypervisor_node.real_agent(
             folder, settings, node, client, database, switch.datapath_type
         )
-        keeping = [switch.keep_running(folder)]
+        keeping = [switch.keep_running(folder), keep_tokens([client], {client: file})]
         if machines is not None:
             agents.append(machines)
             keeping.append(hypervisor_node.keep_running(folder, machines.has_kvm))
@@ -89,7 +91,8 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
         home.mkdir(exist_ok=True)
         switch = SimulatedSwitch(home / "switch.json")
         await switch.listen(home / "db.sock")
-        client = WireClient(_server_address(folder, settings), node_token(secret, host), _tls(settings))
+        token = node_token(secret, host, settings.server.node_token_lifetime_s)
+        client = WireClient(_server_address(folder, settings), token, _tls(settings))
         bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_simulated_address(number))
         if not bridges.bridge_mappings:
             bridges = msgspec.structs.replace(bridges, bridge_mappings=SIMULATED_MAPPINGS)
@@ -103,11 +106,21 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
             agents += network_node.simulated_agents(home, settings, node, client, database, links)
         clients.append(client)
         switches.append(switch)
+    keeper = asyncio.create_task(keep_tokens(clients))
     try:
         await _run(agents)
     finally:
+        keeper.cancel()
         await asyncio.gather(*(client.close() for client in clients))
         await asyncio.gather(*(switch.close() for switch in switches))
+
+
+def _check_private(settings: Settings) -> None:
+    if settings.agent.server.startswith("http:"):
+        bootstrap.fail(
+            f"agent.server is {settings.agent.server}: a node token goes over TLS (https://) or the server's "
+            "Unix socket (unix:) only"
+        )
 
 
 def _simulated_address(number: int) -> str:

@@ -56,7 +56,7 @@ def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: boo
     processes = [launch.process(folder, "server", "", server)]
     for host in lab.hosts.values():
         token = folder.agent / f"{host.name}.token"
-        put(token, node_token(secret, host.name), 0o600)
+        put(token, node_token(secret, host.name, settings.server.node_token_lifetime_s), 0o600)
         environment = server | {
             "PILEUS_AGENT_HOST": host.name,
             "PILEUS_AGENT_TOKEN_FILE": str(token),

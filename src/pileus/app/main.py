@@ -205,6 +205,26 @@ def node_token(host: str, simulated: Simulated = False, state: State = None) -> 
     show_token(host, simulated, state)
 
 
+@node.command("tokens")
+def node_tokens(
+    simulated: Simulated = False,
+    state: State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """List the hosts that have shown a token, until when it is good, and whose are revoked."""
+    from pileus.app.nodes import show_tokens
+
+    show_tokens(simulated, state, as_json)
+
+
+@node.command("revoke")
+def node_revoke(host: str, simulated: Simulated = False, state: State = None) -> None:
+    """Refuse all tokens that the agents of HOST have now; `pileus node token HOST` makes a new one."""
+    from pileus.app.nodes import revoke
+
+    revoke(host, simulated, state)
+
+
 @image.command("build")
 def image_build(
     output: Annotated[

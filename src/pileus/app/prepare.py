@@ -66,7 +66,8 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
     except OSError as error:
         raise BadStateFolder(f"The state folder {folder.root} can't be used: {error}") from error
     for host in hosts:
-        put(folder.node_token, node_token(secrets.node, host), 0o600)
+        token = node_token(secrets.node, host, settings.server.node_token_lifetime_s)
+        put(folder.node_token, token, 0o600)
     url = public_url(settings)
     ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
     region = settings.identity.region

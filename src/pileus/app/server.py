@@ -18,11 +18,13 @@ from typing import Any
 from pileus.app import bootstrap, privileges, process
 from pileus.app.database import database_url
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
+from pileus.app.node_tokens import NodeTokenBook
 from pileus.app.notify import notify
 from pileus.app.prepare import Secrets, prepare, public_url
 from pileus.app.state import StateFolder, default_root
 from pileus.bus.endpoint import PREFIX, Endpoint
 from pileus.bus.hub import Hub
+from pileus.bus.node import NodeTokens
 from pileus.bus.rabbit import RabbitAnnouncer
 from pileus.core import log
 from pileus.core.clock import SystemClock
@@ -36,7 +38,6 @@ from pileus.services.identity.service import EndpointSeed, Identity, IdentitySet
 from pileus.services.image import service as image
 from pileus.services.network.service import from_settings, network_service, wire_handlers
 from pileus.store import Published, Store, migrations
-from pileus.store.events import newest_position
 from pileus.web.app import App, create_app
 from pileus.web.client import Proxies
 from pileus.web.policy import Enforcer, PolicyError, load_overrides
@@ -145,6 +146,7 @@ class Server:
         self.compute: compute.Compute
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
+        self._token_book: NodeTokenBook
 
     async def start(self) -> None:
         """Open the database, seed what a cloud begins with, listen to events."""
@@ -199,11 +201,15 @@ class Server:
                 proxies=self._proxies,
             ),
         )
+        tokens = NodeTokens(self._secrets.node, lifetime_s=settings.server.node_token_lifetime_s)
+        self._token_book = NodeTokenBook(self.store, tokens, clock, self.hub.wake_all)
+        await self._token_book.start()
         self.endpoint = Endpoint(
             {**wire_handlers(self.store, network_config, clock), **self.compute.wire(self.store)},
             self.hub,
-            self._newest_position,
-            self._secrets.node,
+            self._look,
+            tokens,
+            self._token_book.administration(),
         )
         base = public_url(settings)
         endpoints = tuple(
@@ -221,6 +227,7 @@ class Server:
         """Let everything go, the database last."""
         if self._rabbit is not None:
             await self._rabbit.close()
+        await self._token_book.close()
         await self.compute.close()
         self.identity.close()
         self.images.close()
@@ -236,8 +243,8 @@ class Server:
         if self._rabbit is not None:
             self._rabbit.announce(published.position)
 
-    async def _newest_position(self, scopes: tuple[str, ...]) -> int:
-        return await self.store.read(newest_position, scopes) if scopes else 0
+    async def _look(self, host: str, scopes: tuple[str, ...]) -> tuple[frozenset[str], int]:
+        return await self.store.read(compute.look, host, scopes)
 
     async def __call__(self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         path = scope.get("path", "")

@@ -21,6 +21,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
 
 _CHUNK_BYTES = 1 << 20
+_TOKEN = "X-Node-Token"  # noqa: S105 - a header's name
 SILENCE_S = 45.0
 """A stream that is silent for this long (three keep-alives) is taken for dead."""
 
@@ -48,15 +49,15 @@ class CallRefused(Fault):
 class WireClient:
     """Asks one server (or the balancer before several).
 
-    ``address`` is ``unix:/path`` or a URL (``https://host:port``); ``token`` the node's token;
-    ``tls`` the context for HTTPS where the system's own trust does not do.
+    ``address`` is ``unix:/path`` or a URL (``https://host:port``); ``token`` the node's token, which may be
+    changed; ``tls`` the context for HTTPS where the system's own trust does not do.
     """
 
     def __init__(self, address: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._unix = address.removeprefix("unix:") if address.startswith("unix:") else None
         self._root = "http://server" if self._unix else address.rstrip("/")
         self._base = self._root + "/wire/v1/"
-        self._token = token
+        self.token = token
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -83,25 +84,32 @@ class WireClient:
                 connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=0)
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                headers={"X-Node-Token": self._token},
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
 
     async def call(self, call: Call[Q, R], request: Q) -> R:
         """Ask ``call``; raises ServerUnreachable (try again later) or CallRefused."""
+        return await self._post(f"call/{call.name}", request, call.reply, call.timeout_s)
+
+    async def administer(self, name: str, request: msgspec.Struct, reply: type[R]) -> R:
+        """Ask as the controller, whose token this client has; raises as ``call`` does."""
+        return await self._post(f"nodes/{name}", request, reply, 30.0)
+
+    async def _post(self, path: str, request: msgspec.Struct, reply: type[R], timeout_s: float) -> R:
         try:
             async with self._http().post(
-                f"{self._base}call/{call.name}",
+                self._base + path,
                 data=encode(request),
-                timeout=aiohttp.ClientTimeout(total=call.timeout_s),
+                headers={_TOKEN: self.token},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
         if response.status != 200:
             raise _refusal(response.status, body)
-        return decode(body, call.reply)
+        return decode(body, reply)
 
     async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
         """Wake-ups for ``scopes`` as they come; the first tells their newest position at once.
@@ -113,6 +121,7 @@ class WireClient:
             async with self._http().post(
                 f"{self._base}wakeups",
                 data=encode(WakeupRequest(host, scopes)),
+                headers={_TOKEN: self.token},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
             ) as response:
                 if response.status != 200:

@@ -14,13 +14,15 @@ from typing import Any
 
 import msgspec
 
-from pileus.bus.hub import Hub
-from pileus.bus.node import Node, node_of_token
+from pileus.bus.hub import Hub, Listener
+from pileus.bus.node import Node, NodeTokens
 from pileus.core import log
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind, NotFound
+from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
-from pileus.wire.calls import ANSWER, CALLS
+from pileus.wire.calls import ANSWER, CALLS, NODE_TOKEN
 from pileus.wire.codec import CONTENT_TYPE, CallFault, WakeupRequest, decode, encode, encode_line
+from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
 from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged
 
@@ -29,8 +31,13 @@ TOKEN_HEADER = b"x-node-token"
 MAX_BODY_BYTES = 16 << 20
 KEEP_ALIVE_S = 15.0
 
+ADMINISTRATION = "nodes/"
+"""What the controller asks is below this."""
+
 Handler = Callable[[Any, Node], Awaitable[msgspec.Struct]]
-NewestPosition = Callable[[tuple[str, ...]], Awaitable[int]]
+Administer = Callable[[Any], Awaitable[msgspec.Struct]]
+Look = Callable[[str, tuple[str, ...]], Awaitable[tuple[frozenset[str], int]]]
+"""``(host, scopes) -> (those that the host serves, their newest position)``"""
 
 _STATUS = {
     Kind.INVALID: 400,
@@ -54,45 +61,71 @@ class NotYourHost(Forbidden):
     message = "A node may speak for its own host only, not for {host}."
 
 
+class NotYourScope(Forbidden):
+    message = "A node may listen to what it serves only, not to {scope}."
+
+
+class NoSuchScope(Invalid):
+    message = "There is no scope {scope}."
+
+
+class PlainTcp(Forbidden):
+    message = "A node token is taken over TLS or the server's Unix socket only, not over plain TCP."
+
+
 class BodyTooLarge(Fault):
     kind = Kind.TOO_LARGE
     message = "A call's body may hold {limit} bytes at most."
 
 
 class Endpoint:
-    """Answers agents. ``handlers`` are named as in the table of calls; ``newest_position`` tells
-    the newest position of any of the given scopes; ``secret`` is the servers' node secret."""
+    """Answers agents. ``handlers`` are named as in the table of calls; ``look`` tells which of some scopes
+    a host serves, and the newest position of those; ``tokens`` who may speak. ``administration`` is what
+    the controller may ask, by name: the type of the request and what answers it."""
 
     def __init__(
         self,
         handlers: Mapping[str, Handler],
         hub: Hub,
-        newest_position: NewestPosition,
-        secret: bytes,
+        look: Look,
+        tokens: NodeTokens,
+        administration: Mapping[str, tuple[type[msgspec.Struct], Administer]] | None = None,
     ) -> None:
         unknown = handlers.keys() - CALLS.keys()
         if unknown:
             raise ValueError(f"not in the table of calls: {sorted(unknown)}")
-        self._handlers = handlers
+        self._handlers: dict[str, Handler] = {
+            **handlers,
+            ANSWER.name: self._answer,
+            NODE_TOKEN.name: self._renew,
+        }
         self._hub = hub
-        self._newest_position = newest_position
-        self._secret = secret
+        self._look = look
+        self._tokens = tokens
+        self._administration = administration or {}
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """End the open streams, so that the server can stop; agents come again."""
+        """End all streams; agents will look for another server or wait for this one."""
         self._closing.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         started = time.perf_counter()
         name = scope["path"].removeprefix(PREFIX)
         try:
-            node = self._node(scope)
-            body = await _body(receive)
-            if name == "wakeups":
-                await self._wakeups(node, decode(body, WakeupRequest), receive, send)
-                return
-            reply = await self._call(name.removeprefix("call/"), body, node)
+            if not _is_private(scope):
+                raise PlainTcp
+            token = _token(scope)
+            if name.startswith(ADMINISTRATION):
+                self._tokens.check_controller(token)
+                reply = await self._administer(name.removeprefix(ADMINISTRATION), await _body(receive))
+            else:
+                node = self._tokens.check(token)
+                body = await _body(receive)
+                if name == "wakeups":
+                    await self._wakeups(node, decode(body, WakeupRequest), receive, send)
+                    return
+                reply = await self._call(name.removeprefix("call/"), body, node)
             await _reply(send, 200, encode(reply))
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             await _fault(send, Invalid(f"{name}: {error}"))
@@ -102,33 +135,40 @@ class Endpoint:
             logger.exception("call failed", call=name, seconds=round(time.perf_counter() - started, 4))
             await _fault(send, Fault(f"The call {name} failed; the server's log says why."))
 
-    def _node(self, scope: Any) -> Node:
-        token = next((value for key, value in scope["headers"] if key == TOKEN_HEADER), b"")
-        return node_of_token(self._secret, token.decode("latin-1"))
-
     async def _call(self, name: str, body: bytes, node: Node) -> msgspec.Struct:
-        handler: Handler | None = self._answer if name == ANSWER.name else self._handlers.get(name)
+        handler = self._handlers.get(name)
         if handler is None:
             raise NoSuchCall(name=name)
-        request = decode(body, CALLS[name].request)
-        host = getattr(request, "host", node.host)
-        if host != node.host:
-            raise NotYourHost(host=host)
+        request: Any = decode(body, CALLS[name].request)
+        if request.host != node.host:
+            raise NotYourHost(host=request.host)
         return await handler(request, node)
+
+    async def _administer(self, name: str, body: bytes) -> msgspec.Struct:
+        if name not in self._administration:
+            raise NoSuchCall(name=name)
+        kind, answer = self._administration[name]
+        return await answer(decode(body, kind))
 
     async def _answer(self, answer: Answer, node: Node) -> Acknowledged:
         self._hub.answered(answer)
         return Acknowledged()
 
+    async def _renew(self, request: NodeTokenRequest, node: Node) -> NodeTokenReply:
+        return NodeTokenReply(self._tokens.issue(node.host))
+
     async def _wakeups(self, node: Node, request: WakeupRequest, receive: Any, send: Any) -> None:
         if request.host != node.host:
             raise NotYourHost(host=request.host)
-        listener = self._hub.listen(request.scopes)
+        for scope in request.scopes:
+            _check_scope(scope, node)
+        listener = self._hub.listen(request.scopes, node.host)
         gone = asyncio.create_task(_disconnected(receive))
         closing = asyncio.create_task(self._closing.wait())
         try:
             # Listen first, then read: a change between the two is told twice, never missed.
-            position = await self._newest_position(request.scopes)
+            served, position = await self._look(node.host, request.scopes)
+            stream = _Stream(node.host, listener, self._look, served)
             await send(
                 {
                     "type": "http.response.start",
@@ -138,18 +178,76 @@ class Endpoint:
             )
             await _line(send, Wakeup(position))
             while True:
-                wakeup = asyncio.create_task(listener.next(KEEP_ALIVE_S))
+                wakeup = asyncio.create_task(stream.next())
                 await asyncio.wait({wakeup, gone, closing}, return_when=asyncio.FIRST_COMPLETED)
                 if not wakeup.done():
                     wakeup.cancel()
                     break
-                await _line(send, wakeup.result())
+                try:
+                    self._tokens.check_time(node)
+                except Fault:
+                    break
+                if told := wakeup.result():
+                    await _line(send, told)
             if not gone.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
             closing.cancel()
             self._hub.leave(listener)
+
+
+class _Stream:
+    """What one stream may tell: of the scopes that it named those that its host serves.
+
+    An agent may name a thing a moment before it is its own, and would not hear of it later: so what it
+    did not serve when it began to listen is looked at again when it changes.
+    """
+
+    def __init__(self, host: str, listener: Listener, look: Look, served: frozenset[str]) -> None:
+        self._host = host
+        self._listener = listener
+        self._look = look
+        self._served = served
+        self._told = time.monotonic()
+
+    async def next(self) -> Wakeup | None:
+        """The next wake-up, or an empty one in time to show that the stream lives; None for nothing."""
+        wakeup = await self._listener.next(max(0.0, self._told + KEEP_ALIVE_S - time.monotonic()))
+        new = tuple(scope for scope in wakeup.scopes if scope not in self._served)
+        if new:
+            self._served |= (await self._look(self._host, new))[0]
+            theirs = tuple(scope for scope in wakeup.scopes if scope in self._served)
+            wakeup = msgspec.structs.replace(wakeup, scopes=theirs)
+        now = time.monotonic()
+        if not (wakeup.scopes or wakeup.questions) and now < self._told + KEEP_ALIVE_S:
+            return None
+        self._told = now
+        return wakeup
+
+
+def _check_scope(scope: str, node: Node) -> None:
+    """Raise NotYourScope or NoSuchScope for what no agent of this node would ever name."""
+    try:
+        kind, key = scopes.split(scope)
+    except ValueError:
+        raise NoSuchScope(scope=scope) from None
+    if kind in scopes.OF_ONE_HOST:
+        if key != node.host:
+            raise NotYourScope(scope=scope)
+    elif kind not in scopes.OF_WHAT_IS_SERVED | scopes.OF_THE_CLOUD:
+        raise NoSuchScope(scope=scope)
+
+
+def _is_private(scope: Any) -> bool:
+    """Whether nobody listens to the connection: TLS, or a Unix socket (which has no port)."""
+    server = scope.get("server")
+    return scope.get("scheme") == "https" or server is None or server[1] is None
+
+
+def _token(scope: Any) -> str:
+    found: bytes = next((value for key, value in scope["headers"] if key == TOKEN_HEADER), b"")
+    return found.decode("latin-1")
 
 
 async def _disconnected(receive: Any) -> None:

@@ -24,10 +24,11 @@ class NobodyAnswers(Unavailable):
 
 
 class Listener:
-    """One open stream: waits for changes of the scopes that it named."""
+    """One open stream of a host: waits for changes of the scopes that it named."""
 
-    def __init__(self, scopes: frozenset[str]) -> None:
+    def __init__(self, scopes: frozenset[str], host: str) -> None:
         self.scopes = scopes
+        self.host = host
         self._position = 0
         self._changed: set[str] = set()
         self._questions: list[Question] = []
@@ -40,6 +41,10 @@ class Listener:
 
     def _ask(self, question: Question) -> None:
         self._questions.append(question)
+        self._event.set()
+
+    def wake(self) -> None:
+        """End a waiting ``next`` with an empty wake-up."""
         self._event.set()
 
     async def next(self, timeout_s: float) -> Wakeup:
@@ -60,12 +65,12 @@ class Hub:
 
     def __init__(self) -> None:
         self._by_scope: defaultdict[str, set[Listener]] = defaultdict(set)
-        self._asked: dict[str, asyncio.Future[Answer]] = {}
+        self._asked: dict[str, tuple[frozenset[str], asyncio.Future[Answer]]] = {}
         self.listeners = 0
 
-    def listen(self, scopes: Iterable[str]) -> Listener:
+    def listen(self, scopes: Iterable[str], host: str = "") -> Listener:
         """Register a listener; ``leave`` must follow."""
-        listener = Listener(frozenset(scopes))
+        listener = Listener(frozenset(scopes), host)
         for scope in listener.scopes:
             self._by_scope[scope].add(listener)
         self.listeners += 1
@@ -95,7 +100,7 @@ class Hub:
         if not listeners:
             raise NobodyAnswers(scope=scope)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked[question.question_id] = answer
+        self._asked[question.question_id] = (frozenset(one.host for one in listeners), answer)
         try:
             for listener in listeners:
                 listener._ask(question)
@@ -107,7 +112,12 @@ class Hub:
             del self._asked[question.question_id]
 
     def answered(self, answer: Answer) -> None:
-        """An answer has come; one that nobody waits for any more is dropped."""
-        waiting = self._asked.get(answer.question_id)
-        if waiting is not None and not waiting.done():
+        """An answer has come; one that nobody waits for, or from a host that was not asked, is dropped."""
+        hosts, waiting = self._asked.get(answer.question_id, (frozenset(), None))
+        if waiting is not None and answer.host in hosts and not waiting.done():
             waiting.set_result(answer)
+
+    def wake_all(self) -> None:
+        """Have every open stream look whether it may go on."""
+        for listener in {one for several in self._by_scope.values() for one in several}:
+            listener.wake()

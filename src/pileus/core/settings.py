@@ -57,6 +57,12 @@ class ServerSettings(Section, frozen=True):
         str, Description(description="amqp:// URL for wake-ups between several servers; empty: none")
     ] = ""
     policy_file: Annotated[str, Description(description="file of rules that override the defaults")] = ""
+    node_token_lifetime_s: Annotated[
+        int,
+        msgspec.Meta(
+            ge=60, description="seconds until a node's token ends; agents renew theirs at half of it"
+        ),
+    ] = 30 * 86400
 
 
 class LogSettings(Section, frozen=True):

@@ -15,6 +15,7 @@ from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
 from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
 
@@ -58,6 +59,7 @@ HYPERVISOR_REPORT = Call(
     "hypervisor_report", HypervisorReport, Acknowledged, BULK, "This is how my machines are, and what I did."
 )
 ANSWER = Call("answer", Answer, Acknowledged, QUICK, "The answer to your question.")
+NODE_TOKEN = Call("node_token", NodeTokenRequest, NodeTokenReply, QUICK, "My token will end: another?")
 
 CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
     call.name: call  # type: ignore[misc]
@@ -73,5 +75,6 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         HYPERVISOR_STATE,
         HYPERVISOR_REPORT,
         ANSWER,
+        NODE_TOKEN,
     )
 }

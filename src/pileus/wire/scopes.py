@@ -66,6 +66,14 @@ def tunnels() -> str:
     return "tunnels:all"
 
 
+OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "hypervisor"})
+"""Kinds of scopes whose key is the host that alone may listen to them."""
+OF_THE_CLOUD = frozenset({"tunnels"})
+"""Kinds that every node may listen to."""
+OF_WHAT_IS_SERVED = frozenset({"network", "security_group", "port", "router", "server", "dhcp_network"})
+"""Kinds that a node may listen to while its agents serve the thing, or are scheduled for it."""
+
+
 def split(scope: str) -> tuple[str, str]:
     """``kind:id`` as a pair; raises ValueError where there is no colon."""
     kind, found, key = scope.partition(":")

@@ -95,7 +95,7 @@ class Host:
                 agent_type="Open vSwitch agent",
                 topic="N/A",
                 started_at="2026-01-01 00:00:00",
-                configurations={"tunnel_types": ["vxlan"], "tunneling_ip": "192.0.2.7"},
+                configurations={"tunnel_types": ["vxlan"], "tunneling_ip": f"192.0.2.{ord(self.name[-1])}"},
                 start=True,
             ),
             Node(self.name),
@@ -114,6 +114,18 @@ class Host:
             booted_at="2025-12-30T22:00:00+00:00",
         )
         await self.tell(inventory=stock)
+
+    async def service_agent(self, kind: str) -> None:
+        """The host's ``DHCP`` or ``L3`` agent says that it is there, and is given what nobody serves."""
+        report = AgentReport(
+            host=self.name,
+            binary=f"pileus-{kind.lower()}-agent",
+            agent_type=f"{kind} agent",
+            topic="N/A",
+            started_at="2026-01-01 00:00:00",
+            start=True,
+        )
+        await self.cloud.network_wire["agent_report"](report, Node(self.name))
 
     async def tell(self, **said: Any) -> Any:
         return await self.cloud.wire["hypervisor_report"](

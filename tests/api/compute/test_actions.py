@@ -344,6 +344,7 @@ def test_refusals_of_new_servers(tmp_path: Path) -> None:
 def test_metadata_for_guests(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()
+        await host.service_agent("DHCP")
         network_id = await api.a_network()
         key = (await api("POST", "/os-keypairs", {"keypair": {"name": "k", "public_key": PUBLIC}})).json
         assert key["keypair"]["fingerprint"].count(":") == 15

@@ -36,6 +36,7 @@ async def _state(host: Host) -> set[str]:
 def test_a_device_id_proves_nothing(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()
+        await host.service_agent("DHCP")
         await api.a_network()
         server = await api.boot(host, user_data=_USER_DATA)
         server_id = server["id"]
@@ -83,6 +84,7 @@ def test_a_device_id_proves_nothing(tmp_path: Path, kind: str) -> None:
 def test_metadata_is_for_the_project_and_the_host_of_the_port(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()
+        await host.service_agent("DHCP")
         network_id = await api.a_network()
         await api.boot(host)
         (port,) = await api.ports_of((await api("GET", "/servers")).json["servers"][0]["id"])

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.bus.node import BadNodeToken, node_of_token, node_secret, node_token
+from pileus.bus.node import BadNodeToken, NodeTokens, node_secret, node_token, read_token
 
 
 @given(st.text(min_size=1, max_size=64).filter(lambda text: text.isprintable()))
 def test_a_token_names_its_host(host: str) -> None:
-    assert node_of_token(b"secret", node_token(b"secret", host)).host == host
+    assert NodeTokens(b"secret").check(node_token(b"secret", host)).host == host
 
 
 @given(st.text(max_size=80))
 def test_nothing_else_is_a_token(text: str) -> None:
     with pytest.raises(BadNodeToken):
-        node_of_token(b"secret", text)
+        NodeTokens(b"secret").check(text)
 
 
 def test_a_token_of_another_secret_is_refused() -> None:
     with pytest.raises(BadNodeToken):
-        node_of_token(b"secret", node_token(b"other", "h1"))
+        NodeTokens(b"secret").check(node_token(b"other", "h1"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_part_of_a_token_can_be_another_tokens(part: int) -> None:
+    one = node_token(b"secret", "h1", 100, 1_000_000.0).split(".")
+    two = node_token(b"secret", "h2", 200, 2_000_000.0).split(".")
+    mixed = ".".join(two[part] if number == part else word for number, word in enumerate(one))
+    with pytest.raises(BadNodeToken):
+        NodeTokens(b"secret", now_s=lambda: 1_000_050.0).check(mixed)
+
+
+def test_a_newer_token_is_noted_once() -> None:
+    tokens = NodeTokens(b"secret")
+    seen: list[int] = []
+    tokens.seen = lambda node: seen.append(node.issued_ms)
+    first, second = (node_token(b"secret", "h1", now_s=time.time() + number) for number in (-10, 0))
+    for token in (first, second, first, second):
+        tokens.check(token)
+    assert seen == [read_token(first).issued_ms, read_token(second).issued_ms]
 
 
 def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ from pileus.services.network.service import (
     port_create,
     port_delete,
     port_update,
+    serves_guests_of,
 )
+from pileus.services.network.service import served_scopes as network_scopes_served
 from pileus.store.tx import Tx
 from pileus.web.among import among
 from pileus.web.resource import Update, Values
@@ -52,6 +54,7 @@ __all__ = [
     "images_of",
     "ip_allocations",
     "is_networks_own",
+    "network_scopes_served",
     "networks_of",
     "networks_visible",
     "new_port",
@@ -60,6 +63,7 @@ __all__ = [
     "port_of_address",
     "port_update",
     "ports_by_id",
+    "serves_guests_of",
     "subnets_of",
 ]
 

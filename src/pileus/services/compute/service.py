@@ -18,6 +18,7 @@ from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.microversions import MICROVERSIONS
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
+from pileus.services.compute.nodes.serving import look
 from pileus.services.compute.routes import routes
 from pileus.services.compute.servers.attached import projects_of_servers
 from pileus.services.compute.servers.questions import Ask
@@ -36,6 +37,7 @@ __all__ = [
     "Conductor",
     "Entry",
     "from_settings",
+    "look",
     "projects_of_servers",
     "timeline_read",
 ]

@@ -34,6 +34,7 @@ from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.serving import served_scopes, serves_guests_of
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.services.network.subnetpools.resource import RULES as POOL_RULES
 from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
@@ -62,6 +63,8 @@ __all__ = [
     "port_create",
     "port_delete",
     "port_update",
+    "served_scopes",
+    "serves_guests_of",
     "wire_handlers",
 ]
 

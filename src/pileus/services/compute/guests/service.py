@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pileus.core.errors import Forbidden
 from pileus.services.compute.guests import ec2, openstack
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
-from pileus.services.compute.neighbours import port_of_address
+from pileus.services.compute.neighbours import port_of_address, serves_guests_of
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
@@ -19,8 +20,17 @@ _TEXT = "text/plain; charset=UTF-8"
 _JSON = "application/json"
 
 
+class NotServed(Forbidden):
+    message = "The metadata agent of {host} does not serve this network or router."
+
+
 def metadata_answer(tx: Tx, request: MetadataRequest) -> MetadataReply:
-    """Answer; 404 for an address that no server has, and for a path that is not there."""
+    """Answer; 404 for an address that no server has, and for a path that is not there.
+
+    Raises NotServed where guests of this network or router don't reach the metadata agent of the host.
+    """
+    if not serves_guests_of(tx, request.host, request.network_id, request.router_id):
+        raise NotServed(host=request.host)
     port = port_of_address(tx, request.source_ip, request.network_id, request.router_id)
     server = None if port is None else _server_of(tx, port)
     if server is None:

@@ -66,7 +66,7 @@ def hypervisor_report(
             tx, context, report.host, [(mine[key], one) for key, one in said.items() if key in mine], network
         )
     if report.operations:
-        _operations(tx, context, report.operations)
+        _operations(tx, context, report.host, report.operations)
     _gone(tx, context, report, mine, network)
     return Acknowledged(position=newest_position(tx, {scopes.hypervisor(report.host)}))
 
@@ -197,13 +197,18 @@ def _step(context: Context, server: Values, host: str, happened: Step) -> Any:
     return event(context, STEP, server["id"], server["project_id"], host=host, **payload)
 
 
-def _operations(tx: Tx, context: Context, reports: Iterable[OperationReport]) -> None:
-    """End the operations that a node carried out, and the tasks that their servers had for them."""
+def _operations(tx: Tx, context: Context, host: str, reports: Iterable[OperationReport]) -> None:
+    """End the operations that a node carried out on its servers, and the tasks that these had for them."""
     said = {one.operation_id: one for one in reports}
     c = operations.c
     rows = tx.rows(
         select(c.id, c.kind, c.resource_id)
-        .where(c.id.in_(sorted(said)), c.kind.in_(sorted(NODE_KINDS)), c.state.in_((PENDING, RUNNING)))
+        .where(
+            among(tx, c.id, sorted(said)),
+            c.kind.in_(sorted(NODE_KINDS)),
+            c.state.in_((PENDING, RUNNING)),
+            c.resource_id.in_(select(servers.c.id).where(servers.c.host == host)),
+        )
         .with_for_update()
     )
     if not rows:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select, update
 
+from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.core.times import parse_time
@@ -34,6 +35,8 @@ from pileus.services.network.routers.scheduling import (
     routers_schedule,
     routers_served_by,
 )
+from pileus.services.network.rules.segments import TUNNELS
+from pileus.services.network.serving import served_scopes
 from pileus.store.errors import Duplicate
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -54,6 +57,11 @@ _KNOWN = select(
     agents.c.configurations,
     agents.c.heartbeat_timestamp,
 ).where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
+_SAME_ENDPOINT = select(agents.c.host).where(
+    agents.c.tunneling_ip == bindparam("address"),
+    agents.c.host != bindparam("on_host"),
+    agents.c.heartbeat_timestamp >= bindparam("since"),
+)
 _HEARTBEAT = (
     update(agents)
     .where(agents.c.id == bindparam("key"))
@@ -91,8 +99,9 @@ _PLUG = (
 def agent_report(
     tx: Tx, context: Context, report: AgentReport, agent_id: str, *, config: NetworkConfig
 ) -> AgentReply:
-    """Take a heartbeat; three statements for an agent that is known and unchanged, and one more for an
-    agent that is given work, which looks for what dead ones leave.
+    """Take a heartbeat; three statements for an agent that is known and unchanged, one more for an
+    agent that is given work, which looks for what dead ones leave, and one for each kind of scope that it
+    names: what it does not serve has no part in the position.
 
     ``agent_id`` is the id that a new agent gets. Its answer's position is the newest of anything that
     concerns the host or that the report named. A changed tunnel endpoint wakes the whole mesh.
@@ -101,6 +110,8 @@ def agent_report(
     facts = _facts(report)
     where = {"on_host": report.host, "of_type": report.agent_type}
     known = tx.first(_KNOWN, where)
+    if facts["tunneling_ip"] is not None and (known is None or known.tunneling_ip != facts["tunneling_ip"]):
+        _check_endpoint(tx, report.host, facts["tunneling_ip"], config.alive_since(context.now))
     if known is None:
         try:
             with tx.savepoint():
@@ -150,7 +161,8 @@ def agent_report(
     if appeared and report.agent_type == DHCP_AGENT:
         # A network was full perhaps when its DHCP port was to be made.
         dhcp_ports_sync(tx, context, networks_served_by(tx, [agent_id]), config)
-    position = newest_position(tx, {*_always(report), *report.scopes})
+    told = served_scopes(tx, report.host, report.scopes) if report.scopes else set()
+    position = newest_position(tx, _always(report) | told)
     return AgentReply(
         agent_id=agent_id,
         admin_state_up=admin_state_up,
@@ -265,9 +277,27 @@ def _moment(report: AgentReport) -> dt.datetime:
 def _facts(report: AgentReport) -> dict[str, Any]:
     address = report.configurations.get("tunneling_ip") or None
     types = report.configurations.get("tunnel_types") or []
-    if not (address is None or isinstance(address, str)) or not isinstance(types, list):
-        raise BadReport(host=report.host, reason="tunneling_ip or tunnel_types is of a wrong type")
-    return {"tunneling_ip": address, "tunnel_types": sorted(map(str, types))}
+    if not isinstance(types, list) or not TUNNELS.issuperset(map(str, types)):
+        raise BadReport(host=report.host, reason=f"tunnel_types is no list of {', '.join(sorted(TUNNELS))}")
+    try:
+        return {
+            "tunneling_ip": None if address is None else str(parse_address(address)),
+            "tunnel_types": sorted(map(str, types)),
+        }
+    except NotAnAddress:
+        raise BadReport(host=report.host, reason="tunneling_ip is no address") from None
+
+
+def _check_endpoint(tx: Tx, host: str, address: str, alive_since: dt.datetime) -> None:
+    """Raise BadReport where the address is that of another living host: traffic for it would go astray.
+
+    A loopback address is of a host that has no other nodes to reach.
+    """
+    if parse_address(address).is_loopback:
+        return
+    other = tx.first(_SAME_ENDPOINT, {"address": address, "on_host": host, "since": alive_since})
+    if other is not None:
+        raise BadReport(host=host, reason=f"its tunneling_ip {address} is that of {other.host}")
 
 
 def _new(context: Context, report: AgentReport, agent_id: str, started_at: dt.datetime) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Which of the network's things a host serves: what its agents may listen to, ask for and report of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Select, select, union
+
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.dhcp.scheduling import DHCP_AGENT
+from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.scheduling import L3_AGENT
+from pileus.services.network.routers.tables import router_bindings, router_ports
+from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
+from pileus.store.tx import Tx
+from pileus.web.among import among
+from pileus.wire import scopes
+
+
+def served_scopes(tx: Tx, host: str, wanted: Iterable[str]) -> set[str]:
+    """Those of the scopes that a host's agents serve or are scheduled for: a statement a kind, at most."""
+    ids: dict[str, list[str]] = {}
+    for scope in wanted:
+        kind, key = scopes.split(scope)
+        ids.setdefault(kind, []).append(key)
+    found = {scopes.tunnels()} if "tunnels" in ids else set()
+    for kind in scopes.OF_ONE_HOST & ids.keys():
+        found |= {f"{kind}:{host}"} if host in ids[kind] else set()
+    for kind, served in (
+        ("port", ports_served),
+        ("network", networks_served),
+        ("security_group", groups_served),
+        ("dhcp_network", dhcp_networks_served),
+        ("router", routers_served),
+    ):
+        if kind in ids:
+            found |= {f"{kind}:{key}" for key in served(tx, host, ids[kind])}
+    return found
+
+
+def ports_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Ports that are bound to the host."""
+    return _ids(tx, select(ports.c.id).where(among(tx, ports.c.id, sorted(ids)), ports.c.host == host))
+
+
+def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Networks that the host's DHCP agent is scheduled for."""
+    return _ids(tx, _dhcp_networks(host).where(among(tx, dhcp_bindings.c.network_id, sorted(ids))))
+
+
+def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Routers that the host's L3 agent is scheduled for."""
+    return _ids(tx, _routers(host).where(among(tx, router_bindings.c.router_id, sorted(ids))))
+
+
+def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Networks with a port on the host, or that its DHCP agent or one of its routers serves."""
+    wanted = sorted(ids)
+    return _ids(
+        tx,
+        union(
+            select(ports.c.network_id).where(among(tx, ports.c.network_id, wanted), ports.c.host == host),
+            _dhcp_networks(host).where(among(tx, dhcp_bindings.c.network_id, wanted)),
+            select(ports.c.network_id)
+            .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
+            .where(among(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),
+        ),
+    )
+
+
+def groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Security groups of ports on the host, and those that their rules refer to."""
+    here = (
+        select(security_group_ports.c.security_group_id)
+        .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
+        .where(ports.c.host == host)
+    )
+    wanted = sorted(ids)
+    remote = security_group_rules.c.remote_group_id
+    return _ids(
+        tx,
+        union(
+            here.where(among(tx, security_group_ports.c.security_group_id, wanted)),
+            select(remote).where(
+                among(tx, remote, wanted), security_group_rules.c.security_group_id.in_(here)
+            ),
+        ),
+    )
+
+
+def serves_guests_of(tx: Tx, host: str, network_id: str | None, router_id: str | None) -> bool:
+    """Whether guests of a network, or behind a router, reach the host's metadata agent."""
+    if router_id is not None:
+        return bool(routers_served(tx, host, [router_id]))
+    return network_id is not None and bool(dhcp_networks_served(tx, host, [network_id]))
+
+
+def _dhcp_networks(host: str) -> Select[tuple[str]]:
+    return (
+        select(dhcp_bindings.c.network_id)
+        .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
+        .where(agents.c.host == host, agents.c.agent_type == DHCP_AGENT)
+    )
+
+
+def _routers(host: str) -> Select[tuple[str]]:
+    return (
+        select(router_bindings.c.router_id)
+        .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+        .where(agents.c.host == host, agents.c.agent_type == L3_AGENT)
+    )
+
+
+def _ids(tx: Tx, statement: object) -> set[str]:
+    return {row[0] for row in tx.rows(statement)}  # type: ignore[arg-type]

@@ -1,0 +1,264 @@
+"""A node's token against everything of another node: no call, scope or report reaches it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+from tests import databases
+from tests.api.compute.cloud import Cloud, Host, Node, tell
+
+from pileus.core.errors import Forbidden
+from pileus.services.compute.nodes.serving import look
+from pileus.services.network.agents.work import BadReport
+from pileus.store.operations import operations
+from pileus.store.schema import metadata
+from pileus.wire import scopes
+from pileus.wire.agents import AgentReport
+from pileus.wire.calls import CALLS
+from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus
+from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, OperationReport, ServerReport
+from pileus.wire.l3 import L3StateRequest, L3Status
+from pileus.wire.metadata import MetadataRequest
+from pileus.wire.switch import DeviceFailure, DeviceStatus, SwitchStateRequest
+
+
+class Victim(msgspec.Struct):
+    """What is on the host h1, and served by its agents."""
+
+    host: Host
+    server: str
+    port: str
+    address: str
+    network: str
+    group: str
+    router: str
+    floating_ip: str
+    operation: str
+
+
+async def victim(api: Cloud) -> Victim:
+    """A server with everything around it on h1; h2 is there, and has nothing."""
+    host = await api.host("h1")
+    for kind in ("DHCP", "L3"):
+        await host.service_agent(kind)
+    network = await api.a_network()
+    server = (await api.boot(host))["id"]
+    admin = api.as_("admin")
+    net = "/networking/v2.0"
+    (port,) = await api.ports_of(server)
+    public = (
+        await admin("POST", f"{net}/networks", {"network": {"name": "public", "router:external": True}})
+    ).json["network"]["id"]
+    body = {"network_id": public, "cidr": "203.0.113.0/24", "ip_version": 4}
+    await admin("POST", f"{net}/subnets", {"subnet": body})
+    router = (
+        await api("POST", f"{net}/routers", {"router": {"external_gateway_info": {"network_id": public}}})
+    ).json["router"]["id"]
+    subnet = port["fixed_ips"][0]["subnet_id"]
+    await api("PUT", f"{net}/routers/{router}/add_router_interface", {"subnet_id": subnet})
+    floating = await api(
+        "POST", f"{net}/floatingips", {"floatingip": {"floating_network_id": public, "port_id": port["id"]}}
+    )
+    assert floating.status == 201, floating
+    assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
+    rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
+    other = await api.host("h2")
+    for kind in ("DHCP", "L3"):
+        await other.service_agent(kind)
+    return Victim(
+        host=host,
+        server=server,
+        port=port["id"],
+        address=port["fixed_ips"][0]["ip_address"],
+        network=network,
+        group=port["security_groups"][0],
+        router=router,
+        floating_ip=floating.json["floatingip"]["id"],
+        operation=next(row.id for row in rows if row.kind == "server.reboot"),
+    )
+
+
+async def everything(api: Cloud) -> Any:
+    """All rows of the database but those about the agents themselves, which report as they live, and what
+    the publication of events writes a moment later."""
+    own = {"agents", "compute_nodes", "compute_services", "scope_positions"}
+    tables = [table for table in metadata.sorted_tables if table.name not in own]
+
+    def read(tx: Any) -> dict[str, list[Any]]:
+        return {
+            table.name: sorted(map(str, tx.rows(select(*(c for c in table.c if c.name != "position")))))
+            for table in tables
+        }
+
+    return await api.store.read(read)
+
+
+Attack = Callable[[Cloud, Victim], Awaitable[None]]
+ME = Node("h2")
+
+
+async def _switch_state(api: Cloud, it: Victim) -> None:
+    state: Any = await api.network_wire["switch_state"](
+        SwitchStateRequest("h2", (it.port,), (it.network,), (it.group,)), ME
+    )
+    assert (state.devices, state.networks, state.security_groups) == ((), (), ())
+
+
+async def _device_status(api: Cloud, it: Victim) -> None:
+    for said in (
+        DeviceStatus("h2", down=(it.port,)),
+        DeviceStatus("h2", up=(it.port,), enforcement={it.port: "meter"}),
+        DeviceStatus("h2", failed=(DeviceFailure(it.port, "broken"),)),
+    ):
+        await api.network_wire["device_status"](said, ME)
+
+
+async def _dhcp_state(api: Cloud, it: Victim) -> None:
+    for asked in ((it.network,), None):
+        state: Any = await api.network_wire["dhcp_state"](DhcpStateRequest("h2", asked), ME)
+        assert state.networks == ()
+
+
+async def _dhcp_status(api: Cloud, it: Victim) -> None:
+    await api.network_wire["dhcp_status"](DhcpStatus("h2", (it.network,)), ME)
+    await api.network_wire["dhcp_status"](DhcpStatus("h2", failed={it.network: "broken"}), ME)
+
+
+async def _l3_state(api: Cloud, it: Victim) -> None:
+    for asked in ((it.router,), None):
+        state: Any = await api.network_wire["l3_state"](L3StateRequest("h2", asked), ME)
+        assert state.routers == ()
+
+
+async def _l3_status(api: Cloud, it: Victim) -> None:
+    await api.network_wire["l3_status"](L3Status("h2", (it.router,), (it.floating_ip,)), ME)
+    failed = {it.router: "broken", it.floating_ip: "broken"}
+    await api.network_wire["l3_status"](L3Status("h2", failed=failed), ME)
+
+
+async def _metadata(api: Cloud, it: Victim) -> None:
+    for place in ({"network_id": it.network}, {"router_id": it.router}, {}):
+        asked = MetadataRequest("h2", "/openstack/latest/meta_data.json", it.address, **place)
+        with pytest.raises(Forbidden):
+            await api.wire["metadata"](asked, ME)
+    own = MetadataRequest("h1", "/openstack/latest/meta_data.json", it.address, network_id=it.network)
+    assert (await api.wire["metadata"](own, Node("h1"))).status == 200  # type: ignore[attr-defined]
+
+
+async def _hypervisor_state(api: Cloud, it: Victim) -> None:
+    for asked in ((it.server,), None):
+        state: Any = await api.wire["hypervisor_state"](HypervisorStateRequest("h2", asked), ME)
+        assert (state.servers, state.leaving) == ((), ())
+
+
+async def _hypervisor_report(api: Cloud, it: Victim) -> None:
+    for said in (
+        HypervisorReport("h2", servers=(ServerReport(it.server, 99, 4, True),)),
+        HypervisorReport("h2", servers=(ServerReport(it.server, 1, 0, False, "broken"),)),
+        HypervisorReport("h2", operations=(OperationReport(it.operation),)),
+        HypervisorReport("h2", operations=(OperationReport(it.operation, "broken"),)),
+        HypervisorReport("h2", gone=(it.server,), present=(), position=1 << 40),
+    ):
+        await api.wire["hypervisor_report"](said, ME)
+
+
+async def _agent_report(api: Cloud, it: Victim) -> None:
+    """The position in the answer is that of what the node serves; nothing of another's shows in it."""
+    told = (
+        scopes.port(it.port),
+        scopes.network(it.network),
+        scopes.security_group(it.group),
+        scopes.router(it.router),
+        scopes.dhcp_network(it.network),
+        scopes.host("h1"),
+        scopes.dhcp("h1"),
+    )
+    for name in ("h1", "h2"):
+        theirs = {"tunneling_ip": f"192.0.2.{ord(name[-1])}", "tunnel_types": ["vxlan"]}
+        switch = AgentReport("h2", "x", "Open vSwitch agent", "N/A", "2026-01-01 00:00:00", theirs)
+        if name == "h1":
+            with pytest.raises(BadReport, match=r"is that of h1"):
+                await api.network_wire["agent_report"](switch, ME)
+        else:
+            await api.network_wire["agent_report"](switch, ME)
+    report = AgentReport("h2", "DHCP-agent", "DHCP agent", "DHCP", "2026-01-01 00:00:00")
+    without: Any = await api.network_wire["agent_report"](report, ME)
+    with_them: Any = await api.network_wire["agent_report"](msgspec.structs.replace(report, scopes=told), ME)
+    assert with_them.position == without.position
+
+
+async def _of_the_bus(api: Cloud, it: Victim) -> None:
+    """Answered by the bus itself: tests/contract/test_bus.py."""
+
+
+ATTACKS: dict[str, Attack] = {
+    "agent_report": _agent_report,
+    "switch_state": _switch_state,
+    "device_status": _device_status,
+    "dhcp_state": _dhcp_state,
+    "dhcp_status": _dhcp_status,
+    "l3_state": _l3_state,
+    "l3_status": _l3_status,
+    "metadata": _metadata,
+    "hypervisor_state": _hypervisor_state,
+    "hypervisor_report": _hypervisor_report,
+    "answer": _of_the_bus,
+    "node_token": _of_the_bus,
+}
+
+
+def test_every_call_has_an_attack_and_names_its_host() -> None:
+    assert ATTACKS.keys() == CALLS.keys()
+    for call in CALLS.values():
+        assert "host" in call.request.__struct_fields__, call.name
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_node_reaches_nothing_of_another(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        it = await victim(api)
+        before = await everything(api)
+        for name, attack in ATTACKS.items():
+            await attack(api, it)
+            assert await everything(api) == before, name
+
+    tell(story, tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_node_hears_of_what_its_agents_serve(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        it = await victim(api)
+        theirs = {
+            "host": scopes.host("h1"),
+            "network": scopes.network(it.network),
+            "security_group": scopes.security_group(it.group),
+            "port": scopes.port(it.port),
+            "router": scopes.router(it.router),
+            "server": scopes.server(it.server),
+            "dhcp": scopes.dhcp("h1"),
+            "dhcp_network": scopes.dhcp_network(it.network),
+            "l3": scopes.l3("h1"),
+            "hypervisor": scopes.hypervisor("h1"),
+            "tunnels": scopes.tunnels(),
+        }
+        makers = [name for name, _ in inspect.getmembers(scopes, inspect.isfunction) if name != "split"]
+        assert sorted(makers) == sorted(theirs), "a new kind of scope needs a row"
+        assert {scopes.split(scope)[0] for scope in theirs.values()} == (
+            scopes.OF_ONE_HOST | scopes.OF_THE_CLOUD | scopes.OF_WHAT_IS_SERVED
+        )
+        everyone = tuple(theirs.values())
+        served, position = await api.store.read(look, "h1", everyone)
+        assert served == frozenset(everyone)
+        assert position > 0
+        assert (await api.store.read(look, "h2", everyone))[0] == {scopes.tunnels()}
+        other = tuple(scope for scope in everyone if scope != scopes.tunnels())
+        assert await api.store.read(look, "h2", other) == (frozenset(), 0)
+
+    tell(story, tmp_path, kind)
