@@ -16,7 +16,7 @@ def incarnation(namespace: str) -> int | None:
     """A number that differs when a namespace of this name is made anew; None: there is none."""
     try:
         return (_NAMESPACES / namespace).stat().st_ino
-    except FileNotFoundError:
+    except (OSError, ValueError):  # a name that can be none's is not there either
         return None
 
 
@@ -40,6 +40,8 @@ def socket_in(namespace: str | None, family: int, kind: int, protocol: int = 0) 
                 result.append(socket.socket(family, kind, protocol))
             finally:
                 os.close(descriptor)
+        except ValueError as error:
+            result.append(OSError(str(error)))
         except OSError as error:
             result.append(error)
 

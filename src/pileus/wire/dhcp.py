@@ -98,8 +98,10 @@ class DhcpState(Record, frozen=True):
 
 
 class DhcpStatus(Record, frozen=True):
-    """What the agent serves now: networks whose dnsmasq answers, and those that failed (with the reason)."""
+    """What the agent serves now: networks whose dnsmasq answers, and those that failed (with the reason).
+    ``ports`` of served networks can't be told all that they should, with the reason."""
 
     host: str
     serving: tuple[str, ...] = ()
     failed: dict[str, str] = msgspec.field(default_factory=dict)
+    ports: dict[str, str] = msgspec.field(default_factory=dict)

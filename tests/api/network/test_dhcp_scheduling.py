@@ -342,6 +342,14 @@ def test_who_is_told_and_what_is_heard(tmp_path: Path) -> None:
         assert await say(failed={network: "dnsmasq does not start"}) == ["network.dhcp_failed"]
         assert await api.store.read(_reasons) == ["dnsmasq does not start"]
         assert await say(serving=(network, port["id"])) == ["network.dhcp_active"]
+        # What a port can't be told is said of ports of the networks that the host serves, and of no others.
+        await api.wire["dhcp_status"](
+            DhcpStatus(host="h1", serving=(network,), ports={port["id"]: "no MAC", "elsewhere": "x"}),
+            Node("h1"),
+        )
+        assert [kind for kind in seen if kind.startswith("port.")] == ["port.dhcp_failed"]
+        await api.wire["dhcp_status"](DhcpStatus(host="h2", ports={port["id"]: "forged"}), Node("h2"))
+        assert len(seen["port.dhcp_failed"]) == 1
         assert await position() >= bound
         unsubscribe()
 

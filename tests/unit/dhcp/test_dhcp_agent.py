@@ -169,16 +169,35 @@ def test_others_namespaces_are_left_alone() -> None:
 def test_one_that_can_not_be_made_keeps_none_waiting() -> None:
     async def story() -> None:
         server = SpaceServer()
-        bad = replace(network(2), hosts=(host(10, 2, mac_address="nonsense"),))
+        bad = replace(network(2), subnets=(subnet(2, dns_nameservers=("fd00::5%x\n",)),))
         server.put_network(network(1), bad, network(3))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
             assert server.statuses[-1].serving == (net_id(1), net_id(3))
-            assert "no MAC" in server.statuses[-1].failed[net_id(2)]
+            assert "fd00::5%x" in server.statuses[-1].failed[net_id(2)]
+            assert bench.agent.configurations()["failed"] == 1
             server.put_network(network(2))
             await until(lambda: len(server.statuses[-1].serving) == 3)
             assert server.statuses[-1].failed == {}
             assert await bench.full_pass() == 0
+
+    scenario(story)
+
+
+def test_a_port_that_can_not_be_served_is_told_and_the_others_of_its_network_are() -> None:
+    async def story() -> None:
+        server = SpaceServer()
+        bad, good = host(10, 2, mac_address="nonsense"), host(11, 2)
+        server.put_network(network(2, hosts=0), replace(network(2), hosts=(bad, good)))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            assert server.statuses[-1].serving == (net_id(2),)
+            assert server.statuses[-1].ports == {bad.port_id: "'nonsense' is no MAC address"}
+            assert bench.dhcp.ask(net_id(2), good.mac_address) is not None
+            assert bench.agent.configurations()["failed"] == 1
+            server.put_network(replace(network(2), hosts=(host(10, 2), good)))
+            await until(lambda: server.statuses[-1].ports == {})
+            assert bench.dhcp.ask(net_id(2), host(10, 2).mac_address) is not None
 
     scenario(story)
 

@@ -47,7 +47,7 @@ class LinuxAdvertisers:
             if present is None:
                 try:
                     self._speakers[key] = _Speaker(item, await asyncio.to_thread(_open, item))
-                except OSError as error:
+                except (OSError, ValueError) as error:
                     _log.warning("a router can't be advertised", interface=item.interface, error=str(error))
             elif present.advertisement != item:
                 present.change(item)

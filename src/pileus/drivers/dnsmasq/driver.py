@@ -67,8 +67,10 @@ class Dnsmasq:
             async with gate:
                 try:
                     done[network.network_id] = await self._apply(network, lost)
-                except (ProgramFailed, OSError, ValueError) as error:
-                    reasons[network.network_id] = str(error)
+                except Exception as error:  # one that nobody expects is still that network's alone
+                    known = isinstance(error, ProgramFailed | OSError | ValueError)
+                    text = str(error) if known else f"{type(error).__name__}: {error}"
+                    reasons[network.network_id] = text
 
         await asyncio.gather(*map(one, networks))
         if reasons:

@@ -8,13 +8,14 @@ in as it appears; a changed or deleted one when dnsmasq is told (SIGHUP).
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
+from pileus.core.addresses import parse_address, parse_prefix
 from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 
 PROGRAM = "dnsmasq"
@@ -36,15 +37,35 @@ class Rendered(msgspec.Struct, frozen=True):
 def render(network: DhcpNetwork, folder: Path, user: str, group: str) -> Rendered:
     """What a network's server is started with and what it finds in its folder. Raises ValueError for
     values that could not be told to dnsmasq."""
+    for name in (network.network_id, *(one.id for one in network.subnets)):
+        _name(name)
     files = {"options/network": _network_options(network)}
     files |= {f"options/subnet-{subnet.id}": _subnet_options(subnet) for subnet in network.subnets}
     for host in network.hosts:
-        files[f"hosts/{host.port_id}"] = _host(host)
-        if host.options:
-            files[f"options/port-{host.port_id}"] = _lines(
-                _option(f"port-{host.port_id}", option) for option in host.options
-            )
-    return Rendered(_arguments(network, folder, user, group), files)
+        files |= _host_files(host)
+    arguments = _arguments(network, folder, user, group)
+    if odd := next((word for word in (*arguments, *files) if not word.isprintable()), None):
+        raise ValueError(f"{odd!r} has characters that can't be printed")
+    return Rendered(arguments, files)
+
+
+def host_fault(host: DhcpHost) -> str | None:
+    """Why a host can't be told to dnsmasq as it is described; None if it can."""
+    try:
+        _host_files(host)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@lru_cache(1 << 15)
+def _host_files(host: DhcpHost) -> Mapping[str, str]:
+    files = {f"hosts/{_name(host.port_id)}": _host(host)}
+    if host.options:
+        files[f"options/port-{host.port_id}"] = _lines(
+            _option(f"port-{host.port_id}", option) for option in host.options
+        )
+    return files
 
 
 def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tuple[str, ...]:
@@ -85,7 +106,7 @@ def _domain(name: str, names: bool) -> tuple[str, ...]:
 
 def _range(subnet: DhcpSubnet, lease_s: int) -> str:
     """``static``: only ports that we know are served."""
-    cidr = ipaddress.ip_network(subnet.cidr)
+    cidr = parse_prefix(subnet.cidr)
     lease = "infinite" if lease_s < 0 else f"{max(lease_s, 120)}s"  # dnsmasq knows none below two minutes
     if cidr.version == 4:
         return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.netmask},{lease}"
@@ -100,20 +121,20 @@ def _network_options(network: DhcpNetwork) -> str:
 
 def _subnet_options(subnet: DhcpSubnet) -> str:
     tag = f"subnet-{subnet.id}"
-    if ipaddress.ip_network(subnet.cidr).version == 6:
-        resolvers = ",".join(f"[{ipaddress.ip_address(resolver)}]" for resolver in subnet.resolvers)
+    if parse_prefix(subnet.cidr).version == 6:
+        resolvers = ",".join(f"[{parse_address(resolver)}]" for resolver in subnet.resolvers)
         return _lines([f"tag:{tag},option6:dns-server,{resolvers}"] if resolvers else [])
     # An option without a value keeps dnsmasq from announcing itself.
     lines = [
-        f"tag:{tag},option:dns-server{''.join(f',{ipaddress.ip_address(r)}' for r in subnet.resolvers)}",
-        f"tag:{tag},option:router{f',{ipaddress.ip_address(subnet.gateway)}' if subnet.gateway else ''}",
+        f"tag:{tag},option:dns-server{''.join(f',{parse_address(r)}' for r in subnet.resolvers)}",
+        f"tag:{tag},option:router{f',{parse_address(subnet.gateway)}' if subnet.gateway else ''}",
     ]
     if subnet.routes:
-        routes = [(str(ipaddress.ip_network(r.destination)), r.via) for r in subnet.routes]
+        routes = [(str(parse_prefix(r.destination)), r.via) for r in subnet.routes]
         if subnet.gateway and not any(destination == "0.0.0.0/0" for destination, _ in routes):
             # A client that takes these routes ignores the router option (RFC 3442).
             routes.append(("0.0.0.0/0", subnet.gateway))
-        text = ",".join(f"{destination},{ipaddress.ip_address(via)}" for destination, via in routes)
+        text = ",".join(f"{destination},{parse_address(via)}" for destination, via in routes)
         # 249 is the same option by the number that Windows gave it first.
         lines += [f"tag:{tag},option:classless-static-route,{text}", f"tag:{tag},249,{text}"]
     return _lines(lines)
@@ -128,7 +149,7 @@ def _host(host: DhcpHost) -> str:
     name = f",{_hostname(host.hostname)}" if host.hostname else ""
     lines = []
     for text in host.addresses:
-        address = ipaddress.ip_address(text)
+        address = parse_address(text)
         lines.append(
             f"{start},id:*,{address}{name}" if address.version == 4 else f"{start},[{address}]{name}"
         )
@@ -138,8 +159,8 @@ def _host(host: DhcpHost) -> str:
 def _option(tag: str, option: DhcpOption) -> str:
     if not re.fullmatch(r"[a-z0-9-]+", option.name):
         raise ValueError(f"{option.name!r} is no option's name")
-    if "\n" in option.value or "\r" in option.value:
-        raise ValueError(f"the value of option {option.name} has a line break")
+    if not option.value.isprintable():
+        raise ValueError(f"the value of option {option.name} has a line break or another control character")
     if option.version == 6:
         name = f"option6:{option.name}"
     else:
@@ -151,6 +172,13 @@ def _hostname(name: str) -> str:
     if not _LABEL.fullmatch(name.removesuffix(".")):
         raise ValueError(f"{name!r} is no host's or domain's name")
     return name.removesuffix(".")
+
+
+def _name(text: str) -> str:
+    """An id as part of a file's name and of a tag."""
+    if not re.fullmatch(r"[\w-][\w.-]{0,99}", text, re.ASCII):
+        raise ValueError(f"{text!r} is no id")
+    return text
 
 
 def _lines(lines: Iterable[str]) -> str:

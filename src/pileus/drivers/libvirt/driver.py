@@ -109,15 +109,17 @@ class LibvirtHypervisor:
         def work(connection: libvirt.virConnect) -> tuple[list[str], dict[str, str]]:
             touched, reasons = [], {}
             for spec in specs:
-                if _digest(_find(connection, spec.uuid)) == xml.digest(spec):
-                    continue
                 try:
+                    if _digest(_find(connection, spec.uuid)) == xml.digest(spec):
+                        continue
                     connection.defineXMLFlags(xml.render(spec), 0)
                     touched.append(spec.uuid)
                 except libvirt.libvirtError as error:
                     if is_gone(error):
                         raise
                     reasons[spec.uuid] = reason(error)
+                except (ValueError, TypeError) as error:  # text that can be part of no definition
+                    reasons[spec.uuid] = f"{type(error).__name__}: {error}"
             return touched, reasons
 
         touched, reasons = await self._connection.call("ensure_defined", work)

@@ -25,10 +25,14 @@ _AT_ONCE = 4
 
 
 class FilterFailed(Exception):
-    """Namespaces whose tables could not be made as wanted: for each, what nft said."""
+    """Namespaces whose tables could not be made as wanted: for each, what nft said. ``done``: what the
+    others took."""
 
-    def __init__(self, reasons: Mapping[Namespace, str]) -> None:
+    def __init__(
+        self, reasons: Mapping[Namespace, str], done: Mapping[Namespace, list[Command]] | None = None
+    ) -> None:
         self.reasons = dict(reasons)
+        self.done = dict(done or {})
         super().__init__("; ".join(f"{namespace or 'host'}: {text}" for namespace, text in reasons.items()))
 
 
@@ -85,7 +89,10 @@ class Nft:
                 await self._load(namespace, commands)
             done[namespace] = commands
 
-        await _each(wanted, one)
+        try:
+            await _each(wanted, one)
+        except FilterFailed as failure:
+            raise FilterFailed(failure.reasons, done) from failure
         return done
 
     async def remove(self, gone: Mapping[Namespace, Collection[TableKey]]) -> None:
@@ -142,8 +149,10 @@ async def _each(namespaces: Collection[Namespace], work: Any) -> None:
                 await work(namespace)
             except ProgramFailed as error:
                 reasons[namespace] = error.stderr.strip()
-            except OSError as error:
-                reasons[namespace] = str(error)
+            except (
+                Exception
+            ) as error:  # what one namespace says in a way that nobody expects is its own affair
+                reasons[namespace] = f"{type(error).__name__}: {error}"
 
     await asyncio.gather(*map(one, namespaces))
     if reasons:

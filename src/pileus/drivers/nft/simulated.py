@@ -59,7 +59,11 @@ class SimulatedFilter:
             ]
             for namespace, tables in wanted.items()
         }
-        self._load(commands)
+        try:
+            self._load(commands)
+        except FilterFailed as failure:
+            done = {name: some for name, some in commands.items() if name not in failure.reasons}
+            raise FilterFailed(failure.reasons, done) from failure
         return commands
 
     async def remove(self, gone: Mapping[Namespace, Collection[TableKey]]) -> None:

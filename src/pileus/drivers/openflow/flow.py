@@ -81,6 +81,8 @@ class Flow(msgspec.Struct, frozen=True, eq=False):
             raise BadFlow(f"priority {self.priority} is not between 0 and 65535")
         if not 0 <= self.cookie < 1 << 64:
             raise BadFlow(f"cookie {self.cookie} does not fit into 64 bits")
+        if not str(self).isprintable():
+            raise BadFlow(f"{str(self)!r} has characters that can't be printed")
         check_prerequisites(self.key[2])
         check_actions(self.actions)
         _ = self.effect

@@ -105,6 +105,9 @@ class OvsOfctl:
         lines = [f"add {flow}" for flow in add] + [_deletion(flow) for flow in delete]
         if not lines:
             return
+        for line in lines:
+            if not line.isprintable():  # a line break would begin another command
+                raise FlowRejected(bridge, "characters that can't be printed", repr(line))
         text = "\n".join(lines).encode()
         try:
             await self._ofctl("add-flows", bridge, "--bundle", rest=("-",), stdin=text)

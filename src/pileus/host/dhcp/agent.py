@@ -22,6 +22,7 @@ from pileus.host.agent import AgentSettings, Server
 from pileus.host.dhcp import plan
 from pileus.host.dhcp.apply import ServerHands
 from pileus.host.doors import Door, DoorKeeper
+from pileus.host.isolation import reason
 from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
 from pileus.host.spaces.model import Space
 from pileus.wire import scopes
@@ -58,6 +59,8 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
         self._servers = servers
         self._server_hands = ServerHands(servers)
         self._lease_s = 86400
+        self._left_out: dict[str, dict[str, str]] = {}
+        self._told_ports: dict[str, str] = {}
 
     def configurations(self) -> dict[str, Any]:
         served = [network for network in self.desired.values() if plan.is_served(network)]
@@ -65,6 +68,7 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
             "networks": len(served),
             "subnets": sum(len(network.subnets) for network in served),
             "ports": sum(len(network.hosts) + 1 for network in served),
+            "failed": len(self.failed) + sum(map(len, self._left_out.values())),
             "dhcp_driver": "pileus.drivers.dnsmasq.driver.Dnsmasq",
             "dhcp_lease_time": self._lease_s,
             "use_namespaces": True,
@@ -92,23 +96,49 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
     def space(self, thing: DhcpNetwork) -> Space | None:
         return plan.plan_space(thing, self._spaces.namespace_prefix)
 
-    def doors(self, thing: DhcpNetwork) -> Iterable[Door]:
-        return plan.plan_doors(thing, self._wanted[thing.network_id])
+    def doors(self, thing: DhcpNetwork, space: Space) -> Iterable[Door]:
+        return plan.plan_doors(thing, space)
 
     async def enforce(self, things: Collection[DhcpNetwork]) -> tuple[int, dict[str, str]]:
+        servers, failed = [], {}
         for network in things:
-            for words in plan.unusable(network):
-                _log.warning("an option is left out", network=network.network_id, what=words)
-        return await self._server_hands.serve(
-            [plan.plan_server(network, self._wanted[network.network_id], self._lease_s) for network in things]
-        )
+            try:
+                unusable = plan.unusable(network)
+                space = self._wanted[network.network_id]
+                servers.append(plan.plan_server(network, space, self._lease_s))
+            except Exception as error:
+                failed[network.network_id] = reason(error)
+                continue
+            if unusable != self._left_out.get(network.network_id, {}):
+                for port_id, why in unusable.items():
+                    _log.warning("left out", network=network.network_id, port=port_id, why=why)
+            self._left_out[network.network_id] = unusable
+        changes, refused = await self._server_hands.serve(servers)
+        return changes, failed | refused
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
+        self._left_out = {key: some for key, some in self._left_out.items() if key in wanted}
         return await self._server_hands.end(wanted)
 
     def status(self, in_force: Collection[DhcpNetwork]) -> tuple[Call[Any, Any], msgspec.Struct]:
         serving = tuple(sorted(network.network_id for network in in_force))
-        return DHCP_STATUS, DhcpStatus(self.host, serving, dict(sorted(self.failed.items())))
+        ports = {
+            port_id: why
+            for network in in_force
+            for port_id, why in self._left_out.get(network.network_id, {}).items()
+        }
+        failed = dict(sorted(self.failed.items()))
+        return DHCP_STATUS, DhcpStatus(self.host, serving, failed, dict(sorted(ports.items())))
+
+    def worth_telling(self, news: msgspec.Struct) -> msgspec.Struct:
+        """What a port was told to lack is a line of its timeline: once is enough."""
+        assert isinstance(news, DhcpStatus)
+        fresh = {port_id: why for port_id, why in news.ports.items() if self._told_ports.get(port_id) != why}
+        return msgspec.structs.replace(news, ports=fresh)
+
+    def heard(self, news: msgspec.Struct) -> None:
+        assert isinstance(news, DhcpStatus)
+        self._told_ports = news.ports
 
     async def undisturbed(self) -> bool:
         return await self._server_hands.all_run([space.key for space in self._in_force()])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pileus.drivers.dnsmasq import spec
+from pileus.drivers.dnsmasq.render import host_fault
 from pileus.host.doors import METADATA_V4, METADATA_V6, Door
 from pileus.host.spaces.model import Jack, Space, Way
 from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
@@ -78,8 +79,7 @@ def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNe
     """The network's dnsmasq."""
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
     subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
-    stateful = {s.subnet_id for s in network.subnets if _mode(s) == "stateful"}
-    optional = any(_mode(subnet) == "stateless" for subnet in network.subnets)
+    stateful, optional = _modes(network)
     return spec.DhcpNetwork(
         network_id=network.network_id,
         interface=interface(network),
@@ -93,12 +93,21 @@ def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNe
     )
 
 
-def unusable(network: DhcpNetwork) -> Iterator[str]:
-    """What of a network's hosts can't be told to guests, in words: names of options."""
+def unusable(network: DhcpNetwork) -> dict[str, str]:
+    """Ports of a network whose guests can't be told all that they should, with the reason."""
+    stateful, optional = _modes(network)
+    found: dict[str, str] = {}
     for host in network.hosts:
         for option in host.options:
             if not _tellable(option):
-                yield f"port {host.port_id}: option {option.name!r} can't be told as it is"
+                found[host.port_id] = f"the option {option.name!r} can't be told as it is"
+    return found | {host.port_id: why for host, why in _faults(network.hosts, stateful, optional)}
+
+
+def _modes(network: DhcpNetwork) -> tuple[set[str], bool]:
+    """The subnets that addresses are given of; whether there is one of whose guests options are asked."""
+    stateful = {s.subnet_id for s in network.subnets if _mode(s) == "stateful"}
+    return stateful, any(_mode(subnet) == "stateless" for subnet in network.subnets)
 
 
 def _ways(network: DhcpNetwork, name: str) -> Iterator[Way]:
@@ -152,7 +161,26 @@ def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
 
 
 def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], optional: bool) -> Iterator[spec.DhcpHost]:
-    """The ports that have something to ask for. The server's order is not kept: files are compared."""
+    """The ports that have something to ask for and can be told it. The server's order is not kept: files
+    are compared."""
+    for host, fault in _examined(hosts, stateful, optional):
+        if fault is None:
+            yield host
+
+
+def _faults(
+    hosts: Iterable[DhcpHost], stateful: set[str], optional: bool
+) -> Iterator[tuple[spec.DhcpHost, str]]:
+    for host, fault in _examined(hosts, stateful, optional):
+        if fault is not None:
+            yield host, fault
+
+
+def _examined(
+    hosts: Iterable[DhcpHost], stateful: set[str], optional: bool
+) -> Iterator[tuple[spec.DhcpHost, str | None]]:
+    """Each with why it is left out, lest it keep the whole network from being served."""
+    taken: dict[str, str] = {}
     for host in sorted(hosts, key=lambda host: host.port_id):
         addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in stateful)
         options = tuple(
@@ -160,18 +188,26 @@ def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], optional: bool) -> Ite
             for option in host.options
             if _tellable(option)
         )
-        if addresses or (optional and options):
-            yield spec.DhcpHost(
-                port_id=host.port_id,
-                mac=host.mac_address,
-                addresses=addresses,
-                hostname=host.hostname if _LABEL.fullmatch(host.hostname) else None,
-                options=options,
-            )
+        if not addresses and not (optional and options):
+            continue
+        told = spec.DhcpHost(
+            port_id=host.port_id,
+            mac=host.mac_address,
+            addresses=addresses,
+            hostname=host.hostname if _LABEL.fullmatch(host.hostname) else None,
+            options=options,
+        )
+        fault = host_fault(told)
+        claims = (host.mac_address.lower(), *addresses)
+        if fault is None and (claim := next((one for one in claims if one in taken), None)) is not None:
+            fault = f"{claim} is that of port {taken[claim]}"
+        if fault is None:
+            taken |= dict.fromkeys(claims, host.port_id)
+        yield told, fault
 
 
 def _tellable(option: DhcpOption) -> bool:
-    return bool(_OPTION.fullmatch(option.name)) and not set(option.value) & {"\n", "\r", "\0"}
+    return bool(_OPTION.fullmatch(option.name)) and option.value.isprintable()
 
 
 def _domain(name: str) -> str | None:

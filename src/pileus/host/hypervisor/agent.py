@@ -17,13 +17,11 @@ import contextlib
 import functools
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
-from pileus.drivers.libvirt.console import trim_console
 from pileus.drivers.libvirt.hypervisor import (
     Change,
     Event,
@@ -38,6 +36,7 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.answers import answer
+from pileus.host.hypervisor.consoles import keep_small
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
@@ -50,6 +49,7 @@ from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 from pileus.host.hypervisor.wishes import Wishes
 from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop
+from pileus.host.isolation import by_halves, reason
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import ANSWER, HYPERVISOR_REPORT, HYPERVISOR_STATE
@@ -68,7 +68,6 @@ _log = log.get("host.hypervisor")
 _CONNECTS_WITHIN_S = 5.0
 _CONNECT_PAUSE_S = 2.0
 _HEARTBEAT_RETRY_S = 2.0
-_TRIM_EVERY_S = 10.0
 _SWITCH_PAUSE_S = 0.5
 _DIED = frozenset(("crashed", "failed"))
 
@@ -167,7 +166,11 @@ class HypervisorAgent(Agent):
         await self._hypervisor.close()
 
     def configurations(self) -> dict[str, Any]:
-        return {"servers": len(self.wishes.servers), "integration_bridge": self._node.integration_bridge}
+        return {
+            "servers": len(self.wishes.servers),
+            "failed": len(self.journal.failures),
+            "integration_bridge": self._node.integration_bridge,
+        }
 
     def scopes(self) -> frozenset[str]:
         return self._served | {scopes.hypervisor(self.host)}
@@ -180,7 +183,10 @@ class HypervisorAgent(Agent):
 
     async def watch(self) -> None:
         await asyncio.gather(
-            self._watch_events(), self._watch_switch(), self._keep_consoles_small(), self.outbox.run()
+            self._watch_events(),
+            self._watch_switch(),
+            keep_small(self.book, self._node.console_limit),
+            self.outbox.run(),
         )
 
     async def _watch_events(self) -> None:
@@ -229,12 +235,6 @@ class HypervisorAgent(Agent):
             and self.book.get(key) is not None
             and any(tap_name(port.port_id) not in plugged for port in server.ports)
         ]
-
-    async def _keep_consoles_small(self) -> None:
-        while True:
-            await asyncio.sleep(_TRIM_EVERY_S)
-            paths = [self.book.places(server_id).console for server_id in self.book.all()]
-            await asyncio.to_thread(_trim, paths, self._node.console_limit)
 
     def _woken(self, wakeup: Wakeup) -> None:
         super()._woken(wakeup)
@@ -406,11 +406,17 @@ class HypervisorAgent(Agent):
         changes += len(todos) + self._start_removal(house.remove)
         try:
             if unreachable is None:
-                changes += await self._rounds.plug(house, loose, todos.keys())
+                plugged_now, unplugged = await self._rounds.plug(house, loose, todos.keys())
+                changes += plugged_now
                 if inspect:
                     changes += await self._rounds.sweep()
+            else:
+                unplugged = {}
             refused, defined = await self._rounds.define(touched, todos.keys())
+            refused |= unplugged
             changes += defined
+            # Those without a job are tried again by themselves; a job that can't have its ports has failed.
+            self.jobs.later([key for key in unplugged if key not in todos], "its ports can't be plugged")
         except BaseException as error:
             prepared.set_exception(Again(str(error)))
             prepared.exception()  # with no job waiting, nobody else asks for it
@@ -434,13 +440,17 @@ class HypervisorAgent(Agent):
             server = self.wishes.servers.get(server_id)
             if server is None or server_id in self.jobs:
                 continue
-            self._adopt(server)
-            todo = plan.plan_server(
-                server,
-                self.present.view(server_id),
-                journal=self.journal.operations,
-                failure=self.journal.failures.get(server_id),
-            )
+            try:
+                self._adopt(server)
+                todo = plan.plan_server(
+                    server,
+                    self.present.view(server_id),
+                    journal=self.journal.operations,
+                    failure=self.journal.failures.get(server_id),
+                )
+            except Exception as error:  # one machine keeps none of the others waiting
+                _log.warning("a server can't be planned", server=server_id, exc_info=error)
+                todo = plan.Todo(error=reason(error))
             if todo.error is not None:
                 self.journal.note_failure(server_id, Failure(server.generation, server.wanted, todo.error))
             elif todo and (reachable or not (server.ports and plan.needs_switch(todo))):
@@ -466,7 +476,7 @@ class HypervisorAgent(Agent):
                 continue
             failure = self.journal.failures.get(server_id)
             error = refused.get(server_id) or (failure.reason if failure else None)
-            here = plan.in_place(server, self.present.view(server_id)) and error is None
+            here = error is None and plan.in_place(server, self.present.view(server_id))
             self.outbox.server(self._report(server_id, here, error))
 
     async def _prune(self) -> int:
@@ -503,15 +513,15 @@ class HypervisorAgent(Agent):
     async def _remove(self, server_ids: tuple[str, ...]) -> None:
         # Written before the last trace goes: who is killed in between still knows whom to tell of.
         self.journal.note_gone(server_ids)
-        try:
-            await self._workshop.take_apart(server_ids)
-        except Exception as error:
+        failed = await by_halves(server_ids, self._workshop.take_apart)
+        for server_id, error in failed:
             if not isinstance(error, TRANSIENT):
-                _log.warning("servers could not be removed", servers=server_ids, error=str(error))
-            self.jobs.later(server_ids, error)
-            return
-        self.present.gone(server_ids)
-        self.outbox.gone(server_ids)
+                _log.warning("a server could not be removed", server=server_id, error=reason(error))
+            self.jobs.later((server_id,), error)
+        stayed = {server_id for server_id, _ in failed}
+        went = [server_id for server_id in server_ids if server_id not in stayed]
+        self.present.gone(went)
+        self.outbox.gone(went)
 
     async def purge(self) -> None:
         """Take away all machines of ours with everything that is theirs; the agent must not run."""
@@ -522,8 +532,3 @@ class HypervisorAgent(Agent):
         await self.taps.delete(await self.taps.made())
         await asyncio.to_thread(shutil.rmtree, self._node.instances, ignore_errors=True)
         await self.release()
-
-
-def _trim(paths: Iterable[Path], limit: int) -> None:
-    for path in paths:
-        trim_console(path, limit=limit)

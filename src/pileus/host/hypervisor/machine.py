@@ -78,7 +78,7 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
     return DomainSpec(
         uuid=server.server_id,
         name=NAME_PREFIX + server.server_id,
-        title=server.name,
+        title="".join(c if c.isprintable() else " " for c in server.name),
         vcpus=server.vcpus,
         memory_mib=server.memory_mib,
         disks=tuple(disks),

@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from pileus.core import log
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, Kind
+from pileus.host.isolation import by_halves
 from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
 
 _log = log.get("host.hypervisor")
 
 _LINGER_S = 0.03
 _RETRY_S, _RETRY_LIMIT_S = 0.2, 5.0
+_REFUSED = frozenset((Kind.INVALID, Kind.CONFLICT, Kind.INTERNAL))
 _STEPS_KEPT = 200
 """Of one server, while no server takes them."""
 
@@ -106,7 +108,7 @@ class Outbox:
             self._urgent.clear()
             report = self._take()
             try:
-                await self._send(report)
+                report = await self._deliver(report)
             except Fault as fault:
                 _log.info("a report was not taken", host=self._host, error=fault.text)
                 self._put_back(report)
@@ -117,6 +119,33 @@ class Outbox:
             self._taken(report)
             if not self._news.is_set():
                 self._idle.set()
+
+    async def _deliver(self, report: HypervisorReport) -> HypervisorReport:
+        """Send; where the server refuses a report, send it in halves, so that one thing that it can't take
+        keeps it from hearing nothing else. What was taken; raises Fault when nothing could be sent."""
+        try:
+            await self._send(report)
+            return report
+        except Fault as fault:
+            if fault.kind not in _REFUSED or not (report.servers or report.operations):
+                raise
+            rest = msgspec.structs.replace(report, servers=(), operations=())
+            await self._send(rest)
+            refused = fault
+
+        async def send_servers(some: Sequence[ServerReport]) -> None:
+            await self._send(HypervisorReport(self._host, servers=tuple(some)))
+
+        async def send_operations(some: Sequence[OperationReport]) -> None:
+            await self._send(HypervisorReport(self._host, operations=tuple(some)))
+
+        left = await by_halves(report.servers, send_servers)
+        left_operations = await by_halves(report.operations, send_operations)
+        for one, why in (*left, *left_operations):
+            if not isinstance(why, Fault) or why.kind not in _REFUSED - {Kind.INTERNAL}:
+                raise refused  # it may be taken later: all is told again
+            _log.error("the server refuses what it is told", said=str(one)[:500], why=why.text)
+        return report
 
     def _take(self) -> HypervisorReport:
         servers = tuple(

@@ -162,12 +162,13 @@ def plan_house(
     """``present``: servers of which something is here; ``given_up``: wanted, but undone; ``held``:
     taps that a machine may still hold; ``plugged``: tap to port id, of ours on the switch."""
     remove = tuple(sorted(key for key in present if key not in wanted and key not in busy))
-    ports = {
-        tap_name(port.port_id): (key, port)
-        for key, server in wanted.items()
-        if key not in given_up
-        for port in server.ports
-    }
+    ports: dict[str, tuple[str, ServerPort]] = {}
+    for key, server in wanted.items():
+        for port in server.ports if key not in given_up else ():
+            name = tap_name(port.port_id)
+            # Of two ports that need one name the one that has it keeps it.
+            if name not in ports or plugged.get(name) == port.port_id:
+                ports[name] = key, port
     return Housekeeping(
         plug=tuple(pair for name, pair in ports.items() if plugged.get(name) != pair[1].port_id),
         unplug=tuple(sorted(name for name in plugged if name not in ports and name not in held)),

@@ -15,7 +15,10 @@ from typing import Any
 
 import msgspec
 
+from pileus.core import log
 from pileus.core.files import write_atomically
+
+_log = log.get("host.hypervisor")
 
 _RECORD = "instance.json"
 _JOURNAL = "journal.json"
@@ -148,6 +151,12 @@ class Journal:
         try:
             self._saved = msgspec.json.decode(self._path.read_bytes(), type=_Saved)
         except FileNotFoundError:
+            self._saved = _Saved()
+        except msgspec.DecodeError as error:
+            # Without it failures are tried once more, and ends are told once more; nothing is lost.
+            _log.error(
+                "the journal can't be read: beginning a new one", path=str(self._path), error=str(error)
+            )
             self._saved = _Saved()
 
     @property

@@ -16,6 +16,7 @@ from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import Taps
 from pileus.host.hypervisor.wishes import Wishes
 from pileus.host.hypervisor.workshop import Tell, step
+from pileus.host.isolation import reason
 
 
 class Rounds:
@@ -65,9 +66,12 @@ class Rounds:
         for server_id, failure in self._journal.failures.items():
             server = self._wishes.servers.get(server_id)
             if server is not None and self._book.get(server_id) is None:
-                todo = plan.plan_server(
-                    server, plan.View(), journal=self._journal.operations, failure=failure
-                )
+                try:
+                    todo = plan.plan_server(
+                        server, plan.View(), journal=self._journal.operations, failure=failure
+                    )
+                except Exception:  # its reason is in the journal already
+                    todo = plan.Todo()
                 if not todo:
                     found.add(server_id)
         return found
@@ -77,17 +81,20 @@ class Rounds:
         busy = self._jobs.busy | (self._present.ids() - self._wishes.servers.keys())
         return self._present.cards() | (self._taps.of(busy) if busy and plugged else set())
 
-    async def plug(self, house: plan.Housekeeping, loose: Collection[str], begun: Collection[str]) -> int:
-        """Taps in one batch, ports in one transaction; how many changed."""
+    async def plug(
+        self, house: plan.Housekeeping, loose: Collection[str], begun: Collection[str]
+    ) -> tuple[int, dict[str, str]]:
+        """Taps in one batch, ports in one transaction; how many changed, and servers whose ports could not
+        be plugged, with the reason."""
         began = self._clock.now()
         again = [name for name in loose if name not in house.unplug]
-        changes = await self._taps.plug(house.plug, again)
+        changes, failed = await self._taps.plug(house.plug, again)
         ended = self._clock.now()
         for server_id, ports in itertools.groupby(house.plug, key=lambda pair: pair[0]):
-            if server_id in begun:
+            if server_id in begun and server_id not in failed:
                 names = " ".join(port.port_id for _, port in ports)
                 self._tell.step(server_id, step("ports.plug", began, ended, names))
-        return changes + await self._taps.unplug(house.unplug)
+        return changes + await self._taps.unplug(house.unplug), failed
 
     async def sweep(self) -> int:
         """No taps that a crash left off the switch; how many there were."""
@@ -99,6 +106,7 @@ class Rounds:
         and how many were written of machines without a job."""
         began = self._clock.now()
         specs = []
+        refused: dict[str, str] = {}
         for server_id in touched:
             server = self._wishes.servers.get(server_id)
             instance = self._book.get(server_id)
@@ -106,14 +114,17 @@ class Rounds:
                 continue
             is_older = instance is not None and instance.generation > server.generation
             if server_id in begun or (instance is not None and instance.built and not is_older):
-                specs.append(domain_spec(server, self._book.places(server_id), self._settings))
+                try:
+                    specs.append(domain_spec(server, self._book.places(server_id), self._settings))
+                except Exception as error:
+                    refused[server_id] = reason(error)
         if not specs:
-            return {}, 0
-        refused: dict[str, str] = {}
+            return refused, 0
         try:
             defined = await self._hypervisor.ensure_defined(specs)
-        except NotDefined as error:
-            refused, defined = error.reasons, []
+        except NotDefined as not_defined:
+            refused |= not_defined.reasons
+            defined = []
         for server_id in defined:
             if server_id in begun:
                 self._tell.step(server_id, step("domain.define", began, self._clock.now()))

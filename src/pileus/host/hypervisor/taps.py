@@ -11,7 +11,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.host.hypervisor.machine import LABEL, tap, tap_name
+from pileus.host.isolation import by_halves, reason
 from pileus.wire.hypervisor import ServerPort
 
 OWNER_KEY, OWNER = "pileus-owner", "hypervisor"
@@ -62,16 +64,26 @@ class Taps:
             and (name not in links or row["external_ids"].get(INDEX_KEY) != str(links[name].index))
         }
 
-    async def plug(self, wanted: Sequence[tuple[str, ServerPort]], loose: Collection[str] = ()) -> int:
-        """Taps with their ports on the bridge, each with its server; ``loose`` ones anew. How many."""
+    async def plug(
+        self, wanted: Sequence[tuple[str, ServerPort]], loose: Collection[str] = ()
+    ) -> tuple[int, dict[str, str]]:
+        """Taps with their ports on the bridge, each with its server; ``loose`` ones anew. How many, and the
+        servers of those that could not be, with the reason."""
         if not wanted and not loose:
-            return 0
+            return 0, {}
         self._check()
         if loose:
             edit = Edit(self._client)
             for name in loose:
                 edit.delete_port(name)
             await edit.commit(wait_s=_SWITCH_WITHIN_S)
+        failed = await by_halves(wanted, self._plug, fatal=(ConnectionLost, TimeoutError, SwitchUnreachable))
+        changed = {*loose, *(tap_name(port.port_id) for _, port in wanted)}
+        return len(changed) - len(failed), {
+            server_id: f"port {port.port_id}: {reason(error)}" for (server_id, port), error in failed
+        }
+
+    async def _plug(self, wanted: Sequence[tuple[str, ServerPort]]) -> None:
         await self._links.ensure_taps(tap(port) for _, port in wanted)
         indexes = {name: link.index for name, link in (await self._links.links()).items()}
         edit = Edit(self._client)
@@ -90,7 +102,6 @@ class Taps:
                 external_ids={OWNER_KEY: OWNER, INDEX_KEY: str(indexes.get(name, 0))},
             )
         await edit.commit()
-        return len({*loose, *(tap_name(port.port_id) for _, port in wanted)})
 
     async def unplug(self, names: Iterable[str]) -> int:
         """No such ports on the bridge (of ours), in one transaction, and no such taps; how many."""

@@ -35,6 +35,7 @@ from pileus.host.hypervisor.plan import Todo
 from pileus.host.hypervisor.records import Finished, Instance, InstanceBook, Journal, Places
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
+from pileus.host.isolation import reason
 from pileus.wire.hypervisor import OperationReport, PendingOperation, ServerDetails, Step
 
 T = TypeVar("T")
@@ -126,7 +127,9 @@ class Workshop:
                 await self._finish(server, todo, base)
             except TRANSIENT:
                 raise
-            except LASTING as error:
+            except Exception as error:
+                if not isinstance(error, LASTING):
+                    _log.error("a step failed in a way that nobody expected", server=key, exc_info=error)
                 if todo.build:
                     await self.take_apart([key])
                 raise GivenUp(_reason(error)) from error
@@ -251,7 +254,7 @@ class Workshop:
                 error = f"This host does not know the operation {operation.kind}."
         except TRANSIENT:
             raise
-        except LASTING as failure:
+        except Exception as failure:
             error = _reason(failure)
         self._journal.note_operation(operation_id, Finished(key, done=True, error=error))
         self._tell.operation(OperationReport(operation_id, error))
@@ -328,10 +331,10 @@ async def whole(work: Awaitable[T]) -> T:
 
 def _reason(error: BaseException) -> str:
     match error:
-        case Fault():
-            return error.text
         case HypervisorFailed():
             return error.reason
         case OSError() if error.strerror:
             return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        case ValueError():
+            return str(error) or type(error).__name__
+    return reason(error)

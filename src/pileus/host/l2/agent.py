@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
@@ -22,14 +24,17 @@ from pileus.drivers.netlink.links import Links
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.table import FlowTable
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
-from pileus.host.l2 import plan, rows
+from pileus.host.isolation import Failures, culprits, reason
+from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchHands
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.status import StatusBook
+from pileus.host.l2.vetting import Vetted, Vetting
 from pileus.host.l2.view import InterfaceView, SwitchView
 from pileus.wire import scopes
 from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
@@ -37,12 +42,26 @@ from pileus.wire.switch import SwitchStateRequest
 
 _log = log.get("host.l2")
 
+P = TypeVar("P")
+
+_SHORTEST_PAUSE_S = 0.05
+_ROUNDS = 3
+"""Transactions of one pass, before the flows."""
 _ABSENT_PAUSE_S = 0.1
 _CONNECTS_WITHIN_S = 5.0
 
 
 class SwitchUnreachable(Exception):
     """The connection to ovsdb-server is lost; it comes back by itself."""
+
+
+class _Planned(msgspec.Struct, frozen=True):
+    """All of a pass's plan: ``flows`` by bridge."""
+
+    model: Model
+    rows: rows.RowPlan
+    wiring: plan.Wiring
+    flows: dict[str, plan.FlowSet]
 
 
 class SwitchAgent(Agent):
@@ -72,7 +91,7 @@ class SwitchAgent(Agent):
         self._bridges = bridges
         self._client = client
         self._flows = flows
-        self._hands = SwitchHands(client, flows)
+        self._hands = SwitchHands(client, flows, clock)
         self._links = links
         self._polices = polices
         self._status = StatusBook(settings.host)
@@ -81,6 +100,10 @@ class SwitchAgent(Agent):
         self._asked: set[str] = set()
         self._plugged: frozenset[str] = frozenset()
         self._wired: plan.Wiring | None = None
+        self._vetting = Vetting()
+        self._vetted = Vetted(self.model)
+        self._patience = Patience(clock)
+        self._again: asyncio.TimerHandle | None = None
         self._vlans: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
 
@@ -94,12 +117,15 @@ class SwitchAgent(Agent):
             await self._client.connect(_CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
         await self._client.close()
 
     def configurations(self) -> dict[str, Any]:
         bridges = self._bridges
         return {
             "devices": len(self._wired.devices) if self._wired else 0,
+            "failed": len(self._vetted.refused) + len(self._patience),
             "bridge_mappings": dict(bridges.bridge_mappings),
             "tunnel_types": list(bridges.tunnel_types) if bridges.tunnelling else [],
             "tunneling_ip": bridges.tunneling_ip,
@@ -158,6 +184,8 @@ class SwitchAgent(Agent):
         if work.inspect:
             self._hands.forget()
             self.book.forget()
+        if work.full:
+            self._patience.hurry()
         if work.reread:
             self._status.forget()
         unanswered: Fault | None = None
@@ -242,17 +270,20 @@ class SwitchAgent(Agent):
         return model.absorb(request, state)
 
     async def _act(self, read_back: bool) -> int:
-        bridges, hands, model = self._bridges, self._hands, self.model
-        view = hands.view()
-        row_plan = rows.plan_rows(model, view, bridges, self._vlans)
-        if self._links is not None and row_plan.edits:
-            await self._links.ensure_veths(rows.veth_joints(bridges))
-        changes = await hands.edit(row_plan.edits)
-        if changes:
-            view = hands.view()
-            row_plan = rows.plan_rows(model, view, bridges, self._vlans)
-        wiring = plan.wire(model, view, row_plan, bridges, self._is_metered)
-        wanted = plan.plan_flows(model, wiring, bridges, self.book)
+        bridges, hands = self._bridges, self._hands
+        changes = 0
+        model, row_plan = self._rows(self._plannable())
+        for _ in range(_ROUNDS):  # what is plugged while a transaction is under way has its own
+            if not row_plan.edits:
+                break
+            if self._links is not None:
+                await self._links.ensure_veths(rows.veth_joints(bridges))
+            edited, failed = await hands.edit(row_plan.edits)
+            changes += edited
+            self._blame_edits(model, row_plan, failed)
+            model, row_plan = self._rows(self._plannable())
+        planned = self._planned(model, row_plan)
+        model, row_plan, wiring, wanted = planned.model, planned.rows, planned.wiring, planned.flows
         meters = plan.plan_meters(wiring)
         inner = bridges.integration_bridge
         changes += await hands.put_meters(inner, meters)
@@ -265,11 +296,94 @@ class SwitchAgent(Agent):
             if changed and (read_back or self._status.has_news(model, wiring)):
                 await hands.read_back(bridge, wanted[bridge], bad)
         changes += await hands.drop_meters(inner, meters)
-        changes += await hands.edit(row_plan.removals)
+        changes += (await hands.edit(row_plan.removals))[0]
         self._wired = wiring
         self._vlans = row_plan.vlans
+        for port_id in wiring.devices:
+            self._patience.went_well(port_id)
         await self._tell(row_plan, wiring, refused)
+        self._look_again()
         return changes
+
+    # -- devices that can't be wired keep none waiting
+
+    def _plannable(self) -> Model:
+        """What is wanted, without the devices that can't be wired and those whose next try is later."""
+        vetted = self._vetted = self._vetting.vet(self.model, self._wired.devices if self._wired else ())
+        self._patience.keep(vetted.model.devices)
+        waiting = [
+            port_id
+            for port_id in self._patience.reasons
+            if self._patience.waits(port_id, self.model.evidence(port_id))
+        ]
+        return vetted.model.without(waiting) if waiting else vetted.model
+
+    def _rows(self, model: Model) -> tuple[Model, rows.RowPlan]:
+        """The plan of rows, and the model without the devices that can't be in one."""
+        view = self._hands.view()
+
+        def attempt(some: Model) -> rows.RowPlan:
+            return rows.plan_rows(some, view, self._bridges, self._vlans)
+
+        return self._isolate(model, attempt)
+
+    def _planned(self, model: Model, row_plan: rows.RowPlan) -> _Planned:
+        view, bridges = self._hands.view(), self._bridges
+
+        def attempt(some: Model) -> _Planned:
+            plan_of_rows = row_plan if some is model else rows.plan_rows(some, view, bridges, self._vlans)
+            wiring = plan.wire(some, view, plan_of_rows, bridges, self._is_metered)
+            return _Planned(some, plan_of_rows, wiring, plan.plan_flows(some, wiring, bridges, self.book))
+
+        return self._isolate(model, attempt)[1]
+
+    def _isolate(self, model: Model, attempt: Callable[[Model], P]) -> tuple[Model, P]:
+        """What ``attempt`` says of the model, or of what is left of it without those that make it raise."""
+        try:
+            return model, attempt(model)
+        except Exception as error:
+            found = culprits(
+                list(model.devices), lambda some: attempt(model.without(model.devices.keys() - set(some)))
+            )
+            if not found:
+                raise
+            _log.error("devices can't be wired", devices=len(found), why=reason(error), exc_info=error)
+            for port_id, fault in found:
+                self._patience.failed(port_id, self.model.evidence(port_id), reason(fault))
+            less = model.without({port_id for port_id, _ in found})
+            self.reconciler.wake()  # their ports are closed by the rows of the next pass
+            return less, attempt(less)
+
+    def _blame_edits(self, model: Model, row_plan: rows.RowPlan, failed: Failures[rows.RowEdit]) -> None:
+        by_name = {port.name: port_id for port_id, port in row_plan.alive.items()}
+        for edit, error in failed:
+            port_id = by_name.get(edit.name)
+            if port_id is not None:
+                self._patience.failed(port_id, self.model.evidence(port_id), reason(error))
+
+    def _failures(self, refused: list[Flow], wiring: plan.Wiring) -> dict[str, str]:
+        """Devices of the model that are not as they should be, with the reason."""
+        failures = self._vetted.refused | self._patience.reasons
+        for owner, flow in (self.book.owners(refused) if refused else {}).items():
+            kind, key = owner if isinstance(owner, tuple) else (owner, "")
+            why = f"the switch refuses {flow}"
+            failures |= {
+                port_id: why
+                for port_id, wired in wiring.devices.items()
+                if key in (port_id, wired.details.network_id, rules.profile_key(wired.details))
+                and kind != "joint"
+            }
+        return failures
+
+    def _look_again(self) -> None:
+        """Wake when something that failed is worth another try."""
+        pauses = [pause for pause in (self._patience.pause(), self._hands.pause()) if pause is not None]
+        if self._again is not None:
+            self._again.cancel()
+        self._again = None
+        if pauses:
+            pause = max(min(pauses), _SHORTEST_PAUSE_S)
+            self._again = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
     def _is_metered(self, interface: InterfaceView) -> bool:
         match self._bridges.enforcement:
@@ -284,7 +398,7 @@ class SwitchAgent(Agent):
         return not self._polices
 
     async def _tell(self, row_plan: rows.RowPlan, wiring: plan.Wiring, refused: list[Flow]) -> None:
-        news = self._status.news(self.model, row_plan, wiring, refused)
+        news = self._status.news(self.model, row_plan, wiring, self._failures(refused, wiring))
         if news is not None:
             await self.call(DEVICE_STATUS, news)
             self._status.told(news, self.model)

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pileus.core import log
-from pileus.drivers.openflow.flow import Flow
-from pileus.drivers.openflow.table import FlowRejected, FlowTable, Meter, MeterBand
+from pileus.core.clock import Clock
+from pileus.drivers.openflow.flow import Flow, Key
+from pileus.drivers.openflow.table import FlowRejected, FlowTable, Meter, MeterBand, SwitchRefused
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
+from pileus.flow.patience import Patience
+from pileus.host.isolation import Failures, by_halves, reason
 from pileus.host.l2 import plan, tables
 from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
 from pileus.host.l2.settings import OWNER, OWNER_KEY
@@ -31,9 +35,11 @@ class NotInForce(Exception):
 class SwitchHands:
     """Reads and writes one switch through OVSDB and OpenFlow."""
 
-    def __init__(self, client: OvsdbClient, flows: FlowTable) -> None:
+    def __init__(self, client: OvsdbClient, flows: FlowTable, clock: Clock) -> None:
         self._client = client
         self._flows = flows
+        self._refused = Patience(clock)
+        self._refused_edits = Patience(clock)
         self._believed: dict[str, plan.FlowSet] = {}
         self._believed_meters: dict[str, dict[int, plan.Meter]] = {}
         self._incarnations: dict[str, str | None] = {}
@@ -47,16 +53,24 @@ class SwitchHands:
         self._believed.clear()
         self._believed_meters.clear()
 
-    async def edit(self, edits: Sequence[RowEdit]) -> int:
-        """One transaction; how many edits. Waits for vswitchd where it must act (numbers for
-        ports, policers); raises TransactionFailed, ConnectionLost, TimeoutError."""
-        if not edits:
-            return 0
-        edit = Edit(self._client)
-        for one in edits:
-            _write(edit, one)
-        await edit.commit(wait_s=_SWITCH_WITHIN_S if any(map(_needs_vswitchd, edits)) else None)
-        return len(edits)
+    async def edit(self, edits: Sequence[RowEdit]) -> tuple[int, Failures[RowEdit]]:
+        """One transaction, or some where the database refuses it; how many edits were made, and which could
+        not be. Waits for vswitchd where it must act (numbers for ports, policers); raises ConnectionLost,
+        TimeoutError."""
+
+        async def commit(some: Sequence[RowEdit]) -> None:
+            edit = Edit(self._client)
+            for one in some:
+                _write(edit, one)
+            await edit.commit(wait_s=_SWITCH_WITHIN_S if any(map(_needs_vswitchd, some)) else None)
+
+        edits = [one for one in edits if not self._refused_edits.waits(one.name, one)]
+        failed = await by_halves(edits, commit, fatal=(ConnectionLost, TimeoutError))
+        self._refused_edits.keep(self._refused_edits.reasons.keys() - {one.name for one in edits})
+        for one, error in failed:
+            self._refused_edits.failed(one.name, one, str(error))
+            _log.error("the switch's database refuses an edit", edit=str(one)[:500], why=reason(error))
+        return len(edits) - len(failed), failed
 
     async def installed(self, bridge: str) -> plan.FlowSet:
         """The flows of a bridge: as remembered, or read if nothing is (any more)."""
@@ -72,16 +86,40 @@ class SwitchHands:
     async def write(self, bridge: str, wanted: plan.FlowSet) -> tuple[int, list[Flow]]:
         """Make a bridge's flows the wanted ones; how many changed, and which the switch refused."""
         change = plan.compare(wanted, await self.installed(bridge), tables.COOKIES)
+        waiting = self._waiting(bridge, change)
+        if waiting:
+            add = tuple(flow for flow in change.add if flow.key not in waiting)
+            change = plan.FlowChange(add, change.delete)
         if not change:
-            return 0, []
+            return 0, list(waiting.values())
         # Whatever comes between here and the end, an interruption too, leaves us knowing nothing.
         installed = self._believed.pop(bridge)
         refused = await self._bundle(bridge, change.add, change.delete)
         others = {key: flow for key, flow in installed.items() if flow.cookie not in tables.COOKIES}
         self._believed[bridge] = others | wanted if others else dict(wanted)
         for flow in refused:
-            del self._believed[bridge][flow.key]
-        return len(change), refused
+            self._refused.failed(f"{bridge} {flow}", flow, "refused")
+        for flow in (*refused, *waiting.values()):
+            if installed.get(flow.key) is None:
+                self._believed[bridge].pop(flow.key, None)
+            else:
+                self._believed[bridge][flow.key] = installed[flow.key]
+        return len(change), [*refused, *waiting.values()]
+
+    def _waiting(self, bridge: str, change: plan.FlowChange) -> dict[Key, Flow]:
+        """Flows that were refused a moment ago, and are not tried with every pass."""
+        if not self._refused:
+            return {}
+        names = {f"{bridge} {flow}": flow for flow in change.add}
+        self._refused.keep(
+            {name for name in self._refused.reasons if not name.startswith(f"{bridge} ")} | {*names}
+        )
+        return {flow.key: flow for name, flow in names.items() if self._refused.waits(name, flow)}
+
+    def pause(self) -> float | None:
+        """Seconds until something that was refused is worth another try; None: nothing was."""
+        pauses = (self._refused.pause(), self._refused_edits.pause())
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     async def _bundle(self, bridge: str, add: Sequence[Flow], delete: Sequence[Flow]) -> list[Flow]:
         """One bundle; where the switch refuses it, halves, until the culprits stand alone."""
@@ -89,9 +127,11 @@ class SwitchHands:
             await self._flows.apply(bridge, add, delete)
         except FlowRejected as rejection:
             if delete:
+                # What is new is there before what is old goes, also when it takes several bundles.
+                refused = await self._bundle(bridge, add, ())
                 await self._flows.apply(bridge, (), delete)
-                return await self._bundle(bridge, add, ())
-            if len(add) == 1:
+                return refused
+            if len(add) <= 1:
                 _log.error("the switch refuses a flow", bridge=bridge, flow=str(add[0]), why=rejection.reason)
                 return list(add)
             half = len(add) // 2
@@ -112,7 +152,13 @@ class SwitchHands:
         put = {number: meter for number, meter in wanted.items() if present.get(number) != meter}
         if put:
             meters = {n: Meter(MeterBand(meter.rate_kbps, meter.burst_kb)) for n, meter in put.items()}
-            await self._flows.apply_meters(bridge, meters)
+            try:
+                await self._flows.apply_meters(bridge, meters)
+            except SwitchRefused as error:
+                # Which ones there are is read back; flows of the others are refused, and told by that.
+                _log.error("the switch refuses a meter", bridge=bridge, why=str(error))
+                self._believed_meters.pop(bridge, None)
+                return 0
             present.update(put)
         return len(put)
 

@@ -33,6 +33,11 @@ def link_local(mac_address: str) -> str:
     return str(ipaddress.IPv6Address(bytes([0xFE, 0x80, *[0] * 6, *groups])))
 
 
+def is_multicast(mac_address: str) -> bool:
+    """Whether it is an address of many, the broadcast address among them (IEEE 802, I/G bit)."""
+    return bool(int(mac_address[:2], 16) & 1)
+
+
 def sources(device: DeviceDetails) -> dict[str, list[str]]:
     """MAC address to the addresses and prefixes that the device may use with it."""
     pairs: dict[str, dict[str, None]] = {device.mac_address: {}}

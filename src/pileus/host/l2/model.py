@@ -6,8 +6,8 @@ not in the answer is not this host's (any more).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Container, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -59,6 +59,17 @@ class Model(msgspec.Struct, frozen=True):
             if group := self.groups.get(group_id):
                 groups |= {rule.remote_group_id for rule in group.rules if rule.remote_group_id}
         return networks, groups - self.groups.keys()
+
+    def without(self, port_ids: Container[str]) -> Model:
+        """Without these devices."""
+        kept = {key: device for key, device in self.devices.items() if key not in port_ids}
+        return msgspec.structs.replace(self, devices=kept)
+
+    def evidence(self, port_id: str) -> Any:
+        """All that a device is planned from: it is another try when this is another."""
+        device = self.devices[port_id]
+        groups = tuple(map(self.groups.get, device.security_group_ids))
+        return device, self.networks.get(device.network_id), groups
 
     def pruned(self) -> Model:
         """Without networks and groups that no device of this host needs."""

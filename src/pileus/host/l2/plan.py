@@ -70,6 +70,15 @@ class FlowBook:
         """Compute everything again."""
         self._fragments.clear()
 
+    def owners(self, flows: Iterable[Flow]) -> dict[Any, Flow]:
+        """The fragments that flows come from, each with one of them; looks through all."""
+        wanted = {flow.key: flow for flow in flows}
+        return {
+            key: wanted[common.pop()]
+            for key, (_, fragment) in self._fragments.items()
+            if (common := fragment.keys() & wanted.keys())
+        }
+
     def fragment(self, key: Any, compute: Callable[[*Inputs], list[Flow]], *inputs: *Inputs) -> FlowSet:
         """What ``compute(*inputs)`` says; remembered under ``key`` while the inputs stay equal."""
         self._used.add(key)
@@ -106,7 +115,8 @@ def wire(
                 profile=numbers.profiles[rules.profile_key(details)]
                 if rules.is_secured(details)
                 else rules.NO_PROFILE,
-                metered=details.rate_limit is not None and is_metered(port.interface),
+                metered=bool(details.rate_limit and details.rate_limit.rate_kbps)
+                and is_metered(port.interface),
             )
     joints = {
         bridge: joint

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 
-from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import plan, rows
 from pileus.host.l2.model import Model
 from pileus.wire.switch import DeviceDetails, DeviceFailure, DeviceStatus
-
-_IN_PORT = re.compile(r"\bin_port=(\d+)\b")
 
 
 class StatusBook:
@@ -36,15 +33,12 @@ class StatusBook:
         return any(self._state(model.devices[port_id]) != "up" for port_id in wiring.devices)
 
     def news(
-        self, model: Model, row_plan: rows.RowPlan, wiring: plan.Wiring, refused: list[Flow]
+        self, model: Model, row_plan: rows.RowPlan, wiring: plan.Wiring, failed: Mapping[str, str]
     ) -> DeviceStatus | None:
         """What to tell now; None if there is nothing. Devices that the server does not give to this
-        host are never mentioned."""
-        broken = {int(found[1]): str(flow) for flow in refused if (found := _IN_PORT.search(flow.match))}
-        failures = {failure.port_id: failure.reason for failure in row_plan.failed}
-        for port_id, wired in wiring.devices.items():
-            if wired.ofport in broken:
-                failures[port_id] = f"the switch refuses {broken[wired.ofport]}"
+        host are never mentioned. ``failed``: devices that can't be wired, besides those whose interface
+        could not be opened."""
+        failures = {failure.port_id: failure.reason for failure in row_plan.failed} | dict(failed)
         down_here = {port.interface.external_ids["iface-id"] for port in row_plan.dead}
         up, down = [], []
         for port_id, details in model.devices.items():

@@ -15,7 +15,7 @@ import msgspec
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
-from pileus.host.l2.devices import Wired, deliver, sources
+from pileus.host.l2.devices import Wired, deliver, is_multicast, sources
 from pileus.host.l2.rules import is_secured
 from pileus.wire.switch import NetworkDetails, Segment
 
@@ -99,7 +99,7 @@ def _shared_addresses(devices: Sequence[Wired]) -> dict[str, list[Wired]]:
     for wired in devices:
         if wired.details.allowed_address_pairs and is_secured(wired.details):
             for mac_address in sources(wired.details):
-                if mac_address != wired.details.mac_address.lower():
+                if mac_address != wired.details.mac_address.lower() and not is_multicast(mac_address):
                     found.setdefault(mac_address, []).append(wired)
     return found
 

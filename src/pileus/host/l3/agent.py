@@ -20,6 +20,7 @@ from pileus.drivers.nft.driver import PacketFilter
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.doors import Door, DoorKeeper
+from pileus.host.isolation import reason
 from pileus.host.l3 import plan
 from pileus.host.l3.apply import RuleHands
 from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
@@ -67,6 +68,7 @@ class L3Agent(SpaceAgent[RouterDetails]):
             "ex_gw_ports": sum(router.gateway is not None for router in routers),
             "interfaces": sum(len(router.interfaces) for router in routers),
             "floating_ips": sum(len(router.floating_ips) for router in routers),
+            "failed": len(self.failed),
             "agent_mode": "legacy",
             "router_id": "",
             "gateway_external_network_id": "",
@@ -96,27 +98,29 @@ class L3Agent(SpaceAgent[RouterDetails]):
     def space(self, thing: RouterDetails) -> Space | None:
         return plan.plan_space(thing, self._spaces.namespace_prefix)
 
-    def doors(self, thing: RouterDetails) -> Iterable[Door]:
-        return plan.plan_doors(thing, self._wanted[thing.router_id])
+    def doors(self, thing: RouterDetails, space: Space) -> Iterable[Door]:
+        return plan.plan_doors(thing, space)
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
-        for router in things:
-            for route in plan.unreachable(router):
-                _log.warning(
-                    "no network of a router has a route's next hop",
-                    router=router.router_id,
-                    destination=route.destination,
-                    nexthop=route.nexthop,
-                )
-        by_name = {self._wanted[router.router_id].name: router for router in things}
-        changes, failed = await self._rules.enforce(
-            {name: plan.plan_rules(router) for name, router in by_name.items()}
-        )
+        rules, failed = {}, {}
         for router in things:
             space = self._wanted[router.router_id]
-            self._advertised[router.router_id] = plan.plan_advertisements(router, space)
+            try:
+                for route in plan.unreachable(router):
+                    _log.warning(
+                        "no network of a router has a route's next hop",
+                        router=router.router_id,
+                        destination=route.destination,
+                        nexthop=route.nexthop,
+                    )
+                rules[space.name] = plan.plan_rules(router)
+                self._advertised[router.router_id] = plan.plan_advertisements(router, space)
+            except Exception as error:
+                failed[router.router_id] = reason(error)
+        by_name = {self._wanted[router.router_id].name: router.router_id for router in things}
+        changes, refused = await self._rules.enforce(rules)
         await self._advertise()
-        return changes, {by_name[name].router_id: why for name, why in failed.items()}
+        return changes, failed | {by_name[name]: why for name, why in refused.items()}
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._advertised = {key: some for key, some in self._advertised.items() if key in wanted}

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pileus.core import log
 from pileus.drivers.nft.driver import FilterFailed, Namespace, PacketFilter
 from pileus.drivers.nft.router import FLOATING_TO_FIXED, RouterRules, render
 from pileus.drivers.nft.table import Command, Table, parse_element
+
+_log = log.get("host.l3")
 
 
 class RuleHands:
@@ -22,14 +25,20 @@ class RuleHands:
         if not wanted:
             return 0, {}
         tables: dict[Namespace, Sequence[Table]] = {name: [render(rules)] for name, rules in wanted.items()}
+        failed: dict[str, str] = {}
         try:
             done = await self._filter.apply(tables)
         except FilterFailed as failure:
-            return 1, {str(namespace): why for namespace, why in failure.reasons.items()}
+            done = failure.done
+            failed = {str(namespace): why for namespace, why in failure.reasons.items()}
         gone = {name: lost for name, commands in done.items() if (lost := _floating_gone(commands))}
         if gone:
-            await self._filter.forget_connections(gone)
-        return sum(map(_size, (command for commands in done.values() for command in commands))), {}
+            try:
+                await self._filter.forget_connections(gone)
+            except FilterFailed as failure:
+                _log.warning("connections of floating IPs that went are not ended", why=str(failure))
+        changes = sum(map(_size, (command for commands in done.values() for command in commands)))
+        return changes + bool(failed), failed
 
 
 def _floating_gone(commands: Iterable[Command]) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from pileus.drivers.advertising.advertisers import Advertisement, Prefix
+from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.host.doors import METADATA_V6, Door
 from pileus.host.spaces.model import Jack, Space, Way
@@ -129,8 +129,9 @@ def plan_doors(router: RouterDetails, space: Space) -> list[Door]:
 
 
 def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertisement]:
-    """What the router says of itself on the networks whose IPv6 subnets want it from us."""
-    found = []
+    """What the router says of itself on the networks whose IPv6 subnets want it from us; raises ValueError
+    for what can't be said."""
+    found: list[Advertisement] = []
     for port in router.interfaces:
         subnets = [
             (subnet, _RA_MODES[subnet.ipv6_ra_mode])
@@ -158,6 +159,8 @@ def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertiseme
                 ),
             )
         )
+    for item in found:
+        message(item)
     return found
 
 

@@ -36,6 +36,7 @@ class MetadataAgent(Agent):
         super().__init__(settings, server, clock)
         self._hands = DoorHands(settings.host, listeners, self._question)
         self._wanted: dict[str, dict[str, tuple[Door, ...]]] = {}
+        self._failed = 0
 
     def open_doors(self, owner: str, doors: Mapping[str, Iterable[Door]]) -> None:
         """These are all doors of an owner now, by namespace; to be called after each change there, and when
@@ -55,7 +56,11 @@ class MetadataAgent(Agent):
         await asyncio.Event().wait()
 
     def configurations(self) -> dict[str, Any]:
-        return {"doors": len(self._hands.opened), "answered": self._hands.answered}
+        return {
+            "doors": len(self._hands.opened),
+            "failed": self._failed,
+            "answered": self._hands.answered,
+        }
 
     def scopes(self) -> frozenset[str]:
         return frozenset()
@@ -69,6 +74,7 @@ class MetadataAgent(Agent):
     async def reconcile(self, work: Work) -> int:
         plan = self._plan()
         failed = await self._hands.apply(plan)
+        self._failed = len(failed)
         if failed:
             raise DoorsNotOpen("; ".join(f"{d.namespace} {d.address}: {why}" for d, why in failed.items()))
         return len(plan)

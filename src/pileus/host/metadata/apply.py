@@ -17,6 +17,7 @@ from pileus.core import log
 from pileus.core.errors import Fault
 from pileus.drivers.listening.listeners import Listeners, Listening, Place
 from pileus.host.doors import Door
+from pileus.host.isolation import reason
 from pileus.host.metadata import http
 from pileus.host.metadata.plan import DoorPlan
 from pileus.wire.metadata import MetadataReply, MetadataRequest
@@ -61,8 +62,8 @@ class DoorHands:
                 listening = await self._listeners.listen(
                     place, partial(self._serve, door), limit=http.LINE_LIMIT
                 )
-            except OSError as error:
-                failed[door] = str(error)
+            except Exception as error:  # one door keeps no other one shut
+                failed[door] = reason(error)
                 continue
             self._listening[door] = listening
             self.opened[door] = incarnation or 0

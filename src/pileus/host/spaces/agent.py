@@ -3,7 +3,8 @@
 A pass asks the server once for what changed, looks only at the namespaces of what differs from
 the last pass (all of them when nothing is to be taken for granted), makes them in one batch,
 plugs all their ports in one transaction, lets the agent do what is its own, takes away what nobody
-wants, and tells the server once. What could not be done is told with its reason, and tried again.
+wants, and tells the server once. What could not be done is told with its reason and tried again, at once
+when it is wanted otherwise and else after a growing pause; the rest has been done meanwhile.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from pileus.core.clock import Clock
 from pileus.core.errors import Fault
 from pileus.drivers.netlink.links import Address, Contents, Links
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.doors import Door, DoorKeeper
+from pileus.host.isolation import reason
 from pileus.host.spaces.apply import SpaceHands, SwitchUnreachable
 from pileus.host.spaces.model import Space
 from pileus.wire import scopes
@@ -35,12 +38,9 @@ _log = log.get("host.spaces")
 _CONNECTS_WITHIN_S = 5.0
 _CALM_S = 0.5
 """Between two looks at ports that somebody disturbs again and again."""
+_SHORTEST_PAUSE_S = 0.05
 _ANNOUNCE_AFTER_S = (0.0, 1.0, 3.0)
 """Not once only: the switch may not have wired a new port yet, and packets get lost."""
-
-
-class PartlyDone(Exception):
-    """Some things could not be made as they are wanted; they are tried again."""
 
 
 class SpaceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,10 @@ class SpaceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+class NameTaken(Exception):
+    """The name of a port on the switch, made of its id, is another one's on this node."""
 
 
 class _Switch(msgspec.Struct, frozen=True):
@@ -80,7 +84,8 @@ class SpaceAgent(Agent, Generic[T]):
         super().__init__(settings, server, clock)
         self.desired: dict[str, T] = {}
         """What the server wants here, by id."""
-        self.failed: dict[str, str] = {}
+        self._patience = Patience(clock)
+        self._again: asyncio.TimerHandle | None = None
         self._spaces = spaces
         self._client = client
         self._doors = doors
@@ -93,12 +98,18 @@ class SpaceAgent(Agent, Generic[T]):
         )
         self._done: dict[str, T] = {}
         self._wanted: dict[str, Space] = {}
+        self._opened: dict[str, tuple[Door, ...]] = {}
         self._position = 0
         self._told_once = False
         self._read_at: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
         self._told: msgspec.Struct | None = None
         self._announcing: set[asyncio.Task[None]] = set()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """What could not be made as it is wanted, by id, and why."""
+        return self._patience.reasons
 
     # -- what an agent of this kind says of itself
 
@@ -119,12 +130,13 @@ class SpaceAgent(Agent, Generic[T]):
         """The namespace of a thing; None: it has none."""
 
     @abc.abstractmethod
-    def doors(self, thing: T) -> Iterable[Door]:
+    def doors(self, thing: T, space: Space) -> Iterable[Door]:
         """Where its guests may ask for metadata."""
 
     @abc.abstractmethod
     async def enforce(self, things: Collection[T]) -> tuple[int, dict[str, str]]:
-        """What is the agent's own, in namespaces that are there: changes, and failures by id."""
+        """What is the agent's own, in namespaces that are there: changes, and failures by id. Raises for
+        nothing that a single one is to blame for."""
 
     @abc.abstractmethod
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
@@ -133,6 +145,13 @@ class SpaceAgent(Agent, Generic[T]):
     @abc.abstractmethod
     def status(self, in_force: Collection[T]) -> tuple[Call[Any, Any], msgspec.Struct]:
         """The call that tells the server what is in force, and what it says."""
+
+    def worth_telling(self, news: msgspec.Struct) -> msgspec.Struct:
+        """What of the news is to be told again although nothing has changed; a full pass tells all."""
+        return news
+
+    def heard(self, news: msgspec.Struct) -> None:
+        """The server has it."""
 
     @abc.abstractmethod
     async def undisturbed(self) -> bool:
@@ -147,6 +166,8 @@ class SpaceAgent(Agent, Generic[T]):
             await self._client.wait_until(self._hands.reachable, _CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
         for task in self._announcing:
             task.cancel()
         await asyncio.gather(*self._announcing, return_exceptions=True)
@@ -203,6 +224,8 @@ class SpaceAgent(Agent, Generic[T]):
             self.forget()
         if work.reread:
             self._told = None
+        if work.full:
+            self._patience.hurry()
         unanswered: Fault | None = None
         try:
             await self._ask(work)
@@ -214,10 +237,6 @@ class SpaceAgent(Agent, Generic[T]):
         changes = await self._act(work)
         if unanswered is not None:
             raise unanswered
-        if self.failed:
-            if work.full:  # all that can be has been brought into force
-                self.in_sync.set()
-            raise PartlyDone("; ".join(f"{key}: {reason}" for key, reason in sorted(self.failed.items())))
         return changes
 
     async def _ask(self, work: Work) -> None:
@@ -253,60 +272,117 @@ class SpaceAgent(Agent, Generic[T]):
         return ids
 
     async def _act(self, work: Work) -> int:
-        dirty = {key: thing for key, thing in self.desired.items() if self._done.get(key) != thing}
+        self._patience.keep(self.desired)
+        dirty = {
+            key: thing
+            for key, thing in self.desired.items()
+            if self._done.get(key) != thing and not self._patience.waits(key, thing)
+        }
         gone = self._done.keys() - self.desired.keys()
         if not dirty and not gone and not work.inspect and not work.reread:
             return 0
-        for key, thing in dirty.items():
-            space = self.space(thing)
-            if space is None:
-                self._wanted.pop(key, None)
-            else:
-                self._wanted[key] = space
-        self._wanted = {key: space for key, space in self._wanted.items() if key in self.desired}
+        before = set(self._wanted)
+        planned = self._plan(dirty)
         # Whatever comes between here and the end, an interruption too, leaves us knowing nothing of these.
         for key in dirty:
             self._done.pop(key, None)
         changes = 0
         if dirty or gone or work.inspect:
-            leaving = work.inspect or bool(gone) or not dirty.keys() <= self._wanted.keys()
-            changes = await self._bring(dirty, leaving)
+            leaving = work.inspect or bool(gone) or not before <= self._wanted.keys()
+            changes = await self._bring(planned, leaving)
         self._open_doors()
         await self._tell()
+        self._look_again()
         return changes
+
+    def _plan(self, dirty: Mapping[str, T]) -> dict[str, T]:
+        """Say what is wanted of these; those of them that can be planned. One that can't stays as it was
+        wanted before. Of two that need one name on the switch the one that has it keeps it."""
+        wanted = {key: space for key, space in self._wanted.items() if key in self.desired}
+        holders = {
+            jack.name: key for key, space in wanted.items() if key not in dirty for jack in space.jacks
+        }
+        planned = {}
+        for key in sorted(dirty, key=lambda key: (key not in wanted, key)):
+            thing = dirty[key]
+            try:
+                space = self.space(thing)
+                jacks = [jack.name for jack in space.jacks] if space is not None else []
+                if twice := [name for name in jacks if name in holders or jacks.count(name) > 1]:
+                    raise NameTaken(f"another port is {twice[0]} on this node already")
+                doors = tuple(self.doors(thing, space)) if space is not None else ()
+            except Exception as error:
+                self._note_failure(key, thing, reason(error))
+                holders |= {jack.name: key for jack in wanted[key].jacks} if key in wanted else {}
+                continue
+            planned[key] = thing
+            holders |= dict.fromkeys(jacks, key)
+            if space is None:
+                wanted.pop(key, None)
+            else:
+                wanted[key], self._opened[key] = space, doors
+        self._wanted = wanted
+        return planned
+
+    def _note_failure(self, key: str, thing: T, why: str) -> None:
+        if self._patience.reasons.get(key) != why:
+            _log.warning("not to be done", owner=self.owner, key=key, why=why)
+        self._patience.failed(key, thing, why)
+
+    def _look_again(self) -> None:
+        """Wake when something that failed is worth another try."""
+        if self._again is not None:
+            self._again.cancel()
+        pause = self._patience.pause()
+        self._again = None
+        if pause is not None:
+            pause = max(pause, _SHORTEST_PAUSE_S)
+            self._again = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
     async def _tell(self) -> None:
         in_force = [thing for key, thing in self._done.items() if key in self._wanted]
         call, news = self.status(in_force)
         if news != self._told:
-            await self.call(call, news)
+            await self.call(call, self.worth_telling(news))
+            self.heard(news)
             self._told = news
 
     async def _bring(self, dirty: Mapping[str, T], leaving: bool) -> int:
+        """Bring what was planned into force; ``leaving``: something may have to go."""
         hands, wanted = self._hands, list(self._wanted.values())
         spaces = [self._wanted[key] for key in dirty if key in self._wanted]
-        found = await hands.look(spaces, wanted)
-        built = await hands.build(spaces, found)
-        failed = dict(built.failed)
+        found, failed = await hands.look(spaces, wanted)
+        built = await hands.build([space for space in spaces if space.key not in failed], found)
+        failed |= built.failed
         home = await hands.interfaces() if built.changes else found[None].links
         makeable = [thing for key, thing in dirty.items() if key in self._wanted and key not in failed]
         changes, refused = await self.enforce(makeable)
-        failed |= refused
         # Away from the bridge before away from the node.
-        changes += await hands.plug(wanted, home)
+        plugged, unplugged = await hands.plug(wanted, home, self.failed.keys() - dirty.keys())
+        failed |= refused | unplugged
+        changes += plugged
         if leaving:
-            changes += await self.dismiss(self._wanted.keys(), self._names(found))
+            try:
+                changes += await self.dismiss(self._wanted.keys(), self._names(found))
+            except Exception as error:
+                _log.warning("not all that nobody wants has ended", owner=self.owner, why=reason(error))
         changes += await hands.clear(found, wanted)
-        self.failed = {
-            key: why for key, why in self.failed.items() if key in self.desired and key not in dirty
-        }
-        self.failed |= failed
-        self._done |= {key: thing for key, thing in dirty.items() if key not in failed}
-        for key in self._done.keys() - self.desired.keys():
-            del self._done[key]
+        self._settle(dirty, failed)
         if built.fresh:
             self._announce(built.fresh)
         return built.changes + changes
+
+    def _settle(self, dirty: Mapping[str, T], failed: Mapping[str, str]) -> None:
+        """Write down what became of each."""
+        for key, why in failed.items():
+            if key in self.desired:
+                self._done.pop(key, None)
+                self._note_failure(key, self.desired[key], why)
+        for key in dirty.keys() - failed.keys():
+            self._done[key] = dirty[key]
+            self._patience.went_well(key)
+        for key in self._done.keys() - self.desired.keys():
+            del self._done[key]
 
     def _names(self, found: Mapping[str | None, Contents]) -> list[str]:
         prefix = self._spaces.namespace_prefix
@@ -315,9 +391,7 @@ class SpaceAgent(Agent, Generic[T]):
     def _open_doors(self) -> None:
         if self._doors is not None:
             doors = {
-                self._wanted[key].name: tuple(self.doors(thing))
-                for key, thing in self._done.items()
-                if key in self._wanted
+                self._wanted[key].name: self._opened.get(key, ()) for key in self._done if key in self._wanted
             }
             self._doors.open_doors(self.owner, doors)
 

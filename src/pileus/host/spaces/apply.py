@@ -1,13 +1,13 @@
 """An agent's hands for its spaces: one batch of each kind for all namespaces, one transaction for
 all ports.
 
-A batch that the kernel refuses is done again space by space, so that one that can't be as it is
-wanted keeps none of the others waiting.
+A batch that is refused is done in halves, so that one that can't be as it is wanted keeps none of the
+others waiting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,8 +15,10 @@ from pileus.core import log
 from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Links
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
+from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.drivers.ovsdb.rows import Row
-from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, Space
+from pileus.host.isolation import by_halves, reason
+from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, Jack, Space
 from pileus.host.spaces.plan import SpacePlan, plan_spaces, stray_links, strays
 
 _log = log.get("host.spaces")
@@ -55,31 +57,45 @@ class SpaceHands:
         """Whether ports can be put on the bridge now."""
         return self._client.connected and self._bridge in self._client.by_name("Bridge")
 
-    async def look(self, dirty: Collection[Space], wanted: Iterable[Space]) -> dict[str | None, Contents]:
-        """What is at home, in the namespaces of ``dirty``, and in those that nobody wants."""
+    async def look(
+        self, dirty: Collection[Space], wanted: Iterable[Space]
+    ) -> tuple[dict[str | None, Contents], dict[str, str]]:
+        """What is at home, in the namespaces of ``dirty``, and in those that nobody wants; and which spaces
+        of ``dirty`` could not be looked at, by their key, with the reason."""
         names = {space.name for space in wanted}
         unknown = [name for name in await self._links.namespaces(self._prefix) if name not in names]
         keys = dict.fromkeys(key for space in dirty for key in space.sysctls)
-        return await self._links.read([None, *(space.name for space in dirty), *unknown], keys)
+        found: dict[str | None, Contents] = {}
+
+        async def read(some: Sequence[str | None]) -> None:
+            found.update(await self._links.read(some, keys))
+
+        places: list[str | None] = [None, *(space.name for space in dirty), *unknown]
+        failed = dict(await by_halves(places, read))
+        if None in failed:
+            raise failed[None]
+        for name, why in failed.items():
+            _log.warning("a namespace can't be looked at", namespace=name, why=reason(why))
+        return found, {space.key: reason(failed[space.name]) for space in dirty if space.name in failed}
 
     async def build(self, dirty: Collection[Space], found: Mapping[str | None, Contents]) -> Built:
         """Make these namespaces as they shall be."""
-        plan = plan_spaces(dirty, found, self._label)
-        if not len(plan):
-            return Built()
-        built = Built(len(plan), {}, list(plan.addresses))
-        try:
-            await self._apply(plan)
-        except LinkError as error:
-            if len(dirty) == 1:
-                built.failed = {space.key: str(error) for space in dirty}
-                return built
-            _log.warning("a batch was refused: doing it one by one", owner=self._owner, error=str(error))
-            for space in dirty:
-                try:
-                    await self._apply(plan_spaces([space], found, self._label))
-                except LinkError as alone:
-                    built.failed[space.key] = str(alone)
+        built = Built()
+
+        async def build(some: Sequence[Space]) -> None:
+            plan = plan_spaces(some, found, self._label)
+            if len(plan):
+                # Also of a batch that is refused something may have been done.
+                built.changes += len(plan)
+                built.fresh += [address for address in plan.addresses if address not in built.fresh]
+                await self._apply(plan)
+
+        spaces = sorted(dirty, key=lambda space: space.key)
+        built.failed = {space.key: reason(why) for space, why in await by_halves(spaces, build)}
+        if built.failed:
+            _log.warning("namespaces can't be made", owner=self._owner, failed=len(built.failed))
+            gone = {space.name for space in spaces if space.key in built.failed}
+            built.fresh = [address for address in built.fresh if address.namespace not in gone]
         return built
 
     async def _apply(self, plan: SpacePlan) -> None:
@@ -95,34 +111,54 @@ class SpaceHands:
         await links.ensure_addresses(plan.addresses)
         await links.ensure_routes(plan.routes)
 
-    async def plug(self, wanted: Iterable[Space], home: Mapping[str, Link]) -> int:
+    async def plug(
+        self, wanted: Iterable[Space], home: Mapping[str, Link], waiting: Container[str] = ()
+    ) -> tuple[int, dict[str, str]]:
         """The ports of all these spaces on the bridge and no others of this agent: in one transaction, or
-        in two where an interface was made anew under a port that is there. ``home`` has the interfaces
-        as they are by now; a port whose interface could not be made has to wait. How many rows changed."""
-        jacks = {jack.name: jack for space in wanted for jack in space.jacks}
+        in two where an interface was made anew under a port that is there, or in some where the database
+        refuses it. ``home`` has the interfaces as they are by now; a port whose interface could not be made
+        has to wait, as have those of spaces that are ``waiting``, by their key. How many rows changed, and
+        which spaces could not be plugged, by key with the reason."""
+        owners = {jack.name: (space.key, jack) for space in wanted for jack in space.jacks}
+        home = {
+            name: link for name, link in home.items() if name in owners and owners[name][0] not in waiting
+        }
         rows = self._rows()
         away = [
             name
             for name, row in rows.items()
-            if name in jacks and name in home and row["external_ids"].get(INDEX_KEY) != str(home[name].index)
+            if name in home and row["external_ids"].get(INDEX_KEY) != str(home[name].index)
         ]
         if away:
             edit = Edit(self._client)
             for name in away:
                 edit.delete_port(name)
             await edit.commit(wait_s=_SWITCH_WITHIN_S)
-        edit = Edit(self._client)
-        for name in rows.keys() - jacks.keys():
-            edit.delete_port(name)
-        for name, jack in jacks.items():
-            if name in home:
-                ids = {"iface-id": jack.port_id, "attached-mac": jack.mac, "iface-status": "active"}
-                labels = {OWNER_KEY: self._owner, INDEX_KEY: str(home[name].index)}
-                edit.ensure_port(self._bridge, name, interface={"external_ids": ids}, external_ids=labels)
-        changes = len(edit.operations())
-        if changes:
-            await edit.commit()
-        return changes + len(away)
+        changes = len(away)
+
+        async def commit(names: Sequence[str]) -> None:
+            nonlocal changes
+            edit = Edit(self._client)
+            for name in names:
+                if name in owners:
+                    self._put(edit, owners[name][1], home[name].index)
+                else:
+                    edit.delete_port(name)
+            operations = len(edit.operations())
+            if operations:
+                await edit.commit()
+                changes += operations
+
+        names = [*(rows.keys() - owners.keys()), *(name for name in owners if name in home)]
+        failed = await by_halves(names, commit, fatal=(ConnectionLost, TimeoutError))
+        for name, why in failed:
+            _log.error("the switch's database refuses a port", name=name, why=reason(why))
+        return changes, {owners[name][0]: reason(why) for name, why in failed if name in owners}
+
+    def _put(self, edit: Edit, jack: Jack, index: int) -> None:
+        ids = {"iface-id": jack.port_id, "attached-mac": jack.mac, "iface-status": "active"}
+        labels = {OWNER_KEY: self._owner, INDEX_KEY: str(index)}
+        edit.ensure_port(self._bridge, jack.name, interface={"external_ids": ids}, external_ids=labels)
 
     def _rows(self) -> dict[str, Row]:
         return {
@@ -161,17 +197,19 @@ class SpaceHands:
             _log.info("an address was not announced", owner=self._owner, error=str(error))
 
     async def clear(self, found: Mapping[str | None, Contents], wanted: Collection[Space]) -> int:
-        """Take away the namespaces and interfaces that are ours and in no wanted space; how many."""
+        """Take away the namespaces and interfaces that are ours and in no wanted space; how many. One that
+        stays although it should go is said in the log, and tried again by the next full pass."""
         links = stray_links(found[None].links, wanted, self._label)
         namespaces = strays(found, wanted, self._label)
-        if links:
-            await self._links.delete_links(links)
-        if namespaces:
-            await self._links.delete_namespaces(namespaces)
-        return len(links) + len(namespaces)
+        failed = await by_halves(links, self._links.delete_links)
+        failed += await by_halves(namespaces, self._links.delete_namespaces)
+        for name, why in failed:
+            _log.warning("what nobody wants can't be taken away", name=name, why=reason(why))
+        return len(links) + len(namespaces) - len(failed)
 
     async def purge(self) -> None:
         """Nothing of ours is left."""
         if self._client.connected:
             await self.plug((), {})
-        await self.clear(await self.look((), ()), ())
+        found, _ = await self.look((), ())
+        await self.clear(found, ())

@@ -34,6 +34,7 @@ _KINDS = {
     "port.active": "port active",
     "port.down": "port down",
     "port.failed": "port failed",
+    "port.dhcp_failed": "port not served by DHCP",
 }
 
 

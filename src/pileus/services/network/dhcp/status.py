@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import and_, bindparam, select, update
 
 from pileus.core.context import Context
@@ -10,6 +12,7 @@ from pileus.services.network.dhcp.scheduling import DHCP_AGENT
 from pileus.services.network.dhcp.tables import ACTIVE, ERROR, dhcp_bindings
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.tables import ports
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import DhcpStatus
@@ -34,6 +37,10 @@ _REPORTED = (
         dhcp_bindings.c.network_id.in_(bindparam("ids", expanding=True)),
     )
 )
+_PORTS = select(ports.c.id, ports.c.project_id, ports.c.network_id).where(
+    ports.c.id.in_(bindparam("ids", expanding=True)),
+    ports.c.network_id.in_(bindparam("served", expanding=True)),
+)
 _SET = (
     update(dhcp_bindings)
     .where(
@@ -49,7 +56,8 @@ _SET = (
 def dhcp_status(tx: Tx, context: Context, status: DhcpStatus) -> Acknowledged:
     """Write what changed; networks that are not bound to the reporting host's agent are left as they are.
 
-    Two statements for any number of networks; nobody waits for the outcome, so the events carry no scopes.
+    Two statements for any number of networks, and one more where ports can't be served, which their
+    timeline then says; nobody waits for the outcome, so the events carry no scopes.
     """
     said: dict[str, str | None] = dict.fromkeys(status.serving) | status.failed
     rows = tx.rows(_REPORTED, {"on_host": status.host, "ids": sorted(said)}) if said else []
@@ -85,4 +93,24 @@ def dhcp_status(tx: Tx, context: Context, status: DhcpStatus) -> Acknowledged:
                 for row, _, reason in changed
             ]
         )
+    if status.ports:
+        _ports(tx, context, status, {row.network_id for row in rows})
     return Acknowledged(position=newest_position(tx))
+
+
+def _ports(tx: Tx, context: Context, status: DhcpStatus, served: Collection[str]) -> None:
+    rows = tx.rows(_PORTS, {"ids": sorted(status.ports), "served": sorted(served)})
+    tx.emit_many(
+        [
+            event(
+                context,
+                "port.dhcp_failed",
+                row.id,
+                row.project_id,
+                host=status.host,
+                network_id=row.network_id,
+                reason=status.ports[row.id],
+            )
+            for row in rows
+        ]
+    )
