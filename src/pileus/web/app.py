@@ -13,7 +13,7 @@ the request id. A client that goes away is no error.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,8 +31,8 @@ from pileus.web.openapi import openapi_route
 from pileus.web.policy import Enforcer
 from pileus.web.reply import Headers, Reply
 from pileus.web.request import ClientGone, Request
-from pileus.web.routes import Route, Router, segments
-from pileus.web.service import Service
+from pileus.web.routes import Leaf, Route, Router, segments
+from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
 
 Scope = MutableMapping[str, Any]
@@ -118,7 +118,9 @@ class App:
             return self._fault(scope, InternalServerError(text), request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
-        found = self._router.find(scope["path"])
+        found, spelling = self._router.find(scope["path"]), None
+        if found is None:
+            found, spelling = self._spelled(scope["path"])
         # no database takes a NUL in a text, and nothing has one in its name
         if found is None or "\x00" in scope["path"]:
             raise NotFound
@@ -130,8 +132,11 @@ class App:
         if service.dialect.request_id_header:
             extra.append((service.dialect.request_id_header, request_id.encode()))
         if service.microversions:
-            version = service.microversions.negotiate(headers)
-            extra.extend(service.microversions.reply_headers(version))
+            if spelling is not None and not spelling.versioned:
+                version = service.microversions.minimum
+            else:
+                version = service.microversions.negotiate(headers)
+                extra.extend(service.microversions.reply_headers(version))
         routes = leaf.methods.get(method) or (leaf.methods.get("GET") if method == "HEAD" else None)
         if routes is None:
             if method == "OPTIONS":
@@ -140,7 +145,11 @@ class App:
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)
         context = await self._context(route, headers, request_id, extra)
+        if spelling is not None:
+            path = {**path, **spelling.values}
         request = Request(self, scope, receive, service, route, path, headers, context, version)
+        if spelling is not None and service.admit is not None:
+            service.admit(request)
         if scope["query_string"]:
             request.query  # noqa: B018 - what can't be read is refused before the body is
         if method in _WITH_BODY and not route.stream:
@@ -195,6 +204,16 @@ class App:
         if fault.retry_after_s is not None:
             reply.header("Retry-After", str(fault.retry_after_s))
         return reply
+
+    def _spelled(self, path: str) -> tuple[tuple[Leaf, Mapping[str, str]] | None, Spelling | None]:
+        """The leaf of a path that has no route as it is written, but in another spelling of its service."""
+        service = self._owner(path)
+        if service.spelling is None or not path.startswith(service.prefix):
+            return None, None
+        spelling = service.spelling(path[len(service.prefix) :])
+        if spelling is None:
+            return None, None
+        return self._router.find(service.prefix + spelling.path), spelling
 
     def _owner(self, path: str) -> Service:
         """The service that speaks for a path that has no route: that of the longest matching prefix."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from pileus.web.dialects import Dialect
 from pileus.web.microversions import Microversions
 from pileus.web.policy import Rule
 from pileus.web.resource import Extension, Resource
 from pileus.web.routes import Route
+
+if TYPE_CHECKING:
+    from pileus.web.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,26 @@ class ApiVersion:
     shows_window: bool = False
 
 
+class Spelling(NamedTuple):
+    """Another way to write a path of a service: the path as its routes have it, and what it said besides.
+
+    ``values`` come with those of the path's parameters. ``versioned`` False: the request has the oldest
+    microversion, whatever its headers say, and the reply tells of none.
+    """
+
+    path: str
+    values: Mapping[str, str]
+    versioned: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One OpenStack API.
 
     ``type`` is the catalog's (``network``), ``prefix`` where it hangs in the app's
     one URL space (``/networking``; empty for the root). Routes' paths are below the prefix.
+    ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
+    path was read so, and raises a Fault for one that is not to be served.
     """
 
     name: str
@@ -49,4 +67,6 @@ class Service:
     extensions: Sequence[Extension] = ()
     versions: Sequence[ApiVersion] = ()
     microversions: Microversions | None = None
+    spelling: Callable[[str], Spelling | None] | None = None
+    admit: Callable[[Request], None] | None = None
     description: str = field(default="")

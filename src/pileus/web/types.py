@@ -39,7 +39,8 @@ _FALSE = {"false", "0", "off", "no", "f", "n"}
 class BadValue(ValueError):
     """A value is not of the type. ``text`` is neutron-lib's sentence without its full stop, ``schema``
     the JSON schema validator's; ``path`` leads to the offending part inside the value, and
-    ``value`` is that part. ``conversion`` marks what neutron-lib's converters (not validators) refuse."""
+    ``value`` is that part. ``conversion`` marks what neutron-lib's converters (not validators) refuse;
+    ``unknown_key`` is a key that the part must not have."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class BadValue(ValueError):
         value: Any = None,
         path: tuple[str | int, ...] = (),
         conversion: bool = False,
+        unknown_key: str | None = None,
     ) -> None:
         super().__init__(text)
         self.text = text
@@ -56,6 +58,7 @@ class BadValue(ValueError):
         self.value = value
         self.path = path
         self.conversion = conversion
+        self.unknown_key = unknown_key
 
 
 class Type:
@@ -407,6 +410,7 @@ def dict_of(
                     f"Unexpected keys supplied: {key}",
                     f"Additional properties are not allowed ({key!r} was unexpected)",
                     value=value,
+                    unknown_key=key,
                 )
             parsed[key] = _inside(kind.parse, one, key)
         return parsed

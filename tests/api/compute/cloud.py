@@ -196,9 +196,17 @@ class Cloud:
         return self.as_(self.token, version)
 
     async def __call__(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        root: bool = False,
     ) -> Answer:
-        parts = urlsplit(path if path.startswith("/networking") else "/compute/v2.1" + path)
+        """``path`` is below ``/compute/v2.1``, or below ``/compute`` where said so, or the network's."""
+        below = "" if path.startswith("/networking") else "/compute" if root else "/compute/v2.1"
+        parts = urlsplit(below + path)
         content = b"" if body is None else json.dumps(body).encode()
         sent = {
             "host": "cloud",

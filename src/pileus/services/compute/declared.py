@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.web import types
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.microversions import Version, parse, within
+from pileus.web.service import Spelling
 from pileus.web.types import BadValue, Type
 
 if TYPE_CHECKING:
@@ -40,19 +43,59 @@ COMPUTE = ComputeDialect()
 
 PATH = "/v2.1"
 
+_SPELLINGS = re.compile(r"/(v2\.1|v2)(?:/([0-9a-f-]+))?(/.*)?")
+_LEGACY = "url_legacy"
+_PROJECT = "url_project"
+
+
+def spelling(path: str) -> Spelling | None:
+    """Read ``/v2.1/{project_id}/servers`` and ``/v2/servers``, which are ``/v2.1/servers``.
+
+    ``/v2`` is the API as it was before microversions: it knows none, and passes over what it does not know
+    in a body.
+    """
+    found = _SPELLINGS.fullmatch(path)
+    if found is None:
+        return None
+    version, project_id, rest = found.groups()
+    values = {} if project_id is None else {_PROJECT: project_id}
+    if version == "v2":
+        values[_LEGACY] = "/v2"
+    return Spelling(PATH + (rest or ""), values, versioned=version != "v2")
+
+
+def admit(request: Request) -> None:
+    """Refuse a path that names another project than the caller's."""
+    project_id = request.path.get(_PROJECT)
+    if project_id is not None and project_id != request.context.project_id:
+        raise BadRequest(
+            f"Malformed request URL: URL's project_id '{project_id}' doesn't match "
+            f"Context's project_id '{request.context.project_id}'"
+        )
+
+
+def root_url(request: Request) -> str:
+    """The base of addresses of things, in the spelling that the request has."""
+    return request.service_url + request.path.get(_LEGACY, PATH) + _project_part(request)
+
+
+def _project_part(request: Request) -> str:
+    project_id = request.path.get(_PROJECT)
+    return "" if project_id is None else f"/{project_id}"
+
 
 def links(request: Request, collection: str, key: str) -> list[dict[str, str]]:
     """``self`` and ``bookmark`` of one thing."""
-    base = request.service_url
     return [
-        {"rel": "self", "href": f"{base}{PATH}/{collection}/{key}"},
+        {"rel": "self", "href": f"{root_url(request)}/{collection}/{key}"},
         bookmark(request, collection, key),
     ]
 
 
 def bookmark(request: Request, collection: str, key: str) -> dict[str, str]:
     """The link without a version that embedded things have."""
-    return {"rel": "bookmark", "href": f"{request.service_url}/{collection}/{key}"}
+    base = request.service_url + _project_part(request)
+    return {"rel": "bookmark", "href": f"{base}/{collection}/{key}"}
 
 
 def since(request: Request, version: str) -> bool:
@@ -82,9 +125,39 @@ def body_of(request: Request, kind: Type) -> Any:
     """The request's body, checked against a type; raises the dialect's Invalid."""
     body = request.json()
     try:
-        return kind.parse(body)
+        return parsed(request, kind, body)
     except BadValue as bad:
         raise request.dialect.bad_value(str(bad.path[-1]) if bad.path else "body", body, bad) from None
+
+
+_MOST_UNKNOWN = 100
+
+
+def parsed(request: Request, kind: Type, value: Any) -> Any:
+    """A part of a body, checked against a type; below ``/v2`` without what the type does not know.
+
+    Raises BadValue.
+    """
+    if _LEGACY not in request.path:
+        return kind.parse(value)
+    value = copy.deepcopy(value)
+    for _ in range(_MOST_UNKNOWN):
+        try:
+            return kind.parse(value)
+        except BadValue as bad:
+            if not _forget_unknown(value, bad):
+                raise
+    return kind.parse(value)
+
+
+def _forget_unknown(value: Any, bad: BadValue) -> bool:
+    """Take away the key that a refusal names as unknown; whether it does."""
+    if bad.unknown_key is None:
+        return False
+    for step in bad.path:
+        value = value[step]
+    del value[bad.unknown_key]
+    return True
 
 
 def wrapped(name: str, fields: Mapping[str, Type], required: tuple[str, ...] = ()) -> Type:

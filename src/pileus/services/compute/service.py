@@ -11,7 +11,7 @@ from pileus.core.ids import new_id
 from pileus.services.compute import extensions, groups, keypairs, limits, policy, quotas, usage
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
-from pileus.services.compute.declared import COMPUTE
+from pileus.services.compute.declared import COMPUTE, admit, spelling
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.resource import RULES as FLAVOR_RULES
 from pileus.services.compute.flavors.work import flavors_seed
@@ -106,6 +106,8 @@ class Compute:
             rules=RULES,
             versions=VERSIONS,
             microversions=MICROVERSIONS,
+            spelling=spelling,
+            admit=admit,
             description="OpenStack Compute",
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
-from pileus.services.compute.declared import NOTHING, at_least, since
+from pileus.services.compute.declared import NOTHING, at_least, parsed, root_url, since
 from pileus.services.compute.errors import BadRequest, FlavorNotFound, InvalidState, NotHereYet
 from pileus.services.compute.events import event
 from pileus.services.compute.flavors.work import flavor_find
@@ -214,7 +214,7 @@ def _rebuilder(handlers: ServerHandlers) -> Act:
         password = argument.get("adminPass") or new_password()
         view = await request.write(_rebuild, request, argument, password, handlers)
         reply = Reply.json({"server": view}, 202)
-        return reply.header("location", f"{request.service_url}/v2.1/servers/{request.path['id']}")
+        return reply.header("location", f"{root_url(request)}/servers/{request.path['id']}")
 
     return rebuild
 
@@ -418,10 +418,10 @@ def action_route(table: dict[str, Verb]) -> Route:
         if verb is None or not _served(verb, request):
             raise BadRequest(f"There is no such action: {name}")
         try:
-            parsed = verb.argument(request.version).parse(argument)
+            asked = parsed(request, verb.argument(request.version), argument)
         except BadValue as bad:
             raise request.dialect.bad_value(name, argument, bad) from None
-        return await verb.act(request, parsed)
+        return await verb.act(request, asked)
 
     return Route("POST", "/v2.1/servers/{id}/action", act, status=202, summary="Do something with a server")
 

@@ -9,7 +9,7 @@ from typing import Any
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import COMPUTE, body_of, links, since
+from pileus.services.compute.declared import COMPUTE, body_of, links, root_url, since
 from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.services.compute.events import event
 from pileus.services.compute.neighbours import NetworkConfig
@@ -132,7 +132,7 @@ class ServerHandlers:
             "adminPass": order.password,
         }
         reply = Reply.json({"server": view}, 202)
-        return reply.header("location", f"{request.service_url}/v2.1/servers/{first}")
+        return reply.header("location", f"{root_url(request)}/servers/{first}")
 
     # -- changing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pileus.core.errors import NotFound
-from pileus.services.compute.declared import body_of
+from pileus.services.compute.declared import body_of, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
 from pileus.services.compute.servers.finding import change, find_server
@@ -94,7 +94,7 @@ async def add_tag(request: Request) -> Reply:
     tag = _tag(request)
     before, _ = await request.write(_write, request, "update", lambda now: [*now, tag])
     reply = Reply.empty(204 if tag in before else 201)
-    return reply.header("location", f"{request.service_url}/v2.1/servers/{request.path['id']}/tags/{tag}")
+    return reply.header("location", f"{root_url(request)}/servers/{request.path['id']}/tags/{tag}")
 
 
 async def remove_tag(request: Request) -> Reply:
