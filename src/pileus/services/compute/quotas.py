@@ -248,9 +248,16 @@ def quota_update(
     return limits_of(tx, project_id)
 
 
+def _no_user(request: Request) -> None:
+    """A user's quotas are those of his project: they are shown so, and can't be set."""
+    if request.parameter("user_id"):
+        raise BadRequest("Quotas of a user are not available in this cloud, those of the project are.")
+
+
 async def update_quota(request: Request) -> Reply:
     """Set limits of a project."""
     project_id = _target(request, "update")
+    _no_user(request)
     wanted = dict(body_of(request, _update_type(request))["quota_set"])
     force = bool(wanted.pop("force", False))
     wanted.pop("tenant_id", None)
@@ -261,6 +268,7 @@ async def update_quota(request: Request) -> Reply:
 async def delete_quota(request: Request) -> Reply:
     """Back to the defaults."""
     project_id = _target(request, "delete")
+    _no_user(request)
     await request.write(quota_reset, project_id, SERVICE)
     return Reply.empty(202)
 

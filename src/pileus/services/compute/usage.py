@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 
+from pileus.core.errors import NotFound
 from pileus.core.times import parse_time
-from pileus.services.compute.declared import since
+from pileus.services.compute.declared import COMPUTE, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules
 from pileus.services.compute.rules import states
@@ -55,19 +56,49 @@ def _period(request: Request) -> Period:
     return Period(begin, end, request.parameter("detailed") == "1")
 
 
-def _rows(tx: Tx, period: Period, project_id: str | None) -> list[Any]:
-    c = servers.c
+class Page(NamedTuple):
+    """So many servers after the one called ``marker``; without a ``size`` all."""
+
+    size: int | None = None
+    marker: str | None = None
+
+
+_c = servers.c
+_COLUMNS = (
+    _c.id,
+    _c.name,
+    _c.project_id,
+    _c.flavor,
+    _c.vcpus,
+    _c.memory_mib,
+    _c.disk_gib,
+    _c.vm_state,
+    _c.task_state,
+    _c.launched_at,
+    _c.terminated_at,
+)
+
+
+def _rows(tx: Tx, period: Period, project_id: str | None, page: Page) -> list[Any]:
     statement = (
-        select(servers)
+        select(*_COLUMNS)
         .where(
-            c.launched_at.is_not(None),
-            c.launched_at < period.stop,
-            or_(c.terminated_at.is_(None), c.terminated_at > period.start),
+            _c.launched_at.is_not(None),
+            _c.launched_at < period.stop,
+            or_(_c.terminated_at.is_(None), _c.terminated_at > period.start),
         )
-        .order_by(c.project_id, c.created_at, c.id)
+        .order_by(_c.project_id, _c.id)
     )
-    if project_id is not None:
-        statement = statement.where(c.project_id == project_id)
+    whose = [] if project_id is None else [_c.project_id == project_id]
+    statement = statement.where(*whose)
+    if page.marker:
+        last = tx.first(select(_c.project_id, _c.id).where(_c.id == page.marker, *whose))
+        if last is None:
+            raise BadRequest(f"Marker {page.marker} could not be found.")
+        beyond = and_(_c.project_id == last.project_id, _c.id > last.id)
+        statement = statement.where(or_(_c.project_id > last.project_id, beyond))
+    if page.size is not None:
+        statement = statement.limit(page.size)
     return tx.rows(statement)
 
 
@@ -118,45 +149,44 @@ def _reports(rows: list[Any], period: Period, now: dt.datetime) -> dict[str, dic
     return found
 
 
+def _page(request: Request) -> Page:
+    """Pages of servers, since 2.40: whether or not they are told."""
+    if not since(request, "2.40"):
+        return Page()
+    most = request.app.settings.page_limit or COMPUTE.max_limit
+    limit, marker = request.parameter("limit"), request.parameter("marker")
+    return Page(min(COMPUTE.limit(limit), most) if limit else most, marker)
+
+
+def _links(request: Request, name: str, page: Page, rows: list[Any]) -> dict[str, Any]:
+    """The link to the next page after one that is full."""
+    if not page.size or len(rows) < page.size:
+        return {}
+    return {name: [{"rel": "next", "href": COMPUTE.next_link(request, rows[-1].id)}]}
+
+
 async def list_usage(request: Request) -> Reply:
-    """All projects that used something."""
+    """All projects that used something; since 2.40 in pages of servers, so that one may come in several."""
+    if request.scope["path"].endswith("/"):
+        raise NotFound  # the report of a project without a name
     request.authorise("os_compute_api:os-simple-tenant-usage:list")
-    period = _period(request)
-    rows = await request.read(_rows, period, None)
+    period, page = _period(request), _page(request)
+    rows = await request.read(_rows, period, None, page)
     reports = list(_reports(rows, period, request.context.now).values())
     if not period.detail:
         for report in reports:
             del report["server_usages"]
-    return Reply.json({"tenant_usages": reports})
+    return Reply.json({"tenant_usages": reports, **_links(request, "tenant_usages_links", page, rows)})
 
 
 async def show_usage(request: Request) -> Reply:
     """One project; empty where it used nothing."""
     project_id = request.path["project_id"]
     request.authorise("os_compute_api:os-simple-tenant-usage:show", {"project_id": project_id})
-    period = _period(request)
-    rows = await request.read(_rows, period, project_id)
-    rows, links = _page(request, rows)
+    period, page = _period(request), _page(request)
+    rows = await request.read(_rows, period, project_id, page)
     report = _reports(rows, period, request.context.now).get(project_id, {})
-    return Reply.json({"tenant_usage": report, **links})
-
-
-def _page(request: Request, rows: list[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Pages of a project's servers, since 2.40."""
-    if not since(request, "2.40"):
-        return rows, {}
-    most = request.dialect.max_limit or 1000
-    limit, marker = request.parameter("limit"), request.parameter("marker")
-    size = min(request.dialect.limit(limit), most) if limit else most  # type: ignore[attr-defined]
-    if marker:
-        keys = [row.id for row in rows]
-        if marker not in keys:
-            raise BadRequest(f"marker [{marker}] not found")
-        rows = rows[keys.index(marker) + 1 :]
-    if len(rows) <= size or not size:
-        return rows[:size], {}
-    href = request.dialect.next_link(request, rows[size - 1].id)  # type: ignore[attr-defined]
-    return rows[:size], {"tenant_usage_links": [{"rel": "next", "href": href}]}
+    return Reply.json({"tenant_usage": report, **_links(request, "tenant_usage_links", page, rows)})
 
 
 ROUTES = (

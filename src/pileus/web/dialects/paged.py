@@ -78,7 +78,12 @@ class PagedDialect(Dialect):
         )
 
     def sorts(self, resource: Resource, keys: Sequence[str], directions: Sequence[str]) -> list[Sort]:
-        """The order asked for; a missing direction repeats the one before it, the first being descending."""
+        """The order asked for; a missing direction repeats the one before it, the first being descending.
+
+        A direction without a key is that of the usual order's first key.
+        """
+        if directions and not keys and resource.default_sort:
+            keys = [resource.default_sort[0][0]]
         sorts = []
         direction = "desc"
         for position, key in enumerate(keys):
