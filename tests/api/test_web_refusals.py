@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.web.widgets import Client, widget_app
 
+from pileus.web.bodies import BodyLimits
+
 DEEP = b'{"widget":{"size":1,"parts":' + b"[" * 5000 + b"]" * 5000 + b"}}"
 
 
@@ -107,7 +109,7 @@ def test_a_body_is_bounded(tmp_path: Path, size: int, announced: bool) -> None:
         reply = await api("POST", "/widgets", raw=body, headers=headers)
         assert reply.status == (201 if size == 1000 else 413)
 
-    tell(tmp_path, story, max_body_bytes=1000)
+    tell(tmp_path, story, bodies=BodyLimits(largest_bytes=1000))
 
 
 def test_paths_and_verbs(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.certificates import make_certificate
 
+from pileus.app.connections import Gate
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
 from pileus.app.renewal import keep_tokens
 from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, WireClient
@@ -20,6 +21,8 @@ from pileus.bus.hub import Hub, NobodyAnswers
 from pileus.bus.node import Node, NodeTokens, controller_token, node_token, read_token
 from pileus.core.errors import Conflict
 from pileus.core.files import write_atomically
+from pileus.core.settings import LimitSettings
+from pileus.web.client import Proxies
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
 from pileus.wire.calls import AGENT_REPORT, ANSWER, NODE_TOKEN, SWITCH_STATE
 from pileus.wire.nodes import Everything, NodeTokenList, NodeTokenRequest
@@ -80,7 +83,10 @@ def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], 
         tcp = listen_tcp("127.0.0.1:0")
         path = tmp_path / "bus.sock"
         certificate, key = make_certificate(tmp_path, "bus")
-        server = HttpServer(endpoint, [tcp], [listen_unix(path)], certificate=str(certificate), key=str(key))
+        gate = Gate(LimitSettings(), Proxies())
+        server = HttpServer(
+            endpoint, gate, [tcp], [listen_unix(path)], certificate=str(certificate), key=str(key)
+        )
         address = f"unix:{path}" if request.param == "unix" else f"https://127.0.0.1:{tcp.getsockname()[1]}"
         it = Bus(address, hub, endpoint, tokens, ssl.create_default_context(cafile=certificate))
         await server.start()
@@ -304,7 +310,7 @@ def test_a_token_goes_over_no_plain_tcp(tmp_path: Path) -> None:
     async def story() -> None:
         tcp = listen_tcp("127.0.0.1:0")
         endpoint = Endpoint({}, Hub(), look, NodeTokens(SECRET))
-        server = HttpServer(endpoint, [tcp], [])
+        server = HttpServer(endpoint, Gate(LimitSettings(), Proxies()), [tcp], [])
         await server.start()
         try:
             for token in (node_token(SECRET, "h1"), controller_token(SECRET)):

@@ -24,6 +24,7 @@ from tests.system.hypervisor_node import NodePlan
 from tests.unit.hypervisor.fake_compute import HOST, FakeCompute
 from tests.unit.l2.fake_server import FakeServer
 
+from pileus.app.connections import Gate
 from pileus.app.http import HttpServer, listen_unix
 from pileus.app.image_build import default_cache
 from pileus.app.lab import Guest, Lab, Plug
@@ -31,6 +32,7 @@ from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub
 from pileus.bus.node import Node, NodeTokens, node_token
 from pileus.core.clock import SystemClock
+from pileus.core.settings import LimitSettings
 from pileus.drivers.guestimage.build import build_image
 from pileus.drivers.guestimage.console import said
 from pileus.drivers.guestimage.errors import CannotBuildImage
@@ -40,6 +42,7 @@ from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.process import ProgramFailed
 from pileus.host.agent import AgentSettings
 from pileus.host.l2.agent import SwitchAgent
+from pileus.web.client import Proxies
 from pileus.wire import scopes
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest, ServerDetails
 from pileus.wire.hypervisor import ServerPort as Port
@@ -310,7 +313,9 @@ async def site(image: Path) -> AsyncIterator[Site]:
                 it.host.flows(),
             )
             wiring = asyncio.create_task(switch.run())
-            web = HttpServer(it.compute, [], [listen_unix(root / "bus.sock")])
+            web = HttpServer(
+                it.compute, Gate(LimitSettings(), Proxies()), [], [listen_unix(root / "bus.sock")]
+            )
             await web.start()
             await switch.in_sync.wait()
             it.network.put_device(it.device("neighbour", "fa:16:3e:00:00:01", "10.0.0.1", "x"), HOST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from pileus.app.connections import Gate
 from pileus.app.protocol import BoundedProtocol
 from pileus.core.errors import Invalid
 
@@ -67,6 +69,7 @@ class HttpServer:
     def __init__(
         self,
         app: Any,
+        gate: Gate,
         tcp: list[socket.socket],
         unix: list[socket.socket],
         *,
@@ -74,18 +77,18 @@ class HttpServer:
         key: str = "",
     ) -> None:
         self._listeners = [
-            (self._config(app, certificate, key), tcp),
-            (self._config(app, "", ""), unix),
+            (self._config(app, gate, certificate, key), tcp),
+            (self._config(app, gate, "", ""), unix),
         ]
         self._servers: list[uvicorn.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     @staticmethod
-    def _config(app: Any, certificate: str, key: str) -> uvicorn.Config:
+    def _config(app: Any, gate: Gate, certificate: str, key: str) -> uvicorn.Config:
         config = uvicorn.Config(
             app,
             loop="none",
-            http=BoundedProtocol,
+            http=functools.partial(BoundedProtocol, gate=gate),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,

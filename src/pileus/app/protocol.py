@@ -1,7 +1,13 @@
 """HTTP on one connection: uvicorn's protocol, with the bounds that it lacks.
 
-A request's head (line and headers) may have 64 KiB and must be there within a minute, so that
-whoever has no token can't fill the memory or hold connections for ever. Bodies are bounded further in.
+Whoever has no token must be able neither to fill the memory nor to hold connections for ever:
+
+* a request's head (line and headers) may have 64 KiB and must be there within a minute;
+* what still comes of a body after the answer is read for a while only, so that the answer arrives;
+* who reads an answer must go on reading, at a least rate;
+* a client may have so many connections (``connections.Gate``).
+
+Bodies that are awaited are bounded further in (``web.bodies``).
 """
 
 from __future__ import annotations
@@ -11,27 +17,53 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from pileus.app.connections import Gate
+
 MAX_HEAD_BYTES = 64 << 10
 HEAD_WITHIN_S = 60.0
-_TOO_LARGE = b"The request's head is too large."
+DRAIN_S = 10.0
+"""How long the rest of a body is read after its answer."""
+LINGER_S = 2.0
+"""How long one who was refused has for reading that."""
+RETRY_AFTER_S = 5
+
+_REASONS = {
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+_TEXTS = {
+    429: b"There are too many connections from this address.",
+    431: b"The request's head is too large.",
+    503: b"There are too many connections.",
+}
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """See the module. A head is measured as it comes, so one read (256 KiB) may exceed the bound unseen."""
+    """A connection. A head is measured as it comes, so one read (256 KiB) may exceed the bound unseen."""
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
+    def __init__(self, *args: Any, gate: Gate, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
+        self._gate = gate
         self._in_head = True
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None
+        self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._set_deadline()
+        refused = self._gate.enter(self, self.client[0] if self.client else "")
+        if refused:
+            self._refuse(refused)
+        else:
+            self._set_deadline(HEAD_WITHIN_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gate.leave(self)
         self._clear_deadline()
+        self._clear_stalled()
         if self._answered is not None:  # uvicorn tells only the newest of pipelined requests
             self._answered.disconnected = True
             self._answered.message_event.set()
@@ -42,38 +74,114 @@ class BoundedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
         if not (self._in_head and self._head_bytes) or self.transport.is_closing():
             return
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse()
+            self._refuse(431)
         elif self._deadline is None:
-            self._set_deadline()
+            self._set_deadline(HEAD_WITHIN_S)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._clear_deadline()
+        self._gate.works(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
+        if self.cycle.response_complete:  # that was the rest of a body whose answer is given
+            self._clear_deadline()
+            self._wait()
 
-    def _set_deadline(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_WITHIN_S, self.transport.close)
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_reader()
+        elif self.cycle.response_complete:  # else a pipelined request is under way
+            self._unset_keepalive_if_required()
+            if self._in_head:
+                self._wait()
+            else:
+                self._set_deadline(DRAIN_S)
+
+    def _wait(self) -> None:
+        """For the next request."""
+        self._gate.waits(self)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.end()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._clear_stalled()
+        if self.transport.is_closing():
+            self._watch_reader()
+
+    def end(self) -> None:
+        """Close; a peer who does not read what is still to be sent is waited for only a while."""
+        self.transport.close()
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        """While something is to be sent, look now and then how much of it went."""
+        if self._stalled is not None or not self.transport.get_write_buffer_size():
+            return
+        before = self.transport.get_write_buffer_size()
+        idle_s = self._gate.limits.idle_s
+        least = max(1, int(self._gate.limits.least_bytes_per_s * idle_s))
+
+        def look() -> None:
+            self._stalled = None
+            if before - self.transport.get_write_buffer_size() < least:
+                self.transport.abort()
+            else:
+                self._watch_reader()
+
+        self._stalled = self.loop.call_later(idle_s, look)
+
+    def _clear_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._clear_deadline()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _refuse(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:  # else it would end up inside an answer
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\n"
-                b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_TOO_LARGE), _TOO_LARGE)
-            )
-        self.transport.close()
+    def _refuse(self, status: int) -> None:
+        """Say so, unless it would end up inside an answer, and close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.end()
+            return
+        retry = b"" if status == 431 else b"retry-after: %d\r\n" % RETRY_AFTER_S
+        text = _TEXTS[status]
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\n%bconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (status, _REASONS[status], retry, len(text), text)
+        )
+        self._refused = True
+        if self.transport.can_write_eof():
+            # What the peer still sends must not be answered by a reset, which would cost him the refusal.
+            self.transport.write_eof()
+            self._set_deadline(LINGER_S)
+        else:
+            self.end()

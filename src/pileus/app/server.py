@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap, privileges, process
+from pileus.app.connections import Gate
 from pileus.app.database import database_url
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
 from pileus.app.node_tokens import NodeTokenBook
@@ -39,6 +40,7 @@ from pileus.services.image import service as image
 from pileus.services.network.service import from_settings, network_service, wire_handlers
 from pileus.store import Published, Store, migrations
 from pileus.web.app import App, create_app
+from pileus.web.bodies import BodyLimits
 from pileus.web.client import Proxies
 from pileus.web.policy import Enforcer, PolicyError, load_overrides
 from pileus.web.settings import WebSettings
@@ -61,8 +63,10 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
         secrets = prepare(folder, settings, ())
         overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
         server = Server(folder, settings, overrides, secrets)
+        gate = Gate(settings.limits, Proxies(settings.server.trusted_proxies))
         http = HttpServer(
             server,
+            gate,
             [listen_tcp(settings.server.listen)],
             [listen_unix(folder.socket)],
             certificate=settings.server.tls_certificate,
@@ -196,7 +200,7 @@ class Server:
             policy=Enforcer(rules, self._overrides),
             clock=clock,
             settings=WebSettings(
-                max_body_bytes=settings.server.max_body_bytes,
+                bodies=_body_limits(settings),
                 public_url=settings.server.public_url,
                 proxies=self._proxies,
             ),
@@ -254,6 +258,18 @@ class Server:
             await _healthy(send)
         else:
             await self._app(scope, receive, send)
+
+
+def _body_limits(settings: Settings) -> BodyLimits:
+    limits = settings.limits
+    return BodyLimits(
+        largest_bytes=settings.server.max_body_bytes,
+        within_s=limits.body_within_s,
+        held_bytes=limits.bodies_mib << 20,
+        held_bytes_of_one=limits.bodies_per_address_mib << 20,
+        idle_s=limits.idle_s,
+        least_bytes_per_s=limits.least_bytes_per_s,
+    )
 
 
 async def _healthy(send: Callable[..., Any]) -> None:

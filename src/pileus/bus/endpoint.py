@@ -30,6 +30,7 @@ PREFIX = "/wire/v1/"
 TOKEN_HEADER = b"x-node-token"
 MAX_BODY_BYTES = 16 << 20
 KEEP_ALIVE_S = 15.0
+BODY_WITHIN_S = 60.0
 
 ADMINISTRATION = "nodes/"
 """What the controller asks is below this."""
@@ -46,6 +47,7 @@ _STATUS = {
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
     Kind.TOO_LARGE: 413,
+    Kind.REQUEST_TIMEOUT: 408,
     Kind.TOO_MANY: 429,
     Kind.UNAVAILABLE: 503,
 }
@@ -131,6 +133,8 @@ class Endpoint:
             await _fault(send, Invalid(f"{name}: {error}"))
         except Fault as fault:
             await _fault(send, fault)
+        except TimeoutError:
+            await _fault(send, Invalid("The body did not arrive in time."))
         except Exception:
             logger.exception("call failed", call=name, seconds=round(time.perf_counter() - started, 4))
             await _fault(send, Fault(f"The call {name} failed; the server's log says why."))
@@ -256,6 +260,11 @@ async def _disconnected(receive: Any) -> None:
 
 
 async def _body(receive: Any) -> bytes:
+    async with asyncio.timeout(BODY_WITHIN_S):
+        return await _whole_body(receive)
+
+
+async def _whole_body(receive: Any) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()

@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     NOT_ACCEPTABLE = "not_acceptable"
     UNSUPPORTED_MEDIA = "unsupported_media"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"

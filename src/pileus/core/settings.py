@@ -65,6 +65,31 @@ class ServerSettings(Section, frozen=True):
     ] = 30 * 86400
 
 
+class LimitSettings(Section, frozen=True):
+    """``[limits]``: how much of the server its clients may hold at once. The Unix socket has no bounds."""
+
+    connections: Annotated[int, msgspec.Meta(ge=16, description="TCP connections of all clients")] = 4096
+    connections_per_address: Annotated[
+        int, msgspec.Meta(ge=1, description="of one client's address (or IPv6 /64); not of trusted proxies")
+    ] = 512
+    idle_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="seconds that an upload or a reader of an answer may pause"),
+    ] = 30.0
+    least_bytes_per_s: Annotated[
+        int, msgspec.Meta(ge=0, description="rate that uploads and readers of answers must keep")
+    ] = 1024
+    body_within_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds in which a JSON body must be there")
+    ] = 60.0
+    bodies_mib: Annotated[
+        int, msgspec.Meta(ge=1, description="MiB of bodies held for requests that are not answered yet")
+    ] = 64
+    bodies_per_address_mib: Annotated[
+        int, msgspec.Meta(ge=1, description="MiB of them that one client's address may have")
+    ] = 16
+
+
 class LogSettings(Section, frozen=True):
     """``[log]``"""
 
@@ -242,6 +267,7 @@ class Settings(Section, frozen=True):
     """Everything that can be set."""
 
     server: ServerSettings = ServerSettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     identity: IdentitySettings = IdentitySettings()
     network: NetworkSettings = NetworkSettings()

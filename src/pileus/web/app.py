@@ -24,13 +24,15 @@ from pileus.core.context import Context
 from pileus.core.errors import Fault, Kind, NotFound, Unauthenticated
 from pileus.core.ids import new_request_id
 from pileus.store import Store
-from pileus.web.dialects import BodyTooLarge, MethodNotAllowed, UnsupportedMediaType
+from pileus.web.bodies import Bodies, ClientGone
+from pileus.web.client import share_of
+from pileus.web.dialects import MethodNotAllowed, UnsupportedMediaType
 from pileus.web.discovery import discovery_routes
 from pileus.web.microversions import within
 from pileus.web.openapi import openapi_route
 from pileus.web.policy import Enforcer
 from pileus.web.reply import Headers, Reply
-from pileus.web.request import ClientGone, Request
+from pileus.web.request import Request
 from pileus.web.routes import Leaf, Route, Router, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
@@ -76,6 +78,7 @@ class App:
         self.policy = policy
         self.clock = clock
         self.settings = settings
+        self.bodies = Bodies(settings.bodies)
         self._router = Router()
         for service in services:
             routes = [*service.routes, *discovery_routes(service)]
@@ -152,11 +155,14 @@ class App:
             service.admit(request)
         if scope["query_string"]:
             request.query  # noqa: B018 - what can't be read is refused before the body is
-        if method in _WITH_BODY and not route.stream:
-            request.body = await self._body(receive, headers)
+        if method not in _WITH_BODY or route.stream:
+            return await route.handler(request)
+        anonymous = context.user_id is None
+        with self.bodies.lease(lambda: share_of(request.client_address), anonymous=anonymous) as lease:
+            request.body = await lease.read(receive, headers.get(b"content-length", b""))
             if request.body and service.dialect.strict_media and not _is_json(headers):
                 raise UnsupportedMediaType
-        return await route.handler(request)
+            return await route.handler(request)
 
     async def _context(
         self, route: Route, headers: dict[bytes, bytes], request_id: str, extra: Headers
@@ -175,27 +181,6 @@ class App:
                 raise
             return Context(now=self.clock.now(), request_id=request_id)
         return msgspec.structs.replace(context, now=self.clock.now(), request_id=request_id)
-
-    async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-        """The whole body, if it is not longer than the setting; a chunked one is counted as it comes."""
-        bound = self.settings.max_body_bytes
-        announced = headers.get(b"content-length", b"")
-        if announced.isdigit() and (len(announced) > 18 or int(announced) > bound):
-            raise BodyTooLarge
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            part: bytes = message.get("body", b"")
-            if part:
-                size += len(part)
-                if size > bound:
-                    raise BodyTooLarge
-                parts.append(part)
-            if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fault(self, scope: Scope, fault: Fault, request_id: str) -> Reply:
         dialect = self._owner(scope["path"]).dialect

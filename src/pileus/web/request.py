@@ -20,6 +20,7 @@ import msgspec
 from pileus.core.context import Context
 from pileus.store.tx import Tx
 from pileus.web.access import Access
+from pileus.web.bodies import stream
 from pileus.web.microversions import Version
 from pileus.web.reading import read_json, read_query
 from pileus.web.routes import Route
@@ -167,16 +168,9 @@ class Request:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.dialect.unreadable(str(error)) from None
 
-    async def stream(self) -> AsyncIterator[bytes]:
-        """The parts of an unread body, for routes with ``stream=True``; raises ClientGone."""
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            if message.get("body"):
-                yield message["body"]
-            if not message.get("more_body"):
-                return
+    def stream(self) -> AsyncIterator[bytes]:
+        """The parts of an unread body, for routes with ``stream=True``; raises ClientGone or BodyTooSlow."""
+        return stream(self.receive, self.app.settings.bodies)
 
     @property
     def access(self) -> Access:
@@ -196,7 +190,3 @@ class Request:
     async def write(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
         """Run a unit of work to its commit. The store sees to it that a commit under way is not cancelled."""
         return await self.app.store.write(work, *args, **keywords)
-
-
-class ClientGone(Exception):
-    """The client hung up before its request was read. There is nobody to answer."""

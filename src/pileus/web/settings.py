@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from pileus.web.bodies import BodyLimits
 from pileus.web.client import Proxies
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``max_body_bytes`` bounds a request's body (413 beyond it; not for uploads, which stream).
+    """``bodies`` bounds bodies of requests.
 
     ``page_limit`` bounds a page of every list where the caller asked for more or for no limit;
     None leaves it to each service's own habit. ``public_url`` (scheme, host, port) stands in links
@@ -16,7 +17,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     whose X-Forwarded headers count.
     """
 
-    max_body_bytes: int = 1_048_576
+    bodies: BodyLimits = BodyLimits()
     page_limit: int | None = None
     public_url: str = ""
     proxies: Proxies = Proxies()
