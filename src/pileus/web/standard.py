@@ -55,7 +55,7 @@ TAGS = Attribute(
 STANDARD: tuple[Attribute, ...] = (
     Attribute(
         "description",
-        types.with_default_none(types.string(255), ""),
+        types.string(255),
         default="",
         create=True,
         update=True,

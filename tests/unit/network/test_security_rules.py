@@ -34,7 +34,7 @@ def rule(**fields: Any) -> dict[str, Any]:
         ({"protocol": "icmp", "port_range_max": 3}, "SecurityGroupMissingIcmpType"),
         ({"remote_ip_prefix": "10.0.0.0/8", "remote_group_id": "x"}, "SecurityGroupMultipleRemoteEntites"),
         ({"remote_ip_prefix": "fd00::/8"}, "SecurityGroupRuleParameterConflict"),
-        ({"remote_ip_prefix": "10.0.0.0/99"}, "InvalidInput"),
+        ({"remote_ip_prefix": "10.0.0.0/99"}, "InvalidCIDR"),
     ],
 )
 def test_refusals(fields: dict[str, Any], code: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.context import Context
+from pileus.services.network.names import name_type
 from pileus.web import types
 from pileus.web.resource import Attribute, fresh_id
 from pileus.web.types import BadValue, Type
@@ -15,10 +16,10 @@ def _project(context: Context, values: Mapping[str, Any]) -> str:
     return context.project_id or ""
 
 
-NAME_TYPE = types.with_default_none(types.string(255), "")
+TEXT = types.string(255)
 
 ID = Attribute("id", types.uuid, default=fresh_id, filter=True, sort=True)
-NAME = Attribute("name", NAME_TYPE, default="", create=True, update=True, filter=True, sort=True)
+NAME = Attribute("name", name_type(), default="", create=True, update=True, filter=True, sort=True)
 PROJECT = Attribute(
     "project_id",
     types.string(36),
@@ -62,5 +63,13 @@ def one_of_numbers(*values: int) -> Type:
 
 
 IP_VERSION = one_of_numbers(4, 6)
+
+
+def given(inner: Type) -> Type:
+    """``inner``, for an attribute that may be without a value and can't be given none."""
+    return Type(inner.name, inner.parse, inner.schema, query=inner.query, accepts_none=True, show=inner.show)
+
+
+ZONE_HINTS = types.list_of(types.string(255), unique=True)
 
 REFERENCE: Type = types.nullable(types.uuid)

@@ -61,6 +61,12 @@ _ROWS = (
         "Provides validation on filter parameters.",
         "2018-03-21T10:00:00-00:00",
     ),
+    (
+        "multi-provider",
+        "Multi Provider Network",
+        "Expose mapping of virtual networks to multiple physical networks",
+        "2013-06-27T10:00:00-00:00",
+    ),
     ("net-mtu", "Network MTU", "Provides MTU attribute for a network resource.", "2015-03-25T10:00:00-00:00"),
     (
         "net-mtu-writable",

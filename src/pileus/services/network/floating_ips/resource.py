@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from pileus.core.errors import NotFound
 from pileus.services.network.attributes import ID, PROJECT, REFERENCE
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.names import DOMAIN_NAME, RELATIVE_NAME
 from pileus.services.network.policy import ADMIN_MEMBER_OR_NETADMIN, ADMIN_OR_MANAGER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.store.tx import Tx
@@ -100,8 +101,8 @@ FLOATING_IP = Resource(
             filter=True,
             description="Always null: rates of floating IPs are not limited yet.",
         ),
-        Attribute("dns_name", types.line(255), default="", create=True),
-        Attribute("dns_domain", types.line(255), default="", create=True),
+        Attribute("dns_name", RELATIVE_NAME, default="", create=True),
+        Attribute("dns_domain", DOMAIN_NAME, default="", create=True),
         *STANDARD,
     ),
 )

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import bindparam, select
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, REFERENCE
+from pileus.services.network.attributes import (
+    ADMIN_STATE_UP,
+    ID,
+    NAME,
+    PROJECT,
+    REFERENCE,
+    ZONE_HINTS,
+    given,
+    number,
+)
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.names import DOMAIN_NAME
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.policy import (
     ADMIN,
@@ -21,9 +33,10 @@ from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
+from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest
 from pileus.web.resource import Attribute, Loader, Resource
 from pileus.web.standard import STANDARD
+from pileus.web.types import Type
 
 _SUBNETS_OF = (
     select(subnets.c.network_id, subnets.c.id)
@@ -76,6 +89,29 @@ def _scope(version: int) -> Loader:
     return load
 
 
+TYPE, PHYSICAL, NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
+
+
+def _parse_segments(value: Any) -> list[dict[str, Any]]:
+    segments: list[dict[str, Any]] = _SEGMENTS.parse(value)
+    for one in segments:
+        for name in set(one) - {TYPE, PHYSICAL, NUMBER}:
+            raise HTTPBadRequest(f"Unrecognized attribute(s) '{name}'")
+    return segments
+
+
+_SEGMENTS = types.list_of(
+    types.dict_of(
+        {
+            TYPE: types.nullable(types.string(32)),
+            PHYSICAL: types.nullable(types.string(64)),
+            NUMBER: types.nullable(number()),
+        },
+        additional=types.anything,
+    )
+)
+SEGMENTS = Type("segments", _parse_segments, _SEGMENTS.schema)
+
 NETWORK = Resource(
     "network",
     table=networks,
@@ -121,34 +157,47 @@ NETWORK = Resource(
         ),
         Attribute(
             "provider:network_type",
-            types.nullable(types.string(16)),
+            given(types.string(32)),
             column=networks.c.network_type,
             create=True,
+            update=True,
             policy=True,
             filter=True,
             sort=True,
         ),
         Attribute(
             "provider:physical_network",
-            types.nullable(types.string(64)),
+            given(types.string(64)),
             column=networks.c.physical_network,
             create=True,
+            update=True,
             policy=True,
             filter=True,
             sort=True,
         ),
         Attribute(
             "provider:segmentation_id",
-            types.nullable(types.integer()),
+            given(number()),
             column=networks.c.segmentation_id,
             create=True,
+            update=True,
             policy=True,
             filter=True,
             sort=True,
         ),
         Attribute(
+            "segments",
+            SEGMENTS,
+            default=None,
+            create=True,
+            policy=True,
+            policy_get=False,
+            visible=False,
+            description="The same as the provider attributes, in a list; of one segment.",
+        ),
+        Attribute(
             "mtu",
-            types.integer(0),
+            number(0),
             default=0,
             create=True,
             update=True,
@@ -168,14 +217,14 @@ NETWORK = Resource(
         ),
         Attribute(
             "availability_zone_hints",
-            types.list_of(types.string(255), none_is_empty=True),
+            ZONE_HINTS,
             default=[],
             create=True,
         ),
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         Attribute("ipv4_address_scope", REFERENCE, loader=_scope(4)),
         Attribute("ipv6_address_scope", REFERENCE, loader=_scope(6)),
-        Attribute("dns_domain", types.line(255), default="", create=True, update=True),
+        Attribute("dns_domain", DOMAIN_NAME, default="", create=True, update=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         *STANDARD,
     ),
@@ -191,6 +240,10 @@ RULES = rules(
         "create_network:provider:network_type": ADMIN,
         "create_network:provider:physical_network": ADMIN,
         "create_network:provider:segmentation_id": ADMIN,
+        "create_network:segments": ADMIN,
+        "update_network:provider:network_type": ADMIN,
+        "update_network:provider:physical_network": ADMIN,
+        "update_network:provider:segmentation_id": ADMIN,
         "get_network": any_of(ADMIN_OR_READER, SERVICE, "rule:shared", "rule:external"),
         "get_network:provider:network_type": ADMIN,
         "get_network:provider:physical_network": ADMIN,

@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import and_, bindparam, delete, or_, select, tuple_, update
 
 from pileus.core.context import Context
-from pileus.core.errors import Unavailable
+from pileus.core.errors import Invalid, Unavailable
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput
 from pileus.services.network.events import event
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
 from pileus.services.network.ports import owners
@@ -36,7 +36,6 @@ from pileus.web.view import fetch
 from pileus.wire import scopes
 
 ATTEMPTS = 10
-TYPE, PHYSICAL, NUMBER = "provider:network_type", "provider:physical_network", "provider:segmentation_id"
 
 
 class NetworkInUse(InUse):
@@ -52,6 +51,10 @@ class ExternalNetworkInUse(InUse):
         "External network {net_id} cannot be updated to be made non-external, since it has existing "
         "gateway ports."
     )
+
+
+class SegmentsSetInConjunctionWithProviders(Invalid):
+    message = "Segments and provider values cannot both be set."
 
 
 class NoNetworkFoundInMaximumAllowedAttempts(Unavailable):
@@ -101,6 +104,7 @@ def network_create(
     """Write new networks, each with a segment: the one asked for, or a free one of the first type."""
     specs = own(specs)
     for spec in specs:
+        _spread_segments(spec)
         _check_provider(spec, config)
     check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
     spend(tx, specs, NETWORK_QUOTA)
@@ -136,6 +140,7 @@ def network_update(
     updates = own_updates(updates)
     for one in updates:
         changes, network = one.changes, one.original
+        _check_provider_stays(changes, network)
         if changes.get("mtu") is not None:
             changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
             if changes["mtu"] < segments.LEAST_MTU[6]:
@@ -183,6 +188,33 @@ def _event(context: Context, kind: str, network: Values) -> Any:
         [scopes.network(network["id"]), scopes.dhcp_network(network["id"])],
         name=network["name"],
     )
+
+
+def _spread_segments(spec: Values) -> None:
+    """A list of one segment says what the provider attributes say."""
+    asked = spec.pop("segments", None)
+    if asked is None:
+        return
+    if any(spec.get(name) is not None for name in (TYPE, PHYSICAL, NUMBER)):
+        raise SegmentsSetInConjunctionWithProviders()
+    if len(asked) > 1:
+        raise InvalidInput("a network of more than one segment is not supported")
+    for one in asked:
+        if one.get(TYPE) is None:
+            raise InvalidInput("network_type required")
+        spec.update(one)
+
+
+def _check_provider_stays(changes: Values, network: Values) -> None:
+    """How a network is carried does not change; to say what it is is no change."""
+    differing = [
+        name for name in (TYPE, PHYSICAL, NUMBER) if changes.get(name, network[name]) != network[name]
+    ]
+    if differing:
+        raise InvalidInput(
+            "Plugin does not support updating the following provider network attributes: "
+            f"{', '.join(differing)}"
+        )
 
 
 def _check_provider(spec: Values, config: NetworkConfig) -> None:

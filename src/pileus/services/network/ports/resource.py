@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, NAME_TYPE, PROJECT, REFERENCE
+from pileus.services.network.attributes import (
+    ADMIN_STATE_UP,
+    ID,
+    IP_VERSION,
+    NAME,
+    PROJECT,
+    REFERENCE,
+    TEXT,
+)
 from pileus.services.network.errors import PortNotFound
+from pileus.services.network.names import HOST_NAME
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.policy import (
@@ -36,6 +45,10 @@ VNIC_TYPES = (
 )  # fmt: skip
 
 
+_WISH = {"subnet_id": types.uuid, "ip_address": types.ip_address}
+_BLANK_OPTIONS = ("router", "classless-static-route")
+
+
 def _parse_mac(value: Any) -> str | None:
     found = macs.normalise(value) if isinstance(value, str) else None
     if found is None:
@@ -44,7 +57,9 @@ def _parse_mac(value: Any) -> str | None:
 
 
 def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
-    """neutron-lib's check of fixed_ips: no address twice, and nothing that only looks like one."""
+    """neutron-lib's check of fixed_ips: no address twice; it looks at no other key."""
+    if wishes is not None:
+        wishes = [{key: wish[key] for key in _WISH if key in wish} for wish in wishes]
     named = [wish["ip_address"] for wish in wishes or () if wish.get("ip_address")]
     for address in named:
         if named.count(address) > 1:
@@ -52,16 +67,24 @@ def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str
     return wishes
 
 
+def _check_option(option: dict[str, Any]) -> dict[str, Any]:
+    """A blank value says something of these options only."""
+    value = option["opt_value"]
+    if value is not None and not value.strip() and option["opt_name"] not in _BLANK_OPTIONS:
+        raise BadValue(f"No valid key specs matched for: {option}", value=option, conversion=True)
+    return option
+
+
 def _parse_group_id(value: Any) -> str:
     """Clients of old send objects as well as ids."""
     return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
 
 
-_DEVICE_ID = types.with_default_none(types.line(255), "")
-_DEVICE_OWNER = types.with_default_none(types.normalised(types.line(255), owners.normal), "")
-_MAC = Type("mac", _parse_mac, types.mac.schema)
+_DEVICE_ID = types.line(255)
+_DEVICE_OWNER = types.normalised(types.line(255), owners.normal)
+_MAC = Type("mac", _parse_mac, types.mac.schema, query=lambda text: macs.normalise(text) or text)
 FIXED_IPS = types.normalised(
-    types.nullable(types.list_of(types.dict_of({"subnet_id": types.uuid, "ip_address": types.ip_address}))),
+    types.nullable(types.list_of(types.dict_of(_WISH, additional=types.anything))),
     _unique_addresses,
 )
 _PAIRS = types.list_of(
@@ -69,13 +92,16 @@ _PAIRS = types.list_of(
     none_is_empty=True,
 )
 _OPTIONS = types.list_of(
-    types.dict_of(
-        {
-            "opt_name": types.line(64, minimum=1),
-            "opt_value": types.nullable(types.line(255)),
-            "ip_version": types.enum(4, 6),
-        },
-        required=("opt_name", "opt_value"),
+    types.normalised(
+        types.dict_of(
+            {
+                "opt_name": types.line(64, minimum=1),
+                "opt_value": types.nullable(types.line(255)),
+                "ip_version": IP_VERSION,
+            },
+            required=("opt_name", "opt_value"),
+        ),
+        _check_option,
     ),
     none_is_empty=True,
 )
@@ -172,7 +198,7 @@ PORT = Resource(
         Attribute("extra_dhcp_opts", _OPTIONS, default=[], create=True, update=True),
         Attribute(
             "binding:host_id",
-            NAME_TYPE,
+            types.with_default_none(TEXT, ""),
             column=ports.c.host,
             default="",
             create=True,
@@ -216,7 +242,7 @@ PORT = Resource(
             default={},
             policy_get=True,
         ),
-        Attribute("dns_name", types.line(63), default="", create=True, update=True, filter=True),
+        Attribute("dns_name", HOST_NAME, default="", create=True, update=True, filter=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         Attribute(
             "qos_enforced_by",

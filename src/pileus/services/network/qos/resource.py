@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from pileus.core.errors import NotFound
-from pileus.services.network.attributes import ID, NAME, PROJECT
+from pileus.services.network.attributes import ID, NAME, PROJECT, number
 from pileus.services.network.policy import (
     ADMIN,
     ADMIN_OR_MANAGER,
@@ -25,8 +25,6 @@ from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.resource import Attribute, Resource, Values
 from pileus.web.standard import STANDARD
-
-GREATEST = 2**31 - 1
 
 
 class QosRuleNotFound(NotFound):
@@ -99,12 +97,8 @@ BANDWIDTH_LIMIT_RULE = Resource(
     attributes=(
         ID,
         Attribute("policy_id", types.uuid, column=bandwidth_limits.c.qos_policy_id, visible=False),
-        Attribute(
-            "max_kbps", types.integer(0, GREATEST), create=True, update=True, required=True, filter=True
-        ),
-        Attribute(
-            "max_burst_kbps", types.integer(0, GREATEST), default=0, create=True, update=True, filter=True
-        ),
+        Attribute("max_kbps", number(0), create=True, update=True, required=True, filter=True),
+        Attribute("max_burst_kbps", number(0), default=0, create=True, update=True, filter=True),
         Attribute(
             "direction",
             types.enum("egress"),
@@ -143,7 +137,7 @@ OVSQOS = Resource(
         PROJECT,
         Attribute(
             "rate",
-            types.integer(0, GREATEST),
+            number(0),
             column=bandwidth_limits.c.max_kbps,
             create=True,
             update=True,
@@ -153,7 +147,7 @@ OVSQOS = Resource(
         ),
         Attribute(
             "burst",
-            types.integer(0, GREATEST),
+            number(0),
             column=bandwidth_limits.c.max_burst_kbps,
             default=0,
             create=True,

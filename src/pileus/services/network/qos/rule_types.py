@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import Forbidden, NotFound
-from pileus.services.network.qos.resource import GREATEST
+from pileus.services.network.attributes import GREATEST
 from pileus.services.network.routers.reading import is_admin
 from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.services.network.addressing import ROUTES
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.handlers import HTTPBadRequest, list_where, wanted_id
 from pileus.services.network.policy import ADMIN, rules
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.routers import interfaces, scheduling
-from pileus.services.network.routers.resource import ROUTER, ROUTES
+from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.routers.tables import router_bindings, routers
 from pileus.services.network.routers.work import router_update
 from pileus.services.network.rules import routing

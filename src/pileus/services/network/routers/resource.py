@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import and_, bindparam, select
 
 from pileus.core.errors import NotFound
+from pileus.services.network.addressing import ROUTES
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT
+from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, ZONE_HINTS
 from pileus.services.network.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.resource import FIXED_IPS
@@ -73,26 +74,18 @@ _INFO = types.dict_of(
 
 
 def _parse_info(value: Any) -> Any:
-    """An empty object clears the gateway, as null does."""
-    return None if value is None or value == {} else _INFO.parse(value)
+    """Whatever is empty clears the gateway, as null does."""
+    return _INFO.parse(value) if value else None
 
 
 def _parse_never(value: Any) -> bool:
-    """A kind of router that there is not: false may be asked for, and is the truth."""
-    if types.boolean.parse(value):
+    """A kind of router that there is not: false may be asked for, and is the truth; null leaves it open."""
+    if value is not None and types.boolean.parse(value):
         raise BadValue("Routers of this kind are not available here", value=value)
     return False
 
 
 _NEVER = Type("boolean", _parse_never, {"type": "boolean"})
-
-ROUTES = types.list_of(
-    types.dict_of(
-        {"destination": types.cidr, "nexthop": types.ip_address}, required=("destination", "nexthop")
-    ),
-    unique=True,
-    none_is_empty=True,
-)
 
 ROUTER = Resource(
     "router",
@@ -139,7 +132,7 @@ ROUTER = Resource(
         ),
         Attribute(
             "availability_zone_hints",
-            types.list_of(types.string(255), none_is_empty=True),
+            ZONE_HINTS,
             default=[],
             create=True,
         ),

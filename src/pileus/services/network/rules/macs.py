@@ -8,12 +8,17 @@ from collections.abc import Collection
 
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 
+_BARE = re.compile(r"[0-9a-f]{12}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}")
+
 BASE_MAC = "fa:16:3e:00:00:00"
 
 
 def normalise(mac: str) -> str | None:
     """Lower case with colons, or None where ``mac`` is not a unicast, non-zero hardware address."""
     text = mac.strip().lower().replace("-", ":")
+    if _BARE.fullmatch(text):
+        # Twelve digits, as they are or by fours with dots between.
+        text = ":".join(re.findall("..", text.replace(".", "")))
     if not _MAC.match(text) or text == "00:00:00:00:00:00" or int(text[:2], 16) & 1:
         return None
     return text

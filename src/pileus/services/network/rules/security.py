@@ -12,7 +12,6 @@ from typing import Any
 
 from pileus.core.addresses import parse_interface
 from pileus.core.errors import Invalid
-from pileus.services.network.errors import InvalidInput
 
 PROTOCOLS: dict[str, int] = {
     "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "igmp": 2, "ip": 0,
@@ -79,6 +78,10 @@ class SecurityGroupMultipleRemoteEntites(Invalid):
     message = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
 
 
+class InvalidCIDR(Invalid):
+    message = "Invalid CIDR {input} given as IP prefix."
+
+
 class SecurityGroupRuleParameterConflict(Invalid):
     message = "Conflicting value ethertype {ethertype} for CIDR {cidr}"
 
@@ -90,8 +93,8 @@ def normalise(rule: Mapping[str, Any]) -> dict[str, Any]:
     keeps the caller's host bits (that is what is shown), ``normalized_cidr`` has them cleared.
     """
     direction = rule["direction"]
-    ethertype = _ethertype(rule.get("ethertype"))
-    protocol = _protocol(rule.get("protocol"))
+    ethertype = ethertype_of(rule.get("ethertype", "IPv4"))
+    protocol = protocol_of(rule.get("protocol"))
     low, high = rule.get("port_range_min"), rule.get("port_range_max")
     _check_ethertype_protocol(ethertype, protocol)
     protocol = _with_ethertype(ethertype, protocol)
@@ -146,14 +149,16 @@ def group_rules() -> list[dict[str, Any]]:
     return default_rules("")[:2]
 
 
-def _ethertype(given: Any) -> str:
-    found = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(str(given or "IPv4").lower())
+def ethertype_of(given: Any) -> str:
+    """The normal form of an ethertype's name; SecurityGroupRuleInvalidEtherType for what is none."""
+    found = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(str(given).lower())
     if found is None:
         raise SecurityGroupRuleInvalidEtherType(ethertype=given, values=["IPv4", "IPv6"])
     return found
 
 
-def _protocol(given: Any) -> str | None:
+def protocol_of(given: Any) -> str | None:
+    """The normal form of a protocol's name or number, None for any; SecurityGroupRuleInvalidProtocol."""
     if given is None:
         return None
     name = str(given).lower()
@@ -164,6 +169,29 @@ def _protocol(given: Any) -> str | None:
     if name not in PROTOCOLS:
         raise SecurityGroupRuleInvalidProtocol(protocol=given, values=["any", *PROTOCOLS])
     return name
+
+
+def port_of(given: Any) -> int | None:
+    """A port's number in any form that stands for one; SecurityGroupInvalidPortValue for what is none."""
+    if given is None:
+        return None
+    try:
+        number = int(given)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number <= 65535:
+        raise SecurityGroupInvalidPortValue(port=given)
+    return number
+
+
+def prefix_of(given: Any) -> str | None:
+    """A remote prefix with its host bits, an address being one of full length; InvalidCIDR otherwise."""
+    if not given:
+        return None
+    try:
+        return str(parse_interface(given))
+    except ValueError:
+        raise InvalidCIDR(input=given) from None
 
 
 def _check_ethertype_protocol(ethertype: str, protocol: str | None) -> None:
@@ -207,12 +235,10 @@ def _check_ports(protocol: str | None, low: Any, high: Any) -> tuple[int | None,
 
 
 def _prefix(ethertype: str, prefix: str | None) -> dict[str, str | None]:
-    if not prefix:
+    prefix = prefix_of(prefix)
+    if prefix is None:
         return {"remote_ip_prefix": None, "normalized_cidr": None}
-    try:
-        interface = parse_interface(prefix)
-    except ValueError:
-        raise InvalidInput(f"'{prefix}' is not a valid IP subnet") from None
+    interface = parse_interface(prefix)
     if (interface.version == 4) != (ethertype == "IPv4"):
         raise SecurityGroupRuleParameterConflict(ethertype=ethertype, cidr=prefix)
     return {"remote_ip_prefix": str(interface), "normalized_cidr": str(interface.network)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from pileus.core import addresses
 from pileus.core.errors import NotFound
-from pileus.services.network.attributes import ID, NAME_TYPE, PROJECT, REFERENCE
+from pileus.services.network.attributes import ID, PROJECT, REFERENCE, TEXT
 from pileus.services.network.errors import InUse
 from pileus.services.network.policy import (
     ADMIN,
@@ -21,6 +20,7 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import DEFAULT, SecurityGroupNotFound
 from pileus.services.network.security_groups.tables import security_group_rules, security_groups
 from pileus.store.tx import Tx
@@ -28,7 +28,7 @@ from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.resource import Attribute, Resource, Values
 from pileus.web.standard import STANDARD
-from pileus.web.types import BadValue, Type
+from pileus.web.types import Type
 
 
 class SecurityGroupDefaultAlreadyExists(InUse):
@@ -50,17 +50,19 @@ _OWNERS = select(security_groups.c.id, security_groups.c.project_id).where(
 _HIDDEN = frozenset({"digest"})
 
 
-def _parse_prefix(value: Any) -> str | None:
-    """A prefix with its host bits as given; empty text stands for none."""
-    if value is None or value == "":
-        return None
-    try:
-        return addresses.interface(value)
-    except ValueError:
-        raise BadValue(f"'{value}' is not a valid IP subnet", value=value, conversion=True) from None
+def _read_by(name: str, parse: Callable[[Any], Any], schema: dict[str, Any]) -> Type:
+    """Bodies and queries are read by the same function, as Neutron's converters are used for both."""
+    return Type(name, parse, schema, accepts_none=True)
 
 
-_PREFIX = types.nullable(Type("ip prefix", _parse_prefix, {"type": "string", "format": "cidr"}))
+_ETHERTYPE = _read_by("ethertype", security.ethertype_of, {"enum": ["IPv4", "IPv6"]})
+_PROTOCOL = _read_by("protocol", security.protocol_of, {"type": ["string", "integer", "null"]})
+_PORT = _read_by("port", security.port_of, {"type": ["integer", "null"], "minimum": 0, "maximum": 65535})
+_PREFIX = _read_by(
+    "ip prefix",
+    security.prefix_of,
+    {"anyOf": [{"type": "string", "format": "address-or-cidr"}, {"type": "null"}]},
+)
 
 
 def rule_view(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +99,7 @@ SECURITY_GROUP = Resource(
     not_found=SecurityGroupNotFound,
     attributes=(
         ID,
-        Attribute("name", NAME_TYPE, default="", create=True, update=True, filter=True, sort=True),
+        Attribute("name", TEXT, default="", create=True, update=True, filter=True, sort=True),
         PROJECT,
         Attribute("stateful", types.boolean, default=True, create=True, update=True, filter=True),
         Attribute("shared", types.boolean, default=False, filter=True),
@@ -119,15 +121,15 @@ SECURITY_GROUP_RULE = Resource(
     attributes=(
         ID,
         PROJECT,
-        Attribute("security_group_id", types.uuid, create=True, required=True, filter=True, sort=True),
+        Attribute("security_group_id", types.string(36), create=True, required=True, filter=True, sort=True),
         Attribute(
             "direction", types.enum("ingress", "egress"), create=True, required=True, filter=True, sort=True
         ),
-        Attribute("ethertype", types.anything, default="IPv4", create=True, filter=True, sort=True),
-        Attribute("protocol", types.anything, default=None, create=True, filter=True, sort=True),
+        Attribute("ethertype", _ETHERTYPE, default="IPv4", create=True, filter=True, sort=True),
+        Attribute("protocol", _PROTOCOL, default=None, create=True, filter=True, sort=True),
         Attribute(
             "port_range_min",
-            types.nullable(types.integer()),
+            _PORT,
             default=None,
             create=True,
             filter=True,
@@ -135,7 +137,7 @@ SECURITY_GROUP_RULE = Resource(
         ),
         Attribute(
             "port_range_max",
-            types.nullable(types.integer()),
+            _PORT,
             default=None,
             create=True,
             filter=True,

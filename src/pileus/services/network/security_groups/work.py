@@ -93,6 +93,7 @@ def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> 
         for number, rule in enumerate(security.group_rules())
     ]
     tx.insert(security_group_rules, rows)
+    rows.sort(key=lambda row: row["id"])  # as they are listed
     for spec in specs:
         spec["security_group_rules"] = [
             rule_view(row) for row in rows if row["security_group_id"] == spec["id"]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
-from pileus.services.network.attributes import ID, NAME, PROJECT, REFERENCE
+from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, REFERENCE, given, number
+from pileus.services.network.names import name_type
 from pileus.services.network.policy import (
     ADMIN,
     ADMIN_OR_MEMBER,
@@ -30,8 +31,8 @@ class AddressScopeNotFound(NotFound):
 
 _LENGTH = Type(
     "prefix length",
-    types.integer(0, 128).parse,
-    {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0, "maximum": 128}]},
+    number(0).parse,
+    {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]},
     show=str,
 )
 """Text in views, as the Network API has it."""
@@ -51,7 +52,7 @@ SUBNETPOOL = Resource(
         ID,
         Attribute(
             "name",
-            types.string(255, minimum=1),
+            name_type(minimum=1),
             create=True,
             update=True,
             required=True,
@@ -72,7 +73,7 @@ SUBNETPOOL = Resource(
         _length("max_prefixlen"),
         Attribute(
             "default_quota",
-            types.nullable(types.integer(0)),
+            given(number(0)),
             default=None,
             create=True,
             update=True,
@@ -118,7 +119,7 @@ ADDRESS_SCOPE = Resource(
         PROJECT,
         Attribute(
             "ip_version",
-            types.enum(4, 6),
+            IP_VERSION,
             create=True,
             required=True,
             filter=True,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.network.attributes import ID, NAME, PROJECT, REFERENCE
+from pileus.core.errors import Invalid
+from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
+from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, REFERENCE, given, number
 from pileus.services.network.errors import SubnetNotFound
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
@@ -25,25 +27,30 @@ from pileus.web.resource import Attribute, Resource
 from pileus.web.standard import STANDARD
 from pileus.web.types import Type
 
-
-def _parse_version(value: Any) -> int:
-    return int(types.enum(4, 6).parse(types.integer().parse(value)))
-
-
-_VERSION = Type("ip version", _parse_version, {"enum": [4, 6]})
 _MODE = types.nullable(types.enum("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
-_POOLS = types.nullable(
-    types.list_of(
-        types.dict_of({"start": types.ip_address, "end": types.ip_address}, required=("start", "end"))
-    )
-)
-_ROUTES = types.list_of(
-    types.dict_of(
-        {"destination": types.cidr, "nexthop": types.ip_address}, required=("destination", "nexthop")
-    ),
-    unique=True,
-    none_is_empty=True,
-)
+
+
+class InvalidSubnetServiceType(Invalid):
+    message = "Subnet service type {service_type} does not correspond to a valid device owner."
+
+
+class InvalidInputSubnetServiceType(Invalid):
+    message = "Subnet service type {service_type} is not a string."
+
+
+def _parse_service_types(value: Any) -> list[str]:
+    """What ports' ``device_owner`` may be."""
+    for one in value if isinstance(value, list) else ():
+        if not isinstance(one, str):
+            raise InvalidInputSubnetServiceType(service_type=one)
+        if not one.startswith(_OWNERS_PREFIXES):
+            raise InvalidSubnetServiceType(service_type=one)
+    return _TEXTS.parse(value)  # type: ignore[no-any-return]
+
+
+_OWNERS_PREFIXES = ("network:", "neutron:", "compute:", "baremetal:")
+_TEXTS = types.list_of(types.string(255), unique=True, none_is_empty=True)
+_SERVICE_TYPES = Type("service types", _parse_service_types, _TEXTS.schema, accepts_none=True)
 
 SUBNET = Resource(
     "subnet",
@@ -58,18 +65,18 @@ SUBNET = Resource(
         NAME,
         PROJECT,
         Attribute("network_id", types.uuid, create=True, required=True, filter=True, sort=True),
-        Attribute("ip_version", _VERSION, create=True, required=True, filter=True, sort=True),
+        Attribute("ip_version", IP_VERSION, create=True, required=True, filter=True, sort=True),
         Attribute("subnetpool_id", REFERENCE, default=None, create=True, filter=True, sort=True),
         Attribute("use_default_subnetpool", types.boolean, default=False, create=True, visible=False),
         Attribute(
             "prefixlen",
-            types.nullable(types.integer(0, 128)),
+            given(number(0)),
             default=None,
             create=True,
             visible=False,
             description="How long a prefix to cut from the pool.",
         ),
-        Attribute("cidr", types.nullable(types.cidr), create=True, filter=True, sort=True),
+        Attribute("cidr", types.nullable(CIDR), create=True, filter=True, sort=True),
         Attribute(
             "gateway_ip",
             types.nullable(types.ip_address),
@@ -79,15 +86,15 @@ SUBNET = Resource(
             sort=True,
             description="The first address unless given; null for none.",
         ),
-        Attribute("allocation_pools", _POOLS, create=True, update=True),
+        Attribute("allocation_pools", POOLS, create=True, update=True),
         Attribute(
             "dns_nameservers",
-            types.list_of(types.ip_address, unique=True, none_is_empty=True),
+            NAMESERVERS,
             default=[],
             create=True,
             update=True,
         ),
-        Attribute("host_routes", _ROUTES, default=[], create=True, update=True),
+        Attribute("host_routes", ROUTES, default=[], create=True, update=True),
         Attribute(
             "enable_dhcp", types.boolean, default=True, create=True, update=True, filter=True, sort=True
         ),
@@ -95,7 +102,7 @@ SUBNET = Resource(
         Attribute("ipv6_address_mode", _MODE, default=None, create=True, filter=True, sort=True),
         Attribute(
             "service_types",
-            types.list_of(types.string(255), unique=True, none_is_empty=True),
+            _SERVICE_TYPES,
             default=[],
             create=True,
             update=True,
