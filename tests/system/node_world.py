@@ -37,6 +37,7 @@ from pileus.drivers.process import ProgramFailed, run
 from pileus.host.agent import Agent, AgentSettings
 from pileus.host.dhcp.agent import DhcpAgent
 from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.silence import Silence
 from pileus.host.l3.agent import L3Agent
 from pileus.host.metadata.agent import MetadataAgent
 from pileus.host.spaces.agent import SpaceSettings
@@ -175,6 +176,7 @@ class NodeWorld:
                 SystemClock(),
                 self.host.client(),
                 self.host.flows(),
+                silence=Silence(nft.Nft(), self.host.namespace),
             )
         if kind == "metadata":
             return MetadataAgent(settings, self.server, SystemClock(), LinuxListeners())

@@ -24,10 +24,13 @@ from tests.unit.l2.fake_server import FakeServer
 
 from pileus.app.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
+from pileus.drivers.netlink.linux import LinuxLinks
+from pileus.drivers.nft import driver as nft
 from pileus.drivers.process import ProgramFailed
 from pileus.host.agent import AgentSettings
 from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.silence import Silence
 from pileus.wire.switch import (
     AddressPair,
     DeviceDetails,
@@ -84,6 +87,7 @@ class World:
             SystemClock(),
             host.client(),
             host.flows(),
+            silence=Silence(nft.Nft(), host.namespace),
         )
         self.agents[host.name] = agent
         self.tasks[host.name] = asyncio.create_task(agent.run())
@@ -510,3 +514,53 @@ async def _say(world: World, guest: Guest, address: str, port: str, text: str) -
     async with world.program(guest, "talk", address, port) as talk:
         said, _ = await talk.communicate(f"{text}\n".encode())
     return said.decode().split()
+
+
+def test_what_a_guest_sends_to_its_tap_or_to_everybody_never_reaches_the_host(
+    world: World, runner: asyncio.Runner
+) -> None:
+    """Frames to the device's own address and to the broadcast address, with the host's address in them."""
+
+    async def story() -> None:
+        (a, _), (b, at_b) = await world.guests(("n1", {}), ("n1", {}))
+        host = world.lab.hosts["n1"]
+        tap = (await LinuxLinks(host.namespace).links())[a.interface]
+        nft_here = nft.Nft()
+        here = Guest("n1", "", host.namespace, "")
+
+        async def heard() -> int:
+            """Datagrams that a program of the host gets while the guest sends."""
+            async with world.program(here, "receive", "5353") as listening:
+                for mac in (tap.mac, "ff:ff:ff:ff:ff:ff"):
+                    frames = (sys.executable, TRAFFIC, "frames", "eth0", mac, host.underlay_ip, "5353")
+                    await world.lab.run(a, frames)
+                await asyncio.sleep(0.2)
+                listening.terminate()
+                came, _ = await listening.communicate()
+                return int(json.loads(came)["packets"])
+
+        async def silenced() -> set[str]:
+            found = (await nft_here.read([host.namespace]))[host.namespace]
+            return set(found["netdev", "pileus_silence"].chains) if found else set()
+
+        assert await silenced() >= {a.interface, b.interface}
+        assert await heard() == 0
+        assert await world.pings(a, at_b.fixed_ips[0].ip_address)
+        # The test can see them: without the table they arrive.
+        world.agents["n1"].reconciler.wake = lambda *_, **__: None  # type: ignore[method-assign]
+        await nft_here.remove({host.namespace: [("netdev", "pileus_silence")]})
+        assert await heard() > 0
+        # A restart finds what is missing.
+        await world.stop("n1")
+        await world.start(host)
+        await until(lambda: world.agents["n1"].metrics.full_passes > 0)
+        assert await heard() == 0
+        assert await world.pings(a, at_b.fixed_ips[0].ip_address)
+        world.server.remove_device(b.port_id)
+        await world.lab.unplug("n1", b.port_id)
+        async with asyncio.timeout(10):
+            while b.interface in await silenced():
+                await asyncio.sleep(0.05)
+        assert a.interface in await silenced()
+
+    runner.run(story())

@@ -2,6 +2,7 @@
 
 traffic.py receive PORT                 until told to stop by SIGTERM; then prints what came
 traffic.py send ADDRESS PORT RATE SECONDS [SIZE]   prints how many were sent
+traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that MAC, whoever has the address
 traffic.py serve PORT                   a TCP server that echoes; traffic.py talk ADDRESS PORT
 """
 
@@ -50,6 +51,26 @@ def send(address: str, port: int, rate: float, seconds: float, size: int = 64) -
     print(number)
 
 
+def frames(device: str, mac: str, address: str, port: int) -> None:
+    sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sender.bind((device, 0))
+    own = sender.getsockname()[4]
+    for number in range(20):
+        data = struct.pack("!I", number).ljust(64, b"x")
+        # From a neighbour of the address, so that no check of the way back is in its way.
+        source = socket.inet_aton(address.rpartition(".")[0] + ".77")
+        udp = struct.pack("!HHHH", port, port, 8 + len(data), 0) + data
+        head = struct.pack(
+            "!BBHHHBBH4s4s", 69, 0, 20 + len(udp), number, 0, 64, 17, 0, source, socket.inet_aton(address)
+        )
+        total = sum(struct.unpack("!10H", head))
+        total = (total & 0xFFFF) + (total >> 16)
+        check = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+        head = head[:10] + struct.pack("!H", check) + head[12:]
+        sender.send(bytes.fromhex(mac.replace(":", "")) + own + b"\x08\x00" + head + udp)
+    print("sent")
+
+
 def serve(port: int) -> None:
     listener = socket.create_server(("0.0.0.0", port))
     print("ready", flush=True)
@@ -79,6 +100,8 @@ if __name__ == "__main__":
             receive(int(rest[0]))
         case "send":
             send(rest[0], int(rest[1]), float(rest[2]), float(rest[3]), *map(int, rest[4:]))
+        case "frames":
+            frames(rest[0], rest[1], rest[2], int(rest[3]))
         case "serve":
             serve(int(rest[0]))
         case "talk":

@@ -58,7 +58,8 @@ async def real_agent(
     if wanted.kvm == "auto":
         verdict = await probe_kvm(folder.agent / "kvm.json")
         kvm = verdict.works
-        logger.info("tried KVM", works=kvm, reason=verdict.reason)
+        if not verdict.remembered:
+            logger.info("tried KVM", works=kvm, reason=verdict.reason)
     from pileus.drivers.libvirt.driver import LibvirtHypervisor
 
     uri = wanted.uri or await daemon.system_uri()

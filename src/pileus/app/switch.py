@@ -11,6 +11,7 @@ from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.settings import Settings
+from pileus.drivers.nft import driver as nft
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
@@ -18,6 +19,7 @@ from pileus.drivers.process import ProgramFailed
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.settings import BridgeSettings
+from pileus.host.l2.silence import Silence
 
 SYSTEM_RUN = Path("/var/run/openvswitch")
 ALONE = "127.0.0.1"
@@ -106,6 +108,7 @@ class RealSwitch:
             SystemClock(),
             client or self.client(),
             OvsOfctl(self._run_dir),
+            silence=_silence(self.datapath_type),
         )
 
     async def keep_running(self, folder: StateFolder) -> None:
@@ -126,6 +129,15 @@ class RealSwitch:
         daemons = _own_daemons(folder, self.datapath_type)
         if self._run_dir == daemons.run_dir:
             await daemons.stop()
+
+
+def _silence(datapath_type: str) -> Silence | None:
+    if datapath_type != "netdev":
+        return None
+    if missing := nft.missing_programs():
+        logger.warning("what guests send can't be kept from this machine's own stack", missing=missing)
+        return None
+    return Silence(nft.Nft())
 
 
 def _own_daemons(folder: StateFolder, datapath_type: str) -> SwitchDaemons:

@@ -57,12 +57,14 @@ _AFTER_COUNT = bytes.fromhex("ffc975fc66baf400b021eef4ebfd0f1f440000000000000000
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Whether KVM works, and in words what was seen; ``machine`` says for which one it holds."""
+    """Whether KVM works, and in words what was seen; ``machine`` says for which one it holds;
+    ``remembered``: it was found out earlier."""
 
     works: bool
     reason: str
     seconds: float
     machine: str
+    remembered: bool = False
 
 
 def boot_sector() -> bytes:
@@ -75,7 +77,7 @@ async def probe_kvm(memory: Path | None = None, *, timeout_s: float = _TIMEOUT_S
     """Whether machines run under KVM here. With a file in ``memory`` the answer of this boot is kept."""
     machine = _machine()
     if memory is not None and (known := _recall(memory)) is not None and known.machine == machine:
-        return known
+        return msgspec.structs.replace(known, remembered=True)
     began = time.monotonic()
     works, reason = await _try(timeout_s)
     verdict = Verdict(works, reason, round(time.monotonic() - began, 3), machine)

@@ -32,8 +32,13 @@ _ETHTOOL_STXCSUM = 0x17
 _IFF_UP = 1
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
-_SILENT = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/arp_ignore": "8"}
-"""Sysctls of a tap: no IPv6 address, no answer to ARP."""
+_SILENT = {
+    "ipv6/conf/{}/disable_ipv6": "1",
+    "ipv4/conf/{}/arp_ignore": "8",
+    "ipv4/conf/{}/rp_filter": "1",
+}
+"""Sysctls of a tap: no IPv6 address, no answer to ARP, and no source to which a way leads by it, so that
+IPv4 packets that reach the machine's stack are dropped there (RFC 3704, strict)."""
 _IFA_F_NODAD = 2
 _SYSCTLS = Path("/proc/sys/net")
 """Shows the namespace of the thread that looks."""

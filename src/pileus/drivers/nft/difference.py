@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from pileus.drivers.nft.table import (
+    Base,
     Chain,
     Command,
     Element,
@@ -56,8 +59,14 @@ def difference(wanted: Table, installed: InstalledTable | None) -> list[Command]
 def _fits(wanted: Table, installed: InstalledTable) -> bool:
     """Whether what is there can become what is wanted without being made anew."""
     sets = (installed.sets[s.name].declared.shape == s.shape for s in wanted.sets if s.name in installed.sets)
-    chains = (installed.chains[c.name].base == c.base for c in wanted.chains if c.name in installed.chains)
+    chains = (
+        installed.chains[c.name].base == _shown(c.base) for c in wanted.chains if c.name in installed.chains
+    )
     return all(sets) and all(chains)
+
+
+def _shown(base: Base | None) -> Base | None:
+    return msgspec.structs.replace(base, device="") if base is not None and base.device else base
 
 
 def _set_commands(where: tuple[str, str], wanted: NamedSet, present: InstalledSet | None) -> list[Command]:

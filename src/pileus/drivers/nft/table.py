@@ -62,12 +62,14 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Base(msgspec.Struct, frozen=True):
-    """Where packets enter a base chain."""
+    """Where packets enter a base chain. ``device``: of a chain in a table of the family netdev; it is
+    not read back, as nft 1.0.6 does not show it in JSON."""
 
     type: Literal["filter", "nat", "route"]
-    hook: Literal["prerouting", "input", "forward", "output", "postrouting"]
+    hook: Literal["prerouting", "input", "forward", "output", "postrouting", "ingress"]
     priority: int
     policy: Literal["accept", "drop"] = "accept"
+    device: str = ""
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -157,6 +159,8 @@ def chain_body(family: str, table: str, name: str, base: Base | None = None) -> 
     body: dict[str, Any] = {"family": family, "table": table, "name": name}
     if base is not None:
         body |= {"type": base.type, "hook": base.hook, "prio": base.priority, "policy": base.policy}
+        if base.device:
+            body["dev"] = base.device
     return {"chain": body}
 
 

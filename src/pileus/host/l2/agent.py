@@ -33,6 +33,7 @@ from pileus.host.l2.apply import SwitchHands
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.settings import BridgeSettings
+from pileus.host.l2.silence import Silence, devices
 from pileus.host.l2.status import StatusBook
 from pileus.host.l2.vetting import Vetted, Vetting
 from pileus.host.l2.view import InterfaceView, SwitchView
@@ -66,7 +67,8 @@ class _Planned(msgspec.Struct, frozen=True):
 
 class SwitchAgent(Agent):
     """See the module. ``links`` makes the veth pairs where bridges are joined by those; ``polices``
-    overrides the question whether the kernel can (None: try)."""
+    overrides the question whether the kernel can (None: try); ``silence`` keeps what devices send from the
+    machine where the switch is in user space."""
 
     binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
@@ -82,6 +84,7 @@ class SwitchAgent(Agent):
         *,
         links: Links | None = None,
         polices: bool | None = None,
+        silence: Silence | None = None,
     ) -> None:
         super().__init__(settings, server, clock)
         if bridges.link == "veth" and links is None:
@@ -94,6 +97,7 @@ class SwitchAgent(Agent):
         self._hands = SwitchHands(client, flows, clock)
         self._links = links
         self._polices = polices
+        self._silence = silence if bridges.datapath_type == "netdev" else None
         self._status = StatusBook(settings.host)
         self._told_once = False
         self._read_at: dict[str, int] = {}
@@ -184,6 +188,8 @@ class SwitchAgent(Agent):
         if work.inspect:
             self._hands.forget()
             self.book.forget()
+            if self._silence is not None:
+                self._silence.forget()
         if work.full:
             self._patience.hurry()
         if work.reread:
@@ -283,9 +289,27 @@ class SwitchAgent(Agent):
             self._blame_edits(model, row_plan, failed)
             model, row_plan = self._rows(self._plannable())
         planned = self._planned(model, row_plan)
+        # Beside the flows, as another program does it; a port is ready when both are done.
+        silencing = asyncio.ensure_future(self._silence_devices())
+        try:
+            changed, refused = await self._bring(planned, read_back)
+        finally:
+            silenced = await silencing
+        await self._tell(planned.rows, planned.wiring, refused)
+        self._look_again()
+        return changes + changed + silenced
+
+    async def _silence_devices(self) -> int:
+        if self._silence is None:
+            return 0
+        return await self._silence.bring(devices(self._hands.view(), self._bridges.integration_bridge))
+
+    async def _bring(self, planned: _Planned, read_back: bool) -> tuple[int, list[Flow]]:
+        """Flows and meters; what is no longer wanted goes last. How many changed, and what was refused."""
+        hands, changes = self._hands, 0
         model, row_plan, wiring, wanted = planned.model, planned.rows, planned.wiring, planned.flows
         meters = plan.plan_meters(wiring)
-        inner = bridges.integration_bridge
+        inner = self._bridges.integration_bridge
         changes += await hands.put_meters(inner, meters)
         # br-int last: its devices send only when all that leads further is there.
         refused: list[Flow] = []
@@ -301,9 +325,7 @@ class SwitchAgent(Agent):
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
             self._patience.went_well(port_id)
-        await self._tell(row_plan, wiring, refused)
-        self._look_again()
-        return changes
+        return changes, refused
 
     # -- devices that can't be wired keep none waiting
 
@@ -418,5 +440,7 @@ class SwitchAgent(Agent):
         if inner in view.bridges and inner not in gone:
             await self._hands.drop_meters(inner, {})
         await self._hands.edit(edits)
+        if self._silence is not None:
+            await self._silence.end()
         if self._links is not None:
             await self._links.delete_links([veth.name for veth in rows.veth_joints(self._bridges)])
