@@ -35,7 +35,8 @@ from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.core.settings import Settings
 from pileus.services.compute import service as compute
-from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
+from pileus.services.identity.service import EndpointSeed, Identity, Seed
+from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
 from pileus.services.network.service import from_settings, network_service, wire_handlers
 from pileus.store import Published, Store, migrations
@@ -169,7 +170,7 @@ class Server:
             self.store,
             folder.keys / "fernet",
             clock=clock,
-            settings=IdentitySettings(token_lifetime_s=settings.identity.token_lifetime_s),
+            settings=identity_settings(settings.identity),
         )
         self.images = image.Images(
             image.FileStore(folder.images),

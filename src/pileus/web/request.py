@@ -11,8 +11,9 @@ A handler says four things: parse, authorise, call, show::
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
@@ -34,6 +35,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _UNREAD = object()
+_MESSAGES_AFTER_BODY = 3
+"""A server may tell the end of a body more than once; one that tells it for ever tells nothing."""
 _GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -171,6 +174,30 @@ class Request:
     def stream(self) -> AsyncIterator[bytes]:
         """The parts of an unread body, for routes with ``stream=True``; raises ClientGone or BodyTooSlow."""
         return stream(self.receive, self.app.settings.bodies)
+
+    async def while_there(self, work: Awaitable[T]) -> T:
+        """Await something, and cancel it where the client hangs up meanwhile; raises ClientGone then.
+
+        For what is dear and changes nothing, once the body was read.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._hung_up())
+        try:
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and gone.result():
+                raise ClientGone
+            return await task
+        finally:
+            task.cancel()
+            gone.cancel()
+
+    async def _hung_up(self) -> bool:
+        """Return True when the client hangs up, and False where it can't be known."""
+        for _ in range(_MESSAGES_AFTER_BODY):
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                return True
+        return False
 
     @property
     def access(self) -> Access:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
-from pileus.services.identity.service import EndpointSeed, Identity, Seed
+from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
 from pileus.store import Store
 from pileus.web.app import App, create_app
 from pileus.web.policy import Enforcer
@@ -140,11 +140,15 @@ class Cloud:
 
 
 @contextlib.asynccontextmanager
-async def cloud(url: str, folder: Path) -> AsyncIterator[Cloud]:
+async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None) -> AsyncIterator[Cloud]:
     """A cloud on that database, seeded, with ``admin`` logged in to his project."""
     clock = ManualClock()
     store = await Store.open(url, poll_s=0.2)
-    identity = Identity(store, folder / "token-keys", clock=clock)
+    try:
+        identity = Identity(store, folder / "token-keys", clock=clock, settings=settings)
+    except BaseException:
+        await store.close()
+        raise
     try:
         seed = Seed(
             endpoints=(
@@ -173,11 +177,16 @@ async def cloud(url: str, folder: Path) -> AsyncIterator[Cloud]:
         assert not limit.expired(), f"closing the store hung for {CLOSE_S} s"
 
 
-def run(url: str, folder: Path, story: Callable[[Cloud], Awaitable[None]]) -> None:
+def run(
+    url: str,
+    folder: Path,
+    story: Callable[[Cloud], Awaitable[None]],
+    settings: IdentitySettings | None = None,
+) -> None:
     """Tell a story in a fresh loop."""
 
     async def tell() -> None:
-        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder) as one:
+        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder, settings) as one:
             await story(one)
         assert not limit.expired(), f"the story hung for {STORY_S} s"
 

@@ -18,8 +18,10 @@ from sqlalchemy import ColumnElement, Select
 
 from pileus.core.context import Context
 from pileus.services.identity.errors import SchemaValidationError
+from pileus.services.identity.rules.turns import Turn
 from pileus.store.tx import Tx
 from pileus.web import types
+from pileus.web.client import share_of
 from pileus.web.dialects.keystone import KeystoneDialect
 from pileus.web.listing import Listing, page_statement
 from pileus.web.parse import check_create, check_update
@@ -81,6 +83,12 @@ EXTRA = Attribute(
     "extra",
     types.Type("extra", lambda value: value, {"type": "object"}, accepts_none=True, show=lambda value: value),
 )
+
+
+def turn_of(request: Request, who: object) -> Turn:
+    """For whom a hash is computed: the client's address, and the user that the request is about."""
+    return Turn(share_of(request.client_address), str(who))
+
 
 Prepare = Callable[[Request, Values], Awaitable[None]]
 Asked = Callable[[str, Mapping[str, Any]], Sequence[str]]

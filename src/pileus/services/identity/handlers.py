@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from pileus.core.errors import Invalid
 from pileus.services.identity.auth.authenticator import Authenticator
+from pileus.services.identity.auth.password import PasswordCheck
+from pileus.services.identity.auth.session import ById, account_find
 from pileus.services.identity.catalog.endpoints import endpoint_create, endpoint_update
 from pileus.services.identity.catalog.regions import region_create
 from pileus.services.identity.credentials.application_handlers import require_unrestricted
@@ -16,6 +19,7 @@ from pileus.services.identity.declared import (
     read_create,
     read_update,
     reply_one,
+    turn_of,
 )
 from pileus.services.identity.errors import SchemaValidationError, Unauthorized, UserNotFound
 from pileus.services.identity.grants import (
@@ -41,7 +45,7 @@ from pileus.services.identity.groups import (
     membership_find,
 )
 from pileus.services.identity.nouns import DOMAINS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, USERS
-from pileus.services.identity.passwords import Passwords
+from pileus.services.identity.passwords import MAX_LENGTH, Passwords
 from pileus.services.identity.projects import PROJECT, TAG, ProjectTagNotFound, project_update, projects
 from pileus.services.identity.roles import (
     ImpliedRoleNotFound,
@@ -50,6 +54,7 @@ from pileus.services.identity.roles import (
     implied_roles_read,
     roles,
 )
+from pileus.services.identity.rules.passwords import PasswordPolicy
 from pileus.services.identity.rules.roles import RoleGraph
 from pileus.services.identity.standing import behind, guarded_grant
 from pileus.services.identity.users import USER, password_change, users
@@ -65,11 +70,25 @@ _PASSWORD_BODY = types.dict_of(
 )
 
 
+class PasswordRequirementsValidationError(Invalid):
+    """A password is not as the setting ``password_regex`` wants it (400)."""
+
+    message = "The password does not match the requirements: {detail}."
+
+
 class PasswordHandlers:
     """What hashes: making and changing users."""
 
-    def __init__(self, passwords: Passwords, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        passwords: Passwords,
+        check: PasswordCheck,
+        policy: PasswordPolicy,
+        authenticator: Authenticator,
+    ) -> None:
         self._passwords = passwords
+        self._check = check
+        self._policy = policy
         self._authenticator = authenticator
 
     async def prepare(self, request: Request, values: Values) -> None:
@@ -82,7 +101,7 @@ class PasswordHandlers:
             require_unrestricted(meaning.session, "passwords")
         password = values.pop("password")
         if password is not None:
-            values["password_hash"] = await self._passwords.hash(password)
+            values["password_hash"] = await self._hash(request, password, request.context.user_id)
         elif "password" in values.given:
             values["password_hash"] = None
 
@@ -96,14 +115,20 @@ class PasswordHandlers:
         except types.BadValue as bad:
             raise request.dialect.bad_value("user", body["user"], bad) from None
         key = request.path["id"]
-        found = await request.read(fetch, USER, [key])
-        old_hash = found[0]["password_hash"] if found else None
-        if not await self._passwords.matches(old_hash, wanted["original_password"]) or not old_hash:
+        account = await request.read(account_find, ById(key))
+        old_hash = account.password_hash if account else None
+        right = await self._check.holds(request, account, wanted["original_password"], key)
+        if not right or not old_hash:
             raise Unauthorized(f"wrong password for user {key}")
-        new_hash = await self._passwords.hash(wanted["password"])
+        new_hash = await self._hash(request, wanted["password"], key)
         if not await request.write(password_change, request.context, key, old_hash, new_hash):
             raise Unauthorized(f"the password of user {key} was changed meanwhile")
         return Reply.empty()
+
+    async def _hash(self, request: Request, password: str, who: object) -> str:
+        if not self._policy.takes(password[:MAX_LENGTH]):
+            raise PasswordRequirementsValidationError(detail=self._policy.description)
+        return await request.while_there(self._passwords.hash(password, turn_of(request, who)))
 
 
 async def user_projects(request: Request) -> Reply:

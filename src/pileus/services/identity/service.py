@@ -7,12 +7,15 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.core import settings as core
 from pileus.core.clock import Clock
 from pileus.core.context import Context
+from pileus.core.errors import Invalid
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.ec2 import Ec2Handlers
 from pileus.services.identity.auth.handlers import AuthHandlers
 from pileus.services.identity.auth.issuer import Issuer
+from pileus.services.identity.auth.password import PasswordCheck
 from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
 from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
 from pileus.services.identity.credentials.credential import CREDENTIAL
@@ -29,15 +32,16 @@ from pileus.services.identity.nouns import (
     SERVICES,
     USERS,
 )
-from pileus.services.identity.passwords import Passwords
+from pileus.services.identity.passwords import HashingLimits, Passwords
 from pileus.services.identity.policy import RULES
 from pileus.services.identity.routes import routes
+from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Store
 from pileus.web.service import ApiVersion, Service
 
-__all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed"]
+__all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
 
 VERSION = ApiVersion(
     id="v3.14",
@@ -49,9 +53,33 @@ VERSION = ApiVersion(
 
 
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``token_lifetime_s`` is how long a token lives that was given for a password."""
+    """``token_lifetime_s`` is how long a token lives that was given for a password.
+
+    ``password_regex`` is what new passwords must match; ``password_regex_description`` says so in words.
+    """
 
     token_lifetime_s: int = 3600
+    password_regex: str = ""
+    password_regex_description: str = ""
+    lockout: Lockout = Lockout()
+    hashing: HashingLimits = HashingLimits()
+
+
+class BadPasswordSetting(Invalid):
+    """The administrator's expression can't be used."""
+
+    message = "identity.password_regex: {reason}"
+
+
+def from_settings(settings: core.IdentitySettings) -> IdentitySettings:
+    """The service's settings, from the section of the file."""
+    return IdentitySettings(
+        token_lifetime_s=settings.token_lifetime_s,
+        password_regex=settings.password_regex,
+        password_regex_description=settings.password_regex_description,
+        lockout=Lockout(settings.lockout_failure_attempts, settings.lockout_duration_s),
+        hashing=HashingLimits(settings.logins_waiting, settings.logins_waiting_per_address),
+    )
 
 
 class Identity:
@@ -78,18 +106,24 @@ class Identity:
         settings = settings or IdentitySettings()
         self.keys = TokenKeys(keys_path)
         self.credential_keys = TokenKeys(credential_keys_path or keys_path.with_name("credentials"))
-        self.passwords = Passwords()
+        self.passwords = Passwords(settings.hashing)
+        try:
+            policy = PasswordPolicy(settings.password_regex, settings.password_regex_description)
+        except BadPasswordRegex as error:
+            raise BadPasswordSetting(reason=str(error)) from None
+        check = PasswordCheck(self.passwords, settings.lockout)
         self.authenticator = Authenticator(store, self.keys, clock)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
-        auth = AuthHandlers(self.authenticator, issuer, self.passwords)
+        auth = AuthHandlers(self.authenticator, issuer, self.passwords, check)
         bound = ApplicationCredentialHandlers(self.authenticator, self.passwords)
+        people = PasswordHandlers(self.passwords, check, policy, self.authenticator)
         kept = CredentialHandlers(self.authenticator, self.credential_keys)
         ec2 = Ec2Handlers(issuer, self.credential_keys)
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            routes=routes(auth, PasswordHandlers(self.passwords, self.authenticator), bound, kept, ec2),
+            routes=routes(auth, people, bound, kept, ec2),
             prefix=prefix,
             resources=[
                 *(

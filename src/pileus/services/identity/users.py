@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Table, Text, UniqueConstraint, bindparam
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text, UniqueConstraint, bindparam, select
 
 from pileus.core.context import Context
 from pileus.services.identity.credentials.application import application_credentials_forget
@@ -13,6 +14,7 @@ from pileus.services.identity.declared import ENABLED, EXTRA, ID, IDENTITY, OPTI
 from pileus.services.identity.errors import DomainNotFound, NameTaken, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.services.identity.projects import projects
+from pileus.services.identity.rules.passwords import Lockout
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 from pileus.store.tx import Tx
@@ -30,6 +32,8 @@ users = Table(
     Column("default_project_id", Id, index=True),
     Column("password_hash", Text),
     Column("tokens_after", Moment, nullable=False),
+    Column("failed_auth_count", Integer, nullable=False, server_default="0"),
+    Column("failed_auth_at", Moment),
     Column("extra", JsonText),
     UniqueConstraint("domain_id", "name"),
 )
@@ -70,6 +74,16 @@ USER = Resource(
     ),
 )
 
+_FAILURES = (
+    select(users.c.failed_auth_count, users.c.failed_auth_at)
+    .where(users.c.id == bindparam("key"))
+    .with_for_update()
+)
+_SET_FAILURES = (
+    users.update()
+    .where(users.c.id == bindparam("key"))
+    .values(failed_auth_count=bindparam("count"), failed_auth_at=bindparam("at"))
+)
 _IS_DOMAIN = projects.select().where(projects.c.id == bindparam("id"), projects.c.is_domain.is_(True))
 
 
@@ -112,6 +126,8 @@ def user_update(tx: Tx, context: Context, key: str, changes: Values) -> Values:
         changes["tokens_after"] = context.now
     if changes.get("enabled") is False:
         application_credentials_forget(tx, key)
+    if changes.get("enabled") is True:  # which unlocks him too
+        tx.execute(_SET_FAILURES, {"key": key, "count": 0, "at": None})
     try:
         after = USER.change(tx, context, [Update(original, merged(original, changes))])[0]
     except Duplicate:
@@ -129,6 +145,24 @@ def password_change(tx: Tx, context: Context, key: str, old_hash: str, new_hash:
     changes = Values({"password_hash": new_hash, "tokens_after": context.now})
     USER.change(tx, context, [Update(original, changes)])
     announce_turn(tx, context, "user.update", key, changed=["password"])
+    return True
+
+
+def failure_count(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> None:
+    """Count a wrong password of a user, unless he is locked by now: no lock is prolonged."""
+    row = tx.first(_FAILURES, {"key": key})
+    if row is not None and not lockout.locks(row.failed_auth_count, row.failed_auth_at, now):
+        count = lockout.after_failure(row.failed_auth_count)
+        tx.execute(_SET_FAILURES, {"key": key, "count": count, "at": now})
+
+
+def failures_settle(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> bool:
+    """Forget the failures of a user whose password was right; False if he is locked by now."""
+    row = tx.first(_FAILURES, {"key": key})
+    if row is None or lockout.locks(row.failed_auth_count, row.failed_auth_at, now):
+        return False
+    if row.failed_auth_count:
+        tx.execute(_SET_FAILURES, {"key": key, "count": 0, "at": None})
     return True
 
 

@@ -18,6 +18,7 @@ from pileus.services.identity.auth.body import (
     read_login,
 )
 from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, token_reply
+from pileus.services.identity.auth.password import PasswordCheck
 from pileus.services.identity.auth.session import Account, Key, account_find
 from pileus.services.identity.auth.view import substitutions
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows, catalog_view
@@ -25,7 +26,7 @@ from pileus.services.identity.credentials.application import (
     ApplicationCredential,
     application_credential_find,
 )
-from pileus.services.identity.declared import Noun, list_reply
+from pileus.services.identity.declared import Noun, list_reply, turn_of
 from pileus.services.identity.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.grants import SYSTEM_ID, roles_of, targets_of
 from pileus.services.identity.nouns import DOMAINS, PROJECTS
@@ -58,10 +59,13 @@ class Proven(msgspec.Struct, frozen=True):
 class AuthHandlers:
     """The handlers of ``/v3/auth``."""
 
-    def __init__(self, authenticator: Authenticator, issuer: Issuer, passwords: Passwords) -> None:
+    def __init__(
+        self, authenticator: Authenticator, issuer: Issuer, passwords: Passwords, check: PasswordCheck
+    ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._passwords = passwords
+        self._check = check
 
     async def issue(self, request: Request) -> Reply:
         """POST /v3/auth/tokens"""
@@ -103,7 +107,7 @@ class AuthHandlers:
     async def _prove_password(self, request: Request, proof: PasswordProof) -> Account:
         account = await request.read(account_find, proof.user)
         # An unknown user costs as much as a known one, and is answered alike.
-        right = await self._passwords.matches(account.password_hash if account else None, proof.password)
+        right = await self._check.holds(request, account, proof.password, proof.user)
         if account is None or not right:
             raise Unauthorized(f"no such user or wrong password: {_shown(proof.user)}")
         return account
@@ -113,7 +117,10 @@ class AuthHandlers:
     ) -> ApplicationCredential:
         found = await request.read(_find_credential, proof)
         # as for passwords: what is not there costs as much
-        right = await self._passwords.matches(found.secret_hash if found else None, proof.secret)
+        encoded = found.secret_hash if found else None
+        right = await request.while_there(
+            self._passwords.matches(encoded, proof.secret, turn_of(request, proof.id or proof.user))
+        )
         if found is None or not right:
             raise Unauthorized(f"no such application credential or wrong secret: {proof.id or proof.name}")
         return found

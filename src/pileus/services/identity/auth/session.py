@@ -37,6 +37,8 @@ class Account(msgspec.Struct, frozen=True):
     password_hash: str | None
     default_project_id: str | None
     tokens_after: dt.datetime
+    failed_auth_count: int
+    failed_auth_at: dt.datetime | None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -115,6 +117,8 @@ _ACCOUNT = select(
     users.c.password_hash,
     users.c.default_project_id,
     users.c.tokens_after,
+    users.c.failed_auth_count,
+    users.c.failed_auth_at,
 ).select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
 _ACCOUNT_BY_ID = _ACCOUNT.where(users.c.id == bindparam("id"))
 _ACCOUNT_BY_NAME = _ACCOUNT.where(
@@ -162,6 +166,8 @@ def account_find(tx: Tx, key: Key) -> Account | None:
         row.password_hash,
         row.default_project_id,
         row.tokens_after,
+        row.failed_auth_count,
+        row.failed_auth_at,
     )
 
 

@@ -22,7 +22,7 @@ from pileus.services.identity.credentials.application import (
     application_credentials,
     expiry_read,
 )
-from pileus.services.identity.declared import Noun, list_reply, reply_one
+from pileus.services.identity.declared import Noun, list_reply, reply_one, turn_of
 from pileus.services.identity.passwords import Passwords
 from pileus.web.parse import check_create
 from pileus.web.reply import Reply
@@ -80,7 +80,7 @@ class ApplicationCredentialHandlers:
             "user_id": user_id,
             "project_id": session.scope.id,
             "expires_at": expiry_read(spec["expires_at"], request.context.now),
-            "secret_hash": await self._passwords.hash(secret),
+            "secret_hash": await request.while_there(self._passwords.hash(secret, turn_of(request, user_id))),
         }
         held = frozenset(role.id for role in session.roles)
         made = await request.write(application_credential_create, request.context, spec, held)
