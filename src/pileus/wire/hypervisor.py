@@ -14,6 +14,9 @@ import msgspec
 
 from pileus.wire.records import Record
 
+DISK_FORMATS = ("raw", "qcow2")
+"""What a machine's disk can begin from."""
+
 
 class ImageSource(Record, frozen=True):
     """Where a disk's content comes from. ``path`` is below the server's address and carries its

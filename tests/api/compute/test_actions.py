@@ -326,7 +326,7 @@ def test_refusals_of_new_servers(tmp_path: Path) -> None:
             ({"availability_zone": "nova:h1"}, 403, "forced_host"),
             ({"accessIPv4": "1.2.3"}, 400, "is not a 'ipv4'"),
             ({"colour": "blue"}, 400, "Additional properties are not allowed"),
-            ({"block_device_mapping_v2": [{"source_type": "volume"}]}, 501, "not available in this cloud"),
+            ({"block_device_mapping_v2": [{"source_type": "volume"}]}, 400, "Missing device UUID."),
         ):
             answer = await api.ask_for(**values)
             assert (answer.status, part in answer.message) == (status, True), (values, answer)

@@ -166,10 +166,15 @@ def test_a_fixed_address_that_is_taken(tmp_path: Path) -> None:
         host = await api.host()
         network_id = await api.a_network()
         plug = [{"uuid": network_id, "fixed_ip": "10.0.0.77"}]
-        first = await api.boot(host, networks=plug)
-        assert first["addresses"]["net"][0]["addr"] == "10.0.0.77"
-        second = (await api.ask_for(networks=plug)).json["server"]["id"]
+        # both are asked for before either has it: the later finds it taken
+        first, second = [(await api.ask_for(networks=plug)).json["server"]["id"] for _ in range(2)]
         await api.conductor().work()
+        await host.pass_()
+        await api.conductor().work()
+        assert (await api.server(first))["addresses"]["net"][0]["addr"] == "10.0.0.77"
+        refused = await api.ask_for(networks=plug)
+        assert refused.status == 400
+        assert refused.message == f"Fixed IP address 10.0.0.77 is already in use on instance {first}."
         server = await api.server(second)
         assert server["status"] == "ERROR"
         assert "10.0.0.77" in server["fault"]["message"]

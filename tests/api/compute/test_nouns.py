@@ -173,7 +173,7 @@ def test_services_hypervisors_hosts_and_zones(tmp_path: Path, kind: str) -> None
         (one,) = hypervisors
         assert [server["name"] for server in one["servers"]] == ["vm"]
         assert one["uptime"].endswith("up 1 days,  2:00")
-        assert one["host_ip"] == "192.0.2.7"
+        assert one["host_ip"] == "192.0.2.49"
         (full,) = (await old("GET", "/os-hypervisors/detail")).json["hypervisors"]
         assert (full["vcpus_used"], full["memory_mb_used"], full["running_vms"]) == (1, 512, 1)
         assert full["cpu_info"] == '{"arch": "x86_64"}'

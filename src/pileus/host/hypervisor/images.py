@@ -21,11 +21,10 @@ import msgspec
 
 from pileus.core import log
 from pileus.drivers.qemu_img.images import ImageFormat, Images
-from pileus.wire.hypervisor import ImageSource
+from pileus.wire.hypervisor import DISK_FORMATS, ImageSource
 
 _log = log.get("host.hypervisor")
 
-FORMATS = ("raw", "qcow2")
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha1", "md5", "sha3_256", "sha3_512")
 _PART = ".part"
 
@@ -156,10 +155,10 @@ class ImageCache:
 
 def cache_name(source: ImageSource) -> str:
     """The file name of an image's content; raises BadImage for what is no name or no format of ours."""
-    if source.disk_format not in FORMATS:
+    if source.disk_format not in DISK_FORMATS:
         raise BadImage(
             f"Image {source.image_id} has the disk format {source.disk_format}; this host takes "
-            f"{' and '.join(FORMATS)}."
+            f"{' and '.join(DISK_FORMATS)}."
         )
     if source.os_hash_algo not in ALGORITHMS or not re.fullmatch("[0-9a-f]{32,128}", source.os_hash_value):
         raise BadImage(f"Image {source.image_id} has no hash that can be checked.")

@@ -18,7 +18,10 @@ from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.rules import is_trusted
+from pileus.services.network.qos.tables import policies
+from pileus.services.network.quotas import PORT_QUOTA
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules.addresses import AUTO_MODES, host_range
 from pileus.services.network.service import (
     NETWORK,
     PORT,
@@ -37,12 +40,16 @@ from pileus.services.network.service import (
 from pileus.services.network.service import served_scopes as network_scopes_served
 from pileus.store.tx import Tx
 from pileus.web.among import among
+from pileus.web.listing import LARGEST
+from pileus.web.quota import UNLIMITED, quota_read, quota_usage
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 
 __all__ = [
+    "AUTO_MODES",
     "NetworkConfig",
     "addresses_of",
+    "addresses_taken",
     "as_update",
     "default_groups",
     "floating_ips_of",
@@ -50,6 +57,7 @@ __all__ = [
     "groups_by_id",
     "groups_named",
     "host_addresses",
+    "host_range",
     "image_usable",
     "images_of",
     "ip_allocations",
@@ -63,6 +71,8 @@ __all__ = [
     "port_of_address",
     "port_update",
     "ports_by_id",
+    "ports_free",
+    "qos_policy_usable",
     "serves_guests_of",
     "subnets_of",
 ]
@@ -130,6 +140,38 @@ def groups_named(tx: Tx, context: Context, names: Collection[str]) -> list[Value
     where = [or_(columns["name"].in_(sorted(names)), columns["id"].in_(sorted(names)))]
     where.append(columns["project_id"] == (context.project_id or ""))
     return fetch(tx, SECURITY_GROUP, None, where)
+
+
+def ports_free(tx: Tx, project_id: str) -> int:
+    """How many ports a project may have more; a large number where nothing limits it."""
+    limit = quota_read(tx, [project_id], [PORT_QUOTA])[project_id][PORT_QUOTA.resource]
+    if limit == UNLIMITED:
+        return LARGEST
+    return max(0, limit - quota_usage(tx, project_id, [PORT_QUOTA])[PORT_QUOTA.resource])
+
+
+def qos_policy_usable(tx: Tx, context: Context, policy_id: str) -> bool:
+    """Whether there is such a QoS policy, and the caller may use it."""
+    mine = or_(policies.c.project_id == (context.project_id or ""), policies.c.shared)
+    everybody = context.is_admin or "admin" in context.roles
+    found = select(policies.c.id).where(policies.c.id == policy_id)
+    return tx.first(found if everybody else found.where(mine)) is not None
+
+
+def addresses_taken(tx: Tx, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Which of some (network, address) a port has already, and that port's device."""
+    if not wanted:
+        return {}
+    c = ip_allocations.c
+    rows = tx.rows(
+        select(_PORT["network_id"], c.ip_address, _PORT["device_id"]).where(
+            _PORT["id"] == c.port_id,
+            c.ip_address.in_(sorted({address for _, address in wanted})),
+            _PORT["network_id"].in_(sorted({network_id for network_id, _ in wanted})),
+        )
+    )
+    found = {(row.network_id, row.ip_address): row.device_id for row in rows}
+    return {pair: found[pair] for pair in wanted if pair in found}
 
 
 _PORT = PORT.columns

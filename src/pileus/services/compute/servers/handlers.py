@@ -10,7 +10,7 @@ from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.declared import COMPUTE, body_of, links, root_url, since
-from pileus.services.compute.errors import BadRequest, NotHereYet
+from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
@@ -21,6 +21,7 @@ from pileus.services.compute.servers.finding import change, find_server, must_be
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.leaving import leave
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
+from pileus.services.compute.servers.mappings import check_mappings
 from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
 from pileus.services.compute.servers.requests import create_type, update_type
 from pileus.services.compute.servers.resource import SERVER
@@ -207,11 +208,15 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
     """A create request as an order; what can be refused without the database is refused here."""
     asked = body["server"]
     hints = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
-    _no_volumes(asked)
+    image_id = check_mappings(asked)
     minimum = asked.get("min_count") or 1
     maximum = asked.get("max_count") or minimum
     if minimum > maximum:
         raise BadRequest("min_count must be <= max_count")
+    if maximum > 1 and asked.get("hostname"):
+        raise BadRequest("Unable to allocate a single hostname to multiple instances")
+    if asked.get("trusted_image_certificates"):
+        raise BadRequest("Image signature certificates are not available in this cloud: none is checked.")
     if maximum > _LARGEST_ORDER:
         raise BadRequest(f"max_count: at most {_LARGEST_ORDER} servers are made by one request")
     zone, host, node = None, asked.get("host"), asked.get("hypervisor_hostname")
@@ -225,13 +230,15 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
     return Order(
         name=asked["name"],
         flavor_id=asked["flavorRef"],
-        image_id=asked.get("imageRef") or _image_of_mapping(asked),
+        image_id=image_id,
         ids=tuple(new_id() for _ in range(maximum)),
         operation_id=new_id(),
         reservation_id=f"r-{secrets.token_hex(4)}",
         minimum=minimum,
         networks=asked.get("networks"),
-        groups=tuple(dict.fromkeys(one["name"] for one in asked.get("security_groups", ()))),
+        groups=tuple(
+            dict.fromkeys(one["name"] for one in asked.get("security_groups", ()) if one.get("name"))
+        ),
         key_name=asked.get("key_name"),
         metadata=asked.get("metadata") or {},
         user_data=asked.get("user_data"),
@@ -251,22 +258,6 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
         hints={name: hints[name] for name in ("group", "same_host", "different_host") if hints.get(name)},
         qos_policy_id=asked.get("interface_qos") or hints.get("interface_qos"),
     )
-
-
-def _mappings(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*(asked.get("block_device_mapping_v2") or ()), *(asked.get("block_device_mapping") or ())]
-
-
-def _no_volumes(asked: dict[str, Any]) -> None:
-    """The one mapping that is no volume is the image on a local disk, as clients write it beside imageRef."""
-    for one in _mappings(asked):
-        local = one.get("source_type") == "image" and one.get("destination_type", "local") == "local"
-        if not (local and str(one.get("boot_index", 0)) == "0"):
-            raise NotHereYet(what="A server with volumes")
-
-
-def _image_of_mapping(asked: dict[str, Any]) -> str:
-    return next((str(one["uuid"]) for one in _mappings(asked) if one.get("uuid")), "")
 
 
 def routes(handlers: ServerHandlers) -> tuple[Route, ...]:

@@ -41,7 +41,7 @@ from pileus.services.compute.servers.finding import (
     must_permit,
 )
 from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.plugs import PortInUse
+from pileus.services.compute.servers.plugs import PortInUse, networks_check
 from pileus.services.compute.servers.tables import server_interfaces
 from pileus.store.tx import Tx
 from pileus.web import types
@@ -191,6 +191,7 @@ class InterfaceHandlers:
         if network_id is not None:
             if not networks_visible(tx, request.context, [network_id]):
                 raise NetworkNotFound(network_id=network_id)
+            networks_check(tx, request.context, [network_id])
             return network_id
         networks = networks_visible(tx, request.context)
         if len(networks) != 1:

@@ -22,7 +22,7 @@ from pileus.services.compute.events import event
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.work import visible
 from pileus.services.compute.keypairs import keypairs
-from pileus.services.compute.neighbours import image_usable
+from pileus.services.compute.neighbours import image_usable, ports_free, qos_policy_usable
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, nodes_read
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.quotas import limits_of, spend_up_to
@@ -36,6 +36,7 @@ from pileus.store.tx import Tx
 from pileus.web.resource import Values
 from pileus.web.tag_table import tags_save
 from pileus.web.view import fetch
+from pileus.wire.hypervisor import DISK_FORMATS
 
 BOOT = "server.boot"
 """The kind of operations that bring new servers up."""
@@ -91,16 +92,23 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     """
     flavor = _flavor(tx, context, order.flavor_id)
     image = _image(tx, context, order.image_id, flavor)
+    image_boots(image, context, flavor, order.disk_config)
     key = _key(tx, context, order.key_name)
     _placement(tx, context, order, config)
     _limits(tx, context, order)
     _group(tx, context, order)
-    plugs = plugs_check(tx, context, order.networks, len(order.ids))
     groups = groups_check(tx, context, order.groups)
+    plugs = plugs_check(tx, context, order.networks, len(order.ids), with_groups=bool(order.groups))
+    if order.qos_policy_id and not qos_policy_usable(tx, context, order.qos_policy_id):
+        raise BadRequest(f"QoS policy {order.qos_policy_id} could not be found.")
     project_id = context.project_id or ""
-    count = spend_up_to(
-        tx, project_id, order.minimum, len(order.ids), cores=flavor["vcpus"], ram=flavor["ram"]
-    )
+    most = len(order.ids)
+    ports_each = sum(1 for one in plugs if one["port_id"] is None)
+    if ports_each:
+        most = min(most, ports_free(tx, project_id) // ports_each)
+        if most < order.minimum:
+            raise QuotaError("Maximum number of ports exceeded")
+    count = spend_up_to(tx, project_id, order.minimum, most, cores=flavor["vcpus"], ram=flavor["ram"])
     rows = [
         _row(context, order, flavor, image, key, index, server_id)
         for index, server_id in enumerate(order.ids[:count])
@@ -126,7 +134,7 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
             "host": order.host,
             "node": order.node,
             "forced": order.forced,
-            "image": dict(image["properties"]) if image is not None else {},
+            "image": dict(image["properties"]),
             "user_id": context.user_id,
         },
         project_id=project_id,
@@ -148,7 +156,7 @@ def _flavor(tx: Tx, context: Context, flavor_id: str) -> Values:
     return found[0]
 
 
-def _image(tx: Tx, context: Context, image_id: str, flavor: Values) -> Values | None:
+def _image(tx: Tx, context: Context, image_id: str, flavor: Values) -> Values:
     if not image_id:
         raise BadRequest(
             "Invalid image identifier or unable to use an image: servers begin from an image here."
@@ -179,6 +187,19 @@ def image_fits(image: Values, flavor: Values | dict[str, Any]) -> None:
                 "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is "
                 f"{disk * GIB} bytes, minimum size is {image['min_disk'] * GIB} bytes."
             )
+
+
+def image_boots(image: Values, context: Context, flavor: Values, disk_config: str) -> None:
+    """Refuse what a host would find out only when it makes the machine."""
+    if image["disk_format"] not in DISK_FORMATS:
+        raise BadRequest(
+            f"Image {image['id']} is unacceptable: its disk format is {image['disk_format']}; servers begin "
+            f"from {' and '.join(DISK_FORMATS)}."
+        )
+    if disk_config == "AUTO" and str(image["properties"].get("auto_disk_config", "")).lower() == "disabled":
+        raise BadRequest(f"Requested image {image['id']} has automatic disk resize disabled.")
+    if not flavor["disk"] and not is_admin(context.roles, context.is_admin):
+        raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
 
 
 def _key(tx: Tx, context: Context, name: str | None) -> Any:
@@ -263,17 +284,13 @@ def _row(
     context: Context,
     order: Order,
     flavor: Values,
-    image: Values | None,
+    image: Values,
     key: Any,
     index: int,
     server_id: str,
 ) -> Values:
-    several = len(order.ids) > 1
-    name = f"{order.name}-{index + 1}" if several else order.name
-    if order.hostname:
-        hostname = f"{order.hostname}-{index + 1}" if several else order.hostname
-    else:
-        hostname = sanitize_hostname(name, server_id)
+    name = f"{order.name}-{index + 1}" if len(order.ids) > 1 else order.name
+    hostname = order.hostname or sanitize_hostname(name, server_id)
     return Values(
         {
             "id": server_id,
@@ -294,7 +311,7 @@ def _row(
             "node": None,
             "availability_zone": order.zone,
             "pinned_availability_zone": order.zone,
-            "image_id": image["id"] if image is not None else None,
+            "image_id": image["id"],
             "flavor_id": flavor["id"],
             "flavor": flavor_copy(flavor),
             "vcpus": flavor["vcpus"],

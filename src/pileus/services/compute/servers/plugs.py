@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import (
+    AUTO_MODES,
+    addresses_taken,
     default_groups,
     groups_named,
+    host_range,
     networks_visible,
     ports_by_id,
     subnets_of,
@@ -18,6 +22,7 @@ from pileus.services.compute.neighbours import (
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.servers.attached import holders_of
 from pileus.store.tx import Tx
+from pileus.web.resource import Values
 
 AUTO, NONE = "auto", "none"
 
@@ -42,9 +47,17 @@ def plug(
 
 
 def plugs_check(
-    tx: Tx, context: Context, asked: str | Sequence[dict[str, Any]] | None, count: int
+    tx: Tx,
+    context: Context,
+    asked: str | Sequence[dict[str, Any]] | None,
+    count: int,
+    *,
+    with_groups: bool = False,
 ) -> list[dict[str, Any]]:
-    """The plugs of a request for ``count`` servers; at most five statements. Raises what Nova answers."""
+    """The plugs of a request for ``count`` servers; at most seven statements. Raises what Nova answers.
+
+    ``with_groups``: security groups are named for the ports that will be made.
+    """
     if asked == NONE:
         return []
     if asked is None or asked == AUTO or asked == []:
@@ -55,7 +68,7 @@ def plugs_check(
             if asked == AUTO:
                 raise BadRequest("Unable to automatically allocate a network for project")
             return []
-        _must_have_subnets(tx, [networks[0]["id"]])
+        _fit_for_servers(tx, networks, with_groups)
         return [plug(networks[0]["id"])]
     assert not isinstance(asked, str)
     ports = _ports(tx, context, asked, count)
@@ -73,10 +86,39 @@ def plugs_check(
             plugs.append(plug(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag")))
         else:
             raise BadRequest("Bad network format: missing 'uuid'")
-    _networks(tx, context, [one["network_id"] for one in plugs if not one["port_id"]])
     if count > 1 and any(one["fixed_ip"] for one in plugs):
-        raise BadRequest("Invalid fixed IP Address: a fixed IP can't be given to more than one server.")
+        raise BadRequest(
+            "Invalid fixed IP and maximum count request: max_count cannot be greater than 1 if a "
+            "fixed_ip is specified."
+        )
+    subnets = networks_check(
+        tx, context, [one["network_id"] for one in plugs if not one["port_id"]], with_groups
+    )
+    addresses_check(tx, [(one["network_id"], one["fixed_ip"]) for one in plugs if one["fixed_ip"]], subnets)
     return plugs
+
+
+def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence[Values]) -> None:
+    """BadRequest for addresses that networks (of these subnets) do not have, or somebody has already."""
+    for network_id, address in wanted:
+        ours = [one for one in subnets if one["network_id"] == network_id and _inside(one["cidr"], address)]
+        if not ours:
+            raise BadRequest(f"Fixed IP {address} is not a valid ip address for network {network_id}.")
+        if ours[0]["ipv6_address_mode"] in AUTO_MODES:
+            raise BadRequest(
+                f"Fixed IP {address} can not be chosen: the addresses of subnet {ours[0]['id']} follow from "
+                "the hardware address."
+            )
+    taken: dict[tuple[str, str], str | None] = dict(addresses_taken(tx, wanted))
+    for pair in wanted:
+        if pair in taken:
+            raise BadRequest(f"Fixed IP address {pair[1]} is already in use on instance {taken[pair]}.")
+        taken[pair] = None
+
+
+def _inside(cidr: str, address: str) -> bool:
+    prefix, one = ipaddress.ip_network(cidr), ipaddress.ip_address(address)
+    return one.version == prefix.version and int(one) in host_range(prefix)
 
 
 def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
@@ -99,12 +141,17 @@ def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int
             raise BadRequest(f"Port id {port_id} could not be found.")
         if port["device_id"] or port_id in held:
             raise PortInUse(port_id=port_id)
+        if not port["fixed_ips"]:
+            raise BadRequest(f"Port {port_id} requires a FixedIP in order to be used.")
     return found
 
 
-def _networks(tx: Tx, context: Context, network_ids: Collection[str]) -> None:
+def networks_check(
+    tx: Tx, context: Context, network_ids: Collection[str], with_groups: bool = False
+) -> list[Values]:
+    """The subnets of networks that the caller may plug servers into; raises for the others."""
     if not network_ids:
-        return
+        return []
     found = {one["id"]: one for one in networks_visible(tx, context, set(network_ids))}
     for network_id in network_ids:
         network = found.get(network_id)
@@ -114,14 +161,22 @@ def _networks(tx: Tx, context: Context, network_ids: Collection[str]) -> None:
         own = network["project_id"] == context.project_id
         if external and not own and not is_admin(context.roles, context.is_admin):
             raise ExternalNetworkForbidden(id=network_id)
-    _must_have_subnets(tx, network_ids)
+    return _fit_for_servers(tx, list(found.values()), with_groups)
 
 
-def _must_have_subnets(tx: Tx, network_ids: Collection[str]) -> None:
-    having = {subnet["network_id"] for subnet in subnets_of(tx, set(network_ids))}
-    for network_id in network_ids:
-        if network_id not in having:
-            raise BadRequest(f"Network {network_id} requires a subnet in order to boot instances on.")
+def _fit_for_servers(tx: Tx, networks: Sequence[Values], with_groups: bool) -> list[Values]:
+    """The networks' subnets; BadRequest where one has none, or can't have the security groups asked for."""
+    subnets = subnets_of(tx, {network["id"] for network in networks})
+    having = {subnet["network_id"] for subnet in subnets}
+    for network in networks:
+        if network["id"] not in having:
+            raise BadRequest(f"Network {network['id']} requires a subnet in order to boot instances on.")
+        if with_groups and not network["port_security_enabled"]:
+            raise BadRequest(
+                "Network requires port_security_enabled and subnet associated in order to apply "
+                "security groups."
+            )
+    return subnets
 
 
 def groups_check(tx: Tx, context: Context, names: Collection[str]) -> list[str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pileus.services.compute.declared import NAME, at_least, by_version
 from pileus.services.compute.rules.base64 import decode
+from pileus.services.compute.servers.mappings import OLD_TYPE, new_type
 from pileus.web import types
 from pileus.web.microversions import Version
 from pileus.web.types import BadValue, Type
@@ -120,8 +121,7 @@ _CONFIG_DRIVE = types.nullable(
     types.one_of(types.boolean, types.normalised(types.string(0), lambda _: False))
 )
 _COUNT = types.integer(1)
-_GROUP_NAMES = types.list_of(types.dict_of({"name": types.string(255, minimum=1)}, additional=types.anything))
-_ANY_LIST = types.list_of(types.dict_of({}, additional=types.anything))
+_GROUP_NAMES = types.list_of(types.dict_of({"name": NAME}))
 _ZONE = types.nullable(types.string(255, minimum=1))
 _PASSWORD = types.string(255)
 
@@ -141,9 +141,10 @@ def _networks(version: Version) -> Type:
 
 
 _HINT_SERVERS = types.one_of(types.list_of(types.uuid), types.normalised(types.uuid, lambda one: [one]))
+_FIRST = types.normalised(types.list_of(types.uuid, minimum=1), lambda several: several[0])
 _HINTS = types.dict_of(
     {
-        "group": types.uuid,
+        "group": types.one_of(_FIRST, types.uuid),
         "different_host": _HINT_SERVERS,
         "same_host": _HINT_SERVERS,
         "interface_qos": types.uuid,
@@ -166,8 +167,8 @@ def create_type(version: Version) -> Type:
         "accessIPv4": _ADDRESS4,
         "accessIPv6": _ADDRESS6,
         "availability_zone": _ZONE,
-        "block_device_mapping": _ANY_LIST,
-        "block_device_mapping_v2": _ANY_LIST,
+        "block_device_mapping": OLD_TYPE,
+        "block_device_mapping_v2": new_type(version),
         "config_drive": _CONFIG_DRIVE,
         "key_name": types.nullable(types.string(255, minimum=1)),
         "min_count": _COUNT,
