@@ -21,7 +21,7 @@ import msgspec
 from pileus.core.context import Context
 from pileus.store.tx import Tx
 from pileus.web.access import Access
-from pileus.web.bodies import stream
+from pileus.web.bodies import ClientGone, stream
 from pileus.web.microversions import Version
 from pileus.web.reading import read_json, read_query
 from pileus.web.routes import Route
