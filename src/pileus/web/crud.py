@@ -26,11 +26,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement, Select, select
 
 from pileus.core.context import Context
+from pileus.core.errors import Forbidden
 from pileus.store.tx import Tx
 from pileus.web.access import target_of_update
+from pileus.web.among import among
 from pileus.web.listing import Listing, bound, page_statement
 from pileus.web.parse import parent_values, parse_create, parse_update
 from pileus.web.precondition import check_revision, wanted_revision
@@ -109,7 +111,9 @@ def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
 
 def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
     """The encoded reply of a list request, made wholly in the reader's thread."""
-    listing.where.extend(_scope(request, resource, "list"))
+    find_parents(tx, request, resource, [parent_values(resource, request)])
+    listing.visible = _scope(request, resource, "list")
+    listing.where.extend(listing.visible)
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
         missing = resource.dialect.missing_marker(resource, listing.marker or "")
@@ -142,6 +146,7 @@ def get_one(tx: Tx, request: Request, resource: Resource, fields: Sequence[str])
 
     views = Page(tx, request, resource, statement, fields).views()
     if not views:
+        find_parents(tx, request, resource, [parent_values(resource, request)])
         raise resource.not_found(key)
     return views[0]
 
@@ -168,7 +173,11 @@ def create_several(
 ) -> list[Values]:
     """The unit, behind the policy where the policy has to look into the database."""
     if resource.targets is not None:
-        _may_create(request, resource, specs, resource.judged(tx, specs))
+        try:
+            _may_create(request, resource, specs, resource.judged(tx, specs))
+        except Forbidden:
+            find_parents(tx, request, resource, specs)
+            raise
     return unit(tx, request.context, specs)
 
 
@@ -179,6 +188,21 @@ def _may_create(
     for spec, target in zip(specs, targets, strict=True):
         request.access.require(rule, target)
         request.access.require_attributes(resource, "create", spec, target)
+
+
+def find_parents(tx: Tx, request: Request, resource: Resource, named: Sequence[Mapping[str, Any]]) -> None:
+    """Raise the NotFound of a parent that this caller may not see, or that is not there."""
+    for name, parent in resource.parents.items():
+        keys = sorted({values[name] for values in named if name in values})
+        if not keys:
+            continue
+        column = parent.columns[parent.key]
+        visible = request.access.visibility(parent, "get")
+        where = [among(tx, column, keys), *([] if visible is None else [visible])]
+        rows = tx.rows(select(column).select_from(parent.source).where(*where))
+        missing = set(keys) - {row[0] for row in rows}
+        if missing:
+            raise parent.not_found(min(missing))
 
 
 def update_handler(resource: Resource, unit: Change) -> Handler:
@@ -230,6 +254,7 @@ def find(
     key = key if key is not None else request.path[resource.key]
     found = fetch(tx, resource, [key], _scope(request, resource, "get"), lock=lock)
     if not found:
+        find_parents(tx, request, resource, [parent_values(resource, request)])
         raise resource.not_found(key)
     return found[0]
 

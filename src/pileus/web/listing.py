@@ -32,9 +32,14 @@ class Sort(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """What a list request asks for. ``where`` are conditions to AND; ``fields`` empty means all."""
+    """What a list request asks for. ``where`` are conditions to AND; ``fields`` empty means all.
+
+    ``visible`` are those of ``where`` that say what the caller may see at all: a marker need not fulfil
+    the filters, but one that he may not see is answered as one that is not there.
+    """
 
     where: list[ColumnElement[bool]] = field(default_factory=list)
+    visible: Sequence[ColumnElement[bool]] = ()
     sort: list[Sort] = field(default_factory=list)
     limit: int | None = None
     marker: str | None = None
@@ -138,7 +143,7 @@ def page_statement(
         found = tx.rows(
             select(*(column for column, _ in keys))
             .select_from(resource.source)
-            .where(resource.columns[resource.key] == listing.marker)
+            .where(resource.columns[resource.key] == listing.marker, *listing.visible)
         )
         if not found:
             raise missing

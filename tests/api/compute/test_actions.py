@@ -274,6 +274,14 @@ def test_lists(tmp_path: Path, kind: str) -> None:
         assert await names("flavor=2") == []
         assert await names(f"limit=1&marker={made['beta']['id']}") == ["alpha-instance-2"]
         assert (await api("GET", "/servers?marker=nobody")).status == 400
+        # a server of another project is no more a marker than one that does not exist
+        foreign = await api.as_("bob")("GET", f"/servers?marker={made['beta']['id']}")
+        absent = await api.as_("bob")("GET", f"/servers?marker={IMAGE}")
+        assert foreign.status == absent.status == 400
+        assert foreign.message == absent.message.replace(IMAGE, made["beta"]["id"])
+        for query in ("name=a", "name=a.*"):
+            answer = await api.as_("bob")("GET", f"/servers?{query}&marker={made['beta']['id']}")
+            assert (answer.status, answer.message) == (400, foreign.message)
         assert (await api("GET", "/servers?limit=-1")).status == 400
         for name in ("changes-since", "changes-before", "created_at"):
             for text in ("yesterday", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-00:01", ""):

@@ -171,6 +171,12 @@ def test_a_domains_token_sees_of_each_list_what_is_in_its_domain(quick):
             for kind in ("users", "groups", "projects"):
                 assert {one["domain_id"] for one in await listed(f"/v3/{kind}", kind)} == {own}
                 assert await listed(f"/v3/{kind}?domain_id={other}", kind) == []
+                marker = await stage.find(f"other.{kind.removesuffix('s')}", "")
+                answers = [
+                    await client("GET", f"/v3/{kind}?limit=1&marker={one}") for one in (marker, "0" * 32)
+                ]
+                said = [answer.body.decode().replace(marker, "0" * 32) for answer in answers]
+                assert said[0] == said[1] and answers[0].status >= 400
             assert await listed("/v3/projects?is_domain=true", "projects") == []
             assert [one["id"] for one in await listed(f"/v3/groups/{group}/users", "users")] == [user]
             assert [one["id"] for one in await listed(f"/v3/users/{user}/groups", "groups")] == [group]

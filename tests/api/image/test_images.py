@@ -295,6 +295,19 @@ def test_lists(kind: str, tmp_path: Path) -> None:
     tell(story, tmp_path, kind)
 
 
+def test_a_marker_is_an_image_that_the_caller_sees(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        bob = api.as_("bob")
+        image = (await api.make(b"data"))["id"]
+        foreign = await bob("GET", f"/v2/images?marker={image}")
+        assert foreign.status == (await bob("GET", f"/v2/images?marker={NOBODY}")).status == 400
+        # one that has been shared with him, and that a usual list does not show, is his to begin at
+        assert (await api("POST", f"/v2/images/{image}/members", {"member": P2})).status == 200
+        assert await bob.ids(f"?marker={image}") == await bob.ids()
+
+    tell(story, tmp_path)
+
+
 def test_a_list_costs_the_same_statements_however_long(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         counts = []

@@ -187,9 +187,9 @@ async def list_reply(request: Request, noun: Noun, rule: str | None, listing: Li
         condition = request.access.policy.condition(rule, request.context, noun.columns)
         if condition is False:
             raise request.access.refusal([rule], {})
-        if condition is not True:
-            listing.where.append(condition)
-        listing.where.extend(in_domain(request, noun))
+        may_see = [*([] if condition is True else [condition]), *in_domain(request, noun)]
+        listing.visible = may_see
+        listing.where.extend(may_see)
     listing.where.extend(noun.where)
     return Reply.chunks(await request.read(_list, request, noun, listing))
 

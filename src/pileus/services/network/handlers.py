@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pileus.core.errors import Invalid
+from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.security_groups.work import default_group_exists, ensure_default_group
 from pileus.web.crud import list_handler
@@ -12,6 +14,8 @@ from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Resource
 from pileus.web.routes import Handler
+
+_PROJECT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class HTTPBadRequest(Invalid):
@@ -41,7 +45,12 @@ async def list_security_group_rules(request: Request) -> Reply:
 
 
 async def _ensure_default(request: Request) -> None:
+    """Make the caller's default group where there is none, or that of the project that an administrator
+    asks for."""
+    asked = [text for name, text in request.query if name in ("project_id", "tenant_id")]
     project_id = request.context.project_id
+    if asked and is_admin(request.context):
+        project_id = asked[0] if _PROJECT_ID.fullmatch(asked[0]) else None
     if project_id and not await request.read(default_group_exists, project_id):
         await request.write(ensure_default_group, request.context, project_id)
 

@@ -126,6 +126,7 @@ def read_listing(request: Request, action: str) -> Wanted:
         given.setdefault(name, []).append(text)
     where = listing.where
     _whose(request, action, given, where)
+    listing.visible = tuple(where)
     _how_old(request, given, where, admin)
     _statuses(request, given, where, admin)
     allowed = {**FOR_ALL}

@@ -44,12 +44,17 @@ def find_image(tx: Tx, request: Request, *, lock: bool, rule: str | None = None)
     Raises ImageNotFound, or the refusal of ``rule``.
     """
     image_id = request.path["image_id"]
-    found = fetch(tx, IMAGE, [image_id], [*_shared_with(request), *_by_policy(request)], lock=lock)
+    found = fetch(tx, IMAGE, [image_id], visible(request), lock=lock)
     if not found:
         raise ImageNotFound(id=image_id)
     if rule is not None:
         request.authorise(rule, target_of(request, found[0]))
     return found[0]
+
+
+def visible(request: Request) -> list[ColumnElement[bool]]:
+    """The images that this caller may see when they are named."""
+    return [*_shared_with(request), *_by_policy(request)]
 
 
 def listed(request: Request, visibility: str | None, member_status: str) -> list[ColumnElement[bool]]:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, literal, select
 
 from pileus.core.errors import Invalid
-from pileus.services.image.images.access import ALL, listed
+from pileus.services.image.images.access import ALL, listed, visible
 from pileus.services.image.images.resource import IMAGE, VISIBILITIES
 from pileus.services.image.images.tables import image_properties, images
 from pileus.services.image.images.view import flatten
@@ -69,6 +69,7 @@ def read_listing(request: Request) -> Listing:
         listing.limit = _number("limit", limit)
     listing.marker = request.parameter("marker") or None
     listing.where = listed(request, visibility, member_status)
+    listing.visible = visible(request)
     listing.where += [tagged(images.c.id, [tag.strip()]) for name, tag in request.query if name == "tag"]
     filters = {name: text for name, text in request.query if name not in _PAGING}
     hidden = _flag("os_hidden", filters.pop("os_hidden", "false").lower())

@@ -21,6 +21,7 @@ from pileus.services.network.errors import InUse, NetworkNotFound, PortNotFound
 from pileus.services.network.events import event
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import owners
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
@@ -71,19 +72,24 @@ class _Target(NamedTuple):
     address: str
 
 
-_PORTS = select(
-    ports.c.id,
-    ports.c.project_id,
-    ports.c.network_id,
-    ports.c.name,
-    ports.c.mac_address,
-    ports.c.admin_state_up,
-    ports.c.status,
-    ports.c.device_id,
-    ports.c.device_owner,
-    ports.c.fixed_ips,
-    ports.c.quarantined,
-).where(ports.c.id.in_(bindparam("ids", expanding=True)))
+_PORTS = (
+    select(
+        ports.c.id,
+        ports.c.project_id,
+        ports.c.network_id,
+        ports.c.name,
+        ports.c.mac_address,
+        ports.c.admin_state_up,
+        ports.c.status,
+        ports.c.device_id,
+        ports.c.device_owner,
+        ports.c.fixed_ips,
+        ports.c.quarantined,
+        networks.c.project_id.label("network_project_id"),
+    )
+    .select_from(ports.join(networks, networks.c.id == ports.c.network_id))
+    .where(ports.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 _outside = ports.alias("outside")
 _to_inside, _to_outside = router_ports.alias("to_inside"), router_ports.alias("to_outside")
@@ -255,8 +261,9 @@ def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> 
 
 def _target(context: Context, floating: Values, asked: Values, found: Mapping[str, Row[Any]]) -> _Target:
     port = found.get(asked["port_id"])
-    mine = port is not None and (is_admin(context) or port.project_id == context.project_id)
-    if port is None or not mine:
+    if port is None or not (
+        is_admin(context) or context.project_id in (port.project_id, port.network_project_id)
+    ):
         raise PortNotFound(port_id=asked["port_id"])
     if port.project_id != floating["project_id"] and not is_admin(context):
         raise _bad(

@@ -22,7 +22,7 @@ from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.qos.reading import check_policies, check_policy_changes, default_policies
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
 from pileus.services.network.revisions import next_revision
 from pileus.services.network.routers.tables import router_ports
@@ -106,7 +106,8 @@ def network_create(
     for spec in specs:
         _spread_segments(spec)
         _check_provider(spec, config)
-    check_policies_exist(tx, {spec["qos_policy_id"] for spec in specs})
+    check_policies(tx, context, {spec["qos_policy_id"] for spec in specs})
+    _give_default_policies(tx, specs)
     spend(tx, specs, NETWORK_QUOTA)
     for _ in range(ATTEMPTS):
         chosen = _choose_segments(tx, specs, config)
@@ -150,7 +151,7 @@ def network_update(
             _check_unshare(tx, network)
         if network["router:external"] and changes.get("router:external") is False:
             _check_not_outside(tx, network)
-    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
+    check_policy_changes(tx, context, updates)
     after = NETWORK.change(tx, context, updates)
     _one_default(tx, context, [one.changes | {"id": one.original["id"]} for one in updates])
     tx.emit_many([_event(context, "network.update", network) for network in after])
@@ -173,6 +174,13 @@ def network_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> Non
         # A port came into being between the look and the delete.
         raise _in_use(ids[0]) from None
     tx.emit_many([_event(context, "network.delete", network) for network in originals])
+
+
+def _give_default_policies(tx: Tx, specs: Sequence[Values]) -> None:
+    without = [spec for spec in specs if not spec["qos_policy_id"]]
+    defaults = default_policies(tx, {spec["project_id"] for spec in without})
+    for spec in without:
+        spec["qos_policy_id"] = defaults.get(spec["project_id"])
 
 
 def _in_use(network_id: str) -> NetworkInUse:

@@ -24,7 +24,7 @@ from pileus.services.network.ports.world import (
     read_world,
     refuse_taken_mac,
 )
-from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.qos.reading import check_policy_changes
 from pileus.services.network.rules import macs
 from pileus.services.network.rules.binding import UNBOUND
 from pileus.services.network.security_groups.membership import check_groups, check_one_kind
@@ -56,7 +56,7 @@ def change_ports(
     """Change ports; addresses, groups and binding follow what is asked."""
     updates = own_updates(updates)
     world = read_world(tx, {one.original["network_id"] for one in updates})
-    check_policies_exist(tx, {one.changes.get("qos_policy_id") for one in updates})
+    check_policy_changes(tx, context, updates)
     groups = {group for one in updates for group in one.changes.get("security_groups") or ()}
     stateful = check_groups(tx, context, groups)
     for one in updates:

@@ -31,7 +31,7 @@ from pileus.services.network.ports.world import (
     membership_rows,
     read_world,
 )
-from pileus.services.network.qos.reading import check_policies_exist
+from pileus.services.network.qos.reading import check_policies
 from pileus.services.network.security_groups.membership import check_groups, check_one_kind, default_groups
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -45,7 +45,7 @@ def make_ports(
 ) -> list[Values]:
     """Write new ports with their addresses, groups and bindings; quotas and DHCP are the caller's."""
     specs = own(specs)
-    check_policies_exist(tx, {spec.get("qos_policy_id") for spec in specs})
+    check_policies(tx, context, {spec.get("qos_policy_id") for spec in specs})
     _complete(tx, context, specs, world, config)
     named_macs = [spec["mac_address"] for spec in specs]
     wished = [spec["fixed_ips"] for spec in specs]

@@ -15,6 +15,7 @@ from pileus.services.network.attributes import (
 )
 from pileus.services.network.errors import PortNotFound
 from pileus.services.network.names import HOST_NAME
+from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.policy import (
@@ -114,6 +115,7 @@ PORT = Resource(
     source=ports.join(networks, networks.c.id == ports.c.network_id),
     dialect=NEUTRON,
     not_found=PortNotFound,
+    parents={"network_id": NETWORK},
     targets=network_targets,
     policy_columns=NETWORK_COLUMNS,
     attributes=(

@@ -92,6 +92,7 @@ BANDWIDTH_LIMIT_RULE = Resource(
         "update": "update_policy_bandwidth_limit_rule",
         "delete": "delete_policy_bandwidth_limit_rule",
     },
+    parents={"policy_id": POLICY},
     targets=_policy_targets,
     policy_columns={"ext_parent:project_id": policies.c.project_id},
     attributes=(

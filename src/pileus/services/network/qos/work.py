@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from pileus.services.network.errors import InUse
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.qos.reading import QosPolicyNotFound
+from pileus.services.network.qos.reading import QosPolicyNotFound, default_policies
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
 from pileus.services.network.qos.tables import bandwidth_limits, policies
 from pileus.services.network.revisions import touch
@@ -26,6 +27,10 @@ from pileus.wire import scopes
 
 class QosPolicyInUse(InUse):
     message = "QoS Policy {policy_id} is used by {object_type} {object_id}."
+
+
+class QosPolicyDefaultAlreadyExists(Conflict):
+    message = "A default QoS policy exists for project {project_id}."
 
 
 class QoSRulesConflict(Conflict):
@@ -49,7 +54,8 @@ _SET_LIMIT = (
 
 
 def policy_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
-    """Write new policies, without rules."""
+    """Write new policies, without rules; QosPolicyDefaultAlreadyExists for a project's second default."""
+    _one_default(tx, [spec for spec in specs if spec["is_default"]])
     POLICY.insert(tx, context, specs)
     tx.emit_many([_event(context, "qos_policy.create", spec["id"], spec["project_id"], ()) for spec in specs])
     return list(specs)
@@ -57,6 +63,10 @@ def policy_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Val
 
 def policy_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
     """Change policies' names and sharing, which no switch cares about."""
+    _one_default(
+        tx,
+        [one.original for one in updates if one.changes.get("is_default") and not one.original["is_default"]],
+    )
     after = POLICY.change(tx, context, updates)
     tx.emit_many([_event(context, "qos_policy.update", one["id"], one["project_id"], ()) for one in after])
     return after
@@ -77,6 +87,17 @@ def policy_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None
     tx.emit_many(
         [_event(context, "qos_policy.delete", one["id"], one["project_id"], ()) for one in originals]
     )
+
+
+def _one_default(tx: Tx, new: Sequence[Values]) -> None:
+    projects = Counter(policy["project_id"] for policy in new)
+    if not projects:
+        return
+    tx.lock(*sorted(f"qos_default:{project_id}" for project_id in projects))
+    taken = default_policies(tx, projects)
+    for project_id, number in projects.items():
+        if number > 1 or project_id in taken:
+            raise QosPolicyDefaultAlreadyExists(project_id=project_id)
 
 
 def limit_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:

@@ -116,6 +116,7 @@ SECURITY_GROUP_RULE = Resource(
     ),
     dialect=NEUTRON,
     not_found=SecurityGroupRuleNotFound,
+    parents={"security_group_id": SECURITY_GROUP},
     targets=_group_targets,
     policy_columns={"security_group:project_id": security_groups.c.project_id},
     attributes=(

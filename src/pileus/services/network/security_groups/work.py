@@ -86,6 +86,7 @@ def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> 
         check_new_name(spec["name"])
     default_groups(tx, context, {spec["project_id"] for spec in specs})
     spend(tx, specs, GROUP_QUOTA)
+    spend(tx, [spec for spec in specs for _ in security.group_rules()], RULE_QUOTA)
     SECURITY_GROUP.insert(tx, context, specs)
     rows = [
         rule_row(context, rule, spec["id"], spec["project_id"], number)

@@ -8,6 +8,7 @@ from pileus.core.errors import Invalid
 from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
 from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, REFERENCE, given, number
 from pileus.services.network.errors import SubnetNotFound
+from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.policy import (
@@ -58,6 +59,7 @@ SUBNET = Resource(
     source=subnets.join(networks, networks.c.id == subnets.c.network_id),
     dialect=NEUTRON,
     not_found=SubnetNotFound,
+    parents={"network_id": NETWORK},
     targets=network_targets,
     policy_columns=NETWORK_COLUMNS,
     attributes=(
@@ -106,8 +108,6 @@ SUBNET = Resource(
             default=[],
             create=True,
             update=True,
-            policy=True,
-            policy_get=False,
         ),
         Attribute(
             "router:external",

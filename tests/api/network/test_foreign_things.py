@@ -1,0 +1,267 @@
+"""What a caller may not see is answered like what does not exist, wherever it is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import databases
+from tests.api.network.cloud import CONFIG, P1, P2, Answer, Cloud, tell
+
+from pileus.core.clock import ManualClock
+from pileus.services.network.service import network_service
+
+NOBODYS = "00000000-0000-4000-8000-00000000dead"
+
+Things = dict[str, str]
+Asked = Callable[[str, Things], tuple[str, str, Any]]
+
+
+async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
+    """One of each kind, of one project, and all unshared."""
+    admin = api.as_("admin")
+    network_id, subnet_id = await api.a_network(cidr)
+    pool = {"name": "p", "prefixes": ["10.200.0.0/16"], "default_prefixlen": 24}
+    scope = (await api.make("address_scope", ip_version=4))["id"]
+    return {
+        "network": network_id,
+        "subnet": subnet_id,
+        "port": (await api.make("port", network_id=network_id))["id"],
+        "router": (await api.make("router"))["id"],
+        "group": (await api.make("security_group", name="g"))["id"],
+        "scope": scope,
+        "pool": (await api.make("subnetpool", **pool))["id"],
+        "policy": (await admin.make("policy", name="q", project_id=project_id))["id"],
+    }
+
+
+def post(kind: str, **values: Any) -> tuple[str, str, Any]:
+    return "POST", f"/v2.0/{kind.replace('_', '-')}s", {kind: values}
+
+
+def put(kind: str, thing: str, **values: Any) -> tuple[str, str, Any]:
+    return "PUT", f"/v2.0/{kind.replace('_', '-')}s/{thing}", {kind: values}
+
+
+# Attribute, kind of thing that it names, and the request: the id in question, and the caller's own things.
+NAMED: dict[str, tuple[str, Asked]] = {
+    "port.network_id": ("network", lambda one, own: post("port", network_id=one)),
+    "port.network_id, in a bulk": (
+        "network",
+        lambda one, own: (
+            "POST", "/v2.0/ports", {"ports": [{"network_id": own["network"]}, {"network_id": one}]}
+        ),
+    ),
+    "port.fixed_ips": (
+        "subnet", lambda one, own: post("port", network_id=own["network"], fixed_ips=[{"subnet_id": one}])
+    ),
+    "port.fixed_ips, changed": (
+        "subnet", lambda one, own: put("port", own["port"], fixed_ips=[{"subnet_id": one}])
+    ),
+    "port.security_groups": (
+        "group", lambda one, own: post("port", network_id=own["network"], security_groups=[one])
+    ),
+    "port.security_groups, changed": (
+        "group", lambda one, own: put("port", own["port"], security_groups=[one])
+    ),
+    "port.qos_policy_id": (
+        "policy", lambda one, own: post("port", network_id=own["network"], qos_policy_id=one)
+    ),
+    "port.qos_policy_id, changed": ("policy", lambda one, own: put("port", own["port"], qos_policy_id=one)),
+    "subnet.network_id": (
+        "network", lambda one, own: post("subnet", network_id=one, ip_version=4, cidr="10.9.0.0/24")
+    ),
+    "subnet.subnetpool_id": (
+        "pool", lambda one, own: post("subnet", network_id=own["network"], ip_version=4, subnetpool_id=one)
+    ),
+    "subnetpool.address_scope_id": (
+        "scope", lambda one, own: post("subnetpool", name="n", prefixes=["10.0.0.0/8"], address_scope_id=one)
+    ),
+    "subnetpool.address_scope_id, changed": (
+        "scope", lambda one, own: put("subnetpool", own["pool"], address_scope_id=one)
+    ),
+    "network.qos_policy_id": ("policy", lambda one, own: post("network", qos_policy_id=one)),
+    "network.qos_policy_id, changed": (
+        "policy", lambda one, own: put("network", own["network"], qos_policy_id=one)
+    ),
+    "router.external_gateway_info": (
+        "network", lambda one, own: post("router", external_gateway_info={"network_id": one})
+    ),
+    "router.external_gateway_info, changed": (
+        "network", lambda one, own: put("router", own["router"], external_gateway_info={"network_id": one})
+    ),
+    "interface by subnet": (
+        "subnet",
+        lambda one, own: (
+            "PUT", f"/v2.0/routers/{own['router']}/add_router_interface", {"subnet_id": one}
+        ),
+    ),
+    "interface by port": (
+        "port",
+        lambda one, own: ("PUT", f"/v2.0/routers/{own['router']}/add_router_interface", {"port_id": one}),
+    ),
+    "interface by subnet, removed": (
+        "subnet",
+        lambda one, own: (
+            "PUT", f"/v2.0/routers/{own['router']}/remove_router_interface", {"subnet_id": one}
+        ),
+    ),
+    "interface by port, removed": (
+        "port",
+        lambda one, own: (
+            "PUT", f"/v2.0/routers/{own['router']}/remove_router_interface", {"port_id": one}
+        ),
+    ),
+    "interface of a router": (
+        "router",
+        lambda one, own: ("PUT", f"/v2.0/routers/{one}/add_router_interface", {"subnet_id": own["subnet"]}),
+    ),
+    "routes of a router": (
+        "router", lambda one, own: ("PUT", f"/v2.0/routers/{one}/add_extraroutes", {"router": {"routes": []}})
+    ),
+    "floatingip.floating_network_id": (
+        "network", lambda one, own: post("floatingip", floating_network_id=one)
+    ),
+    "floatingip.subnet_id": (
+        "subnet", lambda one, own: post("floatingip", floating_network_id=own["outside"], subnet_id=one)
+    ),
+    "floatingip.port_id": (
+        "port", lambda one, own: post("floatingip", floating_network_id=own["outside"], port_id=one)
+    ),
+    "floatingip.port_id, changed": ("port", lambda one, own: put("floatingip", own["floating"], port_id=one)),
+    "security_group_rule.security_group_id": (
+        "group",
+        lambda one, own: post("security_group_rule", security_group_id=one, direction="ingress"),
+    ),
+    "security_group_rule.remote_group_id": (
+        "group",
+        lambda one, own: post(
+            "security_group_rule", security_group_id=own["group"], direction="ingress", remote_group_id=one
+        ),
+    ),
+    "rules of a policy, made": (
+        "policy",
+        lambda one, own: (
+            "POST",
+            f"/v2.0/qos/policies/{one}/bandwidth_limit_rules",
+            {"bandwidth_limit_rule": {"max_kbps": 1000}},
+        ),
+    ),
+    "rules of a policy": (
+        "policy", lambda one, own: ("GET", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules", None)
+    ),
+    "a rule of a policy": (
+        "policy",
+        lambda one, own: ("GET", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
+    ),
+    "a rule of a policy, changed": (
+        "policy",
+        lambda one, own: (
+            "PUT",
+            f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}",
+            {"bandwidth_limit_rule": {"max_kbps": 1}},
+        ),
+    ),
+    "a rule of a policy, deleted": (
+        "policy",
+        lambda one, own: ("DELETE", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
+    ),
+}  # fmt: skip
+_COLLECTIONS = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "router": "routers",
+    "group": "security-groups",
+    "scope": "address-scopes",
+    "pool": "subnetpools",
+    "policy": "qos/policies",
+}
+for _kind, _path in _COLLECTIONS.items():
+    for _method, _body in (("GET", None), ("DELETE", None), ("PUT", {})):
+        NAMED[f"{_kind}, {_method}"] = (
+            _kind,
+            lambda one, own, method=_method, path=_path, body=_body, kind=_kind: (
+                method,
+                f"/v2.0/{path}/{one}",
+                body if body is None else {_NAMES.get(kind, kind): {"name": "mine"}},
+            ),
+        )
+    NAMED[f"{_kind}, marker"] = (
+        _kind,
+        lambda one, own, path=_path: (
+            "GET",
+            f"/v2.0/{path}?limit=1&sort_key=id&sort_dir=asc&marker={one}",
+            None,
+        ),
+    )
+    if _kind != "scope":
+        NAMED[f"tags of a {_kind}"] = (
+            _kind,
+            lambda one, own, path=_path: ("PUT", f"/v2.0/{path}/{one}/tags/blue", None),
+        )
+_NAMES = {"group": "security_group", "scope": "address_scope", "pool": "subnetpool"}
+
+
+def without(text: Answer, *ids: str) -> tuple[int, str]:
+    said = json.dumps(text.json)
+    for one in ids:
+        said = said.replace(one, "ID")
+    return text.status, said
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_foreign_id_is_answered_like_one_that_does_not_exist(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        bob, admin = api.as_("bob"), api.as_("admin")
+        outside_id, _ = await admin.an_outside()
+        theirs = await things_of(bob, P2, "10.2.0.0/24")
+        own = await things_of(api, P1, "10.1.0.0/24")
+        own["outside"] = outside_id
+        own["floating"] = (await api.make("floatingip", floating_network_id=outside_id))["id"]
+        before = [(await admin("GET", f"/v2.0/{path}")).json for path in _COLLECTIONS.values()]
+        told = []
+        for name, (what, asked) in NAMED.items():
+            foreign = without(await api(*asked(theirs[what], own)), theirs[what])
+            absent = without(await api(*asked(NOBODYS, own)), NOBODYS)
+            if foreign != absent or not 400 <= foreign[0] < 500 or foreign[0] == 403:
+                told.append((name, foreign, absent))
+        assert told == []
+        assert before == [(await admin("GET", f"/v2.0/{path}")).json for path in _COLLECTIONS.values()]
+
+    tell(story, tmp_path, kind)
+
+
+def test_every_attribute_that_names_a_thing_is_in_the_table() -> None:
+    free = {"project_id", "device_id", "binding:host_id", "provider:segmentation_id"}
+    known = {name.split(",")[0] for name in NAMED}
+    for resource in network_service(CONFIG, ManualClock()).resources:
+        for one in resource.attributes.values():
+            named = one.name.endswith("_id") or one.name in ("security_groups", "external_gateway_info")
+            if named and (one.create or one.update) and one.name not in free:
+                assert f"{resource.name}.{one.name}" in known
+
+
+def test_a_list_shows_nothing_of_others_whatever_is_asked(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        theirs = await things_of(api.as_("bob"), P2, "10.2.0.0/24")
+        await things_of(api, P1, "10.1.0.0/24")
+        for path in _COLLECTIONS.values():
+            plural = path.rpartition("/")[2].replace("-", "_")
+            for query in (
+                f"project_id={P2}", f"tenant_id={P2}", "shared=false",
+                *(f"id={one}" for one in theirs.values()),
+                f"network_id={theirs['network']}", f"fixed_ips=subnet_id={theirs['subnet']}",
+                f"security_groups={theirs['group']}", f"device_id={theirs['router']}",
+                f"qos_policy_id={theirs['policy']}", f"address_scope_id={theirs['scope']}",
+            ):  # fmt: skip
+                answer = await api("GET", f"/v2.0/{path}?{query}")
+                assert answer.status in (200, 400), (path, query, answer)
+                if answer.status == 200:
+                    shown = {one["id"] for one in answer.json[plural]}
+                    assert not shown & set(theirs.values()), (path, query)
+
+    tell(story, tmp_path)
