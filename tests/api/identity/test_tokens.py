@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Client, Cloud
+
+from pileus.services.identity.tokens.payload import LONGEST_CHAIN
 
 ADMIN_PROJECT = {"project": {"name": "admin", "domain": {"name": "Default"}}}
 
@@ -240,6 +243,66 @@ def test_changing_ones_own_password_ends_ones_tokens(tell):
         assert (await cloud.login("frank", "new one")).status == 201
 
     tell(story)
+
+
+def test_what_was_made_from_a_revoked_token_ends_with_it(tell):
+    async def story(cloud: Cloud) -> None:
+        scope = {"project": {"name": "admin", "domain": {"id": DEFAULT}}}
+
+        async def alive(tokens: dict[str, str]) -> str:
+            found = [
+                name
+                for name, token in tokens.items()
+                if (await Client(cloud.app, token)("GET", "/v3/auth/projects")).status == 200
+            ]
+            return " ".join(found)
+
+        async def from_(token: str, scope: Any) -> str:
+            made = await cloud.rescope(token, scope)
+            assert made.status == 201, made
+            return made.token
+
+        root = (await cloud.login(scope="unscoped")).token
+        tokens = {"root": root, "left": await from_(root, scope), "right": await from_(root, scope)}
+        tokens["left.a"] = await from_(tokens["left"], {"system": {"all": True}})
+        tokens["left.a.b"] = await from_(tokens["left.a"], scope)
+        tokens["left.a.b.c"] = await from_(tokens["left.a.b"], scope)
+        tokens["left.d"] = await from_(tokens["left"], scope)
+        shown = await cloud.admin("GET", "/v3/auth/tokens", x_subject_token=tokens["left.a.b.c"])
+        assert len(shown.json["token"]["audit_ids"]) == 2, "its own and the first of the chain"
+        for name, left in (
+            ("left.a", "root left right left.d"),
+            ("left", "root right"),
+            ("root", ""),
+        ):
+            subject = {"x_subject_token": tokens[name]}
+            assert (await cloud.admin("DELETE", "/v3/auth/tokens", **subject)).status == 204
+            assert await alive(tokens) == left, name
+            assert (await cloud.rescope(tokens["left.a.b.c"], scope)).status == 401
+            assert (
+                await cloud.admin("GET", "/v3/auth/tokens", x_subject_token=tokens["left.a.b"])
+            ).status == 404
+
+    tell(story)
+
+
+def test_a_token_has_one_spelling_and_a_chain_an_end(quick):
+    async def story(cloud: Cloud) -> None:
+        token = cloud.admin.token or ""
+        for other in (token + "=", token + "==", f" {token}", token[:9] + "\t" + token[9:], token + "-"):
+            assert (await Client(cloud.app, other)("GET", "/v3/auth/projects")).status == 401, other
+            assert (await cloud.rescope(other, "unscoped")).status == 401
+            assert (await cloud.admin("GET", "/v3/auth/tokens", x_subject_token=other)).status == 404
+        assert len(cloud.identity.authenticator._meanings) == 1, "that of the administrator"
+        scope = {"project": {"name": "admin", "domain": {"id": DEFAULT}}}
+        for _ in range(LONGEST_CHAIN - 1):
+            made = await cloud.rescope(token, scope)
+            token = made.token
+        assert (await cloud.rescope(token, scope)).status == 401
+        assert (await Client(cloud.app, token)("GET", "/v3/auth/projects")).status == 200
+        assert len(token) < 2000
+
+    quick(story)
 
 
 def test_who_may_look_at_and_revoke_a_token(quick):

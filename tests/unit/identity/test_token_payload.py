@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Scope, Token, new_audit_id, token_open, token_seal
+from pileus.services.identity.tokens.payload import (
+    LONGEST_CHAIN,
+    Scope,
+    Token,
+    new_audit_id,
+    token_chain,
+    token_open,
+    token_seal,
+)
 
 MOMENTS = st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(2200, 1, 1))
 IDS = st.text(st.characters(codec="utf-8"), max_size=64)
@@ -22,6 +30,8 @@ TOKENS = st.builds(
     audit_ids=st.lists(st.binary(min_size=16, max_size=16).map(new_audit_id), min_size=1, max_size=2).map(
         tuple
     ),
+    credential_id=st.sampled_from(["", "c"]),
+    between=st.lists(st.binary(min_size=16, max_size=16).map(new_audit_id), max_size=3).map(tuple),
 )
 
 
@@ -55,9 +65,46 @@ def test_a_changed_token_is_none(tmp_path_factory):
 
     check()
     assert token_open(others, sealed) is None
-    for text in ("", "=", "x" * 5000, sealed[:-1], sealed + "A"):
+    padded = sealed + "=" * (-len(sealed) % 4)
+    spellings = (f"{sealed}=", padded + "=", f" {sealed}", f"{sealed}\n", f"{sealed[:9]} {sealed[9:]}")
+    spellings += (sealed.replace("-", "+").replace("_", "/") + "+", *_idle_bits(sealed))
+    for text in ("", "=", "x" * 5000, sealed[:-1], sealed + "A", *spellings):
         assert token_open(keys, text) is None
     assert token_open(keys, keys.seal(b"not a token", 0)) is None
+
+
+def _idle_bits(sealed: str) -> list[str]:
+    """The same bytes with other bits behind the last, where there are any."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    idle = {0: 0, 2: 4, 3: 2}[len(sealed) % 4]
+    at = letters.index(sealed[-1])
+    return [sealed[:-1] + letters[at ^ bits] for bits in range(1, 1 << idle)]
+
+
+def test_one_spelling_whatever_the_length(tmp_path):
+    keys = TokenKeys(tmp_path / "keys")
+    for size in range(0, 64, 16):
+        sealed = keys.seal(bytes(size), 0)
+        assert keys.open(sealed) == bytes(size)
+        for other in (*_idle_bits(sealed), sealed + "=", sealed + "==", f"{sealed} ", f"\t{sealed}"):
+            assert keys.open(other) is None, other
+
+
+def test_a_chain_names_all_from_which_a_token_was_made():
+    common = {
+        "user_id": "u",
+        "scope": Scope("project", "p"),
+        "methods": (),
+        "issued_at": dt.datetime(2026, 1, 1),
+    }
+    token = Token(**common, expires_at=dt.datetime(2026, 1, 2), audit_ids=("0",))
+    for number in range(1, LONGEST_CHAIN):
+        chain = token_chain(token)
+        assert chain is not None
+        first, between = chain
+        token = Token(**common, expires_at=token.expires_at, audit_ids=(str(number), first), between=between)
+        assert {first, *between} == {str(before) for before in range(number)}
+    assert token_chain(token) is None
 
 
 def test_keys_replaced_by_another_process_are_noticed(tmp_path):

@@ -21,7 +21,8 @@ from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, token_open
 from pileus.store import Published, Store
 
-REMEMBERED = 10_000
+REMEMBERED = 4096
+"""Tokens whose meaning is kept, some 3 KiB each; whoever was not asked about for longest goes first."""
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -59,6 +60,8 @@ class Authenticator:
         known = self._meanings.get(digest)
         if known is None or known.generation != generation:
             known = await self._work_out(text, digest, known)
+        else:
+            self._meanings.move_to_end(digest)
         if known.token.expires_at <= self._clock.now():
             self._meanings.pop(digest, None)
             raise Unauthorized("the token has expired")

@@ -10,8 +10,9 @@ from typing import Any
 from pileus.services.identity.auth.session import ScopeRequest, Session, session_open
 from pileus.services.identity.auth.view import token_view
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
+from pileus.services.identity.errors import Unauthorized
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Token, new_audit_id, token_seal
+from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain, token_seal
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 
@@ -29,15 +30,20 @@ class Issuer:
         self, now: dt.datetime, session: Session, methods: tuple[str, ...], parent: Token | None = None
     ) -> Token:
         """A token for the session. It ends when ``parent`` does, from which it was made, and never later
-        than the application credential that it is for."""
+        than the application credential that it is for. Raises Unauthorized at the end of a long chain."""
         own = new_audit_id(secrets.token_bytes(16))
+        between: tuple[str, ...] = ()
         credential = session.credential
         if parent is None:
             expires_at = (now + self._lifetime).replace(microsecond=0)
             audit_ids: tuple[str, ...] = (own,)
         else:
             expires_at = parent.expires_at
-            audit_ids = (own, parent.audit_ids[-1])
+            chain = token_chain(parent)
+            if chain is None:
+                raise Unauthorized("too many tokens were made from each other")
+            first, between = chain
+            audit_ids = (own, first)
             methods = tuple(dict.fromkeys((*parent.methods, *methods)))
         if credential is not None and credential.expires_at is not None:
             expires_at = min(expires_at, credential.expires_at)
@@ -49,6 +55,7 @@ class Issuer:
             expires_at=expires_at,
             audit_ids=audit_ids,
             credential_id=credential.id if credential is not None else "",
+            between=between,
         )
 
     def reply(

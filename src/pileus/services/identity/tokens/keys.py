@@ -8,6 +8,7 @@ a token comes that no known key opens.
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from pathlib import Path
 
@@ -17,6 +18,17 @@ from pileus.core.files import read_or_create_secret, write_atomically
 
 KEY_BYTES = 32
 KEPT = 3
+
+
+_LETTERS = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def _padded(token: str) -> bytes | None:
+    """A token as Fernet reads it; None if it is not the one spelling of what it says."""
+    if not _LETTERS.fullmatch(token) or len(token) % 4 == 1:
+        return None
+    sealed = token.encode("ascii") + b"=" * (-len(token) % 4)
+    return sealed if base64.urlsafe_b64encode(base64.urlsafe_b64decode(sealed)) == sealed else None
 
 
 class TokenKeys:
@@ -34,12 +46,14 @@ class TokenKeys:
         return self._fernet.encrypt_at_time(payload, seconds).rstrip(b"=").decode("ascii")
 
     def open(self, token: str) -> bytes | None:
-        """What a token carries, or None if no key of ours sealed it."""
-        try:
-            sealed = token.encode("ascii")
-        except UnicodeEncodeError:
+        """What a token carries, or None if no key of ours sealed it, or it is written otherwise than by us.
+
+        Base64 is read leniently (white space, padding, the last letter's idle bits): a token would have
+        any number of spellings, each with a place in the memory of whoever remembers tokens.
+        """
+        sealed = _padded(token)
+        if sealed is None:
             return None
-        sealed += b"=" * (-len(sealed) % 4)
         try:
             return self._fernet.decrypt(sealed)
         except InvalidToken:

@@ -31,8 +31,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A token's own facts. Times are naive UTC.
 
     ``audit_ids`` are 22 characters each: the token's own, and where it was made from another
-    token, that of the first of the chain. ``credential_id`` is the application credential that it
-    was given for, which bounds what it can do.
+    token, that of the first of the chain. ``between`` are those of the tokens between the two, from
+    which it was made by way of each other: it ends with any of them. ``credential_id`` is the
+    application credential that it was given for, which bounds what it can do.
     """
 
     user_id: str
@@ -42,6 +43,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: dt.datetime
     audit_ids: tuple[str, ...]
     credential_id: str = ""
+    between: tuple[str, ...] = ()
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -54,11 +56,17 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     expires_us: int
     audit_ids: tuple[str, ...]
     credential_id: str = ""
+    between: tuple[str, ...] = ()
 
 
 _PLAIN = 1
 _BOUNDED = 2
 """The version of tokens with a ``credential_id``: a server that can't read it must not take the rest."""
+_CHAINED = 3
+"""The version of tokens with others ``between``, for the same reason."""
+
+LONGEST_CHAIN = 32
+"""How many tokens may be made from each other: each carries those before it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Packed).decode
@@ -69,11 +77,24 @@ def new_audit_id(random: bytes) -> str:
     return base64.urlsafe_b64encode(random).rstrip(b"=").decode("ascii")
 
 
+def token_chain(parent: Token) -> tuple[str, tuple[str, ...]] | None:
+    """The first of a chain that goes on from a token, and who is between; None if it is long enough."""
+    own, *first = parent.audit_ids
+    between = (*parent.between, own) if first else ()
+    return None if len(between) > LONGEST_CHAIN - 2 else (first[0] if first else own, between)
+
+
+def _version(credential_id: str, between: tuple[str, ...]) -> int:
+    if between:
+        return _CHAINED
+    return _BOUNDED if credential_id else _PLAIN
+
+
 def token_seal(keys: TokenKeys, token: Token) -> str:
     """The text that a client carries."""
     issued_us = (token.issued_at - _EPOCH) // _MICROSECOND
     packed = _Packed(
-        _BOUNDED if token.credential_id else _PLAIN,
+        _version(token.credential_id, token.between),
         token.user_id,
         token.scope.kind,
         token.scope.id,
@@ -82,6 +103,7 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
         (token.expires_at - _EPOCH) // _MICROSECOND,
         token.audit_ids,
         token.credential_id,
+        token.between,
     )
     return keys.seal(_encode(packed), issued_us // 1_000_000)
 
@@ -95,7 +117,7 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         packed = _decode(payload)
     except msgspec.DecodeError:
         return None
-    if packed.version != (_BOUNDED if packed.credential_id else _PLAIN):
+    if packed.version != _version(packed.credential_id, packed.between):
         return None
     return Token(
         user_id=packed.user_id,
@@ -105,4 +127,5 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         expires_at=_EPOCH + dt.timedelta(microseconds=packed.expires_us),
         audit_ids=packed.audit_ids,
         credential_id=packed.credential_id,
+        between=packed.between,
     )

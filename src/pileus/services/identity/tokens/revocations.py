@@ -1,4 +1,4 @@
-"""Tokens that were taken back before their time, by audit id."""
+"""Tokens that were taken back before their time, by audit id: those that were made from them end as well."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ revocations = Table(
     Column("revoked_at", Moment, nullable=False),
 )
 
-_FIND = select(revocations.c.audit_id).where(revocations.c.audit_id == bindparam("audit_id"))
+_FIND = select(revocations.c.audit_id).where(
+    revocations.c.audit_id.in_(bindparam("audit_ids", expanding=True))
+)
 _FORGET = revocations.delete().where(revocations.c.expires_at < bindparam("now"))
 
 
@@ -40,5 +42,5 @@ def token_revoke(tx: Tx, context: Context, token: Token) -> None:
 
 
 def token_is_revoked(tx: Tx, token: Token) -> bool:
-    """Whether it was taken back."""
-    return tx.first(_FIND, {"audit_id": token.audit_ids[0]}) is not None
+    """Whether it was taken back, or one from which it was made."""
+    return tx.first(_FIND, {"audit_ids": [*token.audit_ids, *token.between]}) is not None
