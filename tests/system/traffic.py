@@ -42,6 +42,12 @@ def send(address: str, port: int, rate: float, seconds: float, size: int = 64) -
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     start = time.monotonic()
     number = 0
+
+    def report(*_: object) -> None:
+        print(number, flush=True)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, report)
     while (now := time.monotonic()) - start < seconds:
         due = int((now - start) * rate)
         while number < due:

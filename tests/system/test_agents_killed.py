@@ -1,0 +1,138 @@
+"""Agents of a whole cloud are killed with SIGKILL under routed and floating-IP traffic: packets are counted.
+
+The cloud runs in a network namespace of its own, which is also the world outside that speaks to floating IPs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clouds import NETWORK, Cloud, short_folder, until
+from tests.system.node_world import why_not_real
+
+from pileus.app.switch import SYSTEM_RUN
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(why_not_real() is not None, reason=why_not_real() or ""),
+    pytest.mark.skipif((SYSTEM_RUN / "db.sock").exists(), reason="the machine's own Open vSwitch runs"),
+]
+
+NAMESPACE = f"plk-{os.getpid()}"
+INNER, OTHER = f"{NAMESPACE}-a", f"{NAMESPACE}-b"
+TRAFFIC = str(Path(__file__).with_name("traffic.py"))
+KILLS = 4
+RATE = 200
+SETTINGS = '[switch]\nbridge_mappings = ["physnet1:br-ex"]\n'
+OUTSIDE = "203.0.113.1"
+ADDRESS = """
+import asyncio, sys
+from pileus.app.external import ensure_external_address
+from pileus.drivers.ovsdb.client import OvsdbClient
+async def main():
+    client = OvsdbClient("unix:" + sys.argv[1])
+    await client.connect(15)
+    await ensure_external_address(client, "br-ex", "netdev", sys.argv[2])
+    await client.close()
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
+    try:
+        subprocess.run(["ip", "-n", NAMESPACE, "link", "set", "lo", "up"], check=True)
+        with short_folder() as folder:
+            enter = ("nsenter", f"--net=/run/netns/{NAMESPACE}", "--")
+            cloud = Cloud(folder / "c", settings=SETTINGS, enter=enter)
+            try:
+                cloud.up()
+                yield cloud
+            finally:
+                cloud.end()
+    finally:
+        subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
+
+
+def program(namespace: str, *arguments: str) -> subprocess.Popen[str]:
+    """traffic.py in a namespace, after it said that it is ready."""
+    command = ["ip", "netns", "exec", namespace, sys.executable, "-u", TRAFFIC, *arguments]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    if arguments[0] == "receive":
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def pings(namespace: str, address: str) -> bool:
+    command = ["ip", "netns", "exec", namespace, "ping", "-n", "-c", "1", "-W", "1", address]
+    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+
+
+def site(cloud: Cloud) -> tuple[str, str]:
+    """Two guests on two networks with a router to the world outside; the floating IP of the first and the
+    fixed address of the second."""
+    api = cloud.api
+    public = api.network("public", **{
+        "router:external": True, "provider:network_type": "flat", "provider:physical_network": "physnet1",
+    })  # fmt: skip
+    subnet = {"network_id": public, "ip_version": 4, "cidr": "203.0.113.0/24", "gateway_ip": OUTSIDE}
+    api.call("POST", f"{NETWORK}/subnets", {"subnet": {**subnet, "enable_dhcp": False}})
+    group = api.call("GET", f"{NETWORK}/security-groups?name=default")["security_groups"][0]["id"]
+    rule = {"security_group_id": group, "direction": "ingress"}
+    api.call("POST", f"{NETWORK}/security-group-rules", {"security_group_rule": rule})
+    body: dict[str, Any] = {"name": "r", "external_gateway_info": {"network_id": public}}
+    router = api.call("POST", f"{NETWORK}/routers", {"router": body})["router"]["id"]
+    ports = {}
+    for name, cidr in ((INNER, "10.91.0.0/24"), (OTHER, "10.92.0.0/24")):
+        network = api.network(name, cidr)
+        inner = api.call("GET", f"{NETWORK}/subnets?network_id={network}")["subnets"][0]["id"]
+        api.call("PUT", f"{NETWORK}/routers/{router}/add_router_interface", {"subnet_id": inner})
+        ports[name] = api.port(network, name=name)
+        assert "is ACTIVE" in cloud.do("plug", name)
+    floating = {"floating_network_id": public, "port_id": ports[INNER]}
+    fip = api.call("POST", f"{NETWORK}/floatingips", {"floatingip": floating})["floatingip"]
+    database = str(cloud.folder.agent / "ovs" / "db.sock")
+    enter = ["nsenter", f"--net=/run/netns/{NAMESPACE}", "--"]
+    subprocess.run([*enter, sys.executable, "-c", ADDRESS, database, f"{OUTSIDE}/24"], check=True, timeout=60)
+    fixed = api.ports(name=OTHER)[0]["fixed_ips"][0]["ip_address"]
+    address = fip["floating_ip_address"]
+    until(lambda: pings(NAMESPACE, address), told=cloud.logs)
+    until(lambda: pings(f"guest-{INNER}", fixed), told=cloud.logs)
+    return address, fixed
+
+
+def test_no_packet_is_lost_when_the_agents_are_killed(cloud: Cloud) -> None:
+    address, fixed = site(cloud)
+    inside = program(f"guest-{INNER}", "receive", "5001")
+    beside = program(f"guest-{OTHER}", "receive", "5002")
+    seconds = "120"
+    sending = [
+        program(NAMESPACE, "send", address, "5001", str(RATE), seconds),
+        program(f"guest-{INNER}", "send", fixed, "5002", str(RATE), seconds),
+    ]
+    try:
+        time.sleep(1)
+        for _ in range(KILLS):
+            before = cloud.send_signal("agent")
+            cloud.until_ready(without=[before])
+            time.sleep(1)
+    finally:
+        for child in sending:
+            child.terminate()
+    sent = [int(child.communicate()[0]) for child in sending]
+    time.sleep(0.5)
+    came = []
+    for child in (inside, beside):
+        child.terminate()
+        came.append(json.loads(child.communicate()[0]))
+    assert [one["packets"] for one in came] == sent, [one["gaps"] for one in came]
