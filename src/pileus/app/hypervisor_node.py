@@ -134,6 +134,14 @@ def simulated_agent(
     )
 
 
+def boot_id() -> str:
+    """What this run of the machine is called (proc_sys_kernel(5)); empty where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _node_settings(
     settings: Settings, instances: Path, *, kvm: bool, offloads: bool, durable: bool = True
 ) -> NodeSettings:
@@ -148,4 +156,6 @@ def _node_settings(
         heartbeat_interval_s=settings.network.heartbeat_interval_s,
         availability_zone=settings.agent.availability_zone,
         durable=durable,
+        boot_id=boot_id(),
+        resume=settings.hypervisor.resume_guests_state_on_host_boot,
     )

@@ -264,6 +264,10 @@ class HypervisorSettings(Section, frozen=True):
     shutdown_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds for a guest to shut down by itself")
     ] = 60.0
+    resume_guests_state_on_host_boot: Annotated[
+        bool,
+        Description(description="start machines that ran when this node went down once it is up again"),
+    ] = True
     reserved_memory_mib: Annotated[
         int, msgspec.Meta(ge=0, description="memory of this node that no machine gets, in MiB")
     ] = 512

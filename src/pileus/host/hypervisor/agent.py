@@ -19,6 +19,8 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
@@ -48,7 +50,7 @@ from pileus.host.hypervisor.rounds import Rounds
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 from pileus.host.hypervisor.wishes import Wishes
-from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop
+from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop, step
 from pileus.host.isolation import by_halves, reason
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
@@ -123,7 +125,7 @@ class HypervisorAgent(Agent):
             self,
         )
         self.wishes = Wishes(self.host)
-        self.present = Present(hypervisor, self.book)
+        self.present = Present(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
@@ -447,7 +449,9 @@ class HypervisorAgent(Agent):
                     self.present.view(server_id),
                     journal=self.journal.operations,
                     failure=self.journal.failures.get(server_id),
+                    resume=self._node.resume,
                 )
+                self._note_run(server, todo)
             except Exception as error:  # one machine keeps none of the others waiting
                 _log.warning("a server can't be planned", server=server_id, exc_info=error)
                 todo = plan.Todo(error=reason(error))
@@ -468,6 +472,20 @@ class HypervisorAgent(Agent):
             self.book.put(
                 Instance(server.server_id, server.generation, built=True, applied=applied), matters=True
             )
+
+    def _note_run(self, server: ServerDetails, todo: plan.Todo) -> None:
+        """Remember in which run of the host a machine was seen running. One that went off with the host and
+        stays off is told once: from then on it is as one that went off by itself."""
+        key, view = server.server_id, self.present.view(server.server_id)
+        instance = view.instance
+        if not self._node.boot_id or instance is None or not instance.built or todo.because:
+            return
+        off_with_host = plan.went_with_the_host(server, view)
+        if off_with_host:
+            now = self._clock.now()
+            self.step(key, step("host.restarted", now, now, f"{plan.HOST_RESTARTED}: the server stays off"))
+        if instance.boot_id != self._node.boot_id and (off_with_host or self.present.is_running(key)):
+            self.book.put(msgspec.structs.replace(instance, boot_id=self._node.boot_id))
 
     def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
         for server_id in touched:

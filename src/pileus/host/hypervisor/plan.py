@@ -16,6 +16,7 @@ from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.records import Failure, Finished, Instance
 from pileus.wire.hypervisor import PendingOperation, ServerDetails, ServerPort
 
+HOST_RESTARTED = "the host was started again"
 _OFF = frozenset((Power.OFF, Power.CRASHED))
 _ON = frozenset((Power.RUNNING, Power.SHUTDOWN, Power.PAUSED, Power.SUSPENDED))
 
@@ -28,6 +29,8 @@ class View(msgspec.Struct, frozen=True):
     power: Power | None = None
     disk: bool = True
     interfaces: frozenset[str] | None = None
+    host_restarted: bool = False
+    """Whether the host has been started since the machine was last seen running."""
 
 
 class Todo(msgspec.Struct, frozen=True):
@@ -42,6 +45,8 @@ class Todo(msgspec.Struct, frozen=True):
     applied: str = ""
     operations: tuple[PendingOperation, ...] = ()
     error: str | None = None
+    because: str = ""
+    """Why there is something to do that nobody asked for."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -55,9 +60,11 @@ def plan_server(
     *,
     journal: Mapping[str, Finished],
     failure: Failure | None = None,
+    resume: bool = True,
 ) -> Todo:
     """What this server lacks. ``journal``: operations that were begun or ended; ``failure``: a goal that
-    was given up, which a new operation takes up again."""
+    was given up, which a new operation takes up again; ``resume``: whether what went off with the host is
+    started again."""
     operations = tuple(
         operation
         for operation in server.operations
@@ -80,6 +87,9 @@ def plan_server(
     if not view.disk and view.power not in _ON:
         return Todo(error="The root disk is missing on the host.")
     verbs = power_verbs(server.wanted, instance.applied, view.power)
+    resumed = went_with_the_host(server, view) and resume
+    if resumed:
+        verbs = ("start",)
     attach: tuple[ServerPort, ...] = ()
     detach: tuple[str, ...] = ()
     if view.power in _ON:
@@ -94,6 +104,17 @@ def plan_server(
         power=verbs,
         applied=server.wanted if server.wanted != instance.applied else "",
         operations=operations,
+        because=HOST_RESTARTED if resumed else "",
+    )
+
+
+def went_with_the_host(server: ServerDetails, view: View) -> bool:
+    """Whether a machine that shall run is off because its host went down, and for no reason of its own."""
+    return (
+        view.host_restarted
+        and view.instance is not None
+        and server.wanted == view.instance.applied == "running"
+        and view.power not in _ON
     )
 
 

@@ -12,9 +12,11 @@ from pileus.wire.hypervisor import ServerDetails, ServerReport
 
 
 class Present:
-    """Kept by passes; a machine that a job has touched is seen anew by the next."""
+    """Kept by passes; a machine that a job has touched is seen anew by the next. ``boot_id``: this run of the
+    host."""
 
-    def __init__(self, hypervisor: Hypervisor, book: InstanceBook) -> None:
+    def __init__(self, hypervisor: Hypervisor, book: InstanceBook, boot_id: str = "") -> None:
+        self._boot_id = boot_id
         self.powers: dict[str, Power] = {}
         self._hypervisor = hypervisor
         self._book = book
@@ -66,7 +68,17 @@ class Present:
             self.powers.get(server_id),
             instance is None or not instance.built or self._book.places(server_id).root_disk.exists(),
             self._cards.get(server_id),
+            bool(
+                self._boot_id
+                and instance is not None
+                and instance.boot_id
+                and instance.boot_id != self._boot_id
+            ),
         )
+
+    def is_running(self, server_id: str) -> bool:
+        """Whether a machine was seen running, or on its way."""
+        return self.powers.get(server_id) in (Power.RUNNING, Power.PAUSED)
 
     def report(
         self, server_id: str, wanted: ServerDetails | None, in_place: bool, error: str | None

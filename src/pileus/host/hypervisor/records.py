@@ -36,6 +36,9 @@ class Instance(msgspec.Struct, frozen=True):
     applied: str = ""
     base: str = ""
     """Name of the cached image that the disk lies on; empty: none."""
+    boot_id: str = ""
+    """The host's run in which the machine was last seen running, or brought to where it should be. One that
+    is off in another run of the host did not go off by itself."""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -33,3 +33,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval_s: float = 30.0
     availability_zone: str = ""
     durable: bool = True
+    boot_id: str = ""
+    """Another one after each start of the host; empty: not known, and then no start is noticed."""
+    resume: bool = True
+    """Whether machines that ran when the host went down are started when it is up again."""

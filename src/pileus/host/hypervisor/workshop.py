@@ -209,21 +209,26 @@ class Workshop:
                 for port_id in port_ids(definition, tap):
                     await whole(self._hypervisor.detach_interface(key, port_id))
         for verb in todo.power:
-            await self._power(key, verb)
-        if todo.applied:
+            await self._power(key, verb, todo.because)
+        if todo.applied or todo.power:
             self.applied(key, todo.applied)
         for operation in todo.operations:
             await self._operate(server, operation)
 
     def applied(self, server_id: str, wanted: str) -> None:
-        """Remember that a machine was brought to ``wanted``."""
+        """Remember that a machine was brought to ``wanted`` (empty: to where it was before) in this run of
+        the host."""
         instance = self._book.get(server_id)
-        if instance is not None and instance.applied != wanted:
-            self._book.put(msgspec.structs.replace(instance, applied=wanted))
+        if instance is not None:
+            changed = msgspec.structs.replace(
+                instance, applied=wanted or instance.applied, boot_id=self._settings.boot_id
+            )
+            if changed != instance:
+                self._book.put(changed)
 
-    async def _power(self, key: str, verb: str) -> None:
+    async def _power(self, key: str, verb: str, because: str = "") -> None:
         hypervisor = self._hypervisor
-        async with self._step(key, _VERBS[verb]) as note:
+        async with self._step(key, _VERBS[verb], because) as note:
             match verb:
                 case "start" | "start_paused":
                     async with self._slots:

@@ -1,0 +1,110 @@
+"""A host that lost its power: what ran runs again, what was off stays off."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from pileus.drivers.libvirt.hypervisor import Power
+from pileus.host.hypervisor.plan import HOST_RESTARTED
+
+from .bench import Bench, details, port, server_id
+from .fake_compute import FakeCompute
+
+RAN, STOPPED, WENT = server_id(1), server_id(2), server_id(3)
+
+
+async def _boot(bench: Bench) -> None:
+    """One that runs, one that its owner stopped, one that its owner shut down from inside."""
+    await bench.start()
+    for number in (1, 2, 3):
+        bench.server.put(details(number))
+    await bench.until(lambda: len(bench.server.states) == 3)
+    await bench.until(lambda: all(state.in_place for state in bench.server.states.values()))
+    await bench.settled()
+    bench.server.change(STOPPED, wanted="stopped")
+    await bench.until(lambda: bench.server.states[STOPPED].power_state == 4)
+    bench.hypervisor.power_off(WENT)
+    await bench.until(lambda: bench.server.servers[WENT].wanted == "stopped")
+    await bench.settled()
+
+
+async def _lose_power(bench: Bench) -> None:
+    """All processes end, and what the kernel held is gone; files stay."""
+    await bench.kill()
+    for key in (RAN, STOPPED, WENT):
+        bench.hypervisor.crash(key)
+    await bench.links.delete_links([name for name in await bench.links.links() if name.startswith("tap")])
+    bench.node = replace(bench.node, boot_id="another run")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_ran_runs_again_after_the_host_was_started_again(resume: bool, tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path, FakeCompute(), boot_id="one run", resume=resume)
+        try:
+            await _boot(bench)
+            await _lose_power(bench)
+            await bench.start()
+            await bench.settled()
+            powers = await bench.powers()
+            assert powers[RAN] is (Power.RUNNING if resume else Power.OFF)
+            assert (powers[STOPPED], powers[WENT]) == (Power.OFF, Power.OFF)
+            told = [step for step in bench.server.steps[RAN] if HOST_RESTARTED in step.detail]
+            assert [step.name for step in told] == ["domain.start" if resume else "host.restarted"]
+            assert not [step for step in bench.server.steps[STOPPED] if HOST_RESTARTED in step.detail]
+            assert bench.server.servers[RAN].wanted == ("running" if resume else "stopped")
+            assert port(1).port_id in bench.plugged()
+            assert "tap00000001-11" in await bench.taps()
+            assert await bench.full_pass() == 0
+            # It is done once: a start of the agent alone changes nothing, and says nothing again.
+            await bench.kill()
+            await bench.start()
+            await bench.settled()
+            assert len([step for step in bench.server.steps[RAN] if HOST_RESTARTED in step.detail]) == 1
+        finally:
+            await bench.close()
+
+    asyncio.run(story())
+
+
+def test_a_start_of_the_agent_starts_no_guest_that_was_shut_down_from_inside(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path, FakeCompute(), boot_id="one run")
+        try:
+            await _boot(bench)
+            await bench.kill()
+            bench.hypervisor.power_off(RAN)
+            await bench.start()
+            await bench.until(lambda: bench.server.servers[RAN].wanted == "stopped")
+            await bench.settled()
+            assert (await bench.powers())[RAN] is Power.OFF
+            # Nor does the next start of the host.
+            await _lose_power(bench)
+            await bench.start()
+            await bench.settled()
+            assert (await bench.powers())[RAN] is Power.OFF
+        finally:
+            await bench.close()
+
+    asyncio.run(story())
+
+
+def test_where_no_run_is_known_nothing_is_started(tmp_path: Path) -> None:
+    """Such as after an upgrade: a record that names no run says nothing of how its machine ended."""
+
+    async def story() -> None:
+        bench = Bench(tmp_path, FakeCompute())
+        try:
+            await _boot(bench)
+            await _lose_power(bench)
+            await bench.start()
+            await bench.settled()
+            assert (await bench.powers())[RAN] is Power.OFF
+        finally:
+            await bench.close()
+
+    asyncio.run(story())
