@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap, demo_machine, launch
+from pileus.app.external_range import ExternalRange, RangeTaken, choose, same
 from pileus.app.local import COMPUTE, IDENTITY, IMAGE, NETWORK, LocalApi
 from pileus.app.prepare import public_url
 from pileus.app.state import StateFolder
@@ -24,13 +25,12 @@ from pileus.app.timeline import render
 from pileus.core.errors import Fault, Unavailable
 
 NAME = "demo"
-PUBLIC_CIDR = "203.0.113.0/24"  # TEST-NET-3 (RFC 5737): nobody's in earnest
-PUBLIC_HOST = "203.0.113.1"
-PUBLIC_POOL = ("203.0.113.10", "203.0.113.200")
 PRIVATE_CIDR = "10.20.0.0/24"
 SERVERS = ("demo-1", "demo-2")
 FLAVOR = {"name": "demo.tiny", "ram": 192, "vcpus": 1, "disk": 1}
 BOOT_WITHIN_S = 300.0
+_STARTS_TRIED = 2
+_STARTS = {"SHUTOFF": "os-start", "PAUSED": "unpause", "SUSPENDED": "resume"}
 SSH = (
     "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR",
     "-o", "StrictHostKeyChecking=yes",
@@ -59,15 +59,16 @@ def _step(text: str) -> Iterator[Callable[[str], None]]:
     sys.stdout.flush()
 
 
-def demo(state: Path | None, listen: str | None) -> None:
-    """Bring up what the demo shows, step by step, and say where to go next."""
+def demo(state: Path | None, listen: str | None, external_range: str = "") -> None:
+    """Bring up what the demo shows, step by step, and say where to go next. ``external_range``: of the
+    external network; empty: one in which this machine reaches nothing."""
     started = time.monotonic()
     folder = StateFolder((state or demo_machine.DEFAULT_STATE).absolute())
     try:
         with _step("A cloud on this machine") as found:
             found(demo_machine.ensure_cloud(folder, listen))
         with LocalApi(folder) as api:
-            Demo(folder, api).show()
+            Demo(folder, api).show(external_range)
     except Fault as fault:
         bootstrap.fail(fault.text)
     url = public_url(bootstrap.settings_in_force(folder))
@@ -77,7 +78,7 @@ def demo(state: Path | None, listen: str | None) -> None:
         f"  OS_CLIENT_CONFIG_FILE={folder.clouds} openstack --os-cloud pileus server list\n"
         f"  the API at {url}; logs in {folder.logs}\n"
         f"  pileus timeline {SERVERS[0]} --state {folder.root}\n"
-        f"  pileus demo --clean takes everything away again\n"
+        f"  pileus demo --clean --state {folder.root} takes everything away again\n"
     )
 
 
@@ -106,10 +107,11 @@ class Demo:
         self._home = folder.root / "demo"
         self._project = api.get(f"{IDENTITY}/auth/projects")["projects"][0]["id"]
 
-    def show(self) -> None:
+    def show(self, external_range: str = "") -> None:
         """All of it, in order."""
+        outside = self._external_range(external_range)
         image = self._image()
-        network = self._networks()
+        network = self._networks(outside)
         with _step("Key pair, flavor and security group"):
             self._key_pair()
             flavor = self._flavor()
@@ -154,7 +156,21 @@ class Demo:
             say(f"{file.stat().st_size / (1 << 20):.1f} MiB")
         return str(found["id"])
 
-    def _networks(self) -> str:
+    def _external_range(self, wanted: str) -> ExternalRange:
+        """The one that there is already, else the one that is wanted, else one in which nothing is."""
+        found = self._find(f"{NETWORK}/subnets", "subnets", "public")
+        if found is None:
+            return choose(demo_machine.occupied(), wanted, [PRIVATE_CIDR])
+        if wanted and not same(wanted, found["cidr"]):
+            raise RangeTaken(
+                range=wanted,
+                why=f"it has {found['cidr']} already; `pileus demo --clean --state {self._folder.root}` "
+                "takes that away",
+            )
+        pool = found["allocation_pools"][0]
+        return ExternalRange(found["cidr"], found["gateway_ip"], (pool["start"], pool["end"]))
+
+    def _networks(self, outside: ExternalRange) -> str:
         with _step("External network, project network, router") as say:
             public = self._ensure(
                 f"{NETWORK}/networks",
@@ -173,10 +189,10 @@ class Demo:
                     "name": "public",
                     "network_id": public["id"],
                     "ip_version": 4,
-                    "cidr": PUBLIC_CIDR,
-                    "gateway_ip": PUBLIC_HOST,
+                    "cidr": outside.cidr,
+                    "gateway_ip": outside.gateway,
                     "enable_dhcp": False,
-                    "allocation_pools": [{"start": PUBLIC_POOL[0], "end": PUBLIC_POOL[1]}],
+                    "allocation_pools": [{"start": outside.pool[0], "end": outside.pool[1]}],
                 },
             )
             private = self._ensure(f"{NETWORK}/networks", "network", {"name": NAME})
@@ -196,8 +212,8 @@ class Demo:
             if not ports:
                 path = f"{NETWORK}/routers/{router['id']}/add_router_interface"
                 self._api.call("PUT", path, {"subnet_id": subnet["id"]})
-            demo_machine.ensure_external_address(self._folder, f"{PUBLIC_HOST}/24")
-            say(f"{PUBLIC_CIDR} outside, {PRIVATE_CIDR} inside")
+            demo_machine.ensure_external_address(self._folder, outside.address)
+            say(f"{outside.cidr} outside, {PRIVATE_CIDR} inside")
         return str(private["id"])
 
     def _key_pair(self) -> None:
@@ -241,7 +257,17 @@ class Demo:
                 }
                 made = self._api.call("POST", f"{COMPUTE}/servers", {"server": body})["server"]
                 known[name] = made
+            else:
+                self._start(known[name])
         return {name: known[name] for name in SERVERS}
+
+    def _start(self, server: dict[str, Any]) -> bool:
+        """Start a server that is off, paused or suspended; whether it was."""
+        action = _STARTS.get(server.get("status", ""))
+        if action is None or server.get("OS-EXT-STS:task_state") is not None:
+            return False
+        self._api.call("POST", f"{COMPUTE}/servers/{server['id']}/action", {action: None})
+        return True
 
     # -- what is waited for
 
@@ -250,8 +276,13 @@ class Demo:
         with _step(f"{name} boots: ACTIVE, has a lease, has read its metadata") as say:
             seen = ""
             deadline = time.monotonic() + BOOT_WITHIN_S
+            starts = 0
             while time.monotonic() < deadline:
                 now = self._api.get(path)["server"]
+                if self._start(now):
+                    starts += 1
+                    if starts > _STARTS_TRIED:
+                        raise DemoFailed(f"{name} does not stay on: it is {now['status']} again")
                 if now["status"] == "ERROR":
                     raise DemoFailed(
                         f"{name} is in ERROR: {now.get('fault', {}).get('message', 'no reason')}"
@@ -288,12 +319,12 @@ class Demo:
     def _log_in(self, address: str, servers: dict[str, dict[str, Any]]) -> None:
         first, second = (servers[name] for name in SERVERS)
         console = self._console(f"{COMPUTE}/servers/{first['id']}")
-        key = re.search(r"pileus-guest: host-key (\S+ \S+)", console)
+        keys = re.findall(r"pileus-guest: host-key (\S+ \S+)", console)
         other = next(iter(second["addresses"].values()))[0]["addr"]
         with _step(f"ssh to {address}, and ping {other} from there") as say:
             # The guest says its host key on its console, so nothing has to be trusted blindly.
             known_hosts = self._home / "known_hosts"
-            known_hosts.write_text(f"{address} {key[1]}\n" if key else "")
+            known_hosts.write_text("".join(f"{address} {key}\n" for key in keys))
             argv = ["ssh", *SSH, "-o", f"UserKnownHostsFile={known_hosts}"]
             argv += ["-i", str(self._home / "id_ed25519"), f"root@{address}", "ping", "-c", "3", other]
             deadline = time.monotonic() + 60

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pileus.app import bootstrap, launch
+from pileus.app.external import AT_HOST, remove_external_address
 from pileus.app.external import ensure_external_address as make_address
-from pileus.app.external import remove_external_address
+from pileus.app.external_range import Occupied, look
 from pileus.app.state import StateFolder, default_root
 from pileus.app.switch import RealSwitch
 from pileus.core.errors import Unavailable
@@ -87,6 +88,11 @@ def build_guest_image(file: Path) -> None:
     file.parent.mkdir(mode=0o700, exist_ok=True)
     cache = Path.home() / ".cache" / "pileus" / "guest-image"
     build_image(file, cache, lambda _: None)
+
+
+def occupied() -> list[Occupied]:
+    """What this machine reaches, besides what an earlier demo may have left."""
+    return look(AT_HOST)
 
 
 def ensure_external_address(folder: StateFolder, address: str) -> None:

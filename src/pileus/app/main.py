@@ -154,6 +154,12 @@ def demo(
     clean: Annotated[bool, typer.Option("--clean", help="Take away everything that the demo made.")] = False,
     state: State = None,
     listen: Listen = None,
+    external_range: Annotated[
+        str,
+        typer.Option(
+            help="IPv4 prefix of the external network; without it one in which this machine reaches nothing."
+        ),
+    ] = "",
 ) -> None:
     """Show a whole cloud working: image, networks, servers, floating IP, ssh (root)."""
     from pileus.app import demo as shown
@@ -161,7 +167,7 @@ def demo(
     if clean:
         shown.clean(state)
     else:
-        shown.demo(state, listen)
+        shown.demo(state, listen, external_range)
 
 
 @app.command()
