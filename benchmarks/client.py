@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -20,10 +21,16 @@ class Client:
         self.headers: dict[str, str] = {}
 
     def raw(
-        self, method: str, path: str, body: bytes = b"", kind: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """Status and body of one exchange."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._address}\r\nX-Auth-Token: {self.token}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         if body:
             head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         self._sock.sendall(head.encode() + b"\r\n" + body)
@@ -64,9 +71,17 @@ class Client:
             if length == 0:
                 return b"".join(parts)
 
-    def call(self, method: str, path: str, body: Any = None, expect: int | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        expect: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         """One exchange in JSON; raises RuntimeError where the status is not a success."""
-        status, content = self.raw(method, path, json.dumps(body).encode() if body is not None else b"")
+        sent = json.dumps(body).encode() if body is not None else b""
+        status, content = self.raw(method, path, sent, headers=headers)
         if status >= 400 or (expect and status != expect):
             raise RuntimeError(f"{method} {path}: {status} {content[:500]!r}")
         return json.loads(content) if content else None

@@ -107,7 +107,7 @@ def test_scopes_keep_their_newest_position(url: str) -> None:
     run(story, url)
 
 
-def test_old_events_are_trimmed_and_scope_positions_stay(url: str) -> None:
+def test_old_events_are_trimmed(url: str) -> None:
     scope = f"host:{new_id()}"
 
     async def story(store: Store) -> None:

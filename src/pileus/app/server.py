@@ -7,6 +7,7 @@ lie where that user can't go.)
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import importlib
 import os
@@ -160,6 +161,7 @@ class Server:
             database_url(folder, settings),
             clock=clock,
             statement_timeout_s=settings.server.statement_timeout_s,
+            keep_events=dt.timedelta(days=settings.server.keep_events_days),
         )
         self.store.subscribe(self._published)
         if settings.server.rabbitmq:
@@ -187,6 +189,8 @@ class Server:
             ask=self.hub.ask,
         )
         await self.compute.start(self.store)
+        keep_servers = dt.timedelta(days=settings.compute.keep_deleted_servers_days)
+        self.store.trim_also(lambda tx, now: compute.servers_trim(tx, now - keep_servers))
         services = [
             self.identity.service,
             network_service(network_config, clock),

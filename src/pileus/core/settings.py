@@ -53,6 +53,10 @@ class ServerSettings(Section, frozen=True):
         float,
         msgspec.Meta(ge=1, le=3600, description="seconds that one statement of the database may take"),
     ] = 20.0
+    keep_events_days: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="days that events (timelines) and finished operations are kept"),
+    ] = 14.0
     rabbitmq: Annotated[
         str, Description(description="amqp:// URL for wake-ups between several servers; empty: none")
     ] = ""
@@ -201,6 +205,10 @@ class ComputeSettings(Section, frozen=True):
     service_down_time_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds without a word after which a host counts as down")
     ] = 75.0
+    keep_deleted_servers_days: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="days that deleted servers are kept, for lists and usage reports"),
+    ] = 90.0
     build_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds that a server may take to become ACTIVE")
     ] = 600.0

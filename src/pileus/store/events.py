@@ -5,9 +5,10 @@ writer, so ids are in commit order), elsewhere right after it, by whoever holds 
 batch (a lock and not a lease: it goes when its holder dies, and any server may place events right after its
 own commits). Positions have no gaps, and whoever sees one sees all before it.
 
-``scope_positions`` keeps the newest position of each scope for good, also when old events are trimmed. Two
+``scope_positions`` keeps the newest position of each scope, until the event that had it is trimmed. Three
 of its rows have names that no scope has: ``*`` is the newest position of all, ``*published`` the one up to
-which subscribers of some server have been told, so that a start knows what a crash left untold.
+which subscribers of some server have been told, so that a start knows what a crash left untold, and
+``*trimmed`` the newest that a scope may have had whose row is gone (``store.trimming``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    or_,
     select,
     text,
 )
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 NEWEST = "*"
 PUBLISHED = "*published"
+TRIMMED = "*trimmed"
 
 events = Table(
     "events",
@@ -162,14 +165,19 @@ _TRIM = delete(events).where(events.c.position <= bindparam("up_to"))
 
 
 def newest_position(tx: Tx, scopes: Iterable[str] = (NEWEST,)) -> int:
-    """The newest position of any of these scopes; without scopes of all events. 0 when there is none."""
-    return tx.scalar(_NEWEST_OF_SCOPES, {"scopes": list(scopes)}) or 0
+    """The newest position of any of these scopes; without scopes of all events. 0 when there is none.
+
+    At least that up to which positions were trimmed, since a scope without a row may have had that.
+    """
+    return tx.scalar(_NEWEST_OF_SCOPES, {"scopes": [*scopes, TRIMMED]}) or 0
 
 
 def scope_positions_max(tx: Tx, scopes: Select[Any] | Sequence[str]) -> int:
     """The same for a list, or for a SELECT of one column that yields scopes (``'network:' || id``)."""
     if isinstance(scopes, Select):
-        chosen = select(func.max(scope_positions.c.position)).where(scope_positions.c.scope.in_(scopes))
+        chosen = select(func.max(scope_positions.c.position)).where(
+            or_(scope_positions.c.scope.in_(scopes), scope_positions.c.scope == TRIMMED)
+        )
         return tx.scalar(chosen) or 0
     return newest_position(tx, scopes)
 
@@ -232,7 +240,7 @@ def events_published(tx: Tx, position: int) -> None:
 
 
 def events_trim(tx: Tx, before: dt.datetime, limit: int = 1000) -> int:
-    """Delete events older than a moment, at most ``limit``; returns how many. Scope positions stay."""
+    """Delete events older than a moment, at most ``limit``; returns how many."""
     up_to = 0
     for row in tx.rows(_OLDEST, {"count": limit}):
         if row.at >= before:

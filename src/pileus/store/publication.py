@@ -19,15 +19,17 @@ from typing import Any, TypeAlias
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.core.ids import new_id
 from pileus.store.events import (
     Event,
     Published,
     events_position,
     events_published,
     events_since,
-    events_trim,
     relay_state,
 )
+from pileus.store.leases import lease_take
+from pileus.store.trimming import own_trims
 
 Subscriber: TypeAlias = Callable[[Published], None]
 Run: TypeAlias = Callable[..., Awaitable[Any]]
@@ -35,6 +37,7 @@ Run: TypeAlias = Callable[..., Awaitable[Any]]
 BATCH = 200
 GATHER_S = 0.003  # commits that follow close on one another share a transaction of the relay
 TRIM_PERIOD_S = 3600.0
+LEASE = "store:trim"
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
 
@@ -62,7 +65,9 @@ class Publisher:
         self._positions_in_commit = positions_in_commit
         self._poll_s = poll_s
         self._clock = clock
-        self._keep = keep
+        self.trims = own_trims(keep)
+        self._owner = f"store:{new_id()}"
+        self._trim_period_s = max(1.0, min(TRIM_PERIOD_S, keep.total_seconds() / 4))
         self._subscribers: list[Subscriber] = []
         self._wake = asyncio.Event()
         self._uncounted = False
@@ -124,7 +129,7 @@ class Publisher:
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S
-        trim_at = self._clock.monotonic() + TRIM_PERIOD_S
+        trim_at = self._clock.monotonic() + self._trim_period_s
         look = False
         while True:
             try:
@@ -133,7 +138,7 @@ class Publisher:
                 await self._round()
                 if self._clock.monotonic() >= trim_at:
                     await self._trim()
-                    trim_at = self._clock.monotonic() + TRIM_PERIOD_S
+                    trim_at = self._clock.monotonic() + self._trim_period_s
                 pause = FIRST_PAUSE_S
             except Exception as error:
                 _log.warning("events could not be relayed", error=str(error), again_in_s=pause)
@@ -143,7 +148,9 @@ class Publisher:
             look = False
             try:
                 # Not wait_for: before Python 3.12 it loses a cancellation that comes with the wake-up.
-                async with asyncio.timeout(TRIM_PERIOD_S if self._positions_in_commit else self._poll_s):
+                async with asyncio.timeout(
+                    self._trim_period_s if self._positions_in_commit else self._poll_s
+                ):
                     await self._wake.wait()
             except TimeoutError:
                 look = not self._positions_in_commit
@@ -185,9 +192,13 @@ class Publisher:
                 self._tell((), newest)
 
     async def _trim(self) -> None:
-        before = self._clock.now() - self._keep
-        while await self._write(events_trim, before):
-            pass
+        """Let what is old go, if no other server does so now."""
+        now = self._clock.now()
+        if not await self._write(lease_take, LEASE, self._owner, self._trim_period_s / 2, now):
+            return
+        for trim in [*self.trims]:
+            while await self._write(trim, now):
+                pass
 
     def _tell(self, events: Sequence[Event], position: int = 0) -> None:
         published = Published(

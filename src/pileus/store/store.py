@@ -18,6 +18,7 @@ from pileus.store.engine.pooled import PooledEngine
 from pileus.store.engine.sqlite import SqliteEngine
 from pileus.store.engine.unit import Unit
 from pileus.store.publication import Publisher, Subscriber
+from pileus.store.trimming import Trim
 from pileus.store.tx import Tx
 
 # CPython lets a busy thread keep the interpreter for 5 ms before another may have it. Writers, readers and
@@ -84,7 +85,7 @@ class Store:
     ) -> Store:
         """Open ``sqlite:///path``, ``postgresql://…`` or ``mariadb://…``; bring its tables up to date first.
 
-        ``poll_s`` is how often to look for events of other servers; older events than ``keep_events`` are
+        ``poll_s`` is how often to look for events of other servers; what is older than ``keep_events`` is
         trimmed once an hour. ``statement_timeout_s`` ends a statement (StatementTimeout); migrations have
         all the time that they need.
         """
@@ -121,6 +122,10 @@ class Store:
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have ``subscriber(published)`` called in the event loop after commits; returns what ends that."""
         return self._publisher.subscribe(subscriber)
+
+    def trim_also(self, trim: Trim) -> None:
+        """Have a unit ``(tx, now)`` run, until it returns 0, whenever old things go."""
+        self._publisher.trims.append(trim)
 
     def announce(self, position: int) -> None:
         """Another server says (over the bus) that positions up to here exist."""

@@ -24,7 +24,7 @@ from pileus.services.compute.servers.leaving import close, put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.servers.tables import servers
-from pileus.store.events import newest_position, scope_positions
+from pileus.store.events import TRIMMED, newest_position, scope_positions
 from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, operations
 from pileus.store.tx import Tx
 from pileus.web.among import among
@@ -285,8 +285,11 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
         return []
     wanted = {scopes.server(server["id"]): server for server in leaving}
     columns = scope_positions.c
-    rows = tx.rows(select(columns.scope, columns.position).where(among(tx, columns.scope, sorted(wanted))))
-    return [wanted[row.scope] for row in rows if row.position <= position]
+    names = [*sorted(wanted), TRIMMED]
+    rows = tx.rows(select(columns.scope, columns.position).where(among(tx, columns.scope, names)))
+    known = {row.scope: row.position for row in rows}
+    trimmed = known.get(TRIMMED, 0)
+    return [server for scope, server in wanted.items() if known.get(scope, trimmed) <= position]
 
 
 def moment(text: str) -> dt.datetime | None:
