@@ -131,7 +131,7 @@ def test_subnets_do_not_overlap_in_a_network(kind: str, tmp_path: Path) -> None:
         ({"cidr": "10.0.0.0/255.0.255.0"}, "InvalidInput"),
         ({"cidr": "10.0.0.0/24", "ip_version": 6}, "InvalidInput"),
         ({"cidr": "10.0.0.0/24", "ip_version": 5}, "HTTPBadRequest"),
-        ({}, "InvalidInput"),
+        ({}, "BadRequest"),
         ({"cidr": "10.0.0.0/24", "gateway_ip": "fd00::1"}, "InvalidInput"),
         ({"cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.255"}, "InvalidInput"),
         ({"cidr": "10.0.0.0/24", "allocation_pools": [{"start": "10.0.0.9"}]}, "HTTPBadRequest"),

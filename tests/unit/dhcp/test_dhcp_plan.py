@@ -90,6 +90,15 @@ def test_the_server_resolves_where_no_other_resolver_is_given() -> None:
     assert [one.resolvers for one in server.subnets] == [("10.1.0.2",), ("fd00:1::2",)]
 
 
+@pytest.mark.parametrize("servers", [("0.0.0.0",), ("::",)])
+def test_the_unspecified_address_asks_for_no_resolver(servers: tuple[str, ...]) -> None:
+    wanted = both(ipv6_address_mode="dhcpv6-stateful")
+    wanted = replace(wanted, subnets=tuple(replace(one, dns_nameservers=servers) for one in wanted.subnets))
+    space = plan.plan_space(wanted, "qdhcp-")
+    assert space is not None
+    assert [one.resolvers for one in plan.plan_server(wanted, space, 600).subnets] == [(), ()]
+
+
 def test_names_that_are_none_are_not_told() -> None:
     wanted = replace(network(hosts=0), hosts=(host(10, hostname="-bad name"),), dns_domain="")
     space = plan.plan_space(wanted, "qdhcp-")

@@ -21,8 +21,6 @@ def test_default_pool_has_a_hole_at_the_gateway() -> None:
 
 
 def test_small_and_ipv6_prefixes() -> None:
-    assert addresses.host_range(addresses.network("10.0.0.0/31", 4)).size == 2
-    assert addresses.host_range(addresses.network("10.0.0.9/32", 4)).size == 1
     six = addresses.network("2001:DB8::5/64", 6)
     assert str(six) == "2001:db8::/64"
     assert addresses.default_gateway(six) == "2001:db8::1"
@@ -33,12 +31,62 @@ def test_small_and_ipv6_prefixes() -> None:
 
 @pytest.mark.parametrize(
     ("cidr", "version"),
-    [("10.0.0.0/33", 4), ("nonsense", 4), ("10.0.0.0/24", 6), ("0.0.0.0/0", 4), ("224.0.0.0/8", 4)],
+    [("10.0.0.0/33", 4), ("nonsense", 4), ("10.0.0.0/24", 6), ("0.0.0.0/0", 4), ("::/64", 6)],
 )
-def test_prefixes_that_carry_no_ports(cidr: str, version: int) -> None:
+def test_prefixes_that_are_no_subnets(cidr: str, version: int) -> None:
     with pytest.raises(Fault) as refused:
         addresses.network(cidr, version)
     assert refused.value.code == "InvalidInput"
+
+
+@pytest.mark.parametrize(
+    ("cidr", "gateway", "pools"),
+    [
+        ("10.0.0.0/30", "10.0.0.1", ["10.0.0.2-10.0.0.2"]),
+        ("10.0.0.0/31", "10.0.0.1", ["10.0.0.0-10.0.0.0"]),
+        ("10.0.0.9/32", "10.0.0.10", ["10.0.0.9-10.0.0.9"]),
+        ("255.255.255.255/32", None, ["255.255.255.255-255.255.255.255"]),
+        ("fd00::/126", "fd00::1", ["fd00::2-fd00::3"]),
+        ("fd00::/127", "fd00::1", []),
+        ("fd00::5/128", "fd00::6", ["fd00::5-fd00::5"]),
+    ],
+)
+def test_gateways_and_pools_of_small_prefixes(cidr: str, gateway: str | None, pools: list[str]) -> None:
+    version = 6 if ":" in cidr else 4
+    prefix = addresses.network(cidr, version)
+    assert addresses.default_gateway(prefix) == gateway
+    found = addresses.default_pools(prefix, gateway)
+    assert [addresses.shown_pool(pool, version) for pool in found] == pools
+
+
+@pytest.mark.parametrize(
+    "cidr",
+    ["10.0.0.0/31", "10.0.0.9/32", "fd00::/127", "fd00::1/128", "224.0.0.0/8", "ff00::/64", "127.0.0.0/8"],
+)
+def test_prefixes_without_a_place_for_dhcp(cidr: str) -> None:
+    with pytest.raises(Fault):
+        addresses.check_dhcp(addresses.network(cidr, 6 if ":" in cidr else 4))
+
+
+@pytest.mark.parametrize(
+    ("cidr", "address", "guest", "router"),
+    [
+        ("10.0.0.0/30", "10.0.0.0", False, False),
+        ("10.0.0.0/30", "10.0.0.3", False, False),
+        ("10.0.0.0/31", "10.0.0.0", True, True),
+        ("10.0.0.9/32", "10.0.0.9", True, True),
+        ("fd00::/64", "fd00::", False, True),
+        ("fd00::/127", "fd00::", False, True),
+        ("fd00::/127", "fd00::1", True, True),
+        ("fd00::5/128", "fd00::5", True, True),
+        ("fd00::/64", "10.0.0.1", False, False),
+    ],
+)
+def test_addresses_that_a_port_may_ask_for(cidr: str, address: str, guest: bool, router: bool) -> None:
+    prefix = addresses.network(cidr, 6 if ":" in cidr else 4)
+    asked = addresses.parse_address(address)
+    assert addresses.may_have(prefix, asked, False) is guest
+    assert addresses.may_have(prefix, asked, True) is router
 
 
 @pytest.mark.parametrize(

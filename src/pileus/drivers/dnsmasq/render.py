@@ -123,7 +123,7 @@ def _subnet_options(subnet: DhcpSubnet) -> str:
     tag = f"subnet-{subnet.id}"
     if parse_prefix(subnet.cidr).version == 6:
         resolvers = ",".join(f"[{parse_address(resolver)}]" for resolver in subnet.resolvers)
-        return _lines([f"tag:{tag},option6:dns-server,{resolvers}"] if resolvers else [])
+        return _lines([f"tag:{tag},option6:dns-server{resolvers and f',{resolvers}'}"])
     # An option without a value keeps dnsmasq from announcing itself.
     lines = [
         f"tag:{tag},option:dns-server{''.join(f',{parse_address(r)}' for r in subnet.resolvers)}",

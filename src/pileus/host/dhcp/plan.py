@@ -153,11 +153,20 @@ def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
         cidr=subnet.cidr,
         server=server,
         gateway=subnet.gateway_ip if subnet.ip_version == 4 else None,
-        # Without others, the server itself: it knows the names of its guests.
-        resolvers=subnet.dns_nameservers or ((server,) if server is not None else ()),
+        resolvers=_resolvers(subnet, server),
         routes=tuple(routes) if subnet.ip_version == 4 else (),
         mode="stateless" if _mode(subnet) == "stateless" else "stateful",
     )
+
+
+def _resolvers(subnet: DhcpSubnet, server: str | None) -> tuple[str, ...]:
+    """Those of the subnet, or the server itself: it knows the names of its guests. The one unspecified
+    address asks for none to be told (Networking guide, "DNS resolution for instances")."""
+    if not subnet.dns_nameservers:
+        return (server,) if server is not None else ()
+    if len(subnet.dns_nameservers) == 1 and ipaddress.ip_address(subnet.dns_nameservers[0]).is_unspecified:
+        return ()
+    return subnet.dns_nameservers
 
 
 def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], optional: bool) -> Iterator[spec.DhcpHost]:

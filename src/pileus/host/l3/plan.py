@@ -154,7 +154,7 @@ def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertiseme
                         resolver
                         for subnet, _ in subnets
                         for resolver in subnet.dns_nameservers
-                        if ":" in resolver
+                        if ":" in resolver and resolver != "::"
                     )
                 ),
             )

@@ -21,7 +21,7 @@ from pileus.services.network.ports.rules import is_trusted
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.quotas import PORT_QUOTA
 from pileus.services.network.routers.tables import router_ports
-from pileus.services.network.rules.addresses import AUTO_MODES, host_range
+from pileus.services.network.rules.addresses import is_automatic, may_have
 from pileus.services.network.service import (
     NETWORK,
     PORT,
@@ -46,7 +46,6 @@ from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 
 __all__ = [
-    "AUTO_MODES",
     "NetworkConfig",
     "addresses_of",
     "addresses_taken",
@@ -57,11 +56,12 @@ __all__ = [
     "groups_by_id",
     "groups_named",
     "host_addresses",
-    "host_range",
     "image_usable",
     "images_of",
     "ip_allocations",
+    "is_automatic",
     "is_networks_own",
+    "may_have",
     "network_scopes_served",
     "networks_of",
     "networks_visible",

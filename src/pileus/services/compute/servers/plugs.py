@@ -10,11 +10,11 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import (
-    AUTO_MODES,
     addresses_taken,
     default_groups,
     groups_named,
-    host_range,
+    is_automatic,
+    may_have,
     networks_visible,
     ports_by_id,
     subnets_of,
@@ -104,7 +104,7 @@ def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence
         ours = [one for one in subnets if one["network_id"] == network_id and _inside(one["cidr"], address)]
         if not ours:
             raise BadRequest(f"Fixed IP {address} is not a valid ip address for network {network_id}.")
-        if ours[0]["ipv6_address_mode"] in AUTO_MODES:
+        if is_automatic(ours[0]["ipv6_ra_mode"], ours[0]["ipv6_address_mode"]):
             raise BadRequest(
                 f"Fixed IP {address} can not be chosen: the addresses of subnet {ours[0]['id']} follow from "
                 "the hardware address."
@@ -117,8 +117,7 @@ def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence
 
 
 def _inside(cidr: str, address: str) -> bool:
-    prefix, one = ipaddress.ip_network(cidr), ipaddress.ip_address(address)
-    return one.version == prefix.version and int(one) in host_range(prefix)
+    return may_have(ipaddress.ip_network(cidr), ipaddress.ip_address(address), of_router=False)
 
 
 def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:

@@ -7,12 +7,12 @@ statement; only a subnet too full for luck is read whole.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
+from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InvalidInput
@@ -46,6 +46,7 @@ class SubnetFacts(NamedTuple):
     network_id: str
     ip_version: int
     cidr: str
+    ipv6_ra_mode: str | None
     ipv6_address_mode: str | None
     allocation_pools: list[dict[str, str]]
     service_types: list[str]
@@ -54,7 +55,7 @@ class SubnetFacts(NamedTuple):
     @property
     def is_automatic(self) -> bool:
         """Whether guests give themselves addresses from it."""
-        return self.ip_version == 6 and self.ipv6_address_mode in addresses.AUTO_MODES
+        return addresses.is_automatic(self.ipv6_ra_mode, self.ipv6_address_mode)
 
     def pools(self) -> list[Pool]:
         return [Pool(addresses.number(p["start"]), addresses.number(p["end"])) for p in self.allocation_pools]
@@ -73,6 +74,7 @@ _SUBNETS = (
         subnets.c.network_id,
         subnets.c.ip_version,
         subnets.c.cidr,
+        subnets.c.ipv6_ra_mode,
         subnets.c.ipv6_address_mode,
         subnets.c.allocation_pools,
         subnets.c.service_types,
@@ -152,7 +154,7 @@ def _asked(
     if subnet_id is None:
         if address is None:
             raise InvalidInput("IP allocation requires subnet_id or ip_address")
-        subnet = next((one for one in usable if _inside(one.cidr, address)), None)
+        subnet = next((one for one in usable if _may_have(port, one, address)), None)
         if subnet is None:
             raise InvalidIpForNetwork(ip_address=address)
     else:
@@ -167,7 +169,7 @@ def _asked(
         if subnet.is_automatic:
             return Slot((subnet.id,), addresses.eui64(subnet.cidr, port["mac_address"]))
         return Slot((subnet.id,))
-    if not _inside(subnet.cidr, address):
+    if not _may_have(port, subnet, address):
         raise InvalidIpForSubnet(ip_address=address)
     if (
         subnet.is_automatic
@@ -182,10 +184,10 @@ def _asked(
     return Slot((subnet.id,), address)
 
 
-def _inside(cidr: str, address: str) -> bool:
-    prefix = ipaddress.ip_network(cidr)
-    one = ipaddress.ip_address(address)
-    return one.version == prefix.version and int(one) in addresses.host_range(prefix)
+def _may_have(port: Mapping[str, Any], subnet: SubnetFacts, address: str) -> bool:
+    owner = port["device_owner"]
+    of_router = not owner or owner.startswith("network:router")
+    return addresses.may_have(parse_prefix(subnet.cidr), parse_address(address), of_router)
 
 
 def allocate(

@@ -13,12 +13,14 @@ import random
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from pileus.core.addresses import parse_address, parse_prefix
+from pileus.core.addresses import Address, parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
 from pileus.services.network.errors import InvalidInput
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 AUTO_MODES = frozenset({"slaac", "dhcpv6-stateless"})
+DELEGATED = "prefix_delegation"
+"""The pool that stands for a prefix from a router outside."""
 
 _SMALL = 4096
 """Up to this many addresses, all free ones are listed and the choice is uniform."""
@@ -38,6 +40,10 @@ class OverlappingAllocationPools(Conflict):
 
 class GatewayConflictWithAllocationPools(Conflict):
     message = "Gateway ip {ip_address} conflicts with allocation pool {pool}."
+
+
+class IpamValueInvalid(Conflict):
+    message = "Gateway IP {gateway_ip} cannot be the network or broadcast IP address {subnet_cidr}"
 
 
 class Pool(NamedTuple):
@@ -65,39 +71,67 @@ def text(address: int, version: int) -> str:
 
 
 def network(cidr: str, version: int) -> IPNetwork:
-    """The prefix that ``cidr`` names, its host bits cleared; InvalidInput where it can't carry ports."""
+    """The prefix that ``cidr`` names, its host bits cleared; InvalidInput where it is no subnet's."""
     try:
         prefix = parse_prefix(cidr)
     except ValueError:
         raise InvalidInput(f"'{cidr}' is not a valid IP subnet") from None
     if prefix.version != version:
         raise InvalidInput(f"cidr '{cidr}' does not match the ip_version '{version}'")
-    if version == 4 and prefix.prefixlen == 0:
+    if version == 6 and int(prefix.network_address) == 0:
+        raise InvalidInput("IPv6 subnet '::' is not supported")
+    if prefix.prefixlen == 0:
         raise InvalidInput("0 is not allowed as CIDR prefix length")
-    if prefix.is_multicast or (version == 4 and prefix.is_loopback):
-        raise InvalidInput(f"Cannot use multicast or loopback prefix {cidr} as a subnet")
     return prefix
 
 
-def host_range(prefix: IPNetwork) -> Pool:
-    """The addresses that may be given to somebody: without network and broadcast address on
-    IPv4 (RFC 3021 and /32 apart), without the subnet-router anycast address on IPv6 (RFC 4291)."""
+def check_dhcp(prefix: IPNetwork) -> None:
+    """InvalidInput where a DHCP server has no place on a prefix."""
+    if prefix.max_prefixlen - prefix.prefixlen < 2:
+        raise InvalidInput("Subnet has a prefix length that is incompatible with DHCP service enabled")
+    if prefix.is_multicast:
+        raise InvalidInput("Multicast IP subnet is not supported if enable_dhcp is True")
+    if prefix.is_loopback:
+        raise InvalidInput("Loopback IP subnet is not supported if enable_dhcp is True")
+    if int(prefix.network_address) == 0:
+        raise InvalidInput("First IP '0.0.0.0' of network is not supported if enable_dhcp is True.")
+
+
+def pool_range(prefix: IPNetwork) -> Pool:
+    """What allocation pools may hold: no network and broadcast address on IPv4 (/31 and /32 have neither,
+    RFC 3021), no subnet-router anycast address on IPv6 (RFC 4291), which leaves nothing of a /128."""
     first, last = int(prefix.network_address), int(prefix.broadcast_address)
     if prefix.version == 4:
         return Pool(first, last) if prefix.prefixlen >= 31 else Pool(first + 1, last - 1)
-    return Pool(first, last) if prefix.prefixlen >= 127 else Pool(first + 1, last)
+    return Pool(first + 1, last)
 
 
-def default_gateway(prefix: IPNetwork) -> str:
-    """The first address that may be given to somebody."""
-    return text(host_range(prefix).first, prefix.version)
+def may_have(prefix: IPNetwork, address: Address, of_router: bool) -> bool:
+    """Whether a port may ask for an address of a prefix; on IPv6 routers may have the first one, too."""
+    if address.version != prefix.version or address not in prefix:
+        return False
+    if prefix.version == 6:
+        return of_router or prefix.prefixlen == 128 or address != prefix.network_address
+    return int(address) in pool_range(prefix)
+
+
+def default_gateway(prefix: IPNetwork) -> str | None:
+    """The address after the prefix's own. That of a /32 or /128 lies outside; None behind the last of all."""
+    following = int(prefix.network_address) + 1
+    return text(following, prefix.version) if following < 2**prefix.max_prefixlen else None
+
+
+def check_default_gateway(prefix: IPNetwork, gateway: str | None) -> None:
+    """IpamValueInvalid for a /31: whoever wants one says where its gateway is, or that it has none."""
+    if prefix.version == 4 and gateway == str(prefix.broadcast_address):
+        raise IpamValueInvalid(gateway_ip=gateway, subnet_cidr=prefix)
 
 
 def check_gateway(prefix: IPNetwork, gateway: str) -> str:
     """The canonical gateway address; InvalidInput where it can't be a gateway of ``prefix``.
 
-    An address outside of an IPv4 prefix is allowed, as is a link-local one on IPv6
-    (the Network API allows any, since routers may be reached by on-link routes).
+    An address outside of the prefix is allowed (routers may be reached by on-link routes), the first and
+    the last of an IPv4 prefix are not, whatever its length.
     """
     try:
         address = parse_address(gateway)
@@ -105,14 +139,16 @@ def check_gateway(prefix: IPNetwork, gateway: str) -> str:
         raise InvalidInput(f"'{gateway}' is not a valid IP address") from None
     if address.version != prefix.version:
         raise InvalidInput(f"gateway_ip '{gateway}' does not match the ip_version '{prefix.version}'")
-    if address in prefix and int(address) not in host_range(prefix):
+    if address.version == 4 and address in (prefix.network_address, prefix.broadcast_address):
         raise InvalidInput("Gateway is not valid on subnet")
     return str(address)
 
 
 def default_pools(prefix: IPNetwork, gateway: str | None) -> list[Pool]:
-    """Everything that may be given to somebody, with a hole at the gateway."""
-    whole = host_range(prefix)
+    """Everything that may be given to somebody, with a hole at the gateway; the address of a /32 or /128."""
+    if prefix.prefixlen == prefix.max_prefixlen:
+        return [Pool(int(prefix.network_address), int(prefix.network_address))]
+    whole = pool_range(prefix)
     hole = number(gateway) if gateway is not None else -1
     if hole not in whole:
         return [whole]
@@ -122,7 +158,7 @@ def default_pools(prefix: IPNetwork, gateway: str | None) -> list[Pool]:
 
 def check_pools(prefix: IPNetwork, pools: Iterable[tuple[str, str]], gateway: str | None) -> list[Pool]:
     """Pools given as (start, end) in text, checked and sorted."""
-    bounds = host_range(prefix)
+    bounds = pool_range(prefix)
     found: list[Pool] = []
     for start, end in pools:
         shown = f"{start}-{end}"
@@ -171,23 +207,31 @@ def overlapping(prefix: IPNetwork, others: Iterable[tuple[str, str]]) -> str | N
     return None
 
 
+def is_automatic(ra_mode: str | None, address_mode: str | None) -> bool:
+    """Whether guests give themselves addresses: either mode says so, whoever announces the prefix."""
+    return ra_mode in AUTO_MODES or address_mode in AUTO_MODES
+
+
 def check_ipv6_modes(
-    version: int, enable_dhcp: bool, ra_mode: str | None, address_mode: str | None, prefix: IPNetwork
+    prefix: IPNetwork, enable_dhcp: bool, ra_mode: str | None, address_mode: str | None, *, new: bool
 ) -> None:
     """The combinations of ipv6_ra_mode and ipv6_address_mode that make sense (RFC 4862, RFC 8415)."""
+    version = prefix.version
     if version == 4:
         for name, value in (("ipv6_ra_mode", ra_mode), ("ipv6_address_mode", address_mode)):
             if value is not None:
                 raise InvalidInput(f"{name} is not valid when ip_version is 4")
         return
     if (ra_mode or address_mode) and not enable_dhcp:
+        if not new:
+            raise InvalidInput("Cannot disable enable_dhcp with ipv6 attributes set")
         raise InvalidInput("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
     if ra_mode and address_mode and ra_mode != address_mode:
         raise InvalidInput(
             f"ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' is not valid. "
             "If both attributes are set, they must be the same value"
         )
-    if (ra_mode in AUTO_MODES or address_mode in AUTO_MODES) and prefix.prefixlen != 64:
+    if is_automatic(ra_mode, address_mode) and prefix.prefixlen != 64:
         raise InvalidInput(
             f"Invalid CIDR {prefix} for IPv6 address mode. OpenStack uses the EUI-64 address format, "
             "which requires the prefix to be /64"

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Boolean, Row, bindparam, or_, select
 
+from pileus.core.addresses import parse_address, prefix
 from pileus.core.context import Context
 from pileus.core.errors import OverQuota, Unavailable
+from pileus.services.network.errors import InvalidInput
 from pileus.services.network.routers.reading import is_admin
-from pileus.services.network.rules import prefixes
+from pileus.services.network.rules import addresses, prefixes
 from pileus.services.network.subnetpools.resource import SubnetPoolNotFound
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
@@ -43,10 +45,17 @@ def prefixes_allocate(tx: Tx, context: Context, specs: Sequence[Values]) -> None
 
     Two statements for any number, none where no pool is asked for.
     """
-    asking = [spec for spec in specs if spec["subnetpool_id"] or spec["use_default_subnetpool"]]
     for spec in specs:
         if spec.get("cidr") is not None and spec["prefixlen"] is not None:
             raise _bad("cidr and prefixlen must not be supplied together")
+        if spec["subnetpool_id"] and spec["use_default_subnetpool"]:
+            raise _bad("subnetpool_id and use_default_subnetpool cannot both be specified")
+        if spec["subnetpool_id"] == addresses.DELEGATED:
+            _delegated(spec)
+    asking = [spec for spec in specs if spec["subnetpool_id"] or spec["use_default_subnetpool"]]
+    for spec in asking:
+        if spec.get("cidr") is None and spec.get("allocation_pools") is not None:
+            raise _bad("allocation_pools allowed only for specific subnet requests.")
     if not asking:
         return
     pools = _pools(tx, context, asking)
@@ -62,15 +71,25 @@ def prefixes_allocate(tx: Tx, context: Context, specs: Sequence[Values]) -> None
         taken[pool.id].append((spec["cidr"], spec["project_id"]))
 
 
+def _delegated(spec: Values) -> None:
+    """A prefix that is named needs no pool; one that a router outside would delegate is not to be had."""
+    if spec.get("cidr") is not None:
+        spec["subnetpool_id"] = None
+        return
+    if spec["ip_version"] != 6:
+        raise _bad("Prefix Delegation can only be used with IPv6 subnets.")
+    for name, word in (("ipv6_ra_mode", "RA"), ("ipv6_address_mode", "Address")):
+        if spec[name] not in addresses.AUTO_MODES:
+            raise _bad(f"IPv6 {word} Mode must be SLAAC or Stateless for Prefix Delegation.")
+    raise _bad("Prefix Delegation is not available here: no router asks for prefixes.")
+
+
 def _bad(text: str) -> BadRequest:
     return BadRequest(resource="subnets", msg=text)
 
 
 def _pools(tx: Tx, context: Context, asking: Sequence[Values]) -> dict[str, Row[Any]]:
     """The pools asked for, by id; ``subnetpool_id`` is filled in where the default one was meant."""
-    for spec in asking:
-        if spec["subnetpool_id"] and spec["use_default_subnetpool"]:
-            raise _bad("subnetpool_id and use_default_subnetpool cannot both be specified")
     named = sorted({spec["subnetpool_id"] for spec in asking if spec["subnetpool_id"]})
     or_default = any(spec["use_default_subnetpool"] for spec in asking)
     found = {row.id: row for row in tx.rows(_POOLS, {"ids": named, "or_default": or_default})}
@@ -93,9 +112,21 @@ def _pools(tx: Tx, context: Context, asking: Sequence[Values]) -> dict[str, Row[
     return {spec["subnetpool_id"]: found[spec["subnetpool_id"]] for spec in asking}
 
 
+def _asked(spec: Values, pool: Row[Any]) -> str | None:
+    """The prefix that is named, or that a gateway which is named lies in."""
+    gateway: str | None = spec.get("gateway_ip")
+    if spec.get("cidr") is not None or gateway is None:
+        return spec.get("cidr")
+    length = spec["prefixlen"] if spec["prefixlen"] is not None else pool.default_prefixlen
+    if parse_address(gateway).version != pool.ip_version:
+        raise InvalidInput(f"gateway_ip '{gateway}' does not match the ip_version '{pool.ip_version}'")
+    prefixes.check_length(length, pool.min_prefixlen, pool.max_prefixlen)
+    return prefix(f"{gateway}/{length}")
+
+
 def _cut(spec: Values, pool: Row[Any], taken: Sequence[tuple[str, str]]) -> str:
     cidrs = [cidr for cidr, _ in taken]
-    asked = spec.get("cidr")
+    asked = _asked(spec, pool)
     length = spec["prefixlen"] if spec["prefixlen"] is not None else pool.default_prefixlen
     if asked is not None:
         length = int(asked.partition("/")[2])

@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.core.errors import Invalid
 from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
-from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, REFERENCE, given, number
+from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, given, number
 from pileus.services.network.errors import SubnetNotFound
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
@@ -21,6 +21,7 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import subnets
 from pileus.web import types
 from pileus.web.dialects.neutron import NEUTRON
@@ -49,9 +50,12 @@ def _parse_service_types(value: Any) -> list[str]:
     return _TEXTS.parse(value)  # type: ignore[no-any-return]
 
 
-_OWNERS_PREFIXES = ("network:", "neutron:", "compute:", "baremetal:")
+# Neutron compares with each letter of "compute:" by itself, and its tests rely on that.
+_OWNERS_PREFIXES = ("network:", "neutron:", *"compute:")
 _TEXTS = types.list_of(types.string(255), unique=True, none_is_empty=True)
 _SERVICE_TYPES = Type("service types", _parse_service_types, _TEXTS.schema, accepts_none=True)
+
+_POOL = types.nullable(types.one_of(types.enum(addresses.DELEGATED), types.uuid))
 
 SUBNET = Resource(
     "subnet",
@@ -68,7 +72,7 @@ SUBNET = Resource(
         PROJECT,
         Attribute("network_id", types.uuid, create=True, required=True, filter=True, sort=True),
         Attribute("ip_version", IP_VERSION, create=True, required=True, filter=True, sort=True),
-        Attribute("subnetpool_id", REFERENCE, default=None, create=True, filter=True, sort=True),
+        Attribute("subnetpool_id", _POOL, default=None, create=True, filter=True, sort=True),
         Attribute("use_default_subnetpool", types.boolean, default=False, create=True, visible=False),
         Attribute(
             "prefixlen",

@@ -27,6 +27,7 @@ from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
+from pileus.web.dialects.neutron import BadRequest
 from pileus.web.resource import Update, Values
 from pileus.wire import scopes
 
@@ -130,7 +131,7 @@ def subnet_update(
     for one in updates:
         merged = Values({**one.original, **one.changes}, one.changes.given)
         _check_gateway_free(tx, one.original, merged["gateway_ip"])
-        _check(merged, config, keep_pools="allocation_pools" not in one.changes)
+        _check(merged, config, before=one.original)
         for name in one.changes:
             one.changes[name] = merged[name]
     after = SUBNET.change(tx, context, updates)
@@ -180,7 +181,7 @@ def _in_use(subnet_id: str) -> SubnetInUse:
 
 
 def _is_automatic(subnet: Values) -> bool:
-    return subnet["ipv6_address_mode"] in addresses.AUTO_MODES
+    return addresses.is_automatic(subnet["ipv6_ra_mode"], subnet["ipv6_address_mode"])
 
 
 def _event(context: Context, kind: str, subnet: Values) -> Any:
@@ -198,19 +199,26 @@ def _event(context: Context, kind: str, subnet: Values) -> Any:
 def _complete(spec: Values, config: NetworkConfig) -> None:
     """Fill in the gateway and the pools that were not given, and check everything."""
     if spec.get("cidr") is None:
-        raise InvalidInput("a subnetpool must be specified in the absence of a cidr")
+        raise BadRequest(resource="subnets", msg="a subnetpool must be specified in the absence of a cidr")
     prefix = addresses.network(spec["cidr"], spec["ip_version"])
     spec["cidr"] = str(prefix)
     if "gateway_ip" not in spec.given:
         spec["gateway_ip"] = addresses.default_gateway(prefix)
-    _check(spec, config, keep_pools=False)
+        addresses.check_default_gateway(prefix, spec["gateway_ip"])
+    _check(spec, config, before=None)
 
 
-def _check(subnet: Values, config: NetworkConfig, keep_pools: bool) -> None:
+def _check(subnet: Values, config: NetworkConfig, before: Values | None) -> None:
     prefix = addresses.network(subnet["cidr"], subnet["ip_version"])
     version = prefix.version
+    if subnet["enable_dhcp"] and (before is None or not before["enable_dhcp"]):
+        addresses.check_dhcp(prefix)
     addresses.check_ipv6_modes(
-        version, subnet["enable_dhcp"], subnet["ipv6_ra_mode"], subnet["ipv6_address_mode"], prefix
+        prefix,
+        subnet["enable_dhcp"],
+        subnet["ipv6_ra_mode"],
+        subnet["ipv6_address_mode"],
+        new=before is None,
     )
     if subnet["gateway_ip"] is not None:
         subnet["gateway_ip"] = addresses.check_gateway(prefix, subnet["gateway_ip"])
@@ -221,7 +229,7 @@ def _check(subnet: Values, config: NetworkConfig, keep_pools: bool) -> None:
         pairs = [(pool["start"], pool["end"]) for pool in given]
         # Pools that were there before may have been written under another gateway's name: the same check.
         pools = addresses.check_pools(prefix, pairs, subnet["gateway_ip"])
-    if not keep_pools:
+    if before is None or "allocation_pools" in subnet.given:
         subnet["allocation_pools"] = [
             {"start": addresses.text(pool.first, version), "end": addresses.text(pool.last, version)}
             for pool in pools
