@@ -332,11 +332,38 @@ def test_lists_are_paged_sorted_and_compared(tell):
             await cloud.admin.make("user", name=name, enabled=name != "bravo")
         first = (await cloud.admin("GET", "/v3/users?sort_key=name&sort_dir=desc&limit=2")).json
         assert [one["name"] for one in first["users"]] == ["delta", "charlie"]
-        assert first["links"]["next"]
+        assert first["truncated"] is True
+        following = first["links"]["next"].removeprefix("http://cloud:5000/identity")
+        second = (await cloud.admin("GET", following)).json
+        assert [one["name"] for one in second["users"]] == ["bravo", "admin"], "the order is kept"
+        last = (await cloud.admin("GET", f"/v3/users?limit=5&marker={second['users'][-1]['id']}")).json
+        assert last["links"]["next"] is None and "truncated" not in last
+        missing = await cloud.admin("GET", "/v3/users?marker=none")
+        assert missing.status == 404 and missing.message == "Marker none could not be found."
         off = (await cloud.admin("GET", "/v3/users?enabled=false")).json["users"]
         assert [one["name"] for one in off] == ["bravo"]
         found = (await cloud.admin("GET", "/v3/users?name__icontains=ALPH")).json["users"]
         assert [one["name"] for one in found] == ["Alpha"]
+        await cloud.admin.make("user", name="50%_Öl\\'")
+        for query, names in (
+            ("contains=lph", ["Alpha"]),
+            ("contains=ALPH", []),
+            ("contains=%25", ["50%_Öl\\'"]),
+            ("contains=_", ["50%_Öl\\'"]),
+            ("contains=\\", ["50%_Öl\\'"]),
+            ("startswith=Al", ["Alpha"]),
+            ("startswith=al", []),
+            ("istartswith=al", ["Alpha"]),
+            ("startswith=50%25_%C3%96", ["50%_Öl\\'"]),
+            ("endswith=lta", ["delta"]),
+            ("endswith=delt", []),
+            ("endswith=TA", []),
+            ("iendswith=TA", ["delta"]),
+            ("equals=alpha", []),
+            ("iequals=alpha", ["Alpha"]),
+        ):
+            found = (await cloud.admin("GET", f"/v3/users?name__{query}")).json["users"]
+            assert [one["name"] for one in found] == names, query
 
     tell(story)
 

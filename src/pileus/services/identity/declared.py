@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,7 @@ def turn_of(request: Request, who: object) -> Turn:
 
 
 Prepare = Callable[[Request, Values], Awaitable[None]]
+Filter = Callable[[Sequence[str]], ColumnElement[bool]]
 Asked = Callable[[str, Mapping[str, Any]], Sequence[str]]
 
 
@@ -106,8 +107,9 @@ class Noun:
     something that does not exist; ``columns`` the same for the rule of the list. ``prepare`` runs
     before the unit of a create or update (hashing a password). ``where`` narrows what the table
     holds to this noun, ``home`` is the column of the domain that each is in. ``found_first`` are the
-    actions that say 404 before the policy is asked. ``asked`` gives the rules of an action on one whose
-    values decide it; without it, it is the action's own.
+    actions that say 404 before the policy is asked. ``filters`` are the parameters of lists that are no
+    attributes: the condition for their texts (BadValue where those are none). ``asked`` gives the rules of
+    an action on one whose values decide it; without it, it is the action's own.
     """
 
     resource: Resource
@@ -120,6 +122,7 @@ class Noun:
     where: Sequence[ColumnElement[bool]] = ()
     home: ColumnElement[Any] | None = None
     found_first: frozenset[str] = frozenset()
+    filters: Mapping[str, Filter] = field(default_factory=dict)
     asked: Asked | None = None
 
     def rule(self, action: str) -> str:
@@ -178,19 +181,26 @@ def list_of(noun: Noun) -> Handler:
     return handler
 
 
-async def list_reply(request: Request, noun: Noun, rule: str | None, listing: Listing) -> Reply:
+async def list_reply(
+    request: Request,
+    noun: Noun,
+    rule: str | None,
+    listing: Listing,
+    among: Sequence[ColumnElement[bool]] = (),
+) -> Reply:
     """A list of a noun, narrowed to what the rule lets the caller see; a refusal where that is nothing.
 
-    ``rule`` None: the caller was judged already, and the list narrowed.
+    ``rule`` None: the caller was judged already, and sees those that fulfil the conditions ``among``.
     """
+    may_see = list(among)
     if rule is not None:
         condition = request.access.policy.condition(rule, request.context, noun.columns)
         if condition is False:
             raise request.access.refusal([rule], {})
-        may_see = [*([] if condition is True else [condition]), *in_domain(request, noun)]
-        listing.visible = may_see
-        listing.where.extend(may_see)
-    listing.where.extend(noun.where)
+        may_see += [*([] if condition is True else [condition]), *in_domain(request, noun)]
+    listing.visible = may_see
+    listing.where.extend([*may_see, *noun.where])
+    listing.where.extend(_filtered(request, noun))
     return Reply.chunks(await request.read(_list, request, noun, listing))
 
 
@@ -198,6 +208,19 @@ def in_domain(request: Request, noun: Noun) -> Sequence[ColumnElement[bool]]:
     """The condition that keeps a list to the domain of a token that is a domain's."""
     domain_id = request.context.domain_id
     return () if noun.home is None or domain_id is None else (noun.home == domain_id,)
+
+
+def _filtered(request: Request, noun: Noun) -> Iterator[ColumnElement[bool]]:
+    """The conditions of the noun's own filters in the query. Raises Invalid."""
+    given: dict[str, list[str]] = {}
+    for name, text in request.query:
+        if name in noun.filters:
+            given.setdefault(name, []).append(text)
+    for name, texts in given.items():
+        try:
+            yield noun.filters[name](texts)
+        except types.BadValue as bad:
+            raise request.dialect.bad_value(name, texts, bad) from None
 
 
 def _list(tx: Tx, request: Request, noun: Noun, listing: Listing) -> list[bytes]:

@@ -135,8 +135,7 @@ async def user_projects(request: Request) -> Reply:
     """GET /v3/users/{id}/projects: where he has any role."""
     user = await _user(request, "identity:list_user_projects")
     listing = request.dialect.listing(request, PROJECT)
-    listing.where.append(targets_of("project", user["id"]))
-    return await list_reply(request, PROJECTS, None, listing)
+    return await list_reply(request, PROJECTS, None, listing, [targets_of("project", user["id"])])
 
 
 async def user_groups(request: Request) -> Reply:
@@ -144,9 +143,8 @@ async def user_groups(request: Request) -> Reply:
     user = await _user(request, "identity:list_groups_for_user")
     listing = request.dialect.listing(request, GROUP)
     mine = group_members.select().with_only_columns(group_members.c.group_id)
-    listing.where.append(groups.c.id.in_(mine.where(group_members.c.user_id == user["id"])))
-    listing.where.extend(in_domain(request, GROUPS))
-    return await list_reply(request, GROUPS, None, listing)
+    his = groups.c.id.in_(mine.where(group_members.c.user_id == user["id"]))
+    return await list_reply(request, GROUPS, None, listing, [his, *in_domain(request, GROUPS)])
 
 
 async def _user(request: Request, rule: str) -> Values:
@@ -165,9 +163,8 @@ async def group_users(request: Request) -> Reply:
         raise GROUP.not_found(request.path["id"])
     listing = request.dialect.listing(request, USER)
     members = group_members.select().with_only_columns(group_members.c.user_id)
-    listing.where.append(users.c.id.in_(members.where(group_members.c.group_id == found[0]["id"])))
-    listing.where.extend(in_domain(request, USERS))
-    return await list_reply(request, USERS, None, listing)
+    inside = users.c.id.in_(members.where(group_members.c.group_id == found[0]["id"]))
+    return await list_reply(request, USERS, None, listing, [inside, *in_domain(request, USERS)])
 
 
 async def member_put(request: Request) -> Reply:
@@ -243,8 +240,7 @@ class GrantHandlers:
         grant = await self._grant(request, "list")
         granted = await request.read(grant_roles, grant)
         listing = request.dialect.listing(request, ROLES.resource)
-        listing.where.append(roles.c.id.in_(granted))
-        return await list_reply(request, ROLES, None, listing)
+        return await list_reply(request, ROLES, None, listing, [roles.c.id.in_(granted)])
 
     async def put(self, request: Request) -> Reply:
         """PUT …/roles/{role_id}"""

@@ -31,6 +31,7 @@ from pileus.services.identity.groups import GROUP, group_create, group_target, g
 from pileus.services.identity.projects import (
     DOMAIN,
     PROJECT,
+    TAG_FILTERS,
     domain_create,
     domain_target,
     domain_update,
@@ -48,7 +49,7 @@ from pileus.services.identity.removal import (
 )
 from pileus.services.identity.roles import ROLE, role_create, role_target, role_update
 from pileus.services.identity.standing import guarded
-from pileus.services.identity.users import USER, user_create, user_target, user_update, users
+from pileus.services.identity.users import USER, USER_FILTERS, user_create, user_target, user_update, users
 
 
 def _project_rules(action: str, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -82,6 +83,7 @@ PROJECTS = Noun(
     delete=project_delete,
     columns={"target.domain_id": projects.c.domain_id, "target.project.domain_id": projects.c.domain_id},
     home=projects.c.domain_id,
+    filters=TAG_FILTERS,
     asked=_project_rules,
 )
 USERS = Noun(
@@ -92,6 +94,7 @@ USERS = Noun(
     delete=guarded("user", user_delete),
     columns={"target.domain_id": users.c.domain_id, "target.user.domain_id": users.c.domain_id},
     home=users.c.domain_id,
+    filters=USER_FILTERS,
 )
 GROUPS = Noun(
     resource=GROUP,

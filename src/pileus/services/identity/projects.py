@@ -6,10 +6,24 @@ empty for a domain, so that a unique key can hold names apart (NULLs are never e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Row, String, Table, UniqueConstraint, bindparam, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Row,
+    String,
+    Table,
+    UniqueConstraint,
+    and_,
+    bindparam,
+    select,
+    true,
+)
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
@@ -71,6 +85,29 @@ def tags_load(tx: Tx, ids: list[str]) -> dict[str, list[str]]:
     for row in tx.rows(rows.order_by(project_tags.c.project_id, project_tags.c.tag)):
         found.setdefault(row.project_id, []).append(row.tag)
     return found
+
+
+def _tagged(texts: Sequence[str], *, every: bool, wanted: bool) -> ColumnElement[bool]:
+    """Projects with all (or any) of the tags that the texts list, separated by commas; or those without."""
+    tags = {tag for text in texts for tag in text.split(",") if tag}
+    if not tags:
+        return true()  # no tag is named: nothing is asked
+    groups = [[tag] for tag in sorted(tags)] if every else [sorted(tags)]
+    found = and_(
+        *(
+            projects.c.id.in_(select(project_tags.c.project_id).where(project_tags.c.tag.in_(some)))
+            for some in groups
+        )
+    )
+    return found if wanted else ~found
+
+
+TAG_FILTERS = {
+    "tags": partial(_tagged, every=True, wanted=True),
+    "tags-any": partial(_tagged, every=False, wanted=True),
+    "not-tags": partial(_tagged, every=True, wanted=False),
+    "not-tags-any": partial(_tagged, every=False, wanted=False),
+}
 
 
 def tags_save(tx: Tx, context: Context, tags: Mapping[str, list[str]]) -> None:

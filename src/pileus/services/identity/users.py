@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text, UniqueConstraint, bindparam, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    false,
+    select,
+)
 
 from pileus.core.context import Context
 from pileus.services.identity.credentials.application import application_credentials_forget
@@ -73,6 +85,29 @@ USER = Resource(
         EXTRA,
     ),
 )
+
+_WHEN = types.string(64, pattern="(lt|lte|gt|gte|eq|neq):.*")
+
+
+def _no_expiry(texts: Sequence[str]) -> ColumnElement[bool]:
+    """``password_expires_at=lt:2026-01-31T00:00:00Z``: no password expires, so no user has such a time."""
+    for text in texts:
+        when = _WHEN.parse(text)
+        types.timestamp.query(when.partition(":")[2])
+    return false()
+
+
+def _nobody(texts: Sequence[str]) -> ColumnElement[bool]:
+    """There are no users of other identity providers."""
+    return false()
+
+
+USER_FILTERS = {
+    "password_expires_at": _no_expiry,
+    "idp_id": _nobody,
+    "protocol_id": _nobody,
+    "unique_id": _nobody,
+}
 
 _FAILURES = (
     select(users.c.failed_auth_count, users.c.failed_auth_at)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, String, func, literal
 
-from pileus.core.errors import Fault, Forbidden, Invalid
+from pileus.core.errors import Fault, Forbidden, Invalid, NotFound
 from pileus.web.dialects import TITLES, Dialect
-from pileus.web.listing import LARGEST, Listing, Sort, filter_condition, sortable
+from pileus.web.listing import Listing, Sort, filter_condition, sortable
 from pileus.web.types import BadValue
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pileus.web.resource import Resource
     from pileus.web.service import ApiVersion
 
+MAX_LIMIT = 1000
+"""The largest page that can be asked for: Keystone's ``max_db_limit``."""
 _COMPARISONS = ("contains", "startswith", "endswith", "equals")
 
 
@@ -80,6 +83,9 @@ class KeystoneDialect(Dialect):
     def not_found_message(self, name: str, words: str) -> str:
         return f"Could not find {name.replace('_', ' ')}: {{id}}."
 
+    def missing_marker(self, resource: Resource, marker: str) -> Fault:
+        return NotFound(f"Marker {marker} could not be found.")
+
     def listing(self, request: Request, resource: Resource) -> Listing:
         listing = Listing()
         filters: dict[str, list[str]] = {}
@@ -132,8 +138,11 @@ class KeystoneDialect(Dialect):
         here = f"{request.path_url}?{query}" if query else request.path_url
         following = None
         if more and keys:
-            following = f"{request.path_url}?limit={listing.limit}&marker={keys[-1]}"
-        return {"links": {"next": following, "self": here, "previous": None}}
+            kept = [(name, text) for name, text in request.query if name not in ("limit", "marker")]
+            pairs = [*kept, ("limit", str(listing.limit)), ("marker", keys[-1])]
+            following = f"{request.path_url}?{urlencode(pairs)}"
+        links = {"links": {"next": following, "self": here, "previous": None}}
+        return {**links, "truncated": True} if following else links
 
     def versions_document(
         self, request: Request, versions: Sequence[ApiVersion], base: str
@@ -144,7 +153,7 @@ class KeystoneDialect(Dialect):
 def _limit(text: str) -> int | None:
     if not text.isascii() or not text.isdigit():
         raise Invalid(f"Invalid input for field 'limit': {text!r} is not of type 'integer'")
-    return min(int(text[:12]), LARGEST) or None
+    return min(int(text[:12]), MAX_LIMIT) or None
 
 
 def _compared(
@@ -158,15 +167,25 @@ def _compared(
         return None
     side: ColumnElement[Any] = func.lower(column) if any_case else column
     wanted = text.lower() if any_case else text
+    if not wanted:
+        return column.is_not(None)
     match comparison:
         case "contains":
-            return side.contains(wanted, autoescape=True)
+            return _holds(side, wanted)
         case "startswith":
-            return side.startswith(wanted, autoescape=True)
+            return func.substr(side, 1, len(wanted)) == wanted
         case "endswith":
-            return side.endswith(wanted, autoescape=True)
+            return _holds(side + literal(_END, String), wanted + _END)
         case _:
             return side == wanted
+
+
+_END = "\x01"
+
+
+def _holds(side: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """LIKE does not know a letter's case on SQLite; what replaces does, on all three databases."""
+    return func.replace(side, text, "", type_=String) != side
 
 
 KEYSTONE = KeystoneDialect()

@@ -190,8 +190,8 @@ async def _his(
     """The enabled projects or domains where the user has a role."""
     request.authorise(rule)
     listing = request.dialect.listing(request, noun.resource)
-    listing.where += [targets_of(kind, user_id), projects.c.enabled.is_(True)]
-    return await list_reply(request, noun, None, listing)
+    his = [targets_of(kind, user_id), projects.c.enabled.is_(True)]
+    return await list_reply(request, noun, None, listing, his)
 
 
 def _find_credential(tx: Tx, proof: ApplicationCredentialProof) -> ApplicationCredential | None:

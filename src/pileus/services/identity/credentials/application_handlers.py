@@ -65,8 +65,8 @@ class ApplicationCredentialHandlers:
         """GET …/application_credentials"""
         request.authorise(NOUN.rule("list"), {"user_id": request.path["id"]})
         listing = request.dialect.listing(request, APPLICATION_CREDENTIAL)
-        listing.where.append(application_credentials.c.user_id == request.path["id"])
-        return await list_reply(request, NOUN, None, listing)
+        his = application_credentials.c.user_id == request.path["id"]
+        return await list_reply(request, NOUN, None, listing, [his])
 
     async def create(self, request: Request) -> Reply:
         """POST …/application_credentials: the secret is in this reply and nowhere else."""

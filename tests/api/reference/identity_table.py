@@ -1,0 +1,200 @@
+"""Lists of the identity API. Source: Identity API v3 reference (``api-ref/source/v3`` of Keystone)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests import databases
+from tests.api.identity.cloud import PASSWORD, Client, Cloud, cloud
+from tests.api.reference.runner import Example, Operations, Scene
+
+_PAGES: dict[str, str | Example] = {"limit": "limit=1", "marker": "marker={admin}"}
+_ORDER: dict[str, str | Example] = {
+    "sort_key": "sort_key=name",
+    "sort_dir": Example("sort_key=name&sort_dir=desc", without="sort_key=name"),
+}
+_USERS: dict[str, str | Example] = {
+    "domain_id": "domain_id={domain}",
+    "enabled": "enabled=false",
+    "name": "name=ann",
+    "name__contains": "name__contains=nn",
+    "password_expires_at": "password_expires_at=lt:2026-01-01T00:00:00Z",
+}
+_ROLES: dict[str, str | Example] = {}
+
+OPERATIONS: Operations = {
+    "/v3/users": {
+        **_USERS,
+        **_PAGES,
+        **_ORDER,
+        "enabled (bare)": Example("enabled", without="enabled=0"),
+        "idp_id": "idp_id=x",
+        "protocol_id": "protocol_id=x",
+        "unique_id": "unique_id=x",
+    },
+    "/v3/users/{id}/groups": {"name": Example("name=g1", path="/v3/users/{ann}/groups")},
+    "/v3/users/{id}/projects": {
+        name: Example(query, path="/v3/users/{ann}/projects")
+        for name, query in (
+            ("domain_id", "domain_id=default"),
+            ("enabled", "enabled=false"),
+            ("name", "name=p1"),
+        )
+    },
+    "/v3/users/{id}/application_credentials": {
+        "name": Example("name=app1", path="/v3/users/{admin}/application_credentials")
+    },
+    "/v3/users/{id}/credentials/OS-EC2": {},
+    "/v3/groups": {
+        "name": "name=g1",
+        "domain_id": "domain_id=default",
+        "limit": "limit=1",
+        "marker": "marker={group}",
+        **_ORDER,
+    },
+    "/v3/groups/{id}/users": {
+        name: Example(query if isinstance(query, str) else query.query, path="/v3/groups/{group}/users")
+        for name, query in _USERS.items()
+    },
+    "/v3/projects": {
+        "domain_id": "domain_id=default",
+        "enabled": "enabled=false",
+        "is_domain": "is_domain=true",
+        "name": "name=p1",
+        "parent_id": "parent_id={project}",
+        "limit": "limit=1",
+        "marker": "marker={project}",
+        "tags": Example("tags=red,big", without="tags=red"),
+        "tags-any": Example("tags-any=red,big", without="tags=red,big"),
+        "not-tags": Example("not-tags=red,big", without="not-tags-any=red,big"),
+        "not-tags-any": "not-tags-any=red,big",
+    },
+    "/v3/domains": {
+        "name": "name=d",
+        "enabled": "enabled=false",
+        "limit": "limit=1",
+        "marker": "marker=default",
+    },
+    "/v3/roles": {"name": "name=admin", "domain_id": "domain_id={domain}"},
+    "/v3/services": {"name": "name=neutron", "type": "type=network"},
+    "/v3/endpoints": {
+        "interface": "interface=public",
+        "service_id": "service_id={service}",
+        "region_id": "region_id={region}",
+    },
+    "/v3/regions": {"parent_region_id": "parent_region_id={region}"},
+    "/v3/credentials": {"user_id": "user_id={ann}", "type": "type=totp"},
+    "/v3/role_assignments": {
+        "effective": "effective",
+        "include_names": "include_names",
+        "include_names (no)": Example("include_names=0", without="include_names=1"),
+        "include_subtree": Example(
+            "scope.project.id={project}&include_subtree", without="scope.project.id={project}"
+        ),
+        "group.id": "group.id={group}",
+        "role.id": "role.id={reader}",
+        "scope.system": "scope.system=all",
+        "scope.domain.id": "scope.domain.id={domain}",
+        "scope.project.id": "scope.project.id={project}",
+        "user.id": "user.id={ann}",
+        "scope.OS-INHERIT:inherited_to": "scope.OS-INHERIT:inherited_to=projects",
+    },
+    "/v3/projects/{id}/tags": {},
+    "/v3/auth/projects": {},
+    "/v3/auth/domains": {},
+    "/v3/auth/system": {},
+    "/v3/roles/{id}/implies": {},
+    "/v3/role_inferences": {},
+    **{
+        f"/v3/{place}/{{actor_id}}/roles": _ROLES
+        for place in (
+            *(f"{kind}s/{{id}}/{actor}s" for kind in ("project", "domain") for actor in ("user", "group")),
+            "system/users",
+            "system/groups",
+        )
+    },
+    **{
+        f"/v3/OS-INHERIT/{kind}s/{{id}}/{actor}s/{{actor_id}}/roles/inherited_to_projects": _ROLES
+        for kind in ("project", "domain")
+        for actor in ("user", "group")
+    },
+}
+NO_LISTS = {
+    "/v3/auth/tokens",
+    "/v3/auth/catalog",
+    *(
+        f"/v3/OS-INHERIT/{kind}s/{{id}}/{actor}s/{{actor_id}}/roles/{{role_id}}/inherited_to_projects"
+        for kind in ("project", "domain")
+        for actor in ("user", "group")
+    ),
+}
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """People, groups and projects in two domains that differ in everything that a list can ask for."""
+    with databases.fresh("sqlite", folder) as url:
+        async with cloud(url, folder) as api:
+            facts = await _fill(api)
+
+            async def ask(person: str, version: str, path: str) -> tuple[int, Any]:
+                answer = await Client(api.app, api.admin.token)("GET", path)
+                return answer.status, answer.json
+
+            yield Scene(api.identity.service, ask, facts)
+
+
+async def _fill(api: Cloud) -> dict[str, str]:
+    admin = api.admin
+    domain = (await admin.make("domain", name="d"))["id"]
+    await admin.make("domain", name="off", enabled=False)
+    ann = (await admin.make("user", name="ann", password=PASSWORD))["id"]
+    bob = (await admin.make("user", name="bob", domain_id=domain, enabled=False))["id"]
+    group = (await admin.make("group", name="g1"))["id"]
+    other = (await admin.make("group", name="g2", domain_id=domain))["id"]
+    for pair in ((group, ann), (group, bob), (other, ann)):
+        await _put(admin, "groups/{}/users/{}".format(*pair))
+    project = (await admin.make("project", name="p1", tags=["red", "big"]))["id"]
+    below = (await admin.make("project", name="p2", parent_id=project, tags=["red"]))["id"]
+    far = (await admin.make("project", name="p3", domain_id=domain, enabled=False, tags=["big"]))["id"]
+    member, reader = await api.role("member"), await api.role("reader")
+    for place, actor, role in (
+        (f"projects/{project}", f"users/{ann}", member),
+        (f"projects/{below}", f"users/{ann}", reader),
+        (f"projects/{far}", f"users/{ann}", member),
+        (f"projects/{project}", f"groups/{group}", member),
+        (f"domains/{domain}", f"users/{ann}", member),
+        ("system", f"users/{ann}", reader),
+    ):
+        await _put(admin, f"{place}/{actor}/roles/{role}")
+    await _put(admin, f"OS-INHERIT/domains/{domain}/users/{ann}/roles/{member}/inherited_to_projects")
+    await admin.make("role", name="r", domain_id=domain)
+    region = (await admin.make("region"))["id"]
+    await admin.make("region", parent_region_id=region)
+    service = (await admin.make("service", type="x", name="x"))["id"]
+    await admin.make("endpoint", service_id=service, interface="internal", url="http://x", region_id=region)
+    await admin.make("credential", type="totp", blob="x", user_id=ann)
+    me = (await admin("GET", "/v3/users?name=admin")).json["users"][0]["id"]
+    await admin.make("credential", type="cert", blob="x", user_id=me)
+    for name in ("app1", "app2"):
+        body = {"application_credential": {"name": name, "secret": "s"}}
+        made = await admin("POST", f"/v3/users/{me}/application_credentials", body)
+        assert made.status == 201, made
+    return {
+        "admin": me,
+        "ann": ann,
+        "domain": domain,
+        "group": group,
+        "project": project,
+        "reader": reader,
+        "region": region,
+        "service": service,
+    }
+
+
+async def _put(admin: Client, path: str) -> None:
+    answer = await admin("PUT", f"/v3/{path}")
+    assert answer.status == 204, (path, answer)
