@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, or_, select
 from pileus.core.errors import Fault
 from pileus.store.tx import Tx
 from pileus.web.resource import Attribute, Resource
-from pileus.web.tag_table import tagged
+from pileus.web.tag_table import tagged, tagged_with_all
 
 LARGEST = 2**31 - 1
 """No limit needs to be larger, and no database takes every larger one."""
@@ -86,14 +86,13 @@ def tag_conditions(resource: Resource, name: str, texts: Sequence[str]) -> list[
     wanted = [tag for text in texts for tag in text.split(",") if tag]
     if not wanted:
         return []  # no tag is named: nothing is asked
-    every = [tagged(key, [tag]) for tag in wanted]
     match name:
         case "tags":
-            return every
+            return [tagged_with_all(key, wanted)]
         case "tags-any":
             return [tagged(key, wanted)]
         case "not-tags":
-            return [~and_(*every)]
+            return [~tagged_with_all(key, wanted)]
         case _:
             return [~tagged(key, wanted)]
 

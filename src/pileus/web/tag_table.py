@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, select
+from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, func, select
 
 from pileus.core.context import Context
 from pileus.store.schema import Id, metadata
@@ -26,6 +26,16 @@ resource_tags = Table(
 def tagged(key: ColumnElement[Any], tags: Sequence[str]) -> ColumnElement[bool]:
     """Rows whose key carries any of the tags."""
     return key.in_(select(resource_tags.c.resource_id).where(resource_tags.c.tag.in_(tags)))
+
+
+def tagged_with_all(key: ColumnElement[Any], tags: Sequence[str]) -> ColumnElement[bool]:
+    """Rows whose key carries each of the tags; one subquery however many they are."""
+    wanted = set(tags)
+    if len(wanted) == 1:
+        return tagged(key, list(wanted))
+    carrying = select(resource_tags.c.resource_id).where(resource_tags.c.tag.in_(sorted(wanted)))
+    counted = carrying.group_by(resource_tags.c.resource_id).having(func.count() == len(wanted))
+    return key.in_(counted)
 
 
 def tags_load(tx: Tx, keys: list[str]) -> dict[str, list[str]]:
