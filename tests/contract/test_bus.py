@@ -30,6 +30,8 @@ from pileus.wire.questions import Answer, Question
 from pileus.wire.switch import SwitchStateRequest
 
 SECRET = b"s" * 32
+AGENT = "00000000-0000-4000-8000-%012d"
+Q1 = AGENT % 91
 REPORT = AgentReport("h1", "binary", "type", "topic", "2026-01-01 00:00:00", {"devices": 3})
 
 
@@ -69,7 +71,8 @@ def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], 
                 raise AgentBusy(what="tests")
             if asked.topic == "broken":
                 raise RuntimeError("a secret of the server")
-            return AgentReply(f"{node.host}:{asked.configurations['devices']}", True, 5)
+            assert node.host == "h1"
+            return AgentReply(AGENT % asked.configurations["devices"], True, 5)
 
         looked: list[tuple[str, ...]] = []
 
@@ -109,7 +112,7 @@ def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], 
 def test_a_call_is_answered(on_bus: Callable[[Story], None]) -> None:
     async def story(bus: Bus) -> None:
         async with bus.client() as client:
-            assert (await client.call(AGENT_REPORT, REPORT)).agent_id == "h1:3"
+            assert (await client.call(AGENT_REPORT, REPORT)).agent_id == AGENT % 3
 
     on_bus(story)
 
@@ -181,16 +184,16 @@ def test_a_question_is_answered_by_who_listens(on_bus: Callable[[Story], None]) 
         async with bus.client() as client:
             stream = client.wakeups("h1", ("hypervisor:h1",))
             await anext(stream)
-            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question("q1", "console_log"), 10))
+            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question(Q1, "console_log"), 10))
             wakeup = await anext(stream)
             assert [question.kind for question in wakeup.questions] == ["console_log"]
-            await client.call(ANSWER, Answer("h1", "q1", {"text": "login:"}))
+            await client.call(ANSWER, Answer("h1", Q1, {"text": "login:"}))
             assert (await asked).result == {"text": "login:"}
-            await client.call(ANSWER, Answer("h1", "q1", {"text": "too late"}))
+            await client.call(ANSWER, Answer("h1", Q1, {"text": "too late"}))
             with pytest.raises(NobodyAnswers):
-                await bus.hub.ask("hypervisor:h1", Question("q2", "console_log"), 0.05)
+                await bus.hub.ask("hypervisor:h1", Question(AGENT % 92, "console_log"), 0.05)
             with pytest.raises(NobodyAnswers):
-                await bus.hub.ask("hypervisor:h2", Question("q3", "console_log"), 10)
+                await bus.hub.ask("hypervisor:h2", Question(AGENT % 93, "console_log"), 10)
             await stream.aclose()
 
     on_bus(story)
@@ -223,13 +226,13 @@ def test_the_answer_of_a_host_that_was_not_asked_is_dropped(on_bus: Callable[[St
         async with bus.client() as client, bus.client("h2") as other:
             stream = client.wakeups("h1", ("hypervisor:h1",))
             await anext(stream)
-            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question("q1", "console_log"), 10))
+            asked = asyncio.create_task(bus.hub.ask("hypervisor:h1", Question(Q1, "console_log"), 10))
             await anext(stream)
-            await other.call(ANSWER, Answer("h2", "q1", {"text": "forged"}))
+            await other.call(ANSWER, Answer("h2", Q1, {"text": "forged"}))
             with pytest.raises(CallRefused, match="not for h1"):
-                await other.call(ANSWER, Answer("h1", "q1", {"text": "forged"}))
+                await other.call(ANSWER, Answer("h1", Q1, {"text": "forged"}))
             assert not asked.done()
-            await client.call(ANSWER, Answer("h1", "q1", {"text": "login:"}))
+            await client.call(ANSWER, Answer("h1", Q1, {"text": "login:"}))
             assert (await asked).result == {"text": "login:"}
             await stream.aclose()
 
@@ -251,7 +254,7 @@ def test_a_node_renews_its_token_and_keeps_it_in_its_file(
             assert file.read_text() == client.token
             assert file.stat().st_mode & 0o777 == 0o600
             assert read_token(client.token).ends_ms > read_token(old).ends_ms
-            assert (await client.call(AGENT_REPORT, REPORT)).agent_id == "h1:3"
+            assert (await client.call(AGENT_REPORT, REPORT)).agent_id == AGENT % 3
 
     on_bus(story)
 

@@ -61,10 +61,11 @@ from pileus.wire.switch import (
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 SECRET = b"s" * 32
+O1, O2 = (f"00000000-0000-4000-8000-{number:012d}" for number in (1, 2))
 BOOTS_WITHIN_S = 50.0
 OPEN = SecurityGroupDetails(
     "open",
-    (SecurityRule("o1", "ingress", "IPv4"), SecurityRule("o2", "egress", "IPv4")),
+    (SecurityRule(O1, "ingress", "IPv4"), SecurityRule(O2, "egress", "IPv4")),
 )
 
 
@@ -392,9 +393,9 @@ def test_the_life_of_a_machine(play: Callable[..., None]) -> None:
         await site.in_place(server)
         await site.up(server, 2)
 
-        compute.operate(server.server_id, "o1", type="SOFT")
-        await site.until(lambda: "o1" in compute.operations, 60)
-        assert compute.operations["o1"].error is None
+        compute.operate(server.server_id, O1, type="SOFT")
+        await site.until(lambda: O1 in compute.operations, 60)
+        assert compute.operations[O1].error is None
         await site.up(server, 3)
         assert await site.pings(server, address)
 
@@ -417,8 +418,8 @@ def test_the_life_of_a_machine(play: Callable[..., None]) -> None:
         assert site.steps(server) == steps
         assert await site.pings(server, address)
 
-        compute.operate(server.server_id, "o2", type="HARD")
-        await site.until(lambda: "o2" in compute.operations)
+        compute.operate(server.server_id, O2, type="HARD")
+        await site.until(lambda: O2 in compute.operations)
         await site.up(server, 4)
 
         compute.delete(server.server_id)

@@ -12,13 +12,16 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from pileus.core import log
 from pileus.core.errors import Fault, Unavailable
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import Call
-from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, encode
+from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, decode_reply, encode
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
+
+logger = log.get("bus")
 
 _CHUNK_BYTES = 1 << 20
 _TOKEN = "X-Node-Token"  # noqa: S105 - a header's name
@@ -109,7 +112,18 @@ class WireClient:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
         if response.status != 200:
             raise _refusal(response.status, body)
-        return decode(body, reply)
+        try:
+            answer, left_out = decode_reply(body, reply)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise ServerUnreachable(reason=f"its answer to {path} can't be read: {error}") from error
+        if left_out:
+            logger.error(
+                "the server's answer has items that can't be read",
+                call=path,
+                items=left_out[:10],
+                count=len(left_out),
+            )
+        return answer
 
     async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
         """Wake-ups for ``scopes`` as they come; the first tells their newest position at once.
@@ -130,6 +144,8 @@ class WireClient:
                     yield decode_line(line, Wakeup)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise ServerUnreachable(reason=f"a wake-up can't be read: {error}") from error
         raise ServerUnreachable(reason="the server ended the stream")
 
     async def download(self, path: str) -> AsyncIterator[bytes]:

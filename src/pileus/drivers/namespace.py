@@ -8,6 +8,8 @@ import socket
 import threading
 from pathlib import Path
 
+from pileus.core.names import path_part
+
 _CLONE_NEWNET = 0x40000000
 _NAMESPACES = Path("/run/netns")
 
@@ -15,7 +17,7 @@ _NAMESPACES = Path("/run/netns")
 def incarnation(namespace: str) -> int | None:
     """A number that differs when a namespace of this name is made anew; None: there is none."""
     try:
-        return (_NAMESPACES / namespace).stat().st_ino
+        return (_NAMESPACES / path_part(namespace)).stat().st_ino
     except (OSError, ValueError):  # a name that can be none's is not there either
         return None
 
@@ -32,7 +34,7 @@ def socket_in(namespace: str | None, family: int, kind: int, protocol: int = 0) 
 
     def go() -> None:
         try:
-            descriptor = os.open(_NAMESPACES / namespace, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(_NAMESPACES / path_part(namespace), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
                     number = ctypes.get_errno()

@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.wire.questions import Question
 from pileus.wire.records import Record
+from pileus.wire.types import HostName, Moment, NameLine, Position, Scope, ShortLine, Uuid
 
 
 class AgentReport(Record, frozen=True):
@@ -19,16 +20,16 @@ class AgentReport(Record, frozen=True):
     the answer's position covers it.
     """
 
-    host: str
-    binary: str
-    agent_type: str
-    topic: str
-    started_at: str
+    host: HostName
+    binary: NameLine
+    agent_type: ShortLine
+    topic: NameLine
+    started_at: Moment
     configurations: dict[str, Any] = msgspec.field(default_factory=dict)
-    availability_zone: str | None = None
+    availability_zone: NameLine | None = None
     resources_synced: bool | None = None
     start: bool = False
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ()
 
 
 class AgentReply(Record, frozen=True):
@@ -38,9 +39,9 @@ class AgentReply(Record, frozen=True):
     report named: an agent that has read less looks again, even if every wake-up was lost.
     """
 
-    agent_id: str
+    agent_id: Uuid
     admin_state_up: bool
-    position: int
+    position: Position
     heartbeat_interval_s: float = 30.0
 
 
@@ -50,6 +51,6 @@ class Wakeup(Record, frozen=True):
     ``scopes`` empty means a keep-alive, or that the server can't tell: compare positions.
     """
 
-    position: int
-    scopes: tuple[str, ...] = ()
+    position: Position
+    scopes: tuple[Scope, ...] = ()
     questions: tuple[Question, ...] = ()

@@ -5,13 +5,29 @@ from __future__ import annotations
 import msgspec
 
 from pileus.wire.records import Record
+from pileus.wire.types import (
+    Count,
+    DomainName,
+    HostName,
+    IpAddress,
+    IpPrefix,
+    IpVersion,
+    Line,
+    MacAddress,
+    Mtu,
+    Position,
+    Text,
+    Uuid,
+    Word,
+    clip,
+)
 
 
 class HostRoute(Record, frozen=True):
     """A classless static route that guests are told (RFC 3442)."""
 
-    destination: str
-    nexthop: str
+    destination: IpPrefix
+    nexthop: IpAddress
 
 
 class DhcpSubnet(Record, frozen=True):
@@ -22,86 +38,89 @@ class DhcpSubnet(Record, frozen=True):
     holds the gateway's address, so it serves metadata; otherwise DHCP does.
     """
 
-    subnet_id: str
-    cidr: str
-    ip_version: int
+    subnet_id: Uuid
+    cidr: IpPrefix
+    ip_version: IpVersion
     enable_dhcp: bool
-    gateway_ip: str | None = None
-    dns_nameservers: tuple[str, ...] = ()
+    gateway_ip: IpAddress | None = None
+    dns_nameservers: tuple[IpAddress, ...] = ()
     host_routes: tuple[HostRoute, ...] = ()
-    ipv6_ra_mode: str | None = None
-    ipv6_address_mode: str | None = None
+    ipv6_ra_mode: Word | None = None
+    ipv6_address_mode: Word | None = None
     gateway_is_router: bool = False
 
 
 class PortAddress(Record, frozen=True):
     """One address of a port and the subnet it is from."""
 
-    ip_address: str
-    subnet_id: str
+    ip_address: IpAddress
+    subnet_id: Uuid
 
 
 class DhcpOption(Record, frozen=True):
     """An extra DHCP option of a port (``extra_dhcp_opts``): a name or number, for IPv4 or IPv6."""
 
-    name: str
-    value: str
-    ip_version: int = 4
+    name: Word
+    value: Line
+    ip_version: IpVersion = 4
 
 
 class DhcpHost(Record, frozen=True):
     """A port whose guest may ask for its addresses."""
 
-    port_id: str
-    mac_address: str
+    port_id: Uuid
+    mac_address: MacAddress
     addresses: tuple[PortAddress, ...]
-    hostname: str
+    hostname: DomainName
     options: tuple[DhcpOption, ...] = ()
 
 
 class ServicePort(Record, frozen=True):
     """A port that belongs to an agent itself (DHCP's own, a router's): it plugs it into br-int."""
 
-    port_id: str
-    mac_address: str
+    port_id: Uuid
+    mac_address: MacAddress
     addresses: tuple[PortAddress, ...]
-    mtu: int = 1500
+    mtu: Mtu = 1500
 
 
 class DhcpNetwork(Record, frozen=True):
     """A network that is bound to this host's DHCP agent. A dnsmasq runs where the network is
     admin up and a subnet has DHCP."""
 
-    network_id: str
+    network_id: Uuid
     admin_state_up: bool
-    mtu: int
+    mtu: Mtu
     port: ServicePort
     subnets: tuple[DhcpSubnet, ...] = ()
     hosts: tuple[DhcpHost, ...] = ()
-    dns_domain: str = ""
+    dns_domain: DomainName = ""
 
 
 class DhcpStateRequest(Record, frozen=True):
     """``networks``: None asks for all that are bound to the host's agent."""
 
-    host: str
-    networks: tuple[str, ...] | None = None
+    host: HostName
+    networks: tuple[Uuid, ...] | None = None
 
 
 class DhcpState(Record, frozen=True):
     """The answer, read in one transaction. A network that was asked for and is missing here is
     not (or no longer) the agent's."""
 
-    position: int
+    position: Position
     networks: tuple[DhcpNetwork, ...] = ()
-    lease_time_s: int = 86400
+    lease_time_s: Count = 86400
 
 
 class DhcpStatus(Record, frozen=True):
     """What the agent serves now: networks whose dnsmasq answers, and those that failed (with the reason).
     ``ports`` of served networks can't be told all that they should, with the reason."""
 
-    host: str
-    serving: tuple[str, ...] = ()
-    failed: dict[str, str] = msgspec.field(default_factory=dict)
-    ports: dict[str, str] = msgspec.field(default_factory=dict)
+    host: HostName
+    serving: tuple[Uuid, ...] = ()
+    failed: dict[Uuid, Text] = msgspec.field(default_factory=dict)
+    ports: dict[Uuid, Text] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        clip(self, "failed", "ports")

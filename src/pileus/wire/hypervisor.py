@@ -8,11 +8,31 @@ the agent or the server is killed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from pileus.wire.records import Record
+from pileus.wire.types import (
+    Count,
+    FilePath,
+    Hash,
+    HostName,
+    MacAddress,
+    Moment,
+    Mtu,
+    NameLine,
+    OptionalWord,
+    Position,
+    PowerState,
+    Size,
+    Text,
+    UrlPath,
+    Uuid,
+    Word,
+    clip,
+)
 
 DISK_FORMATS = ("raw", "qcow2")
 """What a machine's disk can begin from."""
@@ -22,27 +42,27 @@ class ImageSource(Record, frozen=True):
     """Where a disk's content comes from. ``path`` is below the server's address and carries its
     ticket; ``size`` in bytes; the content's hash is checked after the download and names the cache."""
 
-    image_id: str
-    disk_format: str
-    size: int
-    os_hash_algo: str
-    os_hash_value: str
-    path: str
+    image_id: Uuid
+    disk_format: Word
+    size: Size
+    os_hash_algo: OptionalWord
+    os_hash_value: Hash
+    path: UrlPath
 
 
 class ServerPort(Record, frozen=True):
     """A port of a server: the hypervisor agent makes its tap and plugs it into br-int."""
 
-    port_id: str
-    mac_address: str
-    mtu: int = 1500
+    port_id: Uuid
+    mac_address: MacAddress
+    mtu: Mtu = 1500
 
 
 class PendingOperation(Record, frozen=True):
     """Something to do once: ``reboot`` (``{"type": "SOFT"|"HARD"}``), ``snapshot``, …"""
 
-    operation_id: str
-    kind: str
+    operation_id: Uuid
+    kind: Word
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -54,35 +74,35 @@ class ServerDetails(Record, frozen=True):
     (``openstack/latest/meta_data.json``) to contents, None where the server has none.
     """
 
-    server_id: str
-    name: str
-    generation: int
-    wanted: str
-    vcpus: int
-    memory_mib: int
-    root_gib: int
+    server_id: Uuid
+    name: Text
+    generation: Count
+    wanted: Word
+    vcpus: Count
+    memory_mib: Count
+    root_gib: Count
     image: ImageSource | None
     ports: tuple[ServerPort, ...] = ()
-    ephemeral_gib: int = 0
-    config_drive: dict[str, bytes] | None = None
+    ephemeral_gib: Count = 0
+    config_drive: dict[FilePath, bytes] | None = None
     operations: tuple[PendingOperation, ...] = ()
-    extra_specs: dict[str, str] = msgspec.field(default_factory=dict)
+    extra_specs: dict[Text, Text] = msgspec.field(default_factory=dict)
 
 
 class HypervisorStateRequest(Record, frozen=True):
     """``servers``: None asks for all of the host."""
 
-    host: str
-    servers: tuple[str, ...] | None = None
+    host: HostName
+    servers: tuple[Uuid, ...] | None = None
 
 
 class HypervisorState(Record, frozen=True):
     """The answer, read in one transaction. A server that was asked for and is missing here shall not
     be on the host: its domain, disks and taps go."""
 
-    position: int
+    position: Position
     servers: tuple[ServerDetails, ...] = ()
-    leaving: tuple[str, ...] = ()
+    leaving: tuple[Uuid, ...] = ()
     """Servers of this host that are being deleted: each is reported in ``gone`` when nothing of it is
     here any more, also one that never was."""
 
@@ -94,11 +114,14 @@ class Step(Record, frozen=True):
     ``started_at`` and ``finished_at`` as ISO 8601 in UTC.
     """
 
-    name: str
-    started_at: str
-    finished_at: str
-    detail: str = ""
-    error: str = ""
+    name: Word
+    started_at: Moment
+    finished_at: Moment
+    detail: Text = ""
+    error: Text = ""
+
+    def __post_init__(self) -> None:
+        clip(self, "detail", "error")
 
 
 class ServerReport(Record, frozen=True):
@@ -106,37 +129,43 @@ class ServerReport(Record, frozen=True):
     4 shut down, 6 crashed, 7 suspended. ``error`` says why it could not be brought to where it
     should be (None: it is there, or on its way)."""
 
-    server_id: str
-    generation: int
-    power_state: int
+    server_id: Uuid
+    generation: Count
+    power_state: PowerState
     in_place: bool
-    error: str | None = None
+    error: Text | None = None
     steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        clip(self, "error")
 
 
 class OperationReport(Record, frozen=True):
     """How an operation ended; ``error`` None when it went well."""
 
-    operation_id: str
-    error: str | None = None
+    operation_id: Uuid
+    error: Text | None = None
     result: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        clip(self, "error")
 
 
 class Inventory(Record, frozen=True):
     """What the host has, and what it uses."""
 
-    hypervisor_type: str
-    hypervisor_version: int
-    hypervisor_hostname: str
-    vcpus: int
-    memory_mib: int
-    disk_gib: int
-    memory_used_mib: int = 0
-    disk_free_gib: int = 0
+    hypervisor_type: Word
+    hypervisor_version: Count
+    hypervisor_hostname: HostName
+    vcpus: Count
+    memory_mib: Count
+    disk_gib: Count
+    memory_used_mib: Count = 0
+    disk_free_gib: Count = 0
     cpu_info: dict[str, Any] = msgspec.field(default_factory=dict)
-    virtualisation: str = "qemu"
-    availability_zone: str = ""
-    booted_at: str = ""
+    virtualisation: Annotated[Word, Meta(max_length=32)] = "qemu"
+    availability_zone: NameLine = ""
+    booted_at: Moment = ""
     """When the host began to run, ISO 8601 in UTC; empty where the agent can't tell."""
 
 
@@ -147,10 +176,10 @@ class HypervisorReport(Record, frozen=True):
     is here. One that was to go before that and is not among them is gone, even if nobody ever said so.
     """
 
-    host: str
+    host: HostName
     servers: tuple[ServerReport, ...] = ()
     operations: tuple[OperationReport, ...] = ()
-    gone: tuple[str, ...] = ()
+    gone: tuple[Uuid, ...] = ()
     inventory: Inventory | None = None
-    present: tuple[str, ...] | None = None
-    position: int = 0
+    present: tuple[Uuid, ...] | None = None
+    position: Position = 0

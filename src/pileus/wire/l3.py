@@ -6,16 +6,17 @@ import msgspec
 
 from pileus.wire.dhcp import HostRoute, ServicePort
 from pileus.wire.records import Record
+from pileus.wire.types import Count, HostName, IpAddress, IpPrefix, Position, Text, Uuid, Word, clip
 
 
 class RouterSubnet(Record, frozen=True):
     """A subnet on one of a router's ports."""
 
-    subnet_id: str
-    cidr: str
-    gateway_ip: str | None = None
-    ipv6_ra_mode: str | None = None
-    dns_nameservers: tuple[str, ...] = ()
+    subnet_id: Uuid
+    cidr: IpPrefix
+    gateway_ip: IpAddress | None = None
+    ipv6_ra_mode: Word | None = None
+    dns_nameservers: tuple[IpAddress, ...] = ()
 
 
 class RouterPort(Record, frozen=True):
@@ -23,26 +24,26 @@ class RouterPort(Record, frozen=True):
     gateway with all subnets of its network (floating IPs may be from any of them)."""
 
     port: ServicePort
-    network_id: str
+    network_id: Uuid
     subnets: tuple[RouterSubnet, ...]
 
 
 class FloatingIP(Record, frozen=True):
     """A floating IP whose fixed address is behind this router. ``rate_kbps`` 0: no limit."""
 
-    floating_ip_id: str
-    floating_ip_address: str
-    fixed_ip_address: str
-    port_id: str
-    rate_kbps: int = 0
-    burst_kb: int = 0
+    floating_ip_id: Uuid
+    floating_ip_address: IpAddress
+    fixed_ip_address: IpAddress
+    port_id: Uuid
+    rate_kbps: Count = 0
+    burst_kb: Count = 0
 
 
 class RouterDetails(Record, frozen=True):
     """A router that is bound to this host's L3 agent."""
 
-    router_id: str
-    name: str
+    router_id: Uuid
+    name: Text
     admin_state_up: bool
     gateway: RouterPort | None = None
     enable_snat: bool = True
@@ -54,22 +55,25 @@ class RouterDetails(Record, frozen=True):
 class L3StateRequest(Record, frozen=True):
     """``routers``: None asks for all that are bound to the host's agent."""
 
-    host: str
-    routers: tuple[str, ...] | None = None
+    host: HostName
+    routers: tuple[Uuid, ...] | None = None
 
 
 class L3State(Record, frozen=True):
     """The answer, read in one transaction. A router that was asked for and is missing here is
     not (or no longer) the agent's."""
 
-    position: int
+    position: Position
     routers: tuple[RouterDetails, ...] = ()
 
 
 class L3Status(Record, frozen=True):
     """What the agent enforces now, after a read-back: routers, floating IPs, and failures (id to reason)."""
 
-    host: str
-    routers: tuple[str, ...] = ()
-    floating_ips: tuple[str, ...] = ()
-    failed: dict[str, str] = msgspec.field(default_factory=dict)
+    host: HostName
+    routers: tuple[Uuid, ...] = ()
+    floating_ips: tuple[Uuid, ...] = ()
+    failed: dict[Uuid, Text] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        clip(self, "failed")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pileus.wire.records import Record
+from pileus.wire.types import GuestPath, HostName, IpAddress, Line, Uuid
 
 
 class MetadataRequest(Record, frozen=True):
     """A GET of ``path`` from ``source_ip`` on a network (``network_id``) or behind a router
     (``router_id``): one of the two is given. The server finds the port, and by it the guest."""
 
-    host: str
-    path: str
-    source_ip: str
-    network_id: str | None = None
-    router_id: str | None = None
+    host: HostName
+    path: GuestPath
+    source_ip: IpAddress
+    network_id: Uuid | None = None
+    router_id: Uuid | None = None
 
 
 class MetadataReply(Record, frozen=True):
     """What the guest is answered."""
 
     status: int
-    content_type: str
+    content_type: Line
     body: bytes

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from pileus.wire.records import Record
+from pileus.wire.types import HostName, Moment, TokenText
 
 
 class NodeTokenRequest(Record, frozen=True):
     """A node asks for a newer token of its own, with the one that it has."""
 
-    host: str
+    host: HostName
 
 
 class NodeTokenReply(Record, frozen=True):
     """A token that begins now."""
 
-    token: str
+    token: TokenText
 
 
 class NodeTokenFacts(Record, frozen=True):
     """The newest token that a host has shown; moments in ISO 8601 (UTC). Tokens issued up to
     ``refused_before`` are refused."""
 
-    host: str
-    issued_at: str | None
-    ends_at: str | None
-    refused_before: str | None = None
+    host: HostName
+    issued_at: Moment | None
+    ends_at: Moment | None
+    refused_before: Moment | None = None
 
 
 class NodeTokenList(Record, frozen=True):
@@ -40,4 +41,4 @@ class Everything(Record, frozen=True):
 class Revocation(Record, frozen=True):
     """Refuse all tokens that ``host`` has now."""
 
-    host: str
+    host: HostName

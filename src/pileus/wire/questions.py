@@ -11,20 +11,24 @@ from typing import Any
 import msgspec
 
 from pileus.wire.records import Record
+from pileus.wire.types import HostName, Text, Uuid, Word, clip
 
 
 class Question(Record, frozen=True):
     """``kind`` names what is asked (``console_log``: ``{"server_id", "length"}``)."""
 
-    question_id: str
-    kind: str
+    question_id: Uuid
+    kind: Word
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Answer(Record, frozen=True):
     """The answer to one question; ``error`` says why there is none."""
 
-    host: str
-    question_id: str
+    host: HostName
+    question_id: Uuid
     result: dict[str, Any] = msgspec.field(default_factory=dict)
-    error: str | None = None
+    error: Text | None = None
+
+    def __post_init__(self) -> None:
+        clip(self, "error")

@@ -7,6 +7,8 @@ networks, security groups and routers that have something on that host.
 
 from __future__ import annotations
 
+import re
+
 
 def host(name: str) -> str:
     """What is bound to a host has changed (ports, servers), or its agents have."""
@@ -72,6 +74,14 @@ OF_THE_CLOUD = frozenset({"tunnels"})
 """Kinds that every node may listen to."""
 OF_WHAT_IS_SERVED = frozenset({"network", "security_group", "port", "router", "server", "dhcp_network"})
 """Kinds that a node may listen to while its agents serve the thing, or are scheduled for it."""
+
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def is_key(text: str) -> bool:
+    """Whether a scope can be about ``text``."""
+    return bool(_KEY.fullmatch(text))
 
 
 def split(scope: str) -> tuple[str, str]:

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from pileus.wire.records import Record
+from pileus.wire.types import (
+    AddressOrPrefix,
+    Count,
+    HostName,
+    InterfaceId,
+    IpAddress,
+    MacAddress,
+    Mtu,
+    NameLine,
+    OptionalPrefix,
+    OptionalWord,
+    PortNumber,
+    Position,
+    Text,
+    Uuid,
+    Word,
+    clip,
+)
 
 
 class FixedIP(Record, frozen=True):
     """One address of a port, with the subnet's prefix (``10.0.0.0/24``) for what it needs."""
 
-    ip_address: str
-    subnet_id: str
-    cidr: str = ""
-    gateway_ip: str | None = None
+    ip_address: IpAddress
+    subnet_id: Uuid
+    cidr: OptionalPrefix = ""
+    gateway_ip: IpAddress | None = None
 
 
 class AddressPair(Record, frozen=True):
     """An additional source that a port may use (allowed-address-pairs); ``ip_address`` may be a prefix."""
 
-    ip_address: str
-    mac_address: str
+    ip_address: AddressOrPrefix
+    mac_address: MacAddress
 
 
 class RateLimit(Record, frozen=True):
@@ -29,34 +50,34 @@ class RateLimit(Record, frozen=True):
     ``qos_id`` names the rule set it came from (seed 004: ``ovsqos``).
     """
 
-    qos_id: str
-    rate_kbps: int
-    burst_kb: int
+    qos_id: Uuid
+    rate_kbps: Count
+    burst_kb: Count
 
 
 class Segment(Record, frozen=True):
     """How a network is carried: ``flat``, ``vlan`` (on ``physical_network``) or ``vxlan``/``gre``."""
 
-    network_type: str
-    physical_network: str | None = None
-    segmentation_id: int | None = None
+    network_type: Word
+    physical_network: NameLine | None = None
+    segmentation_id: Count | None = None
 
 
 class DeviceDetails(Record, frozen=True):
     """All that the switch agent must know of one port that is bound to its host."""
 
-    port_id: str
-    network_id: str
-    mac_address: str
+    port_id: Uuid
+    network_id: Uuid
+    mac_address: MacAddress
     admin_state_up: bool = True
     port_security_enabled: bool = True
     fixed_ips: tuple[FixedIP, ...] = ()
     allowed_address_pairs: tuple[AddressPair, ...] = ()
-    security_group_ids: tuple[str, ...] = ()
-    device_id: str = ""
-    device_owner: str = ""
-    status: str = "DOWN"
-    revision: int = 0
+    security_group_ids: tuple[Uuid, ...] = ()
+    device_id: Text = ""
+    device_owner: Text = ""
+    status: OptionalWord = "DOWN"
+    revision: Count = 0
     rate_limit: RateLimit | None = None
     quarantined: bool = False
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
@@ -65,18 +86,18 @@ class DeviceDetails(Record, frozen=True):
 class ForwardingEntry(Record, frozen=True):
     """One remote port of a network, for L2 population: behind which tunnel endpoint it lives."""
 
-    mac_address: str
-    ip_addresses: tuple[str, ...]
-    host: str
-    tunneling_ip: str
+    mac_address: MacAddress
+    ip_addresses: tuple[IpAddress, ...]
+    host: HostName
+    tunneling_ip: IpAddress
 
 
 class NetworkDetails(Record, frozen=True):
     """A network with something on this host. ``forwarding`` lists the ports on *other* hosts."""
 
-    network_id: str
+    network_id: Uuid
     segment: Segment
-    mtu: int = 1500
+    mtu: Mtu = 1500
     admin_state_up: bool = True
     forwarding: tuple[ForwardingEntry, ...] = ()
 
@@ -86,31 +107,31 @@ class SecurityRule(Record, frozen=True):
     for ICMP ``port_range_min``/``max`` are type and code. ``remote_group_id`` or
     ``remote_ip_prefix`` name the other side (both None: anyone)."""
 
-    rule_id: str
-    direction: str
-    ethertype: str
-    protocol: str | None = None
-    port_range_min: int | None = None
-    port_range_max: int | None = None
-    remote_ip_prefix: str | None = None
-    remote_group_id: str | None = None
+    rule_id: Uuid
+    direction: Word
+    ethertype: Word
+    protocol: Word | None = None
+    port_range_min: PortNumber | None = None
+    port_range_max: PortNumber | None = None
+    remote_ip_prefix: AddressOrPrefix | None = None
+    remote_group_id: Uuid | None = None
 
 
 class SecurityGroupDetails(Record, frozen=True):
     """A group's rules, and the addresses of its members (every port in it, on any host, and
     their allowed address pairs), for groups that rules refer to."""
 
-    security_group_id: str
+    security_group_id: Uuid
     rules: tuple[SecurityRule, ...] = ()
-    member_ips: tuple[str, ...] = ()
+    member_ips: tuple[AddressOrPrefix, ...] = ()
 
 
 class TunnelEndpoint(Record, frozen=True):
     """Another node of the mesh. ``tunnel_types`` as its agent reports them."""
 
-    host: str
-    tunneling_ip: str
-    tunnel_types: tuple[str, ...] = ("vxlan",)
+    host: HostName
+    tunneling_ip: IpAddress
+    tunnel_types: tuple[Word, ...] = ("vxlan",)
 
 
 class SwitchStateRequest(Record, frozen=True):
@@ -121,17 +142,17 @@ class SwitchStateRequest(Record, frozen=True):
     serve are left out of the answer).
     """
 
-    host: str
-    devices: tuple[str, ...] | None = None
-    networks: tuple[str, ...] | None = None
-    security_groups: tuple[str, ...] | None = None
+    host: HostName
+    devices: tuple[InterfaceId, ...] | None = None
+    networks: tuple[Uuid, ...] | None = None
+    security_groups: tuple[Uuid, ...] | None = None
 
 
 class SwitchState(Record, frozen=True):
     """The answer, read in one transaction; ``position`` is the place in the event stream that
     it is at least as new as. ``tunnels`` is always complete."""
 
-    position: int
+    position: Position
     devices: tuple[DeviceDetails, ...] = ()
     networks: tuple[NetworkDetails, ...] = ()
     security_groups: tuple[SecurityGroupDetails, ...] = ()
@@ -141,23 +162,26 @@ class SwitchState(Record, frozen=True):
 class DeviceFailure(Record, frozen=True):
     """A device that could not be wired, and why."""
 
-    port_id: str
-    reason: str
+    port_id: Uuid
+    reason: Text
+
+    def __post_init__(self) -> None:
+        clip(self, "reason")
 
 
 class DeviceStatus(Record, frozen=True):
     """What the agent enforces now. ``up``: port ids whose flows were read back after a barrier;
     ``down``: those whose interface has gone or that are administratively down."""
 
-    host: str
-    up: tuple[str, ...] = ()
-    down: tuple[str, ...] = ()
+    host: HostName
+    up: tuple[Uuid, ...] = ()
+    down: tuple[Uuid, ...] = ()
     failed: tuple[DeviceFailure, ...] = ()
-    enforcement: dict[str, str] = msgspec.field(default_factory=dict)
+    enforcement: dict[Uuid, Annotated[Word, Meta(max_length=16)]] = msgspec.field(default_factory=dict)
     """port id to the means that limits its rate: ``policing`` or ``meter``."""
 
 
 class Acknowledged(Record, frozen=True):
     """The server has it in its database."""
 
-    position: int = 0
+    position: Position = 0

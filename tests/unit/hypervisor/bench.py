@@ -33,7 +33,7 @@ def server_id(number: int) -> str:
 
 
 def port(number: int) -> ServerPort:
-    return ServerPort(f"{number:08x}-1111", f"fa:16:3e:00:00:{number:02x}", 1450)
+    return ServerPort(f"{number:08x}-1111-4000-8000-000000000000", f"fa:16:3e:00:00:{number:02x}", 1450)
 
 
 def details(number: int, **values: Any) -> ServerDetails:

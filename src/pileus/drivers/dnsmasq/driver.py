@@ -26,6 +26,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from pileus.core.names import path_part
 from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
 from pileus.drivers.dnsmasq.render import PROGRAM, TAGGED, Rendered, render
@@ -82,7 +83,7 @@ class Dnsmasq:
         lost = await asyncio.to_thread(self._lost, network_ids)
         await asyncio.gather(*(self._end(network_id, lost) for network_id in network_ids))
         for network_id in network_ids:
-            await asyncio.to_thread(shutil.rmtree, self._folder / network_id, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, self._home(network_id), ignore_errors=True)
 
     async def running(self) -> set[str]:
         """See DhcpServers."""
@@ -103,7 +104,7 @@ class Dnsmasq:
         return await asyncio.to_thread(self._leases, network_id)
 
     async def _apply(self, network: DhcpNetwork, lost: dict[str, int]) -> Applied:
-        folder = self._folder / network.network_id
+        folder = self._home(network.network_id)
         wanted = render(network, folder, self._user, self._group)
         changes = await asyncio.to_thread(self._bring, folder, wanted)
         applied = Applied(
@@ -175,16 +176,20 @@ class Dnsmasq:
 
     def _leases(self, network_id: str) -> list[Lease]:
         try:
-            return parse_leases((self._folder / network_id / "leases").read_text())
+            return parse_leases((self._home(network_id) / "leases").read_text())
         except FileNotFoundError:
             return []
 
+    def _home(self, network_id: str) -> Path:
+        """The folder of a network; raises NotAName for an id that would lead elsewhere."""
+        return self._folder / path_part(network_id)
+
     def _label(self, network_id: str) -> str:
-        return f"--pid-file={self._folder / network_id / 'pid'}"
+        return f"--pid-file={self._home(network_id) / 'pid'}"
 
     def _pid(self, network_id: str) -> int | None:
         try:
-            number = int((self._folder / network_id / "pid").read_text())
+            number = int((self._home(network_id) / "pid").read_text())
         except (OSError, ValueError):
             return None
         arguments = self._arguments(number)
@@ -194,7 +199,7 @@ class Dnsmasq:
         """Whether a process has these arguments and is in the namespace that now has that name."""
         if self._arguments(number) != wanted.arguments:
             return False
-        here = _NAMESPACES / namespace if namespace else Path("/proc/self/ns/net")
+        here = _NAMESPACES / path_part(namespace) if namespace else Path("/proc/self/ns/net")
         try:
             return Path(f"/proc/{number}/ns/net").stat().st_ino == here.stat().st_ino
         except OSError:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.core.names import path_part
+
 WATCHED = ("options", "hosts")
 """In this order: options are there before a host that is tagged with them."""
 
@@ -52,6 +54,6 @@ def read(folder: Path) -> dict[str, str]:
 def _write(path: Path, content: str) -> None:
     """dnsmasq passes over names that begin with a dot, and reads a file when it is renamed into place.
     Nothing is synced: what a crash of the machine takes is written again by the next pass."""
-    temporary = path.with_name(f".{path.name}")
+    temporary = path.with_name(f".{path_part(path.name)}")
     temporary.write_text(content)
     temporary.replace(path)

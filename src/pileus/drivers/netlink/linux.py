@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pileus.core.names import path_part
 from pileus.drivers.netlink.announce import announcement
 from pileus.drivers.netlink.dump import SET_BY_SOMEBODY, dump_links, dump_links_and_routes
 from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Tap, Veth
@@ -257,7 +258,7 @@ def _enter(namespace: str | None, own: int) -> None:
         _check(_libc().setns(own, _CLONE_NEWNET), "the own namespace")
         return
     try:
-        descriptor = os.open(_NAMESPACES / namespace, os.O_RDONLY)
+        descriptor = os.open(_NAMESPACES / path_part(namespace), os.O_RDONLY)
     except FileNotFoundError:
         raise LinkError(f"{namespace}: no such namespace") from None
     try:
@@ -321,7 +322,7 @@ def _ensure_outer(netlink: Any, veths: Iterable[Veth], broken: set[str]) -> None
             if veth.mac is not None:
                 peer["address"] = veth.mac
             if veth.namespace is not None:
-                peer["net_ns_fd"] = str(_NAMESPACES / veth.namespace)
+                peer["net_ns_fd"] = str(_NAMESPACES / path_part(veth.namespace))
             _ask(veth.name, netlink.link, "add", ifname=veth.name, kind="veth", mtu=veth.mtu, peer=peer)
             fresh.append(veth.name)
     if fresh:

@@ -17,6 +17,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.files import write_atomically
+from pileus.core.names import is_uuid, path_part
 
 _log = log.get("host.hypervisor")
 
@@ -97,7 +98,7 @@ class InstanceBook:
 
     def _scan(self) -> Iterator[Instance]:
         for folder in sorted(self._root.iterdir()):
-            if not folder.is_dir():
+            if folder.is_symlink() or not folder.is_dir() or not is_uuid(folder.name):
                 continue
             try:
                 record = (folder / _RECORD).read_bytes()
@@ -108,7 +109,8 @@ class InstanceBook:
                 yield Instance(folder.name, generation=0, built=whole)
 
     def places(self, server_id: str) -> Places:
-        return Places(self._root / server_id)
+        """Raises NotAName for an id that would lead out of the folder."""
+        return Places(self._root / path_part(server_id))
 
     def get(self, server_id: str) -> Instance | None:
         return self._instances.get(server_id)

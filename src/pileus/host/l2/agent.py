@@ -211,7 +211,8 @@ class SwitchAgent(Agent):
     async def _ask(self, work: Work) -> None:
         """Read again what may have changed, and what newly plugged devices need: in one call, and
         a second one where the first answer names networks or groups that are not known yet."""
-        plugged = frozenset(rows.plugged(self._hands.view(), self._bridges)[0])
+        found = rows.plugged(self._hands.view(), self._bridges)[0]
+        plugged = frozenset(filter(scopes.is_key, found))  # no port has another id: it stays dead
         request = self._question(work, plugged)
         model = self.model
         if request is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.core.ids import new_id
 from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
@@ -27,12 +28,17 @@ class ServiceNotFound(NotFound):
     message = "Service {id} could not be found."
 
 
+class BadInventory(Invalid):
+    message = "The report of {host} can't be taken: its cpu_info has more than {limit} bytes."
+
+
 class ServiceInUse(Conflict):
     message = (
         "Unable to delete compute service that is hosting instances. Migrate or delete the instances first."
     )
 
 
+_LONGEST_CPU_INFO = 1 << 16
 _KNOWN = select(compute_services.c.number).where(
     compute_services.c.host == bindparam("of_host"), compute_services.c.binary == bindparam("of_binary")
 )
@@ -70,6 +76,8 @@ def service_seen(tx: Tx, context: Context, host: str, binary: str) -> None:
 
 def inventory_take(tx: Tx, context: Context, host: str, inventory: Inventory) -> None:
     """What a host has now; at most four statements."""
+    if len(msgspec.json.encode(inventory.cpu_info)) > _LONGEST_CPU_INFO:
+        raise BadInventory(host=host, limit=_LONGEST_CPU_INFO)
     service_seen(tx, context, host, COMPUTE_BINARY)
     values = {
         "hypervisor_hostname": inventory.hypervisor_hostname,

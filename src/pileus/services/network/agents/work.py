@@ -49,6 +49,7 @@ class BadReport(Invalid):
     message = "The report of {host} can't be read: {reason}."
 
 
+_LONGEST_CONFIGURATIONS = 1 << 16
 _KNOWN = select(
     agents.c.id,
     agents.c.admin_state_up,
@@ -275,6 +276,10 @@ def _moment(report: AgentReport) -> dt.datetime:
 
 
 def _facts(report: AgentReport) -> dict[str, Any]:
+    if len(msgspec.json.encode(report.configurations)) > _LONGEST_CONFIGURATIONS:
+        raise BadReport(
+            host=report.host, reason=f"configurations has more than {_LONGEST_CONFIGURATIONS} bytes"
+        )
     address = report.configurations.get("tunneling_ip") or None
     types = report.configurations.get("tunnel_types") or []
     if not isinstance(types, list) or not TUNNELS.issuperset(map(str, types)):
