@@ -175,7 +175,7 @@ class Server:
             settings=identity_settings(settings.identity),
         )
         self.images = image.Images(
-            image.FileStore(folder.images),
+            image.FileStore(folder.images, settings.image.kept_free_mib << 20),
             read_or_create_secret(folder.image_ticket_key, 32),
             image.from_settings(settings.image),
             clock,

@@ -18,9 +18,10 @@ COUNT, SIZE = "image_count_total", "image_size_total"
 
 
 def _mebibytes(tx: Tx, project_ids: list[str]) -> Mapping[str, int]:
+    size = func.coalesce(images.c.reserved, images.c.size)
     statement = (
-        select(images.c.owner, func.sum(images.c.size))
-        .where(images.c.owner.in_(project_ids), images.c.size.is_not(None))
+        select(images.c.owner, func.sum(size))
+        .where(images.c.owner.in_(project_ids), size.is_not(None))
         .group_by(images.c.owner)
     )
     rows: Any = tx.rows(statement)

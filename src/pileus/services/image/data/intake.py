@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
@@ -28,25 +28,37 @@ class Intake:
 
     _sink: Sink
 
-    def __init__(self, create: Callable[[], Sink], executor: Executor, largest: int) -> None:
+    def __init__(
+        self,
+        create: Callable[[], Sink],
+        executor: Executor,
+        largest: int,
+        reserve: Callable[[int], Awaitable[int]],
+        reserved: int,
+    ) -> None:
+        """``reserved`` bytes may come; before more do, ``reserve(size)`` says how many may."""
         self._create = create
         self._opened = False
         self._executor = executor
         self._largest = largest
         self._size = 0
+        self._reserve = reserve
+        self._reserved = reserved
         # MD5 is what the API calls the checksum; nothing rests on it
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha512 = hashlib.sha512()
         self._running: asyncio.Future[Any] | None = None
 
     async def take(self, parts: AsyncIterator[bytes]) -> None:
-        """Take all of it; raises ImageTooLarge, StorageFull, or what the parts raise."""
+        """Take all of it; raises ImageTooLarge, StorageFull, or what the parts or ``reserve`` raise."""
         await self._start(self._open)
         buffer = bytearray()
         async for part in parts:
             self._size += len(part)
             if self._size > self._largest:
                 raise ImageTooLarge(limit=self._largest)
+            if self._size > self._reserved:
+                self._reserved = await self._reserve(self._size)
             buffer += part
             if len(buffer) >= BLOCK:
                 await self._hand_over(bytes(buffer))

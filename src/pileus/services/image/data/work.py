@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
@@ -58,7 +58,26 @@ def upload_begin(
     if status == SAVING:
         _check_formats(image)
     spend_bytes(tx, image["owner"], size, config)
-    return _change(tx, request.context, image, status, status=status, object=name, worker=worker)
+    return _change(
+        tx, request.context, image, status, status=status, object=name, worker=worker, reserved=size
+    )
+
+
+def upload_reserve(tx: Tx, image_id: str, name: str, size: int, config: ImageConfig) -> None:
+    """Let an upload have so many bytes altogether. Raises ImageGone or LimitExceeded."""
+    image = _ours(tx, image_id, name)
+    _spend_more(tx, image, size, config)
+    tx.execute(_RESERVE, {"image": image_id, "bytes": size})
+
+
+def _spend_more(tx: Tx, image: Values, size: int, config: ImageConfig) -> None:
+    """What goes beyond the bytes that the upload has already."""
+    more = size - (image["reserved"] or 0)
+    if more > 0:
+        spend_bytes(tx, image["owner"], more, config)
+
+
+_RESERVE = update(images).where(images.c.id == bindparam("image")).values(reserved=bindparam("bytes"))
 
 
 def upload_finish(
@@ -66,7 +85,7 @@ def upload_finish(
 ) -> None:
     """The data is whole and durable: the image is active. Raises ImageGone or LimitExceeded."""
     image = _ours(tx, image_id, name)
-    spend_bytes(tx, image["owner"], facts.size, config)
+    _spend_more(tx, image, facts.size, config)
     _activate(tx, context, image, facts, virtual_size)
 
 
@@ -75,8 +94,9 @@ def stage_finish(
 ) -> None:
     """The data is staged: an import may follow. Raises ImageGone or LimitExceeded."""
     image = _ours(tx, image_id, name)
-    spend_bytes(tx, image["owner"], facts.size, config)
-    _change(tx, context, image, "stage", worker=None, size=facts.size, staged=msgspec.to_builtins(facts))
+    _spend_more(tx, image, facts.size, config)
+    staged = msgspec.to_builtins(facts)
+    _change(tx, context, image, "stage", worker=None, size=facts.size, reserved=None, staged=staged)
 
 
 def upload_undo(tx: Tx, context: Context, image_id: str, name: str) -> None:
@@ -154,6 +174,7 @@ def _activate(tx: Tx, context: Context, image: Values, facts: Facts, virtual_siz
         status="active",
         worker=None,
         staged=None,
+        reserved=None,
         size=facts.size,
         virtual_size=virtual_size,
         checksum=facts.checksum,
@@ -172,6 +193,7 @@ def _back(tx: Tx, context: Context, image: Values) -> None:
         object=None,
         worker=None,
         staged=None,
+        reserved=None,
         size=None,
         virtual_size=None,
     )

@@ -196,6 +196,7 @@ IMAGE = Resource(
         Attribute("object", types.nullable(types.string(80)), visible=False),
         Attribute("worker", types.nullable(types.string(64)), visible=False),
         Attribute("staged", types.anything, visible=False),
+        Attribute("reserved", types.nullable(types.integer(0, 2**63 - 1)), visible=False),
     ),
 )
 

@@ -22,6 +22,8 @@ images = Table(
     Column("min_ram", Integer, nullable=False),
     Column("size", BigInt),
     Column("virtual_size", BigInt),
+    # Bytes that the upload under way may have: they count as used.
+    Column("reserved", BigInt),
     Column("checksum", String(32)),
     Column("os_hash_algo", String(64)),
     Column("os_hash_value", String(128)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from pileus.core.files import read_or_create_secret
@@ -27,12 +27,14 @@ def _full_disk_said() -> Iterator[None]:
 class FileSink:
     """A file in ``incoming``."""
 
-    def __init__(self, temporary: Path, final: Path) -> None:
+    def __init__(self, temporary: Path, final: Path, check_room: Callable[[int], None]) -> None:
+        self._check_room = check_room
         self._temporary = temporary
         self._final = final
         self._file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, data: bytes) -> None:
+        self._check_room(len(data))
         view = memoryview(data)
         with _full_disk_said():
             while view:
@@ -84,9 +86,13 @@ class FileSource:
 
 
 class FileStore:
-    """A store in a folder of this machine, which one server at a time works on."""
+    """A store in a folder of this machine, which one server at a time works on.
 
-    def __init__(self, folder: Path) -> None:
+    ``kept_bytes`` of its disk stay free: the database may lie there, and would stop when it is full.
+    """
+
+    def __init__(self, folder: Path, kept_bytes: int = 0) -> None:
+        self._kept_bytes = kept_bytes
         self._data = folder / "data"
         self._incoming = folder / "incoming"
         for part in (self._data, self._incoming):
@@ -94,7 +100,11 @@ class FileStore:
         self.worker = read_or_create_secret(folder / "store.id", 16).hex()
 
     def create(self, name: str) -> FileSink:
-        return FileSink(self._incoming / name, self._data / name)
+        return FileSink(self._incoming / name, self._data / name, self.check_room)
+
+    def check_room(self, size: int) -> None:
+        if self._kept_bytes and free_bytes(self._data) - size < self._kept_bytes:
+            raise StorageFull
 
     def open(self, name: str) -> FileSource:
         return FileSource(self._data / name)
@@ -112,6 +122,12 @@ class FileStore:
         for path in gone:
             path.unlink(missing_ok=True)
         return [path.name for path in gone]
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free on a folder's disk for who is not root."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _sync_folder(path: Path) -> None:

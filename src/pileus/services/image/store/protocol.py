@@ -26,7 +26,7 @@ class Sink(Protocol):
     """An object being written. ``commit`` or ``discard`` ends it."""
 
     def write(self, data: bytes) -> None:
-        """Append; raises StorageFull."""
+        """Append; raises StorageFull, also before the room that is kept is touched."""
 
     def read(self, offset: int, length: int) -> bytes:
         """What was written, less at the end."""
@@ -55,6 +55,9 @@ class DataStore(Protocol):
     worker: str
 
     def create(self, name: str) -> Sink: ...
+
+    def check_room(self, size: int) -> None:
+        """Raises StorageFull where so many bytes would not leave the room that is kept."""
 
     def open(self, name: str) -> Source:
         """Raises DataMissing."""
