@@ -13,7 +13,7 @@ from tests.api.reference.runner import Example, Operations, Scene
 
 _PAGES: dict[str, str | Example] = {"limit": "limit=1", "marker": "marker={admin}"}
 _ORDER: dict[str, str | Example] = {
-    "sort_key": "sort_key=name",
+    "sort_key": Example("sort_key=name", without="sort_key=name&sort_dir=desc"),
     "sort_dir": Example("sort_key=name&sort_dir=desc", without="sort_key=name"),
 }
 _USERS: dict[str, str | Example] = {
