@@ -189,6 +189,28 @@ def test_a_port_of_dhcp_comes_back(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_port_of_dhcp_comes_when_there_is_room_again(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        network_id, _ = await api.a_network("10.0.0.0/30", gateway_ip=None)
+        taken = [await api.make("port", network_id=network_id) for _ in range(2)]
+        await api.service_agent("h1", "DHCP agent")
+        await api.report("h1")
+        assert (await api.dhcp("h1")).networks == ()
+        assert (await api("DELETE", f"/v2.0/ports/{taken[0]['id']}")).status == 204
+        await api.service_agent("h1", "DHCP agent", start=False)
+        (served,) = (await api.dhcp("h1")).networks
+        assert len(served.port.addresses) == 1
+        # an agent that is deleted while it lives is back with its next report, and has all it had
+        (agent,) = (await admin("GET", "/v2.0/agents?agent_type=DHCP%20agent")).json["agents"]
+        assert (await admin("DELETE", f"/v2.0/agents/{agent['id']}")).status == 204
+        await api.service_agent("h1", "DHCP agent", start=False)
+        (again,) = (await api.dhcp("h1")).networks
+        assert again.network_id == network_id and again.port.addresses == served.port.addresses
+
+    tell(story, tmp_path)
+
+
 def test_a_routers_port_comes_back_to_the_routers_host(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         admin = api.as_("admin")

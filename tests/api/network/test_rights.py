@@ -109,6 +109,22 @@ def test_a_floating_ip_and_a_port_of_another_project(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_routers_interface_is_a_port_of_its_project(tmp_path: Path) -> None:
+    """The owner of a network sees others' ports on it, which does not make them his router's."""
+
+    async def story(api: Cloud) -> None:
+        network_id, _ = await api.a_network()
+        await api.as_("admin")("PUT", f"/v2.0/networks/{network_id}", {"network": {"shared": True}})
+        theirs = await api.as_("bob").make("port", network_id=network_id)
+        router = await api.make("router")
+        path = f"/v2.0/routers/{router['id']}/add_router_interface"
+        refused(await api("PUT", path, {"port_id": theirs["id"]}), 400, "BadRequest")
+        mine = await api.make("port", network_id=network_id)
+        assert (await api("PUT", path, {"port_id": mine["id"]})).status == 200
+
+    tell(story, tmp_path)
+
+
 def test_an_administrators_list_makes_the_default_group_of_the_project_asked_for(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         admin = api.as_("admin")

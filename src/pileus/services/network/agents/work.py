@@ -16,7 +16,7 @@ from pileus.core.times import parse_time
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.dhcp.ports import dhcp_ports_sync
+from pileus.services.network.dhcp.ports import dhcp_ports_sync, networks_lacking_port
 from pileus.services.network.dhcp.scheduling import (
     DHCP_AGENT,
     networks_leave_dead,
@@ -101,8 +101,9 @@ def agent_report(
     tx: Tx, context: Context, report: AgentReport, agent_id: str, *, config: NetworkConfig
 ) -> AgentReply:
     """Take a heartbeat; three statements for an agent that is known and unchanged, one more for an
-    agent that is given work, which looks for what dead ones leave, and one for each kind of scope that it
-    names: what it does not serve has no part in the position.
+    agent that is given work, which looks for what dead ones leave, one for DHCP's, which looks for the ports
+    that it lacks, and one for each kind of scope that it names: what it does not serve has no part in the
+    position.
 
     ``agent_id`` is the id that a new agent gets. Its answer's position is the newest of anything that
     concerns the host or that the report named. A changed tunnel endpoint wakes the whole mesh.
@@ -159,9 +160,13 @@ def agent_report(
     appeared = report.start or known is None or known.heartbeat_timestamp < config.alive_since(context.now)
     if admin_state_up:
         find_work(tx, context, report.agent_type, config, appeared=appeared)
-    if appeared and report.agent_type == DHCP_AGENT:
-        # A network was full perhaps when its DHCP port was to be made.
-        dhcp_ports_sync(tx, context, networks_served_by(tx, [agent_id]), config)
+    if report.agent_type == DHCP_AGENT:
+        served = (
+            networks_served_by(tx, [agent_id])
+            if appeared
+            else networks_lacking_port(tx, agent_id, report.host)
+        )
+        dhcp_ports_sync(tx, context, served, config)
     told = served_scopes(tx, report.host, report.scopes) if report.scopes else set()
     position = newest_position(tx, _always(report) | told)
     return AgentReply(

@@ -50,6 +50,25 @@ _WITH_DHCP = (
 )
 
 
+_LACKING = (
+    select(dhcp_bindings.c.network_id)
+    .where(
+        dhcp_bindings.c.agent_id == bindparam("agent"),
+        select(subnets.c.id)
+        .where(subnets.c.network_id == dhcp_bindings.c.network_id, subnets.c.enable_dhcp)
+        .exists(),
+        ~select(dhcp_ports.c.port_id)
+        .where(
+            dhcp_ports.c.network_id == dhcp_bindings.c.network_id,
+            dhcp_ports.c.port_id == ports.c.id,
+            ports.c.host == bindparam("on_host"),
+        )
+        .exists(),
+    )
+    .order_by(dhcp_bindings.c.network_id)
+)
+
+
 class _Wanted(NamedTuple):
     """One port that should be there."""
 
@@ -66,6 +85,11 @@ class _Wanted(NamedTuple):
 def device_id(network_id: str, host: str) -> str:
     """The name of a host's DHCP in a network, as Neutron's agents make it: the same for ever."""
     return f"dhcp{uuid.uuid5(uuid.NAMESPACE_DNS, host.split('.')[0])}-{network_id}"
+
+
+def networks_lacking_port(tx: Tx, agent_id: str, host: str) -> list[str]:
+    """The networks that a DHCP agent can't serve, since it has no port there: they were full perhaps."""
+    return [row.network_id for row in tx.rows(_LACKING, {"agent": agent_id, "on_host": host})]
 
 
 def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], config: NetworkConfig) -> None:

@@ -134,6 +134,11 @@ def interface_add_port(
     """Make a port that somebody has prepared the router's."""
     if port["device_id"]:
         raise PortInUse(net_id=port["network_id"], port_id=port["id"], device_id=port["device_id"])
+    if not is_admin(context) and port["project_id"] != context.project_id:
+        raise _bad(
+            f"Cannot add interface to router because port {port['id']} is not owned by project making "
+            "the request"
+        )
     if not port["fixed_ips"]:
         raise _bad("Router port must have at least one fixed IP")
     rows = _subnets(tx, port["fixed_ips"])
