@@ -6,6 +6,7 @@ Aliases, names and dates are those of neutron_lib.api.definitions, where clients
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
+from pileus.services.network.plain import plain_list
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.resource import Extension
@@ -298,7 +299,7 @@ def _view(extension: Extension) -> dict[str, object]:
 
 async def list_extensions(request: Request) -> Reply:
     """All of them."""
-    return Reply.json({"extensions": [_view(one) for one in EXTENSIONS]})
+    return Reply.json({"extensions": plain_list(request, [_view(one) for one in EXTENSIONS], "alias")})
 
 
 async def show_extension(request: Request) -> Reply:

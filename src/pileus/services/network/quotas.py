@@ -12,6 +12,7 @@ from pileus.core.errors import Invalid
 from pileus.services.network.attributes import number
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.plain import plain_list
 from pileus.services.network.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import routers
@@ -74,7 +75,8 @@ def spend(tx: Tx, specs: Sequence[Values], quota: Quota) -> None:
 async def list_quotas(request: Request) -> Reply:
     """Projects that have limits of their own."""
     request.authorise("update_quota")
-    return Reply.json({"quotas": await request.read(_all_limits)})
+    limits = await request.read(_all_limits)
+    return Reply.json({"quotas": plain_list(request, limits, "project_id", ("project_id", "tenant_id"))})
 
 
 async def show_quota(request: Request) -> Reply:

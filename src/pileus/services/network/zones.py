@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.plain import plain_list
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -38,6 +39,8 @@ def zones_handler(config: NetworkConfig) -> Handler:
 
     async def list_zones(request: Request) -> Reply:
         since = config.alive_since(request.context.now)
-        return Reply.json({"availability_zones": await request.read(availability_zones, since)})
+        zones = await request.read(availability_zones, since)
+        shown = plain_list(request, zones, "name", ("name", "resource", "state"))
+        return Reply.json({"availability_zones": shown})
 
     return list_zones

@@ -147,7 +147,7 @@ class NeutronDialect(Dialect):
             if name == "fields":
                 listing.fields.extend([text] if text else [])
             elif name == "limit":
-                listing.limit = _limit(text)
+                listing.limit = page_size(text)
             elif name == "marker":
                 listing.marker = text or None
             elif name == "page_reverse":
@@ -205,7 +205,8 @@ class NeutronDialect(Dialect):
         return 200, {"versions": [self.version_entry(version, base) for version in versions]}
 
 
-def _limit(text: str) -> int | None:
+def page_size(text: str) -> int | None:
+    """The limit that a query names; None where it is 0, which asks for all."""
     try:
         limit = int(text)
     except ValueError:

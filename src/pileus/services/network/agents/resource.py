@@ -59,7 +59,7 @@ def agent_resource(clock: Clock, config: NetworkConfig) -> Resource:
             Attribute("topic", _TEXT, filter=True, sort=True),
             Attribute("host", _TEXT, filter=True, sort=True),
             Attribute("admin_state_up", types.boolean, update=True, filter=True, sort=True),
-            Attribute("alive", types.boolean, column=alive, filter=True),
+            Attribute("alive", types.boolean, column=alive, filter=True, sort=True),
             Attribute("description", types.nullable(_TEXT), update=True, filter=True, sort=True),
             Attribute("availability_zone", types.nullable(_TEXT), filter=True, sort=True),
             Attribute("resources_synced", types.nullable(types.boolean)),

@@ -7,16 +7,19 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from pileus.core.errors import Invalid
+from pileus.services.network.attributes import IP_VERSION
 from pileus.services.network.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.plain import plain_list
 from pileus.services.network.policy import ADMIN_OR_SERVICE, rules
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
+from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
+from pileus.web.types import BadValue
 
 RULES = rules({"get_network_ip_availability": ADMIN_OR_SERVICE})
 
@@ -49,10 +52,6 @@ _ROWS = (
     .select_from(networks.outerjoin(subnets, subnets.c.network_id == networks.c.id))
     .order_by(networks.c.id, subnets.c.created_at, subnets.c.id)
 )
-
-
-class HTTPBadRequest(Invalid):
-    """What the Network API says of a filter that there is not."""
 
 
 def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
@@ -95,15 +94,20 @@ def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
 async def list_availabilities(request: Request) -> Reply:
     """All networks, or those that the query names."""
     request.authorise("get_network_ip_availability")
-    wanted: dict[str, list[str]] = {}
-    for name, value in request.query:
-        if name not in _FILTERS:
-            raise HTTPBadRequest(f"['{name}'] is invalid attribute for filtering")
-        wanted.setdefault(name, []).append(value)
+    wanted: dict[str, list[Any]] = {}
+    for name, text in request.query:
+        if name in _FILTERS:
+            try:
+                value: Any = IP_VERSION.parse(text) if name == "ip_version" else text
+            except BadValue as bad:
+                raise NEUTRON.bad_value(name, text, bad) from None
+            wanted.setdefault(name, []).append(value)
     statement = _ROWS
     for name, values in wanted.items():
         statement = statement.where(_FILTERS[name].in_(values))
-    return Reply.json({"network_ip_availabilities": await request.read(availabilities, statement)})
+    found = await request.read(availabilities, statement)
+    shown = plain_list(request, found, "network_id", answered=_FILTERS)
+    return Reply.json({"network_ip_availabilities": shown})
 
 
 async def show_availability(request: Request) -> Reply:

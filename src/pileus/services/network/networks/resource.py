@@ -220,6 +220,7 @@ NETWORK = Resource(
             ZONE_HINTS,
             default=[],
             create=True,
+            sort=True,
         ),
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         Attribute("ipv4_address_scope", REFERENCE, loader=_scope(4)),

@@ -70,7 +70,14 @@ POLICY = Resource(
         NAME,
         PROJECT,
         Attribute(
-            "shared", types.boolean, default=False, create=True, update=True, policy=True, policy_get=False
+            "shared",
+            types.boolean,
+            default=False,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
         ),
         Attribute("is_default", types.boolean, default=False, create=True, update=True, filter=True),
         Attribute("rules", types.anything, loader=_rules, empty=()),
@@ -98,8 +105,8 @@ BANDWIDTH_LIMIT_RULE = Resource(
     attributes=(
         ID,
         Attribute("policy_id", types.uuid, column=bandwidth_limits.c.qos_policy_id, visible=False),
-        Attribute("max_kbps", number(0), create=True, update=True, required=True, filter=True),
-        Attribute("max_burst_kbps", number(0), default=0, create=True, update=True, filter=True),
+        Attribute("max_kbps", number(0), create=True, update=True, required=True, filter=True, sort=True),
+        Attribute("max_burst_kbps", number(0), default=0, create=True, update=True, filter=True, sort=True),
         Attribute(
             "direction",
             types.enum("egress"),
@@ -107,6 +114,7 @@ BANDWIDTH_LIMIT_RULE = Resource(
             create=True,
             update=True,
             filter=True,
+            sort=True,
             description="What the guest sends; the other way is not limited yet.",
         ),
     ),

@@ -7,9 +7,10 @@ from typing import Any
 
 from pileus.core.errors import Forbidden, NotFound
 from pileus.services.network.attributes import GREATEST
+from pileus.services.network.plain import plain_list
 from pileus.services.network.routers.reading import is_admin
 from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest
+from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -46,16 +47,15 @@ async def list_rule_types(request: Request) -> Reply:
     request.authorise("get_rule_type")
     asked: dict[str, bool] = {}
     for name, text in request.query:
-        if name == "fields":
-            continue
         if name not in _FILTERS:
-            raise HTTPBadRequest(f"['{name}'] is invalid attribute for filtering")
+            continue
         try:
             asked[name] = types.boolean.query(text)
         except BadValue as bad:
             raise NEUTRON.bad_value(name, text, bad) from None
     shown = KNOWN if asked.get("all_rules") else tuple(_ENFORCED)
-    return Reply.json({"rule_types": [{"type": kind} for kind in shown]})
+    views = [{"type": kind} for kind in shown]
+    return Reply.json({"rule_types": plain_list(request, views, "type", answered=_FILTERS)})
 
 
 async def show_rule_type(request: Request) -> Reply:

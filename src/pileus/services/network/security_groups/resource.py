@@ -152,7 +152,7 @@ SECURITY_GROUP_RULE = Resource(
             filter=True,
             sort=True,
         ),
-        Attribute("normalized_cidr", types.nullable(types.cidr), default=None, filter=True),
+        Attribute("normalized_cidr", types.nullable(types.cidr), default=None, filter=True, sort=True),
         Attribute(
             "remote_group_id",
             # Any text, as the API has it: one that is no group's id is not found.

@@ -102,7 +102,9 @@ SUBNETPOOL = Resource(
             filter=True,
             sort=True,
         ),
-        Attribute("address_scope_id", REFERENCE, default=None, create=True, update=True, filter=True),
+        Attribute(
+            "address_scope_id", REFERENCE, default=None, create=True, update=True, filter=True, sort=True
+        ),
         *STANDARD,
     ),
 )

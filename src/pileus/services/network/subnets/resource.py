@@ -130,7 +130,9 @@ SUBNET = Resource(
             filter=True,
             description="Whether its network is shared; for lists only.",
         ),
-        Attribute("dns_publish_fixed_ip", types.boolean, default=False, create=True, update=True),
+        Attribute(
+            "dns_publish_fixed_ip", types.boolean, default=False, create=True, update=True, filter=True
+        ),
         *STANDARD,
     ),
 )

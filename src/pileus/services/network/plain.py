@@ -1,0 +1,69 @@
+"""Lists that no table stands behind, in the Network API's list language: filters, order, pages, fields."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pileus.web.dialects.neutron import HTTPBadRequest, page_size
+from pileus.web.request import Request
+
+View = Mapping[str, Any]
+_LANGUAGE = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
+
+
+def plain_list(
+    request: Request,
+    views: Sequence[View],
+    key: str,
+    filters: Collection[str] = (),
+    *,
+    answered: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """Those of the views that the query asks for. ``key``: the attribute that a marker is one of;
+    ``filters``: those that are compared; ``answered``: parameters that the caller has obeyed already.
+    HTTPBadRequest for a parameter that means nothing here."""
+    asked: dict[str, list[str]] = {}
+    for name, text in request.query:
+        asked.setdefault(name, []).append(text)
+    known = {*filters, *answered, *_LANGUAGE}
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise HTTPBadRequest(f"{unknown} is invalid attribute for filtering")
+    found = [
+        view
+        for view in views
+        if all(str(view[name]) in texts for name, texts in asked.items() if name in filters)
+    ]
+    found = _page(_sorted(found, asked), asked, key)
+    fields = [text for text in asked.get("fields", ()) if text]
+    return [{name: value for name, value in view.items() if not fields or name in fields} for view in found]
+
+
+def _sorted(views: list[View], asked: Mapping[str, list[str]]) -> list[View]:
+    keys, directions = asked.get("sort_key", []), asked.get("sort_dir", [])
+    if len(keys) != len(directions):
+        raise HTTPBadRequest("The number of sort_keys and sort_dirs must be same")
+    for name, direction in reversed(list(zip(keys, directions, strict=True))):
+        if any(not isinstance(view.get(name), str | int) for view in views):
+            raise HTTPBadRequest(f"['{name}'] is invalid attribute for sort_keys")
+        if direction not in ("asc", "desc"):
+            raise HTTPBadRequest(
+                f"['{direction}'] is invalid value for sort_dirs, valid value is 'asc' and 'desc'"
+            )
+        views = sorted(views, key=lambda view: view[name], reverse=direction == "desc")
+    return views
+
+
+def _page(views: list[View], asked: Mapping[str, list[str]], key: str) -> list[View]:
+    limit = page_size(asked["limit"][-1]) if "limit" in asked else None
+    reverse = asked.get("page_reverse", ["false"])[-1].lower() in ("true", "1")
+    marker = asked.get("marker", [""])[-1]
+    if marker:
+        places = [place for place, view in enumerate(views) if view[key] == marker]
+        if not places:
+            return []
+        views = views[: places[0]] if reverse else views[places[0] + 1 :]
+    if limit is None:
+        return views
+    return views[-limit:] if reverse else views[:limit]
