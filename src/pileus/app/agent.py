@@ -94,8 +94,12 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
         token = node_token(secret, host, settings.server.node_token_lifetime_s)
         client = WireClient(_server_address(folder, settings), token, _tls(settings))
         bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_simulated_address(number))
-        if not bridges.bridge_mappings:
-            bridges = msgspec.structs.replace(bridges, bridge_mappings=SIMULATED_MAPPINGS)
+        # A simulated part ends only when somebody ends it: it need not be looked at often.
+        bridges = msgspec.structs.replace(
+            bridges,
+            bridge_mappings=bridges.bridge_mappings or SIMULATED_MAPPINGS,
+            watch_interval_s=network_node.SIMULATED_WATCH_S,
+        )
         node, database = _agent_settings(settings, host), switch.client()
         agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
         links = SimulatedLinks(state_file=home / "links.json")

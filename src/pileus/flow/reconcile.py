@@ -87,6 +87,11 @@ class Reconciler:
         self._idle.clear()
         self._woken.set()
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return self._idle.is_set()
+
     def hurry(self) -> None:
         """What made passes fail may be over: wait no longer."""
         self._hurry.set()

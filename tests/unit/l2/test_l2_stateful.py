@@ -142,7 +142,11 @@ class SwitchMachine(RuleBasedStateMachine):
     def restart_vswitchd(self) -> None:
         self.bench.switch.stop_vswitchd()
         self.run()
-        self.bench.switch.start_vswitchd()
+
+        async def start() -> None:
+            self.bench.switch.start_vswitchd()
+
+        self.runner.run(start())
 
     @rule()
     def lose_the_database(self) -> None:

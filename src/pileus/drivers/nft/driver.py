@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 
 from pileus.drivers.nft.connections import forget
 from pileus.drivers.nft.difference import difference
+from pileus.drivers.nft.generation import read_generation
 from pileus.drivers.nft.table import Command, InstalledTable, Table, TableKey, parse_ruleset
 from pileus.drivers.process import ProgramFailed, run
 
@@ -44,6 +46,10 @@ class PacketFilter(Protocol):
     ) -> dict[Namespace, dict[TableKey, InstalledTable]]:
         """The tables of ours that are there, with the counters of their elements."""
 
+    async def generations(self, namespaces: Collection[Namespace]) -> dict[Namespace, int]:
+        """A number of each namespace that is another one after any change of its rules; costs little.
+        Namespaces that can't tell are left out."""
+
     async def apply(self, wanted: Mapping[Namespace, Sequence[Table]]) -> dict[Namespace, list[Command]]:
         """Make these tables as described, each namespace in one atomic load; tables that are not named
         stay. Gives back the commands that it took; none where nothing differed."""
@@ -73,6 +79,18 @@ class Nft:
 
         await _each(namespaces, one)
         return found
+
+    async def generations(self, namespaces: Collection[Namespace]) -> dict[Namespace, int]:
+        """See PacketFilter."""
+
+        def ask() -> dict[Namespace, int]:
+            found = {}
+            for namespace in namespaces:
+                with contextlib.suppress(OSError):
+                    found[namespace] = read_generation(namespace)
+            return found
+
+        return await asyncio.to_thread(ask)
 
     async def apply(self, wanted: Mapping[Namespace, Sequence[Table]]) -> dict[Namespace, list[Command]]:
         """See PacketFilter."""

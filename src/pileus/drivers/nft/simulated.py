@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class SimulatedFilter:
     def __init__(self, state_file: Path | None = None) -> None:
         self.loads = 0
         self.forgotten: list[tuple[Namespace, str]] = []
+        self._generations: Counter[str] = Counter()
         self._file = state_file
         self._rulesets: dict[str, Ruleset] = {}
         if state_file is not None and state_file.exists():
@@ -48,6 +50,10 @@ class SimulatedFilter:
     ) -> dict[Namespace, dict[TableKey, InstalledTable]]:
         """See PacketFilter."""
         return {namespace: self._list(namespace) for namespace in namespaces}
+
+    async def generations(self, namespaces: Collection[Namespace]) -> dict[Namespace, int]:
+        """See PacketFilter."""
+        return {namespace: self._generations[namespace or _HOST] for namespace in namespaces}
 
     async def apply(self, wanted: Mapping[Namespace, Sequence[Table]]) -> dict[Namespace, list[Command]]:
         """See PacketFilter."""
@@ -89,6 +95,7 @@ class SimulatedFilter:
     def forget_namespace(self, namespace: str) -> None:
         """A namespace that is deleted takes its tables along."""
         self._rulesets.pop(namespace, None)
+        self._generations[namespace] += 1
         self._store()
 
     def _list(self, namespace: Namespace) -> dict[TableKey, InstalledTable]:
@@ -109,6 +116,7 @@ class SimulatedFilter:
                 reasons[namespace] = str(error)
                 continue
             self._rulesets[namespace or _HOST] = changed
+            self._generations[namespace or _HOST] += 1
             self.loads += 1
         self._store()
         if reasons:

@@ -2,7 +2,7 @@
 
 N meters are N messages and one barrier on one connection, where ovs-ofctl needs a process for
 each. Message layouts are those of the OpenFlow Switch Specification 1.3.5 (7.1 header, 7.3.4.5
-meter modification, 7.3.5.14 meter configuration, 7.5.1 hello, 7.5.4 errors).
+meter modification, 7.3.5.3 aggregate statistics, 7.3.5.14 meter configuration, 7.5.1 hello, 7.5.4 errors).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _HELLO, _ERROR, _ECHO_REQUEST, _ECHO_REPLY = 0, 1, 2, 3
 _MULTIPART_REQUEST, _MULTIPART_REPLY = 18, 19
 _BARRIER_REQUEST, _BARRIER_REPLY, _METER_MOD = 20, 21, 29
 _METER_CONFIG, _MORE = 10, 1
+_AGGREGATE, _ALL_TABLES, _ANY = 2, 0xFF, 0xFFFFFFFF
+_EMPTY_MATCH = struct.pack("!HH4x", 1, 4)
 _ADD, _MODIFY, _DELETE = 0, 1, 2
 _ALL_METERS = 0xFFFFFFFF
 _KBPS, _PKTPS, _BURST = 1, 2, 4
@@ -68,6 +70,19 @@ async def read_meters(path: Path) -> dict[int, Meter]:
             meters |= dict(_parse_meters(answer[8:]))
             if not flags & _MORE:
                 return meters
+
+
+async def count_flows(path: Path, cookie: int, mask: int) -> int:
+    """How many flows of all tables have a cookie with these bits; raises OSError, SwitchRefused."""
+    async with _conversation(path) as channel:
+        head = struct.pack("!HH4x", _AGGREGATE, 0)
+        asked = struct.pack("!B3xII4xQQ", _ALL_TABLES, _ANY, _ANY, cookie, mask)
+        number = channel.send(_MULTIPART_REQUEST, head + asked + _EMPTY_MATCH)
+        while True:
+            kind, answer = await channel.answer(number, "the number of flows")
+            if kind == _MULTIPART_REPLY:
+                count: int = struct.unpack_from("!QQI", answer, 8)[2]
+                return count
 
 
 async def change_meters(path: Path, put: Mapping[int, Meter], delete: Iterable[int]) -> None:

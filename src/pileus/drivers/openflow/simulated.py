@@ -56,6 +56,9 @@ class SimulatedFlows:
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         return dict.fromkeys(self._flows(bridge), 0)
 
+    async def count(self, bridge: str, cookie: int, mask: int) -> int:
+        return sum(flow.cookie & mask == cookie & mask for flow in self._flows(bridge).values())
+
     async def meters(self, bridge: str) -> dict[int, Meter]:
         self._flows(bridge)
         stored = self._switch.meters[bridge]

@@ -18,6 +18,7 @@ from pileus.drivers.openflow.channel import (
     MeterBand,
     SwitchRefused,
     change_meters,
+    count_flows,
     read_meters,
     until_gone,
 )
@@ -63,6 +64,10 @@ class FlowTable(Protocol):
 
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         """How many packets each flow has seen."""
+        ...
+
+    async def count(self, bridge: str, cookie: int, mask: int) -> int:
+        """How many flows have a cookie whose bits in ``mask`` are those of ``cookie``; costs little."""
         ...
 
     async def meters(self, bridge: str) -> dict[int, Meter]:
@@ -122,6 +127,12 @@ class OvsOfctl:
             if (found := _PACKETS.search(line)) is not None:
                 counts[parse_flow(line).key] = int(found[1])
         return counts
+
+    async def count(self, bridge: str, cookie: int, mask: int) -> int:
+        try:
+            return await count_flows(self._socket(bridge), cookie, mask)
+        except OSError as error:
+            raise SwitchAbsent(f"{bridge}: {error}") from error
 
     async def meters(self, bridge: str) -> dict[int, Meter]:
         try:

@@ -140,5 +140,5 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
         assert isinstance(news, DhcpStatus)
         self._told_ports = news.ports
 
-    async def undisturbed(self) -> bool:
-        return await self._server_hands.all_run([space.key for space in self._in_force()])
+    async def disturbed(self) -> Collection[str]:
+        return await self._server_hands.ended([space.key for space in self._in_force()])

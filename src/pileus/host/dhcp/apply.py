@@ -31,9 +31,9 @@ class ServerHands:
             await self._servers.remove(gone)
         return len(gone)
 
-    async def all_run(self, wanted: Collection[str]) -> bool:
-        """Whether all wanted servers run."""
-        return await self._servers.running() >= set(wanted)
+    async def ended(self, wanted: Collection[str]) -> set[str]:
+        """Those wanted servers that do not run."""
+        return set(wanted) - await self._servers.running()
 
 
 def _size(applied: Applied) -> int:

@@ -22,7 +22,7 @@ from pileus.core.clock import Clock
 from pileus.core.errors import Fault
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.openflow.flow import Flow
-from pileus.drivers.openflow.table import FlowTable
+from pileus.drivers.openflow.table import FlowTable, SwitchAbsent, SwitchRefused
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
@@ -151,7 +151,7 @@ class SwitchAgent(Agent):
         return {scope for scope in scopes if max(self._read_at.get(scope, 0), self.model.position) < position}
 
     async def watch(self) -> None:
-        await asyncio.gather(self._watch_rows(), self._watch_vswitchd())
+        await asyncio.gather(self._watch_rows(), self._watch_vswitchd(), self._watch_flows())
 
     async def _watch_rows(self) -> None:
         generation = self._client.generation
@@ -179,6 +179,23 @@ class SwitchAgent(Agent):
             if incarnation is not None:
                 await self._flows.until_gone(bridge)
             await asyncio.sleep(_ABSENT_PAUSE_S)
+
+    async def _watch_flows(self) -> None:
+        """Nobody tells of flows and packet rules that somebody takes away: they are counted."""
+        while True:
+            await asyncio.sleep(self._bridges.watch_interval_s)
+            if not (self.reconciler.is_resting and self._client.connected):
+                continue
+            passes = self.metrics.passes
+            try:
+                lacking = await self._hands.lacks_flows()
+            except (SwitchAbsent, SwitchRefused, TimeoutError):
+                continue  # noticed elsewhere
+            if self._silence is not None and not lacking:
+                lacking = await self._silence.is_disturbed()
+            if lacking and self.reconciler.is_resting and self.metrics.passes == passes:
+                _log.warning("flows or packet rules of ours were changed by somebody else: repairing")
+                self.reconciler.wake(inspect=True)
 
     # -- a pass
 

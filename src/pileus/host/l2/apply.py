@@ -83,6 +83,16 @@ class SwitchHands:
             self._believed[bridge] = plan.keyed(await self._flows.dump(bridge))
         return self._believed[bridge]
 
+    async def lacks_flows(self) -> bool:
+        """Whether somebody took flows of ours away, or added such, as far as counting shows. Nothing is known
+        where nothing is remembered, or while it changes."""
+        for bridge, flows in list(self._believed.items()):
+            expected = sum(flow.cookie in tables.COOKIES for flow in flows.values())
+            found = await self._flows.count(bridge, tables.COOKIE_BITS, tables.COOKIE_MASK)
+            if self._believed.get(bridge) is flows and found != expected:
+                return True
+        return False
+
     async def write(self, bridge: str, wanted: plan.FlowSet) -> tuple[int, list[Flow]]:
         """Make a bridge's flows the wanted ones; how many changed, and which the switch refused."""
         change = plan.compare(wanted, await self.installed(bridge), tables.COOKIES)

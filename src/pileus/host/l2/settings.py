@@ -49,6 +49,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     link: Literal["patch", "veth"] = "patch"
     arp_responder: bool = True
     enforcement: Literal["auto", "policing", "meter"] = "auto"
+    watch_interval_s: float = 2.0
+    """How often what tells nobody of its end (flows, packet rules) is counted."""
 
     @property
     def tunnelling(self) -> bool:

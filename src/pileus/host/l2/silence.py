@@ -38,6 +38,19 @@ class Silence:
         self._filter = packet_filter
         self._namespace = namespace
         self._believed: frozenset[str] | None = None
+        self._generation: int | None = None
+
+    async def is_disturbed(self) -> bool:
+        """Whether the rules of the namespace were changed since this brought them into force, by whomever."""
+        if self._believed is None or self._generation is None:
+            return False
+        try:
+            return await self._read_generation() != self._generation
+        except FilterFailed:
+            return False
+
+    async def _read_generation(self) -> int | None:
+        return (await self._filter.generations([self._namespace])).get(self._namespace)
 
     def forget(self) -> None:
         """Believe nothing of what is there."""
@@ -65,6 +78,10 @@ class Silence:
         if not wanted:
             changes += await self.end()
         self._believed = wanted
+        try:
+            self._generation = await self._read_generation()
+        except FilterFailed:
+            self._generation = None
         return changes
 
     async def end(self) -> int:

@@ -69,5 +69,8 @@ GROUP_COOKIE = 0x50110004
 COOKIES = frozenset({BRIDGE_COOKIE, DEVICE_COOKIE, NETWORK_COOKIE, GROUP_COOKIE})
 """All that are ours: a flow with another cookie is somebody else's and stays."""
 
+COOKIE_BITS, COOKIE_MASK = 0x50110000, 0xFFFFFFFFFFFFFFF8
+"""All of ours and no others have these bits."""
+
 MULTICAST = "01:00:00:00:00:00/01:00:00:00:00:00"
 """Matches multicast and broadcast destinations."""

@@ -142,5 +142,6 @@ class L3Agent(SpaceAgent[RouterDetails]):
             dict(sorted(self.failed.items())),
         )
 
-    async def undisturbed(self) -> bool:
-        return True
+    async def disturbed(self) -> Collection[str]:
+        names = {space.name: space.key for space in self._in_force()}
+        return {names[name] for name in await self._rules.changed(names)}

@@ -18,6 +18,7 @@ class RuleHands:
 
     def __init__(self, packet_filter: PacketFilter) -> None:
         self._filter = packet_filter
+        self._generations: dict[str, int] = {}
 
     async def enforce(self, wanted: Mapping[str, RouterRules]) -> tuple[int, dict[str, str]]:
         """Make the tables in these namespaces as described; how much changed, and which could not be
@@ -37,8 +38,19 @@ class RuleHands:
                 await self._filter.forget_connections(gone)
             except FilterFailed as failure:
                 _log.warning("connections of floating IPs that went are not ended", why=str(failure))
+        names = [name for name in wanted if name not in failed]
+        self._generations |= {
+            str(key): value for key, value in (await self._filter.generations(names)).items()
+        }
         changes = sum(map(_size, (command for commands in done.values() for command in commands)))
         return changes + bool(failed), failed
+
+    async def changed(self, names: Iterable[str]) -> set[str]:
+        """Those namespaces whose rules somebody has changed since they were brought into force."""
+        known = {name: self._generations[name] for name in names if name in self._generations}
+        self._generations = known
+        found = await self._filter.generations(list(known))
+        return {name for name, value in known.items() if found.get(name, value) != value}
 
 
 def _floating_gone(commands: Iterable[Command]) -> set[str]:

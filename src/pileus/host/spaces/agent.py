@@ -36,6 +36,8 @@ from pileus.wire.calls import Call
 _log = log.get("host.spaces")
 
 _CONNECTS_WITHIN_S = 5.0
+_LOOKED_AT = 50
+"""Namespaces that are looked into at a time, by turns: reading one takes a fraction of a millisecond."""
 _CALM_S = 0.5
 """Between two looks at ports that somebody disturbs again and again."""
 _SHORTEST_PAUSE_S = 0.05
@@ -99,6 +101,7 @@ class SpaceAgent(Agent, Generic[T]):
         self._done: dict[str, T] = {}
         self._wanted: dict[str, Space] = {}
         self._opened: dict[str, tuple[Door, ...]] = {}
+        self._next_look = 0
         self._position = 0
         self._told_once = False
         self._read_at: dict[str, int] = {}
@@ -154,8 +157,9 @@ class SpaceAgent(Agent, Generic[T]):
         """The server has it."""
 
     @abc.abstractmethod
-    async def undisturbed(self) -> bool:
-        """Whether what is the agent's own is still there, as far as a glance shows."""
+    async def disturbed(self) -> Collection[str]:
+        """Things of which something that is the agent's own is not as it was left, as far as a glance
+        shows; by id."""
 
     # -- what the base asks
 
@@ -204,9 +208,20 @@ class SpaceAgent(Agent, Generic[T]):
     async def _watch_own(self) -> None:
         while True:
             await asyncio.sleep(self._spaces.watch_interval_s)
-            names = {space.name for space in self._in_force()}
-            if names and not (await self._hands.present() >= names and await self.undisturbed()):
+            in_force = self._in_force()
+            if not in_force or not self.reconciler.is_resting:
+                continue
+            if not await self._hands.present() >= {space.name for space in in_force}:
                 self.reconciler.wake(inspect=True)
+                continue
+            passes = self.metrics.passes
+            some, self._next_look = _slice(in_force, self._next_look, _LOOKED_AT)
+            keys = {*await self._hands.differing(some), *await self.disturbed()} & self._done.keys()
+            if keys and self.reconciler.is_resting and self.metrics.passes == passes:
+                _log.warning("changed by somebody else: repairing", owner=self.owner, ids=sorted(keys)[:20])
+                for key in keys:
+                    del self._done[key]
+                self.reconciler.wake()
 
     def forget(self) -> None:
         """Take nothing for done: the next pass looks at everything that is desired."""
@@ -411,3 +426,9 @@ class SpaceAgent(Agent, Generic[T]):
             await self._client.connect(_CONNECTS_WITHIN_S)
         await self.dismiss((), ())
         await self._hands.purge()
+
+
+def _slice(spaces: list[Space], start: int, count: int) -> tuple[list[Space], int]:
+    """The next ``count`` from ``start``, and where the ones after them begin."""
+    start = start if start < len(spaces) else 0
+    return spaces[start : start + count], start + count

@@ -181,6 +181,15 @@ class SpaceHands:
                     return True
         return False
 
+    async def differing(self, spaces: Collection[Space]) -> set[str]:
+        """The spaces, by key, in which something is not as it was made: interfaces, addresses, routes."""
+        keys = dict.fromkeys(key for space in spaces for key in space.sysctls)
+        try:
+            found = await self._links.read([None, *(space.name for space in spaces)], keys)
+        except (LinkError, OSError):
+            return set()  # a pass says which it is
+        return {space.key for space in spaces if len(plan_spaces([space], found, self._label))}
+
     async def present(self) -> set[str]:
         """The names of the namespaces that begin as ours do."""
         return set(await self._links.namespaces(self._prefix))
