@@ -304,3 +304,33 @@ def test_the_answer_to_a_create_is_what_is_shown_later(kind: str, tmp_path: Path
             assert changed[kind] == (await admin("GET", path)).json[kind]
 
     tell(story, tmp_path)
+
+
+def test_what_is_listed_as_an_extension_works(tmp_path: Path) -> None:
+    """Those that promise one thing which no other test of this folder names by its alias."""
+
+    async def story(api: Cloud) -> None:
+        listed = (await api("GET", "/v2.0/extensions")).json["extensions"]
+        aliases = [one["alias"] for one in listed]
+        assert len(aliases) == len(set(aliases))
+        for one in listed:
+            assert (await api("GET", f"/v2.0/extensions/{one['alias']}")).json["extension"] == one
+        works = {
+            "agent_sort_key": "agents?sort_key=host&sort_dir=asc",
+            "availability_zone_filter": "availability_zones?resource=router",
+            "qos-rule-type-details": "qos/rule-types/bandwidth_limit",
+            "qos-rule-type-filter": "qos/rule-types?all_supported=true",
+            "security-groups-shared-filtering": "security-groups?shared=false",
+            "standard-attr-tag": "networks?tags=x",
+        }
+        for alias, path in works.items():
+            assert alias in aliases
+            assert (await api.as_("admin")("GET", f"/v2.0/{path}")).status == 200, path
+        refused(await api("GET", "/v2.0/networks?sort_key=x&sort_dir=asc"), 400, "HTTPBadRequest")
+        network = (await api.make("network"))["id"]
+        several = [{"network_id": network, "tags": [tag]} for tag in "ab"]
+        made = (await api("POST", "/v2.0/ports", {"ports": several})).json["ports"]
+        assert [one["tags"] for one in made] == [["a"], ["b"]]
+        assert {"sort-key-validation", "tag-ports-during-bulk-creation", "quota-check-limit"} <= {*aliases}
+
+    tell(story, tmp_path)
