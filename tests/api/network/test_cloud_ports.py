@@ -33,7 +33,14 @@ def test_a_device_of_another_project_can_not_be_named(tmp_path: Path) -> None:
         mine = await api.make("router", name="mine")
         foreign = await api.as_("bob").make("router", name="his")
         port = await api.make("port", network_id=network_id, device_id=mine["id"])
-        for device in (foreign["id"], SERVER, SERVER.upper(), f"{SERVER} ", f" {SERVER}"):
+        for device in (
+            foreign["id"],
+            SERVER,
+            SERVER.upper(),
+            f"{SERVER} ",
+            f" {SERVER}",
+            SERVER.replace("-", ""),
+        ):
             body = {"port": {"network_id": network_id, "device_id": device}}
             refused(await api("POST", "/v2.0/ports", body), 409, "DeviceIDNotOwnedByTenant")
             refused(
@@ -146,6 +153,8 @@ def test_the_networks_own_ports_stay_what_they_are(tmp_path: Path) -> None:
                 refused(answer, 409, "ServicePortInUse")
             same = {"device_owner": owner, "name": "mine"}
             assert (await admin("PUT", f"/v2.0/ports/{port['id']}", {"port": same})).status == 200
+            emptied = await admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"fixed_ips": []}})
+            assert emptied.status == {"network:dhcp": 200, "network:floatingip": 409}.get(owner, 400)
             if owner != "network:dhcp":
                 refused(await admin("DELETE", f"/v2.0/ports/{port['id']}"), 409, "ServicePortInUse")
 

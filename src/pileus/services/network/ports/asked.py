@@ -6,6 +6,7 @@ with them); these stand in front of them on the API's side.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from pileus.services.network.ports.work import (
 from pileus.services.network.routers.scheduling import routers_place
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.store.tx import Tx
+from pileus.web.dialects.neutron import BadRequest
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 
@@ -67,8 +69,13 @@ def asked_port_update(
     own = kinds_of(tx, {one.original["id"] for one in (*renamed, *placed)})
     for one in renamed:
         if one.original["id"] in own:
-            port_id = one.original["id"]
-            raise ServicePortInUse(port_id=port_id, change="updated", owner=own[port_id])
+            raise _kept(one, own)
+    for one in placed:
+        kind = own.get(one.original["id"], owners.DHCP)
+        if kind == owners.FLOATING_IP and _differs(one, {"fixed_ips"}):
+            raise _kept(one, own)
+        if kind in owners.OF_ROUTERS and one.changes.get("fixed_ips", ()) == []:
+            raise BadRequest(resource="router", msg="Router port must have at least one fixed IP")
     _check_devices(
         tx,
         context,
@@ -99,10 +106,24 @@ def _differs(update: Update, names: Collection[str]) -> bool:
     return any(name in update.changes and update.changes[name] != update.original[name] for name in names)
 
 
+def _kept(update: Update, own: Mapping[str, str]) -> ServicePortInUse:
+    port_id = update.original["id"]
+    return ServicePortInUse(port_id=port_id, change="updated", owner=own[port_id])
+
+
+def _plain(device_id: str) -> str:
+    """The id that a text is meant to be taken for."""
+    text = device_id.strip().lower()
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return text
+
+
 def _check_devices(tx: Tx, context: Context, named: Iterable[tuple[str, str]], config: NetworkConfig) -> None:
     """DeviceIDNotOwnedByTenant where a router or server is named that belongs to another project than
     the port. However it is spelled: this is for the reader's sake, since no look-up believes it."""
-    wanted = [(device_id, device_id.strip().lower(), project_id) for device_id, project_id in named]
+    wanted = [(device_id, _plain(device_id), project_id) for device_id, project_id in named]
     ids = sorted({plain for _, plain, _ in wanted if plain})
     if not ids or may_act_for_others(context):
         return

@@ -96,7 +96,7 @@ _OPTIONS = types.list_of(
     types.normalised(
         types.dict_of(
             {
-                "opt_name": types.line(64, minimum=1),
+                "opt_name": types.line(64, minimum=1, pattern="[a-z0-9-]+"),
                 "opt_value": types.nullable(types.line(255)),
                 "ip_version": IP_VERSION,
             },
