@@ -19,7 +19,7 @@ import pytest
 
 from pileus.drivers.libvirt.console import read_console
 from pileus.drivers.libvirt.daemon import LibvirtDaemon, missing_programs
-from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
+from pileus.drivers.libvirt.domain import Disk, DiskBus, DomainSpec, Interface, RandomDevice
 from pileus.drivers.libvirt.hypervisor import (
     Change,
     DomainMissing,
@@ -193,6 +193,46 @@ def test_a_machine_from_definition_to_its_end(bench: Bench) -> None:
         Change.UNDEFINED,
     ]
     assert next(event for event in events if event.change is Change.STOPPED).detail == "destroyed"
+
+
+@pytest.mark.parametrize(
+    ("machine", "bus", "target"),
+    [("pc", "virtio", "vda"), ("pc", "ide", "hda"), ("pc", "scsi", "sda"), ("q35", "sata", "sda")],
+)
+def test_what_images_and_flavors_ask_for_starts(
+    bench: Bench, machine: str, bus: DiskBus, target: str
+) -> None:
+    (disk,) = bench.spec().disks
+    spec = bench.spec(
+        machine=machine,
+        vcpus=4,
+        topology=(1, 2, 2),
+        boot_menu=True,
+        hpet=True,
+        hide_hypervisor=True,
+        guest_agent=True,
+        watchdog="reset",
+        random=RandomDevice(rate_bytes=1024, period_ms=1000),
+        disks=(
+            msgspec.structs.replace(
+                disk, bus=bus, target=target, limits={"read_iops_sec": 1000, "total_bytes_sec": 1 << 20}
+            ),
+        ),
+    )
+    bench.run(bench.hypervisor.ensure_defined([spec]))
+    bench.run(bench.hypervisor.start(spec.uuid))
+    assert bench.power(spec) is Power.RUNNING
+    bench.run(bench.hypervisor.destroy(spec.uuid))
+
+
+@pytest.mark.parametrize("model", ["e1000", "e1000e", "rtl8139", "pcnet", "ne2k_pci"])
+def test_models_of_cards(bench: Bench, model: str) -> None:
+    card = msgspec.structs.replace(bench.interface(61), model=model, mtu=1450)
+    spec = bench.spec(interfaces=(card,))
+    bench.run(bench.hypervisor.ensure_defined([spec]))
+    bench.run(bench.hypervisor.start(spec.uuid))
+    assert bench.power(spec) is Power.RUNNING
+    bench.run(bench.hypervisor.destroy(spec.uuid))
 
 
 def test_only_what_differs_is_defined(bench: Bench) -> None:

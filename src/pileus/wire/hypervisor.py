@@ -66,6 +66,31 @@ class PendingOperation(Record, frozen=True):
     arguments: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Hardware(Record, frozen=True):
+    """What a machine has that its image or its flavor asks for; the defaults are what every other has.
+
+    Zero ``sockets``: one for each virtual CPU. ``watchdog_action`` empty: no watchdog. ``pmu`` None: as the
+    hypervisor has it. ``disk_limits``: of each disk, by libvirt's names (``read_bytes_sec``).
+    """
+
+    disk_bus: Word = "virtio"
+    vif_model: Word = "virtio"
+    machine_type: OptionalWord = ""
+    sockets: Count = 0
+    cores: Count = 0
+    threads: Count = 0
+    boot_menu: bool = False
+    hpet: bool = False
+    pmu: bool | None = None
+    hide_hypervisor: bool = False
+    guest_agent: bool = False
+    watchdog_action: OptionalWord = ""
+    random_device: bool = True
+    random_rate_bytes: Size = 0
+    random_rate_period_ms: Size = 0
+    disk_limits: dict[Word, Size] = msgspec.field(default_factory=dict)
+
+
 class ServerDetails(Record, frozen=True):
     """A server that this host shall have.
 
@@ -87,6 +112,7 @@ class ServerDetails(Record, frozen=True):
     config_drive: dict[FilePath, bytes] | None = None
     operations: tuple[PendingOperation, ...] = ()
     extra_specs: dict[Text, Text] = msgspec.field(default_factory=dict)
+    hardware: Hardware = Hardware()
 
 
 class HypervisorStateRequest(Record, frozen=True):

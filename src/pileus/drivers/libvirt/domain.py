@@ -43,6 +43,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     cache: Literal["none", "writeback", "writethrough", "directsync", "unsafe"] = "writeback"
     boot: int | None = None
     """Place in the boot order, from 1; None: never booted from."""
+    limits: Mapping[str, int] = {}
+    """What it may do in a second, by libvirt's names: ``read_bytes_sec``, ``total_iops_sec`` and so on."""
 
     @property
     def alias(self) -> str:
@@ -71,6 +73,13 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
         return interface_alias(self.port_id)
 
 
+class RandomDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """The guest's source of random bytes: so many in so many milliseconds, or as many as it asks for."""
+
+    rate_bytes: int = 0
+    period_ms: int = 0
+
+
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual machine. ``name`` carries the driver's prefix, which says that it is ours."""
 
@@ -93,6 +102,19 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Memory for translated code where there is no KVM; None: QEMU's own idea, up to 1 GiB a machine."""
     vnc: str | None = None
     """Address that VNC listens on, on a port that libvirt picks; None: neither display nor video card."""
+    topology: tuple[int, int, int] | None = None
+    """Sockets, cores of each, threads of each core; None: a socket for each virtual CPU."""
+    boot_menu: bool = False
+    hpet: bool = False
+    pmu: bool | None = None
+    """Whether the guest sees performance counters; None: as the hypervisor has it."""
+    hide_hypervisor: bool = False
+    guest_agent: bool = False
+    """Whether there is a channel for QEMU's agent in the guest."""
+    watchdog: str | None = None
+    """What happens when the guest no longer strokes its watchdog: ``reset``, ``poweroff``, ``pause`` or
+    ``none``; None: it has no watchdog."""
+    random: RandomDevice | None = RandomDevice()
     title: str = ""
     product: str = "OpenStack Nova"
     """DMI product name, by which cloud-init knows where it is."""
@@ -172,14 +194,20 @@ def _domain(spec: DomainSpec, digest: str) -> ET.Element:
     root.append(_sysinfo(spec))
     system = ET.SubElement(root, "os")
     _leaf(system, "type", "hvm", arch=spec.arch, machine=spec.machine)
+    if spec.boot_menu:
+        ET.SubElement(system, "bootmenu", enable="yes")
     ET.SubElement(system, "smbios", mode="sysinfo")
     features = ET.SubElement(root, "features")
     ET.SubElement(features, "acpi")  # what a polite shutdown goes through
     ET.SubElement(features, "apic")
+    if spec.hide_hypervisor:
+        ET.SubElement(ET.SubElement(features, "kvm"), "hidden", state="on")
+    if spec.pmu is not None:
+        ET.SubElement(features, "pmu", state="on" if spec.pmu else "off")
     if spec.tcg_cache_mib is not None and not spec.kvm:
         _leaf(ET.SubElement(features, "tcg"), "tb-cache", str(spec.tcg_cache_mib), unit="MiB")
     root.append(_cpu(spec))
-    root.append(_clock())
+    root.append(_clock(spec))
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _leaf(root, event, action)
     devices = ET.SubElement(root, "devices")
@@ -212,15 +240,16 @@ def _cpu(spec: DomainSpec) -> ET.Element:
         cpu = ET.Element("cpu", mode="custom", match="exact")
         _leaf(cpu, "model", wanted, fallback="allow")
     # A socket for each, as guests that are licensed or limited by cores see fewest surprises in.
-    ET.SubElement(cpu, "topology", sockets=str(spec.vcpus), cores="1", threads="1")
+    sockets, cores, threads = spec.topology or (spec.vcpus, 1, 1)
+    ET.SubElement(cpu, "topology", sockets=str(sockets), cores=str(cores), threads=str(threads))
     return cpu
 
 
-def _clock() -> ET.Element:
+def _clock(spec: DomainSpec) -> ET.Element:
     clock = ET.Element("clock", offset="utc")
     ET.SubElement(clock, "timer", name="pit", tickpolicy="delay")
     ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
-    ET.SubElement(clock, "timer", name="hpet", present="no")
+    ET.SubElement(clock, "timer", name="hpet", present="yes" if spec.hpet else "no")
     return clock
 
 
@@ -229,6 +258,7 @@ def _controllers(spec: DomainSpec) -> Sequence[ET.Element]:
     if any(disk.bus == "scsi" for disk in spec.disks):
         found.append(ET.Element("controller", type="scsi", index="0", model="virtio-scsi"))
     if "q35" in spec.machine:
+        found.append(ET.Element("controller", type="pci", index="0", model="pcie-root"))
         ports = len(spec.disks) + len(spec.interfaces) + _SPARE_PORTS
         found.extend(ET.Element("controller", type="pci", model="pcie-root-port") for _ in range(ports))
     return found
@@ -245,6 +275,10 @@ def _disk(disk: Disk) -> ET.Element:
     if disk.read_only or disk.device == "cdrom":
         ET.SubElement(element, "readonly")
     _leaf(element, "serial", disk.serial)
+    if disk.limits:
+        tune = ET.SubElement(element, "iotune")
+        for name, value in sorted(disk.limits.items()):
+            _leaf(tune, name, str(value))
     if disk.boot is not None:
         ET.SubElement(element, "boot", order=str(disk.boot))
     ET.SubElement(element, "alias", name=disk.alias)
@@ -290,11 +324,23 @@ def _fittings(spec: DomainSpec) -> Sequence[ET.Element]:
         ET.SubElement(video, "model", type="vga")
         found += [graphics, ET.Element("input", type="tablet", bus="virtio")]
     found.append(video)
-    rng = ET.Element("rng", model="virtio")
-    _leaf(rng, "backend", "/dev/urandom", model="random")
+    if spec.random is not None:
+        rng = ET.Element("rng", model="virtio")
+        if spec.random.rate_bytes:
+            rate = ET.SubElement(rng, "rate", bytes=str(spec.random.rate_bytes))
+            if spec.random.period_ms:
+                rate.set("period", str(spec.random.period_ms))
+        _leaf(rng, "backend", "/dev/urandom", model="random")
+        found.append(rng)
+    if spec.watchdog is not None:
+        found.append(ET.Element("watchdog", model="i6300esb", action=spec.watchdog))
+    if spec.guest_agent:
+        channel = ET.Element("channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
+        found.append(channel)
     balloon = ET.Element("memballoon", model="virtio", freePageReporting="on")
     ET.SubElement(balloon, "stats", period="10")
-    return [*found, rng, balloon]
+    return [*found, balloon]
 
 
 def _alias(kind: str, name: str) -> str:

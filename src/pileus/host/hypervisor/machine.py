@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface, device_aliases, interface_alias
+from typing import Any, cast
+
+from pileus.drivers.libvirt.domain import (
+    Disk,
+    DiskBus,
+    DomainSpec,
+    Interface,
+    RandomDevice,
+    device_aliases,
+    interface_alias,
+)
 from pileus.drivers.libvirt.hypervisor import NAME_PREFIX, Power
 from pileus.drivers.netlink.links import Tap
 from pileus.host.hypervisor.records import Places
 from pileus.host.hypervisor.settings import NodeSettings
-from pileus.wire.hypervisor import ServerDetails, ServerPort
+from pileus.wire.hypervisor import Hardware, ServerDetails, ServerPort
 
 LABEL = "pileus-server "
 """The label of a tap of ours, before its port's id."""
@@ -50,28 +60,82 @@ def power_state(power: Power | None, applied: str) -> int:
     return _POWER_STATES[power]
 
 
-def interface(port: ServerPort, settings: NodeSettings) -> Interface:
+def interface(port: ServerPort, settings: NodeSettings, model: str = "virtio") -> Interface:
     return Interface(
         port_id=port.port_id,
         mac=port.mac_address,
         tap=tap_name(port.port_id),
         mtu=port.mtu,
+        model=model,
         offloads=settings.offloads,
     )
 
 
+_TARGETS: dict[DiskBus, tuple[str, str]] = {
+    "virtio": ("vd", "z"),
+    "scsi": ("sd", "z"),
+    "sata": ("sd", "f"),  # one controller has six ports
+    "ide": ("hd", "d"),
+}
+"""How disks are called on a bus, and the letter at the far end."""
+
+
+def _asked_for(hardware: Hardware) -> dict[str, Any]:
+    """What the image or the flavor wants otherwise than usual; nothing of what they are silent about."""
+    asked: dict[str, Any] = {
+        "boot_menu": hardware.boot_menu,
+        "hpet": hardware.hpet,
+        "pmu": hardware.pmu,
+        "hide_hypervisor": hardware.hide_hypervisor,
+        "guest_agent": hardware.guest_agent,
+    }
+    if hardware.machine_type:
+        asked["machine"] = hardware.machine_type
+    if hardware.sockets:
+        asked["topology"] = (hardware.sockets, hardware.cores, hardware.threads)
+    if hardware.watchdog_action not in ("", "disabled"):
+        asked["watchdog"] = hardware.watchdog_action
+    if not hardware.random_device:
+        asked["random"] = None
+    elif hardware.random_rate_bytes:
+        asked["random"] = RandomDevice(
+            rate_bytes=hardware.random_rate_bytes, period_ms=hardware.random_rate_period_ms
+        )
+    return asked
+
+
 def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -> DomainSpec:
     """The machine. The config drive hangs at the far end, so that volumes follow the root disk."""
-    disks = [Disk(path=str(places.root_disk), target="vda", serial="root", boot=1)]
+    hardware = server.hardware
+    bus = cast(DiskBus, hardware.disk_bus)
+    letters, last = _TARGETS[bus]
+    root = Disk(
+        path=str(places.root_disk),
+        target=f"{letters}a",
+        serial="root",
+        bus=bus,
+        boot=1,
+        limits=hardware.disk_limits,
+    )
+    disks = [root]
     if server.ephemeral_gib:
-        disks.append(Disk(path=str(places.ephemeral_disk), target="vdb", serial="ephemeral0"))
+        disks.append(
+            Disk(
+                path=str(places.ephemeral_disk),
+                target=f"{letters}b",
+                serial="ephemeral0",
+                bus=bus,
+                limits=hardware.disk_limits,
+            )
+        )
     if server.config_drive is not None:
         disks.append(
             Disk(
                 path=str(places.config_drive),
-                target="vdz",
+                target=letters + last,
                 serial="config-drive",
                 format="raw",
+                bus=bus,
                 read_only=True,
             )
         )
@@ -82,9 +146,10 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
         vcpus=server.vcpus,
         memory_mib=server.memory_mib,
         disks=tuple(disks),
-        interfaces=tuple(interface(port, settings) for port in server.ports),
+        interfaces=tuple(interface(port, settings, hardware.vif_model) for port in server.ports),
         console_log=str(places.console),
         kvm=settings.kvm,
         tcg_cache_mib=None if settings.kvm else settings.tcg_cache_mib,
         labels={"generation": str(server.generation)},
+        **_asked_for(hardware),
     )

@@ -200,9 +200,10 @@ class Workshop:
             # Before the first start: from now on the disk holds what a guest wrote.
             whole_now = Instance(key, server.generation, built=True, base=base)
             await whole(asyncio.to_thread(self._book.put, whole_now, matters=True))
+        model = server.hardware.vif_model
         for port in todo.attach:
             async with self._step(key, "interface.attach", port.port_id):
-                await whole(self._hypervisor.attach_interface(key, interface(port, self._settings)))
+                await whole(self._hypervisor.attach_interface(key, interface(port, self._settings, model)))
         for tap in todo.detach:
             async with self._step(key, "interface.detach", tap):
                 definition = await self._hypervisor.definition(key)

@@ -13,6 +13,7 @@ from pileus.services.compute.flavors import work
 from pileus.services.compute.flavors.resource import DESCRIPTION, FLAVOR, LARGEST
 from pileus.services.compute.flavors.tables import flavors
 from pileus.services.compute.policy import is_admin
+from pileus.services.compute.rules.extra_specs import BadExtraSpec, check_extra_spec
 from pileus.store.tx import Tx
 from pileus.web import types
 from pileus.web.crud import create_handler, list_page
@@ -162,8 +163,12 @@ def _specs(request: Request, given: Any) -> dict[str, str]:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 value = str(value)
             parsed[key] = types.string(255).parse(value)
+            if since(request, "2.86"):
+                check_extra_spec(key, parsed[key])
         except BadValue as bad:
             raise request.dialect.bad_value(key, value, bad) from None
+        except BadExtraSpec as bad:
+            raise BadRequest(str(bad)) from None
     return parsed
 
 

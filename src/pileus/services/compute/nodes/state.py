@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
@@ -21,6 +22,7 @@ from pileus.web.among import among
 from pileus.web.resource import Values
 from pileus.web.view import fetch
 from pileus.wire.hypervisor import (
+    Hardware,
     HypervisorState,
     HypervisorStateRequest,
     ImageSource,
@@ -107,6 +109,7 @@ def _details(
         config_drive=config_drive(facts) if server["config_drive"] else None,
         operations=pending,
         extra_specs=dict(flavor["extra_specs"]),
+        hardware=msgspec.convert(server["hardware"] or {}, Hardware),
     )
 
 

@@ -30,7 +30,13 @@ from pileus.services.compute.servers.finding import (
 )
 from pileus.services.compute.servers.handlers import ServerHandlers, new_password, renamed
 from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.ordering import check_files, check_metadata, image_fits
+from pileus.services.compute.servers.ordering import (
+    check_files,
+    check_metadata,
+    hardware_of,
+    image_boots,
+    image_fits,
+)
 from pileus.services.compute.servers.requests import FLAVOR_REF, rebuild_fields
 from pileus.services.compute.servers.view import Viewer
 from pileus.store.operations import operation_create
@@ -166,6 +172,10 @@ def _rebuild(
     if image is None:
         raise BadRequest(f"Image {asked['imageRef']} could not be found.")
     image_fits(image, server["flavor"])
+    image_boots(image, request.context, server["flavor"], asked.get("OS-DCF:diskConfig") or "MANUAL")
+    hardware = hardware_of(image, server["flavor"]["extra_specs"], server["vcpus"])
+    if hardware.pop("config_drive", None) and not server["config_drive"]:
+        raise BadRequest(f"Image {image['id']} needs a config drive, and the server has none.")
     limits = limits_of(tx, server["project_id"])
     check_metadata(limits, asked.get("metadata") or {})
     check_files(limits, asked.get("personality") or [])
@@ -187,6 +197,7 @@ def _rebuild(
         server,
         **changes,
         image_id=image["id"],
+        hardware=hardware or None,
         generation=server["generation"] + 1,
         in_place=False,
         wanted=states.WANT_STOPPED if server["vm_state"] == states.STOPPED else states.WANT_RUNNING,

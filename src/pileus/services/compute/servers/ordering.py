@@ -27,6 +27,7 @@ from pileus.services.compute.nodes.reading import COMPUTE_BINARY, nodes_read
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.quotas import limits_of, spend_up_to
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.hardware import NotObeyed, read_hardware
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import groups_check, plugs_check
 from pileus.services.compute.servers.resource import SERVER
@@ -93,6 +94,9 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     flavor = _flavor(tx, context, order.flavor_id)
     image = _image(tx, context, order.image_id, flavor)
     image_boots(image, context, flavor, order.disk_config)
+    hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
+    if hardware.pop("config_drive", None):
+        order = msgspec.structs.replace(order, config_drive=True)
     key = _key(tx, context, order.key_name)
     _placement(tx, context, order, config)
     _limits(tx, context, order)
@@ -110,7 +114,7 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
             raise QuotaError("Maximum number of ports exceeded")
     count = spend_up_to(tx, project_id, order.minimum, most, cores=flavor["vcpus"], ram=flavor["ram"])
     rows = [
-        _row(context, order, flavor, image, key, index, server_id)
+        _row(context, order, flavor, image, key, index, server_id, hardware)
         for index, server_id in enumerate(order.ids[:count])
     ]
     SERVER.insert(tx, context, rows)
@@ -187,6 +191,14 @@ def image_fits(image: Values, flavor: Values | dict[str, Any]) -> None:
                 "Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is "
                 f"{disk * GIB} bytes, minimum size is {image['min_disk'] * GIB} bytes."
             )
+
+
+def hardware_of(image: Values, extra_specs: dict[str, str], vcpus: int) -> dict[str, Any]:
+    """What an image and a flavor ask of the machine; BadRequest for what it can't have."""
+    try:
+        return read_hardware(image["properties"], extra_specs, vcpus)
+    except NotObeyed as refused:
+        raise BadRequest(str(refused)) from None
 
 
 def image_boots(image: Values, context: Context, flavor: Values, disk_config: str) -> None:
@@ -288,6 +300,7 @@ def _row(
     key: Any,
     index: int,
     server_id: str,
+    hardware: dict[str, Any],
 ) -> Values:
     name = f"{order.name}-{index + 1}" if len(order.ids) > 1 else order.name
     hostname = order.hostname or sanitize_hostname(name, server_id)
@@ -327,6 +340,7 @@ def _row(
             # only a config drive carries it into the guest
             "password": order.password if order.config_drive else None,
             "random_seed": secrets.token_hex(32),
+            "hardware": hardware or None,
             "disk_config": order.disk_config,
             "access_ip_v4": order.access_ip_v4,
             "access_ip_v6": order.access_ip_v6,
