@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Cloud
 
@@ -377,3 +379,50 @@ def test_passwords_are_never_shown(quick):
             assert b"tokens_after" not in answer.body
 
     quick(story)
+
+
+def test_a_project_shows_what_is_above_and_below(quick):
+    async def story(cloud: Cloud) -> None:
+        admin = cloud.admin
+        shown = await admin("GET", "/v3/auth/tokens", x_subject_token=admin.token or "")
+        me, role = shown.json["token"]["user"]["id"], await cloud.role("member")
+        top = (await admin.make("project", name="top"))["id"]
+        one = (await admin.make("project", name="one", parent_id=top))["id"]
+        left = (await admin.make("project", name="left", parent_id=one))["id"]
+        right = (await admin.make("project", name="right", parent_id=one))["id"]
+        leaf = (await admin.make("project", name="leaf", parent_id=left))["id"]
+        for project in (top, leaf):
+            assert (await admin("PUT", f"/v3/projects/{project}/users/{me}/roles/{role}")).status == 204
+
+        async def show(query: str) -> dict[str, Any]:
+            answer = await admin("GET", f"/v3/projects/{one}?{query}")
+            assert answer.status == 200, answer
+            found: dict[str, Any] = answer.json["project"]
+            return found
+
+        assert not {"parents", "subtree"} & (await show("parents_as_ids=0")).keys()
+        both = await show("parents_as_ids&subtree_as_ids")
+        assert both["parents"] == {top: {DEFAULT: None}}
+        assert both["subtree"] == {left: {leaf: None}, right: None}
+        assert both["name"] == "one"
+        lists = await show("parents_as_list&subtree_as_list=1")
+        assert [each["project"]["name"] for each in lists["parents"]] == ["top"]
+        assert [each["project"]["name"] for each in lists["subtree"]] == ["leaf"], "where one has a role"
+        clash = await admin("GET", f"/v3/projects/{one}?subtree_as_ids&subtree_as_list")
+        assert clash.status == 400 and "at the same time" in clash.message
+
+    quick(story)
+
+
+def test_an_id_has_one_spelling(tell):
+    async def story(cloud: Cloud) -> None:
+        user = await cloud.admin.make("user", name="Ann", password=PASSWORD)
+        for other in (f"{user['id']} ", user["id"].upper(), f" {user['id']}"):
+            for method, body in (("GET", None), ("PATCH", {"user": {"name": "x"}}), ("DELETE", None)):
+                assert (await cloud.admin(method, f"/v3/users/{other}", body)).status == 404, (method, other)
+        for name in ("ann", "ANN"):
+            assert (await cloud.login(name)).status == 401
+            await cloud.admin.make("user", name=name)
+        assert (await cloud.login("Ann")).status == 201
+
+    tell(story)

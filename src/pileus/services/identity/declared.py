@@ -292,7 +292,8 @@ async def find(request: Request, noun: Noun, action: str) -> Values:
     (NotFound first where the noun says so)."""
     key = request.path["id"]
     found = await request.read(fetch, noun.resource, [key], noun.where)
-    values = found[0] if found else None
+    # MariaDB compares without the spaces at the end: an id has one spelling all the same
+    values = found[0] if found and found[0][noun.resource.key] == key else None
     if values is None and action in noun.found_first:
         raise noun.resource.not_found(key)
     noun.authorise(request, action, values)

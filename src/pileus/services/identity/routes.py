@@ -14,6 +14,7 @@ from pileus.services.identity.credentials.application_handlers import Applicatio
 from pileus.services.identity.credentials.credential import CREDENTIAL
 from pileus.services.identity.credentials.credential_handlers import CredentialHandlers
 from pileus.services.identity.declared import noun_routes
+from pileus.services.identity.hierarchy import project_get
 from pileus.services.identity.nouns import (
     DOMAINS,
     ENDPOINTS,
@@ -49,7 +50,7 @@ def routes(
         Route("GET", "/v3/auth/domains", auth.domains, summary="List the caller's domains"),
         Route("GET", "/v3/auth/system", auth.system, summary="List the caller's system scopes"),
         *noun_routes(DOMAINS),
-        *_replaced(noun_routes(PROJECTS), {"list": h.projects_list}),
+        *_replaced(noun_routes(PROJECTS), {"list": h.projects_list, "get": project_get}),
         Route("GET", "/v3/projects/{id}/tags", h.tags_list, summary="List a project's tags"),
         Route("PUT", "/v3/projects/{id}/tags", h.tags_put, summary="Replace a project's tags"),
         Route("DELETE", "/v3/projects/{id}/tags", h.tags_delete, status=204, summary="Remove all tags"),

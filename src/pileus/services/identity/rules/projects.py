@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def children_of(parents: Iterable[tuple[str, str | None]]) -> dict[str, list[str]]:
@@ -20,3 +21,29 @@ def subtree(children: Mapping[str, Iterable[str]], root: str) -> list[str]:
     for one in found:
         found.extend(children.get(one, ()))
     return found
+
+
+def ancestors(parents: Mapping[str, str | None], project_id: str) -> list[str]:
+    """All that is above a project, nearest first, its domain last."""
+    found: list[str] = []
+    at = parents.get(project_id)
+    while at is not None and at not in found:
+        found.append(at)
+        at = parents.get(at)
+    return found
+
+
+def nested_above(parents: Mapping[str, str | None], project_id: str) -> dict[str, Any] | None:
+    """What is above as a tree of ids: ``{parent: {its parent: None}}``."""
+    tree: dict[str, Any] | None = None
+    for one in reversed(ancestors(parents, project_id)):
+        tree = {one: tree}
+    return tree
+
+
+def nested_below(children: Mapping[str, Iterable[str]], project_id: str) -> dict[str, Any] | None:
+    """What is below as a tree of ids: ``{child: {its child: None}}``."""
+    trees: dict[str, dict[str, Any] | None] = {}
+    for one in reversed([project_id, *subtree(children, project_id)]):
+        trees[one] = {child: trees[child] for child in children.get(one, ())} or None
+    return trees[project_id]
