@@ -139,15 +139,15 @@ def test_if_match(tmp_path: Path) -> None:
         async def put(condition: str) -> Any:
             return await api("PUT", path, {"widget": {"name": "n"}}, {"If-Match": condition})
 
-        assert (await put("revision_number=0")).json["widget"]["revision_number"] == 1
-        stale = await put('"revision_number=0"')
+        assert (await put("revision_number=1")).json["widget"]["revision_number"] == 2
+        stale = await put('"revision_number=1"')
         assert stale.status == 412
         assert stale.json["NeutronError"]["type"] == "RevisionNumberConstraintFailed"
-        assert stale.json["NeutronError"]["message"] == "Constrained to 0, but current revision is 1"
+        assert stale.json["NeutronError"]["message"] == "Constrained to 1, but current revision is 2"
         assert (await put("revision_number=x")).status == 400
         assert (await put("revision_number=1,revision_number=2")).status == 400
         assert (await api("DELETE", path, None, {"If-Match": "revision_number=7"})).status == 412
-        assert (await api("DELETE", path, None, {"If-Match": "revision_number=1"})).status == 204
+        assert (await api("DELETE", path, None, {"If-Match": "revision_number=2"})).status == 204
 
     tell(tmp_path, story)
 

@@ -26,7 +26,7 @@ def test_the_life_of_a_widget(tmp_path: Path) -> None:
         widget = made.json["widget"]
         assert widget["project_id"] == widget["tenant_id"] == P1
         assert widget["enabled"] is True and widget["parts"] == [] and widget["address"] is None
-        assert widget["created_at"] == "2026-01-01T00:00:00Z" and widget["revision_number"] == 0
+        assert widget["created_at"] == "2026-01-01T00:00:00Z" and widget["revision_number"] == 1
         assert "widget:host" not in widget
         path = f"/widgets/{widget['id']}"
 
@@ -40,7 +40,7 @@ def test_the_life_of_a_widget(tmp_path: Path) -> None:
 
         changed = await api("PUT", path, {"widget": {"name": "two", "parts": [{"a": 1}]}})
         assert changed.status == 200
-        assert changed.json["widget"]["name"] == "two" and changed.json["widget"]["revision_number"] == 1
+        assert changed.json["widget"]["name"] == "two" and changed.json["widget"]["revision_number"] == 2
         assert (await api("GET", path)).json == changed.json
 
         gone = await api("DELETE", path)
