@@ -323,7 +323,7 @@ class Cloud:
 
     def logs(self) -> str:
         """What all processes have logged."""
-        logs = sorted(self.folder.logs.iterdir()) if self.folder.logs.exists() else []
+        logs = sorted(log for log in self.folder.logs.rglob("*") if log.is_file())
         return "".join(f"\n--- {log.name}\n{log.read_text()}" for log in logs)
 
     # -- simulated hosts

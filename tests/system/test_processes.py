@@ -412,10 +412,20 @@ def test_no_secret_is_ever_logged(folder: Path) -> None:
         assert (
             cloud.api.ask("POST", "/wire/v1/call/agent_report", b"{", _node(secrets["wrong"])).status == 401
         )
+        assert cloud.api.ask("GET", "/image/v2/images/x/file?ticket=a-wrong-secret").status in (401, 403, 404)
         cloud.kill("server")
         cloud.down()
         logs = cloud.logs()
         assert "the server is ready" in logs
+        assert re.search(r" GET /image/v2/images/x/file\?ticket=\*\*\* 40\d ", logs)
+        asked = re.search(
+            rf" (\S+) (\S+) GET {NETWORK}/ports/{port}\?fields=status 200 \S+ \S+ (\d)sql req-", logs
+        )
+        assert asked is not None, "who asked, and what it cost"
+        assert "-" not in asked.groups()
+        assert int(asked[3]) > 0
+        agent = (cloud.folder.logs / "agent.log").read_text()
+        assert agent.count("the server does not answer") <= 2, "one line when it begins, one when it is over"
         for kind, secret in secrets.items():
             assert secret not in logs, f"the {kind} is in a log"
             for pid in ("status.json", "plan.json"):

@@ -44,7 +44,15 @@ def launch(folder: StateFolder, settings: Settings, plan: dict[str, Any], detach
     """Become the supervisor of the plan's processes; with ``detach`` start it and wait until ready."""
     ready, tell = os.pipe()
     os.set_inheritable(tell, True)
-    common = {"lock": str(folder.lock), "status": str(folder.status), "ready_fd": tell}
+    logs = [str(folder.logs / "supervisor.log"), *(process["log"] for process in plan["processes"])]
+    common = {
+        "lock": str(folder.lock),
+        "status": str(folder.status),
+        "ready_fd": tell,
+        "logs": logs,
+        "log_bytes": settings.log.max_mib << 20,
+        "log_files": settings.log.files,
+    }
     folder.plan.write_text(json.dumps({**plan, **common}))
     argv = [sys.executable, "-I", "-S", supervisor.__file__, str(folder.plan)]
     if detach:

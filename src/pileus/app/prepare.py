@@ -99,8 +99,15 @@ def _make_folders(root: int, user: pwd.struct_passwd | None) -> None:
     owners = None if user is None else (user.pw_uid, user.pw_gid)
     for name, mode in (("db", 0o700), ("keys", 0o700), ("images", 0o700), ("hosts", 0o755)):
         os.close(_folder(root, name, mode, owners))
-    for name, mode in (("secrets", 0o700), ("run", 0o755), ("log", 0o750), ("agent", 0o700)):
-        os.close(_folder(root, name, mode, None if user is None else (0, 0)))
+    for name, mode in (("secrets", 0o700), ("run", 0o755), ("log", 0o751), ("agent", 0o700)):
+        descriptor = _folder(root, name, mode, None if user is None else (0, 0))
+        try:
+            if name == "log":
+                # The server passes to its own folder in it; what an administrator opened further stays so.
+                os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o777 | 0o001)
+                os.close(_folder(descriptor, "server", 0o750, owners))
+        finally:
+            os.close(descriptor)
 
 
 def _folder(root: int, name: str, mode: int, owner: tuple[int, int] | None) -> int:

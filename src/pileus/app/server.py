@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap, privileges, process
+from pileus.app.access_log import access_log
 from pileus.app.connections import Gate
 from pileus.app.database import database_url
 from pileus.app.http import HttpServer, listen_tcp, listen_unix
@@ -209,6 +210,7 @@ class Server:
                 public_url=settings.server.public_url,
                 proxies=self._proxies,
             ),
+            written=access_log(folder.access_log, settings.log) if settings.log.access else None,
         )
         tokens = NodeTokens(self._secrets.node, lifetime_s=settings.server.node_token_lifetime_s)
         self._token_book = NodeTokenBook(self.store, tokens, clock, self.hub.wake_all)

@@ -79,6 +79,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "log"
 
     @property
+    def access_log(self) -> Path:
+        """In a folder of the server's user, who turns it over."""
+        return self.logs / "server" / "access.log"
+
+    @property
     def agent(self) -> Path:
         """What the node side keeps: its token, and what it remembers of the machine."""
         return self.root / "agent"

@@ -5,6 +5,7 @@ memory as long as the cloud runs: ``python -I -S supervisor.py PLAN`` where PLAN
 JSON file::
 
     {"lock": path, "status": path, "ready_fd": 3 or null,
+     "logs": [paths of all log files], "log_bytes": 0 or how long one may be, "log_files": how many old ones,
      "processes": [{"name", "argv", "log" or null, "after": [names], "environment": {}}]}
 
 A process whose supervisor dies sees the end of the pipe ``PILEUS_LIFELINE`` and ends itself.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # typing itself stays out of memory
 GRACE_S = 15.0
 CONFIG_ERROR = 78
 PATIENCE = 4
+LOOK_AT_LOGS_S = 60.0
 
 
 class Process:
@@ -83,7 +85,7 @@ class Process:
         """Why it ended, if it said so (``pileus: …``); else where to look."""
         if self.log:
             with open(self.log, "rb") as file:  # noqa: PTH123
-                file.seek(self.log_size)
+                file.seek(min(self.log_size, os.fstat(file.fileno()).st_size))
                 said = [line for line in file.read().splitlines() if line.startswith(b"pileus: ")]
             if said:
                 return ": " + said[-1][8:].decode(errors="replace")
@@ -137,6 +139,7 @@ class Supervisor:
         while not self.stopping:
             self.start_what_may()
             self.write_status()
+            self.turn_logs()
             for key, _ in selector.select(self.until_next_start()):
                 if key.fileobj is self.notify:
                     self.hear()
@@ -160,7 +163,18 @@ class Supervisor:
 
     def until_next_start(self) -> float | None:
         waits = [p.not_before - time.monotonic() for p in self.processes if p.pid is None]
-        return max(0.0, min(waits)) + 0.01 if waits else None
+        if waits:
+            return max(0.0, min(waits)) + 0.01
+        return LOOK_AT_LOGS_S if self.plan.get("log_bytes") else None
+
+    def turn_logs(self) -> None:
+        """Copy logs that have grown too long aside and begin them anew, in place: their writers append."""
+        for path in self.plan.get("logs", ()) if self.plan.get("log_bytes") else ():
+            try:
+                if os.path.getsize(path) > self.plan["log_bytes"]:  # noqa: PTH202
+                    turn_log(path, self.plan["log_files"])
+            except OSError:
+                pass  # not there yet, or the disk is full: later
 
     def hear(self) -> None:
         data, ancillary, _, _ = self.notify.recvmsg(4096, socket.CMSG_SPACE(12))
@@ -236,6 +250,26 @@ class Supervisor:
         self.tell(reason)
         os.write(2, f"pileus: {reason}\n".encode())
         sys.exit(CONFIG_ERROR)
+
+
+def turn_log(path: str, files: int) -> None:
+    """``path`` becomes ``path.1``, that ``path.2``, and so on. What is written in the moment between
+    the copy and the cut is lost."""
+    for number in range(files - 1, 0, -1):
+        if os.path.exists(f"{path}.{number}"):  # noqa: PTH110
+            os.replace(f"{path}.{number}", f"{path}.{number + 1}")  # noqa: PTH105
+    source = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if files:
+            target = os.open(f"{path}.1", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            try:
+                while data := os.read(source, 1 << 20):
+                    os.write(target, data)
+            finally:
+                os.close(target)
+        os.ftruncate(source, 0)
+    finally:
+        os.close(source)
 
 
 if __name__ == "__main__":

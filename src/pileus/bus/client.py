@@ -14,6 +14,7 @@ from yarl import URL
 
 from pileus.core import log
 from pileus.core.errors import Fault, Unavailable
+from pileus.core.recurring import Recurring
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import Call
 from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, decode_reply, encode
@@ -63,6 +64,7 @@ class WireClient:
         self.token = token
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._away = Recurring(logger, "the server does not answer", server=address)
 
     async def __aenter__(self) -> WireClient:
         return self
@@ -109,7 +111,10 @@ class WireClient:
             ) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+            reason = str(error) or type(error).__name__
+            self._away.happened("away", error=reason)
+            raise ServerUnreachable(reason=reason) from error
+        self._away.over()
         if response.status != 200:
             raise _refusal(response.status, body)
         try:

@@ -101,6 +101,13 @@ class LogSettings(Section, frozen=True):
         Literal["debug", "info", "warning", "error"], Description(description="least level that is written")
     ] = "info"
     json: Annotated[bool, Description(description="one JSON object a line")] = False
+    access: Annotated[bool, Description(description="the server writes a line for each request")] = True
+    max_mib: Annotated[
+        int, msgspec.Meta(ge=1, le=1 << 20, description="MiB of a log file before it is turned over")
+    ] = 64
+    files: Annotated[
+        int, msgspec.Meta(ge=0, le=1000, description="how many older files of each log are kept")
+    ] = 5
 
 
 class IdentitySettings(Section, frozen=True):

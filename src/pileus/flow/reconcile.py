@@ -17,6 +17,7 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
+from pileus.core.recurring import Trouble
 
 _log = log.get("flow")
 
@@ -69,6 +70,7 @@ class Reconciler:
         retry_limit_s: float = 15.0,
     ) -> None:
         self.status = ReconcileStatus()
+        self._trouble = Trouble(_log, "a pass failed", loop=name)
         self._name = name
         self._reconcile = reconcile
         self._clock = clock
@@ -132,13 +134,15 @@ class Reconciler:
             status.failures += 1
             status.failures_in_a_row += 1
             status.last_error = f"{type(error).__name__}: {error}"
-            foreseen = isinstance(error, Fault)  # such as a server that does not answer
-            trace = None if foreseen else error
-            _log.warning("a pass failed", loop=self._name, error=status.last_error, exc_info=trace)
+            if isinstance(error, Fault):
+                self._trouble.fault(error)
+            else:
+                self._trouble.happened(status.last_error, error=status.last_error, exc_info=error)
             again = work | Work(inspect=True)
             self._waiting = again if self._waiting is None else self._waiting | again
             await self._pause(status.failures_in_a_row)
             return
+        self._trouble.over()
         status.passes += 1
         status.full_passes += work.full
         status.failures_in_a_row = 0

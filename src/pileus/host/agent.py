@@ -20,6 +20,7 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
+from pileus.core.recurring import Trouble
 from pileus.flow.reconcile import Reconciler, Work
 from pileus.wire import scopes
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
@@ -80,6 +81,8 @@ class Agent(abc.ABC):
         self._server = server
         self._started_at = clock.now().strftime("%Y-%m-%d %H:%M:%S")
         self._reported = False
+        self.report_trouble = Trouble(_log, "the report was not taken", agent=self.binary)
+        self._stream_trouble = Trouble(_log, "the stream of wake-ups ended", agent=self.binary)
         self.in_sync = asyncio.Event()
         """Set by the first full pass."""
         self._stopping = asyncio.Event()
@@ -196,8 +199,9 @@ class Agent(abc.ABC):
             try:
                 reply = await self.call(AGENT_REPORT, self.report())
             except Fault as fault:
-                _log.info("the report was not taken", agent=self.binary, error=fault.text)
+                self.report_trouble.fault(fault)
             else:
+                self.report_trouble.over()
                 self._heard(reply)
                 pause = reply.heartbeat_interval_s
             with contextlib.suppress(TimeoutError):
@@ -252,6 +256,7 @@ class Agent(abc.ABC):
                     self._woken(wakeup)
                     continue
                 opened.set()
+                self._stream_trouble.over()
                 if added is None:
                     self.reconciler.hurry()
                     if wakeup.position > self.position():
@@ -259,7 +264,7 @@ class Agent(abc.ABC):
                 elif late := self.unread(added, wakeup.position):
                     self.reconciler.wake(late)
         except Fault as fault:
-            _log.info("the stream of wake-ups ended", agent=self.binary, error=fault.text)
+            self._stream_trouble.fault(fault)
 
     def _woken(self, wakeup: Wakeup) -> None:
         if wakeup.scopes:

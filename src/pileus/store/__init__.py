@@ -4,6 +4,7 @@ store = await Store.open("sqlite:///pileus.sqlite")
 port = await store.write(port_create, context, spec)     # def port_create(tx: Tx, context, spec) -> Port
 """
 
+from pileus.store.engine.unit import TALLY
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.events import Event, Published
 from pileus.store.leases import lease_release, lease_take
@@ -12,6 +13,7 @@ from pileus.store.store import Store
 from pileus.store.tx import Tx
 
 __all__ = [
+    "TALLY",
     "Duplicate",
     "Event",
     "Operation",

@@ -23,7 +23,7 @@ from pileus.core.clock import Clock, SystemClock
 from pileus.core.context import Context
 from pileus.core.errors import Fault, Kind, NotFound, Unauthenticated
 from pileus.core.ids import new_request_id
-from pileus.store import Store
+from pileus.store import TALLY, Store
 from pileus.web.bodies import Bodies, ClientGone
 from pileus.web.client import share_of
 from pileus.web.dialects import MethodNotAllowed, UnsupportedMediaType
@@ -36,6 +36,7 @@ from pileus.web.request import Request
 from pileus.web.routes import Leaf, Route, Router, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
+from pileus.web.trace import Trace, Written, trace_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,9 +56,14 @@ def create_app(
     policy: Enforcer,
     clock: Clock | None = None,
     settings: WebSettings | None = None,
+    written: Written | None = None,
 ) -> App:
-    """Put the services together. Raises ValueError for doubled routes and for rules that nobody declared."""
-    return App(services, store, authenticator, policy, clock or SystemClock(), settings or WebSettings())
+    """Put the services together; ``written`` takes each request when it has ended.
+
+    Raises ValueError for doubled routes and for rules that nobody declared.
+    """
+    settings = settings or WebSettings()
+    return App(services, store, authenticator, policy, clock or SystemClock(), settings, written)
 
 
 class App:
@@ -71,7 +77,9 @@ class App:
         policy: Enforcer,
         clock: Clock,
         settings: WebSettings,
+        written: Written | None = None,
     ) -> None:
+        self._written = written
         self.services = tuple(services)
         self.store = store
         self.authenticator = authenticator
@@ -99,17 +107,26 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
         extra: Headers = [(b"x-openstack-request-id", request_id.encode())]
+        trace = trace_of(scope, request_id)
+        TALLY.set(trace)
         try:
-            reply = await self._answer(scope, receive, request_id, extra)
-            await _send(send, reply, extra, head=scope["method"] == "HEAD")
+            reply = await self._answer(scope, receive, trace, extra)
+            await _send(send, reply, extra, trace, head=scope["method"] == "HEAD")
+            trace.status = reply.status
         except (ClientGone, ConnectionError):
             _log.debug("the client went away", request_id=request_id, path=scope["path"])
+        finally:
+            if self._written is not None:
+                trace.ended()
+                self._written(trace)
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
+    async def _answer(self, scope: Scope, receive: Receive, trace: Trace, extra: Headers) -> Reply:
         """The reply, whatever happens."""
+        request_id = trace.request_id
         try:
-            return await self._serve(scope, receive, request_id, extra)
+            return await self._serve(scope, receive, trace, extra)
         except Fault as fault:
+            trace.refused(fault)
             return self._fault(scope, fault, request_id)
         except (ClientGone, ConnectionError):
             raise
@@ -120,7 +137,8 @@ class App:
             text = self._owner(scope["path"]).dialect.internal_message
             return self._fault(scope, InternalServerError(text), request_id)
 
-    async def _serve(self, scope: Scope, receive: Receive, request_id: str, extra: Headers) -> Reply:
+    async def _serve(self, scope: Scope, receive: Receive, trace: Trace, extra: Headers) -> Reply:
+        request_id = trace.request_id
         found, spelling = self._router.find(scope["path"]), None
         if found is None:
             found, spelling = self._spelled(scope["path"])
@@ -148,9 +166,11 @@ class App:
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)
         context = await self._context(route, headers, request_id, extra)
+        trace.known(context)
         if spelling is not None:
             path = {**path, **spelling.values}
         request = Request(self, scope, receive, service, route, path, headers, context, version)
+        trace.global_id = request.global_id
         if spelling is not None and service.admit is not None:
             service.admit(request)
         if scope["query_string"]:
@@ -257,7 +277,7 @@ def _is_json(headers: dict[bytes, bytes]) -> bool:
     return kind == b"application/json" or kind.endswith(b"+json")
 
 
-async def _send(send: Send, reply: Reply, extra: Headers, *, head: bool) -> None:
+async def _send(send: Send, reply: Reply, extra: Headers, trace: Trace, *, head: bool) -> None:
     body = reply.body
     headers = reply.headers + extra
     if isinstance(body, bytes):
@@ -265,17 +285,20 @@ async def _send(send: Send, reply: Reply, extra: Headers, *, head: bool) -> None
             headers.append((b"content-length", str(len(body)).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if head else body})
+        trace.bytes = 0 if head else len(body)
     elif isinstance(body, list):
         headers.append((b"content-length", str(sum(map(len, body))).encode()))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         for chunk in [] if head else body:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            trace.bytes += len(chunk)
         await send({"type": "http.response.body", "body": b""})
     else:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if not head:
             async for chunk in body:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                trace.bytes += len(chunk)
         await send({"type": "http.response.body", "body": b""})
 
 

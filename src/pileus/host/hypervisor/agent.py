@@ -259,9 +259,12 @@ class HypervisorAgent(Agent):
                 used = await asyncio.to_thread(self._memory_used)
                 stock = await asyncio.to_thread(inventory, self.host, facts, self._node, used)
                 reply = await self.call(HYPERVISOR_REPORT, HypervisorReport(self.host, inventory=stock))
-            except (Fault, HypervisorFailed) as error:
-                _log.info("the report was not taken", agent=self.binary, error=str(error))
+            except Fault as fault:
+                self.report_trouble.fault(fault)
+            except HypervisorFailed as error:
+                self.report_trouble.happened(type(error).__name__, error=str(error))
             else:
+                self.report_trouble.over()
                 pause = self._node.heartbeat_interval_s
                 if reply.position > self.wishes.position:
                     self.reconciler.wake(reread=True)

@@ -14,6 +14,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.errors import Fault, Kind
+from pileus.core.recurring import Trouble
 from pileus.host.isolation import by_halves
 from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
 
@@ -36,6 +37,7 @@ class Outbox:
         taken: Callable[[HypervisorReport], None],
     ) -> None:
         self._host = host
+        self._trouble = Trouble(_log, "a report was not taken", host=host)
         self._send = send
         self._taken = taken
         self._servers: dict[str, ServerReport] = {}
@@ -110,12 +112,13 @@ class Outbox:
             try:
                 report = await self._deliver(report)
             except Fault as fault:
-                _log.info("a report was not taken", host=self._host, error=fault.text)
+                self._trouble.fault(fault)
                 self._put_back(report)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _RETRY_LIMIT_S)
                 continue
             pause = _RETRY_S
+            self._trouble.over()
             self._taken(report)
             if not self._news.is_set():
                 self._idle.set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 from pileus.store.tx import Tx
 
@@ -34,6 +35,16 @@ class Unit:
         return self.context.run(self.work, tx, *self.args, **self.keywords)
 
 
+class Tally(Protocol):
+    """Counts the statements of all units that somebody asked for."""
+
+    statements: int
+
+
+TALLY: ContextVar[Tally | None] = ContextVar("tally", default=None)
+"""Set by who wants to know what his units cost."""
+
+
 class Answer:
     """What came of a unit: result or error, how many statements it took, whether events are to be relayed."""
 
@@ -55,6 +66,9 @@ class Answer:
 
     def give(self) -> None:
         """Wake the waiter (in the event loop), if it still waits."""
+        tally = self.unit.context.get(TALLY)
+        if tally is not None:
+            tally.statements += self.statements
         future = self.unit.future
         if future.done():
             return

@@ -1,0 +1,83 @@
+"""What is written of each request: who asked for what, what came of it, and what it cost.
+
+No secret comes here. Of a query's values those that look like secrets are left out, and so are reasons that
+might quote one.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from pileus.core.context import Context
+from pileus.core.errors import Fault
+
+GONE = 499
+"""The status of a request whose client went away before the answer."""
+_LONGEST = 512
+_SECRET = re.compile(
+    r"pass|secret|token|ticket|sign|credential|key|blob|user_data|userdata|auth", re.IGNORECASE
+)
+_PAIR = re.compile(r"([^=&]*)=([^&]*)")
+
+
+class Trace(msgspec.Struct):
+    """One request; filled in while it is answered. ``statements``: SQL, of all its units of work."""
+
+    request_id: str
+    method: str
+    path: str
+    began: float = msgspec.field(default_factory=time.perf_counter)
+    global_id: str | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    client: str = ""
+    status: int = GONE
+    bytes: int = 0
+    statements: int = 0
+    milliseconds: float = 0.0
+    reason: str | None = None
+
+    def known(self, context: Context) -> None:
+        """Who asks."""
+        self.user_id, self.project_id = context.user_id, context.project_id
+
+    def refused(self, fault: Fault) -> None:
+        """Why: the fault's code, and its text unless that might quote a secret."""
+        text = fault.text
+        if text != type(fault).message and (_SECRET.search(text) or _SECRET.search(self.path)):
+            text = ""
+        self.reason = f"{fault.code}: {text[:_LONGEST]}" if text else fault.code
+
+    def ended(self) -> None:
+        self.milliseconds = round((time.perf_counter() - self.began) * 1000, 2)
+
+
+Written = Callable[[Trace], None]
+"""Takes a request that has ended."""
+
+
+def trace_of(scope: Any, request_id: str) -> Trace:
+    """What is known of a request before it is looked at."""
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1") if raw else scope["path"]
+    path = quote(path.partition("?")[0], safe="/%:@!$&'()*+,;=~")[:2048]
+    query = scope.get("query_string") or b""
+    if query:
+        path += (
+            "?" + _PAIR.sub(_without_secret, quote(query.decode("latin-1"), safe="/%:@!$'()*+,;=~&?"))[:2048]
+        )
+    client = scope.get("client")
+    return Trace(request_id, scope["method"], path, client=client[0] if client else "")
+
+
+def _without_secret(pair: re.Match[str]) -> str:
+    name, value = pair[1], pair[2]
+    if _SECRET.search(name) or len(value) > _LONGEST:
+        return f"{name}=***"
+    return pair[0]

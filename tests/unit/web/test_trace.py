@@ -1,0 +1,81 @@
+"""The access log says who asked for what and why not, and no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pileus.app.access_log import access_log
+from pileus.core.errors import Invalid, NotFound
+from pileus.core.settings import LogSettings
+from pileus.web.trace import Trace, trace_of
+
+
+class BadValue(Invalid):
+    message = "Invalid input for {name}: {value}"
+
+
+def _scope(path: str, query: str = "") -> dict[str, object]:
+    raw = path.encode()
+    return {
+        "method": "GET",
+        "path": path,
+        "raw_path": raw,
+        "query_string": query.encode(),
+        "client": ("192.0.2.9", 1234),
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [
+        ("limit=5&marker=abc", "?limit=5&marker=abc"),
+        ("ticket=hush", "?ticket=***"),
+        ("a=1&X-Amz-Signature=hush&b=2", "?a=1&X-Amz-Signature=***&b=2"),
+        ("user_data=hush&adminPass=hush&token=hush", "?user_data=***&adminPass=***&token=***"),
+        ("name=" + "x" * 600, "?name=***"),
+        ("name=a b\n", "?name=a%20b%0A"),
+    ],
+)
+def test_of_a_query_nothing_secret_is_kept(query: str, written: str) -> None:
+    assert trace_of(_scope("/p", query), "req-1").path == "/p" + written
+
+
+def test_a_path_can_not_begin_a_line_of_its_own() -> None:
+    scope = _scope("/a\n2026 forged") | {"raw_path": b""}
+    assert trace_of(scope, "req-1").path == "/a%0A2026%20forged"
+
+
+def test_a_reason_that_might_quote_a_secret_is_its_code() -> None:
+    def reason(fault: Invalid | NotFound, path: str = "/networking/v2.0/ports") -> str | None:
+        trace = Trace("req-1", "POST", path)
+        trace.refused(fault)
+        return trace.reason
+
+    assert reason(BadValue(name="cidr", value="x")) == "BadValue: Invalid input for cidr: x"
+    assert reason(BadValue(name="adminPass", value="hush")) == "BadValue"
+    assert reason(BadValue(name="x", value="hush"), "/identity/v3/auth/tokens") == "BadValue"
+    assert reason(NotFound(), "/identity/v3/auth/tokens") == f"NotFound: {NotFound().text}"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_line_for_each_request(tmp_path: Path, as_json: bool) -> None:
+    path = tmp_path / "access.log"
+    write = access_log(path, LogSettings(json=as_json))
+    trace = Trace("req-1", "POST", "/p", user_id="u", project_id="p", status=409, bytes=10, statements=3)
+    trace.refused(BadValue(name="a\nb", value="c"))
+    write(trace)
+    write(msgspec.structs.replace(trace, status=200, reason=None))
+    first, second = path.read_text().splitlines()
+    if as_json:
+        told = json.loads(first)
+        assert (told["user_id"], told["status"], told["statements"]) == ("u", 409, 3)
+        assert told["reason"] == "BadValue: Invalid input for a\nb: c"
+        assert json.loads(second)["reason"] is None
+    else:
+        assert " u p POST /p 409 10B " in first
+        assert first.endswith(r'"BadValue: Invalid input for a\nb: c"')
+        assert " 3sql req-1 -" in second
