@@ -21,6 +21,7 @@ from pileus.services.compute.keypairs import KeypairNotFound, keypair_find
 from pileus.services.compute.neighbours import image_usable
 from pileus.services.compute.quotas import limits_of, spend
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.absent import ABSENT, refuse
 from pileus.services.compute.servers.finding import (
     change,
     find_server,
@@ -311,22 +312,6 @@ async def inject_network_info(request: Request, argument: Any) -> Reply:
     return Reply.empty(202)
 
 
-def _absent(rule: str, verb: str, what: str) -> Act:
-    """A verb that this cloud does not have: refused, after what would be refused anyway."""
-
-    def unit(tx: Tx, request: Request) -> None:
-        server = find_server(tx, request, rule=f"os_compute_api:{rule}")
-        must_be_unlocked(request, server)
-        must_permit(verb, server)
-        raise NotHereYet(what=what)
-
-    async def refuse(request: Request, argument: Any) -> Reply:
-        await request.read(unit, request)
-        return Reply.empty(202)
-
-    return refuse
-
-
 def _resize(tx: Tx, request: Request, flavor_id: str) -> None:
     server = permitted(tx, request, "os_compute_api:servers:resize", "resize")
     try:
@@ -349,23 +334,6 @@ async def resize(request: Request, argument: Any) -> Reply:
 
 _RESIZE = types.dict_of(
     {"flavorRef": FLAVOR_REF, "OS-DCF:diskConfig": types.enum("AUTO", "MANUAL")}, required=("flavorRef",)
-)
-
-_NOT_HERE = (
-    ("confirmResize", "servers:confirm_resize", "Resizing"),
-    ("revertResize", "servers:revert_resize", "Resizing"),
-    ("createImage", "servers:create_image", "Making an image of a server"),
-    ("createBackup", "servers:create_image", "Making a backup of a server"),
-    ("migrate", "os-migrate-server:migrate", "Migrating"),
-    ("os-migrateLive", "os-migrate-server:migrate_live", "Migrating"),
-    ("evacuate", "os-evacuate", "Evacuating"),
-    ("rescue", "os-rescue", "Rescuing"),
-    ("unrescue", "os-unrescue", "Rescuing"),
-    ("shelve", "os-shelve:shelve", "Shelving"),
-    ("shelveOffload", "os-shelve:shelve_offload", "Shelving"),
-    ("unshelve", "os-shelve:unshelve", "Shelving"),
-    ("restore", "os-deferred-delete:restore", "Restoring a deleted server"),
-    ("trigger_crash_dump", "servers:trigger_crash_dump", "A crash dump"),
 )
 
 
@@ -409,7 +377,7 @@ def verbs(handlers: ServerHandlers, more: dict[str, Verb]) -> dict[str, Verb]:
         "forceDelete": Verb(_ANYTHING, force_delete),
         "resize": Verb(_takes(_RESIZE), resize),
         "injectNetworkInfo": Verb(_ANYTHING, inject_network_info),
-        **{name: Verb(_ANYTHING, _absent(rule, name, what)) for name, rule, what in _NOT_HERE},
+        **{name: Verb(absent.argument, refuse(name)) for name, absent in ABSENT.items()},
         **more,
     }
 

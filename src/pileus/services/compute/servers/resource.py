@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pileus.services.compute.declared import COMPUTE
 from pileus.services.compute.errors import ServerNotFound
-from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.servers.tables import servers
 from pileus.web import types
 from pileus.web.resource import Attribute, Resource
@@ -88,8 +88,10 @@ RULES = rules(
         "os-admin-actions:inject_network_info": ADMIN,
         "os-deferred-delete:force": ADMIN_OR_MEMBER,
         "os-deferred-delete:restore": ADMIN_OR_MEMBER,
-        "os-migrate-server:migrate": ADMIN,
-        "os-migrate-server:migrate_live": ADMIN,
+        "os-migrate-server:migrate": ADMIN_OR_MANAGER,
+        "os-migrate-server:migrate:host": ADMIN,
+        "os-migrate-server:migrate_live": ADMIN_OR_MANAGER,
+        "os-migrate-server:migrate_live:host": ADMIN,
         "os-evacuate": ADMIN,
         "os-rescue": ADMIN_OR_MEMBER,
         "os-unrescue": ADMIN_OR_MEMBER,
