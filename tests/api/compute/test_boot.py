@@ -63,3 +63,16 @@ def test_a_server_boots_and_goes(tmp_path: Path, kind: str) -> None:
         assert usage["totalInstancesUsed"] == 0
 
     tell(story, tmp_path, kind)
+
+
+def test_a_name_that_no_host_can_have_keeps_no_server_from_its_port(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        network_id = await api.a_network()
+        for hostname, dns_name in (("web.example.org", "web.example.org"), ("web.9", "")):
+            server = await api.boot(host, "s", networks=[{"uuid": network_id}], hostname=hostname)
+            assert (server["status"], server["OS-EXT-SRV-ATTR:hostname"]) == ("ACTIVE", hostname)
+            (port,) = await api.ports_of(server["id"])
+            assert port["dns_name"] == dns_name
+
+    tell(story, tmp_path)

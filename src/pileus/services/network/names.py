@@ -35,6 +35,24 @@ def name_type(minimum: int = 0) -> Type:
     return types.normalised(types.string(255, minimum=minimum), _plain)
 
 
+def is_host_name(name: str) -> bool:
+    """Whether ports take a name for their ``dns_name``."""
+    try:
+        HOST_NAME.parse(name)
+    except BadValue:
+        return False
+    return True
+
+
+def _check_room(name: str, room: int, addition: str) -> None:
+    if len(name) > FQDN - room:
+        raise BadValue(
+            f"'{name}' contains {len(name)} characters. Adding a {addition} will cause it to exceed the "
+            f"maximum length of a FQDN of '{FQDN}'",
+            value=name,
+        )
+
+
 def _check_labels(name: str) -> None:
     plain = name.removesuffix(".")
     labels = plain.split(".")
@@ -72,12 +90,7 @@ def _relative_name(name: str) -> str:
         raise BadValue(f"'{lower}' is a FQDN. It should be a relative domain name", value=name)
     if lower:
         _check_labels(lower)
-    if len(lower) > FQDN - 3:
-        raise BadValue(
-            f"'{lower}' contains {len(lower)} characters. Adding a domain name will cause it to exceed the "
-            f"maximum length of a FQDN of '{FQDN}'",
-            value=name,
-        )
+    _check_room(lower, 3, "domain name")
     return lower
 
 
@@ -87,12 +100,7 @@ def _domain_name(name: str) -> str:
         raise BadValue(f"'{lower}' is not a FQDN", value=name)
     if lower:
         _check_labels(lower)
-    if len(lower) > FQDN - 2:
-        raise BadValue(
-            f"'{lower}' contains {len(lower)} characters. Adding a sub-domain will cause it to exceed the "
-            f"maximum length of a FQDN of '{FQDN}'",
-            value=name,
-        )
+    _check_room(lower, 2, "sub-domain")
     return lower
 
 

@@ -17,6 +17,7 @@ from pileus.services.network.config import NetworkConfig, from_settings
 from pileus.services.network.dhcp.handlers import RULES as DHCP_RULES
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.floating_ips.resource import RULES as FLOATING_IP_RULES
+from pileus.services.network.names import is_host_name
 from pileus.services.network.networks.availability import RULES as AVAILABILITY_RULES
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.resource import RULES as NETWORK_RULES
@@ -57,6 +58,7 @@ __all__ = [
     "default_groups",
     "from_settings",
     "ip_allocations",
+    "is_host_name",
     "mtu_on_node",
     "network_service",
     "new_port",

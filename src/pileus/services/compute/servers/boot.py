@@ -28,6 +28,7 @@ from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import (
     NetworkConfig,
     as_update,
+    is_host_name,
     new_port,
     port_create,
     port_update,
@@ -311,7 +312,8 @@ def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[s
 
 
 def _dns(server: Values) -> bool:
-    return len(server["hostname"]) <= 63
+    """Whether guests are found by the server's name; one that can't be a host's is left to the server."""
+    return is_host_name(server["hostname"])
 
 
 def boot_hand(tx: Tx, context: Context, operation: Operation, owner: str) -> None:
