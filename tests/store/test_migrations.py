@@ -7,17 +7,24 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from tests import databases
 
 import pileus.services
 import pileus.store
-from pileus.store import migrations
+from pileus.store import migrations, schema
+from pileus.store.migrations import collation
 from pileus.store.schema import metadata
+
+
+def _not_of_a_test(item: Any, name: str | None, *_: Any) -> bool:
+    return not (name or "").startswith("test_")
 
 
 def declare_everything() -> None:
@@ -37,10 +44,7 @@ def test_the_migrated_schema_is_the_declared_one(kind: str, way: str, tmp_path: 
         with migrations._connected(url) as connection:
             context = MigrationContext.configure(
                 connection,
-                opts={
-                    "compare_type": True,
-                    "include_object": lambda item, name, *_: not (name or "").startswith("test_"),
-                },
+                opts={"compare_type": True, "include_object": _not_of_a_test},
             )
             assert compare_metadata(context, metadata) == [], (
                 "write the next revision: see pileus.store.migrations"
@@ -86,7 +90,46 @@ def test_mariadb_compares_bytes_and_keeps_transactions(kind: str, tmp_path: Path
                     "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
                 )
             ).all()
-        assert [tuple(row) for row in found] == [("InnoDB", "utf8mb4_bin")]
+        assert [tuple(row) for row in found] == [("InnoDB", "utf8mb4_nopad_bin")]
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_tables_of_a_collation_that_pads_are_converted(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    if kind != "mariadb":
+        pytest.skip("MariaDB alone has engines and collations of tables")
+    declare_everything()
+    with databases.fresh(kind, tmp_path) as url:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(schema, "MARIADB_COLLATION", "utf8mb4_bin")
+            with migrations._locked(url) as connection:
+                assert connection is not None
+                migrations._run(connection, "0010")
+        if interrupted:
+            real = collation._clause
+            monkeypatch.setattr(collation, "_clause", lambda key, rows: f"{real(key, rows)} NOT YET")
+            with pytest.raises(DBAPIError):
+                migrations.upgrade(url)
+            monkeypatch.undo()
+            with migrations._connected(url) as connection:
+                fix = "UPDATE pileus_foreign_keys SET clause = REPLACE(clause, ' NOT YET', '')"
+                connection.execute(text(fix))
+                connection.commit()
+        migrations.upgrade(url)
+        with migrations._connected(url) as connection:
+            found = connection.execute(
+                text(
+                    "SELECT DISTINCT table_collation FROM information_schema.tables "
+                    "WHERE table_schema = DATABASE() AND table_name <> 'alembic_version'"
+                )
+            ).all()
+            assert [tuple(row) for row in found] == [("utf8mb4_nopad_bin",)]
+            context = MigrationContext.configure(
+                connection,
+                opts={"include_object": lambda item, name, *_: not (name or "").startswith("test_")},
+            )
+            assert compare_metadata(context, metadata) == []
 
 
 def test_a_database_from_the_future_is_refused(kind: str, tmp_path: Path) -> None:

@@ -56,12 +56,21 @@ def test_moments_sort_and_compare_as_time_does(url: str) -> None:
     run(story, url)
 
 
-def test_names_that_differ_in_case_or_accent_are_different(url: str) -> None:
+def test_names_that_differ_in_case_accent_width_or_blanks_are_different(url: str) -> None:
     name = new_id()
+    variants = (
+        name, name.upper(), f"{name}e", f"{name}é", f"{name}\uff45", f"{name} ", f"{name}  ", f" {name}"
+    )  # fmt: skip
+
+    def same(tx: Tx, variant: str) -> list[str]:
+        return [row.name for row in tx.rows(select(things.c.name).where(things.c.name == variant))]
 
     async def story(store: Store) -> None:
-        for variant in (name, name.upper(), f"{name}e", f"{name}é"):
+        for variant in variants:
             await store.write(thing_insert, new_id(), variant)
+        for variant in variants:
+            assert await store.read(same, variant) == [variant]
+        assert await store.read(same, f"{name}   ") == []
 
     run(story, url)
 

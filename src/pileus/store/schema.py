@@ -10,7 +10,7 @@
 
 Names of constraints and indexes come from the naming convention, so that migrations can speak of them
 and :class:`pileus.store.errors.Duplicate` can name them. On MariaDB every table is InnoDB with the
-collation utf8mb4_bin: names are compared byte by byte, as on the other two databases.
+collation utf8mb4_nopad_bin: names are compared byte by byte, trailing blanks too, as on the other two.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.type_api import TypeEngine
 from sqlalchemy.types import TypeDecorator
+
+MARIADB_COLLATION = "utf8mb4_nopad_bin"
 
 metadata = MetaData(
     naming_convention={
@@ -131,4 +133,4 @@ BigSerial = BigInteger().with_variant(Integer(), "sqlite")
 @compiles(CreateTable, "mysql")
 def _create_mariadb_table(element: CreateTable, compiler: Any, **keywords: Any) -> str:
     text: str = compiler.visit_create_table(element, **keywords)
-    return text.rstrip() + " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return text.rstrip() + f" ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {MARIADB_COLLATION}"

@@ -26,7 +26,7 @@ from pileus.store.engine.unit import Answer, Unit, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient, told
 from pileus.store.events import events
-from pileus.store.schema import metadata
+from pileus.store.schema import MARIADB_COLLATION, metadata
 from pileus.store.tx import Tx
 
 ATTEMPTS = 10
@@ -74,7 +74,7 @@ def open_server(
             "init_command": _MARIADB_SESSION + timeout + (", SESSION tx_read_only=ON" if read_only else ""),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "charset": "utf8mb4",
-            "collation": "utf8mb4_bin",
+            "collation": MARIADB_COLLATION,
         }
     return create_engine(
         url,

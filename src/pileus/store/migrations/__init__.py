@@ -34,6 +34,7 @@ from pileus.core.errors import Unavailable
 from pileus.store import schema
 from pileus.store.engine.pooled import driver_url, open_server
 from pileus.store.engine.sqlite import connect, open_file
+from pileus.store.migrations import collation
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -271,6 +272,8 @@ def _run(connection: Connection, head: str) -> None:
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
 
+    if connection.dialect.name == "mysql":
+        collation.convert(connection)  # a new table can't refer to one of another collation
     scripts = _scripts()
     context = MigrationContext.configure(
         connection, opts={"fn": lambda revision, _: scripts._upgrade_revs(head, revision), "script": scripts}
