@@ -116,6 +116,8 @@ ROWS = (
     Row("update_project", "PATCH /v3/projects/{own.project}", 200, RUNS_DOMAIN, {"project": _D}),
     Row("update_project", "PATCH /v3/projects/{other.project}", 200, ADMINS, {"project": _D}),
     Row("update_project", "PATCH /v3/projects/none", 404, ADMINS, {"project": _D}),
+    Row("update_project", "PATCH /v3/projects/none", 404, ADMINS, {"project": {}}),
+    Row("update_project", "PATCH /v3/projects/{own.project}", 200, RUNS_DOMAIN, {"project": {}}),
     Row("update_domain", "PATCH /v3/projects/{own}", 200, CLOUD, {"project": _D}),
     Row("update_domain", "PATCH /v3/projects/{domain}", 200, CLOUD, {"project": {"enabled": False}}),
     Row("delete_project", "DELETE /v3/projects/{own.project}", 204, RUNS_DOMAIN),

@@ -73,6 +73,14 @@ def test_a_manager_changes_nobody_above_him(quick):
                 assert answer.status == 403 and ABOVE in answer.message, (grants, method, path, answer)
             shown = (await cloud.admin("GET", f"/v3/users/{user_id}")).json["user"]
             assert shown["enabled"] and (await cloud.login(id=user_id)).status == 201
+        clerk = await cloud.admin.make("role", name="clerk")
+        odd = await _user(cloud, stage, ("system", "clerk"))
+        path = f"/v3/{home}/users/{odd}/roles"
+        assert (await manager("PUT", f"{path}/{stage.known['member']}")).status == 204, (
+            "a place in his domain"
+        )
+        assert (await manager("PUT", f"{path}/{clerk['id']}")).status == 403
+        assert (await manager("PATCH", f"/v3/users/{odd}", {"user": {"password": "x"}})).status == 403
         equal = await _user(cloud, stage, (own, "manager"), (home, "developer"), by_group=True)
         for method, path, body in _changes(stage, equal, group, stage.known["member"]):
             assert (await manager(method, path, body)).status < 300, (method, path)

@@ -69,3 +69,12 @@ def test_a_project_manager_is_below_administrators_only():
     caller = Caller(("projectmanager", "member", "reader"))
     above = {role for role in NAMES if is_above(GRAPH, caller, Held(role, OWN))}
     assert above == {"admin", "Admin", "service", "itsec", "boss"}
+
+
+@pytest.mark.parametrize(
+    ("role", "above"), [("clerk", False), ("reader", True), ("chief", True), ("boss", True)]
+)
+def test_a_role_on_the_system_that_no_rule_names(role, above):
+    caller = Caller(MANAGER, OWN)
+    assert is_above(GRAPH, caller, Held(role, None))
+    assert is_above(GRAPH, caller, Held(role, None), named_only=True) is above

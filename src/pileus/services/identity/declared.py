@@ -124,6 +124,8 @@ class Noun:
     found_first: frozenset[str] = frozenset()
     filters: Mapping[str, Filter] = field(default_factory=dict)
     asked: Asked | None = None
+    may_change_nothing: bool = False
+    """Whether a PATCH may name no attribute: of all schemas Keystone's for projects alone allows it."""
 
     def rule(self, action: str) -> str:
         """``identity:list_users``, ``identity:get_user``."""
@@ -265,7 +267,7 @@ def update_of(noun: Noun) -> Handler:
     assert unit is not None
 
     async def handler(request: Request) -> Reply:
-        changes = read_update(request, noun.resource)
+        changes = read_update(request, noun.resource, may_be_empty=noun.may_change_nothing)
         await find(request, noun, "update")
         await noun.prepare(request, changes)
         key = request.path["id"]
@@ -315,12 +317,12 @@ def read_create(request: Request, resource: Resource) -> Values:
     return values
 
 
-def read_update(request: Request, resource: Resource) -> Values:
+def read_update(request: Request, resource: Resource, *, may_be_empty: bool = False) -> Values:
     """The body of an update request; an ``id`` in it must be that of the path. Raises Invalid."""
     known, extra = _split(request, resource)
     if "id" in known and known.pop("id") != request.path["id"]:
         raise SchemaValidationError(f"Cannot change {resource.name} ID")
-    if not known and not extra:
+    if not known and not extra and not may_be_empty:
         raise SchemaValidationError(
             f"Invalid input for field '{resource.name}': {{}} does not have enough properties"
         )

@@ -84,6 +84,7 @@ PROJECTS = Noun(
     columns={"target.domain_id": projects.c.domain_id, "target.project.domain_id": projects.c.domain_id},
     home=projects.c.domain_id,
     filters=TAG_FILTERS,
+    may_change_nothing=True,
     asked=_project_rules,
 )
 USERS = Noun(

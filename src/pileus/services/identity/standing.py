@@ -35,7 +35,9 @@ class RoleTooHigh(Forbidden):
 def require_standing(tx: Tx, context: Context, actors: Iterable[Actor], given: Grant | None = None) -> None:
     """Raise HoldsMore or RoleTooHigh where an actor, or the role of a grant, is above the caller.
 
-    Everybody may change what is his own; for an administrator of the cloud no statement is made.
+    Everybody may change what is his own; for an administrator of the cloud no statement is made. Who gives
+    or takes a role gets at nothing else that the user has, so that roles on the system that mean nothing to
+    the services don't keep a manager from managing the user's place in his domain, as in Keystone.
     """
     caller = Caller(context.roles, context.domain_id, context.system_scope)
     if caller.unbounded:
@@ -43,7 +45,10 @@ def require_standing(tx: Tx, context: Context, actors: Iterable[Actor], given: G
     graph = role_graph(tx)
     for kind, key in actors:
         own = kind == "user" and key == context.user_id
-        if not own and any(is_above(graph, caller, held) for held in roles_held(tx, kind, key)):
+        if own:
+            continue
+        named_only = given is not None
+        if any(is_above(graph, caller, held, named_only=named_only) for held in roles_held(tx, kind, key)):
             raise HoldsMore(kind=kind)
     if given is not None and is_above(graph, caller, Held(given.role_id, domain_of(tx, given))):
         raise RoleTooHigh

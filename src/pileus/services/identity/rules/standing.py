@@ -15,6 +15,9 @@ from pileus.services.identity.rules.roles import RoleGraph, closure
 CLOUD_WIDE = frozenset({"admin", "itsec", "service"})
 """Roles whose powers reach beyond the project or domain where they are granted."""
 
+NAMED = CLOUD_WIDE | {"manager", "member", "reader", "projectmanager", "developer", "netadmin"}
+"""The roles that the rules of the services name."""
+
 
 class Caller(msgspec.Struct, frozen=True):
     """The roles of a token by name (``Context.roles``), and where they count: its domain, the system, or
@@ -38,14 +41,19 @@ class Held(msgspec.Struct, frozen=True):
     domain_id: str | None
 
 
-def is_above(graph: RoleGraph, caller: Caller, held: Held) -> bool:
+def is_above(graph: RoleGraph, caller: Caller, held: Held, *, named_only: bool = False) -> bool:
     """Whether what somebody holds is above the caller: a role on the system, one with powers in the whole
-    cloud that the caller does not have there, or one that brings all that he has and more."""
+    cloud that the caller does not have there, or one that brings all that he has and more.
+
+    With ``named_only`` a role on the system counts only if the services' own rules know it.
+    """
     if caller.unbounded:
         return False
     own = _lowered(caller.roles)
     brings = _lowered(graph.names[role] for role in closure(graph, [held.role_id]))
     if held.domain_id is None:
+        if named_only and not brings & NAMED:
+            return False
         return not caller.system or not brings <= own
     wide = brings & CLOUD_WIDE
     if wide:
