@@ -86,6 +86,27 @@ def test_up_says_where_everything_is_and_the_clients_files_work(cloud: Cloud) ->
     assert {agent["Host"] for agent in json.loads(by_clouds.stdout)} == {"host-1", "host-2"}
 
 
+def test_the_clients_files_name_project_and_interface(cloud: Cloud) -> None:
+    projects = cloud.api.call("GET", "/identity/v3/auth/projects")["projects"]
+    admin = next(one["id"] for one in projects if one["name"] == "admin")
+    openrc = cloud.folder.openrc.read_text()
+    assert f"export OS_PROJECT_ID='{admin}'\n" in openrc
+    assert "export OS_INTERFACE='public'\n" in openrc
+    clouds = cloud.folder.clouds.read_text()
+    assert f'project_id: "{admin}"' in clouds
+    assert "interface: public" in clouds
+
+
+def test_the_state_folder_may_come_from_the_environment(cloud: Cloud, folder: Path) -> None:
+    for environment, code in ((cloud.folder.root, 0), (folder / "none", 1)):
+        done = subprocess.run(
+            [*PILEUS, "status"],
+            env={**os.environ, "PILEUS_STATE": str(environment)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, str(environment) in done.stdout) == (code, True)
+
+
 def test_a_detached_cloud_holds_nothing_of_its_caller_and_purge_leaves_nothing_of_it(folder: Path) -> None:
     """``x=$(pileus up --detach)`` comes to an end, and hanging up the terminal ends nothing."""
     cloud = Cloud(folder / "c", "--simulated", hosts=1)
@@ -309,9 +330,11 @@ def test_config_show_tells_values_and_origins_but_no_password(folder: Path) -> N
     assert all(one["meaning"] for one in found.values())
     table = subprocess.run(
         [*PILEUS, "config", "show", "--state", str(folder / "c")],
-        env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, timeout=60, check=True,
+        env={**os.environ, "COLUMNS": "20"}, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert re.search(r"log\.level +debug +.*line 5 +\S", table.stdout)
+    assert re.search(r"(?m)^log\.level +debug +.*line 5 +\S", table.stdout)
+    names = [line.split()[0] for line in table.stdout.splitlines()]
+    assert names == [one["key"] for one in json.loads(shown.stdout)], "whole names in a pipe, a line each"
     for said in (shown.stdout, table.stdout):
         assert "hush-hush" not in said
         assert "psst" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,15 +27,34 @@ def show(simulated: bool, state: Path | None, file: Path | None, as_json: bool) 
     if as_json:
         sys.stdout.write(msgspec.json.encode(origins).decode() + "\n")
         return
+    rows = [
+        (
+            one.key,
+            ", ".join(one.value) if isinstance(one.value, tuple) else str(one.value),
+            one.source,
+            one.meaning,
+        )
+        for one in origins
+    ]
+    if not sys.stdout.isatty():  # whoever reads a pipe wants whole names, one setting a line
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        for row in rows:
+            sys.stdout.write("  ".join(map(str.ljust, row, [*widths, 0])).rstrip() + "\n")
+        return
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("setting", "value", "from", "meaning", box=box.SIMPLE)
-    for origin in origins:
-        value = ", ".join(origin.value) if isinstance(origin.value, tuple) else str(origin.value)
-        table.add_row(origin.key, value, origin.source, origin.meaning)
-    Console().print(table)
+    table = Table(box=box.SIMPLE)
+    for title in ("setting", "value", "from", "meaning"):
+        table.add_column(title, no_wrap=title == "setting", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _as_text(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _without_password(url: str) -> str:

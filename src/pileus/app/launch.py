@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,8 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.app import bootstrap, supervisor
-from pileus.app.prepare import public_url
+from pileus.app.local import IDENTITY, LocalApi
+from pileus.app.prepare import known_project, public_url, write_clients_files
 from pileus.app.state import StateFolder
+from pileus.core.errors import Fault
 from pileus.core.settings import Settings
 
 READY_WITHIN_S = 60.0
@@ -71,6 +74,7 @@ def launch(folder: StateFolder, settings: Settings, plan: dict[str, Any], detach
         os.close(tell)
     answer = _answer(ready, folder)
     if answer == "ready":
+        _learn_project(folder, settings)
         say_where(folder, public_url(settings))
         if not detach:
             os._exit(0)
@@ -78,6 +82,16 @@ def launch(folder: StateFolder, settings: Settings, plan: dict[str, Any], detach
     if not detach:
         os._exit(1)
     bootstrap.fail(answer or "the cloud did not start; see the folder log in the state folder")
+
+
+def _learn_project(folder: StateFolder, settings: Settings) -> None:
+    """Put the id of the admin's project into the clients' files: it is known since the first start."""
+    with contextlib.suppress(Fault, LookupError), LocalApi(folder) as api:
+        projects = api.get(f"{IDENTITY}/auth/projects")["projects"]
+        mine = [one["id"] for one in projects if (one["name"], one["domain_id"]) == ("admin", "default")]
+        found = mine[0]
+        if found != known_project(folder):
+            write_clients_files(folder, settings, folder.admin_password.read_text().strip(), found)
 
 
 def _answer(ready: int, folder: StateFolder) -> str:

@@ -26,7 +26,13 @@ app.add_typer(node, name="node")
 app.add_typer(image, name="image")
 
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="The folder where this cloud keeps everything.")
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        envvar="PILEUS_STATE",
+        help="The folder where this cloud keeps everything.",
+    ),
 ]
 Simulated = Annotated[bool, typer.Option("--simulated", help="Simulated hosts: no root, no switch.")]
 Config = Annotated[

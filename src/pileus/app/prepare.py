@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import pwd
+import re
 import secrets as random
 import shutil
 from pathlib import Path
@@ -68,12 +69,25 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
     for host in hosts:
         token = node_token(secrets.node, host, settings.server.node_token_lifetime_s)
         put(folder.node_token, token, 0o600)
-    url = public_url(settings)
-    ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
-    region = settings.identity.region
-    put(folder.openrc, openrc(url, secrets.admin_password, region, ca_file), 0o600)
-    put(folder.clouds, clouds(url, secrets.admin_password, region, ca_file), 0o600)
+    write_clients_files(folder, settings, secrets.admin_password, known_project(folder))
     return secrets
+
+
+def write_clients_files(folder: StateFolder, settings: Settings, password: str, project_id: str) -> None:
+    """``openrc`` and ``clouds.yaml``; the id of the admin's project is empty before the first start."""
+    ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
+    where = (public_url(settings), password, settings.identity.region, ca_file, project_id)
+    put(folder.openrc, openrc(*where), 0o600)
+    put(folder.clouds, clouds(*where), 0o600)
+
+
+def known_project(folder: StateFolder) -> str:
+    """The id of the admin's project, as ``openrc`` has it since an earlier start."""
+    try:
+        found = re.search(r"(?m)^export OS_PROJECT_ID='([0-9a-f]{32})'$", folder.openrc.read_text())
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def _check_length(socket: Path) -> None:
@@ -194,16 +208,18 @@ def public_url(settings: Settings) -> str:
     return f"http{'s' if settings.server.tls_certificate else ''}://{host}:{port}"
 
 
-def openrc(url: str, password: str, region: str, ca_file: str) -> str:
+def openrc(url: str, password: str, region: str, ca_file: str, project_id: str = "") -> str:
     """Shell lines for the stock clients."""
     values = {
         "OS_AUTH_URL": f"{url}/identity/v3",
         "OS_USERNAME": "admin",
         "OS_PASSWORD": password,
         "OS_PROJECT_NAME": "admin",
+        **({"OS_PROJECT_ID": project_id} if project_id else {}),
         "OS_USER_DOMAIN_NAME": "Default",
         "OS_PROJECT_DOMAIN_NAME": "Default",
         "OS_REGION_NAME": region,
+        "OS_INTERFACE": "public",
         "OS_IDENTITY_API_VERSION": "3",
         **({"OS_CACERT": ca_file} if ca_file else {}),
     }
@@ -215,9 +231,10 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def clouds(url: str, password: str, region: str, ca_file: str) -> str:
+def clouds(url: str, password: str, region: str, ca_file: str, project_id: str = "") -> str:
     """The ``clouds.yaml`` of openstacksdk with one cloud, ``pileus``."""
     authority = f"    cacert: {json.dumps(ca_file)}\n" if ca_file else ""
+    project = f"      project_id: {json.dumps(project_id)}\n" if project_id else ""
     return f"""clouds:
   pileus:
     auth:
@@ -225,8 +242,9 @@ def clouds(url: str, password: str, region: str, ca_file: str) -> str:
       username: admin
       password: {json.dumps(password)}
       project_name: admin
-      user_domain_name: Default
+{project}      user_domain_name: Default
       project_domain_name: Default
     region_name: {json.dumps(region)}
+    interface: public
     identity_api_version: 3
 {authority}"""
