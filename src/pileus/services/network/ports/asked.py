@@ -74,7 +74,7 @@ def asked_port_update(
         kind = own.get(one.original["id"], owners.DHCP)
         if kind == owners.FLOATING_IP and _differs(one, {"fixed_ips"}):
             raise _kept(one, own)
-        if kind in owners.OF_ROUTERS and one.changes.get("fixed_ips", ()) == []:
+        if kind in owners.OF_ROUTERS and not one.changes.get("fixed_ips", True):
             raise BadRequest(resource="router", msg="Router port must have at least one fixed IP")
     _check_devices(
         tx,
