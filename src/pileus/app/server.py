@@ -48,9 +48,6 @@ from pileus.web.client import Proxies
 from pileus.web.policy import Enforcer, PolicyError, load_overrides
 from pileus.web.settings import WebSettings
 
-HEALTH = "/healthcheck"
-"""Answers 200 while this server serves: what a load balancer asks."""
-
 _ENDPOINT = {"compute": compute.ENDPOINT_PATH}
 """What the catalog's address of a service has after the service's prefix."""
 
@@ -261,8 +258,6 @@ class Server:
         path = scope.get("path", "")
         if path.startswith(PREFIX):
             await self.endpoint(scope, receive, send)
-        elif path == HEALTH:
-            await _healthy(send)
         else:
             await self._app(scope, receive, send)
 
@@ -277,12 +272,6 @@ def _body_limits(settings: Settings) -> BodyLimits:
         idle_s=limits.idle_s,
         least_bytes_per_s=limits.least_bytes_per_s,
     )
-
-
-async def _healthy(send: Callable[..., Any]) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"3")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"OK\n"})
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ from pileus.web.bodies import Bodies, ClientGone
 from pileus.web.client import share_of
 from pileus.web.dialects import MethodNotAllowed, UnsupportedMediaType
 from pileus.web.discovery import discovery_routes
+from pileus.web.front import front_route, health_route
 from pileus.web.microversions import within
 from pileus.web.openapi import openapi_route
 from pileus.web.policy import Enforcer
 from pileus.web.reply import Headers, Reply
 from pileus.web.request import Request
-from pileus.web.routes import Leaf, Route, Router, segments
+from pileus.web.routes import Leaf, Route, Router, routed_path, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
 from pileus.web.trace import Trace, Written, trace_of
@@ -90,10 +91,15 @@ class App:
         self._router = Router()
         for service in services:
             routes = [*service.routes, *discovery_routes(service)]
+            if service.prefix:
+                routes.append(health_route())
             _check_rules(routes, policy)
             self._router.add(service, service.prefix, routes)
         if services:
-            self._router.add(services[0], "", [openapi_route(services)])
+            at_root = [openapi_route(services), health_route()]
+            if all(service.prefix for service in services):
+                at_root.append(front_route(services))
+            self._router.add(services[0], "", at_root)
         self._prefixes = sorted(services, key=lambda one: len(one.prefix), reverse=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,9 +145,10 @@ class App:
 
     async def _serve(self, scope: Scope, receive: Receive, trace: Trace, extra: Headers) -> Reply:
         request_id = trace.request_id
-        found, spelling = self._router.find(scope["path"]), None
+        asked = routed_path(scope)
+        found, spelling = self._router.find(asked), None
         if found is None:
-            found, spelling = self._spelled(scope["path"])
+            found, spelling = self._spelled(asked)
         # no database takes a NUL in a text, and nothing has one in its name
         if found is None or "\x00" in scope["path"]:
             raise NotFound
@@ -204,8 +211,8 @@ class App:
 
     def _fault(self, scope: Scope, fault: Fault, request_id: str) -> Reply:
         dialect = self._owner(scope["path"]).dialect
-        status = dialect.status(fault)
-        reply = Reply.json(dialect.error(status, fault, request_id), status)
+        accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+        reply = dialect.error_reply(dialect.status(fault), fault, request_id, accept.decode("latin-1"))
         if fault.retry_after_s is not None:
             reply.header("Retry-After", str(fault.retry_after_s))
         return reply

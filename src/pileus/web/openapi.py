@@ -32,14 +32,17 @@ def openapi_route(services: Sequence[Service]) -> Route:
 
     async def handler(request: Request) -> Reply:
         if not document:
-            document.append(encode(openapi(services)))
+            document.append(encode(openapi(services, request.app.settings.public_url.rstrip("/"))))
         return Reply.chunks(list(document))
 
     return Route("GET", "/openapi.json", handler, authenticated=False, summary="Show this description")
 
 
-def openapi(services: Sequence[Service]) -> dict[str, Any]:
-    """The document. Microversioned routes of the same verb and path are told as the newest."""
+def openapi(services: Sequence[Service], url: str = "") -> dict[str, Any]:
+    """The document, of a server at a URL (empty: where the document is).
+
+    Microversioned routes of the same verb and path are told as the newest.
+    """
     paths: dict[str, dict[str, Any]] = {}
     schemas: dict[str, Any] = {}
     for service in services:
@@ -49,6 +52,7 @@ def openapi(services: Sequence[Service]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Pileus", "version": pileus.__version__},
+        "servers": [{"url": url or "/"}],
         "paths": paths,
         "components": {
             "schemas": schemas,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from pileus.web.types import Type
 
@@ -107,8 +108,17 @@ class Router:
 
 
 def segments(path: str) -> list[str]:
-    """``/v2.0/ports/`` as ``["v2.0", "ports"]``."""
-    return path.strip("/").split("/") if path.strip("/") else []
+    """``/v2.0//ports/`` as ``["v2.0", "ports"]``: clients put addresses together with a slash too many."""
+    return [part for part in path.split("/") if part]
+
+
+def routed_path(scope: Mapping[str, Any]) -> str:
+    """The path of a request for routing: a slash that was escaped separates nothing, and stays escaped."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" not in raw.lower():
+        return str(scope["path"])
+    parts = [unquote(part.decode("latin-1")) for part in raw.split(b"/")]
+    return "/".join(part.replace("/", "%2F") for part in parts)
 
 
 def _walk(node: _Node, parts: list[str], position: int, values: list[str]) -> Leaf | None:

@@ -71,7 +71,7 @@ class Cloud:
         """One request. ``data`` is an upload in parts; ``leave_after`` that many parts of the reply the
         client is gone."""
         parts = urlsplit("/image" + path)
-        sent = {"host": "cloud", "content-type": "application/json"}
+        sent = {"host": "cloud", "content-type": "application/json", "accept": "application/json"}
         if self.token:
             sent["x-auth-token"] = self.token
         if data is not None:

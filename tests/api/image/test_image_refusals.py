@@ -111,3 +111,24 @@ def test_data_needs_its_type(tmp_path: Path) -> None:
         assert (await api("POST", f"/v2/images/{image}/file")).status == 405
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind", "holds"),
+    [
+        ("*/*", "text/html", "<h1>404 Not Found</h1>"),
+        ("text/html, application/json", "text/html", "<title>404 Not Found</title>"),
+        ("application/json", "application/json", '"code":"404 Not Found"'),
+        ("application/octet-stream", "text/plain", "404 Not Found\n\nNo image found with ID"),
+    ],
+)
+def test_errors_have_the_form_that_is_accepted(accept: str, kind: str, holds: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        answer = await api("GET", "/v2/images/<b>", headers={"accept": accept})
+        text = answer.content.decode()
+        assert answer.status == 404 and answer.headers["content-type"].startswith(kind)
+        assert holds in text
+        if kind == "text/html":
+            assert "No image found with ID &lt;b&gt;" in text
+
+    tell(story, tmp_path)

@@ -13,11 +13,12 @@ from sqlalchemy import text
 from tests.unit.web.widgets import SERVICE, Client, widget_app
 
 from pileus.store import Tx
+from pileus.web.accept import HTML, JSON, preferred
 from pileus.web.client import Proxies
 from pileus.web.openapi import openapi
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route, Router
+from pileus.web.routes import Route, Router, routed_path
 from pileus.web.service import Service
 
 
@@ -89,6 +90,92 @@ def test_a_statement_that_takes_too_long_is_answered_with_when_to_ask_again(tmp_
             assert (await client("GET", "/widgets")).status == 200
 
     asyncio.run(main())
+
+
+def test_slashes_too_many_separate_nothing_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with widget_app(tmp_path) as app:
+            api = Client(app, base="")
+            made = await api("POST", "/widgets//v2.0///widgets/", {"widget": {"size": 1}})
+            assert made.status == 201
+            key = made.json["widget"]["id"]
+            for path in (f"/widgets/v2.0//widgets//{key}", f"/widgets//v2.0/widgets/{key}//"):
+                assert (await api("GET", path)).json["widget"]["id"] == key
+            assert (await api("DELETE", f"/widgets/v2.0//widgets/{key}")).status == 204
+            assert (await api("GET", "/widgets/v2.0//coffees")).status == 404
+
+    asyncio.run(main())
+
+
+def test_a_slash_that_was_escaped_is_a_character() -> None:
+    def routed(raw: bytes, path: str) -> str:
+        return routed_path({"path": path, "raw_path": raw})
+
+    assert routed(b"/ports/%2F", "/ports//") == "/ports/%2F"
+    assert routed(b"/ports/..%2f%C3%BC", "/ports/../\u00fc") == "/ports/..%2F\u00fc"
+    assert routed(b"/ports//x%20y", "/ports//x y") == "/ports//x y"
+    assert routed_path({"path": "/ports"}) == "/ports"
+
+
+@pytest.mark.parametrize("path", ["/healthcheck", "/widgets/healthcheck", "/widgets//healthcheck/"])
+def test_health(path: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with widget_app(tmp_path) as app:
+            api = Client(app, None, base="")
+            plain = await api("GET", path)
+            assert (plain.status, plain.body) == (200, b"OK")
+            assert plain.headers["content-type"].startswith("text/plain")
+            told = await api("GET", path, headers={"Accept": "application/json"})
+            assert told.json == {"detailed": False, "reasons": ["OK"]}
+            page = await api("GET", path, headers={"Accept": "text/html"})
+            assert page.headers["content-type"].startswith("text/html") and b"OK" in page.body
+            assert (await api("HEAD", path)).status == 204
+            assert (await api("POST", path)).status == 405
+
+    asyncio.run(main())
+
+
+def test_the_page_at_the_root(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with widget_app(tmp_path) as app:
+            api = Client(app, None, base="")
+            page = await api("GET", "/")
+            assert page.status == 200 and page.headers["content-type"].startswith("text/html")
+            for link in ("http://cloud:8080/widgets/", "http://cloud:8080/openapi.json"):
+                assert f'href="{link}"'.encode() in page.body
+            odd = await api("GET", "/", headers={"host": '"><script>'})
+            assert b"<script>" not in odd.body
+            told = (await api("GET", "/", headers={"Accept": "application/json"})).json
+            assert told["services"][0]["href"] == "http://cloud:8080/widgets/"
+            assert told["health"] == "http://cloud:8080/healthcheck"
+            described = (await api("GET", "/openapi.json")).json
+            assert described["servers"] == [{"url": "/"}]
+        async with widget_app(tmp_path, public_url="https://cloud.example/") as app:
+            described = (await Client(app, None, base="")("GET", "/openapi.json")).json
+            assert described["servers"] == [{"url": "https://cloud.example"}]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (None, HTML),
+        ("", HTML),
+        ("*/*", HTML),
+        ("application/json", JSON),
+        ("application/json, text/html", HTML),
+        ("text/html;q=0.8, application/json", JSON),
+        ("application/*", JSON),
+        ("text/*;q=0.1, */*;q=0.5", JSON),
+        ("text/html;q=0, */*", JSON),
+        ("image/png", None),
+        ("application/octet-stream", None),
+        ("no media type", HTML),
+    ],
+)
+def test_what_is_accepted(accept: str | None, wanted: str | None) -> None:
+    assert preferred(accept, (HTML, JSON)) == wanted
 
 
 def test_openapi_is_whole() -> None:

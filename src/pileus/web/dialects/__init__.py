@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind, PreconditionFailed
+from pileus.web.reply import Reply
 from pileus.web.types import BadValue
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ class Dialect:
     def error(self, status: int, fault: Fault, request_id: str) -> Any:
         """The JSON document of a fault."""
         raise NotImplementedError
+
+    def error_reply(self, status: int, fault: Fault, request_id: str, accept: str) -> Reply:
+        """The reply to a fault; ``accept`` is the request's header."""
+        return Reply.json(self.error(status, fault, request_id), status)
 
     def rule_name(self, resource: Resource, action: str) -> str:
         """The policy rule of an action on a resource."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind
+from pileus.web.accept import HTML, JSON, preferred
 from pileus.web.dialects import STATUS, TITLES
 from pileus.web.dialects.paged import PagedDialect
+from pileus.web.reply import Reply
 
 if TYPE_CHECKING:
     from pileus.web.listing import Listing
@@ -30,6 +33,21 @@ class GlanceDialect(PagedDialect):
         if fault.kind is Kind.UNAUTHENTICATED:
             return {"error": {"code": status, "title": title, "message": fault.text}}
         return {"message": fault.text, "code": f"{status} {title}", "title": title}
+
+    def error_reply(self, status: int, fault: Fault, request_id: str, accept: str) -> Reply:
+        """HTML unless JSON is asked for, plain text for who takes neither; Glance's clients read these."""
+        wanted = preferred(accept, (HTML, JSON))
+        if wanted == JSON or fault.kind is Kind.UNAUTHENTICATED:
+            return super().error_reply(status, fault, request_id, accept)
+        title = f"{status} {TITLES[status]}"
+        if wanted == HTML:
+            text = (
+                f"<html>\n <head>\n  <title>{title}</title>\n </head>\n <body>\n  <h1>{title}</h1>\n"
+                f"  {html.escape(fault.text)}<br /><br />\n </body>\n</html>"
+            )
+            return Reply(status, text.encode(), [(b"content-type", b"text/html; charset=UTF-8")])
+        plain = f"{title}\n\n{fault.text}\n\n   "
+        return Reply(status, plain.encode(), [(b"content-type", b"text/plain; charset=UTF-8")])
 
     def rule_name(self, resource: Resource, action: str) -> str:
         verb = {"create": "add", "update": "modify", "list": "get"}.get(action, action)
