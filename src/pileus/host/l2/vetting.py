@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -32,6 +32,7 @@ from pileus.wire.switch import (
 _log = log.get("host.l2")
 
 R = TypeVar("R", bound=msgspec.Struct)
+V = TypeVar("V")
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 _ID = re.compile(r"[\w.-]{1,255}", re.ASCII)
@@ -51,11 +52,42 @@ class Vetted(msgspec.Struct, frozen=True):
     left_out: int = 0
 
 
+class _Examined(Generic[R, V]):
+    """Records of one kind with what was said of each; only those that changed are looked at."""
+
+    def __init__(self, examine: Callable[[R], V]) -> None:
+        self._examine = examine
+        self._known: dict[str, tuple[R, V]] = {}
+
+    def take(self, records: Mapping[str, R]) -> bool:
+        """These are all records now; whether any of them is new or another one than before."""
+        known = self._known
+        if len(known) == len(records) and all(
+            (before := known.get(key)) is not None and before[0] is record for key, record in records.items()
+        ):
+            return False
+        self._known = {
+            key: before
+            if (before := known.get(key)) is not None and (before[0] is record or before[0] == record)
+            else (record, self._examine(record))
+            for key, record in records.items()
+        }
+        return True
+
+    def verdicts(self) -> Iterator[tuple[str, V]]:
+        for key, (_, verdict) in self._known.items():
+            yield key, verdict
+
+
 class Vetting:
     """Remembers what it said of each record, so that only what changed is looked at."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], tuple[Any, Any]] = {}
+        self._devices = _Examined(device_fault)
+        self._networks = _Examined(_network)
+        self._groups = _Examined(_group)
+        self._refused: dict[str, str] = {}
+        self._left_out: dict[str, int] = {}
         self._last: tuple[Model, Vetted] | None = None
 
     def vet(self, model: Model, wired: Collection[str] = ()) -> Vetted:
@@ -65,42 +97,46 @@ class Vetting:
         return self._last[1]
 
     def _vet(self, model: Model, wired: Collection[str]) -> Vetted:
-        known, self._known = self._known, {}
-
-        def ask(kind: str, key: str, record: R, examine: Callable[[R], Any]) -> Any:
-            before = known.get((kind, key))
-            if before is None or (before[0] is not record and before[0] != record):
-                before = (record, examine(record))
-            self._known[kind, key] = before
-            return before[1]
-
-        networks = {key: ask("network", key, one, _network) for key, one in model.networks.items()}
-        groups = {key: ask("group", key, one, _group) for key, one in model.groups.items()}
-        faults = {key: ask("device", key, one, device_fault) for key, one in model.devices.items()}
-        refused = {key: fault for key, fault in faults.items() if fault is not None}
-        order = sorted(model.devices, key=lambda key: (key not in wired, key))
-        candidates = [model.devices[key] for key in order if key not in refused]
-        bad_networks = {key: fault for key, (fault, _, _) in networks.items() if fault is not None}
-        bad_networks |= _second_segments(candidates, model.networks, bad_networks)
-        refused |= {
-            one.port_id: bad_networks[one.network_id] for one in candidates if one.network_id in bad_networks
-        }
-        refused |= _second_claims(one for one in candidates if one.port_id not in refused)
-        left_out = sum(count for _, _, count in networks.values()) + sum(c for _, c in groups.values())
+        devices_changed, networks_changed = (
+            self._devices.take(model.devices),
+            self._networks.take(model.networks),
+        )
+        if devices_changed or networks_changed:
+            self._refused = self._refusals(model, wired)
+        if networks_changed:
+            self._left_out["networks"] = sum(count for _, (_, _, count) in self._networks.verdicts())
+        if self._groups.take(model.groups):
+            self._left_out["groups"] = sum(count for _, (_, count) in self._groups.verdicts())
         tunnels = tuple(_endpoints(model.tunnels))
+        left_out = sum(self._left_out.values())
+        refused = self._refused
         if not refused and not left_out and len(tunnels) == len(model.tunnels):
             return Vetted(model)
         return Vetted(
             msgspec.structs.replace(
                 model,
                 devices={key: one for key, one in model.devices.items() if key not in refused},
-                networks={key: clean for key, (_, clean, _) in networks.items()},
-                groups={key: clean for key, (clean, _) in groups.items()},
+                networks={key: clean for key, (_, clean, _) in self._networks.verdicts()},
+                groups={key: clean for key, (clean, _) in self._groups.verdicts()},
                 tunnels=tunnels,
             ),
             refused,
             left_out + len(model.tunnels) - len(tunnels),
         )
+
+    def _refusals(self, model: Model, wired: Collection[str]) -> dict[str, str]:
+        refused = {key: fault for key, fault in self._devices.verdicts() if fault is not None}
+        order = sorted(model.devices, key=lambda key: (key not in wired, key))
+        candidates = [model.devices[key] for key in order if key not in refused]
+        bad_networks = {key: fault for key, (fault, _, _) in self._networks.verdicts() if fault is not None}
+        bad_networks |= _second_segments(candidates, model.networks, bad_networks)
+        if bad_networks:
+            refused |= {
+                one.port_id: bad_networks[one.network_id]
+                for one in candidates
+                if one.network_id in bad_networks
+            }
+        return refused | _second_claims(one for one in candidates if one.port_id not in refused)
 
 
 def device_fault(device: DeviceDetails) -> str | None:
