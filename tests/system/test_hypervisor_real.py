@@ -381,7 +381,7 @@ def test_the_life_of_a_machine(play: Callable[..., None]) -> None:
 
         answer = await compute.hub.ask(
             scopes.hypervisor(HOST),
-            Question("q1", "console_log", {"server_id": server.server_id, "length": 50}),
+            Question(O1, "console_log", {"server_id": server.server_id, "length": 50}),
             5,
         )
         assert "pileus-guest: static" in answer.result["output"]
@@ -408,6 +408,14 @@ def test_the_life_of_a_machine(play: Callable[..., None]) -> None:
         compute.change(server.server_id, ports=server.ports)
         await site.until(lambda: "gone interface eth1" in site.console(server))
         await site.until(lambda: "interface.detach" in site.steps(server))
+
+        # Somebody deletes its tap: another one comes, with the card of the running machine on it.
+        tap = f"tap{server.ports[0].port_id[:11]}"
+        await site.links.delete_links([tap])
+        await site.until(lambda: "interface.renew" in site.steps(server))
+        async with asyncio.timeout(20):
+            while not await site.pings(server, address):
+                pass
 
         # A restart of the agent is nothing to the machine.
         await site.kill()

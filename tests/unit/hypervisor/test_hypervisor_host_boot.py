@@ -108,3 +108,31 @@ def test_where_no_run_is_known_nothing_is_started(tmp_path: Path) -> None:
             await bench.close()
 
     asyncio.run(story())
+
+
+def test_a_tap_that_somebody_deletes_comes_back_under_the_card_of_a_running_machine(tmp_path: Path) -> None:
+    async def story() -> None:
+        bench = Bench(tmp_path, FakeCompute())
+        bench.switch.devices = set()  # the switch opens what is there, and nothing else
+        try:
+            await bench.start()
+            for number in (1, 2):
+                bench.server.put(details(number))
+            await bench.until(lambda: len(bench.plugged()) == 2)
+            await bench.settled()
+            before = bench.client.by_name("Port")["tap00000001-11"]["external_ids"]["pileus-ifindex"]
+            await bench.links.delete_links(["tap00000001-11"])
+            await bench.until(lambda: any(one.name == "interface.renew" for one in bench.server.steps[RAN]))
+            await bench.settled()
+            assert "tap00000001-11" in await bench.taps()
+            row = bench.client.by_name("Port")["tap00000001-11"]
+            assert row["external_ids"]["pileus-ifindex"] != before
+            assert (bench.client.by_name("Interface")["tap00000001-11"]["ofport"] or 0) > 0
+            assert await bench.full_pass() == 0
+            steps = [one.name for key in (RAN, STOPPED) for one in bench.server.steps[key]]
+            assert steps.count("interface.renew") == 1
+            assert (await bench.powers())[RAN] is Power.RUNNING
+        finally:
+            await bench.close()
+
+    asyncio.run(story())

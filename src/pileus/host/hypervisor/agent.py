@@ -128,6 +128,7 @@ class HypervisorAgent(Agent):
         self.present = Present(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
+        self._broken: set[str] = set()
         self._served: frozenset[str] = frozenset()
         self._rounds = Rounds(
             node,
@@ -216,12 +217,20 @@ class HypervisorAgent(Agent):
                 generation = self._client.generation
                 self.reconciler.wake(inspect=True)
                 self.reconciler.hurry()
+            broken = self.taps.broken()
+            if broken - self._broken:
+                self.reconciler.wake(inspect=True)
+            self._broken = broken
             for server_id in self._unplugged():
                 self.jobs.touch(server_id)
             await asyncio.sleep(_SWITCH_PAUSE_S)
 
     def _switch_differs(self, generation: int) -> bool:
-        return self._client.generation != generation or bool(self._unplugged())
+        return (
+            self._client.generation != generation
+            or self.taps.broken() != self._broken
+            or bool(self._unplugged())
+        )
 
     def _unplugged(self) -> list[str]:
         """Servers that nobody works on, and of whose ports not all are on the switch."""
@@ -400,6 +409,7 @@ class HypervisorAgent(Agent):
             plugged = self.taps.plugged()
             if inspect:
                 loose = await self.taps.loose()
+                touched |= present.lost_taps(self.taps.lost)
         except SwitchUnreachable as error:
             plugged, unreachable = {}, error
         touched = touched - busy
@@ -522,6 +532,8 @@ class HypervisorAgent(Agent):
             self.journal.note_failure(key, Failure(server.generation, server.wanted, str(error)))
             self.jobs.went_well(key)
         else:
+            if todo.renew:
+                self.present.renewed(key)
             self.jobs.went_well(key)
         finally:
             self.present.changed(key)

@@ -31,16 +31,20 @@ class View(msgspec.Struct, frozen=True):
     interfaces: frozenset[str] | None = None
     host_restarted: bool = False
     """Whether the host has been started since the machine was last seen running."""
+    stale: frozenset[str] = frozenset()
+    """Taps of the running machine that were made anew under its cards."""
 
 
 class Todo(msgspec.Struct, frozen=True):
-    """What is missing of one server. ``attach`` and ``detach``: cards of the running machine.
+    """What is missing of one server. ``attach`` and ``detach``: cards of the running machine; ``renew``:
+    cards that are taken out and put in again.
     ``power``: verbs of the hypervisor in their order. ``applied``: what to remember afterwards."""
 
     build: bool = False
     define: bool = False
     attach: tuple[ServerPort, ...] = ()
     detach: tuple[str, ...] = ()
+    renew: tuple[ServerPort, ...] = ()
     power: tuple[str, ...] = ()
     applied: str = ""
     operations: tuple[PendingOperation, ...] = ()
@@ -50,7 +54,13 @@ class Todo(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(
-            self.build or self.define or self.attach or self.detach or self.power or self.operations
+            self.build
+            or self.define
+            or self.attach
+            or self.detach
+            or self.renew
+            or self.power
+            or self.operations
         ) or (self.error is not None)
 
 
@@ -92,15 +102,18 @@ def plan_server(
         verbs = ("start",)
     attach: tuple[ServerPort, ...] = ()
     detach: tuple[str, ...] = ()
+    renew: tuple[ServerPort, ...] = ()
     if view.power in _ON:
         wanted = {tap_name(port.port_id): port for port in server.ports}
         present = wanted.keys() if view.interfaces is None else view.interfaces
         attach = tuple(port for name, port in wanted.items() if name not in present)
         detach = tuple(sorted(present - wanted.keys()))
+        renew = tuple(port for name, port in wanted.items() if name in present and name in view.stale)
     return Todo(
         define=view.power is None,
         attach=attach,
         detach=detach,
+        renew=renew,
         power=verbs,
         applied=server.wanted if server.wanted != instance.applied else "",
         operations=operations,
@@ -143,7 +156,7 @@ def power_verbs(wanted: str, applied: str, power: Power | None) -> tuple[str, ..
 def needs_switch(todo: Todo) -> bool:
     """Whether this can't be done without the machine's ports."""
     starts = any(verb.startswith("start") for verb in todo.power)
-    return bool(todo.build or todo.attach or todo.detach or starts or todo.operations)
+    return bool(todo.build or todo.attach or todo.detach or todo.renew or starts or todo.operations)
 
 
 def is_given_up(server: ServerDetails, failure: Failure) -> bool:

@@ -22,6 +22,7 @@ class Present:
         self._book = book
         self._cards: dict[str, frozenset[str]] = {}
         self._died: set[str] = set()
+        self._stale: dict[str, frozenset[str]] = {}
 
     def ids(self) -> set[str]:
         """Servers of which something is here."""
@@ -34,6 +35,7 @@ class Present:
     async def list(self) -> None:
         """Which machines there are and their power: one call."""
         self.powers = {state.uuid: state.power for state in await self._hypervisor.list_domains()}
+        self._stale = {key: taps for key, taps in self._stale.items() if self.is_running(key)}
         self._died &= {key for key, power in self.powers.items() if power is Power.OFF}
 
     async def look_at_cards(self, touched: Collection[str], everything: bool) -> None:
@@ -45,6 +47,20 @@ class Present:
             stats = await self._hypervisor.stats(None if everything else unknown)
             for key in running & stats.keys():
                 self._cards[key] = frozenset(card.tap for card in stats[key].interfaces)
+
+    def lost_taps(self, taps: Collection[str]) -> set[str]:
+        """Taps are gone: the cards of running machines that had them lead nowhere, also when there are such
+        taps again. The servers."""
+        found = {
+            key: cards.intersection(taps) for key, cards in self._cards.items() if cards.intersection(taps)
+        }
+        for key, names in found.items():
+            self._stale[key] = self._stale.get(key, frozenset()) | names
+        return set(found)
+
+    def renewed(self, server_id: str) -> None:
+        """Its cards were put in anew."""
+        self._stale.pop(server_id, None)
 
     def died(self, server_id: str) -> None:
         """A machine ended as none should."""
@@ -74,6 +90,7 @@ class Present:
                 and instance.boot_id
                 and instance.boot_id != self._boot_id
             ),
+            self._stale.get(server_id, frozenset()),
         )
 
     def is_running(self, server_id: str) -> bool:

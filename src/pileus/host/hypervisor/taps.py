@@ -6,7 +6,8 @@ goes on holding an interface that is gone, so under one that was made anew its p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -32,6 +33,8 @@ class Taps:
         self._links = links
         self._client = client
         self._bridge = bridge
+        self.lost: set[str] = set()
+        """Taps that were not there when it was last looked."""
 
     def plugged(self) -> dict[str, str]:
         """Ports of ours: the tap's name to the port's id. Raises SwitchUnreachable."""
@@ -53,10 +56,23 @@ class Taps:
             if name in interfaces and interfaces[name]["external_ids"].get("vm-uuid") in server_ids
         }
 
+    def broken(self) -> set[str]:
+        """Ports of ours that the switch can't open, or whose device it has lost: somebody may have deleted
+        their tap. (The userspace datapath keeps a lost one's number and shows no address for it.)"""
+        interfaces = self._client.by_name("Interface")
+        return {
+            name
+            for name, row in self._client.by_name("Port").items()
+            if row["external_ids"].get(OWNER_KEY) == OWNER
+            and name in interfaces
+            and _is_broken(interfaces[name])
+        }
+
     async def loose(self) -> set[str]:
-        """Ports of ours whose interface is gone or is another one by now."""
+        """Ports of ours whose interface is gone (``lost``) or is another one by now."""
         self._check()
         links = await self._links.links()
+        self.lost = {name for name in self.plugged() if name not in links}
         return {
             name
             for name, row in self._client.by_name("Port").items()
@@ -131,3 +147,8 @@ class Taps:
             raise SwitchUnreachable("no connection to ovsdb-server")
         if self._bridge not in self._client.by_name("Bridge"):
             raise SwitchUnreachable(f"there is no bridge {self._bridge} yet")
+
+
+def _is_broken(interface: Mapping[str, Any]) -> bool:
+    number = interface["ofport"]
+    return number is not None and (number < 0 or interface["mac_in_use"] is None)

@@ -209,6 +209,10 @@ class Workshop:
                 definition = await self._hypervisor.definition(key)
                 for port_id in port_ids(definition, tap):
                     await whole(self._hypervisor.detach_interface(key, port_id))
+        for port in todo.renew:
+            async with self._step(key, "interface.renew", port.port_id):
+                await whole(self._hypervisor.detach_interface(key, port.port_id))
+                await whole(self._hypervisor.attach_interface(key, interface(port, self._settings)))
         for verb in todo.power:
             await self._power(key, verb, todo.because)
         if todo.applied or todo.power:
