@@ -72,6 +72,44 @@ def test_what_is_no_expression_is_refused(tmp_path: Path) -> None:
                     f"Invalid input for query parameters {name}. Value: {text[:255]}. "
                     f"'{text[:255]}' is not a 'regex'"
                 )
+        for several, status in ((16, 200), (17, 400)):
+            query = "&".join(f"name=a{number}.*" for number in range(several))
+            assert (await api("GET", f"/servers?{query}")).status == status
+
+    tell(story, tmp_path)
+
+
+def test_keys_of_the_order(tmp_path: Path) -> None:
+    """The documented ones, but for those that are the same for all servers."""
+
+    async def story(api: Cloud) -> None:
+        for name in ("b", "a"):
+            await api.ask_for(name, networks="none")
+        for key in (
+            "access_ip_v4", "access_ip_v6", "auto_disk_config", "availability_zone", "config_drive",
+            "created_at", "display_description", "display_name", "hostname", "image_ref", "instance_type_id",
+            "key_name", "launch_index", "launched_at", "locked_by", "power_state", "project_id", "task_state",
+            "terminated_at", "updated_at", "user_id", "uuid", "vm_state",
+        ):  # fmt: skip
+            answer = await api("GET", f"/servers?sort_key={key}&sort_dir=asc")
+            assert (answer.status, len(answer.json["servers"])) == (200, 2), key
+        for key in ("host", "node"):
+            assert (await api("GET", f"/servers?sort_key={key}")).status == 403
+            assert (await api.as_("admin")("GET", f"/servers?sort_key={key}")).status == 200
+        assert (await api("GET", "/servers?sort_key=colour")).status == 400
+
+    tell(story, tmp_path)
+
+
+def test_times_of_actions(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        server_id = (await api.ask_for(networks="none")).json["server"]["id"]
+        path = f"/servers/{server_id}/os-instance-actions"
+        for name in ("changes-since", "changes-before"):
+            assert (await api("GET", f"{path}?{name}=2026-01-01T00:00:00Z")).status == 200
+            for text in ("yesterday", "0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-00:01", ""):
+                answer = await api("GET", f"{path}?{name}={text}")
+                assert answer.status == 400, (name, text)
 
     tell(story, tmp_path)
 

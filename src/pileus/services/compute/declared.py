@@ -154,9 +154,12 @@ def _forget_unknown(value: Any, bad: BadValue) -> bool:
     """Take away the key that a refusal names as unknown; whether it does."""
     if bad.unknown_key is None:
         return False
-    for step in bad.path:
-        value = value[step]
-    del value[bad.unknown_key]
+    try:
+        for step in bad.path:
+            value = value[step]
+        del value[bad.unknown_key]
+    except (LookupError, TypeError):  # of a part that the type made, and nobody wrote
+        return False
     return True
 
 

@@ -17,8 +17,12 @@ from typing import NamedTuple
 import re2
 
 LONGEST = 255
-_PROGRAM_BYTES = 1 << 20
-"""The most memory that one expression may take; RE2 refuses what needs more, ``((a{99}){99}){99}`` say."""
+MOST = 16
+"""So many expressions a request may have: each takes memory."""
+
+_PROGRAM_BYTES = 1 << 18
+"""The most memory that one expression may take; RE2 refuses what needs more, ``((a{99}){99}){99}`` say. The
+newest hundred or so are remembered."""
 
 _LITERAL = re.compile(r"(\^?)([\w :@/,;=~<>&%!\"'#-]*)(\$?)")
 _OPTIONS = re2.Options()

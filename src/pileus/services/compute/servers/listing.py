@@ -13,6 +13,7 @@ from pileus.services.compute.declared import COMPUTE, since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.patterns import MOST
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.searching import TEXTS, VERSIONS, Test, read_filter, search
 from pileus.services.compute.servers.tables import servers
@@ -137,9 +138,11 @@ def read_listing(request: Request, action: str) -> Wanted:
     patterns = _PATTERNS_FOR_ADMINS if admin else _PATTERNS
     if since(request, "2.83"):
         patterns |= _PATTERNS_SINCE_283
-    tests = []
+    tests: list[Test] = []
     for name, texts in given.items():
         if name in patterns:
+            if len(texts) + sum(len(test.patterns) for test in tests) > MOST:
+                raise BadRequest(f"Invalid input for query parameters {name}. More than {MOST} expressions.")
             found = read_filter(name, texts)
             if isinstance(found, Test):
                 tests.append(found)

@@ -17,12 +17,16 @@ _ALIASES = {
     "name": "display_name",
     "project_id": "tenant_id",
     "description": "display_description",
+    "disk_config": "auto_disk_config",
+    "flavor_id": "instance_type_id",
+    "image_id": "image_ref",
 }
 _SORTS = frozenset(
     {
         "access_ip_v4", "access_ip_v6", "availability_zone", "config_drive", "created_at", "description",
-        "flavor_id", "host", "hostname", "id", "image_id", "key_name", "launch_index", "launched_at", "name",
-        "power_state", "project_id", "task_state", "terminated_at", "updated_at", "user_id", "vm_state",
+        "disk_config", "flavor_id", "host", "hostname", "id", "image_id", "key_name", "launch_index",
+        "launched_at", "locked_by", "name", "node", "power_state", "project_id", "task_state",
+        "terminated_at", "updated_at", "user_id", "vm_state",
     }
 )  # fmt: skip
 
