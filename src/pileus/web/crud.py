@@ -176,9 +176,24 @@ def create_several(
         try:
             _may_create(request, resource, specs, resource.judged(tx, specs))
         except Forbidden:
-            find_parents(tx, request, resource, specs)
+            # Whoever may make none in a parent of his own is told so, whichever parent the path names.
+            asked = specs if _may_in_own(tx, request, resource, specs) else [_given(spec) for spec in specs]
+            find_parents(tx, request, resource, asked)
             raise
     return unit(tx, request.context, specs)
+
+
+def _may_in_own(tx: Tx, request: Request, resource: Resource, specs: Sequence[Values]) -> bool:
+    rule, project_id = resource.rule("create"), request.context.project_id
+    for target in resource.judged(tx, specs):
+        own = {name: project_id for name in target if name.endswith(":project_id")}
+        if not request.access.allows(rule, {**target, **own}):
+            return False
+    return True
+
+
+def _given(spec: Values) -> dict[str, Any]:
+    return {name: spec[name] for name in spec.given}
 
 
 def _may_create(

@@ -144,9 +144,9 @@ def page_statement(
             .select_from(resource.source)
             .where(resource.columns[resource.key] == listing.marker, *listing.visible)
         )
-        if not found:
+        if not found and not resource.unknown_marker_ends:
             raise missing
-        statement = statement.where(after(keys, tuple(found[0])))
+        statement = statement.where(after(keys, tuple(found[0])) if found else false())
     statement = statement.order_by(*(column.desc() if down else column.asc() for column, down in keys))
     if listing.limit is not None:
         statement = statement.limit(listing.limit)

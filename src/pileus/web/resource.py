@@ -148,7 +148,8 @@ class Resource:
     ``source`` is the FROM of reads, where columns of a joined table are wanted
     (``ports.outerjoin(bindings)``); ``key`` names the attribute that paths carry.
     ``parents`` maps attributes to the kinds of things that they name and that this belongs to: a
-    caller who may not see one is answered as if it did not exist.
+    caller who may not see one is answered as if it did not exist. ``unknown_marker_ends``: behind a
+    marker that is not there nothing follows, where other lists refuse it.
     ``targets`` gives the policy more to look at than the values themselves (a port's
     ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL.
     ``rules`` overrides the rule names that the dialect derives for the actions
@@ -173,6 +174,7 @@ class Resource:
         targets: Targets | None = None,
         policy_columns: Mapping[str, ColumnElement[Any]] | None = None,
         parents: Mapping[str, Resource] | None = None,
+        unknown_marker_ends: bool = False,
         description: str = "",
     ) -> None:
         self.name = name
@@ -192,6 +194,7 @@ class Resource:
         self.plans: dict[Any, Any] = {}
         self.targets = targets
         self.parents = dict(parents or {})
+        self.unknown_marker_ends = unknown_marker_ends
         self._policy_columns = dict(policy_columns or {})
         self._rules = dict(rules or {})
         self.not_found_class = not_found or _not_found_class(name, dialect)
