@@ -108,6 +108,9 @@ def test_implied_roles(tell):
         assert {rule["prior_role"]["name"] for rule in every} >= {"one", "admin", "manager", "member"}
         refused = await admin("PUT", f"/v3/roles/{one['id']}/implies/{await cloud.role('admin')}")
         assert refused.status == 403 and "cannot be an implied role" in refused.message
+        shouting = await admin.make("role", name="ADMIN")
+        refused = await admin("PUT", f"/v3/roles/{one['id']}/implies/{shouting['id']}")
+        assert refused.status == 403, "to the rules it is the same role"
         assert (await admin("PUT", f"/v3/roles/{one['id']}/implies/none")).status == 404
         assert (await admin("GET", "/v3/roles/none/implies")).status == 404
         assert (await admin("DELETE", path)).status == 204

@@ -160,7 +160,7 @@ def implied_roles_read(tx: Tx) -> tuple[dict[str, Values], RoleGraph]:
 def implied_role_create(tx: Tx, context: Context, prior: str, implied: str) -> None:
     """Have one role imply another; nothing happens if it does."""
     first, second = role_held(tx, prior), role_held(tx, implied)
-    if second["name"] in UNIMPLIABLE:
+    if second["name"].lower() in UNIMPLIABLE:  # nor do the rules know a role's case
         raise InvalidImpliedRole(role_id=implied)
     if first["domain_id"] is None and second["domain_id"] is not None:
         raise InvalidImpliedRole("Global role cannot imply a domain-specific role")
