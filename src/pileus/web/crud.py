@@ -112,8 +112,9 @@ def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
 def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
     """The encoded reply of a list request, made wholly in the reader's thread."""
     find_parents(tx, request, resource, [parent_values(resource, request)])
-    listing.visible = _scope(request, resource, "list")
-    listing.where.extend(listing.visible)
+    may_see = _scope(request, resource, "list")
+    listing.visible = [*listing.visible, *may_see]
+    listing.where.extend(may_see)
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
         missing = resource.dialect.missing_marker(resource, listing.marker or "")

@@ -48,6 +48,9 @@ def test_flavors(tmp_path: Path, kind: str) -> None:
                 await admin("POST", "/flavors", {"flavor": {**new, "name": "n", "id": "9", **wrong}})
             ).status == 400
         assert (await api("GET", "/flavors/77")).status == 404
+        unseen, absent = [await api("GET", f"/flavors?marker={one}") for one in ("77", "99")]
+        assert unseen.status == absent.status == 400
+        assert unseen.message == absent.message.replace("99", "77")
         given = await admin("POST", "/flavors/77/action", {"addTenantAccess": {"tenant": P1}})
         assert [one["tenant_id"] for one in given.json["flavor_access"]] == [P1]
         assert (await admin("POST", "/flavors/77/action", {"addTenantAccess": {"tenant": P1}})).status == 409

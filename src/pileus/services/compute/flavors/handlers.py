@@ -50,6 +50,7 @@ def _listing(request: Request) -> Listing:
         if least is not None:
             listing.where.append(column >= least)
     context = request.context
+    listing.visible = [work.visible(context)]
     asked = request.parameter("is_public")
     if not is_admin(context.roles, context.is_admin):
         listing.where.append(work.visible(context))
