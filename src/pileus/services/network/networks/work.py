@@ -145,6 +145,7 @@ def network_update(
         if changes.get("mtu") is not None:
             changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
             if changes["mtu"] < segments.LEAST_MTU[6]:
+                tx.lock(f"subnets:{network['id']}")  # no subnet comes meanwhile
                 versions = {row.ip_version for row in tx.rows(_IP_VERSIONS_IN, {"network": network["id"]})}
                 segments.check_mtu(network["id"], changes["mtu"], versions)
         if network["shared"] and changes.get("shared") is False:
