@@ -56,7 +56,8 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
         if as_root:
             privileges.check_reachable(folder.root / "db", settings.server.user)
             privileges.check_not_writable(folder.root, settings.server.user)
-        root = open_folder(folder.root)
+        # A link of root's own may lead to it.
+        root = open_folder(folder.root.resolve())
         try:
             if user:
                 _check_owner(folder.root, root, user)

@@ -99,10 +99,12 @@ def check_not_writable(folder: Path, name: str) -> None:
     in one like /tmp (sticky) he can rename nothing that is root's.
     """
     user = pwd.getpwnam(name)
-    for parent in folder.parents:
+    for parent in (folder, *folder.parents, *folder.resolve().parents):
         state = parent.lstat()
         if stat.S_ISLNK(state.st_mode):
             writable = state.st_uid != 0
+        elif parent == folder:
+            continue  # its own owner is looked at by whoever opens it
         else:
             writable = state.st_uid == user.pw_uid or bool(
                 state.st_mode & (_bit(parent, user) << 1) and not state.st_mode & stat.S_ISVTX

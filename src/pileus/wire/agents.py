@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.wire.questions import Question
 from pileus.wire.records import Record
-from pileus.wire.types import HostName, Moment, NameLine, Position, Scope, ShortLine, Uuid
+from pileus.wire.types import HostName, Moment, NameLine, Position, Scope, Scopes, ShortLine, Uuid
 
 
 class AgentReport(Record, frozen=True):
@@ -29,7 +29,7 @@ class AgentReport(Record, frozen=True):
     availability_zone: NameLine | None = None
     resources_synced: bool | None = None
     start: bool = False
-    scopes: tuple[Scope, ...] = ()
+    scopes: Scopes = ()
 
 
 class AgentReply(Record, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from pileus.wire.records import Record
-from pileus.wire.types import HostName, Scope, Text, Word
+from pileus.wire.types import HostName, Scopes, Text, Word
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -30,7 +30,7 @@ class WakeupRequest(Record, frozen=True):
     """Opens a stream of wake-ups for ``scopes``; the answer begins with their newest position."""
 
     host: HostName
-    scopes: tuple[Scope, ...] = ()
+    scopes: Scopes = ()
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -50,6 +50,8 @@ GuestPath = Annotated[str, Meta(max_length=65536)]
 FilePath = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z")]
 """A relative path without a part that begins with a dot."""
 Scope = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,32}:[!-~]{1,255}\Z")]
+Scopes = Annotated[tuple[Scope, ...], Meta(max_length=100_000)]
+"""What one agent listens to, at most: some thousand things for each port of the largest node."""
 TokenText = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,1024}\Z")]
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]

@@ -181,6 +181,23 @@ def test_a_state_folder_that_the_user_could_replace_is_refused(folder: StateFold
 
 
 @as_root
+def test_a_link_of_roots_own_leads_to_the_state_folder(folder: StateFolder) -> None:
+    elsewhere = folder.root.parent / "elsewhere"
+    elsewhere.mkdir()
+    folder.root.symlink_to(elsewhere)
+    prepare(folder, SETTINGS, ())
+    assert _owner(elsewhere / "keys") == USER
+    below = folder.root.parent / "users"
+    below.mkdir()
+    os.chown(below, pwd.getpwnam(USER).pw_uid, -1)
+    (below / "c").mkdir()
+    folder.root.unlink()
+    folder.root.symlink_to(below / "c")
+    with pytest.raises(BadStateFolder, match=r"could replace"):
+        prepare(folder, SETTINGS, ())
+
+
+@as_root
 def test_a_run_folder_of_the_users_is_emptied_before_root_binds_in_it(
     folder: StateFolder, victim: Path
 ) -> None:
