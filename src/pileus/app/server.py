@@ -188,7 +188,7 @@ class Server:
         )
         await self.compute.start(self.store)
         keep_servers = dt.timedelta(days=settings.compute.keep_deleted_servers_days)
-        self.store.trim_also(lambda tx, now: compute.servers_trim(tx, now - keep_servers))
+        self.store.trim_also(lambda tx, now: compute.forget(tx, now - keep_servers))
         services = [
             self.identity.service,
             network_service(network_config, clock),

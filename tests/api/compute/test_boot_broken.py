@@ -243,6 +243,7 @@ def test_deleted_servers_are_forgotten_in_the_end(tmp_path: Path, kind: str) -> 
         host = await api.host()
         await api.a_network()
         server = await api.boot(host)
+        await api.act(server["id"], "reboot", {"type": "HARD"})  # which it does not live to see the end of
         await api("DELETE", f"/servers/{server['id']}")
         await host.pass_()
         assert await api.store.write(forget, api.clock.now()) == 0

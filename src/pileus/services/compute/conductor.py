@@ -27,7 +27,6 @@ from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers import boot
-from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.servers.ordering import BOOT
 from pileus.services.compute.servers.settling import boots_settle, overdue
 from pileus.services.compute.servers.tables import server_interfaces, servers
@@ -39,7 +38,6 @@ from pileus.wire import scopes
 
 PERIOD_S = 5.0
 SEEN_EVERY_S = 20.0
-FORGET_EVERY_S = 3600.0
 AT_ONCE = 8
 """Boots that are worked on together; on SQLite their units share commits."""
 
@@ -152,7 +150,7 @@ class Conductor:
                 self._woken.set()
 
     async def _run(self) -> None:
-        seen_at = forgot_at = float("-inf")
+        seen_at = float("-inf")
         everything = True
         while True:
             try:
@@ -160,9 +158,6 @@ class Conductor:
                 if now - seen_at >= SEEN_EVERY_S:
                     await self._store.write(self._seen)
                     seen_at = now
-                if now - forgot_at >= FORGET_EVERY_S:
-                    await self._store.write(forget, self._clock.now() - self._config.keep_deleted)
-                    forgot_at = now
                 await self.work(everything=everything)
             except Exception:
                 # The database may be away; the next look finds everything again.

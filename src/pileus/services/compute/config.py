@@ -21,7 +21,6 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     build_timeout_s: float = 600
     task_timeout_s: float = 120
     delete_timeout_s: float = 60
-    keep_deleted: dt.timedelta = dt.timedelta(days=14)
     step_deadline_s: float = 10
     ticket_lifetime_s: float = 3600
 

@@ -21,9 +21,9 @@ from pileus.services.compute.nodes import aggregates, hosts, hypervisors, servic
 from pileus.services.compute.nodes.serving import look
 from pileus.services.compute.routes import routes
 from pileus.services.compute.servers.attached import projects_of_servers
+from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.servers.questions import Ask
 from pileus.services.compute.servers.resource import RULES as SERVER_RULES
-from pileus.services.compute.servers.trimming import servers_trim
 from pileus.services.compute.timeline import Entry, timeline_read
 from pileus.services.compute.wire_side import Handler, wire_handlers
 from pileus.store import Store
@@ -37,10 +37,10 @@ __all__ = [
     "ComputeConfig",
     "Conductor",
     "Entry",
+    "forget",
     "from_settings",
     "look",
     "projects_of_servers",
-    "servers_trim",
     "timeline_read",
 ]
 

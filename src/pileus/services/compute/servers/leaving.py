@@ -191,15 +191,16 @@ def close(tx: Tx, context: Context, several: Sequence[Values], *, network: Netwo
 
 
 def forget(tx: Tx, before: dt.datetime, limit: int = 500) -> int:
-    """Take away the rows of servers that were deleted long ago, and of work on them that ended as long ago.
+    """Take away the rows of servers that were deleted long ago, and of work on them, also if it never ended.
 
     Their actions go with them. Returns how many servers; at most ``limit`` at a time.
     """
     c = servers.c
     old = [row.id for row in tx.rows(select(c.id).where(c.deleted_at < before).limit(limit))]
-    if old:
-        tx.execute(delete(servers).where(among(tx, c.id, old)))
     o = operations.c
+    if old:
+        tx.execute(delete(operations).where(among(tx, o.resource_id, old)))
+        tx.execute(delete(servers).where(among(tx, c.id, old)))
     ended = o.kind.like("server.%") & o.state.in_((DONE, FAILED)) & (o.updated_at < before)
     tx.execute(delete(operations).where(ended))
     return len(old)
