@@ -27,6 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from pileus.store.deadline import STATEMENT_TIMEOUT_S, Deadline
+from pileus.store.engine.compiled import COMPILED
 from pileus.store.engine.unit import Answer, Unit, deliver, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import DatabaseUnavailable, StatementTimeout, told
@@ -36,6 +37,10 @@ from pileus.store.tx import Tx
 
 GROUP_UNITS = 64
 GROUP_S = 0.005  # nobody's commit waits longer than this for the units of others
+# What a process of long service holds. A compiled statement takes some 30 KiB, and SQLAlchemy lets half as
+# many more gather before it forgets; a prepared one takes 8 KiB in each connection.
+PREPARED = 256
+WRITER_PAGES_KIB, READER_PAGES_KIB = 8000, 4000
 BUSY_TIMEOUT_MS = 10_000  # for another process on the same file, such as a migration
 
 
@@ -46,8 +51,8 @@ def open_file(path: str) -> Engine:
     return create_engine(
         URL.create("sqlite", database=path),
         poolclass=NullPool,
-        query_cache_size=2000,
-        connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
+        query_cache_size=COMPILED,
+        connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": PREPARED},
     )
 
 
@@ -64,7 +69,7 @@ def connect(engine: Engine, *, read_only: bool = False) -> tuple[Connection, sql
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute("PRAGMA foreign_keys = ON")
     raw.execute("PRAGMA temp_store = MEMORY")
-    raw.execute("PRAGMA cache_size = -8000")
+    raw.execute(f"PRAGMA cache_size = -{READER_PAGES_KIB if read_only else WRITER_PAGES_KIB}")
     if read_only:
         raw.execute("PRAGMA query_only = ON")
     return connection, raw
