@@ -88,14 +88,35 @@ def test_odd_requests(tmp_path: Path) -> None:
 
 
 def test_quotas_of_a_user(tmp_path: Path) -> None:
-    """Shown as his project's; one that is set would be the whole project's."""
+    """A user's limits are his: within the project's, and nobody else's."""
 
     async def story(api: Cloud) -> None:
         admin = api.as_("admin")
-        path = f"/os-quota-sets/{P1}?user_id=u1"
-        assert (await api("GET", path)).json["quota_set"]["instances"] == 10
-        assert (await admin("PUT", path, {"quota_set": {"instances": 1}})).status == 400
-        assert (await admin("DELETE", path)).status == 400
-        assert (await api("GET", path)).json["quota_set"]["instances"] == 10
+        project, user = f"/os-quota-sets/{P1}", f"/os-quota-sets/{P1}?user_id=u1"
+        assert (await api("GET", user)).json["quota_set"]["instances"] == 10
+        answer = await admin("PUT", user, {"quota_set": {"instances": 1, "key_pairs": 0, "server_groups": 1}})
+        assert (answer.status, answer.json["quota_set"]["instances"]) == (200, 1)
+        assert (await api("GET", user)).json["quota_set"]["instances"] == 1
+        assert (await api("GET", project)).json["quota_set"]["instances"] == 10
+        for limit in (11, -1):
+            refused = await admin("PUT", user, {"quota_set": {"instances": limit}})
+            assert refused.message == f"Quota limit {limit} for instances must be less than or equal to 10."
+        assert (await api.ask_for(networks="none")).status == 202
+        refused = await api.ask_for(networks="none")
+        assert (refused.status, "already used 1 of 1" in refused.message) == (403, True)
+        detail = (await api("GET", f"{project}/detail?user_id=u1")).json["quota_set"]["instances"]
+        assert detail == {"limit": 1, "in_use": 1, "reserved": 0}
+        key = {"keypair": {"name": "k"}}
+        assert (await api.at("2.1")("POST", "/os-keypairs", key)).status == 403
+        group = {"server_group": {"name": "g", "policy": "affinity"}}
+        assert (await api("POST", "/os-server-groups", group)).status == 200
+        assert (await api("POST", "/os-server-groups", group)).status == 403
+        assert (await admin("PUT", user, {"quota_set": {"instances": 0}})).status == 400
+        assert (await admin("DELETE", user)).status == 202
+        assert (await api("GET", user)).json["quota_set"]["instances"] == 10
+        assert (await api.ask_for(networks="none")).status == 202
+        await admin("PUT", user, {"quota_set": {"cores": 3}})
+        assert (await admin("DELETE", project)).status == 202
+        assert (await api("GET", user)).json["quota_set"]["cores"] == 20
 
     tell(story, tmp_path)

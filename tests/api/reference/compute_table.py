@@ -1,8 +1,7 @@
 """Lists of the compute API. Source: Compute API reference (nova's api-ref, parameters.yaml).
 
 Not here, since no answer can tell: ``soft_deleted`` (nothing is ever in that state), ``reserved`` of limits
-(nothing is ever reserved), ``limit`` and ``offset`` of a server's volumes (it has none), and ``user_id`` of
-quota sets (a user's quotas are those of his project).
+(nothing is ever reserved), ``limit`` and ``offset`` of a server's volumes (it has none).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
@@ -13,11 +13,12 @@ from pileus.services.compute.declared import NAME, body_of, by_version, flag, si
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
-from pileus.services.compute.quotas import limit_of
+from pileus.services.compute.quotas import limits_read, usage_with_groups
 from pileus.services.compute.servers.tables import server_groups, servers
 from pileus.store.tx import Tx
 from pileus.web import types
 from pileus.web.microversions import Version, parse
+from pileus.web.quota import UNLIMITED
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -82,10 +83,11 @@ def _members(tx: Tx, ids: list[str]) -> dict[str, list[str]]:
 def _create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
     project_id = row["project_id"]
     tx.lock(f"quota:{project_id}:server_groups")
-    have = tx.scalar(select(func.count()).where(server_groups.c.project_id == project_id))
-    most = limit_of(tx, project_id, "server_groups")
-    if 0 <= most <= have:
-        raise QuotaError("Quota exceeded, too many server groups.")
+    limits = limits_read(tx, project_id, row["user_id"])
+    for bounds, user_id in ((limits.project, None), (limits.user, row["user_id"])):
+        most = bounds.get("server_groups", UNLIMITED)
+        if most != UNLIMITED and usage_with_groups(tx, project_id, user_id).server_groups >= most:
+            raise QuotaError("Quota exceeded, too many server groups.")
     tx.insert(server_groups, [row])
     tx.emit(event(context, "server_group.create", row["id"], project_id, name=row["name"]))
 

@@ -153,7 +153,7 @@ def keypair_create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
     """Write a key pair; KeyPairExists, or QuotaError where its user has as many as he may."""
     tx.lock(f"quota:{row['user_id']}:key_pairs")
     have = tx.scalar(select(func.count()).where(keypairs.c.user_id == row["user_id"]))
-    allowed = limit_of(tx, context.project_id or "", "key_pairs")
+    allowed = limit_of(tx, context.project_id or "", "key_pairs", row["user_id"])
     if allowed >= 0 and have >= allowed:
         raise QuotaError("Quota exceeded, too many key pairs.")
     try:

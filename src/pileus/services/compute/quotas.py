@@ -6,10 +6,11 @@ it can't drift and it can't be overrun. Source: Compute API reference, "Quota Se
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
 from pileus.services.compute.declared import body_of, by_version
@@ -28,6 +29,7 @@ from pileus.web.types import Type
 SERVICE = "compute"
 DEFAULT_CLASS = "default"
 _CLASS_SERVICE = "compute-class"
+_USER_SERVICE = "compute-user:"
 
 DEFAULTS: Mapping[str, int] = {
     "instances": 10,
@@ -71,45 +73,78 @@ class Usage(NamedTuple):
     server_groups: int = 0
 
 
-def usage_of(tx: Tx, project_id: str) -> Usage:
-    """Count a project's servers, and what they are promised; one statement."""
+def usage_of(tx: Tx, project_id: str, user_id: str | None = None) -> Usage:
+    """Count a project's servers, or one user's in it, and what they are promised; one statement."""
+    where = [servers.c.project_id == project_id, servers.c.deleted_at.is_(None)]
+    if user_id is not None:
+        where.append(servers.c.user_id == user_id)
     row: Any = tx.first(
         select(
             func.count().label("instances"),
             func.coalesce(func.sum(servers.c.vcpus), 0).label("cores"),
             func.coalesce(func.sum(servers.c.memory_mib), 0).label("ram"),
-        ).where(servers.c.project_id == project_id, servers.c.deleted_at.is_(None))
+        ).where(*where)
     )
     return Usage(int(row.instances), int(row.cores), int(row.ram))
 
 
-def usage_with_groups(tx: Tx, project_id: str) -> Usage:
+def usage_with_groups(tx: Tx, project_id: str, user_id: str | None = None) -> Usage:
     """The same, and its server groups."""
-    groups = tx.scalar(select(func.count()).where(server_groups.c.project_id == project_id))
-    return usage_of(tx, project_id)._replace(server_groups=int(groups))
+    where = [server_groups.c.project_id == project_id]
+    if user_id is not None:
+        where.append(server_groups.c.user_id == user_id)
+    groups = tx.scalar(select(func.count()).where(*where))
+    return usage_of(tx, project_id, user_id)._replace(server_groups=int(groups))
 
 
-def limits_of(tx: Tx, project_id: str) -> dict[str, int]:
-    """A project's limits: its own, else those of the default class, else the built-in ones. One statement."""
+class Limits(NamedTuple):
+    """What a project may have, and what of it one of its users has limits of his own for."""
+
+    project: dict[str, int]
+    user: dict[str, int]
+
+    @property
+    def together(self) -> dict[str, int]:
+        """What counts for the user."""
+        return {**self.project, **self.user}
+
+
+def _user_service(user_id: str) -> str:
+    """Under which service a user's own limits are kept, in the rows of his project."""
+    name = f"{_USER_SERVICE}{user_id}"
+    return name if len(name) <= 64 else _USER_SERVICE + hashlib.sha256(user_id.encode()).hexdigest()[:48]
+
+
+def limits_read(tx: Tx, project_id: str, user_id: str | None = None) -> Limits:
+    """A project's limits: its own, else those of the default class, else the built-in ones; and those of
+    a user alone. One statement."""
     columns = quota_limits.c
+    mine = _user_service(user_id) if user_id else SERVICE
     rows = tx.rows(
-        select(columns.service, columns.resource, columns.hard_limit)
-        .where(
+        select(columns.service, columns.resource, columns.hard_limit, columns.project_id).where(
             columns.project_id.in_((project_id, DEFAULT_CLASS)),
-            columns.service.in_((SERVICE, _CLASS_SERVICE)),
+            columns.service.in_((SERVICE, _CLASS_SERVICE, mine)),
         )
-        .order_by(columns.service.desc())  # the class first, the project's own over it
     )
-    limits = dict(DEFAULTS)
-    for row in sorted(rows, key=lambda one: one.service == SERVICE):
-        if row.resource in limits:
+    limits, own = dict(DEFAULTS), {}
+    for row in sorted(rows, key=lambda one: one.service == SERVICE):  # the project's own over the class's
+        if row.resource not in limits:
+            continue
+        if row.service in (SERVICE, _CLASS_SERVICE):
             limits[row.resource] = row.hard_limit
-    return limits
+        elif row.project_id == project_id:
+            own[row.resource] = row.hard_limit
+    return Limits(limits, own)
 
 
-def limit_of(tx: Tx, project_id: str, resource: str) -> int:
-    """One limit of a project; -1 is none."""
-    return limits_of(tx, project_id)[resource]
+def limits_of(tx: Tx, project_id: str, user_id: str | None = None) -> dict[str, int]:
+    """The limits that count for a project, or for one user of it. One statement."""
+    return limits_read(tx, project_id, user_id).together
+
+
+def limit_of(tx: Tx, project_id: str, resource: str, user_id: str | None = None) -> int:
+    """One limit of a project, or of one user of it; -1 is none."""
+    return limits_of(tx, project_id, user_id)[resource]
 
 
 def class_limits(tx: Tx) -> dict[str, int]:
@@ -117,30 +152,39 @@ def class_limits(tx: Tx) -> dict[str, int]:
     return limits_of(tx, DEFAULT_CLASS)
 
 
-def spend_up_to(tx: Tx, project_id: str, minimum: int, maximum: int, cores: int, ram: int) -> int:
-    """How many servers of a size a project may have more, ``maximum`` at most; QuotaError where not even
-    ``minimum`` fit. Holds the project's lock until the transaction ends. Three statements."""
-    limits = limits_of(tx, project_id)
-    tx.lock(f"quota:{project_id}:compute")
-    used = usage_of(tx, project_id)
+def spend_up_to(
+    tx: Tx, project_id: str, user_id: str, minimum: int, maximum: int, cores: int, ram: int
+) -> int:
+    """How many servers of a size a user may have more, ``maximum`` at most; QuotaError where not even
+    ``minimum`` fit. Holds the project's lock until the transaction ends. Three statements, and one more
+    for a user with limits of his own."""
     room = maximum
-    for name, each in (("instances", 1), ("cores", cores), ("ram", ram)):
-        if limits[name] != UNLIMITED and each > 0:
-            room = min(room, (limits[name] - getattr(used, name)) // each)
-    if room < minimum:
-        _refuse(limits, used, {"instances": minimum, "cores": minimum * cores, "ram": minimum * ram})
+    for limits, used in _accounts(tx, project_id, user_id):
+        for name, each in (("instances", 1), ("cores", cores), ("ram", ram)):
+            if limits.get(name, UNLIMITED) != UNLIMITED and each > 0:
+                room = min(room, (limits[name] - getattr(used, name)) // each)
+        if room < minimum:
+            _refuse(limits, used, {"instances": minimum, "cores": minimum * cores, "ram": minimum * ram})
     return room
 
 
-def spend(tx: Tx, project_id: str, instances: int, cores: int, ram: int) -> None:
-    """Make sure that a project may have this much more; QuotaError (403) in Nova's words otherwise.
+def spend(tx: Tx, project_id: str, user_id: str, instances: int, cores: int, ram: int) -> None:
+    """Make sure that a user may have this much more; QuotaError (403) in Nova's words otherwise.
 
-    Holds the project's lock until the transaction ends. Three statements.
+    Holds the project's lock until the transaction ends. Three statements, or four.
     """
-    limits = limits_of(tx, project_id)
+    for limits, used in _accounts(tx, project_id, user_id):
+        _refuse(limits, used, {"instances": instances, "cores": cores, "ram": ram})
+
+
+def _accounts(tx: Tx, project_id: str, user_id: str) -> list[tuple[Mapping[str, int], Usage]]:
+    """Limits and use of a project; and of the user, where he has limits of his own."""
+    limits = limits_read(tx, project_id, user_id)
     tx.lock(f"quota:{project_id}:compute")
-    used = usage_of(tx, project_id)
-    _refuse(limits, used, {"instances": instances, "cores": cores, "ram": ram})
+    accounts: list[tuple[Mapping[str, int], Usage]] = [(limits.project, usage_of(tx, project_id))]
+    if {"instances", "cores", "ram"} & {*limits.user}:
+        accounts.append((limits.user, usage_of(tx, project_id, user_id)))
+    return accounts
 
 
 def _refuse(limits: Mapping[str, int], used: Usage, wanted: Mapping[str, int]) -> None:
@@ -148,7 +192,7 @@ def _refuse(limits: Mapping[str, int], used: Usage, wanted: Mapping[str, int]) -
     overs = [
         name
         for name, more in wanted.items()
-        if more > 0 and limits[name] != UNLIMITED and getattr(used, name) + more > limits[name]
+        if more > 0 and limits.get(name, UNLIMITED) != UNLIMITED and getattr(used, name) + more > limits[name]
     ]
     if overs:
         raise QuotaError(
@@ -208,7 +252,7 @@ def _view(request: Request, limits: Mapping[str, Any], project_id: str | None = 
 async def show_quota(request: Request) -> Reply:
     """A project's limits."""
     project_id = _target(request, "show")
-    limits = await request.read(limits_of, project_id)
+    limits = await request.read(limits_of, project_id, request.parameter("user_id") or None)
     return Reply.json({"quota_set": _view(request, limits, project_id)})
 
 
@@ -218,9 +262,9 @@ async def show_default(request: Request) -> Reply:
     return Reply.json({"quota_set": _view(request, await request.read(class_limits), project_id)})
 
 
-def _details(tx: Tx, project_id: str) -> dict[str, dict[str, int]]:
-    limits = limits_of(tx, project_id)
-    used = usage_with_groups(tx, project_id)._asdict()
+def _details(tx: Tx, project_id: str, user_id: str | None) -> dict[str, dict[str, int]]:
+    limits = limits_of(tx, project_id, user_id)
+    used = usage_with_groups(tx, project_id, user_id)._asdict()
     return {
         name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()
     }
@@ -229,47 +273,57 @@ def _details(tx: Tx, project_id: str) -> dict[str, dict[str, int]]:
 async def show_detail(request: Request) -> Reply:
     """Limits, and how much of them is used."""
     project_id = _target(request, "detail")
-    details = await request.read(_details, project_id)
+    details = await request.read(_details, project_id, request.parameter("user_id") or None)
     return Reply.json({"quota_set": _view(request, details, project_id)})
 
 
 def quota_update(
-    tx: Tx, context: Context, project_id: str, wanted: dict[str, int], force: bool
+    tx: Tx, context: Context, project_id: str, user_id: str | None, wanted: dict[str, int], force: bool
 ) -> dict[str, int]:
-    """Set limits of a project; below what it uses only with ``force``."""
-    used = usage_with_groups(tx, project_id)._asdict()
+    """Set limits of a project, or of one user of it: below what is used only with ``force``, and a user's
+    never above his project's."""
+    used = usage_with_groups(tx, project_id, user_id)._asdict()
+    most = limits_of(tx, project_id) if user_id is not None else {}
     for name, limit in wanted.items():
         if not force and limit != UNLIMITED and used.get(name, 0) > limit:
             raise BadRequest(
                 f"Quota limit {limit} for {name} must be greater than or equal to already used "
                 f"and reserved {used[name]}."
             )
-    quota_set(tx, project_id, SERVICE, wanted)
-    return limits_of(tx, project_id)
+        bound = most.get(name, UNLIMITED)
+        if bound != UNLIMITED and (limit == UNLIMITED or limit > bound):
+            raise BadRequest(f"Quota limit {limit} for {name} must be less than or equal to {bound}.")
+    quota_set(tx, project_id, _service(user_id), wanted)
+    return limits_of(tx, project_id, user_id)
 
 
-def _no_user(request: Request) -> None:
-    """A user's quotas are those of his project: they are shown so, and can't be set."""
-    if request.parameter("user_id"):
-        raise BadRequest("Quotas of a user are not available in this cloud, those of the project are.")
+def _service(user_id: str | None) -> str:
+    return SERVICE if user_id is None else _user_service(user_id)
 
 
 async def update_quota(request: Request) -> Reply:
-    """Set limits of a project."""
+    """Set limits of a project, or of the user that the query names."""
     project_id = _target(request, "update")
-    _no_user(request)
+    user_id = request.parameter("user_id") or None
     wanted = dict(body_of(request, _update_type(request))["quota_set"])
     force = bool(wanted.pop("force", False))
     wanted.pop("tenant_id", None)
-    limits = await request.write(quota_update, request.context, project_id, wanted, force)
+    limits = await request.write(quota_update, request.context, project_id, user_id, wanted, force)
     return Reply.json({"quota_set": _view(request, limits)})
 
 
+def _reset(tx: Tx, project_id: str, user_id: str | None) -> None:
+    quota_reset(tx, project_id, _service(user_id))
+    if user_id is None:
+        columns = quota_limits.c
+        of_users = columns.service.startswith(_USER_SERVICE, autoescape=True)
+        tx.execute(delete(quota_limits).where(columns.project_id == project_id, of_users))
+
+
 async def delete_quota(request: Request) -> Reply:
-    """Back to the defaults."""
+    """Back to the defaults, or a user's back to his project's."""
     project_id = _target(request, "delete")
-    _no_user(request)
-    await request.write(quota_reset, project_id, SERVICE)
+    await request.write(_reset, project_id, request.parameter("user_id") or None)
     return Reply.empty(202)
 
 

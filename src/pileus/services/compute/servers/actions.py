@@ -322,7 +322,7 @@ def _resize(tx: Tx, request: Request, flavor_id: str) -> None:
         raise BadRequest("When resizing, instances must change flavor!")
     more_cores = max(0, flavor["vcpus"] - server["vcpus"])
     more_memory = max(0, flavor["ram"] - server["memory_mib"])
-    spend(tx, server["project_id"], 0, more_cores, more_memory)
+    spend(tx, server["project_id"], server["user_id"], 0, more_cores, more_memory)
     raise NotHereYet(what="Resizing")
 
 

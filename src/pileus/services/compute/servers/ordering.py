@@ -112,7 +112,15 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
         most = min(most, ports_free(tx, project_id) // ports_each)
         if most < order.minimum:
             raise QuotaError("Maximum number of ports exceeded")
-    count = spend_up_to(tx, project_id, order.minimum, most, cores=flavor["vcpus"], ram=flavor["ram"])
+    count = spend_up_to(
+        tx,
+        project_id,
+        context.user_id or "",
+        order.minimum,
+        most,
+        cores=flavor["vcpus"],
+        ram=flavor["ram"],
+    )
     rows = [
         _row(context, order, flavor, image, key, index, server_id, hardware)
         for index, server_id in enumerate(order.ids[:count])
@@ -246,7 +254,7 @@ def _placement(tx: Tx, context: Context, order: Order, config: ComputeConfig) ->
 def _limits(tx: Tx, context: Context, order: Order) -> None:
     if not order.metadata and not order.files:
         return
-    limits = limits_of(tx, context.project_id or "")
+    limits = limits_of(tx, context.project_id or "", context.user_id)
     check_metadata(limits, order.metadata)
     check_files(limits, order.files)
 
