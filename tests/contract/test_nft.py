@@ -204,6 +204,24 @@ def test_tables_of_others_are_left_alone_and_ours_removed(place: Place) -> None:
     assert place.run(place.filter.read([place.namespace])) == {place.namespace: {}}
 
 
+def test_any_change_of_a_namespaces_rules_changes_its_number(place: Place) -> None:
+    def number() -> int:
+        return int(place.run(place.filter.generations([place.namespace]))[place.namespace])
+
+    seen = [number()]
+    assert number() == seen[0]
+    for change in (
+        lambda: place.apply(SIMPLE),
+        lambda: place.apply(render(RouterRules())),
+        lambda: place.run(place.filter.remove({place.namespace: [("ip", "pileus_test")]})),
+    ):
+        change()
+        seen.append(number())
+    assert len(set(seen)) == len(seen)
+    assert place.apply(render(RouterRules())) == []
+    assert number() == seen[-1], "where nothing differs nothing is loaded"
+
+
 _SERVER = """
 import socket, sys
 server = socket.create_server((sys.argv[1], int(sys.argv[2])))

@@ -68,6 +68,21 @@ def test_only_what_differs_is_written_and_others_flows_stay(host: Host) -> None:
     host.run(story())
 
 
+def test_flows_are_counted_by_the_bits_of_their_cookie(host: Host) -> None:
+    async def story() -> None:
+        await with_bridge(host)
+        assert await host.flows.count("br-int", 0, 0) == 0
+        ours = [Flow(5, number, "ip", "drop", 0x50110001 + number % 4) for number in range(10)]
+        others = [Flow(6, 1, "ip", "drop", 0x50110008), Flow(6, 2, "ip", "drop", 0x150110001)]
+        await host.flows.apply("br-int", [*ours, *others])
+        assert await host.flows.count("br-int", 0x50110000, 0xFFFFFFFFFFFFFFF8) == len(ours)
+        assert await host.flows.count("br-int", 0, 0) == len(ours) + len(others)
+        await host.flows.apply("br-int", [], ours[:3])
+        assert await host.flows.count("br-int", 0x50110000, 0xFFFFFFFFFFFFFFF8) == len(ours) - 3
+
+    host.run(story())
+
+
 def test_a_flow_is_not_deleted_for_another_owner(host: Host) -> None:
     async def story() -> None:
         await with_bridge(host)
@@ -115,6 +130,7 @@ def test_a_bridge_that_is_not_there(host: Host) -> None:
             host.flows.apply("br-none", [Flow(0, 1, "", "drop")]),
             host.flows.meters("br-none"),
             host.flows.packets("br-none"),
+            host.flows.count("br-none", 0, 0),
         ):
             with pytest.raises(SwitchAbsent):
                 await question

@@ -126,6 +126,12 @@ def test_no_packet_is_lost_when_the_agents_are_killed(cloud: Cloud) -> None:
             before = cloud.send_signal("agent")
             cloud.until_ready(without=[before])
             time.sleep(1)
+        # And in the middle of their first passes, at moments that differ.
+        for number in range(KILLS):
+            before = cloud.send_signal("agent")
+            until(lambda before=before: cloud.pids()["agent"] not in (None, before))
+            time.sleep(0.5 + 0.4 * number)
+        cloud.until_ready()
     finally:
         for child in sending:
             child.terminate()
