@@ -15,6 +15,7 @@ from http import HTTPStatus
 
 from pileus.core import log
 from pileus.core.errors import Fault
+from pileus.core.recurring import Trouble
 from pileus.drivers.listening.listeners import Listeners, Listening, Place
 from pileus.host.doors import Door
 from pileus.host.isolation import reason
@@ -42,6 +43,7 @@ class DoorHands:
         self._host = host
         self._listeners = listeners
         self._ask = ask
+        self._trouble = Trouble(_log, "guests' questions are not answered", host=host)
         self._listening: dict[Door, Listening] = {}
         self._guests: Counter[tuple[Door, str]] = Counter()
 
@@ -124,12 +126,13 @@ class DoorHands:
         try:
             answer = await self._ask(question)
         except Fault as fault:
-            _log.info("a guest's question was not answered", path=request.path, error=fault.text)
+            self._trouble.fault(fault)
             return (
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "text/plain",
                 b"The metadata service does not answer now.\n",
             )
+        self._trouble.over()
         self.answered += 1
         return answer.status, answer.content_type, answer.body
 
