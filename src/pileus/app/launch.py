@@ -22,6 +22,11 @@ from pileus.core.settings import Settings
 READY_WITHIN_S = 60.0
 
 
+# glibc gives each busy thread an arena of its own and keeps what each has ever needed. After a first large
+# piece (a password is hashed in 19 MiB) it would take such pieces from an arena, too, and not give them back.
+_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+
+
 def process(
     folder: StateFolder,
     name: str,
@@ -39,8 +44,7 @@ def process(
         "argv": [sys.executable, "-m", f"pileus.app.{name}", str(folder.root), file, *flags],
         "log": str(folder.logs / f"{title}.log"),
         "after": [] if name == "server" else ["server"],
-        # glibc gives each busy thread an arena of its own, and keeps what each has ever needed
-        "environment": {"MALLOC_ARENA_MAX": "2", **environment},
+        "environment": {**_MEMORY, **environment},
     }
 
 

@@ -12,6 +12,10 @@ from tests.api.reference.runner import Table, faults, lists_of
 TABLES = sorted(file.stem for file in Path(__file__).parent.glob("*_table.py"))
 
 
+def test_every_service_has_a_table() -> None:
+    assert TABLES == ["compute_table", "identity_table", "image_table", "network_table"]
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_each_parameter_is_obeyed_or_refused(name: str, tmp_path: Path) -> None:
     table: Table = importlib.import_module(f"tests.api.reference.{name}")  # type: ignore[assignment]
