@@ -120,3 +120,11 @@ def test_several_subnets_and_none() -> None:
     assert [one["address"] for one in document["services"]] == ["192.0.2.53", "fd00::53"]
     assert told() == {}
     assert told(ports=0) == {}
+
+
+def test_name_servers_that_mean_none_are_not_told() -> None:
+    quiet = subnet("10.0.0.0/24", dns_nameservers=["0.0.0.0"])
+    quiet_6 = subnet("fd00::/64", dns_nameservers=["::"])
+    data = told((quiet, "10.0.0.7"), (quiet_6, "fd00::7"))
+    assert data["services"] == []
+    assert [network["services"] for network in data["networks"]] == [[], []]

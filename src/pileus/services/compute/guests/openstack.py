@@ -147,7 +147,12 @@ def _network(subnet: Mapping[str, Any], address: str) -> dict[str, Any]:
 
 
 def _name_servers(subnet: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"type": "dns", "address": address} for address in subnet["dns_nameservers"] or []]
+    """A subnet's name servers; ``0.0.0.0`` and ``::`` mean that its guests are told none."""
+    return [
+        {"type": "dns", "address": address}
+        for address in subnet["dns_nameservers"] or []
+        if not ipaddress.ip_address(address).is_unspecified
+    ]
 
 
 def _route(destination: str, gateway: str) -> dict[str, str]:
