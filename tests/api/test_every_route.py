@@ -94,7 +94,10 @@ class Api:
         bodies = iter([{"type": "http.request", "body": call.body, "more_body": False}])
 
         async def receive() -> dict[str, Any]:
-            return next(bodies, {"type": "http.disconnect"})
+            for message in bodies:
+                return message
+            await asyncio.Event().wait()  # it stays until it is answered
+            raise AssertionError
 
         async def send(message: dict[str, Any]) -> None:
             messages.append(message)
