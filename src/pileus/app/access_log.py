@@ -1,12 +1,14 @@
-"""The server's access log: a line for each request of the API, in text or JSON, in a file that rotates."""
+"""The server's access log: a line for each request of the API, in text or JSON, in a file that rotates.
+
+Lines are ASCII: some programs end lines at other characters too, and terminals obey what they are shown.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
-
-import msgspec
 
 from pileus.core import log
 from pileus.core.recurring import Recurring
@@ -42,12 +44,13 @@ def _now() -> str:
 
 
 def _json(trace: Trace) -> bytes:
-    return msgspec.json.encode({"at": _now(), **{name: getattr(trace, name) for name in _FIELDS}}) + b"\n"
+    values = {"at": _now(), **{name: getattr(trace, name) for name in _FIELDS}}
+    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
 def _text(trace: Trace) -> bytes:
     """``at client user project method path status …``; what is unknown is ``-``; no value has a newline."""
-    reason = "" if trace.reason is None else f" {msgspec.json.encode(trace.reason).decode()}"
+    reason = "" if trace.reason is None else f" {json.dumps(trace.reason)}"
     return (
         f"{_now()} {trace.client or '-'} {trace.user_id or '-'} {trace.project_id or '-'} "
         f"{trace.method} {trace.path} {trace.status} {trace.bytes}B {trace.milliseconds}ms "

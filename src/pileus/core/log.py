@@ -28,6 +28,19 @@ def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+def _escape_controls(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape in texts what is not printed but obeyed by terminals, or ends a line for some programs.
+
+    Tracebacks keep their lines.
+    """
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception" and not value.isprintable():
+            event[key] = "".join(
+                one if one.isprintable() else one.encode("unicode_escape").decode() for one in value
+            )
+    return event
+
+
 def setup(level: str = "info", as_json: bool = False) -> None:
     """Configure structlog and the standard library's logging to write to standard error.
 
@@ -46,6 +59,7 @@ def setup(level: str = "info", as_json: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _hide_secrets,
             structlog.processors.format_exc_info,
+            _escape_controls,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from pileus.app.supervisor import turn_log
+from pileus.core import log
 from pileus.core.errors import Forbidden, Unavailable
 from pileus.core.recurring import Recurring, Trouble
 from pileus.core.rotation import RotatingFile
@@ -29,6 +31,21 @@ def test_a_file_is_turned_over_when_it_has_grown(tmp_path: Path) -> None:
         again.write(b"x" * 9 + b"\n")
     assert path.read_bytes() == b"xxxxxxxxx\n"
     again.close()
+
+
+def test_a_text_in_the_log_neither_ends_a_line_nor_commands_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    try:
+        log.setup()
+        log.get("web").warning("of\x1b[2Jit", path="/a\nb\x1b[31m\x85\u2028é", number=3)
+    finally:
+        structlog.reset_defaults()
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert r"of\x1b[2Jit" in said
+    assert r"/a\nb\x1b[31m\x85\u2028é" in said
+    assert "\x1b" not in said
 
 
 def test_a_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
