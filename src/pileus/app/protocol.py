@@ -2,7 +2,10 @@
 
 Whoever has no token must be able neither to fill the memory nor to hold connections for ever:
 
-* a request's head (line and headers) may have 64 KiB and must be there within a minute;
+* a request's head (line and headers) may have 64 KiB and 256 headers and must be there within a minute;
+* what frames a body (sizes and extensions of chunks, trailers) may not be many times the body, and trailers
+  are not kept: a header that comes after the body would be believed like one before it;
+* so many requests may wait on a connection for the answer of an earlier one (pipelining);
 * what still comes of a body after the answer is read for a while only, so that the answer arrives;
 * who reads an answer must go on reading, at a least rate;
 * a client may have so many connections (``connections.Gate``).
@@ -20,6 +23,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from pileus.app.connections import Gate
 
 MAX_HEAD_BYTES = 64 << 10
+MAX_HEADERS = 256
+MAX_WAITING = 32
+"""Requests that are there before those in front of them are answered."""
+FRAMES_A_BYTE = 16
+"""Bytes that may frame a byte of a body, beyond the first ``MAX_HEAD_BYTES``."""
 HEAD_WITHIN_S = 60.0
 DRAIN_S = 10.0
 """How long the rest of a body is read after its answer."""
@@ -40,13 +48,16 @@ _TEXTS = {
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection. A head is measured as it comes, so one read (256 KiB) may exceed the bound unseen."""
+    """A connection."""
 
     def __init__(self, *args: Any, gate: Gate, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._gate = gate
         self._in_head = True
         self._head_bytes = 0
+        self._fields_bytes = 0
+        self._message_bytes = self._body_bytes = 0
+        self._messages = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None
@@ -78,21 +89,67 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._message_bytes += len(data)
+        messages = self._messages
         super().data_received(data)
-        if not (self._in_head and self._head_bytes) or self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
+            return
+        if not self._in_head and messages == self._messages and self._is_mostly_frame():
+            self._refused = True
+            self.end()
+        if not (self._in_head and self._head_bytes):
             return
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431)
         elif self._deadline is None:
             self._set_deadline(HEAD_WITHIN_S)
 
+    def _is_mostly_frame(self) -> bool:
+        """Whether a body that is under way has more around it than any client's would."""
+        return self._message_bytes > MAX_HEAD_BYTES + (1 + FRAMES_A_BYTE) * self._body_bytes
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._fields_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._fields_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:  # a trailer
+            return
+        self._fields_bytes += len(name) + len(value)
+        if self._fields_bytes <= MAX_HEAD_BYTES and len(self.headers) <= MAX_HEADERS:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._message_bytes = self._body_bytes = 0
+        self._messages += 1
+        if self._refused:
+            return
+        if self._fields_bytes > MAX_HEAD_BYTES or len(self.headers) > MAX_HEADERS:
+            self._refuse(431)
+            return
+        if len(self.pipeline) >= MAX_WAITING:  # those that wait are answered, the rest is not read
+            self._refused = True
+            self.cycle.keep_alive = False
+            return
         self._clear_deadline()
         self._gate.works(self)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if not self._refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._messages += 1
+        if self._refused:
+            return
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
@@ -169,6 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Say so, unless it would end up inside an answer, and close."""
+        self._refused = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.end()
             return
@@ -178,7 +236,6 @@ class BoundedProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %d %b\r\ncontent-type: text/plain\r\n%bconnection: close\r\n"
             b"content-length: %d\r\n\r\n%b" % (status, _REASONS[status], retry, len(text), text)
         )
-        self._refused = True
         if self.transport.can_write_eof():
             # What the peer still sends must not be answered by a reset, which would cost him the refusal.
             self.transport.write_eof()

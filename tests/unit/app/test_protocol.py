@@ -39,6 +39,7 @@ async def take(request: Request) -> Reply:
 
 async def log_in(request: Request) -> Reply:
     await asyncio.sleep(0.01)
+    LAST_SEEN[:] = request.scope["headers"]
     return Reply.json({"size": len(request.body)})
 
 
@@ -55,6 +56,10 @@ ROUTES = (
     Route("POST", "/v2.0/login", log_in, authenticated=False),
     Route("GET", "/v2.0/long", long),
 )
+
+
+LAST_SEEN: list[tuple[bytes, bytes]] = []
+"""The headers of the last log-in, as its handler saw them."""
 
 
 class Door:
@@ -305,5 +310,67 @@ def test_the_rest_of_a_refused_body_is_read_for_a_while_only(
         pouring = asyncio.create_task(pour())
         assert await endless.is_closed()
         pouring.cancel()
+
+    tell(tmp_path, story)
+
+
+CHUNKED = POST.replace(b"/widgets HTTP", b"/login HTTP") + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"a:b\r\n" * 300,
+        b"X-Long: " + b"x" * 70_000 + b"\r\n",
+        b"a: " + b"x" * 400 + b"\r\n" + b"b:\r\n" * 20_000,
+    ],
+    ids=["many", "long", "both"],
+)
+def test_a_head_of_one_read_is_bounded_too(fields: bytes, tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        peer = await door.connect()
+        peer.send(GET + fields + b"\r\n" + GET + b"\r\n")
+        assert (await peer.head()).startswith(b"HTTP/1.1 431 ")
+        assert await peer.is_closed()
+        assert await (await door.connect()).ask(GET + b"a:b\r\n" * 200 + b"\r\n") == OK
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"0\r\n" + b"a:b\r\n" * 100_000, b"0\r\na: " + b"x" * 500_000, b"2;" + b"x" * 500_000],
+    ids=["trailers", "trailer", "extension"],
+)
+def test_what_frames_a_body_is_bounded(frame: bytes, tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        peer = await door.connect()
+        peer.send(CHUNKED + b"2\r\n{}\r\n")
+        await peer.writer.drain()
+        peer.send(frame)
+        assert await peer.is_closed()
+
+    tell(tmp_path, story)
+
+
+def test_a_body_in_small_chunks_is_taken_and_its_trailers_are_not_headers(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        peer = await door.connect()
+        peer.send(CHUNKED)
+        for _ in range(20):
+            peer.send(b"1\r\n \r\n" * 1000)
+            await asyncio.sleep(0)
+        assert await peer.ask(b"0\r\nX-Forwarded-For: 192.0.2.1\r\nAccept: text/html\r\n\r\n") == OK
+        assert dict(LAST_SEEN) == {b"host": b"x", b"x-auth-token": b"admin", b"transfer-encoding": b"chunked"}
+
+    tell(tmp_path, story)
+
+
+def test_of_many_requests_at_once_some_are_answered_and_the_rest_is_not_read(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        peer = await door.connect()
+        peer.send((GET + b"\r\n") * 1000)
+        answers = await peer.reader.read()
+        assert 2 < answers.count(OK) <= protocol.MAX_WAITING + 1
 
     tell(tmp_path, story)
