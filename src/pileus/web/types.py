@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pileus.core import addresses
+from pileus.core.repeats import first_repeat
 from pileus.core.times import parse_time
 
 Parse = Callable[[Any], Any]
@@ -367,13 +368,13 @@ def list_of(
 
 
 def _refuse_duplicates(value: list[Any], parsed: list[Any]) -> None:
-    seen: list[Any] = []
-    for one in parsed:
-        if one in seen:
-            raise BadValue(
-                f"Duplicate items in the list: '{one}'", f"{value!r} has non-unique elements", value=value
-            )
-        seen.append(one)
+    position = first_repeat(parsed)
+    if position is not None:
+        raise BadValue(
+            f"Duplicate items in the list: '{parsed[position]}'",
+            f"{value!r} has non-unique elements",
+            value=value,
+        )
 
 
 def _inside(parse: Parse, value: Any, step: str | int) -> Any:

@@ -9,6 +9,7 @@ import ipaddress
 from typing import Any
 
 from pileus.core import addresses
+from pileus.core.repeats import first_repeat
 from pileus.web import types
 from pileus.web.types import BadValue, Type
 
@@ -46,9 +47,9 @@ def _parse_destination(value: Any) -> str:
 
 def _parse_routes(value: Any) -> list[dict[str, str]]:
     routes: list[dict[str, str]] = _ROUTES.parse(value)
-    for route in routes:
-        if routes.count(route) > 1:
-            raise BadValue(f"Duplicate hostroute '{route}'", value=value)
+    position = first_repeat(routes)
+    if position is not None:
+        raise BadValue(f"Duplicate hostroute '{routes[position]}'", value=value)
     return routes
 
 
@@ -57,7 +58,7 @@ def _parse_servers(value: Any) -> list[str]:
         return []
     if not isinstance(value, list):
         raise BadValue(f"Invalid data format for nameserver: '{value}'", value=value)
-    servers: list[str] = []
+    servers: dict[str, None] = {}
     for one in value:
         try:
             server = types.ip_address.parse(one)
@@ -65,8 +66,8 @@ def _parse_servers(value: Any) -> list[str]:
             raise BadValue(f"'{one}' is not a valid nameserver. {bad.text}", value=value) from None
         if server in servers:
             raise BadValue(f"Duplicate nameserver '{one}'", value=value)
-        servers.append(server)
-    return servers
+        servers[server] = None
+    return list(servers)
 
 
 CIDR = Type("cidr", _parse_cidr, types.cidr.schema)

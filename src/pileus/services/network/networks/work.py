@@ -9,6 +9,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, tuple_, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, Unavailable
+from pileus.core.repeats import first_repeat
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput
@@ -245,9 +246,11 @@ def _choose_segments(tx: Tx, specs: Sequence[Values], config: NetworkConfig) -> 
             taken_segments.c.segmentation_id,
         )
         taken = tx.first(select(*key).where(tuple_(*key).in_(asked)))
-        twice = next((segment for segment in asked if asked.count(segment) > 1), None)
-        if taken is not None or twice is not None:
-            raise segments.in_use(Segment(*taken) if taken is not None else twice)  # type: ignore[arg-type]
+        twice = first_repeat(asked)
+        if taken is not None:
+            raise segments.in_use(Segment(*taken))
+        if twice is not None:
+            raise segments.in_use(asked[twice])
     groups: dict[tuple[str | None, str | None], list[int]] = {}
     for position, spec in enumerate(specs):
         if chosen[position] is None:

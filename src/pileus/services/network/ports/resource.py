@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.core.repeats import first_repeat
 from pileus.services.network.attributes import (
     ADMIN_STATE_UP,
     ID,
@@ -62,9 +63,9 @@ def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str
     if wishes is not None:
         wishes = [{key: wish[key] for key in _WISH if key in wish} for wish in wishes]
     named = [wish["ip_address"] for wish in wishes or () if wish.get("ip_address")]
-    for address in named:
-        if named.count(address) > 1:
-            raise BadValue(f"Duplicate IP address '{address}'", value=address)
+    position = first_repeat(named)
+    if position is not None:
+        raise BadValue(f"Duplicate IP address '{named[position]}'", value=named[position])
     return wishes
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -80,10 +82,12 @@ def _illegal(kind: str, length: int, base: str, base_length: int) -> IllegalSubn
 
 
 def check_kept(before: Iterable[str], after: Iterable[str]) -> None:
-    """IllegalSubnetPoolPrefixUpdate where a pool would lose a prefix that it has."""
-    kept = [ipaddress.ip_network(one) for one in after]
-    for one in map(ipaddress.ip_network, before):
-        if not any(_inside(one, other) for other in kept):
+    """IllegalSubnetPoolPrefixUpdate where a pool would lose a prefix that it has. Both are compact, and of
+    one IP version."""
+    kept = sorted(map(_pool, after))
+    for one in map(_pool, before):
+        at = bisect.bisect_right(kept, one.first, key=lambda pool: pool.first) - 1
+        if at < 0 or kept[at].last < one.last:
             raise IllegalSubnetPoolPrefixUpdate(msg="Existing prefixes must be a subset of the new prefixes")
 
 
@@ -110,9 +114,18 @@ def is_free(cidr: str, prefixes: Iterable[str], taken: Iterable[str]) -> bool:
 
 
 def share(prefixes: Iterable[str], others: Iterable[str]) -> bool:
-    """Whether any address is in both."""
-    theirs: list[Any] = [ipaddress.ip_network(one) for one in others]
-    return any(other.overlaps(ipaddress.ip_network(one)) for one in prefixes for other in theirs)
+    """Whether any address is in both; they are of one IP version."""
+    mine, theirs = sorted(map(_pool, prefixes)), sorted(map(_pool, others))
+    i = j = 0
+    while i < len(mine) and j < len(theirs):
+        if mine[i].first <= theirs[j].last and theirs[j].first <= mine[i].last:
+            return True
+        # The one that ends first meets nothing that comes later.
+        if mine[i].last < theirs[j].last:
+            i += 1
+        else:
+            j += 1
+    return False
 
 
 def first_free(version: int, prefixes: Iterable[str], taken: Iterable[str], length: int) -> str | None:
@@ -133,11 +146,13 @@ def _pool(cidr: str) -> Pool:
 
 
 def _gaps(whole: Iterable[Pool], taken: Sequence[Pool]) -> Iterable[Pool]:
+    """``taken`` is sorted, and nothing in it is taken twice."""
     for pool in whole:
         first = pool.first
-        for used in taken:
-            if used.last < first or used.first > pool.last:
-                continue
+        at = bisect.bisect_left(taken, first, key=lambda used: used.last)
+        for used in itertools.islice(taken, at, None):
+            if used.first > pool.last:
+                break
             if used.first > first:
                 yield Pool(first, used.first - 1)
             first = max(first, used.last + 1)

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from pileus.core.repeats import key_of
 from pileus.services.network.errors import InvalidInput
 from pileus.web.dialects.neutron import BadRequest
 
@@ -71,8 +72,5 @@ def removed(routes: Iterable[Route], less: Sequence[Route]) -> list[Route]:
 
 
 def _without(routes: Iterable[Route], others: Sequence[Route]) -> list[Route]:
-    left: list[Route] = []
-    for route in routes:
-        if route not in others and route not in left:
-            left.append(route)
-    return left
+    gone = set(map(key_of, others))
+    return list({key: route for route in routes if (key := key_of(route)) not in gone}.values())
