@@ -84,6 +84,8 @@ def test_they_are_their_owners(quick):
         ({"type": None}, 400, "'type' is a required property"),
         ({"blob": {"access": "a"}}, 400, "is not of type 'string'"),
         ({"type": "ec2", "blob": "x"}, 400, "Invalid blob in credential"),
+        ({"type": "ec2", "blob": "[" * 100_000}, 400, "Invalid blob in credential"),
+        ({"type": "ec2", "blob": '{"access": ' + "[" * 500 + "]" * 500 + "}"}, 400, "Invalid blob"),
         ({"type": "ec2", "blob": "[]"}, 400, "Expecting to find blob in credential"),
         ({"type": "ec2", "blob": '{"secret": "x"}'}, 400, "Expecting to find access in credential"),
         ({"type": "ec2", "blob": '{"access": "x"}'}, 400, "'project_id' is a required property"),

@@ -334,7 +334,14 @@ def test_a_project_manager_adds_users_to_his_project(quick):
             f"/v3/projects/{other['id']}/users/{user['id']}/roles/{member}",
             f"/v3/projects/{project['id']}/users/{stranger['id']}/roles/{member}",
             f"/v3/domains/{DEFAULT}/users/{user['id']}/roles/{member}",
+            *(
+                f"/v3/OS-INHERIT/projects/{project['id']}/{actor}/roles/{member}/inherited_to_projects"
+                for actor in (f"users/{user['id']}", f"groups/{group['id']}")
+            ),
         ):
             assert (await client("PUT", wrong)).status == 403, wrong
+            if "OS-INHERIT" in wrong:
+                assert (await cloud.admin("PUT", wrong)).status == 204
+                assert (await client("DELETE", wrong)).status == 403
 
     quick(story)

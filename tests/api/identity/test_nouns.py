@@ -116,6 +116,17 @@ def test_what_can_not_be_made(quick, kind, values, status):
     quick(story)
 
 
+def test_additional_properties_are_bounded_however_they_come(quick):
+    async def story(cloud: Cloud) -> None:
+        user = await cloud.admin.make("user", name="x", **{f"a{n}": n for n in range(50)})
+        path = f"/v3/users/{user['id']}"
+        assert (await cloud.admin("PATCH", path, {"user": {"a1": "new"}})).status == 200
+        assert (await cloud.admin("PATCH", path, {"user": {"b": 1}})).status == 400
+        assert "b" not in (await cloud.admin("GET", path)).json["user"]
+
+    quick(story)
+
+
 def test_bodies_of_the_wrong_form(quick):
     async def story(cloud: Cloud) -> None:
         for kind in (*NOUNS, "endpoint"):

@@ -346,12 +346,19 @@ def _split(request: Request, resource: Resource) -> tuple[dict[str, Any], dict[s
         else:
             extra[name] = value
     if len(extra) > MAX_EXTRA or any(len(name) > 255 for name in extra):
-        raise SchemaValidationError(f"A {resource.name} has at most {MAX_EXTRA} additional properties")
+        raise _too_many(resource.name)
     return known, extra
 
 
+def _too_many(name: str) -> SchemaValidationError:
+    return SchemaValidationError(f"A {name} has at most {MAX_EXTRA} additional properties")
+
+
 def merged(original: Values, changes: Values) -> Values:
-    """The changes, with additional properties laid over those that are there."""
+    """The changes, with additional properties laid over those that are there. Raises SchemaValidationError
+    where those are too many together."""
     if changes.get("extra"):
         changes["extra"] = {**(original["extra"] or {}), **changes["extra"]}
+        if len(changes["extra"]) > MAX_EXTRA:
+            raise _too_many("resource")
     return changes

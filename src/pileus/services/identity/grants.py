@@ -135,7 +135,7 @@ _DOMAIN = select(projects.c.id).where(projects.c.id == bindparam("id"), projects
 
 def grant_targets(tx: Tx, grant: Grant, *, actor_may_be_gone: bool = False) -> dict[str, Any]:
     """What policy rules see of a grant. Raises NotFound for whatever part of it is missing."""
-    target: dict[str, Any] = {}
+    target: dict[str, Any] = {"target.grant.inherited": grant.inherited}
     if grant.role_id:
         role = tx.first(_ROLE, {"id": grant.role_id})
         if role is None:

@@ -47,10 +47,12 @@ def _within_domain(role: str) -> str:
 _ROLE_FITS = "(domain_id:%(target.role.domain_id)s or None:%(target.role.domain_id)s)"
 _GRANT_READ = f"{_ADMIN} or {_SYSTEM_READER} or {_within_domain('reader')}"
 _GRANT_CHECK = f"{_ADMIN} or {_SYSTEM_READER} or {_within_domain('reader')} and {_ROLE_FITS}"
+# An inherited grant counts in the projects below, and not in the one that a project manager manages.
 _GRANT_WRITE = (
     f"{_ADMIN} or {_within_domain('admin')} and {_ROLE_FITS} "
     f"or {_within_domain('manager')} and rule:domain_managed_target_role "
-    "or role:projectmanager and project_id:%(target.project.id)s and rule:project_managed_target_role "
+    "or role:projectmanager and project_id:%(target.project.id)s and 'False':%(target.grant.inherited)s "
+    "and rule:project_managed_target_role "
     "and (project_domain_id:%(target.user.domain_id)s or project_domain_id:%(target.group.domain_id)s)"
 )
 

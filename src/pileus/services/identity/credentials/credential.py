@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import Column, ColumnElement, String, Table, bindparam
 
 from pileus.core.context import Context
@@ -24,6 +23,7 @@ from pileus.store.errors import Duplicate
 from pileus.store.schema import JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
 from pileus.web import types
+from pileus.web.reading import read_json
 from pileus.web.resource import Attribute, Resource, Update, Values
 from pileus.web.view import fetch
 
@@ -102,8 +102,8 @@ def is_ec2(values: Mapping[str, Any]) -> bool:
 def ec2_blob(text: str) -> dict[str, Any]:
     """What an EC2 credential's blob holds. Raises Invalid where it has no access key."""
     try:
-        blob = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        blob = read_json(text.encode())
+    except ValueError:
         raise ValidationError("Invalid blob in credential") from None
     if not blob or not isinstance(blob, dict):
         raise MissingInCredential(attribute="blob")
