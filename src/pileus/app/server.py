@@ -165,7 +165,7 @@ class Server:
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
             self._rabbit.start()
-        network_config = from_settings(settings.network, compute.projects_of_servers)
+        network_config = from_settings(settings.network, compute.projects_of_servers, compute.holders_of)
         self.identity = Identity(
             self.store,
             folder.keys / "fernet",

@@ -22,6 +22,7 @@ from pileus.core.context import Context, system_context
 from pileus.core.errors import Unauthenticated
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
+from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
 from pileus.services.network.service import NetworkConfig, network_service
@@ -337,7 +338,7 @@ def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
 async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[Cloud]:
     """The app over the database at ``url``, spoken to by alice, a member of P1."""
     clock = ManualClock()
-    network = NetworkConfig()
+    network = NetworkConfig(projects_of_servers=projects_of_servers, holders_of=holders_of)
     asked: list[Question] = []
 
     async def ask(scope: str, question: Question, timeout_s: float) -> WireAnswer:

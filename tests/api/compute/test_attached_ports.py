@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from tests import databases
 from tests.api.compute.cloud import Cloud, Host, tell
 
+from pileus.services.compute.servers.tables import server_interfaces
 from pileus.services.network.ports.tables import ports
 
 _USER_DATA = "I2Nsb3VkLWNvbmZpZwo="
@@ -136,6 +137,32 @@ def test_a_user_points_his_own_port_at_his_own_server(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_servers_port_becomes_no_routers_port(tmp_path: Path) -> None:
+    """What a router's port sends is not filtered: a guest on it could speak as anybody."""
+
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        network_id = await api.a_network()
+        spare = await _port(api, network_id)
+        server_id = (await api.boot(host, networks=[{"port": spare["id"]}]))["id"]
+        router = (await api("POST", "/networking/v2.0/routers", {"router": {"name": "r"}})).json["router"]
+        path = f"/networking/v2.0/ports/{spare['id']}"
+        add = f"/networking/v2.0/routers/{router['id']}/add_router_interface"
+        freed = {"port": {"device_id": "", "device_owner": ""}}
+        assert (await api("PUT", path, freed)).status == 200
+        for caller in (api, api.as_("admin")):
+            refused = await caller("PUT", add, {"port_id": spare["id"]})
+            assert refused.status == 409, refused
+            assert refused.json["NeutronError"]["message"].endswith(
+                f"Port already has an attached device {server_id}."
+            )
+        assert (await api("GET", path)).json["port"]["device_owner"] == ""
+        assert (await api("DELETE", f"/servers/{server_id}/os-interface/{spare['id']}")).status == 202
+        assert (await api("PUT", add, {"port_id": spare["id"]})).status == 200
+
+    tell(story, tmp_path)
+
+
 def test_a_port_that_became_a_routers_stays_with_the_router(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()
@@ -145,10 +172,14 @@ def test_a_port_that_became_a_routers_stays_with_the_router(tmp_path: Path) -> N
         router = (await api("POST", "/networking/v2.0/routers", {"router": {"name": "r"}})).json["router"]
         freed = {"port": {"device_id": "", "device_owner": ""}}
         assert (await api("PUT", f"/networking/v2.0/ports/{own['id']}", freed)).status == 200
+        plugged = await api.store.read(lambda tx: dict(tx.first(select(server_interfaces))._mapping))
+        await api.store.write(lambda tx: tx.execute(delete(server_interfaces)))
         added = await api(
             "PUT", f"/networking/v2.0/routers/{router['id']}/add_router_interface", {"port_id": own["id"]}
         )
         assert added.status == 200, added
+        # as clouds may be that were made when nobody refused it
+        await api.store.write(lambda tx: tx.insert(server_interfaces, [plugged]))
         assert (await api("DELETE", f"/servers/{server_id}")).status == 204
         await host.pass_()
         await api.conductor().work()

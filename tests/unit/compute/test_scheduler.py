@@ -57,6 +57,7 @@ def wanted(**facts: Any) -> Wanted:
         ({}, {"vcpus": 5}, "CoreFilter", "5 virtual CPUs wanted, the host has 4"),
         ({"disk_used_gib": 100}, {}, "DiskFilter", "1 GiB of disk wanted, 0 GiB free"),
         ({}, {"same_host": ("h2",)}, "SameDifferentHostFilter", "are on h2"),
+        ({}, {"same_host": ()}, "SameDifferentHostFilter", "are on no host"),
         ({}, {"different_host": ("h1",)}, "SameDifferentHostFilter", "is here"),
         ({}, {"policy": "affinity", "group_hosts": ("h2",)}, "ServerGroupFilter", "is on h2 (affinity)"),
         (

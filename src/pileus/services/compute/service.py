@@ -20,7 +20,7 @@ from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
 from pileus.services.compute.nodes.serving import look
 from pileus.services.compute.routes import routes
-from pileus.services.compute.servers.attached import projects_of_servers
+from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.servers.questions import Ask
 from pileus.services.compute.servers.resource import RULES as SERVER_RULES
@@ -39,6 +39,7 @@ __all__ = [
     "Entry",
     "forget",
     "from_settings",
+    "holders_of",
     "look",
     "projects_of_servers",
     "timeline_read",

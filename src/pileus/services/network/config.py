@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +17,15 @@ ProjectsOf = Callable[[Tx, Sequence[str]], Mapping[str, str]]
 """``(tx, ids) -> {id: project_id}`` of those that exist."""
 
 
+HoldersOf = Callable[[Tx, Collection[str]], Mapping[str, str]]
+"""``(tx, port_ids) -> {port_id: server_id}`` of those that are plugged into a server."""
+
+
 def _no_servers(tx: Tx, ids: Sequence[str]) -> Mapping[str, str]:
+    return {}
+
+
+def _no_holders(tx: Tx, port_ids: Collection[str]) -> Mapping[str, str]:
     return {}
 
 
@@ -26,8 +34,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``lowest`` gives addresses from the low end instead of at random. The dice are not part
     of a unit's outcome: a unit that is run again after a deadlock should try its luck anew.
-    ``projects_of_servers`` is the sibling's to answer, which knows the network while the network does not
-    know it.
+    ``projects_of_servers`` and ``holders_of`` are the sibling's to answer, which knows the network while the
+    network does not know it.
     """
 
     ranges: Ranges = Ranges()
@@ -47,6 +55,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
     projects_of_servers: ProjectsOf = _no_servers
+    holders_of: HoldersOf = _no_holders
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
@@ -54,7 +63,11 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
         return now - dt.timedelta(seconds=self.agent_down_time_s)
 
 
-def from_settings(settings: NetworkSettings, projects_of_servers: ProjectsOf = _no_servers) -> NetworkConfig:
+def from_settings(
+    settings: NetworkSettings,
+    projects_of_servers: ProjectsOf = _no_servers,
+    holders_of: HoldersOf = _no_holders,
+) -> NetworkConfig:
     """Read the texts of the settings file; BadSettings names the key."""
     vlan: dict[str, list[tuple[int, int]]] = {}
     for entry in settings.vlan_ranges:
@@ -80,6 +93,7 @@ def from_settings(settings: NetworkSettings, projects_of_servers: ProjectsOf = _
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
         projects_of_servers=projects_of_servers,
+        holders_of=holders_of,
     )
 
 

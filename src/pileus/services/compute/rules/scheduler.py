@@ -45,7 +45,8 @@ class Ratios(NamedTuple):
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What one server asks for. ``same_host`` and ``different_host`` are hosts, found by the servers named
-    in the hints; ``group_hosts`` are those of its group's members, one for each, of which anti-affinity lets
+    in the hints (``same_host`` None: not asked for; empty: nothing is where it was asked to be);
+    ``group_hosts`` are those of its group's members, one for each, of which anti-affinity lets
     ``per_host`` be on one host."""
 
     vcpus: int
@@ -55,7 +56,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     node: str | None = None
     forced: bool = False
-    same_host: tuple[str, ...] = ()
+    same_host: tuple[str, ...] | None = None
     different_host: tuple[str, ...] = ()
     policy: str | None = None
     per_host: int = 1
@@ -133,8 +134,8 @@ def _disk_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
 
 
 def _hints_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.same_host and host.host not in wanted.same_host:
-        return f"the servers named in same_host are on {', '.join(wanted.same_host)}"
+    if wanted.same_host is not None and host.host not in wanted.same_host:
+        return f"the servers named in same_host are on {', '.join(wanted.same_host) or 'no host'}"
     if host.host in wanted.different_host:
         return "a server named in different_host is here"
     return None

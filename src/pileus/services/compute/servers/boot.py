@@ -43,6 +43,7 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
 from pileus.store.operations import DONE, Operation, operation_advance, operation_finish, operation_take
 from pileus.store.tx import Tx
+from pileus.web.among import among
 from pileus.web.resource import Update, Values
 from pileus.web.view import fetch
 from pileus.wire import scopes
@@ -115,7 +116,7 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
         columns = servers.c
         rows = tx.rows(
             select(columns.id, columns.host).where(
-                columns.id.in_(named), columns.host.is_not(None), columns.deleted_at.is_(None)
+                among(tx, columns.id, named), columns.host.is_not(None), columns.deleted_at.is_(None)
             )
         )
         hosts = {row.id: row.host for row in rows}
@@ -144,7 +145,9 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
             host=data["host"],
             node=data["node"],
             forced=data["forced"],
-            same_host=tuple(sorted({hosts[key] for key in same if key in hosts})),
+            same_host=tuple(sorted({hosts[key] for key in same if key in hosts}))
+            if "same_host" in hints
+            else None,
             different_host=tuple(sorted({hosts[key] for key in different if key in hosts})),
             policy=policy,
             per_host=per_host,

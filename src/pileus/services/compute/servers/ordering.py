@@ -34,6 +34,7 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import server_groups, servers
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
+from pileus.web.among import among
 from pileus.web.resource import Values
 from pileus.web.tag_table import tags_save
 from pileus.web.view import fetch
@@ -45,6 +46,9 @@ BOOT = "server.boot"
 FIRST_STEP = "schedule"
 
 GIB = 1 << 30
+
+_BESIDE = ("same_host", "different_host")
+"""Hints that name servers."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +105,7 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     _placement(tx, context, order, config)
     _limits(tx, context, order)
     _group(tx, context, order)
+    order = _with_own_servers(tx, context, order)
     groups = groups_check(tx, context, order.groups)
     plugs = plugs_check(tx, context, order.networks, len(order.ids), with_groups=bool(order.groups))
     if order.qos_policy_id and not qos_policy_usable(tx, context, order.qos_policy_id):
@@ -298,6 +303,25 @@ def _group(tx: Tx, context: Context, order: Order) -> None:
     )
     if 0 <= most < have + len(order.ids):
         raise QuotaError("Quota exceeded, too many servers in group")
+
+
+def _with_own_servers(tx: Tx, context: Context, order: Order) -> Order:
+    """The order without those servers in its hints that the caller may not see: where another project's are
+    is not to be found out by going beside them."""
+    named = {key for hint in _BESIDE for key in order.hints.get(hint) or ()}
+    if not named or is_admin(context.roles, context.is_admin):
+        return order
+    c = servers.c
+    there = {
+        row.id
+        for row in tx.rows(
+            select(c.id).where(among(tx, c.id, sorted(named)), c.project_id == (context.project_id or ""))
+        )
+    }
+    kept = {
+        hint: [key for key in order.hints[hint] if key in there] for hint in _BESIDE if hint in order.hints
+    }
+    return msgspec.structs.replace(order, hints={**order.hints, **kept})
 
 
 def _row(

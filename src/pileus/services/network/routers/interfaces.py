@@ -134,6 +134,10 @@ def interface_add_port(
     """Make a port that somebody has prepared the router's."""
     if port["device_id"]:
         raise PortInUse(net_id=port["network_id"], port_id=port["id"], device_id=port["device_id"])
+    # Whoever owns a server's port may have wiped its device_id; the guest on it must not get what a router's
+    # port may do.
+    for server_id in config.holders_of(tx, [port["id"]]).values():
+        raise PortInUse(net_id=port["network_id"], port_id=port["id"], device_id=server_id)
     if not is_admin(context) and port["project_id"] != context.project_id:
         raise _bad(
             f"Cannot add interface to router because port {port['id']} is not owned by project making "
