@@ -22,7 +22,8 @@ GONE = 499
 """The status of a request whose client went away before the answer."""
 _LONGEST = 512
 _SECRET = re.compile(
-    r"pass|secret|token|ticket|sign|credential|key|blob|user_data|userdata|auth", re.IGNORECASE
+    r"pass|secret|token|ticket|sign|credential|key|blob|user_data|userdata|auth|metadata|contents",
+    re.IGNORECASE,
 )
 _TOKEN = re.compile(r"gAAAAA[A-Za-z0-9_=-]{20,}")
 """How each token begins: with the version and the first bytes of a time, in Base64."""

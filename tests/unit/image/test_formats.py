@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,14 @@ def test_a_dangerous_image_is_refused_whatever_it_is_called(name: str) -> None:
     for disk_format in FORMATS:
         with pytest.raises(ImageDataRefused, match="refused"):
             judge(disk_format, "bare", found, require_match=False)
+
+
+@pytest.mark.parametrize("repeated", [" ", "\t", '" ', "= ", "a=", "RW 1 S ", '="'])
+def test_a_descriptor_is_read_in_linear_time(repeated: str) -> None:
+    began = time.process_time()
+    for start in ("a=", "RW 1 SPARSE", "", 'a="'):
+        look(described(more=f'{start}{repeated * 800}"x"y'))
+    assert time.process_time() - began < 0.5
 
 
 def test_content_must_be_what_it_is_called() -> None:

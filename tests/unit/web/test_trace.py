@@ -76,6 +76,8 @@ def test_a_reason_that_might_quote_a_secret_is_its_code() -> None:
 
     assert reason(BadValue(name="cidr", value="x")) == "BadValue: Invalid input for cidr: x"
     assert reason(BadValue(name="adminPass", value="hush")) == "BadValue"
+    assert reason(BadValue(name="metadata", value="hush")) == "BadValue"
+    assert reason(BadValue(name="contents", value="hush")) == "BadValue"
     assert reason(BadValue(name="id", value=TOKEN)) == "BadValue: Invalid input for id: ***"
     assert reason(BadValue(name="x", value="hush"), "/identity/v3/auth/tokens") == "BadValue"
     assert reason(NotFound(), "/identity/v3/auth/tokens") == f"NotFound: {NotFound().text}"
