@@ -132,3 +132,22 @@ def test_errors_have_the_form_that_is_accepted(accept: str, kind: str, holds: st
             assert "No image found with ID &lt;b&gt;" in text
 
     tell(story, tmp_path)
+
+
+def test_properties_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """They lie in the database, and each list shows them all."""
+
+    async def story(api: Cloud) -> None:
+        most = 256 << 10
+        fits = {"name": "n", "note": "\u00e9" * (most // 2 - 10)}
+        image = (await api("POST", "/v2/images", fits)).json["id"]
+        assert (await api("POST", "/v2/images", {**fits, "note": "\u00e9" * (most // 2)})).status == 413
+        add = [{"op": "add", "path": "/more", "value": "x" * 100}]
+        patch = {"content-type": "application/openstack-images-v2.1-json-patch"}
+        refused = await api("PATCH", f"/v2/images/{image}", add, headers=patch)
+        assert refused.status == 413
+        assert "more" not in (await api("GET", f"/v2/images/{image}")).json
+        instead = [{"op": "remove", "path": "/note"}, *add]
+        assert (await api("PATCH", f"/v2/images/{image}", instead, headers=patch)).status == 200
+
+    tell(story, tmp_path)

@@ -255,6 +255,46 @@ def test_extra_dhcp_options_and_qos_are_kept(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_what_a_thing_keeps_is_bounded(tmp_path: Path) -> None:
+    """Lists that are stored are read again with every request about their network, and by nodes."""
+
+    async def story(api: Cloud) -> None:
+        network, subnet = await api.a_network()
+        options = [{"opt_name": f"o{number}", "opt_value": "x"} for number in range(129)]
+        port = await api.make("port", network_id=network, extra_dhcp_opts=options[:128])
+        for body in (
+            {"network_id": network, "extra_dhcp_opts": options},
+            {"network_id": network, "extra_dhcp_opts": options * 100},
+        ):
+            answer = await api("POST", "/v2.0/ports", {"port": body})
+            assert (answer.status, answer.error) == (400, "DhcpOptionsExhausted"), answer
+        path = f"/v2.0/ports/{port['id']}"
+        one_more = await api("PUT", path, {"port": {"extra_dhcp_opts": options[128:]}})
+        assert (one_more.status, one_more.error) == (400, "DhcpOptionsExhausted"), one_more
+        instead = [*options[128:], {"opt_name": "o0", "opt_value": None}]
+        assert (await api("PUT", path, {"port": {"extra_dhcp_opts": instead}})).status == 200
+        pools = [
+            {"start": f"11.{n >> 8}.{n & 255}.2", "end": f"11.{n >> 8}.{n & 255}.3"} for n in range(1001)
+        ]
+        prefixes = [f"11.{n >> 8}.{n & 255}.0/26" for n in range(1001)]
+        many = {
+            "allocation_pools": pools,
+            "service_types": [f"compute:{n}" for n in range(1001)],
+        }
+        for name, values in many.items():
+            body = {"network_id": network, "cidr": "11.0.0.0/8", "ip_version": 4, name: values}
+            answer = await api("POST", "/v2.0/subnets", {"subnet": body})
+            assert answer.status == 400 and "exceeds maximum length of 1000" in str(answer.json), answer
+            body = {"subnet": {name: values}}
+            assert (await api("PUT", f"/v2.0/subnets/{subnet}", body)).status == 400
+        answer = await api("POST", "/v2.0/subnetpools", {"subnetpool": {"name": "p", "prefixes": prefixes}})
+        assert answer.status == 400 and "exceeds maximum length of 1000" in str(answer.json), answer
+        hints = {"network": {"availability_zone_hints": prefixes}}
+        assert (await api("POST", "/v2.0/networks", hints)).status == 400
+
+    tell(story, tmp_path)
+
+
 def test_the_list_language(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         network, subnet = await api.a_network()

@@ -13,6 +13,8 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``largest_bytes`` bounds one image; ``project_mib`` and ``project_images`` what one project has (-1: no
     bound). ``require_format_match`` refuses content of no known format that is called by a known one's name;
     content that is dangerous, or a known format under another's name, is refused in any case.
+    ``properties_bytes`` bounds the names and values of one image's properties together: they lie in the
+    database, where no quota counts them.
     """
 
     largest_bytes: int = 1 << 40
@@ -21,6 +23,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     require_format_match: bool = True
     tags: int = 128
     properties: int = 128
+    properties_bytes: int = 256 << 10
     members: int = 128
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pileus.core import addresses
 from pileus.core.repeats import first_repeat
+from pileus.services.network.attributes import MOST
 from pileus.web import types
 from pileus.web.types import BadValue, Type
 
@@ -87,5 +88,6 @@ _ROUTES = types.list_of(
 ROUTES = Type("routes", _parse_routes, _ROUTES.schema, accepts_none=True)
 POOLS = types.list_of(
     types.dict_of({"start": types.ip_address, "end": types.ip_address}, required=("start", "end")),
+    maximum=MOST,
     none_is_empty=True,
 )

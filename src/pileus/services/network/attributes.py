@@ -70,6 +70,9 @@ def given(inner: Type) -> Type:
     return Type(inner.name, inner.parse, inner.schema, query=inner.query, accepts_none=True, show=inner.show)
 
 
-ZONE_HINTS = types.list_of(types.string(255), unique=True)
+MOST = 1000
+"""Items of a list that is kept with its thing and read with it again and again."""
+
+ZONE_HINTS = types.list_of(types.string(255), unique=True, maximum=MOST)
 
 REFERENCE: Type = types.nullable(types.uuid)

@@ -139,3 +139,11 @@ def _check_limits(image: dict[str, object], config: ImageConfig) -> None:
                 f"The limit has been exceeded on the number of allowed image {name}. "
                 f"Attempted: {count}, Maximum: {most}"
             )
+    properties = image.get("properties")
+    if isinstance(properties, dict):
+        size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+        if size > config.properties_bytes:
+            raise LimitExceeded(
+                f"The limit has been exceeded on the size of image properties. "
+                f"Attempted: {size} bytes, Maximum: {config.properties_bytes}"
+            )

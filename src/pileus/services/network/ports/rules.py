@@ -34,6 +34,14 @@ class AllowedAddressPairExhausted(Invalid):
     message = "The number of allowed address pair exceeds the maximum {quota}."
 
 
+class DhcpOptionsExhausted(Invalid):
+    message = "The number of extra DHCP options exceeds the maximum {quota}."
+
+
+MOST_OPTIONS = 128
+"""As many as a message of DHCP has room for, and more than anybody has asked for."""
+
+
 def is_trusted(device_owner: str) -> bool:
     """Ports that Pileus itself makes for a network's own services are not filtered."""
     return device_owner.startswith("network:")
@@ -76,7 +84,10 @@ def address_pairs(pairs: Sequence[Mapping[str, str]], mac: str, maximum: int) ->
 def dhcp_options(
     before: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Options by name and IP version: a None value takes one away, others replace or add."""
+    """Options by name and IP version: a None value takes one away, others replace or add.
+
+    Nodes read them all; DhcpOptionsExhausted where they would be more than ``MOST_OPTIONS``.
+    """
     options: dict[tuple[str, int], dict[str, Any]] = {
         (one["opt_name"], one["ip_version"]): dict(one) for one in before
     }
@@ -86,4 +97,6 @@ def dhcp_options(
             options.pop(key, None)
         else:
             options[key] = {"opt_name": key[0], "opt_value": change["opt_value"], "ip_version": key[1]}
+    if len(options) > max(MOST_OPTIONS, len(before)):
+        raise DhcpOptionsExhausted(quota=MOST_OPTIONS)
     return list(options.values())

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
-from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, REFERENCE, given, number
+from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, REFERENCE, given, number
 from pileus.services.network.names import name_type
 from pileus.services.network.policy import (
     ADMIN,
@@ -62,7 +62,7 @@ SUBNETPOOL = Resource(
         PROJECT,
         Attribute(
             "prefixes",
-            types.list_of(types.cidr, unique=True),
+            types.list_of(types.cidr, unique=True, maximum=MOST),
             create=True,
             update=True,
             required=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.core.errors import Invalid
 from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
-from pileus.services.network.attributes import ID, IP_VERSION, NAME, PROJECT, given, number
+from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, given, number
 from pileus.services.network.errors import SubnetNotFound
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
@@ -52,7 +52,7 @@ def _parse_service_types(value: Any) -> list[str]:
 
 # Neutron compares with each letter of "compute:" by itself, and its tests rely on that.
 _OWNERS_PREFIXES = ("network:", "neutron:", *"compute:")
-_TEXTS = types.list_of(types.string(255), unique=True, none_is_empty=True)
+_TEXTS = types.list_of(types.string(255), unique=True, maximum=MOST, none_is_empty=True)
 _SERVICE_TYPES = Type("service types", _parse_service_types, _TEXTS.schema, accepts_none=True)
 
 _POOL = types.nullable(types.one_of(types.enum(addresses.DELEGATED), types.uuid))
