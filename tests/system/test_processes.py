@@ -93,7 +93,7 @@ def test_the_clients_files_name_project_and_interface(cloud: Cloud) -> None:
     assert f"export OS_PROJECT_ID='{admin}'\n" in openrc
     assert "export OS_INTERFACE='public'\n" in openrc
     clouds = cloud.folder.clouds.read_text()
-    assert f'project_id: "{admin}"' in clouds
+    assert "project_name: admin" in clouds and "project_id" not in clouds
     assert "interface: public" in clouds
 
 

@@ -77,8 +77,8 @@ def prepare(folder: StateFolder, settings: Settings, hosts: tuple[str, ...]) -> 
 def write_clients_files(folder: StateFolder, settings: Settings, password: str, project_id: str) -> None:
     """``openrc`` and ``clouds.yaml``; the id of the admin's project is empty before the first start."""
     ca_file = settings.agent.ca_file if settings.server.tls_certificate else ""
-    where = (public_url(settings), password, settings.identity.region, ca_file, project_id)
-    put(folder.openrc, openrc(*where), 0o600)
+    where = (public_url(settings), password, settings.identity.region, ca_file)
+    put(folder.openrc, openrc(*where, project_id), 0o600)
     put(folder.clouds, clouds(*where), 0o600)
 
 
@@ -232,10 +232,12 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def clouds(url: str, password: str, region: str, ca_file: str, project_id: str = "") -> str:
-    """The ``clouds.yaml`` of openstacksdk with one cloud, ``pileus``."""
+def clouds(url: str, password: str, region: str, ca_file: str) -> str:
+    """The ``clouds.yaml`` of openstacksdk with one cloud, ``pileus``.
+
+    It names the project, not the project's id: an id would stay in force beside ``--os-project-name``.
+    """
     authority = f"    cacert: {json.dumps(ca_file)}\n" if ca_file else ""
-    project = f"      project_id: {json.dumps(project_id)}\n" if project_id else ""
     return f"""clouds:
   pileus:
     auth:
@@ -243,7 +245,7 @@ def clouds(url: str, password: str, region: str, ca_file: str, project_id: str =
       username: admin
       password: {json.dumps(password)}
       project_name: admin
-{project}      user_domain_name: Default
+      user_domain_name: Default
       project_domain_name: Default
     region_name: {json.dumps(region)}
     interface: public
