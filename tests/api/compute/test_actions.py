@@ -128,6 +128,14 @@ def test_locks(tmp_path: Path) -> None:
         assert (await api("DELETE", f"/servers/{server_id}")).status == 409
         assert (await api.as_("admin").act(server_id, "os-stop")).status == 202
         assert (await api.act(server_id, "unlock")).status == 202
+        assert (await api.as_("admin").act(server_id, "lock", {"locked_reason": "theirs"})).status == 202
+        assert (await api.act(server_id, "unlock")).status == 403
+        # locking it once more makes the lock nobody else's
+        assert (await api.act(server_id, "lock", {"locked_reason": "mine"})).status == 202
+        assert (await api.server(server_id))["locked_reason"] == "theirs"
+        assert (await api.act(server_id, "unlock")).status == 403
+        assert (await api.as_("admin").act(server_id, "unlock")).status == 202
+        assert (await api.act(server_id, "lock")).status == 202
         assert (await api.as_("admin").act(server_id, "lock")).status == 202
         assert (await api.act(server_id, "unlock")).status == 403
 

@@ -238,6 +238,8 @@ def _lock(tx: Tx, request: Request, reason: str | None) -> None:
     server = find_server(tx, request, rule="os_compute_api:os-lock-server:lock", lock=True)
     context = request.context
     owner = server["project_id"] == context.project_id
+    if server["locked_by"] and owner:
+        return  # or he would make an administrator's lock his own, which he may undo
     change(tx, context, server, locked_by="owner" if owner else "admin", locked_reason=reason)
     action_begin(tx, context, [server["id"]], "lock", done=True)
     wake(tx, request, {**server, "host": None}, locked=True)  # type: ignore[arg-type]
