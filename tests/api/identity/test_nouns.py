@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -437,3 +438,32 @@ def test_an_id_has_one_spelling(tell):
         assert (await cloud.login("Ann")).status == 201
 
     tell(story)
+
+
+def test_projects_by_any_number_of_tags(quick):
+    async def story(cloud: Cloud) -> None:
+        for name, tags in (("p", ["red", "blue"]), ("q", ["red"]), ("r", [])):
+            await cloud.admin.make("project", name=name, tags=tags)
+        many = ",".join(f"t{number}" for number in range(5000))
+
+        async def names(query: str) -> str:
+            found = (await cloud.admin("GET", f"/v3/projects?{query}")).json["projects"]
+            return "".join(sorted(one["name"] for one in found if len(one["name"]) == 1))
+
+        for query, wanted in (
+            ("tags=red", "pq"),
+            ("tags=red,blue", "p"),
+            ("tags=blue&tags=red", "p"),
+            ("tags-any=red,blue", "pq"),
+            ("not-tags=red,blue", "qr"),
+            ("not-tags-any=red,blue", "r"),
+            (f"tags=red,{many}", ""),
+            (f"tags-any=red,{many}", "pq"),
+            (f"not-tags=red,{many}", "pqr"),
+            (f"not-tags-any=red,{many}", "r"),
+        ):
+            began = time.process_time()
+            assert await names(query) == wanted, query[:40]
+            assert time.process_time() - began < 1
+
+    quick(story)

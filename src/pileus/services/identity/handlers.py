@@ -46,7 +46,14 @@ from pileus.services.identity.groups import (
 )
 from pileus.services.identity.nouns import DOMAINS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, USERS
 from pileus.services.identity.passwords import MAX_LENGTH, Passwords
-from pileus.services.identity.projects import PROJECT, TAG, ProjectTagNotFound, project_update, projects
+from pileus.services.identity.projects import (
+    MAX_TAGS,
+    PROJECT,
+    TAG,
+    ProjectTagNotFound,
+    project_update,
+    projects,
+)
 from pileus.services.identity.roles import (
     ImpliedRoleNotFound,
     implied_role_create,
@@ -451,6 +458,6 @@ async def _retag(request: Request, tags: Sequence[str]) -> list[str]:
 
 def _tags(request: Request, value: Any) -> list[str]:
     try:
-        return list(types.list_of(TAG, unique=True, maximum=80).parse(value))
+        return list(types.list_of(TAG, unique=True, maximum=MAX_TAGS).parse(value))
     except types.BadValue as bad:
         raise request.dialect.bad_value("tags", value, bad) from None

@@ -19,8 +19,9 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    and_,
     bindparam,
+    false,
+    func,
     select,
     true,
 )
@@ -75,6 +76,8 @@ project_tags = Table(
     Column("tag", Name, primary_key=True),
 )
 
+MAX_TAGS = 80
+
 _UNTAG = project_tags.delete().where(project_tags.c.project_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -92,13 +95,12 @@ def _tagged(texts: Sequence[str], *, every: bool, wanted: bool) -> ColumnElement
     tags = {tag for text in texts for tag in text.split(",") if tag}
     if not tags:
         return true()  # no tag is named: nothing is asked
-    groups = [[tag] for tag in sorted(tags)] if every else [sorted(tags)]
-    found = and_(
-        *(
-            projects.c.id.in_(select(project_tags.c.project_id).where(project_tags.c.tag.in_(some)))
-            for some in groups
-        )
-    )
+    if every and len(tags) > MAX_TAGS:
+        return false() if wanted else true()  # no project has so many
+    tagged = select(project_tags.c.project_id).where(project_tags.c.tag.in_(sorted(tags)))
+    if every:
+        tagged = tagged.group_by(project_tags.c.project_id).having(func.count() == len(tags))
+    found = projects.c.id.in_(tagged)
     return found if wanted else ~found
 
 
@@ -123,7 +125,7 @@ NAME = types.string(64, minimum=1)
 
 _TAGS = Attribute(
     "tags",
-    types.list_of(TAG, unique=True, maximum=80),
+    types.list_of(TAG, unique=True, maximum=MAX_TAGS),
     loader=tags_load,
     saver=tags_save,
     empty=[],
