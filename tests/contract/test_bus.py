@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from tests.certificates import make_certificate
 
@@ -25,6 +27,7 @@ from pileus.core.settings import LimitSettings
 from pileus.web.client import Proxies
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
 from pileus.wire.calls import AGENT_REPORT, ANSWER, NODE_TOKEN, SWITCH_STATE
+from pileus.wire.codec import CallFault, WakeupRequest, decode, encode
 from pileus.wire.nodes import Everything, NodeTokenList, NodeTokenRequest
 from pileus.wire.questions import Answer, Question
 from pileus.wire.switch import SwitchStateRequest
@@ -290,6 +293,99 @@ def test_tokens_end_and_are_revoked_and_so_do_their_streams(on_bus: Callable[[St
             await client.call(AGENT_REPORT, REPORT)
 
     on_bus(story)
+
+
+def test_a_token_that_is_revoked_while_the_body_comes_is_refused(on_bus: Callable[[Story], None]) -> None:
+    async def story(bus: Bus) -> None:
+        now = time.time()
+
+        async def slowly(request: msgspec.Struct, looked_at: asyncio.Event) -> AsyncIterator[bytes]:
+            whole = encode(request)
+            yield whole[:1]
+            await looked_at.wait()
+            bus.tokens.refuse({"h1": round(now * 1000)})
+            yield whole[1:]
+
+        for number, (path, request) in enumerate(
+            (
+                ("call/node_token", NodeTokenRequest("h1")),
+                ("call/agent_report", REPORT),
+                ("wakeups", WakeupRequest("h1", ("host:h1",))),
+            )
+        ):
+            bus.tokens.refuse({})
+            seen = asyncio.Event()
+            bus.tokens.seen = lambda node, seen=seen: seen.set()  # type: ignore[misc]
+            async with bus.with_token(node_token(SECRET, "h1", 1000, now - 10 + number)) as client:
+                async with client._http().post(
+                    client._base + path,
+                    data=slowly(request, seen),
+                    headers={"X-Node-Token": client.token},
+                ) as answer:
+                    fault = decode(await answer.read(), CallFault)
+                assert (answer.status, fault.code) == (401, "RevokedNodeToken")
+
+    on_bus(story)
+
+
+def test_of_a_host_with_too_many_streams_the_oldest_end(
+    on_bus: Callable[[Story], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pileus.bus.hub.MOST_STREAMS", 3)
+    monkeypatch.setattr("pileus.bus.hub.MOST_SCOPES", 6)
+
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client, bus.client("h2") as other:
+            others = other.wakeups("h2", ("host:h2",))
+            await anext(others)
+            streams = [client.wakeups("h1", ("host:h1",)) for _ in range(4)]
+            for stream in streams:
+                await anext(stream)
+            with pytest.raises(ServerUnreachable, match="ended the stream"):
+                await anext(streams[0])
+            wide = client.wakeups("h1", tuple(f"network:{number}" for number in range(6)))
+            await anext(wide)
+            for stream in streams[1:]:
+                with pytest.raises(ServerUnreachable, match="ended the stream"):
+                    await anext(stream)
+            bus.hub.publish(10, ["host:h2", "network:5"])
+            assert await anext(wide) == Wakeup(10, ("network:5",))
+            assert await anext(others) == Wakeup(10, ("host:h2",))
+            await wide.aclose(), await others.aclose()
+            while bus.hub.listeners:
+                await asyncio.sleep(0.01)
+
+    on_bus(story)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_client_goes_nowhere_else_than_to_its_server(status: int) -> None:
+    """A server that was taken over sends nobody's token on, and a node asks nothing of its neighbours."""
+    asked = []
+
+    async def hear(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        elsewhere = [(b"location", b"/elsewhere"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": status, "headers": elsewhere})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def story() -> None:
+        tcp = listen_tcp("127.0.0.1:0")
+        server = HttpServer(hear, Gate(LimitSettings(), Proxies()), [tcp], [])
+        await server.start()
+        try:
+            async with WireClient(f"http://127.0.0.1:{tcp.getsockname()[1]}", "token") as client:
+                with pytest.raises(ServerUnreachable):
+                    await client.call(AGENT_REPORT, REPORT)
+                with pytest.raises(ServerUnreachable):
+                    await anext(client.wakeups("h1", ()))
+                with pytest.raises(ServerUnreachable):
+                    await anext(client.download("/image"))
+        finally:
+            await server.stop()
+        assert asked == ["/wire/v1/call/agent_report", "/wire/v1/wakeups", "/image"]
+
+    asyncio.run(story())
 
 
 def test_a_node_administers_nothing(on_bus: Callable[[Story], None]) -> None:

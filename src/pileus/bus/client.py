@@ -89,6 +89,8 @@ class WireClient:
                 connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True, limit=0)
             self._session = aiohttp.ClientSession(
                 connector=connector,
+                # The server answers what it is asked, in as many bytes as it sends.
+                auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
@@ -107,6 +109,7 @@ class WireClient:
                 self._base + path,
                 data=encode(request),
                 headers={_TOKEN: self.token},
+                allow_redirects=False,  # the token is for this server alone
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 body = await response.read()
@@ -141,6 +144,7 @@ class WireClient:
                 f"{self._base}wakeups",
                 data=encode(WakeupRequest(host, scopes)),
                 headers={_TOKEN: self.token},
+                allow_redirects=False,  # the token is for this server alone
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
             ) as response:
                 if response.status != 200:
@@ -163,6 +167,7 @@ class WireClient:
         try:
             async with self._http().get(
                 URL(self._root + path, encoded=True),
+                allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
             ) as response:
                 if 400 <= response.status < 500:

@@ -124,6 +124,7 @@ class Endpoint:
             else:
                 node = self._tokens.check(token)
                 body = await _body(receive)
+                self._tokens.check_time(node)  # it may have been revoked while the body came
                 if name == "wakeups":
                     await self._wakeups(node, decode(body, WakeupRequest), receive, send)
                     return
@@ -159,7 +160,7 @@ class Endpoint:
         return Acknowledged()
 
     async def _renew(self, request: NodeTokenRequest, node: Node) -> NodeTokenReply:
-        return NodeTokenReply(self._tokens.issue(node.host))
+        return NodeTokenReply(self._tokens.renew(node))
 
     async def _wakeups(self, node: Node, request: WakeupRequest, receive: Any, send: Any) -> None:
         if request.host != node.host:
@@ -190,6 +191,8 @@ class Endpoint:
                 try:
                     self._tokens.check_time(node)
                 except Fault:
+                    break
+                if listener.left:
                     break
                 if told := wakeup.result():
                     await _line(send, told)

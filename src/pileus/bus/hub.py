@@ -18,6 +18,11 @@ from pileus.core.errors import Unavailable
 from pileus.wire.agents import Wakeup
 from pileus.wire.questions import Answer, Question
 
+MOST_STREAMS = 64
+"""Of one host. It has some agents with a stream or two each, and those that a broken network left."""
+MOST_SCOPES = 500_000
+"""In all streams of one host."""
+
 
 class NobodyAnswers(Unavailable):
     message = "Nobody who serves {scope} answers now."
@@ -29,6 +34,8 @@ class Listener:
     def __init__(self, scopes: frozenset[str], host: str) -> None:
         self.scopes = scopes
         self.host = host
+        self.left = False
+        """Nothing comes any more."""
         self._position = 0
         self._changed: set[str] = set()
         self._questions: list[Question] = []
@@ -65,19 +72,36 @@ class Hub:
 
     def __init__(self) -> None:
         self._by_scope: defaultdict[str, set[Listener]] = defaultdict(set)
+        self._by_host: defaultdict[str, dict[Listener, None]] = defaultdict(dict)
         self._asked: dict[str, tuple[frozenset[str], asyncio.Future[Answer]]] = {}
         self.listeners = 0
 
     def listen(self, scopes: Iterable[str], host: str = "") -> Listener:
-        """Register a listener; ``leave`` must follow."""
+        """Register a listener; ``leave`` must follow. Of a host that has too many the oldest leave."""
         listener = Listener(frozenset(scopes), host)
+        theirs = self._by_host[host]
+        theirs[listener] = None
         for scope in listener.scopes:
             self._by_scope[scope].add(listener)
         self.listeners += 1
+        named = sum(len(one.scopes) for one in theirs)
+        for one in list(theirs)[:-1]:
+            if len(theirs) <= MOST_STREAMS and named <= MOST_SCOPES:
+                break
+            named -= len(one.scopes)
+            self.leave(one)
+            one.wake()
         return listener
 
     def leave(self, listener: Listener) -> None:
         """Forget a listener."""
+        if listener.left:
+            return
+        listener.left = True
+        theirs = self._by_host[listener.host]
+        del theirs[listener]
+        if not theirs:
+            del self._by_host[listener.host]
         for scope in listener.scopes:
             members = self._by_scope[scope]
             members.discard(listener)

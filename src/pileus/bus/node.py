@@ -1,9 +1,11 @@
 """Node tokens: what a node's agents show to be believed that they speak for that node.
 
-A token is ``host.issued.ends.signature``: the host's name in URL-safe base64, two moments in milliseconds,
+A token is ``host.began.issued.ends.signature``: the host's name in URL-safe base64, moments in milliseconds,
 and an HMAC-SHA256 over these with a secret that only servers hold. So any server can check it without
-a look into the database, and a node can't speak for another one. It ends; agents renew theirs before. All
-tokens of a host that were issued before a moment can be refused, too (``NodeTokens.refuse``).
+a look into the database, and a node can't speak for another one. It ends; agents renew theirs before.
+``began`` is when the administrator gave out the first of a line of renewed tokens. All lines of a host that
+began before a moment can be refused (``NodeTokens.refuse``): a node that renews its token while it is being
+revoked, or asks a server that has not heard of it yet, gains nothing.
 
 Whoever may read the secret (the administrator, on a server) speaks as the *controller*, with a
 token of a minute that is signed for that alone.
@@ -51,11 +53,13 @@ class RevokedNodeToken(BadNodeToken):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """Who asks on the bus: the agents of one host, and when their token was issued and ends."""
+    """Who asks on the bus: the agents of one host, when their token was issued and ends, and when the first
+    of its line was issued."""
 
     host: str
     issued_ms: int = 0
     ends_ms: int = 0
+    began_ms: int = 0
 
 
 def node_secret(path: Path) -> bytes:
@@ -68,11 +72,18 @@ def _sign(secret: bytes, purpose: str, text: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def node_token(secret: bytes, host: str, lifetime_s: float = LIFETIME_S, now_s: float | None = None) -> str:
-    """A token of ``host`` that begins now."""
+def node_token(
+    secret: bytes,
+    host: str,
+    lifetime_s: float = LIFETIME_S,
+    now_s: float | None = None,
+    began_ms: int | None = None,
+) -> str:
+    """A token of ``host`` that begins now, of the line that began at ``began_ms`` (None: of a new one)."""
     issued = round((time.time() if now_s is None else now_s) * 1000)
     name = base64.urlsafe_b64encode(host.encode()).decode().rstrip("=")
-    text = f"{name}.{issued}.{issued + round(lifetime_s * 1000)}"
+    began = issued if began_ms is None else began_ms
+    text = f"{name}.{began}.{issued}.{issued + round(lifetime_s * 1000)}"
     return f"{text}.{_sign(secret, 'node', text)}"
 
 
@@ -83,10 +94,12 @@ def read_token(token: str) -> Node:
         host = base64.urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4)).decode()
         if len(parts) == 2 and host:
             raise OldNodeToken(host=host)
-        _, issued, ends, _ = parts
-        if not host or not (issued.isascii() and issued.isdigit() and ends.isascii() and ends.isdigit()):
+        if len(parts) == 4:  # from before tokens said when their line began
+            parts.insert(1, parts[1])
+        _, began, issued, ends, _ = parts
+        if not host or not all(text.isascii() and text.isdigit() for text in (began, issued, ends)):
             raise ValueError(token)
-        return Node(host, int(issued), int(ends))
+        return Node(host, int(issued), int(ends), int(began))
     except ValueError:
         raise BadNodeToken from None
 
@@ -112,7 +125,7 @@ class NodeTokens:
         self.seen: Callable[[Node], None] = lambda node: None
 
     def refuse(self, before_ms: Mapping[str, int]) -> None:
-        """Refuse the tokens that were issued up to a moment, by host."""
+        """Refuse the lines of tokens that began up to a moment, by host."""
         self._refused = dict(before_ms)
 
     def check(self, token: str) -> Node:
@@ -134,12 +147,12 @@ class NodeTokens:
             raise BadNodeToken
         if node.ends_ms <= now:
             raise EndedNodeToken(host=node.host)
-        if node.issued_ms <= self._refused.get(node.host, -1):
+        if node.began_ms <= self._refused.get(node.host, -1):
             raise RevokedNodeToken(host=node.host)
 
-    def issue(self, host: str) -> str:
-        """A new token of ``host``."""
-        return node_token(self._secret, host, self._lifetime_s, self._now_s())
+    def renew(self, node: Node) -> str:
+        """A newer token of the same line."""
+        return node_token(self._secret, node.host, self._lifetime_s, self._now_s(), node.began_ms)
 
     def check_controller(self, token: str) -> None:
         """Raise BadNodeToken unless the controller shows ``token``."""

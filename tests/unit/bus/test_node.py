@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.bus.node import BadNodeToken, NodeTokens, node_secret, node_token, read_token
+from pileus.bus.node import (
+    BadNodeToken,
+    NodeTokens,
+    RevokedNodeToken,
+    _sign,
+    node_secret,
+    node_token,
+    read_token,
+)
 
 
 @given(st.text(min_size=1, max_size=64).filter(lambda text: text.isprintable()))
@@ -28,7 +36,7 @@ def test_a_token_of_another_secret_is_refused() -> None:
         NodeTokens(b"secret").check(node_token(b"other", "h1"))
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(5))
 def test_no_part_of_a_token_can_be_another_tokens(part: int) -> None:
     one = node_token(b"secret", "h1", 100, 1_000_000.0).split(".")
     two = node_token(b"secret", "h2", 200, 2_000_000.0).split(".")
@@ -54,3 +62,30 @@ def test_the_secret_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert node_secret(path) == secret
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["node.secret"]
+
+
+def test_no_token_of_a_revoked_line_is_taken_however_often_it_was_renewed() -> None:
+    clock = [1000.0]
+    tokens = NodeTokens(b"secret", lifetime_s=100, now_s=lambda: clock[0])
+    first = tokens.check(node_token(b"secret", "h1", 100, 1000.0))
+    clock[0] = 1001.0
+    second = tokens.check(tokens.renew(first))
+    tokens.refuse({"h1": 1_001_500})
+    clock[0] = 1002.0  # at a server that has not heard of it yet, or in the moment before
+    late = [tokens.renew(node) for node in (first, second)]
+    for token in late:
+        with pytest.raises(RevokedNodeToken):
+            tokens.check(token)
+    fresh = node_token(b"secret", "h1", 100, 1002.0)
+    assert tokens.check(tokens.renew(tokens.check(fresh))).host == "h1"
+
+
+def test_a_token_of_four_parts_begins_its_own_line() -> None:
+    text = "aDE.1000000.1100000"
+    tokens = NodeTokens(b"secret", now_s=lambda: 1001.0)
+    old = f"{text}.{_sign(b'secret', 'node', text)}"
+    assert tokens.check(old).began_ms == 1_000_000
+    assert read_token(tokens.renew(tokens.check(old))).began_ms == 1_000_000
+    tokens.refuse({"h1": 1_000_500})
+    with pytest.raises(RevokedNodeToken):
+        tokens.check(old)
