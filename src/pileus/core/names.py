@@ -16,9 +16,14 @@ class NotAName(ValueError):
     """The text can't be one part of a path: it leads elsewhere, or is none."""
 
 
+def is_path_part(text: str) -> bool:
+    """Whether ``text`` names something directly in a folder."""
+    return bool(_PART.fullmatch(text))
+
+
 def path_part(text: str) -> str:
     """``text`` itself, if it names something directly in a folder; raises NotAName."""
-    if not _PART.fullmatch(text):
+    if not is_path_part(text):
         raise NotAName(f"{text[:100]!r} is no name of a file")
     return text
 

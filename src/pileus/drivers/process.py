@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 
@@ -21,6 +22,19 @@ class ProgramFailed(Exception):
         self.status = status
         self.stderr = stderr
         super().__init__(f"{' '.join(arguments[:4])} ended with {status}: {stderr.strip()[:2000]}")
+
+
+def user_of(number: int) -> int | None:
+    """The user as whom a process acts; None when it is gone.
+
+    Anybody may give a process whatever arguments he likes, those of a daemon of ours too.
+    """
+    try:
+        status = Path(f"/proc/{number}/status").read_text(errors="replace")
+    except OSError:
+        return None
+    users = next((line.split() for line in status.splitlines() if line.startswith("Uid:")), [])
+    return int(users[2]) if len(users) == 5 else None
 
 
 async def run(

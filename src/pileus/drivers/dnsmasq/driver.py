@@ -26,12 +26,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from pileus.core.names import path_part
+from pileus.core.names import is_path_part, path_part
 from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
 from pileus.drivers.dnsmasq.render import PROGRAM, TAGGED, Rendered, render
 from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, Lease
-from pileus.drivers.process import ProgramFailed, run_daemon
+from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 
 PACKAGES = ("dnsmasq-base",)
 """Of Debian."""
@@ -54,7 +54,10 @@ class Dnsmasq:
     def __init__(self, folder: Path, *, user: str = "nobody") -> None:
         self._folder = folder
         self._user = user
-        self._group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+        account = pwd.getpwnam(user)
+        self._group = grp.getgrgid(account.pw_gid).gr_name
+        # dnsmasq begins as we are, and goes on as its user.
+        self._users = {os.geteuid(), account.pw_uid}
         self._environment = os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
     async def apply(self, networks: Sequence[DhcpNetwork]) -> dict[str, Applied]:
@@ -95,7 +98,8 @@ class Dnsmasq:
         def folders() -> set[str]:
             if not self._folder.is_dir():
                 return set()
-            return {entry.name for entry in os.scandir(self._folder) if entry.is_dir()}
+            folders = {entry.name for entry in os.scandir(self._folder) if entry.is_dir()}
+            return set(filter(is_path_part, folders))
 
         return await asyncio.to_thread(folders) | await self.running()
 
@@ -193,7 +197,8 @@ class Dnsmasq:
         except (OSError, ValueError):
             return None
         arguments = self._arguments(number)
-        return number if arguments is not None and self._label(network_id) in arguments else None
+        ours = arguments is not None and self._label(network_id) in arguments
+        return number if ours and user_of(number) in self._users else None
 
     def _is_as(self, number: int, wanted: Rendered, namespace: str | None) -> bool:
         """Whether a process has these arguments and is in the namespace that now has that name."""
@@ -220,8 +225,10 @@ class Dnsmasq:
             arguments = self._arguments(int(entry.name)) or ()
             for argument in arguments[1:2] if arguments[:1] == (PROGRAM,) else ():
                 network_id, _, file = argument.removeprefix(start).partition("/")
-                if argument.startswith(start) and file == "pid":
-                    found[network_id] = int(entry.name)
+                number = int(entry.name)
+                named = argument.startswith(start) and file == "pid" and is_path_part(network_id)
+                if named and user_of(number) in self._users:
+                    found[network_id] = number
         return found
 
     @staticmethod

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 from pileus.core.files import write_atomically
-from pileus.drivers.process import ProgramFailed, run_daemon
+from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 
 SYSTEM_URI = "qemu:///system"
 PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils")
@@ -133,7 +133,8 @@ class LibvirtDaemon:
             state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
         except (OSError, ValueError, IndexError):
             return None
-        return number if state != "Z" and str(self._pid_file).encode() in arguments else None
+        ours = str(self._pid_file).encode() in arguments and user_of(number) == os.geteuid()
+        return number if state != "Z" and ours else None
 
     def _furnish(self) -> None:
         for name in (*_OURS, "sock", "drivers"):

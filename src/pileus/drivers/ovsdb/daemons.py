@@ -17,7 +17,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from pileus.drivers.process import run, run_daemon
+from pileus.drivers.process import run, run_daemon, user_of
 
 SCHEMA_FILE = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _DATABASE, _SWITCH = "ovsdb-server", "ovs-vswitchd"
@@ -99,7 +99,7 @@ class SwitchDaemons:
             return None
         # The pid may be another's by now; a zombie (its parent has yet to look) runs no more.
         ours = f"--pidfile={self._path(program)}.pid".encode() in command
-        return number if ours and state != "Z" else None
+        return number if ours and state != "Z" and user_of(number) == os.geteuid() else None
 
     def _path(self, name: str) -> Path:
         return self.run_dir / name
