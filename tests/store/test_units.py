@@ -101,6 +101,18 @@ def test_a_unit_that_fails_is_undone_and_leaves_its_neighbours_alone(url: str) -
     run(story, url)
 
 
+def test_an_error_of_the_database_does_not_tell_what_was_to_be_written(url: str) -> None:
+    def wrong(tx: Tx) -> None:
+        tx.execute(text("INSERT INTO nowhere (a) VALUES (:a)"), {"a": "hush"})
+
+    async def story(store: Store) -> None:
+        with pytest.raises(DBAPIError) as caught:
+            await store.write(wrong)
+        assert "hush" not in str(caught.value)
+
+    run(story, url)
+
+
 def test_duplicates_are_named_and_another_try_is_possible_in_the_same_unit(url: str) -> None:
     first, second, name = new_id(), new_id(), new_id()
 

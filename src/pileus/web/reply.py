@@ -11,6 +11,7 @@ Headers = list[tuple[bytes, bytes]]
 
 encode = msgspec.json.Encoder().encode
 
+_NO_CONTROLS = bytes(ord("?") if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 _JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
 
 
@@ -51,6 +52,7 @@ class Reply:
         return cls(status, b"", headers)
 
     def header(self, name: str, value: str) -> Reply:
-        """Add a header; returns self, to chain."""
-        self.headers.append((name.lower().encode("ascii"), value.encode("latin-1", "replace")))
+        """Add a header; returns self, to chain. Control characters, which would end it, become ``?``."""
+        encoded = value.encode("latin-1", "replace").translate(_NO_CONTROLS)
+        self.headers.append((name.lower().encode("ascii"), encoded))
         return self

@@ -26,6 +26,11 @@ async def nothing(request: Request) -> Reply:
     return Reply.empty()
 
 
+def test_nothing_ends_a_header() -> None:
+    reply = Reply.empty().header("X-Name", "a\r\nb\x00\x7f\t\u20acé")
+    assert reply.headers == [(b"x-name", b"a??b????\xe9")]
+
+
 def refused(folder: Path, service: Service) -> str:
     async def main() -> None:
         async with widget_app(folder, service):

@@ -84,6 +84,7 @@ def open_server(
         pool_use_lifo=True,
         pool_reset_on_return=None,  # every path below ends its transaction itself
         query_cache_size=COMPILED,
+        hide_parameters=True,  # what is written may be secret, and errors are logged
         isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args=arguments,
     )

@@ -52,6 +52,7 @@ def open_file(path: str) -> Engine:
         URL.create("sqlite", database=path),
         poolclass=NullPool,
         query_cache_size=COMPILED,
+        hide_parameters=True,  # what is written may be secret, and errors are logged
         connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": PREPARED},
     )
 

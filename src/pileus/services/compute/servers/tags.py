@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from pileus.core.errors import NotFound
 from pileus.services.compute.declared import body_of, root_url
@@ -94,7 +95,9 @@ async def add_tag(request: Request) -> Reply:
     tag = _tag(request)
     before, _ = await request.write(_write, request, "update", lambda now: [*now, tag])
     reply = Reply.empty(204 if tag in before else 201)
-    return reply.header("location", f"{root_url(request)}/servers/{request.path['id']}/tags/{tag}")
+    return reply.header(
+        "location", f"{root_url(request)}/servers/{request.path['id']}/tags/{quote(tag, safe='')}"
+    )
 
 
 async def remove_tag(request: Request) -> Reply:
