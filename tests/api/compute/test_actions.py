@@ -167,9 +167,9 @@ def test_metadata_and_tags(tmp_path: Path) -> None:
         assert (await api("PUT", path, {"tags": ["one", "two"]})).json == {"tags": ["one", "two"]}
         assert (await api("PUT", f"{path}/three")).status == 201
         assert (await api("PUT", f"{path}/three")).status == 204
-        odd = await api("PUT", f"{path}/a\r\nX-B: c é")
+        odd = await api("PUT", f"{path}/a\x0bb: c é")
         assert odd.status == 201
-        assert odd.headers["location"].endswith("/tags/a%0D%0AX-B%3A%20c%20%C3%A9")
+        assert odd.headers["location"].endswith("/tags/a%0Bb%3A%20c%20%C3%A9")
         assert (await api("GET", f"{path}/three")).status == 204
         assert (await api("DELETE", f"{path}/one")).status == 204
         assert (await api("GET", f"{path}/one")).status == 404
