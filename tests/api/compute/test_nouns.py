@@ -9,6 +9,7 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import LATEST, P1, Cloud, tell
 
+from pileus.services.compute import keypairs
 from pileus.services.compute.microversions import MICROVERSIONS
 
 
@@ -306,5 +307,23 @@ def test_a_server_at_every_few_versions(tmp_path: Path, minor: int) -> None:
         renamed = await at("PUT", f"/servers/{shown['id']}", {"server": {"name": "other"}})
         assert renamed.json["server"]["name"] == "other"
         assert ("OS-EXT-STS:vm_state" in renamed.json["server"]) == (minor >= 75)
+
+    tell(story, tmp_path)
+
+
+def test_no_key_is_made_for_who_may_not_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(api: Cloud) -> None:
+        old = api.at("2.1")
+        assert (await old("POST", "/os-keypairs", {"keypair": {"name": "a"}})).status == 200
+
+        def never() -> tuple[str, str]:
+            raise AssertionError("a key was made in vain")
+
+        monkeypatch.setattr(keypairs, "generate_ssh", never)
+        assert (await old("POST", "/os-keypairs", {"keypair": {"name": "a"}})).status == 409
+        admin = api.as_("admin")
+        quota = {"quota_set": {"key_pairs": 1}}
+        assert (await admin("PUT", f"/os-quota-sets/{P1}", quota)).status == 200
+        assert (await old("POST", "/os-keypairs", {"keypair": {"name": "b"}})).status == 403
 
     tell(story, tmp_path)

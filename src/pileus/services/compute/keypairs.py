@@ -8,7 +8,10 @@ import datetime as dt
 import hashlib
 import re
 from base64 import b64decode
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import Column, String, Table, UniqueConstraint, delete, func, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import Conflict, NotFound, TooMany
 from pileus.services.compute.declared import body_of, by_version, since
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
@@ -47,6 +50,9 @@ keypairs = Table(
     UniqueConstraint("user_id", "name"),
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 SSH, X509 = "ssh", "x509"
 _SAFE = re.compile(r"[a-zA-Z0-9 _-]+")
 _SAFE_292 = re.compile(r"[a-zA-Z0-9 _\-@.]+")
@@ -68,6 +74,40 @@ class KeypairNotFound(NotFound):
 
 class KeyPairExists(Conflict):
     message = "Key pair '{name}' already exists."
+
+
+class TooManyKeys(TooMany):
+    """Making a key keeps a processor busy for a good part of a second (429)."""
+
+    message = "Too many key pairs are being made. Try again later, or bring a public key of your own."
+    retry_after_s = 5
+
+
+class KeyMaker:
+    """Makes keys in a thread of its own, one after another, so that they hold up nothing else.
+
+    ``most`` may wait, ``most_of_one`` of one user; a client that is gone waits no more.
+    """
+
+    def __init__(self, most: int = 32, most_of_one: int = 4) -> None:
+        self._most, self._most_of_one = most, most_of_one
+        self._waiting: Counter[str] = Counter()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="keypair")
+
+    async def make(self, user_id: str, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """What ``function`` makes; TooManyKeys where too many wait."""
+        if self._waiting.total() >= self._most or self._waiting[user_id] >= self._most_of_one:
+            raise TooManyKeys
+        self._waiting[user_id] += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, lambda: function(*args, **keywords))
+        finally:
+            self._waiting[user_id] -= 1
+            self._waiting += Counter()  # forgets those at zero
+
+
+_MAKER = KeyMaker()
 
 
 class BadKeypair(BadRequest):
@@ -152,16 +192,27 @@ def _create_type(version: Version) -> Type:
 def keypair_create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
     """Write a key pair; KeyPairExists, or QuotaError where its user has as many as he may."""
     tx.lock(f"quota:{row['user_id']}:key_pairs")
-    have = tx.scalar(select(func.count()).where(keypairs.c.user_id == row["user_id"]))
-    allowed = limit_of(tx, context.project_id or "", "key_pairs", row["user_id"])
-    if allowed >= 0 and have >= allowed:
-        raise QuotaError("Quota exceeded, too many key pairs.")
+    _check_quota(tx, context, row["user_id"])
     try:
         with tx.savepoint():
             tx.insert(keypairs, [row])
     except Duplicate:
         raise KeyPairExists(name=row["name"]) from None
     tx.emit(event(context, "keypair.create", row["name"], context.project_id, user_id=row["user_id"]))
+
+
+def _check_quota(tx: Tx, context: Context, user_id: str) -> None:
+    have = tx.scalar(select(func.count()).where(keypairs.c.user_id == user_id))
+    allowed = limit_of(tx, context.project_id or "", "key_pairs", user_id)
+    if allowed >= 0 and have >= allowed:
+        raise QuotaError("Quota exceeded, too many key pairs.")
+
+
+def _check_room(tx: Tx, context: Context, user_id: str, name: str) -> None:
+    """What ``keypair_create`` would refuse."""
+    _check_quota(tx, context, user_id)
+    if tx.first(select(keypairs.c.name).where(keypairs.c.user_id == user_id, keypairs.c.name == name)):
+        raise KeyPairExists(name=name)
 
 
 def keypair_find(tx: Tx, user_id: str, name: str) -> dict[str, Any]:
@@ -235,10 +286,11 @@ async def create_keypair(request: Request) -> Reply:
         raise BadKeypair(reason="Keypair name contains unsafe characters")
     private = None
     if public is None:
+        await request.read(_check_room, request.context, user_id, name)  # before the work, not after it
         if kind == SSH:
-            private, public = await asyncio.to_thread(generate_ssh)
+            private, public = await _MAKER.make(user_id, generate_ssh)
         else:
-            private, public = await asyncio.to_thread(generate_x509, user_id, request.context.now)
+            private, public = await _MAKER.make(user_id, generate_x509, user_id, request.context.now)
     row = {
         "user_id": user_id,
         "name": name,

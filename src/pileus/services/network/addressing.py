@@ -59,6 +59,8 @@ def _parse_servers(value: Any) -> list[str]:
         return []
     if not isinstance(value, list):
         raise BadValue(f"Invalid data format for nameserver: '{value}'", value=value)
+    if len(value) > MOST:
+        raise BadValue(f"'{value}' exceeds maximum length of {MOST}", value=value)
     servers: dict[str, None] = {}
     for one in value:
         try:
@@ -83,6 +85,7 @@ _ROUTES = types.list_of(
         },
         required=("destination", "nexthop"),
     ),
+    maximum=MOST,
     none_is_empty=True,
 )
 ROUTES = Type("routes", _parse_routes, _ROUTES.schema, accepts_none=True)

@@ -71,7 +71,7 @@ def given(inner: Type) -> Type:
 
 
 MOST = 1000
-"""Items of a list that is kept with its thing and read with it again and again."""
+"""Items of a list in a body: longer ones are not even read, since reading them takes a second."""
 
 ZONE_HINTS = types.list_of(types.string(255), unique=True, maximum=MOST)
 

@@ -9,6 +9,7 @@ from pileus.services.network.attributes import (
     ADMIN_STATE_UP,
     ID,
     IP_VERSION,
+    MOST,
     NAME,
     PROJECT,
     REFERENCE,
@@ -86,11 +87,12 @@ _DEVICE_ID = types.line(255)
 _DEVICE_OWNER = types.normalised(types.line(255), owners.normal)
 _MAC = Type("mac", _parse_mac, types.mac.schema, query=lambda text: macs.normalise(text) or text)
 FIXED_IPS = types.normalised(
-    types.nullable(types.list_of(types.dict_of(_WISH, additional=types.anything))),
+    types.nullable(types.list_of(types.dict_of(_WISH, additional=types.anything), maximum=MOST)),
     _unique_addresses,
 )
 _PAIRS = types.list_of(
     types.dict_of({"ip_address": types.address_or_prefix, "mac_address": _MAC}),
+    maximum=MOST,
     none_is_empty=True,
 )
 _OPTIONS = types.list_of(
@@ -105,9 +107,12 @@ _OPTIONS = types.list_of(
         ),
         _check_option,
     ),
+    maximum=MOST,
     none_is_empty=True,
 )
-_GROUPS = types.nullable(types.list_of(Type("uuid", _parse_group_id, types.uuid.schema), unique=True))
+_GROUPS = types.nullable(
+    types.list_of(Type("uuid", _parse_group_id, types.uuid.schema), unique=True, maximum=MOST)
+)
 
 
 PORT = Resource(
