@@ -16,6 +16,7 @@ import pileus.wire
 from pileus.core.names import NotAName, is_uuid, path_part
 from pileus.host.hypervisor.records import InstanceBook
 from pileus.wire import types
+from pileus.wire.agents import AgentReply
 from pileus.wire.calls import CALLS
 from pileus.wire.codec import decode, decode_reply, encode
 from pileus.wire.dhcp import (
@@ -207,3 +208,9 @@ def test_an_answer_that_can_not_be_read_at_all_is_refused() -> None:
     for data in (b"", b"\xc1", msgspec.msgpack.encode({"position": -1}), msgspec.msgpack.encode([1])):
         with pytest.raises((msgspec.DecodeError, msgspec.ValidationError)):
             decode_reply(data, DhcpState)
+
+
+@pytest.mark.parametrize("pause", [0.0, -1.0, 1e9, float("nan"), float("inf")])
+def test_no_answer_has_an_agent_report_without_a_pause_or_never_again(pause: float) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        decode_reply(encode(AgentReply(U % 1, True, 5, pause)), AgentReply)

@@ -142,7 +142,7 @@ class NetworkSettings(Section, frozen=True):
         int, msgspec.Meta(ge=1, description="seconds without a report after which an agent counts as down")
     ] = 75
     heartbeat_interval_s: Annotated[
-        float, msgspec.Meta(gt=0, description="seconds between two reports of an agent")
+        float, msgspec.Meta(ge=0.01, le=86400, description="seconds between two reports of an agent")
     ] = 30.0
     vlan_ranges: Annotated[
         tuple[str, ...], Description(description="PHYSNET:FIRST:LAST, VLANs that projects may be given")

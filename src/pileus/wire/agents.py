@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.wire.questions import Question
 from pileus.wire.records import Record
-from pileus.wire.types import HostName, Moment, NameLine, Position, Scope, Scopes, ShortLine, Uuid
+from pileus.wire.types import HostName, Moment, NameLine, Pause, Position, Scope, Scopes, ShortLine, Uuid
 
 
 class AgentReport(Record, frozen=True):
@@ -42,7 +42,7 @@ class AgentReply(Record, frozen=True):
     agent_id: Uuid
     admin_state_up: bool
     position: Position
-    heartbeat_interval_s: float = 30.0
+    heartbeat_interval_s: Pause = 30.0
 
 
 class Wakeup(Record, frozen=True):

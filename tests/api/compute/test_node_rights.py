@@ -187,6 +187,10 @@ async def _agent_report(api: Cloud, it: Victim) -> None:
                 await api.network_wire["agent_report"](switch, ME)
         else:
             await api.network_wire["agent_report"](switch, ME)
+    for address in ("0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"):
+        nowhere = msgspec.structs.replace(switch, configurations={"tunneling_ip": address})
+        with pytest.raises(BadReport, match="no host's address"):
+            await api.network_wire["agent_report"](nowhere, ME)
     report = AgentReport("h2", "DHCP-agent", "DHCP agent", "DHCP", "2026-01-01 00:00:00")
     without: Any = await api.network_wire["agent_report"](report, ME)
     with_them: Any = await api.network_wire["agent_report"](msgspec.structs.replace(report, scopes=told), ME)

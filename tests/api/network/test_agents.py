@@ -10,6 +10,7 @@ from tests import databases
 from tests.api.network.cloud import Cloud, Node, tell
 
 from pileus.core.errors import Fault
+from pileus.services.network.agents.work import BadReport
 from pileus.services.network.switch_state import switch_state
 from pileus.store import Tx
 from pileus.wire import scopes
@@ -204,3 +205,18 @@ def test_switch_state_in_parts(kind: str, tmp_path: Path) -> None:
 def _statements_of_state(tx: Tx, request: SwitchStateRequest) -> int:
     switch_state(tx, request)
     return tx.statements
+
+
+def test_one_host_has_only_so_many_agents(tmp_path: Path) -> None:
+    """Its token lets it name them as it likes; those that it has go on."""
+
+    async def story(api: Cloud) -> None:
+        await api.report("h1")
+        with pytest.raises(BadReport, match="has 32 agents"):
+            for number in range(33):
+                await api.service_agent("h1", f"kind {number}")
+        assert len((await api.as_("admin")("GET", "/v2.0/agents")).json["agents"]) == 32
+        await api.report("h1", start=False)
+        await api.service_agent("h2", "kind 40")
+
+    tell(story, tmp_path)

@@ -7,7 +7,7 @@ import msgspec
 from pileus.host.l2 import tables as t
 from pileus.host.l2.model import Model
 from pileus.host.l2.plan import FlowBook, FlowSet, Wiring, compare, plan_flows, plan_meters, wire
-from pileus.host.l2.rows import RemoveBridge, RemovePort, plan_rows, purge_rows
+from pileus.host.l2.rows import RemoveBridge, RemovePort, plan_rows, purge_rows, wanted_tunnels
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.view import BridgeView, SwitchView
 from pileus.wire.switch import (
@@ -239,6 +239,16 @@ def test_tunnels_flood_only_where_the_network_lives() -> None:
         if flow.table in (t.TUN_VXLAN, t.TUN_GRE) and "tun_id" in flow.match:
             assert f"output:{wiring.tunnel_joint.outer}" in flow.actions  # type: ignore[union-attr]
             assert f"output:{to}" not in flow.actions
+
+
+def test_no_tunnel_leads_back_to_the_node_itself() -> None:
+    """A node that says that it is at a loopback address is not reached there by any other machine's."""
+    endpoints = (TunnelEndpoint("n2", "127.0.0.1"), TunnelEndpoint("n3", "::1"))
+    wanted = replace(model([device(1)]), tunnels=endpoints)
+    assert wanted_tunnels(wanted, SETTINGS) == {}
+    alone = replace(SETTINGS, tunneling_ip="127.0.0.2")
+    assert {address for _, address in wanted_tunnels(wanted, alone)} == {"127.0.0.1", "::1"}
+    converge(wanted, view([plug(1)]))
 
 
 def test_gre_networks_use_gre_tunnels() -> None:

@@ -7,10 +7,12 @@ same after a restart. Only differences become edits: where nothing differs there
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.netlink.links import Veth
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate
@@ -258,16 +260,29 @@ def _joints(view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:
 
 
 def wanted_tunnels(model: Model, settings: BridgeSettings) -> dict[tuple[str, str], str]:
-    """(type, endpoint) to port name: a tunnel of each type that both ends know, to each other node."""
+    """(type, endpoint) to port name: a tunnel of each type that both ends know, to each other node.
+
+    None to a loopback address from one that is none: its frames would come back as another node's.
+    """
     if not settings.tunnelling:
         return {}
+    alone = _is_loopback(settings.tunneling_ip)
     return {
         (tunnel_type, endpoint.tunneling_ip): settings.tunnel_port(tunnel_type, endpoint.tunneling_ip)
         for endpoint in model.tunnels
         if endpoint.tunneling_ip and endpoint.tunneling_ip != settings.tunneling_ip
+        if alone or not _is_loopback(endpoint.tunneling_ip)
         for tunnel_type in settings.tunnel_types
         if tunnel_type in endpoint.tunnel_types
     }
+
+
+@lru_cache(1 << 12)
+def _is_loopback(address: str) -> bool:
+    try:
+        return parse_address(address).is_loopback
+    except NotAnAddress:
+        return False
 
 
 def _tunnels(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:

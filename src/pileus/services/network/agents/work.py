@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.core.context import Context
@@ -50,6 +50,8 @@ class BadReport(Invalid):
 
 
 _LONGEST_CONFIGURATIONS = 1 << 16
+_MOST_AGENTS = 32
+"""Of one host, whose token lets it name them as it likes."""
 _KNOWN = select(
     agents.c.id,
     agents.c.admin_state_up,
@@ -58,6 +60,7 @@ _KNOWN = select(
     agents.c.configurations,
     agents.c.heartbeat_timestamp,
 ).where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
+_COUNT = select(func.count()).select_from(agents).where(agents.c.host == bindparam("on_host"))
 _SAME_ENDPOINT = select(agents.c.host).where(
     agents.c.tunneling_ip == bindparam("address"),
     agents.c.host != bindparam("on_host"),
@@ -115,6 +118,8 @@ def agent_report(
     if facts["tunneling_ip"] is not None and (known is None or known.tunneling_ip != facts["tunneling_ip"]):
         _check_endpoint(tx, report.host, facts["tunneling_ip"], config.alive_since(context.now))
     if known is None:
+        if tx.rows(_COUNT, {"on_host": report.host})[0][0] >= _MOST_AGENTS:
+            raise BadReport(host=report.host, reason=f"it has {_MOST_AGENTS} agents already")
         try:
             with tx.savepoint():
                 tx.insert(agents, [_new(context, report, agent_id, started_at)])
@@ -290,12 +295,17 @@ def _facts(report: AgentReport) -> dict[str, Any]:
     if not isinstance(types, list) or not TUNNELS.issuperset(map(str, types)):
         raise BadReport(host=report.host, reason=f"tunnel_types is no list of {', '.join(sorted(TUNNELS))}")
     try:
-        return {
-            "tunneling_ip": None if address is None else str(parse_address(address)),
-            "tunnel_types": sorted(map(str, types)),
-        }
+        endpoint = None if address is None else parse_address(address)
     except NotAnAddress:
         raise BadReport(host=report.host, reason="tunneling_ip is no address") from None
+    if endpoint is not None and (
+        endpoint.is_multicast or endpoint.is_unspecified or str(endpoint) == "255.255.255.255"
+    ):
+        raise BadReport(host=report.host, reason=f"tunneling_ip {endpoint} is no host's address")
+    return {
+        "tunneling_ip": None if endpoint is None else str(endpoint),
+        "tunnel_types": sorted(map(str, types)),
+    }
 
 
 def _check_endpoint(tx: Tx, host: str, address: str, alive_since: dt.datetime) -> None:
