@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import threading
+from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, delete, select, text
+from sqlalchemy import and_, create_engine, delete, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from tests.store.things import ADD_ONE, GET, NOW, new_id, parts, run, thing_insert, thing_number, things
 
@@ -111,6 +112,17 @@ def test_an_error_of_the_database_does_not_tell_what_was_to_be_written(url: str)
         assert "hush" not in str(caught.value)
 
     run(story, url)
+
+
+def test_a_statement_of_many_conditions_is_not_remembered(tmp_path: Path) -> None:
+    engine = sqlite.open_file(str(tmp_path / "x.db"))
+    remembered = engine.get_execution_options()["compiled_cache"]
+    with engine.connect() as connection:
+        connection.execute(select(literal(1) == literal(1)))
+        assert len(remembered) == 1
+        connection.execute(select(and_(*(literal(1) == literal(1) for _ in range(900)))))
+        connection.execute(select(literal(2) == literal(3)))
+        assert len(remembered) == 1
 
 
 def test_duplicates_are_named_and_another_try_is_possible_in_the_same_unit(url: str) -> None:

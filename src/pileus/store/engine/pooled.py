@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, create_engine, exc
 from sqlalchemy.engine import URL, make_url
 
 from pileus.store.deadline import STATEMENT_TIMEOUT_S
-from pileus.store.engine.compiled import COMPILED
+from pileus.store.engine.compiled import Compiled
 from pileus.store.engine.unit import Answer, Unit, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient, told
@@ -83,7 +83,7 @@ def open_server(
         max_overflow=0,
         pool_use_lifo=True,
         pool_reset_on_return=None,  # every path below ends its transaction itself
-        query_cache_size=COMPILED,
+        execution_options={"compiled_cache": Compiled()},
         hide_parameters=True,  # what is written may be secret, and errors are logged
         isolation_level="AUTOCOMMIT" if read_only else "READ COMMITTED",
         connect_args=arguments,

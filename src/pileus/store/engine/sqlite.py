@@ -27,7 +27,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from pileus.store.deadline import STATEMENT_TIMEOUT_S, Deadline
-from pileus.store.engine.compiled import COMPILED
+from pileus.store.engine.compiled import Compiled
 from pileus.store.engine.unit import Answer, Unit, deliver, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import DatabaseUnavailable, StatementTimeout, told
@@ -51,7 +51,7 @@ def open_file(path: str) -> Engine:
     return create_engine(
         URL.create("sqlite", database=path),
         poolclass=NullPool,
-        query_cache_size=COMPILED,
+        execution_options={"compiled_cache": Compiled()},
         hide_parameters=True,  # what is written may be secret, and errors are logged
         connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": PREPARED},
     )
