@@ -104,6 +104,8 @@ def ordered(resource: Resource, sorts: Sequence[Sort]) -> list[tuple[ColumnEleme
     for sort in sorts or [Sort(*pair) for pair in resource.default_sort]:
         attribute = resource.resolve(sort.name)
         assert attribute is not None
+        if attribute.name in named:
+            continue  # it decides nothing more; a marker's condition grows with the square of the keys
         column = resource.columns[attribute.name]
         named.add(attribute.name)
         if getattr(column, "nullable", True):
@@ -114,13 +116,20 @@ def ordered(resource: Resource, sorts: Sequence[Sort]) -> list[tuple[ColumnEleme
     return keys
 
 
+def _beyond(column: ColumnElement[Any], value: Any, descending: bool) -> ColumnElement[bool]:
+    if isinstance(value, bool):  # databases compare truths for equality only
+        return column.is_(not value) if value is descending else false()
+    beyond: ColumnElement[bool] = column < value if descending else column > value
+    return beyond
+
+
 def after(keys: Sequence[tuple[ColumnElement[Any], bool]], values: Sequence[Any]) -> ColumnElement[bool]:
     """Rows that come after the one with these key values: (a > x) or (a = x and b > y) or …"""
     alternatives: list[ColumnElement[bool]] = []
     equal: list[ColumnElement[bool]] = []
     for (column, descending), value in zip(keys, values, strict=True):
         if value is not None:
-            beyond = column < value if descending else column > value
+            beyond = _beyond(column, value, descending)
             alternatives.append(and_(*equal, beyond))
             equal.append(column == value)
         else:
