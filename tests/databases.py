@@ -32,7 +32,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
+from pileus.store import migrations
 from pileus.store.engine.pooled import driver_url
+from pileus.store.schema import metadata
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 
@@ -81,6 +83,14 @@ class Server:
                 self._process.wait()
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def make_tables(url: str) -> None:
+    """Make the tables of the revisions, and those that tests declare besides."""
+    migrations.prepare(url)
+    with migrations.connected(url) as connection:
+        metadata.create_all(connection)
+        connection.commit()
 
 
 def _as_user(user: str | None) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_a_life_on_each_database(kind: str, tmp_path: Path) -> None:
 
     with databases.fresh(kind, tmp_path) as url:
         migrations.prepare(url)
-        with migrations._connected(url) as connection:
+        with migrations.connected(url) as connection:
             widgets.metadata.create_all(connection, tables=[widgets, resource_tags, quota_limits])
             connection.commit()
         asyncio.run(main(url))

@@ -23,7 +23,7 @@ def url(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database with all tables, and those of things.py."""
     with databases.fresh(kind, tmp_path_factory.mktemp("store")) as url:
         migrations.prepare(url)
-        with migrations._connected(url) as connection:
+        with migrations.connected(url) as connection:
             metadata.create_all(connection, tables=TABLES)
             connection.commit()
         yield url

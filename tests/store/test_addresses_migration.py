@@ -14,23 +14,24 @@ from tests import databases
 
 from pileus.store import migrations
 
-BEFORE, REVISION = "0010", "0011"
+LAST = "0010"
 
 
 @pytest.fixture
 def database(kind: str, tmp_path: Path) -> Iterator[str]:
     with databases.fresh(kind, tmp_path) as url:
-        with migrations._locked(url) as connection:
+        with migrations.locked(url) as connection:
             assert connection is not None
-            migrations._run(connection, BEFORE)
+            migrations.begin(connection, ())
+            migrations.run(connection, [one for one in migrations.known() if one.number <= LAST])
         yield url
 
 
-def mend(url: str) -> None:
+def upgrade(url: str) -> None:
     """Run this revision alone: later ones change the tables."""
-    with migrations._locked(url) as connection:
+    with migrations.locked(url) as connection:
         assert connection is not None
-        migrations._run(connection, REVISION)
+        migrations.run(connection, [one for one in migrations.known() if one.number == "0011"])
 
 
 def write(connection: Connection, table: str, **values: Any) -> None:
@@ -95,11 +96,11 @@ def fill(connection: Connection) -> None:
 
 
 def test_stored_addresses_get_their_normal_form(database: str) -> None:
-    with migrations._locked(database) as connection:
+    with migrations.locked(database) as connection:
         assert connection is not None
         fill(connection)
-    mend(database)
-    with migrations._connected(database) as connection:
+    upgrade(database)
+    with migrations.connected(database) as connection:
         taken = {(row.port_id, row.ip_address) for row in read(connection, "ip_allocations")}
         assert taken == {("p0", "fd00::5"), ("p2", "fd00::6")}
         ports = {row.id: row for row in read(connection, "ports")}
@@ -118,7 +119,7 @@ def test_stored_addresses_get_their_normal_form(database: str) -> None:
 
 def test_rows_that_are_as_they_should_be_stay(database: str) -> None:
     fixed_ips = [{"subnet_id": "s", "ip_address": "10.0.0.5"}]
-    with migrations._locked(database) as connection:
+    with migrations.locked(database) as connection:
         assert connection is not None
         write(connection, "networks", id="n")
         write(connection, "subnets", id="s", network_id="n", cidr="10.0.0.0/24", gateway_ip="10.0.0.1")
@@ -128,6 +129,6 @@ def test_rows_that_are_as_they_should_be_stay(database: str) -> None:
         )  # fmt: skip
         write(connection, "ip_allocations", subnet_id="s", ip_address="10.0.0.5", port_id="p")
         before = {name: read(connection, name) for name in ("ports", "subnets", "ip_allocations")}
-    mend(database)
-    with migrations._connected(database) as connection:
+    upgrade(database)
+    with migrations.connected(database) as connection:
         assert {name: read(connection, name) for name in before} == before

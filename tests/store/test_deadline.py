@@ -134,7 +134,7 @@ def test_migrations_have_all_the_time_that_they_need(url: str) -> None:
         "postgresql": "SHOW statement_timeout",
         "mysql": "SELECT @@SESSION.max_statement_time + 0",
     }
-    with migrations._connected(url) as connection:
+    with migrations.connected(url) as connection:
         if connection.dialect.name in asked:
             assert int(connection.execute(text(asked[connection.dialect.name])).scalar_one()) == 0
 

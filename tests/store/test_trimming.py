@@ -29,7 +29,7 @@ def url(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database of this test's own: what is trimmed is everybody's."""
     with databases.fresh(kind, tmp_path_factory.mktemp("trimming")) as url:
         migrations.prepare(url)
-        with migrations._connected(url) as connection:
+        with migrations.connected(url) as connection:
             metadata.create_all(connection, tables=TABLES)
             connection.commit()
         yield url

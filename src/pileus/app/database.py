@@ -44,12 +44,13 @@ def upgrade(simulated: bool, state: Path | None, config: Path | None) -> None:
         bootstrap.fail(f"there is no database in {folder.root} yet: the first start makes it")
     try:
         url = database_url(folder, settings)
-        before = migrations.current(url)
-        migrations.upgrade(url)
-        after = migrations.current(url)
+        run = migrations.upgrade(url)
     except Fault as fault:
         bootstrap.fail(fault.text)
-    if before == after:
-        sys.stdout.write(f"The database is up to date (revision {after}).\n")
+    newest = ", ".join(map(str, migrations.heads()))
+    if not run:
+        sys.stdout.write(f"The database is up to date ({newest}).\n")
     else:
-        sys.stdout.write(f"The database is now at revision {after} (before: {before or 'none'}).\n")
+        sys.stdout.write(
+            f"The database was brought up to date ({newest}); run: {', '.join(map(str, run))}.\n"
+        )

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import MetaData
 from sqlalchemy.engine import make_url
 
 from pileus.core.clock import Clock, SystemClock
-from pileus.store import migrations, schema
+from pileus.store import migrations
 from pileus.store.deadline import STATEMENT_TIMEOUT_S
 from pileus.store.engine.pooled import PooledEngine
 from pileus.store.engine.sqlite import SqliteEngine
@@ -75,7 +74,6 @@ class Store:
     async def open(
         cls,
         url: str,
-        metadata: MetaData = schema.metadata,
         *,
         clock: Clock | None = None,
         migrate: bool = True,
@@ -90,7 +88,7 @@ class Store:
         all the time that they need.
         """
         if migrate:
-            await asyncio.to_thread(migrations.prepare, url, metadata)
+            await asyncio.to_thread(migrations.prepare, url)
         store = cls(
             url,
             clock=clock or SystemClock(),

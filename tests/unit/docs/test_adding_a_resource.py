@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import databases
 from tests.unit.web.widgets import Client, authenticate
 
 from pileus.store import Store
@@ -62,7 +63,9 @@ def assert_shows(got: Any, promised: Any, where: str) -> None:
 
 def test_the_page(example: dict[str, Any], tmp_path: Path) -> None:
     async def main() -> int:
-        store = await Store.open(f"sqlite:///{tmp_path / 'example.sqlite'}")
+        url = f"sqlite:///{tmp_path / 'example.sqlite'}"
+        databases.make_tables(url)
+        store = await Store.open(url)
         api = Client(example["build"](store, authenticate), base="")
         key = "none yet"
         seen = 0

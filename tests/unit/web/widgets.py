@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlalchemy import Boolean, Column, Integer, Table
+from tests import databases
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
@@ -207,9 +208,10 @@ async def widget_app(
 ) -> AsyncIterator[App]:
     """The app of these services (the widgets' by default) over a fresh SQLite file, or a database's URL."""
     chosen = services or (SERVICE,)
-    store = await Store.open(
-        url or f"sqlite:///{folder / 'widgets.sqlite'}", statement_timeout_s=statement_timeout_s
-    )
+    if url is None:
+        url = f"sqlite:///{folder / 'widgets.sqlite'}"
+        databases.make_tables(url)
+    store = await Store.open(url, statement_timeout_s=statement_timeout_s)
     try:
         yield create_app(
             chosen,

@@ -5,11 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
-branch_labels = None
-depends_on = None
-
 
 def upgrade() -> None:
     """Go one revision up."""

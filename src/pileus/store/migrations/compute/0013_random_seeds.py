@@ -7,11 +7,6 @@ import secrets
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
-branch_labels = None
-depends_on = None
-
 _servers = sa.table(
     "servers",
     sa.column("id", sa.String()),

@@ -7,11 +7,6 @@ from alembic import op
 
 from pileus.store import schema
 
-revision = "0008"
-down_revision = "0007"
-branch_labels = None
-depends_on = None
-
 
 def upgrade() -> None:
     """Go one revision up."""

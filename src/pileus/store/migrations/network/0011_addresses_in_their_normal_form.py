@@ -16,11 +16,6 @@ from alembic import op
 from pileus.core import addresses
 from pileus.store import schema
 
-revision = "0011"
-down_revision = "0010"
-branch_labels = None
-depends_on = None
-
 _SCOPE = re.compile(r"%[^/]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

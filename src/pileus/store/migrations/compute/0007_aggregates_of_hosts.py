@@ -7,11 +7,6 @@ from alembic import op
 
 from pileus.store import schema
 
-revision = "0007"
-down_revision = "0006"
-branch_labels = None
-depends_on = None
-
 
 def upgrade() -> None:
     """Go one revision up."""

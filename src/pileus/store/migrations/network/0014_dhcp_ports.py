@@ -5,11 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
-branch_labels = None
-depends_on = None
-
 
 def upgrade() -> None:
     """Go one revision up. A port that a user named DHCP's has no host, since users can't bind ports."""

@@ -5,11 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
-branch_labels = None
-depends_on = None
-
 _ports = sa.table("ports", sa.column("id"), sa.column("quarantined", sa.Boolean()))
 _interfaces = sa.table("server_interfaces", sa.column("port_id"), sa.column("server_id"))
 _servers = sa.table("servers", sa.column("id"), sa.column("quarantined"))

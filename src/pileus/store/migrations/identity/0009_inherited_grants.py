@@ -5,11 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
-branch_labels = None
-depends_on = None
-
 _KEY = ("actor_kind", "actor_id", "target_kind", "target_id", "role_id", "inherited")
 
 

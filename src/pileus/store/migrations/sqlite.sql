@@ -1,0 +1,818 @@
+-- Written by python -m pileus.store.migrations --snapshot.
+CREATE TABLE address_scopes (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	ip_version INTEGER NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	CONSTRAINT pk_address_scopes PRIMARY KEY (id)
+);
+CREATE TABLE agents (
+	id VARCHAR(36) NOT NULL, 
+	agent_type VARCHAR(64) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	binary VARCHAR(255) NOT NULL, 
+	topic VARCHAR(255) NOT NULL, 
+	admin_state_up BOOLEAN NOT NULL, 
+	description VARCHAR(255), 
+	availability_zone VARCHAR(255), 
+	resources_synced BOOLEAN, 
+	configurations TEXT NOT NULL, 
+	tunneling_ip VARCHAR(64), 
+	tunnel_types TEXT NOT NULL, 
+	started_at DATETIME NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	heartbeat_timestamp DATETIME NOT NULL, 
+	CONSTRAINT pk_agents PRIMARY KEY (id), 
+	CONSTRAINT uq_agents_host_agent_type UNIQUE (host, agent_type)
+);
+CREATE TABLE aggregate_hosts (
+	aggregate BIGINT NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_aggregate_hosts PRIMARY KEY (aggregate, host), 
+	CONSTRAINT fk_aggregate_hosts_aggregate FOREIGN KEY(aggregate) REFERENCES aggregates (number) ON DELETE CASCADE
+);
+CREATE TABLE aggregates (
+	number INTEGER NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	metadata TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT pk_aggregates PRIMARY KEY (number), 
+	CONSTRAINT uq_aggregates_id UNIQUE (id), 
+	CONSTRAINT uq_aggregates_name UNIQUE (name)
+);
+CREATE TABLE allocations (
+	server_id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	vcpus INTEGER NOT NULL, 
+	memory_mib INTEGER NOT NULL, 
+	disk_gib INTEGER NOT NULL, 
+	CONSTRAINT pk_allocations PRIMARY KEY (server_id), 
+	CONSTRAINT fk_allocations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+);
+CREATE TABLE application_credential_roles (
+	application_credential_id VARCHAR(36) NOT NULL, 
+	role_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_application_credential_roles PRIMARY KEY (application_credential_id, role_id), 
+	CONSTRAINT fk_application_credential_roles_application_credential_id FOREIGN KEY(application_credential_id) REFERENCES application_credentials (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_application_credential_roles_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE
+);
+CREATE TABLE application_credentials (
+	id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description TEXT, 
+	secret_hash TEXT NOT NULL, 
+	expires_at DATETIME, 
+	unrestricted BOOLEAN NOT NULL, 
+	CONSTRAINT pk_application_credentials PRIMARY KEY (id), 
+	CONSTRAINT fk_application_credentials_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_application_credentials_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_application_credentials_user_id_name UNIQUE (user_id, name)
+);
+CREATE TABLE compute_nodes (
+	number INTEGER NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	hypervisor_hostname VARCHAR(255) NOT NULL, 
+	hypervisor_type VARCHAR(64) NOT NULL, 
+	hypervisor_version BIGINT NOT NULL, 
+	vcpus INTEGER NOT NULL, 
+	memory_mib INTEGER NOT NULL, 
+	disk_gib INTEGER NOT NULL, 
+	memory_used_mib INTEGER NOT NULL, 
+	disk_free_gib INTEGER NOT NULL, 
+	cpu_info TEXT NOT NULL, 
+	virtualisation VARCHAR(32) NOT NULL, 
+	availability_zone VARCHAR(255) NOT NULL, 
+	booted_at VARCHAR(255) NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_compute_nodes PRIMARY KEY (number), 
+	CONSTRAINT uq_compute_nodes_host UNIQUE (host), 
+	CONSTRAINT uq_compute_nodes_id UNIQUE (id)
+);
+CREATE TABLE compute_services (
+	number INTEGER NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	binary VARCHAR(64) NOT NULL, 
+	disabled BOOLEAN NOT NULL, 
+	disabled_reason VARCHAR(255), 
+	forced_down BOOLEAN NOT NULL, 
+	reported_at DATETIME NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_compute_services PRIMARY KEY (number), 
+	CONSTRAINT uq_compute_services_host_binary UNIQUE (host, binary), 
+	CONSTRAINT uq_compute_services_id UNIQUE (id)
+);
+CREATE TABLE credentials (
+	id VARCHAR(64) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	project_id VARCHAR(64), 
+	type VARCHAR(255) NOT NULL, 
+	sealed TEXT NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_credentials PRIMARY KEY (id)
+);
+CREATE TABLE default_security_groups (
+	project_id VARCHAR(36) NOT NULL, 
+	security_group_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_default_security_groups PRIMARY KEY (project_id), 
+	CONSTRAINT fk_default_security_groups_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_default_security_groups_security_group_id UNIQUE (security_group_id)
+);
+CREATE TABLE dhcp_bindings (
+	network_id VARCHAR(36) NOT NULL, 
+	agent_id VARCHAR(36) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	reason TEXT, 
+	bound_at DATETIME NOT NULL, 
+	CONSTRAINT pk_dhcp_bindings PRIMARY KEY (network_id, agent_id), 
+	CONSTRAINT fk_dhcp_bindings_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_dhcp_bindings_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE
+);
+CREATE TABLE dhcp_ports (
+	port_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id), 
+	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
+);
+CREATE TABLE endpoints (
+	id VARCHAR(36) NOT NULL, 
+	service_id VARCHAR(36) NOT NULL, 
+	interface VARCHAR(8) NOT NULL, 
+	region_id VARCHAR(255), 
+	url TEXT NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_endpoints PRIMARY KEY (id), 
+	CONSTRAINT fk_endpoints_region_id FOREIGN KEY(region_id) REFERENCES regions (id), 
+	CONSTRAINT fk_endpoints_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE
+);
+CREATE TABLE events (
+	id INTEGER NOT NULL, 
+	position BIGINT, 
+	kind VARCHAR(64) NOT NULL, 
+	resource_type VARCHAR(64) NOT NULL, 
+	resource_id VARCHAR(255) NOT NULL, 
+	project_id VARCHAR(36), 
+	request_id VARCHAR(64), 
+	user_id VARCHAR(64), 
+	host VARCHAR(255), 
+	at DATETIME NOT NULL, 
+	payload TEXT NOT NULL, 
+	scopes TEXT NOT NULL, 
+	CONSTRAINT pk_events PRIMARY KEY (id), 
+	CONSTRAINT uq_events_position UNIQUE (position)
+);
+CREATE TABLE flavor_access (
+	flavor_id VARCHAR(255) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_flavor_access PRIMARY KEY (flavor_id, project_id), 
+	CONSTRAINT fk_flavor_access_flavor_id FOREIGN KEY(flavor_id) REFERENCES flavors (id) ON DELETE CASCADE
+);
+CREATE TABLE flavors (
+	id VARCHAR(255) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	vcpus INTEGER NOT NULL, 
+	ram INTEGER NOT NULL, 
+	disk INTEGER NOT NULL, 
+	ephemeral INTEGER NOT NULL, 
+	swap INTEGER NOT NULL, 
+	rxtx_factor FLOAT NOT NULL, 
+	disabled BOOLEAN NOT NULL, 
+	is_public BOOLEAN NOT NULL, 
+	description TEXT, 
+	extra_specs TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_flavors PRIMARY KEY (id), 
+	CONSTRAINT uq_flavors_name UNIQUE (name)
+);
+CREATE TABLE floating_ips (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	floating_network_id VARCHAR(36) NOT NULL, 
+	floating_ip_address VARCHAR(64) NOT NULL, 
+	floating_port_id VARCHAR(36) NOT NULL, 
+	fixed_port_id VARCHAR(36), 
+	fixed_ip_address VARCHAR(64), 
+	router_id VARCHAR(36), 
+	status VARCHAR(16) NOT NULL, 
+	qos_policy_id VARCHAR(36), 
+	dns_name VARCHAR(255) NOT NULL, 
+	dns_domain VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_floating_ips PRIMARY KEY (id), 
+	CONSTRAINT fk_floating_ips_fixed_port_id FOREIGN KEY(fixed_port_id) REFERENCES ports (id), 
+	CONSTRAINT fk_floating_ips_floating_network_id FOREIGN KEY(floating_network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_floating_ips_floating_port_id FOREIGN KEY(floating_port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_floating_ips_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_floating_ips_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
+	CONSTRAINT uq_floating_ips_fixed_address UNIQUE (fixed_port_id, floating_network_id, fixed_ip_address), 
+	CONSTRAINT uq_floating_ips_floating_port_id UNIQUE (floating_port_id)
+);
+CREATE TABLE "grants" (
+	actor_kind VARCHAR(8) NOT NULL, 
+	actor_id VARCHAR(36) NOT NULL, 
+	target_kind VARCHAR(8) NOT NULL, 
+	target_id VARCHAR(36) NOT NULL, 
+	role_id VARCHAR(36) NOT NULL, 
+	inherited BOOLEAN DEFAULT 0 NOT NULL, 
+	CONSTRAINT pk_grants PRIMARY KEY (actor_kind, actor_id, target_kind, target_id, role_id, inherited), 
+	CONSTRAINT fk_grants_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE
+);
+CREATE TABLE group_members (
+	user_id VARCHAR(36) NOT NULL, 
+	group_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_group_members PRIMARY KEY (user_id, group_id), 
+	CONSTRAINT fk_group_members_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_group_members_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE groups (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	domain_id VARCHAR(36) NOT NULL, 
+	description TEXT NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_groups PRIMARY KEY (id), 
+	CONSTRAINT fk_groups_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_groups_domain_id_name UNIQUE (domain_id, name)
+);
+CREATE TABLE identity_generation (
+	id INTEGER NOT NULL, 
+	generation BIGINT NOT NULL, 
+	CONSTRAINT pk_identity_generation PRIMARY KEY (id)
+);
+CREATE TABLE image_members (
+	image_id VARCHAR(36) NOT NULL, 
+	member_id VARCHAR(255) NOT NULL, 
+	status VARCHAR(20) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_image_members PRIMARY KEY (image_id, member_id), 
+	CONSTRAINT fk_image_members_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+);
+CREATE TABLE image_properties (
+	image_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	value TEXT NOT NULL, 
+	CONSTRAINT pk_image_properties PRIMARY KEY (image_id, name), 
+	CONSTRAINT fk_image_properties_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+);
+CREATE TABLE images (
+	id VARCHAR(36) NOT NULL, 
+	owner VARCHAR(255), 
+	name VARCHAR(255), 
+	status VARCHAR(30) NOT NULL, 
+	visibility VARCHAR(20) NOT NULL, 
+	protected BOOLEAN NOT NULL, 
+	os_hidden BOOLEAN NOT NULL, 
+	disk_format VARCHAR(20), 
+	container_format VARCHAR(20), 
+	min_disk INTEGER NOT NULL, 
+	min_ram INTEGER NOT NULL, 
+	size BIGINT, 
+	virtual_size BIGINT, 
+	checksum VARCHAR(32), 
+	os_hash_algo VARCHAR(64), 
+	os_hash_value VARCHAR(128), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	object VARCHAR(80), 
+	worker VARCHAR(64), 
+	staged TEXT, reserved BIGINT, 
+	CONSTRAINT pk_images PRIMARY KEY (id)
+);
+CREATE TABLE implied_roles (
+	prior_role_id VARCHAR(36) NOT NULL, 
+	implied_role_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_implied_roles PRIMARY KEY (prior_role_id, implied_role_id), 
+	CONSTRAINT fk_implied_roles_implied_role_id FOREIGN KEY(implied_role_id) REFERENCES roles (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_implied_roles_prior_role_id FOREIGN KEY(prior_role_id) REFERENCES roles (id) ON DELETE CASCADE
+);
+CREATE TABLE ip_allocations (
+	subnet_id VARCHAR(36) NOT NULL, 
+	ip_address VARCHAR(64) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_ip_allocations PRIMARY KEY (subnet_id, ip_address), 
+	CONSTRAINT fk_ip_allocations_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_ip_allocations_subnet_id FOREIGN KEY(subnet_id) REFERENCES subnets (id)
+);
+CREATE TABLE keypairs (
+	id INTEGER NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	type VARCHAR(8) NOT NULL, 
+	fingerprint VARCHAR(255) NOT NULL, 
+	public_key TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_keypairs PRIMARY KEY (id), 
+	CONSTRAINT uq_keypairs_user_id_name UNIQUE (user_id, name)
+);
+CREATE TABLE leases (
+	name VARCHAR(255) NOT NULL, 
+	owner VARCHAR(255) NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	CONSTRAINT pk_leases PRIMARY KEY (name)
+);
+CREATE TABLE locks (
+	name VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_locks PRIMARY KEY (name)
+);
+CREATE TABLE network_segments (
+	network_type VARCHAR(16) NOT NULL, 
+	physical_network VARCHAR(64) NOT NULL, 
+	segmentation_id BIGINT NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_network_segments PRIMARY KEY (network_type, physical_network, segmentation_id), 
+	CONSTRAINT fk_network_segments_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE
+);
+CREATE TABLE networks (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	admin_state_up BOOLEAN NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	external BOOLEAN NOT NULL, 
+	is_default BOOLEAN NOT NULL, 
+	mtu INTEGER NOT NULL, 
+	network_type VARCHAR(16) NOT NULL, 
+	physical_network VARCHAR(64), 
+	segmentation_id BIGINT, 
+	port_security_enabled BOOLEAN NOT NULL, 
+	availability_zone_hints TEXT NOT NULL, 
+	dns_domain VARCHAR(255) NOT NULL, 
+	qos_policy_id VARCHAR(36), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT pk_networks PRIMARY KEY (id), 
+	CONSTRAINT fk_networks_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+);
+CREATE TABLE node_tokens (
+	host VARCHAR(255) NOT NULL, 
+	issued_at DATETIME, 
+	ends_at DATETIME, 
+	refused_before DATETIME, 
+	CONSTRAINT pk_node_tokens PRIMARY KEY (host)
+);
+CREATE TABLE operations (
+	id VARCHAR(36) NOT NULL, 
+	kind VARCHAR(64) NOT NULL, 
+	resource_id VARCHAR(255) NOT NULL, 
+	project_id VARCHAR(36), 
+	request_id VARCHAR(64), 
+	state VARCHAR(16) NOT NULL, 
+	step VARCHAR(64) NOT NULL, 
+	owner VARCHAR(255), 
+	deadline DATETIME, 
+	data TEXT, 
+	error TEXT, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_operations PRIMARY KEY (id)
+);
+CREATE TABLE "ports" (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	mac_address VARCHAR(17) NOT NULL, 
+	admin_state_up BOOLEAN NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	device_id VARCHAR(255) NOT NULL, 
+	device_owner VARCHAR(255) NOT NULL, 
+	port_security_enabled BOOLEAN NOT NULL, 
+	fixed_ips TEXT NOT NULL, 
+	security_groups TEXT NOT NULL, 
+	allowed_address_pairs TEXT NOT NULL, 
+	extra_dhcp_opts TEXT NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	vnic_type VARCHAR(64) NOT NULL, 
+	profile TEXT NOT NULL, 
+	vif_type VARCHAR(64) NOT NULL, 
+	vif_details TEXT NOT NULL, 
+	dns_name VARCHAR(255) NOT NULL, 
+	qos_policy_id VARCHAR(36), 
+	rate_limited_by VARCHAR(16), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
+	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+);
+CREATE TABLE project_tags (
+	project_id VARCHAR(36) NOT NULL, 
+	tag VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_project_tags PRIMARY KEY (project_id, tag), 
+	CONSTRAINT fk_project_tags_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+);
+CREATE TABLE projects (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(64) NOT NULL, 
+	owner VARCHAR(36) NOT NULL, 
+	domain_id VARCHAR(36), 
+	parent_id VARCHAR(36), 
+	is_domain BOOLEAN NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	description TEXT NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_projects PRIMARY KEY (id), 
+	CONSTRAINT fk_projects_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_projects_owner_name UNIQUE (owner, name)
+);
+CREATE TABLE qos_bandwidth_limits (
+	id VARCHAR(36) NOT NULL, 
+	qos_policy_id VARCHAR(36) NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	max_kbps INTEGER NOT NULL, 
+	max_burst_kbps INTEGER NOT NULL, 
+	CONSTRAINT pk_qos_bandwidth_limits PRIMARY KEY (id), 
+	CONSTRAINT fk_qos_bandwidth_limits_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_qos_bandwidth_limits_qos_policy_id_direction UNIQUE (qos_policy_id, direction)
+);
+CREATE TABLE qos_policies (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	is_default BOOLEAN NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT pk_qos_policies PRIMARY KEY (id)
+);
+CREATE TABLE quota_limits (
+	project_id VARCHAR(36) NOT NULL, 
+	service VARCHAR(64) NOT NULL, 
+	resource VARCHAR(64) NOT NULL, 
+	hard_limit INTEGER NOT NULL, 
+	CONSTRAINT pk_quota_limits PRIMARY KEY (project_id, service, resource)
+);
+CREATE TABLE regions (
+	id VARCHAR(255) NOT NULL, 
+	parent_region_id VARCHAR(255), 
+	description TEXT NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_regions PRIMARY KEY (id), 
+	CONSTRAINT fk_regions_parent_region_id FOREIGN KEY(parent_region_id) REFERENCES regions (id)
+);
+CREATE TABLE resource_tags (
+	resource_id VARCHAR(36) NOT NULL, 
+	tag VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_resource_tags PRIMARY KEY (resource_id, tag)
+);
+CREATE TABLE revocations (
+	audit_id VARCHAR(64) NOT NULL, 
+	user_id VARCHAR(36) NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	revoked_at DATETIME NOT NULL, 
+	CONSTRAINT pk_revocations PRIMARY KEY (audit_id)
+);
+CREATE TABLE roles (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	owner VARCHAR(36) NOT NULL, 
+	domain_id VARCHAR(36), 
+	description TEXT, 
+	extra TEXT, 
+	CONSTRAINT pk_roles PRIMARY KEY (id), 
+	CONSTRAINT fk_roles_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_roles_owner_name UNIQUE (owner, name)
+);
+CREATE TABLE router_bindings (
+	router_id VARCHAR(36) NOT NULL, 
+	agent_id VARCHAR(36) NOT NULL, 
+	bound_at DATETIME NOT NULL, 
+	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id), 
+	CONSTRAINT fk_router_bindings_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_router_bindings_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+);
+CREATE TABLE router_ports (
+	port_id VARCHAR(36) NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	port_type VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_router_ports PRIMARY KEY (port_id), 
+	CONSTRAINT fk_router_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_router_ports_router_id FOREIGN KEY(router_id) REFERENCES routers (id)
+);
+CREATE TABLE routers (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	admin_state_up BOOLEAN NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	enable_snat BOOLEAN NOT NULL, 
+	routes TEXT NOT NULL, 
+	availability_zone_hints TEXT NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_routers PRIMARY KEY (id)
+);
+CREATE TABLE schema_revisions (
+	service VARCHAR(32) NOT NULL, 
+	name VARCHAR(128) NOT NULL, 
+	PRIMARY KEY (service, name)
+);
+INSERT INTO "schema_revisions" VALUES('store','0001_events_operations_leases');
+INSERT INTO "schema_revisions" VALUES('network','0002_networks_and_what_belongs_to_them');
+INSERT INTO "schema_revisions" VALUES('identity','0003_identity');
+INSERT INTO "schema_revisions" VALUES('image','0004_images');
+INSERT INTO "schema_revisions" VALUES('compute','0005_compute');
+INSERT INTO "schema_revisions" VALUES('network','0006_routers_floating_ips_scheduling');
+INSERT INTO "schema_revisions" VALUES('compute','0007_aggregates_of_hosts');
+INSERT INTO "schema_revisions" VALUES('identity','0008_application_credentials');
+INSERT INTO "schema_revisions" VALUES('identity','0009_inherited_grants');
+INSERT INTO "schema_revisions" VALUES('identity','0010_credentials');
+INSERT INTO "schema_revisions" VALUES('network','0011_addresses_in_their_normal_form');
+INSERT INTO "schema_revisions" VALUES('network','0012_quarantined_ports');
+INSERT INTO "schema_revisions" VALUES('compute','0013_random_seeds');
+INSERT INTO "schema_revisions" VALUES('network','0014_dhcp_ports');
+INSERT INTO "schema_revisions" VALUES('store','0015_node_tokens');
+INSERT INTO "schema_revisions" VALUES('identity','0016_failed_logins');
+INSERT INTO "schema_revisions" VALUES('image','0017_bytes_reserved_for_uploads');
+INSERT INTO "schema_revisions" VALUES('compute','0018_hardware');
+CREATE TABLE scope_positions (
+	scope VARCHAR(255) NOT NULL, 
+	position BIGINT NOT NULL, 
+	CONSTRAINT pk_scope_positions PRIMARY KEY (scope)
+);
+CREATE TABLE security_group_ports (
+	port_id VARCHAR(36) NOT NULL, 
+	security_group_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_security_group_ports PRIMARY KEY (port_id, security_group_id), 
+	CONSTRAINT fk_security_group_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_security_group_ports_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id)
+);
+CREATE TABLE security_group_rules (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	security_group_id VARCHAR(36) NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	ethertype VARCHAR(8) NOT NULL, 
+	protocol VARCHAR(40), 
+	port_range_min INTEGER, 
+	port_range_max INTEGER, 
+	remote_ip_prefix VARCHAR(64), 
+	normalized_cidr VARCHAR(64), 
+	remote_group_id VARCHAR(36), 
+	description VARCHAR(255) NOT NULL, 
+	digest VARCHAR(40) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
+	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest)
+);
+CREATE TABLE security_groups (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	stateful BOOLEAN NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT pk_security_groups PRIMARY KEY (id)
+);
+CREATE TABLE server_action_events (
+	server_id VARCHAR(36) NOT NULL, 
+	request_id VARCHAR(64) NOT NULL, 
+	event VARCHAR(64) NOT NULL, 
+	host VARCHAR(255), 
+	result VARCHAR(16), 
+	details TEXT, 
+	started_at DATETIME NOT NULL, 
+	finished_at DATETIME, 
+	CONSTRAINT pk_server_action_events PRIMARY KEY (server_id, request_id, event), 
+	CONSTRAINT fk_server_action_events_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+);
+CREATE TABLE server_actions (
+	server_id VARCHAR(36) NOT NULL, 
+	request_id VARCHAR(64) NOT NULL, 
+	action VARCHAR(64) NOT NULL, 
+	user_id VARCHAR(64), 
+	project_id VARCHAR(36), 
+	message TEXT, 
+	started_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_server_actions PRIMARY KEY (server_id, request_id), 
+	CONSTRAINT fk_server_actions_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+);
+CREATE TABLE server_groups (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	policy VARCHAR(32) NOT NULL, 
+	rules TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_server_groups PRIMARY KEY (id)
+);
+CREATE TABLE server_interfaces (
+	port_id VARCHAR(36) NOT NULL, 
+	server_id VARCHAR(36) NOT NULL, 
+	position INTEGER NOT NULL, 
+	made BOOLEAN NOT NULL, 
+	tag VARCHAR(64), 
+	CONSTRAINT pk_server_interfaces PRIMARY KEY (port_id), 
+	CONSTRAINT fk_server_interfaces_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+);
+CREATE TABLE servers (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	hostname VARCHAR(255) NOT NULL, 
+	description VARCHAR(255), 
+	vm_state VARCHAR(32) NOT NULL, 
+	task_state VARCHAR(32), 
+	power_state INTEGER NOT NULL, 
+	wanted VARCHAR(16) NOT NULL, 
+	generation INTEGER NOT NULL, 
+	in_place BOOLEAN NOT NULL, 
+	host VARCHAR(255), 
+	node VARCHAR(255), 
+	availability_zone VARCHAR(255), 
+	pinned_availability_zone VARCHAR(255), 
+	image_id VARCHAR(36), 
+	flavor_id VARCHAR(255) NOT NULL, 
+	flavor TEXT NOT NULL, 
+	vcpus INTEGER NOT NULL, 
+	memory_mib INTEGER NOT NULL, 
+	disk_gib INTEGER NOT NULL, 
+	key_name VARCHAR(255), 
+	key_type VARCHAR(8), 
+	key_data TEXT, 
+	user_data TEXT, 
+	config_drive BOOLEAN NOT NULL, 
+	metadata TEXT NOT NULL, 
+	files TEXT, 
+	password TEXT, 
+	disk_config VARCHAR(8) NOT NULL, 
+	access_ip_v4 VARCHAR(64), 
+	access_ip_v6 VARCHAR(64), 
+	launch_index INTEGER NOT NULL, 
+	reservation_id VARCHAR(32) NOT NULL, 
+	group_id VARCHAR(36), 
+	locked_by VARCHAR(8), 
+	locked_reason VARCHAR(255), 
+	quarantined TEXT, 
+	fault TEXT, 
+	task_since DATETIME, 
+	launched_at DATETIME, 
+	terminated_at DATETIME, 
+	deleted_at DATETIME, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, 
+	CONSTRAINT pk_servers PRIMARY KEY (id)
+);
+CREATE TABLE services (
+	id VARCHAR(36) NOT NULL, 
+	type VARCHAR(255) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description TEXT NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_services PRIMARY KEY (id)
+);
+CREATE TABLE subnetpools (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	ip_version INTEGER NOT NULL, 
+	prefixes TEXT NOT NULL, 
+	default_prefixlen INTEGER NOT NULL, 
+	min_prefixlen INTEGER NOT NULL, 
+	max_prefixlen INTEGER NOT NULL, 
+	default_quota INTEGER, 
+	is_default BOOLEAN NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	address_scope_id VARCHAR(36), 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_subnetpools PRIMARY KEY (id), 
+	CONSTRAINT fk_subnetpools_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id)
+);
+CREATE TABLE subnets (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	ip_version INTEGER NOT NULL, 
+	cidr VARCHAR(64) NOT NULL, 
+	gateway_ip VARCHAR(64), 
+	enable_dhcp BOOLEAN NOT NULL, 
+	ipv6_ra_mode VARCHAR(16), 
+	ipv6_address_mode VARCHAR(16), 
+	subnetpool_id VARCHAR(36), 
+	dns_publish_fixed_ip BOOLEAN NOT NULL, 
+	allocation_pools TEXT NOT NULL, 
+	dns_nameservers TEXT NOT NULL, 
+	host_routes TEXT NOT NULL, 
+	service_types TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT pk_subnets PRIMARY KEY (id), 
+	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+);
+CREATE TABLE users (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	domain_id VARCHAR(36) NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	default_project_id VARCHAR(36), 
+	password_hash TEXT, 
+	tokens_after DATETIME NOT NULL, 
+	extra TEXT, failed_auth_count INTEGER DEFAULT '0' NOT NULL, failed_auth_at DATETIME, 
+	CONSTRAINT pk_users PRIMARY KEY (id), 
+	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name)
+);
+CREATE INDEX ix_events_request_id ON events (request_id);
+CREATE INDEX ix_events_resource_id ON events (resource_id);
+CREATE INDEX ix_operations_resource_id ON operations (resource_id);
+CREATE INDEX ix_qos_policies_project_id ON qos_policies (project_id);
+CREATE INDEX ix_resource_tags_tag ON resource_tags (tag);
+CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
+CREATE INDEX ix_networks_project_id ON networks (project_id);
+CREATE INDEX ix_networks_qos_policy_id ON networks (qos_policy_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
+CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_network_segments_network_id ON network_segments (network_id);
+CREATE INDEX ix_subnets_network_id ON subnets (network_id);
+CREATE INDEX ix_subnets_project_id ON subnets (project_id);
+CREATE INDEX ix_ip_allocations_port_id ON ip_allocations (port_id);
+CREATE INDEX ix_security_group_ports_security_group_id ON security_group_ports (security_group_id);
+CREATE INDEX ix_projects_domain_id ON projects (domain_id);
+CREATE INDEX ix_projects_parent_id ON projects (parent_id);
+CREATE INDEX ix_regions_parent_region_id ON regions (parent_region_id);
+CREATE INDEX ix_revocations_expires_at ON revocations (expires_at);
+CREATE INDEX ix_endpoints_region_id ON endpoints (region_id);
+CREATE INDEX ix_endpoints_service_id ON endpoints (service_id);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_group_members_group_id ON group_members (group_id);
+CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
+CREATE INDEX ix_images_created_at ON images (created_at);
+CREATE INDEX ix_images_owner ON images (owner);
+CREATE INDEX ix_images_visibility ON images (visibility);
+CREATE INDEX ix_image_members_member_id ON image_members (member_id);
+CREATE INDEX ix_image_properties_name ON image_properties (name);
+CREATE INDEX ix_server_groups_project_id ON server_groups (project_id);
+CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
+CREATE INDEX ix_servers_group_id ON servers (group_id);
+CREATE INDEX ix_servers_host ON servers (host);
+CREATE INDEX ix_servers_project_id_deleted_at ON servers (project_id, deleted_at);
+CREATE INDEX ix_servers_reservation_id ON servers (reservation_id);
+CREATE INDEX ix_servers_task_state ON servers (task_state);
+CREATE INDEX ix_allocations_host ON allocations (host);
+CREATE INDEX ix_flavor_access_project_id ON flavor_access (project_id);
+CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
+CREATE INDEX ix_address_scopes_project_id ON address_scopes (project_id);
+CREATE INDEX ix_routers_project_id ON routers (project_id);
+CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
+CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
+CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
+CREATE INDEX ix_dhcp_bindings_agent_id ON dhcp_bindings (agent_id);
+CREATE INDEX ix_floating_ips_floating_network_id ON floating_ips (floating_network_id);
+CREATE INDEX ix_floating_ips_project_id ON floating_ips (project_id);
+CREATE INDEX ix_floating_ips_qos_policy_id ON floating_ips (qos_policy_id);
+CREATE INDEX ix_floating_ips_router_id ON floating_ips (router_id);
+CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
+CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
+CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
+CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_credentials_project_id ON credentials (project_id);
+CREATE INDEX ix_credentials_user_id ON credentials (user_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
