@@ -266,4 +266,6 @@ def test_revisions_that_were_read_before_need_no_files_later(
     migrations.preload()
     expected = [*migrations.known()]
     monkeypatch.setattr(lines, "FOLDER", tmp_path / "closed")
+    monkeypatch.setattr(migrations, "SNAPSHOT", tmp_path / "closed")
     assert migrations.upgrade(f"sqlite:///{tmp_path}/x.sqlite") == expected
+    migrations.prepare(f"sqlite:///{tmp_path}/y.sqlite")

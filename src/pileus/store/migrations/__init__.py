@@ -18,6 +18,7 @@ only where a revision runs. A test compares both ways with what the code declare
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def prepare(url: str) -> None:
             return
         had = recorded(connection)
         if not had and connection.dialect.name == "sqlite" and not inspect(connection).get_table_names():
-            for statement in statements(SNAPSHOT.read_text()):
+            for statement in statements(_snapshot()):
                 connection.exec_driver_sql(statement)
             if not is_current(connection):
                 raise BrokenLine("sqlite.sql is not what the revisions make: write it anew with --snapshot")
@@ -70,11 +71,17 @@ def prepare(url: str) -> None:
         run(connection, missing(had))
 
 
+@functools.cache
+def _snapshot() -> str:
+    return SNAPSHOT.read_text()
+
+
 def preload() -> None:
     """Read the revisions and import what they need, for a process that won't be able to read them later."""
     import alembic.operations.batch
     import alembic.runtime.migration  # noqa: F401 - for the imports' own sake
 
+    _snapshot()
     for revision in known():
         step_of(revision)
 
