@@ -20,6 +20,7 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
+from pileus.core.memo import Memos
 from pileus.core.recurring import Trouble
 from pileus.flow.reconcile import Reconciler, Work
 from pileus.wire import scopes
@@ -71,6 +72,8 @@ class Agent(abc.ABC):
     binary: ClassVar[str]
     agent_type: ClassVar[str]
     topic: ClassVar[str] = "N/A"
+    memos: ClassVar[tuple[Memos, ...]] = ()
+    """Remembered results that each full pass trims to what is in use."""
 
     def __init__(self, settings: AgentSettings, server: Server, clock: Clock) -> None:
         self.metrics = Metrics()
@@ -172,6 +175,8 @@ class Agent(abc.ABC):
         if work.full:
             metrics.full_passes += 1
             metrics.changes_of_last_full_pass = changes
+            for memos in self.memos:
+                memos.trim()
             if not self.in_sync.is_set():
                 self.in_sync.set()
                 self._report_soon.set()

@@ -103,7 +103,8 @@ class Store:
         """Run one unit of work and commit it; its result comes back when it is safe on the disk.
 
         A caller that is cancelled while the unit waits takes it back; later it is committed all the same.
-        On SQLite subscribers have been told of its events when this returns.
+        On SQLite subscribers have been told of its events when this returns, unless they still have to be
+        told of older ones (they have just subscribed).
         """
         unit = Unit(self._loop, work, args, keywords)
         self._engine.write(unit)
@@ -132,6 +133,11 @@ class Store:
     def position(self) -> int:
         """The newest position that this process knows of."""
         return self._publisher.newest
+
+    @property
+    def is_told(self) -> bool:
+        """Whether subscribers have been told of everything that this process knows of."""
+        return self._publisher.told >= self._publisher.newest
 
     @property
     def statements(self) -> int:

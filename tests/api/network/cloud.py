@@ -18,6 +18,7 @@ from pileus.core.errors import Unauthenticated
 from pileus.services.network.rules.segments import Ranges
 from pileus.services.network.service import NetworkConfig, network_service, wire_handlers
 from pileus.store import Store
+from pileus.store.publication import Subscriber
 from pileus.web.app import App, create_app
 from pileus.web.policy import Enforcer
 from pileus.wire.agents import AgentReport
@@ -161,6 +162,16 @@ class Cloud:
     async def routing(self, host: str, *routers: str) -> Any:
         """What the host's routers should look like."""
         return await self.wire["l3_state"](L3StateRequest(host=host, routers=routers or None), Node(host))
+
+    async def listen(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Subscribe to the events from now on (older ones are told first); returns what ends it."""
+        end = self.store.subscribe(lambda published: None)
+        async with asyncio.timeout(10):
+            while not self.store.is_told:
+                await asyncio.sleep(0.001)
+        unsubscribe = self.store.subscribe(subscriber)
+        end()
+        return unsubscribe
 
     async def an_outside(self, cidr: str = "203.0.113.0/24") -> tuple[str, str]:
         """An external network with a subnet; their ids. Addresses below .100 are given to who names them."""

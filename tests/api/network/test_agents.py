@@ -110,7 +110,7 @@ def test_events_name_whoever_is_concerned(tmp_path: Path) -> None:
         admin = api.as_("admin")
         network, _ = await api.a_network()
         seen: dict[str, set[str]] = {}
-        unsubscribe = api.store.subscribe(
+        unsubscribe = await api.listen(
             lambda published: seen.update({event.kind: set(event.scopes) for event in published.events})
         )
         for host in ("h1", "h2"):

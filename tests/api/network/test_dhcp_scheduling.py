@@ -307,7 +307,7 @@ def test_who_is_told_and_what_is_heard(tmp_path: Path) -> None:
             for event in published.events:
                 seen.setdefault(event.kind, []).append(set(event.scopes))
 
-        unsubscribe = api.store.subscribe(heard)
+        unsubscribe = await api.listen(heard)
         start = (await api.service_agent("h1", KIND, start=False)).position
         port = await api.make("port", network_id=network)
         assert scopes.dhcp("h1") in seen["network.dhcp_bind"][0]

@@ -124,7 +124,7 @@ def test_routers_of_a_dead_agent_move(kind: str, tmp_path: Path) -> None:
             assert await hosted(api, router) == ["h1"]
         api.clock.advance(20)
         seen: list[set[str]] = []
-        unsubscribe = api.store.subscribe(
+        unsubscribe = await api.listen(
             lambda published: seen.extend(set(one.scopes) for one in published.events)
         )
         await api.service_agent("h2", KIND, start=False)
@@ -241,7 +241,7 @@ def test_what_an_l3_agent_is_told(kind: str, tmp_path: Path) -> None:
             return int(report.position)
 
         seen: set[str] = set()
-        unsubscribe = api.store.subscribe(
+        unsubscribe = await api.listen(
             lambda published: seen.update(*(one.scopes for one in published.events))
         )
         own = scopes.router(router["id"])

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from pileus.core.addresses import parse_address, parse_prefix
+from pileus.core.memo import Memos
 from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 
+MEMOS = Memos()
 PROGRAM = "dnsmasq"
 TAGGED = "set:"
 """What a host's line has when the port has options of its own; see ``driver`` for what it costs."""
@@ -58,7 +59,7 @@ def host_fault(host: DhcpHost) -> str | None:
     return None
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _host_files(host: DhcpHost) -> Mapping[str, str]:
     files = {f"hosts/{_name(host.port_id)}": _host(host)}
     if host.options:

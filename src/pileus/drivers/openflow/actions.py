@@ -8,9 +8,9 @@ the arguments of ``ct``. The order of actions means something and is kept.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from pileus.drivers.openflow.fields import FIELDS, PORTS, BadFlow, Field, field, integer, port, value_and_mask
+from pileus.drivers.openflow.memos import MEMOS
 
 _MODIFY = {
     "mod_dl_src": "dl_src",
@@ -52,7 +52,7 @@ _SUBFIELD = re.compile(r"(\w+)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?")
 _WORD = re.compile(r"\b0[xX][0-9a-fA-F]+\b|\b([A-Za-z_][A-Za-z_0-9]*)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?")
 
 
-@lru_cache(32768)
+@MEMOS.remember(32768)
 def canonical_actions(text: str, has_vlan: bool = False) -> str:
     """The canonical form of an action list; "" drops. ``has_vlan``: the match implies a VLAN tag.
 
@@ -126,7 +126,7 @@ def subfield(text: str) -> tuple[Field, int, int]:
     return known, low, high
 
 
-@lru_cache(16384)
+@MEMOS.remember(16384)
 def _action(action: str) -> str:
     name, separator, argument = _head(action)
     if not separator:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from functools import lru_cache
 
 from pileus.drivers.openflow.fields import BadFlow, value_and_mask
+from pileus.drivers.openflow.memos import MEMOS
 
 Match = frozenset[tuple[str, int, int]]
 """Fields with value and mask. A field that matches everything is not among them."""
@@ -59,7 +59,7 @@ _ARP_NAMES = {"nw_proto": "arp_op", "nw_src": "arp_spa", "nw_dst": "arp_tpa"}
 _ICMP_NAMES = {"tp_src": "icmp_type", "tp_dst": "icmp_code"}
 
 
-@lru_cache(32768)
+@MEMOS.remember(32768)
 def canonical_match(text: str) -> Match:
     """The canonical form of a match as ovs-ofctl writes or reads it; raises BadFlow."""
     parts = [_fields(token) for token in text.replace(" ", "").split(",")]
@@ -102,7 +102,7 @@ def matches_vlan(match: Match) -> bool:
     return any(name == "vlan_tci" and value & mask & _VLAN_PRESENT for name, value, mask in match)
 
 
-@lru_cache(32768)
+@MEMOS.remember(32768)
 def _fields(token: str) -> tuple[tuple[str, int, int], ...]:
     if not token:
         return ()

@@ -15,6 +15,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.drivers.dnsmasq.render import MEMOS
 from pileus.drivers.dnsmasq.spec import DhcpServers, Lease
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -40,6 +41,7 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
     binary = "neutron-dhcp-agent"
     agent_type = "DHCP agent"
     topic = "dhcp_agent"
+    memos = (MEMOS,)
     owner = "dhcp"
 
     def __init__(

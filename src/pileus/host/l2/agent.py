@@ -22,6 +22,7 @@ from pileus.core.clock import Clock
 from pileus.core.errors import Fault
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.memos import MEMOS
 from pileus.drivers.openflow.table import FlowTable, SwitchAbsent, SwitchRefused
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.patience import Patience
@@ -72,6 +73,7 @@ class SwitchAgent(Agent):
 
     binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
+    memos = (MEMOS,)
 
     def __init__(
         self,

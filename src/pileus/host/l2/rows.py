@@ -7,13 +7,13 @@ same after a restart. Only differences become edits: where nothing differs there
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.netlink.links import Veth
+from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate
 from pileus.host.l2.settings import (
@@ -277,7 +277,7 @@ def wanted_tunnels(model: Model, settings: BridgeSettings) -> dict[tuple[str, st
     }
 
 
-@lru_cache(1 << 12)
+@MEMOS.remember(1 << 12)
 def _is_loopback(address: str) -> bool:
     try:
         return parse_address(address).is_loopback

@@ -18,12 +18,12 @@ taken away is noticed by connections that it let in: they are marked, and cut in
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import msgspec
 
 from pileus.core import log
 from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2 import tables
 from pileus.host.l2.match import Unmatchable, address_match, conjoin, rule_matches
 from pileus.host.l2.numbers import stable_ids
@@ -170,7 +170,7 @@ def _memberships(
     return found
 
 
-@lru_cache(1 << 16)
+@MEMOS.remember(1 << 16)
 def _member_flow(direction: str, address: str, conjunctions: tuple[int, ...]) -> Flow:
     return Flow(
         _TABLES[direction][0],

@@ -9,11 +9,11 @@ physical bridge the translation to the wire's VLAN, and NORMAL switching there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2 import tables as t
 from pileus.host.l2.devices import Wired, deliver, is_multicast, sources
 from pileus.host.l2.rules import is_secured
@@ -191,13 +191,13 @@ def tunnel_flows(
     return flows
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _unicast(vlan: int, mac_address: str, tunnel_id: int, ofport: int) -> Flow:
     actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,output:{ofport}"
     return Flow(t.TUN_UNICAST, 1, f"dl_vlan={vlan},dl_dst={mac_address}", actions, t.NETWORK_COOKIE)
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _arp_answer(vlan: int, address: str, mac_address: str) -> Flow:
     """The request turned into its own answer (RFC 826), back to where it came from."""
     actions = (

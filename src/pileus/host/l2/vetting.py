@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from pileus.core import log
 from pileus.core.addresses import NotAnAddress, address_or_prefix, canonical
+from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2.devices import is_multicast
 from pileus.host.l2.match import protocol_number
 from pileus.host.l2.model import Model
@@ -262,22 +262,22 @@ def _endpoints(endpoints: Iterable[TunnelEndpoint]) -> Iterator[TunnelEndpoint]:
             _log.warning("an endpoint is left out", host=endpoint.host, address=endpoint.tunneling_ip)
 
 
-@lru_cache(1 << 16)
+@MEMOS.remember(1 << 16)
 def _is_entry(entry: ForwardingEntry) -> bool:
     return _is_mac(entry.mac_address) and all(map(_is_address_or_prefix, entry.ip_addresses))
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _is_mac(text: str) -> bool:
     return _MAC.fullmatch(text) is not None
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _normal(text: str) -> str | None:
     return canonical(text)
 
 
-@lru_cache(1 << 15)
+@MEMOS.remember(1 << 15)
 def _is_address_or_prefix(text: str) -> bool:
     try:
         address_or_prefix(text)
