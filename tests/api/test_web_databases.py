@@ -10,9 +10,9 @@ import pytest
 from tests import databases
 from tests.unit.web.widgets import P1, Client, widget_app, widgets
 
+from pileus.resource.quota import quota_limits, quota_reset, quota_set
+from pileus.resource.tag_table import resource_tags
 from pileus.store import migrations
-from pileus.web.quota import quota_limits, quota_reset, quota_set
-from pileus.web.tag_table import resource_tags
 
 ADDRESSES = ["10.0.0.2", None, "10.0.0.10", None, "fd00::1", "10.0.0.9"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.unit.web.widgets import P1, WIDGET_QUOTA, Client, widget_app
 
-from pileus.web.quota import quota_read, quota_reset, quota_set, quota_usage
+from pileus.resource.quota import quota_read, quota_reset, quota_set, quota_usage
 
 
 def tell(folder: Path, story: Callable[[Client], Awaitable[None]]) -> None:

@@ -26,11 +26,11 @@ from tests.clouds import NETWORK, PATIENCE_S, Api, Cloud, short_folder, simulate
 
 from pileus.core.clock import SystemClock
 from pileus.core.context import system_context
+from pileus.resource.rows import fetch
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.work import port_delete
 from pileus.store import Store
 from pileus.store.tx import Tx
-from pileus.web.view import fetch
 
 SEED = int(
     os.environ.get("PILEUS_TEST_SEED")

@@ -36,6 +36,7 @@ from pileus.core.errors import Fault
 from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.core.settings import Settings
+from pileus.policy import Overrides, Policies, PolicyError, load_policy
 from pileus.services.compute import service as compute
 from pileus.services.identity.service import EndpointSeed, Identity, Seed
 from pileus.services.identity.service import from_settings as identity_settings
@@ -45,7 +46,6 @@ from pileus.store import Published, Store, migrations
 from pileus.web.app import App, create_app
 from pileus.web.bodies import BodyLimits
 from pileus.web.client import Proxies
-from pileus.web.policy import Enforcer, PolicyError, load_overrides
 from pileus.web.settings import WebSettings
 
 _ENDPOINT = {"compute": compute.ENDPOINT_PATH}
@@ -61,7 +61,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     settings = process.start(folder, config, options)
     try:
         secrets = prepare(folder, settings, ())
-        overrides = load_overrides(Path(settings.server.policy_file)) if settings.server.policy_file else {}
+        overrides = load_policy(settings.server.policy_file, settings.server.policy_folder)
         server = Server(folder, settings, overrides, secrets)
         gate = Gate(settings.limits, Proxies(settings.server.trusted_proxies))
         http = HttpServer(
@@ -134,7 +134,7 @@ class Server:
     """Everything of the control side, built in one place. Call it as ASGI servers do, after ``start``."""
 
     def __init__(
-        self, folder: StateFolder, settings: Settings, overrides: dict[str, str], secrets: Secrets
+        self, folder: StateFolder, settings: Settings, overrides: Overrides, secrets: Secrets
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -195,12 +195,11 @@ class Server:
             self.images.service,
             self.compute.service,
         ]
-        rules = [rule for service in services for rule in service.rules]
         self._app = create_app(
             services,
             store=self.store,
             authenticator=self.identity.authenticator,
-            policy=Enforcer(rules, self._overrides),
+            policy=Policies({service.type: service.rules for service in services}, self._overrides),
             clock=clock,
             settings=WebSettings(
                 bodies=_body_limits(settings),

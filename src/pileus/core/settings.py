@@ -60,7 +60,12 @@ class ServerSettings(Section, frozen=True):
     rabbitmq: Annotated[
         str, Description(description="amqp:// URL for wake-ups between several servers; empty: none")
     ] = ""
-    policy_file: Annotated[str, Description(description="file of rules that override the defaults")] = ""
+    policy_file: Annotated[
+        str, Description(description="file of policy rules that override the defaults, by service or for all")
+    ] = ""
+    policy_folder: Annotated[
+        str, Description(description="folder of such files, one a service: network.yaml, identity.json, …")
+    ] = ""
     node_token_lifetime_s: Annotated[
         int,
         msgspec.Meta(

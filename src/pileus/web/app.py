@@ -23,17 +23,17 @@ from pileus.core.clock import Clock, SystemClock
 from pileus.core.context import Context
 from pileus.core.errors import Fault, Kind, NotFound, Unauthenticated
 from pileus.core.ids import new_request_id
+from pileus.policy import Enforcer, Policies
+from pileus.resource.versions import within
 from pileus.store import TALLY, Store
 from pileus.web.bodies import Bodies, ClientGone
 from pileus.web.client import share_of
-from pileus.web.dialects import MethodNotAllowed, UnsupportedMediaType
 from pileus.web.discovery import discovery_routes
+from pileus.web.faults import MethodNotAllowed, UnsupportedMediaType
 from pileus.web.front import front_route, health_route
-from pileus.web.microversions import within
 from pileus.web.openapi import openapi_route
-from pileus.web.policy import Enforcer
 from pileus.web.reply import Headers, Reply
-from pileus.web.request import Request
+from pileus.web.request import Parts, Request
 from pileus.web.routes import Leaf, Route, Router, routed_path, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
@@ -54,7 +54,7 @@ def create_app(
     *,
     store: Store,
     authenticator: Authenticator,
-    policy: Enforcer,
+    policy: Policies,
     clock: Clock | None = None,
     settings: WebSettings | None = None,
     written: Written | None = None,
@@ -75,7 +75,7 @@ class App:
         services: Sequence[Service],
         store: Store,
         authenticator: Authenticator,
-        policy: Enforcer,
+        policy: Policies,
         clock: Clock,
         settings: WebSettings,
         written: Written | None = None,
@@ -84,16 +84,15 @@ class App:
         self.services = tuple(services)
         self.store = store
         self.authenticator = authenticator
-        self.policy = policy
         self.clock = clock
-        self.settings = settings
+        self._parts = Parts(store, policy, clock, settings)
         self.bodies = Bodies(settings.bodies)
         self._router = Router()
         for service in services:
             routes = [*service.routes, *discovery_routes(service)]
             if service.prefix:
                 routes.append(health_route())
-            _check_rules(routes, policy)
+            _check_rules(routes, policy.of(service.type))
             self._router.add(service, service.prefix, routes)
         if services:
             at_root = [openapi_route(services), health_route()]
@@ -176,7 +175,7 @@ class App:
         trace.known(context)
         if spelling is not None:
             path = {**path, **spelling.values}
-        request = Request(self, scope, receive, service, route, path, headers, context, version)
+        request = Request(self._parts, scope, receive, service, route, path, headers, context, version)
         trace.global_id = request.global_id
         if spelling is not None and service.admit is not None:
             service.admit(request)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from pileus.core.errors import Fault, Kind, TooMany, Unavailable
-from pileus.web.dialects import BodyTooLarge
+from pileus.web.faults import BodyTooLarge
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

@@ -30,17 +30,20 @@ from sqlalchemy import ColumnElement, Select, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden
+from pileus.resource.access import target_of_update
+from pileus.resource.declaration import Resource, Update, Values
+from pileus.resource.listing import Listing, bound, page_statement
+from pileus.resource.revision import check_revision
+from pileus.resource.rows import fetch
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.access import target_of_update
-from pileus.web.among import among
-from pileus.web.listing import Listing, bound, page_statement
+from pileus.web.dialects import Dialect
 from pileus.web.parse import parent_values, parse_create, parse_update
-from pileus.web.precondition import check_revision, wanted_revision
+from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Resource, Update, Values
-from pileus.web.routes import Handler, Route
-from pileus.web.view import Page, fetch, show
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
+from pileus.web.view import Page, show
 
 Create = Callable[[Tx, Context, list[Values]], list[Values]]
 Change = Callable[[Tx, Context, list[Update]], list[Values]]
@@ -50,6 +53,7 @@ Delete = Callable[[Tx, Context, list[Values]], None]
 def crud(
     resource: Resource,
     path: str,
+    dialect: Dialect,
     *,
     create: Create | None = None,
     update: Change | None = None,
@@ -85,12 +89,12 @@ def crud(
     if list_:
         add("GET", path, list_handler(resource), "list", 200, "List")
     if create:
-        status = create_status or resource.dialect.create_status
+        status = create_status or dialect.create_status
         add("POST", path, create_handler(resource, create, status), "create", status, "Create")
     if get:
         add("GET", one, get_handler(resource), "get", 200, "Show")
     if update:
-        add(resource.dialect.update_method, one, update_handler(resource, update), "update", 200, "Update")
+        add(dialect.update_method, one, update_handler(resource, update), "update", 200, "Update")
     if delete:
         add("DELETE", one, delete_handler(resource, delete), "delete", 204, "Delete")
     return tuple(routes)
@@ -100,10 +104,10 @@ def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
     """A handler of GET on the collection; ``where`` narrows it for good."""
 
     async def handler(request: Request) -> Reply:
-        listing = resource.dialect.listing(request, resource)
+        listing = request.dialect.listing(request, resource)
         listing.where.extend(where)
-        dialect = resource.dialect
-        bound(listing, dialect.default_limit, request.app.settings.page_limit or dialect.max_limit)
+        dialect = request.dialect
+        bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
         return Reply.chunks(await request.read(list_page, request, resource, listing))
 
     return handler
@@ -117,14 +121,14 @@ def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) ->
     listing.where.extend(may_see)
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
-        missing = resource.dialect.missing_marker(resource, listing.marker or "")
+        missing = resource.wording.missing_marker(resource, listing.marker or "")
         return page_statement(tx, resource, columns, listing, missing)
 
     page = Page(tx, request, resource, statement, listing.fields)
     if listing.reverse:
         page.reverse()
     more = listing.limit is not None and len(page.keys) >= listing.limit
-    return page.encode(resource.dialect.list_links(request, resource, listing, page.keys, more))
+    return page.encode(request.dialect.list_links(request, resource, listing, page.keys, more))
 
 
 def get_handler(resource: Resource) -> Handler:
@@ -214,7 +218,7 @@ def find_parents(tx: Tx, request: Request, resource: Resource, named: Sequence[M
             continue
         column = parent.columns[parent.key]
         visible = request.access.visibility(parent, "get")
-        where = [among(tx, column, keys), *([] if visible is None else [visible])]
+        where = [column_in(tx, column, keys), *([] if visible is None else [visible])]
         rows = tx.rows(select(column).select_from(parent.source).where(*where))
         missing = set(keys) - {row[0] for row in rows}
         if missing:
@@ -282,7 +286,7 @@ def target_of(tx: Tx, resource: Resource, values: Values) -> Mapping[str, Any]:
 
 def one_reply(resource: Resource, view: dict[str, Any], status: int = 200) -> Reply:
     """One view, under its name where the dialect wraps."""
-    return Reply.json({resource.name: view} if resource.dialect.wrapped else view, status)
+    return Reply.json({resource.name: view} if resource.wording.wrapped else view, status)
 
 
 def _scope(request: Request, resource: Resource, action: str) -> list[ColumnElement[bool]]:

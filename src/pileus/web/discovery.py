@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pileus.web.dialects import ApiVersion
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Handler, Route
-from pileus.web.service import ApiVersion, Service
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
+from pileus.web.service import Service
 
 
 def discovery_routes(service: Service) -> list[Route]:

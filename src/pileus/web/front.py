@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pileus
 from pileus.web.accept import HTML, JSON, PLAIN, preferred
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-
-if TYPE_CHECKING:
-    from pileus.web.service import Service
+from pileus.web.service import Service
 
 HEALTH = "/healthcheck"
 OPENAPI = "/openapi.json"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pileus
+from pileus.resource.declaration import Attribute, Resource
 from pileus.web.reply import Reply, encode
-from pileus.web.resource import Attribute, Resource
+from pileus.web.request import Request
 from pileus.web.routes import Route
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.service import Service
+from pileus.web.service import Service
 
 _PARAMETER = re.compile(r"\{([^}]+)\}")
 _WORD = re.compile(r"[a-zA-Z0-9]+")
@@ -32,7 +30,7 @@ def openapi_route(services: Sequence[Service]) -> Route:
 
     async def handler(request: Request) -> Reply:
         if not document:
-            document.append(encode(openapi(services, request.app.settings.public_url.rstrip("/"))))
+            document.append(encode(openapi(services, request.settings.public_url.rstrip("/"))))
         return Reply.chunks(list(document))
 
     return Route("GET", "/openapi.json", handler, authenticated=False, summary="Show this description")
@@ -84,7 +82,7 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
     if route.rule:
         operation["x-policy-rule"] = route.rule
     if resource is not None and route.action:
-        parameters += _query(resource, route.action)
+        parameters += _query(service, resource, route.action)
         _bodies(service, resource, route, operation, schemas)
     elif route.body is not None:
         operation["requestBody"] = _content(route.body.schema, required=True)
@@ -100,7 +98,7 @@ def _bodies(
     name = f"{service.name}.{resource.name}"
     schemas.setdefault(name, _view_schema(resource))
     shown: dict[str, Any] = {"$ref": f"#/components/schemas/{name}"}
-    wrap = resource.dialect.wrapped
+    wrap = resource.wording.wrapped
     if action in ("create", "update"):
         taken_name = f"{name}.{action}"
         schemas.setdefault(taken_name, _taken_schema(resource, action))
@@ -121,7 +119,7 @@ def _bodies(
     operation["responses"][str(route.status)].update(_content(reply))
 
 
-def _query(resource: Resource, action: str) -> list[dict[str, Any]]:
+def _query(service: Service, resource: Resource, action: str) -> list[dict[str, Any]]:
     if action != "list":
         return []
     names = [one for one in resource.attributes.values() if one.filter]
@@ -129,7 +127,7 @@ def _query(resource: Resource, action: str) -> list[dict[str, Any]]:
         {"name": one.name, "in": "query", "required": False, "schema": _query_schema(one)} for one in names
     ] + [
         {"name": name, "in": "query", "required": False, "schema": schema}
-        for name, schema in resource.dialect.list_parameters.items()
+        for name, schema in service.dialect.list_parameters.items()
         if not any(one.name == name for one in names)
     ]
 

@@ -1,44 +1,33 @@
-"""Bodies against declarations: what comes out has every attribute, each of its type."""
+"""Bodies of requests, read against a declaration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from pileus.core.context import Context
-from pileus.web.microversions import Version, within
-from pileus.web.resource import Attribute, Resource, Values
-from pileus.web.types import BadValue
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-
-ADMIN_ONLY = (
-    "Specifying 'project_id' other than the authenticated project in request requires admin privileges"
-)
+from pileus.resource.check import check_create, check_update
+from pileus.resource.declaration import Resource, Values
+from pileus.web.request import Request
 
 
 def parse_create(resource: Resource, request: Request) -> list[Values]:
     """What a create request wants: one Values, or several where the body holds the plural. Raises Invalid."""
     body = request.json()
-    dialect = resource.dialect
-    if not dialect.wrapped:
+    wording = resource.wording
+    if not wording.wrapped:
         objects = [body]
     elif isinstance(body, dict) and resource.name in body:
         objects = [body[resource.name]]
     elif isinstance(body, dict) and resource.bulk and resource.plural in body:
         objects = body[resource.plural]
         if not isinstance(objects, list) or not objects:
-            raise dialect.no_object(resource, body)
+            raise wording.no_object(resource, body)
         # each of a bulk may stand under its name again, as Neutron takes it
         objects = [
             one[resource.name] if isinstance(one, dict) and set(one) == {resource.name} else one
             for one in objects
         ]
     else:
-        raise dialect.no_object(resource, body)
+        raise wording.no_object(resource, body)
     if not all(isinstance(one, dict) for one in objects):
-        raise dialect.no_object(resource, body)
+        raise wording.no_object(resource, body)
     parent = parent_values(resource, request)
     return [check_create(resource, request.context, one, parent, request.version) for one in objects]
 
@@ -46,13 +35,13 @@ def parse_create(resource: Resource, request: Request) -> list[Values]:
 def parse_update(resource: Resource, request: Request) -> Values:
     """What an update request wants to change. Raises Invalid."""
     body = request.json()
-    dialect = resource.dialect
-    if dialect.wrapped:
+    wording = resource.wording
+    if wording.wrapped:
         if not isinstance(body, dict) or resource.name not in body:
-            raise dialect.no_object(resource, body)
+            raise wording.no_object(resource, body)
         body = body[resource.name]
     if not isinstance(body, dict):
-        raise dialect.no_object(resource, {resource.name: body})
+        raise wording.no_object(resource, {resource.name: body})
     return check_update(resource, body, request.version)
 
 
@@ -63,89 +52,3 @@ def parent_values(resource: Resource, request: Request) -> dict[str, str]:
         for name, value in request.path.items()
         if name != resource.key and name in resource.attributes
     }
-
-
-def check_create(
-    resource: Resource,
-    context: Context,
-    body: Mapping[str, Any],
-    parent: Mapping[str, Any] | None = None,
-    version: Version | None = None,
-) -> Values:
-    """Check one object of a create request and fill in the defaults. Raises Invalid."""
-    dialect = resource.dialect
-    given = _named(resource, body, version)
-    values = Values(given=given)
-    for name, attribute in resource.attributes.items():
-        if name in given:
-            if not attribute.create:
-                raise dialect.read_only(resource, name, "create", body)
-            values[name] = _parsed(resource, attribute, given[name])
-        elif attribute.required and not (parent and name in parent):
-            raise dialect.missing(resource, name, body)
-    if parent:
-        values.update(parent)
-    foreign = "project_id" in given and given["project_id"] != context.project_id
-    if foreign and dialect.projects_own and not _may_name(context):
-        raise dialect.foreign_project(ADMIN_ONLY)
-    for name, attribute in resource.attributes.items():
-        if name not in values and _stored(resource, attribute):
-            values[name] = _default(attribute, context, values)
-    return values
-
-
-def check_update(resource: Resource, body: Mapping[str, Any], version: Version | None = None) -> Values:
-    """Check one object of an update request. Raises Invalid."""
-    given = _named(resource, body, version)
-    values = Values(given=given)
-    for name, value in given.items():
-        attribute = resource.attributes[name]
-        if not attribute.update:
-            raise resource.dialect.read_only(resource, name, "update", body)
-        values[name] = _parsed(resource, attribute, value)
-    return values
-
-
-def _may_name(context: Context) -> bool:
-    return context.is_admin or "admin" in context.roles or "service" in context.roles
-
-
-def _stored(resource: Resource, attribute: Attribute) -> bool:
-    if attribute.compute is not None:
-        return False
-    if attribute.name in resource.columns:
-        column = resource.columns[attribute.name]
-        return resource.table is None or getattr(column, "table", None) is resource.table or attribute.create
-    return attribute.saver is not None or attribute.create or resource.table is None
-
-
-def _named(resource: Resource, body: Mapping[str, Any], version: Version | None) -> dict[str, Any]:
-    """The body under the attributes' own names."""
-    unknown = []
-    given: dict[str, Any] = {}
-    for name, value in body.items():
-        own = resource.aliases.get(name, name)
-        attribute = resource.attributes.get(own)
-        if attribute is None or not within(attribute.versions, version):
-            unknown.append(name)
-        elif own in given and given[own] != value:
-            raise resource.dialect.bad_part("body", f"'{own}' and '{name}' do not match")
-        else:
-            given[own] = value
-    if unknown:
-        raise resource.dialect.unknown(resource, unknown, body)
-    return given
-
-
-def _parsed(resource: Resource, attribute: Attribute, value: Any) -> Any:
-    try:
-        return attribute.type.parse(value)
-    except BadValue as bad:
-        raise resource.dialect.bad_value(attribute.name, value, bad) from None
-
-
-def _default(attribute: Attribute, context: Context, values: Values) -> Any:
-    default = attribute.default
-    if callable(default):
-        return default(context, values)
-    return default.copy() if isinstance(default, list | dict) else default

@@ -12,24 +12,27 @@ A handler says four things: parse, authorise, call, show::
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from pileus.core.clock import Clock
 from pileus.core.context import Context
+from pileus.policy import Policies
+from pileus.resource.access import Access
+from pileus.resource.versions import Version
+from pileus.store import Store
 from pileus.store.tx import Tx
-from pileus.web.access import Access
 from pileus.web.bodies import ClientGone, stream
-from pileus.web.microversions import Version
-from pileus.web.reading import read_json, read_query
+from pileus.web.dialects import Dialect
+from pileus.web.head import Head
+from pileus.web.reading import read_json
+from pileus.web.reply import Reply
 from pileus.web.routes import Route
-
-if TYPE_CHECKING:
-    from pileus.web.app import App
-    from pileus.web.dialects import Dialect
-    from pileus.web.service import Service
+from pileus.web.service import Service
+from pileus.web.settings import WebSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,121 +40,49 @@ T = TypeVar("T")
 _UNREAD = object()
 _MESSAGES_AFTER_BODY = 3
 """A server may tell the end of a body more than once; one that tells it for ever tells nothing."""
-_GLOBAL_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-class Request:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that all requests share."""
+
+    store: Store
+    policy: Policies
+    clock: Clock
+    settings: WebSettings
+
+
+class Request(Head):
     """One request. ``path`` holds the values of the path's parameters, ``query`` the query's pairs."""
 
-    __slots__ = (
-        "_access",
-        "_headers",
-        "_json",
-        "_query",
-        "app",
-        "body",
-        "context",
-        "path",
-        "receive",
-        "route",
-        "scope",
-        "service",
-        "version",
-    )
+    __slots__ = ("_access", "_json", "body", "context", "parts", "receive", "route", "service")
 
     def __init__(
         self,
-        app: App,
+        parts: Parts,
         scope: Mapping[str, Any],
         receive: Callable[[], Any],
         service: Service,
         route: Route,
         path: Mapping[str, str],
-        headers: dict[bytes, bytes],
+        headers: Mapping[bytes, bytes],
         context: Context,
         version: Version | None,
     ) -> None:
-        self.app = app
-        self.scope = scope
+        super().__init__(scope, parts.settings, service.prefix, service.dialect, path, headers, version)
+        self.parts = parts
         self.receive = receive
         self.service = service
         self.route = route
-        self.path = path
         self.context = context
         self.body = b""
-        self.version = version
-        self._headers = headers
         self._json: Any = _UNREAD
-        self._query: list[tuple[str, str]] | None = None
         self._access: Access | None = None
 
     @property
     def dialect(self) -> Dialect:
+        """The conventions of the service that serves it."""
         return self.service.dialect
-
-    @property
-    def method(self) -> str:
-        return str(self.scope["method"])
-
-    def header(self, name: str) -> str | None:
-        """A header's value, by name in any case; of repeated ones the last."""
-        value = self._headers.get(name.lower().encode("ascii"))
-        return None if value is None else value.decode("latin-1")
-
-    @property
-    def global_id(self) -> str | None:
-        """The caller's id of the whole that this is part of (``X-OpenStack-Request-ID``), if well formed."""
-        text = self.header("x-openstack-request-id")
-        return text if text is not None and _GLOBAL_ID.fullmatch(text) else None
-
-    @property
-    def query(self) -> list[tuple[str, str]]:
-        """The query's pairs, repeated names and empty values kept; raises the dialect's Invalid."""
-        if self._query is None:
-            text = self.scope["query_string"]
-            try:
-                self._query = read_query(text) if text else []
-            except ValueError as error:
-                raise self.dialect.bad_part("query", str(error)) from None
-        return self._query
-
-    def parameter(self, name: str) -> str | None:
-        """The last value of a query parameter."""
-        found = None
-        for key, value in self.query:
-            if key == name:
-                found = value
-        return found
-
-    @property
-    def base_url(self) -> str:
-        """Where the client found this server: scheme and host, without a slash at the end."""
-        if self.app.settings.public_url:
-            return self.app.settings.public_url.rstrip("/")
-        forwarded_host, forwarded_scheme = self.app.settings.proxies.forwarded(self.scope)
-        host = forwarded_host or self.header("host")
-        if host is None:
-            address = self.scope.get("server") or ("localhost", 80)
-            host = f"{address[0]}:{address[1]}"
-        return f"{forwarded_scheme or self.scope.get('scheme', 'http')}://{host}"
-
-    @property
-    def client_address(self) -> str:
-        """The address of whoever asks, also behind a trusted proxy; empty for the Unix socket.
-
-        Clients are counted by ``web.client.share_of(address)``.
-        """
-        return self.app.settings.proxies.client_address(self.scope)
-
-    @property
-    def service_url(self) -> str:
-        """The base of this service's paths."""
-        return self.base_url + self.service.prefix
-
-    @property
-    def path_url(self) -> str:
-        """This request's address without its query."""
-        return self.base_url + str(self.scope["path"])
 
     def json(self) -> Any:
         """The body as JSON; raises the dialect's Invalid."""
@@ -173,7 +104,7 @@ class Request:
 
     def stream(self) -> AsyncIterator[bytes]:
         """The parts of an unread body, for routes with ``stream=True``; raises ClientGone or BodyTooSlow."""
-        return stream(self.receive, self.app.settings.bodies)
+        return stream(self.receive, self.settings.bodies)
 
     async def while_there(self, work: Awaitable[T]) -> T:
         """Await something, and cancel it where the client hangs up meanwhile; raises ClientGone then.
@@ -203,7 +134,9 @@ class Request:
     def access(self) -> Access:
         """What this caller may do and see."""
         if self._access is None:
-            self._access = Access(self.app.policy, self.context, self.dialect, self.version)
+            self._access = Access(
+                self.parts.policy.of(self.service.type), self.context, self.dialect, self.version
+            )
         return self._access
 
     def authorise(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
@@ -212,8 +145,11 @@ class Request:
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
         """Run a reading unit in the store."""
-        return await self.app.store.read(work, *args, **keywords)
+        return await self.parts.store.read(work, *args, **keywords)
 
     async def write(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
         """Run a unit of work to its commit. The store sees to it that a commit under way is not cancelled."""
-        return await self.app.store.write(work, *args, **keywords)
+        return await self.parts.store.write(work, *args, **keywords)
+
+
+Handler = Callable[[Request], Awaitable[Reply]]

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
-from pileus.web.types import Type
-
-if TYPE_CHECKING:
-    from pileus.web.reply import Reply
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
-
-Handler = Callable[["Request"], Awaitable["Reply"]]
+from pileus.resource.declaration import Resource
+from pileus.resource.types import Type
+from pileus.web.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,7 @@ class Route:
 
     method: str
     path: str
-    handler: Handler
+    handler: Callable[..., Awaitable[Reply]]
     resource: Resource | None = None
     action: str = ""
     authenticated: bool = True

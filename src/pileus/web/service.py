@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from pileus.web.dialects import Dialect
+from pileus.policy import Rule
+from pileus.resource.declaration import Extension, Resource
+from pileus.web.dialects import ApiVersion, Dialect
 from pileus.web.microversions import Microversions
-from pileus.web.policy import Rule
-from pileus.web.resource import Extension, Resource
 from pileus.web.routes import Route
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-
-
-@dataclass(frozen=True, slots=True)
-class ApiVersion:
-    """One line of a service's version document.
-
-    ``path`` is below the service's prefix (``/v2.0``); ``status`` is CURRENT,
-    SUPPORTED, DEPRECATED or stable; ``shows_window`` prints the microversion
-    bounds even when they are empty, as Nova's v2.0 does.
-    """
-
-    id: str
-    path: str
-    status: str = "CURRENT"
-    updated: str = ""
-    min_version: str = ""
-    max_version: str = ""
-    media_types: tuple[str, ...] = ()
-    shows_window: bool = False
 
 
 class Spelling(NamedTuple):
@@ -68,5 +46,5 @@ class Service:
     versions: Sequence[ApiVersion] = ()
     microversions: Microversions | None = None
     spelling: Callable[[str], Spelling | None] | None = None
-    admit: Callable[[Request], None] | None = None
+    admit: Callable[..., None] | None = None
     description: str = field(default="")

@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Resource, Update, Values
+from pileus.resource.revision import check_revision
+from pileus.resource.standard import tags_type
+from pileus.resource.types import BadValue
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.crud import find, target_of
-from pileus.web.precondition import check_revision, wanted_revision
+from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Resource, Update, Values
-from pileus.web.routes import Handler, Route
-from pileus.web.standard import tags_type
-from pileus.web.types import BadValue
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 
 
 class TagNotFound(NotFound):
@@ -121,7 +122,7 @@ def _change(tx: Tx, request: Request, *, resource: Resource, rule: str, change: 
 def _tags_of(resource: Resource, request: Request) -> list[str]:
     body = request.json()
     if not isinstance(body, dict) or set(body) != {"tags"}:
-        raise resource.dialect.unreadable("Invalid tags body")
+        raise resource.wording.unreadable("Invalid tags body")
     return sorted(_checked(resource, body["tags"]))
 
 
@@ -129,5 +130,5 @@ def _checked(resource: Resource, tags: object) -> list[str]:
     try:
         checked: list[str] = tags_type.parse(tags)
     except BadValue as bad:
-        raise resource.dialect.bad_value("tags", tags, bad) from None
+        raise resource.wording.bad_value("tags", tags, bad) from None
     return checked

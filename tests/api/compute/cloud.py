@@ -20,6 +20,7 @@ from tests import databases
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context, system_context
 from pileus.core.errors import Unauthenticated
+from pileus.policy import Policies
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
@@ -29,7 +30,6 @@ from pileus.services.network.service import NetworkConfig, network_service
 from pileus.services.network.service import wire_handlers as network_wire
 from pileus.store import Store
 from pileus.web.app import App, create_app
-from pileus.web.policy import Enforcer
 from pileus.wire.agents import AgentReport
 from pileus.wire.hypervisor import (
     HypervisorReport,
@@ -361,7 +361,7 @@ async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[
             services,
             store=store,
             authenticator=_authenticate,
-            policy=Enforcer([rule for service in services for rule in service.rules], {}),
+            policy=Policies({service.type: service.rules for service in services}, {}),
             clock=clock,
         )
         yield Cloud(app, store, clock, compute, network)

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
+from pileus.policy import Policies
 from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
 from pileus.store import Store
 from pileus.web.app import App, create_app
-from pileus.web.policy import Enforcer
 
 PASSWORD = "correct horse"
 DEFAULT = "default"
@@ -163,7 +163,7 @@ async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None
             [identity.service],
             store=store,
             authenticator=identity.authenticator,
-            policy=Enforcer(identity.rules, {}),
+            policy=Policies({"identity": identity.rules}, {}),
             clock=clock,
         )
         made = Cloud(app, identity, store, clock)

@@ -15,10 +15,10 @@ from tests import databases
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
+from pileus.policy import Policies
 from pileus.services.image.service import FileStore, ImageConfig, Images
 from pileus.store import Store
 from pileus.web.app import App, create_app
-from pileus.web.policy import Enforcer
 
 P1, P2, P3 = "1" * 32, "2" * 32, "3" * 32
 _THEN = ManualClock().now()
@@ -174,7 +174,7 @@ async def cloud(url: str, folder: Path, config: ImageConfig | None = None) -> As
             [images.service],
             store=store,
             authenticator=_authenticate,
-            policy=Enforcer(images.service.rules, {}),
+            policy=Policies({images.service.type: images.service.rules}, {}),
             clock=clock,
         )
         yield Cloud(app, store, images, folder, clock, "alice")

@@ -15,12 +15,12 @@ from tests import databases
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
+from pileus.policy import Policies
 from pileus.services.network.rules.segments import Ranges
 from pileus.services.network.service import NetworkConfig, network_service, wire_handlers
 from pileus.store import Store
 from pileus.store.publication import Subscriber
 from pileus.web.app import App, create_app
-from pileus.web.policy import Enforcer
 from pileus.wire.agents import AgentReport
 from pileus.wire.dhcp import DhcpStateRequest
 from pileus.wire.l3 import L3StateRequest
@@ -216,7 +216,7 @@ async def cloud(url: str, config: NetworkConfig = CONFIG) -> AsyncIterator[Cloud
             [service],
             store=store,
             authenticator=_authenticate,
-            policy=Enforcer(service.rules, {}),
+            policy=Policies({service.type: service.rules}, {}),
             clock=clock,
         )
         yield Cloud(app, store, clock, config, "alice")

@@ -14,10 +14,10 @@ from tests import databases
 from tests.api.network.cloud import P1, P2, PEOPLE, Cloud, tell
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Values
 from pileus.services.network.service import NetworkConfig, new_port, port_create
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store import Tx
-from pileus.web.resource import Values
 
 CLIENTS = 32
 

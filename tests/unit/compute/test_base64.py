@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pileus.resource.types import BadValue
 from pileus.services.compute.rules.base64 import decode
 from pileus.services.compute.servers.requests import BASE64
-from pileus.web.types import BadValue
 
 
 @pytest.mark.parametrize(

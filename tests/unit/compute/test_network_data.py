@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.resource.declaration import Values
 from pileus.services.compute.guests.facts import GuestFacts
 from pileus.services.compute.guests.openstack import network_data
 from pileus.services.compute.servers.extras import Plugged
-from pileus.web.resource import Values
 
 PORT = "3f1c0c61-1f5d-4b3e-9c3c-6c8f1d8d7a01"
 LINK = {

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import pileus.services
 from pileus.core import addresses
 from pileus.core.errors import Fault
-from pileus.web.microversions import parse as version
-from pileus.web.resource import Resource
-from pileus.web.types import BadValue, Type
+from pileus.resource.declaration import Resource
+from pileus.resource.types import BadValue, Type
+from pileus.resource.versions import parse as version
 
 READERS: tuple[Callable[[object], str], ...] = (
     addresses.address,

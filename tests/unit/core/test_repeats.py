@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pileus.core.repeats import first_repeat
+from pileus.resource import types
 from pileus.services.network.addressing import NAMESERVERS, ROUTES
 from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.rules import prefixes
 from pileus.services.network.rules.routing import added, removed
-from pileus.web import types
 
 MANY = 30_000
 ADDRESSES = [f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(MANY)]

@@ -16,7 +16,7 @@ from pileus.services.image.images.listing import split_quoted
 from pileus.services.image.images.patch import MEDIA_TYPES, apply, read_patch
 from pileus.services.image.store import DataMissing, FileStore, StorageFull
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, BadTicket, Tickets
-from pileus.web.dialects import UnsupportedMediaType
+from pileus.web.faults import UnsupportedMediaType
 
 OLD, NEW = MEDIA_TYPES
 

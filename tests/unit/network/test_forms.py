@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pileus.core.errors import Fault
+from pileus.resource.declaration import Resource
+from pileus.resource.types import BadValue
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.ports.resource import PORT
@@ -15,8 +17,6 @@ from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.services.network.subnets.resource import SUBNET
-from pileus.web.resource import Resource
-from pileus.web.types import BadValue
 
 A_ROUTE = {"destination": "10.1.0.0/16", "nexthop": "10.0.0.1"}
 NOBODY = "11111111-2222-3333-4444-555555555555"

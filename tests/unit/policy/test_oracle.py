@@ -9,7 +9,7 @@ from oslo_policy import policy as oslo
 from sqlalchemy import Boolean, Column, Integer, MetaData, String, Table, create_engine, select
 
 from pileus.core.context import Context
-from pileus.web.policy import Enforcer, Rule
+from pileus.policy import Enforcer, Rule
 
 NAMES = st.sampled_from(["a", "b", "c", "None", "True", "admin"])
 KEYS = ["project_id", "user_id", "network:project_id", "target.user.id", "shared", "size"]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Boolean, Column, MetaData, String, Table, create_engine, select
 
 from pileus.core.context import Context
-from pileus.web.policy import Enforcer, PolicyError, Rule, load_overrides, parse_overrides
+from pileus.policy import Enforcer, Policies, PolicyError, Rule, load_policy, parse_overrides
 
 MEMBER = Context(now=dt.datetime(2026, 1, 1), user_id="u1", project_id="p1", roles=("member", "reader"))
 ADMIN = Context(now=dt.datetime(2026, 1, 1), project_id="p0", roles=("admin",), is_admin=True)
@@ -146,7 +146,7 @@ def test_override_files(tmp_path):
     expected = {"admin_required": "role:admin", "identity:list_users": "rule:admin_required or @", "open": ""}
     as_json = tmp_path / "policy.json"
     as_json.write_text(json.dumps(expected))
-    assert load_overrides(as_json) == expected
+    assert load_policy(str(as_json), "") == {"": expected}
     as_yaml = tmp_path / "policy.yaml"
     as_yaml.write_text(
         "---\n# ours\n"
@@ -154,7 +154,49 @@ def test_override_files(tmp_path):
         "'identity:list_users':  rule:admin_required or @   # everyone\n"
         '#"identity:get_user": "!"\nopen: \'\'\n'
     )
-    assert load_overrides(as_yaml) == expected
+    assert load_policy(str(as_yaml), "") == {"": expected}
+    assert load_policy("", "") == {}
+
+
+def test_override_files_by_service(tmp_path):
+    every = tmp_path / "policy.yaml"
+    every.write_text('open: "@"\nnetwork:  # Neutron\n  get_port: role:reader\n\nlast: "!"\n')
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    (folder / "network.json").write_text('{"get_port": "role:own", "network": {"get_network": "@"}}')
+    (folder / "identity.yaml").write_text('"identity:get_user": "role:manager"\n')
+    (folder / "README").write_text("not a policy")
+    assert load_policy(str(every), str(folder)) == {
+        "": {"open": "@", "last": "!"},
+        "network": {"get_port": "role:own", "get_network": "@"},
+        "identity": {"identity:get_user": "role:manager"},
+    }
+    (folder / "identity.yaml").write_text('network:\n  get_port: "@"\n')
+    with pytest.raises(PolicyError, match="another service than identity"):
+        load_policy("", str(folder))
+
+
+def test_each_service_has_rules_of_its_own():
+    owner = {
+        "network": [Rule("owner", "project_id:%(project_id)s"), Rule("get_port", "rule:owner")],
+        "volume": [Rule("owner", "user_id:%(user_id)s"), Rule("volume:get", "rule:owner")],
+    }
+    mine, others = {"project_id": MEMBER.project_id, "user_id": "x"}, {"project_id": "x", "user_id": "x"}
+    policies = Policies(owner, {})
+    assert policies.of("network").check("get_port", MEMBER, mine).allowed
+    assert not policies.of("volume").check("volume:get", MEMBER, mine).allowed
+    assert "volume:get" not in policies.of("network")
+    # What is for every service replaces rules wherever they are declared; helpers come along.
+    common = {"owner": "rule:helper", "helper": "@", "unasked": "rule:nowhere"}
+    policies = Policies(owner, {"": common, "volume": {"owner": "!"}})
+    assert policies.of("network").check("get_port", MEMBER, others).allowed
+    assert not policies.of("volume").check("volume:get", MEMBER, others).allowed
+    assert "helper" in policies.of("network") and "unasked" not in policies.of("network")
+    # A service's own rule may refer to a helper that is for all.
+    policies = Policies(owner, {"": common, "volume": {"owner": "rule:helper and role:x"}})
+    assert "helper" in policies.of("volume")
+    with pytest.raises(PolicyError, match="no such service"):
+        Policies(owner, {"volumes": {"owner": "!"}})
 
 
 @pytest.mark.parametrize("text", ['{"a": ["role:x"]}', '{"a": ', "a\n", '"a" "b"\n', "a:\n  - role:x\n"])

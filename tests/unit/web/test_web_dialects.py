@@ -11,20 +11,21 @@ from sqlalchemy import Boolean, Column, Integer, Table
 from tests.unit.web.widgets import Client, widget_app
 
 from pileus.core.errors import Conflict, Fault, Forbidden, NotFound, OverQuota, Unauthenticated
+from pileus.policy import Rule
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, fresh_hex_id
 from pileus.store.schema import Id, Name, metadata
-from pileus.web import types
 from pileus.web.crud import change_plain, crud, insert_plain, remove_plain
-from pileus.web.dialects import BodyTooLarge, Dialect, MethodNotAllowed
-from pileus.web.dialects.cinder import CINDER
-from pileus.web.dialects.glance import GLANCE
-from pileus.web.dialects.keystone import KEYSTONE
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.dialects.nova import NOVA
+from pileus.web.dialects import Dialect
+from pileus.web.dialects.cinder import CINDER_API
+from pileus.web.dialects.glance import GLANCE_API
+from pileus.web.dialects.keystone import KEYSTONE_API
+from pileus.web.dialects.neutron import NEUTRON_API
+from pileus.web.dialects.nova import NOVA_API
+from pileus.web.faults import BodyTooLarge, MethodNotAllowed
 from pileus.web.microversions import Microversions
-from pileus.web.policy import Rule
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Attribute, Resource, fresh_hex_id
 from pileus.web.routes import Route
 from pileus.web.service import ApiVersion, Service
 
@@ -43,7 +44,7 @@ def gadget(dialect: Dialect, rules: dict[str, str] | None = None) -> Resource:
     return Resource(
         "gadget",
         table=gadgets,
-        dialect=dialect,
+        wording=dialect,
         rules=rules,
         attributes=(
             Attribute("id", types.uuid, default=fresh_hex_id, filter=True, sort=True),
@@ -72,6 +73,7 @@ def service(dialect: Dialect, **more: Any) -> Service:
         *crud(
             resource,
             "/v3/gadgets",
+            dialect,
             create=insert_plain(resource),
             update=change_plain(resource),
             delete=remove_plain(resource),
@@ -104,18 +106,19 @@ def keystone(status: int, title: str, message: str) -> Any:
 @pytest.mark.parametrize(
     ("dialect", "fault", "status", "body"),
     [
-        (NEUTRON, OverQuota(overs=["p"]), 409, neutron("OverQuota", "Quota exceeded for resources: ['p'].")),
-        (NOVA, OverQuota("Too many"), 403, {"forbidden": {"code": 403, "message": "Too many"}}),
-        (CINDER, OverQuota("Too many"), 413, {"overLimit": {"code": 413, "message": "Too many"}}),
-        (NOVA, NotFound("gone"), 404, {"itemNotFound": {"code": 404, "message": "gone"}}),
-        (NOVA, Conflict("no"), 409, {"conflictingRequest": {"code": 409, "message": "no"}}),
-        (NOVA, MethodNotAllowed("m"), 405, {"badMethod": {"code": 405, "message": "m"}}),
-        (NOVA, Fault("oops"), 500, {"computeFault": {"code": 500, "message": "oops"}}),
-        (KEYSTONE, NotFound("gone"), 404, keystone(404, "Not Found", "gone")),
-        (NEUTRON, NotFound("gone"), 404, neutron("HTTPNotFound", "gone")),
-        (NEUTRON, BodyTooLarge("big"), 413, neutron("HTTPRequestEntityTooLarge", "big")),
-        (GLANCE, Forbidden("no"), 403, {"message": "no", "code": "403 Forbidden", "title": "Forbidden"}),
-        (NEUTRON, Unauthenticated("who"), 401, keystone(401, "Unauthorized", "who")),
+        (NEUTRON_API, OverQuota(overs=["p"]), 409,
+         neutron("OverQuota", "Quota exceeded for resources: ['p'].")),
+        (NOVA_API, OverQuota("Too many"), 403, {"forbidden": {"code": 403, "message": "Too many"}}),
+        (CINDER_API, OverQuota("Too many"), 413, {"overLimit": {"code": 413, "message": "Too many"}}),
+        (NOVA_API, NotFound("gone"), 404, {"itemNotFound": {"code": 404, "message": "gone"}}),
+        (NOVA_API, Conflict("no"), 409, {"conflictingRequest": {"code": 409, "message": "no"}}),
+        (NOVA_API, MethodNotAllowed("m"), 405, {"badMethod": {"code": 405, "message": "m"}}),
+        (NOVA_API, Fault("oops"), 500, {"computeFault": {"code": 500, "message": "oops"}}),
+        (KEYSTONE_API, NotFound("gone"), 404, keystone(404, "Not Found", "gone")),
+        (NEUTRON_API, NotFound("gone"), 404, neutron("HTTPNotFound", "gone")),
+        (NEUTRON_API, BodyTooLarge("big"), 413, neutron("HTTPRequestEntityTooLarge", "big")),
+        (GLANCE_API, Forbidden("no"), 403, {"message": "no", "code": "403 Forbidden", "title": "Forbidden"}),
+        (NEUTRON_API, Unauthenticated("who"), 401, keystone(401, "Unauthorized", "who")),
     ],
 )  # fmt: skip
 def test_a_fault(dialect: Dialect, fault: Fault, status: int, body: Any) -> None:
@@ -126,15 +129,16 @@ def test_a_fault(dialect: Dialect, fault: Fault, status: int, body: Any) -> None
 @pytest.mark.parametrize(
     ("dialect", "names", "words"),
     [
-        (KEYSTONE, ["identity:create_gadget", "identity:get_gadget", "identity:list_gadgets"],
+        (KEYSTONE_API, ["identity:create_gadget", "identity:get_gadget", "identity:list_gadgets"],
          "You are not authorized to perform the requested action: identity:list_gadgets."),
-        (NOVA, [f"os_compute_api:gadgets:{verb}" for verb in ("create", "show", "index")],
+        (NOVA_API, [f"os_compute_api:gadgets:{verb}" for verb in ("create", "show", "index")],
          "Policy doesn't allow os_compute_api:gadgets:index to be performed."),
-        (CINDER, ["volume:create", "volume:get", "volume:get_all"],
+        (CINDER_API, ["volume:create", "volume:get", "volume:get_all"],
          "Policy doesn't allow volume:get_all to be performed."),
-        (GLANCE, ["add_gadget", "get_gadget", "get_gadgets"],
+        (GLANCE_API, ["add_gadget", "get_gadget", "get_gadgets"],
          "You are not authorized to complete get_gadgets action."),
-        (NEUTRON, ["create_gadget", "get_gadget", "get_gadget"], "rule:get_gadget is disallowed by policy"),
+        (NEUTRON_API, ["create_gadget", "get_gadget", "get_gadget"],
+         "rule:get_gadget is disallowed by policy"),
     ],
 )  # fmt: skip
 def test_rules_and_refusals(dialect: Dialect, names: list[str], words: str) -> None:
@@ -145,7 +149,7 @@ def test_rules_and_refusals(dialect: Dialect, names: list[str], words: str) -> N
 
 def test_keystone(tmp_path: Path) -> None:
     async def main() -> None:
-        async with widget_app(tmp_path, service(KEYSTONE)) as app:
+        async with widget_app(tmp_path, service(KEYSTONE_API)) as app:
             api = Client(app, "admin", "/x/v3")
             for name in ("alpha", "Beta", "al_ph"):
                 made = await api("POST", "/gadgets", {"gadget": {"name": name, "password": "p"}})
@@ -193,7 +197,7 @@ def test_keystone(tmp_path: Path) -> None:
 
 def test_paged(tmp_path: Path) -> None:
     async def main() -> None:
-        async with widget_app(tmp_path, service(NOVA)) as app:
+        async with widget_app(tmp_path, service(NOVA_API)) as app:
             api = Client(app, "admin", "/x/v3")
             for size in range(5):
                 body = {"gadget": {"name": f"g{size}", "size": size}}
@@ -226,7 +230,7 @@ def test_paged(tmp_path: Path) -> None:
 
 def test_glance(tmp_path: Path) -> None:
     async def main() -> None:
-        async with widget_app(tmp_path, service(GLANCE)) as app:
+        async with widget_app(tmp_path, service(GLANCE_API)) as app:
             api = Client(app, "admin", "/x/v3")
             made = await api("POST", "/gadgets", {"name": "bare"})
             assert made.status == 201 and made.json["name"] == "bare"
@@ -260,7 +264,7 @@ def test_microversions(tmp_path: Path) -> None:
     )
 
     async def main() -> None:
-        chosen = service(NOVA, microversions=versions, routes=routes)
+        chosen = service(NOVA_API, microversions=versions, routes=routes)
         async with widget_app(tmp_path, chosen) as app:
             api = Client(app, "admin", "/x/v3")
 

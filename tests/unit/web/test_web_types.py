@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.web import types
-from pileus.web.types import BadValue, Type
+from pileus.resource import types
+from pileus.resource.types import BadValue, Type
 
 POOL = types.dict_of({"start": types.ip_address, "end": types.ip_address}, required=("start", "end"))
 

@@ -16,18 +16,19 @@ from tests import databases
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
+from pileus.policy import Policies, Rule
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Values, fresh_id
+from pileus.resource.quota import Quota, count_rows, quota_spend
+from pileus.resource.standard import PROJECT, STANDARD, standard_columns
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.store import Store, Tx
 from pileus.store.schema import Id, JsonText, Name, metadata
-from pileus.web import types
 from pileus.web.app import App, create_app
 from pileus.web.crud import change_plain, crud, remove_plain
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.policy import Enforcer, Rule
-from pileus.web.quota import Quota, count_rows, quota_spend
-from pileus.web.resource import Attribute, Resource, Values, fresh_id
+from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.service import ApiVersion, Service
 from pileus.web.settings import WebSettings
-from pileus.web.standard import PROJECT, STANDARD, standard_columns
 from pileus.web.tags import tag_routes
 
 widgets = Table(
@@ -47,7 +48,7 @@ widgets = Table(
 WIDGET = Resource(
     "widget",
     table=widgets,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     attributes=(
         Attribute("id", types.uuid, default=fresh_id, filter=True, sort=True),
         PROJECT,
@@ -100,12 +101,13 @@ RULES = [
 SERVICE = Service(
     "widgets",
     "widget",
-    NEUTRON,
+    NEUTRON_API,
     prefix="/widgets",
     routes=(
         *crud(
             WIDGET,
             "/v2.0/widgets",
+            NEUTRON_API,
             create=widget_create,
             update=change_plain(WIDGET),
             delete=remove_plain(WIDGET),
@@ -217,7 +219,7 @@ async def widget_app(
             chosen,
             store=store,
             authenticator=authenticate,
-            policy=Enforcer([rule for service in chosen for rule in service.rules], {}),
+            policy=Policies({one.type: one.rules for one in chosen}, {}),
             clock=CLOCK,
             settings=WebSettings(**settings),
         )

@@ -31,9 +31,9 @@ from pileus.services.compute.servers.ordering import BOOT
 from pileus.services.compute.servers.settling import boots_settle, overdue
 from pileus.services.compute.servers.tables import server_interfaces, servers
 from pileus.store import Published, Store
+from pileus.store.column_in import column_in
 from pileus.store.operations import PENDING, RUNNING, Operation, operations
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.wire import scopes
 
 PERIOD_S = 5.0
@@ -74,12 +74,12 @@ def ports_vanished(tx: Tx, context: Context, port_ids: list[str]) -> None:
     c = server_interfaces.c
     rows = tx.rows(
         select(c.port_id, servers.c.id, servers.c.project_id, servers.c.host).where(
-            among(tx, c.port_id, port_ids), servers.c.id == c.server_id, servers.c.deleted_at.is_(None)
+            column_in(tx, c.port_id, port_ids), servers.c.id == c.server_id, servers.c.deleted_at.is_(None)
         )
     )
     if not rows:
         return
-    tx.execute(delete(server_interfaces).where(among(tx, c.port_id, [row.port_id for row in rows])))
+    tx.execute(delete(server_interfaces).where(column_in(tx, c.port_id, [row.port_id for row in rows])))
     tx.emit_many(
         [
             event(

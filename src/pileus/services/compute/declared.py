@@ -7,20 +7,19 @@ import datetime as dt
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pileus.core.errors import Fault, Invalid
 from pileus.core.times import parse_time
+from pileus.resource import types
+from pileus.resource.declaration import Resource
+from pileus.resource.types import BadValue, Type
+from pileus.resource.versions import Version, parse, within
 from pileus.services.compute.errors import BadRequest, NotHereYet
-from pileus.web import types
 from pileus.web.dialects.nova import NovaDialect
-from pileus.web.microversions import Version, parse, within
+from pileus.web.head import Head
+from pileus.web.request import Request
 from pileus.web.service import Spelling
-from pileus.web.types import BadValue, Type
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
 
 LINKED = frozenset({"flavor", "server"})
 """Resources whose views carry ``links`` to themselves."""
@@ -32,10 +31,10 @@ class ComputeDialect(NovaDialect):
     def status(self, fault: Fault) -> int:
         return 501 if isinstance(fault, NotHereYet) else super().status(fault)
 
-    def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
+    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
         if resource.name in LINKED:
-            view["links"] = links(request, resource.collection, view["id"])
-        if view.get("swap") == 0 and not since(request, "2.75"):
+            view["links"] = links(head, resource.collection, view["id"])
+        if view.get("swap") == 0 and not since(head, "2.75"):
             view["swap"] = ""  # no swap was an empty text for ten years
 
 
@@ -74,33 +73,33 @@ def admit(request: Request) -> None:
         )
 
 
-def root_url(request: Request) -> str:
+def root_url(head: Head) -> str:
     """The base of addresses of things, in the spelling that the request has."""
-    return request.service_url + request.path.get(_LEGACY, PATH) + _project_part(request)
+    return head.service_url + head.path.get(_LEGACY, PATH) + _project_part(head)
 
 
-def _project_part(request: Request) -> str:
-    project_id = request.path.get(_PROJECT)
+def _project_part(head: Head) -> str:
+    project_id = head.path.get(_PROJECT)
     return "" if project_id is None else f"/{project_id}"
 
 
-def links(request: Request, collection: str, key: str) -> list[dict[str, str]]:
+def links(head: Head, collection: str, key: str) -> list[dict[str, str]]:
     """``self`` and ``bookmark`` of one thing."""
     return [
-        {"rel": "self", "href": f"{root_url(request)}/{collection}/{key}"},
-        bookmark(request, collection, key),
+        {"rel": "self", "href": f"{root_url(head)}/{collection}/{key}"},
+        bookmark(head, collection, key),
     ]
 
 
-def bookmark(request: Request, collection: str, key: str) -> dict[str, str]:
+def bookmark(head: Head, collection: str, key: str) -> dict[str, str]:
     """The link without a version that embedded things have."""
-    base = request.service_url + _project_part(request)
+    base = head.service_url + _project_part(head)
     return {"rel": "bookmark", "href": f"{base}/{collection}/{key}"}
 
 
-def since(request: Request, version: str) -> bool:
+def since(head: Head, version: str) -> bool:
     """Whether the request speaks this microversion or a newer one."""
-    return within((version, ""), request.version)
+    return within((version, ""), head.version)
 
 
 def _parse_name(value: Any) -> str:

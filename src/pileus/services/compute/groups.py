@@ -9,6 +9,10 @@ from sqlalchemy import delete, select
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
+from pileus.resource import types
+from pileus.resource.quota import UNLIMITED
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, parse
 from pileus.services.compute.declared import NAME, body_of, by_version, flag, since
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
@@ -16,13 +20,9 @@ from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READ
 from pileus.services.compute.quotas import limits_read, usage_with_groups
 from pileus.services.compute.servers.tables import server_groups, servers
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version, parse
-from pileus.web.quota import UNLIMITED
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import Type
 
 RULES = rules(
     {

@@ -22,6 +22,9 @@ from sqlalchemy import Column, String, Table, UniqueConstraint, delete, func, se
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound, TooMany
+from pileus.resource import types
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, parse
 from pileus.services.compute.declared import body_of, by_version, since
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
@@ -30,12 +33,9 @@ from pileus.services.compute.quotas import limit_of
 from pileus.store.errors import Duplicate
 from pileus.store.schema import BigSerial, LongText, Moment, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version, parse
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import Type
 
 keypairs = Table(
     "keypairs",
@@ -265,7 +265,7 @@ async def list_keypairs(request: Request) -> Reply:
     limit = request.parameter("limit") if paged else None
     size = request.dialect.limit(limit) if limit is not None else None  # type: ignore[attr-defined]
     marker = request.parameter("marker") if paged else None
-    most = request.app.settings.page_limit or request.dialect.max_limit or 1000
+    most = request.settings.page_limit or request.dialect.max_limit or 1000
     rows, more = await request.read(_page, user_id, size, marker or None, most)
     names = ["name", "public_key", "fingerprint", *(["type"] if since(request, "2.2") else [])]
     reply: dict[str, Any] = {"keypairs": [{"keypair": {name: row[name] for name in names}} for row in rows]}

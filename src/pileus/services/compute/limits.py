@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pileus.resource.versions import parse
 from pileus.services.compute.policy import ADMIN_OR_READER, ANYBODY, rules
 from pileus.services.compute.quotas import Usage, limits_of, usage_with_groups
 from pileus.store.tx import Tx
-from pileus.web.microversions import parse
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route

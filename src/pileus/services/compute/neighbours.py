@@ -13,6 +13,10 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
+from pileus.resource.listing import LARGEST
+from pileus.resource.quota import UNLIMITED, quota_read, quota_usage
+from pileus.resource.rows import fetch
 from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
@@ -39,12 +43,8 @@ from pileus.services.network.service import (
     serves_guests_of,
 )
 from pileus.services.network.service import served_scopes as network_scopes_served
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.listing import LARGEST
-from pileus.web.quota import UNLIMITED, quota_read, quota_usage
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 __all__ = [
     "NetworkConfig",
@@ -131,7 +131,7 @@ def _hold(tx: Tx, port_ids: Sequence[str]) -> None:
     """Hold the rows of ports; on SQLite there is one writer anyway."""
     if tx.dialect != "sqlite":
         column = PORT.columns["id"]
-        tx.rows(select(column).where(among(tx, column, port_ids)).order_by(column).with_for_update())
+        tx.rows(select(column).where(column_in(tx, column, port_ids)).order_by(column).with_for_update())
 
 
 def groups_named(tx: Tx, context: Context, names: Collection[str]) -> list[Values]:
@@ -222,7 +222,9 @@ def group_names(tx: Tx, group_ids: Collection[str]) -> dict[str, str]:
     if not group_ids:
         return {}
     columns = SECURITY_GROUP.columns
-    rows = tx.rows(select(columns["id"], columns["name"]).where(among(tx, columns["id"], sorted(group_ids))))
+    rows = tx.rows(
+        select(columns["id"], columns["name"]).where(column_in(tx, columns["id"], sorted(group_ids)))
+    )
     return {row.id: row.name for row in rows}
 
 
@@ -234,7 +236,7 @@ def floating_ips_of(tx: Tx, port_ids: Collection[str]) -> dict[str, dict[str, li
     columns = floating_ips.c
     rows = tx.rows(
         select(columns.fixed_port_id, columns.fixed_ip_address, columns.floating_ip_address).where(
-            among(tx, columns.fixed_port_id, sorted(port_ids))
+            column_in(tx, columns.fixed_port_id, sorted(port_ids))
         )
     )
     for row in rows:
@@ -249,7 +251,7 @@ def addresses_of(tx: Tx, port_ids: Collection[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if port_ids:
         c = ip_allocations.c
-        for row in tx.rows(select(c.port_id, c.ip_address).where(among(tx, c.port_id, sorted(port_ids)))):
+        for row in tx.rows(select(c.port_id, c.ip_address).where(column_in(tx, c.port_id, sorted(port_ids)))):
             found.setdefault(row.port_id, []).append(row.ip_address)
     return found
 

@@ -5,7 +5,7 @@ Names and defaults are those of nova.policies (2025.x), and the rights of the se
 
 from __future__ import annotations
 
-from pileus.web.policy import Rule
+from pileus.policy import Rule
 
 ADMIN = "rule:compute_admin"
 MEMBER = "role:member and project_id:%(project_id)s"

@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
+from pileus.resource import types
+from pileus.resource.quota import UNLIMITED, quota_limits, quota_reset, quota_set
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, parse
 from pileus.services.compute.declared import body_of, by_version
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, ANYBODY, any_of, rules
 from pileus.services.compute.servers.tables import server_groups, servers
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version, parse
-from pileus.web.quota import UNLIMITED, quota_limits, quota_reset, quota_set
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import Type
 
 SERVICE = "compute"
 DEFAULT_CLASS = "default"

@@ -27,7 +27,8 @@ from pileus.services.compute.servers.resource import RULES as SERVER_RULES
 from pileus.services.compute.timeline import Entry, timeline_read
 from pileus.services.compute.wire_side import Handler, wire_handlers
 from pileus.store import Store
-from pileus.web.service import ApiVersion, Service
+from pileus.web.dialects import ApiVersion
+from pileus.web.service import Service
 
 __all__ = [
     "ENDPOINT_PATH",

@@ -17,9 +17,9 @@ from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.report import moment
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.finding import find_server
+from pileus.store.column_in import column_in
 from pileus.store.events import events
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -58,7 +58,7 @@ def timeline_read(tx: Tx, server_id: str) -> list[Entry]:
     c = events.c
     rows = tx.rows(
         select(c.kind, c.resource_id, c.host, c.at, c.payload, c.request_id)
-        .where(among(tx, c.resource_id, ids), c.kind.in_((STEP, *_KINDS)))
+        .where(column_in(tx, c.resource_id, ids), c.kind.in_((STEP, *_KINDS)))
         .order_by(c.id)
     )
     return entries(rows)

@@ -153,7 +153,7 @@ def _page(request: Request) -> Page:
     """Pages of servers, since 2.40: whether or not they are told."""
     if not since(request, "2.40"):
         return Page()
-    most = request.app.settings.page_limit or COMPUTE.max_limit
+    most = request.settings.page_limit or COMPUTE.max_limit
     limit, marker = request.parameter("limit"), request.parameter("marker")
     return Page(min(COMPUTE.limit(limit), most) if limit else most, marker)
 

@@ -17,8 +17,8 @@ from pileus.services.identity.roles import role_graph, roles
 from pileus.services.identity.rules.projects import children_of, subtree
 from pileus.services.identity.rules.roles import RoleGraph, closure
 from pileus.services.identity.users import users
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 
@@ -139,7 +139,7 @@ def _statement(tx: Tx, filters: Filters, wanted: set[str] | None, only_domain: s
     """The grants from which the answer is made; for ``effective`` more than the answer is about."""
     statement = _GRANTS
     if wanted is not None:
-        there = (grants.c.target_kind == "project") & among(tx, grants.c.target_id, sorted(wanted))
+        there = (grants.c.target_kind == "project") & column_in(tx, grants.c.target_id, sorted(wanted))
         statement = statement.where(there | grants.c.inherited.is_(True) if filters.effective else there)
     if filters.domain_id is not None:
         statement = statement.where(grants.c.target_kind == "domain", grants.c.target_id == filters.domain_id)

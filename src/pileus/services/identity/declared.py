@@ -17,19 +17,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select
 
 from pileus.core.context import Context
+from pileus.resource import types
+from pileus.resource.check import check_create, check_update
+from pileus.resource.declaration import Attribute, Resource, Values, fresh_hex_id
+from pileus.resource.listing import Listing, page_statement
+from pileus.resource.rows import fetch
 from pileus.services.identity.errors import SchemaValidationError
 from pileus.services.identity.rules.turns import Turn
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.client import share_of
 from pileus.web.dialects.keystone import KeystoneDialect
-from pileus.web.listing import Listing, page_statement
-from pileus.web.parse import check_create, check_update
+from pileus.web.head import Head
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Attribute, Resource, Values, fresh_hex_id
-from pileus.web.routes import Handler, Route
-from pileus.web.view import Page, fetch, show
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
+from pileus.web.view import Page, show
 
 DEFAULT_DOMAIN = "default"
 MAX_EXTRA = 50
@@ -45,11 +47,11 @@ class IdentityDialect(KeystoneDialect):
     omitted = frozenset({"default_project_id"})
     """What Keystone leaves out of views where it is not set."""
 
-    def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
-        super().decorate(request, resource, view)
+    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
+        super().decorate(head, resource, view)
         home = _HOMES.get(resource.name)
         if home is not None:
-            view["links"]["self"] = f"{request.service_url}/v3/{home.format_map(view)}"
+            view["links"]["self"] = f"{head.service_url}/v3/{home.format_map(view)}"
         for name, value in (view.pop("extra", None) or {}).items():
             view.setdefault(name, value)
         for name in self.omitted & view.keys():
@@ -230,12 +232,12 @@ def _list(tx: Tx, request: Request, noun: Noun, listing: Listing) -> list[bytes]
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
         return page_statement(
-            tx, resource, columns, listing, resource.dialect.missing_marker(resource, listing.marker or "")
+            tx, resource, columns, listing, resource.wording.missing_marker(resource, listing.marker or "")
         )
 
     page = Page(tx, request, resource, statement, ())
     more = listing.limit is not None and len(page.keys) >= listing.limit
-    return page.encode(resource.dialect.list_links(request, resource, listing, page.keys, more))
+    return page.encode(request.dialect.list_links(request, resource, listing, page.keys, more))
 
 
 def create_of(noun: Noun) -> Handler:
@@ -336,7 +338,7 @@ def _split(request: Request, resource: Resource) -> tuple[dict[str, Any], dict[s
     """The declared attributes in the body, and the others."""
     body = request.json()
     if not isinstance(body, dict) or not isinstance(body.get(resource.name), dict):
-        raise resource.dialect.no_object(resource, body)
+        raise resource.wording.no_object(resource, body)
     known, extra = {}, {}
     for name, value in body[resource.name].items():
         if name == "links":

@@ -10,7 +10,11 @@ from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint, bindparam, s
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
-from pileus.services.identity.declared import DESCRIPTION, EXTRA, ID, IDENTITY, home_domain, merged
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.declared import DESCRIPTION, EXTRA, ID, home_domain, merged
 from pileus.services.identity.errors import (
     DomainNotFound,
     GroupNotFound,
@@ -24,9 +28,6 @@ from pileus.services.identity.users import users
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 groups = Table(
     "groups",
@@ -49,7 +50,7 @@ group_members = Table(
 GROUP = Resource(
     "group",
     table=groups,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=GroupNotFound,
     attributes=(
         ID,

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from pileus.core.errors import Invalid
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.password import PasswordCheck
 from pileus.services.identity.auth.session import ById, account_find
@@ -65,11 +68,9 @@ from pileus.services.identity.rules.passwords import PasswordPolicy
 from pileus.services.identity.rules.roles import RoleGraph
 from pileus.services.identity.standing import behind, guarded_grant
 from pileus.services.identity.users import USER, password_change, users
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch, show
+from pileus.web.view import show
 
 _PASSWORD_BODY = types.dict_of(
     {"password": types.string(None), "original_password": types.string(None)},

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.declared import find, reply_one
 from pileus.services.identity.errors import ValidationError
 from pileus.services.identity.grants import targets_of
@@ -22,8 +24,7 @@ from pileus.services.identity.rules.projects import (
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch, show
+from pileus.web.view import show
 
 _TREE = select(projects.c.id, projects.c.parent_id).order_by(projects.c.id)
 

@@ -6,7 +6,7 @@ of a domain: what it guards belongs to the whole cloud, or is a secret of whoeve
 
 from __future__ import annotations
 
-from pileus.web.policy import Rule
+from pileus.policy import Rule
 
 _ADMIN = "rule:admin_required"
 _SYSTEM_READER = "(role:reader and system_scope:all)"

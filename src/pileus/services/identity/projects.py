@@ -28,12 +28,15 @@ from sqlalchemy import (
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.declared import (
     DESCRIPTION,
     ENABLED,
     EXTRA,
     ID,
-    IDENTITY,
     OPTIONS,
     home_domain,
     merged,
@@ -46,13 +49,10 @@ from pileus.services.identity.errors import (
     ValidationError,
 )
 from pileus.services.identity.generation import announce, announce_turn
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.among import among
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 projects = Table(
     "projects",
@@ -84,7 +84,7 @@ _UNTAG = project_tags.delete().where(project_tags.c.project_id.in_(bindparam("id
 def tags_load(tx: Tx, ids: list[str]) -> dict[str, list[str]]:
     """The tags of projects, sorted."""
     found: dict[str, list[str]] = {}
-    rows = select(project_tags).where(among(tx, project_tags.c.project_id, ids))
+    rows = select(project_tags).where(column_in(tx, project_tags.c.project_id, ids))
     for row in tx.rows(rows.order_by(project_tags.c.project_id, project_tags.c.tag)):
         found.setdefault(row.project_id, []).append(row.tag)
     return found
@@ -138,7 +138,7 @@ _NAME = Attribute("name", NAME, create=True, update=True, required=True, filter=
 DOMAIN = Resource(
     "domain",
     table=projects,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=DomainNotFound,
     attributes=(
         ID,
@@ -160,7 +160,7 @@ DOMAIN = Resource(
 PROJECT = Resource(
     "project",
     table=projects,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=ProjectNotFound,
     attributes=(
         ID,

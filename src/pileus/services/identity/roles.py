@@ -9,7 +9,11 @@ from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint, bindparam, s
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
-from pileus.services.identity.declared import EXTRA, ID, IDENTITY, OPTIONS, merged
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.declared import EXTRA, ID, OPTIONS, merged
 from pileus.services.identity.errors import DomainNotFound, NameTaken, RoleNotFound, ValidationError
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.services.identity.projects import projects
@@ -17,9 +21,6 @@ from pileus.services.identity.rules.roles import RoleGraph
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 roles = Table(
     "roles",
@@ -44,7 +45,7 @@ implied_roles = Table(
 ROLE = Resource(
     "role",
     table=roles,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=RoleNotFound,
     attributes=(
         ID,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from pileus.resource.declaration import Resource
 from pileus.services.identity import handlers as h
 from pileus.services.identity.assignments import assignments_list
 from pileus.services.identity.auth.ec2 import Ec2Handlers
@@ -25,8 +26,8 @@ from pileus.services.identity.nouns import (
     SERVICES,
     USERS,
 )
-from pileus.web.resource import Resource
-from pileus.web.routes import Handler, Route
+from pileus.web.request import Handler
+from pileus.web.routes import Route
 
 _HEIRS = "/inherited_to_projects"
 

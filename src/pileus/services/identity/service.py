@@ -39,7 +39,8 @@ from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, 
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Store
-from pileus.web.service import ApiVersion, Service
+from pileus.web.dialects import ApiVersion
+from pileus.web.service import Service
 
 __all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
 

@@ -21,8 +21,12 @@ from sqlalchemy import (
 )
 
 from pileus.core.context import Context
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.credentials.application import application_credentials_forget
-from pileus.services.identity.declared import ENABLED, EXTRA, ID, IDENTITY, OPTIONS, home_domain, merged
+from pileus.services.identity.declared import ENABLED, EXTRA, ID, OPTIONS, home_domain, merged
 from pileus.services.identity.errors import DomainNotFound, NameTaken, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.services.identity.projects import projects
@@ -30,9 +34,6 @@ from pileus.services.identity.rules.passwords import Lockout
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 users = Table(
     "users",
@@ -53,7 +54,7 @@ users = Table(
 USER = Resource(
     "user",
     table=users,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=UserNotFound,
     attributes=(
         ID,

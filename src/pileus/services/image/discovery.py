@@ -12,10 +12,9 @@ from pileus.core.errors import NotFound
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.data.handlers import IMPORT_METHODS
 from pileus.services.image.quotas import usage
+from pileus.web.dialects import ApiVersion
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Handler
-from pileus.web.service import ApiVersion
+from pileus.web.request import Handler, Request
 
 VERSIONS = tuple(
     ApiVersion(f"v2.{minor}", "/v2", "CURRENT" if minor == 15 else "SUPPORTED")

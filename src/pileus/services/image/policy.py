@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.web.policy import Rule
+from pileus.policy import Rule
 
 ADMIN = "rule:context_is_admin"
 _MEMBER = "role:member and project_id:%(project_id)s"

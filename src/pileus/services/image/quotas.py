@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pileus.core.errors import OverQuota
+from pileus.resource.quota import Quota, count_rows, quota_read, quota_spend, quota_usage
 from pileus.services.image.config import MIB, ImageConfig
 from pileus.services.image.errors import LimitExceeded
 from pileus.services.image.images.tables import images
 from pileus.store.tx import Tx
-from pileus.web.quota import Quota, count_rows, quota_read, quota_spend, quota_usage
 
 COUNT, SIZE = "image_count_total", "image_size_total"
 

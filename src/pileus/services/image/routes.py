@@ -9,7 +9,8 @@ from pileus.services.image.images.handlers import ImageHandlers
 from pileus.services.image.images.resource import IMAGE
 from pileus.services.image.members.handlers import MemberHandlers
 from pileus.services.image.schemas import show_schema
-from pileus.web.routes import Handler, Route
+from pileus.web.request import Handler
+from pileus.web.routes import Route
 
 IMAGES = "/v2/images"
 ONE = f"{IMAGES}/{{image_id}}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import NotFound
+from pileus.resource.declaration import Attribute, Resource
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.members.resource import MEMBER
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Attribute, Resource
 
 _PATHS = {"self": "An image self url", "file": "An image file url", "schema": "An image schema url"}
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pileus.core.clock import Clock
 from pileus.core.context import Context
+from pileus.resource.check import check_create
+from pileus.resource.declaration import Values
 from pileus.services.image.config import ImageConfig, from_settings
 from pileus.services.image.data.handlers import ImageData
 from pileus.services.image.discovery import VERSIONS
@@ -23,9 +25,7 @@ from pileus.services.image.routes import routes
 from pileus.services.image.store import DataStore, FileStore
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
 from pileus.store import Store
-from pileus.web.dialects.glance import GLANCE
-from pileus.web.parse import check_create
-from pileus.web.resource import Values
+from pileus.web.dialects.glance import GLANCE_API
 from pileus.web.service import Service
 
 __all__ = [
@@ -59,7 +59,7 @@ class Images:
         self.service = Service(
             name="glance",
             type="image",
-            dialect=GLANCE,
+            dialect=GLANCE_API,
             prefix=PREFIX,
             routes=routes(self.data, config),
             resources=(IMAGE, MEMBER),

@@ -10,9 +10,9 @@ from typing import Any
 
 from pileus.core import addresses
 from pileus.core.repeats import first_repeat
+from pileus.resource import types
+from pileus.resource.types import BadValue, Type
 from pileus.services.network.attributes import MOST
-from pileus.web import types
-from pileus.web.types import BadValue, Type
 
 
 def _parse_cidr(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pileus.web.resource import Update, Values
+from pileus.resource.declaration import Update, Values
 
 
 def own(specs: Sequence[Values]) -> list[Values]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.context import Context
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, fresh_id
+from pileus.resource.types import BadValue, Type
 from pileus.services.network.names import name_type
-from pileus.web import types
-from pileus.web.resource import Attribute, fresh_id
-from pileus.web.types import BadValue, Type
 
 
 def _project(context: Context, values: Mapping[str, Any]) -> str:

@@ -6,10 +6,10 @@ Aliases, names and dates are those of neutron_lib.api.definitions, where clients
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
+from pileus.resource.declaration import Extension
 from pileus.services.network.plain import plain_list
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Extension
 from pileus.web.routes import Route
 
 _ROWS = (

@@ -6,15 +6,14 @@ import re
 from collections.abc import Sequence
 
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Resource
 from pileus.services.network.plain import plain_list
 from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.security_groups.work import default_group_exists, ensure_default_group
 from pileus.web.crud import list_handler
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Resource
-from pileus.web.routes import Handler
+from pileus.web.request import Handler, Request
 
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

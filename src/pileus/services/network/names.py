@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from pileus.web import types
-from pileus.web.types import BadValue, Type
+from pileus.resource import types
+from pileus.resource.types import BadValue, Type
 
 FQDN = 255
 """The most characters that a name with all its domains may have."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pileus.web.dialects.neutron import HTTPBadRequest, page_size
+from pileus.resource.wordings.neutron import HTTPBadRequest
+from pileus.web.dialects.neutron import page_size
 from pileus.web.request import Request
 
 View = Mapping[str, Any]

@@ -7,7 +7,7 @@ project's readers, members and managers, then owners of the network or group con
 from __future__ import annotations
 
 from pileus.core.context import Context
-from pileus.web.policy import Rule
+from pileus.policy import Rule
 
 ADMIN = "rule:admin_only"
 SERVICE = "rule:service_api"

@@ -9,6 +9,20 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Values
+from pileus.resource.quota import (
+    UNLIMITED,
+    Quota,
+    count_rows,
+    quota_limits,
+    quota_read,
+    quota_reset,
+    quota_set,
+    quota_spend,
+    quota_usage,
+)
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
 from pileus.services.network.attributes import number
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
@@ -20,23 +34,9 @@ from pileus.services.network.security_groups.tables import security_group_rules,
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest
-from pileus.web.quota import (
-    UNLIMITED,
-    Quota,
-    count_rows,
-    quota_limits,
-    quota_read,
-    quota_reset,
-    quota_set,
-    quota_spend,
-    quota_usage,
-)
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.routes import Handler, Route
-from pileus.web.types import BadValue
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 
 SERVICE = "network"
 NETWORK_QUOTA = Quota(SERVICE, "network", 100, count_rows(networks.c.project_id))

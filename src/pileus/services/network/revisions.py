@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Table, update
 
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
 
 
 def next_revision(table: Table, now: Any) -> dict[str, Any]:
@@ -24,4 +24,6 @@ def next_revision(table: Table, now: Any) -> dict[str, Any]:
 def touch(tx: Tx, table: Table, ids: Collection[str], now: dt.datetime) -> None:
     """Count a change of these; one statement, none for none."""
     if ids:
-        tx.execute(update(table).where(among(tx, table.c.id, sorted(ids))).values(next_revision(table, now)))
+        tx.execute(
+            update(table).where(column_in(tx, table.c.id, sorted(ids))).values(next_revision(table, now))
+        )

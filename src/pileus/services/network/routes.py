@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from pileus.resource.declaration import Resource
 from pileus.services.network import extensions, handlers, quotas
 from pileus.services.network.agents.work import agent_deleter, agent_updater
 from pileus.services.network.config import NetworkConfig
@@ -34,7 +35,7 @@ from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.work import subnet_create, subnet_delete, subnet_update
 from pileus.services.network.zones import zones_handler
 from pileus.web.crud import crud
-from pileus.web.resource import Resource
+from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.routes import Route
 from pileus.web.tags import tag_routes
 
@@ -63,6 +64,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             NETWORK,
             NETWORKS,
+            NEUTRON_API,
             create=partial(network_create, config=config),
             update=partial(network_update, config=config),
             delete=network_delete,
@@ -71,6 +73,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SUBNET,
             SUBNETS,
+            NEUTRON_API,
             create=partial(subnet_create, config=config),
             update=partial(subnet_update, config=config),
             delete=partial(subnet_delete, config=config),
@@ -79,6 +82,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             PORT,
             PORTS,
+            NEUTRON_API,
             create=partial(asked_port_create, config=config),
             update=partial(asked_port_update, config=config),
             delete=partial(asked_port_delete, config=config),
@@ -97,6 +101,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             ROUTER,
             ROUTERS,
+            NEUTRON_API,
             create=partial(router_create, config=config),
             update=partial(router_update, config=config),
             delete=router_delete,
@@ -106,6 +111,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             FLOATING_IP,
             FLOATING_IPS,
+            NEUTRON_API,
             create=partial(floatingip_create, config=config),
             update=floatingip_update,
             delete=floatingip_delete,
@@ -114,6 +120,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SECURITY_GROUP,
             GROUPS,
+            NEUTRON_API,
             create=groups.security_group_create,
             update=groups.security_group_update,
             delete=groups.security_group_delete,
@@ -132,15 +139,23 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SECURITY_GROUP_RULE,
             GROUP_RULES,
+            NEUTRON_API,
             create=groups.security_group_rule_create,
             delete=groups.security_group_rule_delete,
             list_=False,
         ),
         Route("POST", AGENTS, handlers.create_agent, rule="create_agent", summary="Refused: agents report"),
-        *crud(agent, AGENTS, update=agent_updater(agent, config), delete=agent_deleter(agent, config)),
+        *crud(
+            agent,
+            AGENTS,
+            NEUTRON_API,
+            update=agent_updater(agent, config),
+            delete=agent_deleter(agent, config),
+        ),
         *crud(
             SUBNETPOOL,
             SUBNETPOOLS,
+            NEUTRON_API,
             create=pools.subnetpool_create,
             update=pools.subnetpool_update,
             delete=pools.subnetpool_delete,
@@ -149,6 +164,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             ADDRESS_SCOPE,
             "/v2.0/address-scopes",
+            NEUTRON_API,
             create=pools.address_scope_create,
             update=pools.address_scope_update,
             delete=pools.address_scope_delete,
@@ -164,6 +180,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             POLICY,
             POLICIES,
+            NEUTRON_API,
             create=qos.policy_create,
             update=qos.policy_update,
             delete=qos.policy_delete,
@@ -173,6 +190,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             BANDWIDTH_LIMIT_RULE,
             f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
+            NEUTRON_API,
             create=qos.limit_create,
             update=qos.limit_update,
             delete=qos.limit_delete,
@@ -181,6 +199,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             OVSQOS,
             "/v2.0/ovsqoss",
+            NEUTRON_API,
             create=qos.ovsqos_create,
             update=qos.ovsqos_update,
             delete=qos.policy_delete,

@@ -42,8 +42,9 @@ from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.services.network.wire_side import wire_handlers
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.service import ApiVersion, Service
+from pileus.web.dialects import ApiVersion
+from pileus.web.dialects.neutron import NEUTRON_API
+from pileus.web.service import Service
 
 __all__ = [
     "FLOATING_IP",
@@ -96,7 +97,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
     return Service(
         name="neutron",
         type="network",
-        dialect=NEUTRON,
+        dialect=NEUTRON_API,
         prefix=PREFIX,
         routes=routes(config, agent),
         resources=(

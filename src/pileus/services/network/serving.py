@@ -13,8 +13,8 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, router_ports
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.wire import scopes
 
 
@@ -41,17 +41,17 @@ def served_scopes(tx: Tx, host: str, wanted: Iterable[str]) -> set[str]:
 
 def ports_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Ports that are bound to the host."""
-    return _ids(tx, select(ports.c.id).where(among(tx, ports.c.id, sorted(ids)), ports.c.host == host))
+    return _ids(tx, select(ports.c.id).where(column_in(tx, ports.c.id, sorted(ids)), ports.c.host == host))
 
 
 def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Networks that the host's DHCP agent is scheduled for."""
-    return _ids(tx, _dhcp_networks(host).where(among(tx, dhcp_bindings.c.network_id, sorted(ids))))
+    return _ids(tx, _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, sorted(ids))))
 
 
 def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Routers that the host's L3 agent is scheduled for."""
-    return _ids(tx, _routers(host).where(among(tx, router_bindings.c.router_id, sorted(ids))))
+    return _ids(tx, _routers(host).where(column_in(tx, router_bindings.c.router_id, sorted(ids))))
 
 
 def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
@@ -60,11 +60,11 @@ def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     return _ids(
         tx,
         union(
-            select(ports.c.network_id).where(among(tx, ports.c.network_id, wanted), ports.c.host == host),
-            _dhcp_networks(host).where(among(tx, dhcp_bindings.c.network_id, wanted)),
+            select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), ports.c.host == host),
+            _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
             select(ports.c.network_id)
             .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
-            .where(among(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),
+            .where(column_in(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),
         ),
     )
 
@@ -81,9 +81,9 @@ def groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     return _ids(
         tx,
         union(
-            here.where(among(tx, security_group_ports.c.security_group_id, wanted)),
+            here.where(column_in(tx, security_group_ports.c.security_group_id, wanted)),
             select(remote).where(
-                among(tx, remote, wanted), security_group_rules.c.security_group_id.in_(here)
+                column_in(tx, remote, wanted), security_group_rules.c.security_group_id.in_(here)
             ),
         ),
     )

@@ -12,8 +12,7 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.plain import plain_list
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Handler
+from pileus.web.request import Handler, Request
 
 _RESOURCES = {"DHCP agent": "network", "L3 agent": "router"}
 

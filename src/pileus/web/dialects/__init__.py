@@ -7,17 +7,15 @@ the service's :class:`Dialect`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from pileus.core.errors import Fault, Forbidden, Invalid, Kind, PreconditionFailed
+from pileus.core.errors import Fault, Kind
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import Listing
+from pileus.resource.wording import Wording
+from pileus.web.head import Head
 from pileus.web.reply import Reply
-from pileus.web.types import BadValue
-
-if TYPE_CHECKING:
-    from pileus.web.listing import Listing
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
-    from pileus.web.service import ApiVersion
 
 STATUS: dict[Kind, int] = {
     Kind.INVALID: 400,
@@ -55,49 +53,33 @@ TITLES: dict[int, str] = {
 }
 
 
-class MethodNotAllowed(Fault):
-    """The path is there, the verb is not (405)."""
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """One line of a service's version document.
 
-    kind = Kind.METHOD_NOT_ALLOWED
-    message = "The method {method} is not allowed for this resource."
+    ``path`` is below the service's prefix (``/v2.0``); ``status`` is CURRENT,
+    SUPPORTED, DEPRECATED or stable; ``shows_window`` prints the microversion
+    bounds even when they are empty, as Nova's v2.0 does.
+    """
 
-
-class NotAcceptable(Fault):
-    """The microversion asked for is not served (406)."""
-
-    kind = Kind.NOT_ACCEPTABLE
-
-
-class BodyTooLarge(Fault):
-    """The body is longer than this server takes (413)."""
-
-    kind = Kind.TOO_LARGE
-    message = "Request is too large."
-
-
-class UnsupportedMediaType(Fault):
-    """The body is of a type that this route does not read (415)."""
-
-    kind = Kind.UNSUPPORTED_MEDIA
-    message = "The server does not support the content type of the request body, or there is none."
+    id: str
+    path: str
+    status: str = "CURRENT"
+    updated: str = ""
+    min_version: str = ""
+    max_version: str = ""
+    media_types: tuple[str, ...] = ()
+    shows_window: bool = False
 
 
-class Dialect:
+class Dialect(Wording):
     """The conventions of one API; the base is what most services have in common."""
 
-    name: ClassVar[str] = ""
     statuses: ClassVar[Mapping[Kind, int]] = STATUS
-    bulk: ClassVar[bool] = False
-    wrapped: ClassVar[bool] = True
-    """Whether one resource stands under its name (``{"port": {...}}``); Glance's stand bare."""
     update_method: ClassVar[str] = "PUT"
     create_status: ClassVar[int] = 201
     strict_media: ClassVar[bool] = False
     """Whether a body that is not called JSON is refused with 415."""
-    hides_refused_lists: ClassVar[bool] = False
-    """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
-    projects_own: ClassVar[bool] = True
-    """Whether what has a ``project_id`` belongs to that project, so that only administrators name another."""
     request_id_header: ClassVar[bytes | None] = None
     """A second name, older than X-OpenStack-Request-Id, under which replies carry the request's id."""
     list_parameters: ClassVar[Mapping[str, Any]] = {
@@ -124,94 +106,24 @@ class Dialect:
         """The reply to a fault; ``accept`` is the request's header."""
         return Reply.json(self.error(status, fault, request_id), status)
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        """The policy rule of an action on a resource."""
-        raise NotImplementedError
-
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        """What a caller is told whom the policy refuses; the first rule is the action's."""
-        return Forbidden()
-
-    def unreadable(self, reason: str) -> Fault:
-        """The body is no JSON, or not of the outer form."""
-        return Invalid("Malformed request body")
-
-    def no_object(self, resource: Resource, body: Any) -> Fault:
-        """The body does not hold ``{name: {...}}``."""
-        if isinstance(body, dict) and resource.name in body:
-            one = body[resource.name]
-            return self.bad_input(resource.name, one, f"{one!r} is not of type 'object'")
-        return Invalid(f"Invalid input: {resource.name!r} is a required property")
-
-    def bad_value(self, name: str, value: Any, bad: BadValue) -> Fault:
-        """An attribute's value is refused."""
-        return self.bad_input(str(bad.path[-1]) if bad.path else name, bad.value, bad.schema)
-
-    def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
-        """A JSON schema validator's sentence about a part of the body."""
-        return Invalid(f"Invalid input for field/attribute {name}. Value: {value}. {sentence}")
-
-    def unknown(self, resource: Resource, names: Sequence[str], body: Any) -> Fault:
-        """The body names attributes that the resource does not have."""
-        were = "was" if len(names) == 1 else "were"
-        listed = ", ".join(repr(name) for name in names)
-        return self.bad_input(
-            resource.name, body, f"Additional properties are not allowed ({listed} {were} unexpected)"
-        )
-
-    def read_only(self, resource: Resource, name: str, action: str, body: Any) -> Fault:
-        """The attribute exists and may not be set in this action (``create`` or ``update``)."""
-        return self.unknown(resource, [name], body)
-
-    def missing(self, resource: Resource, name: str, body: Any) -> Fault:
-        """A required attribute is not there."""
-        return self.bad_input(resource.name, body, f"{name!r} is a required property")
-
-    def bad_part(self, part: str, text: str) -> Fault:
-        """A bad part of the request that is no attribute: a query parameter, a header."""
-        return Invalid(text)
-
-    def not_found_message(self, name: str, words: str) -> str:
-        """The template of the error of a missing one, over ``{id}``."""
-        return f"{words} {{id}} could not be found."
-
-    def wrong_revision(self, resource: Resource, key: str, wanted: int, current: int) -> Fault:
-        """``If-Match`` asked for another revision."""
-        return PreconditionFailed()
-
-    def foreign_project(self, text: str) -> Fault:
-        """Somebody who is no administrator names another project than his own."""
-        return Invalid(text)
-
-    def policy_names(self, resource: Resource, attribute: str) -> tuple[str, ...]:
-        """Under which names policy rules know an attribute of the target."""
-        alias = resource.attributes[attribute].alias
-        return (attribute, alias) if alias else (attribute,)
-
-    def listing(self, request: Request, resource: Resource) -> Listing:
+    def listing(self, head: Head, resource: Resource) -> Listing:
         """What a list request asks for, from its query."""
         raise NotImplementedError
 
-    def missing_marker(self, resource: Resource, marker: str) -> Fault:
-        """The marker of a list request is not there, or not visible."""
-        return Invalid(f"marker [{marker}] not found")
-
-    def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
+    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
         """Add what the service adds to each view (Keystone's ``links``)."""
 
     def list_links(
-        self, request: Request, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
         """What stands beside the list (``ports_links``); ``more``: the page is full, others may follow."""
         return {}
 
-    def versions_document(
-        self, request: Request, versions: Sequence[ApiVersion], base: str
-    ) -> tuple[int, Any]:
+    def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:
         """Status and document at the root of the service."""
         return 300, {"versions": [self.version_entry(version, base) for version in versions]}
 
-    def version_document(self, request: Request, version: ApiVersion, base: str) -> Any:
+    def version_document(self, head: Head, version: ApiVersion, base: str) -> Any:
         """The document of one version."""
         return {"version": self.version_entry(version, base)}
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pileus.core.errors import Fault, Forbidden, Kind
+from pileus.core.errors import Fault, Kind
+from pileus.resource.wordings.cinder import CinderWording
 from pileus.web.dialects import STATUS, TITLES
 from pileus.web.dialects.paged import PagedDialect, compute_fault
 
-if TYPE_CHECKING:
-    from pileus.web.resource import Resource
 
-
-class CinderDialect(PagedDialect):
+class CinderDialect(CinderWording, PagedDialect):
     """The Block Storage API v3."""
 
-    name = "cinder"
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 413}
     strict_media = True
     create_status = 202
@@ -26,11 +23,5 @@ class CinderDialect(PagedDialect):
             return {"error": {"code": status, "title": TITLES[status], "message": fault.text}}
         return compute_fault(status, fault)
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        return f"volume:{'get_all' if action == 'list' else action}"
 
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        return Forbidden(f"Policy doesn't allow {rules[-1]} to be performed.")
-
-
-CINDER = CinderDialect()
+CINDER_API = CinderDialect()

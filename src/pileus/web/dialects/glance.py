@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pileus.core.errors import Fault, Forbidden, Invalid, Kind
+from pileus.core.errors import Fault, Kind
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import Listing
+from pileus.resource.wordings.glance import GlanceWording
 from pileus.web.accept import HTML, JSON, preferred
 from pileus.web.dialects import STATUS, TITLES
 from pileus.web.dialects.paged import PagedDialect
+from pileus.web.head import Head
 from pileus.web.reply import Reply
 
-if TYPE_CHECKING:
-    from pileus.web.listing import Listing
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
 
-
-class GlanceDialect(PagedDialect):
+class GlanceDialect(GlanceWording, PagedDialect):
     """The Image API v2."""
 
-    name = "glance"
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 413}
-    wrapped = False
     update_method = "PATCH"
     default_limit = 25
 
@@ -49,31 +46,11 @@ class GlanceDialect(PagedDialect):
         plain = f"{title}\n\n{fault.text}\n\n   "
         return Reply(status, plain.encode(), [(b"content-type", b"text/plain; charset=UTF-8")])
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        verb = {"create": "add", "update": "modify", "list": "get"}.get(action, action)
-        name = resource.plural if action == "list" else resource.name
-        return f"{verb}_{name}"
-
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        return Forbidden(f"You are not authorized to complete {rules[-1]} action.")
-
-    def unreadable(self, reason: str) -> Fault:
-        return Invalid(f"Malformed JSON in request body: {reason}")
-
-    def no_object(self, resource: Resource, body: Any) -> Fault:
-        return Invalid(f"Provided object does not match schema '{resource.name}': it is no object")
-
-    def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
-        return Invalid(f"Provided object does not match schema: {sentence}: {name}")
-
-    def read_only(self, resource: Resource, name: str, action: str, body: Any) -> Fault:
-        return Forbidden(f"Attribute '{name}' is read-only.")
-
     def list_links(
-        self, request: Request, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
-        kept = [(name, text) for name, text in request.query if name != "marker"]
-        path = str(request.scope["path"])[len(request.service.prefix) :]
+        kept = [(name, text) for name, text in head.query if name != "marker"]
+        path = str(head.scope["path"])[len(head.prefix) :]
         links: dict[str, Any] = {"first": f"{path}?{urlencode(kept)}" if kept else path}
         if more and keys:
             links["next"] = f"{path}?{urlencode([*kept, ('marker', keys[-1])])}"
@@ -81,4 +58,4 @@ class GlanceDialect(PagedDialect):
         return links
 
 
-GLANCE = GlanceDialect()
+GLANCE_API = GlanceDialect()

@@ -6,33 +6,29 @@ Source: Identity API v3 ("Filtering", "HTTP Status Codes"); the replies of a Key
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, String, func, literal
 
-from pileus.core.errors import Fault, Forbidden, Invalid, NotFound
-from pileus.web.dialects import TITLES, Dialect
-from pileus.web.listing import Listing, Sort, filter_condition, sortable
-from pileus.web.types import BadValue
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
-    from pileus.web.service import ApiVersion
+from pileus.core.errors import Fault, Invalid
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import Listing, Sort, filter_condition, sortable
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.keystone import KeystoneWording
+from pileus.web.dialects import TITLES, ApiVersion, Dialect
+from pileus.web.head import Head
 
 MAX_LIMIT = 1000
 """The largest page that can be asked for: Keystone's ``max_db_limit``."""
 _COMPARISONS = ("contains", "startswith", "endswith", "equals")
 
 
-class KeystoneDialect(Dialect):
+class KeystoneDialect(KeystoneWording, Dialect):
     """The Identity API v3."""
 
-    name = "keystone"
     update_method = "PATCH"
-    projects_own = False
-    internal_message = "An unexpected error prevented the server from fulfilling your request."
+    internal_message = "An unexpected error prevented the server from fulfilling your head."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},
@@ -43,54 +39,11 @@ class KeystoneDialect(Dialect):
     def error(self, status: int, fault: Fault, request_id: str) -> Any:
         return {"error": {"code": status, "message": fault.text, "title": TITLES[status]}}
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        name = resource.plural if action == "list" else resource.name
-        return f"identity:{action}_{name}"
-
-    def policy_names(self, resource: Resource, attribute: str) -> tuple[str, ...]:
-        return (attribute, f"target.{resource.name}.{attribute}")
-
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        return Forbidden(f"You are not authorized to perform the requested action: {rules[-1]}.")
-
-    def unreadable(self, reason: str) -> Fault:
-        return Invalid(
-            "The server could not comply with the request since it is either malformed or otherwise "
-            f"incorrect. The client is assumed to be in error. ({reason})"
-        )
-
-    def no_object(self, resource: Resource, body: Any) -> Fault:
-        if isinstance(body, dict) and resource.name in body:
-            return self.bad_input(resource.name, None, f"{body[resource.name]!r} is not of type 'object'")
-        return Invalid(
-            f"Expecting to find {resource.name} in request body. The client is assumed to be in error."
-        )
-
-    def bad_value(self, name: str, value: Any, bad: BadValue) -> Fault:
-        return self.bad_input("/".join([name, *map(str, bad.path)]), bad.value, bad.schema)
-
-    def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
-        return Invalid(f"Invalid input for field '{name}': {sentence}")
-
-    def unknown(self, resource: Resource, names: Sequence[str], body: Any) -> Fault:
-        were = "was" if len(names) == 1 else "were"
-        listed = ", ".join(repr(name) for name in names)
-        return Invalid(f"Additional properties are not allowed ({listed} {were} unexpected)")
-
-    def missing(self, resource: Resource, name: str, body: Any) -> Fault:
-        return Invalid(f"{name!r} is a required property")
-
-    def not_found_message(self, name: str, words: str) -> str:
-        return f"Could not find {name.replace('_', ' ')}: {{id}}."
-
-    def missing_marker(self, resource: Resource, marker: str) -> Fault:
-        return NotFound(f"Marker {marker} could not be found.")
-
-    def listing(self, request: Request, resource: Resource) -> Listing:
+    def listing(self, head: Head, resource: Resource) -> Listing:
         listing = Listing()
         filters: dict[str, list[str]] = {}
         sort_key, descending = None, False
-        for name, text in request.query:
+        for name, text in head.query:
             match name:
                 case "limit":
                     listing.limit = _limit(text)
@@ -125,28 +78,26 @@ class KeystoneDialect(Dialect):
         except BadValue as bad:
             raise self.bad_value(name, texts, bad) from None
 
-    def decorate(self, request: Request, resource: Resource, view: dict[str, Any]) -> None:
+    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
         key = view.get(resource.key)
         if key is not None:
-            href = f"{request.service_url}/v3/{resource.collection.replace('-', '_')}/{key}"
+            href = f"{head.service_url}/v3/{resource.collection.replace('-', '_')}/{key}"
             view["links"] = {"self": href, **view.get("links", {})}
 
     def list_links(
-        self, request: Request, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
-        query = request.scope["query_string"].decode("latin-1")
-        here = f"{request.path_url}?{query}" if query else request.path_url
+        query = head.scope["query_string"].decode("latin-1")
+        here = f"{head.path_url}?{query}" if query else head.path_url
         following = None
         if more and keys:
-            kept = [(name, text) for name, text in request.query if name not in ("limit", "marker")]
+            kept = [(name, text) for name, text in head.query if name not in ("limit", "marker")]
             pairs = [*kept, ("limit", str(listing.limit)), ("marker", keys[-1])]
-            following = f"{request.path_url}?{urlencode(pairs)}"
+            following = f"{head.path_url}?{urlencode(pairs)}"
         links = {"links": {"next": following, "self": here, "previous": None}}
         return {**links, "truncated": True} if following else links
 
-    def versions_document(
-        self, request: Request, versions: Sequence[ApiVersion], base: str
-    ) -> tuple[int, Any]:
+    def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:
         return 300, {"versions": {"values": [self.version_entry(version, base) for version in versions]}}
 
 
@@ -188,4 +139,4 @@ def _holds(side: ColumnElement[Any], text: str) -> ColumnElement[bool]:
     return func.replace(side, text, "", type_=String) != side
 
 
-KEYSTONE = KeystoneDialect()
+KEYSTONE_API = KeystoneDialect()

@@ -7,47 +7,16 @@ Sources: the Networking API reference; neutron-lib ``attributes`` and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from pileus.core.errors import Fault, Forbidden, Invalid, Kind, PreconditionFailed
-from pileus.web.dialects import Dialect
-from pileus.web.listing import LARGEST, Listing, Sort, filter_condition, sortable, tag_conditions
-from pileus.web.types import BadValue
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
-    from pileus.web.service import ApiVersion
-
-
-class HTTPBadRequest(Invalid):
-    """What Neutron's attribute checks raise; clients see the class's name."""
-
-
-class InvalidInput(Invalid):
-    """What neutron-lib's converters raise."""
-
-    message = "Invalid input for operation: {reason}."
-
-
-class PolicyNotAuthorized(Forbidden):
-    """The policy refuses (403)."""
-
-    message = "{rule} is disallowed by policy"
-
-
-class BadRequest(Invalid):
-    """What Neutron says of a bad part of the request that is no attribute (a limit, an If-Match)."""
-
-    message = "Bad {resource} request: {msg}."
-
-
-class RevisionNumberConstraintFailed(PreconditionFailed):
-    """``If-Match: revision_number=N`` does not match (412)."""
-
-    message = "Constrained to {wanted}, but current revision is {current}"
-
+from pileus.core.errors import Fault, Kind
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import LARGEST, Listing, Sort, filter_condition, sortable, tag_conditions
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.neutron import BadRequest, HTTPBadRequest, NeutronWording
+from pileus.web.dialects import ApiVersion, Dialect
+from pileus.web.head import Head
 
 _TYPES = {
     Kind.UNAUTHENTICATED: "HTTPUnauthorized",
@@ -65,13 +34,10 @@ _PLAIN = {
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
 
-class NeutronDialect(Dialect):
+class NeutronDialect(NeutronWording, Dialect):
     """The Networking API v2.0."""
 
-    name = "neutron"
-    bulk = True
-    hides_refused_lists = True
-    internal_message = "Request Failed: internal server error while processing your request."
+    internal_message = "Request Failed: internal server error while processing your head."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "fields": {"type": "string"},
         "limit": {"type": "integer", "minimum": 0},
@@ -88,62 +54,11 @@ class NeutronDialect(Dialect):
         code = _TYPES.get(fault.kind) or _PLAIN.get(fault.code, fault.code)
         return {"NeutronError": {"type": code, "message": fault.text, "detail": ""}}
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        return f"{'get' if action == 'list' else action}_{resource.name}"
-
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        named = " and ".join(f"rule:{rule}" for rule in rules)
-        return PolicyNotAuthorized(rule=f"({named})" if len(rules) > 1 else named)
-
-    def unreadable(self, reason: str) -> Fault:
-        return HTTPBadRequest(f"Body contains invalid data: {reason}")
-
-    def no_object(self, resource: Resource, body: Any) -> Fault:
-        if not isinstance(body, dict):
-            return HTTPBadRequest("Body contains invalid data")
-        if not body:
-            return HTTPBadRequest("Resource body required")
-        if resource.plural in body:
-            if not resource.bulk:
-                return HTTPBadRequest("Bulk operation not supported")
-            return HTTPBadRequest("Resources required")
-        if resource.name in body:
-            return HTTPBadRequest(f"Object '{resource.name}' contains invalid data")
-        return HTTPBadRequest(f"Unable to find '{resource.name}' in request body")
-
-    def bad_value(self, name: str, value: Any, bad: BadValue) -> Fault:
-        if bad.conversion:
-            return InvalidInput(reason=bad.text)
-        return HTTPBadRequest(f"Invalid input for {name}. Reason: {bad.text}.")
-
-    def unknown(self, resource: Resource, names: Sequence[str], body: Any) -> Fault:
-        return HTTPBadRequest(f"Unrecognized attribute(s) '{', '.join(names)}'")
-
-    def read_only(self, resource: Resource, name: str, action: str, body: Any) -> Fault:
-        if action == "create":
-            return HTTPBadRequest(f"Attribute '{name}' not allowed in POST")
-        return HTTPBadRequest(f"Cannot update read-only attribute {name}")
-
-    def missing(self, resource: Resource, name: str, body: Any) -> Fault:
-        return HTTPBadRequest(f"Failed to parse request. Required attribute '{name}' not specified")
-
-    def wrong_revision(self, resource: Resource, key: str, wanted: int, current: int) -> Fault:
-        return RevisionNumberConstraintFailed(wanted=wanted, current=current)
-
-    def missing_marker(self, resource: Resource, marker: str) -> Fault:
-        return resource.not_found(marker)
-
-    def bad_part(self, part: str, text: str) -> Fault:
-        return BadRequest(resource=part, msg=text)
-
-    def foreign_project(self, text: str) -> Fault:
-        return HTTPBadRequest(text)
-
-    def listing(self, request: Request, resource: Resource) -> Listing:
+    def listing(self, head: Head, resource: Resource) -> Listing:
         listing = Listing()
         keys, directions = [], []
         filters: dict[str, list[str]] = {}
-        for name, text in request.query:
+        for name, text in head.query:
             if name == "fields":
                 listing.fields.extend([text] if text else [])
             elif name == "limit":
@@ -178,13 +93,13 @@ class NeutronDialect(Dialect):
         return listing
 
     def list_links(
-        self, request: Request, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
         if listing.limit is None:
             return {}
         links = []
-        kept = [(name, text) for name, text in request.query if name not in ("marker", "page_reverse")]
-        here = request.path_url
+        kept = [(name, text) for name, text in head.query if name not in ("marker", "page_reverse")]
+        here = head.path_url
 
         def link(rel: str, edge: Sequence[str], reverse: bool) -> dict[str, str]:
             marker = [("marker", edge[0])] if edge else []
@@ -199,9 +114,7 @@ class NeutronDialect(Dialect):
             links.append(link("previous", keys[:1], True))
         return {f"{resource.plural}_links": links} if links else {}
 
-    def versions_document(
-        self, request: Request, versions: Sequence[ApiVersion], base: str
-    ) -> tuple[int, Any]:
+    def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:
         return 200, {"versions": [self.version_entry(version, base) for version in versions]}
 
 
@@ -228,4 +141,4 @@ def _sorts(resource: Resource, keys: Sequence[str], directions: Sequence[str]) -
     return [Sort(name, direction == "desc") for name, direction in zip(keys, directions, strict=True)]
 
 
-NEUTRON = NeutronDialect()
+NEUTRON_API = NeutronDialect()

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from pileus.core.errors import Fault, Forbidden, Kind
-from pileus.web.dialects import STATUS, TITLES
+from pileus.core.errors import Fault, Kind
+from pileus.resource.wordings.nova import NovaWording
+from pileus.web.dialects import STATUS, TITLES, ApiVersion
 from pileus.web.dialects.paged import PagedDialect, compute_fault
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
-    from pileus.web.service import ApiVersion
+from pileus.web.head import Head
 
 
-class NovaDialect(PagedDialect):
+class NovaDialect(NovaWording, PagedDialect):
     """The Compute API v2.1."""
 
-    name = "nova"
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 403}
     strict_media = True
     request_id_header = b"x-compute-request-id"
@@ -32,17 +28,8 @@ class NovaDialect(PagedDialect):
             return {"computeFault": {"code": status, "message": fault.text}}
         return compute_fault(status, fault)
 
-    def rule_name(self, resource: Resource, action: str) -> str:
-        verb = {"list": "index", "get": "show"}.get(action, action)
-        return f"os_compute_api:{resource.collection}:{verb}"
-
-    def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        return Forbidden(f"Policy doesn't allow {rules[-1]} to be performed.")
-
-    def versions_document(
-        self, request: Request, versions: Sequence[ApiVersion], base: str
-    ) -> tuple[int, Any]:
+    def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:
         return 200, {"versions": [self.version_entry(version, base) for version in versions]}
 
 
-NOVA = NovaDialect()
+NOVA_API = NovaDialect()

@@ -7,17 +7,15 @@ silence, as these services do for callers who are no administrators.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from pileus.core.errors import Fault, Invalid
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import LARGEST, Listing, Sort, filter_condition, sortable
+from pileus.resource.types import BadValue
 from pileus.web.dialects import Dialect
-from pileus.web.listing import LARGEST, Listing, Sort, filter_condition, sortable
-from pileus.web.types import BadValue
-
-if TYPE_CHECKING:
-    from pileus.web.request import Request
-    from pileus.web.resource import Resource
+from pileus.web.head import Head
 
 LANGUAGE = frozenset({"limit", "marker", "sort_key", "sort_dir", "sort", "fields", "offset"})
 
@@ -34,11 +32,11 @@ class PagedDialect(Dialect):
         "sort": {"type": "string"},
     }
 
-    def listing(self, request: Request, resource: Resource) -> Listing:
+    def listing(self, head: Head, resource: Resource) -> Listing:
         listing = Listing()
         keys, directions = [], []
         filters: dict[str, list[str]] = {}
-        for name, text in request.query:
+        for name, text in head.query:
             match name:
                 case "limit":
                     listing.limit = self.limit(text)
@@ -96,17 +94,17 @@ class PagedDialect(Dialect):
             sorts.append(Sort(key, direction == "desc"))
         return sorts
 
-    def next_link(self, request: Request, marker: str) -> str:
+    def next_link(self, head: Head, marker: str) -> str:
         """Path and query of the page after ``marker``."""
-        kept = [(name, text) for name, text in request.query if name != "marker"]
-        return f"{request.path_url}?{urlencode([*kept, ('marker', marker)])}"
+        kept = [(name, text) for name, text in head.query if name != "marker"]
+        return f"{head.path_url}?{urlencode([*kept, ('marker', marker)])}"
 
     def list_links(
-        self, request: Request, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
         if not more or not keys:
             return {}
-        return {f"{resource.plural}_links": [{"rel": "next", "href": self.next_link(request, keys[-1])}]}
+        return {f"{resource.plural}_links": [{"rel": "next", "href": self.next_link(head, keys[-1])}]}
 
 
 FAULT_NAMES = {

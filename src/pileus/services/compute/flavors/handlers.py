@@ -7,6 +7,10 @@ from typing import Any
 from sqlalchemy import true
 
 from pileus.core.errors import Invalid
+from pileus.resource import types
+from pileus.resource.declaration import Update, Values
+from pileus.resource.listing import Listing, bound
+from pileus.resource.types import BadValue
 from pileus.services.compute.declared import COMPUTE, body_of, since, wrapped
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
@@ -15,14 +19,10 @@ from pileus.services.compute.flavors.tables import flavors
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules.extra_specs import BadExtraSpec, check_extra_spec
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.crud import create_handler, list_page
-from pileus.web.listing import Listing, bound
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Update, Values
-from pileus.web.routes import Handler, Route
-from pileus.web.types import BadValue
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 from pileus.web.view import show
 
 _BRIEF = ["id", "name", "description"]
@@ -64,7 +64,7 @@ def _listing(request: Request) -> Listing:
         listing.where.append(flavors.c.is_public == wanted if not wanted else work.mine(context))
     else:
         listing.where.append(true())
-    bound(listing, COMPUTE.default_limit, request.app.settings.page_limit or COMPUTE.max_limit)
+    bound(listing, COMPUTE.default_limit, request.settings.page_limit or COMPUTE.max_limit)
     return listing
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.ids import new_id
-from pileus.services.compute.declared import COMPUTE, NAME
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, request_time
+from pileus.resource.types import BadValue, Type
+from pileus.resource.wordings.nova import NOVA
+from pileus.services.compute.declared import NAME
 from pileus.services.compute.errors import FlavorNotFound
 from pileus.services.compute.flavors.tables import flavors
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, ANYBODY, rules
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, request_time
-from pileus.web.types import BadValue, Type
 
 LARGEST = 2**31 - 1
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]+(?<! )")
@@ -66,7 +67,7 @@ EXTRA_SPECS = types.dict_of({}, additional=types.string(255))
 FLAVOR = Resource(
     "flavor",
     table=flavors,
-    dialect=COMPUTE,
+    wording=NOVA,
     not_found=FlavorNotFound,
     rules={
         "list": "os_compute_api:flavors",

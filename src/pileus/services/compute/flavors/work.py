@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, delete, or_, select, true
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.events import event
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.tables import flavor_access, flavors
 from pileus.services.compute.policy import is_admin
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 
 class FlavorExists(Conflict):

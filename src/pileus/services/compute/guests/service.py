@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from pileus.core.errors import Forbidden
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.guests import ec2, openstack
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
 from pileus.services.compute.neighbours import port_of_address, serves_guests_of
@@ -12,8 +14,6 @@ from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
-from pileus.web.view import fetch
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 
 _TEXT = "text/plain; charset=UTF-8"

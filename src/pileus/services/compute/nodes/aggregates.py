@@ -15,6 +15,7 @@ from sqlalchemy import Column, ForeignKey, Table, delete, select, update
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.core.ids import new_id
+from pileus.resource import types
 from pileus.services.compute.declared import NAME, body_of, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.events import event
@@ -24,7 +25,6 @@ from pileus.services.compute.servers.tables import servers
 from pileus.store.errors import Duplicate
 from pileus.store.schema import BigInt, BigSerial, Id, JsonText, Moment, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route

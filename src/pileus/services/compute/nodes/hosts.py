@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from pileus.resource import types
+from pileus.resource.types import BadValue, Type
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.declared import body_of
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
@@ -18,11 +20,9 @@ from pileus.services.compute.nodes.work import service_change
 from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.servers.tables import allocations
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import BadValue, Type
 
 RULES = rules(
     {f"os-hosts:{name}": ADMIN for name in ("list", "show", "update", "start", "shutdown", "reboot")}

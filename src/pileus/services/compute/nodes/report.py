@@ -14,6 +14,8 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.times import parse_time
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.events import STEP, event
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.state import NODE_KINDS
@@ -24,12 +26,10 @@ from pileus.services.compute.servers.leaving import close, put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.servers.tables import servers
+from pileus.store.column_in import column_in
 from pileus.store.events import TRIMMED, newest_position, scope_positions
 from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, operations
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 from pileus.wire import scopes
 from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
 from pileus.wire.switch import Acknowledged
@@ -204,7 +204,7 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
     rows = tx.rows(
         select(c.id, c.kind, c.resource_id)
         .where(
-            among(tx, c.id, sorted(said)),
+            column_in(tx, c.id, sorted(said)),
             c.kind.in_(sorted(NODE_KINDS)),
             c.state.in_((PENDING, RUNNING)),
             c.resource_id.in_(select(servers.c.id).where(servers.c.host == host)),
@@ -286,7 +286,7 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
     wanted = {scopes.server(server["id"]): server for server in leaving}
     columns = scope_positions.c
     names = [*sorted(wanted), TRIMMED]
-    rows = tx.rows(select(columns.scope, columns.position).where(among(tx, columns.scope, names)))
+    rows = tx.rows(select(columns.scope, columns.position).where(column_in(tx, columns.scope, names)))
     known = {row.scope: row.position for row in rows}
     trimmed = known.get(TRIMMED, 0)
     return [server for scope, server in wanted.items() if known.get(scope, trimmed) <= position]

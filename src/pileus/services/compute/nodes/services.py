@@ -6,13 +6,13 @@ import datetime as dt
 import re
 from typing import Any
 
+from pileus.resource import types
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.declared import body_of, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, INTERNAL_ZONE, ServiceFacts, services_read
 from pileus.services.compute.nodes.work import ServiceNotFound, service_change, service_delete
 from pileus.services.compute.policy import ADMIN, ANYBODY, rules
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route

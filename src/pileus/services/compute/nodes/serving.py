@@ -6,9 +6,9 @@ from sqlalchemy import select
 
 from pileus.services.compute.neighbours import network_scopes_served
 from pileus.services.compute.servers.tables import servers
+from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.wire import scopes
 
 
@@ -17,6 +17,6 @@ def look(tx: Tx, host: str, wanted: tuple[str, ...]) -> tuple[frozenset[str], in
     found = network_scopes_served(tx, host, wanted)
     ids = [key for kind, key in map(scopes.split, wanted) if kind == "server"]
     if ids:
-        mine = select(servers.c.id).where(among(tx, servers.c.id, ids), servers.c.host == host)
+        mine = select(servers.c.id).where(column_in(tx, servers.c.id, ids), servers.c.host == host)
         found |= {scopes.server(row.id) for row in tx.rows(mine)}
     return frozenset(found), newest_position(tx, sorted(found)) if found else 0

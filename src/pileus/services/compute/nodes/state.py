@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
 from pileus.services.compute.guests.openstack import config_drive
 from pileus.services.compute.neighbours import images_of
@@ -15,12 +17,10 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.services.network.service import mtu_on_node
+from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.operations import PENDING, RUNNING, operations
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Values
-from pileus.web.view import fetch
 from pileus.wire.hypervisor import (
     Hardware,
     HypervisorState,
@@ -48,7 +48,7 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket)
     if request.servers is not None:
         if not request.servers:
             return HypervisorState(position)
-        where.append(among(tx, servers.c.id, list(request.servers)))
+        where.append(column_in(tx, servers.c.id, list(request.servers)))
     found = fetch(tx, SERVER, None, where)
     leaving = tuple(sorted(server["id"] for server in found if server["wanted"] == states.WANT_GONE))
     wanted = [
@@ -73,7 +73,7 @@ def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperati
     rows = tx.rows(
         select(c.id, c.kind, c.resource_id, c.data)
         .where(
-            among(tx, c.resource_id, server_ids),
+            column_in(tx, c.resource_id, server_ids),
             c.kind.in_(sorted(NODE_KINDS)),
             c.state.in_((PENDING, RUNNING)),
         )

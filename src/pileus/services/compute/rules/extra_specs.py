@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import re2
 
-from pileus.web import types
-from pileus.web.types import BadValue
+from pileus.resource import types
+from pileus.resource.types import BadValue
 
 
 class BadExtraSpec(ValueError):

@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pileus.web import types
-from pileus.web.types import BadValue
+from pileus.resource import types
+from pileus.resource.types import BadValue
 
 
 class NotObeyed(ValueError):

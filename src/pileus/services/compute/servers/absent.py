@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pileus.resource import types
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
 from pileus.services.compute.declared import NAME, NOTHING, at_least, since
 from pileus.services.compute.errors import NotHereYet
 from pileus.services.compute.quotas import limits_of
@@ -14,11 +17,8 @@ from pileus.services.compute.servers.finding import find_server, must_be_unlocke
 from pileus.services.compute.servers.ordering import check_metadata
 from pileus.services.compute.servers.requests import METADATA
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.types import Type
 
 _HOST = types.nullable(types.string(255, minimum=1, pattern=r"[a-zA-Z0-9-._]*"))
 _PASSWORD = types.string(255)

@@ -13,6 +13,11 @@ from typing import Any
 
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.types import BadValue, Type
+from pileus.resource.versions import Version
+from pileus.resource.versions import parse as parse_version
 from pileus.services.compute.declared import NOTHING, at_least, parsed, root_url, since
 from pileus.services.compute.errors import BadRequest, FlavorNotFound, InvalidState, NotHereYet
 from pileus.services.compute.events import event
@@ -42,14 +47,9 @@ from pileus.services.compute.servers.requests import FLAVOR_REF, rebuild_fields
 from pileus.services.compute.servers.view import Viewer
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version
-from pileus.web.microversions import parse as parse_version
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
 from pileus.web.routes import Route
-from pileus.web.types import BadValue, Type
 from pileus.wire import scopes
 
 Act = Callable[[Request, Any], Awaitable[Reply]]

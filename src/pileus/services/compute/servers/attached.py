@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.resource.declaration import Values
 from pileus.services.compute.neighbours import ports_by_id
 from pileus.services.compute.servers.tables import server_interfaces, servers
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Values
 
 
 def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> list[Any]:
@@ -25,7 +25,7 @@ def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> list[Any]:
     c = server_interfaces.c
     return tx.rows(
         select(server_interfaces)
-        .where(among(tx, c.server_id, list(server_ids)))
+        .where(column_in(tx, c.server_id, list(server_ids)))
         .order_by(c.server_id, c.position, c.port_id)
     )
 
@@ -52,12 +52,12 @@ def holders_of(tx: Tx, port_ids: Iterable[str]) -> dict[str, str]:
     if not wanted:
         return {}
     c = server_interfaces.c
-    rows = tx.rows(select(c.port_id, c.server_id).where(among(tx, c.port_id, wanted)))
+    rows = tx.rows(select(c.port_id, c.server_id).where(column_in(tx, c.port_id, wanted)))
     return {row.port_id: row.server_id for row in rows}
 
 
 def projects_of_servers(tx: Tx, server_ids: Sequence[str]) -> dict[str, str]:
     """The projects of those of the servers that exist, by id."""
     c = servers.c
-    rows = tx.rows(select(c.id, c.project_id).where(among(tx, c.id, server_ids), c.deleted_at.is_(None)))
+    rows = tx.rows(select(c.id, c.project_id).where(column_in(tx, c.id, server_ids), c.deleted_at.is_(None)))
     return {row.id: row.project_id for row in rows}

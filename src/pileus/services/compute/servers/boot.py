@@ -23,6 +23,8 @@ from sqlalchemy import select
 
 from pileus.core.context import Context, system_context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import (
@@ -41,11 +43,9 @@ from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.leaving import give_back, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
+from pileus.store.column_in import column_in
 from pileus.store.operations import DONE, Operation, operation_advance, operation_finish, operation_take
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 from pileus.wire import scopes
 
 SCHEDULE, PLUG, HAND = "schedule", "plug", "hand"
@@ -116,7 +116,7 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
         columns = servers.c
         rows = tx.rows(
             select(columns.id, columns.host).where(
-                among(tx, columns.id, named), columns.host.is_not(None), columns.deleted_at.is_(None)
+                column_in(tx, columns.id, named), columns.host.is_not(None), columns.deleted_at.is_(None)
             )
         )
         hosts = {row.id: row.host for row in rows}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pileus.resource.declaration import Values
+from pileus.resource.tag_table import tags_load
 from pileus.services.compute.neighbours import floating_ips_of, group_names, networks_of, ports_by_id
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
-from pileus.web.tag_table import tags_load
 
 
 class Plugged(msgspec.Struct, frozen=True):

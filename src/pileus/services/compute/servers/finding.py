@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.errors import InQuarantine, InvalidState, ServerIsLocked, ServerNotFound
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
@@ -12,8 +14,6 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
 from pileus.web.request import Request
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 QUARANTINE = "os_compute_api:os-pileus-quarantine"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
+from pileus.resource.declaration import Values
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.declared import COMPUTE, body_of, links, root_url, since
 from pileus.services.compute.errors import BadRequest
@@ -29,7 +30,6 @@ from pileus.services.compute.servers.view import Viewer, addresses, brief, plain
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
 from pileus.web.routes import Route
 
 _PASSWORD_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # noqa: S105 - no password

@@ -19,9 +19,9 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.servers.finding import find_server
 from pileus.services.compute.servers.tables import server_action_events, server_actions
 from pileus.services.compute.servers.view import host_id, micro
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
-from pileus.web.among import among
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -107,7 +107,7 @@ def action_finish(
     if not server_ids:
         return
     events = server_action_events.c
-    where = [among(tx, events.server_id, list(server_ids)), events.finished_at.is_(None)]
+    where = [column_in(tx, events.server_id, list(server_ids)), events.finished_at.is_(None)]
     if actions:
         where.append(events.event.in_([EVENTS[action] for action in actions]))
     if error is not None:
@@ -115,7 +115,7 @@ def action_finish(
         tx.execute(
             update(server_actions)
             .where(
-                among(tx, server_actions.c.server_id, list(server_ids)),
+                column_in(tx, server_actions.c.server_id, list(server_ids)),
                 server_actions.c.request_id.in_(open_ones),
             )
             .values(message="Error", updated_at=now)

@@ -13,6 +13,10 @@ from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, parse
 from pileus.services.compute.declared import body_of, by_version, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import (
@@ -44,13 +48,9 @@ from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import PortInUse, networks_check
 from pileus.services.compute.servers.tables import server_interfaces
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.microversions import Version, parse
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
 from pileus.web.routes import Route
-from pileus.web.types import Type
 
 
 class PortNotFound(NotFound):

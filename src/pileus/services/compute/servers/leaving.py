@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
+from pileus.resource.tag_table import tags_remove
 from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import (
     NetworkConfig,
@@ -28,11 +30,9 @@ from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_interfaces, servers
+from pileus.store.column_in import column_in
 from pileus.store.operations import DONE, FAILED, operations
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Update, Values
-from pileus.web.tag_table import tags_remove
 from pileus.wire import scopes
 
 
@@ -64,8 +64,8 @@ def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: N
             for port in given
         ]
         port_update(tx, context, freed, config=network)
-    tx.execute(delete(server_interfaces).where(among(tx, server_interfaces.c.server_id, ids)))
-    tx.execute(delete(allocations).where(among(tx, allocations.c.server_id, ids)))
+    tx.execute(delete(server_interfaces).where(column_in(tx, server_interfaces.c.server_id, ids)))
+    tx.execute(delete(allocations).where(column_in(tx, allocations.c.server_id, ids)))
 
 
 def put_error(
@@ -199,8 +199,8 @@ def forget(tx: Tx, before: dt.datetime, limit: int = 500) -> int:
     old = [row.id for row in tx.rows(select(c.id).where(c.deleted_at < before).limit(limit))]
     o = operations.c
     if old:
-        tx.execute(delete(operations).where(among(tx, o.resource_id, old)))
-        tx.execute(delete(servers).where(among(tx, c.id, old)))
+        tx.execute(delete(operations).where(column_in(tx, o.resource_id, old)))
+        tx.execute(delete(servers).where(column_in(tx, c.id, old)))
     ended = o.kind.like("server.%") & o.state.in_((DONE, FAILED)) & (o.updated_at < before)
     tx.execute(delete(operations).where(ended))
     return len(old)

@@ -9,6 +9,11 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from pileus.core.addresses import canonical
 from pileus.core.errors import Forbidden
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.listing import Listing, bound, page_statement, tag_conditions
+from pileus.resource.rows import fetch, plan
+from pileus.resource.types import BadValue
 from pileus.services.compute.declared import COMPUTE, since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import is_admin
@@ -18,12 +23,7 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.searching import TEXTS, VERSIONS, Test, read_filter, search
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.listing import Listing, bound, page_statement, tag_conditions
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.types import BadValue
-from pileus.web.view import fetch, plan
 
 _c = servers.c
 Condition = Callable[[str], ColumnElement[bool]]
@@ -166,7 +166,7 @@ def read_listing(request: Request, action: str) -> Wanted:
         except BadValue:
             text = given["locked"][-1]
             raise BadRequest(f"Invalid value '{text}' for the filter locked") from None
-    bound(listing, COMPUTE.default_limit, request.app.settings.page_limit or COMPUTE.max_limit)
+    bound(listing, COMPUTE.default_limit, request.settings.page_limit or COMPUTE.max_limit)
     return Wanted(listing, tests)
 
 

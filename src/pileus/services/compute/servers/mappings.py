@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.resource import types
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
 from pileus.services.compute.declared import at_least
 from pileus.services.compute.errors import BadRequest, NotHereYet
-from pileus.web import types
-from pileus.web.microversions import Version
-from pileus.web.types import Type
 
 _ROOT = "image", "local", 0
 

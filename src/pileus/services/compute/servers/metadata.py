@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
 from pileus.services.compute.declared import body_of
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
@@ -13,7 +14,6 @@ from pileus.services.compute.servers.finding import change, find_server, must_be
 from pileus.services.compute.servers.ordering import check_metadata
 from pileus.services.compute.servers.requests import METADATA
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route

@@ -16,6 +16,9 @@ from sqlalchemy import func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
+from pileus.resource.tag_table import tags_save
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
@@ -32,12 +35,9 @@ from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import groups_check, plugs_check
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import server_groups, servers
+from pileus.store.column_in import column_in
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.resource import Values
-from pileus.web.tag_table import tags_save
-from pileus.web.view import fetch
 from pileus.wire.hypervisor import DISK_FORMATS
 
 BOOT = "server.boot"
@@ -315,7 +315,7 @@ def _with_own_servers(tx: Tx, context: Context, order: Order) -> Order:
     there = {
         row.id
         for row in tx.rows(
-            select(c.id).where(among(tx, c.id, sorted(named)), c.project_id == (context.project_id or ""))
+            select(c.id).where(column_in(tx, c.id, sorted(named)), c.project_id == (context.project_id or ""))
         )
     }
     kept = {

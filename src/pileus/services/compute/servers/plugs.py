@@ -8,6 +8,7 @@ from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
+from pileus.resource.declaration import Values
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import (
     addresses_taken,
@@ -22,7 +23,6 @@ from pileus.services.compute.neighbours import (
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.servers.attached import holders_of
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
 
 AUTO, NONE = "auto", "none"
 

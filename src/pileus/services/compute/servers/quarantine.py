@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import Conflict
+from pileus.resource import types
 from pileus.services.compute.neighbours import NetworkConfig, as_update, port_update
 from pileus.services.compute.servers.actions import Verb, wake
 from pileus.services.compute.servers.attached import ports_of
@@ -18,7 +19,6 @@ from pileus.services.compute.servers.finding import QUARANTINE, change, find_ser
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.interfaces import as_admin
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 

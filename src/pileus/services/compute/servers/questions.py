@@ -7,17 +7,17 @@ from typing import Any
 
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.types import Type
 from pileus.services.compute.declared import since
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.actions import Verb
 from pileus.services.compute.servers.finding import find_server, must_permit
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
 from pileus.web.routes import Route
-from pileus.web.types import Type
 from pileus.wire import scopes
 from pileus.wire.questions import Answer, Question
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pileus.resource import types
+from pileus.resource.types import BadValue, Type
+from pileus.resource.versions import Version
 from pileus.services.compute.declared import NAME, at_least, by_version
 from pileus.services.compute.rules.base64 import decode
 from pileus.services.compute.servers.mappings import OLD_TYPE, new_type
-from pileus.web import types
-from pileus.web.microversions import Version
-from pileus.web.types import BadValue, Type
 
 USER_DATA_LIMIT = 65535
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")

@@ -5,12 +5,12 @@ What a client sees of a server depends on the microversion, the caller and other
 
 from __future__ import annotations
 
-from pileus.services.compute.declared import COMPUTE
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.wordings.nova import NOVA
 from pileus.services.compute.errors import ServerNotFound
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.servers.tables import servers
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource
 
 _ALIASES = {
     "id": "uuid",
@@ -33,7 +33,7 @@ _SORTS = frozenset(
 SERVER = Resource(
     "server",
     table=servers,
-    dialect=COMPUTE,
+    wording=NOVA,
     not_found=ServerNotFound,
     rules={
         "list": "os_compute_api:servers:index",

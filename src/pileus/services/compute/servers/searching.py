@@ -15,6 +15,7 @@ from sqlalchemy import Boolean, ColumnElement, exists, func, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from pileus.resource.listing import Listing, page_statement
 from pileus.services.compute.declared import COMPUTE
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.neighbours import addresses_of, ip_allocations
@@ -29,7 +30,6 @@ from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import server_interfaces, servers
 from pileus.store.tx import Tx
-from pileus.web.listing import Listing, page_statement
 
 CHUNK_ROWS = 1000
 

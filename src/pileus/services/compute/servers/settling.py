@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import NetworkConfig
@@ -21,8 +23,6 @@ from pileus.services.compute.servers.leaving import close, put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 
 def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:

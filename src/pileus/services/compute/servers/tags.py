@@ -6,18 +6,18 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.tag_table import tags_load, tags_save
+from pileus.resource.types import BadValue
 from pileus.services.compute.declared import body_of, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
 from pileus.services.compute.servers.finding import change, find_server
 from pileus.services.compute.servers.requests import TAG, TAGS, TAGS_LIMIT
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Handler, Route
-from pileus.web.tag_table import tags_load, tags_save
-from pileus.web.types import BadValue
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 
 _BODY = types.dict_of({"tags": TAGS}, required=("tags",))
 _RULE = "os_compute_api:os-server-tags:"

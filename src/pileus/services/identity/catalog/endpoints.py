@@ -10,16 +10,17 @@ from sqlalchemy import Boolean, Column, ForeignKey, String, Table, bindparam, se
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.catalog.regions import regions
 from pileus.services.identity.catalog.services import services
-from pileus.services.identity.declared import ENABLED, EXTRA, ID, IDENTITY, merged
+from pileus.services.identity.declared import ENABLED, EXTRA, ID, merged
 from pileus.services.identity.errors import EndpointNotFound
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.store.schema import Id, JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 endpoints = Table(
     "endpoints",
@@ -36,7 +37,7 @@ endpoints = Table(
 ENDPOINT = Resource(
     "endpoint",
     table=endpoints,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=EndpointNotFound,
     attributes=(
         ID,

@@ -10,15 +10,16 @@ from sqlalchemy import Column, ForeignKey, Table, bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.core.ids import new_hex_id
-from pileus.services.identity.declared import DESCRIPTION, EXTRA, IDENTITY, merged
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.declared import DESCRIPTION, EXTRA, merged
 from pileus.services.identity.errors import ForbiddenNotSecurity, RegionNotFound
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 regions = Table(
     "regions",
@@ -37,7 +38,7 @@ def _region_id(context: Context, values: Mapping[str, Any]) -> str:
 REGION = Resource(
     "region",
     table=regions,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=RegionNotFound,
     attributes=(
         Attribute(

@@ -8,14 +8,15 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Table, bindparam
 
 from pileus.core.context import Context
-from pileus.services.identity.declared import DESCRIPTION, ENABLED, EXTRA, ID, IDENTITY, merged
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.declared import DESCRIPTION, ENABLED, EXTRA, ID, merged
 from pileus.services.identity.errors import ServiceNotFound
 from pileus.services.identity.generation import announce_turn
 from pileus.store.schema import Id, JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 services = Table(
     "services",
@@ -31,7 +32,7 @@ services = Table(
 SERVICE = Resource(
     "service",
     table=services,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=ServiceNotFound,
     attributes=(
         ID,

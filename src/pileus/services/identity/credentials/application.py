@@ -18,17 +18,18 @@ from sqlalchemy import Boolean, Column, ForeignKey, Table, Text, UniqueConstrain
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
-from pileus.services.identity.declared import ID, IDENTITY
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Values
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.declared import ID
 from pileus.services.identity.errors import RoleNotFound, UserNotFound, ValidationError
 from pileus.services.identity.generation import announce, announce_turn
 from pileus.services.identity.roles import role_graph, roles
 from pileus.services.identity.rules.roles import RoleGraph, closure
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.schema import Id, LongText, Moment, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.among import among
-from pileus.web.resource import Attribute, Resource, Values
 
 application_credentials = Table(
     "application_credentials",
@@ -113,7 +114,7 @@ def roles_load(tx: Tx, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     """The roles of application credentials as they are shown."""
     found: dict[str, list[dict[str, Any]]] = {}
     owner = application_credential_roles.c.application_credential_id
-    for row in tx.rows(_ROLES_OF.where(among(tx, owner, ids))):
+    for row in tx.rows(_ROLES_OF.where(column_in(tx, owner, ids))):
         found.setdefault(row.application_credential_id, []).append(
             {
                 "id": row.id,
@@ -159,7 +160,7 @@ _EXPIRES_AT = types.Type(
 APPLICATION_CREDENTIAL = Resource(
     "application_credential",
     table=application_credentials,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=ApplicationCredentialNotFound,
     attributes=(
         ID,

@@ -12,6 +12,9 @@ import secrets
 from typing import Any
 
 from pileus.core.errors import Forbidden
+from pileus.resource.check import check_create
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.session import Session
 from pileus.services.identity.credentials.application import (
@@ -24,11 +27,9 @@ from pileus.services.identity.credentials.application import (
 )
 from pileus.services.identity.declared import Noun, list_reply, reply_one, turn_of
 from pileus.services.identity.passwords import Passwords
-from pileus.web.parse import check_create
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch, show
+from pileus.web.view import show
 
 SECRET_BYTES = 64
 

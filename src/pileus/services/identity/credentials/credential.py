@@ -14,18 +14,19 @@ from sqlalchemy import Column, ColumnElement, String, Table, bindparam
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.credentials.sealing import blob_open
-from pileus.services.identity.declared import EXTRA, ID, IDENTITY, merged
+from pileus.services.identity.declared import EXTRA, ID, merged
 from pileus.services.identity.errors import SchemaValidationError, ValidationError
 from pileus.services.identity.generation import announce
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store.errors import Duplicate
 from pileus.store.schema import JsonText, LongText, Name, metadata
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reading import read_json
-from pileus.web.resource import Attribute, Resource, Update, Values
-from pileus.web.view import fetch
 
 EC2 = "ec2"
 
@@ -68,7 +69,7 @@ _TEXT = types.string(64, minimum=1)
 CREDENTIAL = Resource(
     "credential",
     table=credentials,
-    dialect=IDENTITY,
+    wording=KEYSTONE,
     not_found=CredentialNotFound,
     attributes=(
         ID,

@@ -17,6 +17,9 @@ from sqlalchemy import ColumnElement, false
 
 from pileus.core.errors import Forbidden
 from pileus.core.ids import new_hex_id
+from pileus.resource import types
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.session import Session
 from pileus.services.identity.credentials.application_handlers import require_unrestricted
@@ -44,11 +47,9 @@ from pileus.services.identity.standing import Actor, behind
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.users import USER
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch, show
+from pileus.web.view import show
 
 _WHAT = "credentials"
 _PROJECT_ID = types.string(64, minimum=1)

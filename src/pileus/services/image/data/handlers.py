@@ -15,6 +15,7 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden, Invalid, Unauthenticated
 from pileus.core.ids import new_hex_id
+from pileus.resource.declaration import Values
 from pileus.services.image.config import MIB, ImageConfig
 from pileus.services.image.data import work
 from pileus.services.image.data.intake import Intake
@@ -26,10 +27,9 @@ from pileus.services.image.images.access import is_admin
 from pileus.services.image.store import DataStore
 from pileus.services.image.tickets import DOWNLOAD, HEADER, UPLOAD, Tickets
 from pileus.store import Store
-from pileus.web.dialects import UnsupportedMediaType
+from pileus.web.faults import UnsupportedMediaType
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
 
 IMPORT_METHODS = ("glance-direct",)
 
@@ -175,7 +175,7 @@ class ImageData:
         """All the data is there: look what it is, make it durable, then say so in the database."""
         try:
             facts = await intake.facts()
-            context = msgspec.structs.replace(request.context, now=request.app.clock.now())
+            context = msgspec.structs.replace(request.context, now=request.parts.clock.now())
             if image["status"] == work.STAGING:
                 await intake.finish()
                 await request.write(work.stage_finish, context, image["id"], name, facts, self._config)

@@ -13,6 +13,8 @@ from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.data.facts import HASH_ALGORITHM, Facts
 from pileus.services.image.errors import ImageGone, ImageNotFound, MissingFormats, WrongStatus
@@ -24,8 +26,6 @@ from pileus.services.image.images.tables import images
 from pileus.services.image.quotas import spend_bytes
 from pileus.store.tx import Tx
 from pileus.web.request import Request
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 SAVING, STAGING = "saving", "uploading"
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, false, literal, or_, select
 
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.image.errors import ImageNotFound
 from pileus.services.image.images.resource import IMAGE
 from pileus.services.image.images.tables import images
 from pileus.services.image.members.tables import image_members
 from pileus.store.tx import Tx
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch
 
 ALL = "all"
 
@@ -102,7 +102,7 @@ def _by_policy(request: Request) -> list[ColumnElement[bool]]:
     columns: dict[str, ColumnElement[Any]] = {**IMAGE.policy_columns, "project_id": images.c.owner}
     if project_id is not None:
         columns["member_id"] = case((_member(project_id, ALL), literal(project_id)), else_=None)
-    condition = request.app.policy.condition("get_image", request.context, columns)
+    condition = request.parts.policy.of("image").condition("get_image", request.context, columns)
     if condition is True:
         return []
     return [false() if condition is False else condition]

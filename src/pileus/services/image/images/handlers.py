@@ -6,6 +6,9 @@ from functools import partial
 from typing import Any
 
 from pileus.core.errors import Invalid
+from pileus.resource.check import check_create
+from pileus.resource.declaration import Values
+from pileus.resource.tag_table import MAX_TAG
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.data.handlers import IMPORT_METHODS, ImageData
 from pileus.services.image.errors import ImageNotFound
@@ -16,19 +19,16 @@ from pileus.services.image.images.patch import check_name, check_property, read_
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.view import image_views
 from pileus.store.tx import Tx
-from pileus.web.dialects import MethodNotAllowed
-from pileus.web.parse import check_create
+from pileus.web.faults import MethodNotAllowed
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.tag_table import MAX_TAG
 
 
 def parse_image(request: Request) -> Values:
     """The image that a request's body wants, with all defaults. Raises Invalid or Forbidden."""
     body = request.json()
     if not isinstance(body, dict):
-        raise IMAGE.dialect.no_object(IMAGE, body)
+        raise IMAGE.wording.no_object(IMAGE, body)
     own = {name: value for name, value in body.items() if name in BASE}
     added: dict[str, str] = {}
     for name, value in body.items():

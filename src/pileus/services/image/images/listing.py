@@ -14,16 +14,16 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, literal, select
 
 from pileus.core.errors import Invalid
+from pileus.resource.listing import Listing, Sort, bound, page_statement
+from pileus.resource.tag_table import tagged
+from pileus.resource.types import BadValue, timestamp
 from pileus.services.image.images.access import ALL, listed, visible
 from pileus.services.image.images.resource import IMAGE, VISIBILITIES
 from pileus.services.image.images.tables import image_properties, images
 from pileus.services.image.images.view import flatten
 from pileus.store.tx import Tx
-from pileus.web.listing import Listing, Sort, bound, page_statement
 from pileus.web.reply import encode
 from pileus.web.request import Request
-from pileus.web.tag_table import tagged
-from pileus.web.types import BadValue, timestamp
 from pileus.web.view import Page
 
 _SORT_KEYS = (
@@ -76,7 +76,7 @@ def read_listing(request: Request) -> Listing:
     listing.where.append(images.c.os_hidden.is_(hidden))
     listing.where += [_condition(name, text) for name, text in filters.items()]
     dialect = request.dialect
-    bound(listing, dialect.default_limit, request.app.settings.page_limit or dialect.max_limit)
+    bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
     return listing
 
 

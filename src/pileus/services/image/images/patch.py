@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pileus.core.errors import Conflict, Forbidden, Invalid
+from pileus.resource.types import BadValue
 from pileus.services.image.errors import ReadOnly, Reserved
 from pileus.services.image.images.resource import BASE, IMAGE, MAX_PROPERTY_NAME, SETTABLE
-from pileus.web.dialects import UnsupportedMediaType
-from pileus.web.types import BadValue
+from pileus.web.faults import UnsupportedMediaType
 
 MEDIA_TYPES = (
     "application/openstack-images-v2.0-json-patch",
@@ -129,7 +129,7 @@ def _read_value(name: str, value: Any) -> Any:
     try:
         return IMAGE.attributes[name].type.parse(value)
     except BadValue as bad:
-        raise IMAGE.dialect.bad_value(name, value, bad) from None
+        raise IMAGE.wording.bad_value(name, value, bad) from None
 
 
 def apply(image: Mapping[str, Any], changes: list[Change]) -> dict[str, Any]:

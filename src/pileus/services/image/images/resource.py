@@ -8,15 +8,15 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from pileus.core.context import Context
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, callers_project, fresh_id, request_time
+from pileus.resource.tag_table import MAX_TAG, tags_load, tags_save
+from pileus.resource.wordings.glance import GLANCE
 from pileus.services.image.errors import ImageNotFound
 from pileus.services.image.formats import FORMATS
 from pileus.services.image.images.tables import image_properties, images
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.among import among
-from pileus.web.dialects.glance import GLANCE
-from pileus.web.resource import Attribute, Resource, callers_project, fresh_id, request_time
-from pileus.web.tag_table import MAX_TAG, tags_load, tags_save
 
 CONTAINERS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 VISIBILITIES = ("community", "public", "private", "shared")
@@ -43,7 +43,9 @@ def _unique_tags(tags: Sequence[str]) -> list[str]:
 def _properties_load(tx: Tx, ids: list[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     columns = image_properties.c
-    statement = select(columns.image_id, columns.name, columns.value).where(among(tx, columns.image_id, ids))
+    statement = select(columns.image_id, columns.name, columns.value).where(
+        column_in(tx, columns.image_id, ids)
+    )
     rows: Any = tx.rows(statement)
     for image_id, name, value in rows:
         found.setdefault(image_id, {})[name] = value
@@ -52,7 +54,7 @@ def _properties_load(tx: Tx, ids: list[str]) -> dict[str, dict[str, str]]:
 
 def _properties_save(tx: Tx, context: Context, several: Mapping[str, Mapping[str, str]]) -> None:
     """Make these the properties of these images, whatever they were."""
-    tx.execute(delete(image_properties).where(among(tx, image_properties.c.image_id, list(several))))
+    tx.execute(delete(image_properties).where(column_in(tx, image_properties.c.image_id, list(several))))
     tx.insert(
         image_properties,
         [
@@ -66,7 +68,7 @@ def _properties_save(tx: Tx, context: Context, several: Mapping[str, Mapping[str
 IMAGE = Resource(
     "image",
     table=images,
-    dialect=GLANCE,
+    wording=GLANCE,
     not_found=ImageNotFound,
     attributes=(
         Attribute(

@@ -8,6 +8,8 @@ from sqlalchemy import delete
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.errors import DuplicateImage, LimitExceeded, ProtectedImage
 from pileus.services.image.events import image_event
@@ -20,8 +22,6 @@ from pileus.services.image.quotas import spend_image
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 _VISIBILITY_RULES = {"public": "publicize_image", "community": "communitize_image"}
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Values
+from pileus.resource.types import BadValue
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.members import work
 from pileus.services.image.members.resource import MEMBER, STATUSES
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.types import BadValue
 from pileus.web.view import show
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.wordings.glance import GLANCE
 from pileus.services.image.members.tables import image_members
-from pileus.web import types
-from pileus.web.dialects.glance import GLANCE
-from pileus.web.resource import Attribute, Resource
 
 STATUSES = ("pending", "accepted", "rejected")
 
@@ -18,7 +18,7 @@ class MemberNotFound(NotFound):
 MEMBER = Resource(
     "member",
     table=image_members,
-    dialect=GLANCE,
+    wording=GLANCE,
     key="member_id",
     not_found=MemberNotFound,
     attributes=(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from pileus.core.errors import Conflict, Forbidden
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.errors import LimitExceeded
 from pileus.services.image.events import image_event
@@ -14,8 +16,6 @@ from pileus.services.image.members.tables import image_members
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
-from pileus.web.resource import Values
-from pileus.web.view import fetch
 
 
 class DuplicateMember(Conflict):

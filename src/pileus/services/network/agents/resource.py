@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, bindparam, func
 
 from pileus.core.clock import Clock
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.types import Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.policy import ADMIN, rules
 from pileus.store.schema import Moment
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.types import Type
 
 FORMAT = "%Y-%m-%d %H:%M:%S"
 
@@ -49,7 +49,7 @@ def agent_resource(clock: Clock, config: NetworkConfig) -> Resource:
     return Resource(
         "agent",
         table=agents,
-        dialect=NEUTRON,
+        wording=NEUTRON,
         bulk=False,
         not_found=AgentNotFound,
         attributes=(

@@ -13,6 +13,7 @@ from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.core.times import parse_time
+from pileus.resource.declaration import Resource, Update, Values
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -40,7 +41,6 @@ from pileus.services.network.serving import served_scopes
 from pileus.store.errors import Duplicate
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
-from pileus.web.resource import Resource, Update, Values
 from pileus.wire import scopes
 from pileus.wire.agents import AgentReply, AgentReport
 

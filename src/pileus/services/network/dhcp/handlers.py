@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Resource
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -19,9 +20,8 @@ from pileus.services.network.policy import ADMIN, rules
 from pileus.store.tx import Tx
 from pileus.web.crud import find, list_page
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Resource
-from pileus.web.routes import Handler, Route
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 
 RULES = rules(
     {
@@ -114,7 +114,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
 
 async def list_where(request: Request, resource: Resource, where: Any, agent_id: str | None = None) -> Reply:
     """A list as usual, narrowed by ``where``; AgentNotFound where an agent is named that is not there."""
-    listing = resource.dialect.listing(request, resource)
+    listing = request.dialect.listing(request, resource)
     listing.where.append(where)
 
     def page(tx: Tx) -> list[bytes]:

@@ -15,6 +15,8 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
@@ -30,8 +32,6 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 _BOUND = (
     select(dhcp_bindings.c.network_id, agents.c.host, networks.c.project_id)

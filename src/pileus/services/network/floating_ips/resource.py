@@ -7,16 +7,16 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import ID, PROJECT, REFERENCE
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.names import DOMAIN_NAME, RELATIVE_NAME
 from pileus.services.network.policy import ADMIN_MEMBER_OR_NETADMIN, ADMIN_OR_MANAGER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.standard import STANDARD
 
 
 class FloatingIPNotFound(NotFound):
@@ -53,7 +53,7 @@ _ADDRESS = types.nullable(types.ip_address)
 FLOATING_IP = Resource(
     "floatingip",
     table=floating_ips,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=FloatingIPNotFound,
     attributes=(
         ID,

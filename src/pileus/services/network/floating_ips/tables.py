@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
 
+from pileus.resource.standard import standard_columns
 from pileus.store.schema import Id, Name, metadata
-from pileus.web.standard import standard_columns
 
 # The address belongs to a port of its own on the external network and goes with it. The key keeps a
 # fixed address from getting two floating IPs of one network (NULLs are never equal).

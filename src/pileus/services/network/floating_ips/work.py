@@ -14,6 +14,9 @@ from sqlalchemy import Row, and_, bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
@@ -36,9 +39,6 @@ from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Duplicate
 from pileus.store.events import Event
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 from pileus.wire import scopes
 
 

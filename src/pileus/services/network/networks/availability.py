@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import IP_VERSION
 from pileus.services.network.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
@@ -15,11 +17,9 @@ from pileus.services.network.policy import ADMIN_OR_SERVICE, rules
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import BadValue
 
 RULES = rules({"get_network_ip_availability": ADMIN_OR_SERVICE})
 

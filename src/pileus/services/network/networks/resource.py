@@ -6,6 +6,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Loader, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import Type
+from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.attributes import (
     ADMIN_STATE_UP,
@@ -32,11 +37,6 @@ from pileus.services.network.policy import (
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON, HTTPBadRequest
-from pileus.web.resource import Attribute, Loader, Resource
-from pileus.web.standard import STANDARD
-from pileus.web.types import Type
 
 _SUBNETS_OF = (
     select(subnets.c.network_id, subnets.c.id)
@@ -115,7 +115,7 @@ SEGMENTS = Type("segments", _parse_segments, _SEGMENTS.schema)
 NETWORK = Resource(
     "network",
     table=networks,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=NetworkNotFound,
     attributes=(
         ID,

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
 
+from pileus.resource.declaration import Values
 from pileus.services.network.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
 
 _OWNERS = select(networks.c.id, networks.c.project_id, networks.c.shared, networks.c.external).where(
     networks.c.id.in_(bindparam("ids", expanding=True))

@@ -10,6 +10,8 @@ from sqlalchemy import and_, bindparam, delete, or_, select, tuple_, update
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, Unavailable
 from pileus.core.repeats import first_repeat
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, InvalidInput
@@ -32,8 +34,6 @@ from pileus.services.network.rules.segments import Segment
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 from pileus.wire import scopes
 
 ATTEMPTS = 10

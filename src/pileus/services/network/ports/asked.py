@@ -14,6 +14,9 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.policy import may_act_for_others
@@ -30,9 +33,6 @@ from pileus.services.network.ports.work import (
 from pileus.services.network.routers.scheduling import routers_place
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 
 class DeviceIDNotOwnedByTenant(Conflict):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.again import own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse
@@ -32,7 +33,6 @@ from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 
 
 class PortBound(InUse):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, or_, select
 
 from pileus.core.addresses import canonical
+from pileus.resource.types import BadValue
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
-from pileus.web.types import BadValue
 
 
 def with_fixed_ips(texts: Sequence[str]) -> ColumnElement[bool]:

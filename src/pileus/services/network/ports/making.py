@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Values
 from pileus.services.network.again import own
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import announce, owners, rules
@@ -37,7 +38,6 @@ from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
 
 
 def make_ports(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Values
 from pileus.services.network.floating_ips.release import floating_ips_release
 from pileus.services.network.ports import announce
 from pileus.services.network.ports.resource import PORT
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
 
 
 def remove_ports(tx: Tx, context: Context, originals: Sequence[Values]) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.repeats import first_repeat
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import BadValue, Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import (
     ADMIN_STATE_UP,
     ID,
@@ -36,11 +41,6 @@ from pileus.services.network.ports import owners
 from pileus.services.network.ports.listing import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import macs
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.standard import STANDARD
-from pileus.web.types import BadValue, Type
 
 VNIC_TYPES = (
     "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder",
@@ -119,7 +119,7 @@ PORT = Resource(
     "port",
     table=ports,
     source=ports.join(networks, networks.c.id == ports.c.network_id),
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=PortNotFound,
     parents={"network_id": NETWORK},
     targets=network_targets,

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from pileus.core.context import Context
+from pileus.resource.check import check_create
+from pileus.resource.declaration import Values
 from pileus.services.network.ports.resource import PORT
-from pileus.web.parse import check_create
-from pileus.web.resource import Values
 
 
 def new_port(context: Context, **values: Any) -> Values:

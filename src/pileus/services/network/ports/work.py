@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
 from pileus.services.network.errors import InUse
@@ -21,7 +22,6 @@ from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import PORT_QUOTA, spend
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 
 
 class ServicePortInUse(InUse):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, select
 
 from pileus.core.errors import Unavailable
+from pileus.resource.declaration import Values
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.errors import InUse, NetworkNotFound
 from pileus.services.network.ports.addressing import SubnetFacts, subnet_facts
@@ -15,7 +16,6 @@ from pileus.services.network.ports.binding import NetworkFacts, network_facts
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import macs
 from pileus.store.tx import Tx
-from pileus.web.resource import Values
 
 ATTEMPTS = 16
 ACTIVE, DOWN, NOT_APPLICABLE = "ACTIVE", "DOWN", "N/A"

@@ -8,6 +8,10 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Values
+from pileus.resource.standard import STANDARD
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import ID, NAME, PROJECT, number
 from pileus.services.network.policy import (
     ADMIN,
@@ -21,10 +25,6 @@ from pileus.services.network.policy import (
 from pileus.services.network.qos.reading import QosPolicyNotFound
 from pileus.services.network.qos.tables import bandwidth_limits, policies
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource, Values
-from pileus.web.standard import STANDARD
 
 
 class QosRuleNotFound(NotFound):
@@ -61,7 +61,7 @@ POLICY = Resource(
     "policy",
     plural="policies",
     table=policies,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=QosPolicyNotFound,
     unknown_marker_ends=True,
     attributes=(
@@ -88,7 +88,7 @@ BANDWIDTH_LIMIT_RULE = Resource(
     "bandwidth_limit_rule",
     table=bandwidth_limits,
     source=bandwidth_limits.join(policies, policies.c.id == bandwidth_limits.c.qos_policy_id),
-    dialect=NEUTRON,
+    wording=NEUTRON,
     bulk=False,
     not_found=QosRuleNotFound,
     rules={
@@ -129,7 +129,7 @@ OVSQOS = Resource(
         bandwidth_limits,
         (bandwidth_limits.c.qos_policy_id == policies.c.id) & (bandwidth_limits.c.direction == "egress"),
     ),
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=OvsqosNotFound,
     rules={
         "create": "create_policy",

@@ -6,15 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import Forbidden, NotFound
+from pileus.resource import types
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import GREATEST
 from pileus.services.network.plain import plain_list
 from pileus.services.network.routers.reading import is_admin
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
-from pileus.web.types import BadValue
 
 KNOWN = ("bandwidth_limit", "dscp_marking", "minimum_bandwidth", "minimum_packet_rate", "packet_rate_limit")
 

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.errors import InUse
 from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
@@ -21,7 +22,6 @@ from pileus.services.network.revisions import touch
 from pileus.services.network.security_groups.membership import derived_id
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 from pileus.wire import scopes
 
 

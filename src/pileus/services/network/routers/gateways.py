@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
 from pileus.services.network.errors import InUse, NetworkNotFound
@@ -33,9 +36,6 @@ from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules.routing import Attached, check_apart, check_routes
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 Info = Mapping[str, Any]
 

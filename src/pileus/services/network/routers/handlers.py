@@ -8,6 +8,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.resource import types
+from pileus.resource.declaration import Resource, Update, Values
+from pileus.resource.revision import check_revision
+from pileus.resource.types import BadValue
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.addressing import ROUTES
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -21,15 +26,11 @@ from pileus.services.network.routers.work import router_update
 from pileus.services.network.rules import routing
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.store.tx import Tx
-from pileus.web import types
 from pileus.web.crud import find, one_reply, target_of
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.precondition import check_revision, wanted_revision
+from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.resource import Resource, Update, Values
-from pileus.web.routes import Handler, Route
-from pileus.web.types import BadValue
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Route
 from pileus.web.view import show
 
 RULES = rules(

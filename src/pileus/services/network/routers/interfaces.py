@@ -10,6 +10,9 @@ from sqlalchemy import bindparam, delete, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.scheduling import networks_schedule
 from pileus.services.network.errors import InUse
@@ -36,9 +39,6 @@ from pileus.services.network.routers.work import router_event
 from pileus.services.network.rules.routing import Attached, check_apart
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 
 
 class RouterInterfaceNotFound(NotFound):

@@ -8,6 +8,11 @@ from typing import Any
 from sqlalchemy import and_, bindparam, select
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import BadValue, Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.addressing import ROUTES
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, ZONE_HINTS
@@ -17,11 +22,6 @@ from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.standard import STANDARD
-from pileus.web.types import BadValue, Type
 
 
 class RouterNotFound(NotFound):
@@ -90,7 +90,7 @@ _NEVER = Type("boolean", _parse_never, {"type": "boolean"})
 ROUTER = Resource(
     "router",
     table=routers,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=RouterNotFound,
     attributes=(
         ID,

@@ -11,6 +11,8 @@ from sqlalchemy import Row, and_, bindparam, delete, func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.declaration import Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -23,8 +25,6 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
-from pileus.web.view import fetch
 from pileus.wire import scopes
 
 L3_AGENT = "L3 agent"

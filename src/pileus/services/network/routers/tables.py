@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, String, Table
 
+from pileus.resource.standard import standard_columns
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
-from pileus.web.standard import standard_columns
 
 routers = Table(
     "routers",

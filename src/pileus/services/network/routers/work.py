@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -24,7 +25,6 @@ from pileus.services.network.rules.routing import check_routes
 from pileus.store.errors import Referenced
 from pileus.store.events import Event
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 from pileus.wire import scopes
 
 

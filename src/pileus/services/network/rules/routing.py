@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pileus.core.repeats import key_of
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.errors import InvalidInput
-from pileus.web.dialects.neutron import BadRequest
 
 Route = dict[str, str]
 

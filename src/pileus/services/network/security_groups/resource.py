@@ -8,6 +8,11 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource, Values
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import ID, PROJECT, REFERENCE, TEXT
 from pileus.services.network.errors import InUse
 from pileus.services.network.policy import (
@@ -24,11 +29,6 @@ from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import DEFAULT, SecurityGroupNotFound
 from pileus.services.network.security_groups.tables import security_group_rules, security_groups
 from pileus.store.tx import Tx
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource, Values
-from pileus.web.standard import STANDARD
-from pileus.web.types import Type
 
 
 class SecurityGroupDefaultAlreadyExists(InUse):
@@ -95,7 +95,7 @@ def _group_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]
 SECURITY_GROUP = Resource(
     "security_group",
     table=security_groups,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=SecurityGroupNotFound,
     attributes=(
         ID,
@@ -114,7 +114,7 @@ SECURITY_GROUP_RULE = Resource(
     source=security_group_rules.join(
         security_groups, security_groups.c.id == security_group_rules.c.security_group_id
     ),
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=SecurityGroupRuleNotFound,
     parents={"security_group_id": SECURITY_GROUP},
     targets=_group_targets,

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.again import own
 from pileus.services.network.errors import InUse
 from pileus.services.network.events import event
@@ -36,7 +37,6 @@ from pileus.services.network.security_groups.tables import (
 )
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 from pileus.wire import scopes
 
 

@@ -10,6 +10,8 @@ from sqlalchemy import Boolean, Row, bindparam, or_, select
 from pileus.core.addresses import parse_address, prefix
 from pileus.core.context import Context
 from pileus.core.errors import OverQuota, Unavailable
+from pileus.resource.declaration import Values
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.errors import InvalidInput
 from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.rules import addresses, prefixes
@@ -17,8 +19,6 @@ from pileus.services.network.subnetpools.resource import SubnetPoolNotFound
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Values
 
 
 class SubnetAllocationError(Unavailable):

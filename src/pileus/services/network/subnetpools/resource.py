@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, REFERENCE, given, number
 from pileus.services.network.names import name_type
 from pileus.services.network.policy import (
@@ -14,11 +19,6 @@ from pileus.services.network.policy import (
     rules,
 )
 from pileus.services.network.subnetpools.tables import address_scopes, subnetpools
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.standard import STANDARD
-from pileus.web.types import Type
 
 
 class SubnetPoolNotFound(NotFound):
@@ -45,7 +45,7 @@ def _length(name: str) -> Attribute:
 SUBNETPOOL = Resource(
     "subnetpool",
     table=subnetpools,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=SubnetPoolNotFound,
     policy_columns={"shared": subnetpools.c.shared},
     attributes=(
@@ -112,7 +112,7 @@ SUBNETPOOL = Resource(
 ADDRESS_SCOPE = Resource(
     "address_scope",
     table=address_scopes,
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=AddressScopeNotFound,
     policy_columns={"shared": address_scopes.c.shared},
     attributes=(

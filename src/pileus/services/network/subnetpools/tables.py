@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table
 
+from pileus.resource.standard import standard_columns
 from pileus.store.schema import Id, JsonText, Name, metadata
-from pileus.web.standard import standard_columns
 
 address_scopes = Table(
     "address_scopes",

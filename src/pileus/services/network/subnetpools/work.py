@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
+from pileus.resource.declaration import Update, Values
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.errors import InUse, InvalidInput
 from pileus.services.network.events import event
@@ -20,7 +21,6 @@ from pileus.services.network.subnetpools.tables import address_scopes, subnetpoo
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
-from pileus.web.resource import Update, Values
 
 
 class SubnetPoolDeleteError(Invalid):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import Invalid
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.standard import STANDARD
+from pileus.resource.types import Type
+from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
 from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, given, number
 from pileus.services.network.errors import SubnetNotFound
@@ -23,11 +28,6 @@ from pileus.services.network.policy import (
 )
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import subnets
-from pileus.web import types
-from pileus.web.dialects.neutron import NEUTRON
-from pileus.web.resource import Attribute, Resource
-from pileus.web.standard import STANDARD
-from pileus.web.types import Type
 
 _MODE = types.nullable(types.enum("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
 
@@ -61,7 +61,7 @@ SUBNET = Resource(
     "subnet",
     table=subnets,
     source=subnets.join(networks, networks.c.id == subnets.c.network_id),
-    dialect=NEUTRON,
+    wording=NEUTRON,
     not_found=SubnetNotFound,
     parents={"network_id": NETWORK},
     targets=network_targets,

@@ -10,6 +10,8 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
+from pileus.resource.declaration import Update, Values
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.again import own, own_updates
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
@@ -27,8 +29,6 @@ from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
-from pileus.web.dialects.neutron import BadRequest
-from pileus.web.resource import Update, Values
 from pileus.wire import scopes
 
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, false, or_, select
 
 from pileus.core.errors import Fault
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.tag_table import tagged, tagged_with_all
 from pileus.store.tx import Tx
-from pileus.web.resource import Attribute, Resource
-from pileus.web.tag_table import tagged, tagged_with_all
 
 LARGEST = 2**31 - 1
 """No limit needs to be larger, and no database takes every larger one."""

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Column, Integer
 
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, callers_project, request_time
+from pileus.resource.tag_table import MAX_TAG, tags_load, tags_save
 from pileus.store.schema import Moment, Name
-from pileus.web import types
-from pileus.web.resource import Attribute, callers_project, request_time
-from pileus.web.tag_table import MAX_TAG, tags_load, tags_save
 
 tags_type = types.list_of(types.string(MAX_TAG, minimum=1), unique=True, maximum=50)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.web.policy.language import (
+from pileus.policy.language import (
     And,
     Caller,
     Constant,

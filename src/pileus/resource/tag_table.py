@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, func, select
 
 from pileus.core.context import Context
+from pileus.store.column_in import column_in
 from pileus.store.schema import Id, metadata
 from pileus.store.tx import Tx
-from pileus.web.among import among
 
 MAX_TAG = 255
 
@@ -43,7 +43,7 @@ def tags_load(tx: Tx, keys: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     statement = (
         select(resource_tags.c.resource_id, resource_tags.c.tag)
-        .where(among(tx, resource_tags.c.resource_id, keys))
+        .where(column_in(tx, resource_tags.c.resource_id, keys))
         .order_by(resource_tags.c.tag)
     )
     rows: Any = tx.rows(statement)
@@ -62,4 +62,4 @@ def tags_save(tx: Tx, context: Context, tags: Mapping[str, Sequence[str]]) -> No
 
 def tags_remove(tx: Tx, keys: Sequence[str]) -> None:
     """Take all tags off these resources."""
-    tx.execute(delete(resource_tags).where(among(tx, resource_tags.c.resource_id, keys)))
+    tx.execute(delete(resource_tags).where(column_in(tx, resource_tags.c.resource_id, keys)))

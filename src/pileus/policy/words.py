@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pileus.core.context import Context
-from pileus.web.policy.closures import Check, Target, compile_check
-from pileus.web.policy.language import (
+from pileus.policy.closures import Check, Target, compile_check
+from pileus.policy.language import (
     And,
     Caller,
     Constant,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, false
 
 from pileus.core.context import Context
-from pileus.web.microversions import Version, within
-from pileus.web.policy import Enforcer
-
-if TYPE_CHECKING:
-    from pileus.web.dialects import Dialect
-    from pileus.web.resource import Resource, Values
+from pileus.policy import Enforcer
+from pileus.resource.declaration import Resource, Values
+from pileus.resource.versions import Version, within
+from pileus.resource.wording import Wording
 
 _OWNERSHIP = frozenset({"id", "project_id", "tenant_id", "domain_id", "user_id"})
 _NOTHING: Mapping[str, Any] = {}
@@ -22,15 +20,15 @@ _NOTHING: Mapping[str, Any] = {}
 class Access:
     """The policy, as one caller meets it."""
 
-    __slots__ = ("_answers", "_visible", "context", "dialect", "policy", "version")
+    __slots__ = ("_answers", "_visible", "context", "policy", "version", "wording")
 
     def __init__(
-        self, policy: Enforcer, context: Context, dialect: Dialect, version: Version | None = None
+        self, policy: Enforcer, context: Context, wording: Wording, version: Version | None = None
     ) -> None:
         self.version = version
         self.policy = policy
         self.context = context
-        self.dialect = dialect
+        self.wording = wording
         self._answers: dict[str, bool] = {}
         self._visible: dict[int, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {}
 
@@ -44,14 +42,14 @@ class Access:
         return answer
 
     def require(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
-        """Raise the dialect's refusal where the rule says no."""
+        """Raise the wording's refusal where the rule says no."""
         if not self.allows(rule, target):
             raise self.refusal([rule], target)
 
     def refusal(self, rules: Sequence[str], target: Mapping[str, Any] | None) -> Exception:
         """The refusal, with the policy's reason for the last of the rules."""
         reason = self.policy.check(rules[-1], self.context, target or _NOTHING).reason
-        return self.dialect.refused(rules, reason)
+        return self.wording.refused(rules, reason)
 
     def require_attributes(
         self, resource: Resource, action: str, values: Values, target: Mapping[str, Any]
@@ -88,7 +86,7 @@ class Access:
         if condition is True:
             return None
         if condition is False:
-            if action == "list" and not self.dialect.hides_refused_lists:
+            if action == "list" and not self.wording.hides_refused_lists:
                 raise self.refusal([rule], None)
             return false()
         return condition

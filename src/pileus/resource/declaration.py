@@ -5,7 +5,7 @@ A noun of a service declares its table and its attributes::
     WIDGET = Resource(
         "widget",
         table=widgets,
-        dialect=NEUTRON,
+        wording=NEUTRON,
         attributes=(
             Attribute("id", types.uuid, default=fresh_id, filter=True, sort=True),
             Attribute("name", types.string(), default="", create=True, update=True, filter=True, sort=True),
@@ -28,20 +28,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Table
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_hex_id, new_id
+from pileus.resource.tag_table import tags_remove
+from pileus.resource.types import Type
+from pileus.resource.wording import Wording
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.among import among
-from pileus.web.tag_table import tags_remove
-from pileus.web.types import Type
-
-if TYPE_CHECKING:
-    from pileus.web.dialects import Dialect
 
 
 class Values(dict[str, Any]):
@@ -152,7 +150,7 @@ class Resource:
     marker that is not there nothing follows, where other lists refuse it.
     ``targets`` gives the policy more to look at than the values themselves (a port's
     ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL.
-    ``rules`` overrides the rule names that the dialect derives for the actions
+    ``rules`` overrides the rule names that the wording derives for the actions
     ``create get list update delete``; ``not_found`` the error of a missing one.
     """
 
@@ -161,7 +159,7 @@ class Resource:
         name: str,
         *,
         attributes: Iterable[Attribute],
-        dialect: Dialect,
+        wording: Wording,
         table: Table | None = None,
         plural: str | None = None,
         collection: str | None = None,
@@ -183,8 +181,8 @@ class Resource:
         self.table = table
         self.source: Any = source if source is not None else table
         self.key = key
-        self.dialect = dialect
-        self.bulk = dialect.bulk if bulk is None else bulk
+        self.wording = wording
+        self.bulk = wording.bulk if bulk is None else bulk
         self.default_sort = tuple(default_sort)
         self.description = description
         self.attributes: dict[str, Attribute] = {}
@@ -197,7 +195,7 @@ class Resource:
         self.unknown_marker_ends = unknown_marker_ends
         self._policy_columns = dict(policy_columns or {})
         self._rules = dict(rules or {})
-        self.not_found_class = not_found or _not_found_class(name, dialect)
+        self.not_found_class = not_found or _not_found_class(name, wording)
         self._add(attributes)
 
     def __repr__(self) -> str:
@@ -230,7 +228,7 @@ class Resource:
             known = {
                 policy_name: column
                 for name, column in self.columns.items()
-                for policy_name in self.dialect.policy_names(self, name)
+                for policy_name in self.policy_names(name)
             }
             known = {**known, **self._policy_columns}
             self.plans["policy_columns"] = known
@@ -241,18 +239,22 @@ class Resource:
         more: Sequence[Mapping[str, Any]] = [{}] * len(several)
         if self.targets is not None and tx is not None:
             more = self.targets(tx, several)
-        names = self.dialect.policy_names
+        names = self.policy_names
         return [
             {
-                **{policy_name: value for name, value in values.items() for policy_name in names(self, name)},
+                **{policy_name: value for name, value in values.items() for policy_name in names(name)},
                 **besides,
             }
             for values, besides in zip(several, more, strict=True)
         ]
 
+    def policy_names(self, attribute: str) -> tuple[str, ...]:
+        """The names under which policy rules know an attribute of the target."""
+        return self.wording.policy_names(self, attribute, self.attributes[attribute].alias)
+
     def rule(self, action: str) -> str:
         """The policy rule of ``create``, ``get``, ``list``, ``update`` or ``delete``."""
-        return self._rules.get(action) or self.dialect.rule_name(self, action)
+        return self._rules.get(action) or self.wording.rule_name(self, action)
 
     def attribute_rule(self, action: str, attribute: str) -> str:
         """The policy rule that guards one attribute in an action."""
@@ -298,7 +300,7 @@ class Resource:
             after.append(Values({**update.original, **changes}, changes.given))
         key_column = self.columns[self.key]
         for row, keys in together.values():
-            tx.execute(table.update().where(among(tx, key_column, keys)).values(row))
+            tx.execute(table.update().where(column_in(tx, key_column, keys)).values(row))
         self._save(tx, context, {update.original[self.key]: update.changes for update in updates})
         return after
 
@@ -317,7 +319,7 @@ class Resource:
         keys = [one[self.key] for one in originals]
         if "tags" in self.attributes:
             tags_remove(tx, keys)
-        tx.execute(self.table.delete().where(among(tx, self.columns[self.key], keys)))
+        tx.execute(self.table.delete().where(column_in(tx, self.columns[self.key], keys)))
 
     def _save(
         self, tx: Tx, context: Context, values: Mapping[str, Mapping[str, Any]], *, new: bool = False
@@ -340,7 +342,7 @@ class Update:
     changes: Values
 
 
-def _not_found_class(name: str, dialect: Dialect) -> type[NotFound]:
+def _not_found_class(name: str, wording: Wording) -> type[NotFound]:
     words = "".join(word.capitalize() for word in name.split("_"))
-    message = dialect.not_found_message(name, words)
+    message = wording.not_found_message(name, words)
     return type(f"{words}NotFound", (NotFound,), {"message": message})

@@ -19,7 +19,7 @@ FEW = 50
 _encode = msgspec.json.Encoder().encode
 
 
-def among(tx: Tx, column: ColumnElement[Any], ids: Sequence[str]) -> ColumnElement[bool]:
+def column_in(tx: Tx, column: ColumnElement[Any], ids: Sequence[str]) -> ColumnElement[bool]:
     """Rows whose column is one of the ids."""
     if len(ids) == 1:
         return column == ids[0]

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, Integer, String, and_, case, cast, func, literal, or_
 
 from pileus.core.context import Context
-from pileus.web.policy.closures import caller_values, lowered
-from pileus.web.policy.language import (
+from pileus.policy.closures import caller_values, lowered
+from pileus.policy.language import (
     And,
     Caller,
     Constant,

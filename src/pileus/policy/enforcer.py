@@ -1,4 +1,4 @@
-"""The rules of the cloud, ready to be asked."""
+"""The rules of a service, ready to be asked."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from sqlalchemy import ColumnElement
 
 from pileus.core.context import Context
-from pileus.web.policy.closures import Check, Target, compile_check
-from pileus.web.policy.conditions import condition
-from pileus.web.policy.language import (
+from pileus.policy.closures import Check, Target, compile_check
+from pileus.policy.conditions import condition
+from pileus.policy.language import (
     And,
     Caller,
     Field,
@@ -24,7 +24,7 @@ from pileus.web.policy.language import (
     Role,
     parse,
 )
-from pileus.web.policy.words import Speaker
+from pileus.policy.words import Speaker
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class Enforcer:
 
     ``overrides`` are the operator's: they replace rules of the same name, and may add helpers
     of their own. Raises PolicyError for a rule that can't be read, refers to a rule that does not
-    exist, or refers to itself, and for a name that two services give different meanings.
+    exist, or refers to itself, and for a name that is declared twice with different meanings.
     """
 
     def __init__(self, rules: Iterable[Rule], overrides: Mapping[str, str]) -> None:
@@ -72,8 +72,8 @@ class Enforcer:
         for rule in rules:
             known = self.rules.setdefault(rule.name, rule)
             same = (known.check_str, known.scope_types) == (rule.check_str, rule.scope_types)
-            if not same:  # one service's meaning would quietly replace the other's
-                raise PolicyError(rule.name, None, "two services declare it, and differently")
+            if not same:  # one meaning would quietly replace the other
+                raise PolicyError(rule.name, None, "it is declared twice, and differently")
         texts = {name: rule.check_str for name, rule in self.rules.items()} | dict(overrides)
         self._trees: dict[str, Node] = {name: parse(name, text) for name, text in texts.items()}
         self._scopes = {rule.name: rule.scope_types for rule in self.rules.values() if rule.scope_types}
@@ -130,15 +130,16 @@ class Enforcer:
         return False
 
 
-def _references(node: Node) -> Iterable[Reference]:
+def references(node: Node) -> Iterable[Reference]:
+    """Find the other rules that a rule refers to."""
     match node:
         case Reference():
             yield node
         case Not(child=child):
-            yield from _references(child)
+            yield from references(child)
         case And(children=children) | Or(children=children):
             for child in children:
-                yield from _references(child)
+                yield from references(child)
 
 
 def _ordered(trees: Mapping[str, Node]) -> list[str]:
@@ -148,7 +149,7 @@ def _ordered(trees: Mapping[str, Node]) -> list[str]:
 
     def visit(name: str) -> None:
         path.append(name)
-        for reference in _references(trees[name]):
+        for reference in references(trees[name]):
             if reference.name not in trees:
                 raise PolicyError(name, reference.column, f"there is no rule {reference.name!r}.")
             if reference.name in path:

@@ -1,0 +1,101 @@
+"""Bodies against declarations: what comes out has every attribute, each of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.resource.declaration import Attribute, Resource, Values
+from pileus.resource.types import BadValue
+from pileus.resource.versions import Version, within
+
+ADMIN_ONLY = (
+    "Specifying 'project_id' other than the authenticated project in request requires admin privileges"
+)
+
+
+def check_create(
+    resource: Resource,
+    context: Context,
+    body: Mapping[str, Any],
+    parent: Mapping[str, Any] | None = None,
+    version: Version | None = None,
+) -> Values:
+    """Check one object of a create request and fill in the defaults. Raises Invalid."""
+    wording = resource.wording
+    given = _named(resource, body, version)
+    values = Values(given=given)
+    for name, attribute in resource.attributes.items():
+        if name in given:
+            if not attribute.create:
+                raise wording.read_only(resource, name, "create", body)
+            values[name] = _parsed(resource, attribute, given[name])
+        elif attribute.required and not (parent and name in parent):
+            raise wording.missing(resource, name, body)
+    if parent:
+        values.update(parent)
+    foreign = "project_id" in given and given["project_id"] != context.project_id
+    if foreign and wording.projects_own and not _may_name(context):
+        raise wording.foreign_project(ADMIN_ONLY)
+    for name, attribute in resource.attributes.items():
+        if name not in values and _stored(resource, attribute):
+            values[name] = _default(attribute, context, values)
+    return values
+
+
+def check_update(resource: Resource, body: Mapping[str, Any], version: Version | None = None) -> Values:
+    """Check one object of an update request. Raises Invalid."""
+    given = _named(resource, body, version)
+    values = Values(given=given)
+    for name, value in given.items():
+        attribute = resource.attributes[name]
+        if not attribute.update:
+            raise resource.wording.read_only(resource, name, "update", body)
+        values[name] = _parsed(resource, attribute, value)
+    return values
+
+
+def _may_name(context: Context) -> bool:
+    return context.is_admin or "admin" in context.roles or "service" in context.roles
+
+
+def _stored(resource: Resource, attribute: Attribute) -> bool:
+    if attribute.compute is not None:
+        return False
+    if attribute.name in resource.columns:
+        column = resource.columns[attribute.name]
+        return resource.table is None or getattr(column, "table", None) is resource.table or attribute.create
+    return attribute.saver is not None or attribute.create or resource.table is None
+
+
+def _named(resource: Resource, body: Mapping[str, Any], version: Version | None) -> dict[str, Any]:
+    """The body under the attributes' own names."""
+    unknown = []
+    given: dict[str, Any] = {}
+    for name, value in body.items():
+        own = resource.aliases.get(name, name)
+        attribute = resource.attributes.get(own)
+        if attribute is None or not within(attribute.versions, version):
+            unknown.append(name)
+        elif own in given and given[own] != value:
+            raise resource.wording.bad_part("body", f"'{own}' and '{name}' do not match")
+        else:
+            given[own] = value
+    if unknown:
+        raise resource.wording.unknown(resource, unknown, body)
+    return given
+
+
+def _parsed(resource: Resource, attribute: Attribute, value: Any) -> Any:
+    try:
+        return attribute.type.parse(value)
+    except BadValue as bad:
+        raise resource.wording.bad_value(attribute.name, value, bad) from None
+
+
+def _default(attribute: Attribute, context: Context, values: Values) -> Any:
+    default = attribute.default
+    if callable(default):
+        return default(context, values)
+    return default.copy() if isinstance(default, list | dict) else default

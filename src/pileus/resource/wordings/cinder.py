@@ -1,0 +1,23 @@
+"""Cinder's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pileus.core.errors import Fault, Forbidden
+from pileus.resource.wording import Named, Wording
+
+
+class CinderWording(Wording):
+    """The Block Storage API v3."""
+
+    name = "cinder"
+
+    def rule_name(self, resource: Named, action: str) -> str:
+        return f"volume:{'get_all' if action == 'list' else action}"
+
+    def refused(self, rules: Sequence[str], reason: str) -> Fault:
+        return Forbidden(f"Policy doesn't allow {rules[-1]} to be performed.")
+
+
+CINDER = CinderWording()
