@@ -19,7 +19,7 @@ from benchmarks.api import NET, network, unlimited
 from benchmarks.client import Client
 from benchmarks.cloud import Cloud
 from benchmarks.table import Row
-from pileus.app.guests import Plug, plug_interfaces, unplug_interfaces
+from pileus.app.nodes.guests import Plug, plug_interfaces, unplug_interfaces
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.flow import parse_flow

@@ -18,8 +18,8 @@ from pathlib import Path
 from msgspec.structs import replace
 from tests.system.node_world import NodeWorld, until
 
-from pileus.app.lab import Lab
-from pileus.app.limits import raise_limits, restore_limits
+from pileus.app.lab.lab import Lab
+from pileus.app.nodes.limits import raise_limits, restore_limits
 from pileus.core import log
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpSubnet, PortAddress, ServicePort

@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pileus.app import guests
+from pileus.app.nodes import guests
 from pileus.app.state import StateFolder
 from pileus.drivers.ovsdb.client import OvsdbClient
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pileus.app.prepare import prepare
-from pileus.app.server import Server
+from pileus.app.processes.server import Server
 from pileus.app.state import StateFolder
 from pileus.core.settings import ServerSettings, Settings
 

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from tests.certificates import make_certificate
 
-from pileus.app.connections import Gate
-from pileus.app.http import HttpServer, listen_tcp, listen_unix
-from pileus.app.renewal import keep_tokens
+from pileus.app.processes.renewal import keep_tokens
+from pileus.app.serving.connections import Gate
+from pileus.app.serving.http import HttpServer, listen_tcp, listen_unix
 from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, WireClient
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub, NobodyAnswers

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 from tests.contract.test_libvirt import Bench, why_not_real
 
-from pileus.app.image_build import default_cache
+from pileus.app.commands.image import default_cache
 from pileus.drivers.guestimage.build import build_image
 from pileus.drivers.guestimage.errors import CannotBuildImage
 from pileus.drivers.libvirt.console import read_console

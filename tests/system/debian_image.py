@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pileus.app.image_build import default_cache
+from pileus.app.commands.image import default_cache
 from pileus.drivers.guestimage import disk
 from pileus.drivers.guestimage.build import KERNEL, PROGRAMS, TOOLS
 from pileus.drivers.guestimage.contents import Unpacked

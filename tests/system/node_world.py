@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from tests.unit.l2.fake_server import FakeServer
 from tests.unit.space_server import SpaceServer
 
-from pileus.app.lab import Guest, Lab, LabHost, Plug
+from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.dnsmasq import driver as dnsmasq

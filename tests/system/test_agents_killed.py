@@ -18,7 +18,7 @@ import pytest
 from tests.clouds import NETWORK, Cloud, short_folder, until
 from tests.system.node_world import why_not_real
 
-from pileus.app.switch import SYSTEM_RUN
+from pileus.app.nodes.switch import SYSTEM_RUN
 
 pytestmark = [
     pytest.mark.real,
@@ -35,7 +35,7 @@ SETTINGS = '[switch]\nbridge_mappings = ["physnet1:br-ex"]\n'
 OUTSIDE = "203.0.113.1"
 ADDRESS = """
 import asyncio, sys
-from pileus.app.external import ensure_external_address
+from pileus.app.nodes.external_address import ensure_external_address
 from pileus.drivers.ovsdb.client import OvsdbClient
 async def main():
     client = OvsdbClient("unix:" + sys.argv[1])

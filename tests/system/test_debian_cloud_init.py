@@ -23,9 +23,9 @@ from tests.clouds import Cloud, processes_naming, short_folder, until
 from tests.switches import why_not_real
 from tests.system.debian_image import debian_image, missing_programs
 
-from pileus.app.demo import SSH
+from pileus.app.commands.demo import SSH
 from pileus.app.local import COMPUTE, IMAGE, NETWORK, LocalApi
-from pileus.app.switch import SYSTEM_RUN
+from pileus.app.nodes.switch import SYSTEM_RUN
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.libvirt import daemon as libvirt
 

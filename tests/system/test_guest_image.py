@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.app.image_build import default_cache
+from pileus.app.commands.image import default_cache
 from pileus.drivers.guestimage import BUILD_PACKAGES, GuestImage, build_image
 from pileus.drivers.guestimage.console import said
 from pileus.drivers.guestimage.disk import MIB, SECTOR

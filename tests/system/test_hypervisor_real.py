@@ -24,10 +24,10 @@ from tests.system.hypervisor_node import NodePlan
 from tests.unit.hypervisor.fake_compute import HOST, FakeCompute
 from tests.unit.l2.fake_server import FakeServer
 
-from pileus.app.connections import Gate
-from pileus.app.http import HttpServer, listen_unix
-from pileus.app.image_build import default_cache
-from pileus.app.lab import Guest, Lab, Plug
+from pileus.app.commands.image import default_cache
+from pileus.app.lab.lab import Guest, Lab, Plug
+from pileus.app.serving.connections import Gate
+from pileus.app.serving.http import HttpServer, listen_unix
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub
 from pileus.bus.node import Node, NodeTokens, node_token

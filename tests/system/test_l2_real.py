@@ -22,7 +22,7 @@ import msgspec
 import pytest
 from tests.unit.l2.fake_server import FakeServer
 
-from pileus.app.lab import Guest, Lab, LabHost, Plug
+from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft

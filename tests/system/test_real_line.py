@@ -16,7 +16,7 @@ import pytest
 from tests.clouds import Cloud, is_gone, processes_naming, short_folder, until
 from tests.switches import why_not_real
 
-from pileus.app.switch import SYSTEM_RUN
+from pileus.app.nodes.switch import SYSTEM_RUN
 from pileus.drivers.ovsdb.daemons import SwitchDaemons
 
 pytestmark = [

@@ -64,7 +64,7 @@ def up(
 
     Ctrl-C, SIGTERM and `pileus down` stop Pileus and leave what it built running.
     """
-    from pileus.app.up import bring_up
+    from pileus.app.commands.up import bring_up
 
     bring_up(simulated, state, listen, config, detach, hosts)
 
@@ -78,7 +78,7 @@ def down(
     ] = False,
 ) -> None:
     """Stop the cloud that `up` started; what it built keeps running."""
-    from pileus.app.up import take_down
+    from pileus.app.commands.up import take_down
 
     take_down(simulated, state, purge)
 
@@ -86,7 +86,7 @@ def down(
 @app.command()
 def status(simulated: Simulated = False, state: State = None) -> None:
     """Say how the cloud is: processes, API, agents."""
-    from pileus.app.up import show_status
+    from pileus.app.commands.up import show_status
 
     show_status(simulated, state)
 
@@ -94,7 +94,7 @@ def status(simulated: Simulated = False, state: State = None) -> None:
 @app.command()
 def server(state: State = None, config: Config = None, listen: Listen = None) -> None:
     """Run the server in the foreground (API, rules, database); as root it drops its rights at once."""
-    from pileus.app.server import main
+    from pileus.app.processes.server import main
 
     main(state, config, listen)
 
@@ -109,7 +109,7 @@ def agent(
     ] = False,
 ) -> None:
     """Run this node's agents in the foreground (root, unless simulated)."""
-    from pileus.app.agent import main
+    from pileus.app.processes.agent import main
 
     main(state, config, simulated, purge)
 
@@ -125,7 +125,7 @@ def lab(
 
     `pileus plug PORT --host n2 --state DIR` plugs there; `pileus down --purge --state DIR` removes it all.
     """
-    from pileus.app.lab_cloud import bring_up_lab
+    from pileus.app.lab.cloud import bring_up_lab
 
     bring_up_lab(hosts, state, listen, detach)
 
@@ -138,7 +138,7 @@ def plug(
     state: State = None,
 ) -> None:
     """Give a port a guest on this machine: a network namespace, or a simulated interface."""
-    from pileus.app.plug import plug as run
+    from pileus.app.commands.plug import plug as run
 
     run(port, host, simulated, state)
 
@@ -150,7 +150,7 @@ def unplug(
     state: State = None,
 ) -> None:
     """Take the guest of a port away, and unbind the port."""
-    from pileus.app.plug import unplug as run
+    from pileus.app.commands.plug import unplug as run
 
     run(port, simulated, state)
 
@@ -168,7 +168,7 @@ def demo(
     ] = "",
 ) -> None:
     """Show a whole cloud working: image, networks, servers, floating IP, ssh (root)."""
-    from pileus.app import demo as shown
+    from pileus.app.commands import demo as shown
 
     if clean:
         shown.clean(state)
@@ -183,7 +183,7 @@ def timeline(
     state: State = None,
 ) -> None:
     """What happened to a server or a port, when, where, and how long it took."""
-    from pileus.app.timeline import show
+    from pileus.app.commands.timeline import show
 
     show(name, simulated, state)
 
@@ -191,7 +191,7 @@ def timeline(
 @db.command("upgrade")
 def db_upgrade(simulated: Simulated = False, state: State = None, config: Config = None) -> None:
     """Bring the database's tables up to date."""
-    from pileus.app.database import upgrade
+    from pileus.app.commands.db import upgrade
 
     upgrade(simulated, state, config)
 
@@ -204,7 +204,7 @@ def config_show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Every setting, its value, where it came from, and what it means."""
-    from pileus.app.configuration import show
+    from pileus.app.commands.config import show
 
     show(simulated, state, file, as_json)
 
@@ -212,7 +212,7 @@ def config_show(
 @node.command("token")
 def node_token(host: str, simulated: Simulated = False, state: State = None) -> None:
     """Print the token with which the agents of HOST show who they are."""
-    from pileus.app.nodes import show_token
+    from pileus.app.commands.node import show_token
 
     show_token(host, simulated, state)
 
@@ -224,7 +224,7 @@ def node_tokens(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
 ) -> None:
     """List the hosts that have shown a token, until when it is good, and whose are revoked."""
-    from pileus.app.nodes import show_tokens
+    from pileus.app.commands.node import show_tokens
 
     show_tokens(simulated, state, as_json)
 
@@ -232,7 +232,7 @@ def node_tokens(
 @node.command("revoke")
 def node_revoke(host: str, simulated: Simulated = False, state: State = None) -> None:
     """Refuse all tokens that the agents of HOST have now; `pileus node token HOST` makes a new one."""
-    from pileus.app.nodes import revoke
+    from pileus.app.commands.node import revoke
 
     revoke(host, simulated, state)
 
@@ -244,7 +244,7 @@ def image_build(
     ] = None,
 ) -> None:
     """Build a small bootable guest image from Debian packages."""
-    from pileus.app.image_build import build
+    from pileus.app.commands.image import build
 
     build(output)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pileus.app import demo
-from pileus.app.external_range import (
+from pileus.app.commands import demo
+from pileus.app.commands.external_range import (
     CANDIDATES,
     BadRange,
     ExternalRange,

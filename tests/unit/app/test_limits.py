@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.app.limits import raise_limits, restore_limits
+from pileus.app.nodes.limits import raise_limits, restore_limits
 
 NEEDED = {"fs/low": 1000, "fs/high": 1000, "fs/unknown": 1000}
 

@@ -15,8 +15,8 @@ import pytest
 from tests.clouds import PILEUS, short_folder
 
 from pileus.app import privileges
-from pileus.app.http import listen_unix
 from pileus.app.prepare import clouds, openrc, prepare
+from pileus.app.serving.http import listen_unix
 from pileus.app.state import BadStateFolder, StateFolder
 from pileus.core.settings import ServerSettings, Settings
 

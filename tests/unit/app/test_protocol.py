@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tests.unit.web.widgets import SERVICE, widget_app
 
-from pileus.app import protocol
-from pileus.app.connections import Gate
-from pileus.app.http import HttpServer, listen_tcp
+from pileus.app.serving import protocol
+from pileus.app.serving.connections import Gate
+from pileus.app.serving.http import HttpServer, listen_tcp
 from pileus.core.settings import LimitSettings
 from pileus.web.app import App
 from pileus.web.bodies import BodyLimits

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pileus.app import supervisor
+from pileus.app.processes import supervisor
 
 READY = """
 import os, signal, socket, sys, time

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from pileus.app.supervisor import turn_log
+from pileus.app.processes.supervisor import turn_log
 from pileus.core import log
 from pileus.core.errors import Forbidden, Unavailable
 from pileus.core.recurring import Recurring, Trouble

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pileus.app import image_build
+from pileus.app.commands import image
 from pileus.drivers.guestimage import CannotBuildImage, build, build_image
 from pileus.drivers.guestimage.console import Said, said
 from pileus.drivers.guestimage.disk import MIB, Partition, master_boot_record
@@ -137,6 +137,6 @@ def test_the_command_ends_with_the_reason(
 ) -> None:
     monkeypatch.setattr(build, "is_installed", lambda program: False)
     with pytest.raises(SystemExit) as ended:
-        image_build.build(tmp_path / "out", tmp_path / "cache")
+        image.build(tmp_path / "out", tmp_path / "cache")
     assert ended.value.code != 0
     assert "Debian packages are missing: e2fsprogs mtools qemu-utils" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pileus.app.access_log import access_log
+from pileus.app.serving.access_log import access_log
 from pileus.core.errors import Invalid, NotFound
 from pileus.core.settings import LogSettings
 from pileus.web.trace import Trace, trace_of

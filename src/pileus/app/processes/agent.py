@@ -10,12 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.app import bootstrap, guests, hypervisor_node, network_node, privileges, process
-from pileus.app.limits import restore_limits
-from pileus.app.notify import notify
-from pileus.app.renewal import keep_tokens
+from pileus.app import bootstrap, privileges
+from pileus.app.nodes import guests, hypervisor, network
+from pileus.app.nodes.limits import restore_limits
+from pileus.app.nodes.switch import RealSwitch, bridge_settings
+from pileus.app.processes import lifecycle
+from pileus.app.processes.notify import notify
+from pileus.app.processes.renewal import keep_tokens
 from pileus.app.state import StateFolder, default_root
-from pileus.app.switch import RealSwitch, bridge_settings
 from pileus.bus.client import WireClient
 from pileus.bus.node import node_secret, node_token, read_token
 from pileus.core import log
@@ -38,15 +40,15 @@ SIMULATED_MAPPINGS = (("physnet1", "br-ex"),)
 def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) -> None:
     """Run until SIGTERM or SIGINT; with ``purge`` remove what this node's agents built, and end."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    settings = process.start(folder, config, {})
+    settings = lifecycle.start(folder, config, {})
     if simulated:
         secret = node_secret(folder.node_secret)
         privileges.drop(settings.server.user)
-        process.run(lambda: _simulated(folder, settings, secret))
+        lifecycle.run(lambda: _simulated(folder, settings, secret))
     elif purge:
-        process.run(lambda: _purge(folder, settings))
+        lifecycle.run(lambda: _purge(folder, settings))
     else:
-        process.run(lambda: _real(folder, settings))
+        lifecycle.run(lambda: _real(folder, settings))
 
 
 async def _real(folder: StateFolder, settings: Settings) -> None:
@@ -64,14 +66,12 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
     async with WireClient(_server_address(folder, settings), token, _tls(settings)) as client:
         node, database = _agent_settings(settings, host), switch.client()
         agents: list[Agent] = [switch.agent(node, client, database)]
-        agents += network_node.real_agents(folder, settings, node, client, database)
-        machines = await hypervisor_node.real_agent(
-            folder, settings, node, client, database, switch.datapath_type
-        )
+        agents += network.real_agents(folder, settings, node, client, database)
+        machines = await hypervisor.real_agent(folder, settings, node, client, database, switch.datapath_type)
         keeping = [switch.keep_running(folder), keep_tokens([client], {client: file})]
         if machines is not None:
             agents.append(machines)
-            keeping.append(hypervisor_node.keep_running(folder, machines.has_kvm))
+            keeping.append(hypervisor.keep_running(folder, machines.has_kvm))
         keepers = [asyncio.create_task(one) for one in keeping]
         try:
             await _run(agents)
@@ -84,7 +84,7 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
     """``simulation.hosts`` nodes, each with a simulated switch whose database other programs can reach."""
     clients, switches = [], []
     agents: list[Agent] = []
-    base_images = hypervisor_node.simulated_cache(folder)
+    base_images = hypervisor.simulated_cache(folder)
     for number in range(1, settings.simulation.hosts + 1):
         host = f"host-{number}"
         home = folder.hosts / host
@@ -98,16 +98,14 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
         bridges = msgspec.structs.replace(
             bridges,
             bridge_mappings=bridges.bridge_mappings or SIMULATED_MAPPINGS,
-            watch_interval_s=network_node.SIMULATED_WATCH_S,
+            watch_interval_s=network.SIMULATED_WATCH_S,
         )
         node, database = _agent_settings(settings, host), switch.client()
         agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
         links = SimulatedLinks(state_file=home / "links.json")
-        agents.append(
-            hypervisor_node.simulated_agent(home, settings, node, client, database, links, base_images)
-        )
+        agents.append(hypervisor.simulated_agent(home, settings, node, client, database, links, base_images))
         if number <= settings.simulation.network_hosts:
-            agents += network_node.simulated_agents(home, settings, node, client, database, links)
+            agents += network.simulated_agents(home, settings, node, client, database, links)
         clients.append(client)
         switches.append(switch)
     keeper = asyncio.create_task(keep_tokens(clients))
@@ -144,13 +142,11 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
     await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
         node, database = _agent_settings(settings, host), switch.client()
-        machines = await hypervisor_node.real_agent(
-            folder, settings, node, client, database, switch.datapath_type
-        )
+        machines = await hypervisor.real_agent(folder, settings, node, client, database, switch.datapath_type)
         if machines is not None:
             await machines.purge()
-            await hypervisor_node.remove_own_libvirt(folder)
-        for space_agent in network_node.real_spaces(folder, settings, node, client, database):
+            await hypervisor.remove_own_libvirt(folder)
+        for space_agent in network.real_spaces(folder, settings, node, client, database):
             await space_agent.purge()
         restore_limits(folder.limits)
         agent = switch.agent(node, client, database)
@@ -162,7 +158,7 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
 
 async def _run(agents: Sequence[Agent]) -> None:
     """Run agents until a signal; ready when each has made its first full pass."""
-    stop = process.stop_requested()
+    stop = lifecycle.stop_requested()
     tasks = [asyncio.create_task(agent.run(), name=agent.host) for agent in agents]
     stopping = asyncio.create_task(stop.wait())
     in_sync = asyncio.create_task(_until_in_sync(agents))

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pileus.app import bootstrap, supervisor
+from pileus.app import bootstrap
 from pileus.app.local import IDENTITY, LocalApi
 from pileus.app.prepare import known_project, public_url, write_clients_files
+from pileus.app.processes import supervisor
 from pileus.app.state import StateFolder
 from pileus.core.errors import Fault
 from pileus.core.settings import Settings
@@ -36,12 +37,12 @@ def process(
     flags: Sequence[str] = (),
     host: str = "",
 ) -> dict[str, Any]:
-    """What the supervisor needs to start ``pileus.app.NAME``; agents follow the server. ``host``
+    """What the supervisor needs to start ``pileus.app.processes.NAME``; agents follow the server. ``host``
     tells several agents of one machine apart."""
     title = f"{name}-{host}" if host else name
     return {
         "name": title,
-        "argv": [sys.executable, "-m", f"pileus.app.{name}", str(folder.root), file, *flags],
+        "argv": [sys.executable, "-m", f"pileus.app.processes.{name}", str(folder.root), file, *flags],
         "log": str(folder.logs / f"{title}.log"),
         "after": [] if name == "server" else ["server"],
         "environment": {**_MEMORY, **environment},

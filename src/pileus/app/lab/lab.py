@@ -24,7 +24,7 @@ from types import TracebackType
 
 import msgspec
 
-from pileus.app import guests
+from pileus.app.nodes import guests
 from pileus.drivers.netlink.links import Address, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.table import OvsOfctl

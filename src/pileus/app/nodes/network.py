@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pileus.app.limits import raise_limits
+from pileus.app.nodes.limits import raise_limits
 from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.core.clock import SystemClock

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from pileus.app import bootstrap, launch
-from pileus.app.external import AT_HOST, remove_external_address
-from pileus.app.external import ensure_external_address as make_address
-from pileus.app.external_range import Occupied, look
+from pileus.app import bootstrap
+from pileus.app.commands.external_range import Occupied, look
+from pileus.app.nodes.external_address import AT_HOST, remove_external_address
+from pileus.app.nodes.external_address import ensure_external_address as make_address
+from pileus.app.nodes.switch import RealSwitch
+from pileus.app.processes import launch
 from pileus.app.state import StateFolder, default_root
-from pileus.app.switch import RealSwitch
 from pileus.core.errors import Unavailable
 from pileus.drivers.guestimage import build_image
 from pileus.drivers.ovsdb.client import OvsdbClient

@@ -19,11 +19,12 @@ from typing import Any
 
 import msgspec
 
-from pileus.app import bootstrap, guests, privileges
-from pileus.app.lab_cloud import lab_of
+from pileus.app import bootstrap, privileges
+from pileus.app.lab.cloud import lab_of
 from pileus.app.local import NETWORK, LocalApi
+from pileus.app.nodes import guests
+from pileus.app.nodes.switch import RealSwitch
 from pileus.app.state import StateFolder, default_root
-from pileus.app.switch import RealSwitch
 from pileus.core.errors import Fault
 from pileus.core.settings import Settings
 from pileus.drivers.netlink.linux import LinuxLinks

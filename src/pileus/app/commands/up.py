@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pileus.app import bootstrap, launch
+from pileus.app import bootstrap
 from pileus.app.local import NETWORK, LocalApi
 from pileus.app.prepare import prepare, public_url
+from pileus.app.processes import launch
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
 
@@ -84,15 +85,16 @@ def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
 
 def _purge(folder: StateFolder) -> None:
     if folder.lab.exists():
-        from pileus.app.lab_cloud import close_lab
+        from pileus.app.lab.cloud import close_lab
 
         close_lab(folder)
     elif folder.plan.exists():
-        agent = json.loads(folder.plan.read_text())["processes"][1]
+        plan = json.loads(folder.plan.read_text())
+        agent = plan["processes"][1]
         if "simulated" not in agent["argv"]:
-            done = subprocess.run(
-                [*agent["argv"], "purge"], env={**os.environ, **agent["environment"]}, check=False
-            )
+            # Not the plan's own arguments: a plan of an earlier version names a module of that version.
+            purging = launch.process(folder, "agent", plan["config"], {}, flags=["purge"])["argv"]
+            done = subprocess.run(purging, env={**os.environ, **agent["environment"]}, check=False)
             if done.returncode:
                 bootstrap.fail("not everything on this machine could be removed; the state folder is kept")
     shutil.rmtree(folder.root)

@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from pileus.app.connections import Gate
-from pileus.app.protocol import BoundedProtocol
+from pileus.app.serving.connections import Gate
+from pileus.app.serving.protocol import BoundedProtocol
 from pileus.core.errors import Invalid
 
 BACKLOG = 2048

@@ -20,7 +20,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from pileus.app.connections import Gate
+from pileus.app.serving.connections import Gate
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_HEADERS = 256

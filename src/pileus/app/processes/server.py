@@ -16,14 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pileus.app import bootstrap, privileges, process
-from pileus.app.access_log import access_log
-from pileus.app.connections import Gate
+from pileus.app import bootstrap, privileges
 from pileus.app.database import database_url
-from pileus.app.http import HttpServer, listen_tcp, listen_unix
-from pileus.app.node_tokens import NodeTokenBook
-from pileus.app.notify import notify
 from pileus.app.prepare import Secrets, prepare, public_url
+from pileus.app.processes import lifecycle
+from pileus.app.processes.node_tokens import NodeTokenBook
+from pileus.app.processes.notify import notify
+from pileus.app.serving.access_log import access_log
+from pileus.app.serving.connections import Gate
+from pileus.app.serving.http import HttpServer, listen_tcp, listen_unix
 from pileus.app.state import StateFolder, default_root
 from pileus.bus.endpoint import PREFIX, Endpoint
 from pileus.bus.hub import Hub
@@ -58,7 +59,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     """Run until SIGTERM or SIGINT."""
     folder = StateFolder((state or default_root(False)).absolute())
     options = {"server.listen": listen} if listen else {}
-    settings = process.start(folder, config, options)
+    settings = lifecycle.start(folder, config, options)
     try:
         secrets = prepare(folder, settings, ())
         overrides = load_policy(settings.server.policy_file, settings.server.policy_folder)
@@ -78,7 +79,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
     except (Fault, OSError, PolicyError) as error:
         bootstrap.fail(str(error))
     privileges.drop(settings.server.user)
-    process.run(lambda: _serve(server, http))
+    lifecycle.run(lambda: _serve(server, http))
 
 
 def _preload(settings: Settings) -> None:
@@ -110,7 +111,7 @@ def _source_is_closed(settings: Settings) -> bool:
 
 
 async def _serve(server: Server, http: HttpServer) -> None:
-    stop = process.stop_requested()
+    stop = lifecycle.stop_requested()
     try:
         await server.start()
     except (Fault, PolicyError) as error:

@@ -1,6 +1,6 @@
 """``pileus lab N``: a cloud of several hosts on one machine.
 
-One server as everywhere, a :class:`~pileus.app.lab.Lab` of N hosts, and an agent process for each.
+One server as everywhere, a :class:`~pileus.app.lab.lab.Lab` of N hosts, and an agent process for each.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.app import bootstrap, guests, launch
-from pileus.app.lab import PHYSICAL_BRIDGE, PHYSICAL_NETWORK, Lab
+from pileus.app import bootstrap
+from pileus.app.lab.lab import PHYSICAL_BRIDGE, PHYSICAL_NETWORK, Lab
+from pileus.app.nodes import guests
 from pileus.app.prepare import prepare, put
+from pileus.app.processes import launch
 from pileus.app.state import StateFolder
 from pileus.bus.node import node_secret, node_token
 from pileus.core.errors import Fault

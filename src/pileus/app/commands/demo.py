@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pileus.app import bootstrap, demo_machine, launch
-from pileus.app.external_range import ExternalRange, RangeTaken, choose, same
+from pileus.app import bootstrap
+from pileus.app.commands import demo_machine
+from pileus.app.commands.external_range import ExternalRange, RangeTaken, choose, same
+from pileus.app.commands.timeline import render
 from pileus.app.local import COMPUTE, IDENTITY, IMAGE, NETWORK, LocalApi
 from pileus.app.prepare import public_url
+from pileus.app.processes import launch
 from pileus.app.state import StateFolder
-from pileus.app.timeline import render
 from pileus.core.errors import Fault, Unavailable
 
 NAME = "demo"
