@@ -7,19 +7,16 @@ import os
 from pathlib import Path
 
 from pileus.app import bootstrap
+from pileus.app.nodes.parts import SwitchParts
 from pileus.app.state import StateFolder
 from pileus.core import log
-from pileus.core.clock import SystemClock
 from pileus.core.settings import Settings
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
 from pileus.drivers.process import ProgramFailed
-from pileus.host.agent import AgentSettings, Server
-from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.settings import BridgeSettings
-from pileus.host.l2.silence import Silence
 
 SYSTEM_RUN = Path("/var/run/openvswitch")
 ALONE = "127.0.0.1"
@@ -97,18 +94,13 @@ class RealSwitch:
         """A client of the switch's database, not yet connected."""
         return OvsdbClient(self._address)
 
-    def agent(
-        self, settings: AgentSettings, server: Server, client: OvsdbClient | None = None
-    ) -> SwitchAgent:
-        """The switch agent on this switch; it closes the client."""
-        return SwitchAgent(
-            settings,
-            bridge_settings(self._settings, settings.host, self.datapath_type, tunneling_ip=ALONE),
-            server,
-            SystemClock(),
-            client or self.client(),
-            OvsOfctl(self._run_dir),
-            silence=_silence(self.datapath_type),
+    def parts(self, host: str) -> SwitchParts:
+        """The switch as a part of the node ``host``, with a client of its own."""
+        return SwitchParts(
+            bridges=bridge_settings(self._settings, host, self.datapath_type, tunneling_ip=ALONE),
+            client=self.client(),
+            flows=OvsOfctl(self._run_dir),
+            silencer=_silencer(self.datapath_type),
         )
 
     async def keep_running(self, folder: StateFolder) -> None:
@@ -131,13 +123,13 @@ class RealSwitch:
             await daemons.stop()
 
 
-def _silence(datapath_type: str) -> Silence | None:
+def _silencer(datapath_type: str) -> nft.Nft | None:
     if datapath_type != "netdev":
         return None
     if missing := nft.missing_programs():
         logger.warning("what guests send can't be kept from this machine's own stack", missing=missing)
         return None
-    return Silence(nft.Nft())
+    return nft.Nft()
 
 
 def _own_daemons(folder: StateFolder, datapath_type: str) -> SwitchDaemons:

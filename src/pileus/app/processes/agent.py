@@ -8,12 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from pileus.app import bootstrap, privileges
-from pileus.app.nodes import guests, hypervisor, network
+from pileus.app.nodes import guests
+from pileus.app.nodes.agents import node_agents
 from pileus.app.nodes.limits import restore_limits
-from pileus.app.nodes.switch import RealSwitch, bridge_settings
+from pileus.app.nodes.machines import remove_own_libvirt, simulated_cache
+from pileus.app.nodes.parts import NodeParts
+from pileus.app.nodes.real import real_parts
+from pileus.app.nodes.simulated import host_name, simulated_parts
+from pileus.app.nodes.switch import RealSwitch
 from pileus.app.processes import lifecycle
 from pileus.app.processes.notify import notify
 from pileus.app.processes.renewal import keep_tokens
@@ -21,20 +24,11 @@ from pileus.app.state import StateFolder, default_root
 from pileus.bus.client import WireClient
 from pileus.bus.node import node_secret, node_token, read_token
 from pileus.core import log
-from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
 from pileus.core.settings import Settings
-from pileus.drivers.netlink.linux import LinuxLinks
-from pileus.drivers.netlink.simulated import SimulatedLinks
-from pileus.drivers.openflow.simulated import SimulatedFlows
-from pileus.drivers.ovsdb.simulated import SimulatedSwitch
-from pileus.host.agent import Agent, AgentSettings
-from pileus.host.l2.agent import SwitchAgent
+from pileus.host.agent import Agent
 
 logger = log.get("agent")
-
-SIMULATED_MAPPINGS = (("physnet1", "br-ex"),)
-"""A simulated host is on the physical network that the settings name by default."""
 
 
 def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) -> None:
@@ -63,58 +57,38 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
         )
     _check_private(settings)
     switch = await RealSwitch.open(folder, settings)
+    parts = await real_parts(folder, settings, host, switch)
     async with WireClient(_server_address(folder, settings), token, _tls(settings)) as client:
-        node, database = _agent_settings(settings, host), switch.client()
-        agents: list[Agent] = [switch.agent(node, client, database)]
-        agents += network.real_agents(folder, settings, node, client, database)
-        machines = await hypervisor.real_agent(folder, settings, node, client, database, switch.datapath_type)
-        keeping = [switch.keep_running(folder), keep_tokens([client], {client: file})]
-        if machines is not None:
-            agents.append(machines)
-            keeping.append(hypervisor.keep_running(folder, machines.has_kvm))
+        agents = node_agents(settings, host, client, parts)
+        keeping = [keep_tokens([client], {client: file}), *(keep() for keep in parts.keepers)]
         keepers = [asyncio.create_task(one) for one in keeping]
         try:
-            await _run(agents)
+            await _run(agents.all())
         finally:
             for keeper in keepers:
                 keeper.cancel()
+            await parts.close()
 
 
 async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> None:
-    """``simulation.hosts`` nodes, each with a simulated switch whose database other programs can reach."""
-    clients, switches = [], []
+    """``simulation.hosts`` nodes, each with the twins of all parts."""
+    clients: list[WireClient] = []
+    parts: list[NodeParts] = []
     agents: list[Agent] = []
-    base_images = hypervisor.simulated_cache(folder)
+    cache = simulated_cache(folder)
     for number in range(1, settings.simulation.hosts + 1):
-        host = f"host-{number}"
-        home = folder.hosts / host
-        home.mkdir(exist_ok=True)
-        switch = SimulatedSwitch(home / "switch.json")
-        await switch.listen(home / "db.sock")
+        host = host_name(number)
+        parts.append(await simulated_parts(folder, settings, number, cache))
         token = node_token(secret, host, settings.server.node_token_lifetime_s)
-        client = WireClient(_server_address(folder, settings), token, _tls(settings))
-        bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_simulated_address(number))
-        # A simulated part ends only when somebody ends it: it need not be looked at often.
-        bridges = msgspec.structs.replace(
-            bridges,
-            bridge_mappings=bridges.bridge_mappings or SIMULATED_MAPPINGS,
-            watch_interval_s=network.SIMULATED_WATCH_S,
-        )
-        node, database = _agent_settings(settings, host), switch.client()
-        agents.append(SwitchAgent(node, bridges, client, SystemClock(), database, SimulatedFlows(switch)))
-        links = SimulatedLinks(state_file=home / "links.json")
-        agents.append(hypervisor.simulated_agent(home, settings, node, client, database, links, base_images))
-        if number <= settings.simulation.network_hosts:
-            agents += network.simulated_agents(home, settings, node, client, database, links)
-        clients.append(client)
-        switches.append(switch)
+        clients.append(WireClient(_server_address(folder, settings), token, _tls(settings)))
+        agents += node_agents(settings, host, clients[-1], parts[-1]).all()
     keeper = asyncio.create_task(keep_tokens(clients))
     try:
         await _run(agents)
     finally:
         keeper.cancel()
         await asyncio.gather(*(client.close() for client in clients))
-        await asyncio.gather(*(switch.close() for switch in switches))
+        await asyncio.gather(*(some.close() for some in parts))
 
 
 def _check_private(settings: Settings) -> None:
@@ -125,34 +99,27 @@ def _check_private(settings: Settings) -> None:
         )
 
 
-def _simulated_address(number: int) -> str:
-    """An underlay address of TEST-NET size for each simulated host (RFC 2544's 198.18.0.0/15)."""
-    return f"198.{18 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}"
-
-
 async def _purge(folder: StateFolder, settings: Settings) -> None:
     switch = await RealSwitch.open(folder, settings)
     host = bootstrap.host_name(settings.agent.host)
-    links = LinuxLinks()
+    parts = await real_parts(folder, settings, host, switch)
     database = switch.client()
     await database.connect(guests.SWITCH_WITHIN_S)
     on_switch = database.by_name("Interface")
-    found = guests.labelled(await links.links())
+    found = guests.labelled(await parts.links.links())
     plugged = {name: namespace for name, namespace in found.items() if name in on_switch}
     await database.close()
     async with WireClient(_server_address(folder, settings), "") as client:
-        node, database = _agent_settings(settings, host), switch.client()
-        machines = await hypervisor.real_agent(folder, settings, node, client, database, switch.datapath_type)
-        if machines is not None:
-            await machines.purge()
-            await hypervisor.remove_own_libvirt(folder)
-        for space_agent in network.real_spaces(folder, settings, node, client, database):
+        agents = node_agents(settings, host, client, parts)
+        if agents.machines is not None:
+            await agents.machines.purge()
+            await remove_own_libvirt(folder)
+        for space_agent in agents.spaces:
             await space_agent.purge()
         restore_limits(folder.limits)
-        agent = switch.agent(node, client, database)
-        await agent.purge(guests=True)
-        await agent.release()
-    await guests.remove_guests(links, links, list(plugged.values()), list(plugged))
+        await agents.switch.purge(guests=True)
+        await agents.switch.release()
+    await guests.remove_guests(parts.links, parts.links, list(plugged.values()), list(plugged))
     await switch.close(folder)
 
 
@@ -196,14 +163,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=settings.agent.ca_file)
     except OSError as error:
         bootstrap.fail(f"agent.ca_file {settings.agent.ca_file} can't be used: {error}")
-
-
-def _agent_settings(settings: Settings, host: str) -> AgentSettings:
-    return AgentSettings(
-        host=host,
-        availability_zone=settings.agent.availability_zone,
-        full_pass_interval_s=settings.agent.resync_interval_s,
-    )
 
 
 if __name__ == "__main__":

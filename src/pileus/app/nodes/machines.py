@@ -1,4 +1,4 @@
-"""The hypervisor agent of a node, real and simulated, put together."""
+"""The parts of a node that runs machines, real and simulated."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.app.nodes.parts import MachineParts
 from pileus.app.state import StateFolder
-from pileus.bus.client import WireClient
 from pileus.core import log
-from pileus.core.clock import SystemClock
 from pileus.core.settings import Settings
 from pileus.drivers.libvirt import daemon
 from pileus.drivers.libvirt.kvm import probe_kvm
 from pileus.drivers.libvirt.simulated import SimulatedHypervisor
-from pileus.drivers.netlink.links import Links
-from pileus.drivers.netlink.linux import LinuxLinks
-from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.process import ProgramFailed
 from pileus.drivers.qemu_img.driver import QemuImg
 from pileus.drivers.qemu_img.simulated import SimulatedImages
-from pileus.host.agent import AgentSettings
-from pileus.host.hypervisor.agent import HypervisorAgent
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 
@@ -34,17 +28,9 @@ LOOK_EVERY_S = 2.0
 SIMULATED_DISK_GIB = 2048
 
 
-async def real_agent(
-    folder: StateFolder,
-    settings: Settings,
-    node: AgentSettings,
-    server: WireClient,
-    client: OvsdbClient,
-    datapath_type: str,
-) -> HypervisorAgent | None:
-    """The agent over libvirt, which is started where none runs; ``client`` is of the node's switch, and is
-    closed by the caller. None where this node has no machines, by its settings or for want of programs (the
-    log says which)."""
+async def real_machines(folder: StateFolder, settings: Settings, *, offloads: bool) -> MachineParts | None:
+    """libvirt, which is started where none runs, with QEMU's tools. None where this node has no machines, by
+    its settings or for want of programs (the log says which)."""
     wanted = settings.hypervisor
     if wanted.driver == "none":
         return None
@@ -68,16 +54,11 @@ async def real_agent(
         await own.start()
         uri = own.uri
     images = QemuImg()
-    return HypervisorAgent(
-        node,
-        _node_settings(settings, folder.instances, kvm=kvm, offloads=datapath_type != "netdev"),
-        server,
-        SystemClock(),
-        LibvirtHypervisor(uri),
-        images,
-        ImageCache(folder.image_cache, images),
-        LinuxLinks(),
-        client,
+    return MachineParts(
+        settings=_node_settings(settings, folder.instances, kvm=kvm, offloads=offloads),
+        hypervisor=LibvirtHypervisor(uri),
+        images=images,
+        cache=ImageCache(folder.image_cache, images),
     )
 
 
@@ -109,27 +90,14 @@ def simulated_cache(folder: StateFolder) -> ImageCache:
     return ImageCache(folder.hosts / "image-cache", SimulatedImages())
 
 
-def simulated_agent(
-    home: Path,
-    settings: Settings,
-    node: AgentSettings,
-    server: WireClient,
-    client: OvsdbClient,
-    links: Links,
-    cache: ImageCache,
-) -> HypervisorAgent:
-    """The same agent on a simulated host, whose state is kept in files of its folder ``home``."""
+def simulated_machines(home: Path, settings: Settings, cache: ImageCache) -> MachineParts:
+    """The twins for a simulated host, whose state is kept in files of its folder ``home``."""
     simulated = _node_settings(settings, home / "instances", kvm=True, offloads=True, durable=False)
-    return HypervisorAgent(
-        node,
-        msgspec.structs.replace(simulated, disk_gib=SIMULATED_DISK_GIB),
-        server,
-        SystemClock(),
-        SimulatedHypervisor(home / "domains.json"),
-        SimulatedImages(),
-        cache,
-        links,
-        client,
+    return MachineParts(
+        settings=msgspec.structs.replace(simulated, disk_gib=SIMULATED_DISK_GIB),
+        hypervisor=SimulatedHypervisor(home / "domains.json"),
+        images=SimulatedImages(),
+        cache=cache,
         memory_used=lambda: 0,
     )
 

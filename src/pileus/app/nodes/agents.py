@@ -1,0 +1,87 @@
+"""The agents of one node, made of its parts: the same for real and for simulated nodes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pileus.app.nodes.parts import NodeParts
+from pileus.bus.client import WireClient
+from pileus.core.clock import SystemClock
+from pileus.core.settings import Settings
+from pileus.host.agent import Agent, AgentSettings
+from pileus.host.dhcp import agent as dhcp
+from pileus.host.dhcp.agent import DhcpAgent
+from pileus.host.hypervisor.agent import HypervisorAgent
+from pileus.host.hypervisor.inventory import memory_used_mib
+from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.silence import Silence
+from pileus.host.l3 import agent as l3
+from pileus.host.l3.agent import L3Agent
+from pileus.host.metadata.agent import MetadataAgent
+from pileus.host.spaces.agent import SpaceSettings
+
+
+class NodeAgents(msgspec.Struct, frozen=True):
+    """``metadata`` answers guests at the addresses that ``spaces`` (DHCP, L3) make; without those there is
+    none."""
+
+    switch: SwitchAgent
+    metadata: MetadataAgent | None
+    spaces: tuple[DhcpAgent | L3Agent, ...]
+    machines: HypervisorAgent | None
+
+    def all(self) -> list[Agent]:
+        """Every agent, in the order of their start."""
+        return [
+            agent for agent in (self.switch, self.metadata, *self.spaces, self.machines) if agent is not None
+        ]
+
+
+def node_agents(settings: Settings, host: str, server: WireClient, parts: NodeParts) -> NodeAgents:
+    """Make the agents of the node ``host``; none of them runs yet."""
+    node = AgentSettings(
+        host=host,
+        availability_zone=settings.agent.availability_zone,
+        full_pass_interval_s=settings.agent.resync_interval_s,
+    )
+    clock, switch = SystemClock(), parts.switch
+    silence = Silence(switch.silencer) if switch.silencer is not None else None
+    metadata = MetadataAgent(node, server, clock, parts.listeners)
+    spaces: list[DhcpAgent | L3Agent] = []
+
+    def space_settings(prefix: str) -> SpaceSettings:
+        return SpaceSettings(
+            namespace_prefix=prefix,
+            integration_bridge=switch.bridges.integration_bridge,
+            watch_interval_s=parts.watch_interval_s,
+        )
+
+    if parts.dhcp is not None:
+        spaces.append(
+            DhcpAgent(
+                *(node, server, clock, switch.client, parts.links, parts.dhcp),
+                doors=metadata,
+                spaces=space_settings(dhcp.NAMESPACE_PREFIX),
+            )
+        )
+    if (router := parts.router) is not None:
+        spaces.append(
+            L3Agent(
+                *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
+                doors=metadata,
+                spaces=space_settings(l3.NAMESPACE_PREFIX),
+            )
+        )
+    machines = None
+    if (some := parts.machines) is not None:
+        machines = HypervisorAgent(
+            *(node, some.settings, server, clock, some.hypervisor, some.images, some.cache),
+            *(parts.links, switch.client),
+            memory_used=some.memory_used or memory_used_mib,
+        )
+    return NodeAgents(
+        switch=SwitchAgent(node, switch.bridges, server, clock, switch.client, switch.flows, silence=silence),
+        metadata=metadata if spaces else None,
+        spaces=tuple(spaces),
+        machines=machines,
+    )

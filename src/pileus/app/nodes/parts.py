@@ -1,0 +1,71 @@
+"""The parts of one node: everything that its agents act through, in one value.
+
+``real.real_parts`` builds it over the machine's own programs, ``simulated.simulated_parts`` over the twins,
+and ``agents.node_agents`` makes the agents of either. A part that a node lacks is None, and so is its agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from pileus.drivers.advertising.advertisers import Advertisers
+from pileus.drivers.dnsmasq.spec import DhcpServers
+from pileus.drivers.libvirt.hypervisor import Hypervisor
+from pileus.drivers.listening.listeners import Listeners
+from pileus.drivers.netlink.links import Links
+from pileus.drivers.nft.driver import PacketFilter
+from pileus.drivers.openflow.table import FlowTable
+from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.qemu_img.images import Images
+from pileus.host.hypervisor.images import ImageCache
+from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.l2.settings import BridgeSettings
+
+
+class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
+    """``client`` of the switch's database is not connected yet; all agents of the node share it, and the
+    switch agent closes it. ``silencer`` keeps what guests send from the machine's own stack."""
+
+    bridges: BridgeSettings
+    client: OvsdbClient
+    flows: FlowTable
+    silencer: PacketFilter | None = None
+
+
+class RouterParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a node that routes."""
+
+    packet_filter: PacketFilter
+    advertisers: Advertisers
+
+
+class MachineParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a node that runs machines. ``memory_used`` gives MiB; None: ask the kernel."""
+
+    settings: NodeSettings
+    hypervisor: Hypervisor
+    images: Images
+    cache: ImageCache
+    memory_used: Callable[[], int] | None = None
+
+
+async def _nothing() -> None:
+    pass
+
+
+class NodeParts(msgspec.Struct, frozen=True, kw_only=True):
+    """``watch_interval_s``: how often namespaces are looked into. ``keepers`` restart our daemons when they
+    die, until they are cancelled; ``close`` is called when the agents have ended."""
+
+    switch: SwitchParts
+    links: Links
+    listeners: Listeners
+    dhcp: DhcpServers | None = None
+    router: RouterParts | None = None
+    machines: MachineParts | None = None
+    watch_interval_s: float = 5.0
+    keepers: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
+    close: Callable[[], Awaitable[None]] = _nothing

@@ -1,0 +1,55 @@
+"""The parts of a real node: the switch, links, dnsmasq, nft and libvirt of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from pileus.app.nodes import machines
+from pileus.app.nodes.limits import raise_limits
+from pileus.app.nodes.parts import NodeParts, RouterParts
+from pileus.app.nodes.switch import RealSwitch
+from pileus.app.state import StateFolder
+from pileus.core import log
+from pileus.core.settings import Settings
+from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.dnsmasq import driver as dnsmasq
+from pileus.drivers.listening.linux import LinuxListeners
+from pileus.drivers.netlink.linux import LinuxLinks
+from pileus.drivers.nft import driver as nft
+
+logger = log.get("agent")
+
+
+async def real_parts(folder: StateFolder, settings: Settings, host: str, switch: RealSwitch) -> NodeParts:
+    """The parts of this machine as the node ``host``. A duty for which it lacks a program is left out, and
+    said in the log; libvirt is started where none runs."""
+    duties = _possible_duties(settings)
+    if "dhcp" in duties and (raised := raise_limits(folder.limits)):
+        logger.info("raised limits of the kernel for many networks", limits=list(raised))
+    found = await machines.real_machines(folder, settings, offloads=switch.datapath_type != "netdev")
+    keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [lambda: switch.keep_running(folder)]
+    if found is not None:
+        kvm = found.settings.kvm
+        keepers.append(lambda: machines.keep_running(folder, kvm))
+    return NodeParts(
+        switch=switch.parts(host),
+        links=LinuxLinks(),
+        listeners=LinuxListeners(),
+        dhcp=dnsmasq.Dnsmasq(folder.dhcp) if "dhcp" in duties else None,
+        router=_router() if "l3" in duties else None,
+        machines=found,
+        keepers=tuple(keepers),
+    )
+
+
+def _router() -> RouterParts:
+    return RouterParts(packet_filter=nft.Nft(), advertisers=LinuxAdvertisers())
+
+
+def _possible_duties(settings: Settings) -> set[str]:
+    missing = {"dhcp": dnsmasq.missing_programs(), "l3": nft.missing_programs()}
+    for duty in settings.agent.duties:
+        if missing[duty]:
+            logger.warning("this node lacks programs", duty=duty, programs=missing[duty])
+    return {duty for duty in settings.agent.duties if not missing[duty]}

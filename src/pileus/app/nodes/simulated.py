@@ -1,0 +1,73 @@
+"""The parts of a simulated node: the twins of all drivers, whose state is kept in files of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pileus.app.nodes.machines import simulated_machines
+from pileus.app.nodes.parts import NodeParts, RouterParts, SwitchParts
+from pileus.app.nodes.switch import bridge_settings
+from pileus.app.state import StateFolder
+from pileus.core.settings import Settings
+from pileus.drivers.advertising.simulated import SimulatedAdvertisers
+from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
+from pileus.drivers.listening.simulated import SimulatedListeners
+from pileus.drivers.netlink.simulated import SimulatedLinks
+from pileus.drivers.nft.simulated import SimulatedFilter
+from pileus.drivers.openflow.simulated import SimulatedFlows
+from pileus.drivers.ovsdb.simulated import SimulatedSwitch
+from pileus.host.hypervisor.images import ImageCache
+
+WATCH_S = 60.0
+"""A simulated part ends only when somebody ends it: it need not be looked at often."""
+MAPPINGS = (("physnet1", "br-ex"),)
+"""A simulated host is on the physical network that the settings name by default."""
+
+
+def host_name(number: int) -> str:
+    """The name of a simulated host; they are counted from 1."""
+    return f"host-{number}"
+
+
+async def simulated_parts(
+    folder: StateFolder, settings: Settings, number: int, cache: ImageCache
+) -> NodeParts:
+    """The parts of one of ``simulation.hosts``, whose switch's database other programs can reach. ``cache``
+    is of all of them: an image that many need is fetched once."""
+    host = host_name(number)
+    home = folder.hosts / host
+    home.mkdir(exist_ok=True)
+    switch = SimulatedSwitch(home / "switch.json")
+    await switch.listen(home / "db.sock")
+    bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_underlay_address(number))
+    links = SimulatedLinks(state_file=home / "links.json")
+    networking = number <= settings.simulation.network_hosts
+    return NodeParts(
+        switch=SwitchParts(
+            bridges=msgspec.structs.replace(
+                bridges, bridge_mappings=bridges.bridge_mappings or MAPPINGS, watch_interval_s=WATCH_S
+            ),
+            client=switch.client(),
+            flows=SimulatedFlows(switch),
+        ),
+        links=links,
+        listeners=SimulatedListeners(),
+        dhcp=SimulatedDhcp(home / "dhcp.json") if networking else None,
+        router=_router(home / "nft.json", links) if networking else None,
+        machines=simulated_machines(home, settings, cache),
+        watch_interval_s=WATCH_S,
+        close=switch.close,
+    )
+
+
+def _router(state_file: Path, links: SimulatedLinks) -> RouterParts:
+    packet_filter = SimulatedFilter(state_file)
+    links.on_gone = packet_filter.forget_namespace
+    return RouterParts(packet_filter=packet_filter, advertisers=SimulatedAdvertisers())
+
+
+def _underlay_address(number: int) -> str:
+    """An underlay address of TEST-NET size for each simulated host (RFC 2544's 198.18.0.0/15)."""
+    return f"198.{18 + (number >> 16)}.{number >> 8 & 0xFF}.{number & 0xFF}"
