@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import engine
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -39,3 +40,6 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("looks", _PATIENT)
 settings.register_profile("decides", _PATIENT, derandomize=True, database=None, print_blob=True)
 settings.load_profile("decides" if os.environ.get("CI") else "looks")
+# Where one example takes seconds (agents that wait for what does not come), making it smaller takes as long
+# as it may; the default is five minutes.
+engine.MAX_SHRINKING_SECONDS = 60

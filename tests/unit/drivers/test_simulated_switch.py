@@ -126,3 +126,38 @@ def test_a_silent_server_is_left() -> None:
         await switch.close()
 
     asyncio.run(story())
+
+
+def test_vswitchd_takes_in_what_waited_for_it_also_while_no_loop_runs(tmp_path: Path) -> None:
+    """What it put off until a loop runs would never be done: whoever waits for it would wait for ever."""
+    switch = SimulatedSwitch(tmp_path / "switch.json", devices={"eth0"})
+    with asyncio.Runner() as runner:
+        client = runner.run(connected(switch))
+        switch.stop_vswitchd()
+        runner.run(write(client, "tap1"))
+        switch.start_vswitchd()
+        switch.add_device("tap1")
+        runner.run(client.wait_until(lambda: (client.by_name("Interface")["tap1"]["ofport"] or -1) > 0, 5))
+        runner.run(commit(client, "eth0"))
+        assert client.by_name("Interface")["eth0"]["ofport"] > 0
+        switch.remove_device("tap1")
+        runner.run(client.wait_until(lambda: client.by_name("Interface")["tap1"]["link_state"] == "down", 5))
+        runner.run(client.close())
+        runner.run(switch.close())
+
+
+async def write(client: OvsdbClient, port: str) -> None:
+    """Add a port, whether or not vswitchd runs."""
+    await _with_port(client, port).commit()
+
+
+async def commit(client: OvsdbClient, port: str) -> None:
+    """Add a port, and wait for vswitchd."""
+    await _with_port(client, port).commit(wait_s=5)
+
+
+def _with_port(client: OvsdbClient, port: str) -> Edit:
+    edit = Edit(client)
+    edit.ensure_bridge("br-int", datapath_type="netdev")
+    edit.ensure_port("br-int", port)
+    return edit

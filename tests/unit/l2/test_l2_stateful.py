@@ -142,11 +142,7 @@ class SwitchMachine(RuleBasedStateMachine):
     def restart_vswitchd(self) -> None:
         self.bench.switch.stop_vswitchd()
         self.run()
-
-        async def start() -> None:
-            self.bench.switch.start_vswitchd()
-
-        self.runner.run(start())
+        self.bench.switch.start_vswitchd()
 
     @rule()
     def lose_the_database(self) -> None:

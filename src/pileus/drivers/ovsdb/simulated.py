@@ -197,11 +197,15 @@ class SimulatedSwitch:
         interfaces = {uuid for table, uuid in touched if table == "Interface"}
         if not any(table in _WATCHED for table, _ in touched):
             return
-        if self._pending is None:
-            self._pending = interfaces
-            asyncio.get_running_loop().call_soon(self._take_in)
-        else:
+        if self._pending is not None:
             self._pending |= interfaces
+            return
+        self._pending = interfaces
+        loop = _running_loop()
+        if loop is None:
+            self._take_in()
+        else:
+            loop.call_soon(self._take_in)
 
     def _take_in(self) -> None:
         interfaces, self._pending = self._pending or set(), None
@@ -319,12 +323,26 @@ class SimulatedSwitch:
             self.flows[bridge["name"]] = {"": "table=0,priority=0,actions=NORMAL"}
 
     def _save_later(self) -> None:
-        if self._file is not None and self._save_timer is None:
-            self._save_timer = asyncio.get_running_loop().call_later(_SAVE_AFTER_S, self._save_now)
+        if self._file is None or self._save_timer is not None:
+            return
+        loop = _running_loop()
+        if loop is None:
+            self.save()
+        else:
+            self._save_timer = loop.call_later(_SAVE_AFTER_S, self._save_now)
 
     def _save_now(self) -> None:
         self._save_timer = None
         self.save()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread. Where none does (between two runs of a loop, or before the first),
+    the switch acts at once: what it put off would never be done."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _update(table: str, uuid: str, row: dict[str, Any]) -> dict[str, Any]:
