@@ -94,13 +94,17 @@ class Cloud:
         status = json.loads((self.state / "status.json").read_text())
         return any(p["name"] == name and p["ready"] for p in status["processes"])
 
-    def memory_mib(self) -> dict[str, float]:
-        """Proportional set size of each process."""
+    def memory_mib(self, *, private: bool = False) -> dict[str, float]:
+        """Proportional set size of each process, or what is its alone.
+
+        The proportional size grows when other programs that share its libraries end; what is private does not.
+        """
+        kinds = ("Private_Clean", "Private_Dirty") if private else ("Pss",)
         found = {}
         for name, pid in self.pids().items():
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            match = re.search(r"^Pss:\s+(\d+) kB", text, re.M)
-            found[name] = int(match[1]) / 1024 if match else 0.0
+            sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.M))
+            found[name] = sum(int(sizes.get(kind, 0)) for kind in kinds) / 1024
         return found
 
 

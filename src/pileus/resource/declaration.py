@@ -19,9 +19,8 @@ From it come the checks of a request's body, the rows to write, the lists with
 their filters and sorts, the views, and OpenAPI. A value inside Pileus is a
 :class:`Values`: a dict keyed by the attributes' own names (``binding:host_id``).
 
-An API extension is one file: it declares an :class:`Extension`, calls
-``WIDGET.extend(EXTENSION, Attribute(...))`` and lists routes of its own. The
-service names its extensions, so ``/v2.0/extensions`` tells the truth.
+An API extension is one file: it declares an :class:`Extension`, calls ``WIDGET.extend(Attribute(...))``
+and lists routes of its own. Its noun names it, so ``/v2.0/extensions`` tells the truth.
 """
 
 from __future__ import annotations
@@ -188,7 +187,6 @@ class Resource:
         self.attributes: dict[str, Attribute] = {}
         self.aliases: dict[str, str] = {}
         self.columns: dict[str, ColumnElement[Any]] = {}
-        self.extensions: list[Extension] = []
         self.plans: dict[Any, Any] = {}
         self.targets = targets
         self.parents = dict(parents or {})
@@ -201,11 +199,10 @@ class Resource:
     def __repr__(self) -> str:
         return f"<resource {self.name}>"
 
-    def extend(self, extension: Extension, *attributes: Attribute) -> None:
+    def extend(self, *attributes: Attribute) -> None:
         """Add an extension's attributes, at import, before an app is made of the declaration."""
         self._add(attributes)
         self.plans.clear()
-        self.extensions.append(extension)
 
     def _add(self, attributes: Iterable[Attribute]) -> None:
         for attribute in attributes:

@@ -32,6 +32,8 @@ class Wording:
     bulk: ClassVar[bool] = False
     wrapped: ClassVar[bool] = True
     """Whether one resource stands under its name (``{"port": {...}}``); Glance's stand bare."""
+    update_method: ClassVar[str] = "PUT"
+    create_status: ClassVar[int] = 201
     hides_refused_lists: ClassVar[bool] = False
     """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
     projects_own: ClassVar[bool] = True

@@ -34,7 +34,7 @@ from pileus.web.front import front_route, health_route
 from pileus.web.openapi import openapi_route
 from pileus.web.reply import Headers, Reply
 from pileus.web.request import Parts, Request
-from pileus.web.routes import Leaf, Route, Router, routed_path, segments
+from pileus.web.routes import ANYBODY, Leaf, Route, Router, routed_path, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
 from pileus.web.trace import Trace, Written, trace_of
@@ -260,7 +260,8 @@ def _in_window(routes: Sequence[Route], version: Any) -> Route:
 def _check_rules(routes: Sequence[Route], policy: Enforcer) -> None:
     """A rule that nobody declared is found when the app is made, not by the first request."""
     for route in routes:
-        names = [route.rule] if route.rule else []
+        asked = [route.rule, *(action.rule for action in route.actions.values())]
+        names = [rule for rule in asked if rule is not None and rule != ANYBODY]
         if route.resource is not None and route.action:
             resource = route.resource
             action = "get" if route.action == "list" else route.action

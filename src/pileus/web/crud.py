@@ -37,7 +37,6 @@ from pileus.resource.revision import check_revision
 from pileus.resource.rows import fetch
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
-from pileus.web.dialects import Dialect
 from pileus.web.parse import parent_values, parse_create, parse_update
 from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
@@ -53,7 +52,6 @@ Delete = Callable[[Tx, Context, list[Values]], None]
 def crud(
     resource: Resource,
     path: str,
-    dialect: Dialect,
     *,
     create: Create | None = None,
     update: Change | None = None,
@@ -89,12 +87,12 @@ def crud(
     if list_:
         add("GET", path, list_handler(resource), "list", 200, "List")
     if create:
-        status = create_status or dialect.create_status
+        status = create_status or resource.wording.create_status
         add("POST", path, create_handler(resource, create, status), "create", status, "Create")
     if get:
         add("GET", one, get_handler(resource), "get", 200, "Show")
     if update:
-        add(dialect.update_method, one, update_handler(resource, update), "update", 200, "Update")
+        add(resource.wording.update_method, one, update_handler(resource, update), "update", 200, "Update")
     if delete:
         add("DELETE", one, delete_handler(resource, delete), "delete", 204, "Delete")
     return tuple(routes)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pileus
 from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.types import Type
+from pileus.resource.versions import parse
 from pileus.web.reply import Reply, encode
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import Action, ByVersion, Route
 from pileus.web.service import Service
 
 _PARAMETER = re.compile(r"\{([^}]+)\}")
@@ -84,11 +86,33 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
     if resource is not None and route.action:
         parameters += _query(service, resource, route.action)
         _bodies(service, resource, route, operation, schemas)
-    elif route.body is not None:
-        operation["requestBody"] = _content(route.body.schema, required=True)
+    else:
+        if route.reply is not None:
+            replies = operation["responses"][str(route.status)]
+            replies.update(_content(_newest(service, route, route.reply).schema))
+        if route.stream:
+            operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    if route.body is not None:
+        operation["requestBody"] = _content(_newest(service, route, route.body).schema, required=True)
+    elif route.actions:
+        verbs = [_object({name: _argument(service, one)}) for name, one in route.actions.items()]
+        operation["requestBody"] = _content({"oneOf": verbs}, required=True)
     if parameters:
         operation["parameters"] = parameters
     return operation
+
+
+def _newest(service: Service, declared: Route | Action, kind: Type | ByVersion) -> Type:
+    """The type that the newest version of the window has."""
+    if not isinstance(kind, ByVersion):
+        return kind
+    assert service.microversions is not None
+    last = declared.versions[1]
+    return kind.of(parse(last) if last else service.microversions.maximum)
+
+
+def _argument(service: Service, action: Action) -> dict[str, Any]:
+    return {**_newest(service, action, action.argument).schema, "description": action.summary}
 
 
 def _bodies(

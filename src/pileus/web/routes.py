@@ -7,6 +7,7 @@ segment wins over ``{parameter}``. Paths have no trailing slash (a request's is 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,31 @@ from urllib.parse import unquote
 
 from pileus.resource.declaration import Resource
 from pileus.resource.types import Type
+from pileus.resource.versions import Version
 from pileus.web.reply import Reply
+
+ANYBODY = "@"
+"""The rule of a route that every caller with a token may take: the policy is not asked."""
+
+
+class ByVersion:
+    """A type that differs by microversion, made once for each."""
+
+    def __init__(self, make: Callable[[Version], Type]) -> None:
+        self.of = functools.cache(make)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One verb of a route whose body names it: its argument, its rule, the versions that have it."""
+
+    argument: Type | ByVersion
+    handler: Callable[..., Awaitable[Reply]]
+    rule: str | None = None
+    versions: tuple[str, str] = ("", "")
+    reply: Type | ByVersion | None = None
+    status: int = 202
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +50,10 @@ class Route:
     or taken in that form (for OpenAPI); ``authenticated=False`` opens the route to
     callers without a token (a token that comes nevertheless is checked);
     ``versions`` is the window of microversions, both ends included, ``""`` for open;
-    ``body`` is the type of a request body that is no resource; ``stream`` hands
-    the body over unread (``request.stream()``); ``status`` is that of success.
+    ``body`` and ``reply`` are the types of bodies that are no resource's (:class:`ByVersion` where they
+    differ by microversion); ``stream`` hands the body over unread (``request.stream()``), and says
+    that a reply may be one; ``status`` is that of success. ``rule`` is the policy's, ANYBODY where every
+    caller with a token may. ``actions`` are the verbs of a body that names one (``{"os-start": null}``).
     """
 
     method: str
@@ -36,11 +63,13 @@ class Route:
     action: str = ""
     authenticated: bool = True
     versions: tuple[str, str] = ("", "")
-    body: Type | None = None
+    body: Type | ByVersion | None = None
+    reply: Type | ByVersion | None = None
     stream: bool = False
     status: int = 200
     summary: str = ""
     rule: str | None = None
+    actions: Mapping[str, Action] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -1,15 +1,18 @@
-"""A service as the app takes it: a name, a dialect, routes, rules, versions, extensions. All data."""
+"""A service as the app takes it: a name, a dialect, its nouns, the versions of its API. All data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pileus.policy import Rule
 from pileus.resource.declaration import Extension, Resource
+from pileus.resource.quota import Quota
+from pileus.web.answers import Answer
 from pileus.web.dialects import ApiVersion, Dialect
 from pileus.web.microversions import Microversions
+from pileus.web.noun import Noun
 from pileus.web.routes import Route
 
 
@@ -25,12 +28,13 @@ class Spelling(NamedTuple):
     versioned: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One OpenStack API.
+    """One OpenStack API: a tuple of nouns, and from them routes, rules, quotas, extensions and answers.
 
     ``type`` is the catalog's (``network``), ``prefix`` where it hangs in the app's
     one URL space (``/networking``; empty for the root). Routes' paths are below the prefix.
+    ``base_rules`` are the policy's words that the nouns' rules share.
     ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
     path was read so, and raises a Fault for one that is not to be served.
     """
@@ -38,13 +42,28 @@ class Service:
     name: str
     type: str
     dialect: Dialect
-    routes: Sequence[Route]
+    nouns: Sequence[Noun]
     prefix: str = ""
-    resources: Sequence[Resource] = ()
-    rules: Sequence[Rule] = ()
-    extensions: Sequence[Extension] = ()
+    base_rules: Sequence[Rule] = ()
     versions: Sequence[ApiVersion] = ()
     microversions: Microversions | None = None
     spelling: Callable[[str], Spelling | None] | None = None
     admit: Callable[..., None] | None = None
-    description: str = field(default="")
+    description: str = ""
+    routes: tuple[Route, ...] = field(init=False)
+    rules: tuple[Rule, ...] = field(init=False)
+    quotas: tuple[Quota, ...] = field(init=False)
+    extensions: tuple[Extension, ...] = field(init=False)
+    answers: tuple[Answer, ...] = field(init=False)
+    resources: tuple[Resource, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        def fold(name: str, several: Iterable[Any]) -> None:
+            object.__setattr__(self, name, tuple(several))
+
+        fold("routes", (one for noun in self.nouns for one in noun.routes))
+        fold("rules", (*self.base_rules, *(one for noun in self.nouns for one in noun.rules)))
+        fold("quotas", (one for noun in self.nouns for one in noun.quotas))
+        fold("extensions", (one for noun in self.nouns for one in noun.extensions))
+        fold("answers", (one for noun in self.nouns for one in noun.answers))
+        fold("resources", {id(one.resource): one.resource for one in self.routes if one.resource}.values())

@@ -24,6 +24,7 @@ from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.dialects.nova import NOVA_API
 from pileus.web.faults import BodyTooLarge, MethodNotAllowed
 from pileus.web.microversions import Microversions
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -73,23 +74,21 @@ def service(dialect: Dialect, **more: Any) -> Service:
         *crud(
             resource,
             "/v3/gadgets",
-            dialect,
             create=insert_plain(resource),
             update=change_plain(resource),
             delete=remove_plain(resource),
         ),
         *more.pop("routes", ()),
     )
+    declared = [
+        Rule(rule, "role:admin" if "list" in rule or "index" in rule else "") for rule in sorted(rules)
+    ]
     return Service(
-        "gadgets",
-        "compute",
-        dialect,
+        name="gadgets",
+        type="compute",
+        dialect=dialect,
         prefix="/x",
-        routes=routes,
-        resources=(resource,),
-        rules=[
-            Rule(rule, "role:admin" if "list" in rule or "index" in rule else "") for rule in sorted(rules)
-        ],
+        nouns=(Noun(name="gadget", routes=routes, rules=declared),),
         versions=(ApiVersion("v3.14", "/v3", updated="2020-04-07T00:00:00Z", status="stable"),),
         **more,
     )

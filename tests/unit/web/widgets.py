@@ -27,6 +27,7 @@ from pileus.store.schema import Id, JsonText, Name, metadata
 from pileus.web.app import App, create_app
 from pileus.web.crud import change_plain, crud, remove_plain
 from pileus.web.dialects.neutron import NEUTRON_API
+from pileus.web.noun import Noun
 from pileus.web.service import ApiVersion, Service
 from pileus.web.settings import WebSettings
 from pileus.web.tags import tag_routes
@@ -98,24 +99,28 @@ RULES = [
     Rule("delete_widget", OWNER),
 ]
 
-SERVICE = Service(
-    "widgets",
-    "widget",
-    NEUTRON_API,
-    prefix="/widgets",
+WIDGETS = Noun(
+    name="widget",
     routes=(
         *crud(
             WIDGET,
             "/v2.0/widgets",
-            NEUTRON_API,
             create=widget_create,
             update=change_plain(WIDGET),
             delete=remove_plain(WIDGET),
         ),
         *tag_routes(WIDGET, "/v2.0/widgets"),
     ),
-    resources=(WIDGET,),
     rules=RULES,
+    quotas=(WIDGET_QUOTA,),
+)
+
+SERVICE = Service(
+    name="widgets",
+    type="widget",
+    dialect=NEUTRON_API,
+    prefix="/widgets",
+    nouns=(WIDGETS,),
     versions=(ApiVersion("v2.0", "/v2.0"),),
 )
 

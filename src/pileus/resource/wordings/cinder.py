@@ -12,6 +12,7 @@ class CinderWording(Wording):
     """The Block Storage API v3."""
 
     name = "cinder"
+    create_status = 202
 
     def rule_name(self, resource: Named, action: str) -> str:
         return f"volume:{'get_all' if action == 'list' else action}"

@@ -13,6 +13,7 @@ class GlanceWording(Wording):
     """The Image API v2."""
 
     name = "glance"
+    update_method = "PATCH"
     wrapped = False
 
     def rule_name(self, resource: Named, action: str) -> str:

@@ -14,6 +14,7 @@ class KeystoneWording(Wording):
     """The Identity API v3."""
 
     name = "keystone"
+    update_method = "PATCH"
     projects_own = False
 
     def rule_name(self, resource: Named, action: str) -> str:

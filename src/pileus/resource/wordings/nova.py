@@ -12,6 +12,7 @@ class NovaWording(Wording):
     """The Compute API v2.1."""
 
     name = "nova"
+    create_status = 200
 
     def rule_name(self, resource: Named, action: str) -> str:
         verb = {"list": "index", "get": "show"}.get(action, action)

@@ -12,7 +12,6 @@ from pileus.services.compute import extensions, groups, keypairs, limits, policy
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
 from pileus.services.compute.declared import COMPUTE, admit, spelling
-from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.resource import RULES as FLAVOR_RULES
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.microversions import MICROVERSIONS
@@ -28,6 +27,7 @@ from pileus.services.compute.timeline import Entry, timeline_read
 from pileus.services.compute.wire_side import Handler, wire_handlers
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
+from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
@@ -105,9 +105,7 @@ class Compute:
             type="compute",
             dialect=COMPUTE,
             prefix=PREFIX,
-            routes=routes(config, network, ask),
-            resources=(FLAVOR,),
-            rules=RULES,
+            nouns=(Noun(name="everything", routes=routes(config, network, ask), rules=RULES),),
             versions=VERSIONS,
             microversions=MICROVERSIONS,
             spelling=spelling,

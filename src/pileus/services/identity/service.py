@@ -16,22 +16,10 @@ from pileus.services.identity.auth.ec2 import Ec2Handlers
 from pileus.services.identity.auth.handlers import AuthHandlers
 from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.password import PasswordCheck
-from pileus.services.identity.credentials.application import APPLICATION_CREDENTIAL
 from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
-from pileus.services.identity.credentials.credential import CREDENTIAL
 from pileus.services.identity.credentials.credential_handlers import CredentialHandlers
 from pileus.services.identity.declared import IDENTITY
 from pileus.services.identity.handlers import PasswordHandlers
-from pileus.services.identity.nouns import (
-    DOMAINS,
-    ENDPOINTS,
-    GROUPS,
-    PROJECTS,
-    REGIONS,
-    ROLES,
-    SERVICES,
-    USERS,
-)
 from pileus.services.identity.passwords import HashingLimits, Passwords
 from pileus.services.identity.policy import RULES
 from pileus.services.identity.routes import routes
@@ -40,6 +28,7 @@ from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
+from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
@@ -124,17 +113,8 @@ class Identity:
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            routes=routes(auth, people, bound, kept, ec2),
+            nouns=(Noun(name="everything", routes=routes(auth, people, bound, kept, ec2), rules=RULES),),
             prefix=prefix,
-            resources=[
-                *(
-                    noun.resource
-                    for noun in (DOMAINS, PROJECTS, USERS, GROUPS, ROLES, REGIONS, SERVICES, ENDPOINTS)
-                ),
-                APPLICATION_CREDENTIAL,
-                CREDENTIAL,
-            ],
-            rules=RULES,
             versions=[VERSION],
             description="Identity: users, projects, roles, tokens and the catalog",
         )

@@ -19,13 +19,13 @@ from pileus.services.image.data.handlers import ImageData
 from pileus.services.image.discovery import VERSIONS
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.work import image_create, image_get
-from pileus.services.image.members.resource import MEMBER
 from pileus.services.image.policy import RULES
 from pileus.services.image.routes import routes
 from pileus.services.image.store import DataStore, FileStore
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
 from pileus.store import Store
 from pileus.web.dialects.glance import GLANCE_API
+from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
@@ -61,9 +61,7 @@ class Images:
             type="image",
             dialect=GLANCE_API,
             prefix=PREFIX,
-            routes=routes(self.data, config),
-            resources=(IMAGE, MEMBER),
-            rules=RULES,
+            nouns=(Noun(name="everything", routes=routes(self.data, config), rules=RULES),),
             versions=VERSIONS,
             description="Images: what servers and volumes are made from",
         )

@@ -359,13 +359,15 @@ def _view(extension: Extension) -> dict[str, object]:
 
 async def list_extensions(request: Request) -> Reply:
     """All of them."""
-    return Reply.json({"extensions": plain_list(request, [_view(one) for one in EXTENSIONS], "alias")})
+    return Reply.json(
+        {"extensions": plain_list(request, [_view(one) for one in request.service.extensions], "alias")}
+    )
 
 
 async def show_extension(request: Request) -> Reply:
     """One, by its alias."""
     alias = request.path["alias"]
-    for one in EXTENSIONS:
+    for one in request.service.extensions:
         if one.alias == alias:
             return Reply.json({"extension": _view(one)})
     raise ExtensionNotFound(alias=alias)

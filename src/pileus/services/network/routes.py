@@ -35,7 +35,6 @@ from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.work import subnet_create, subnet_delete, subnet_update
 from pileus.services.network.zones import zones_handler
 from pileus.web.crud import crud
-from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.routes import Route
 from pileus.web.tags import tag_routes
 
@@ -64,7 +63,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             NETWORK,
             NETWORKS,
-            NEUTRON_API,
             create=partial(network_create, config=config),
             update=partial(network_update, config=config),
             delete=network_delete,
@@ -73,7 +71,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SUBNET,
             SUBNETS,
-            NEUTRON_API,
             create=partial(subnet_create, config=config),
             update=partial(subnet_update, config=config),
             delete=partial(subnet_delete, config=config),
@@ -82,7 +79,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             PORT,
             PORTS,
-            NEUTRON_API,
             create=partial(asked_port_create, config=config),
             update=partial(asked_port_update, config=config),
             delete=partial(asked_port_delete, config=config),
@@ -101,7 +97,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             ROUTER,
             ROUTERS,
-            NEUTRON_API,
             create=partial(router_create, config=config),
             update=partial(router_update, config=config),
             delete=router_delete,
@@ -111,7 +106,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             FLOATING_IP,
             FLOATING_IPS,
-            NEUTRON_API,
             create=partial(floatingip_create, config=config),
             update=floatingip_update,
             delete=floatingip_delete,
@@ -120,7 +114,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SECURITY_GROUP,
             GROUPS,
-            NEUTRON_API,
             create=groups.security_group_create,
             update=groups.security_group_update,
             delete=groups.security_group_delete,
@@ -139,7 +132,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             SECURITY_GROUP_RULE,
             GROUP_RULES,
-            NEUTRON_API,
             create=groups.security_group_rule_create,
             delete=groups.security_group_rule_delete,
             list_=False,
@@ -148,14 +140,12 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             agent,
             AGENTS,
-            NEUTRON_API,
             update=agent_updater(agent, config),
             delete=agent_deleter(agent, config),
         ),
         *crud(
             SUBNETPOOL,
             SUBNETPOOLS,
-            NEUTRON_API,
             create=pools.subnetpool_create,
             update=pools.subnetpool_update,
             delete=pools.subnetpool_delete,
@@ -164,7 +154,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             ADDRESS_SCOPE,
             "/v2.0/address-scopes",
-            NEUTRON_API,
             create=pools.address_scope_create,
             update=pools.address_scope_update,
             delete=pools.address_scope_delete,
@@ -180,7 +169,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             POLICY,
             POLICIES,
-            NEUTRON_API,
             create=qos.policy_create,
             update=qos.policy_update,
             delete=qos.policy_delete,
@@ -190,7 +178,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             BANDWIDTH_LIMIT_RULE,
             f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
-            NEUTRON_API,
             create=qos.limit_create,
             update=qos.limit_update,
             delete=qos.limit_delete,
@@ -199,7 +186,6 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
         *crud(
             OVSQOS,
             "/v2.0/ovsqoss",
-            NEUTRON_API,
             create=qos.ovsqos_create,
             update=qos.ovsqos_update,
             delete=qos.policy_delete,

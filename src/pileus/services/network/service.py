@@ -25,7 +25,6 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.resource import RULES as PORT_RULES
 from pileus.services.network.ports.specs import new_port
 from pileus.services.network.ports.work import port_create, port_delete, port_update
-from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
 from pileus.services.network.qos.resource import RULES as QOS_RULES
 from pileus.services.network.routers.handlers import RULES as L3_RULES
 from pileus.services.network.routers.resource import ROUTER
@@ -34,9 +33,8 @@ from pileus.services.network.routes import routes
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
-from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
+from pileus.services.network.security_groups.resource import SECURITY_GROUP
 from pileus.services.network.serving import served_scopes, serves_guests_of
-from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.services.network.subnetpools.resource import RULES as POOL_RULES
 from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
 from pileus.services.network.subnets.resource import SUBNET
@@ -44,6 +42,7 @@ from pileus.services.network.subnets.tables import ip_allocations
 from pileus.services.network.wire_side import wire_handlers
 from pileus.web.dialects import ApiVersion
 from pileus.web.dialects.neutron import NEUTRON_API
+from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
@@ -99,24 +98,11 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         type="network",
         dialect=NEUTRON_API,
         prefix=PREFIX,
-        routes=routes(config, agent),
-        resources=(
-            NETWORK,
-            SUBNET,
-            SUBNETPOOL,
-            ADDRESS_SCOPE,
-            PORT,
-            ROUTER,
-            FLOATING_IP,
-            SECURITY_GROUP,
-            SECURITY_GROUP_RULE,
-            agent,
-            POLICY,
-            BANDWIDTH_LIMIT_RULE,
-            OVSQOS,
+        nouns=(
+            Noun(
+                name="everything", routes=routes(config, agent), rules=RULES, extensions=extensions.EXTENSIONS
+            ),
         ),
-        rules=RULES,
-        extensions=extensions.EXTENSIONS,
         versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
         description="OpenStack Networking",
     )

@@ -76,8 +76,6 @@ class Dialect(Wording):
     """The conventions of one API; the base is what most services have in common."""
 
     statuses: ClassVar[Mapping[Kind, int]] = STATUS
-    update_method: ClassVar[str] = "PUT"
-    create_status: ClassVar[int] = 201
     strict_media: ClassVar[bool] = False
     """Whether a body that is not called JSON is refused with 415."""
     request_id_header: ClassVar[bytes | None] = None

@@ -16,7 +16,6 @@ class CinderDialect(CinderWording, PagedDialect):
 
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 413}
     strict_media = True
-    create_status = 202
 
     def error(self, status: int, fault: Fault, request_id: str) -> Any:
         if fault.kind is Kind.UNAUTHENTICATED:

@@ -22,7 +22,6 @@ class GlanceDialect(GlanceWording, PagedDialect):
     """The Image API v2."""
 
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 413}
-    update_method = "PATCH"
     default_limit = 25
 
     def error(self, status: int, fault: Fault, request_id: str) -> Any:

@@ -27,7 +27,6 @@ _COMPARISONS = ("contains", "startswith", "endswith", "equals")
 class KeystoneDialect(KeystoneWording, Dialect):
     """The Identity API v3."""
 
-    update_method = "PATCH"
     internal_message = "An unexpected error prevented the server from fulfilling your head."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},

@@ -18,7 +18,6 @@ class NovaDialect(NovaWording, PagedDialect):
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 403}
     strict_media = True
     request_id_header = b"x-compute-request-id"
-    create_status = 200
     internal_message = "Unexpected API Error. Please report this with the request id of the reply."
 
     def error(self, status: int, fault: Fault, request_id: str) -> Any:

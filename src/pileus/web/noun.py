@@ -1,0 +1,42 @@
+"""Nouns: everything that a service puts together about one thing of its API, in one value.
+
+A noun's folder makes one :class:`Noun`; ``service.py`` is the tuple of a service's nouns. Routes, policy
+rules, quotas, the list of extensions, OpenAPI and the calls of agents are folded from it::
+
+    LOCKERS = Noun(
+        "locker",
+        routes=(*crud(LOCKER, "/v2.0/lockers", create=locker_create), *tag_routes(LOCKER, "/v2.0/lockers")),
+        rules=RULES,
+        quotas=(LOCKER_QUOTA,),
+        extensions=(LOCKER_COLOUR,),
+    )
+
+A noun that needs settings is a function of them that returns a Noun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pileus.policy import Rule
+from pileus.resource.declaration import Extension
+from pileus.resource.quota import Quota
+from pileus.web.answers import Answer
+from pileus.web.routes import Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    """One thing of an API.
+
+    ``answers`` are the calls of agents that are about it; ``extensions`` those of the API that its
+    folder brings.
+    """
+
+    name: str
+    routes: Sequence[Route] = ()
+    rules: Sequence[Rule] = ()
+    quotas: Sequence[Quota] = ()
+    extensions: Sequence[Extension] = ()
+    answers: Sequence[Answer] = ()
