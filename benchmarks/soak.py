@@ -2,7 +2,7 @@
 
 One client asks a simulated cloud for tokens, networks, ports, groups, routers, images and servers, looks at
 them, changes and deletes them. What is kept by age (events, deleted servers) is kept for seconds. At each
-tenth a line tells the private memory of each process, the rows of the database, its size, files and descriptors.
+tenth a line tells the private memory of each process, the database's rows and size, files and descriptors.
 """
 
 from __future__ import annotations
