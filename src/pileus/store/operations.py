@@ -1,19 +1,26 @@
-"""Operations: one-shot verbs (reboot, snapshot, migrate) as rows that survive whoever works on them.
+"""Operations: long verbs (boot, reboot, migrate) as rows that survive whoever works on them.
 
 An operation has a ``step`` (where the work stands) and an owner until a deadline. Its owner moves it from
 step to step by compare-and-swap; when the deadline passes anybody may take it, and resumes or undoes it.
-Whoever has lost an operation learns it from the False of the next call and stops.
+Whoever has lost an operation learns it from the False of the next move and stops.
 
-    PENDING --take--> RUNNING --finish--> DONE or FAILED
+    PENDING --take--> RUNNING --> DONE
+                      |  ^  |
+                      v  |  +---> UNDOING --> FAILED
+                     WAITING
+
+A WAITING operation has no owner: whoever has what it waits for moves it on, and when its deadline passes
+anybody may take it, to find that it has waited too long. What the steps are is in ``flow/chain.py``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Column, Row, String, Table, bindparam, or_, select, update
+from sqlalchemy import Column, Row, String, Table, bindparam, case, or_, select, update
 
 from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
 
@@ -22,8 +29,12 @@ if TYPE_CHECKING:
 
 PENDING = "pending"
 RUNNING = "running"
+WAITING = "waiting"
+UNDOING = "undoing"
 DONE = "done"
 FAILED = "failed"
+
+UNFINISHED = (PENDING, RUNNING, WAITING, UNDOING)
 
 operations = Table(
     "operations",
@@ -64,13 +75,27 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 _c = operations.c
 _GET = select(operations).where(_c.id == bindparam("operation_id"))
-_UNFINISHED = _c.state.in_((PENDING, RUNNING))
+_IS_UNFINISHED = _c.state.in_(UNFINISHED)
 _OF_RESOURCE = (
-    select(operations).where(_c.resource_id == bindparam("of"), _UNFINISHED).order_by(_c.created_at, _c.id)
+    select(operations).where(_c.resource_id == bindparam("of"), _IS_UNFINISHED).order_by(_c.created_at, _c.id)
 )
-_ABANDONED = (
+_CLAIMABLE = (
+    select(_c.id)
+    .where(
+        _c.kind.in_(bindparam("kinds", expanding=True)),
+        _IS_UNFINISHED,
+        or_(_c.deadline.is_(None), _c.deadline <= bindparam("now")),
+    )
+    .order_by(_c.created_at, _c.id)
+    .limit(bindparam("count"))
+)
+_WAITING = (
     select(operations)
-    .where(_UNFINISHED, or_(_c.deadline.is_(None), _c.deadline <= bindparam("now")))
+    .where(
+        _c.kind.in_(bindparam("kinds", expanding=True)),
+        _c.state == WAITING,
+        _c.owner.is_(None),
+    )
     .order_by(_c.created_at, _c.id)
     .limit(bindparam("count"))
 )
@@ -78,29 +103,34 @@ _TAKE = (
     update(operations)
     .where(
         _c.id == bindparam("operation_id"),
-        _UNFINISHED,
-        or_(_c.owner.is_(None), _c.owner == bindparam("taker"), _c.deadline <= bindparam("now")),
+        _IS_UNFINISHED,
+        or_(
+            _c.owner.is_(None) & (_c.state != WAITING),
+            _c.owner == bindparam("taker"),
+            _c.deadline <= bindparam("now"),
+        ),
     )
-    .values(state=RUNNING, owner=bindparam("taker"), deadline=bindparam("until"), updated_at=bindparam("now"))
-)
-_HELD = (_c.id == bindparam("operation_id"), _c.state == RUNNING, _c.owner == bindparam("holder"))
-_ADVANCE = (
-    update(operations)
-    .where(*_HELD, _c.step == bindparam("from_step"))
     .values(
-        step=bindparam("to_step"),
-        data=bindparam("new_data"),
+        state=case((_c.state == PENDING, RUNNING), else_=_c.state),
+        owner=bindparam("taker"),
         deadline=bindparam("until"),
         updated_at=bindparam("now"),
     )
 )
-_FINISH = (
+_MOVE = (
     update(operations)
-    .where(*_HELD)
+    .where(
+        _c.id == bindparam("operation_id"),
+        _c.owner.is_not_distinct_from(bindparam("from_owner")),
+        _c.state == bindparam("from_state"),
+        _c.step == bindparam("from_step"),
+    )
     .values(
-        state=bindparam("end"),
-        owner=None,
-        deadline=None,
+        state=bindparam("to_state"),
+        step=bindparam("to_step"),
+        owner=bindparam("to_owner"),
+        deadline=bindparam("until"),
+        data=bindparam("new_data"),
         error=bindparam("reason"),
         updated_at=bindparam("now"),
     )
@@ -122,18 +152,22 @@ def operation_create(
     data: Any = None,
     project_id: str | None = None,
     request_id: str | None = None,
+    waits_until: dt.datetime | None = None,
 ) -> Operation:
-    """Write down that something is to be done; nobody owns it yet. Raises Duplicate for a known id."""
+    """Write down that something is to be done; nobody owns it yet. Raises Duplicate for a known id.
+
+    ``waits_until``: its first step waits for somebody else until then.
+    """
     operation = Operation(
         id=operation_id,
         kind=kind,
         resource_id=resource_id,
         project_id=project_id,
         request_id=request_id,
-        state=PENDING,
+        state=PENDING if waits_until is None else WAITING,
         step=step,
         owner=None,
-        deadline=None,
+        deadline=waits_until,
         data=data,
         error=None,
         created_at=now,
@@ -154,49 +188,85 @@ def operation_list_of(tx: Tx, resource_id: str) -> list[Operation]:
     return [_operation(row) for row in tx.rows(_OF_RESOURCE, {"of": resource_id})]
 
 
-def operation_list_abandoned(tx: Tx, now: dt.datetime, limit: int = 100) -> list[Operation]:
-    """Unfinished operations that nobody took or whose owner let the deadline pass, oldest first."""
-    return [_operation(row) for row in tx.rows(_ABANDONED, {"now": now, "count": limit})]
+def operation_list_claimable(tx: Tx, kinds: Collection[str], now: dt.datetime, limit: int = 200) -> list[str]:
+    """Ids of unfinished operations that nobody took, whose owner let the deadline pass, or that have waited
+    too long; oldest first."""
+    return [row.id for row in tx.rows(_CLAIMABLE, {"kinds": sorted(kinds), "now": now, "count": limit})]
+
+
+def operation_list_waiting(tx: Tx, kinds: Collection[str], limit: int = 1000) -> list[Operation]:
+    """Operations that wait for somebody else, oldest first."""
+    return [_operation(row) for row in tx.rows(_WAITING, {"kinds": sorted(kinds), "count": limit})]
 
 
 def operation_take(
     tx: Tx, operation_id: str, owner: str, deadline: dt.datetime, now: dt.datetime
 ) -> Operation | None:
-    """Become (or stay) its owner until ``deadline``; None when another has it or it is finished."""
+    """Become (or stay) its owner until ``deadline``; None when another has it, it is finished, or it waits
+    and may go on waiting."""
     values = {"operation_id": operation_id, "taker": owner, "until": deadline, "now": now}
     if not tx.execute(_TAKE, values).rowcount:
         return None
     return operation_get(tx, operation_id)
 
 
-def operation_advance(
-    tx: Tx,
-    operation_id: str,
-    owner: str,
-    *,
-    from_step: str,
-    to_step: str,
-    data: Any,
-    deadline: dt.datetime,
-    now: dt.datetime,
-) -> bool:
-    """Move on to the next step, with its data and a new deadline; False when it's no longer this owner's
-    or not at ``from_step`` any more."""
+def operation_move(tx: Tx, before: Operation, after: Operation) -> bool:
+    """Make it ``after``; False where its owner, state or step are not those of ``before`` any more."""
     values = {
-        "operation_id": operation_id,
-        "holder": owner,
-        "from_step": from_step,
-        "to_step": to_step,
-        "new_data": data,
-        "until": deadline,
-        "now": now,
+        "operation_id": before.id,
+        "from_owner": before.owner,
+        "from_state": before.state,
+        "from_step": before.step,
+        "to_state": after.state,
+        "to_step": after.step,
+        "to_owner": after.owner,
+        "until": after.deadline,
+        "new_data": after.data,
+        "reason": after.error,
+        "now": after.updated_at,
     }
-    return tx.execute(_ADVANCE, values).rowcount > 0
+    return tx.execute(_MOVE, values).rowcount > 0
 
 
-def operation_finish(
-    tx: Tx, operation_id: str, owner: str, state: str, now: dt.datetime, error: str | None = None
-) -> bool:
-    """End it as DONE or FAILED (with a reason); False when it is no longer this owner's."""
-    values = {"operation_id": operation_id, "holder": owner, "end": state, "reason": error, "now": now}
-    return tx.execute(_FINISH, values).rowcount > 0
+def operation_go_on(
+    tx: Tx, operation_ids: Collection[str], *, from_step: str, to_step: str | None, now: dt.datetime
+) -> int:
+    """What they wait for at ``from_step`` is there: ready for the next step, or DONE where there is none.
+
+    Returns how many of them still waited; one statement.
+    """
+    if not operation_ids:
+        return 0
+    values: dict[str, Any] = {"owner": None, "deadline": None, "updated_at": now}
+    values |= {"state": DONE} if to_step is None else {"state": PENDING, "step": to_step}
+    statement = (
+        update(operations)
+        .where(_c.id.in_(sorted(operation_ids)), _c.state == WAITING, _c.step == from_step)
+        .values(**values)
+    )
+    return tx.execute(statement).rowcount
+
+
+def operation_end(
+    tx: Tx,
+    state: str,
+    now: dt.datetime,
+    *,
+    ids: Collection[str] | None = None,
+    resource_ids: Collection[str] | None = None,
+    kinds: Collection[str] | None = None,
+    error: str | None = None,
+) -> None:
+    """End unfinished operations as DONE or FAILED, whoever has them: those of ``ids``, or those of
+    ``resource_ids`` (of some ``kinds``); one statement, and none for nothing."""
+    if not (ids or resource_ids):
+        return
+    where = [_IS_UNFINISHED]
+    if ids is not None:
+        where.append(_c.id.in_(sorted(ids)))
+    if resource_ids is not None:
+        where.append(_c.resource_id.in_(sorted(resource_ids)))
+    if kinds is not None:
+        where.append(_c.kind.in_(sorted(kinds)))
+    values = {"state": state, "owner": None, "deadline": None, "error": error, "updated_at": now}
+    tx.execute(update(operations).where(*where).values(**values))

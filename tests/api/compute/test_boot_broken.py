@@ -9,64 +9,8 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import Cloud, tell
 
-from pileus.services.compute.conductor import boots_claimable
-from pileus.services.compute.servers import boot
 from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.service import ComputeConfig
-from pileus.store import Tx
-from pileus.store.operations import Operation
-
-STEPS = ("boot_schedule", "boot_plug", "boot_hand")
-
-
-@pytest.mark.parametrize("kind", databases.KINDS)
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
-def test_a_conductor_killed_at_each_step(
-    tmp_path: Path, kind: str, step: str, when: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if kind != "sqlite" and when == "before":
-        pytest.skip("the unit is rolled back on each database alike; SQLite stands for all")
-
-    async def story(api: Cloud) -> None:
-        host = await api.host()
-        await api.a_network()
-        server_id = (await api.ask_for()).json["server"]["id"]
-        genuine = getattr(boot, step)
-        killed = []
-
-        def dies(tx: Tx, context: object, operation: Operation, owner: str, **rest: object) -> None:
-            killed.append(operation.step)
-            if when == "after":
-                genuine(tx, context, operation, owner, **rest)
-            raise RuntimeError("killed")
-
-        monkeypatch.setattr(boot, step, dies)
-        with pytest.raises(RuntimeError, match="killed"):
-            await api.conductor().work()
-        assert killed
-        monkeypatch.setattr(boot, step, genuine)
-        assert (await api.server(server_id))["status"] == "BUILD"
-
-        # the next one has to wait until the dead one's time is over
-        successor = api.conductor()
-        successor._owner = "other"
-        await successor.work()
-        api.clock.advance(api.compute.config.step_deadline_s + 1)
-        await host.heartbeat()
-        await successor.work()
-        await host.pass_()
-        await successor.work()
-        server = await api.server(server_id)
-        assert server["status"] == "ACTIVE", server
-        assert len(await api.ports_of(server_id)) == 1
-        assert await api.count("allocations") == 1
-        assert await api.store.read(boots_claimable, api.clock.now()) == []
-        await api("DELETE", f"/servers/{server_id}")
-        await host.pass_()
-        assert await _left(api) == []
-
-    tell(story, tmp_path, kind)
 
 
 async def _left(api: Cloud) -> list[str]:

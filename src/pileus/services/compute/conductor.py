@@ -1,8 +1,9 @@
 """The conductor: brings servers up, closes what has ended, in each server process.
 
-It holds nothing that matters. Boots are operations that it takes for a few seconds at a time; whether a
-server has become what it should be is decided from the database. Killed at any moment, another (or the next)
-conductor finds the operation when its deadline is over and goes on at the step where it stands.
+It holds nothing that matters. Boots, deletions, rebuilds and reboots are operations that it brings from step
+to step (``servers/chains/``); whether a server has become what it should be is decided from the database.
+Killed at any moment, another (or the next) conductor finds the operation when its deadline is over and goes
+on at the step where it stands.
 
 It wakes when servers are asked for and when their ports rise, and looks at everything on a slow timer.
 """
@@ -11,55 +12,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
-from pileus.core.errors import Fault, Kind
+from pileus.flow.chain_runner import ChainRunner
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event
 from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers import boot
-from pileus.services.compute.servers.ordering import BOOT
+from pileus.services.compute.servers.chains import CHAINS
+from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.settling import boots_settle, overdue
 from pileus.services.compute.servers.tables import server_interfaces, servers
-from pileus.store import Published, Store
+from pileus.store import Published, Store, operations
 from pileus.store.column_in import column_in
-from pileus.store.operations import PENDING, RUNNING, Operation, operations
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
 PERIOD_S = 5.0
 SEEN_EVERY_S = 20.0
-AT_ONCE = 8
-"""Boots that are worked on together; on SQLite their units share commits."""
+WAKING = frozenset({"server.create", "operation.ready"})
+"""Events after which an operation can be gone on with."""
 
 BINARIES = ("nova-conductor", "nova-scheduler")
 
 _log = log.get("compute.conductor")
-
-
-def boots_claimable(tx: Tx, now: dt.datetime) -> list[str]:
-    """Boots that nobody works on, oldest first."""
-    c = operations.c
-    rows = tx.rows(
-        select(c.id)
-        .where(
-            c.kind == BOOT,
-            c.state.in_((PENDING, RUNNING)),
-            or_(c.deadline.is_(None), c.deadline <= now),
-        )
-        .order_by(c.created_at, c.id)
-        .limit(200)
-    )
-    return [row.id for row in rows]
 
 
 def spawning(tx: Tx) -> list[str]:
@@ -111,11 +93,18 @@ class Conductor:
         period_s: float = PERIOD_S,
     ) -> None:
         self._store = store
-        self._config = config
-        self._network = network
+        self._parts = Parts(config, network)
         self._clock = clock
-        self._owner = owner
         self._host = host
+        self._runner = ChainRunner(
+            CHAINS,
+            store,
+            operations,
+            clock,
+            parts=self._parts,
+            owner=owner,
+            lease_s=config.step_deadline_s,
+        )
         self._period_s = period_s
         self._woken = asyncio.Event()
         self._risen: set[str] = set()
@@ -140,7 +129,7 @@ class Conductor:
     def _published(self, published: Published) -> None:
         for one in published.events:
             device = one.payload.get("device_id")
-            if one.kind == "server.create":
+            if one.kind in WAKING:
                 self._woken.set()
             elif one.kind == "port.active" and device:
                 self._risen.add(device)
@@ -179,7 +168,7 @@ class Conductor:
         return system_context(self._clock.now())
 
     async def work(self, *, everything: bool = True) -> None:
-        """One look: boots, risen and vanished ports; and ``everything`` that may be overdue."""
+        """One look: operations, risen and vanished ports; and ``everything`` that may be overdue."""
         risen, self._risen = self._risen, set()
         vanished, self._vanished = self._vanished, set()
         if vanished:
@@ -188,59 +177,6 @@ class Conductor:
             risen.update(await self._store.read(spawning))
         if risen:
             await self._store.write(boots_settle, self._context(), sorted(risen))
-        while claimable := await self._store.read(boots_claimable, self._clock.now()):
-            worked = await _gather([self._boot(key) for key in claimable[: AT_ONCE * 4]])
-            if not any(worked):
-                break  # others were quicker, or it can't be done now
+        await self._runner.work(everything=everything)
         if everything:
-            await self._store.write(overdue, self._context(), config=self._config, network=self._network)
-
-    async def _boot(self, operation_id: str) -> bool:
-        """Take one boot and bring it as far as it goes; False where there was nothing to be done."""
-        try:
-            operation = await self._store.write(
-                boot.boot_take, operation_id, self._owner, self._clock.now(), config=self._config
-            )
-            if operation is None:
-                return False
-            while operation is not None:
-                operation = await self._step(operation)
-        except boot.Lost:
-            _log.info("a boot was taken over", operation=operation_id)
-        return True
-
-    async def _step(self, operation: Operation) -> Operation | None:
-        """One step; the operation at the next one, or None at the end."""
-        context = boot.context_of(operation, self._clock.now())
-        write = self._store.write
-        try:
-            if operation.step == boot.PLUG:
-                return await write(
-                    boot.boot_plug,
-                    context,
-                    operation,
-                    self._owner,
-                    config=self._config,
-                    network=self._network,
-                )
-            await write(boot.boot_hand, context, operation, self._owner)
-        except Fault as fault:
-            if fault.kind is Kind.UNAVAILABLE:
-                raise
-            await write(boot.boot_fail, context, operation, self._owner, fault.text, network=self._network)
-        return None
-
-
-async def _gather(works: list[Coroutine[Any, Any, bool]]) -> list[bool]:
-    """Run a few at a time; the first failure ends the look, after the others have ended."""
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def one(work: Coroutine[Any, Any, bool]) -> bool:
-        async with limit:
-            return await work
-
-    results = await asyncio.gather(*(one(work) for work in works), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [bool(result) for result in results]
+            await self._store.write(overdue, self._context(), parts=self._parts)

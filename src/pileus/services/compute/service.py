@@ -20,6 +20,7 @@ from pileus.services.compute.nodes import aggregates, hosts, hypervisors, servic
 from pileus.services.compute.nodes.serving import look
 from pileus.services.compute.routes import routes
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
+from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.servers.questions import Ask
 from pileus.services.compute.servers.resource import RULES as SERVER_RULES
@@ -115,7 +116,7 @@ class Compute:
 
     def wire(self, store: Store) -> dict[str, Handler]:
         """The calls of agents that compute answers."""
-        return wire_handlers(store, self._network, self._clock, self._ticket)
+        return wire_handlers(store, Parts(self.config, self._network), self._clock, self._ticket)
 
     async def start(self, store: Store) -> None:
         """Make the classic flavors where there are none; begin to bring servers up."""

@@ -39,7 +39,8 @@ _KINDS = {
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that happened. Times are ISO 8601 in UTC; ``seconds`` is how long it took."""
+    """One thing that happened. Times are ISO 8601 in UTC; ``seconds`` is how long it took; ``position`` is
+    which of the ``of`` steps of a long operation it was."""
 
     step: str
     started_at: str
@@ -48,6 +49,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str | None = None
     detail: str = ""
     error: str = ""
+    position: int | None = None
+    of: int | None = None
     request_id: str | None = None
     refused: list[dict[str, str]] = []
 
@@ -88,6 +91,8 @@ def entries(rows: Iterable[Any]) -> list[Entry]:
             host=row.host,
             detail=payload.get("detail") or "",
             error=payload.get("error") or "",
+            position=payload.get("position"),
+            of=payload.get("of"),
             request_id=row.request_id,
             refused=payload.get("refused") or [],
         )

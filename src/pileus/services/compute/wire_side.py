@@ -11,9 +11,9 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden
 from pileus.services.compute.guests.service import metadata_answer
-from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.report import hypervisor_report
 from pileus.services.compute.nodes.state import Ticket, hypervisor_state
+from pileus.services.compute.servers.chains.common import Parts
 from pileus.store import Store
 from pileus.wire.calls import HYPERVISOR_REPORT, HYPERVISOR_STATE, METADATA
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
@@ -35,7 +35,7 @@ class NotYourHost(Forbidden):
 Handler = Callable[[Any, Any], Awaitable[msgspec.Struct]]
 
 
-def wire_handlers(store: Store, network: NetworkConfig, clock: Clock, ticket: Ticket) -> dict[str, Handler]:
+def wire_handlers(store: Store, parts: Parts, clock: Clock, ticket: Ticket) -> dict[str, Handler]:
     """``{name of the call: async (request, node) -> reply}``."""
 
     async def state(request: HypervisorStateRequest, node: Node) -> HypervisorState:
@@ -44,7 +44,7 @@ def wire_handlers(store: Store, network: NetworkConfig, clock: Clock, ticket: Ti
 
     async def report(request: HypervisorReport, node: Node) -> Acknowledged:
         _own(request.host, node)
-        return await store.write(hypervisor_report, system_context(clock.now()), request, network=network)
+        return await store.write(hypervisor_report, system_context(clock.now()), request, parts=parts)
 
     async def metadata(request: MetadataRequest, node: Node) -> MetadataReply:
         _own(request.host, node)

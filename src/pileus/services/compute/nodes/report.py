@@ -18,17 +18,20 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.events import STEP, event
 from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes.state import NODE_KINDS
 from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.chains.delete import close_gone
+from pileus.services.compute.servers.chains.on_node import ON_NODE
+from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.history import action_finish
-from pileus.services.compute.servers.leaving import close, put_error, undo_boot
+from pileus.services.compute.servers.leaving import put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.servers.tables import servers
 from pileus.store.column_in import column_in
 from pileus.store.events import TRIMMED, newest_position, scope_positions
-from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, operations
+from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, WAITING, operation_end, operations
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
@@ -47,9 +50,7 @@ _TASKS = {
 }
 
 
-def hypervisor_report(
-    tx: Tx, context: Context, report: HypervisorReport, *, network: NetworkConfig
-) -> Acknowledged:
+def hypervisor_report(tx: Tx, context: Context, report: HypervisorReport, *, parts: Parts) -> Acknowledged:
     """Take a report; the answer's position is the newest of what concerns the host."""
     if report.inventory is not None:
         inventory_take(tx, context, report.host, report.inventory)
@@ -62,12 +63,11 @@ def hypervisor_report(
         )
         mine = {server["id"]: server for server in found}
     if said:
-        _servers(
-            tx, context, report.host, [(mine[key], one) for key, one in said.items() if key in mine], network
-        )
+        pairs = [(mine[key], one) for key, one in said.items() if key in mine]
+        _servers(tx, context, report.host, pairs, parts.network)
     if report.operations:
         _operations(tx, context, report.host, report.operations)
-    _gone(tx, context, report, mine, network)
+    _gone(tx, context, report, mine, parts)
     return Acknowledged(position=newest_position(tx, {scopes.hypervisor(report.host)}))
 
 
@@ -106,6 +106,7 @@ def _servers(
         SERVER.change(tx, context, updates)
     for action, ids in finished.items():
         action_finish(tx, context.now, ids, actions=(action,), host=host)
+    operation_end(tx, DONE, context.now, resource_ids=finished.get("rebuild"), kinds=[REBUILD.kind])
     for text, several in failed.items():
         undo_boot(tx, context, several, f"Build of instance failed on {host}: {text}", network=network)
     for text, several in broken.items():
@@ -153,17 +154,24 @@ def _failed_task(tx: Tx, context: Context, several: Sequence[Values], text: str)
     """
     rebuilt = [server for server in several if server["task_state"] == states.REBUILDING]
     put_error(tx, context, rebuilt, text)
+    operation_end(
+        tx,
+        FAILED,
+        context.now,
+        resource_ids=[server["id"] for server in rebuilt],
+        kinds=[REBUILD.kind],
+        error=text,
+    )
     others = [
         server
         for server in several
         if server["task_state"] is not None and server["task_state"] != states.REBUILDING
     ]
-    back = {state: want for want, (_, state) in states.REACHED.items()}
     updates = []
     for server in others:
         changes: dict[str, Any] = {"task_state": None, "task_since": None}
-        if server["vm_state"] in back:
-            changes["wanted"] = back[server["vm_state"]]
+        if server["vm_state"] in states.WANTED_IN:
+            changes["wanted"] = states.WANTED_IN[server["vm_state"]]
         updates.append(Update(server, Values(changes)))
     if updates:
         SERVER.change(tx, context, updates)
@@ -205,28 +213,19 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
         select(c.id, c.kind, c.resource_id)
         .where(
             column_in(tx, c.id, sorted(said)),
-            c.kind.in_(sorted(NODE_KINDS)),
-            c.state.in_((PENDING, RUNNING)),
+            c.kind.in_(sorted(ON_NODE)),
+            c.state.in_((PENDING, RUNNING, WAITING)),
             c.resource_id.in_(select(servers.c.id).where(servers.c.host == host)),
         )
         .with_for_update()
     )
     if not rows:
         return
-    for end, ids in (
-        (DONE, [row.id for row in rows if said[row.id].error is None]),
-        (FAILED, [row.id for row in rows if said[row.id].error is not None]),
-    ):
-        if ids:
-            tx.execute(
-                operations.update()
-                .where(c.id.in_(ids))
-                .values(state=end, owner=None, deadline=None, updated_at=context.now)
-            )
-    tasks = {
-        "server.reboot": (states.REBOOTING, states.REBOOTING_HARD),
-        "server.snapshot": (states.SNAPSHOT,),
-    }
+    together: dict[str | None, list[str]] = {}
+    for row in rows:
+        together.setdefault(said[row.id].error, []).append(row.id)
+    for error, ids in together.items():
+        operation_end(tx, DONE if error is None else FAILED, context.now, ids=ids, error=error)
     found = fetch(
         tx, SERVER, sorted({row.resource_id for row in rows}), [servers.c.deleted_at.is_(None)], lock=True
     )
@@ -237,14 +236,15 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
         error = said[row.id].error
         if server is None:
             continue
-        if server["task_state"] in tasks[row.kind]:
+        kind = ON_NODE[row.kind]
+        if server["task_state"] in kind.tasks:
             changes: dict[str, Any] = {"task_state": None, "task_since": None}
-            if row.kind == "server.reboot" and error is None:
-                changes |= {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "fault": None}
+            if error is None:
+                changes |= kind.succeeded
             updates.append(Update(server, Values(changes)))
             tx.emit(_changed(context, server, changes))
-        action = "reboot" if row.kind == "server.reboot" else "createImage"
-        action_finish(tx, context.now, [server["id"]], actions=(action,), host=server["host"], error=error)
+        ended = [server["id"]]
+        action_finish(tx, context.now, ended, actions=(kind.action,), host=server["host"], error=error)
     SERVER.change(tx, context, updates)
 
 
@@ -253,7 +253,7 @@ def _gone(
     context: Context,
     report: HypervisorReport,
     mine: dict[str, Values],
-    network: NetworkConfig,
+    parts: Parts,
 ) -> None:
     """Close the deletions of servers of which nothing is left on the host."""
     closing = [mine[key] for key in report.gone if key in mine and mine[key]["wanted"] == states.WANT_GONE]
@@ -264,7 +264,7 @@ def _gone(
             for server in _absent(tx, report.host, report.present, report.position)
             if server["id"] not in known
         ]
-    close(tx, context, closing, network=network)
+    close_gone(tx, context, closing, parts)
 
 
 def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[Values]:

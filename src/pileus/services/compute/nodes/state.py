@@ -14,12 +14,13 @@ from pileus.services.compute.guests.facts import GuestFacts, guests_read
 from pileus.services.compute.guests.openstack import config_drive
 from pileus.services.compute.neighbours import images_of
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.services.network.service import mtu_on_node
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
-from pileus.store.operations import PENDING, RUNNING, operations
+from pileus.store.operations import PENDING, RUNNING, WAITING, operations
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import (
     Hardware,
@@ -33,9 +34,6 @@ from pileus.wire.hypervisor import (
 
 Ticket = Callable[[str], str]
 """``(image id) -> path`` under which a node gets an image's bytes, its ticket included."""
-
-NODE_KINDS = {"server.reboot": "reboot", "server.snapshot": "snapshot"}
-"""Operations that a node carries out, and what the node calls them."""
 
 _HANDED = (states.SCHEDULING, states.NETWORKING)
 """Tasks in which a server is not its host's yet."""
@@ -74,14 +72,14 @@ def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperati
         select(c.id, c.kind, c.resource_id, c.data)
         .where(
             column_in(tx, c.resource_id, server_ids),
-            c.kind.in_(sorted(NODE_KINDS)),
-            c.state.in_((PENDING, RUNNING)),
+            c.kind.in_(sorted(ON_NODE)),
+            c.state.in_((PENDING, RUNNING, WAITING)),
         )
         .order_by(c.created_at, c.id)
     )
     found: dict[str, tuple[PendingOperation, ...]] = {}
     for row in rows:
-        operation = PendingOperation(row.id, NODE_KINDS[row.kind], dict(row.data or {}))
+        operation = PendingOperation(row.id, ON_NODE[row.kind].called, dict(row.data or {}))
         found[row.resource_id] = (*found.get(row.resource_id, ()), operation)
     return found
 

@@ -179,6 +179,9 @@ REACHED = {
 }
 """For what is wanted: the power state that shows that it is so, and the state that the server is then in."""
 
+WANTED_IN = {state: wanted for wanted, (_, state) in REACHED.items()}
+"""For a state that a server rests in: what is wanted of it."""
+
 ON_THE_WAY = frozenset(
     {
         SPAWNING, POWERING_OFF, POWERING_ON, PAUSING, UNPAUSING, SUSPENDING, RESUMING, REBUILDING,

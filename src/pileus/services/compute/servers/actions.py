@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 from pileus.core.errors import Conflict
-from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Values
 from pileus.resource.types import BadValue, Type
@@ -27,6 +26,9 @@ from pileus.services.compute.neighbours import image_usable
 from pileus.services.compute.quotas import limits_of, spend
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.absent import ABSENT, refuse
+from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.chains.reboot import begin_reboot
+from pileus.services.compute.servers.chains.rebuild import begin_rebuild
 from pileus.services.compute.servers.finding import (
     change,
     find_server,
@@ -45,7 +47,6 @@ from pileus.services.compute.servers.ordering import (
 )
 from pileus.services.compute.servers.requests import FLAVOR_REF, rebuild_fields
 from pileus.services.compute.servers.view import Viewer
-from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -120,23 +121,13 @@ def _wanting(rule: str, verb: str, wanted: str, task: str) -> Act:
     return act
 
 
-def _reboot(tx: Tx, request: Request, kind: str) -> None:
+def _reboot(tx: Tx, request: Request, kind: str, parts: Parts) -> None:
     hard = kind == "HARD"
     server = permitted(
         tx, request, "os_compute_api:servers:reboot", "reboot_hard" if hard else "reboot_soft", "reboot"
     )
     action_begin(tx, request.context, [server["id"]], "reboot")
-    operation_create(
-        tx,
-        operation_id=new_id(),
-        kind="server.reboot",
-        resource_id=server["id"],
-        step="node",
-        now=request.context.now,
-        data={"type": kind},
-        project_id=server["project_id"],
-        request_id=request.context.request_id,
-    )
+    begin_reboot(tx, request.context, server, kind, parts)
     change(
         tx,
         request.context,
@@ -148,10 +139,13 @@ def _reboot(tx: Tx, request: Request, kind: str) -> None:
     wake(tx, request, server, task_state="reboot")
 
 
-async def reboot(request: Request, argument: Any) -> Reply:
-    """SOFT asks the guest, HARD does not."""
-    await request.write(_reboot, request, argument["type"])
-    return Reply.empty(202)
+def _rebooter(handlers: ServerHandlers) -> Act:
+    async def reboot(request: Request, argument: Any) -> Reply:
+        """SOFT asks the guest, HARD does not."""
+        await request.write(_reboot, request, argument["type"], handlers.parts)
+        return Reply.empty(202)
+
+    return reboot
 
 
 def _parse_reboot(value: Any) -> str:
@@ -206,6 +200,7 @@ def _rebuild(
         task_since=request.context.now,
         fault=None,
     )
+    begin_rebuild(tx, request.context, server, handlers.parts)
     wake(tx, request, server, task_state=states.REBUILDING)
     view = Viewer(request, handlers._extras(tx, request, [server])).changed(server, rebuilt=True)
     return {**view, "adminPass": password}
@@ -368,7 +363,7 @@ def verbs(handlers: ServerHandlers, more: dict[str, Verb]) -> dict[str, Verb]:
             _takes(NOTHING),
             _wanting("os-suspend-server:resume", "resume", states.WANT_RUNNING, states.RESUMING),
         ),
-        "reboot": Verb(_takes(_REBOOT), reboot),
+        "reboot": Verb(_takes(_REBOOT), _rebooter(handlers)),
         "rebuild": Verb(rebuild_fields, _rebuilder(handlers)),
         "lock": Verb(_lock_argument, lock),
         "unlock": Verb(_ANYTHING, unlock),

@@ -17,10 +17,11 @@ from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.chains.delete import begin_deletion
 from pileus.services.compute.servers.extras import Extras, extras_of
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.leaving import leave
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.mappings import check_mappings
 from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
@@ -54,7 +55,7 @@ class ServerHandlers:
 
     def __init__(self, config: ComputeConfig, network: NetworkConfig) -> None:
         self._config = config
-        self._network = network
+        self.parts = Parts(config, network)
 
     # -- reading
 
@@ -162,14 +163,14 @@ class ServerHandlers:
     def _delete(self, tx: Tx, request: Request, rule: str) -> None:
         server = find_server(tx, request, rule=rule, lock=True)
         must_be_unlocked(request, server)
-        if server["wanted"] == states.WANT_GONE:
+        if server["wanted"] == states.WANT_GONE and server["task_state"] == states.DELETING:
             return
         action_begin(tx, request.context, [server["id"]], "delete")
         up = server["host"] is not None and any(
             one.host == server["host"] and one.binary == COMPUTE_BINARY and one.up
             for one in services_read(tx, self._config, request.context.now)
         )
-        leave(tx, request.context, [server], at_once=not up, network=self._network)
+        begin_deletion(tx, request.context, server, self.parts, at_once=not up)
 
     async def delete(self, request: Request) -> Reply:
         """Delete a server, whatever it is doing."""

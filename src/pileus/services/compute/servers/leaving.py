@@ -1,15 +1,14 @@
 """How servers end: in ERROR with a reason, or deleted with nothing left of them.
 
-A deletion is first wanted (the host is told, and takes the machine away), then closed: ports that were made
-for the server go, given ones are free again, the room is given back, and the row is kept as DELETED. Where
-there is no host, or nobody answers there, it is closed at once; a host that comes back finds that the server
-is not its any more and takes away what is left.
+Ports that were made for a server go, given ones are free again, the room is given back; the row of a deleted
+one is kept as DELETED. How a deletion comes to its end is in ``chains/delete.py``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -37,7 +36,13 @@ from pileus.wire import scopes
 
 
 def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
-    """Ports and room of servers: what was made for them goes, what was given is free again.
+    """Ports and room of servers."""
+    ports_give_back(tx, context, several, network=network)
+    room_give_back(tx, several)
+
+
+def ports_give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+    """Ports of servers: what was made for them goes, what was given is free again.
 
     A port that its owner has meanwhile given to something else (a router) stays with that.
     """
@@ -65,7 +70,13 @@ def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: N
         ]
         port_update(tx, context, freed, config=network)
     tx.execute(delete(server_interfaces).where(column_in(tx, server_interfaces.c.server_id, ids)))
-    tx.execute(delete(allocations).where(column_in(tx, allocations.c.server_id, ids)))
+
+
+def room_give_back(tx: Tx, several: Sequence[Values]) -> None:
+    """What hosts have promised to servers."""
+    ids = [server["id"] for server in several]
+    if ids:
+        tx.execute(delete(allocations).where(column_in(tx, allocations.c.server_id, ids)))
 
 
 def put_error(
@@ -91,7 +102,7 @@ def put_error(
                 "server.error",
                 server["id"],
                 server["project_id"],
-                _told(server),
+                whom_to_tell(server),
                 host=server["host"],
                 message=message,
             )
@@ -116,35 +127,9 @@ def undo_boot(
     )
 
 
-def leave(
-    tx: Tx, context: Context, several: Sequence[Values], at_once: bool, *, network: NetworkConfig
+def close(
+    tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig, **progress: Any
 ) -> None:
-    """Begin to delete servers of one kind: those whose host must first take them away, or ``at_once``."""
-    if at_once:
-        close(tx, context, several, network=network)
-        return
-    changes = {
-        "task_state": states.DELETING,
-        "task_since": context.now,
-        "wanted": states.WANT_GONE,
-    }
-    SERVER.change(tx, context, [Update(server, Values(changes)) for server in several])
-    tx.emit_many(
-        [
-            event(
-                context,
-                "server.delete_wanted",
-                server["id"],
-                server["project_id"],
-                _told(server),
-                host=server["host"],
-            )
-            for server in several
-        ]
-    )
-
-
-def close(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
     """The end of servers: nothing of them is left but the row that says so."""
     if not several:
         return
@@ -175,6 +160,7 @@ def close(tx: Tx, context: Context, several: Sequence[Values], *, network: Netwo
                 "delete",
                 host=server["host"],
                 started_at=asked,
+                **progress,
             )
         )
         tx.emit(
@@ -183,7 +169,7 @@ def close(tx: Tx, context: Context, several: Sequence[Values], *, network: Netwo
                 "server.delete",
                 server["id"],
                 server["project_id"],
-                _told(server),
+                whom_to_tell(server),
                 host=server["host"],
                 name=server["name"],
             )
@@ -206,7 +192,7 @@ def forget(tx: Tx, before: dt.datetime, limit: int = 500) -> int:
     return len(old)
 
 
-def _told(server: Values) -> list[str]:
+def whom_to_tell(server: Values) -> list[str]:
     """Who must look again when something about a server changes: its host."""
     if not server["host"]:
         return []

@@ -31,6 +31,7 @@ from pileus.services.compute.policy import is_admin
 from pileus.services.compute.quotas import limits_of, spend_up_to
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.hardware import NotObeyed, read_hardware
+from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import groups_check, plugs_check
 from pileus.services.compute.servers.resource import SERVER
@@ -39,11 +40,6 @@ from pileus.store.column_in import column_in
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import DISK_FORMATS
-
-BOOT = "server.boot"
-"""The kind of operations that bring new servers up."""
-
-FIRST_STEP = "schedule"
 
 GIB = 1 << 30
 
@@ -138,9 +134,9 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     operation_create(
         tx,
         operation_id=order.operation_id,
-        kind=BOOT,
+        kind=BOOT.kind,
         resource_id=order.reservation_id,
-        step=FIRST_STEP,
+        step=BOOT.first.name,
         now=context.now,
         data={
             "servers": ids,

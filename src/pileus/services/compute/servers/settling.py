@@ -12,14 +12,14 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
-from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event, step
 from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
+from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
+from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_late
 from pileus.services.compute.servers.history import action_finish
-from pileus.services.compute.servers.leaving import close, put_error, undo_boot
+from pileus.services.compute.servers.leaving import undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.tx import Tx
@@ -74,11 +74,11 @@ def is_awaited(port: Values) -> bool:
     return bool(port["status"] != "ACTIVE" and port["admin_state_up"] and not port["quarantined"])
 
 
-def overdue(tx: Tx, context: Context, *, config: ComputeConfig, network: NetworkConfig) -> list[str]:
+def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
     """End what has taken too long, or waits for a host that is gone. Returns the servers concerned.
 
-    A boot ends in ERROR with what was missing; a deletion is closed; any other task is given up, the server
-    being what it was before.
+    A boot ends in ERROR with what was missing; a task that has no chain of its own is given up, and the
+    server is what it was before.
     """
     c = servers.c
     tasks = fetch(
@@ -86,27 +86,24 @@ def overdue(tx: Tx, context: Context, *, config: ComputeConfig, network: Network
     )
     if not tasks:
         return []
-    up = {
-        one.host for one in services_read(tx, config, context.now) if one.binary == COMPUTE_BINARY and one.up
-    }
-    late, closing, stuck = [], [], []
+    config = parts.config
+    late, stuck, chained = [], [], []
     for server in tasks:
         age = (context.now - server["task_since"]).total_seconds()
-        if server["task_state"] == states.DELETING:
-            if server["host"] not in up or age > config.delete_timeout_s:
-                closing.append(server["id"])
+        if server["task_state"] in CHAINED:
+            chained.append(server)
         elif server["vm_state"] == states.BUILDING:
             if age > config.build_timeout_s:
                 late.append(server["id"])
         elif age > config.task_timeout_s:
             stuck.append(server["id"])
+    if chained:
+        adopt(tx, context, chained, parts)
     if late:
-        _end_boots(tx, context, _again(tx, late), network)
-    if closing:
-        close(tx, context, _again(tx, closing), network=network)
+        _end_boots(tx, context, _again(tx, late), parts.network)
     if stuck:
-        _give_up(tx, context, _again(tx, stuck), up)
-    return [*late, *closing, *stuck]
+        _give_up(tx, context, _again(tx, stuck), hosts_up(tx, context, config))
+    return [*late, *stuck]
 
 
 def _again(tx: Tx, ids: Sequence[str]) -> list[Values]:
@@ -137,20 +134,12 @@ def _missing(server: Values, ports_down: Sequence[str]) -> str:
     return "The server did not start to run in time."
 
 
-def _give_up(tx: Tx, context: Context, several: Sequence[Values], up: Collection[str]) -> None:
+def _give_up(tx: Tx, context: Context, several: Sequence[Values], up: set[str]) -> None:
     """Few at a time, and each with a reason of its own."""
     for server in several:
-        why = "took too long" if server["host"] in up else f"the host {server['host']} is down"
-        text = f"{server['task_state']}: {why}"
-        if server["task_state"] == states.REBUILDING:
-            put_error(tx, context, [server], text)
-            continue
         changes: dict[str, Any] = {"task_state": None, "task_since": None}
-        wanted = _WANTED_IN.get(server["vm_state"])
+        wanted = states.WANTED_IN.get(server["vm_state"])
         if wanted is not None:
             changes["wanted"] = wanted
         SERVER.change(tx, context, [Update(server, Values(changes))])
-        action_finish(tx, context.now, [server["id"]], error=text)
-
-
-_WANTED_IN = {state: want for want, (_, state) in states.REACHED.items()}
+        action_finish(tx, context.now, [server["id"]], error=too_late(server, up))

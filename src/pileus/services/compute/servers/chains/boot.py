@@ -1,34 +1,31 @@
 """The boot of servers: a chain of steps that are written down, resumed by whoever takes them, and undone.
 
-One operation is one request, for one server or many. Each step is one unit of work that ends with a
-compare-and-swap of the operation's step: a step is either done whole, once, or not at all, whoever dies.
+One operation is one request, for one server or many.
 
-    schedule   choose hosts, claim room on them            undone by ``boot_fail``: room given back
-    plug       make ports, bind those that were given      undone by ``boot_fail``: made ports deleted
+    schedule   choose hosts, claim room on them       undone: the room is given back, the servers have no host
+    plug       make ports, bind those that were given undone: made ports go, given ones are free again
     hand       tell the hosts; the operation is done
 
 From there on nothing is in anyone's memory: a server is building until its host has reported it in place
-and its ports carry packets (``settling.py``), or until its time is over. A server whose deletion was asked
-for meanwhile is left out of each further step.
+and its ports carry packets (``settling.py``), or until its time is over. A chain is for a fixed list of
+steps; what each server has to become by itself is for a loop. A server whose deletion was asked for meanwhile
+is left out of each further step.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import select
 
-from pileus.core.context import Context, system_context
+from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
-from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.events import event, step
+from pileus.services.compute.events import event
 from pileus.services.compute.neighbours import (
-    NetworkConfig,
     as_update,
     is_host_name,
     new_port,
@@ -40,15 +37,14 @@ from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
-from pileus.services.compute.servers.leaving import give_back, put_error
+from pileus.services.compute.servers.chains.common import Parts, told
+from pileus.services.compute.servers.leaving import ports_give_back, put_error, room_give_back
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
 from pileus.store.column_in import column_in
-from pileus.store.operations import DONE, Operation, operation_advance, operation_finish, operation_take
+from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 from pileus.wire import scopes
-
-SCHEDULE, PLUG, HAND = "schedule", "plug", "hand"
 
 CLAIMS = "compute:claims"
 """The lock under which room on hosts is counted and promised."""
@@ -62,48 +58,27 @@ class PortTaken(Conflict):
     message = "Port {port_id} is still in use."
 
 
-class Lost(Exception):
-    """Somebody else has the operation now. What this unit did is rolled back with it."""
-
-
-def context_of(operation: Operation, now: dt.datetime) -> Context:
-    """Who works on a request after it was answered: the system, under the request's id and for its user."""
-    return msgspec.structs.replace(
-        system_context(now),
-        request_id=operation.request_id or "",
-        user_id=(operation.data or {}).get("user_id"),
-    )
-
-
-def boot_take(
-    tx: Tx, operation_id: str, owner: str, now: dt.datetime, *, config: ComputeConfig
-) -> Operation | None:
-    """Become the one who brings a boot up, and do the first step at once where it is still to be done.
-
-    Returns the operation at the step that comes next; None where another has it or it has ended.
-    """
-    deadline = now + dt.timedelta(seconds=config.step_deadline_s)
-    operation = operation_take(tx, operation_id, owner, deadline, now)
-    if operation is None or operation.step != SCHEDULE:
-        return operation
-    return boot_schedule(tx, context_of(operation, now), operation, owner, config=config)
-
-
-def boot_schedule(
-    tx: Tx, context: Context, operation: Operation, owner: str, *, config: ComputeConfig
-) -> Operation:
+def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Choose hosts and claim room there; a server that fits nowhere ends in ERROR with the reasons."""
+    config = parts.config
     tx.lock(CLAIMS)
     building = _building(tx, operation)
-    if building:
-        hosts = hosts_for_scheduler(tx, config, context.now)
-        wanted = _wanted(tx, operation, building)
-        choices = choose_many(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
-        placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
-        refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
-        _place(tx, context, placed)
-        _refuse(tx, context, refused)
-    return _advance(tx, operation, owner, SCHEDULE, PLUG, context.now, config)
+    if not building:
+        return
+    hosts = hosts_for_scheduler(tx, config, context.now)
+    wanted = _wanted(tx, operation, building)
+    choices = choose_many(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
+    placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
+    refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
+    _place(tx, context, operation, placed)
+    _refuse(tx, context, operation, refused)
+
+
+def unschedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """Give the room back; the servers have no host."""
+    building = _building(tx, operation)
+    room_give_back(tx, building)
+    SERVER.change(tx, context, [Update(server, Values({"host": None, "node": None})) for server in building])
 
 
 def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wanted]:
@@ -158,7 +133,7 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
     ]
 
 
-def _place(tx: Tx, context: Context, placed: Sequence[tuple[Values, Choice]]) -> None:
+def _place(tx: Tx, context: Context, operation: Operation, placed: Sequence[tuple[Values, Choice]]) -> None:
     updates, claims, happened = [], [], []
     for server, choice in placed:
         host = choice.chosen
@@ -187,11 +162,11 @@ def _place(tx: Tx, context: Context, placed: Sequence[tuple[Values, Choice]]) ->
             }
         )
         happened.append(
-            step(
+            told(
                 context,
-                server["id"],
-                server["project_id"],
-                "schedule",
+                BOOT,
+                operation,
+                server,
                 host=host.host,
                 started_at=server["created_at"],
                 detail=f"{host.host} of {choice.considered} hosts",
@@ -203,17 +178,17 @@ def _place(tx: Tx, context: Context, placed: Sequence[tuple[Values, Choice]]) ->
     tx.emit_many(happened)
 
 
-def _refuse(tx: Tx, context: Context, refused: Sequence[tuple[Values, Choice]]) -> None:
+def _refuse(tx: Tx, context: Context, operation: Operation, refused: Sequence[tuple[Values, Choice]]) -> None:
     together: dict[str, list[Values]] = {}
     for server, choice in refused:
         text = sentence(choice)
         together.setdefault(text, []).append(server)
         tx.emit(
-            step(
+            told(
                 context,
-                server["id"],
-                server["project_id"],
-                "schedule",
+                BOOT,
+                operation,
+                server,
                 started_at=server["created_at"],
                 detail=f"none of {choice.considered} hosts",
                 error=text,
@@ -224,19 +199,12 @@ def _refuse(tx: Tx, context: Context, refused: Sequence[tuple[Values, Choice]]) 
         put_error(tx, context, several, text, details="NoValidHost")
 
 
-def boot_plug(
-    tx: Tx,
-    context: Context,
-    operation: Operation,
-    owner: str,
-    *,
-    config: ComputeConfig,
-    network: NetworkConfig,
-) -> Operation:
+def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Make the servers' ports on their hosts, and bind those that were given; all of them in one unit.
 
-    Raises what the network service refuses; the whole step is then rolled back and ``boot_fail`` follows.
+    Raises what the network service refuses.
     """
+    config, network = parts.config, parts.network
     data = operation.data
     building = _building(tx, operation)
     given = ports_by_id(tx, [one["port_id"] for one in data["plugs"] if one["port_id"]], lock=True)
@@ -286,19 +254,15 @@ def boot_plug(
         )
     tx.emit_many(
         [
-            step(
-                context,
-                server["id"],
-                server["project_id"],
-                "ports",
-                host=server["host"],
-                started_at=operation.updated_at,
-                detail=f"{len(data['plugs'])} ports",
-            )
+            told(context, BOOT, operation, server, "ports", detail=f"{len(data['plugs'])} ports")
             for server in building
         ]
     )
-    return _advance(tx, operation, owner, PLUG, HAND, context.now, config)
+
+
+def unplug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """Made ports go, given ones are free again."""
+    ports_give_back(tx, context, _building(tx, operation), network=parts.network)
 
 
 def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[str, Any]:
@@ -319,9 +283,9 @@ def _dns(server: Values) -> bool:
     return is_host_name(server["hostname"])
 
 
-def boot_hand(tx: Tx, context: Context, operation: Operation, owner: str) -> None:
+def hand(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Tell the hosts that there is something for them; the chain's work is done."""
-    building = _building(tx, operation)
+    progress = BOOT.progress(operation.step)
     tx.emit_many(
         [
             event(
@@ -331,40 +295,22 @@ def boot_hand(tx: Tx, context: Context, operation: Operation, owner: str) -> Non
                 server["project_id"],
                 [scopes.hypervisor(server["host"]), scopes.server(server["id"])],
                 host=server["host"],
+                position=progress.position,
+                of=progress.of,
             )
-            for server in building
+            for server in _building(tx, operation)
         ]
     )
-    if not operation_finish(tx, operation.id, owner, DONE, context.now):
-        raise Lost
 
 
-def boot_fail(
-    tx: Tx, context: Context, operation: Operation, owner: str, reason: str, *, network: NetworkConfig
-) -> None:
-    """Undo what the chain did: ports, room, hosts; the servers end in ERROR with the reason."""
+def _at_fault(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     building = _building(tx, operation)
-    give_back(tx, context, building, network=network)
-    changed = SERVER.change(
-        tx, context, [Update(server, Values({"host": None, "node": None})) for server in building]
-    )
-    put_error(tx, context, changed, reason)
-    tx.emit_many(
-        [
-            step(
-                context,
-                server["id"],
-                server["project_id"],
-                operation.step,
-                host=server["host"],
-                started_at=operation.updated_at,
-                error=reason,
-            )
-            for server in building
-        ]
-    )
-    if not operation_finish(tx, operation.id, owner, "failed", context.now, reason):
-        raise Lost
+    tx.emit_many([told(context, BOOT, operation, server, error=operation.error) for server in building])
+
+
+def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """The servers end in ERROR with the reason."""
+    put_error(tx, context, _building(tx, operation), operation.error or "")
 
 
 def _building(tx: Tx, operation: Operation) -> list[Values]:
@@ -381,13 +327,14 @@ def _building(tx: Tx, operation: Operation) -> list[Values]:
     return sorted(found, key=lambda one: order[one["id"]])
 
 
-def _advance(
-    tx: Tx, operation: Operation, owner: str, at: str, to: str, now: dt.datetime, config: ComputeConfig
-) -> Operation:
-    """The operation at its next step; Lost where it is not this owner's any more."""
-    deadline = now + dt.timedelta(seconds=config.step_deadline_s)
-    if not operation_advance(
-        tx, operation.id, owner, from_step=at, to_step=to, data=operation.data, deadline=deadline, now=now
-    ):
-        raise Lost
-    return msgspec.structs.replace(operation, step=to, deadline=deadline, updated_at=now)
+BOOT = Chain(
+    "server.boot",
+    (
+        Step("schedule", schedule, undo=unschedule),
+        Step("plug", plug, undo=unplug),
+        Step("hand", hand),
+    ),
+    on_fault=_at_fault,
+    on_failed=_failed,
+    timeout_s=lambda parts: parts.config.build_timeout_s,
+)

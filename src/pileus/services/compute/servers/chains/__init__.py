@@ -1,0 +1,10 @@
+"""The long operations of servers, each a chain of steps (``pileus.flow.chain``)."""
+
+from pileus.services.compute.servers.chains.boot import BOOT
+from pileus.services.compute.servers.chains.delete import DELETE
+from pileus.services.compute.servers.chains.reboot import REBOOT
+from pileus.services.compute.servers.chains.rebuild import REBUILD
+
+CHAINS = (BOOT, DELETE, REBUILD, REBOOT)
+
+__all__ = ["BOOT", "CHAINS", "DELETE", "REBOOT", "REBUILD"]

@@ -1,0 +1,113 @@
+"""Shared by the chains of servers: settings for their steps, beginning, telling, being late."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.flow.chain import Chain, waits_until
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.events import step
+from pileus.services.compute.neighbours import NetworkConfig
+from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.tables import servers
+from pileus.store.column_in import column_in
+from pileus.store.events import Event
+from pileus.store.operations import Operation, operation_create
+from pileus.store.tx import Tx
+
+
+class Parts(NamedTuple):
+    """What each step is given beside the transaction and the operation."""
+
+    config: ComputeConfig
+    network: NetworkConfig
+
+
+def begin(
+    tx: Tx,
+    context: Context,
+    chain: Chain,
+    parts: Parts,
+    *,
+    operation_id: str,
+    resource_id: str,
+    data: dict[str, Any],
+    project_id: str | None,
+) -> Operation:
+    """Write down that a chain is to be gone through for a request."""
+    return operation_create(
+        tx,
+        operation_id=operation_id,
+        kind=chain.kind,
+        resource_id=resource_id,
+        step=chain.first.name,
+        now=context.now,
+        data=data,
+        project_id=project_id,
+        request_id=context.request_id,
+        waits_until=waits_until(chain, parts, context.now),
+    )
+
+
+def told(
+    context: Context, chain: Chain, operation: Operation, server: Values, name: str = "", **more: Any
+) -> Event:
+    """A step of a chain, for a server's timeline: how far it is, since when, and what ``more`` says."""
+    progress = chain.progress(operation.step)
+    return step(
+        context,
+        server["id"],
+        server["project_id"],
+        name or progress.step,
+        **{
+            "host": server["host"],
+            "started_at": operation.updated_at,
+            "position": progress.position,
+            "of": progress.of,
+            **more,
+        },
+    )
+
+
+def server_of(tx: Tx, operation: Operation) -> Values | None:
+    """The server of an operation, held until the unit ends; None where it is deleted."""
+    found = fetch(tx, SERVER, [operation.resource_id], [servers.c.deleted_at.is_(None)], lock=True)
+    return found[0] if found else None
+
+
+def is_for(operation: Operation, server: Values, tasks: tuple[str, ...]) -> bool:
+    """Whether a server is still in the task that an operation was begun for, and not in a later one."""
+    return server["task_state"] in tasks and server["task_since"] == operation.created_at
+
+
+def without_task(tx: Tx, several: list[Operation], tasks: tuple[str, ...]) -> list[str]:
+    """Ids of operations whose servers are no longer in the task that they were begun for. One statement."""
+    c = servers.c
+    ids = sorted({operation.resource_id for operation in several})
+    rows = tx.rows(
+        select(c.id, c.task_state, c.task_since).where(column_in(tx, c.id, ids), c.deleted_at.is_(None))
+    )
+    now = {row.id: Values(row._asdict()) for row in rows}
+    return [
+        operation.id
+        for operation in several
+        if operation.resource_id not in now or not is_for(operation, now[operation.resource_id], tasks)
+    ]
+
+
+def hosts_up(tx: Tx, context: Context, config: ComputeConfig) -> set[str]:
+    """Hosts whose hypervisor agents report."""
+    services = services_read(tx, config, context.now)
+    return {one.host for one in services if one.binary == COMPUTE_BINARY and one.up}
+
+
+def too_late(server: Values, up: set[str]) -> str:
+    """Why what a server was doing is given up."""
+    why = "took too long" if server["host"] in up else f"the host {server['host']} is down"
+    return f"{server['task_state']}: {why}"

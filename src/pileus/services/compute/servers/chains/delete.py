@@ -1,0 +1,137 @@
+"""The deletion of a server: its host takes the machine away, then nothing is left of it but a row.
+
+    terminate   wait until the host has taken the machine away; not for a host that is down, and not for long
+    close       ports, room and tags go, the row says DELETED
+
+A host's report closes all servers that it speaks of at once (``nodes/report.py``). A host that was not waited
+for finds, when it comes back, that the server is not its any more, and takes away what is left. A deletion
+that fails leaves the server in ERROR with the reason; it can be deleted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from pileus.core.context import Context
+from pileus.core.errors import Fault
+from pileus.core.ids import new_id
+from pileus.flow.chain import Chain, Step, Wait
+from pileus.resource.declaration import Update, Values
+from pileus.services.compute.events import event
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
+from pileus.services.compute.servers.leaving import close, put_error, whom_to_tell
+from pileus.services.compute.servers.resource import SERVER
+from pileus.store.operations import (
+    DONE,
+    FAILED,
+    Operation,
+    operation_end,
+    operation_go_on,
+    operation_list_of,
+)
+from pileus.store.tx import Tx
+
+_DELETED_MEANWHILE = "The server was deleted."
+
+
+def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at_once: bool) -> None:
+    """Delete a server; ``at_once`` where no host has to take it away first."""
+    if at_once:
+        close(tx, context, [server], network=parts.network)
+        _end_operations(tx, context, [server["id"]])
+        return
+    changes = {
+        "task_state": states.DELETING,
+        "task_since": context.now,
+        "wanted": states.WANT_GONE,
+    }
+    SERVER.change(tx, context, [Update(server, Values(changes))])
+    begin(
+        tx,
+        context,
+        DELETE,
+        parts,
+        operation_id=new_id(),
+        resource_id=server["id"],
+        data={"host": server["host"]},
+        project_id=server["project_id"],
+    )
+    tx.emit(
+        event(
+            context,
+            "server.delete_wanted",
+            server["id"],
+            server["project_id"],
+            whom_to_tell(server),
+            host=server["host"],
+            **_progress(TERMINATE),
+        )
+    )
+
+
+def close_gone(tx: Tx, context: Context, several: Sequence[Values], parts: Parts) -> None:
+    """Servers were taken away by their host: end their deletions, all at once.
+
+    Where one of them can't be closed, each is left to its own operation.
+    """
+    ids = [server["id"] for server in several]
+    if not ids:
+        return
+    try:
+        with tx.savepoint():
+            close(tx, context, several, network=parts.network, **_progress(CLOSE))
+            _end_operations(tx, context, ids)
+    except Fault:
+        ready = [one.id for key in ids for one in operation_list_of(tx, key) if one.kind == DELETE.kind]
+        operation_go_on(tx, ready, from_step=TERMINATE, to_step=CLOSE, now=context.now)
+        tx.emit(event(context, "operation.ready", ids[0], None))
+
+
+def _progress(name: str) -> dict[str, int]:
+    _, position, of = DELETE.progress(name)
+    return {"position": position, "of": of}
+
+
+def _end_operations(tx: Tx, context: Context, server_ids: Sequence[str]) -> None:
+    """Deletions are done, and whatever else was under way with the servers is void."""
+    operation_end(tx, DONE, context.now, resource_ids=server_ids, kinds=[DELETE.kind])
+    operation_end(tx, FAILED, context.now, resource_ids=server_ids, error=_DELETED_MEANWHILE)
+
+
+def _host_is_down(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
+    up = hosts_up(tx, context, parts.config)
+    return [operation.id for operation in several if operation.data["host"] not in up]
+
+
+def _wait_no_longer(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """A host that says nothing for so long is taken to have nothing of the server."""
+
+
+def _close(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    server = server_of(tx, operation)
+    if server is not None:
+        close(tx, context, [server], network=parts.network, **_progress(CLOSE))
+    others = [one.id for one in operation_list_of(tx, operation.resource_id) if one.id != operation.id]
+    operation_end(tx, FAILED, context.now, ids=others, error=_DELETED_MEANWHILE)
+
+
+def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    server = server_of(tx, operation)
+    if server is not None:
+        put_error(tx, context, [server], operation.error or "")
+        tx.emit(told(context, DELETE, operation, server, "delete", error=operation.error))
+
+
+TERMINATE, CLOSE = "terminate", "close"
+DELETE = Chain(
+    "server.delete",
+    (
+        Step(
+            TERMINATE,
+            wait=Wait(lambda parts: parts.config.delete_timeout_s, over=_host_is_down, late=_wait_no_longer),
+        ),
+        Step(CLOSE, _close),
+    ),
+    on_failed=_failed,
+)

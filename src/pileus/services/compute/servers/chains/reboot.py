@@ -1,0 +1,77 @@
+"""The reboot of a server: its node takes the operation, carries it out and reports its end.
+
+One step, ``node``: wait for the report, for as long as a task may take; the report ends the operation
+(``nodes/report.py``). One that has waited too long has failed, and is not carried out any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pileus.core.context import Context
+from pileus.core.ids import new_id
+from pileus.flow.chain import Chain, Step, TimedOut, Wait
+from pileus.resource.declaration import Update, Values
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.common import (
+    Parts,
+    begin,
+    hosts_up,
+    is_for,
+    server_of,
+    told,
+    too_late,
+    without_task,
+)
+from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.resource import SERVER
+from pileus.store.operations import Operation
+from pileus.store.tx import Tx
+
+TASKS = (states.REBOOTING, states.REBOOTING_HARD)
+
+
+def begin_reboot(tx: Tx, context: Context, server: Values, kind: str, parts: Parts) -> None:
+    """Have a server rebooted; ``kind`` is SOFT or HARD."""
+    begin(
+        tx,
+        context,
+        REBOOT,
+        parts,
+        operation_id=new_id(),
+        resource_id=server["id"],
+        data={"type": kind},
+        project_id=server["project_id"],
+    )
+
+
+def _over(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
+    return without_task(tx, several, TASKS)
+
+
+def _late(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    server = server_of(tx, operation)
+    if server is not None and is_for(operation, server, TASKS):
+        raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
+
+
+def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """The server stays what it was, and what was asked has failed."""
+    server = server_of(tx, operation)
+    if server is None or not is_for(operation, server, TASKS):
+        return
+    changes: dict[str, Any] = {"task_state": None, "task_since": None}
+    wanted = states.WANTED_IN.get(server["vm_state"])
+    if wanted is not None:
+        changes["wanted"] = wanted
+    SERVER.change(tx, context, [Update(server, Values(changes))])
+    action_finish(tx, context.now, [server["id"]], error=operation.error)
+    tx.emit(told(context, REBOOT, operation, server, "reboot", error=operation.error))
+
+
+REBOOT = Chain(
+    "server.reboot",
+    (Step("node", wait=Wait(lambda parts: parts.config.task_timeout_s, over=_over, late=_late)),),
+    on_failed=_failed,
+)

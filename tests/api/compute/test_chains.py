@@ -1,0 +1,325 @@
+"""The chains of servers: boot, delete, rebuild and reboot, broken at each step and killed between any two."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+from tests import chains, databases
+from tests.api.compute.cloud import Cloud, cloud
+from tests.chains import Case
+
+from pileus.core.errors import Conflict
+from pileus.services.compute.servers.chains import BOOT, CHAINS, DELETE, REBOOT, REBUILD
+from pileus.services.compute.servers.chains import delete as deletion
+from pileus.services.compute.servers.chains.common import Parts
+from pileus.store.operations import FAILED, Operation, operations
+
+
+class ServerCase(Case):
+    """A cloud with one host, and one server on it that is worked on."""
+
+    def __init__(self, api: Cloud) -> None:
+        self.api = api
+        self.store, self.clock = api.store, api.clock
+        self.parts = Parts(api.compute.config, api.network)
+
+    async def set_up(self) -> None:
+        self.host = await self.api.host()
+        self.network_id = await self.api.a_network()
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.host.heartbeat()
+
+    @property
+    def server_id(self) -> str:
+        return str(self.server["id"])
+
+    async def assert_nothing_left(self) -> None:
+        for table in ("allocations", "server_interfaces"):
+            assert await self.api.count(table) == 0, table
+        assert await self.api.ports_of(self.server_id) == []
+
+    async def assert_action(self, action: str, reason: str | None) -> None:
+        """How an action looks to whoever asked for it."""
+        path = f"/servers/{self.server_id}/os-instance-actions"
+        found = [
+            one for one in (await self.api("GET", path)).json["instanceActions"] if one["action"] == action
+        ]
+        shown = (await self.api("GET", f"{path}/{found[0]['request_id']}")).json["instanceAction"]
+        (event,) = shown["events"]
+        assert event["finish_time"] is not None
+        assert event["result"] == ("Success" if reason is None else "Error")
+        assert event["details"] == reason
+        assert shown["message"] == (None if reason is None else "Error")
+
+    async def assert_told(self, step: str, position: int, of: int, reason: str) -> None:
+        """The timeline says which step failed, how far it was, and why."""
+        path = f"/servers/{self.server_id}/os-pileus-timeline"
+        timeline = (await self.api.as_("admin")("GET", path)).json["timeline"]
+        told = [(one["step"], one["position"], one["of"]) for one in timeline if one.get("error") == reason]
+        assert told == [(step, position, of)]
+
+
+class BootCase(ServerCase):
+    """With a port that is given and one that is made."""
+
+    chain = BOOT
+
+    async def begin(self) -> None:
+        await self.set_up()
+        body = {"port": {"network_id": self.network_id}}
+        given = await self.api("POST", "/networking/v2.0/ports", body)
+        self.given = given.json["port"]["id"]
+        networks = [{"port": self.given}, {"uuid": self.network_id}]
+        self.server = (await self.api.ask_for(networks=networks)).json["server"]
+
+    async def assert_done(self) -> None:
+        await self.host.pass_()
+        await self.api.conductor().work()
+        server = await self.api.server(self.server_id)
+        assert server["status"] == "ACTIVE", server
+        assert len(await self.api.ports_of(self.server_id)) == 2
+        assert await self.api.count("allocations") == 1
+        assert await self.api.count("server_interfaces") == 2
+        await self.assert_action("create", None)
+        await self.api("DELETE", f"/servers/{self.server_id}")
+        await self.host.pass_()
+        await self.assert_nothing_left()
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.as_("admin").server(self.server_id)
+        assert (server["status"], server["fault"]["message"]) == ("ERROR", reason)
+        assert server["OS-EXT-SRV-ATTR:host"] is None
+        await self.assert_nothing_left()
+        port = (await self.api("GET", f"/networking/v2.0/ports/{self.given}")).json["port"]
+        assert (port["device_id"], port["device_owner"]) == ("", "")
+        assert (await self.host.state()).servers == ()
+        await self.assert_action("create", reason)
+        await self.assert_told(step, *BOOT.progress(step)[1:], reason)
+        assert (await self.api("DELETE", f"/servers/{self.server_id}")).status == 204
+
+
+class DeleteCase(ServerCase):
+    """Of a server whose host goes down before it has taken the machine away."""
+
+    chain = DELETE
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        assert (await self.api("DELETE", f"/servers/{self.server_id}")).status == 204
+        assert (await self.api.server(self.server_id))["OS-EXT-STS:task_state"] == "deleting"
+
+    async def answer(self) -> None:
+        self.clock.advance(self.parts.config.service_down_time_s + 1)
+
+    async def assert_done(self) -> None:
+        assert (await self.api("GET", f"/servers/{self.server_id}")).status == 404
+        await self.assert_nothing_left()
+        await self.assert_action("delete", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["fault"]["message"]) == ("ERROR", reason)
+        await self.assert_action("delete", reason)
+        await self.assert_told("delete", *DELETE.progress(step)[1:], reason)
+        # it can be asked for again
+        self.clock.advance(self.parts.config.service_down_time_s + 1)
+        assert (await self.api("DELETE", f"/servers/{self.server_id}")).status == 204
+        await self.assert_done_again()
+
+    async def assert_done_again(self) -> None:
+        assert (await self.api("GET", f"/servers/{self.server_id}")).status == 404
+        await self.assert_nothing_left()
+
+
+class TaskCase(ServerCase):
+    """Something that the server's host does and reports."""
+
+    verb: str
+    argument: Any
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        assert (await self.api.act(self.server_id, self.verb, self.argument)).status == 202
+
+    async def answer(self) -> None:
+        await self.host.pass_()
+
+    async def assert_done(self) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+        await self.assert_action(self.verb, None)
+
+
+class RebuildCase(TaskCase):
+    chain = REBUILD
+    verb = "rebuild"
+
+    @property
+    def argument(self) -> Any:  # type: ignore[override]
+        return {"imageRef": self.server["image"]["id"]}
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["fault"]["message"]) == ("ERROR", reason)
+        await self.assert_action("rebuild", reason)
+        await self.assert_told("rebuild", 1, 1, reason)
+        assert (await self.api.act(self.server_id, "rebuild", self.argument)).status == 202
+
+
+class RebootCase(TaskCase):
+    chain = REBOOT
+    verb = "reboot"
+    argument = {"type": "HARD"}  # noqa: RUF012
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+        await self.assert_action("reboot", reason)
+        await self.assert_told("reboot", 1, 1, reason)
+        assert [one.operations for one in (await self.host.state()).servers] == [()], "it is not done later"
+
+
+CASES = {case.chain.kind: case for case in (BootCase, DeleteCase, RebuildCase, RebootCase)}
+
+
+@contextlib.asynccontextmanager
+async def make(case: type[ServerCase], folder: Path, kind: str = "sqlite") -> AsyncIterator[ServerCase]:
+    with databases.fresh(kind, folder) as url:
+        async with cloud(url) as api:
+            yield case(api)
+
+
+every = pytest.mark.parametrize("kind", sorted(CASES))
+
+
+def test_every_chain_has_a_case() -> None:
+    assert set(CASES) == {chain.kind for chain in CHAINS}
+
+
+@every
+def test_it_goes_through_also_where_units_run_again(tmp_path: Path, kind: str) -> None:
+    asyncio.run(chains.go_through(make, CASES[kind], tmp_path))
+
+
+@pytest.mark.parametrize("kind", [chain.kind for chain in CHAINS if chains.doing(chain)])
+def test_each_step_fails_and_all_is_undone(tmp_path: Path, kind: str) -> None:
+    asyncio.run(chains.fail_each_step(make, CASES[kind], tmp_path))
+
+
+@every
+def test_a_conductor_killed_before_and_after_each_commit(tmp_path: Path, kind: str) -> None:
+    kills = asyncio.run(chains.kill_everywhere(make, CASES[kind], tmp_path))
+    assert kills >= 2 * len(chains.doing(CASES[kind].chain))
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+def test_a_conductor_killed_on_other_databases(tmp_path: Path, database: str) -> None:
+    assert asyncio.run(chains.kill_everywhere(make, BootCase, tmp_path, database)) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"), [(chain.kind, name) for chain in CHAINS for name in chains.doing(chain)[-1:]]
+)
+def test_a_conductor_killed_while_it_undoes(tmp_path: Path, kind: str, step: str) -> None:
+    assert asyncio.run(chains.kill_everywhere(make, CASES[kind], tmp_path, break_at=step))
+
+
+LATE = {
+    REBOOT.kind: "rebooting_hard: took too long",
+    REBUILD.kind: "rebuilding: took too long",
+    DELETE.kind: None,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(LATE))
+def test_nobody_reports_and_the_conductor_is_killed_as_well(tmp_path: Path, kind: str) -> None:
+    async def check(case: ServerCase, operation: Operation) -> None:
+        if LATE[kind] is None:
+            await case.assert_done()
+        else:
+            assert (operation.state, operation.error) == (FAILED, LATE[kind])
+            await case.assert_undone(operation.step, LATE[kind])
+
+    kills = asyncio.run(
+        chains.kill_everywhere(make, CASES[kind], tmp_path, answered=False, check=check)  # type: ignore[arg-type]
+    )
+    assert kills >= 2
+
+
+def test_a_host_that_is_down_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with chains.begun(make, RebuildCase, tmp_path) as case:
+            case.clock.advance(case.parts.config.task_timeout_s + 1)
+            operation = await chains.to_its_end(case, REBUILD)
+            assert operation.error == "rebuilding: the host h1 is down"
+
+    asyncio.run(main())
+
+
+def test_tasks_of_a_version_without_chains_are_brought_to_their_end(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with make(DeleteCase, tmp_path) as case:
+            await case.set_up()
+            api = case.api
+            gone, rebuilt = await api.boot(case.host, "gone"), await api.boot(case.host, "rebuilt")
+            case.clock.advance(1)
+            await api("DELETE", f"/servers/{gone['id']}")
+            await api.act(rebuilt["id"], "rebuild", {"imageRef": rebuilt["image"]["id"]})
+            await case.store.write(lambda tx: tx.execute(delete(operations)))
+            conductor = api.conductor()
+            await conductor.work()
+            assert await api.count("operations") == 2
+            await conductor.work()
+            assert await api.count("operations") == 2, "each once"
+            await case.pass_time(case.parts.config.task_timeout_s + 1)
+            await conductor.work()
+            assert (await api("GET", f"/servers/{gone['id']}")).status == 404
+            server = await api.server(rebuilt["id"])
+            assert server["fault"]["message"] == "rebuilding: took too long"
+
+    asyncio.run(main())
+
+
+def test_a_server_that_can_not_be_closed_keeps_none_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = deletion.close
+
+    def close(tx: Any, context: Any, several: Any, **rest: Any) -> None:
+        if any(server["name"] == "odd" for server in several):
+            raise Conflict("Port 1 is odd.")
+        genuine(tx, context, several, **rest)
+
+    async def main() -> None:
+        async with make(DeleteCase, tmp_path) as case:
+            await case.set_up()
+            api = case.api
+            servers = [await api.boot(case.host, name) for name in ("one", "odd", "other")]
+            case.clock.advance(1)
+            for server in servers:
+                await api("DELETE", f"/servers/{server['id']}")
+            monkeypatch.setattr(deletion, "close", close)
+            await case.host.pass_()
+            await api.conductor().work()
+            statuses = [(await api("GET", f"/servers/{server['id']}")).status for server in servers]
+            assert statuses == [404, 200, 404]
+            odd = await api.server(servers[1]["id"])
+            assert (odd["status"], odd["fault"]["message"]) == ("ERROR", "Port 1 is odd.")
+            monkeypatch.setattr(deletion, "close", genuine)
+            await api("DELETE", f"/servers/{odd['id']}")
+            await case.host.pass_()
+            assert (await api("GET", f"/servers/{odd['id']}")).status == 404
+
+    asyncio.run(main())
