@@ -97,7 +97,7 @@ class Cloud:
     def memory_mib(self, *, private: bool = False) -> dict[str, float]:
         """Proportional set size of each process, or what is its alone.
 
-        The proportional size grows when other programs that share its libraries end, the private one does not.
+        The proportional size grows when programs that share its libraries end, the private one does not.
         """
         kinds = ("Private_Clean", "Private_Dirty") if private else ("Pss",)
         found = {}
