@@ -13,8 +13,9 @@ import pytest
 
 from pileus.app.prepare import prepare
 from pileus.app.processes.server import Server
+from pileus.app.sections import ServerSection
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
-from pileus.core.settings import ServerSettings, Settings
 
 UNKNOWN = "10000000-0000-4000-8000-000000000001"
 EDGES = ("0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-00:01", "0001-01-01", "9999-12-31T23:59:59Z")
@@ -127,7 +128,7 @@ class Api:
 @contextlib.asynccontextmanager
 async def whole_server(folder: Path) -> AsyncIterator[Api]:
     state = StateFolder(folder)
-    settings = Settings(server=ServerSettings(user="root"))  # whoever runs this: nobody is dropped to
+    settings = Settings(server=ServerSection(user="root"))  # whoever runs this: nobody is dropped to
     server = Server(state, settings, {}, prepare(state, settings, ()))
     await server.start()
     try:

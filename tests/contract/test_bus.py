@@ -15,6 +15,7 @@ import pytest
 from tests.certificates import make_certificate
 
 from pileus.app.processes.renewal import keep_tokens
+from pileus.app.sections import LimitSection
 from pileus.app.serving.connections import Gate
 from pileus.app.serving.http import HttpServer, listen_tcp, listen_unix
 from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, WireClient
@@ -23,7 +24,6 @@ from pileus.bus.hub import Hub, NobodyAnswers
 from pileus.bus.node import Node, NodeTokens, controller_token, node_token, read_token
 from pileus.core.errors import Conflict
 from pileus.core.files import write_atomically
-from pileus.core.settings import LimitSettings
 from pileus.web.client import Proxies
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
 from pileus.wire.calls import AGENT_REPORT, ANSWER, NODE_TOKEN, SWITCH_STATE
@@ -89,7 +89,7 @@ def on_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Story], 
         tcp = listen_tcp("127.0.0.1:0")
         path = tmp_path / "bus.sock"
         certificate, key = make_certificate(tmp_path, "bus")
-        gate = Gate(LimitSettings(), Proxies())
+        gate = Gate(LimitSection(), Proxies())
         server = HttpServer(
             endpoint, gate, [tcp], [listen_unix(path)], certificate=str(certificate), key=str(key)
         )
@@ -371,7 +371,7 @@ def test_a_client_goes_nowhere_else_than_to_its_server(status: int) -> None:
 
     async def story() -> None:
         tcp = listen_tcp("127.0.0.1:0")
-        server = HttpServer(hear, Gate(LimitSettings(), Proxies()), [tcp], [])
+        server = HttpServer(hear, Gate(LimitSection(), Proxies()), [tcp], [])
         await server.start()
         try:
             async with WireClient(f"http://127.0.0.1:{tcp.getsockname()[1]}", "token") as client:
@@ -409,7 +409,7 @@ def test_a_token_goes_over_no_plain_tcp(tmp_path: Path) -> None:
     async def story() -> None:
         tcp = listen_tcp("127.0.0.1:0")
         endpoint = Endpoint({}, Hub(), look, NodeTokens(SECRET))
-        server = HttpServer(endpoint, Gate(LimitSettings(), Proxies()), [tcp], [])
+        server = HttpServer(endpoint, Gate(LimitSection(), Proxies()), [tcp], [])
         await server.start()
         try:
             for token in (node_token(SECRET, "h1"), controller_token(SECRET)):

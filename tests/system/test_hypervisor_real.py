@@ -26,13 +26,13 @@ from tests.unit.l2.fake_server import FakeServer
 
 from pileus.app.commands.image import default_cache
 from pileus.app.lab.lab import Guest, Lab, Plug
+from pileus.app.sections import LimitSection
 from pileus.app.serving.connections import Gate
 from pileus.app.serving.http import HttpServer, listen_unix
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub
 from pileus.bus.node import Node, NodeTokens, node_token
 from pileus.core.clock import SystemClock
-from pileus.core.settings import LimitSettings
 from pileus.drivers.guestimage.build import build_image
 from pileus.drivers.guestimage.console import said
 from pileus.drivers.guestimage.errors import CannotBuildImage
@@ -315,7 +315,7 @@ async def site(image: Path) -> AsyncIterator[Site]:
             )
             wiring = asyncio.create_task(switch.run())
             web = HttpServer(
-                it.compute, Gate(LimitSettings(), Proxies()), [], [listen_unix(root / "bus.sock")]
+                it.compute, Gate(LimitSection(), Proxies()), [], [listen_unix(root / "bus.sock")]
             )
             await web.start()
             await switch.in_sync.wait()

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pileus.app.settings import Settings, load_settings
 from pileus.app.state import StateFolder
 from pileus.core.errors import Fault
-from pileus.core.settings import Loaded, Settings, load
+from pileus.core.settings import Loaded
 
 EX_CONFIG = 78
 
@@ -21,17 +22,17 @@ def fail(text: str) -> NoReturn:
     raise SystemExit(EX_CONFIG)
 
 
-def read_settings(folder: StateFolder, config: Path | None, options: dict[str, Any]) -> Loaded:
+def read_settings(folder: StateFolder, config: Path | None, options: dict[str, Any]) -> Loaded[Settings]:
     """The settings in ``config``, or in the folder's own file."""
     if config is not None and not config.exists():
         fail(f"there is no settings file {config}")
     try:
-        return load(config or folder.settings, os.environ, options)
+        return load_settings(config or folder.settings, os.environ, options)
     except Fault as fault:
         fail(fault.text)
 
 
-def in_force(folder: StateFolder) -> Loaded:
+def in_force(folder: StateFolder) -> Loaded[Settings]:
     """The settings that ``up`` was given last for this folder: its file and its options, too."""
     try:
         plan = json.loads(folder.plan.read_text())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
-from pileus.core.settings import BadSettings, Settings
+from pileus.core.settings import BadSettings
 
 KINDS = ("sqlite", "postgresql", "mariadb", "mysql")
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from pileus.app import privileges
+from pileus.app.settings import Settings
 from pileus.app.state import BadStateFolder, StateFolder
 from pileus.bus.node import SECRET_BYTES, node_token
 from pileus.core.files import keep_first, open_folder, read_own_file, write_atomically
-from pileus.core.settings import Settings
 
 LONGEST_SOCKET = 107
 """Bytes in a Unix socket's path (unix(7): 108 with the NUL at its end)."""

@@ -10,16 +10,17 @@ import msgspec
 from pileus.app.nodes.agents import NodeAgents, node_agents
 from pileus.app.nodes.machines import simulated_cache
 from pileus.app.nodes.simulated import simulated_parts
+from pileus.app.sections import SimulationSection
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.bus.client import WireClient
-from pileus.core.settings import Settings, SimulationSettings
 
 SOURCE = Path(__file__).parents[3] / "src" / "pileus"
 AGENTS = ("SwitchAgent", "MetadataAgent", "DhcpAgent", "L3Agent", "HypervisorAgent")
 
 
 def agents(folder: StateFolder, number: int, *, without_machines: bool = False) -> NodeAgents:
-    settings = Settings(simulation=SimulationSettings(hosts=2, network_hosts=1))
+    settings = Settings(simulation=SimulationSection(hosts=2, network_hosts=1))
 
     async def make() -> NodeAgents:
         parts = await simulated_parts(folder, settings, number, simulated_cache(folder))

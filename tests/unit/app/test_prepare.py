@@ -16,12 +16,13 @@ from tests.clouds import PILEUS, short_folder
 
 from pileus.app import privileges
 from pileus.app.prepare import clouds, openrc, prepare
+from pileus.app.sections import ServerSection
 from pileus.app.serving.http import listen_unix
+from pileus.app.settings import Settings
 from pileus.app.state import BadStateFolder, StateFolder
-from pileus.core.settings import ServerSettings, Settings
 
 USER = "nobody"
-SETTINGS = Settings(server=ServerSettings(user=USER))
+SETTINGS = Settings(server=ServerSection(user=USER))
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be tricked")
 
 

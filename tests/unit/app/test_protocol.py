@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tests.unit.web.widgets import SERVICE, widget_app
 
+from pileus.app.sections import LimitSection
 from pileus.app.serving import protocol
 from pileus.app.serving.connections import Gate
 from pileus.app.serving.http import HttpServer, listen_tcp
-from pileus.core.settings import LimitSettings
 from pileus.web.app import App
 from pileus.web.bodies import BodyLimits
 from pileus.web.client import Proxies
@@ -112,7 +112,7 @@ def tell(
 ) -> None:
     async def main() -> None:
         widgets = dataclasses.replace(SERVICE, routes=[*SERVICE.routes, *ROUTES])
-        gate = Gate(LimitSettings(**limits), Proxies(trusted))
+        gate = Gate(LimitSection(**limits), Proxies(trusted))
         async with widget_app(folder, widgets, bodies=bodies) as app:
             sock = listen_tcp("127.0.0.1:0")
             server = HttpServer(app, gate, [sock], [])

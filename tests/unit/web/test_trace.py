@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.app.sections import LogSection
 from pileus.app.serving.access_log import access_log
 from pileus.core.errors import Invalid, NotFound
-from pileus.core.settings import LogSettings
 from pileus.web.trace import Trace, trace_of
 
 TOKEN = "gAAAAABpJ1oA" + "x-_Y" * 40
@@ -86,7 +86,7 @@ def test_a_reason_that_might_quote_a_secret_is_its_code() -> None:
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_line_for_each_request(tmp_path: Path, as_json: bool) -> None:
     path = tmp_path / "access.log"
-    write = access_log(path, LogSettings(json=as_json))
+    write = access_log(path, LogSection(json=as_json))
     trace = Trace("req-1", "POST", "/p", user_id="u", project_id="p", status=409, bytes=10, statements=3)
     trace.refused(BadValue(name="a\nb\x85\u2028\x9b2J", value="c"))
     write(trace)

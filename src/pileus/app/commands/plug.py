@@ -24,9 +24,9 @@ from pileus.app.lab.cloud import lab_of
 from pileus.app.local import NETWORK, LocalApi
 from pileus.app.nodes import guests
 from pileus.app.nodes.switch import RealSwitch
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Fault
-from pileus.core.settings import Settings
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.ovsdb.client import OvsdbClient
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from pileus.app.nodes.parts import NodeParts
+from pileus.app.settings import Settings
 from pileus.bus.client import WireClient
 from pileus.core.clock import SystemClock
-from pileus.core.settings import Settings
 from pileus.host.agent import Agent, AgentSettings
 from pileus.host.dhcp import agent as dhcp
 from pileus.host.dhcp.agent import DhcpAgent

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from pileus.app.nodes.parts import MachineParts
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
-from pileus.core.settings import Settings
 from pileus.drivers.libvirt import daemon
 from pileus.drivers.libvirt.kvm import probe_kvm
 from pileus.drivers.libvirt.simulated import SimulatedHypervisor

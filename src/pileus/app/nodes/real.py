@@ -9,9 +9,9 @@ from pileus.app.nodes import machines
 from pileus.app.nodes.limits import raise_limits
 from pileus.app.nodes.parts import NodeParts, RouterParts
 from pileus.app.nodes.switch import RealSwitch
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
-from pileus.core.settings import Settings
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.listening.linux import LinuxListeners

@@ -9,8 +9,8 @@ import msgspec
 from pileus.app.nodes.machines import simulated_machines
 from pileus.app.nodes.parts import NodeParts, RouterParts, SwitchParts
 from pileus.app.nodes.switch import bridge_settings
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
-from pileus.core.settings import Settings
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.listening.simulated import SimulatedListeners

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pileus.app import bootstrap
 from pileus.app.nodes.parts import SwitchParts
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
-from pileus.core.settings import Settings
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient

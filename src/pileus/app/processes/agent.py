@@ -20,12 +20,12 @@ from pileus.app.nodes.switch import RealSwitch
 from pileus.app.processes import lifecycle
 from pileus.app.processes.notify import notify
 from pileus.app.processes.renewal import keep_tokens
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder, default_root
 from pileus.bus.client import WireClient
 from pileus.bus.node import node_secret, node_token, read_token
 from pileus.core import log
 from pileus.core.errors import Fault
-from pileus.core.settings import Settings
 from pileus.host.agent import Agent
 
 logger = log.get("agent")

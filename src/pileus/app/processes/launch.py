@@ -16,9 +16,9 @@ from pileus.app import bootstrap
 from pileus.app.local import IDENTITY, LocalApi
 from pileus.app.prepare import known_project, public_url, write_clients_files
 from pileus.app.processes import supervisor
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core.errors import Fault
-from pileus.core.settings import Settings
 
 READY_WITHIN_S = 60.0
 

@@ -16,9 +16,9 @@ from typing import Any
 import uvloop
 
 from pileus.app.bootstrap import read_settings
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
-from pileus.core.settings import Settings
 
 OPEN_FILES = 65_536
 """Connections are open files; the usual 1024 would be 500 agents."""

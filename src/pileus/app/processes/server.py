@@ -25,6 +25,7 @@ from pileus.app.processes.notify import notify
 from pileus.app.serving.access_log import access_log
 from pileus.app.serving.connections import Gate
 from pileus.app.serving.http import HttpServer, listen_tcp, listen_unix
+from pileus.app.settings import Settings
 from pileus.app.state import StateFolder, default_root
 from pileus.bus.endpoint import PREFIX, Endpoint
 from pileus.bus.hub import Hub
@@ -36,7 +37,6 @@ from pileus.core.context import system_context
 from pileus.core.errors import Fault
 from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
-from pileus.core.settings import Settings
 from pileus.policy import Overrides, Policies, PolicyError, load_policy
 from pileus.services.compute import service as compute
 from pileus.services.identity.service import EndpointSeed, Identity, Seed

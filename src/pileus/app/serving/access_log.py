@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from pileus.app.sections import LogSection
 from pileus.core import log
 from pileus.core.recurring import Recurring
 from pileus.core.rotation import RotatingFile
-from pileus.core.settings import LogSettings
 from pileus.web.trace import Trace
 
 _FIELDS = (
@@ -22,7 +22,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def access_log(path: Path, settings: LogSettings) -> Callable[[Trace], None]:
+def access_log(path: Path, settings: LogSection) -> Callable[[Trace], None]:
     """What writes ended requests to ``path``. A disk that takes no line costs the line, not the request."""
     file = RotatingFile(path, max_bytes=settings.max_mib << 20, files=settings.files)
     trouble = Recurring(log.get("server"), "the access log can't be written", path=str(path))

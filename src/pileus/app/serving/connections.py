@@ -12,7 +12,7 @@ import contextlib
 import resource
 from typing import Protocol
 
-from pileus.core.settings import LimitSettings
+from pileus.app.sections import LimitSection
 from pileus.web.client import Proxies, normal_address, share_of
 
 SPARE_FILES = 256
@@ -27,7 +27,7 @@ class Closable(Protocol):
 class Gate:
     """Counts connections; used in the event loop only. Those of trusted proxies count among all only."""
 
-    def __init__(self, limits: LimitSettings, proxies: Proxies) -> None:
+    def __init__(self, limits: LimitSection, proxies: Proxies) -> None:
         self.limits = limits
         self._proxies = proxies
         self._most = min(limits.connections, _files() - SPARE_FILES)

@@ -6,7 +6,7 @@ import datetime as dt
 
 import msgspec
 
-from pileus.core.settings import ComputeSettings
+from pileus.services.compute.section import ComputeSection
 
 
 class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
         return now - dt.timedelta(seconds=self.service_down_time_s)
 
 
-def from_settings(settings: ComputeSettings) -> ComputeConfig:
+def from_settings(settings: ComputeSection) -> ComputeConfig:
     """The settings file's section."""
     return ComputeConfig(
         cpu_ratio=settings.cpu_allocation_ratio,

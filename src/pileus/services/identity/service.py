@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.core import settings as core
 from pileus.core.clock import Clock
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
@@ -24,6 +23,7 @@ from pileus.services.identity.passwords import HashingLimits, Passwords
 from pileus.services.identity.policy import RULES
 from pileus.services.identity.routes import routes
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
+from pileus.services.identity.section import IdentitySection
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Store
@@ -61,7 +61,7 @@ class BadPasswordSetting(Invalid):
     message = "identity.password_regex: {reason}"
 
 
-def from_settings(settings: core.IdentitySettings) -> IdentitySettings:
+def from_settings(settings: IdentitySection) -> IdentitySettings:
     """The service's settings, from the section of the file."""
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.core.settings import ImageSettings
+from pileus.services.image.section import ImageSection
 
 MIB = 1 << 20
 
@@ -27,7 +27,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
     members: int = 128
 
 
-def from_settings(settings: ImageSettings) -> ImageConfig:
+def from_settings(settings: ImageSection) -> ImageConfig:
     """The settings file's words in the form that the service takes."""
     return ImageConfig(
         largest_bytes=settings.largest_bytes,

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
-from pileus.core.settings import BadSettings, NetworkSettings
+from pileus.core.settings import BadSettings
 from pileus.services.network.rules.macs import BASE_MAC
 from pileus.services.network.rules.segments import Ranges
+from pileus.services.network.section import NetworkSection
 from pileus.store.tx import Tx
 
 ProjectsOf = Callable[[Tx, Sequence[str]], Mapping[str, str]]
@@ -64,7 +65,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_settings(
-    settings: NetworkSettings,
+    settings: NetworkSection,
     projects_of_servers: ProjectsOf = _no_servers,
     holders_of: HoldersOf = _no_holders,
 ) -> NetworkConfig:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pileus.core.settings import BadSettings, load
+from pileus.app.settings import load_settings as load
+from pileus.core.settings import BadSettings
 
 
 def settings_file(tmp_path: Path, text: str) -> Path:
@@ -62,3 +66,25 @@ def test_errors_name_key_and_line(tmp_path: Path, text: str, said: str) -> None:
 def test_a_bad_variable_is_named() -> None:
     with pytest.raises(BadSettings, match=r"environment: network\.mtu"):
         load(None, {"PILEUS_NETWORK_MTU": "wide"})
+
+
+def test_names_defaults_and_meanings(golden: Callable[[str, str], None]) -> None:
+    """A name or a default that changes is seen by whoever has a settings file."""
+    lines = [f"{one.key} = {one.value!r}  # {one.meaning}" for one in load(None, {}).origins()]
+    golden("settings.txt", "\n".join(lines) + "\n")
+
+
+def test_reading_settings_imports_no_service() -> None:
+    """Commands that only look start quickly: sections are declared in modules that import next to nothing."""
+    program = "import sys, pileus.app.settings; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    everything = done.stdout.split()
+    loaded = [name for name in everything if name.startswith("pileus.")]
+    own = {"pileus.app.sections", "pileus.app.settings"}
+    assert {name for name in loaded if "section" not in name} - own <= {
+        *("pileus.app", "pileus.core", "pileus.core.errors", "pileus.core.settings"),
+        *("pileus.host", "pileus.host.l2", "pileus.host.hypervisor"),
+        *("pileus.services", "pileus.services.identity", "pileus.services.network"),
+        *("pileus.services.image", "pileus.services.compute"),
+    }
+    assert "sqlalchemy" not in everything

@@ -1,0 +1,45 @@
+"""All settings: the sections that the rooms declare, put together.
+
+Modules that declare sections import next to nothing, so that commands that only look start quickly.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pileus.app.sections import LimitSection, LogSection, ServerSection, SimulationSection
+from pileus.core.settings import Loaded, Section, load
+from pileus.host.hypervisor.section import HypervisorSection
+from pileus.host.l2.section import SwitchSection
+from pileus.host.section import AgentSection
+from pileus.services.compute.section import ComputeSection
+from pileus.services.identity.section import IdentitySection
+from pileus.services.image.section import ImageSection
+from pileus.services.network.section import NetworkSection
+
+
+class Settings(Section, frozen=True):
+    """Everything that can be set."""
+
+    server: ServerSection = ServerSection()
+    limits: LimitSection = LimitSection()
+    log: LogSection = LogSection()
+    identity: IdentitySection = IdentitySection()
+    network: NetworkSection = NetworkSection()
+    image: ImageSection = ImageSection()
+    compute: ComputeSection = ComputeSection()
+    agent: AgentSection = AgentSection()
+    switch: SwitchSection = SwitchSection()
+    hypervisor: HypervisorSection = HypervisorSection()
+    simulation: SimulationSection = SimulationSection()
+
+
+def load_settings(
+    file: Path | None, environment: Mapping[str, str] = os.environ, options: Mapping[str, Any] | None = None
+) -> Loaded[Settings]:
+    """Read ``file`` (which may be absent), the environment and options (``{"server.listen": …}``); raises
+    BadSettings."""
+    return load(Settings, file, environment, options)

@@ -1,0 +1,38 @@
+"""The section of the settings file about the machines of a node."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from pileus.core.settings import Description, Section
+
+
+class HypervisorSection(Section, frozen=True):
+    """``[hypervisor]``: machines on a node."""
+
+    driver: Annotated[
+        Literal["auto", "libvirt", "none"],
+        Description(description="auto: libvirt where it is installed; none: no machines on this node"),
+    ] = "auto"
+    uri: Annotated[
+        str, Description(description="libvirt URI; empty: the system's libvirt, or one of our own")
+    ] = ""
+    kvm: Annotated[
+        Literal["auto", "on", "off"],
+        Description(description="auto: only if a machine that is started under it really runs"),
+    ] = "auto"
+    shutdown_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds for a guest to shut down by itself")
+    ] = 60.0
+    resume_guests_state_on_host_boot: Annotated[
+        bool,
+        Description(description="start machines that ran when this node went down once it is up again"),
+    ] = True
+    reserved_memory_mib: Annotated[
+        int, msgspec.Meta(ge=0, description="memory of this node that no machine gets, in MiB")
+    ] = 512
+    reserved_disk_gib: Annotated[
+        int, msgspec.Meta(ge=0, description="disk of this node that no machine gets, in GiB")
+    ] = 0

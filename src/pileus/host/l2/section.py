@@ -1,0 +1,31 @@
+"""The section of the settings file about the switch of a node."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from pileus.core.settings import Description, Section
+
+
+class SwitchSection(Section, frozen=True):
+    """``[switch]``: Open vSwitch on a node."""
+
+    ovsdb: Annotated[
+        str, Description(description="unix:/PATH or tcp:HOST:PORT of ovsdb-server; empty: the system's")
+    ] = ""
+    integration_bridge: Annotated[str, Description(description="name of the integration bridge")] = "br-int"
+    tunnel_bridge: Annotated[str, Description(description="name of the tunnel bridge")] = "br-tun"
+    datapath_type: Annotated[
+        Literal["auto", "system", "netdev"],
+        Description(description="datapath of the bridges; auto: the kernel's where it has one"),
+    ] = "auto"
+    bridge_mappings: Annotated[
+        tuple[str, ...], Description(description="PHYSNET:BRIDGE, bridges of the physical networks")
+    ] = ()
+    tunneling_ip: Annotated[str, Description(description="underlay address; empty: no other nodes")] = ""
+    tunnel_types: Annotated[
+        tuple[Literal["vxlan", "gre"], ...], Description(description="tunnels that this node can make")
+    ] = ("vxlan",)
+    vxlan_port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="UDP port of VXLAN")] = 4789

@@ -1,0 +1,39 @@
+"""The section of the settings file that the compute service reads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from pileus.core.settings import Description, Section
+
+
+class ComputeSection(Section, frozen=True):
+    """``[compute]``: the control side of servers."""
+
+    cpu_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="virtual CPUs given out for each CPU of a host")
+    ] = 4.0
+    ram_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="memory given out for each byte of a host's")
+    ] = 1.0
+    disk_allocation_ratio: Annotated[
+        float, msgspec.Meta(gt=0, description="disk given out for each byte of a host's")
+    ] = 1.0
+    reserved_host_memory_mib: Annotated[
+        int, msgspec.Meta(ge=0, description="memory of each host that no server gets, in MiB")
+    ] = 0
+    default_availability_zone: Annotated[
+        str, Description(description="zone of hosts whose agent names none")
+    ] = "nova"
+    service_down_time_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds without a word after which a host counts as down")
+    ] = 75.0
+    keep_deleted_servers_days: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="days that deleted servers are kept, for lists and usage reports"),
+    ] = 90.0
+    build_timeout_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds that a server may take to become ACTIVE")
+    ] = 600.0

@@ -1,0 +1,34 @@
+"""The section of the settings file that the identity service reads."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from pileus.core.settings import Description, Section
+
+
+class IdentitySection(Section, frozen=True):
+    """``[identity]``"""
+
+    region: Annotated[str, Description(description="name of the region in the catalog")] = "RegionOne"
+    token_lifetime_s: Annotated[int, msgspec.Meta(ge=60, description="seconds until a token expires")] = 3600
+    password_regex: Annotated[
+        str, Description(description="expression that new passwords must match; empty: any")
+    ] = ""
+    password_regex_description: Annotated[
+        str, Description(description="what password_regex wants, in words, for who chose another password")
+    ] = ""
+    lockout_failure_attempts: Annotated[
+        int, msgspec.Meta(ge=0, description="wrong passwords after which a user is locked out; 0: never")
+    ] = 0
+    lockout_duration_s: Annotated[
+        int, msgspec.Meta(ge=0, description="seconds of a lock-out; 0: until the user is enabled again")
+    ] = 1800
+    logins_waiting: Annotated[
+        int, msgspec.Meta(ge=1, description="passwords of all clients that may wait to be checked")
+    ] = 512
+    logins_waiting_per_address: Annotated[
+        int, msgspec.Meta(ge=1, description="of one client's address (or IPv6 /64)")
+    ] = 128

@@ -1,0 +1,50 @@
+"""The section of the settings file that the network service reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from pileus.core.settings import Description, Section
+
+
+class NetworkSection(Section, frozen=True):
+    """``[network]``: the control side."""
+
+    agent_down_time_s: Annotated[
+        int, msgspec.Meta(ge=1, description="seconds without a report after which an agent counts as down")
+    ] = 75
+    heartbeat_interval_s: Annotated[
+        float, msgspec.Meta(ge=0.01, le=86400, description="seconds between two reports of an agent")
+    ] = 30.0
+    vlan_ranges: Annotated[
+        tuple[str, ...], Description(description="PHYSNET:FIRST:LAST, VLANs that projects may be given")
+    ] = ("physnet1:1000:2999",)
+    flat_networks: Annotated[
+        tuple[str, ...],
+        Description(description="physical networks that may carry flat networks; * for any"),
+    ] = ("*",)
+    vni_ranges: Annotated[
+        tuple[str, ...], Description(description="FIRST:LAST, VXLAN and GRE segment ids")
+    ] = ("1:65535",)
+    project_network_types: Annotated[
+        tuple[str, ...], Description(description="types tried in this order for networks of projects")
+    ] = ("vxlan",)
+    mtu: Annotated[int, msgspec.Meta(ge=576, le=9216, description="MTU of the physical networks")] = 1500
+    scheduler: Annotated[
+        Literal["least", "chance"],
+        Description(description="which agent gets a new network or router: the least loaded, or any"),
+    ] = "least"
+    dhcp_agents_per_network: Annotated[
+        int, msgspec.Meta(ge=1, le=16, description="DHCP agents that serve one network")
+    ] = 1
+    dhcp_lease_time_s: Annotated[
+        int, msgspec.Meta(ge=120, description="seconds until a guest asks for its address again")
+    ] = 86400
+    allow_automatic_dhcp_failover: Annotated[
+        bool, Description(description="networks of a dead DHCP agent are served by another")
+    ] = True
+    allow_automatic_l3agent_failover: Annotated[
+        bool, Description(description="routers of a dead L3 agent move to another")
+    ] = True
