@@ -14,22 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
-
-import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
 from pileus.drivers.libvirt.hypervisor import (
-    Change,
-    Event,
     Hypervisor,
     HypervisorFailed,
-    Power,
 )
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -42,15 +36,17 @@ from pileus.host.hypervisor.consoles import keep_small
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
-from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.outbox import Outbox
+from pileus.host.hypervisor.planner import Planner
 from pileus.host.hypervisor.present import Present
-from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
+from pileus.host.hypervisor.records import Failure, InstanceBook, Journal
 from pileus.host.hypervisor.rounds import Rounds
 from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.hypervisor.steps import TRANSIENT, Again, GivenUp
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
+from pileus.host.hypervisor.watch import HostWatch
 from pileus.host.hypervisor.wishes import Wishes
-from pileus.host.hypervisor.workshop import TRANSIENT, Again, GivenUp, Prepared, Workshop, step
+from pileus.host.hypervisor.workshop import Prepared, Workshop
 from pileus.host.isolation import by_halves, reason
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
@@ -70,8 +66,6 @@ _log = log.get("host.hypervisor")
 _CONNECTS_WITHIN_S = 5.0
 _CONNECT_PAUSE_S = 2.0
 _HEARTBEAT_RETRY_S = 2.0
-_SWITCH_PAUSE_S = 0.5
-_DIED = frozenset(("crashed", "failed"))
 
 
 class ImageServer(Server, Protocol):
@@ -128,7 +122,6 @@ class HypervisorAgent(Agent):
         self.present = Present(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
-        self._broken: set[str] = set()
         self._served: frozenset[str] = frozenset()
         self._rounds = Rounds(
             node,
@@ -139,6 +132,27 @@ class HypervisorAgent(Agent):
             self.jobs,
             hypervisor,
             self.taps,
+            clock,
+            self,
+        )
+        self._watch = HostWatch(
+            self.reconciler,
+            hypervisor,
+            client,
+            self.taps,
+            self.wishes,
+            self.present,
+            self.book,
+            self.jobs,
+        )
+        self._planner = Planner(
+            node,
+            self.wishes,
+            self.present,
+            self.book,
+            self.journal,
+            self.jobs,
+            self._workshop,
             clock,
             self,
         )
@@ -186,66 +200,10 @@ class HypervisorAgent(Agent):
 
     async def watch(self) -> None:
         await asyncio.gather(
-            self._watch_events(),
-            self._watch_switch(),
+            self._watch.run(),
             keep_small(self.book, self._node.console_limit),
             self.outbox.run(),
         )
-
-    async def _watch_events(self) -> None:
-        while True:
-            self._happened(await self._hypervisor.events.get())
-
-    def _happened(self, event: Event) -> None:
-        match event.change:
-            case Change.CONNECTED:
-                self.reconciler.wake(inspect=True)
-                self.reconciler.hurry()
-            case Change.STOPPED | Change.CRASHED:
-                if event.change is Change.CRASHED or event.detail in _DIED:
-                    self.present.died(event.uuid)
-                self.jobs.touch(event.uuid)
-            case Change.STARTED | Change.PAUSED | Change.RESUMED | Change.SUSPENDED | Change.UNDEFINED:
-                self.jobs.touch(event.uuid)
-
-    async def _watch_switch(self) -> None:
-        """A port of ours that somebody takes off the switch is put back."""
-        generation = self._client.generation
-        while True:
-            await self._client.wait_until(functools.partial(self._switch_differs, generation))
-            if self._client.generation != generation:
-                generation = self._client.generation
-                self.reconciler.wake(inspect=True)
-                self.reconciler.hurry()
-            broken = self.taps.broken()
-            if broken - self._broken:
-                self.reconciler.wake(inspect=True)
-            self._broken = broken
-            for server_id in self._unplugged():
-                self.jobs.touch(server_id)
-            await asyncio.sleep(_SWITCH_PAUSE_S)
-
-    def _switch_differs(self, generation: int) -> bool:
-        return (
-            self._client.generation != generation
-            or self.taps.broken() != self._broken
-            or bool(self._unplugged())
-        )
-
-    def _unplugged(self) -> list[str]:
-        """Servers that nobody works on, and of whose ports not all are on the switch."""
-        try:
-            plugged = self.taps.plugged()
-        except SwitchUnreachable:
-            return []
-        return [
-            key
-            for key, server in self.wishes.servers.items()
-            if key not in self.jobs
-            and key not in self.jobs.dirty
-            and self.book.get(key) is not None
-            and any(tap_name(port.port_id) not in plugged for port in server.ports)
-        ]
 
     def _woken(self, wakeup: Wakeup) -> None:
         super()._woken(wakeup)
@@ -413,7 +371,7 @@ class HypervisorAgent(Agent):
         except SwitchUnreachable as error:
             plugged, unreachable = {}, error
         touched = touched - busy
-        todos = self._plan(touched, unreachable is None)
+        todos = self._planner.plan_all(touched, reachable=unreachable is None)
         house = self._rounds.survey(plugged, loose, self.jobs.busy | busy)
         self.jobs.lacks_nothing(touched - todos.keys() - set(house.remove))
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
@@ -448,57 +406,6 @@ class HypervisorAgent(Agent):
         """Whether a job's server is no longer wanted, or is wanted anew."""
         wanted = self.wishes.servers.get(server_id)
         return wanted is None or wanted.generation > generation
-
-    def _plan(self, touched: Collection[str], reachable: bool) -> dict[str, plan.Todo]:
-        todos = {}
-        for server_id in touched:
-            server = self.wishes.servers.get(server_id)
-            if server is None or server_id in self.jobs:
-                continue
-            try:
-                self._adopt(server)
-                todo = plan.plan_server(
-                    server,
-                    self.present.view(server_id),
-                    journal=self.journal.operations,
-                    failure=self.journal.failures.get(server_id),
-                    resume=self._node.resume,
-                )
-                self._note_run(server, todo)
-            except Exception as error:  # one machine keeps none of the others waiting
-                _log.warning("a server can't be planned", server=server_id, exc_info=error)
-                todo = plan.Todo(error=reason(error))
-            if todo.error is not None:
-                self.journal.note_failure(server_id, Failure(server.generation, server.wanted, todo.error))
-            elif todo and (reachable or not (server.ports and plan.needs_switch(todo))):
-                todos[server_id] = todo
-            elif todo.applied and not todo:
-                self._workshop.applied(server_id, todo.applied)
-        return todos
-
-    def _adopt(self, server: ServerDetails) -> None:
-        """A machine whose record was lost is taken to be what is wanted, as nobody knows better."""
-        instance = self.book.get(server.server_id)
-        power = self.present.powers.get(server.server_id)
-        if instance is not None and instance.built and instance.generation == 0 < server.generation:
-            applied = "running" if power is Power.RUNNING else ""
-            self.book.put(
-                Instance(server.server_id, server.generation, built=True, applied=applied), matters=True
-            )
-
-    def _note_run(self, server: ServerDetails, todo: plan.Todo) -> None:
-        """Remember in which run of the host a machine was seen running. One that went off with the host and
-        stays off is told once: from then on it is as one that went off by itself."""
-        key, view = server.server_id, self.present.view(server.server_id)
-        instance = view.instance
-        if not self._node.boot_id or instance is None or not instance.built or todo.because:
-            return
-        off_with_host = plan.went_with_the_host(server, view)
-        if off_with_host:
-            now = self._clock.now()
-            self.step(key, step("host.restarted", now, now, f"{plan.HOST_RESTARTED}: the server stays off"))
-        if instance.boot_id != self._node.boot_id and (off_with_host or self.present.is_running(key)):
-            self.book.put(msgspec.structs.replace(instance, boot_id=self._node.boot_id))
 
     def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
         for server_id in touched:

@@ -13,9 +13,9 @@ from pileus.host.hypervisor.machine import domain_spec
 from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.hypervisor.steps import Tell, step
 from pileus.host.hypervisor.taps import Taps
 from pileus.host.hypervisor.wishes import Wishes
-from pileus.host.hypervisor.workshop import Tell, step
 from pileus.host.isolation import reason
 
 

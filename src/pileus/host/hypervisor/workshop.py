@@ -9,36 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
-from pileus.core.errors import Fault, Unavailable
-from pileus.drivers.libvirt.hypervisor import (
-    DomainMissing,
-    Hypervisor,
-    HypervisorFailed,
-    HypervisorUnavailable,
-    NotDetached,
-)
-from pileus.drivers.netlink.links import LinkError
-from pileus.drivers.ovsdb.client import TransactionFailed
-from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
-from pileus.drivers.qemu_img.images import ImageFailed, Images
+from pileus.drivers.libvirt.hypervisor import DomainMissing, Hypervisor
+from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.config_drive import config_drive
-from pileus.host.hypervisor.images import BadImage, BaseImage, Downloads, ImageCache
+from pileus.host.hypervisor.images import BaseImage, Downloads, ImageCache
 from pileus.host.hypervisor.machine import interface, port_ids
+from pileus.host.hypervisor.operations import Operations
 from pileus.host.hypervisor.plan import Todo
-from pileus.host.hypervisor.records import Finished, Instance, InstanceBook, Journal, Places
+from pileus.host.hypervisor.records import Instance, InstanceBook, Journal, Places
 from pileus.host.hypervisor.settings import NodeSettings
-from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
-from pileus.host.isolation import reason
-from pileus.wire.hypervisor import OperationReport, PendingOperation, ServerDetails, Step
+from pileus.host.hypervisor.steps import (
+    LASTING,
+    TRANSIENT,
+    Again,
+    GivenUp,
+    Steps,
+    Tell,
+    reason_of,
+    whole,
+)
+from pileus.host.hypervisor.taps import Taps
+from pileus.wire.hypervisor import ServerDetails
 
-T = TypeVar("T")
 _GIB = 1 << 30
 _VERBS = {
     "start": "domain.start",
@@ -52,40 +50,10 @@ _VERBS = {
 _log = log.get("host.hypervisor")
 
 
-class Again(Exception):
-    """Not now: to be tried again soon."""
-
-
-class GivenUp(Exception):
-    """Not possible; the text is the reason that people are told."""
-
-
 class Prepared(msgspec.Struct, frozen=True):
     """What a pass did for all its servers at once: by server, why its description was refused."""
 
     refused: dict[str, str] = {}
-
-
-class Tell(Protocol):
-    """Takes news of a server."""
-
-    def step(self, server_id: str, step: Step) -> None: ...
-
-    def operation(self, report: OperationReport) -> None: ...
-
-
-TRANSIENT = (
-    Again,
-    Unavailable,
-    HypervisorUnavailable,
-    NotDetached,
-    SwitchUnreachable,
-    ConnectionLost,
-    TransactionFailed,
-    LinkError,
-    TimeoutError,
-)
-LASTING = (GivenUp, Fault, HypervisorFailed, ImageFailed, BadImage, OSError, ValueError)
 
 
 class Workshop:
@@ -104,16 +72,15 @@ class Workshop:
         clock: Clock,
         tell: Tell,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._book = book
-        self._journal = journal
-        self._hypervisor = hypervisor
+        self.hypervisor = hypervisor
         self._images = images
         self._cache = cache
         self._downloads = downloads
         self._taps = taps
-        self._clock = clock
-        self._tell = tell
+        self._steps = Steps(tell, clock)
+        self._operations = Operations(self, journal, self._steps, tell)
         self._slots = asyncio.Semaphore(settings.at_once)
 
     async def carry_out(self, server: ServerDetails, todo: Todo, prepared: asyncio.Future[Prepared]) -> None:
@@ -132,7 +99,7 @@ class Workshop:
                     _log.error("a step failed in a way that nobody expected", server=key, exc_info=error)
                 if todo.build:
                     await self.take_apart([key])
-                raise GivenUp(_reason(error)) from error
+                raise GivenUp(reason_of(error)) from error
         except TRANSIENT as error:  # while taking apart, too
             raise Again(str(error)) from error
 
@@ -145,7 +112,7 @@ class Workshop:
         before = self._book.get(key)
         if before is not None:
             with contextlib.suppress(DomainMissing):
-                await whole(self._hypervisor.destroy(key))
+                await whole(self.hypervisor.destroy(key))
         self._book.put(Instance(key, server.generation))
         base = await self._base(server)
         async with self._slots:
@@ -156,7 +123,7 @@ class Workshop:
     async def _base(self, server: ServerDetails) -> BaseImage | None:
         if server.image is None:
             return None
-        async with self._step(server.server_id, "image.fetch") as note:
+        async with self._steps.step(server.server_id, "image.fetch") as note:
             base = await self._cache.get(server.image, self._downloads)
             note.detail = f"{base.fetched} bytes" if base.fetched else "cached"
         if server.root_gib and base.size > server.root_gib * _GIB:
@@ -167,7 +134,7 @@ class Workshop:
         return base
 
     async def _disks(self, server: ServerDetails, places: Places, base: BaseImage | None) -> None:
-        async with self._step(server.server_id, "disk.create") as note:
+        async with self._steps.step(server.server_id, "disk.create") as note:
             for path in (places.root_disk, places.ephemeral_disk):
                 path.unlink(missing_ok=True)
             size = server.root_gib * _GIB
@@ -187,7 +154,7 @@ class Workshop:
         if server.config_drive is None:
             path.unlink(missing_ok=True)
             return
-        async with self._step(server.server_id, "config_drive.create"):
+        async with self._steps.step(server.server_id, "config_drive.create"):
             path.unlink(missing_ok=True)
             path.touch(0o600)
             path.write_bytes(config_drive(server.config_drive))
@@ -202,23 +169,23 @@ class Workshop:
             await whole(asyncio.to_thread(self._book.put, whole_now, matters=True))
         model = server.hardware.vif_model
         for port in todo.attach:
-            async with self._step(key, "interface.attach", port.port_id):
-                await whole(self._hypervisor.attach_interface(key, interface(port, self._settings, model)))
+            async with self._steps.step(key, "interface.attach", port.port_id):
+                await whole(self.hypervisor.attach_interface(key, interface(port, self.settings, model)))
         for tap in todo.detach:
-            async with self._step(key, "interface.detach", tap):
-                definition = await self._hypervisor.definition(key)
+            async with self._steps.step(key, "interface.detach", tap):
+                definition = await self.hypervisor.definition(key)
                 for port_id in port_ids(definition, tap):
-                    await whole(self._hypervisor.detach_interface(key, port_id))
+                    await whole(self.hypervisor.detach_interface(key, port_id))
         for port in todo.renew:
-            async with self._step(key, "interface.renew", port.port_id):
-                await whole(self._hypervisor.detach_interface(key, port.port_id))
-                await whole(self._hypervisor.attach_interface(key, interface(port, self._settings)))
+            async with self._steps.step(key, "interface.renew", port.port_id):
+                await whole(self.hypervisor.detach_interface(key, port.port_id))
+                await whole(self.hypervisor.attach_interface(key, interface(port, self.settings)))
         for verb in todo.power:
             await self._power(key, verb, todo.because)
         if todo.applied or todo.power:
             self.applied(key, todo.applied)
         for operation in todo.operations:
-            await self._operate(server, operation)
+            await self._operations.carry_out(server, operation)
 
     def applied(self, server_id: str, wanted: str) -> None:
         """Remember that a machine was brought to ``wanted`` (empty: to where it was before) in this run of
@@ -226,20 +193,20 @@ class Workshop:
         instance = self._book.get(server_id)
         if instance is not None:
             changed = msgspec.structs.replace(
-                instance, applied=wanted or instance.applied, boot_id=self._settings.boot_id
+                instance, applied=wanted or instance.applied, boot_id=self.settings.boot_id
             )
             if changed != instance:
                 self._book.put(changed)
 
     async def _power(self, key: str, verb: str, because: str = "") -> None:
-        hypervisor = self._hypervisor
-        async with self._step(key, _VERBS[verb], because) as note:
+        hypervisor = self.hypervisor
+        async with self._steps.step(key, _VERBS[verb], because) as note:
             match verb:
                 case "start" | "start_paused":
                     async with self._slots:
                         await whole(hypervisor.start(key, paused=verb == "start_paused"))
                 case "shutdown":
-                    went = await hypervisor.shutdown(key, self._settings.shutdown_timeout_s)
+                    went = await hypervisor.shutdown(key, self.settings.shutdown_timeout_s)
                     note.detail = "" if went else "the guest did not answer: it was switched off"
                 case "destroy":
                     await whole(hypervisor.destroy(key))
@@ -250,101 +217,13 @@ class Workshop:
                 case "save":
                     await whole(hypervisor.save(key))
 
-    # -- operations
-
-    async def _operate(self, server: ServerDetails, operation: PendingOperation) -> None:
-        """Carry out once: how far it came is written down before each step, so that one that was
-        interrupted is gone on with and not begun again."""
-        key, operation_id = server.server_id, operation.operation_id
-        error = None
-        try:
-            if operation.kind == "reboot":
-                await self._reboot(server, operation)
-            else:
-                error = f"This host does not know the operation {operation.kind}."
-        except TRANSIENT:
-            raise
-        except Exception as failure:
-            error = _reason(failure)
-        self._journal.note_operation(operation_id, Finished(key, done=True, error=error))
-        self._tell.operation(OperationReport(operation_id, error))
-
-    async def _reboot(self, server: ServerDetails, operation: PendingOperation) -> None:
-        key, operation_id = server.server_id, operation.operation_id
-        hard = operation.arguments.get("type") == "HARD"
-        known = self._journal.operations.get(operation_id)
-        async with self._step(key, "operation.reboot", "HARD" if hard else "SOFT"):
-            if known is None or known.phase != "starting":
-                self._journal.note_operation(operation_id, Finished(key, "stopping"))
-                if hard:
-                    await whole(self._hypervisor.destroy(key))
-                else:
-                    await self._hypervisor.shutdown(key, self._settings.shutdown_timeout_s)
-                self._journal.note_operation(operation_id, Finished(key, "starting"))
-            if hard:
-                await self.put_config_drive(server)
-            await whole(self._hypervisor.start(key, paused=server.wanted == "paused"))
-
     # -- the end
 
     async def take_apart(self, server_ids: Sequence[str]) -> None:
         """Nothing of these machines is left: domain, taps with their ports, disks, log, record."""
         async with contextlib.AsyncExitStack() as steps:
             for server_id in server_ids:
-                await steps.enter_async_context(self._step(server_id, "server.remove"))
-            await whole(self._hypervisor.undefine(server_ids))
+                await steps.enter_async_context(self._steps.step(server_id, "server.remove"))
+            await whole(self.hypervisor.undefine(server_ids))
             await whole(self._taps.unplug(self._taps.of(server_ids)))
             await whole(asyncio.to_thread(self._book.remove, server_ids))
-
-    @contextlib.asynccontextmanager
-    async def _step(self, server_id: str, name: str, detail: str = "") -> AsyncIterator[_Note]:
-        note = _Note(detail)
-        began = self._clock.now()
-        error = ""
-        try:
-            yield note
-        except BaseException as failure:
-            error = "interrupted" if isinstance(failure, asyncio.CancelledError) else _reason(failure)
-            raise
-        finally:
-            self._tell.step(server_id, step(name, began, self._clock.now(), note.detail, error))
-
-
-class _Note:
-    def __init__(self, detail: str) -> None:
-        self.detail = detail
-
-
-def step(name: str, began: Any, ended: Any, detail: str = "", error: str = "") -> Step:
-    """A step with its times, naive UTC."""
-    return Step(
-        name,
-        began.isoformat(timespec="microseconds"),
-        ended.isoformat(timespec="microseconds"),
-        detail,
-        error,
-    )
-
-
-async def whole(work: Awaitable[T]) -> T:
-    """Await to the end, also when cancelled meanwhile: a call that runs in a thread or has left for a
-    daemon can't be called back, and what follows must not overtake it."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.info("a step that nobody waits for any more failed", error=str(error))
-        raise
-
-
-def _reason(error: BaseException) -> str:
-    match error:
-        case HypervisorFailed():
-            return error.reason
-        case OSError() if error.strerror:
-            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-        case ValueError():
-            return str(error) or type(error).__name__
-    return reason(error)
