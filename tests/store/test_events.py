@@ -16,13 +16,8 @@ from tests.store.things import NOW, new_id, opened, run, thing_insert, things, u
 
 from pileus.core.clock import ManualClock
 from pileus.store import Event, Published, Store, Tx
-from pileus.store.events import (
-    events,
-    events_since,
-    events_trim,
-    newest_position,
-    scope_positions_max,
-)
+from pileus.store.event import events
+from pileus.store.events import events_since, events_trim, newest_position, scope_positions_max
 
 
 def test_positions_follow_commits_without_gaps_under_many_writers(url: str) -> None:
@@ -73,7 +68,7 @@ def test_events_that_are_committed_in_another_order_than_written_get_positions_b
         store.subscribe(lambda published: told.extend(event.resource_id for event in published.events))
         engine = store._engine._write_pool
         with engine.connect() as connection:
-            from pileus.store.events import event_row
+            from pileus.store.event import event_row
 
             _, row = event_row(Event(kind="thing.create", resource_id=early, at=NOW))
             connection.execute(events.insert().inline(), [row])

@@ -13,7 +13,8 @@ from tests.store.things import NOW, TABLES, new_id, run, thing_insert, until
 
 from pileus.core.clock import ManualClock
 from pileus.store import Store, Tx, migrations, trimming
-from pileus.store.events import TRIMMED, events, events_trim, newest_position, scope_positions
+from pileus.store.event import TRIMMED, events, scope_positions
+from pileus.store.events import events_trim, newest_position
 from pileus.store.leases import lease_take
 from pileus.store.locks import locks
 from pileus.store.operations import DONE, operation_create, operation_get, operations

@@ -6,7 +6,7 @@ port = await store.write(port_create, context, spec)     # def port_create(tx: T
 
 from pileus.store.engine.unit import TALLY
 from pileus.store.errors import Duplicate, Referenced
-from pileus.store.events import Event, Published
+from pileus.store.event import Event, Published
 from pileus.store.leases import lease_release, lease_take
 from pileus.store.operations import Operation
 from pileus.store.store import Store

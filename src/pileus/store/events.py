@@ -16,131 +16,24 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    Row,
-    Select,
-    String,
-    Table,
-    UniqueConstraint,
-    bindparam,
-    delete,
-    func,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import Select, bindparam, delete, func, or_, select, text
 
 from pileus.store.errors import Duplicate
-from pileus.store.schema import BigInt, BigSerial, Id, LongText, Moment, Name, metadata
+from pileus.store.event import (
+    NEWEST,
+    PUBLISHED,
+    TRIMMED,
+    Event,
+    EventRow,
+    event_of,
+    events,
+    scope_positions,
+)
+from pileus.store.tx import Tx
 from pileus.store.upsert import upsert
-
-if TYPE_CHECKING:
-    from pileus.store.tx import Tx
-
-NEWEST = "*"
-PUBLISHED = "*published"
-TRIMMED = "*trimmed"
-
-events = Table(
-    "events",
-    metadata,
-    Column("id", BigSerial, primary_key=True, autoincrement=True),
-    Column("position", BigInt),
-    Column("kind", String(64), nullable=False),
-    Column("resource_type", String(64), nullable=False),
-    Column("resource_id", Name, nullable=False, index=True),
-    Column("project_id", Id),
-    Column("request_id", String(64), index=True),
-    Column("user_id", String(64)),
-    Column("host", Name),
-    Column("at", Moment, nullable=False),
-    Column("payload", LongText, nullable=False),
-    Column("scopes", LongText, nullable=False),
-    UniqueConstraint("position"),
-)
-
-scope_positions = Table(
-    "scope_positions",
-    metadata,
-    Column("scope", Name, primary_key=True),
-    Column("position", BigInt, nullable=False),
-)
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened. ``kind`` is ``port.create``; ``scopes`` say who should look again.
-
-    ``at`` is naive UTC. ``resource_type`` is the part of ``kind`` before the dot unless given.
-    ``position`` is 0 until the store has given one.
-    """
-
-    kind: str
-    resource_id: str
-    at: dt.datetime
-    scopes: tuple[str, ...] = ()
-    payload: dict[str, Any] = msgspec.field(default_factory=dict)
-    resource_type: str = ""
-    project_id: str | None = None
-    request_id: str | None = None
-    user_id: str | None = None
-    host: str | None = None
-    position: int = 0
-
-
-class Published(msgspec.Struct, frozen=True):
-    """What subscribers get: all events up to ``position`` that they had not been told of, in order.
-
-    No events but a new position means that the store can't tell any more (they were trimmed): compare.
-    """
-
-    position: int
-    scopes: frozenset[str]
-    events: tuple[Event, ...]
-
-
-EventRow: TypeAlias = tuple[Event, dict[str, Any]]
-
-_encode = msgspec.json.Encoder().encode
-_decode_payload = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_scopes = msgspec.json.Decoder(tuple[str, ...]).decode
-
-
-def event_row(event: Event) -> EventRow:
-    """An event and its row, encoded at once so that what can't be encoded fails in the unit that emits it."""
-    return event, {
-        "position": None,
-        "kind": event.kind,
-        "resource_type": event.resource_type or event.kind.partition(".")[0],
-        "resource_id": event.resource_id,
-        "project_id": event.project_id,
-        "request_id": event.request_id,
-        "user_id": event.user_id,
-        "host": event.host,
-        "at": event.at,
-        "payload": _encode(event.payload).decode(),
-        "scopes": _encode(event.scopes).decode(),
-    }
-
-
-def _event(row: Row[Any]) -> Event:
-    return Event(
-        kind=row.kind,
-        resource_id=row.resource_id,
-        at=row.at,
-        scopes=_decode_scopes(row.scopes),
-        payload=_decode_payload(row.payload),
-        resource_type=row.resource_type,
-        project_id=row.project_id,
-        request_id=row.request_id,
-        user_id=row.user_id,
-        host=row.host,
-        position=row.position or 0,
-    )
-
 
 _NEWEST_OF_SCOPES = select(func.max(scope_positions.c.position)).where(
     scope_positions.c.scope.in_(bindparam("scopes", expanding=True))
@@ -184,7 +77,7 @@ def scope_positions_max(tx: Tx, scopes: Select[Any] | Sequence[str]) -> int:
 
 def events_since(tx: Tx, position: int, limit: int = 500) -> list[Event]:
     """The events after a position, in order."""
-    return [_event(row) for row in tx.rows(_SINCE, {"after": position, "count": limit})]
+    return [event_of(row) for row in tx.rows(_SINCE, {"after": position, "count": limit})]
 
 
 def events_write(tx: Tx, rows: Sequence[EventRow], published: int) -> list[Event]:
@@ -213,7 +106,7 @@ def events_position(tx: Tx, published: int, limit: int = 200) -> list[Event]:
     cases = []
     for row in rows:
         position += 1
-        written.append(msgspec.structs.replace(_event(row), position=position))
+        written.append(msgspec.structs.replace(event_of(row), position=position))
         cases.append(f"WHEN {row.id:d} THEN {position:d}")
     ids = ",".join(f"{row.id:d}" for row in rows)
     # Integers of our own, inlined: as parameters the text would differ by count and be compiled each time.

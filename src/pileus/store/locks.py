@@ -7,20 +7,15 @@ MariaDB, and two of those that want more are a deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from sqlalchemy import Column, String, Table, bindparam, select
+from sqlalchemy.sql.dml import Insert
 
 from pileus.store.schema import metadata
 from pileus.store.upsert import upsert
 
-if TYPE_CHECKING:
-    from pileus.store.tx import Tx
-
 locks = Table("locks", metadata, Column("name", String(255), primary_key=True))
 
-_HOLD = (
+HOLD = (
     select(locks.c.name)
     .where(locks.c.name.in_(bindparam("names", expanding=True)))
     .order_by(locks.c.name)
@@ -28,11 +23,6 @@ _HOLD = (
 )
 
 
-def lock_hold(tx: Tx, names: Sequence[str]) -> None:
-    """Wait for and hold these names, in one order for everyone; one statement when the rows exist."""
-    if tx.dialect == "sqlite" or not names:
-        return
-    held = {row.name for row in tx.rows(_HOLD, {"names": sorted(set(names))})}
-    missing = sorted(set(names) - held)
-    if missing:
-        tx.execute(upsert(tx.dialect, locks, ("name",)), [{"name": name} for name in missing])
+def upsert_locks(dialect: str) -> Insert:
+    """Makes the rows of names that nobody has held yet, and holds them."""
+    return upsert(dialect, locks, ("name",))

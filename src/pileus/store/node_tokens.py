@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Column, Table, bindparam, select, update
 
 from pileus.store.errors import Duplicate
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.store.schema import Moment, Name, metadata
 
 if TYPE_CHECKING:

@@ -20,14 +20,8 @@ from typing import Any, TypeAlias
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.ids import new_id
-from pileus.store.events import (
-    Event,
-    Published,
-    events_position,
-    events_published,
-    events_since,
-    relay_state,
-)
+from pileus.store.event import Event, Published
+from pileus.store.events import events_position, events_published, events_since, relay_state
 from pileus.store.leases import lease_take
 from pileus.store.trimming import own_trims
 

@@ -17,7 +17,8 @@ from typing import TypeAlias
 
 from sqlalchemy import bindparam, delete, func, select
 
-from pileus.store.events import NEWEST, PUBLISHED, TRIMMED, events, events_trim, scope_positions
+from pileus.store.event import NEWEST, PUBLISHED, TRIMMED, events, scope_positions
+from pileus.store.events import events_trim
 from pileus.store.locks import locks
 from pileus.store.operations import DONE, FAILED, operations
 from pileus.store.tx import Tx

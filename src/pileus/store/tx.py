@@ -16,8 +16,8 @@ from sqlalchemy.sql.dml import Insert
 
 from pileus.store.deadline import Deadline
 from pileus.store.errors import StatementTimeout, is_transient, translate
-from pileus.store.events import Event, EventRow, event_row
-from pileus.store.locks import lock_hold
+from pileus.store.event import Event, EventRow, event_row
+from pileus.store.locks import HOLD, upsert_locks
 from pileus.store.schema import metadata
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -97,8 +97,15 @@ class Tx:
         self.execute(statement, rows if len(rows) > 1 else rows[0])
 
     def lock(self, *names: str) -> None:
-        """Hold named locks until the transaction ends, for example ``quota:PROJECT:port``."""
-        lock_hold(self, names)
+        """Hold named locks until the transaction ends, for example ``quota:PROJECT:port``.
+
+        Waits for them, in one order for everyone; one statement when their rows exist.
+        """
+        if self.dialect == "sqlite" or not names:
+            return
+        held = {row.name for row in self.rows(HOLD, {"names": sorted(set(names))})}
+        if missing := sorted(set(names) - held):
+            self.execute(upsert_locks(self.dialect), [{"name": name} for name in missing])
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:

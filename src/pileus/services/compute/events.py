@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.store.events import Event
+from pileus.store.event import Event
 
 STEP = "server.step"
 """The kind of events that say that a step of a server's life has happened."""

@@ -18,7 +18,7 @@ from pileus.services.compute.nodes.report import moment
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.finding import find_server
 from pileus.store.column_in import column_in
-from pileus.store.events import events
+from pileus.store.event import events
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request

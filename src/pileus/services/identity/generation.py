@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Integer, Table, bindparam, select
 
 from pileus.core.context import Context
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.store.schema import BigInt, metadata
 from pileus.store.tx import Tx
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.store.events import Event
+from pileus.store.event import Event
 
 
 def image_event(context: Context, kind: str, image: Mapping[str, Any], **payload: Any) -> Event:

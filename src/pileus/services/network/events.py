@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.store.events import Event
+from pileus.store.event import Event
 
 
 def event(

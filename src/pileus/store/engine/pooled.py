@@ -26,7 +26,7 @@ from pileus.store.engine.compiled import Compiled
 from pileus.store.engine.unit import Answer, Unit, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient, told
-from pileus.store.events import events
+from pileus.store.event import events
 from pileus.store.schema import MARIADB_COLLATION, metadata
 from pileus.store.tx import Tx
 

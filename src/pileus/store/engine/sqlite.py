@@ -31,7 +31,8 @@ from pileus.store.engine.compiled import Compiled
 from pileus.store.engine.unit import Answer, Unit, deliver, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import DatabaseUnavailable, StatementTimeout, told
-from pileus.store.events import Event, events_write
+from pileus.store.event import Event
+from pileus.store.events import events_write
 from pileus.store.schema import metadata
 from pileus.store.tx import Tx
 

@@ -30,7 +30,8 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.servers.tables import servers
 from pileus.store.column_in import column_in
-from pileus.store.events import TRIMMED, newest_position, scope_positions
+from pileus.store.event import TRIMMED, scope_positions
+from pileus.store.events import newest_position
 from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, WAITING, operation_end, operations
 from pileus.store.tx import Tx
 from pileus.wire import scopes

@@ -37,7 +37,7 @@ from pileus.services.network.routers.reading import is_admin, visible_networks
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Duplicate
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 

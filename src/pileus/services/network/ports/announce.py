@@ -8,7 +8,7 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.services.network.events import event
 from pileus.services.network.ports import owners
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.wire import scopes
 
 # What a node must know of a port: a change of anything else wakes nobody.

@@ -11,7 +11,8 @@ from pileus.core.context import Context
 from pileus.services.network.events import event
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.revisions import next_revision
-from pileus.store.events import Event, newest_position
+from pileus.store.event import Event
+from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.switch import Acknowledged, DeviceStatus
 

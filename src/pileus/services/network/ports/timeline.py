@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from pileus.services.network.ports.resource import PORT
-from pileus.store.events import events
+from pileus.store.event import events
 from pileus.store.tx import Tx
 from pileus.web.crud import find
 from pileus.web.reply import Reply

@@ -23,7 +23,7 @@ from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings
 from pileus.services.network.rules.routing import check_routes
 from pileus.store.errors import Referenced
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 

@@ -17,7 +17,7 @@ from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.tables import servers
 from pileus.store.column_in import column_in
-from pileus.store.events import Event
+from pileus.store.event import Event
 from pileus.store.operations import Operation, operation_create
 from pileus.store.tx import Tx
 
