@@ -79,6 +79,15 @@ _IS_UNFINISHED = _c.state.in_(UNFINISHED)
 _OF_RESOURCE = (
     select(operations).where(_c.resource_id == bindparam("of"), _IS_UNFINISHED).order_by(_c.created_at, _c.id)
 )
+_ALL_OF = (
+    select(operations)
+    .where(
+        _c.resource_id.in_(bindparam("resources", expanding=True)),
+        _c.kind.in_(bindparam("kinds", expanding=True)),
+    )
+    .order_by(_c.created_at.desc(), _c.id)
+    .limit(bindparam("count"))
+)
 _CLAIMABLE = (
     select(_c.id)
     .where(
@@ -186,6 +195,14 @@ def operation_get(tx: Tx, operation_id: str) -> Operation | None:
 def operation_list_of(tx: Tx, resource_id: str) -> list[Operation]:
     """What is still to be done, or being done, with one resource."""
     return [_operation(row) for row in tx.rows(_OF_RESOURCE, {"of": resource_id})]
+
+
+def operation_list_all(
+    tx: Tx, resource_ids: Collection[str], kinds: Collection[str], limit: int = 100
+) -> list[Operation]:
+    """The newest operations of some kinds on resources, finished ones too; oldest first."""
+    values = {"resources": sorted(resource_ids), "kinds": sorted(kinds), "count": limit}
+    return [_operation(row) for row in reversed(tx.rows(_ALL_OF, values))]
 
 
 def operation_list_claimable(tx: Tx, kinds: Collection[str], now: dt.datetime, limit: int = 200) -> list[str]:

@@ -62,7 +62,10 @@ class ServerCase(Case):
     async def assert_told(self, step: str, position: int, of: int, reason: str) -> None:
         """The timeline says which step failed, how far it was, and why."""
         path = f"/servers/{self.server_id}/os-pileus-timeline"
-        timeline = (await self.api.as_("admin")("GET", path)).json["timeline"]
+        shown = (await self.api.as_("admin")("GET", path)).json
+        timeline, operation = shown["timeline"], shown["operations"][-1]
+        assert (operation["operation"], operation["state"]) == (self.chain.kind, "failed")
+        assert (operation["position"], operation["of"], operation["error"]) == (position, of, reason)
         told = [(one["step"], one["position"], one["of"]) for one in timeline if one.get("error") == reason]
         assert told == [(step, position, of)]
 
@@ -264,6 +267,26 @@ def test_a_host_that_is_down_is_named(tmp_path: Path) -> None:
             case.clock.advance(case.parts.config.task_timeout_s + 1)
             operation = await chains.to_its_end(case, REBUILD)
             assert operation.error == "rebuilding: the host h1 is down"
+
+    asyncio.run(main())
+
+
+def test_the_timeline_says_how_far_an_operation_is(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with chains.begun(make, BootCase, tmp_path) as case:
+            path = f"/servers/{case.server_id}/os-pileus-timeline"
+            seen = []
+            store = chains.Watched(case.store, 1)
+            for look in range(2):
+                (one,) = (await case.api("GET", path)).json["operations"]
+                seen.append((one["operation"], one["state"], one["step"], one["position"], one["of"]))
+                if look == 0:
+                    with pytest.raises(chains.Killed):
+                        await chains.to_its_end(case, BOOT, store=store)
+            assert seen == [
+                ("server.boot", "pending", "schedule", 1, 3),
+                ("server.boot", "running", "plug", 2, 3),
+            ]
 
     asyncio.run(main())
 

@@ -51,5 +51,6 @@ def render(steps: Sequence[dict[str, Any]]) -> str:
         host = f" on {step['host']}" if step.get("host") else ""
         said = step.get("error") or step.get("detail")
         tail = f": {said}" if said else ""
-        lines.append(f"{at:6.2f}s {took}  {step['step']}{host}{tail}")
+        part = f" ({step['position']} of {step['of']})" if step.get("of") else ""
+        lines.append(f"{at:6.2f}s {took}  {step['step']}{part}{host}{tail}")
     return "\n".join(lines) + "\n"

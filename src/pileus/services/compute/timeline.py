@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from pileus.resource.declaration import Values
 from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.report import moment
 from pileus.services.compute.servers.attached import interfaces_of
+from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.finding import find_server
 from pileus.store.column_in import column_in
 from pileus.store.event import events
+from pileus.store.operations import operation_list_all
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -104,17 +107,51 @@ def _text(at: dt.datetime) -> str:
     return at.isoformat(timespec="microseconds") + "Z"
 
 
-def _read(tx: Tx, request: Request) -> list[Entry]:
+class Progress(msgspec.Struct, frozen=True):
+    """A long operation on the server: which of its steps is next, under way or failed, and why it failed."""
+
+    operation: str
+    state: str
+    step: str
+    position: int
+    of: int
+    started_at: str
+    updated_at: str
+    error: str | None
+    request_id: str | None
+
+
+def progress_read(tx: Tx, server: Values) -> list[Progress]:
+    """The operations on a server, oldest first; finished ones are kept for some time. One statement."""
+    chains = {chain.kind: chain for chain in CHAINS}
+    found = operation_list_all(tx, [server["id"], server["reservation_id"]], sorted(chains))
+    return [
+        Progress(
+            operation=one.kind,
+            state=one.state,
+            step=one.step,
+            position=chains[one.kind].progress(one.step).position,
+            of=len(chains[one.kind].steps),
+            started_at=_text(one.created_at),
+            updated_at=_text(one.updated_at),
+            error=one.error,
+            request_id=one.request_id,
+        )
+        for one in found
+    ]
+
+
+def _read(tx: Tx, request: Request) -> tuple[list[Entry], list[Progress]]:
     server = find_server(tx, request, rule="os_compute_api:os-pileus-timeline", deleted=True)
-    return timeline_read(tx, server["id"])
+    return timeline_read(tx, server["id"]), progress_read(tx, server)
 
 
 async def show_timeline(request: Request) -> Reply:
     """The timeline of one server, also of a deleted one. Hosts are shown to administrators only."""
-    entries = await request.read(_read, request)
+    entries, operations = await request.read(_read, request)
     if not request.access.allows("os_compute_api:os-extended-server-attributes"):
         entries = [msgspec.structs.replace(one, host=None, refused=[]) for one in entries]
-    return Reply.json({"timeline": entries})
+    return Reply.json({"timeline": entries, "operations": operations})
 
 
 ROUTES = (
