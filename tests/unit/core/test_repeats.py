@@ -10,7 +10,7 @@ import pytest
 
 from pileus.core.repeats import first_repeat
 from pileus.resource import types
-from pileus.services.network.addressing import NAMESERVERS, ROUTES
+from pileus.services.network.common.addressing import NAMESERVERS, ROUTES
 from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.rules import prefixes
 from pileus.services.network.rules.routing import added, removed

@@ -20,12 +20,12 @@ from pileus.resource.rows import fetch
 from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.ports import owners
-from pileus.services.network.ports.rules import is_trusted
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.quotas import PORT_QUOTA
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.addresses import is_automatic, may_have
+from pileus.services.network.rules.device_owners import is_trusted
 from pileus.services.network.service import (
     NETWORK,
     PORT,
@@ -189,7 +189,7 @@ _BEHIND_ROUTER = _BY_ADDRESS.where(
         .select_from(router_ports.join(_routers_own, _routers_own.c.port_id == router_ports.c.port_id))
         .where(
             router_ports.c.router_id == bindparam("router"),
-            router_ports.c.port_type != owners.ROUTER_GATEWAY,
+            router_ports.c.port_type != device_owners.ROUTER_GATEWAY,
         )
     )
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pileus.core.errors import NotFound
 from pileus.resource.declaration import Extension
-from pileus.services.network.plain import plain_list
+from pileus.services.network.common.view_lists import list_views
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -360,7 +360,7 @@ def _view(extension: Extension) -> dict[str, object]:
 async def list_extensions(request: Request) -> Reply:
     """All of them."""
     return Reply.json(
-        {"extensions": plain_list(request, [_view(one) for one in request.service.extensions], "alias")}
+        {"extensions": list_views(request, [_view(one) for one in request.service.extensions], "alias")}
     )
 
 

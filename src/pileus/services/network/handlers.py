@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Resource
-from pileus.services.network.plain import plain_list
+from pileus.services.network.common.view_lists import list_views
 from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.security_groups.work import default_group_exists, ensure_default_group
@@ -57,7 +57,7 @@ async def _ensure_default(request: Request) -> None:
 
 async def list_service_providers(request: Request) -> Reply:
     """Providers of services that networks can be given by others: there are none."""
-    return Reply.json({"service_providers": plain_list(request, [], "name")})
+    return Reply.json({"service_providers": list_views(request, [], "name")})
 
 
 def version_root(resources: Sequence[Resource]) -> Handler:

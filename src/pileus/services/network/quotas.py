@@ -23,11 +23,11 @@ from pileus.resource.quota import (
 )
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
-from pileus.services.network.attributes import number
+from pileus.services.network.common.attributes import number
+from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MANAGER, rules
+from pileus.services.network.common.view_lists import list_views
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.plain import plain_list
-from pileus.services.network.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import routers
 from pileus.services.network.security_groups.tables import security_group_rules, security_groups
@@ -76,7 +76,7 @@ async def list_quotas(request: Request) -> Reply:
     """Projects that have limits of their own."""
     request.authorise("update_quota")
     limits = await request.read(_all_limits)
-    return Reply.json({"quotas": plain_list(request, limits, "project_id", ("project_id", "tenant_id"))})
+    return Reply.json({"quotas": list_views(request, limits, "project_id", ("project_id", "tenant_id"))})
 
 
 async def show_quota(request: Request) -> Reply:

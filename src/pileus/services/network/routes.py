@@ -7,7 +7,7 @@ from functools import partial
 from pileus.resource.declaration import Resource
 from pileus.services.network import extensions, handlers, quotas
 from pileus.services.network.agents.work import agent_deleter, agent_updater
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.dhcp import handlers as dhcp
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.floating_ips.work import (

@@ -9,15 +9,16 @@ binds (``port_update`` of ``binding:host_id``) and deletes the ports of its serv
 from __future__ import annotations
 
 from pileus.core.clock import Clock
-from pileus.services.network import extensions, policy, quotas
+from pileus.services.network import extensions, quotas
 from pileus.services.network.agents.resource import RULES as AGENT_RULES
 from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig, from_settings
+from pileus.services.network.common import policy
+from pileus.services.network.common.config import NetworkConfig, from_settings
+from pileus.services.network.common.names import is_host_name
 from pileus.services.network.dhcp.handlers import RULES as DHCP_RULES
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.floating_ips.resource import RULES as FLOATING_IP_RULES
-from pileus.services.network.names import is_host_name
 from pileus.services.network.networks.availability import RULES as AVAILABILITY_RULES
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.resource import RULES as NETWORK_RULES

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Select, select, union
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.dhcp.scheduling import DHCP_AGENT
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, router_ports
+from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx

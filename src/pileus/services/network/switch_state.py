@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, or_, select
 
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.binding import SWITCH_AGENTS
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules

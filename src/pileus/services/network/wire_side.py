@@ -16,7 +16,7 @@ from pileus.core.context import system_context
 from pileus.core.errors import Forbidden
 from pileus.core.ids import new_id
 from pileus.services.network.agents.work import agent_report
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.dhcp.state import dhcp_state
 from pileus.services.network.dhcp.status import dhcp_status
 from pileus.services.network.ports.status import device_status

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.plain import plain_list
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.view_lists import list_views
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
@@ -39,7 +39,7 @@ def zones_handler(config: NetworkConfig) -> Handler:
     async def list_zones(request: Request) -> Reply:
         since = config.alive_since(request.context.now)
         zones = await request.read(availability_zones, since)
-        shown = plain_list(request, zones, "name", ("name", "resource", "state"))
+        shown = list_views(request, zones, "name", ("name", "resource", "state"))
         return Reply.json({"availability_zones": shown})
 
     return list_zones

@@ -16,26 +16,25 @@ from pileus.core.times import parse_time
 from pileus.resource.declaration import Resource, Update, Values
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.ports import dhcp_ports_sync, networks_lacking_port
 from pileus.services.network.dhcp.scheduling import (
-    DHCP_AGENT,
     networks_leave_dead,
     networks_pick_up,
     networks_schedule,
     networks_served_by,
 )
-from pileus.services.network.events import event
-from pileus.services.network.ports.binding import SWITCH_AGENTS, bind_ports, network_facts
+from pileus.services.network.ports.binding import bind_ports, network_facts
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.scheduling import (
-    L3_AGENT,
     routers_leave_dead,
     routers_pick_up,
     routers_place,
     routers_schedule,
     routers_served_by,
 )
+from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT, SWITCH_AGENTS
 from pileus.services.network.rules.segments import TUNNELS
 from pileus.services.network.serving import served_scopes
 from pileus.store.errors import Duplicate

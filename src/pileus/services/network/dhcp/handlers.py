@@ -11,12 +11,12 @@ from pileus.core.errors import Invalid
 from pileus.resource.declaration import Resource
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.policy import ADMIN, rules
 from pileus.services.network.dhcp import scheduling
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.policy import ADMIN, rules
 from pileus.store.tx import Tx
 from pileus.web.crud import find, list_page
 from pileus.web.reply import Reply

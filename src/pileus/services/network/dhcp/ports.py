@@ -18,11 +18,10 @@ from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
-from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
@@ -30,6 +29,7 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.world import read_world
+from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 
@@ -190,7 +190,7 @@ def _spec(context: Context, wanted: _Wanted) -> Values:
         context,
         project_id=wanted.project_id,
         network_id=wanted.network_id,
-        device_owner=owners.DHCP,
+        device_owner=device_owners.DHCP,
         device_id=wanted.device_id,
         fixed_ips=_any_of_each(wanted.subnet_ids),
         **{"binding:host_id": wanted.host},

@@ -14,19 +14,19 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.dhcp.tables import PENDING, dhcp_bindings
-from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import DHCP_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-DHCP_AGENT = "DHCP agent"
 _LOCK = "schedule:dhcp"
 
 
@@ -85,7 +85,7 @@ _SHORT = (
         bindparam("wanted") > _SERVED_BY,
         select(subnets.c.id).where(subnets.c.network_id == networks.c.id, subnets.c.enable_dhcp).exists(),
         select(ports.c.id)
-        .where(ports.c.network_id == networks.c.id, ports.c.device_owner != owners.DHCP)
+        .where(ports.c.network_id == networks.c.id, ports.c.device_owner != device_owners.DHCP)
         .exists(),
     )
     .order_by(networks.c.id)

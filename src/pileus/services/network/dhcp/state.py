@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, select
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.dhcp.scheduling import DHCP_AGENT
+from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import DHCP_AGENT
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -128,7 +128,7 @@ def _network(
     routed = {
         ip["ip_address"]
         for row in on_it
-        if row.router_port == owners.ROUTER_INTERFACE
+        if row.router_port == device_owners.ROUTER_INTERFACE
         for ip in row.fixed_ips
     }
     return DhcpNetwork(

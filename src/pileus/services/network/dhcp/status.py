@@ -8,11 +8,11 @@ from sqlalchemy import and_, bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.dhcp.scheduling import DHCP_AGENT
+from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.tables import ACTIVE, ERROR, dhcp_bindings
-from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.rules.agent_types import DHCP_AGENT
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import DhcpStatus

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, update
 
 from pileus.core.context import Context
-from pileus.services.network.events import event
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.revisions import next_revision
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 

@@ -11,10 +11,15 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import ID, PROJECT, REFERENCE
+from pileus.services.network.common.attributes import ID, PROJECT, REFERENCE
+from pileus.services.network.common.names import DOMAIN_NAME, RELATIVE_NAME
+from pileus.services.network.common.policy import (
+    ADMIN_MEMBER_OR_NETADMIN,
+    ADMIN_OR_MANAGER,
+    ADMIN_OR_READER,
+    rules,
+)
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.names import DOMAIN_NAME, RELATIVE_NAME
-from pileus.services.network.policy import ADMIN_MEMBER_OR_NETADMIN, ADMIN_OR_MANAGER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.tables import ports
 from pileus.store.tx import Tx
 

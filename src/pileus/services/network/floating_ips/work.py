@@ -17,15 +17,14 @@ from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.again import own, own_updates
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied, copied_updates
+from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNotFound
+from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.scheduling import networks_schedule
-from pileus.services.network.errors import InUse, NetworkNotFound, PortNotFound
-from pileus.services.network.events import event
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
@@ -35,6 +34,7 @@ from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import FLOATING_IP_QUOTA, spend
 from pileus.services.network.routers.reading import is_admin, visible_networks
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Duplicate
 from pileus.store.event import Event
@@ -107,7 +107,7 @@ _WAYS = (
             _to_inside,
             and_(
                 _to_inside.c.port_id == ip_allocations.c.port_id,
-                _to_inside.c.port_type == owners.ROUTER_INTERFACE,
+                _to_inside.c.port_type == device_owners.ROUTER_INTERFACE,
             ),
         )
         .join(subnets, subnets.c.id == ip_allocations.c.subnet_id)
@@ -115,7 +115,7 @@ _WAYS = (
             _to_outside,
             and_(
                 _to_outside.c.router_id == _to_inside.c.router_id,
-                _to_outside.c.port_type == owners.ROUTER_GATEWAY,
+                _to_outside.c.port_type == device_owners.ROUTER_GATEWAY,
             ),
         )
         .join(_outside, _outside.c.id == _to_outside.c.port_id)
@@ -132,7 +132,7 @@ def floatingip_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new floating IPs, each with an address of its network; led to a port where one is named."""
-    specs = own(specs)
+    specs = copied(specs)
     network_ids = {spec["floating_network_id"] for spec in specs}
     visible = visible_networks(tx, context, network_ids)
     for network_id in sorted(network_ids):
@@ -168,7 +168,7 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
 
     A change of nothing at all clears the association: once it was the only thing that could be changed.
     """
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     led = []
     for one in updates:
         changes = one.changes
@@ -221,7 +221,7 @@ def _own_port(context: Context, spec: Values) -> Values:
         project_id="",
         network_id=spec["floating_network_id"],
         device_id=spec["id"],
-        device_owner=owners.FLOATING_IP,
+        device_owner=device_owners.FLOATING_IP,
         fixed_ips=[wish] if wish else None,
     )
 
@@ -270,7 +270,7 @@ def _target(context: Context, floating: Values, asked: Values, found: Mapping[st
             f"Cannot process floating IP association with Port {port.id}, since that port is owned by a "
             "different project"
         )
-    if port.device_owner in (owners.FLOATING_IP, owners.DHCP, *owners.OF_ROUTERS):
+    if port.device_owner in (device_owners.FLOATING_IP, device_owners.DHCP, *device_owners.OF_ROUTERS):
         raise _bad(f"Port {port.id} is unable to be assigned a floating IP")
     leads_there = floating is not asked and floating["port_id"] == port.id
     if port.quarantined and not leads_there and not is_admin(context):

@@ -9,11 +9,11 @@ from sqlalchemy import Select, func, select
 
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import IP_VERSION
-from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.common.attributes import IP_VERSION
+from pileus.services.network.common.errors import NetworkNotFound
+from pileus.services.network.common.policy import ADMIN_OR_SERVICE, rules
+from pileus.services.network.common.view_lists import list_views
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.plain import plain_list
-from pileus.services.network.policy import ADMIN_OR_SERVICE, rules
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
@@ -106,7 +106,7 @@ async def list_availabilities(request: Request) -> Reply:
     for name, values in wanted.items():
         statement = statement.where(_FILTERS[name].in_(values))
     found = await request.read(availabilities, statement)
-    shown = plain_list(request, found, "network_id", answered=_FILTERS)
+    shown = list_views(request, found, "network_id", answered=_FILTERS)
     return Reply.json({"network_ip_availabilities": shown})
 
 

@@ -12,7 +12,7 @@ from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.attributes import (
+from pileus.services.network.common.attributes import (
     ADMIN_STATE_UP,
     ID,
     NAME,
@@ -22,11 +22,9 @@ from pileus.services.network.attributes import (
     given,
     number,
 )
-from pileus.services.network.dhcp.tables import dhcp_bindings
-from pileus.services.network.errors import NetworkNotFound
-from pileus.services.network.names import DOMAIN_NAME
-from pileus.services.network.networks.tables import networks
-from pileus.services.network.policy import (
+from pileus.services.network.common.errors import NetworkNotFound
+from pileus.services.network.common.names import DOMAIN_NAME
+from pileus.services.network.common.policy import (
     ADMIN,
     ADMIN_OR_MEMBER,
     ADMIN_OR_READER,
@@ -34,6 +32,8 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.networks.tables import networks
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, select
 
 from pileus.resource.declaration import Values
-from pileus.services.network.errors import NetworkNotFound
+from pileus.services.network.common.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
 from pileus.store.tx import Tx
 

@@ -12,24 +12,23 @@ from pileus.core.errors import Invalid, Unavailable
 from pileus.core.repeats import first_repeat
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
-from pileus.services.network.again import own, own_updates
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.errors import InUse, InvalidInput
-from pileus.services.network.events import event
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied, copied_updates
+from pileus.services.network.common.errors import InUse, InvalidInput
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies, check_policy_changes, default_policies
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
-from pileus.services.network.revisions import next_revision
 from pileus.services.network.routers.tables import router_ports
-from pileus.services.network.rules import segments
+from pileus.services.network.rules import device_owners, segments
 from pileus.services.network.rules.segments import Segment
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Duplicate, Referenced
@@ -73,9 +72,9 @@ _TAKEN = select(taken_segments.c.segmentation_id).where(
 )
 # Ports that go with their network: those of its own services, and of floating IPs that lead nowhere.
 _GOING = or_(
-    ports.c.device_owner.in_(owners.AUTO_DELETED),
+    ports.c.device_owner.in_(device_owners.AUTO_DELETED),
     and_(
-        ports.c.device_owner == owners.FLOATING_IP,
+        ports.c.device_owner == device_owners.FLOATING_IP,
         ports.c.id.in_(select(floating_ips.c.floating_port_id).where(floating_ips.c.fixed_port_id.is_(None))),
     ),
 )
@@ -87,7 +86,9 @@ _PORTS_IN = (
 _GATEWAYS_IN = (
     select(ports.c.network_id)
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
-    .where(ports.c.network_id == bindparam("network"), router_ports.c.port_type == owners.ROUTER_GATEWAY)
+    .where(
+        ports.c.network_id == bindparam("network"), router_ports.c.port_type == device_owners.ROUTER_GATEWAY
+    )
     .limit(1)
 )
 _IP_VERSIONS_IN = select(subnets.c.ip_version).where(subnets.c.network_id == bindparam("network")).distinct()
@@ -103,7 +104,7 @@ def network_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new networks, each with a segment: the one asked for, or a free one of the first type."""
-    specs = own(specs)
+    specs = copied(specs)
     for spec in specs:
         _spread_segments(spec)
         _check_provider(spec, config)
@@ -139,7 +140,7 @@ def network_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change networks; whoever serves one looks again."""
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     for one in updates:
         changes, network = one.changes, one.original
         _check_provider_stays(changes, network)

@@ -14,11 +14,11 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.errors import InvalidInput
-from pileus.services.network.ports.rules import is_trusted
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.errors import InvalidInput
 from pileus.services.network.rules import addresses
 from pileus.services.network.rules.addresses import Pool
+from pileus.services.network.rules.device_owners import is_trusted
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
 

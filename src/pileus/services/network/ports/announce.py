@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.services.network.events import event
-from pileus.services.network.ports import owners
+from pileus.services.network.common.events import event
+from pileus.services.network.rules import device_owners
 from pileus.store.event import Event
 from pileus.wire import scopes
 
@@ -47,9 +47,9 @@ def own(port: Mapping[str, Any]) -> set[str]:
 def agents_of(port: Mapping[str, Any]) -> set[str]:
     """The agent that a port of the network's own services belongs to."""
     owner = port["device_owner"]
-    if owner == owners.DHCP and port["binding:host_id"]:
+    if owner == device_owners.DHCP and port["binding:host_id"]:
         return {scopes.dhcp(port["binding:host_id"])}
-    if owner in owners.OF_ROUTERS and port["device_id"]:
+    if owner in device_owners.OF_ROUTERS and port["device_id"]:
         return {scopes.router(port["device_id"])}
     return set()
 

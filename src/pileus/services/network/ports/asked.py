@@ -17,10 +17,9 @@ from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.policy import may_act_for_others
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
-from pileus.services.network.policy import may_act_for_others
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.belonging import kinds_of
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
@@ -32,6 +31,7 @@ from pileus.services.network.ports.work import (
 )
 from pileus.services.network.routers.scheduling import routers_place
 from pileus.services.network.routers.tables import router_ports, routers
+from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
 
@@ -71,10 +71,10 @@ def asked_port_update(
         if one.original["id"] in own:
             raise _kept(one, own)
     for one in placed:
-        kind = own.get(one.original["id"], owners.DHCP)
-        if kind == owners.FLOATING_IP and _differs(one, {"fixed_ips"}):
+        kind = own.get(one.original["id"], device_owners.DHCP)
+        if kind == device_owners.FLOATING_IP and _differs(one, {"fixed_ips"}):
             raise _kept(one, own)
-        if kind in owners.OF_ROUTERS and not one.changes.get("fixed_ips", True):
+        if kind in device_owners.OF_ROUTERS and not one.changes.get("fixed_ips", True):
             raise BadRequest(resource="router", msg="Router port must have at least one fixed IP")
     _check_devices(
         tx,
@@ -138,9 +138,9 @@ def _keep(
     tx: Tx, context: Context, ports: Sequence[Values], own: Mapping[str, Any], config: NetworkConfig
 ) -> None:
     """Put right what the network needs for itself."""
-    routed = [port["id"] for port in ports if own[port["id"]] in owners.OF_ROUTERS]
+    routed = [port["id"] for port in ports if own[port["id"]] in device_owners.OF_ROUTERS]
     if routed:
         router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
         routers_place(tx, context, router_ids, config)
-    served = {port["network_id"] for port in ports if own[port["id"]] == owners.DHCP}
+    served = {port["network_id"] for port in ports if own[port["id"]] == device_owners.DHCP}
     dhcp_ports_sync(tx, context, served, config)

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from pileus.core.context import Context
-from pileus.services.network.events import event
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.revisions import next_revision
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.tx import Tx

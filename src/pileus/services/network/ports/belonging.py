@@ -8,8 +8,8 @@ from sqlalchemy import BindParameter, bindparam, literal, select
 
 from pileus.services.network.dhcp.tables import dhcp_ports
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.ports import owners
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
@@ -17,8 +17,8 @@ _KINDS = (
     select(router_ports.c.port_id, router_ports.c.port_type.label("kind"))
     .where(router_ports.c.port_id.in_(_IDS))
     .union_all(
-        select(dhcp_ports.c.port_id, literal(owners.DHCP)).where(dhcp_ports.c.port_id.in_(_IDS)),
-        select(floating_ips.c.floating_port_id, literal(owners.FLOATING_IP)).where(
+        select(dhcp_ports.c.port_id, literal(device_owners.DHCP)).where(dhcp_ports.c.port_id.in_(_IDS)),
+        select(floating_ips.c.floating_port_id, literal(device_owners.FLOATING_IP)).where(
             floating_ips.c.floating_port_id.in_(_IDS)
         ),
     )

@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, delete
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.again import own_updates
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.errors import InUse
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied_updates
+from pileus.services.network.common.errors import InUse
 from pileus.services.network.ports import announce, rules
 from pileus.services.network.ports.addressing import allocate, wishes
 from pileus.services.network.ports.binding import bind_ports
@@ -54,7 +54,7 @@ def change_ports(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change ports; addresses, groups and binding follow what is asked."""
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     world = read_world(tx, {one.original["network_id"] for one in updates})
     check_policy_changes(tx, context, updates)
     groups = {group for one in updates for group in one.changes.get("security_groups") or ()}

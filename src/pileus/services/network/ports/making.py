@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Values
-from pileus.services.network.again import own
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports import announce, owners, rules
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied
+from pileus.services.network.ports import announce, rules
 from pileus.services.network.ports.addressing import allocate, wishes
 from pileus.services.network.ports.binding import bind_ports
 from pileus.services.network.ports.resource import PORT
@@ -33,6 +33,8 @@ from pileus.services.network.ports.world import (
     read_world,
 )
 from pileus.services.network.qos.reading import check_policies
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.device_owners import is_trusted
 from pileus.services.network.security_groups.membership import check_groups, check_one_kind, default_groups
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -44,7 +46,7 @@ def make_ports(
     tx: Tx, context: Context, specs: Sequence[Values], world: World, *, config: NetworkConfig
 ) -> list[Values]:
     """Write new ports with their addresses, groups and bindings; quotas and DHCP are the caller's."""
-    specs = own(specs)
+    specs = copied(specs)
     check_policies(tx, context, {spec.get("qos_policy_id") for spec in specs})
     _complete(tx, context, specs, world, config)
     named_macs = [spec["mac_address"] for spec in specs]
@@ -93,14 +95,14 @@ def _complete(tx: Tx, context: Context, specs: Sequence[Values], world: World, c
         )
         if spec.get("security_groups") is not None:
             named.update(spec["security_groups"])
-        elif spec["port_security_enabled"] and not rules.is_trusted(spec["device_owner"]):
+        elif spec["port_security_enabled"] and not is_trusted(spec["device_owner"]):
             projects.add(spec["project_id"])
         else:
             spec["security_groups"] = []
         spec["extra_dhcp_opts"] = rules.dhcp_options((), spec.get("extra_dhcp_opts") or ())
         spec["allowed_address_pairs"] = spec.get("allowed_address_pairs") or []
         spec["binding:profile"] = spec.get("binding:profile") or {}
-        spec["status"] = NOT_APPLICABLE if spec["device_owner"] == owners.FLOATING_IP else DOWN
+        spec["status"] = NOT_APPLICABLE if spec["device_owner"] == device_owners.FLOATING_IP else DOWN
     stateful = check_groups(tx, context, named)
     for spec in specs:
         check_one_kind(stateful, spec.get("security_groups") or ())

@@ -10,7 +10,7 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import (
+from pileus.services.network.common.attributes import (
     ADMIN_STATE_UP,
     ID,
     IP_VERSION,
@@ -20,12 +20,9 @@ from pileus.services.network.attributes import (
     REFERENCE,
     TEXT,
 )
-from pileus.services.network.errors import PortNotFound
-from pileus.services.network.names import HOST_NAME
-from pileus.services.network.networks.resource import NETWORK
-from pileus.services.network.networks.tables import networks
-from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
-from pileus.services.network.policy import (
+from pileus.services.network.common.errors import PortNotFound
+from pileus.services.network.common.names import HOST_NAME
+from pileus.services.network.common.policy import (
     ADMIN_OR_MEMBER,
     ADMIN_OR_SERVICE,
     NET_OWNER_MANAGER,
@@ -37,10 +34,12 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
-from pileus.services.network.ports import owners
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.ports.listing import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.rules import macs
+from pileus.services.network.rules import device_owners, macs
 
 VNIC_TYPES = (
     "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder",
@@ -84,7 +83,7 @@ def _parse_group_id(value: Any) -> str:
 
 
 _DEVICE_ID = types.line(255)
-_DEVICE_OWNER = types.normalised(types.line(255), owners.normal)
+_DEVICE_OWNER = types.normalised(types.line(255), device_owners.normal)
 _MAC = Type("mac", _parse_mac, types.mac.schema, query=lambda text: macs.normalise(text) or text)
 FIXED_IPS = types.normalised(
     types.nullable(types.list_of(types.dict_of(_WISH, additional=types.anything), maximum=MOST)),

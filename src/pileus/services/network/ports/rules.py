@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pileus.core.errors import Conflict, Invalid
-from pileus.services.network.errors import InUse, InvalidInput
+from pileus.services.network.common.errors import InUse, InvalidInput
+from pileus.services.network.rules.device_owners import is_trusted
 
 
 class PortSecurityPortHasSecurityGroup(InUse):
@@ -40,11 +41,6 @@ class DhcpOptionsExhausted(Invalid):
 
 MOST_OPTIONS = 128
 """As many as a message of DHCP has room for, and more than anybody has asked for."""
-
-
-def is_trusted(device_owner: str) -> bool:
-    """Ports that Pileus itself makes for a network's own services are not filtered."""
-    return device_owner.startswith("network:")
 
 
 def port_security(given: bool | None, device_owner: str, network_default: bool) -> bool:

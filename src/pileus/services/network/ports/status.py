@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, update
 
 from pileus.core.context import Context
-from pileus.services.network.events import event
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.revisions import next_revision
 from pileus.store.event import Event
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx

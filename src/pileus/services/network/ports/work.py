@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.errors import InUse
 from pileus.services.network.dhcp.scheduling import networks_schedule
-from pileus.services.network.errors import InUse
 from pileus.services.network.floating_ips.release import floating_ips_follow
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.belonging import kinds_of
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import PORT_QUOTA, spend
+from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
 
@@ -33,7 +33,7 @@ def port_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: Ne
     world = read_world(tx, {spec["network_id"] for spec in specs})
     spend(tx, specs, PORT_QUOTA)
     made = make_ports(tx, context, specs, world, config=config)
-    asking = {port["network_id"] for port in made if port["device_owner"] != owners.DHCP}
+    asking = {port["network_id"] for port in made if port["device_owner"] != device_owners.DHCP}
     networks_schedule(
         tx,
         context,
@@ -67,5 +67,5 @@ def port_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
 def check_removable(originals: Sequence[Values], kinds: Mapping[str, str]) -> None:
     """ServicePortInUse for the network's own ports but DHCP's; ``kinds`` as ``belonging`` has them."""
     for port in originals:
-        if kinds.get(port["id"], owners.DHCP) != owners.DHCP:
+        if kinds.get(port["id"], device_owners.DHCP) != device_owners.DHCP:
             raise ServicePortInUse(port_id=port["id"], change="deleted", owner=kinds[port["id"]])

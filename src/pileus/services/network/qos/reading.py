@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
 from pileus.resource.declaration import Update
-from pileus.services.network.policy import may_act_for_others
+from pileus.services.network.common.policy import may_act_for_others
 from pileus.services.network.qos.tables import policies
 from pileus.store.tx import Tx
 

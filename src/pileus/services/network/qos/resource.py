@@ -12,8 +12,8 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Values
 from pileus.resource.standard import STANDARD
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import ID, NAME, PROJECT, number
-from pileus.services.network.policy import (
+from pileus.services.network.common.attributes import ID, NAME, PROJECT, number
+from pileus.services.network.common.policy import (
     ADMIN,
     ADMIN_OR_MANAGER,
     ADMIN_OR_READER,

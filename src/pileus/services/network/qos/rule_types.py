@@ -9,8 +9,8 @@ from pileus.core.errors import Forbidden, NotFound
 from pileus.resource import types
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import GREATEST
-from pileus.services.network.plain import plain_list
+from pileus.services.network.common.attributes import GREATEST
+from pileus.services.network.common.view_lists import list_views
 from pileus.services.network.routers.reading import is_admin
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -55,7 +55,7 @@ async def list_rule_types(request: Request) -> Reply:
             raise NEUTRON.bad_value(name, text, bad) from None
     shown = KNOWN if asked.get("all_rules") else tuple(_ENFORCED)
     views = [{"type": kind} for kind in shown]
-    return Reply.json({"rule_types": plain_list(request, views, "type", answered=_FILTERS)})
+    return Reply.json({"rule_types": list_views(request, views, "type", answered=_FILTERS)})
 
 
 async def show_rule_type(request: Request) -> Reply:

@@ -14,10 +14,9 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.errors import InUse, NetworkNotFound
 from pileus.services.network.dhcp.scheduling import networks_schedule
-from pileus.services.network.errors import InUse, NetworkNotFound
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
@@ -34,6 +33,7 @@ from pileus.services.network.routers.reading import (
 from pileus.services.network.routers.resource import gateway_info
 from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.routing import Attached, check_apart, check_routes
 from pileus.store.tx import Tx
 
@@ -180,7 +180,7 @@ def _add(
             project_id="",
             network_id=wish.info["network_id"],
             device_id=wish.router["id"],
-            device_owner=owners.ROUTER_GATEWAY,
+            device_owner=device_owners.ROUTER_GATEWAY,
             fixed_ips=wish.info.get("external_fixed_ips") or None,
             **{"binding:host_id": hosts.get(wish.router["id"], "")},
         )
@@ -192,7 +192,7 @@ def _add(
     tx.insert(
         router_ports,
         [
-            {"port_id": port["id"], "router_id": port["device_id"], "port_type": owners.ROUTER_GATEWAY}
+            {"port_id": port["id"], "router_id": port["device_id"], "port_type": device_owners.ROUTER_GATEWAY}
             for port in made
         ],
     )

@@ -13,10 +13,10 @@ from pileus.core.errors import Invalid, NotFound
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.revisions import touch
 from pileus.services.network.dhcp.scheduling import networks_schedule
-from pileus.services.network.errors import InUse
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
@@ -24,7 +24,6 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import PORT_QUOTA, spend
-from pileus.services.network.revisions import touch
 from pileus.services.network.routers.reading import (
     Attachments,
     Plug,
@@ -36,6 +35,7 @@ from pileus.services.network.routers.reading import (
 from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.routers.work import router_event
+from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.routing import Attached, check_apart
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -114,7 +114,7 @@ def interface_add_subnet(
             project_id=router["project_id"],
             network_id=subnet["network_id"],
             device_id=router["id"],
-            device_owner=owners.ROUTER_INTERFACE,
+            device_owner=device_owners.ROUTER_INTERFACE,
             fixed_ips=[address],
             **{"binding:host_id": host},
         )
@@ -166,7 +166,7 @@ def interface_add_port(
     changes = Values(
         {
             "device_id": router["id"],
-            "device_owner": owners.ROUTER_INTERFACE,
+            "device_owner": device_owners.ROUTER_INTERFACE,
             "binding:host_id": _host(tx, context, router, there, config),
         }
     )
@@ -281,7 +281,7 @@ def _subnets(tx: Tx, fixed_ips: Sequence[Mapping[str, str]]) -> list[Any]:
 
 
 def _own(tx: Tx, router: Values, port: Values) -> None:
-    row = {"port_id": port["id"], "router_id": router["id"], "port_type": owners.ROUTER_INTERFACE}
+    row = {"port_id": port["id"], "router_id": router["id"], "port_type": device_owners.ROUTER_INTERFACE}
     tx.insert(router_ports, [row])
 
 

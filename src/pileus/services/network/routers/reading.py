@@ -10,9 +10,9 @@ from sqlalchemy import Row, bindparam, select
 from pileus.core.context import Context
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.routing import Attached
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -41,12 +41,15 @@ class Attachments(NamedTuple):
     def gateway(self, router_id: str) -> Plug | None:
         """The router's gateway port."""
         return next(
-            (one for one in self.plugs.get(router_id, ()) if one.port_type == owners.ROUTER_GATEWAY), None
+            (one for one in self.plugs.get(router_id, ()) if one.port_type == device_owners.ROUTER_GATEWAY),
+            None,
         )
 
     def interfaces(self, router_id: str) -> list[Plug]:
         """The router's ports on project networks."""
-        return [one for one in self.plugs.get(router_id, ()) if one.port_type == owners.ROUTER_INTERFACE]
+        return [
+            one for one in self.plugs.get(router_id, ()) if one.port_type == device_owners.ROUTER_INTERFACE
+        ]
 
     def reached(self, router_id: str, without: Collection[str] = ()) -> list[Attached]:
         """The subnets that the router is on: those of its interfaces' addresses, all of its gateway's
@@ -55,7 +58,7 @@ class Attachments(NamedTuple):
         for plug in self.plugs.get(router_id, ()):
             if plug.port_id in without:
                 continue
-            if plug.port_type == owners.ROUTER_GATEWAY:
+            if plug.port_type == device_owners.ROUTER_GATEWAY:
                 ids = [row.id for row in self.subnets.values() if row.network_id == plug.network_id]
             else:
                 ids = plug.subnet_ids

@@ -13,14 +13,14 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.addressing import ROUTES
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, ZONE_HINTS
-from pileus.services.network.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
-from pileus.services.network.ports import owners
+from pileus.services.network.common.addressing import ROUTES
+from pileus.services.network.common.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, ZONE_HINTS
+from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
 
@@ -35,7 +35,7 @@ _GATEWAYS = (
             router_ports,
             and_(
                 router_ports.c.router_id == routers.c.id,
-                router_ports.c.port_type == owners.ROUTER_GATEWAY,
+                router_ports.c.port_type == device_owners.ROUTER_GATEWAY,
             ),
         ).join(ports, ports.c.id == router_ports.c.port_id)
     )

@@ -15,19 +15,19 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.events import event
-from pileus.services.network.ports import owners
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.events import event
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-L3_AGENT = "L3 agent"
 _LOCK = "schedule:l3"
 
 
@@ -86,7 +86,7 @@ _GATEWAY_NETWORKS = (
     select(router_ports.c.router_id, ports.c.network_id)
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
     .where(
-        router_ports.c.port_type == owners.ROUTER_GATEWAY,
+        router_ports.c.port_type == device_owners.ROUTER_GATEWAY,
         router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
     )
 )

@@ -13,11 +13,11 @@ from sqlalchemy import Row, and_, bindparam, select
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.tables import bandwidth_limits
-from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -134,7 +134,7 @@ def _router(
     prefixes: Mapping[str, Row[Any]],
     floating: Sequence[Row[Any]],
 ) -> RouterDetails:
-    gateway = next((plug for plug in plugs if plug.port_type == owners.ROUTER_GATEWAY), None)
+    gateway = next((plug for plug in plugs if plug.port_type == device_owners.ROUTER_GATEWAY), None)
     return RouterDetails(
         router_id=row.id,
         name=row.name,
@@ -142,7 +142,7 @@ def _router(
         gateway=_port(gateway, prefixes) if gateway is not None else None,
         enable_snat=row.enable_snat,
         interfaces=tuple(
-            _port(plug, prefixes) for plug in plugs if plug.port_type == owners.ROUTER_INTERFACE
+            _port(plug, prefixes) for plug in plugs if plug.port_type == device_owners.ROUTER_INTERFACE
         ),
         floating_ips=tuple(
             FloatingIP(
@@ -161,7 +161,7 @@ def _router(
 
 def _port(plug: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
     """A port with its subnets; a gateway has all of its network's, since floating IPs may be from any."""
-    if plug.port_type == owners.ROUTER_GATEWAY:
+    if plug.port_type == device_owners.ROUTER_GATEWAY:
         reached = [row for row in prefixes.values() if row.network_id == plug.network_id]
     else:
         reached = [prefixes[ip["subnet_id"]] for ip in plug.fixed_ips if ip["subnet_id"] in prefixes]

@@ -9,11 +9,11 @@ from sqlalchemy import Row, Table, bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.events import event
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.revisions import next_revision
-from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.l3 import L3Status

@@ -10,17 +10,17 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.again import own, own_updates
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.config import NetworkConfig
-from pileus.services.network.errors import InUse
-from pileus.services.network.events import event
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied, copied_updates
+from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.events import event
 from pileus.services.network.quotas import ROUTER_QUOTA, spend
 from pileus.services.network.routers.gateways import Wish, gateways_clear, gateways_set, snat
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
-from pileus.services.network.routers.scheduling import L3_AGENT
 from pileus.services.network.routers.tables import router_bindings
+from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.routing import check_routes
 from pileus.store.errors import Referenced
 from pileus.store.event import Event
@@ -46,7 +46,7 @@ def router_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new routers; those that ask for a gateway get one, and then an agent."""
-    specs = own(specs)
+    specs = copied(specs)
     spend(tx, specs, ROUTER_QUOTA)
     check_zones(tx, {zone for spec in specs for zone in spec["availability_zone_hints"]})
     for spec in specs:
@@ -66,7 +66,7 @@ def router_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change routers; gateway and routes must go together with what they are on."""
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     wishes = []
     for one in updates:
         if "external_gateway_info" in one.changes:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pileus.core.addresses import Address, parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
-from pileus.services.network.errors import InvalidInput
+from pileus.services.network.common.errors import InvalidInput
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 AUTO_MODES = frozenset({"slaac", "dhcpv6-stateless"})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pileus.core.repeats import key_of
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.errors import InvalidInput
+from pileus.services.network.common.errors import InvalidInput
 
 Route = dict[str, str]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from pileus.core.errors import Conflict, Unavailable
-from pileus.services.network.errors import InUse, InvalidInput
+from pileus.services.network.common.errors import InUse, InvalidInput
 
 TUNNELS = frozenset({"vxlan", "gre"})
 TYPES = ("flat", "vlan", "vxlan", "gre")

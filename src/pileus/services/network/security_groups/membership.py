@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
-from pileus.services.network.events import event
+from pileus.services.network.common.events import event
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.tables import (
     default_security_groups,

@@ -13,9 +13,9 @@ from pileus.resource.declaration import Attribute, Resource, Values
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import ID, PROJECT, REFERENCE, TEXT
-from pileus.services.network.errors import InUse
-from pileus.services.network.policy import (
+from pileus.services.network.common.attributes import ID, PROJECT, REFERENCE, TEXT
+from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.policy import (
     ADMIN,
     ADMIN_MEMBER_OR_NETADMIN,
     ADMIN_OR_READER,

@@ -10,11 +10,11 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.again import own
-from pileus.services.network.errors import InUse
-from pileus.services.network.events import event
+from pileus.services.network.common.copies import copied
+from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import touch
 from pileus.services.network.quotas import GROUP_QUOTA, RULE_QUOTA, spend
-from pileus.services.network.revisions import touch
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import (
     DEFAULT,
@@ -81,7 +81,7 @@ _SAME = select(security_group_rules.c.id, security_group_rules.c.digest).where(
 
 def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
     """Write new groups, each with the two rules that let everything out."""
-    specs = own(specs)
+    specs = copied(specs)
     for spec in specs:
         check_new_name(spec["name"])
     default_groups(tx, context, {spec["project_id"] for spec in specs})
@@ -151,7 +151,7 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
     group_id = specs[0]["security_group_id"]
     if any(spec["security_group_id"] != group_id for spec in specs):
         raise SecurityGroupNotSingleGroupRules()
-    specs = own(specs)
+    specs = copied(specs)
     for spec in specs:
         spec.update(security.normalise(spec))
         spec["digest"] = security.key(spec)

@@ -12,7 +12,7 @@ from pileus.core.context import Context
 from pileus.core.errors import OverQuota, Unavailable
 from pileus.resource.declaration import Values
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.errors import InvalidInput
+from pileus.services.network.common.errors import InvalidInput
 from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.rules import addresses, prefixes
 from pileus.services.network.subnetpools.resource import SubnetPoolNotFound

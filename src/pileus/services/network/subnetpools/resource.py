@@ -9,9 +9,18 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, REFERENCE, given, number
-from pileus.services.network.names import name_type
-from pileus.services.network.policy import (
+from pileus.services.network.common.attributes import (
+    ID,
+    IP_VERSION,
+    MOST,
+    NAME,
+    PROJECT,
+    REFERENCE,
+    given,
+    number,
+)
+from pileus.services.network.common.names import name_type
+from pileus.services.network.common.policy import (
     ADMIN,
     ADMIN_OR_MEMBER,
     ADMIN_OR_READER,

@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.again import own, own_updates
-from pileus.services.network.errors import InUse, InvalidInput
-from pileus.services.network.events import event
+from pileus.services.network.common.copies import copied, copied_updates
+from pileus.services.network.common.errors import InUse, InvalidInput
+from pileus.services.network.common.events import event
 from pileus.services.network.quotas import SUBNETPOOL_QUOTA, spend
 from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.rules import prefixes
@@ -66,7 +66,7 @@ _USED = (
 
 def subnetpool_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
     """Write new pools."""
-    specs = own(specs)
+    specs = copied(specs)
     spend(tx, specs, SUBNETPOOL_QUOTA)
     for spec in specs:
         spec["ip_version"], spec["prefixes"] = prefixes.compact(spec["prefixes"])
@@ -80,7 +80,7 @@ def subnetpool_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list
 
 def subnetpool_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
     """Change pools; prefixes may be added, not taken away."""
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     for one in updates:
         pool, changes = one.original, one.changes
         if "prefixes" in changes:

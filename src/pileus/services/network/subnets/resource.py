@@ -10,13 +10,10 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
-from pileus.services.network.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, given, number
-from pileus.services.network.errors import SubnetNotFound
-from pileus.services.network.networks.resource import NETWORK
-from pileus.services.network.networks.tables import networks
-from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
-from pileus.services.network.policy import (
+from pileus.services.network.common.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
+from pileus.services.network.common.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, given, number
+from pileus.services.network.common.errors import SubnetNotFound
+from pileus.services.network.common.policy import (
     ADMIN,
     NET_OWNER_MEMBER,
     NET_OWNER_READER,
@@ -26,6 +23,9 @@ from pileus.services.network.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import subnets
 

@@ -12,18 +12,17 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.again import own, own_updates
-from pileus.services.network.config import NetworkConfig
+from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.common.copies import copied, copied_updates
+from pileus.services.network.common.errors import InUse, InvalidInput, NetworkNotFound
+from pileus.services.network.common.events import event
+from pileus.services.network.common.revisions import touch
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
-from pileus.services.network.errors import InUse, InvalidInput, NetworkNotFound
-from pileus.services.network.events import event
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports import owners
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
 from pileus.services.network.quotas import SUBNET_QUOTA, spend
-from pileus.services.network.revisions import touch
 from pileus.services.network.routers.tables import router_ports
-from pileus.services.network.rules import addresses, segments
+from pileus.services.network.rules import addresses, device_owners, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations, subnets
@@ -76,7 +75,7 @@ def subnet_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Write new subnets; of two that overlap in one network one is refused, also when they come at once."""
-    specs = own(specs)
+    specs = copied(specs)
     network_ids = sorted({spec["network_id"] for spec in specs})
     prefixes_allocate(tx, context, specs)
     for spec in specs:
@@ -127,7 +126,7 @@ def subnet_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change subnets; what is given must go together with what stays."""
-    updates = own_updates(updates)
+    updates = copied_updates(updates)
     for one in updates:
         merged = Values({**one.original, **one.changes}, one.changes.given)
         _check_gateway_free(tx, one.original, merged["gateway_ip"])
@@ -152,7 +151,7 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
     automatic = {subnet["id"] for subnet in originals if _is_automatic(subnet)}
     found = users(tx, ids)
     for row in found:
-        if row.subnet_id not in automatic and row.device_owner not in owners.AUTO_DELETED:
+        if row.subnet_id not in automatic and row.device_owner not in device_owners.AUTO_DELETED:
             raise _in_use(row.subnet_id)
     try:
         with tx.savepoint():

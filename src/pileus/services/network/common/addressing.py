@@ -12,7 +12,7 @@ from pileus.core import addresses
 from pileus.core.repeats import first_repeat
 from pileus.resource import types
 from pileus.resource.types import BadValue, Type
-from pileus.services.network.attributes import MOST
+from pileus.services.network.common.attributes import MOST
 
 
 def _parse_cidr(value: Any) -> str:

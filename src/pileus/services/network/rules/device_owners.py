@@ -21,6 +21,11 @@ AUTO_DELETED = (DHCP, "network:dhcp_agent", "network:distributed")
 """These go with their network or subnet; nobody has to take them away first."""
 
 
+def is_trusted(owner: str) -> bool:
+    """Whether a port is the network's own, which is not filtered."""
+    return owner.startswith(NETWORK)
+
+
 def normal(owner: str) -> str:
     """The owner as it is kept: one that reads like the network's own is written as those are.
 

@@ -9,7 +9,7 @@ from pileus.core.context import Context
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, fresh_id
 from pileus.resource.types import BadValue, Type
-from pileus.services.network.names import name_type
+from pileus.services.network.common.names import name_type
 
 
 def _project(context: Context, values: Mapping[str, Any]) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pileus.resource.declaration import Update, Values
 
 
-def own(specs: Sequence[Values]) -> list[Values]:
+def copied(specs: Sequence[Values]) -> list[Values]:
     """Copies to fill in."""
     return [Values(spec, spec.given) for spec in specs]
 
 
-def own_updates(updates: Sequence[Update]) -> list[Update]:
+def copied_updates(updates: Sequence[Update]) -> list[Update]:
     """The same for changes; the originals are read anew by each run."""
     return [Update(one.original, Values(one.changes, one.changes.given)) for one in updates]

@@ -13,7 +13,7 @@ View = Mapping[str, Any]
 _LANGUAGE = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
 
 
-def plain_list(
+def list_views(
     request: Request,
     views: Sequence[View],
     key: str,
