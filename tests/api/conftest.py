@@ -1,0 +1,79 @@
+"""In all tests of the API: an operation that succeeds has asked the policy the rule that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from pileus.core.context import Context
+from pileus.policy import Enforcer
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import ANYBODY, Route, Router
+
+OTHERWISE: dict[str, frozenset[str]] = {
+    # Roles of a domain have rules of their own.
+    "GET /v3/roles": frozenset({"identity:list_domain_roles"}),
+    "POST /v3/roles": frozenset({"identity:create_domain_role"}),
+    "GET /v3/roles/{id}": frozenset({"identity:get_domain_role"}),
+    "PATCH /v3/roles/{id}": frozenset({"identity:update_domain_role"}),
+    "DELETE /v3/roles/{id}": frozenset({"identity:delete_domain_role"}),
+}
+"""Rules that an operation may ask in the place of the one that it names."""
+
+UNASKED = {
+    # The quotas of one's own project are everybody's, as in Neutron.
+    "GET /v2.0/quotas/{project_id}",
+    "GET /v2.0/quotas/{project_id}/default",
+    # A ticket stands for the rule: the server gave it to a node.
+    "PUT /v2/images/{image_id}/file",
+    "GET /v2/images/{image_id}/file",
+    "GET /v2.1/flavors/{id}",
+    "GET /v2/images/{image_id}",
+    "PATCH /v2/images/{image_id}",
+}
+"""Operations that may succeed without a look at the rule."""
+
+
+@pytest.fixture(autouse=True)
+def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    asked: dict[int, set[str]] = {}
+    check, condition, add = Enforcer.check, Enforcer.condition, Router.add
+
+    def note(rule: str, context: Context) -> None:
+        asked.setdefault(id(context), set()).add(rule)
+
+    def checked(self: Enforcer, rule: str, context: Context, target: Any) -> Any:
+        note(rule, context)
+        return check(self, rule, context, target)
+
+    def conditioned(self: Enforcer, rule: str, context: Context, columns: Any) -> Any:
+        note(rule, context)
+        return condition(self, rule, context, columns)
+
+    def watched(route: Route) -> Route:
+        if route.rule in (None, ANYBODY):
+            return route
+
+        async def handler(request: Request) -> Reply:
+            asked[id(request.context)] = set()
+            reply = await route.handler(request)
+            names = asked.pop(id(request.context))
+            here = f"{route.method} {route.path}"
+            answers = {route.rule} | OTHERWISE.get(here, frozenset())
+            asks = reply.status >= 400 or here in UNASKED or names & answers
+            assert asks, f"{here} names {route.rule}, and asks {sorted(names)}"
+            return reply
+
+        return dataclasses.replace(route, handler=handler)
+
+    def watching(self: Router, owner: Any, prefix: str, routes: Iterable[Route]) -> None:
+        add(self, owner, prefix, [watched(route) for route in routes])
+
+    monkeypatch.setattr(Enforcer, "check", checked)
+    monkeypatch.setattr(Enforcer, "condition", conditioned)
+    monkeypatch.setattr(Router, "add", watching)
+    yield
