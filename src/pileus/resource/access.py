@@ -76,12 +76,15 @@ class Access:
         keys = {key for part in parts if isinstance(part, dict) for key in part}
         return [finer for finer in (f"{rule}:{key}" for key in sorted(keys)) if finer in self.policy]
 
-    def visibility(self, resource: Resource, action: str = "get") -> ColumnElement[bool] | None:
+    def visibility(
+        self, resource: Resource, action: str = "get", rule: str | None = None
+    ) -> ColumnElement[bool] | None:
         """The rows that this caller may see, as a condition; None: all of them.
 
-        Raises a refusal for ``list`` where the caller may see none and the service says so.
+        ``rule`` stands for that of the action. Raises a refusal for ``list`` where the caller may see none
+        and the service says so.
         """
-        rule = resource.rule(action)
+        rule = rule or resource.rule(action)
         condition = self.policy.condition(rule, self.context, resource.policy_columns)
         if condition is True:
             return None

@@ -24,6 +24,7 @@ def check_create(
 ) -> Values:
     """Check one object of a create request and fill in the defaults. Raises Invalid."""
     wording = resource.wording
+    body, additional = _split(resource, body)
     given = _named(resource, body, version)
     values = Values(given=given)
     for name, attribute in resource.attributes.items():
@@ -41,11 +42,14 @@ def check_create(
     for name, attribute in resource.attributes.items():
         if name not in values and _stored(resource, attribute):
             values[name] = _default(attribute, context, values)
+    if resource.additional is not None:
+        values[resource.additional.attribute] = additional or None
     return values
 
 
 def check_update(resource: Resource, body: Mapping[str, Any], version: Version | None = None) -> Values:
     """Check one object of an update request. Raises Invalid."""
+    body, additional = _split(resource, body)
     given = _named(resource, body, version)
     values = Values(given=given)
     for name, value in given.items():
@@ -53,7 +57,26 @@ def check_update(resource: Resource, body: Mapping[str, Any], version: Version |
         if not attribute.update:
             raise resource.wording.read_only(resource, name, "update", body)
         values[name] = _parsed(resource, attribute, value)
+    if resource.additional is not None and additional:
+        values[resource.additional.attribute] = additional
     return values
+
+
+def _split(resource: Resource, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The declared attributes of a body, and those besides, where the resource keeps them."""
+    keeps = resource.additional
+    if keeps is None:
+        return body, {}
+    known: dict[str, Any] = {}
+    additional: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in keeps.ignored:
+            continue
+        declared = name != keeps.attribute and resource.resolve(name) is not None
+        (known if declared else additional)[name] = value
+    if len(additional) > keeps.most or any(len(name) > keeps.longest_name for name in additional):
+        raise resource.wording.too_many_additional(resource, keeps.most)
+    return known, additional
 
 
 def _may_name(context: Context) -> bool:

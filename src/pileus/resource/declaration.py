@@ -139,6 +139,20 @@ class Extension:
     links: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Additional:
+    """Bodies may hold attributes that nobody declared: they are kept in a dictionary, as Keystone does.
+
+    ``attribute`` is where it is kept, ``most`` how many there may be. ``ignored`` are names that clients
+    send back because they were shown, and that mean nothing.
+    """
+
+    attribute: str = "extra"
+    most: int = 50
+    longest_name: int = 255
+    ignored: frozenset[str] = frozenset()
+
+
 class Resource:
     """A declared kind of thing.
 
@@ -146,7 +160,8 @@ class Resource:
     (``ports.outerjoin(bindings)``); ``key`` names the attribute that paths carry.
     ``parents`` maps attributes to the kinds of things that they name and that this belongs to: a
     caller who may not see one is answered as if it did not exist. ``unknown_marker_ends``: behind a
-    marker that is not there nothing follows, where other lists refuse it.
+    marker that is not there nothing follows, where other lists refuse it. ``additional``: bodies may hold
+    attributes that nobody declared.
     ``targets`` gives the policy more to look at than the values themselves (a port's
     ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL.
     ``rules`` overrides the rule names that the wording derives for the actions
@@ -172,6 +187,7 @@ class Resource:
         policy_columns: Mapping[str, ColumnElement[Any]] | None = None,
         parents: Mapping[str, Resource] | None = None,
         unknown_marker_ends: bool = False,
+        additional: Additional | None = None,
         description: str = "",
     ) -> None:
         self.name = name
@@ -191,6 +207,7 @@ class Resource:
         self.targets = targets
         self.parents = dict(parents or {})
         self.unknown_marker_ends = unknown_marker_ends
+        self.additional = additional
         self._policy_columns = dict(policy_columns or {})
         self._rules = dict(rules or {})
         self.not_found_class = not_found or _not_found_class(name, wording)

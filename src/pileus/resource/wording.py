@@ -36,6 +36,8 @@ class Wording:
     create_status: ClassVar[int] = 201
     hides_refused_lists: ClassVar[bool] = False
     """Whether a caller whom the list rule refuses altogether gets an empty list rather than a 403."""
+    takes_key: ClassVar[bool] = False
+    """Whether an update's body may repeat the key of the path."""
     projects_own: ClassVar[bool] = True
     """Whether what has a ``project_id`` belongs to that project, so that only administrators name another."""
 
@@ -74,9 +76,21 @@ class Wording:
             resource.name, body, f"Additional properties are not allowed ({listed} {were} unexpected)"
         )
 
+    def too_many_additional(self, resource: Named, most: int) -> Fault:
+        """The body has more attributes that nobody declared than are kept, or one of too long a name."""
+        return Invalid(f"A {resource.name} has at most {most} additional properties")
+
+    def changes_nothing(self, resource: Named) -> Fault | None:
+        """An update names no attribute; None where that is taken."""
+        return None
+
     def read_only(self, resource: Named, name: str, action: str, body: Any) -> Fault:
         """The attribute exists and may not be set in this action (``create`` or ``update``)."""
         return self.unknown(resource, [name], body)
+
+    def changed_key(self, resource: Named) -> Fault:
+        """An update's body has another key than the path."""
+        return Invalid(f"Cannot change {resource.name} ID")
 
     def missing(self, resource: Named, name: str, body: Any) -> Fault:
         """A required attribute is not there."""

@@ -32,8 +32,8 @@ def parse_create(resource: Resource, request: Request) -> list[Values]:
     return [check_create(resource, request.context, one, parent, request.version) for one in objects]
 
 
-def parse_update(resource: Resource, request: Request) -> Values:
-    """What an update request wants to change. Raises Invalid."""
+def parse_update(resource: Resource, request: Request, *, may_be_empty: bool = False) -> Values:
+    """What an update request wants to change; ``may_be_empty``: nothing too. Raises Invalid."""
     body = request.json()
     wording = resource.wording
     if wording.wrapped:
@@ -42,7 +42,15 @@ def parse_update(resource: Resource, request: Request) -> Values:
         body = body[resource.name]
     if not isinstance(body, dict):
         raise wording.no_object(resource, {resource.name: body})
-    return check_update(resource, body, request.version)
+    if wording.takes_key and resource.key in body:
+        if body[resource.key] != request.path[resource.key]:
+            raise wording.changed_key(resource)
+        body = {name: value for name, value in body.items() if name != resource.key}
+    changes = check_update(resource, body, request.version)
+    nothing = None if changes or may_be_empty else wording.changes_nothing(resource)
+    if nothing is not None:
+        raise nothing
+    return changes
 
 
 def parent_values(resource: Resource, request: Request) -> dict[str, str]:

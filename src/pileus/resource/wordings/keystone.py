@@ -16,6 +16,7 @@ class KeystoneWording(Wording):
     name = "keystone"
     update_method = "PATCH"
     projects_own = False
+    takes_key = True
 
     def rule_name(self, resource: Named, action: str) -> str:
         name = resource.plural if action == "list" else resource.name
@@ -45,6 +46,9 @@ class KeystoneWording(Wording):
 
     def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
         return Invalid(f"Invalid input for field '{name}': {sentence}")
+
+    def changes_nothing(self, resource: Named) -> Fault | None:
+        return self.bad_input(resource.name, None, "{} does not have enough properties")
 
     def unknown(self, resource: Named, names: Sequence[str], body: Any) -> Fault:
         were = "was" if len(names) == 1 else "were"

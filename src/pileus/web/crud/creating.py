@@ -1,0 +1,82 @@
+"""Creating: one or several in one unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pileus.core.errors import Forbidden
+from pileus.resource.declaration import Resource, Values
+from pileus.store.tx import Tx
+from pileus.web.crud.declared import Create, Crud
+from pileus.web.crud.finding import find_parents, one_reply
+from pileus.web.parse import parse_create
+from pileus.web.reply import Reply
+from pileus.web.request import Handler, Request
+from pileus.web.view import show
+
+
+def create_handler(resource: Resource, unit: Create, status: int) -> Handler:
+    """Make a handler of POST on the collection."""
+    return crud_create_handler(Crud(resource=resource, create=unit), status)
+
+
+def crud_create_handler(crud: Crud, status: int) -> Handler:
+    """Make a handler of POST on the collection, with the declaration's options."""
+    resource, unit = crud.resource, crud.create
+    assert unit is not None
+
+    async def handler(request: Request) -> Reply:
+        specs = parse_create(resource, request)
+        bulk = resource.bulk and resource.name not in request.json()
+        if crud.judge is not None:
+            for spec in specs:
+                crud.judge(request, "create", spec)
+        elif resource.targets is None:
+            _may_create(request, resource, specs, resource.judged(None, specs))
+        if crud.prepare is not None:
+            for spec in specs:
+                await crud.prepare(request, spec)
+        made = await request.write(create_several, request, crud, unit, specs)
+        views = show(request, resource, made)
+        if bulk:
+            return Reply.json({resource.plural: views}, status)
+        return one_reply(resource, views[0], status)
+
+    return handler
+
+
+def create_several(tx: Tx, request: Request, crud: Crud, unit: Create, specs: list[Values]) -> list[Values]:
+    """Run the unit, behind the policy where the policy has to look into the database."""
+    resource = crud.resource
+    if crud.judge is None and resource.targets is not None:
+        try:
+            _may_create(request, resource, specs, resource.judged(tx, specs))
+        except Forbidden:
+            # Whoever may make none in a parent of his own is told so, whichever parent the path names.
+            asked = specs if _may_in_own(tx, request, resource, specs) else [_given(spec) for spec in specs]
+            find_parents(tx, request, resource, asked)
+            raise
+    return unit(tx, request.context, specs)
+
+
+def _may_in_own(tx: Tx, request: Request, resource: Resource, specs: Sequence[Values]) -> bool:
+    rule, project_id = resource.rule("create"), request.context.project_id
+    for target in resource.judged(tx, specs):
+        own = {name: project_id for name in target if name.endswith(":project_id")}
+        if not request.access.allows(rule, {**target, **own}):
+            return False
+    return True
+
+
+def _given(spec: Values) -> dict[str, Any]:
+    return {name: spec[name] for name in spec.given}
+
+
+def _may_create(
+    request: Request, resource: Resource, specs: Sequence[Values], targets: Sequence[Mapping[str, Any]]
+) -> None:
+    rule = resource.rule("create")
+    for spec, target in zip(specs, targets, strict=True):
+        request.access.require(rule, target)
+        request.access.require_attributes(resource, "create", spec, target)

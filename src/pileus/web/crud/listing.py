@@ -1,0 +1,101 @@
+"""Lists of a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select
+
+from pileus.resource.declaration import Resource
+from pileus.resource.listing import Listing, bound, page_statement
+from pileus.resource.types import BadValue
+from pileus.store.tx import Tx
+from pileus.web.crud.declared import Crud
+from pileus.web.crud.finding import find_parents, scope
+from pileus.web.parse import parent_values
+from pileus.web.reply import Reply
+from pileus.web.request import Handler, Request
+from pileus.web.view import Page
+
+
+def crud_list_handler(crud: Crud) -> Handler:
+    """Make a handler of GET on the collection."""
+    resource = crud.resource
+
+    async def handler(request: Request) -> Reply:
+        listing = _listing(request, crud)
+        rule = crud.list_rule(request) if crud.list_rule is not None else None
+        return Reply.chunks(await request.read(list_page, request, resource, listing, rule))
+
+    return handler
+
+
+def list_handler(resource: Resource, *where: ColumnElement[bool]) -> Handler:
+    """Make a handler of GET on the collection; ``where`` narrows it for good."""
+    return crud_list_handler(Crud(resource=resource, where=where))
+
+
+async def list_reply(request: Request, crud: Crud, visible: Sequence[ColumnElement[bool]]) -> Reply:
+    """A list for a caller who was judged already: those that fulfil the conditions ``visible``."""
+    listing = _listing(request, crud, usual=False)
+    listing.visible = visible
+    listing.where.extend(visible)
+    return Reply.chunks(await request.read(_encoded, request, crud.resource, listing))
+
+
+def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
+    """What the request asks for; ``usual``: with what the declaration adds for each request."""
+    dialect = request.dialect
+    listing = dialect.listing(request, crud.resource)
+    listing.where.extend(crud.where)
+    listing.where.extend(_filtered(request, crud))
+    if usual and crud.list_where is not None:
+        listing.where.extend(crud.list_where(request))
+    if usual and crud.list_visible is not None:
+        narrowed = crud.list_visible(request)
+        listing.visible = [*listing.visible, *narrowed]
+        listing.where.extend(narrowed)
+    bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
+    return listing
+
+
+def _filtered(request: Request, crud: Crud) -> Iterator[ColumnElement[bool]]:
+    """The conditions of the declaration's own filters in the query. Raises Invalid."""
+    if not crud.filters:
+        return
+    given: dict[str, list[str]] = {}
+    for name, text in request.query:
+        if name in crud.filters:
+            given.setdefault(name, []).append(text)
+    for name, texts in given.items():
+        try:
+            yield crud.filters[name](texts)
+        except BadValue as bad:
+            raise request.dialect.bad_value(name, texts, bad) from None
+
+
+def list_page(
+    tx: Tx, request: Request, resource: Resource, listing: Listing, rule: str | None = None
+) -> list[bytes]:
+    """The encoded reply of a list request, made wholly in the reader's thread.
+
+    ``rule`` stands for that of the resource's lists.
+    """
+    find_parents(tx, request, resource, [parent_values(resource, request)])
+    may_see = scope(request, resource, "list", rule)
+    listing.visible = [*listing.visible, *may_see]
+    listing.where.extend(may_see)
+    return _encoded(tx, request, resource, listing)
+
+
+def _encoded(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
+    def statement(columns: Sequence[Any]) -> Select[Any]:
+        missing = resource.wording.missing_marker(resource, listing.marker or "")
+        return page_statement(tx, resource, columns, listing, missing)
+
+    page = Page(tx, request, resource, statement, listing.fields)
+    if listing.reverse:
+        page.reverse()
+    more = listing.limit is not None and len(page.keys) >= listing.limit
+    return page.encode(request.dialect.list_links(request, resource, listing, page.keys, more))
