@@ -28,7 +28,7 @@ from pileus.core.clock import SystemClock
 from pileus.core.context import system_context
 from pileus.resource.rows import fetch
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.work import port_delete
+from pileus.services.network.service import FOLLOWERS, NetworkConfig, port_delete
 from pileus.store import Store
 from pileus.store.tx import Tx
 
@@ -275,8 +275,10 @@ async def _delete_without_a_word(cloud: Cloud, port: str) -> None:
     """What a server does in its transaction, and nothing of what it does afterwards."""
     context = system_context(SystemClock().now())
 
+    config = NetworkConfig(followers=FOLLOWERS)
+
     def unit(tx: Tx) -> None:
-        port_delete(tx, context, fetch(tx, PORT, [port], []))
+        port_delete(tx, context, fetch(tx, PORT, [port], []), config=config)
 
     store = await Store.open(f"sqlite:///{cloud.folder.database}", migrate=False)
     await store.write(unit)

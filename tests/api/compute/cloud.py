@@ -26,7 +26,7 @@ from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
-from pileus.services.network.service import NetworkConfig, network_service
+from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service
 from pileus.services.network.service import wire_handlers as network_wire
 from pileus.store import Store
 from pileus.web.app import App, create_app
@@ -338,7 +338,9 @@ def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
 async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[Cloud]:
     """The app over the database at ``url``, spoken to by alice, a member of P1."""
     clock = ManualClock()
-    network = NetworkConfig(projects_of_servers=projects_of_servers, holders_of=holders_of)
+    network = NetworkConfig(
+        followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
+    )
     asked: list[Question] = []
 
     async def ask(scope: str, question: Question, timeout_s: float) -> WireAnswer:

@@ -17,7 +17,7 @@ from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
 from pileus.policy import Policies
 from pileus.services.network.rules.segments import Ranges
-from pileus.services.network.service import NetworkConfig, network_service, wire_handlers
+from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service, wire_handlers
 from pileus.store import Store
 from pileus.store.publication import Subscriber
 from pileus.web.app import App, create_app
@@ -202,7 +202,9 @@ async def _authenticate(token: str) -> Context:
     return PEOPLE[token]
 
 
-CONFIG = NetworkConfig(ranges=Ranges(vlan={"physnet1": ((100, 102),), "bare": ()}, vxlan=((1, 10000),)))
+CONFIG = NetworkConfig(
+    followers=FOLLOWERS, ranges=Ranges(vlan={"physnet1": ((100, 102),), "bare": ()}, vxlan=((1, 10000),))
+)
 
 
 @contextlib.asynccontextmanager

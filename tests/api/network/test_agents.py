@@ -10,8 +10,8 @@ from tests import databases
 from tests.api.network.cloud import Cloud, Node, tell
 
 from pileus.core.errors import Fault
-from pileus.services.network.agents.work import BadReport
-from pileus.services.network.switch_state import switch_state
+from pileus.services.network.agents.report import BadReport
+from pileus.services.network.ports.switch_state import switch_state
 from pileus.store import Tx
 from pileus.wire import scopes
 from pileus.wire.switch import SwitchStateRequest

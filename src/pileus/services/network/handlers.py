@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pileus.core.errors import Invalid
 from pileus.resource.declaration import Resource
+from pileus.resource.wordings.neutron import HTTPBadRequest
+from pileus.services.network.common.policy import is_admin
 from pileus.services.network.common.view_lists import list_views
-from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.security_groups.work import default_group_exists, ensure_default_group
 from pileus.web.crud import list_handler
@@ -16,10 +16,6 @@ from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
 
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-class HTTPBadRequest(Invalid):
-    """What the Network API calls a request that can't be."""
 
 
 async def create_agent(request: Request) -> Reply:

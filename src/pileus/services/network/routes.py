@@ -7,7 +7,8 @@ from functools import partial
 from pileus.resource.declaration import Resource
 from pileus.services.network import extensions, handlers, quotas
 from pileus.services.network.agents.work import agent_deleter, agent_updater
-from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.agents.zones import zones_handler
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp import handlers as dhcp
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.floating_ips.work import (
@@ -33,7 +34,6 @@ from pileus.services.network.subnetpools import work as pools
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.work import subnet_create, subnet_delete, subnet_update
-from pileus.services.network.zones import zones_handler
 from pileus.web.crud import crud
 from pileus.web.routes import Route
 from pileus.web.tags import tag_routes
@@ -65,7 +65,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             NETWORKS,
             create=partial(network_create, config=config),
             update=partial(network_update, config=config),
-            delete=network_delete,
+            delete=partial(network_delete, config=config),
         ),
         *tag_routes(NETWORK, NETWORKS),
         *crud(
@@ -99,7 +99,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             ROUTERS,
             create=partial(router_create, config=config),
             update=partial(router_update, config=config),
-            delete=router_delete,
+            delete=partial(router_delete, config=config),
         ),
         *l3.routes(config, agent),
         *tag_routes(ROUTER, ROUTERS),
@@ -108,7 +108,7 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             FLOATING_IPS,
             create=partial(floatingip_create, config=config),
             update=floatingip_update,
-            delete=floatingip_delete,
+            delete=partial(floatingip_delete, config=config),
         ),
         *tag_routes(FLOATING_IP, FLOATING_IPS),
         *crud(

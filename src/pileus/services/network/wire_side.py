@@ -15,14 +15,14 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden
 from pileus.core.ids import new_id
-from pileus.services.network.agents.work import agent_report
-from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.agents.report import agent_report
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.state import dhcp_state
 from pileus.services.network.dhcp.status import dhcp_status
 from pileus.services.network.ports.status import device_status
+from pileus.services.network.ports.switch_state import switch_state
 from pileus.services.network.routers.state import l3_state
 from pileus.services.network.routers.status import l3_status
-from pileus.services.network.switch_state import switch_state
 from pileus.store import Store
 from pileus.wire.agents import AgentReply, AgentReport
 from pileus.wire.calls import (

@@ -225,7 +225,7 @@ class InterfaceHandlers:
         one = plugged[port_id]
         context = as_admin(request)
         if one.made and not is_networks_own(one.port):
-            port_delete(tx, context, [one.port])
+            port_delete(tx, context, [one.port], config=self._network)
         elif one.port["device_id"] in ("", server["id"]):
             freed = as_update(one.port, device_id="", device_owner="", binding__host_id="", quarantined=False)
             port_update(tx, context, [freed], config=self._network)

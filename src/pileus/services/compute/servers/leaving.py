@@ -55,7 +55,7 @@ def ports_give_back(tx: Tx, context: Context, several: Sequence[Values], *, netw
     made = [port for row, port in held if row.made and not is_networks_own(port)]
     given = [port for row, port in held if not row.made and port["device_id"] in ("", row.server_id)]
     if made:
-        port_delete(tx, context, made)
+        port_delete(tx, context, made, config=network)
     if given:
         freed = [
             as_update(

@@ -14,8 +14,8 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.policy import ADMIN, rules
+from pileus.services.network.config import NetworkConfig
 from pileus.store.schema import Moment
 
 FORMAT = "%Y-%m-%d %H:%M:%S"

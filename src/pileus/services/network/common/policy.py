@@ -61,6 +61,11 @@ BASE_RULES = (
 )
 
 
+def is_admin(context: Context) -> bool:
+    """Whether ownership does not matter for this caller."""
+    return context.is_admin or "admin" in context.roles
+
+
 def may_act_for_others(context: Context) -> bool:
     """Whether the caller is an administrator or another service, for whom ownership does not matter."""
     return context.is_admin or "admin" in context.roles or "service" in context.roles

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import select
 
 from pileus.core.context import Context
-from pileus.core.errors import Invalid
 from pileus.resource.declaration import Resource
-from pileus.services.network.agents.resource import AgentNotFound
+from pileus.services.network.agents.scheduled import list_where, wanted_id
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.policy import ADMIN, rules
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp import scheduling
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.store.tx import Tx
-from pileus.web.crud import find, list_page
+from pileus.web.crud import find
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
 from pileus.web.routes import Route
@@ -31,25 +28,6 @@ RULES = rules(
         "get_dhcp-agents": ADMIN,
     }
 )
-
-
-class HTTPBadRequest(Invalid):
-    """What the Network API calls a body that it can't take."""
-
-
-def wanted_id(request: Request, name: str) -> str:
-    """The id under ``name`` in the body."""
-    body = request.json()
-    value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, str):
-        raise HTTPBadRequest(f"Unable to find '{name}' in request body")
-    return value
-
-
-def check_agent_exists(tx: Tx, agent_id: str) -> None:
-    """AgentNotFound where there is none of this id."""
-    if tx.first(select(agents.c.id).where(agents.c.id == agent_id)) is None:
-        raise AgentNotFound(id=agent_id)
 
 
 def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
@@ -110,16 +88,3 @@ def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
             "List DHCP agents of a network",
         ),
     )
-
-
-async def list_where(request: Request, resource: Resource, where: Any, agent_id: str | None = None) -> Reply:
-    """A list as usual, narrowed by ``where``; AgentNotFound where an agent is named that is not there."""
-    listing = request.dialect.listing(request, resource)
-    listing.where.append(where)
-
-    def page(tx: Tx) -> list[bytes]:
-        if agent_id is not None:
-            check_agent_exists(tx, agent_id)
-        return list_page(tx, request, resource, listing)
-
-    return Reply.chunks(await request.read(page))

@@ -18,8 +18,8 @@ from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.events import event
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.changing import change_ports
@@ -135,7 +135,7 @@ def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], conf
     mighty = elevated(context)
     if updates:
         change_ports(tx, mighty, updates, config=config)
-    remove_ports(tx, mighty, [port for several in spare.values() for port in several])
+    remove_ports(tx, mighty, [port for several in spare.values() for port in several], config)
     _make(tx, mighty, missing, config)
 
 

@@ -14,8 +14,8 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.events import event
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.dhcp.tables import PENDING, dhcp_bindings
 from pileus.services.network.networks.tables import networks

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, select
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks

@@ -17,22 +17,22 @@ from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNotFound
 from pileus.services.network.common.events import event
-from pileus.services.network.dhcp.scheduling import networks_schedule
+from pileus.services.network.common.policy import is_admin
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.making import make_ports
+from pileus.services.network.networks.visible import visible_networks
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.work import port_create
 from pileus.services.network.ports.world import read_world
 from pileus.services.network.quotas import FLOATING_IP_QUOTA, spend
-from pileus.services.network.routers.reading import is_admin, visible_networks
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import ip_allocations, subnets
@@ -147,7 +147,8 @@ def floatingip_create(
     spend(tx, specs, FLOATING_IP_QUOTA)
     mighty = elevated(context)
     own_ports = [_own_port(mighty, spec) for spec in specs]
-    for spec, port in zip(specs, make_ports(tx, mighty, own_ports, world, config=config), strict=True):
+    made = port_create(tx, mighty, own_ports, config=config, world=world)
+    for spec, port in zip(specs, made, strict=True):
         address = next((ip["ip_address"] for ip in port["fixed_ips"] if "." in ip["ip_address"]), None)
         if address is None:
             raise ExternalIpAddressExhausted(net_id=spec["floating_network_id"])
@@ -155,10 +156,6 @@ def floatingip_create(
         spec["router_id"], spec["status"], spec["port_details"] = None, "DOWN", None
     _lead(tx, context, [(spec, spec) for spec in specs])
     _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
-    with_dhcp = {
-        subnet.network_id for several in world.subnets.values() for subnet in several if subnet.enable_dhcp
-    }
-    networks_schedule(tx, context, sorted(with_dhcp), config)
     tx.emit_many([_event(context, "floatingip.create", spec, spec["router_id"]) for spec in specs])
     return specs
 
@@ -197,12 +194,13 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
     return after
 
 
-def floatingip_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+def floatingip_delete(
+    tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig
+) -> None:
     """Delete floating IPs with their own ports."""
     FLOATING_IP.remove(tx, originals)
-    remove_ports(
-        tx, elevated(context), fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
-    )
+    own = fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
+    remove_ports(tx, elevated(context), own, config)
     tx.emit_many([_event(context, "floatingip.delete", one, one["router_id"]) for one in originals])
 
 

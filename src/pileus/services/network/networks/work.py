@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, tuple_, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, Unavailable
 from pileus.core.repeats import first_repeat
 from pileus.resource.declaration import Update, Values
-from pileus.resource.rows import fetch
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import next_revision
-from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
-from pileus.services.network.ports.removing import remove_ports
-from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies, check_policy_changes, default_policies
 from pileus.services.network.quotas import NETWORK_QUOTA, spend
@@ -69,19 +64,6 @@ _TAKEN_AMONG = select(taken_segments.c.segmentation_id).where(
 _TAKEN = select(taken_segments.c.segmentation_id).where(
     taken_segments.c.network_type == bindparam("network_type"),
     taken_segments.c.physical_network == bindparam("physical_network"),
-)
-# Ports that go with their network: those of its own services, and of floating IPs that lead nowhere.
-_GOING = or_(
-    ports.c.device_owner.in_(device_owners.AUTO_DELETED),
-    and_(
-        ports.c.device_owner == device_owners.FLOATING_IP,
-        ports.c.id.in_(select(floating_ips.c.floating_port_id).where(floating_ips.c.fixed_port_id.is_(None))),
-    ),
-)
-_PORTS_IN = (
-    select(ports.c.network_id, ports.c.id)
-    .where(ports.c.network_id.in_(bindparam("ids", expanding=True)), ~_GOING)
-    .limit(1)
 )
 _GATEWAYS_IN = (
     select(ports.c.network_id)
@@ -161,21 +143,18 @@ def network_update(
     return after
 
 
-def network_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+def network_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
     """Delete networks with their subnets; NetworkInUse while somebody's port is in one."""
     ids = [network["id"] for network in originals]
-    used = tx.first(_PORTS_IN, {"ids": ids})
-    if used is not None:
-        raise _in_use(used.network_id)
     try:
         with tx.savepoint():
-            going = fetch(tx, PORT, where=[ports.c.network_id.in_(ids), _GOING], lock=True)
-            remove_ports(tx, elevated(context), going)
+            for follow in config.followers.networks_deleting:
+                follow(tx, context, ids, config)
             tx.execute(_DELETE_SUBNETS, {"ids": ids})
             NETWORK.remove(tx, originals)
     except Referenced:
         # A port came into being between the look and the delete.
-        raise _in_use(ids[0]) from None
+        raise network_in_use(ids[0]) from None
     tx.emit_many([_event(context, "network.delete", network) for network in originals])
 
 
@@ -186,7 +165,8 @@ def _give_default_policies(tx: Tx, specs: Sequence[Values]) -> None:
         spec["qos_policy_id"] = defaults.get(spec["project_id"])
 
 
-def _in_use(network_id: str) -> NetworkInUse:
+def network_in_use(network_id: str) -> NetworkInUse:
+    """The refusal of a network with ports in it."""
     return NetworkInUse(net_id=network_id, reason="There are one or more ports still in use on the network")
 
 

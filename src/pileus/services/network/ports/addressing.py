@@ -14,8 +14,8 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.errors import InvalidInput
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.rules import addresses
 from pileus.services.network.rules.addresses import Pool
 from pileus.services.network.rules.device_owners import is_trusted

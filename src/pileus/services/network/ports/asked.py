@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import bindparam, select
 
@@ -17,9 +16,8 @@ from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.policy import may_act_for_others
-from pileus.services.network.dhcp.ports import dhcp_ports_sync
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.belonging import kinds_of
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
@@ -29,8 +27,7 @@ from pileus.services.network.ports.work import (
     port_create,
     port_update,
 )
-from pileus.services.network.routers.scheduling import routers_place
-from pileus.services.network.routers.tables import router_ports, routers
+from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
@@ -43,9 +40,6 @@ class DeviceIDNotOwnedByTenant(Conflict):
 
 _ROUTERS = select(routers.c.id, routers.c.project_id).where(
     routers.c.id.in_(bindparam("ids", expanding=True))
-)
-_ROUTERS_OF = select(router_ports.c.router_id).where(
-    router_ports.c.port_id.in_(bindparam("ids", expanding=True))
 )
 _NAMES = frozenset({"device_id", "device_owner"})
 _PLACE = frozenset({"binding:host_id", "fixed_ips"})
@@ -98,7 +92,7 @@ def asked_port_delete(
     requests. DHCP's own come back at once, as others."""
     own = kinds_of(tx, {port["id"] for port in originals})
     check_removable(originals, own)
-    remove_ports(tx, context, originals)
+    remove_ports(tx, context, originals, config)
     _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
 
 
@@ -135,12 +129,10 @@ def _check_devices(tx: Tx, context: Context, named: Iterable[tuple[str, str]], c
 
 
 def _keep(
-    tx: Tx, context: Context, ports: Sequence[Values], own: Mapping[str, Any], config: NetworkConfig
+    tx: Tx, context: Context, ports: Sequence[Values], own: Mapping[str, str], config: NetworkConfig
 ) -> None:
-    """Put right what the network needs for itself."""
-    routed = [port["id"] for port in ports if own[port["id"]] in device_owners.OF_ROUTERS]
-    if routed:
-        router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
-        routers_place(tx, context, router_ids, config)
-    served = {port["network_id"] for port in ports if own[port["id"]] == device_owners.DHCP}
-    dhcp_ports_sync(tx, context, served, config)
+    """Let those whose ports they are put right what the network needs for itself."""
+    kinds = {port["id"]: own[port["id"]] for port in ports}
+    if kinds:
+        for follow in config.followers.own_ports_touched:
+            follow(tx, context, ports, kinds, config)

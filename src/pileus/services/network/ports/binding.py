@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import AgentFacts, Binding, bind

@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, delete
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied_updates
 from pileus.services.network.common.errors import InUse
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import announce, rules
 from pileus.services.network.ports.addressing import allocate, wishes
 from pileus.services.network.ports.binding import bind_ports

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Values
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import announce, rules
 from pileus.services.network.ports.addressing import allocate, wishes
 from pileus.services.network.ports.binding import bind_ports

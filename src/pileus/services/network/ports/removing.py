@@ -1,4 +1,4 @@
-"""Taking ports away: addresses and memberships go with them, floating IPs that lead to them are freed."""
+"""Deleting ports: addresses and memberships go with them, and what follows from that is the followers'."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Values
-from pileus.services.network.floating_ips.release import floating_ips_release
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import announce
 from pileus.services.network.ports.resource import PORT
 from pileus.store.tx import Tx
 
 
-def remove_ports(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
-    """Delete ports, whoever they belong to; four statements for any number."""
+def remove_ports(tx: Tx, context: Context, originals: Sequence[Values], config: NetworkConfig) -> None:
+    """Delete ports, whoever they belong to; a constant number of statements."""
     if originals:
-        floating_ips_release(tx, context, [port["id"] for port in originals])
+        for follow in config.followers.ports_deleting:
+            follow(tx, context, originals, config)
         PORT.remove(tx, originals)
         tx.emit_many([announce.deleted(context, port) for port in originals])

@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.errors import Unavailable
 from pileus.resource.declaration import Values
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.errors import InUse, NetworkNotFound
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.addressing import SubnetFacts, subnet_facts
 from pileus.services.network.ports.binding import NetworkFacts, network_facts
 from pileus.services.network.ports.tables import ports

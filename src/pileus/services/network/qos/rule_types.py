@@ -10,8 +10,8 @@ from pileus.resource import types
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.common.attributes import GREATEST
+from pileus.services.network.common.policy import is_admin
 from pileus.services.network.common.view_lists import list_views
-from pileus.services.network.routers.reading import is_admin
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route

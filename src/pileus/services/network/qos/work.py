@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
+from pileus.services.network.common.derived_ids import derived_id
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import touch
@@ -19,7 +20,6 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import QosPolicyNotFound, default_policies
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY
 from pileus.services.network.qos.tables import bandwidth_limits, policies
-from pileus.services.network.security_groups.membership import derived_id
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
 from pileus.wire import scopes

@@ -14,22 +14,15 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.errors import InUse, NetworkNotFound
-from pileus.services.network.dhcp.scheduling import networks_schedule
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.visible import visible_networks
 from pileus.services.network.ports.changing import change_ports
-from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
-from pileus.services.network.ports.world import World, read_world
-from pileus.services.network.routers.reading import (
-    Attachments,
-    Plug,
-    attachments,
-    used_by_floating_ips,
-    visible_networks,
-)
+from pileus.services.network.ports.work import port_create
+from pileus.services.network.routers.reading import Attachments, Plug, attachments, used_by_floating_ips
 from pileus.services.network.routers.resource import gateway_info
 from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports
@@ -82,16 +75,16 @@ def gateways_set(
             gone.append(plug)
         if info is not None:
             added.append(wish)
-    _remove(tx, context, gone)
+    _remove(tx, context, gone, config)
     for plug, ips in _readdress(tx, context, moved, config):
         shown[plug.router_id] = {**(shown[plug.router_id] or {}), "external_fixed_ips": ips}
     shown |= _add(tx, context, added, config)
     return shown
 
 
-def gateways_clear(tx: Tx, context: Context, plugs: Sequence[Plug]) -> None:
+def gateways_clear(tx: Tx, context: Context, plugs: Sequence[Plug], config: NetworkConfig) -> None:
     """Take gateway ports away: RouterExternalGatewayInUseByFloatingIp where a floating IP needs one."""
-    _remove(tx, context, plugs)
+    _remove(tx, context, plugs, config)
 
 
 def snat(info: Info) -> bool:
@@ -139,7 +132,7 @@ def _addresses_differ(plug: Plug, info: Info) -> bool:
     }
 
 
-def _remove(tx: Tx, context: Context, plugs: Sequence[Plug]) -> None:
+def _remove(tx: Tx, context: Context, plugs: Sequence[Plug], config: NetworkConfig) -> None:
     if not plugs:
         return
     networks = {plug.router_id: plug.network_id for plug in plugs}
@@ -147,7 +140,7 @@ def _remove(tx: Tx, context: Context, plugs: Sequence[Plug]) -> None:
         raise RouterExternalGatewayInUseByFloatingIp(router_id=row.router_id, net_id=networks[row.router_id])
     ids = [plug.port_id for plug in plugs]
     tx.execute(delete(router_ports).where(router_ports.c.port_id.in_(ids)))
-    remove_ports(tx, elevated(context), fetch(tx, PORT, ids, lock=True))
+    remove_ports(tx, elevated(context), fetch(tx, PORT, ids, lock=True), config)
 
 
 def _readdress(
@@ -187,8 +180,7 @@ def _add(
         for wish in wishes
         if wish.info
     ]
-    world: World = read_world(tx, {spec["network_id"] for spec in specs})
-    made = make_ports(tx, mighty, specs, world, config=config)
+    made = port_create(tx, mighty, specs, config=config)
     tx.insert(
         router_ports,
         [
@@ -196,10 +188,6 @@ def _add(
             for port in made
         ],
     )
-    with_dhcp = {
-        subnet.network_id for several in world.subnets.values() for subnet in several if subnet.enable_dhcp
-    }
-    networks_schedule(tx, context, sorted(with_dhcp), config)
     infos = {wish.router["id"]: wish.info for wish in wishes if wish.info}
     return {
         port["device_id"]: gateway_info(port["network_id"], port["fixed_ips"], snat(infos[port["device_id"]]))

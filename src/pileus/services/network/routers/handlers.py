@@ -12,12 +12,12 @@ from pileus.resource import types
 from pileus.resource.declaration import Resource, Update, Values
 from pileus.resource.revision import check_revision
 from pileus.resource.types import BadValue
-from pileus.resource.wordings.neutron import BadRequest
+from pileus.resource.wordings.neutron import BadRequest, HTTPBadRequest
+from pileus.services.network.agents.scheduled import list_where, wanted_id
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.addressing import ROUTES
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.policy import ADMIN, rules
-from pileus.services.network.dhcp.handlers import HTTPBadRequest, list_where, wanted_id
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.routers import interfaces, scheduling
 from pileus.services.network.routers.resource import ROUTER

@@ -13,22 +13,19 @@ from pileus.core.errors import Invalid, NotFound
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.policy import is_admin
 from pileus.services.network.common.revisions import touch
-from pileus.services.network.dhcp.scheduling import networks_schedule
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.changing import change_ports
-from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated, new_port
-from pileus.services.network.ports.world import read_world
-from pileus.services.network.quotas import PORT_QUOTA, spend
+from pileus.services.network.ports.work import port_create
 from pileus.services.network.routers.reading import (
     Attachments,
     Plug,
     attachments,
-    is_admin,
     subnets_used,
     used_by_floating_ips,
 )
@@ -118,12 +115,8 @@ def interface_add_subnet(
             fixed_ips=[address],
             **{"binding:host_id": host},
         )
-        spend(tx, [spec], PORT_QUOTA)
-        world = read_world(tx, {subnet["network_id"]})
-        (port,) = make_ports(tx, mighty, [spec], world, config=config)
+        (port,) = port_create(tx, mighty, [spec], config=config)
         _own(tx, router, port)
-        if any(one.enable_dhcp for one in world.subnets[subnet["network_id"]]):
-            networks_schedule(tx, context, [subnet["network_id"]], config)
     _touch(tx, context, router)
     return _view(router, port, [subnet["id"]])
 
@@ -197,7 +190,7 @@ def interface_remove(
         change_ports(tx, elevated(context), [Update(port, changes)], config=config)
     else:
         tx.execute(delete(router_ports).where(router_ports.c.port_id == port["id"]))
-        remove_ports(tx, elevated(context), [port])
+        remove_ports(tx, elevated(context), [port], config)
     _touch(tx, context, router)
     return _view(router, port, going)
 

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, select
 
-from pileus.core.context import Context
 from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -90,9 +88,6 @@ _PLUGS = (
 _SUBNETS = select(
     subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.ip_version, subnets.c.gateway_ip
 ).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
-_NETWORKS = select(
-    networks.c.id, networks.c.project_id, networks.c.shared, networks.c.external, networks.c.name
-).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 _IN_USE = (
     select(
         floating_ips.c.router_id,
@@ -113,21 +108,6 @@ def attachments(tx: Tx, router_ids: Sequence[str], more_networks: Collection[str
     wanted = {plug.network_id for several in plugs.values() for plug in several} | set(more_networks)
     rows = tx.rows(_SUBNETS, {"ids": sorted(wanted)}) if wanted else []
     return Attachments(plugs, {row.id: row for row in rows})
-
-
-def visible_networks(tx: Tx, context: Context, network_ids: Collection[str]) -> dict[str, Row[Any]]:
-    """Those of the networks that the caller may see, by id: his own, shared and external ones."""
-    rows = tx.rows(_NETWORKS, {"ids": sorted(network_ids)}) if network_ids else []
-    return {
-        row.id: row
-        for row in rows
-        if is_admin(context) or row.shared or row.external or row.project_id == context.project_id
-    }
-
-
-def is_admin(context: Context) -> bool:
-    """Whether ownership does not matter for this caller."""
-    return context.is_admin or "admin" in context.roles
 
 
 def used_by_floating_ips(tx: Tx, router_ids: Sequence[str]) -> list[Row[Any]]:

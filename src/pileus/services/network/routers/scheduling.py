@@ -15,8 +15,8 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.events import event
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.specs import elevated

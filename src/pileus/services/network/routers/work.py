@@ -11,10 +11,10 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.events import event
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.quotas import ROUTER_QUOTA, spend
 from pileus.services.network.routers.gateways import Wish, gateways_clear, gateways_set, snat
 from pileus.services.network.routers.reading import attachments
@@ -93,7 +93,7 @@ def router_update(
     return after
 
 
-def router_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
     """Delete routers with their gateways; RouterInUse while one has an interface."""
     ids = [router["id"] for router in originals]
     there = attachments(tx, ids)
@@ -101,7 +101,7 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None
         plugged = [plug.port_id for plug in there.interfaces(router_id)]
         if plugged:
             raise RouterInUse(router_id=router_id, reason=f"has ports still attached: {', '.join(plugged)}")
-    gateways_clear(tx, context, [plug for several in there.plugs.values() for plug in several])
+    gateways_clear(tx, context, [plug for several in there.plugs.values() for plug in several], config)
     hosts = {row.router_id: row.host for row in tx.rows(_hosts(ids))}
     try:
         with tx.savepoint():

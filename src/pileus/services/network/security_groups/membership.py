@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.services.network.common.derived_ids import derived_id
 from pileus.services.network.common.events import event
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.tables import (
@@ -22,7 +22,6 @@ from pileus.store.tx import Tx
 from pileus.wire import scopes
 
 DEFAULT = "default"
-_SPACE = uuid.UUID("0c1a4c2e-5d0e-5d5f-9b1c-6b8a5f6f2d11")
 
 
 class SecurityGroupNotFound(NotFound):
@@ -149,8 +148,3 @@ def rule_row(
         "updated_at": context.now,
         "revision_number": 1,
     }
-
-
-def derived_id(context: Context, *parts: str) -> str:
-    """An id for what a request makes by the way: the same when its unit is run again, unlike any other."""
-    return str(uuid.uuid5(_SPACE, "/".join((context.request_id, *parts))))

@@ -13,7 +13,7 @@ from pileus.core.errors import OverQuota, Unavailable
 from pileus.resource.declaration import Values
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InvalidInput
-from pileus.services.network.routers.reading import is_admin
+from pileus.services.network.common.policy import is_admin
 from pileus.services.network.rules import addresses, prefixes
 from pileus.services.network.subnetpools.resource import SubnetPoolNotFound
 from pileus.services.network.subnetpools.tables import subnetpools

@@ -13,8 +13,8 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.events import event
+from pileus.services.network.common.policy import is_admin
 from pileus.services.network.quotas import SUBNETPOOL_QUOTA, spend
-from pileus.services.network.routers.reading import is_admin
 from pileus.services.network.rules import prefixes
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL, AddressScopeNotFound
 from pileus.services.network.subnetpools.tables import address_scopes, subnetpools

@@ -12,11 +12,11 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
 from pileus.resource.wordings.neutron import BadRequest
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput, NetworkNotFound
 from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import touch
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users

@@ -1,14 +1,18 @@
-"""What the units of the network service are given besides their values: ranges, limits, dice."""
+"""The surroundings of units of the network service: ranges, limits, dice, and what follows upwards."""
 
 from __future__ import annotations
 
 import datetime as dt
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
+from pileus.core.context import Context
 from pileus.core.settings import BadSettings
+from pileus.resource.declaration import Values
 from pileus.services.network.rules.macs import BASE_MAC
 from pileus.services.network.rules.segments import Ranges
 from pileus.services.network.section import NetworkSection
@@ -30,6 +34,58 @@ def _no_holders(tx: Tx, port_ids: Collection[str]) -> Mapping[str, str]:
     return {}
 
 
+class AgentSeen(NamedTuple):
+    """An agent that has reported.
+
+    ``restarted``: it is new or begins anew; ``appeared``: that, or it counted as dead until now.
+    """
+
+    agent_id: str
+    host: str
+    agent_type: str
+    admin_state_up: bool
+    restarted: bool
+    appeared: bool
+
+
+IdsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], None]
+NewPortsFollower = Callable[[Tx, Context, Sequence[Values], Collection[str], "NetworkConfig"], None]
+PortsFollower = Callable[[Tx, Context, Sequence[Values], "NetworkConfig"], None]
+ChangedPortsFollower = Callable[[Tx, Context, Sequence[tuple[Values, Values]], "NetworkConfig"], None]
+OwnPortsFollower = Callable[[Tx, Context, Sequence[Values], Mapping[str, str], "NetworkConfig"], None]
+AgentFollower = Callable[[Tx, Context, AgentSeen, "NetworkConfig"], None]
+LeavingAgentsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], Callable[[], Collection[str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followers:
+    """What nouns on higher floors do at moments of those below, in the order in which they do it.
+
+    A noun imports nouns on lower floors only (``docs/architecture.md``, "The floors of the network"). What
+    concerns others above it, such as that a port which comes needs DHCP, and one which goes frees its
+    floating IP, it leaves to the followers of the moment. They run in the transaction of the unit that
+    calls them and are given all that changed at once; ``service.py`` writes down who they are.
+    """
+
+    networks_deleting: tuple[IdsFollower, ...] = ()
+    """``(tx, context, ids, config)``: before the rows of networks and subnets go; may refuse."""
+    ports_created: tuple[NewPortsFollower, ...] = ()
+    """``(tx, context, ports, with_dhcp, config)``; ``with_dhcp``: networks that have a subnet with DHCP."""
+    ports_updated: tuple[ChangedPortsFollower, ...] = ()
+    """``(tx, context, [(before, after)], config)``."""
+    ports_deleting: tuple[PortsFollower, ...] = ()
+    """``(tx, context, ports, config)``: before the rows go."""
+    own_ports_touched: tuple[OwnPortsFollower, ...] = ()
+    """``(tx, context, ports, {id: owner}, config)``: a request has moved or deleted ports of the network."""
+    agents_reported: tuple[AgentFollower, ...] = ()
+    """``(tx, context, agent, config)``."""
+    agents_enabled: tuple[IdsFollower, ...] = ()
+    """``(tx, context, types, config)``: agents of these types take work from now on."""
+    agents_deleting: tuple[LeavingAgentsFollower, ...] = ()
+    """``(tx, context, ids, config) -> after``: looks at what agents serve before they go; ``after()`` gives
+    it to others once they are gone, and returns scopes that have to be told."""
+
+
 class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings in the form that decisions need them.
 
@@ -39,6 +95,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     network does not know it.
     """
 
+    followers: Followers
     ranges: Ranges = Ranges()
     physical_mtu: int = 1500
     agent_down_time_s: float = 75
@@ -66,6 +123,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def from_settings(
     settings: NetworkSection,
+    followers: Followers,
     projects_of_servers: ProjectsOf = _no_servers,
     holders_of: HoldersOf = _no_holders,
 ) -> NetworkConfig:
@@ -78,6 +136,7 @@ def from_settings(
             vlan[physical_network].append(_range("network.vlan_ranges", rest, 4094))
     tunnels = tuple(_range("network.vni_ranges", entry, 2**24 - 1) for entry in settings.vni_ranges)
     return NetworkConfig(
+        followers=followers,
         ranges=Ranges(
             order=settings.project_network_types,
             vlan=vlan,

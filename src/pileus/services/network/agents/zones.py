@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.config import NetworkConfig
 from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.config import NetworkConfig
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
 from pileus.core.context import Context
+from pileus.resource.declaration import Values
 from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -38,15 +40,23 @@ _FREE = (
 )
 
 
-def floating_ips_release(tx: Tx, context: Context, port_ids: Sequence[str]) -> None:
+def floating_ips_release(tx: Tx, context: Context, going: Sequence[Values], config: NetworkConfig) -> None:
     """Free the floating IPs of ports that go; one statement where there is none."""
-    _free(tx, context, tx.rows(_OF_PORTS, {"ids": list(port_ids)}))
+    _free(tx, context, tx.rows(_OF_PORTS, {"ids": [port["id"] for port in going]}))
 
 
-def floating_ips_follow(tx: Tx, context: Context, addresses: Mapping[str, Collection[str]]) -> None:
-    """Free those whose fixed address is no longer among its port's: ``{port id: its addresses now}``."""
-    rows = tx.rows(_OF_PORTS, {"ids": list(addresses)})
-    _free(tx, context, [row for row in rows if row.fixed_ip_address not in addresses[row.fixed_port_id]])
+def floating_ips_follow(
+    tx: Tx, context: Context, changed: Sequence[tuple[Values, Values]], config: NetworkConfig
+) -> None:
+    """Free those whose fixed address is no longer among its port's; no statement where none has moved."""
+    moved = {
+        port["id"]: {ip["ip_address"] for ip in port["fixed_ips"]}
+        for before, port in changed
+        if port["fixed_ips"] != before["fixed_ips"]
+    }
+    if moved:
+        rows = tx.rows(_OF_PORTS, {"ids": list(moved)})
+        _free(tx, context, [row for row in rows if row.fixed_ip_address not in moved[row.fixed_port_id]])
 
 
 def _free(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:

@@ -1,0 +1,70 @@
+"""What routers do when their ports are touched, and when L3 agents come, are enabled and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.resource.declaration import Values
+from pileus.services.network.config import AgentSeen, NetworkConfig
+from pileus.services.network.routers.scheduling import (
+    routers_leave_dead,
+    routers_pick_up,
+    routers_place,
+    routers_schedule,
+    routers_served_by,
+)
+from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import L3_AGENT
+from pileus.store.tx import Tx
+from pileus.wire import scopes
+
+_ROUTERS_OF = select(router_ports.c.router_id).where(
+    router_ports.c.port_id.in_(bindparam("ids", expanding=True))
+)
+
+
+def routers_restore_ports(
+    tx: Tx, context: Context, ports: Sequence[Values], kinds: Mapping[str, str], config: NetworkConfig
+) -> None:
+    """Routers' ports go back to the routers' hosts where a request has moved them."""
+    routed = [port["id"] for port in ports if kinds[port["id"]] in device_owners.OF_ROUTERS]
+    if routed:
+        router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
+        routers_place(tx, context, router_ids, config)
+
+
+def l3_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
+    """An agent that takes work gets it."""
+    if agent.agent_type == L3_AGENT and agent.admin_state_up:
+        _find_work(tx, context, config, appeared=agent.appeared)
+
+
+def l3_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], config: NetworkConfig) -> None:
+    """An agent that is enabled looks for what nobody hosts (seed 003)."""
+    if L3_AGENT in agent_types:
+        _find_work(tx, context, config, appeared=True)
+
+
+def l3_agents_deleting(
+    tx: Tx, context: Context, agent_ids: Sequence[str], config: NetworkConfig
+) -> Callable[[], Collection[str]]:
+    """Routers of agents that go are given to others; whoever serves one looks again."""
+    served = routers_served_by(tx, agent_ids)
+
+    def after() -> Collection[str]:
+        routers_schedule(tx, context, served, config)
+        routers_place(tx, context, served, config)
+        return [scopes.router(router_id) for router_id in served]
+
+    return after
+
+
+def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
+    """Take over what dead agents leave, and where one has appeared what nobody hosts."""
+    routers_leave_dead(tx, context, config)
+    if appeared:
+        routers_pick_up(tx, context, config)
