@@ -274,7 +274,6 @@ def test_a_crash_between_commit_and_publication_delays_only(cloud: Cloud) -> Non
 async def _delete_without_a_word(cloud: Cloud, port: str) -> None:
     """What a server does in its transaction, and nothing of what it does afterwards."""
     context = system_context(SystemClock().now())
-
     config = NetworkConfig(followers=FOLLOWERS)
 
     def unit(tx: Tx) -> None:
