@@ -119,7 +119,6 @@ GROUND = ("tables", "targets")
 """Files of nouns on which every noun of a service may stand: tables, and what policy rules look at."""
 
 LONG_FUNCTIONS = {
-    "app/processes/server.py: start",
     "host/hypervisor/agent.py: __init__",
     "services/compute/servers/ordering.py: servers_order",
     "services/compute/servers/ordering.py: _row",

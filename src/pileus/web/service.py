@@ -34,6 +34,7 @@ class Service:
 
     ``type`` is the catalog's (``network``), ``prefix`` where it hangs in the app's
     one URL space (``/networking``; empty for the root). Routes' paths are below the prefix.
+    ``endpoint_path`` is what the catalog's address has after the prefix.
     ``base_rules`` are the policy's words that the nouns' rules share.
     ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
     path was read so, and raises a Fault for one that is not to be served.
@@ -44,6 +45,7 @@ class Service:
     dialect: Dialect
     nouns: Sequence[Noun]
     prefix: str = ""
+    endpoint_path: str = ""
     base_rules: Sequence[Rule] = ()
     versions: Sequence[ApiVersion] = ()
     microversions: Microversions | None = None

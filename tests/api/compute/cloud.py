@@ -184,7 +184,7 @@ class Cloud:
     ) -> None:
         self.app, self.store, self.clock, self.compute, self.network = app, store, clock, compute, network
         self.token, self.version = "alice", LATEST
-        self.wire = compute.wire(store)
+        self.wire = compute.answers(store)
         self.network_wire = network_wire(store, network, clock)
         self.console: Callable[[Question], WireAnswer] | None = None
 

@@ -170,7 +170,7 @@ async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None
         made.admin = await made.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
         yield made
     finally:
-        identity.close()
+        await identity.close()
         # A close that hangs may swallow the cancellation of its timeout: ask the timeout itself.
         async with asyncio.timeout(CLOSE_S) as limit:
             await store.close()

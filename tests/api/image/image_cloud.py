@@ -180,7 +180,7 @@ async def cloud(url: str, folder: Path, config: ImageConfig | None = None) -> As
         yield Cloud(app, store, images, folder, clock, "alice")
     finally:
         await store.close()
-        images.close()
+        await images.close()
 
 
 Story = Callable[[Cloud], Awaitable[None]]

@@ -33,24 +33,21 @@ from pileus.bus.node import NodeTokens
 from pileus.bus.rabbit import RabbitAnnouncer
 from pileus.core import log
 from pileus.core.clock import SystemClock
-from pileus.core.context import system_context
 from pileus.core.errors import Fault
 from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.policy import Overrides, Policies, PolicyError, load_policy
 from pileus.services.compute import service as compute
-from pileus.services.identity.service import EndpointSeed, Identity, Seed
+from pileus.services.identity.service import Beginning, EndpointSeed, Identity
 from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
-from pileus.services.network.service import from_settings, network_service, wire_handlers
+from pileus.services.network import service as network
 from pileus.store import Published, Store, migrations
 from pileus.web.app import App, create_app
 from pileus.web.bodies import BodyLimits
 from pileus.web.client import Proxies
+from pileus.web.face import ServiceFace, all_answers
 from pileus.web.settings import WebSettings
-
-_ENDPOINT = {"compute": compute.ENDPOINT_PATH}
-"""What the catalog's address of a service has after the service's prefix."""
 
 logger = log.get("server")
 
@@ -146,19 +143,17 @@ class Server:
         self.hub = Hub()
         self.endpoint: Endpoint
         self.store: Store
-        self.identity: Identity
-        self.images: image.Images
-        self.compute: compute.Compute
+        self.services: tuple[ServiceFace, ...] = ()
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
         self._token_book: NodeTokenBook
 
     async def start(self) -> None:
-        """Open the database, seed what a cloud begins with, listen to events."""
-        settings, folder, clock = self.settings, self.folder, self.clock
+        """Open the database, start the services, listen to events."""
+        settings = self.settings
         self.store = await Store.open(
-            database_url(folder, settings),
-            clock=clock,
+            database_url(self.folder, settings),
+            clock=self.clock,
             statement_timeout_s=settings.server.statement_timeout_s,
             keep_events=dt.timedelta(days=settings.server.keep_events_days),
         )
@@ -166,85 +161,85 @@ class Server:
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
             self._rabbit.start()
-        network_config = from_settings(settings.network, compute.projects_of_servers, compute.holders_of)
-        self.identity = Identity(
+        identity = Identity(
             self.store,
-            folder.keys / "fernet",
-            clock=clock,
+            self.folder.keys / "fernet",
+            clock=self.clock,
             settings=identity_settings(settings.identity),
+            beginning=self._beginning,
         )
-        self.images = image.Images(
-            image.FileStore(folder.images, settings.image.kept_free_mib << 20),
-            read_or_create_secret(folder.image_ticket_key, 32),
-            image.from_settings(settings.image),
-            clock,
-        )
-        await self.images.start(self.store)
-        self.compute = compute.Compute(
-            compute.from_settings(settings.compute),
-            network_config,
-            clock,
-            ticket=self._image_path,
-            ask=self.hub.ask,
-        )
-        await self.compute.start(self.store)
-        keep_servers = dt.timedelta(days=settings.compute.keep_deleted_servers_days)
-        self.store.trim_also(lambda tx, now: compute.forget(tx, now - keep_servers))
-        services = [
-            self.identity.service,
-            network_service(network_config, clock),
-            self.images.service,
-            self.compute.service,
-        ]
-        self._app = create_app(
-            services,
-            store=self.store,
-            authenticator=self.identity.authenticator,
-            policy=Policies({service.type: service.rules for service in services}, self._overrides),
-            clock=clock,
-            settings=WebSettings(
-                bodies=_body_limits(settings),
-                public_url=settings.server.public_url,
-                proxies=self._proxies,
-            ),
-            written=access_log(folder.access_log, settings.log) if settings.log.access else None,
-        )
+        self.services = (identity, *self._make_services())
+        for face in self.services:
+            await face.start(self.store)
+        self._app = self._make_app(identity)
         tokens = NodeTokens(self._secrets.node, lifetime_s=settings.server.node_token_lifetime_s)
-        self._token_book = NodeTokenBook(self.store, tokens, clock, self.hub.wake_all)
+        self._token_book = NodeTokenBook(self.store, tokens, self.clock, self.hub.wake_all)
         await self._token_book.start()
         self.endpoint = Endpoint(
-            {**wire_handlers(self.store, network_config, clock), **self.compute.wire(self.store)},
+            all_answers(self.services, self.store),
             self.hub,
             self._look,
             tokens,
             self._token_book.administration(),
         )
-        base = public_url(settings)
-        endpoints = tuple(
-            EndpointSeed(service.type, service.name, base + service.prefix + _ENDPOINT.get(service.type, ""))
-            for service in services
+
+    def _make_services(self) -> tuple[ServiceFace, ...]:
+        """All but identity, in the order in which they start; what siblings need of each other is handed in
+        here."""
+        settings, clock = self.settings, self.clock
+        network_config = network.from_settings(
+            settings.network, compute.projects_of_servers, compute.holders_of
         )
-        seed = Seed(
-            endpoints=endpoints,
-            region=settings.identity.region,
-            password_hash=await self.identity.passwords.hash(self._secrets.admin_password),
+        images = image.Images(
+            image.FileStore(self.folder.images, settings.image.kept_free_mib << 20),
+            read_or_create_secret(self.folder.image_ticket_key, 32),
+            image.from_settings(settings.image),
+            clock,
         )
-        await self.identity.seed(system_context(clock.now()), seed)
+        machines = compute.Compute(
+            compute.from_settings(settings.compute),
+            network_config,
+            clock,
+            ticket=images.download_path,
+            ask=self.hub.ask,
+        )
+        return (network.Network(network_config, clock), images, machines)
+
+    def _make_app(self, identity: Identity) -> App:
+        settings, services = self.settings, [face.service for face in self.services]
+        return create_app(
+            services,
+            store=self.store,
+            authenticator=identity.authenticator,
+            policy=Policies({service.type: service.rules for service in services}, self._overrides),
+            clock=self.clock,
+            settings=WebSettings(
+                bodies=_body_limits(settings),
+                public_url=settings.server.public_url,
+                proxies=self._proxies,
+            ),
+            written=access_log(self.folder.access_log, settings.log) if settings.log.access else None,
+        )
+
+    def _beginning(self) -> Beginning:
+        base = public_url(self.settings)
+        services = [face.service for face in self.services]
+        return Beginning(
+            endpoints=tuple(
+                EndpointSeed(one.type, one.name, base + one.prefix + one.endpoint_path) for one in services
+            ),
+            region=self.settings.identity.region,
+            admin_password=self._secrets.admin_password,
+        )
 
     async def close(self) -> None:
         """Let everything go, the database last."""
         if self._rabbit is not None:
             await self._rabbit.close()
         await self._token_book.close()
-        await self.compute.close()
-        self.identity.close()
-        self.images.close()
+        for face in reversed(self.services):
+            await face.close()
         await self.store.close()
-
-    def _image_path(self, image_id: str) -> str:
-        """Where a node gets an image's bytes: below this server's address, with its ticket."""
-        ticket = self.images.ticket(image_id, seconds=3600)
-        return f"{image.PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
 
     def _published(self, published: Published) -> None:
         self.hub.publish(published.position, published.scopes)

@@ -23,6 +23,7 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     delete_timeout_s: float = 60
     step_deadline_s: float = 10
     ticket_lifetime_s: float = 3600
+    keep_deleted_servers_days: float = 90
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -39,4 +40,5 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         default_zone=settings.default_availability_zone,
         service_down_time_s=settings.service_down_time_s,
         build_timeout_s=settings.build_timeout_s,
+        keep_deleted_servers_days=settings.keep_deleted_servers_days,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
@@ -28,18 +29,17 @@ from pileus.services.compute.timeline import Entry, timeline_read
 from pileus.services.compute.wire_side import Handler, wire_handlers
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
+from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
-    "ENDPOINT_PATH",
     "PREFIX",
     "RULES",
     "Compute",
     "ComputeConfig",
     "Conductor",
     "Entry",
-    "forget",
     "from_settings",
     "holders_of",
     "look",
@@ -81,11 +81,8 @@ VERSIONS = (
 )
 
 
-class Compute:
-    """The service. ``ticket`` gives the path under which a node gets an image's bytes; ``ask`` asks a host.
-
-    ``service`` goes to the web room's app, ``wire`` to the bus; ``start`` comes before the first request.
-    """
+class Compute(ServiceFace):
+    """``ticket`` gives the path under which a node gets an image's bytes; ``ask`` asks a host."""
 
     def __init__(
         self,
@@ -106,6 +103,7 @@ class Compute:
             type="compute",
             dialect=COMPUTE,
             prefix=PREFIX,
+            endpoint_path=ENDPOINT_PATH,
             nouns=(Noun(name="everything", routes=routes(config, network, ask), rules=RULES),),
             versions=VERSIONS,
             microversions=MICROVERSIONS,
@@ -114,17 +112,18 @@ class Compute:
             description="OpenStack Compute",
         )
 
-    def wire(self, store: Store) -> dict[str, Handler]:
-        """The calls of agents that compute answers."""
+    def answers(self, store: Store) -> Mapping[str, Handler]:
         return wire_handlers(store, Parts(self.config, self._network), self._clock, self._ticket)
 
     async def start(self, store: Store) -> None:
-        """Make the classic flavors where there are none; begin to bring servers up."""
+        """Make the classic flavors where there are none; begin to bring servers up and to forget old ones."""
         await store.write(flavors_seed, system_context(self._clock.now()))
         self._conductor = Conductor(
             store, self.config, self._network, self._clock, owner=new_id(), host=socket.gethostname()
         )
         self._conductor.start()
+        kept = dt.timedelta(days=self.config.keep_deleted_servers_days)
+        store.trim_also(lambda tx, now: forget(tx, now - kept))
 
     async def close(self) -> None:
         """Stop the conductor; what is under way is taken up by the next."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from pileus.core.clock import Clock
-from pileus.core.context import Context
+from pileus.core.context import Context, system_context
 from pileus.core.errors import Invalid
 from pileus.services.identity.auth.authenticator import Authenticator
 from pileus.services.identity.auth.ec2 import Ec2Handlers
@@ -28,10 +29,11 @@ from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
+from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
 from pileus.web.service import Service
 
-__all__ = ["EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
+__all__ = ["Beginning", "EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
 
 VERSION = ApiVersion(
     id="v3.14",
@@ -55,6 +57,14 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     hashing: HashingLimits = HashingLimits()
 
 
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cloud begins with: the addresses of its services, and the password of its administrator."""
+
+    endpoints: tuple[EndpointSeed, ...]
+    region: str
+    admin_password: str
+
+
 class BadPasswordSetting(Invalid):
     """The administrator's expression can't be used."""
 
@@ -72,11 +82,10 @@ def from_settings(settings: IdentitySection) -> IdentitySettings:
     )
 
 
-class Identity:
-    """The service. ``keys_path`` is the file of the keys that seal tokens; those that seal what users
-    keep here have a file of their own, ``credentials`` beside it unless said otherwise.
-
-    ``service`` goes to the web room's app, ``authenticator`` too; ``seed`` is run at each start.
+class Identity(ServiceFace):
+    """``keys_path`` is the file of the keys that seal tokens; those that seal what users keep here have a
+    file of their own, ``credentials`` beside it unless said otherwise. ``authenticator`` goes to the web app.
+    ``beginning`` says what a cloud begins with; each start makes what is missing of it.
     """
 
     rules = RULES
@@ -90,8 +99,10 @@ class Identity:
         settings: IdentitySettings | None = None,
         credential_keys_path: Path | None = None,
         prefix: str = "/identity",
+        beginning: Callable[[], Beginning] | None = None,
     ) -> None:
         self._store = store
+        self._beginning = beginning
         self._clock = clock
         settings = settings or IdentitySettings()
         self.keys = TokenKeys(keys_path)
@@ -119,10 +130,16 @@ class Identity:
             description="Identity: users, projects, roles, tokens and the catalog",
         )
 
+    async def start(self, store: Store) -> None:
+        if self._beginning is not None:
+            first = self._beginning()
+            password_hash = await self.passwords.hash(first.admin_password)
+            seed = Seed(endpoints=first.endpoints, region=first.region, password_hash=password_hash)
+            await self.seed(system_context(self._clock.now()), seed)
+
     async def seed(self, context: Context, seed: Seed) -> bool:
         """Make what a cloud begins with, where it is missing; True if the administrator was made."""
         return await self._store.write(identity_seed, context, seed)
 
-    def close(self) -> None:
-        """Let go of threads."""
+    async def close(self) -> None:
         self.passwords.close()

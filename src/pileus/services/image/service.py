@@ -25,6 +25,7 @@ from pileus.services.image.store import DataStore, FileStore
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
 from pileus.store import Store
 from pileus.web.dialects.glance import GLANCE_API
+from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
 from pileus.web.service import Service
 
@@ -43,13 +44,11 @@ __all__ = [
 ]
 
 PREFIX = "/image"
+_NODE_TICKET_S = 3600
 
 
-class Images:
-    """The service. ``data`` keeps the bytes, ``ticket_key`` seals tickets.
-
-    ``service`` goes to the web room's app; ``start`` is awaited before the first request.
-    """
+class Images(ServiceFace):
+    """``data`` keeps the bytes, ``ticket_key`` seals tickets."""
 
     def __init__(self, data: DataStore, ticket_key: bytes, config: ImageConfig, clock: Clock) -> None:
         self._clock = clock
@@ -74,8 +73,12 @@ class Images:
         """The value of ``X-Image-Ticket`` for one image's bytes; ``purpose`` is DOWNLOAD or UPLOAD."""
         return self._tickets.make(image_id, purpose, self._clock.now() + dt.timedelta(seconds=seconds))
 
-    def close(self) -> None:
-        """Let go of threads."""
+    def download_path(self, image_id: str) -> str:
+        """Where a node gets an image's bytes: below a server's address, with a ticket for an hour."""
+        ticket = self.ticket(image_id, seconds=_NODE_TICKET_S)
+        return f"{PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
+
+    async def close(self) -> None:
         self.data.close()
 
 

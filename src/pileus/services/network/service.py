@@ -1,12 +1,14 @@
 """The face of the network service: what the app, siblings, edges and insight use.
 
-``network_service`` makes the API, ``wire_handlers`` answers agents. The units of work
+``Network`` is what app starts. The units of work
 named here may be called by siblings inside a transaction of their own: compute creates,
 binds (``port_update`` of ``binding:host_id``) and deletes the ports of its servers;
 ``new_port`` makes the complete values that ``port_create`` takes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from pileus.core.clock import Clock
 from pileus.services.network import extensions, quotas
@@ -58,8 +60,11 @@ from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.services.network.wire_side import wire_handlers
+from pileus.store import Store
+from pileus.web.answers import Handler
 from pileus.web.dialects import ApiVersion
 from pileus.web.dialects.neutron import NEUTRON_API
+from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
 from pileus.web.service import Service
 
@@ -72,6 +77,7 @@ __all__ = [
     "ROUTER",
     "SECURITY_GROUP",
     "SUBNET",
+    "Network",
     "NetworkConfig",
     "agents",
     "default_groups",
@@ -144,3 +150,15 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
         description="OpenStack Networking",
     )
+
+
+class Network(ServiceFace):
+    """The service; its units decide with ``config``."""
+
+    def __init__(self, config: NetworkConfig, clock: Clock) -> None:
+        self._clock = clock
+        self.config = config
+        self.service = network_service(config, clock)
+
+    def answers(self, store: Store) -> Mapping[str, Handler]:
+        return wire_handlers(store, self.config, self._clock)
