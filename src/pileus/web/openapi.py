@@ -16,6 +16,7 @@ from pileus.web.routes import Action, ByVersion, Route
 from pileus.web.service import Service
 
 _PARAMETER = re.compile(r"\{([^}]+)\}")
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _WORD = re.compile(r"[a-zA-Z0-9]+")
 _DESCRIPTIONS = {
     200: "Done",
@@ -58,7 +59,7 @@ def openapi(services: Sequence[Service], url: str = "") -> dict[str, Any]:
             "schemas": schemas,
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
         },
-        "tags": [{"name": service.name, "description": service.description} for service in services],
+        "tags": [{"name": service.type, "description": service.description} for service in services],
     }
 
 
@@ -69,9 +70,9 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
         for name in _PARAMETER.findall(path)
     ]
     operation: dict[str, Any] = {
-        "operationId": "_".join([service.name, route.method.lower(), *_WORD.findall(route.path)]),
+        "operationId": _operation_id(service, route),
         "summary": route.summary,
-        "tags": [service.name],
+        "tags": [service.type],
         "responses": {
             str(route.status): {"description": _DESCRIPTIONS.get(route.status, "Done")},
             "default": {"description": "A refusal or failure, in the service's own shape"},
@@ -91,7 +92,7 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
             replies = operation["responses"][str(route.status)]
             replies.update(_content(_newest(service, route, route.reply).schema))
         if route.stream:
-            operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+            operation["requestBody"] = {"required": True, "content": _BYTES}
     if route.body is not None:
         operation["requestBody"] = _content(_newest(service, route, route.body).schema, required=True)
     elif route.actions:
@@ -100,6 +101,16 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
     if parameters:
         operation["parameters"] = parameters
     return operation
+
+
+def _operation_id(service: Service, route: Route) -> str:
+    """``network_create_port`` for what is declared; else the verb and the words of the path."""
+    resource = route.resource
+    own = f"{route.path.rstrip('/')}/"
+    if resource is not None and route.action and own.count("{") <= 1:
+        name = resource.plural if route.action == "list" else resource.name
+        return f"{service.type}_{route.action}_{name}"
+    return "_".join([service.type, route.method.lower(), *_WORD.findall(route.path)])
 
 
 def _newest(service: Service, declared: Route | Action, kind: Type | ByVersion) -> Type:
@@ -119,7 +130,7 @@ def _bodies(
     service: Service, resource: Resource, route: Route, operation: dict[str, Any], schemas: dict[str, Any]
 ) -> None:
     action = route.action
-    name = f"{service.name}.{resource.name}"
+    name = f"{service.type}.{resource.name}"
     schemas.setdefault(name, _view_schema(resource))
     shown: dict[str, Any] = {"$ref": f"#/components/schemas/{name}"}
     wrap = resource.wording.wrapped
