@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.web.widgets import SERVICE, widget_app
+from tests.unit.web.widgets import SERVICE, service_with, widget_app
 
 from pileus.app.sections import LimitSection
 from pileus.app.serving import protocol
@@ -111,7 +110,7 @@ def tell(
     **limits: Any,
 ) -> None:
     async def main() -> None:
-        widgets = dataclasses.replace(SERVICE, routes=[*SERVICE.routes, *ROUTES])
+        widgets = service_with(routes=[*SERVICE.routes, *ROUTES])
         gate = Gate(LimitSection(**limits), Proxies(trusted))
         async with widget_app(folder, widgets, bodies=bodies) as app:
             sock = listen_tcp("127.0.0.1:0")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from sqlalchemy import text
-from tests.unit.web.widgets import SERVICE, WIDGETS, Client, widget_app
+from tests.unit.web.widgets import SERVICE, Client, service_with, widget_app
 
 from pileus.store import Tx
 from pileus.web.accept import HTML, JSON, preferred
@@ -20,11 +19,6 @@ from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route, Router, routed_path
 from pileus.web.service import Service
-
-
-def _with(**changes: Any) -> Service:
-    """The service of widgets with something else in its noun."""
-    return dataclasses.replace(SERVICE, nouns=(dataclasses.replace(WIDGETS, **changes),))
 
 
 async def nothing(request: Request) -> Reply:
@@ -48,13 +42,13 @@ def refused(folder: Path, service: Service) -> str:
 
 def test_a_rule_that_nobody_declared(tmp_path: Path) -> None:
     rules = [rule for rule in SERVICE.rules if rule.name != "get_widget:widget:host"]
-    said = refused(tmp_path, _with(rules=rules))
+    said = refused(tmp_path, service_with(rules=rules))
     assert said.endswith("no service declares the rule get_widget:widget:host")
 
 
 def test_a_route_declared_twice(tmp_path: Path) -> None:
     routes = [*SERVICE.routes, Route("GET", "/v2.0/widgets", nothing)]
-    assert "declared twice" in refused(tmp_path, _with(routes=routes))
+    assert "declared twice" in refused(tmp_path, service_with(routes=routes))
 
 
 def test_a_literal_segment_wins_and_the_parameter_is_tried_after_it() -> None:
@@ -91,7 +85,7 @@ def test_a_statement_that_takes_too_long_is_answered_with_when_to_ask_again(tmp_
         return Reply.empty()
 
     async def main() -> None:
-        service = _with(routes=[*SERVICE.routes, Route("GET", "/v2.0/slow", slow)])
+        service = service_with(routes=[*SERVICE.routes, Route("GET", "/v2.0/slow", slow)])
         async with widget_app(tmp_path, service, statement_timeout_s=0.1) as app:
             client = Client(app, "admin")
             answer = await client("GET", "/slow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -123,6 +124,12 @@ SERVICE = Service(
     nouns=(WIDGETS,),
     versions=(ApiVersion("v2.0", "/v2.0"),),
 )
+
+
+def service_with(**changes: Any) -> Service:
+    """The service of widgets with something else in its noun."""
+    return dataclasses.replace(SERVICE, nouns=(dataclasses.replace(WIDGETS, **changes),))
+
 
 P1, P2 = "a" * 32, "b" * 32
 CLOCK = ManualClock()
