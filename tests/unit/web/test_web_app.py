@@ -211,11 +211,11 @@ def test_openapi_is_whole() -> None:
             named = {name for where, name in parameters if where == "path"}
             assert named == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
     assert len(set(operations)) == len(operations) == 12
-    taken = schemas["widgets.widget.create"]
+    taken = schemas["widget.widget.create"]
     assert taken["required"] == ["size"] and taken["additionalProperties"] is False
     assert taken["properties"]["size"] == {"type": "integer", "minimum": 1, "maximum": 10}
-    assert "id" not in taken["properties"] and "size" not in schemas["widgets.widget.update"]["properties"]
-    assert {"id", "tenant_id", "widget:host"} <= set(schemas["widgets.widget"]["properties"])
+    assert "id" not in taken["properties"] and "size" not in schemas["widget.widget.update"]["properties"]
+    assert {"id", "tenant_id", "widget:host"} <= set(schemas["widget.widget"]["properties"])
 
 
 def test_openapi_is_served_to_everybody(tmp_path: Path) -> None:
