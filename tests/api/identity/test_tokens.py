@@ -147,7 +147,7 @@ def test_a_revoked_token_is_refused_at_once_and_by_every_server(url, tmp_path):
                         await other.authenticator(answer.token)
             finally:
                 if other is not None:
-                    other.close()
+                    await other.close()
                     await store.close()
         assert not limit.expired()
 
