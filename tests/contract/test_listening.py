@@ -17,7 +17,7 @@ from pileus.drivers.namespace import socket_in
 from pileus.drivers.netlink.links import Address, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 
-NAME = f"plt{os.getpid()}-doors"
+NAME = f"plt{os.getpid()}-endpoints"
 CLIENT = f"plt{os.getpid()}-client"
 V4 = Place(NAME, "169.254.169.254", 80)
 V6 = Place(NAME, "fe80::a9fe:a9fe", 80, "d0")

@@ -182,7 +182,7 @@ class NodeWorld:
             return MetadataAgent(settings, self.server, SystemClock(), LinuxListeners())
         self.client = self.host.client()
         links = LinuxLinks(self.host.namespace)
-        doors = self.agents.get("metadata")
+        metadata = self.agents.get("metadata")
         spaces = SpaceSettings(namespace_prefix=f"{self.name}-q{kind}-", watch_interval_s=0.5)
         if kind == "dhcp":
             return DhcpAgent(
@@ -192,11 +192,13 @@ class NodeWorld:
                 self.client,
                 links,
                 self.dnsmasq,
-                doors=doors,
+                metadata=metadata,
                 spaces=spaces,
             )
         parts = (links, nft.Nft(), LinuxAdvertisers())
-        return L3Agent(settings, self.server, SystemClock(), self.client, *parts, doors=doors, spaces=spaces)
+        return L3Agent(
+            settings, self.server, SystemClock(), self.client, *parts, metadata=metadata, spaces=spaces
+        )
 
     async def full_pass(self, kind: str) -> int:
         """How many changes a pass that takes nothing for granted makes."""

@@ -42,7 +42,7 @@ def test_through_the_agents_own_port() -> None:
         own = next(a.partition("/")[0] for a in link["eth0"].addresses if a.startswith("fe80:"))
         told = await eventually_curl(world, guest.namespace, "http://[fe80::a9fe:a9fe%25eth0]/openstack")
         assert told == f"/openstack to {own} of network {NET}"
-        # The door is opened again by another process, and in another namespace of the same name.
+        # The endpoint is opened again by another process, and in another namespace of the same name.
         await world.kill("metadata", "dhcp")
         for kind in ("metadata", "dhcp"):
             await world.start(kind)

@@ -41,7 +41,7 @@ def test_golden(golden: Callable[[str, str], None]) -> None:
     made = {
         "space": space,
         "server": plan.plan_server(wanted, space, 86400),
-        "doors": plan.plan_doors(wanted, space),
+        "metadata_endpoints": plan.plan_endpoints(wanted, space),
     }
     golden("dhcp/network.json", msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
 
@@ -76,8 +76,8 @@ def test_the_way_to_the_metadata_service() -> None:
         assert space is not None
         assert plan.plan_server(wanted, space, 600).subnets[0].routes == routes
         # The address of IPv6 is a router's where there is one, lest two answer.
-        assert ("fe80::a9fe:a9fe/64" in space.jacks[0].addresses) is not behind
-        assert len(plan.plan_doors(wanted, space)) == (1 if behind else 2)
+        assert ("fe80::a9fe:a9fe/64" in space.ports[0].addresses) is not behind
+        assert len(plan.plan_endpoints(wanted, space)) == (1 if behind else 2)
 
 
 def test_the_server_resolves_where_no_other_resolver_is_given() -> None:

@@ -30,7 +30,7 @@ def test_golden(golden: Callable[[str, str], None]) -> None:
     made = {
         "space": space,
         "rules": difference(render(plan.plan_rules(wanted)), None),
-        "doors": plan.plan_doors(wanted, space),
+        "metadata_endpoints": plan.plan_endpoints(wanted, space),
         "advertisements": plan.plan_advertisements(wanted, space),
     }
     golden("l3/router.json", msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
@@ -41,15 +41,15 @@ def test_one_port_on_a_network_answers_for_ipv6_metadata() -> None:
     beside = inner(3, subnets=(RouterSubnet("s3", "10.3.0.0/24", "10.3.0.254"),))
     wanted = router(interfaces=(inner(1), second, beside))
     space = plan.plan_space(wanted, "qrouter-")
-    doors = [door.interface for door in plan.plan_doors(wanted, space) if door.interface]
-    assert doors == ["qr-00000001-qr"], "not twice on a network, nor where another router is the gateway"
-    answering = [jack.name for jack in space.jacks if "fe80::a9fe:a9fe/64" in jack.addresses]
-    assert answering == doors
+    endpoints = [endpoint.interface for endpoint in plan.plan_endpoints(wanted, space) if endpoint.interface]
+    assert endpoints == ["qr-00000001-qr"], "not twice on a network, nor where another router is the gateway"
+    answering = [port.name for port in space.ports if "fe80::a9fe:a9fe/64" in port.addresses]
+    assert answering == endpoints
 
 
 def test_a_floating_ip_that_is_the_gateways_own_address_is_held_once() -> None:
     wanted = router(floating_ips=(floating(101, 10),))
-    (gateway, _) = plan.plan_space(wanted, "qrouter-").jacks
+    (gateway, _) = plan.plan_space(wanted, "qrouter-").ports
     assert gateway.addresses == ("172.24.4.101/24",)
 
 
@@ -63,7 +63,7 @@ def test_ways_out() -> None:
         outer().port, addresses=(*outer().port.addresses, PortAddress("2001:db8::5", "ext6"))
     )
     space = plan.plan_space(router(gateway=outer(port=port, subnets=subnets)), "qrouter-")
-    assert [(way.destination, way.via) for way in space.ways] == [
+    assert [(route.destination, route.via) for route in space.routes] == [
         ("203.0.113.0/24", None),
         ("0.0.0.0/0", "172.24.4.1"),
         ("::/0", "fe80::1"),

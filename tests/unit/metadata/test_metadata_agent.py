@@ -1,4 +1,4 @@
-"""The metadata agent behind simulated doors."""
+"""The metadata agent behind simulated endpoints."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pileus.core.clock import SystemClock
 from pileus.drivers.listening.listeners import Place
 from pileus.drivers.listening.simulated import SimulatedListeners
 from pileus.host.agent import AgentSettings
-from pileus.host.doors import Door
 from pileus.host.metadata.agent import MetadataAgent
-from pileus.host.metadata.plan import plan_doors
+from pileus.host.metadata.plan import plan_endpoints
+from pileus.host.metadata_endpoint import MetadataEndpoint
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 
-DHCP = Door("qdhcp-1", "169.254.169.254", 80, network_id="net-1")
-ROUTER = Door("qrouter-1", "0.0.0.0", 9697, router_id="router-1")
-LINK = Door("qrouter-1", "fe80::a9fe:a9fe", 80, "qr-1", network_id="net-1")
+DHCP = MetadataEndpoint("qdhcp-1", "169.254.169.254", 80, network_id="net-1")
+ROUTER = MetadataEndpoint("qrouter-1", "0.0.0.0", 9697, router_id="router-1")
+LINK = MetadataEndpoint("qrouter-1", "fe80::a9fe:a9fe", 80, "qr-1", network_id="net-1")
 
 
 class Node:
@@ -30,8 +30,8 @@ class Node:
         self.listeners = SimulatedListeners(self.namespaces.get)
         self.agent = MetadataAgent(AgentSettings(host="n1"), self.server, SystemClock(), self.listeners)
 
-    async def ask(self, door: Door, text: str, source: str = "10.0.0.9") -> bytes:
-        place = Place(door.namespace, door.address, door.port, door.interface)
+    async def ask(self, endpoint: MetadataEndpoint, text: str, source: str = "10.0.0.9") -> bytes:
+        place = Place(endpoint.namespace, endpoint.address, endpoint.port, endpoint.interface)
         reader, writer = await self.listeners.connect(place, source)
         writer.write(text.encode())
         async with asyncio.timeout(3):
@@ -45,8 +45,8 @@ async def running() -> AsyncIterator[Node]:
     node = Node()
     task = asyncio.create_task(node.agent.run())
     try:
-        node.agent.open_doors("dhcp", {"qdhcp-1": [DHCP]})
-        node.agent.open_doors("l3", {"qrouter-1": [ROUTER, LINK]})
+        node.agent.serve_metadata("dhcp", {"qdhcp-1": [DHCP]})
+        node.agent.serve_metadata("l3", {"qrouter-1": [ROUTER, LINK]})
         await until(lambda: len(node.listeners.places) == 3)
         yield node
     finally:
@@ -138,20 +138,20 @@ def test_doors_follow_the_namespaces() -> None:
         async with running() as node:
             before = dict(node.listeners.places)
             node.namespaces["qdhcp-1"] = 7  # made anew
-            node.agent.open_doors("dhcp", {"qdhcp-1": [DHCP]})
+            node.agent.serve_metadata("dhcp", {"qdhcp-1": [DHCP]})
             place = Place(DHCP.namespace, DHCP.address, DHCP.port)
             await until(lambda: node.listeners.places.get(place) not in (None, before[place]))
-            node.agent.open_doors("l3", {})
+            node.agent.serve_metadata("l3", {})
             await until(lambda: list(node.listeners.places) == [place])
 
     scenario(story)
 
 
-def test_plan_of_doors() -> None:
+def test_plan_of_endpoints() -> None:
     wanted = {"qdhcp-1": (DHCP,), "qrouter-1": (ROUTER, LINK)}
-    plan = plan_doors(wanted, {}, {"qdhcp-1": 1, "qrouter-1": None})
+    plan = plan_endpoints(wanted, {}, {"qdhcp-1": 1, "qrouter-1": None})
     assert (plan.close, plan.open) == ((), (DHCP,))
-    plan = plan_doors(wanted, {DHCP: 1, ROUTER: 1, LINK: 2}, {"qdhcp-1": 1, "qrouter-1": 2})
+    plan = plan_endpoints(wanted, {DHCP: 1, ROUTER: 1, LINK: 2}, {"qdhcp-1": 1, "qrouter-1": 2})
     assert (plan.close, plan.open) == ((ROUTER,), (ROUTER,))
-    plan = plan_doors({}, {DHCP: 1}, {"qdhcp-1": None})
+    plan = plan_endpoints({}, {DHCP: 1}, {"qdhcp-1": None})
     assert (plan.close, plan.open) == ((DHCP,), ())

@@ -60,7 +60,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         spaces.append(
             DhcpAgent(
                 *(node, server, clock, switch.client, parts.links, parts.dhcp),
-                doors=metadata,
+                metadata=metadata,
                 spaces=space_settings(dhcp.NAMESPACE_PREFIX),
             )
         )
@@ -68,7 +68,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         spaces.append(
             L3Agent(
                 *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
-                doors=metadata,
+                metadata=metadata,
                 spaces=space_settings(l3.NAMESPACE_PREFIX),
             )
         )

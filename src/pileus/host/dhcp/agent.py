@@ -22,8 +22,8 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.dhcp import plan
 from pileus.host.dhcp.apply import ServerHands
-from pileus.host.doors import Door, DoorKeeper
 from pileus.host.isolation import reason
+from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
 from pileus.host.spaces.model import Space
 from pileus.wire import scopes
@@ -53,11 +53,11 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
         links: Links,
         servers: DhcpServers,
         *,
-        doors: DoorKeeper | None = None,
+        metadata: MetadataServer | None = None,
         spaces: SpaceSettings | None = None,
     ) -> None:
         spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
-        super().__init__(settings, spaces, server, clock, client, links, doors)
+        super().__init__(settings, spaces, server, clock, client, links, metadata)
         self._servers = servers
         self._server_hands = ServerHands(servers)
         self._lease_s = 86400
@@ -98,8 +98,8 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
     def space(self, thing: DhcpNetwork) -> Space | None:
         return plan.plan_space(thing, self._spaces.namespace_prefix)
 
-    def doors(self, thing: DhcpNetwork, space: Space) -> Iterable[Door]:
-        return plan.plan_doors(thing, space)
+    def endpoints(self, thing: DhcpNetwork, space: Space) -> Iterable[MetadataEndpoint]:
+        return plan.plan_endpoints(thing, space)
 
     async def enforce(self, things: Collection[DhcpNetwork]) -> tuple[int, dict[str, str]]:
         servers, failed = [], {}

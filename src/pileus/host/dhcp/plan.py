@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from pileus.drivers.dnsmasq import spec
 from pileus.drivers.dnsmasq.render import host_fault
-from pileus.host.doors import METADATA_V4, METADATA_V6, Door
-from pileus.host.spaces.model import Jack, Space, Way
+from pileus.host.metadata_endpoint import METADATA_V4, METADATA_V6, MetadataEndpoint
+from pileus.host.spaces.model import NamespacePort, NamespaceRoute, Space
 from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 
 PORT_PREFIX = "tap"
@@ -54,25 +54,27 @@ def plan_space(network: DhcpNetwork, prefix: str) -> Space | None:
     addresses.append(f"{METADATA_V4}/32")
     if _answers_v6(network):
         addresses.append(f"{METADATA_V6}/64")
-    jack = Jack(
+    port = NamespacePort(
         interface(network), network.port.port_id, network.port.mac_address, network.mtu, tuple(addresses)
     )
     return Space(
         key=network.network_id,
         name=prefix + network.network_id,
-        jacks=(jack,),
-        ways=tuple(_ways(network, jack.name)),
+        ports=(port,),
+        routes=tuple(_namespace_routes(network, port.name)),
         sysctls=SYSCTLS,
     )
 
 
-def plan_doors(network: DhcpNetwork, space: Space) -> list[Door]:
+def plan_endpoints(network: DhcpNetwork, space: Space) -> list[MetadataEndpoint]:
     """Where guests of the network may ask for metadata."""
-    doors = [Door(space.name, METADATA_V4, _HTTP, network_id=network.network_id)]
+    endpoints = [MetadataEndpoint(space.name, METADATA_V4, _HTTP, network_id=network.network_id)]
     if _answers_v6(network):
         name = interface(network)
-        doors.append(Door(space.name, METADATA_V6, _HTTP, interface=name, network_id=network.network_id))
-    return doors
+        endpoints.append(
+            MetadataEndpoint(space.name, METADATA_V6, _HTTP, interface=name, network_id=network.network_id)
+        )
+    return endpoints
 
 
 def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNetwork:
@@ -110,7 +112,7 @@ def _modes(network: DhcpNetwork) -> tuple[set[str], bool]:
     return stateful, any(_mode(subnet) == "stateless" for subnet in network.subnets)
 
 
-def _ways(network: DhcpNetwork, name: str) -> Iterator[Way]:
+def _namespace_routes(network: DhcpNetwork, name: str) -> Iterator[NamespaceRoute]:
     """To the gateways, so that guests behind a router of the network are answered."""
     for version, everything in ((4, "0.0.0.0/0"), (6, "::/0")):
         for subnet in network.subnets:
@@ -120,7 +122,7 @@ def _ways(network: DhcpNetwork, name: str) -> Iterator[Way]:
                 and any(address.subnet_id == subnet.subnet_id for address in network.port.addresses)
                 and ipaddress.ip_address(subnet.gateway_ip) in ipaddress.ip_network(subnet.cidr)
             ):
-                yield Way(everything, name, subnet.gateway_ip)
+                yield NamespaceRoute(everything, name, subnet.gateway_ip)
                 break
 
 

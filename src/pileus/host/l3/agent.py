@@ -19,10 +19,10 @@ from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
-from pileus.host.doors import Door, DoorKeeper
 from pileus.host.isolation import reason
 from pileus.host.l3 import plan
 from pileus.host.l3.apply import RuleHands
+from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
 from pileus.host.spaces.model import Space
 from pileus.wire import scopes
@@ -52,11 +52,11 @@ class L3Agent(SpaceAgent[RouterDetails]):
         packet_filter: PacketFilter,
         advertisers: Advertisers,
         *,
-        doors: DoorKeeper | None = None,
+        metadata: MetadataServer | None = None,
         spaces: SpaceSettings | None = None,
     ) -> None:
         spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
-        super().__init__(settings, spaces, server, clock, client, links, doors)
+        super().__init__(settings, spaces, server, clock, client, links, metadata)
         self._rules = RuleHands(packet_filter)
         self._advertisers = advertisers
         self._advertised: dict[str, list[Advertisement]] = {}
@@ -98,8 +98,8 @@ class L3Agent(SpaceAgent[RouterDetails]):
     def space(self, thing: RouterDetails) -> Space | None:
         return plan.plan_space(thing, self._spaces.namespace_prefix)
 
-    def doors(self, thing: RouterDetails, space: Space) -> Iterable[Door]:
-        return plan.plan_doors(thing, space)
+    def endpoints(self, thing: RouterDetails, space: Space) -> Iterable[MetadataEndpoint]:
+        return plan.plan_endpoints(thing, space)
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
         rules, failed = {}, {}

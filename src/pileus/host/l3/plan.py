@@ -14,8 +14,8 @@ import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
 from pileus.drivers.nft.router import FloatingIp, RouterRules
-from pileus.host.doors import METADATA_V6, Door
-from pileus.host.spaces.model import Jack, Space, Way
+from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
+from pileus.host.spaces.model import NamespacePort, NamespaceRoute, Space
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.l3 import RouterDetails, RouterPort, RouterSubnet
 
@@ -81,20 +81,20 @@ def _silent(port: RouterPort) -> RouterPort:
 
 def plan_space(router: RouterDetails, prefix: str) -> Space:
     """The namespace of a router."""
-    jacks = []
+    ports = []
     if router.gateway is not None:
         floating = [f"{item.floating_ip_address}/32" for item in router.floating_ips]
-        jacks.append(_jack(gateway_name(router.gateway), router.gateway, floating))
+        ports.append(_namespace_port(gateway_name(router.gateway), router.gateway, floating))
     answering = _answering_v6(router)
-    jacks += [
-        _jack(name, port, [f"{METADATA_V6}/64"] if name in answering else [])
+    ports += [
+        _namespace_port(name, port, [f"{METADATA_V6}/64"] if name in answering else [])
         for name, port in zip(map(interface_name, router.interfaces), router.interfaces, strict=True)
     ]
     return Space(
         key=router.router_id,
         name=prefix + router.router_id,
-        jacks=tuple(jacks),
-        ways=tuple(_ways(router)),
+        ports=tuple(ports),
+        routes=tuple(_namespace_routes(router)),
         sysctls=SYSCTLS,
     )
 
@@ -117,13 +117,13 @@ def plan_rules(router: RouterDetails) -> RouterRules:
     )
 
 
-def plan_doors(router: RouterDetails, space: Space) -> list[Door]:
+def plan_endpoints(router: RouterDetails, space: Space) -> list[MetadataEndpoint]:
     """Where guests behind the router may ask for metadata. Over IPv6 they come from an address of their
-    link, which says something on that link only: so those doors are of a network."""
+    link, which says something on that link only: so those endpoints are of a network."""
     everywhere = "0.0.0.0"  # noqa: S104 - in the router's namespace; its rules let redirected ones pass only
-    doors = [Door(space.name, everywhere, METADATA_PORT, router_id=router.router_id)]
-    return doors + [
-        Door(space.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
+    endpoints = [MetadataEndpoint(space.name, everywhere, METADATA_PORT, router_id=router.router_id)]
+    return endpoints + [
+        MetadataEndpoint(space.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
         for name, network_id in _answering_v6(router).items()
     ]
 
@@ -175,7 +175,7 @@ def unreachable(router: RouterDetails) -> list[HostRoute]:
     return [route for route in router.routes if _device_to(router, route.nexthop) is None]
 
 
-def _jack(name: str, port: RouterPort, more: Iterable[str]) -> Jack:
+def _namespace_port(name: str, port: RouterPort, more: Iterable[str]) -> NamespacePort:
     lengths = {subnet.subnet_id: ipaddress.ip_network(subnet.cidr).prefixlen for subnet in port.subnets}
     own = [
         f"{address.ip_address}/{lengths[address.subnet_id]}"
@@ -184,7 +184,7 @@ def _jack(name: str, port: RouterPort, more: Iterable[str]) -> Jack:
     ]
     held = {address.ip_address for address in port.port.addresses}
     more = [address for address in more if address.partition("/")[0] not in held]
-    return Jack(name, port.port.port_id, port.port.mac_address, port.port.mtu, (*own, *more))
+    return NamespacePort(name, port.port.port_id, port.port.mac_address, port.port.mtu, (*own, *more))
 
 
 def _answering_v6(router: RouterDetails) -> dict[str, str]:
@@ -198,7 +198,7 @@ def _answering_v6(router: RouterDetails) -> dict[str, str]:
     return {name: network_id for network_id, name in found.items()}
 
 
-def _ways(router: RouterDetails) -> Iterator[Way]:
+def _namespace_routes(router: RouterDetails) -> Iterator[NamespaceRoute]:
     gateway = router.gateway
     if gateway is not None:
         name = gateway_name(gateway)
@@ -206,13 +206,13 @@ def _ways(router: RouterDetails) -> Iterator[Way]:
         for subnet in gateway.subnets:
             if subnet.subnet_id not in own:
                 # The outer network's other subnets are on the same link: floating IPs may be from there.
-                yield Way(subnet.cidr, name)
+                yield NamespaceRoute(subnet.cidr, name)
         for version, everything in _DEFAULTS:
             yield from _default(name, everything, _with_gateway(gateway.subnets, own, version))
     for route in router.routes:
         device = _device_to(router, route.nexthop)
         if device is not None:
-            yield Way(route.destination, device, route.nexthop)
+            yield NamespaceRoute(route.destination, device, route.nexthop)
 
 
 def _with_gateway(subnets: Iterable[RouterSubnet], own: set[str], version: int) -> RouterSubnet | None:
@@ -223,13 +223,13 @@ def _with_gateway(subnets: Iterable[RouterSubnet], own: set[str], version: int) 
     return None
 
 
-def _default(name: str, everything: str, subnet: RouterSubnet | None) -> Iterator[Way]:
+def _default(name: str, everything: str, subnet: RouterSubnet | None) -> Iterator[NamespaceRoute]:
     if subnet is None or subnet.gateway_ip is None:
         return
     gateway = ipaddress.ip_address(subnet.gateway_ip)
     if gateway not in ipaddress.ip_network(subnet.cidr) and not gateway.is_link_local:
-        yield Way(f"{gateway}/{gateway.max_prefixlen}", name)
-    yield Way(everything, name, str(gateway))
+        yield NamespaceRoute(f"{gateway}/{gateway.max_prefixlen}", name)
+    yield NamespaceRoute(everything, name, str(gateway))
 
 
 def _device_to(router: RouterDetails, nexthop: str) -> str | None:

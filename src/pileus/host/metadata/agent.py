@@ -1,7 +1,7 @@
 """The metadata agent: answers guests' HTTP requests to 169.254.169.254 and fe80::a9fe:a9fe.
 
-Which doors there are is said by the agents that make the namespaces; this one opens a listening
-socket at each and carries questions to the server. It keeps nothing: a restart opens the doors again.
+The agents that make the namespaces say which endpoints there are; this one opens a listening socket at
+each and carries questions to the server. It keeps nothing: a restart opens the sockets again.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from pileus.core.clock import Clock
 from pileus.drivers.listening.listeners import Listeners
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
-from pileus.host.doors import Door
-from pileus.host.metadata.apply import DoorHands
-from pileus.host.metadata.plan import DoorPlan, plan_doors
+from pileus.host.metadata.apply import EndpointHands
+from pileus.host.metadata.plan import EndpointPlan, plan_endpoints
+from pileus.host.metadata_endpoint import MetadataEndpoint
 from pileus.wire.calls import METADATA
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 
 
-class DoorsNotOpen(Exception):
-    """Some doors could not be opened; they are tried again."""
+class NotListening(Exception):
+    """Some endpoints could not be opened; they are tried again."""
 
 
 class MetadataAgent(Agent):
-    """See the module. It is a ``pileus.host.doors.DoorKeeper``."""
+    """See the module. It is a ``pileus.host.metadata_endpoint.MetadataServer``."""
 
     binary = "neutron-metadata-agent"
     agent_type = "Metadata agent"
 
     def __init__(self, settings: AgentSettings, server: Server, clock: Clock, listeners: Listeners) -> None:
         super().__init__(settings, server, clock)
-        self._hands = DoorHands(settings.host, listeners, self._question)
-        self._wanted: dict[str, dict[str, tuple[Door, ...]]] = {}
+        self._hands = EndpointHands(settings.host, listeners, self._question)
+        self._wanted: dict[str, dict[str, tuple[MetadataEndpoint, ...]]] = {}
         self._failed = 0
 
-    def open_doors(self, owner: str, doors: Mapping[str, Iterable[Door]]) -> None:
-        """These are all doors of an owner now, by namespace; to be called after each change there, and when
-        a namespace was made anew."""
-        self._wanted[owner] = {namespace: tuple(some) for namespace, some in doors.items()}
+    def serve_metadata(self, owner: str, endpoints: Mapping[str, Iterable[MetadataEndpoint]]) -> None:
+        """Serve these endpoints of an owner, by namespace, and no others of it. Call it after each change
+        there, and when a namespace was made anew."""
+        self._wanted[owner] = {namespace: tuple(some) for namespace, some in endpoints.items()}
         if len(self._plan()):
             self.reconciler.wake()
 
@@ -49,7 +49,7 @@ class MetadataAgent(Agent):
         """There is nothing to connect to."""
 
     async def release(self) -> None:
-        await self._hands.apply(DoorPlan(close=tuple(self._hands.opened), open=()))
+        await self._hands.apply(EndpointPlan(close=tuple(self._hands.opened), open=()))
 
     async def watch(self) -> None:
         """Nothing changes by itself."""
@@ -76,14 +76,14 @@ class MetadataAgent(Agent):
         failed = await self._hands.apply(plan)
         self._failed = len(failed)
         if failed:
-            raise DoorsNotOpen("; ".join(f"{d.namespace} {d.address}: {why}" for d, why in failed.items()))
+            raise NotListening("; ".join(f"{d.namespace} {d.address}: {why}" for d, why in failed.items()))
         return len(plan)
 
-    def _plan(self) -> DoorPlan:
-        wanted = {name: doors for some in self._wanted.values() for name, doors in some.items()}
-        names = {*wanted, *(door.namespace for door in self._hands.opened)}
+    def _plan(self) -> EndpointPlan:
+        wanted = {name: endpoints for some in self._wanted.values() for name, endpoints in some.items()}
+        names = {*wanted, *(endpoint.namespace for endpoint in self._hands.opened)}
         incarnations = {name: self._hands.incarnation(name) for name in names}
-        return plan_doors(wanted, self._hands.opened, incarnations)
+        return plan_endpoints(wanted, self._hands.opened, incarnations)
 
     async def _question(self, request: MetadataRequest) -> MetadataReply:
         return await self.call(METADATA, request)

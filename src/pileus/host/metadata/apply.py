@@ -1,6 +1,6 @@
-"""Standing behind doors: guests' requests become questions to the server, its replies their answers.
+"""Answers at endpoints: guests' requests become questions to the server, its replies their answers.
 
-Who asks is known by the door and by the address that the connection comes from, which the switch lets
+Who asks is known by the endpoint and by the address that the connection comes from, which the switch lets
 nobody forge. Headers that claim otherwise are not even read.
 """
 
@@ -17,10 +17,10 @@ from pileus.core import log
 from pileus.core.errors import Fault
 from pileus.core.recurring import Trouble
 from pileus.drivers.listening.listeners import Listeners, Listening, Place
-from pileus.host.doors import Door
 from pileus.host.isolation import reason
 from pileus.host.metadata import http
-from pileus.host.metadata.plan import DoorPlan
+from pileus.host.metadata.plan import EndpointPlan
+from pileus.host.metadata_endpoint import MetadataEndpoint
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 
 _log = log.get("host.metadata")
@@ -34,52 +34,56 @@ _REQUESTS = 100
 Ask = Callable[[MetadataRequest], Awaitable[MetadataReply]]
 
 
-class DoorHands:
-    """Opens and closes doors, and answers at them."""
+class EndpointHands:
+    """Opens and closes endpoints, and answers at them."""
 
     def __init__(self, host: str, listeners: Listeners, ask: Ask) -> None:
-        self.opened: dict[Door, int] = {}
+        self.opened: dict[MetadataEndpoint, int] = {}
         self.answered = 0
         self._host = host
         self._listeners = listeners
         self._ask = ask
         self._trouble = Trouble(_log, "guests' questions are not answered", host=host)
-        self._listening: dict[Door, Listening] = {}
-        self._guests: Counter[tuple[Door, str]] = Counter()
+        self._listening: dict[MetadataEndpoint, Listening] = {}
+        self._guests: Counter[tuple[MetadataEndpoint, str]] = Counter()
 
     def incarnation(self, namespace: str) -> int | None:
         """See Listeners."""
         return self._listeners.incarnation(namespace)
 
-    async def apply(self, plan: DoorPlan) -> dict[Door, str]:
-        """Do what is planned; the doors that could not be opened, with the reason."""
-        for door in plan.close:
-            self._listening.pop(door).close()
-            del self.opened[door]
+    async def apply(self, plan: EndpointPlan) -> dict[MetadataEndpoint, str]:
+        """Do what is planned; the endpoints that could not be opened, with the reason."""
+        for endpoint in plan.close:
+            self._listening.pop(endpoint).close()
+            del self.opened[endpoint]
         failed = {}
-        for door in plan.open:
-            incarnation = self.incarnation(door.namespace)
-            place = Place(door.namespace, door.address, door.port, door.interface)
+        for endpoint in plan.open:
+            incarnation = self.incarnation(endpoint.namespace)
+            place = Place(endpoint.namespace, endpoint.address, endpoint.port, endpoint.interface)
             try:
                 listening = await self._listeners.listen(
-                    place, partial(self._serve, door), limit=http.LINE_LIMIT
+                    place, partial(self._serve, endpoint), limit=http.LINE_LIMIT
                 )
-            except Exception as error:  # one door keeps no other one shut
-                failed[door] = reason(error)
+            except Exception as error:  # one endpoint keeps none of the others waiting
+                failed[endpoint] = reason(error)
                 continue
-            self._listening[door] = listening
-            self.opened[door] = incarnation or 0
+            self._listening[endpoint] = listening
+            self.opened[endpoint] = incarnation or 0
         return failed
 
     async def _serve(
-        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+        self,
+        endpoint: MetadataEndpoint,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        source: str,
     ) -> None:
         """One connection."""
-        guest = (door, source)
+        guest = (endpoint, source)
         self._guests[guest] += 1
         try:
             if self._guests[guest] <= _GUEST_AT_ONCE and self._guests.total() <= _ALL_AT_ONCE:
-                await self._converse(door, reader, writer, source)
+                await self._converse(endpoint, reader, writer, source)
             else:
                 writer.write(_refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections at once"))
                 await writer.drain()
@@ -94,7 +98,11 @@ class DoorHands:
                 await writer.wait_closed()
 
     async def _converse(
-        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+        self,
+        endpoint: MetadataEndpoint,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        source: str,
     ) -> None:
         for _ in range(_REQUESTS):
             try:
@@ -109,19 +117,21 @@ class DoorHands:
                 writer.write(_refusal(bad.status, str(bad)))
                 await writer.drain()
                 return
-            status, content_type, body = await self._answer(door, request, source)
+            status, content_type, body = await self._answer(endpoint, request, source)
             writer.write(http.reply(request, status, content_type, body, stays=request.stays))
             await writer.drain()
             if not request.stays:
                 return
 
-    async def _answer(self, door: Door, request: http.Request, source: str) -> tuple[int, str, bytes]:
+    async def _answer(
+        self, endpoint: MetadataEndpoint, request: http.Request, source: str
+    ) -> tuple[int, str, bytes]:
         question = MetadataRequest(
             host=self._host,
             path=request.path,
             source_ip=source,
-            network_id=door.network_id,
-            router_id=door.router_id,
+            network_id=endpoint.network_id,
+            router_id=endpoint.router_id,
         )
         try:
             answer = await self._ask(question)

@@ -1,4 +1,4 @@
-"""Which doors to open and to close. Pure."""
+"""Which endpoints to open and to close. Pure."""
 
 from __future__ import annotations
 
@@ -6,37 +6,39 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pileus.host.doors import Door
+from pileus.host.metadata_endpoint import MetadataEndpoint
 
 
-class DoorPlan(msgspec.Struct, frozen=True):
-    """``close`` goes first: a door may be opened anew in the same place."""
+class EndpointPlan(msgspec.Struct, frozen=True):
+    """``close`` goes first: an endpoint may be opened anew in the same place."""
 
-    close: tuple[Door, ...]
-    open: tuple[Door, ...]
+    close: tuple[MetadataEndpoint, ...]
+    open: tuple[MetadataEndpoint, ...]
 
     def __len__(self) -> int:
         return len(self.close) + len(self.open)
 
 
-def plan_doors(
-    wanted: Mapping[str, tuple[Door, ...]],
-    opened: Mapping[Door, int],
+def plan_endpoints(
+    wanted: Mapping[str, tuple[MetadataEndpoint, ...]],
+    opened: Mapping[MetadataEndpoint, int],
     incarnations: Mapping[str, int | None],
-) -> DoorPlan:
-    """Compare. ``opened`` has the incarnation of the namespace that a door was opened in; ``wanted`` and
-    ``incarnations`` go by namespace. A door waits for its namespace."""
-    right = {door for doors in wanted.values() for door in doors}
+) -> EndpointPlan:
+    """Compare. ``opened`` has the incarnation of the namespace that an endpoint was opened in; ``wanted`` and
+    ``incarnations`` go by namespace. An endpoint waits for its namespace."""
+    right = {endpoint for endpoints in wanted.values() for endpoint in endpoints}
     stays = {
-        door
-        for door, incarnation in opened.items()
-        if door in right and incarnations.get(door.namespace) == incarnation
+        endpoint
+        for endpoint, incarnation in opened.items()
+        if endpoint in right and incarnations.get(endpoint.namespace) == incarnation
     }
-    return DoorPlan(
-        close=tuple(door for door in opened if door not in stays),
+    return EndpointPlan(
+        close=tuple(endpoint for endpoint in opened if endpoint not in stays),
         open=tuple(
-            door
-            for door in sorted(right - stays, key=lambda door: (door.namespace, door.address, door.port))
-            if incarnations.get(door.namespace) is not None
+            endpoint
+            for endpoint in sorted(
+                right - stays, key=lambda endpoint: (endpoint.namespace, endpoint.address, endpoint.port)
+            )
+            if incarnations.get(endpoint.namespace) is not None
         ),
     )

@@ -26,8 +26,8 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
-from pileus.host.doors import Door, DoorKeeper
 from pileus.host.isolation import reason
+from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.spaces.apply import SpaceHands, SwitchUnreachable
 from pileus.host.spaces.model import Space
 from pileus.wire import scopes
@@ -81,7 +81,7 @@ class SpaceAgent(Agent, Generic[T]):
         clock: Clock,
         client: OvsdbClient,
         links: Links,
-        doors: DoorKeeper | None,
+        metadata: MetadataServer | None,
     ) -> None:
         super().__init__(settings, server, clock)
         self.desired: dict[str, T] = {}
@@ -90,7 +90,7 @@ class SpaceAgent(Agent, Generic[T]):
         self._again: asyncio.TimerHandle | None = None
         self._spaces = spaces
         self._client = client
-        self._doors = doors
+        self._metadata = metadata
         self._hands = SpaceHands(
             links,
             client,
@@ -100,7 +100,7 @@ class SpaceAgent(Agent, Generic[T]):
         )
         self._done: dict[str, T] = {}
         self._wanted: dict[str, Space] = {}
-        self._opened: dict[str, tuple[Door, ...]] = {}
+        self._opened: dict[str, tuple[MetadataEndpoint, ...]] = {}
         self._next_look = 0
         self._position = 0
         self._told_once = False
@@ -133,7 +133,7 @@ class SpaceAgent(Agent, Generic[T]):
         """The namespace of a thing; None: it has none."""
 
     @abc.abstractmethod
-    def doors(self, thing: T, space: Space) -> Iterable[Door]:
+    def endpoints(self, thing: T, space: Space) -> Iterable[MetadataEndpoint]:
         """Where its guests may ask for metadata."""
 
     @abc.abstractmethod
@@ -305,7 +305,7 @@ class SpaceAgent(Agent, Generic[T]):
         if dirty or gone or work.inspect:
             leaving = work.inspect or bool(gone) or not before <= self._wanted.keys()
             changes = await self._bring(planned, leaving)
-        self._open_doors()
+        self._serve_metadata()
         await self._tell()
         self._look_again()
         return changes
@@ -315,27 +315,27 @@ class SpaceAgent(Agent, Generic[T]):
         wanted before. Of two that need one name on the switch the one that has it keeps it."""
         wanted = {key: space for key, space in self._wanted.items() if key in self.desired}
         holders = {
-            jack.name: key for key, space in wanted.items() if key not in dirty for jack in space.jacks
+            port.name: key for key, space in wanted.items() if key not in dirty for port in space.ports
         }
         planned = {}
         for key in sorted(dirty, key=lambda key: (key not in wanted, key)):
             thing = dirty[key]
             try:
                 space = self.space(thing)
-                jacks = [jack.name for jack in space.jacks] if space is not None else []
-                if twice := [name for name in jacks if name in holders or jacks.count(name) > 1]:
+                ports = [port.name for port in space.ports] if space is not None else []
+                if twice := [name for name in ports if name in holders or ports.count(name) > 1]:
                     raise NameTaken(f"another port is {twice[0]} on this node already")
-                doors = tuple(self.doors(thing, space)) if space is not None else ()
+                endpoints = tuple(self.endpoints(thing, space)) if space is not None else ()
             except Exception as error:
                 self._note_failure(key, thing, reason(error))
-                holders |= {jack.name: key for jack in wanted[key].jacks} if key in wanted else {}
+                holders |= {port.name: key for port in wanted[key].ports} if key in wanted else {}
                 continue
             planned[key] = thing
-            holders |= dict.fromkeys(jacks, key)
+            holders |= dict.fromkeys(ports, key)
             if space is None:
                 wanted.pop(key, None)
             else:
-                wanted[key], self._opened[key] = space, doors
+                wanted[key], self._opened[key] = space, endpoints
         self._wanted = wanted
         return planned
 
@@ -403,12 +403,12 @@ class SpaceAgent(Agent, Generic[T]):
         prefix = self._spaces.namespace_prefix
         return [name.removeprefix(prefix) for name in found if name is not None]
 
-    def _open_doors(self) -> None:
-        if self._doors is not None:
-            doors = {
+    def _serve_metadata(self) -> None:
+        if self._metadata is not None:
+            endpoints = {
                 self._wanted[key].name: self._opened.get(key, ()) for key in self._done if key in self._wanted
             }
-            self._doors.open_doors(self.owner, doors)
+            self._metadata.serve_metadata(self.owner, endpoints)
 
     def _announce(self, addresses: list[Address]) -> None:
         async def repeat() -> None:

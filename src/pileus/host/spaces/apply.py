@@ -18,7 +18,7 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.drivers.ovsdb.rows import Row
 from pileus.host.isolation import by_halves, reason
-from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, Jack, Space
+from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, NamespacePort, Space
 from pileus.host.spaces.plan import SpacePlan, plan_spaces, stray_links, strays
 
 _log = log.get("host.spaces")
@@ -119,7 +119,7 @@ class SpaceHands:
         refuses it. ``home`` has the interfaces as they are by now; a port whose interface could not be made
         has to wait, as have those of spaces that are ``waiting``, by their key. How many rows changed, and
         which spaces could not be plugged, by key with the reason."""
-        owners = {jack.name: (space.key, jack) for space in wanted for jack in space.jacks}
+        owners = {port.name: (space.key, port) for space in wanted for port in space.ports}
         home = {
             name: link for name, link in home.items() if name in owners and owners[name][0] not in waiting
         }
@@ -155,10 +155,10 @@ class SpaceHands:
             _log.error("the switch's database refuses a port", name=name, why=reason(why))
         return changes, {owners[name][0]: reason(why) for name, why in failed if name in owners}
 
-    def _put(self, edit: Edit, jack: Jack, index: int) -> None:
-        ids = {"iface-id": jack.port_id, "attached-mac": jack.mac, "iface-status": "active"}
+    def _put(self, edit: Edit, port: NamespacePort, index: int) -> None:
+        ids = {"iface-id": port.port_id, "attached-mac": port.mac, "iface-status": "active"}
         labels = {OWNER_KEY: self._owner, INDEX_KEY: str(index)}
-        edit.ensure_port(self._bridge, jack.name, interface={"external_ids": ids}, external_ids=labels)
+        edit.ensure_port(self._bridge, port.name, interface={"external_ids": ids}, external_ids=labels)
 
     def _rows(self) -> dict[str, Row]:
         return {
@@ -173,11 +173,11 @@ class SpaceHands:
             return False
         ports, interfaces = self._client.by_name("Port"), self._client.by_name("Interface")
         for space in wanted:
-            for jack in space.jacks:
-                interface = interfaces.get(jack.name)
-                if jack.name not in ports or interface is None:
+            for port in space.ports:
+                interface = interfaces.get(port.name)
+                if port.name not in ports or interface is None:
                     return True
-                if interface["external_ids"].get("iface-id") != jack.port_id:
+                if interface["external_ids"].get("iface-id") != port.port_id:
                     return True
         return False
 

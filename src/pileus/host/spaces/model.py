@@ -15,7 +15,7 @@ INDEX_KEY = "pileus-ifindex"
 that one when another takes its name."""
 
 
-class Jack(msgspec.Struct, frozen=True):
+class NamespacePort(msgspec.Struct, frozen=True):
     """An interface of a space. ``addresses`` with their prefix length."""
 
     name: str
@@ -25,7 +25,7 @@ class Jack(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...] = ()
 
 
-class Way(msgspec.Struct, frozen=True):
+class NamespaceRoute(msgspec.Struct, frozen=True):
     """A route inside of a space, by a neighbour or (``via`` None) on the link."""
 
     destination: str
@@ -38,6 +38,6 @@ class Space(msgspec.Struct, frozen=True):
 
     key: str
     name: str
-    jacks: tuple[Jack, ...] = ()
-    ways: tuple[Way, ...] = ()
+    ports: tuple[NamespacePort, ...] = ()
+    routes: tuple[NamespaceRoute, ...] = ()
     sysctls: dict[str, str] = {}

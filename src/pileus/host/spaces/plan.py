@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from pileus.drivers.netlink.links import Address, Contents, Link, Route, Veth
-from pileus.host.spaces.model import Jack, Space
+from pileus.host.spaces.model import NamespacePort, Space
 
 METADATA_V6 = "fe80::a9fe:a9fe/64"
 """Where guests find the metadata service by IPv6."""
@@ -56,17 +56,17 @@ def plan_spaces(wanted: Iterable[Space], found: Mapping[str | None, Contents], l
         differing = _sysctls(space, inside)
         if differing:
             sysctls[space.name] = differing
-        for jack in space.jacks:
-            veth = _veth(space, jack, label)
-            present = inside.links.get(jack.name)
-            if not _fits(veth, home.get(jack.name), present):
+        for port in space.ports:
+            veth = _veth(space, port, label)
+            present = inside.links.get(port.name)
+            if not _fits(veth, home.get(port.name), present):
                 veths.append(veth)
-            come, gone = _addresses(space.name, jack, present)
+            come, gone = _addresses(space.name, port, present)
             addresses += come
             gone_addresses += gone
-        come_ways, gone_ways = _routes(space, inside)
-        routes += come_ways
-        gone_routes += gone_ways
+        made, removed = _routes(space, inside)
+        routes += made
+        gone_routes += removed
     return SpacePlan(
         tuple(namespaces),
         sysctls,
@@ -92,12 +92,12 @@ def strays(found: Mapping[str | None, Contents], wanted: Iterable[Space], label:
 
 def stray_links(home: Mapping[str, Link], wanted: Iterable[Space], label: str) -> list[str]:
     """Interfaces at home that are ours and belong to no wanted space."""
-    names = {jack.name for space in wanted for jack in space.jacks}
+    names = {port.name for space in wanted for port in space.ports}
     return sorted(name for name, link in home.items() if link.label == label and name not in names)
 
 
-def _veth(space: Space, jack: Jack, label: str) -> Veth:
-    return Veth(jack.name, jack.name, space.name, mac=jack.mac.lower(), mtu=jack.mtu, label=label)
+def _veth(space: Space, port: NamespacePort, label: str) -> Veth:
+    return Veth(port.name, port.name, space.name, mac=port.mac.lower(), mtu=port.mtu, label=label)
 
 
 def _fits(veth: Veth, outer: Link | None, inner: Link | None) -> bool:
@@ -117,12 +117,12 @@ def _sysctls(space: Space, inside: Contents) -> dict[str, str]:
     return {key: value for key, value in space.sysctls.items() if present.get(key, value) != value}
 
 
-def _addresses(namespace: str, jack: Jack, link: Link | None) -> tuple[list[Address], list[Address]]:
-    wanted = [str(ipaddress.ip_interface(address)) for address in jack.addresses]
+def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[list[Address], list[Address]]:
+    wanted = [str(ipaddress.ip_interface(address)) for address in port.addresses]
     present = set(link.addresses) if link is not None else set()
-    come = [Address(namespace, jack.name, text) for text in wanted if text not in present]
+    come = [Address(namespace, port.name, text) for text in wanted if text not in present]
     gone = [
-        Address(namespace, jack.name, text)
+        Address(namespace, port.name, text)
         for text in sorted(present.difference(wanted))
         if text == METADATA_V6 or ipaddress.ip_interface(text).ip not in _LINK_LOCAL
     ]
@@ -131,10 +131,10 @@ def _addresses(namespace: str, jack: Jack, link: Link | None) -> tuple[list[Addr
 
 def _routes(space: Space, inside: Contents) -> tuple[list[Route], list[Route]]:
     wanted: dict[str, Route] = {}
-    for way in space.ways:
-        destination = str(ipaddress.ip_network(way.destination, strict=False))
+    for route in space.routes:
+        destination = str(ipaddress.ip_network(route.destination, strict=False))
         # One way for a destination: the first one.
-        wanted.setdefault(destination, Route(space.name, destination, way.via, way.device))
+        wanted.setdefault(destination, Route(space.name, destination, route.via, route.device))
     present = {(route.destination, route.via, route.device) for route in inside.routes}
     come = [r for r in wanted.values() if (r.destination, r.via, r.device) not in present]
     doubles = Counter(route.destination for route in inside.routes)
