@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.unit.l2.fake_server import FakeServer
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
@@ -40,7 +40,7 @@ from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.silence import Silence
 from pileus.host.l3.agent import L3Agent
 from pileus.host.metadata.agent import MetadataAgent
-from pileus.host.spaces.agent import SpaceSettings
+from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpSubnet, PortAddress, ServicePort
 from pileus.wire.l3 import FloatingIP, RouterDetails, RouterPort, RouterSubnet
 from pileus.wire.switch import (
@@ -104,7 +104,7 @@ class NodeWorld:
         self.name = name
         self.host: LabHost = lab.hosts["n1"]
         self.switching = FakeServer()
-        self.server = SpaceServer()
+        self.server = NamespaceServer()
         self.links = LinuxLinks()
         self.dnsmasq = dnsmasq.Dnsmasq(folder / "dhcp")
         self.agents: dict[str, Any] = {}
@@ -183,7 +183,7 @@ class NodeWorld:
         self.client = self.host.client()
         links = LinuxLinks(self.host.namespace)
         metadata = self.agents.get("metadata")
-        spaces = SpaceSettings(namespace_prefix=f"{self.name}-q{kind}-", watch_interval_s=0.5)
+        namespaces = NamespaceSettings(namespace_prefix=f"{self.name}-q{kind}-", watch_interval_s=0.5)
         if kind == "dhcp":
             return DhcpAgent(
                 settings,
@@ -193,11 +193,17 @@ class NodeWorld:
                 links,
                 self.dnsmasq,
                 metadata=metadata,
-                spaces=spaces,
+                namespaces=namespaces,
             )
         parts = (links, nft.Nft(), LinuxAdvertisers())
         return L3Agent(
-            settings, self.server, SystemClock(), self.client, *parts, metadata=metadata, spaces=spaces
+            settings,
+            self.server,
+            SystemClock(),
+            self.client,
+            *parts,
+            metadata=metadata,
+            namespaces=namespaces,
         )
 
     async def full_pass(self, kind: str) -> int:

@@ -197,10 +197,10 @@ def test_extra_routes_lead_through_a_guest() -> None:
         await world.links.ensure_addresses([Address(b.namespace, "eth0", "10.77.0.1/32")])
         await world.pings_soon(a.namespace, "10.77.0.1")
         world.router(routes=())
-        space = world.namespace("l3", ROUTER)
+        namespace = world.namespace("l3", ROUTER)
 
         async def routes() -> list[Route]:
-            return list((await world.links.read([space]))[space].routes)
+            return list((await world.links.read([namespace]))[namespace].routes)
 
         async with asyncio.timeout(10):
             while any(route.destination == "10.77.0.0/24" for route in await routes()):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from tests.unit.space_bench import Bench, running, scenario, until
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_bench import Bench, running, scenario, until
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.host.agent import AgentSettings
 from pileus.host.dhcp.agent import DhcpAgent
-from pileus.host.spaces.agent import SpaceSettings
+from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire import scopes
 from pileus.wire.dhcp import DhcpOption, PortAddress
 
@@ -26,13 +26,13 @@ def agent(bench: Bench) -> DhcpAgent:
         bench.client,
         bench.links,
         bench.dhcp,
-        spaces=SpaceSettings(namespace_prefix="qdhcp-", watch_interval_s=0.01),
+        namespaces=NamespaceSettings(namespace_prefix="qdhcp-", watch_interval_s=0.01),
     )
 
 
 def test_a_network_is_served_and_a_full_pass_changes_nothing() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -63,7 +63,7 @@ def test_a_network_is_served_and_a_full_pass_changes_nothing() -> None:
 
 def test_many_networks_are_one_question_one_transaction_and_few_batches() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         async with running(server, agent) as bench:
             await until(lambda: bench.agent.metrics.full_passes == 1)
             calls, transactions = len(server.calls), bench.transactions()
@@ -83,7 +83,7 @@ def test_many_networks_are_one_question_one_transaction_and_few_batches() -> Non
 
 def test_a_server_runs_only_where_it_shall() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses) and server.statuses[-1].serving != ())
@@ -110,7 +110,7 @@ def test_a_server_runs_only_where_it_shall() -> None:
 
 def test_a_restart_changes_nothing_and_finds_what_is_no_longer_wanted() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(*(network(n) for n in range(1, 6)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses) and len(server.statuses[-1].serving) == 5)
@@ -131,7 +131,7 @@ def test_a_restart_changes_nothing_and_finds_what_is_no_longer_wanted() -> None:
 
 def test_what_others_break_is_mended() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -155,7 +155,7 @@ def test_what_others_break_is_mended() -> None:
 
 def test_others_namespaces_are_left_alone() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         async with running(server, agent) as bench:
             await bench.links.ensure_namespaces(["qdhcp-theirs"], "somebody")
             await bench.links.ensure_namespaces(["qdhcp-left-empty-by-a-crash", "unconcerned"])
@@ -168,7 +168,7 @@ def test_others_namespaces_are_left_alone() -> None:
 
 def test_one_that_can_not_be_made_keeps_none_waiting() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         bad = replace(network(2), subnets=(subnet(2, dns_nameservers=("fd00::5%x\n",)),))
         server.put_network(network(1), bad, network(3))
         async with running(server, agent) as bench:
@@ -186,7 +186,7 @@ def test_one_that_can_not_be_made_keeps_none_waiting() -> None:
 
 def test_a_port_that_can_not_be_served_is_told_and_the_others_of_its_network_are() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         bad, good = host(10, 2, mac_address="nonsense"), host(11, 2)
         server.put_network(network(2, hosts=0), replace(network(2), hosts=(bad, good)))
         async with running(server, agent) as bench:
@@ -205,7 +205,7 @@ def test_a_port_that_can_not_be_served_is_told_and_the_others_of_its_network_are
 
 def test_an_address_handed_over_is_there_at_once() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -224,7 +224,7 @@ def test_an_address_handed_over_is_there_at_once() -> None:
 
 def test_nothing_is_done_as_long_as_nobody_said_what_is_wanted() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -246,7 +246,7 @@ def test_nothing_is_done_as_long_as_nobody_said_what_is_wanted() -> None:
 
 def test_a_change_of_the_host_costs_no_question() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network())
         async with running(server, agent) as bench:
             # The report that follows the first pass is not to be the one that tells of the change.
@@ -262,7 +262,7 @@ def test_a_change_of_the_host_costs_no_question() -> None:
 
 def test_options_that_can_not_be_told_are_left_out() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         options = (DhcpOption("bad name", "1"), DhcpOption("ntp-server", "10.1.0.9"))
         server.put_network(replace(network(), hosts=(host(10, options=options),)))
         async with running(server, agent) as bench:
@@ -276,7 +276,7 @@ def test_options_that_can_not_be_told_are_left_out() -> None:
 
 def test_purge_leaves_nothing() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network(1), network(2))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))

@@ -36,12 +36,12 @@ def both(**changes: object) -> DhcpNetwork:
 
 def test_golden(golden: Callable[[str, str], None]) -> None:
     wanted = both(ipv6_address_mode="dhcpv6-stateful", ipv6_ra_mode="dhcpv6-stateful")
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
     made = {
-        "space": space,
-        "server": plan.plan_server(wanted, space, 86400),
-        "metadata_endpoints": plan.plan_endpoints(wanted, space),
+        "namespace": namespace,
+        "server": plan.plan_server(wanted, namespace, 86400),
+        "metadata_endpoints": plan.plan_endpoints(wanted, namespace),
     }
     golden("dhcp/network.json", msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
 
@@ -62,9 +62,9 @@ def test_modes_of_ipv6(
     address_mode: str | None, ra_mode: str | None, mode: str | None, addresses: tuple[str, ...]
 ) -> None:
     wanted = both(ipv6_address_mode=address_mode, ipv6_ra_mode=ra_mode)
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
-    server = plan.plan_server(wanted, space, 600)
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
+    server = plan.plan_server(wanted, namespace, 600)
     assert {one.id: one.mode for one in server.subnets}.get("six") == mode
     assert server.hosts[0].addresses == addresses
 
@@ -72,20 +72,20 @@ def test_modes_of_ipv6(
 def test_the_way_to_the_metadata_service() -> None:
     for behind, routes in ((True, ()), (False, (DhcpRoute("169.254.169.254/32", "10.1.0.2"),))):
         wanted = replace(network(), subnets=(subnet(host_routes=(), gateway_is_router=behind),))
-        space = plan.plan_space(wanted, "qdhcp-")
-        assert space is not None
-        assert plan.plan_server(wanted, space, 600).subnets[0].routes == routes
+        namespace = plan.plan_namespace(wanted, "qdhcp-")
+        assert namespace is not None
+        assert plan.plan_server(wanted, namespace, 600).subnets[0].routes == routes
         # The address of IPv6 is a router's where there is one, lest two answer.
-        assert ("fe80::a9fe:a9fe/64" in space.ports[0].addresses) is not behind
-        assert len(plan.plan_endpoints(wanted, space)) == (1 if behind else 2)
+        assert ("fe80::a9fe:a9fe/64" in namespace.ports[0].addresses) is not behind
+        assert len(plan.plan_endpoints(wanted, namespace)) == (1 if behind else 2)
 
 
 def test_the_server_resolves_where_no_other_resolver_is_given() -> None:
     wanted = both(ipv6_address_mode="dhcpv6-stateful", dns_nameservers=())
     wanted = replace(wanted, subnets=tuple(replace(one, dns_nameservers=()) for one in wanted.subnets))
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
-    server = plan.plan_server(wanted, space, 600)
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
+    server = plan.plan_server(wanted, namespace, 600)
     assert server.names
     assert [one.resolvers for one in server.subnets] == [("10.1.0.2",), ("fd00:1::2",)]
 
@@ -94,16 +94,16 @@ def test_the_server_resolves_where_no_other_resolver_is_given() -> None:
 def test_the_unspecified_address_asks_for_no_resolver(servers: tuple[str, ...]) -> None:
     wanted = both(ipv6_address_mode="dhcpv6-stateful")
     wanted = replace(wanted, subnets=tuple(replace(one, dns_nameservers=servers) for one in wanted.subnets))
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
-    assert [one.resolvers for one in plan.plan_server(wanted, space, 600).subnets] == [(), ()]
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
+    assert [one.resolvers for one in plan.plan_server(wanted, namespace, 600).subnets] == [(), ()]
 
 
 def test_names_that_are_none_are_not_told() -> None:
     wanted = replace(network(hosts=0), hosts=(host(10, hostname="-bad name"),), dns_domain="")
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
-    server = plan.plan_server(wanted, space, 600)
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
+    server = plan.plan_server(wanted, namespace, 600)
     assert (server.hosts[0].hostname, server.domain) == (None, None)
     bad = host(10, options=(DhcpOption("ntp-server", "a\nb"),))
     assert plan.unusable(replace(wanted, hosts=(bad,))) == {
@@ -114,6 +114,6 @@ def test_names_that_are_none_are_not_told() -> None:
 def test_ports_without_an_address_that_is_served() -> None:
     elsewhere = host(12, addresses=(PortAddress("192.0.2.1", "unserved"),))
     wanted = replace(network(hosts=0), hosts=(host(10), elsewhere))
-    space = plan.plan_space(wanted, "qdhcp-")
-    assert space is not None
-    assert [one.port_id for one in plan.plan_server(wanted, space, 600).hosts] == [host(10).port_id]
+    namespace = plan.plan_namespace(wanted, "qdhcp-")
+    assert namespace is not None
+    assert [one.port_id for one in plan.plan_server(wanted, namespace, 600).hosts] == [host(10).port_id]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from tests.unit.space_bench import Bench, running, scenario, until
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_bench import Bench, running, scenario, until
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.advertising.advertisers import Prefix
@@ -12,7 +12,7 @@ from pileus.drivers.netlink.links import Contents, Route, Veth
 from pileus.drivers.nft.router import FLOATING_TO_FIXED, TABLE
 from pileus.host.agent import AgentSettings
 from pileus.host.l3.agent import L3Agent
-from pileus.host.spaces.agent import SpaceSettings
+from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire.dhcp import HostRoute, PortAddress
 from pileus.wire.l3 import RouterSubnet
 
@@ -30,7 +30,7 @@ def agent(bench: Bench) -> L3Agent:
         bench.links,
         bench.filter,
         bench.advertisers,
-        spaces=SpaceSettings(namespace_prefix="qrouter-", watch_interval_s=0.01),
+        namespaces=NamespaceSettings(namespace_prefix="qrouter-", watch_interval_s=0.01),
     )
 
 
@@ -47,7 +47,7 @@ async def translations(bench: Bench, number: int = 1) -> dict[object, object]:
 
 def test_a_router_is_made_and_a_full_pass_changes_nothing() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router(floating_ips=(floating(200),)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -77,7 +77,7 @@ def test_a_router_is_made_and_a_full_pass_changes_nothing() -> None:
 
 def test_a_floating_ip_is_an_address_and_an_element() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(*(router(n) for n in range(1, 11)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -115,7 +115,7 @@ def test_a_floating_ip_is_an_address_and_an_element() -> None:
 
 def test_gateways_interfaces_and_routes_come_and_go() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router(gateway=None, interfaces=()))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -145,7 +145,7 @@ def test_gateways_interfaces_and_routes_come_and_go() -> None:
 
 def test_a_router_that_is_down_is_plugged_and_silent() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router(floating_ips=(floating(200),)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -166,7 +166,7 @@ def test_a_router_that_is_down_is_plugged_and_silent() -> None:
 
 def test_a_restart_changes_nothing() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(*(router(n, floating_ips=(floating(n, network=n),)) for n in range(1, 6)))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -189,7 +189,7 @@ def test_a_restart_changes_nothing() -> None:
 
 def test_one_that_the_kernel_refuses_keeps_none_waiting() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         port = replace(inner(2).port, addresses=(PortAddress("10.2.0.1", "s2"),))
         nowhere = router(
             2,
@@ -211,7 +211,7 @@ def test_one_that_the_kernel_refuses_keeps_none_waiting() -> None:
 
 def test_a_namespace_that_somebody_deleted_comes_back_and_is_plugged_anew() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -230,7 +230,7 @@ def test_a_namespace_that_somebody_deleted_comes_back_and_is_plugged_anew() -> N
 
 def test_floating_ips_from_another_subnet_of_the_outer_network() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         more = RouterSubnet("ext2", "203.0.113.0/24", "203.0.113.1")
         beyond = RouterSubnet("ext", "172.24.4.0/24", "192.0.2.1")
         server.put_router(router(gateway=outer(subnets=(beyond, more))))
@@ -246,7 +246,7 @@ def test_floating_ips_from_another_subnet_of_the_outer_network() -> None:
 
 def test_ipv6_subnets_are_advertised_as_they_say() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         modes = {"slaac": (True, False, False), "dhcpv6-stateful": (False, True, True)}
         modes |= {"dhcpv6-stateless": (True, False, True)}
         async with running(server, agent) as bench:
@@ -269,7 +269,7 @@ def test_ipv6_subnets_are_advertised_as_they_say() -> None:
 
 def test_purge_leaves_what_is_not_ours() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router())
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -287,7 +287,7 @@ def test_purge_leaves_what_is_not_ours() -> None:
 
 def test_without_snat_nothing_is_translated_on_the_way_out() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(router(enable_snat=False))
         async with running(server, agent) as bench:
             await until(lambda: bool(server.statuses))

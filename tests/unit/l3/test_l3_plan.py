@@ -26,12 +26,12 @@ def test_golden(golden: Callable[[str, str], None]) -> None:
         floating_ips=(floating(201, 11), floating(200, 10)),
         routes=(HostRoute("192.168.0.0/16", "10.2.0.77"),),
     )
-    space = plan.plan_space(wanted, "qrouter-")
+    namespace = plan.plan_namespace(wanted, "qrouter-")
     made = {
-        "space": space,
+        "namespace": namespace,
         "rules": difference(render(plan.plan_rules(wanted)), None),
-        "metadata_endpoints": plan.plan_endpoints(wanted, space),
-        "advertisements": plan.plan_advertisements(wanted, space),
+        "metadata_endpoints": plan.plan_endpoints(wanted, namespace),
+        "advertisements": plan.plan_advertisements(wanted, namespace),
     }
     golden("l3/router.json", msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
 
@@ -40,16 +40,18 @@ def test_one_port_on_a_network_answers_for_ipv6_metadata() -> None:
     second = inner(2, network_id="net-1")
     beside = inner(3, subnets=(RouterSubnet("s3", "10.3.0.0/24", "10.3.0.254"),))
     wanted = router(interfaces=(inner(1), second, beside))
-    space = plan.plan_space(wanted, "qrouter-")
-    endpoints = [endpoint.interface for endpoint in plan.plan_endpoints(wanted, space) if endpoint.interface]
+    namespace = plan.plan_namespace(wanted, "qrouter-")
+    endpoints = [
+        endpoint.interface for endpoint in plan.plan_endpoints(wanted, namespace) if endpoint.interface
+    ]
     assert endpoints == ["qr-00000001-qr"], "not twice on a network, nor where another router is the gateway"
-    answering = [port.name for port in space.ports if "fe80::a9fe:a9fe/64" in port.addresses]
+    answering = [port.name for port in namespace.ports if "fe80::a9fe:a9fe/64" in port.addresses]
     assert answering == endpoints
 
 
 def test_a_floating_ip_that_is_the_gateways_own_address_is_held_once() -> None:
     wanted = router(floating_ips=(floating(101, 10),))
-    (gateway, _) = plan.plan_space(wanted, "qrouter-").ports
+    (gateway, _) = plan.plan_namespace(wanted, "qrouter-").ports
     assert gateway.addresses == ("172.24.4.101/24",)
 
 
@@ -62,8 +64,8 @@ def test_ways_out() -> None:
     port = msgspec.structs.replace(
         outer().port, addresses=(*outer().port.addresses, PortAddress("2001:db8::5", "ext6"))
     )
-    space = plan.plan_space(router(gateway=outer(port=port, subnets=subnets)), "qrouter-")
-    assert [(route.destination, route.via) for route in space.routes] == [
+    namespace = plan.plan_namespace(router(gateway=outer(port=port, subnets=subnets)), "qrouter-")
+    assert [(route.destination, route.via) for route in namespace.routes] == [
         ("203.0.113.0/24", None),
         ("0.0.0.0/0", "172.24.4.1"),
         ("::/0", "fe80::1"),

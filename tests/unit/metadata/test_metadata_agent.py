@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from tests.unit.space_bench import scenario, until
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_bench import scenario, until
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.listening.listeners import Place
@@ -25,7 +25,7 @@ LINK = MetadataEndpoint("qrouter-1", "fe80::a9fe:a9fe", 80, "qr-1", network_id="
 
 class Node:
     def __init__(self) -> None:
-        self.server = SpaceServer()
+        self.server = NamespaceServer()
         self.namespaces = {"qdhcp-1": 1, "qrouter-1": 2}
         self.listeners = SimulatedListeners(self.namespaces.get)
         self.agent = MetadataAgent(AgentSettings(host="n1"), self.server, SystemClock(), self.listeners)

@@ -18,22 +18,24 @@ from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
 from pileus.host.l3.agent import L3Agent
 from pileus.host.metadata.agent import MetadataAgent
-from pileus.host.spaces.agent import SpaceSettings
+from pileus.host.namespaces.agent import NamespaceSettings
 
 
 class NodeAgents(msgspec.Struct, frozen=True):
-    """``metadata`` answers guests at the addresses that ``spaces`` (DHCP, L3) make; without those there is
-    none."""
+    """``metadata`` answers guests at the addresses that the agents ``namespaces`` (DHCP, L3) make; there is
+    none without those."""
 
     switch: SwitchAgent
     metadata: MetadataAgent | None
-    spaces: tuple[DhcpAgent | L3Agent, ...]
+    namespaces: tuple[DhcpAgent | L3Agent, ...]
     machines: HypervisorAgent | None
 
     def all(self) -> list[Agent]:
         """Every agent, in the order of their start."""
         return [
-            agent for agent in (self.switch, self.metadata, *self.spaces, self.machines) if agent is not None
+            agent
+            for agent in (self.switch, self.metadata, *self.namespaces, self.machines)
+            if agent is not None
         ]
 
 
@@ -47,29 +49,29 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
     clock, switch = SystemClock(), parts.switch
     silence = Silence(switch.silencer) if switch.silencer is not None else None
     metadata = MetadataAgent(node, server, clock, parts.listeners)
-    spaces: list[DhcpAgent | L3Agent] = []
+    namespaces: list[DhcpAgent | L3Agent] = []
 
-    def space_settings(prefix: str) -> SpaceSettings:
-        return SpaceSettings(
+    def namespace_settings(prefix: str) -> NamespaceSettings:
+        return NamespaceSettings(
             namespace_prefix=prefix,
             integration_bridge=switch.bridges.integration_bridge,
             watch_interval_s=parts.watch_interval_s,
         )
 
     if parts.dhcp is not None:
-        spaces.append(
+        namespaces.append(
             DhcpAgent(
                 *(node, server, clock, switch.client, parts.links, parts.dhcp),
                 metadata=metadata,
-                spaces=space_settings(dhcp.NAMESPACE_PREFIX),
+                namespaces=namespace_settings(dhcp.NAMESPACE_PREFIX),
             )
         )
     if (router := parts.router) is not None:
-        spaces.append(
+        namespaces.append(
             L3Agent(
                 *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
                 metadata=metadata,
-                spaces=space_settings(l3.NAMESPACE_PREFIX),
+                namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
             )
         )
     machines = None
@@ -81,7 +83,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         )
     return NodeAgents(
         switch=SwitchAgent(node, switch.bridges, server, clock, switch.client, switch.flows, silence=silence),
-        metadata=metadata if spaces else None,
-        spaces=tuple(spaces),
+        metadata=metadata if namespaces else None,
+        namespaces=tuple(namespaces),
         machines=machines,
     )

@@ -114,8 +114,8 @@ async def _purge(folder: StateFolder, settings: Settings) -> None:
         if agents.machines is not None:
             await agents.machines.purge()
             await remove_own_libvirt(folder)
-        for space_agent in agents.spaces:
-            await space_agent.purge()
+        for agent in agents.namespaces:
+            await agent.purge()
         restore_limits(folder.limits)
         await agents.switch.purge(guests=True)
         await agents.switch.release()

@@ -24,8 +24,8 @@ from pileus.host.dhcp import plan
 from pileus.host.dhcp.apply import ServerHands
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
-from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
-from pileus.host.spaces.model import Space
+from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
+from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
 from pileus.wire.calls import DHCP_STATE, DHCP_STATUS, Call
 from pileus.wire.dhcp import DhcpNetwork, DhcpStateRequest, DhcpStatus
@@ -35,7 +35,7 @@ _log = log.get("host.dhcp")
 NAMESPACE_PREFIX = "qdhcp-"
 
 
-class DhcpAgent(SpaceAgent[DhcpNetwork]):
+class DhcpAgent(NamespaceAgent[DhcpNetwork]):
     """See the module. ``desired`` has the networks that are bound here."""
 
     binary = "neutron-dhcp-agent"
@@ -54,10 +54,10 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
         servers: DhcpServers,
         *,
         metadata: MetadataServer | None = None,
-        spaces: SpaceSettings | None = None,
+        namespaces: NamespaceSettings | None = None,
     ) -> None:
-        spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
-        super().__init__(settings, spaces, server, clock, client, links, metadata)
+        namespaces = namespaces or NamespaceSettings(namespace_prefix=NAMESPACE_PREFIX)
+        super().__init__(settings, namespaces, server, clock, client, links, metadata)
         self._servers = servers
         self._server_hands = ServerHands(servers)
         self._lease_s = 86400
@@ -95,19 +95,19 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
     def listened(self) -> Iterable[str]:
         return map(scopes.network, self.desired)
 
-    def space(self, thing: DhcpNetwork) -> Space | None:
-        return plan.plan_space(thing, self._spaces.namespace_prefix)
+    def namespace(self, thing: DhcpNetwork) -> Namespace | None:
+        return plan.plan_namespace(thing, self._namespaces.namespace_prefix)
 
-    def endpoints(self, thing: DhcpNetwork, space: Space) -> Iterable[MetadataEndpoint]:
-        return plan.plan_endpoints(thing, space)
+    def endpoints(self, thing: DhcpNetwork, namespace: Namespace) -> Iterable[MetadataEndpoint]:
+        return plan.plan_endpoints(thing, namespace)
 
     async def enforce(self, things: Collection[DhcpNetwork]) -> tuple[int, dict[str, str]]:
         servers, failed = [], {}
         for network in things:
             try:
                 unusable = plan.unusable(network)
-                space = self._wanted[network.network_id]
-                servers.append(plan.plan_server(network, space, self._lease_s))
+                namespace = self._wanted[network.network_id]
+                servers.append(plan.plan_server(network, namespace, self._lease_s))
             except Exception as error:
                 failed[network.network_id] = reason(error)
                 continue
@@ -143,4 +143,4 @@ class DhcpAgent(SpaceAgent[DhcpNetwork]):
         self._told_ports = news.ports
 
     async def disturbed(self) -> Collection[str]:
-        return await self._server_hands.ended([space.key for space in self._in_force()])
+        return await self._server_hands.ended([namespace.key for namespace in self._in_force()])

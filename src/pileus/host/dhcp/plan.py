@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pileus.drivers.dnsmasq import spec
 from pileus.drivers.dnsmasq.render import host_fault
 from pileus.host.metadata_endpoint import METADATA_V4, METADATA_V6, MetadataEndpoint
-from pileus.host.spaces.model import NamespacePort, NamespaceRoute, Space
+from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
 from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 
 PORT_PREFIX = "tap"
@@ -40,7 +40,7 @@ def interface(network: DhcpNetwork) -> str:
     return PORT_PREFIX + network.port.port_id[:_NAME_CHARACTERS]
 
 
-def plan_space(network: DhcpNetwork, prefix: str) -> Space | None:
+def plan_namespace(network: DhcpNetwork, prefix: str) -> Namespace | None:
     """The namespace of a network; None where nothing is to run."""
     if not is_served(network):
         return None
@@ -57,7 +57,7 @@ def plan_space(network: DhcpNetwork, prefix: str) -> Space | None:
     port = NamespacePort(
         interface(network), network.port.port_id, network.port.mac_address, network.mtu, tuple(addresses)
     )
-    return Space(
+    return Namespace(
         key=network.network_id,
         name=prefix + network.network_id,
         ports=(port,),
@@ -66,18 +66,20 @@ def plan_space(network: DhcpNetwork, prefix: str) -> Space | None:
     )
 
 
-def plan_endpoints(network: DhcpNetwork, space: Space) -> list[MetadataEndpoint]:
+def plan_endpoints(network: DhcpNetwork, namespace: Namespace) -> list[MetadataEndpoint]:
     """Where guests of the network may ask for metadata."""
-    endpoints = [MetadataEndpoint(space.name, METADATA_V4, _HTTP, network_id=network.network_id)]
+    endpoints = [MetadataEndpoint(namespace.name, METADATA_V4, _HTTP, network_id=network.network_id)]
     if _answers_v6(network):
         name = interface(network)
         endpoints.append(
-            MetadataEndpoint(space.name, METADATA_V6, _HTTP, interface=name, network_id=network.network_id)
+            MetadataEndpoint(
+                namespace.name, METADATA_V6, _HTTP, interface=name, network_id=network.network_id
+            )
         )
     return endpoints
 
 
-def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNetwork:
+def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spec.DhcpNetwork:
     """The network's dnsmasq."""
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
     subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
@@ -85,7 +87,7 @@ def plan_server(network: DhcpNetwork, space: Space, lease_s: int) -> spec.DhcpNe
     return spec.DhcpNetwork(
         network_id=network.network_id,
         interface=interface(network),
-        namespace=space.name,
+        namespace=namespace.name,
         subnets=tuple(sorted(subnets, key=lambda subnet: subnet.id)),
         hosts=tuple(_hosts(network.hosts, stateful, optional)),
         mtu=network.mtu,

@@ -23,8 +23,8 @@ from pileus.host.isolation import reason
 from pileus.host.l3 import plan
 from pileus.host.l3.apply import RuleHands
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
-from pileus.host.spaces.agent import SpaceAgent, SpaceSettings
-from pileus.host.spaces.model import Space
+from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
+from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
 from pileus.wire.calls import L3_STATE, L3_STATUS, Call
 from pileus.wire.l3 import L3StateRequest, L3Status, RouterDetails
@@ -34,7 +34,7 @@ _log = log.get("host.l3")
 NAMESPACE_PREFIX = "qrouter-"
 
 
-class L3Agent(SpaceAgent[RouterDetails]):
+class L3Agent(NamespaceAgent[RouterDetails]):
     """See the module. ``desired`` has the routers that are bound here."""
 
     binary = "neutron-l3-agent"
@@ -53,10 +53,10 @@ class L3Agent(SpaceAgent[RouterDetails]):
         advertisers: Advertisers,
         *,
         metadata: MetadataServer | None = None,
-        spaces: SpaceSettings | None = None,
+        namespaces: NamespaceSettings | None = None,
     ) -> None:
-        spaces = spaces or SpaceSettings(namespace_prefix=NAMESPACE_PREFIX)
-        super().__init__(settings, spaces, server, clock, client, links, metadata)
+        namespaces = namespaces or NamespaceSettings(namespace_prefix=NAMESPACE_PREFIX)
+        super().__init__(settings, namespaces, server, clock, client, links, metadata)
         self._rules = RuleHands(packet_filter)
         self._advertisers = advertisers
         self._advertised: dict[str, list[Advertisement]] = {}
@@ -95,16 +95,16 @@ class L3Agent(SpaceAgent[RouterDetails]):
         networks = {network for router in self.desired.values() for network in plan.networks(router)}
         return {*map(scopes.router, self.desired), *map(scopes.network, networks)}
 
-    def space(self, thing: RouterDetails) -> Space | None:
-        return plan.plan_space(thing, self._spaces.namespace_prefix)
+    def namespace(self, thing: RouterDetails) -> Namespace | None:
+        return plan.plan_namespace(thing, self._namespaces.namespace_prefix)
 
-    def endpoints(self, thing: RouterDetails, space: Space) -> Iterable[MetadataEndpoint]:
-        return plan.plan_endpoints(thing, space)
+    def endpoints(self, thing: RouterDetails, namespace: Namespace) -> Iterable[MetadataEndpoint]:
+        return plan.plan_endpoints(thing, namespace)
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
         rules, failed = {}, {}
         for router in things:
-            space = self._wanted[router.router_id]
+            namespace = self._wanted[router.router_id]
             try:
                 for route in plan.unreachable(router):
                     _log.warning(
@@ -113,8 +113,8 @@ class L3Agent(SpaceAgent[RouterDetails]):
                         destination=route.destination,
                         nexthop=route.nexthop,
                     )
-                rules[space.name] = plan.plan_rules(router)
-                self._advertised[router.router_id] = plan.plan_advertisements(router, space)
+                rules[namespace.name] = plan.plan_rules(router)
+                self._advertised[router.router_id] = plan.plan_advertisements(router, namespace)
             except Exception as error:
                 failed[router.router_id] = reason(error)
         by_name = {self._wanted[router.router_id].name: router.router_id for router in things}
@@ -143,5 +143,5 @@ class L3Agent(SpaceAgent[RouterDetails]):
         )
 
     async def disturbed(self) -> Collection[str]:
-        names = {space.name: space.key for space in self._in_force()}
+        names = {namespace.name: namespace.key for namespace in self._in_force()}
         return {names[name] for name in await self._rules.changed(names)}

@@ -15,7 +15,7 @@ import msgspec
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
-from pileus.host.spaces.model import NamespacePort, NamespaceRoute, Space
+from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.l3 import RouterDetails, RouterPort, RouterSubnet
 
@@ -79,7 +79,7 @@ def _silent(port: RouterPort) -> RouterPort:
     return msgspec.structs.replace(port, port=plug, subnets=())
 
 
-def plan_space(router: RouterDetails, prefix: str) -> Space:
+def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
     """The namespace of a router."""
     ports = []
     if router.gateway is not None:
@@ -90,7 +90,7 @@ def plan_space(router: RouterDetails, prefix: str) -> Space:
         _namespace_port(name, port, [f"{METADATA_V6}/64"] if name in answering else [])
         for name, port in zip(map(interface_name, router.interfaces), router.interfaces, strict=True)
     ]
-    return Space(
+    return Namespace(
         key=router.router_id,
         name=prefix + router.router_id,
         ports=tuple(ports),
@@ -117,18 +117,18 @@ def plan_rules(router: RouterDetails) -> RouterRules:
     )
 
 
-def plan_endpoints(router: RouterDetails, space: Space) -> list[MetadataEndpoint]:
+def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[MetadataEndpoint]:
     """Where guests behind the router may ask for metadata. Over IPv6 they come from an address of their
     link, which says something on that link only: so those endpoints are of a network."""
     everywhere = "0.0.0.0"  # noqa: S104 - in the router's namespace; its rules let redirected ones pass only
-    endpoints = [MetadataEndpoint(space.name, everywhere, METADATA_PORT, router_id=router.router_id)]
+    endpoints = [MetadataEndpoint(namespace.name, everywhere, METADATA_PORT, router_id=router.router_id)]
     return endpoints + [
-        MetadataEndpoint(space.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
+        MetadataEndpoint(namespace.name, METADATA_V6, _HTTP, interface=name, network_id=network_id)
         for name, network_id in _answering_v6(router).items()
     ]
 
 
-def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertisement]:
+def plan_advertisements(router: RouterDetails, namespace: Namespace) -> list[Advertisement]:
     """What the router says of itself on the networks whose IPv6 subnets want it from us; raises ValueError
     for what can't be said."""
     found: list[Advertisement] = []
@@ -142,7 +142,7 @@ def plan_advertisements(router: RouterDetails, space: Space) -> list[Advertiseme
             continue
         found.append(
             Advertisement(
-                namespace=space.name,
+                namespace=namespace.name,
                 interface=interface_name(port),
                 mac=port.port.mac_address,
                 mtu=port.port.mtu,

@@ -1,6 +1,6 @@
 """How long a node's DHCP and L3 agents take for many networks and routers, on real parts.
 
-    python -m benchmarks.spaces [NETWORKS] [ROUTERS]
+    python -m benchmarks.namespaces [NETWORKS] [ROUTERS]
 
 Needs root, Open vSwitch, dnsmasq and nftables. A floor stands beside: what the kernel and the programs
 take without an agent.

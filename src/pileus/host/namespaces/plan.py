@@ -1,4 +1,4 @@
-"""From the spaces that are there to those that shall be. Pure.
+"""From the namespaces that are there to those that shall be. Pure.
 
 Of addresses, those of the link (``fe80::/10``) are the kernel's own affair, except the ones that
 are wanted: those of the metadata service.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from pileus.drivers.netlink.links import Address, Contents, Link, Route, Veth
-from pileus.host.spaces.model import NamespacePort, Space
+from pileus.host.namespaces.model import Namespace, NamespacePort
 
 METADATA_V6 = "fe80::a9fe:a9fe/64"
 """Where guests find the metadata service by IPv6."""
@@ -21,7 +21,7 @@ _LINK_LOCAL = ipaddress.ip_network("fe80::/10")
 _NOTHING = Contents()
 
 
-class SpacePlan(msgspec.Struct, frozen=True):
+class NamespacePlan(msgspec.Struct, frozen=True):
     """What differs, in the order in which it is done; what goes away goes last."""
 
     namespaces: tuple[str, ...] = ()
@@ -38,7 +38,9 @@ class SpacePlan(msgspec.Struct, frozen=True):
         return settings + sum(map(len, (*lists, self.gone_routes, self.gone_addresses)))
 
 
-def plan_spaces(wanted: Iterable[Space], found: Mapping[str | None, Contents], label: str) -> SpacePlan:
+def plan_namespaces(
+    wanted: Iterable[Namespace], found: Mapping[str | None, Contents], label: str
+) -> NamespacePlan:
     """Compare. ``found`` has home (None) and those of the wanted namespaces that are there."""
     namespaces: list[str] = []
     sysctls: dict[str, dict[str, str]] = {}
@@ -48,26 +50,26 @@ def plan_spaces(wanted: Iterable[Space], found: Mapping[str | None, Contents], l
     routes: list[Route] = []
     gone_routes: list[Route] = []
     home = found[None].links
-    for space in wanted:
-        inside = found.get(space.name)
+    for namespace in wanted:
+        inside = found.get(namespace.name)
         if inside is None or inside.links["lo"].label != label or not inside.links["lo"].up:
-            namespaces.append(space.name)
+            namespaces.append(namespace.name)
         inside = inside or _NOTHING
-        differing = _sysctls(space, inside)
+        differing = _sysctls(namespace, inside)
         if differing:
-            sysctls[space.name] = differing
-        for port in space.ports:
-            veth = _veth(space, port, label)
+            sysctls[namespace.name] = differing
+        for port in namespace.ports:
+            veth = _veth(namespace, port, label)
             present = inside.links.get(port.name)
             if not _fits(veth, home.get(port.name), present):
                 veths.append(veth)
-            come, gone = _addresses(space.name, port, present)
+            come, gone = _addresses(namespace.name, port, present)
             addresses += come
             gone_addresses += gone
-        made, removed = _routes(space, inside)
+        made, removed = _routes(namespace, inside)
         routes += made
         gone_routes += removed
-    return SpacePlan(
+    return NamespacePlan(
         tuple(namespaces),
         sysctls,
         tuple(veths),
@@ -78,9 +80,9 @@ def plan_spaces(wanted: Iterable[Space], found: Mapping[str | None, Contents], l
     )
 
 
-def strays(found: Mapping[str | None, Contents], wanted: Iterable[Space], label: str) -> list[str]:
+def strays(found: Mapping[str | None, Contents], wanted: Iterable[Namespace], label: str) -> list[str]:
     """Namespaces that are ours and not wanted: they bear the label, or a crash left them empty."""
-    names = {space.name for space in wanted}
+    names = {namespace.name for namespace in wanted}
     return sorted(
         name
         for name, inside in found.items()
@@ -90,14 +92,14 @@ def strays(found: Mapping[str | None, Contents], wanted: Iterable[Space], label:
     )
 
 
-def stray_links(home: Mapping[str, Link], wanted: Iterable[Space], label: str) -> list[str]:
-    """Interfaces at home that are ours and belong to no wanted space."""
-    names = {port.name for space in wanted for port in space.ports}
+def stray_links(home: Mapping[str, Link], wanted: Iterable[Namespace], label: str) -> list[str]:
+    """Interfaces at home that are ours and belong to no wanted namespace."""
+    names = {port.name for namespace in wanted for port in namespace.ports}
     return sorted(name for name, link in home.items() if link.label == label and name not in names)
 
 
-def _veth(space: Space, port: NamespacePort, label: str) -> Veth:
-    return Veth(port.name, port.name, space.name, mac=port.mac.lower(), mtu=port.mtu, label=label)
+def _veth(namespace: Namespace, port: NamespacePort, label: str) -> Veth:
+    return Veth(port.name, port.name, namespace.name, mac=port.mac.lower(), mtu=port.mtu, label=label)
 
 
 def _fits(veth: Veth, outer: Link | None, inner: Link | None) -> bool:
@@ -109,12 +111,12 @@ def _fits(veth: Veth, outer: Link | None, inner: Link | None) -> bool:
     )
 
 
-def _sysctls(space: Space, inside: Contents) -> dict[str, str]:
+def _sysctls(namespace: Namespace, inside: Contents) -> dict[str, str]:
     """What differs; in a namespace that is to be made nothing is known yet, and all is to be set."""
     if not inside.links:
-        return dict(space.sysctls)
+        return dict(namespace.sysctls)
     present = inside.sysctls
-    return {key: value for key, value in space.sysctls.items() if present.get(key, value) != value}
+    return {key: value for key, value in namespace.sysctls.items() if present.get(key, value) != value}
 
 
 def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[list[Address], list[Address]]:
@@ -129,17 +131,17 @@ def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[
     return come, gone
 
 
-def _routes(space: Space, inside: Contents) -> tuple[list[Route], list[Route]]:
+def _routes(namespace: Namespace, inside: Contents) -> tuple[list[Route], list[Route]]:
     wanted: dict[str, Route] = {}
-    for route in space.routes:
+    for route in namespace.routes:
         destination = str(ipaddress.ip_network(route.destination, strict=False))
         # One way for a destination: the first one.
-        wanted.setdefault(destination, Route(space.name, destination, route.via, route.device))
+        wanted.setdefault(destination, Route(namespace.name, destination, route.via, route.device))
     present = {(route.destination, route.via, route.device) for route in inside.routes}
     come = [r for r in wanted.values() if (r.destination, r.via, r.device) not in present]
     doubles = Counter(route.destination for route in inside.routes)
     gone = [
-        Route(space.name, route.destination, route.via, route.device)
+        Route(namespace.name, route.destination, route.via, route.device)
         for route in inside.routes
         # Another way to a wanted destination is replaced, and needs no taking away.
         if route.destination not in wanted

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
@@ -17,17 +17,17 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import Agent
-from pileus.host.spaces.agent import SpaceAgent
+from pileus.host.namespaces.agent import NamespaceAgent
 
-Maker = Callable[["Bench"], SpaceAgent[Any]]
+Maker = Callable[["Bench"], NamespaceAgent[Any]]
 
 
 class Bench:
     """One node with an agent that can be dropped and started again."""
 
-    agent: SpaceAgent[Any]
+    agent: NamespaceAgent[Any]
 
-    def __init__(self, server: SpaceServer, make: Maker) -> None:
+    def __init__(self, server: NamespaceServer, make: Maker) -> None:
         self.server = server
         self.switch = SimulatedSwitch(devices=set())
         self.links = SimulatedLinks(self.switch)
@@ -106,7 +106,7 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(server: SpaceServer, make: Maker) -> AsyncIterator[Bench]:
+async def running(server: NamespaceServer, make: Maker) -> AsyncIterator[Bench]:
     bench = Bench(server, make)
     await bench.make_bridge()
     await bench.start()

@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 from tests.unit.dhcp.scene import host, net_id, network, subnet
 from tests.unit.l3.scene import floating, inner, outer, router, router_id
-from tests.unit.space_bench import Bench, full_pass, until
-from tests.unit.space_server import SpaceServer
+from tests.unit.namespace_bench import Bench, full_pass, until
+from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.nft.router import FLOATING_TO_FIXED, TABLE
@@ -27,21 +27,21 @@ from pileus.host.agent import AgentSettings
 from pileus.host.dhcp.agent import DhcpAgent
 from pileus.host.l3.agent import L3Agent
 from pileus.host.l3.plan import quieted
-from pileus.host.spaces.agent import SpaceSettings
+from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire.dhcp import HostRoute
 
 NUMBERS = st.integers(1, 3)
 KINDS = st.sampled_from(["dhcp", "l3"])
 
 
-class SpaceMachine(RuleBasedStateMachine):
+class NamespaceMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
 
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
-        self.server = SpaceServer(random.Random(seed))
+        self.server = NamespaceServer(random.Random(seed))
         self.server.heartbeat_interval_s = 0.03
         self.bench = Bench(self.server, self._unused)
         self.bench.links.on_gone = self.bench.filter.forget_namespace
@@ -63,16 +63,18 @@ class SpaceMachine(RuleBasedStateMachine):
     def _start(self, kind: str) -> None:
         bench = self.bench
         node = AgentSettings(host="n1")
-        spaces = SpaceSettings(
+        namespaces = NamespaceSettings(
             namespace_prefix="qdhcp-" if kind == "dhcp" else "qrouter-", watch_interval_s=0.02
         )
         clock = SystemClock()
         agent: Any
         if kind == "dhcp":
-            agent = DhcpAgent(node, self.server, clock, bench.client, bench.links, bench.dhcp, spaces=spaces)
+            agent = DhcpAgent(
+                node, self.server, clock, bench.client, bench.links, bench.dhcp, namespaces=namespaces
+            )
         else:
             parts = (bench.client, bench.links, bench.filter, bench.advertisers)
-            agent = L3Agent(node, self.server, clock, *parts, spaces=spaces)
+            agent = L3Agent(node, self.server, clock, *parts, namespaces=namespaces)
         agent.reconciler._retry_limit_s = 0.05
         self.agents[kind] = agent
         self.tasks[kind] = asyncio.create_task(agent.run())
@@ -277,10 +279,10 @@ class SpaceMachine(RuleBasedStateMachine):
         assert {ids["iface-id"] for ids in bench.ports().values()} == ports
 
 
-SpaceMachine.TestCase.settings = settings(
+NamespaceMachine.TestCase.settings = settings(
     max_examples=25,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-TestSpaces = SpaceMachine.TestCase
+TestNamespaces = NamespaceMachine.TestCase

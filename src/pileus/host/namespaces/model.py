@@ -1,6 +1,6 @@
 """A namespace of an agent, with its ports on the integration bridge, as it shall be.
 
-A port of a space is a veth pair with the same name at both ends: one is on the bridge with the
+A port of a namespace is a veth pair with the same name at both ends: one is on the bridge with the
 port's id (the switch agent wires it like any other), the other has the addresses.
 """
 
@@ -16,7 +16,7 @@ that one when another takes its name."""
 
 
 class NamespacePort(msgspec.Struct, frozen=True):
-    """An interface of a space. ``addresses`` with their prefix length."""
+    """An interface of a namespace. ``addresses`` with their prefix length."""
 
     name: str
     port_id: str
@@ -26,14 +26,14 @@ class NamespacePort(msgspec.Struct, frozen=True):
 
 
 class NamespaceRoute(msgspec.Struct, frozen=True):
-    """A route inside of a space, by a neighbour or (``via`` None) on the link."""
+    """A route inside of a namespace, by a neighbour or (``via`` None) on the link."""
 
     destination: str
     device: str
     via: str | None = None
 
 
-class Space(msgspec.Struct, frozen=True):
+class Namespace(msgspec.Struct, frozen=True):
     """A namespace with all that is in it. ``key``: the id of what it is made for."""
 
     key: str

@@ -13,9 +13,9 @@ from tests.unit.dhcp.scene import host, net_id, network, subnet
 from tests.unit.dhcp.test_dhcp_agent import agent as dhcp_agent
 from tests.unit.l3.scene import floating, inner, outer, router, router_id
 from tests.unit.l3.test_l3_agent import agent as l3_agent
+from tests.unit.namespace_bench import Bench, running, until
+from tests.unit.namespace_server import NamespaceServer
 from tests.unit.poison import PHASES, poisoned
-from tests.unit.space_bench import Bench, running, until
-from tests.unit.space_server import SpaceServer
 
 from pileus.drivers.netlink.links import Address, LinkError
 from pileus.drivers.nft.driver import FilterFailed
@@ -85,7 +85,7 @@ def test_one_bad_network_leaves_all_others_served(bad: Any) -> None:
     assume(bad.network_id not in {net_id(n) for n in GOOD})
 
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(network(1), network(2))
         async with running(server, dhcp_agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -106,7 +106,7 @@ def test_one_bad_port_leaves_all_others_of_its_network_served(bad: Any) -> None:
     assume(bad.port_id > host(11, 1).port_id)
 
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_network(*(network(n) for n in GOOD))
         async with running(server, dhcp_agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -123,7 +123,7 @@ def test_one_bad_router_leaves_all_others_served(bad: Any) -> None:
     assume(bad.router_id not in {router_id(n) for n in GOOD})
 
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(good_router(1), good_router(2))
         async with running(server, l3_agent) as bench:
             await until(lambda: bool(server.statuses))
@@ -160,7 +160,7 @@ def test_whatever_a_part_refuses_is_found_by_halves(where: str, monkeypatch: pyt
     victim = f"qrouter-{router_id(9)}"
 
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(good_router(1), good_router(2), good_router(3), router(9))
         bench = Bench(server, l3_agent)
         await bench.make_bridge()
@@ -240,7 +240,7 @@ def test_whatever_a_part_refuses_is_found_by_halves(where: str, monkeypatch: pyt
 
 def test_of_two_that_need_one_name_the_one_that_has_it_keeps_it() -> None:
     async def story() -> None:
-        server = SpaceServer()
+        server = NamespaceServer()
         server.put_router(good_router(1))
         async with running(server, l3_agent) as bench:
             await until(lambda: bool(server.statuses))

@@ -22,7 +22,7 @@ from pileus.wire.metadata import MetadataReply, MetadataRequest
 from pileus.wire.switch import Acknowledged
 
 
-class SpaceServer:
+class NamespaceServer:
     """``chance`` of a wake-up to be lost or doubled. Everything is bound to one host."""
 
     def __init__(self, chance: random.Random | None = None) -> None:

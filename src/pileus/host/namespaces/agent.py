@@ -28,12 +28,12 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
-from pileus.host.spaces.apply import SpaceHands, SwitchUnreachable
-from pileus.host.spaces.model import Space
+from pileus.host.namespaces.apply import NamespaceHands, SwitchUnreachable
+from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
 from pileus.wire.calls import Call
 
-_log = log.get("host.spaces")
+_log = log.get("host.namespaces")
 
 _CONNECTS_WITHIN_S = 5.0
 _LOOKED_AT = 50
@@ -45,7 +45,7 @@ _ANNOUNCE_AFTER_S = (0.0, 1.0, 3.0)
 """Not once only: the switch may not have wired a new port yet, and packets get lost."""
 
 
-class SpaceSettings(msgspec.Struct, frozen=True, kw_only=True):
+class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``namespace_prefix`` goes before the id in the names of namespaces (field's names: ``qdhcp-``,
     ``qrouter-``); ``watch_interval_s``: how often what tells nobody of its end is looked at."""
 
@@ -66,7 +66,7 @@ class _Switch(msgspec.Struct, frozen=True):
     generation: int
 
 
-class SpaceAgent(Agent, Generic[T]):
+class NamespaceAgent(Agent, Generic[T]):
     """See the module. The client of the switch belongs to whoever made it: it may be shared, and is
     closed there."""
 
@@ -76,7 +76,7 @@ class SpaceAgent(Agent, Generic[T]):
     def __init__(
         self,
         settings: AgentSettings,
-        spaces: SpaceSettings,
+        namespaces: NamespaceSettings,
         server: Server,
         clock: Clock,
         client: OvsdbClient,
@@ -88,18 +88,18 @@ class SpaceAgent(Agent, Generic[T]):
         """What the server wants here, by id."""
         self._patience = Patience(clock)
         self._again: asyncio.TimerHandle | None = None
-        self._spaces = spaces
+        self._namespaces = namespaces
         self._client = client
         self._metadata = metadata
-        self._hands = SpaceHands(
+        self._hands = NamespaceHands(
             links,
             client,
             owner=self.owner,
-            prefix=spaces.namespace_prefix,
-            bridge=spaces.integration_bridge,
+            prefix=namespaces.namespace_prefix,
+            bridge=namespaces.integration_bridge,
         )
         self._done: dict[str, T] = {}
-        self._wanted: dict[str, Space] = {}
+        self._wanted: dict[str, Namespace] = {}
         self._opened: dict[str, tuple[MetadataEndpoint, ...]] = {}
         self._next_look = 0
         self._position = 0
@@ -129,11 +129,11 @@ class SpaceAgent(Agent, Generic[T]):
         """The scopes that the desired things are about."""
 
     @abc.abstractmethod
-    def space(self, thing: T) -> Space | None:
+    def namespace(self, thing: T) -> Namespace | None:
         """The namespace of a thing; None: it has none."""
 
     @abc.abstractmethod
-    def endpoints(self, thing: T, space: Space) -> Iterable[MetadataEndpoint]:
+    def endpoints(self, thing: T, namespace: Namespace) -> Iterable[MetadataEndpoint]:
         """Where its guests may ask for metadata."""
 
     @abc.abstractmethod
@@ -207,11 +207,11 @@ class SpaceAgent(Agent, Generic[T]):
 
     async def _watch_own(self) -> None:
         while True:
-            await asyncio.sleep(self._spaces.watch_interval_s)
+            await asyncio.sleep(self._namespaces.watch_interval_s)
             in_force = self._in_force()
             if not in_force or not self.reconciler.is_resting:
                 continue
-            if not await self._hands.present() >= {space.name for space in in_force}:
+            if not await self._hands.present() >= {namespace.name for namespace in in_force}:
                 self.reconciler.wake(inspect=True)
                 continue
             passes = self.metrics.passes
@@ -227,8 +227,8 @@ class SpaceAgent(Agent, Generic[T]):
         """Take nothing for done: the next pass looks at everything that is desired."""
         self._done.clear()
 
-    def _in_force(self) -> list[Space]:
-        return [space for key, space in self._wanted.items() if key in self._done]
+    def _in_force(self) -> list[Namespace]:
+        return [namespace for key, namespace in self._wanted.items() if key in self._done]
 
     # -- a pass
 
@@ -313,29 +313,32 @@ class SpaceAgent(Agent, Generic[T]):
     def _plan(self, dirty: Mapping[str, T]) -> dict[str, T]:
         """Say what is wanted of these; those of them that can be planned. One that can't stays as it was
         wanted before. Of two that need one name on the switch the one that has it keeps it."""
-        wanted = {key: space for key, space in self._wanted.items() if key in self.desired}
+        wanted = {key: namespace for key, namespace in self._wanted.items() if key in self.desired}
         holders = {
-            port.name: key for key, space in wanted.items() if key not in dirty for port in space.ports
+            port.name: key
+            for key, namespace in wanted.items()
+            if key not in dirty
+            for port in namespace.ports
         }
         planned = {}
         for key in sorted(dirty, key=lambda key: (key not in wanted, key)):
             thing = dirty[key]
             try:
-                space = self.space(thing)
-                ports = [port.name for port in space.ports] if space is not None else []
+                namespace = self.namespace(thing)
+                ports = [port.name for port in namespace.ports] if namespace is not None else []
                 if twice := [name for name in ports if name in holders or ports.count(name) > 1]:
                     raise NameTaken(f"another port is {twice[0]} on this node already")
-                endpoints = tuple(self.endpoints(thing, space)) if space is not None else ()
+                endpoints = tuple(self.endpoints(thing, namespace)) if namespace is not None else ()
             except Exception as error:
                 self._note_failure(key, thing, reason(error))
                 holders |= {port.name: key for port in wanted[key].ports} if key in wanted else {}
                 continue
             planned[key] = thing
             holders |= dict.fromkeys(ports, key)
-            if space is None:
+            if namespace is None:
                 wanted.pop(key, None)
             else:
-                wanted[key], self._opened[key] = space, endpoints
+                wanted[key], self._opened[key] = namespace, endpoints
         self._wanted = wanted
         return planned
 
@@ -365,9 +368,11 @@ class SpaceAgent(Agent, Generic[T]):
     async def _bring(self, dirty: Mapping[str, T], leaving: bool) -> int:
         """Bring what was planned into force; ``leaving``: something may have to go."""
         hands, wanted = self._hands, list(self._wanted.values())
-        spaces = [self._wanted[key] for key in dirty if key in self._wanted]
-        found, failed = await hands.look(spaces, wanted)
-        built = await hands.build([space for space in spaces if space.key not in failed], found)
+        namespaces = [self._wanted[key] for key in dirty if key in self._wanted]
+        found, failed = await hands.look(namespaces, wanted)
+        built = await hands.build(
+            [namespace for namespace in namespaces if namespace.key not in failed], found
+        )
         failed |= built.failed
         home = await hands.interfaces() if built.changes else found[None].links
         makeable = [thing for key, thing in dirty.items() if key in self._wanted and key not in failed]
@@ -400,7 +405,7 @@ class SpaceAgent(Agent, Generic[T]):
             del self._done[key]
 
     def _names(self, found: Mapping[str | None, Contents]) -> list[str]:
-        prefix = self._spaces.namespace_prefix
+        prefix = self._namespaces.namespace_prefix
         return [name.removeprefix(prefix) for name in found if name is not None]
 
     def _serve_metadata(self) -> None:
@@ -428,7 +433,7 @@ class SpaceAgent(Agent, Generic[T]):
         await self._hands.purge()
 
 
-def _slice(spaces: list[Space], start: int, count: int) -> tuple[list[Space], int]:
+def _slice(namespaces: list[Namespace], start: int, count: int) -> tuple[list[Namespace], int]:
     """The next ``count`` from ``start``, and where the ones after them begin."""
-    start = start if start < len(spaces) else 0
-    return spaces[start : start + count], start + count
+    start = start if start < len(namespaces) else 0
+    return namespaces[start : start + count], start + count

@@ -1,4 +1,4 @@
-"""An agent's hands for its spaces: one batch of each kind for all namespaces, one transaction for
+"""Reads and writes an agent's namespaces: one batch of each kind for all namespaces, one transaction for
 all ports.
 
 A batch that is refused is done in halves, so that one that can't be as it is wanted keeps none of the
@@ -18,10 +18,10 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.drivers.ovsdb.rows import Row
 from pileus.host.isolation import by_halves, reason
-from pileus.host.spaces.model import INDEX_KEY, OWNER_KEY, NamespacePort, Space
-from pileus.host.spaces.plan import SpacePlan, plan_spaces, stray_links, strays
+from pileus.host.namespaces.model import INDEX_KEY, OWNER_KEY, Namespace, NamespacePort
+from pileus.host.namespaces.plan import NamespacePlan, plan_namespaces, stray_links, strays
 
-_log = log.get("host.spaces")
+_log = log.get("host.namespaces")
 
 _SWITCH_WITHIN_S = 15.0
 
@@ -31,7 +31,7 @@ class SwitchUnreachable(Exception):
 
 
 class Built(msgspec.Struct):
-    """What bringing spaces into force took. ``failed``: key of a space to the kernel's reason;
+    """What bringing namespaces into force took. ``failed``: key of a namespace to the kernel's reason;
     ``fresh``: addresses that are new here, and that neighbours may know elsewhere."""
 
     changes: int = 0
@@ -39,7 +39,7 @@ class Built(msgspec.Struct):
     fresh: list[Address] = []
 
 
-class SpaceHands:
+class NamespaceHands:
     """Reads and writes the namespaces of one agent. ``owner`` is its label, ``prefix`` begins
     their names."""
 
@@ -58,47 +58,49 @@ class SpaceHands:
         return self._client.connected and self._bridge in self._client.by_name("Bridge")
 
     async def look(
-        self, dirty: Collection[Space], wanted: Iterable[Space]
+        self, dirty: Collection[Namespace], wanted: Iterable[Namespace]
     ) -> tuple[dict[str | None, Contents], dict[str, str]]:
-        """What is at home, in the namespaces of ``dirty``, and in those that nobody wants; and which spaces
-        of ``dirty`` could not be looked at, by their key, with the reason."""
-        names = {space.name for space in wanted}
+        """Read the contents of home, of the namespaces ``dirty`` and of those that nobody wants. The second
+        value is those of ``dirty`` that could not be read, by their key, with the reason."""
+        names = {namespace.name for namespace in wanted}
         unknown = [name for name in await self._links.namespaces(self._prefix) if name not in names]
-        keys = dict.fromkeys(key for space in dirty for key in space.sysctls)
+        keys = dict.fromkeys(key for namespace in dirty for key in namespace.sysctls)
         found: dict[str | None, Contents] = {}
 
         async def read(some: Sequence[str | None]) -> None:
             found.update(await self._links.read(some, keys))
 
-        places: list[str | None] = [None, *(space.name for space in dirty), *unknown]
+        places: list[str | None] = [None, *(namespace.name for namespace in dirty), *unknown]
         failed = dict(await by_halves(places, read))
         if None in failed:
             raise failed[None]
         for name, why in failed.items():
             _log.warning("a namespace can't be looked at", namespace=name, why=reason(why))
-        return found, {space.key: reason(failed[space.name]) for space in dirty if space.name in failed}
+        return found, {
+            namespace.key: reason(failed[namespace.name]) for namespace in dirty if namespace.name in failed
+        }
 
-    async def build(self, dirty: Collection[Space], found: Mapping[str | None, Contents]) -> Built:
+    async def build(self, dirty: Collection[Namespace], found: Mapping[str | None, Contents]) -> Built:
         """Make these namespaces as they shall be."""
         built = Built()
 
-        async def build(some: Sequence[Space]) -> None:
-            plan = plan_spaces(some, found, self._label)
+        async def build(some: Sequence[Namespace]) -> None:
+            plan = plan_namespaces(some, found, self._label)
             if len(plan):
                 # Also of a batch that is refused something may have been done.
                 built.changes += len(plan)
                 built.fresh += [address for address in plan.addresses if address not in built.fresh]
                 await self._apply(plan)
 
-        spaces = sorted(dirty, key=lambda space: space.key)
-        built.failed = {space.key: reason(why) for space, why in await by_halves(spaces, build)}
+        namespaces = sorted(dirty, key=lambda namespace: namespace.key)
+        built.failed = {namespace.key: reason(why) for namespace, why in await by_halves(namespaces, build)}
         if built.failed:
             _log.warning("namespaces can't be made", owner=self._owner, failed=len(built.failed))
-            gone = {space.name for space in spaces if space.key in built.failed}
+            gone = {namespace.name for namespace in namespaces if namespace.key in built.failed}
             built.fresh = [address for address in built.fresh if address.namespace not in gone]
         return built
 
-    async def _apply(self, plan: SpacePlan) -> None:
+    async def _apply(self, plan: NamespacePlan) -> None:
         links = self._links
         if plan.namespaces:
             await links.ensure_namespaces(plan.namespaces, self._label)
@@ -112,14 +114,14 @@ class SpaceHands:
         await links.ensure_routes(plan.routes)
 
     async def plug(
-        self, wanted: Iterable[Space], home: Mapping[str, Link], waiting: Container[str] = ()
+        self, wanted: Iterable[Namespace], home: Mapping[str, Link], waiting: Container[str] = ()
     ) -> tuple[int, dict[str, str]]:
-        """The ports of all these spaces on the bridge and no others of this agent: in one transaction, or
+        """The ports of all these namespaces on the bridge and no others of this agent: in one transaction, or
         in two where an interface was made anew under a port that is there, or in some where the database
         refuses it. ``home`` has the interfaces as they are by now; a port whose interface could not be made
-        has to wait, as have those of spaces that are ``waiting``, by their key. How many rows changed, and
-        which spaces could not be plugged, by key with the reason."""
-        owners = {port.name: (space.key, port) for space in wanted for port in space.ports}
+        has to wait, as have those of namespaces that are ``waiting``, by their key. Returns how many rows
+        changed, and which namespaces could not be plugged, by key with the reason."""
+        owners = {port.name: (namespace.key, port) for namespace in wanted for port in namespace.ports}
         home = {
             name: link for name, link in home.items() if name in owners and owners[name][0] not in waiting
         }
@@ -167,13 +169,13 @@ class SpaceHands:
             if row["external_ids"].get(OWNER_KEY) == self._owner
         }
 
-    def disturbed(self, wanted: Iterable[Space]) -> bool:
+    def disturbed(self, wanted: Iterable[Namespace]) -> bool:
         """Whether somebody took one of these ports off the bridge, or gave it to another port's id."""
         if not self.reachable():
             return False
         ports, interfaces = self._client.by_name("Port"), self._client.by_name("Interface")
-        for space in wanted:
-            for port in space.ports:
+        for namespace in wanted:
+            for port in namespace.ports:
                 interface = interfaces.get(port.name)
                 if port.name not in ports or interface is None:
                     return True
@@ -181,14 +183,16 @@ class SpaceHands:
                     return True
         return False
 
-    async def differing(self, spaces: Collection[Space]) -> set[str]:
-        """The spaces, by key, in which something is not as it was made: interfaces, addresses, routes."""
-        keys = dict.fromkeys(key for space in spaces for key in space.sysctls)
+    async def differing(self, namespaces: Collection[Namespace]) -> set[str]:
+        """The namespaces, by key, in which something is not as it was made: interfaces, addresses, routes."""
+        keys = dict.fromkeys(key for namespace in namespaces for key in namespace.sysctls)
         try:
-            found = await self._links.read([None, *(space.name for space in spaces)], keys)
+            found = await self._links.read([None, *(namespace.name for namespace in namespaces)], keys)
         except (LinkError, OSError):
             return set()  # a pass says which it is
-        return {space.key for space in spaces if len(plan_spaces([space], found, self._label))}
+        return {
+            namespace.key for namespace in namespaces if len(plan_namespaces([namespace], found, self._label))
+        }
 
     async def present(self) -> set[str]:
         """The names of the namespaces that begin as ours do."""
@@ -205,9 +209,9 @@ class SpaceHands:
         except LinkError as error:
             _log.info("an address was not announced", owner=self._owner, error=str(error))
 
-    async def clear(self, found: Mapping[str | None, Contents], wanted: Collection[Space]) -> int:
-        """Take away the namespaces and interfaces that are ours and in no wanted space; how many. One that
-        stays although it should go is said in the log, and tried again by the next full pass."""
+    async def clear(self, found: Mapping[str | None, Contents], wanted: Collection[Namespace]) -> int:
+        """Take away the namespaces and interfaces that are ours and in no wanted namespace; how many. One
+        that can't be is said in the log, and tried again by the next full pass."""
         links = stray_links(found[None].links, wanted, self._label)
         namespaces = strays(found, wanted, self._label)
         failed = await by_halves(links, self._links.delete_links)
