@@ -92,6 +92,17 @@ def status(simulated: Simulated = False, state: State = None) -> None:
 
 
 @app.command()
+def routes(
+    service: Annotated[str, typer.Argument(help="identity, network, image or compute; all if none.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """Print every operation of the APIs: verb, path, policy rule, microversions."""
+    from pileus.app.commands.routes import show
+
+    show(service, as_json)
+
+
+@app.command()
 def server(state: State = None, config: Config = None, listen: Listen = None) -> None:
     """Run the server in the foreground (API, rules, database); as root it drops its rights at once."""
     from pileus.app.processes.server import main

@@ -22,6 +22,7 @@ from pileus.app.prepare import Secrets, prepare, public_url
 from pileus.app.processes import lifecycle
 from pileus.app.processes.node_tokens import NodeTokenBook
 from pileus.app.processes.notify import notify
+from pileus.app.processes.services import make_services
 from pileus.app.serving.access_log import access_log
 from pileus.app.serving.connections import Gate
 from pileus.app.serving.http import HttpServer, listen_tcp, listen_unix
@@ -34,14 +35,10 @@ from pileus.bus.rabbit import RabbitAnnouncer
 from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
-from pileus.core.files import read_or_create_secret
 from pileus.core.ids import new_id
 from pileus.policy import Overrides, Policies, PolicyError, load_policy
 from pileus.services.compute import service as compute
 from pileus.services.identity.service import Beginning, EndpointSeed, Identity
-from pileus.services.identity.service import from_settings as identity_settings
-from pileus.services.image import service as image
-from pileus.services.network import service as network
 from pileus.store import Published, Store, migrations
 from pileus.web.app import App, create_app
 from pileus.web.bodies import BodyLimits
@@ -161,14 +158,9 @@ class Server:
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
             self._rabbit.start()
-        identity = Identity(
-            self.store,
-            self.folder.keys / "fernet",
-            clock=self.clock,
-            settings=identity_settings(settings.identity),
-            beginning=self._beginning,
+        identity, self.services = make_services(
+            self.folder, settings, self.clock, self.store, self.hub.ask, self._beginning
         )
-        self.services = (identity, *self._make_services())
         for face in self.services:
             await face.start(self.store)
         self._app = self._make_app(identity)
@@ -182,28 +174,6 @@ class Server:
             tokens,
             self._token_book.administration(),
         )
-
-    def _make_services(self) -> tuple[ServiceFace, ...]:
-        """All but identity, in the order in which they start; what siblings need of each other is handed in
-        here."""
-        settings, clock = self.settings, self.clock
-        network_config = network.from_settings(
-            settings.network, compute.projects_of_servers, compute.holders_of
-        )
-        images = image.Images(
-            image.FileStore(self.folder.images, settings.image.kept_free_mib << 20),
-            read_or_create_secret(self.folder.image_ticket_key, 32),
-            image.from_settings(settings.image),
-            clock,
-        )
-        machines = compute.Compute(
-            compute.from_settings(settings.compute),
-            network_config,
-            clock,
-            ticket=images.download_path,
-            ask=self.hub.ask,
-        )
-        return (network.Network(network_config, clock), images, machines)
 
     def _make_app(self, identity: Identity) -> App:
         settings, services = self.settings, [face.service for face in self.services]

@@ -1,0 +1,47 @@
+"""All services of a cloud, made in one place; what siblings need of each other is handed in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pileus.app.settings import Settings
+from pileus.app.state import StateFolder
+from pileus.core.clock import Clock
+from pileus.core.files import read_or_create_secret
+from pileus.services.compute import service as compute
+from pileus.services.compute.servers.questions import Ask
+from pileus.services.identity.service import Beginning, Identity
+from pileus.services.identity.service import from_settings as identity_settings
+from pileus.services.image import service as image
+from pileus.services.network import service as network
+from pileus.store import Store
+from pileus.web.face import ServiceFace
+
+
+def make_services(
+    folder: StateFolder,
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    ask: Ask,
+    beginning: Callable[[], Beginning] | None = None,
+) -> tuple[Identity, tuple[ServiceFace, ...]]:
+    """Make identity, and all services (identity first) in the order in which they start."""
+    identity = Identity(
+        store,
+        folder.keys / "fernet",
+        clock=clock,
+        settings=identity_settings(settings.identity),
+        beginning=beginning,
+    )
+    network_config = network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of)
+    images = image.Images(
+        image.FileStore(folder.images, settings.image.kept_free_mib << 20),
+        read_or_create_secret(folder.image_ticket_key, 32),
+        image.from_settings(settings.image),
+        clock,
+    )
+    machines = compute.Compute(
+        compute.from_settings(settings.compute), network_config, clock, ticket=images.download_path, ask=ask
+    )
+    return identity, (identity, network.Network(network_config, clock), images, machines)
