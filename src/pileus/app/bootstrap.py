@@ -1,4 +1,4 @@
-"""What every command does first: read settings, and say what is wrong."""
+"""The first steps of every command: read settings, and end with the reason where they are wrong."""
 
 from __future__ import annotations
 

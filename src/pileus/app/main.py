@@ -193,7 +193,7 @@ def timeline(
     simulated: Simulated = False,
     state: State = None,
 ) -> None:
-    """What happened to a server or a port, when, where, and how long it took."""
+    """Show what happened to a server or a port, when, where, and how long it took."""
     from pileus.app.commands.timeline import show
 
     show(name, simulated, state)

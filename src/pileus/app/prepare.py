@@ -31,7 +31,7 @@ _LONGEST_PASSWORD = 1024
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """What lies in the folder ``secrets``: the servers' node secret and the admin's first password."""
+    """The contents of the folder ``secrets``: the servers' node secret and the admin's first password."""
 
     node: bytes
     admin_password: str

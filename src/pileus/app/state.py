@@ -54,7 +54,7 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def run(self) -> Path:
-        """What lives as long as the processes do: sockets, lock, status."""
+        """Files that live as long as the processes do: sockets, lock, status."""
         return self.root / "run"
 
     @property
@@ -71,7 +71,7 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def plan(self) -> Path:
-        """What the supervisor was told to run, and with which settings."""
+        """The plan for the supervisor: which processes to run, and with which settings."""
         return self.root / "plan.json"
 
     @property
@@ -85,7 +85,7 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def agent(self) -> Path:
-        """What the node side keeps: its token, and what it remembers of the machine."""
+        """Files of the node side: its token, and what it remembers of the machine."""
         return self.root / "agent"
 
     @property
@@ -104,22 +104,22 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def libvirt(self) -> Path:
-        """What a libvirtd of our own keeps."""
+        """Files of a libvirtd of our own."""
         return self.root / "libvirt"
 
     @property
     def lab(self) -> Path:
-        """What a lab of several hosts on this machine remembers of itself."""
+        """The name and size of a lab of several hosts on this machine."""
         return self.root / "lab.json"
 
     @property
     def limits(self) -> Path:
-        """What limits of the kernel were before they were raised."""
+        """Limits of the kernel as they were before they were raised."""
         return self.agent / "limits.json"
 
     @property
     def dhcp(self) -> Path:
-        """What dnsmasq reads, as a user of its own: a folder for each network."""
+        """Files for dnsmasq, which reads them as a user of its own: a folder for each network."""
         return self.root / "dhcp"
 
     @property

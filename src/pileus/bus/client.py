@@ -158,7 +158,7 @@ class WireClient:
         raise ServerUnreachable(reason="the server ended the stream")
 
     async def download(self, path: str) -> AsyncIterator[bytes]:
-        """What a GET of ``path`` below the server's address brings, in pieces of up to 1 MiB.
+        """GET ``path`` below the server's address, in pieces of up to 1 MiB.
 
         Raises DownloadRefused when it is the asking that is wrong (a status of 400 to 499; the path's
         query is left out of the text, since it holds a ticket), ServerUnreachable for the rest.

@@ -33,7 +33,7 @@ KEEP_ALIVE_S = 15.0
 BODY_WITHIN_S = 60.0
 
 ADMINISTRATION = "nodes/"
-"""What the controller asks is below this."""
+"""The path below which the controller asks."""
 
 Handler = Callable[[Any, Node], Awaitable[msgspec.Struct]]
 Administer = Callable[[Any], Awaitable[msgspec.Struct]]
@@ -205,7 +205,7 @@ class Endpoint:
 
 
 class _Stream:
-    """What one stream may tell: of the scopes that it named those that its host serves.
+    """One stream's scopes: of those that it named the ones that its host serves.
 
     An agent may name a thing a moment before it is its own, and would not hear of it later: so what it
     did not serve when it began to listen is looked at again when it changes.

@@ -55,7 +55,7 @@ class Listener:
         self._event.set()
 
     async def next(self, timeout_s: float) -> Wakeup:
-        """What changed since the last call; an empty wake-up when nothing did for ``timeout_s``."""
+        """Wait for what changed since the last call; an empty wake-up when nothing did for ``timeout_s``."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()

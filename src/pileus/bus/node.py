@@ -88,7 +88,7 @@ def node_token(
 
 
 def read_token(token: str) -> Node:
-    """What a token says of itself, unchecked; raises BadNodeToken where it is none."""
+    """Read what a token says of itself, unchecked; raises BadNodeToken where it is none."""
     parts = token.split(".")
     try:
         host = base64.urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4)).decode()
@@ -163,6 +163,6 @@ class NodeTokens:
 
 
 def controller_token(secret: bytes) -> str:
-    """What the administrator shows who may read the servers' secret; good for a minute."""
+    """Make the token of an administrator who may read the servers' secret; good for a minute."""
     ends = str(round(time.time()) + _CONTROLLER_S)
     return f"{ends}.{_sign(secret, 'controller', ends)}"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time it is (naive UTC), and how much has passed (seconds)."""
+    """Tells the time (naive UTC), and how much has passed (seconds)."""
 
     def now(self) -> dt.datetime: ...
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 
 class Kind(enum.Enum):
-    """What went wrong, from the caller's point of view."""
+    """The kind of an error, from the caller's point of view."""
 
     INVALID = "invalid"
     UNAUTHENTICATED = "unauthenticated"

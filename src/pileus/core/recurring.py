@@ -43,7 +43,7 @@ class Recurring:
 
 
 class Trouble(Recurring):
-    """What could not be done for a fault of the domain."""
+    """Note a failure that is a fault of the domain."""
 
     def fault(self, fault: Fault) -> None:
         """It failed."""

@@ -1,4 +1,4 @@
-"""What stands in a list twice, found in one pass.
+"""Finds items that a list has twice, in one pass.
 
 ``list.count`` and ``in`` read the whole list once for each of its items: on the longest body that is taken,
 a minute in which the server answers nobody.

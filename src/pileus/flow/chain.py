@@ -74,8 +74,9 @@ class Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a step waits for. ``timeout_s(parts)``: how long; ``over(tx, context, operations, parts)``: ids of
-    those for which the waiting is over; ``late``: a unit that raises why it failed, or returns to go on."""
+    """The condition that a step waits for. ``timeout_s(parts)``: how long; ``over(tx, context, operations,
+    parts)``: ids of those for which the waiting is over; ``late``: a unit that raises why it failed, or
+    returns to go on."""
 
     timeout_s: Callable[[Any], float]
     over: Callable[..., Collection[str]] | None = None

@@ -160,7 +160,7 @@ class ChainRunner:
         return now + dt.timedelta(seconds=self._lease_s)
 
     def _call_of(self, operation: Any) -> Call | None:
-        """What the operation's step does outside of a transaction; None where it does nothing there."""
+        """Return the work of the operation's step outside of a transaction; None where it has none."""
         step = self._chains[operation.kind].step(operation.step)
         work = step.undo if operation.state == UNDOING else step.do if operation.state == RUNNING else None
         return work if inspect.iscoroutinefunction(work) else None

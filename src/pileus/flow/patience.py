@@ -61,7 +61,7 @@ class Patience:
         return failed is not None and failed.due > self._clock.monotonic() and failed.thing == thing
 
     def hurry(self) -> None:
-        """What made them fail may be over: none waits any longer."""
+        """Let none wait any longer: the reason of their failure may be over."""
         for failed in self._failed.values():
             failed.due = 0.0
 

@@ -23,7 +23,7 @@ _log = log.get("flow")
 
 
 class Work(msgspec.Struct, frozen=True):
-    """What a pass shall look at.
+    """The work of a pass: which things to look at.
 
     ``scopes``: what is desired there may have changed. ``reread``: everything that is desired.
     ``inspect``: everything that is there, whatever was believed of it.
@@ -95,7 +95,7 @@ class Reconciler:
         return self._idle.is_set()
 
     def hurry(self) -> None:
-        """What made passes fail may be over: wait no longer."""
+        """Wait no longer: the reason of the failure may be over."""
         self._hurry.set()
 
     async def settled(self) -> None:

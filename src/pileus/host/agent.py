@@ -1,4 +1,4 @@
-"""What all agents have in common: reports, heartbeat, wake-ups and the loop that acts.
+"""The base of all agents: reports, heartbeat, wake-ups and the loop that acts.
 
 An agent is four tasks. The *heartbeat* reports state; its answer carries the newest position
 of what the agent serves, so an agent that heard of nothing still finds out. The *stream*
@@ -38,7 +38,7 @@ _HEARTBEAT_RETRY_S = 2.0
 
 
 class Server(Protocol):
-    """What an agent needs of the bus; ``pileus.bus.client.WireClient`` is one."""
+    """The bus as an agent needs it; ``pileus.bus.client.WireClient`` is one."""
 
     async def call(self, call: Call[Q, R], request: Q) -> R: ...
 
@@ -46,7 +46,7 @@ class Server(Protocol):
 
 
 class Metrics(msgspec.Struct):
-    """What an agent did so far, for tests and for its status."""
+    """Counts of an agent's work so far, for tests and for its status."""
 
     passes: int = 0
     full_passes: int = 0
@@ -107,11 +107,11 @@ class Agent(abc.ABC):
 
     @abc.abstractmethod
     def configurations(self) -> dict[str, Any]:
-        """What the agent reports of itself."""
+        """The facts that the agent reports of itself."""
 
     @abc.abstractmethod
     def scopes(self) -> frozenset[str]:
-        """What the agent serves besides its host."""
+        """The scopes that the agent serves besides its host's."""
 
     @abc.abstractmethod
     def position(self) -> int:

@@ -70,8 +70,8 @@ def culprits(items: Sequence[T], attempt: Callable[[Sequence[T]], object]) -> Fa
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, for those who read a status: never empty, and with its kind where it is none of
-    ours or of the system's."""
+    """Return an error's text for those who read a status: never empty, and with its kind where it is none
+    of ours or of the system's."""
     if isinstance(error, Fault):
         return error.text
     if isinstance(error, OSError) and error.errno in errno.errorcode and not error.args[1:]:

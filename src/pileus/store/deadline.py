@@ -33,7 +33,7 @@ class Deadline:
         self._until = time.monotonic() + self._seconds
 
     def stop(self) -> None:
-        """What comes now is the engine's own."""
+        """Stop the clock: the statements that come now are the engine's own."""
         self._until = math.inf
 
     def _is_over(self) -> bool:

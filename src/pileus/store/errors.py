@@ -1,4 +1,4 @@
-"""What a database refuses, in words that are the same for all three databases.
+"""Refusals of a database as errors that are the same for all three databases.
 
 Units of work may catch :class:`Duplicate` and :class:`Referenced` around statements run inside
 ``with tx.savepoint():``. Left alone they reach the caller as a conflict (409), never as a 500.

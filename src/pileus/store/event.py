@@ -61,7 +61,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What subscribers get: all events up to ``position`` that they had not been told of, in order.
+    """Told to subscribers: all events up to ``position`` that they had not been told of, in order.
 
     No events but a new position means that the store can't tell any more (they were trimmed): compare.
     """

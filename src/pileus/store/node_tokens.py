@@ -1,4 +1,4 @@
-"""What is known of nodes' tokens: the newest that each host has shown, and from when on they are refused.
+"""Facts about nodes' tokens: the newest that each host has shown, and from when on they are refused.
 
 The tokens themselves are kept nowhere: they are signed (``pileus.bus.node``).
 """

@@ -193,7 +193,7 @@ def operation_get(tx: Tx, operation_id: str) -> Operation | None:
 
 
 def operation_list_of(tx: Tx, resource_id: str) -> list[Operation]:
-    """What is still to be done, or being done, with one resource."""
+    """List the operations on one resource that have not ended."""
     return [_operation(row) for row in tx.rows(_OF_RESOURCE, {"of": resource_id})]
 
 
@@ -248,7 +248,7 @@ def operation_move(tx: Tx, before: Operation, after: Operation) -> bool:
 def operation_go_on(
     tx: Tx, operation_ids: Collection[str], *, from_step: str, to_step: str | None, now: dt.datetime
 ) -> int:
-    """What they wait for at ``from_step`` is there: ready for the next step, or DONE where there is none.
+    """End their waiting at ``from_step``: they are ready for the next step, or DONE where there is none.
 
     Returns how many of them still waited; one statement.
     """

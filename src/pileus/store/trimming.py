@@ -1,4 +1,4 @@
-"""What is old goes: events, the positions of scopes, finished operations, names of locks.
+"""Trims what is old: events, the positions of scopes, finished operations, names of locks.
 
 Each kind goes in batches, so that nobody waits long for a trimming writer. A kind that belongs to a service
 (its deleted rows) is a unit of the same form, which the composition root hands to the store.
@@ -92,7 +92,7 @@ def locks_trim(tx: Tx, now: dt.datetime) -> int:
 
 
 def own_trims(keep: dt.timedelta) -> list[Trim]:
-    """What the store itself trims, in this order: scopes after the events that they stand for."""
+    """The trims of the store itself, in this order: scopes after the events that they stand for."""
     return [
         lambda tx, now: events_trim(tx, now - keep, BATCH),
         ScopeTrim(),

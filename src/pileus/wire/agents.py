@@ -33,7 +33,7 @@ class AgentReport(Record, frozen=True):
 
 
 class AgentReply(Record, frozen=True):
-    """What the server answers to a report.
+    """The server's answer to a report.
 
     ``position`` is the newest position of any scope that concerns this host or that the
     report named: an agent that has read less looks again, even if every wake-up was lost.

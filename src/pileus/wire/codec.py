@@ -79,7 +79,7 @@ def _salvage(value: Any, kind: Any, left_out: list[str]) -> Any:
 
 
 def _name(item: Any) -> str:
-    """What an item is about: the first of its ids."""
+    """Name the thing that an item is about: the first of its ids."""
     if not isinstance(item, dict):
         return repr(item)[:100]
     return next((f"{key} {value!r}"[:100] for key, value in item.items() if key.endswith("_id")), "an item")

@@ -114,8 +114,8 @@ class DhcpState(Record, frozen=True):
 
 
 class DhcpStatus(Record, frozen=True):
-    """What the agent serves now: networks whose dnsmasq answers, and those that failed (with the reason).
-    ``ports`` of served networks can't be told all that they should, with the reason."""
+    """The networks that the agent serves now: those whose dnsmasq answers, and those that failed (with the
+    reason). ``ports`` of served networks can't be told all that they should, with the reason."""
 
     host: HostName
     serving: tuple[Uuid, ...] = ()

@@ -35,7 +35,7 @@ from pileus.wire.types import (
 )
 
 DISK_FORMATS = ("raw", "qcow2")
-"""What a machine's disk can begin from."""
+"""The sources from which a machine's disk can begin."""
 
 
 class ImageSource(Record, frozen=True):
@@ -67,7 +67,7 @@ class PendingOperation(Record, frozen=True):
 
 
 class Hardware(Record, frozen=True):
-    """What a machine has that its image or its flavor asks for; the defaults are what every other has.
+    """Hardware that a machine's image or flavor asks for; the defaults are what every other machine has.
 
     Zero ``sockets``: one for each virtual CPU. ``watchdog_action`` empty: no watchdog. ``pmu`` None: as the
     hypervisor has it. ``disk_limits``: of each disk, by libvirt's names (``read_bytes_sec``).
@@ -178,7 +178,7 @@ class OperationReport(Record, frozen=True):
 
 
 class Inventory(Record, frozen=True):
-    """What the host has, and what it uses."""
+    """The resources of the host, and how much of them is used."""
 
     hypervisor_type: Word
     hypervisor_version: Count
@@ -196,7 +196,7 @@ class Inventory(Record, frozen=True):
 
 
 class HypervisorReport(Record, frozen=True):
-    """What changed on the host since the last report. ``gone``: servers of which nothing is left here.
+    """Changes on the host since the last report. ``gone``: servers of which nothing is left here.
 
     ``present``, after everything that is wanted was read (at ``position``): all servers of which something
     is here. One that was to go before that and is not among them is gone, even if nobody ever said so.

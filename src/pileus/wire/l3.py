@@ -68,7 +68,7 @@ class L3State(Record, frozen=True):
 
 
 class L3Status(Record, frozen=True):
-    """What the agent enforces now, after a read-back: routers, floating IPs, and failures (id to reason)."""
+    """In force now, after a read-back: routers, floating IPs, and failures (id to reason)."""
 
     host: HostName
     routers: tuple[Uuid, ...] = ()

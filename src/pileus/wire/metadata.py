@@ -18,7 +18,7 @@ class MetadataRequest(Record, frozen=True):
 
 
 class MetadataReply(Record, frozen=True):
-    """What the guest is answered."""
+    """The answer for the guest."""
 
     status: int
     content_type: Line

@@ -11,7 +11,7 @@ import re
 
 
 def host(name: str) -> str:
-    """What is bound to a host has changed (ports, servers), or its agents have."""
+    """Things bound to a host have changed (ports, servers), or its agents have."""
     return f"host:{name}"
 
 
@@ -46,7 +46,7 @@ def dhcp(host: str) -> str:
 
 
 def dhcp_network(network_id: str) -> str:
-    """What a network's DHCP must know: its ports (bound or not), its subnets, its own attributes.
+    """Everything that a network's DHCP must know: its ports (bound or not), its subnets, its own attributes.
 
     Apart from ``network:N``, so that a port that is not plugged anywhere yet wakes no switch.
     """

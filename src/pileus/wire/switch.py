@@ -135,7 +135,7 @@ class TunnelEndpoint(Record, frozen=True):
 
 
 class SwitchStateRequest(Record, frozen=True):
-    """What the agent wants to know again.
+    """Asks for what the agent must read again.
 
     ``devices``, ``networks``, ``security_groups``: None asks for everything that
     the host serves, a tuple for exactly these ids (ids that the host does not
@@ -170,7 +170,7 @@ class DeviceFailure(Record, frozen=True):
 
 
 class DeviceStatus(Record, frozen=True):
-    """What the agent enforces now. ``up``: port ids whose flows were read back after a barrier;
+    """The state of devices on this host now. ``up``: port ids whose flows were read back after a barrier;
     ``down``: those whose interface has gone or that are administratively down."""
 
     host: HostName

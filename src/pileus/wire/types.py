@@ -28,7 +28,7 @@ IpPrefix = Annotated[str, Meta(pattern=rf"\A{_ADDRESS}/[0-9]{{1,3}}\Z")]
 AddressOrPrefix = Annotated[str, Meta(pattern=rf"\A{_ADDRESS}(/[0-9]{{1,3}})?\Z")]
 OptionalPrefix = Annotated[str, Meta(pattern=rf"\A({_ADDRESS}/[0-9]{{1,3}})?\Z")]
 InterfaceId = Annotated[str, Meta(pattern=r"\A[!-~]{1,255}\Z")]
-"""What an interface of a switch says to be its port's id: anybody with rights there may have written it."""
+"""The id of a port as an interface of a switch names it: anybody with rights there may have written it."""
 Word = Annotated[str, Meta(pattern=rf"\A{_WORD}{{1,64}}\Z")]
 """One of a few values, the name of a kind, of a format, of an option."""
 OptionalWord = Annotated[str, Meta(pattern=rf"\A{_WORD}{{0,64}}\Z")]
@@ -40,22 +40,23 @@ Line = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]{0,1024}\Z")]
 ShortLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]{0,64}\Z")]
 NameLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]{0,255}\Z")]
 Text = Annotated[str, Meta(max_length=LONGEST_REASON)]
-"""What a person wrote or reads. It becomes no path, no interface, no flow and no line of a configuration."""
+"""Text that a person wrote or reads. It becomes no path, no interface, no flow and no line of a
+configuration."""
 Moment = Annotated[str, Meta(pattern=r"\A[0-9T:.+Z -]{0,64}\Z")]
 """A time as text; empty where nobody knows."""
 UrlPath = Annotated[str, Meta(pattern=r"\A/[!-~]{0,4095}\Z")]
 """Below a server's address."""
 GuestPath = Annotated[str, Meta(max_length=65536)]
-"""What a guest asked for, whatever that is."""
+"""The text of a guest's request, whatever that is."""
 FilePath = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*\Z")]
 """A relative path without a part that begins with a dot."""
 Scope = Annotated[str, Meta(pattern=r"\A[a-z0-9_]{1,32}:[!-~]{1,255}\Z")]
 Scopes = Annotated[tuple[Scope, ...], Meta(max_length=100_000)]
-"""What one agent listens to, at most: some thousand things for each port of the largest node."""
+"""The scopes of one agent, at most: some thousand things for each port of the largest node."""
 TokenText = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,1024}\Z")]
 
 Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
-"""What a column of 32 bits holds."""
+"""A number for a column of 32 bits."""
 Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Position = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Mtu = Annotated[int, Meta(ge=0, le=65535)]

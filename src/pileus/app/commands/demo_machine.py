@@ -1,4 +1,4 @@
-"""What the demo does to this machine besides using the API: start the cloud, build an image, reach it."""
+"""The demo's work on this machine beside the API: start the cloud, build an image, make a way into it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def build_guest_image(file: Path) -> None:
 
 
 def occupied() -> list[Occupied]:
-    """What this machine reaches, besides what an earlier demo may have left."""
+    """Return what this machine reaches, without what an earlier demo may have left."""
     return look(AT_HOST)
 
 

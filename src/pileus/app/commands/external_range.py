@@ -125,8 +125,8 @@ def occupied_by(
     resolvers: Iterable[str],
     ours: str,
 ) -> list[Occupied]:
-    """What iproute2's JSON and the lines of resolv.conf say, as prefixes; what is on the interface ``ours``
-    is the demo's own from an earlier time."""
+    """Read prefixes in use from iproute2's JSON and the lines of resolv.conf; what is on the interface
+    ``ours`` is the demo's own from an earlier time."""
     found = []
     for route in routes:
         if route.get("dev") != ours and route.get("type", "unicast") not in (
@@ -161,7 +161,7 @@ def _occupied(text: str, what: str) -> list[Occupied]:
 
 
 def look(ours: str) -> list[Occupied]:
-    """What this machine reaches now."""
+    """Return what this machine reaches now."""
     lines = [line for path in _RESOLVERS if path.exists() for line in path.read_text().splitlines()]
     return occupied_by(
         _ip("-4", "route", "show", "table", "all"), _ip("-4", "address"), _ip("-4", "neighbour"), lines, ours

@@ -114,7 +114,7 @@ def _namespace(port: dict[str, Any]) -> str:
 
 
 def _plug(api: LocalApi, port: dict[str, Any]) -> guests.Plug:
-    """What the guest of a port looks like."""
+    """Describe the guest of a port."""
     subnets = {s["id"]: s for s in api.get(f"{NETWORK}/subnets?network_id={port['network_id']}")["subnets"]}
     network = api.get(f"{NETWORK}/networks/{port['network_id']}")["network"]
     ips, gateways = [], []

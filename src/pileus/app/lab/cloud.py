@@ -26,7 +26,7 @@ from pileus.drivers.process import ProgramFailed
 
 
 class _Remembered(msgspec.Struct):
-    """What ``lab.json`` says."""
+    """The content of ``lab.json``."""
 
     name: str
     hosts: int

@@ -64,7 +64,7 @@ class LabHost(msgspec.Struct, frozen=True):
         return OvsOfctl(self.run_dir)
 
     def bridge_settings(self) -> BridgeSettings:
-        """What the host's switch agent is told."""
+        """The settings of the host's switch agent."""
         return BridgeSettings(
             host=self.name,
             datapath_type="netdev",
@@ -95,8 +95,8 @@ class Guest(msgspec.Struct, frozen=True):
 
 
 class Lab:
-    """See the module. ``name`` has at most 5 letters; ``state`` holds databases and sockets, and its
-    path must be short."""
+    """Several hosts on this machine. ``name`` has at most 5 letters; ``state`` holds databases and sockets,
+    and its path must be short."""
 
     def __init__(self, hosts: int, state: Path, name: str = "plab") -> None:
         self._name = name

@@ -19,7 +19,7 @@ LABEL = "pileus-guest "
 INSIDE = "eth0"
 SWITCH_WITHIN_S = 15.0
 GUEST_MTU = 1450
-"""What is left of 1500 bytes after VXLAN's headers (RFC 7348)."""
+"""1500 bytes without VXLAN's headers (RFC 7348)."""
 
 
 class Plug(msgspec.Struct, frozen=True, kw_only=True):

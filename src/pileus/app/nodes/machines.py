@@ -103,7 +103,7 @@ def simulated_machines(home: Path, settings: Settings, cache: ImageCache) -> Mac
 
 
 def boot_id() -> str:
-    """What this run of the machine is called (proc_sys_kernel(5)); empty where the kernel does not say."""
+    """The id of this run of the machine (proc_sys_kernel(5)); empty where the kernel does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -37,8 +37,8 @@ def process(
     flags: Sequence[str] = (),
     host: str = "",
 ) -> dict[str, Any]:
-    """What the supervisor needs to start ``pileus.app.processes.NAME``; agents follow the server. ``host``
-    tells several agents of one machine apart."""
+    """Describe to the supervisor how to start ``pileus.app.processes.NAME``; agents follow the server.
+    ``host`` tells several agents of one machine apart."""
     title = f"{name}-{host}" if host else name
     return {
         "name": title,
@@ -101,7 +101,7 @@ def _learn_project(folder: StateFolder, settings: Settings) -> None:
 
 
 def _answer(ready: int, folder: StateFolder) -> str:
-    """What the supervisor says, or that it takes too long (it goes on trying)."""
+    """Return what the supervisor says, or that it takes too long (it goes on trying)."""
     if not select.select([ready], [], [], READY_WITHIN_S)[0]:
         waiting = [p["name"] for p in json.loads(folder.status.read_text())["processes"] if not p["ready"]]
         logs = ", ".join(str(folder.logs / f"{name}.log") for name in waiting)

@@ -1,4 +1,4 @@
-"""What the long-running processes have in common: logging, the end, the event loop.
+"""Shared by the long-running processes: logging, the end, the event loop.
 
 Apart from ``bootstrap``, because commands that only look should not wait for these imports.
 """

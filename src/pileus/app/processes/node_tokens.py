@@ -50,7 +50,7 @@ class NodeTokenBook:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def administration(self) -> dict[str, tuple[type, Administer]]:
-        """What the controller may ask."""
+        """The questions that the controller may ask."""
         return {"tokens": (Everything, self._list), "revoke": (Revocation, self._revoke)}
 
     async def _list(self, _: Everything) -> NodeTokenList:

@@ -23,7 +23,8 @@ _FIELDS = (
 
 
 def access_log(path: Path, settings: LogSection) -> Callable[[Trace], None]:
-    """What writes ended requests to ``path``. A disk that takes no line costs the line, not the request."""
+    """Make the writer of ended requests to ``path``. A disk that takes no line costs the line, not the
+    request."""
     file = RotatingFile(path, max_bytes=settings.max_mib << 20, files=settings.files)
     trouble = Recurring(log.get("server"), "the access log can't be written", path=str(path))
     line = _json if settings.json else _text

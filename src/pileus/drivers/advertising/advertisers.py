@@ -31,8 +31,8 @@ class Prefix(msgspec.Struct, frozen=True):
 
 
 class Advertisement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a router says of itself on one interface. ``managed``: addresses are given by DHCPv6; ``other``:
-    other things are."""
+    """The router advertisement of one interface (RFC 4861). ``managed``: addresses are given by DHCPv6;
+    ``other``: other things are."""
 
     namespace: str
     interface: str

@@ -30,7 +30,7 @@ _PAUSE_S = 0.3
 
 
 class LinuxAdvertisers:
-    """See ``Advertisers``."""
+    """Sends advertisements inside namespaces of this machine."""
 
     def __init__(self) -> None:
         self._speakers: dict[tuple[str, str, int | None], _Speaker] = {}

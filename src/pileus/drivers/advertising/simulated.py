@@ -8,7 +8,7 @@ from pileus.drivers.advertising.advertisers import Advertisement
 
 
 class SimulatedAdvertisers:
-    """See ``Advertisers``. ``current`` is what is advertised, ``taken_back`` what was."""
+    """Remembers advertisements and sends none. ``current`` is what is advertised, ``taken_back`` what was."""
 
     def __init__(self) -> None:
         self.current: set[Advertisement] = set()

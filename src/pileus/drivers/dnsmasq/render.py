@@ -21,7 +21,7 @@ from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpOption, DhcpS
 MEMOS = Memos()
 PROGRAM = "dnsmasq"
 TAGGED = "set:"
-"""What a host's line has when the port has options of its own; see ``driver`` for what it costs."""
+"""Begins the tag of a host whose port has options of its own; see ``driver`` for its cost."""
 _MAX_LEASES = 1 << 17
 _LABEL = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
@@ -36,7 +36,7 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 def render(network: DhcpNetwork, folder: Path, user: str, group: str) -> Rendered:
-    """What a network's server is started with and what it finds in its folder. Raises ValueError for
+    """Render the arguments of a network's server and the files in its folder. Raises ValueError for
     values that could not be told to dnsmasq."""
     for name in (network.network_id, *(one.id for one in network.subnets)):
         _name(name)

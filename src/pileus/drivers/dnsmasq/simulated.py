@@ -22,7 +22,7 @@ _FOLDER = Path("/simulated")
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What a client is told. ``options`` by dnsmasq's name, values as text with commas."""
+    """The reply that a client gets. ``options`` by dnsmasq's name, values as text with commas."""
 
     address: str
     lease_s: int
@@ -82,7 +82,7 @@ class SimulatedDhcp:
         return list(server.leases.values()) if server is not None else []
 
     def ask(self, network_id: str, mac: str) -> Offer | None:
-        """What the client with this MAC gets over IPv4; None: no answer. It then holds a lease."""
+        """Answer the client with this MAC over IPv4; None: no answer. It then holds a lease."""
         server = self._servers.get(network_id)
         if server is None or not server.runs:
             return None

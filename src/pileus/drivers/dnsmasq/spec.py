@@ -1,4 +1,4 @@
-"""What one network's DHCP server serves, as values."""
+"""The specification of one network's DHCP server, as values."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct):
-    """What making one network's server as wanted took."""
+    """The outcome of making one network's server as it is wanted."""
 
     started: bool = False
     restarted: bool = False
@@ -109,7 +109,7 @@ class DhcpServers(Protocol):
         """Ids of the networks that have a folder here: those that run, and what a crash left."""
 
     async def leases(self, network_id: str) -> list[Lease]:
-        """What was given out, newest state of each address."""
+        """Return the leases that were given out, the newest state of each address."""
 
 
 class DhcpFailed(Exception):

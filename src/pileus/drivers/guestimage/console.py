@@ -22,5 +22,5 @@ class Said:
 
 
 def said(console: str) -> list[Said]:
-    """What a guest reported in the text of its serial console, in order; several boots follow each other."""
+    """Parse what a guest reported on its serial console, in order; several boots follow each other."""
     return [Said(float(seconds), text.strip()) for seconds, text in _LINE.findall(console)]

@@ -1,4 +1,4 @@
-"""What is in the guest: its initramfs and root file system, out of unpacked packages and our own files.
+"""The contents of the guest: its initramfs and root file system, of unpacked packages and our own files.
 
 Our own files lie in ``guest/``: ``guest/initramfs`` and ``guest/root`` are laid over what packages bring.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong while a guest image is built."""
+"""Errors of building a guest image."""
 
 from __future__ import annotations
 

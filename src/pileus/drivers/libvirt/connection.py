@@ -150,7 +150,7 @@ def is_gone(error: libvirt.libvirtError) -> bool:
 
 
 def reason(error: libvirt.libvirtError) -> str:
-    """What libvirt says of an error."""
+    """Return libvirt's text of an error."""
     return str(error.get_error_message() or error)
 
 

@@ -86,7 +86,7 @@ class LibvirtDaemon:
 
     @property
     def uri(self) -> str:
-        """What LibvirtHypervisor connects to."""
+        """The URI for LibvirtHypervisor."""
         return f"qemu+unix:///system?socket={self._socket}"
 
     @property

@@ -1,4 +1,4 @@
-"""What a virtual machine is to libvirt: a typed description, rendered to domain XML.
+"""A typed description of a virtual machine, rendered to libvirt's domain XML.
 
 Pure: the same description gives the same text (https://libvirt.org/formatdomain.html).
 Interfaces are taps that exist already and that the switch's agent plugs; libvirt neither
@@ -24,7 +24,7 @@ _PREFIX = "pileus"
 ET.register_namespace(_PREFIX, NAMESPACE)
 
 DiskBus = Literal["virtio", "scsi", "sata", "ide"]
-"""What a disk hangs on; libvirt has no CD-ROM on virtio."""
+"""The bus of a disk; libvirt has no CD-ROM on virtio."""
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +44,12 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     boot: int | None = None
     """Place in the boot order, from 1; None: never booted from."""
     limits: Mapping[str, int] = {}
-    """What it may do in a second, by libvirt's names: ``read_bytes_sec``, ``total_iops_sec`` and so on."""
+    """Limits of what it does in a second, by libvirt's names: ``read_bytes_sec``, ``total_iops_sec`` and so
+    on."""
 
     @property
     def alias(self) -> str:
-        """What the device is called in libvirt."""
+        """The device's name in libvirt."""
         return disk_alias(self.serial)
 
 
@@ -69,7 +70,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alias(self) -> str:
-        """What the device is called in libvirt."""
+        """The device's name in libvirt."""
         return interface_alias(self.port_id)
 
 
@@ -112,7 +113,7 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     guest_agent: bool = False
     """Whether there is a channel for QEMU's agent in the guest."""
     watchdog: str | None = None
-    """What happens when the guest no longer strokes its watchdog: ``reset``, ``poweroff``, ``pause`` or
+    """The action when the guest no longer resets its watchdog: ``reset``, ``poweroff``, ``pause`` or
     ``none``; None: it has no watchdog."""
     random: RandomDevice | None = RandomDevice()
     title: str = ""
@@ -130,12 +131,12 @@ _NO_OFFLOAD_GUEST = ("csum", "tso4", "tso6", "ecn", "ufo")
 
 
 def disk_alias(serial: str) -> str:
-    """What libvirt calls the disk with this serial."""
+    """Libvirt's name of the disk with this serial."""
     return _alias("disk", serial)
 
 
 def interface_alias(port_id: str) -> str:
-    """What libvirt calls the interface of this port."""
+    """Libvirt's name of the interface of this port."""
     return _alias("net", port_id)
 
 
@@ -145,7 +146,7 @@ def render(spec: DomainSpec) -> str:
 
 
 def digest(spec: DomainSpec) -> str:
-    """What changes whenever the definition would."""
+    """A digest that differs whenever the definition would."""
     return hashlib.sha256(_text(_domain(spec, "")).encode()).hexdigest()[:32]
 
 

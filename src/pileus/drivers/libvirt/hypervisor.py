@@ -71,7 +71,7 @@ class DomainState(msgspec.Struct, frozen=True):
 
 
 class Change(enum.Enum):
-    """What an event says happened."""
+    """The kind of an event."""
 
     DEFINED = "defined"
     UNDEFINED = "undefined"
@@ -123,7 +123,7 @@ class InterfaceStats(msgspec.Struct, frozen=True):
 
 
 class DomainStats(msgspec.Struct, frozen=True):
-    """What a domain uses; zeros for what is off."""
+    """The resources that a domain uses; zeros for one that is off."""
 
     uuid: str
     power: Power
@@ -153,7 +153,7 @@ class Hypervisor(Protocol):
     """One host's machines. All verbs raise HypervisorFailed or one of its kinds."""
 
     events: asyncio.Queue[Event]
-    """What happened; for one reader."""
+    """Events as they come; for one reader."""
 
     async def connect(self) -> None:
         """Reach libvirt; afterwards a lost connection is made again by itself."""
@@ -167,7 +167,7 @@ class Hypervisor(Protocol):
         """All domains of ours, in one call."""
 
     async def stats(self, uuids: Collection[str] | None = None) -> dict[str, DomainStats]:
-        """What domains use (None: all of ours), in one call; missing ones are left out."""
+        """Read what domains use (None: all of ours), in one call; missing ones are left out."""
 
     async def definition(self, uuid: str) -> str:
         """The XML that libvirt holds: of the running machine, else of its next start."""

@@ -27,7 +27,7 @@ _QEMU = "qemu-system-x86_64"
 _DEVICE = Path("/dev/kvm")
 _SAID = 0x21
 _STATUS = _SAID << 1 | 1
-"""What isa-debug-exit makes of the byte that the guest writes."""
+"""The exit status that isa-debug-exit makes of the byte that the guest writes."""
 _COUNT = 100_000_000
 _TIMEOUT_S = 15.0
 
@@ -125,7 +125,7 @@ async def start_machine(disk: Path, accelerator: str, cpu: str, timeout_s: float
 
 
 def _machine() -> str:
-    """What an answer depends on: this boot of this kernel, this QEMU."""
+    """Identify what an answer depends on: this boot of this kernel, this QEMU."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     program = shutil.which(_QEMU)
     return f"{boot} {Path(program).stat().st_mtime_ns if program else 0} {int(_DEVICE.exists())}"

@@ -57,7 +57,7 @@ class Machine(msgspec.Struct):
 
 
 def guest_says(spec: DomainSpec) -> str:
-    """What a guest's serial console shows of its start."""
+    """Make the lines that a guest's serial console shows of its start."""
     host = spec.labels.get("hostname", spec.title or spec.name)
     lines = [
         "[    0.000000] Linux version 6.1.0 (simulated)",

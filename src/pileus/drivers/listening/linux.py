@@ -15,7 +15,7 @@ _BACKLOG = 64
 
 
 class LinuxListeners:
-    """See ``Listeners``."""
+    """Listens inside namespaces of this machine."""
 
     def incarnation(self, namespace: str) -> int | None:
         """See Listeners."""

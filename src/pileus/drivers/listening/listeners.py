@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[None]]
-"""What is done with a connection; the string is the address that it comes from. Whoever is called
+"""Serves a connection; the string is the address that it comes from. Whoever is called
 closes the writer."""
 
 

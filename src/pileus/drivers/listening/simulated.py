@@ -15,7 +15,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class SimulatedListeners:
-    """See ``Listeners``. ``exists`` tells which namespaces there are (None: all)."""
+    """Connects callers in this process. ``exists`` tells which namespaces there are (None: all)."""
 
     def __init__(self, exists: Callable[[str], int | None] | None = None) -> None:
         self.places: dict[Place, tuple[Visit, int]] = {}

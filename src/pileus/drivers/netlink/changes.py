@@ -163,7 +163,8 @@ def peers_ensurer(veths: Iterable[Veth]) -> Work[None]:
 
 
 def _checksums_complete(control: socket.socket, name: str) -> None:
-    """What ``ethtool -K NAME tx off`` does (linux/ethtool.h, ETHTOOL_STXCSUM)."""
+    """Turn the checksum offload off, as ``ethtool -K NAME tx off`` does (linux/ethtool.h,
+    ETHTOOL_STXCSUM)."""
     value = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STXCSUM, 0))
     request = struct.pack("16sP", name.encode(), ctypes.addressof(value)).ljust(40, b"\0")
     try:

@@ -72,7 +72,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What is in a namespace: interfaces by name, the routes that somebody set (each with its device),
+    """The contents of a namespace: interfaces by name, the routes that somebody set (each with its device),
     and the sysctls that were asked for, without those that the kernel does not have."""
 
     links: dict[str, Link] = {}
@@ -81,7 +81,7 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Links(Protocol):
-    """What a driver of links can do; "home" is the namespace it works in. All raise LinkError."""
+    """The verbs of a driver of links; "home" is the namespace it works in. All raise LinkError."""
 
     async def namespaces(self, prefix: str = "") -> list[str]:
         """Names of the namespaces that begin so, in order."""
@@ -90,7 +90,7 @@ class Links(Protocol):
     async def read(
         self, namespaces: Iterable[str | None], sysctls: Iterable[str] = ()
     ) -> dict[str | None, Contents]:
-        """What is in these namespaces (None: home); those that are not there are left out."""
+        """Read these namespaces (None: home); those that are not there are left out."""
         ...
 
     async def ensure_namespaces(self, names: Iterable[str], label: str = "") -> None:

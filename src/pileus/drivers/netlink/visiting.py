@@ -24,7 +24,7 @@ _CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
 Work = Callable[[Any], T]
-"""What is done in a namespace, with pyroute2's IPRoute of it."""
+"""Work in a namespace, with pyroute2's IPRoute of it."""
 
 
 async def visit(jobs: Sequence[tuple[str | None, Work[T]]]) -> list[T]:

@@ -1,4 +1,4 @@
-"""What a router does to packets, as one table: metadata, floating IPs, source NAT. Pure.
+"""The packet rules of a router as one table: metadata, floating IPs, source NAT. Pure.
 
 A floating IP is one element in each of two maps: coming in, its address becomes the port's;
 going out, the port's becomes it. What leaves through the gateway from a port without one
@@ -36,11 +36,11 @@ class FloatingIp(msgspec.Struct, frozen=True):
 
 
 class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What a router's packets go through. ``gateway``: the outer interface, None without one."""
+    """The rules of one router. ``gateway``: the outer interface, None without one."""
 
     gateway: str | None = None
     source_address: str | None = None
-    """What packets of ports without a floating IP leave with; None: they leave as they are."""
+    """The source address of packets of ports without a floating IP; None: they leave as they are."""
     inside: tuple[str, ...] = ()
     """Interfaces to the inner subnets."""
     floating_ips: tuple[FloatingIp, ...] = ()

@@ -139,7 +139,7 @@ class Ruleset:
         self.tables = tables
 
     def listed(self) -> dict[str, Any]:
-        """What ``nft -j list ruleset`` would print."""
+        """List the rules as ``nft -j list ruleset`` does."""
         entries: list[dict[str, Any]] = [{"metainfo": {"json_schema_version": 1}}]
         for label, table in self.tables.items():
             family, _, name = label.partition(" ")

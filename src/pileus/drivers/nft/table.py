@@ -44,7 +44,7 @@ class NamedSet(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What can't be changed once it is there."""
+        """The attributes that can't be changed once it is there."""
         return self.type, self.value_type, self.interval, self.counted
 
 
@@ -56,7 +56,7 @@ class Rule(msgspec.Struct, frozen=True):
 
     @property
     def comment(self) -> str:
-        """What the rule is known by."""
+        """The comment that identifies the rule."""
         text = json.dumps(self.expressions, sort_keys=True)
         return f"{self.label} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -116,7 +116,7 @@ TableKey = tuple[str, str]
 
 
 def parse_ruleset(listed: Mapping[str, Any]) -> dict[TableKey, InstalledTable]:
-    """What ``nft -j list ruleset`` printed, of it the tables that are ours."""
+    """Parse the output of ``nft -j list ruleset``: of it the tables that are ours."""
     found: dict[TableKey, InstalledTable] = {}
     for entry in listed["nftables"]:
         ((kind, body),) = entry.items()

@@ -1,4 +1,4 @@
-"""What a flow does, in one canonical form (ovs-actions(7)).
+"""The actions of a flow, in one canonical form (ovs-actions(7)).
 
 Compared are the effects that a switch may write in another way than we did: ``load`` and
 ``set_field``, ``mod_*`` and ``set_field``, names of fields, notation of numbers, the order of

@@ -29,7 +29,7 @@ _OPTION_FLAGS = frozenset(
 _STATISTICS = frozenset(("duration", "n_packets", "n_bytes", "idle_age", "hard_age"))
 
 Key = tuple[int, int, Match]
-"""What identifies a flow in a switch: table, priority and match."""
+"""Identifies a flow in a switch: table, priority and match."""
 
 
 class Flow(msgspec.Struct, frozen=True, eq=False):
@@ -99,8 +99,9 @@ class Difference(NamedTuple):
 def difference(
     desired: Iterable[Flow], installed: Iterable[Flow], is_ours: Callable[[int], bool]
 ) -> Difference:
-    """What makes the installed flows the desired ones. Flows whose cookie ``is_ours`` refuses are
-    left alone, unless a desired one has their key. Of desired flows with one key the last counts."""
+    """Compute the changes that make the installed flows the desired ones. Flows whose cookie ``is_ours``
+    refuses are left alone, unless a desired one has their key. Of desired flows with one key the last
+    counts."""
     wanted = {flow.key: flow for flow in desired}
     add = dict(wanted)
     delete = []

@@ -1,4 +1,4 @@
-"""What a flow matches, in one canonical form (ovs-fields(7), "Matching").
+"""The match of a flow, in one canonical form (ovs-fields(7), "Matching").
 
 The same match is written in many ways (``tcp`` or ``dl_type=0x800,nw_proto=6``, ``dl_vlan=5`` or
 ``vlan_tci=0x1005/0x1fff``, any order of flags and fields, unmasked host bits); a switch

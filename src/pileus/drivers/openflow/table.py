@@ -52,7 +52,8 @@ class SwitchAbsent(Exception):
 
 
 class FlowTable(Protocol):
-    """What an agent asks of a switch's flows. Bridges are named; all calls raise SwitchAbsent."""
+    """The flows of a switch as an agent reads and writes them. Bridges are named; all calls raise
+    SwitchAbsent."""
 
     async def dump(self, bridge: str) -> list[Flow]:
         """Each flow of all tables."""
@@ -177,7 +178,7 @@ def _deletion(flow: Flow) -> str:
 
 
 def _blame(stderr: str, lines: list[str]) -> tuple[str, str]:
-    """What ovs-ofctl complained about first: the reason and the flow."""
+    """Parse ovs-ofctl's first complaint: the reason and the flow."""
     if (found := _SYNTAX.search(stderr)) is not None:
         return found[2], lines[int(found[1]) - 1]
     if (found := _REFUSAL.search(stderr)) is not None:

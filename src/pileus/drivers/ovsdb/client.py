@@ -40,7 +40,7 @@ SWITCH_COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "Controller": ("target", "is_connected"),
 }
-"""What the agents need to see of a switch."""
+"""The columns of a switch that agents read."""
 
 
 class TransactionFailed(Exception):
@@ -60,7 +60,7 @@ class TransactionFailed(Exception):
 
 
 class OvsdbClient:
-    """See the module. ``address`` is ``unix:/path``, ``tcp:host:port`` or what opens the streams."""
+    """A client with a replica. ``address`` is ``unix:/path``, ``tcp:host:port`` or opens the streams."""
 
     def __init__(
         self,

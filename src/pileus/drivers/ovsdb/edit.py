@@ -39,7 +39,7 @@ class _Draft:
 
 
 class Edit:
-    """See the module. It is used once; after a failure make another one."""
+    """One transaction being put together. It is used once; after a failure make another one."""
 
     def __init__(self, client: OvsdbClient) -> None:
         self._client = client

@@ -185,7 +185,7 @@ class Database:
 
 
 class _Transaction:
-    """What one transaction has done so far."""
+    """The changes of one transaction so far."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -122,7 +122,8 @@ class Session:
 
 
 def connector(address: str) -> Connector:
-    """What opens ``unix:/path`` or ``tcp:host:port``. Raises ValueError for another form."""
+    """Make the function that opens ``unix:/path`` or ``tcp:host:port``. Raises ValueError for another
+    form."""
     kind, _, rest = address.partition(":")
     if kind == "unix" and rest:
         return lambda: asyncio.open_unix_connection(rest)

@@ -79,7 +79,7 @@ class Column(msgspec.Struct, frozen=True):
         )
 
     def default(self) -> Any:
-        """What the column holds in a row that does not say."""
+        """The column's value in a row that does not say."""
         match self.shape:
             case Shape.ONE:
                 return _DEFAULTS[self.key]
@@ -122,7 +122,7 @@ class Column(msgspec.Struct, frozen=True):
                 return ["map", [[_wire(k, self.key), _wire(v, self.value or "")] for k, v in pairs]]
 
     def difference(self, old: Any, new: Any) -> Any:
-        """What a ``modify`` of update2 carries (ovsdb-server(7), 4.1.14)."""
+        """The value that a ``modify`` of update2 carries (ovsdb-server(7), 4.1.14)."""
         match self.shape:
             case Shape.SET:
                 return old ^ new

@@ -70,7 +70,7 @@ class Server:
         return self._history[-1][0] if self._history else self._first
 
     def since(self, transaction: str) -> Touched | None:
-        """What changed after a transaction, merged; None when the history does not reach back."""
+        """Return the changes after a transaction, merged; None when the history does not reach back."""
         merged: Touched = {}
         found = transaction == self._first and len(self._history) < _HISTORY
         for identifier, touched in self._history:

@@ -36,7 +36,7 @@ _SAVE_AFTER_S = 0.2
 
 
 class SwitchState(msgspec.Struct):
-    """What the state file holds."""
+    """The content of the state file."""
 
     rows: dict[str, dict[str, dict[str, Any]]]
     flows: dict[str, list[str]]
@@ -263,7 +263,7 @@ class SimulatedSwitch:
         return operations
 
     def _observe(self, bridge: str, interface: str, row: Row, taken: set[int]) -> dict[str, Any]:
-        """What vswitchd reports of an interface."""
+        """Make the columns that vswitchd reports of an interface."""
         absent = (
             row["type"] in ("", "system") and self.devices is not None and row["name"] not in self.devices
         )

@@ -26,7 +26,7 @@ _ERRORS, _LEAKS = 2, 3
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one run may take: address space in bytes, processor time and time that passes in seconds."""
+    """Limits of one run: address space in bytes, processor time and time that passes in seconds."""
 
     memory: int = _GIB
     cpu_s: int = 30

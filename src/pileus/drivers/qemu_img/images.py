@@ -1,4 +1,4 @@
-"""What can be done to disk images, and what is known of one."""
+"""The verbs of disk images, and the facts about one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageInfo(msgspec.Struct, frozen=True):
 
 
 class ImageCheck(msgspec.Struct, frozen=True):
-    """What a check of a qcow2 found; ``errors`` includes corruptions, leaks only waste space."""
+    """The result of checking a qcow2; ``errors`` includes corruptions, leaks only waste space."""
 
     errors: int
     leaks: int
@@ -86,5 +86,6 @@ class Images(Protocol):
 
 
 def backing_name(backing: Path) -> str:
-    """What an overlay calls what it lies on: the whole path, so that moving the overlay breaks nothing."""
+    """The name by which an overlay knows its base: the whole path, so that moving the overlay breaks
+    nothing."""
     return str(backing.absolute())

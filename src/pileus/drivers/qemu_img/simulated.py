@@ -18,7 +18,7 @@ _LARGEST = 64 * 1024
 
 
 class Stub(msgspec.Struct):
-    """What the file of an image holds."""
+    """The content of an image's file."""
 
     magic: str
     format: str

@@ -36,7 +36,7 @@ NAMESPACE_PREFIX = "qdhcp-"
 
 
 class DhcpAgent(NamespaceAgent[DhcpNetwork]):
-    """See the module. ``desired`` has the networks that are bound here."""
+    """Serves DHCP on the networks that are bound here, which ``desired`` has."""
 
     binary = "neutron-dhcp-agent"
     agent_type = "DHCP agent"
@@ -133,7 +133,7 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         return DHCP_STATUS, DhcpStatus(self.host, serving, failed, dict(sorted(ports.items())))
 
     def worth_telling(self, news: msgspec.Struct) -> msgspec.Struct:
-        """What a port was told to lack is a line of its timeline: once is enough."""
+        """Leave out what was told already: each is a line of a port's timeline, and once is enough."""
         assert isinstance(news, DhcpStatus)
         fresh = {port_id: why for port_id, why in news.ports.items() if self._told_ports.get(port_id) != why}
         return msgspec.structs.replace(news, ports=fresh)

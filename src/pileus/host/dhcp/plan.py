@@ -1,4 +1,4 @@
-"""What the DHCP agent makes of a network: a namespace with the agent's port, and a dnsmasq. Pure.
+"""Plans what serves a network with DHCP: a namespace with the agent's port, and a dnsmasq. Pure.
 
 A dnsmasq runs exactly where a network is admin up and has a subnet with DHCP. Guests whose gateway is
 no router of ours find the metadata service at the agent's port: they are told a route to it.

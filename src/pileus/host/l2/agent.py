@@ -67,9 +67,9 @@ class _Planned(msgspec.Struct, frozen=True):
 
 
 class SwitchAgent(Agent):
-    """See the module. ``links`` makes the veth pairs where bridges are joined by those; ``polices``
-    overrides the question whether the kernel can (None: try); ``silence`` keeps what devices send from the
-    machine where the switch is in user space."""
+    """Wires the ports of one switch. ``links`` makes the veth pairs where bridges are joined by those;
+    ``polices`` overrides the question whether the kernel can (None: try); ``silence`` keeps what devices send
+    from the machine where the switch is in user space."""
 
     binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
@@ -350,7 +350,7 @@ class SwitchAgent(Agent):
     # -- devices that can't be wired keep none waiting
 
     def _plannable(self) -> Model:
-        """What is wanted, without the devices that can't be wired and those whose next try is later."""
+        """The wanted model, without devices that can't be wired and those whose next try is later."""
         vetted = self._vetted = self._vetting.vet(self.model, self._wired.devices if self._wired else ())
         self._patience.keep(vetted.model.devices)
         waiting = [
@@ -380,7 +380,8 @@ class SwitchAgent(Agent):
         return self._isolate(model, attempt)[1]
 
     def _isolate(self, model: Model, attempt: Callable[[Model], P]) -> tuple[Model, P]:
-        """What ``attempt`` says of the model, or of what is left of it without those that make it raise."""
+        """Return what ``attempt`` makes of the model, or of what is left of it without devices that make it
+        raise."""
         try:
             return model, attempt(model)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""What the switch should be, against what it is: the plan that the agent applies and ``doctor`` prints.
+"""Plans a switch's flows and meters: the plan that the agent applies and ``doctor`` prints.
 
 Pure: a model, a view of the rows, the flows that are installed and settings go in, differences
 come out. A fragment (the flows of one device, of one network, of one profile...) is computed
@@ -80,7 +80,7 @@ class FlowBook:
         }
 
     def fragment(self, key: Any, compute: Callable[[*Inputs], list[Flow]], *inputs: *Inputs) -> FlowSet:
-        """What ``compute(*inputs)`` says; remembered under ``key`` while the inputs stay equal."""
+        """Return ``compute(*inputs)``, remembered under ``key`` while the inputs stay equal."""
         self._used.add(key)
         remembered = self._fragments.get(key)
         if remembered is not None and remembered[0] == inputs:
@@ -295,8 +295,8 @@ class FlowChange(msgspec.Struct, frozen=True):
 
 
 def compare(wanted: FlowSet, installed: FlowSet, ours: Collection[int]) -> FlowChange:
-    """What to add (or overwrite) and what of ours to delete. Flows with other cookies stay, unless
-    one stands where one of ours must be."""
+    """Compare: flows to add (or overwrite), and flows of ours to delete. Flows with other cookies stay,
+    unless one stands where one of ours must be."""
     if wanted is installed:
         return FlowChange()
     add = tuple(

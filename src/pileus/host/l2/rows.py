@@ -1,4 +1,4 @@
-"""What the switch's database must say: bridges, joints, tunnels, tags and limits; as edits.
+"""Plans the rows of the switch's database: bridges, joints, tunnels, tags and limits; as edits.
 
 Local VLANs and device numbers are read back from the ports that bear them, so they are the
 same after a restart. Only differences become edits: where nothing differs there are none.
@@ -319,7 +319,7 @@ def _devices(
 
 
 def _interface_columns(details: DeviceDetails, present: InterfaceView) -> dict[str, Any]:
-    """What differs of seed 004's listing: its external_ids, and the policer's two numbers."""
+    """Columns that differ from seed 004's listing: its external_ids, and the policer's two numbers."""
     ids = {"iface-status": "active", "attached-mac": details.mac_address}
     if details.device_id and details.device_owner.startswith("compute:"):
         ids["vm-uuid"] = details.device_id

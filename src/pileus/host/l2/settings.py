@@ -1,4 +1,4 @@
-"""What the switch agent is told about its node."""
+"""Settings of the switch agent, and the labels of what it makes."""
 
 from __future__ import annotations
 

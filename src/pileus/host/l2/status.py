@@ -1,4 +1,4 @@
-"""What the server must hear of this host's devices, and what it has heard already."""
+"""Keeps which states of this host's devices the server has been told, and finds what is to be told."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StatusBook:
     def news(
         self, model: Model, row_plan: rows.RowPlan, wiring: plan.Wiring, failed: Mapping[str, str]
     ) -> DeviceStatus | None:
-        """What to tell now; None if there is nothing. Devices that the server does not give to this
+        """Return what is to be told now; None if nothing is. Devices that the server does not give to this
         host are never mentioned. ``failed``: devices that can't be wired, besides those whose interface
         could not be opened."""
         failures = {failure.port_id: failure.reason for failure in row_plan.failed} | dict(failed)
@@ -78,7 +78,7 @@ class StatusBook:
         self._means |= status.enforcement
 
     def _state(self, details: DeviceDetails) -> str:
-        """What the server holds for true: what it was told of this revision, else what it says."""
+        """The state at the server: what it was told of this revision, else what it says."""
         told = self._told.get(details.port_id)
         if told is not None and told[1] == details.revision:
             return told[0]

@@ -1,4 +1,4 @@
-"""What is on the switch, as plain values: bridges, ports and interfaces of the OVSDB replica."""
+"""The switch as plain values: bridges, ports and interfaces of the OVSDB replica."""
 
 from __future__ import annotations
 

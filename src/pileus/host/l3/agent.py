@@ -35,7 +35,7 @@ NAMESPACE_PREFIX = "qrouter-"
 
 
 class L3Agent(NamespaceAgent[RouterDetails]):
-    """See the module. ``desired`` has the routers that are bound here."""
+    """Serves the routers that are bound here, which ``desired`` has."""
 
     binary = "neutron-l3-agent"
     agent_type = "L3 agent"

@@ -1,4 +1,4 @@
-"""What the L3 agent makes of a router: a namespace with a port on each of its networks, routes, and
+"""Plans what serves a router: a namespace with a port on each of its networks, routes, and
 one table of packet rules. Pure.
 
 The gateway's port is ``qg-…`` and holds the floating IPs beside its own addresses, so that the
@@ -100,7 +100,7 @@ def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
 
 
 def plan_rules(router: RouterDetails) -> RouterRules:
-    """What the router's packets go through."""
+    """Plan the packet rules of a router."""
     gateway = router.gateway
     sources = [address.ip_address for address in gateway.port.addresses] if gateway is not None else []
     source = next((ip for ip in sources if ipaddress.ip_address(ip).version == 4), None)
@@ -129,7 +129,7 @@ def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[Metadata
 
 
 def plan_advertisements(router: RouterDetails, namespace: Namespace) -> list[Advertisement]:
-    """What the router says of itself on the networks whose IPv6 subnets want it from us; raises ValueError
+    """Plan the advertisements on networks whose IPv6 subnets want them from us; raises ValueError
     for what can't be said."""
     found: list[Advertisement] = []
     for port in router.interfaces:

@@ -27,7 +27,7 @@ class NotListening(Exception):
 
 
 class MetadataAgent(Agent):
-    """See the module. It is a ``pileus.host.metadata_endpoint.MetadataServer``."""
+    """Answers guests at the endpoints that other agents name: a ``metadata_endpoint.MetadataServer``."""
 
     binary = "neutron-metadata-agent"
     agent_type = "Metadata agent"

@@ -1,4 +1,4 @@
-"""What the DHCP agent and the L3 agent have in common: things of the API, a namespace for each.
+"""The base of the DHCP agent and the L3 agent: a namespace for each thing of the API.
 
 A pass asks the server once for what changed, looks only at the namespaces of what differs from
 the last pass (all of them when nothing is to be taken for granted), makes them in one batch,
@@ -67,8 +67,8 @@ class _Switch(msgspec.Struct, frozen=True):
 
 
 class NamespaceAgent(Agent, Generic[T]):
-    """See the module. The client of the switch belongs to whoever made it: it may be shared, and is
-    closed there."""
+    """Keeps a namespace for each thing. The client of the switch belongs to whoever made it: it may be
+    shared, and is closed there."""
 
     owner: str
     """The agent's label on all that it makes, and the kind of the scope that says what it serves."""
@@ -85,7 +85,7 @@ class NamespaceAgent(Agent, Generic[T]):
     ) -> None:
         super().__init__(settings, server, clock)
         self.desired: dict[str, T] = {}
-        """What the server wants here, by id."""
+        """Things that the server wants here, by id."""
         self._patience = Patience(clock)
         self._again: asyncio.TimerHandle | None = None
         self._namespaces = namespaces
@@ -111,7 +111,7 @@ class NamespaceAgent(Agent, Generic[T]):
 
     @property
     def failed(self) -> dict[str, str]:
-        """What could not be made as it is wanted, by id, and why."""
+        """Why things could not be made as they are wanted, by id."""
         return self._patience.reasons
 
     # -- what an agent of this kind says of itself
@@ -138,8 +138,8 @@ class NamespaceAgent(Agent, Generic[T]):
 
     @abc.abstractmethod
     async def enforce(self, things: Collection[T]) -> tuple[int, dict[str, str]]:
-        """What is the agent's own, in namespaces that are there: changes, and failures by id. Raises for
-        nothing that a single one is to blame for."""
+        """Bring into force what is the agent's own, in namespaces that are there: how many changes, and
+        failures by id. Raises for nothing that a single one is to blame for."""
 
     @abc.abstractmethod
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
@@ -150,7 +150,7 @@ class NamespaceAgent(Agent, Generic[T]):
         """The call that tells the server what is in force, and what it says."""
 
     def worth_telling(self, news: msgspec.Struct) -> msgspec.Struct:
-        """What of the news is to be told again although nothing has changed; a full pass tells all."""
+        """Leave out of the news what need not be told again; a full pass tells all."""
         return news
 
     def heard(self, news: msgspec.Struct) -> None:

@@ -31,7 +31,7 @@ class SwitchUnreachable(Exception):
 
 
 class Built(msgspec.Struct):
-    """What bringing namespaces into force took. ``failed``: key of a namespace to the kernel's reason;
+    """The outcome of bringing namespaces into force. ``failed``: key of a namespace to the kernel's reason;
     ``fresh``: addresses that are new here, and that neighbours may know elsewhere."""
 
     changes: int = 0

@@ -22,7 +22,7 @@ _NOTHING = Contents()
 
 
 class NamespacePlan(msgspec.Struct, frozen=True):
-    """What differs, in the order in which it is done; what goes away goes last."""
+    """Changes in the order in which they are made; removals go last."""
 
     namespaces: tuple[str, ...] = ()
     sysctls: dict[str, dict[str, str]] = {}
@@ -112,7 +112,7 @@ def _fits(veth: Veth, outer: Link | None, inner: Link | None) -> bool:
 
 
 def _sysctls(namespace: Namespace, inside: Contents) -> dict[str, str]:
-    """What differs; in a namespace that is to be made nothing is known yet, and all is to be set."""
+    """Sysctls to be set: those that differ, all in a namespace that is to be made."""
     if not inside.links:
         return dict(namespace.sysctls)
     present = inside.sysctls

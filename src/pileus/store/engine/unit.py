@@ -46,7 +46,8 @@ TALLY: ContextVar[Tally | None] = ContextVar("tally", default=None)
 
 
 class Answer:
-    """What came of a unit: result or error, how many statements it took, whether events are to be relayed."""
+    """The outcome of a unit: result or error, how many statements it took, whether events are to be
+    relayed."""
 
     __slots__ = ("error", "has_events", "result", "statements", "unit")
 

@@ -61,7 +61,7 @@ def write_snapshot(path: Path = SNAPSHOT) -> None:
 
 
 def snapshot() -> str:
-    """What the revisions make of an empty SQLite file, as a script."""
+    """Dump what the revisions make of an empty SQLite file, as a script."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.sqlite"
         migrations.upgrade(f"sqlite:///{file}")
