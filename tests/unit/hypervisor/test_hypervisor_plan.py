@@ -75,7 +75,7 @@ def test_what_is_not_there_or_half_made_is_built() -> None:
     assert todo(details(1, wanted="paused"), View()).power == ("start_paused",)
 
 
-def test_an_older_wish_is_not_followed() -> None:
+def test_an_older_generation_is_not_followed() -> None:
     assert not todo(details(1, generation=2, wanted="stopped"), there(generation=3))
 
 

@@ -33,6 +33,7 @@ from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.answers import answer
 from pileus.host.hypervisor.consoles import keep_small
+from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
@@ -45,7 +46,6 @@ from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import TRANSIENT, Again, GivenUp
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 from pileus.host.hypervisor.watch import HostWatch
-from pileus.host.hypervisor.wishes import Wishes
 from pileus.host.hypervisor.workshop import Prepared, Workshop
 from pileus.host.isolation import by_halves, reason
 from pileus.wire import scopes
@@ -118,14 +118,14 @@ class HypervisorAgent(Agent):
             clock,
             self,
         )
-        self.wishes = Wishes(self.host)
+        self.desired = Desired(self.host)
         self.present = Present(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
         self._rounds = Rounds(
             node,
-            self.wishes,
+            self.desired,
             self.present,
             self.book,
             self.journal,
@@ -140,14 +140,14 @@ class HypervisorAgent(Agent):
             hypervisor,
             client,
             self.taps,
-            self.wishes,
+            self.desired,
             self.present,
             self.book,
             self.jobs,
         )
         self._planner = Planner(
             node,
-            self.wishes,
+            self.desired,
             self.present,
             self.book,
             self.journal,
@@ -184,7 +184,7 @@ class HypervisorAgent(Agent):
 
     def configurations(self) -> dict[str, Any]:
         return {
-            "servers": len(self.wishes.servers),
+            "servers": len(self.desired.servers),
             "failed": len(self.journal.failures),
             "integration_bridge": self._node.integration_bridge,
         }
@@ -193,10 +193,10 @@ class HypervisorAgent(Agent):
         return self._served | {scopes.hypervisor(self.host)}
 
     def position(self) -> int:
-        return self.wishes.position
+        return self.desired.position
 
     def unread(self, scopes: Iterable[str], position: int) -> set[str]:
-        return self.wishes.unread(scopes, position)
+        return self.desired.unread(scopes, position)
 
     async def watch(self) -> None:
         await asyncio.gather(
@@ -233,7 +233,7 @@ class HypervisorAgent(Agent):
             else:
                 self.report_trouble.over()
                 pause = self._node.heartbeat_interval_s
-                if reply.position > self.wishes.position:
+                if reply.position > self.desired.position:
                     self.reconciler.wake(reread=True)
                 if self.reconciler.status.failures_in_a_row:
                     self.reconciler.hurry()
@@ -263,14 +263,14 @@ class HypervisorAgent(Agent):
         self.outbox.operation(report)
 
     def _report(self, server_id: str, in_place: bool, error: str | None) -> ServerReport:
-        return self.present.report(server_id, self.wishes.servers.get(server_id), in_place, error)
+        return self.present.report(server_id, self.desired.servers.get(server_id), in_place, error)
 
     # -- a pass
 
     async def reconcile(self, work: Work) -> int:
         dirty, self.jobs.dirty = self.jobs.dirty, set()
         unanswered: Fault | None = None
-        everything = work.reread or work.inspect or not self.wishes.known
+        everything = work.reread or work.inspect or not self.desired.known
         if work.reread:
             self.outbox.forget()
         try:
@@ -278,11 +278,11 @@ class HypervisorAgent(Agent):
         except Fault as fault:
             # Machines are kept as they were last wanted; those of which nobody has said yet how they
             # should be are left alone.
-            if not self.wishes.known:
+            if not self.desired.known:
                 raise
             touched, unanswered = set(), fault
         if everything or touched is None:
-            touched = {*self.wishes.servers, *self.book.all(), *dirty}
+            touched = {*self.desired.servers, *self.book.all(), *dirty}
         else:
             touched |= dirty
         try:
@@ -297,16 +297,16 @@ class HypervisorAgent(Agent):
 
     async def _ask(self, work: Work) -> set[str] | None:
         """Read again what may have changed; those servers, None for all."""
-        wishes = self.wishes
-        asked = None if work.reread or not wishes.known else wishes.named_in(work.scopes)
+        desired = self.desired
+        asked = None if work.reread or not desired.known else desired.named_in(work.scopes)
         if asked is not None and not asked:
             return asked
         names = None if asked is None else tuple(sorted(asked))
         state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host, names))
-        wishes.take(state, asked)
+        desired.take(state, asked)
         self._present_due |= asked is None
         self._take_note(state.servers, asked)
-        served = frozenset(scopes.server(key) for key in {*wishes.servers, *self.book.all()})
+        served = frozenset(scopes.server(key) for key in {*desired.servers, *self.book.all()})
         if served != self._served:
             self._served = served
             self.scopes_changed()
@@ -333,16 +333,16 @@ class HypervisorAgent(Agent):
             [
                 server_id
                 for server_id, failure in journal.failures.items()
-                if server_id not in self.wishes.servers
-                or not plan.is_given_up(self.wishes.servers[server_id], failure)
+                if server_id not in self.desired.servers
+                or not plan.is_given_up(self.desired.servers[server_id], failure)
             ]
         )
         # Whoever is wanted again has not gone; whoever has gone is told until it was heard.
-        journal.forget_gone(self.wishes.servers)
+        journal.forget_gone(self.desired.servers)
         if asked is None:
             self.outbox.gone([key for key in journal.gone if not self._is_here(key)])
         else:
-            nowhere = [key for key in asked if key not in self.wishes.servers and not self._is_here(key)]
+            nowhere = [key for key in asked if key not in self.desired.servers and not self._is_here(key)]
             if nowhere:
                 self.outbox.gone(nowhere)
 
@@ -358,7 +358,7 @@ class HypervisorAgent(Agent):
             touched = touched | present.powers.keys()
         await present.look_at_cards(touched, inspect)
         if self._present_due:
-            self.outbox.present(sorted(present.ids() | self.jobs.busy), self.wishes.position)
+            self.outbox.present(sorted(present.ids() | self.jobs.busy), self.desired.position)
             self._present_due = False
         changes = self.jobs.end_moot(self._is_moot)
         unreachable: SwitchUnreachable | None = None
@@ -398,18 +398,18 @@ class HypervisorAgent(Agent):
         self._tell_all(touched, refused)
         if inspect:
             changes += await self._prune()
-        if unreachable is not None and (house.remove or any(s.ports for s in self.wishes.servers.values())):
+        if unreachable is not None and (house.remove or any(s.ports for s in self.desired.servers.values())):
             raise unreachable
         return changes
 
     def _is_moot(self, server_id: str, generation: int) -> bool:
         """Whether a job's server is no longer wanted, or is wanted anew."""
-        wanted = self.wishes.servers.get(server_id)
+        wanted = self.desired.servers.get(server_id)
         return wanted is None or wanted.generation > generation
 
     def _tell_all(self, touched: Collection[str], refused: Mapping[str, str]) -> None:
         for server_id in touched:
-            server = self.wishes.servers.get(server_id)
+            server = self.desired.servers.get(server_id)
             if server is None or server_id in self.jobs:
                 continue
             failure = self.journal.failures.get(server_id)
@@ -425,7 +425,7 @@ class HypervisorAgent(Agent):
 
     def _start_jobs(self, todos: Mapping[str, plan.Todo], prepared: asyncio.Future[Prepared]) -> None:
         for server_id, todo in todos.items():
-            server = self.wishes.servers[server_id]
+            server = self.desired.servers[server_id]
             self.jobs.start((server_id,), server.generation, self._work(server, todo, prepared))
 
     async def _work(self, server: ServerDetails, todo: plan.Todo, prepared: asyncio.Future[Prepared]) -> None:

@@ -84,7 +84,7 @@ def plan_server(
         return Todo()
     instance = view.instance
     if instance is not None and instance.built and instance.generation > server.generation:
-        return Todo()  # an older wish than the one that was fulfilled
+        return Todo()  # older than what was fulfilled
     if instance is None or not instance.built or instance.generation < server.generation:
         power = ("start_paused",) if server.wanted == "paused" else ("start",)
         return Todo(

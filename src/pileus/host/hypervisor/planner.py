@@ -10,12 +10,12 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.libvirt.hypervisor import Power
 from pileus.host.hypervisor import plan
+from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import Tell, step
-from pileus.host.hypervisor.wishes import Wishes
 from pileus.host.hypervisor.workshop import Workshop
 from pileus.host.isolation import reason
 from pileus.wire.hypervisor import ServerDetails
@@ -29,7 +29,7 @@ class Planner:
     def __init__(
         self,
         settings: NodeSettings,
-        desired: Wishes,
+        desired: Desired,
         observed: Present,
         book: InstanceBook,
         journal: Journal,

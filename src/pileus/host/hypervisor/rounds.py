@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pileus.core.clock import Clock
 from pileus.drivers.libvirt.hypervisor import Hypervisor, NotDefined
 from pileus.host.hypervisor import plan
+from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import domain_spec
 from pileus.host.hypervisor.present import Present
@@ -15,7 +16,6 @@ from pileus.host.hypervisor.records import InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import Tell, step
 from pileus.host.hypervisor.taps import Taps
-from pileus.host.hypervisor.wishes import Wishes
 from pileus.host.isolation import reason
 
 
@@ -26,7 +26,7 @@ class Rounds:
     def __init__(
         self,
         settings: NodeSettings,
-        wishes: Wishes,
+        desired: Desired,
         present: Present,
         book: InstanceBook,
         journal: Journal,
@@ -37,7 +37,7 @@ class Rounds:
         tell: Tell,
     ) -> None:
         self._settings = settings
-        self._wishes = wishes
+        self._desired = desired
         self._present = present
         self._book = book
         self._journal = journal
@@ -52,7 +52,7 @@ class Rounds:
     ) -> plan.Housekeeping:
         """What is to be done; ``loose`` ports have lost their interface."""
         return plan.plan_house(
-            self._wishes.servers,
+            self._desired.servers,
             self._present.ids(),
             busy,
             self._given_up(),
@@ -64,7 +64,7 @@ class Rounds:
         """Servers that are wanted, of which nothing is here because building them failed."""
         found = set()
         for server_id, failure in self._journal.failures.items():
-            server = self._wishes.servers.get(server_id)
+            server = self._desired.servers.get(server_id)
             if server is not None and self._book.get(server_id) is None:
                 try:
                     todo = plan.plan_server(
@@ -78,7 +78,7 @@ class Rounds:
 
     def _held(self, plugged: Mapping[str, str]) -> set[str]:
         """Taps that must not go yet: a machine has them, or is just being worked on."""
-        busy = self._jobs.busy | (self._present.ids() - self._wishes.servers.keys())
+        busy = self._jobs.busy | (self._present.ids() - self._desired.servers.keys())
         return self._present.cards() | (self._taps.of(busy) if busy and plugged else set())
 
     async def plug(
@@ -108,7 +108,7 @@ class Rounds:
         specs = []
         refused: dict[str, str] = {}
         for server_id in touched:
-            server = self._wishes.servers.get(server_id)
+            server = self._desired.servers.get(server_id)
             instance = self._book.get(server_id)
             if server is None or (server_id in self._jobs and server_id not in begun):
                 continue

@@ -8,12 +8,12 @@ import functools
 from pileus.drivers.libvirt.hypervisor import Change, Event, Hypervisor
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.reconcile import Reconciler
+from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import InstanceBook
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
-from pileus.host.hypervisor.wishes import Wishes
 
 _SWITCH_PAUSE_S = 0.5
 _DIED = frozenset(("crashed", "failed"))
@@ -28,7 +28,7 @@ class HostWatch:
         hypervisor: Hypervisor,
         client: OvsdbClient,
         taps: Taps,
-        desired: Wishes,
+        desired: Desired,
         observed: Present,
         book: InstanceBook,
         jobs: Jobs,

@@ -8,7 +8,7 @@ from pileus.wire import scopes
 from pileus.wire.hypervisor import HypervisorState, ServerDetails
 
 
-class Wishes:
+class Desired:
     """Of one host. ``known``: whether anybody has ever said what is wanted."""
 
     def __init__(self, host: str) -> None:
