@@ -37,9 +37,9 @@ from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
+from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.outbox import Outbox
 from pileus.host.hypervisor.planner import Planner
-from pileus.host.hypervisor.present import Present
 from pileus.host.hypervisor.records import Failure, InstanceBook, Journal
 from pileus.host.hypervisor.rounds import Rounds
 from pileus.host.hypervisor.settings import NodeSettings
@@ -119,14 +119,14 @@ class HypervisorAgent(Agent):
             self,
         )
         self.desired = Desired(self.host)
-        self.present = Present(hypervisor, self.book, node.boot_id)
+        self.observed = Observed(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
         self._rounds = Rounds(
             node,
             self.desired,
-            self.present,
+            self.observed,
             self.book,
             self.journal,
             self.jobs,
@@ -141,14 +141,14 @@ class HypervisorAgent(Agent):
             client,
             self.taps,
             self.desired,
-            self.present,
+            self.observed,
             self.book,
             self.jobs,
         )
         self._planner = Planner(
             node,
             self.desired,
-            self.present,
+            self.observed,
             self.book,
             self.journal,
             self.jobs,
@@ -263,7 +263,7 @@ class HypervisorAgent(Agent):
         self.outbox.operation(report)
 
     def _report(self, server_id: str, in_place: bool, error: str | None) -> ServerReport:
-        return self.present.report(server_id, self.desired.servers.get(server_id), in_place, error)
+        return self.observed.report(server_id, self.desired.servers.get(server_id), in_place, error)
 
     # -- a pass
 
@@ -347,18 +347,18 @@ class HypervisorAgent(Agent):
                 self.outbox.gone(nowhere)
 
     def _is_here(self, server_id: str) -> bool:
-        return server_id in self.present.ids() or server_id in self.jobs
+        return server_id in self.observed.ids() or server_id in self.jobs
 
     async def _act(self, touched: set[str], inspect: bool) -> int:
         # A job that ends from here on makes the list stale for its machine, and asks for another pass.
         busy = self.jobs.busy
-        present = self.present
-        await present.list()
+        observed = self.observed
+        await observed.list()
         if inspect:
-            touched = touched | present.powers.keys()
-        await present.look_at_cards(touched, inspect)
+            touched = touched | observed.powers.keys()
+        await observed.look_at_cards(touched, inspect)
         if self._present_due:
-            self.outbox.present(sorted(present.ids() | self.jobs.busy), self.desired.position)
+            self.outbox.present(sorted(observed.ids() | self.jobs.busy), self.desired.position)
             self._present_due = False
         changes = self.jobs.end_moot(self._is_moot)
         unreachable: SwitchUnreachable | None = None
@@ -367,7 +367,7 @@ class HypervisorAgent(Agent):
             plugged = self.taps.plugged()
             if inspect:
                 loose = await self.taps.loose()
-                touched |= present.lost_taps(self.taps.lost)
+                touched |= observed.lost_taps(self.taps.lost)
         except SwitchUnreachable as error:
             plugged, unreachable = {}, error
         touched = touched - busy
@@ -414,7 +414,7 @@ class HypervisorAgent(Agent):
                 continue
             failure = self.journal.failures.get(server_id)
             error = refused.get(server_id) or (failure.reason if failure else None)
-            here = error is None and plan.in_place(server, self.present.view(server_id))
+            here = error is None and plan.in_place(server, self.observed.view(server_id))
             self.outbox.server(self._report(server_id, here, error))
 
     async def _prune(self) -> int:
@@ -440,10 +440,10 @@ class HypervisorAgent(Agent):
             self.jobs.went_well(key)
         else:
             if todo.renew:
-                self.present.renewed(key)
+                self.observed.renewed(key)
             self.jobs.went_well(key)
         finally:
-            self.present.changed(key)
+            self.observed.changed(key)
 
     def _start_removal(self, server_ids: tuple[str, ...]) -> int:
         if server_ids:
@@ -460,7 +460,7 @@ class HypervisorAgent(Agent):
             self.jobs.later((server_id,), error)
         stayed = {server_id for server_id, _ in failed}
         went = [server_id for server_id in server_ids if server_id not in stayed]
-        self.present.gone(went)
+        self.observed.gone(went)
         self.outbox.gone(went)
 
     async def purge(self) -> None:

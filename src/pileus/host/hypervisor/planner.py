@@ -12,7 +12,7 @@ from pileus.drivers.libvirt.hypervisor import Power
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
-from pileus.host.hypervisor.present import Present
+from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import Tell, step
@@ -30,7 +30,7 @@ class Planner:
         self,
         settings: NodeSettings,
         desired: Desired,
-        observed: Present,
+        observed: Observed,
         book: InstanceBook,
         journal: Journal,
         jobs: Jobs,

@@ -11,7 +11,7 @@ from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import domain_spec
-from pileus.host.hypervisor.present import Present
+from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.records import InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import Tell, step
@@ -27,7 +27,7 @@ class Rounds:
         self,
         settings: NodeSettings,
         desired: Desired,
-        present: Present,
+        observed: Observed,
         book: InstanceBook,
         journal: Journal,
         jobs: Jobs,
@@ -38,7 +38,7 @@ class Rounds:
     ) -> None:
         self._settings = settings
         self._desired = desired
-        self._present = present
+        self._observed = observed
         self._book = book
         self._journal = journal
         self._jobs = jobs
@@ -53,7 +53,7 @@ class Rounds:
         """What is to be done; ``loose`` ports have lost their interface."""
         return plan.plan_house(
             self._desired.servers,
-            self._present.ids(),
+            self._observed.ids(),
             busy,
             self._given_up(),
             self._held(plugged),
@@ -78,8 +78,8 @@ class Rounds:
 
     def _held(self, plugged: Mapping[str, str]) -> set[str]:
         """Taps that must not go yet: a machine has them, or is just being worked on."""
-        busy = self._jobs.busy | (self._present.ids() - self._desired.servers.keys())
-        return self._present.cards() | (self._taps.of(busy) if busy and plugged else set())
+        busy = self._jobs.busy | (self._observed.ids() - self._desired.servers.keys())
+        return self._observed.cards() | (self._taps.of(busy) if busy and plugged else set())
 
     async def plug(
         self, house: plan.Housekeeping, loose: Collection[str], begun: Collection[str]

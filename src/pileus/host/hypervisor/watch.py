@@ -11,7 +11,7 @@ from pileus.flow.reconcile import Reconciler
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import tap_name
-from pileus.host.hypervisor.present import Present
+from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.records import InstanceBook
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 
@@ -29,7 +29,7 @@ class HostWatch:
         client: OvsdbClient,
         taps: Taps,
         desired: Desired,
-        observed: Present,
+        observed: Observed,
         book: InstanceBook,
         jobs: Jobs,
     ) -> None:

@@ -11,7 +11,7 @@ from pileus.host.hypervisor.records import InstanceBook
 from pileus.wire.hypervisor import ServerDetails, ServerReport
 
 
-class Present:
+class Observed:
     """Kept by passes; a machine that a job has touched is seen anew by the next. ``boot_id``: this run of the
     host."""
 
