@@ -18,7 +18,7 @@ from pileus.drivers.libvirt.hypervisor import Power
 from pileus.drivers.netlink.links import LinkError
 from pileus.drivers.ovsdb.client import TransactionFailed
 from pileus.drivers.ovsdb.edit import Edit
-from pileus.host.hypervisor import plan, rounds, workshop
+from pileus.host.hypervisor import batches, plan, workshop
 from pileus.host.hypervisor.consoles import trim_all
 from pileus.wire.hypervisor import HypervisorReport, ImageSource
 
@@ -96,7 +96,7 @@ def test_whatever_fails_for_one_is_told_and_the_others_boot(
     surprise = RuntimeError("nobody thought of this")
     real: dict[str, Any] = {
         "plan": plan.plan_server,
-        "spec": rounds.domain_spec,
+        "spec": batches.domain_spec,
         "disks": workshop.Workshop._disks,
         "tap": bench.links.ensure_taps,
         "transaction": Edit.commit,
@@ -133,7 +133,7 @@ def test_whatever_fails_for_one_is_told_and_the_others_boot(
             with monkeypatch.context() as patched:
                 for thing, name, value in {
                     "plan": [(plan, "plan_server", planned)],
-                    "spec": [(rounds, "domain_spec", spec)],
+                    "spec": [(batches, "domain_spec", spec)],
                     "disks": [(workshop.Workshop, "_disks", disks)],
                     "tap": [(bench.links, "ensure_taps", taps)],
                     "transaction": [(Edit, "commit", commit)],

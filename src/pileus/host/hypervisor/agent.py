@@ -32,6 +32,7 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.answers import answer
+from pileus.host.hypervisor.batches import Batches
 from pileus.host.hypervisor.consoles import keep_small
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.images import ImageCache
@@ -41,7 +42,6 @@ from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.outbox import Outbox
 from pileus.host.hypervisor.planner import Planner
 from pileus.host.hypervisor.records import Failure, InstanceBook, Journal
-from pileus.host.hypervisor.rounds import Rounds
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import TRANSIENT, Again, GivenUp
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
@@ -123,7 +123,7 @@ class HypervisorAgent(Agent):
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()
-        self._rounds = Rounds(
+        self._batches = Batches(
             node,
             self.desired,
             self.observed,
@@ -372,20 +372,20 @@ class HypervisorAgent(Agent):
             plugged, unreachable = {}, error
         touched = touched - busy
         todos = self._planner.plan_all(touched, reachable=unreachable is None)
-        house = self._rounds.survey(plugged, loose, self.jobs.busy | busy)
+        house = self._batches.survey(plugged, loose, self.jobs.busy | busy)
         self.jobs.lacks_nothing(touched - todos.keys() - set(house.remove))
         prepared: asyncio.Future[Prepared] = asyncio.get_running_loop().create_future()
         self._start_jobs(todos, prepared)
         changes += len(todos) + self._start_removal(house.remove)
         try:
             if unreachable is None:
-                plugged_now, unplugged = await self._rounds.plug(house, loose, todos.keys())
+                plugged_now, unplugged = await self._batches.plug(house, loose, todos.keys())
                 changes += plugged_now
                 if inspect:
-                    changes += await self._rounds.sweep()
+                    changes += await self._batches.sweep()
             else:
                 unplugged = {}
-            refused, defined = await self._rounds.define(touched, todos.keys())
+            refused, defined = await self._batches.define(touched, todos.keys())
             refused |= unplugged
             changes += defined
             # Those without a job are tried again by themselves; a job that can't have its ports has failed.

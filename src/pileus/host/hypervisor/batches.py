@@ -19,7 +19,7 @@ from pileus.host.hypervisor.taps import Taps
 from pileus.host.isolation import reason
 
 
-class Rounds:
+class Batches:
     """The hands of one agent for all machines. ``busy`` are servers with a job, ``begun`` those whose job
     begins with this pass."""
 
