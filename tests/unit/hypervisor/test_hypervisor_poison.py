@@ -18,7 +18,7 @@ from pileus.drivers.libvirt.hypervisor import Power
 from pileus.drivers.netlink.links import LinkError
 from pileus.drivers.ovsdb.client import TransactionFailed
 from pileus.drivers.ovsdb.edit import Edit
-from pileus.host.hypervisor import batches, plan, workshop
+from pileus.host.hypervisor import batches, executor, plan
 from pileus.host.hypervisor.consoles import trim_all
 from pileus.wire.hypervisor import HypervisorReport, ImageSource
 
@@ -97,7 +97,7 @@ def test_whatever_fails_for_one_is_told_and_the_others_boot(
     real: dict[str, Any] = {
         "plan": plan.plan_server,
         "spec": batches.domain_spec,
-        "disks": workshop.Workshop._disks,
+        "disks": executor.Executor._disks,
         "tap": bench.links.ensure_taps,
         "transaction": Edit.commit,
     }
@@ -134,7 +134,7 @@ def test_whatever_fails_for_one_is_told_and_the_others_boot(
                 for thing, name, value in {
                     "plan": [(plan, "plan_server", planned)],
                     "spec": [(batches, "domain_spec", spec)],
-                    "disks": [(workshop.Workshop, "_disks", disks)],
+                    "disks": [(executor.Executor, "_disks", disks)],
                     "tap": [(bench.links, "ensure_taps", taps)],
                     "transaction": [(Edit, "commit", commit)],
                 }[where]:
@@ -184,7 +184,7 @@ def test_a_report_that_the_server_refuses_keeps_it_from_hearing_nothing_else(tmp
 def test_of_many_removals_one_that_fails_keeps_the_others_from_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = workshop.Workshop.take_apart
+    real = executor.Executor.take_apart
 
     async def take_apart(self: Any, server_ids: Any) -> None:
         if VICTIM in server_ids:
@@ -199,7 +199,7 @@ def test_of_many_removals_one_that_fails_keeps_the_others_from_nothing(
                 bench.server.put(details(number))
             await bench.until(lambda: all(_in_place(bench, server_id(n)) for n in (1, 2, 9)))
             with monkeypatch.context() as patched:
-                patched.setattr(workshop.Workshop, "take_apart", take_apart)
+                patched.setattr(executor.Executor, "take_apart", take_apart)
                 bench.server.deaf = True
                 for number in (1, 2, 9):
                     bench.server.delete(server_id(number))

@@ -35,6 +35,7 @@ from pileus.host.hypervisor.answers import answer
 from pileus.host.hypervisor.batches import Batches
 from pileus.host.hypervisor.consoles import keep_small
 from pileus.host.hypervisor.desired import Desired
+from pileus.host.hypervisor.executor import Executor, Prepared
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
@@ -46,7 +47,6 @@ from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import TRANSIENT, Again, GivenUp
 from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
 from pileus.host.hypervisor.watch import HostWatch
-from pileus.host.hypervisor.workshop import Prepared, Workshop
 from pileus.host.isolation import by_halves, reason
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
@@ -106,7 +106,7 @@ class HypervisorAgent(Agent):
         self.journal = Journal(node.instances, durable=node.durable)
         self.taps = Taps(links, client, node.integration_bridge)
         self.outbox = Outbox(self.host, self._send, self._taken)
-        self._workshop = Workshop(
+        self._executor = Executor(
             node,
             self.book,
             self.journal,
@@ -152,7 +152,7 @@ class HypervisorAgent(Agent):
             self.book,
             self.journal,
             self.jobs,
-            self._workshop,
+            self._executor,
             clock,
             self,
         )
@@ -431,7 +431,7 @@ class HypervisorAgent(Agent):
     async def _work(self, server: ServerDetails, todo: plan.Todo, prepared: asyncio.Future[Prepared]) -> None:
         key = server.server_id
         try:
-            await self._workshop.carry_out(server, todo, prepared)
+            await self._executor.carry_out(server, todo, prepared)
         except Again as error:
             self.jobs.later((key,), error)
         except GivenUp as error:
@@ -453,7 +453,7 @@ class HypervisorAgent(Agent):
     async def _remove(self, server_ids: tuple[str, ...]) -> None:
         # Written before the last trace goes: who is killed in between still knows whom to tell of.
         self.journal.note_gone(server_ids)
-        failed = await by_halves(server_ids, self._workshop.take_apart)
+        failed = await by_halves(server_ids, self._executor.take_apart)
         for server_id, error in failed:
             if not isinstance(error, TRANSIENT):
                 _log.warning("a server could not be removed", server=server_id, error=reason(error))

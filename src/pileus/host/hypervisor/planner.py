@@ -11,12 +11,12 @@ from pileus.core.clock import Clock
 from pileus.drivers.libvirt.hypervisor import Power
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.desired import Desired
+from pileus.host.hypervisor.executor import Executor
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.records import Failure, Instance, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import Tell, step
-from pileus.host.hypervisor.workshop import Workshop
 from pileus.host.isolation import reason
 from pileus.wire.hypervisor import ServerDetails
 
@@ -34,7 +34,7 @@ class Planner:
         book: InstanceBook,
         journal: Journal,
         jobs: Jobs,
-        workshop: Workshop,
+        executor: Executor,
         clock: Clock,
         tell: Tell,
     ) -> None:
@@ -44,7 +44,7 @@ class Planner:
         self._book = book
         self._journal = journal
         self._jobs = jobs
-        self._workshop = workshop
+        self._executor = executor
         self._clock = clock
         self._tell = tell
 
@@ -73,7 +73,7 @@ class Planner:
             elif todo and (reachable or not (server.ports and plan.needs_switch(todo))):
                 todos[server_id] = todo
             elif todo.applied and not todo:
-                self._workshop.applied(server_id, todo.applied)
+                self._executor.applied(server_id, todo.applied)
         return todos
 
     def _adopt(self, server: ServerDetails) -> None:

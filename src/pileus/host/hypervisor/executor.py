@@ -56,7 +56,7 @@ class Prepared(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
 
 
-class Workshop:
+class Executor:
     """The hands of one agent for single machines."""
 
     def __init__(
