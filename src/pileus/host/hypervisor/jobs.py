@@ -60,7 +60,7 @@ class Jobs:
         for key in keys:
             self._tasks[key] = task
             self._goals[key] = goal
-            self._rounds[key] = self._batches.get(key, 0) + 1
+            self._rounds[key] = self._rounds.get(key, 0) + 1
         task.add_done_callback(functools.partial(self._ended, keys))
 
     def end_moot(self, is_moot: Callable[[str, int], bool]) -> int:
@@ -90,7 +90,7 @@ class Jobs:
         """Nothing is left to do for these."""
         for key in server_ids:
             self._tries.pop(key, None)
-            self._batches.pop(key, None)
+            self._rounds.pop(key, None)
 
     async def close(self) -> None:
         """Cancel all jobs and wait for their ends."""
@@ -115,7 +115,7 @@ class Jobs:
         for key in server_ids:
             if key in self._paused:
                 continue
-            if self._batches.get(key, 0) > _ROUNDS:
+            if self._rounds.get(key, 0) > _ROUNDS:
                 self.later((key,), "one job after another, and it still lacks something")
             else:
                 self.dirty.add(key)
