@@ -215,7 +215,7 @@ async def begun(make: Make, *args: Any) -> AsyncIterator[Case]:
 
 
 def assert_failed(operation: Operation, step: str) -> str:
-    """What failed is what was broken, and is over; the reason."""
+    """It failed where it was broken, and is over; returns the reason."""
     reason = BrokenOnPurpose(step=step).text
     assert (operation.state, operation.step, operation.error) == (FAILED, step, reason)
     assert operation.owner is operation.deadline is None

@@ -148,7 +148,7 @@ class Chain:
         return self.to_undo(self.steps[place - 1].name) if place else None
 
     def progress(self, name: str) -> Progress:
-        """How far an operation at this step is."""
+        """Place a step among all."""
         return Progress(name, self._place(name) + 1, len(self.steps))
 
     def _place(self, name: str) -> int:
@@ -182,7 +182,7 @@ class Rows(Protocol):
 
 
 def context_of(operation: Any, now: dt.datetime) -> Context:
-    """Who works on a request after it was answered: the system, under the request's id and for its user."""
+    """The context of work on a request after its answer: the system, for the request's id and user."""
     return msgspec.structs.replace(
         system_context(now),
         request_id=operation.request_id or "",

@@ -37,7 +37,7 @@ class Patience:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why each of those that failed last time did."""
+        """Reasons of the last failures, by key."""
         return {key: failed.reason for key, failed in self._failed.items()}
 
     def failed(self, key: str, thing: Any, reason: str) -> None:

@@ -46,7 +46,7 @@ EVERYTHING = Work(reread=True, inspect=True)
 
 
 class ReconcileStatus(msgspec.Struct):
-    """How a loop is doing; times are of the monotonic clock, in seconds."""
+    """Counters and the last error of a loop; times are of the monotonic clock, in seconds."""
 
     passes: int = 0
     full_passes: int = 0

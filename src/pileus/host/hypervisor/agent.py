@@ -69,14 +69,17 @@ _HEARTBEAT_RETRY_S = 2.0
 
 
 class ImageServer(Server, Protocol):
-    """What this agent needs of the bus; ``pileus.bus.client.WireClient`` is one."""
+    """The calls that this agent makes; ``pileus.bus.client.WireClient`` is one."""
 
     def download(self, path: str) -> AsyncIterator[bytes]: ...
 
 
 class HypervisorAgent(Agent):
-    """See the module. ``client`` is of the host's switch, and is closed by the caller; ``memory_used``
-    gives MiB of the host's memory that are in use."""
+    """Brings the machines of a host to their desired state.
+
+    ``client`` is of the host's switch, and is closed by the caller; ``memory_used`` gives MiB of the host's
+    memory that are in use.
+    """
 
     binary = "nova-compute"
     agent_type = "Hypervisor agent"

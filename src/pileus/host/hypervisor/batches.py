@@ -1,4 +1,4 @@
-"""What a pass does for all machines at once: ports on the switch, descriptions to the hypervisor."""
+"""The work of a pass on all machines at once: ports on the switch, descriptions to the hypervisor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pileus.host.isolation import reason
 
 
 class Batches:
-    """The hands of one agent for all machines. ``busy`` are servers with a job, ``begun`` those whose job
+    """Carries out a pass for all machines. ``busy`` are servers with a job, ``begun`` those whose job
     begins with this pass."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Batches:
     def survey(
         self, plugged: Mapping[str, str], loose: Collection[str], busy: Collection[str]
     ) -> plan.Housekeeping:
-        """What is to be done; ``loose`` ports have lost their interface."""
+        """Plan the work on the host; ``loose`` ports have lost their interface."""
         return plan.plan_house(
             self._desired.servers,
             self._observed.ids(),

@@ -1,4 +1,4 @@
-"""What the server wants on this host: the servers as they were last read, and up to which position."""
+"""The desired state of a host: its servers as they were last read, and up to which position."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pileus.wire.hypervisor import HypervisorState, ServerDetails
 
 
 class Desired:
-    """Of one host. ``known``: whether anybody has ever said what is wanted."""
+    """The desired servers of one host. ``known``: whether they were ever read."""
 
     def __init__(self, host: str) -> None:
         self.servers: dict[str, ServerDetails] = {}

@@ -1,4 +1,4 @@
-"""Doing what a plan says to one machine: disks, power, cards, operations; and taking it apart.
+"""Carry out the plan of one machine: disks, power, cards, operations; and take it apart.
 
 Each step is told with its times. A step that can't be done now (libvirt, the switch or the server
 does not answer) raises Again, and what was made stays, to be gone on with. One that fails for
@@ -51,7 +51,7 @@ _log = log.get("host.hypervisor")
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """What a pass did for all its servers at once: by server, why its description was refused."""
+    """The result of a pass for all its servers: by server, why its description was refused."""
 
     refused: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""What the host has: its hypervisor's facts and its disk."""
+"""The inventory of a host: its hypervisor's facts and its disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def inventory(host: str, facts: HostFacts, settings: NodeSettings, memory_used_m
 
 
 def booted_at(stat: Path = Path("/proc/stat")) -> str:
-    """When this machine began to run (proc(5)), ISO 8601 in UTC; empty where it does not say."""
+    """The time when this machine began to run (proc(5)), ISO 8601 in UTC; empty where it does not say."""
     for line in stat.read_text().splitlines():
         if line.startswith("btime "):
             return dt.datetime.fromtimestamp(int(line.split()[1]), dt.UTC).isoformat()

@@ -1,4 +1,4 @@
-"""Who is being worked on, who is to be looked at (again), and who waits for his next try.
+"""Jobs of servers: which are worked on, which are to be looked at, which wait for their next try.
 
 A server has one job at a time; several may share one. When a job ends its servers are looked at again:
 at once, or after a growing pause where it failed, or where jobs follow each other without end.

@@ -77,11 +77,11 @@ _TARGETS: dict[DiskBus, tuple[str, str]] = {
     "sata": ("sd", "f"),  # one controller has six ports
     "ide": ("hd", "d"),
 }
-"""How disks are called on a bus, and the letter at the far end."""
+"""Names of disks on a bus, and the letter at the far end."""
 
 
 def _asked_for(hardware: Hardware) -> dict[str, Any]:
-    """What the image or the flavor wants otherwise than usual; nothing of what they are silent about."""
+    """Read what the image or the flavor asks for; nothing of what they are silent about."""
     asked: dict[str, Any] = {
         "boot_menu": hardware.boot_menu,
         "hpet": hardware.hpet,

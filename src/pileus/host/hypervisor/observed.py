@@ -1,4 +1,4 @@
-"""What is on this host of machines, as it was last seen: domains, their cards, records and disks."""
+"""The machines of this host as they were last seen: domains, their cards, records and disks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Observed:
         return {tap for cards in self._cards.values() for tap in cards}
 
     async def list(self) -> None:
-        """Which machines there are and their power: one call."""
+        """List the machines and their power: one call."""
         self.powers = {state.uuid: state.power for state in await self._hypervisor.list_domains()}
         self._stale = {key: taps for key, taps in self._stale.items() if self.is_running(key)}
         self._died &= {key for key, power in self.powers.items() if power is Power.OFF}
@@ -77,7 +77,7 @@ class Observed:
             self._cards.pop(server_id, None)
 
     def view(self, server_id: str) -> View:
-        """What a plan wants to know of one server."""
+        """One server as a plan needs to know it."""
         instance = self._book.get(server_id)
         return View(
             instance,

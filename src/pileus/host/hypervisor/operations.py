@@ -27,7 +27,7 @@ _log = log.get("host.hypervisor")
 
 
 class Hands(Protocol):
-    """What steps work with."""
+    """The tools of a step."""
 
     @property
     def hypervisor(self) -> Hypervisor: ...
@@ -104,7 +104,7 @@ class Operations:
     async def _do(
         self, kind: NodeOperation, server: ServerDetails, operation: PendingOperation
     ) -> str | None:
-        """Why it failed; None where all steps are done."""
+        """Do the steps that are left. Returns why one failed, None where all are done."""
         chain, known = kind.chain, self._journal.operations.get(operation.operation_id)
         if known is not None and known.error is not None:
             return known.error  # it was being undone

@@ -1,4 +1,4 @@
-"""What the server is told: gathered, and sent in as few calls as there is news.
+"""Reports to the server: gathered, and sent in as few calls as there is news.
 
 News waits until a call has taken it; what a call took is forgotten, what it did not take is sent
 again. While one call runs, all that happens goes into the next.
@@ -24,7 +24,7 @@ _LINGER_S = 0.03
 _RETRY_S, _RETRY_LIMIT_S = 0.2, 5.0
 _REFUSED = frozenset((Kind.INVALID, Kind.CONFLICT, Kind.INTERNAL))
 _STEPS_KEPT = 200
-"""Of one server, while no server takes them."""
+"""Steps of one machine that are kept while nobody takes them."""
 
 
 class Outbox:
@@ -52,7 +52,7 @@ class Outbox:
         self._idle.set()
 
     def server(self, report: ServerReport) -> None:
-        """How a server is now; nothing is sent where that is known."""
+        """Report a server; nothing is sent where its state is known."""
         known = self._servers.get(report.server_id) or self._told.get(report.server_id)
         if known != report:
             self._servers[report.server_id] = report

@@ -1,4 +1,4 @@
-"""What is to be done about each server: from what is wanted and what is there. Pure.
+"""Plan the work on each server, from what is desired and what is observed. Pure.
 
 A server's way is always the same: a folder with its record, taps on the switch, a definition,
 disks, and then the power that is wanted. A plan names what is missing of that, and nothing
@@ -22,7 +22,7 @@ _ON = frozenset((Power.RUNNING, Power.SHUTDOWN, Power.PAUSED, Power.SUSPENDED))
 
 
 class View(msgspec.Struct, frozen=True):
-    """What is there of one server. ``power`` None: no domain; ``disk``: whether the root disk is there;
+    """One server as observed. ``power`` None: no domain; ``disk``: whether the root disk is there;
     ``interfaces``: taps of the running machine, None where nobody looked."""
 
     instance: Instance | None = None
@@ -36,7 +36,7 @@ class View(msgspec.Struct, frozen=True):
 
 
 class Todo(msgspec.Struct, frozen=True):
-    """What is missing of one server. ``attach`` and ``detach``: cards of the running machine; ``renew``:
+    """The work on one server. ``attach`` and ``detach``: cards of the running machine; ``renew``:
     cards that are taken out and put in again.
     ``power``: verbs of the hypervisor in their order. ``applied``: what to remember afterwards."""
 
@@ -50,7 +50,7 @@ class Todo(msgspec.Struct, frozen=True):
     operations: tuple[PendingOperation, ...] = ()
     error: str | None = None
     because: str = ""
-    """Why there is something to do that nobody asked for."""
+    """The reason for work that nobody asked for."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -72,7 +72,7 @@ def plan_server(
     failure: Failure | None = None,
     resume: bool = True,
 ) -> Todo:
-    """What this server lacks. ``journal``: operations that were begun or ended; ``failure``: a goal that
+    """Plan the work on one server. ``journal``: operations that were begun or ended; ``failure``: a goal that
     was given up, which a new operation takes up again; ``resume``: whether what went off with the host is
     started again."""
     operations = tuple(
@@ -132,7 +132,7 @@ def went_with_the_host(server: ServerDetails, view: View) -> bool:
 
 
 def power_verbs(wanted: str, applied: str, power: Power | None) -> tuple[str, ...]:
-    """How to come from ``power``, reached on the way to ``applied``, to what is ``wanted``."""
+    """Verbs that lead from ``power``, reached on the way to ``applied``, to what is ``wanted``."""
     off = power in _OFF or power is None
     fresh = wanted != applied
     match wanted:
@@ -177,7 +177,7 @@ def in_place(server: ServerDetails, view: View) -> bool:
 
 
 class Housekeeping(msgspec.Struct, frozen=True):
-    """What concerns the host as a whole. ``plug``: ports to be on the switch, with their server;
+    """The work on the host as a whole. ``plug``: ports to be on the switch, with their server;
     ``unplug``: names of interfaces of ours that nobody wants; ``remove``: servers to be gone."""
 
     plug: tuple[tuple[str, ServerPort], ...] = ()

@@ -1,4 +1,4 @@
-"""What each machine of a host lacks: from what is desired, observed and remembered."""
+"""Plan each machine of a host, from what is desired, observed and remembered."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Planner:
         self._tell = tell
 
     def plan_all(self, touched: Collection[str], *, reachable: bool) -> dict[str, plan.Todo]:
-        """What each of them lacks, of those without a job; ``reachable``: whether the switch is."""
+        """Plan those without a job; ``reachable``: whether the switch is."""
         todos = {}
         for server_id in touched:
             server = self._desired.servers.get(server_id)

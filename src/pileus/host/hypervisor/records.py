@@ -1,4 +1,4 @@
-"""What an agent must remember of its machines: a folder for each, and a journal of what is not theirs.
+"""The memory of an agent: a folder for each machine, and a journal of what outlives one.
 
 ``INSTANCES/SERVER_ID/`` holds the disks, the console's log and ``instance.json``. That record is written
 before the first disk is made (``built`` false: what lies there is a beginning, to be begun anew)

@@ -1,4 +1,4 @@
-"""What a hypervisor agent is told of its node."""
+"""The settings of a hypervisor agent's node."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     tcg_cache_mib: int = 128
     """Memory for translated code, a machine, where there is no KVM."""
     shutdown_timeout_s: float = 60.0
-    """What a guest has after the power button was pressed."""
+    """Time that a guest has after the power button was pressed."""
     at_once: int = 8
     """Machines that are worked on at the same time."""
     console_limit: int = 1 << 20
     """Bytes of a console's log that are kept."""
     image_keep_s: float = 86400.0
-    """How long a base image stays that no machine uses."""
+    """Time that a base image stays after no machine uses it."""
     reserved_memory_mib: int = 0
     reserved_disk_gib: int = 0
     disk_gib: int | None = None

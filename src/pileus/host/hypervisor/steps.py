@@ -55,7 +55,7 @@ LASTING = (GivenUp, Fault, HypervisorFailed, ImageFailed, BadImage, OSError, Val
 
 
 class Note:
-    """What a step wants to add to what is told of it."""
+    """The detail that a step adds to its report."""
 
     def __init__(self, detail: str) -> None:
         self.detail = detail

@@ -1,4 +1,4 @@
-"""What happens on a host by itself: machines that start, stop or crash, ports that leave the switch."""
+"""Watch a host for changes of its own: machines that start, stop or crash, ports that leave the switch."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from pileus.store.tx import Tx
 
 
 class Parts(NamedTuple):
-    """What each step is given beside the transaction and the operation."""
+    """Settings that each step is given beside the transaction and the operation."""
 
     config: ComputeConfig
     network: NetworkConfig
@@ -108,6 +108,6 @@ def hosts_up(tx: Tx, context: Context, config: ComputeConfig) -> set[str]:
 
 
 def too_late(server: Values, up: set[str]) -> str:
-    """Why what a server was doing is given up."""
+    """The reason for giving up what a server was doing."""
     why = "took too long" if server["host"] in up else f"the host {server['host']} is down"
     return f"{server['task_state']}: {why}"
