@@ -28,6 +28,8 @@ UNASKED = {
     # The quotas of one's own project are everybody's, as in Neutron.
     "GET /v2.0/quotas/{project_id}",
     "GET /v2.0/quotas/{project_id}/default",
+    "GET /v2.0/quotas/{project_id}/details",
+    "GET /v2.0/quotas/{project_id}/details.json",
     # A ticket stands for the rule: the server gave it to a node.
     "PUT /v2/images/{image_id}/file",
     "GET /v2/images/{image_id}/file",

@@ -128,7 +128,6 @@ LONG_FUNCTIONS = {
 LONG_TABLES = {
     "services/identity/routes.py: routes",
     "services/image/routes.py: routes",
-    "services/network/routes.py: routes",
     "web/tags.py: tag_routes",
 }
 """Long functions that are one table and hold no decision."""

@@ -16,7 +16,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     ``now`` is naive UTC with microseconds, fixed for the whole request, so that
     a unit of work that is run again after a deadlock writes the same values.
     Scope is one of: project (``project_id``), domain (``domain_id``), system
-    (``system_scope``), or none. ``roles`` are role names.
+    (``system_scope``), or none. ``roles`` are role names. ``is_admin``: ownership does not matter for this
+    caller; ``is_service``: nor for this one, which is another service of the cloud.
     """
 
     now: dt.datetime
@@ -31,6 +32,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     system_scope: bool = False
     roles: tuple[str, ...] = ()
     is_admin: bool = False
+    is_service: bool = False
 
     def credentials(self) -> dict[str, Any]:
         """The dictionary that policy rules of oslo.policy's language look into."""

@@ -99,6 +99,11 @@ class Enforcer:
         speaker = Speaker(self._trees, self._checks, context, target)
         return Decision(False, f"{rule_name}: {speaker.say(self._trees[rule_name], False)}.")
 
+    def fill(self, context: Context, rules: Mapping[str, str]) -> Context:
+        """The context with fields that are answers of rules: ``{field: rule}``."""
+        answers: dict[str, Any] = {field: self._checks[rule](context, {}) for field, rule in rules.items()}
+        return msgspec.structs.replace(context, **answers)
+
     def needs_target(self, rule_name: str) -> bool:
         """Whether the answer can depend on the target at all."""
         return self._needs_target[rule_name]

@@ -271,6 +271,10 @@ def _parse_any(value: Any) -> Any:
 anything = Type("anything", _parse_any, {}, accepts_none=True)
 
 
+null = Type("null", _parse_any, {"type": "null"}, accepts_none=True)
+"""Nothing, said as null."""
+
+
 def _parse_time(value: Any) -> dt.datetime:
     if isinstance(value, str):
         try:

@@ -172,6 +172,8 @@ class App:
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)
         context = await self._context(route, headers, request_id, extra)
+        if service.caller_rules and context.user_id is not None:
+            context = self._parts.policy.of(service.type).fill(context, service.caller_rules)
         trace.known(context)
         if spelling is not None:
             path = {**path, **spelling.values}

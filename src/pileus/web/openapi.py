@@ -12,7 +12,7 @@ from pileus.resource.types import Type
 from pileus.resource.versions import parse
 from pileus.web.reply import Reply, encode
 from pileus.web.request import Request
-from pileus.web.routes import Action, ByVersion, Route
+from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 from pileus.web.service import Service
 
 _PARAMETER = re.compile(r"\{([^}]+)\}")
@@ -88,12 +88,12 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
         parameters += _query(service, resource, route.action)
         _bodies(service, resource, route, operation, schemas)
     else:
-        if route.reply is not None:
+        if route.reply is not None and route.reply is not NO_BODY:
             replies = operation["responses"][str(route.status)]
             replies.update(_content(_newest(service, route, route.reply).schema))
         if route.stream:
             operation["requestBody"] = {"required": True, "content": _BYTES}
-    if route.body is not None:
+    if route.body is not None and route.body is not NO_BODY:
         operation["requestBody"] = _content(_newest(service, route, route.body).schema, required=True)
     elif route.actions:
         verbs = [_object({name: _argument(service, one)}) for name, one in route.actions.items()]

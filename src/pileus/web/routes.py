@@ -22,6 +22,10 @@ ANYBODY = "@"
 """The rule of a route that every caller with a token may take: the policy is not asked."""
 
 
+NO_BODY = Type("no body", lambda value: value, {}, accepts_none=True)
+"""The body of an operation that takes none, and the reply of one that gives none."""
+
+
 class ByVersion:
     """A type that differs by microversion, made once for each."""
 

@@ -35,7 +35,8 @@ class Service:
     ``type`` is the catalog's (``network``), ``prefix`` where it hangs in the app's
     one URL space (``/networking``; empty for the root). Routes' paths are below the prefix.
     ``endpoint_path`` is what the catalog's address has after the prefix.
-    ``base_rules`` are the policy's words that the nouns' rules share.
+    ``base_rules`` are the policy's words that the nouns' rules share; ``caller_rules`` those that fill in
+    fields of the caller's Context (``{"is_admin": "context_is_admin"}``), so that units of work know them.
     ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
     path was read so, and raises a Fault for one that is not to be served.
     """
@@ -47,6 +48,7 @@ class Service:
     prefix: str = ""
     endpoint_path: str = ""
     base_rules: Sequence[Rule] = ()
+    caller_rules: Mapping[str, str] = field(default_factory=dict)
     versions: Sequence[ApiVersion] = ()
     microversions: Microversions | None = None
     spelling: Callable[[str], Spelling | None] | None = None

@@ -20,7 +20,7 @@ from pileus.web.crud import find, target_of
 from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
-from pileus.web.routes import Route
+from pileus.web.routes import NO_BODY, Route
 
 
 class TagNotFound(NotFound):
@@ -44,10 +44,16 @@ def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None
     one_tag = f"{all_tags}/{{tag}}"
 
     def route(method: str, at: str, handler: Handler, action: str, status: int, summary: str) -> Route:
-        body = _BODY if at == all_tags and method in ("PUT", "POST") else None
-        name = resource.name.replace("_", " ")
+        whole = _BODY if at == all_tags else NO_BODY
         return Route(
-            method, at, handler, rule=asked[action], status=status, body=body, summary=f"{summary} {name}"
+            method,
+            at,
+            handler,
+            rule=asked[action],
+            status=status,
+            body=whole if method in ("PUT", "POST") else None,
+            reply=whole if status != 204 else None,
+            summary=f"{summary} {resource.name.replace('_', ' ')}",
         )
 
     def writer(action: str) -> partial[Values]:

@@ -27,8 +27,8 @@ from pileus.services.compute.servers.attached import holders_of, projects_of_ser
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
 from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service
-from pileus.services.network.service import wire_handlers as network_wire
 from pileus.store import Store
+from pileus.web.answers import handlers
 from pileus.web.app import App, create_app
 from pileus.wire.agents import AgentReport
 from pileus.wire.hypervisor import (
@@ -185,7 +185,7 @@ class Cloud:
         self.app, self.store, self.clock, self.compute, self.network = app, store, clock, compute, network
         self.token, self.version = "alice", LATEST
         self.wire = compute.answers(store)
-        self.network_wire = network_wire(store, network, clock)
+        self.network_wire = handlers(network_service(network, clock).answers, store, clock)
         self.console: Callable[[Question], WireAnswer] | None = None
 
     def as_(self, token: str, version: str | None = None) -> Cloud:

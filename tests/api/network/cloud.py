@@ -17,9 +17,10 @@ from pileus.core.context import Context
 from pileus.core.errors import Unauthenticated
 from pileus.policy import Policies
 from pileus.services.network.rules.segments import Ranges
-from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service, wire_handlers
+from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service
 from pileus.store import Store
 from pileus.store.publication import Subscriber
+from pileus.web.answers import handlers
 from pileus.web.app import App, create_app
 from pileus.wire.agents import AgentReport
 from pileus.wire.dhcp import DhcpStateRequest
@@ -61,7 +62,7 @@ class Cloud:
 
     def __init__(self, app: App, store: Store, clock: ManualClock, config: NetworkConfig, token: str) -> None:
         self.app, self.store, self.clock, self.config, self.token = app, store, clock, config, token
-        self.wire = wire_handlers(store, config, clock)
+        self.wire = handlers(app.services[0].answers, store, clock)
 
     def as_(self, token: str) -> Cloud:
         return Cloud(self.app, self.store, self.clock, self.config, token)

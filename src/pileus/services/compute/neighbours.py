@@ -21,7 +21,6 @@ from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import IMAGE, image_get
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.qos.tables import policies
-from pileus.services.network.quotas import PORT_QUOTA
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.addresses import is_automatic, may_have
@@ -29,6 +28,7 @@ from pileus.services.network.rules.device_owners import is_trusted
 from pileus.services.network.service import (
     NETWORK,
     PORT,
+    PORT_QUOTA,
     SECURITY_GROUP,
     SUBNET,
     NetworkConfig,

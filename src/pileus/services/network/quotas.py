@@ -2,63 +2,81 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
 
 from pileus.core.errors import Invalid
-from pileus.resource.declaration import Values
+from pileus.resource import types
+from pileus.resource.declaration import Extension
 from pileus.resource.quota import (
     UNLIMITED,
     Quota,
-    count_rows,
     quota_limits,
     quota_read,
     quota_reset,
     quota_set,
-    quota_spend,
     quota_usage,
 )
-from pileus.resource.types import BadValue
+from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
 from pileus.services.network.common.attributes import number
+from pileus.services.network.common.bodies import body_of, object_named
 from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MANAGER, rules
+from pileus.services.network.common.quotas import SERVICE
 from pileus.services.network.common.view_lists import list_views
-from pileus.services.network.floating_ips.tables import floating_ips
-from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.tables import routers
-from pileus.services.network.security_groups.tables import security_group_rules, security_groups
-from pileus.services.network.subnetpools.tables import subnetpools
-from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
-from pileus.web.routes import Route
+from pileus.web.routes import ANYBODY, Route
 
-SERVICE = "network"
-NETWORK_QUOTA = Quota(SERVICE, "network", 100, count_rows(networks.c.project_id))
-SUBNET_QUOTA = Quota(SERVICE, "subnet", 100, count_rows(subnets.c.project_id))
-PORT_QUOTA = Quota(SERVICE, "port", 500, count_rows(ports.c.project_id))
-GROUP_QUOTA = Quota(SERVICE, "security_group", 10, count_rows(security_groups.c.project_id))
-RULE_QUOTA = Quota(SERVICE, "security_group_rule", 100, count_rows(security_group_rules.c.project_id))
-ROUTER_QUOTA = Quota(SERVICE, "router", 10, count_rows(routers.c.project_id))
-FLOATING_IP_QUOTA = Quota(SERVICE, "floatingip", 50, count_rows(floating_ips.c.project_id))
-SUBNETPOOL_QUOTA = Quota(SERVICE, "subnetpool", -1, count_rows(subnetpools.c.project_id))
-QUOTAS = (
-    NETWORK_QUOTA,
-    SUBNET_QUOTA,
-    SUBNETPOOL_QUOTA,
-    PORT_QUOTA,
-    ROUTER_QUOTA,
-    FLOATING_IP_QUOTA,
-    GROUP_QUOTA,
-    RULE_QUOTA,
+EXTENSIONS = (
+    Extension(
+        "quotas",
+        "Quota management support",
+        "Expose functions for quotas management per project",
+        "2012-07-29T10:00:00-00:00",
+    ),
+    Extension(
+        "quota_details",
+        "Quota details management support",
+        "Expose functions for quotas usage statistics per project",
+        "2017-02-10T10:00:00-00:00",
+    ),
+    Extension(
+        "quota-check-limit",
+        "Quota engine limit check",
+        "Support for checking the resource usage before applying a new quota limit",
+        "2021-09-08T16:00:00-00:00",
+    ),
+    Extension(
+        "quota-check-limit-default",
+        "Quota engine limit check by default",
+        "By default, the resource usage is checked before applying a new quota limit",
+        "2024-08-21T16:00:00-00:00",
+    ),
 )
-
 _LIMIT = number(-1)
+_BESIDES = ("tenant_id", "project_id", "force", "check_limit")
+_TEXT = types.string(36)
+_BODY = object_named("quota", types.dict_of(dict.fromkeys(_BESIDES, types.anything), additional=_LIMIT))
+_LIMITS = types.dict_of({}, additional=_LIMIT)
+_SHOWN = types.dict_of({"quota": _LIMITS})
+_LIST = types.dict_of(
+    {"quotas": types.list_of(types.dict_of({"project_id": _TEXT, "tenant_id": _TEXT}, additional=_LIMIT))}
+)
+_DETAILS = types.dict_of(
+    {
+        "quota": types.dict_of(
+            {},
+            additional=types.dict_of(
+                {"limit": _LIMIT, "used": types.integer(0), "reserved": types.integer(0)}
+            ),
+        )
+    }
+)
 
 RULES = rules({"get_quota": ADMIN_OR_MANAGER, "update_quota": ADMIN, "delete_quota": ADMIN})
 
@@ -67,23 +85,22 @@ class QuotaMissingTenant(Invalid):
     message = "Tenant-id was missing from quota request."
 
 
-def spend(tx: Tx, specs: Sequence[Values], quota: Quota) -> None:
-    """Make sure that the projects of new resources may have them; OverQuota otherwise."""
-    quota_spend(tx, Counter(spec["project_id"] for spec in specs), quota)
-
-
 async def list_quotas(request: Request) -> Reply:
     """Projects that have limits of their own."""
     request.authorise("update_quota")
-    limits = await request.read(_all_limits)
+    limits = await request.read(_all_limits, request.service.quotas)
     return Reply.json({"quotas": list_views(request, limits, "project_id", ("project_id", "tenant_id"))})
 
 
 async def show_quota(request: Request) -> Reply:
     """The limits of one project."""
     project_id = _readable(request)
-    limits = await request.read(quota_read, [project_id], QUOTAS)
+    limits = await request.read(quota_read, [project_id], request.service.quotas)
     return Reply.json({"quota": limits[project_id]})
+
+
+def _own(word: str) -> Type:
+    return types.dict_of({word: types.dict_of({f"{word}_id": _TEXT})})
 
 
 def _show_own(word: str) -> Handler:
@@ -100,20 +117,21 @@ def _show_own(word: str) -> Handler:
 async def show_default(request: Request) -> Reply:
     """What a project has that nobody gave limits to."""
     _readable(request)
-    return Reply.json({"quota": {quota.resource: quota.default for quota in QUOTAS}})
+    return Reply.json({"quota": {quota.resource: quota.default for quota in request.service.quotas}})
 
 
 async def show_details(request: Request) -> Reply:
     """Limits, and how much of them is used."""
     project_id = _readable(request)
-    return Reply.json({"quota": await request.read(_details, project_id)})
+    return Reply.json({"quota": await request.read(_details, project_id, request.service.quotas)})
 
 
 async def update_quota(request: Request) -> Reply:
     """Set limits of one project; not below what it has, unless ``force`` says so."""
     project_id = _authorised(request, "update_quota")
     wanted, forced = _parse(request)
-    return Reply.json({"quota": await request.write(_set_limits, project_id, wanted, forced)})
+    quotas = request.service.quotas
+    return Reply.json({"quota": await request.write(_set_limits, project_id, wanted, forced, quotas)})
 
 
 async def delete_quota(request: Request) -> Reply:
@@ -121,44 +139,6 @@ async def delete_quota(request: Request) -> Reply:
     project_id = _authorised(request, "delete_quota")
     await request.write(quota_reset, project_id, SERVICE)
     return Reply.empty()
-
-
-ROUTES = (
-    Route("GET", "/v2.0/quotas", list_quotas, rule="update_quota", summary="List quotas that were set"),
-    Route("GET", "/v2.0/quotas/tenant", _show_own("tenant"), summary="Show whose quotas are shown"),
-    Route("GET", "/v2.0/quotas/project", _show_own("project"), summary="Show whose quotas are shown"),
-    Route("GET", "/v2.0/quotas/{project_id}", show_quota, rule="get_quota", summary="Show quotas"),
-    Route("PUT", "/v2.0/quotas/{project_id}", update_quota, rule="update_quota", summary="Set quotas"),
-    Route(
-        "DELETE",
-        "/v2.0/quotas/{project_id}",
-        delete_quota,
-        rule="delete_quota",
-        status=204,
-        summary="Reset quotas",
-    ),
-    Route(
-        "GET",
-        "/v2.0/quotas/{project_id}/default",
-        show_default,
-        rule="get_quota",
-        summary="Show default quotas",
-    ),
-    Route(
-        "GET",
-        "/v2.0/quotas/{project_id}/details",
-        show_details,
-        rule="get_quota",
-        summary="Show quotas and use",
-    ),
-    Route(
-        "GET",
-        "/v2.0/quotas/{project_id}/details.json",
-        show_details,
-        rule="get_quota",
-        summary="Show quotas and use",
-    ),
-)
 
 
 def _authorised(request: Request, rule: str) -> str:
@@ -176,14 +156,11 @@ def _readable(request: Request) -> str:
 
 def _parse(request: Request) -> tuple[dict[str, int], bool]:
     """The limits asked for, and whether they hold whatever is in use."""
-    body = request.json()
-    asked = body.get("quota") if isinstance(body, dict) else None
-    if not isinstance(asked, dict):
-        raise HTTPBadRequest("Unable to find 'quota' in request body")
-    known = {quota.resource for quota in QUOTAS}
+    asked = body_of(request)["quota"]
+    known = {quota.resource for quota in request.service.quotas}
     wanted = {}
     for name, value in asked.items():
-        if name in ("tenant_id", "project_id", "force", "check_limit"):
+        if name in _BESIDES:
             continue
         if name not in known:
             raise HTTPBadRequest(f"Unrecognized attribute(s) '{name}'")
@@ -194,9 +171,9 @@ def _parse(request: Request) -> tuple[dict[str, int], bool]:
     return wanted, asked.get("force") is True
 
 
-def _all_limits(tx: Tx) -> list[dict[str, Any]]:
+def _all_limits(tx: Tx, quotas: Sequence[Quota]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    defaults = {quota.resource: quota.default for quota in QUOTAS}
+    defaults = {quota.resource: quota.default for quota in quotas}
     for row in tx.rows(select(quota_limits).where(quota_limits.c.service == SERVICE)):
         limits = found.setdefault(
             row.project_id, {**defaults, "project_id": row.project_id, "tenant_id": row.project_id}
@@ -206,24 +183,61 @@ def _all_limits(tx: Tx) -> list[dict[str, Any]]:
     return [found[project_id] for project_id in sorted(found)]
 
 
-def _details(tx: Tx, project_id: str) -> dict[str, dict[str, int]]:
-    limits = quota_read(tx, [project_id], QUOTAS)[project_id]
-    used = quota_usage(tx, project_id, QUOTAS)
+def _details(tx: Tx, project_id: str, quotas: Sequence[Quota]) -> dict[str, dict[str, int]]:
+    limits = quota_read(tx, [project_id], quotas)[project_id]
+    used = quota_usage(tx, project_id, quotas)
     return {name: {"limit": limits[name], "used": used[name], "reserved": 0} for name in limits}
 
 
-def _set_limits(tx: Tx, project_id: str, wanted: dict[str, int], forced: bool) -> dict[str, int]:
+def _set_limits(
+    tx: Tx, project_id: str, wanted: dict[str, int], forced: bool, quotas: Sequence[Quota]
+) -> dict[str, int]:
     if not forced:
-        _check_used(tx, project_id, wanted)
+        _check_used(tx, project_id, wanted, quotas)
     quota_set(tx, project_id, SERVICE, wanted)
-    return quota_read(tx, [project_id], QUOTAS)[project_id]
+    return quota_read(tx, [project_id], quotas)[project_id]
 
 
-def _check_used(tx: Tx, project_id: str, wanted: dict[str, int]) -> None:
-    bounded = [quota for quota in QUOTAS if wanted.get(quota.resource, UNLIMITED) != UNLIMITED]
+def _check_used(tx: Tx, project_id: str, wanted: dict[str, int], quotas: Sequence[Quota]) -> None:
+    bounded = [quota for quota in quotas if wanted.get(quota.resource, UNLIMITED) != UNLIMITED]
     for resource, used in quota_usage(tx, project_id, bounded).items():
         if used > wanted[resource]:
             raise HTTPBadRequest(
                 f"Quota limit {wanted[resource]} for {resource} must be greater than or equal to already "
                 f"used {used}"
             )
+
+
+def _route(method: str, path: str, handler: Handler, rule: str, reply: Type | None, summary: str) -> Route:
+    return Route(
+        method,
+        f"/v2.0/quotas{path}",
+        handler,
+        rule=rule,
+        body=_BODY if method == "PUT" else None,
+        reply=reply,
+        status=200 if reply else 204,
+        summary=summary,
+    )
+
+
+NOUN = Noun(
+    name="quota",
+    routes=(
+        _route("GET", "", list_quotas, "update_quota", _LIST, "List quotas that were set"),
+        _route("GET", "/tenant", _show_own("tenant"), ANYBODY, _own("tenant"), "Show whose quotas are shown"),
+        _route(
+            "GET", "/project", _show_own("project"), ANYBODY, _own("project"), "Show whose quotas are shown"
+        ),
+        _route("GET", "/{project_id}", show_quota, "get_quota", _SHOWN, "Show quotas"),
+        _route("PUT", "/{project_id}", update_quota, "update_quota", _SHOWN, "Set quotas"),
+        _route("DELETE", "/{project_id}", delete_quota, "delete_quota", None, "Reset quotas"),
+        _route("GET", "/{project_id}/default", show_default, "get_quota", _SHOWN, "Show default quotas"),
+        _route("GET", "/{project_id}/details", show_details, "get_quota", _DETAILS, "Show quotas and use"),
+        _route(
+            "GET", "/{project_id}/details.json", show_details, "get_quota", _DETAILS, "Show quotas and use"
+        ),
+    ),
+    rules=RULES,
+    extensions=EXTENSIONS,
+)

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pileus.core.clock import Clock
-from pileus.services.network import extensions, quotas
-from pileus.services.network.agents.resource import RULES as AGENT_RULES
+from pileus.services.network import api, availability_zones, ip_availability, quotas, service_providers
+from pileus.services.network.agents import noun as agents_noun
 from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.agents.serving import served_scopes, serves_guests_of
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common import policy
 from pileus.services.network.common.names import is_host_name
+from pileus.services.network.common.policy import BASE_RULES, CALLER_RULES
 from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, ProjectsOf
 from pileus.services.network.config import from_settings as read_settings
+from pileus.services.network.dhcp import noun as dhcp
 from pileus.services.network.dhcp.followers import (
     dhcp_agent_reported,
     dhcp_agents_deleting,
@@ -27,45 +28,39 @@ from pileus.services.network.dhcp.followers import (
     dhcp_follows_ports,
     dhcp_restores_ports,
 )
-from pileus.services.network.dhcp.handlers import RULES as DHCP_RULES
+from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips.followers import floating_ips_follow, floating_ips_release
 from pileus.services.network.floating_ips.resource import FLOATING_IP
-from pileus.services.network.floating_ips.resource import RULES as FLOATING_IP_RULES
-from pileus.services.network.networks.availability import RULES as AVAILABILITY_RULES
+from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
-from pileus.services.network.networks.resource import RULES as NETWORK_RULES
+from pileus.services.network.ports import noun as ports
 from pileus.services.network.ports.followers import ports_bind_waiting, ports_leave_networks
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.resource import RULES as PORT_RULES
 from pileus.services.network.ports.specs import new_port
-from pileus.services.network.ports.work import port_create, port_delete, port_update
-from pileus.services.network.qos.resource import RULES as QOS_RULES
+from pileus.services.network.ports.work import PORT_QUOTA, port_create, port_delete, port_update
+from pileus.services.network.qos import noun as qos
+from pileus.services.network.routers import noun as routers
 from pileus.services.network.routers.followers import (
     l3_agent_reported,
     l3_agents_deleting,
     l3_agents_enabled,
     routers_restore_ports,
 )
-from pileus.services.network.routers.handlers import RULES as L3_RULES
 from pileus.services.network.routers.resource import ROUTER
-from pileus.services.network.routers.resource import RULES as ROUTER_RULES
-from pileus.services.network.routes import routes
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.section import NetworkSection
+from pileus.services.network.security_groups import noun as security_groups
 from pileus.services.network.security_groups.membership import default_groups
-from pileus.services.network.security_groups.resource import RULES as GROUP_RULES
 from pileus.services.network.security_groups.resource import SECURITY_GROUP
-from pileus.services.network.subnetpools.resource import RULES as POOL_RULES
-from pileus.services.network.subnets.resource import RULES as SUBNET_RULES
+from pileus.services.network.subnetpools import noun as subnetpools
+from pileus.services.network.subnets import noun as subnets
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
-from pileus.services.network.wire_side import wire_handlers
 from pileus.store import Store
-from pileus.web.answers import Handler
+from pileus.web.answers import Handler, handlers
 from pileus.web.dialects import ApiVersion
 from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.face import ServiceFace
-from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
@@ -73,6 +68,7 @@ __all__ = [
     "FOLLOWERS",
     "NETWORK",
     "PORT",
+    "PORT_QUOTA",
     "PREFIX",
     "ROUTER",
     "SECURITY_GROUP",
@@ -92,27 +88,9 @@ __all__ = [
     "port_update",
     "served_scopes",
     "serves_guests_of",
-    "wire_handlers",
 ]
 
 PREFIX = "/networking"
-
-RULES = (
-    *policy.BASE_RULES,
-    *NETWORK_RULES,
-    *SUBNET_RULES,
-    *PORT_RULES,
-    *GROUP_RULES,
-    *AGENT_RULES,
-    *QOS_RULES,
-    *ROUTER_RULES,
-    *FLOATING_IP_RULES,
-    *POOL_RULES,
-    *AVAILABILITY_RULES,
-    *DHCP_RULES,
-    *L3_RULES,
-    *quotas.RULES,
-)
 
 FOLLOWERS = Followers(
     networks_deleting=(ports_leave_networks,),
@@ -142,10 +120,24 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         type="network",
         dialect=NEUTRON_API,
         prefix=PREFIX,
+        base_rules=BASE_RULES,
+        caller_rules=CALLER_RULES,
         nouns=(
-            Noun(
-                name="everything", routes=routes(config, agent), rules=RULES, extensions=extensions.EXTENSIONS
-            ),
+            api.NOUN,
+            networks.noun(config),
+            subnets.noun(config),
+            subnetpools.NOUN,
+            ports.noun(config),
+            routers.noun(config, agent),
+            floating_ips.noun(config),
+            security_groups.NOUN,
+            agents_noun.noun(config, agent),
+            dhcp.noun(config, agent),
+            qos.NOUN,
+            quotas.NOUN,
+            ip_availability.NOUN,
+            availability_zones.noun(config),
+            service_providers.NOUN,
         ),
         versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
         description="OpenStack Networking",
@@ -161,4 +153,4 @@ class Network(ServiceFace):
         self.service = network_service(config, clock)
 
     def answers(self, store: Store) -> Mapping[str, Handler]:
-        return wire_handlers(store, self.config, self._clock)
+        return handlers(self.service.answers, store, self._clock)

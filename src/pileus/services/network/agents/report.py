@@ -15,6 +15,7 @@ from pileus.core.times import parse_time
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.serving import served_scopes
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.common.derived_ids import derived_id
 from pileus.services.network.common.events import event
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT, SWITCH_AGENTS
@@ -85,14 +86,12 @@ class _Said(NamedTuple):
         return {"tunneling_ip": self.tunneling_ip, "tunnel_types": self.tunnel_types}
 
 
-def agent_report(
-    tx: Tx, context: Context, report: AgentReport, agent_id: str, *, config: NetworkConfig
-) -> AgentReply:
+def agent_report(tx: Tx, context: Context, report: AgentReport, *, config: NetworkConfig) -> AgentReply:
     """Take a heartbeat; three statements for an agent that is known and unchanged, one for each kind of
     scope that it names (what it does not serve has no part in the position), and those of the followers.
 
-    ``agent_id`` is the id that a new agent gets. The answer's position is the newest of anything that
-    concerns the host or that the report named. A changed tunnel endpoint wakes the whole mesh.
+    The answer's position is the newest of anything that concerns the host or that the report named. A
+    changed tunnel endpoint wakes the whole mesh.
     """
     said = _read(report)
     alive_since = config.alive_since(context.now)
@@ -100,6 +99,7 @@ def agent_report(
     if said.tunneling_ip is not None and (known is None or known.tunneling_ip != said.tunneling_ip):
         _check_endpoint(tx, report.host, said.tunneling_ip, alive_since)
     if known is None:
+        agent_id = derived_id(context, report.host, report.agent_type)
         known = _register(tx, context, report, said, agent_id)
     if known is None:
         moved = said.tunneling_ip is not None

@@ -6,7 +6,6 @@ project's readers, members and managers, then owners of the network or group con
 
 from __future__ import annotations
 
-from pileus.core.context import Context
 from pileus.policy import Rule
 
 ADMIN = "rule:admin_only"
@@ -61,14 +60,8 @@ BASE_RULES = (
 )
 
 
-def is_admin(context: Context) -> bool:
-    """Whether ownership does not matter for this caller."""
-    return context.is_admin or "admin" in context.roles
-
-
-def may_act_for_others(context: Context) -> bool:
-    """Whether the caller is an administrator or another service, for whom ownership does not matter."""
-    return context.is_admin or "admin" in context.roles or "service" in context.roles
+CALLER_RULES = {"is_admin": "context_is_admin", "is_service": "service_api"}
+"""What units of work know of the caller: the policy's answers."""
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:

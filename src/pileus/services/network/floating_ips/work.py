@@ -20,7 +20,7 @@ from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNotFound
 from pileus.services.network.common.events import event
-from pileus.services.network.common.policy import is_admin
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
@@ -32,7 +32,6 @@ from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.ports.world import read_world
-from pileus.services.network.quotas import FLOATING_IP_QUOTA, spend
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import ip_allocations, subnets
@@ -40,6 +39,8 @@ from pileus.store.errors import Duplicate
 from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
+
+FLOATING_IP_QUOTA = network_quota("floatingip", 50, floating_ips.c.project_id)
 
 
 class ExternalGatewayForFloatingIPNotFound(NotFound):
@@ -260,10 +261,10 @@ def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> 
 def _target(context: Context, floating: Values, asked: Values, found: Mapping[str, Row[Any]]) -> _Target:
     port = found.get(asked["port_id"])
     if port is None or not (
-        is_admin(context) or context.project_id in (port.project_id, port.network_project_id)
+        context.is_admin or context.project_id in (port.project_id, port.network_project_id)
     ):
         raise PortNotFound(port_id=asked["port_id"])
-    if port.project_id != floating["project_id"] and not is_admin(context):
+    if port.project_id != floating["project_id"] and not context.is_admin:
         raise _bad(
             f"Cannot process floating IP association with Port {port.id}, since that port is owned by a "
             "different project"
@@ -271,7 +272,7 @@ def _target(context: Context, floating: Values, asked: Values, found: Mapping[st
     if port.device_owner in (device_owners.FLOATING_IP, device_owners.DHCP, *device_owners.OF_ROUTERS):
         raise _bad(f"Port {port.id} is unable to be assigned a floating IP")
     leads_there = floating is not asked and floating["port_id"] == port.id
-    if port.quarantined and not leads_there and not is_admin(context):
+    if port.quarantined and not leads_there and not context.is_admin:
         raise PortInQuarantine(port_id=port.id)
     address = asked["fixed_ip_address"]
     if address:

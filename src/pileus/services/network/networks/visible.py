@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 
 from pileus.core.context import Context
-from pileus.services.network.common.policy import is_admin
 from pileus.services.network.networks.tables import networks
 from pileus.store.tx import Tx
 
@@ -23,5 +22,5 @@ def visible_networks(tx: Tx, context: Context, network_ids: Collection[str]) -> 
     return {
         row.id: row
         for row in rows
-        if is_admin(context) or row.shared or row.external or row.project_id == context.project_id
+        if context.is_admin or row.shared or row.external or row.project_id == context.project_id
     }

@@ -14,6 +14,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.events import event
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
@@ -21,7 +22,6 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies, check_policy_changes, default_policies
-from pileus.services.network.quotas import NETWORK_QUOTA, spend
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners, segments
 from pileus.services.network.rules.segments import Segment
@@ -31,6 +31,9 @@ from pileus.store.tx import Tx
 from pileus.wire import scopes
 
 ATTEMPTS = 10
+
+
+NETWORK_QUOTA = network_quota("network", 100, networks.c.project_id)
 
 
 class NetworkInUse(InUse):

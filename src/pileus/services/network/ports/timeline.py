@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, select
 
+from pileus.resource import types
 from pileus.services.network.ports.resource import PORT
 from pileus.store.event import events
 from pileus.store.tx import Tx
@@ -69,4 +70,26 @@ async def show_timeline(request: Request) -> Reply:
     return Reply.json({"timeline": entries})
 
 
-ROUTES = (Route("GET", "/v2.0/ports/{id}/timeline", show_timeline, summary="Show what happened to a port"),)
+_TEXT = types.string()
+_ENTRY = types.dict_of(
+    {
+        "step": _TEXT,
+        "started_at": types.timestamp_micro,
+        "finished_at": types.timestamp_micro,
+        "seconds": types.Type("number", float, {"type": "number", "minimum": 0}),
+        "host": _TEXT,
+        "detail": _TEXT,
+        "error": _TEXT,
+        "request_id": _TEXT,
+    }
+)
+ROUTES = (
+    Route(
+        "GET",
+        "/v2.0/ports/{id}/timeline",
+        show_timeline,
+        rule="get_port",
+        reply=types.dict_of({"timeline": types.list_of(_ENTRY)}),
+        summary="Show what happened to a port",
+    ),
+)

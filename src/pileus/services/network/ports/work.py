@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.errors import InUse
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.belonging import kinds_of
 from pileus.services.network.ports.changing import change_ports
 from pileus.services.network.ports.making import make_ports
 from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.world import World, read_world
-from pileus.services.network.quotas import PORT_QUOTA, spend
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
+
+PORT_QUOTA = network_quota("port", 500, ports.c.project_id)
 
 
 class ServicePortInUse(InUse):

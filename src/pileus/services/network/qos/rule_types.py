@@ -10,7 +10,6 @@ from pileus.resource import types
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.common.attributes import GREATEST
-from pileus.services.network.common.policy import is_admin
 from pileus.services.network.common.view_lists import list_views
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -61,7 +60,7 @@ async def list_rule_types(request: Request) -> Reply:
 async def show_rule_type(request: Request) -> Reply:
     """One, with the driver that enforces it and the values that it takes; for administrators."""
     request.authorise("get_rule_type")
-    if not is_admin(request.context):
+    if not request.context.is_admin:
         raise NotAuthorized()
     kind = request.path["type"]
     if kind not in KNOWN:
@@ -74,15 +73,28 @@ async def show_rule_type(request: Request) -> Reply:
     return Reply.json({"rule_type": {"type": kind, "drivers": drivers}})
 
 
+_KIND = types.enum(*KNOWN)
+_DRIVER = types.dict_of(
+    {
+        "name": types.string(),
+        "supported_parameters": types.list_of(types.dict_of({}, additional=types.anything)),
+    }
+)
 ROUTES = (
     Route(
-        "GET", "/v2.0/qos/rule-types", list_rule_types, rule="get_rule_type", summary="List QoS rule types"
+        "GET",
+        "/v2.0/qos/rule-types",
+        list_rule_types,
+        rule="get_rule_type",
+        reply=types.dict_of({"rule_types": types.list_of(types.dict_of({"type": _KIND}))}),
+        summary="List QoS rule types",
     ),
     Route(
         "GET",
         "/v2.0/qos/rule-types/{type}",
         show_rule_type,
         rule="get_rule_type",
+        reply=types.dict_of({"rule_type": types.dict_of({"type": _KIND, "drivers": types.list_of(_DRIVER)})}),
         summary="Show a QoS rule type",
     ),
 )

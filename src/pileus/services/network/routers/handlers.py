@@ -1,27 +1,21 @@
-"""Requests about routers that are not the five standard ones: interfaces, single routes, and the L3 agent
-scheduler (seed 003)."""
+"""Requests about routers that are not the five standard ones: interfaces and single routes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select
-
 from pileus.resource import types
-from pileus.resource.declaration import Resource, Update, Values
+from pileus.resource.declaration import Update, Values
 from pileus.resource.revision import check_revision
-from pileus.resource.types import BadValue
-from pileus.resource.wordings.neutron import BadRequest, HTTPBadRequest
-from pileus.services.network.agents.scheduled import list_where, wanted_id
-from pileus.services.network.agents.tables import agents
+from pileus.resource.types import BadValue, Type
+from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.addressing import ROUTES
-from pileus.services.network.common.policy import ADMIN, rules
+from pileus.services.network.common.bodies import body_of
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.routers import interfaces, scheduling
+from pileus.services.network.routers import interfaces
 from pileus.services.network.routers.resource import ROUTER
-from pileus.services.network.routers.tables import router_bindings, routers
 from pileus.services.network.routers.work import router_update
 from pileus.services.network.rules import routing
 from pileus.services.network.subnets.resource import SUBNET
@@ -33,84 +27,65 @@ from pileus.web.request import Handler, Request
 from pileus.web.routes import Route
 from pileus.web.view import show
 
-RULES = rules(
-    {
-        "create_l3-router": ADMIN,
-        "get_l3-routers": ADMIN,
-        "delete_l3-router": ADMIN,
-        "get_l3-agents": ADMIN,
-    }
-)
 
-
-def routes(config: NetworkConfig, agent: Resource) -> tuple[Route, ...]:
-    """All of them."""
-    one = "/v2.0/routers/{id}"
-
-    def route(method: str, path: str, handler: Handler, rule: str, status: int, summary: str) -> Route:
-        return Route(method, path, handler, rule=rule, status=status, summary=summary)
-
-    return (
-        route(
-            "PUT",
-            f"{one}/add_router_interface",
-            _interface_handler(config, "add_router_interface", _add),
-            "add_router_interface",
-            200,
-            "Add an interface to a router",
-        ),
-        route(
-            "PUT",
-            f"{one}/remove_router_interface",
-            _interface_handler(config, "remove_router_interface", _remove),
-            "remove_router_interface",
-            200,
-            "Remove an interface from a router",
-        ),
-        route(
-            "PUT",
-            f"{one}/add_extraroutes",
-            _routes_handler(config, "add_extraroutes", routing.added),
-            "add_extraroutes",
-            200,
-            "Add routes to a router",
-        ),
-        route(
-            "PUT",
-            f"{one}/remove_extraroutes",
-            _routes_handler(config, "remove_extraroutes", routing.removed),
-            "remove_extraroutes",
-            200,
-            "Remove routes from a router",
-        ),
-        *_scheduler_routes(config, agent, route),
-    )
-
-
-def _interface_handler(config: NetworkConfig, rule: str, unit: Callable[..., dict[str, Any]]) -> Handler:
-    async def handler(request: Request) -> Reply:
-        wanted = _wanted(request)
-        return Reply.json(await request.write(unit, request, rule, wanted, config))
-
-    return handler
-
-
-def _wanted(request: Request) -> dict[str, str]:
-    """``subnet_id`` and ``port_id`` of the body, as far as given."""
-    body = request.json()
+def _parse_interface(body: Any) -> dict[str, str]:
+    """``subnet_id`` and ``port_id``, as far as given; other keys are not looked at."""
     wanted = (
         {name: body[name] for name in ("subnet_id", "port_id") if name in body}
         if isinstance(body, dict)
         else {}
     )
     if not wanted:
-        raise BadRequest(resource="router", msg="Either subnet_id or port_id must be specified")
-    for value in wanted.values():
-        try:
-            types.uuid.parse(value)
-        except BadValue as bad:
-            raise BadRequest(resource="router", msg=bad.text) from None
+        raise BadValue("Either subnet_id or port_id must be specified", value=body)
+    return {name: types.uuid.parse(value) for name, value in wanted.items()}
+
+
+def _parse_extra_routes(body: Any) -> list[routing.Route]:
+    router = body.get("router") if isinstance(body, dict) else None
+    if not isinstance(router, dict) or "routes" not in router:
+        raise BadValue("Unable to find 'routes' in request body", value=body)
+    try:
+        wanted: list[routing.Route] = ROUTES.parse(router["routes"])
+    except BadValue as bad:
+        raise BadValue(f"Invalid input for routes. Reason: {bad.text}.", value=body) from None
     return wanted
+
+
+_INTERFACE = Type(
+    "interface",
+    _parse_interface,
+    {
+        "type": "object",
+        "properties": {"subnet_id": types.uuid.schema, "port_id": types.uuid.schema},
+        "minProperties": 1,
+    },
+)
+_INTERFACE_VIEW = types.dict_of(
+    {
+        **dict.fromkeys(("id", "port_id", "network_id", "subnet_id"), types.uuid),
+        **dict.fromkeys(("project_id", "tenant_id"), types.string(36)),
+        "subnet_ids": types.list_of(types.uuid),
+    }
+)
+_EXTRA_ROUTES = Type(
+    "extra routes",
+    _parse_extra_routes,
+    types.dict_of(
+        {"router": types.dict_of({"routes": ROUTES}, required=("routes",))}, required=("router",)
+    ).schema,
+)
+
+
+def _interface_handler(config: NetworkConfig, rule: str, unit: Callable[..., dict[str, Any]]) -> Handler:
+    async def handler(request: Request) -> Reply:
+        wanted = body_of(request, _bad_interface)
+        return Reply.json(await request.write(unit, request, rule, wanted, config))
+
+    return handler
+
+
+def _bad_interface(text: str) -> BadRequest:
+    return BadRequest(resource="router", msg=text)
 
 
 def _router(tx: Tx, request: Request, rule: str) -> Values:
@@ -152,70 +127,41 @@ def _routes_handler(
         return router_update(tx, request.context, [Update(router, changes)], config=config)[0]
 
     async def handler(request: Request) -> Reply:
-        body = request.json()
-        router = body.get("router") if isinstance(body, dict) else None
-        if not isinstance(router, dict) or "routes" not in router:
-            raise HTTPBadRequest("Unable to find 'routes' in request body")
-        try:
-            wanted = ROUTES.parse(router["routes"])
-        except BadValue as bad:
-            raise HTTPBadRequest(f"Invalid input for routes. Reason: {bad.text}.") from None
-        changed = await request.write(unit, request, wanted)
+        changed = await request.write(unit, request, body_of(request))
         return one_reply(ROUTER, show(request, ROUTER, [changed])[0])
 
     return handler
 
 
-def _scheduler_routes(
-    config: NetworkConfig, agent: Resource, route: Callable[..., Route]
-) -> tuple[Route, ...]:
-    one_agent = "/v2.0/agents/{agent_id}/l3-routers"
+def interface_routes(config: NetworkConfig) -> tuple[Route, ...]:
+    """Interfaces and single routes."""
 
-    def bind(tx: Tx, request: Request, agent_id: str, router_id: str) -> None:
-        find(tx, request, ROUTER, router_id)
-        scheduling.router_bind(tx, request.context, agent_id, router_id, config=config)
-
-    async def add_router(request: Request) -> Reply:
-        request.authorise("create_l3-router")
-        await request.write(bind, request, request.path["agent_id"], wanted_id(request, "router_id"))
-        return Reply.json(None, 201)
-
-    async def remove_router(request: Request) -> Reply:
-        request.authorise("delete_l3-router")
-        at = request.path
-        await request.write(
-            scheduling.router_unbind, request.context, at["agent_id"], at["router_id"], config=config
+    def interface(verb: str, unit: Callable[..., dict[str, Any]], summary: str) -> Route:
+        return Route(
+            "PUT",
+            f"/v2.0/routers/{{id}}/{verb}",
+            _interface_handler(config, verb, unit),
+            rule=verb,
+            body=_INTERFACE,
+            reply=_INTERFACE_VIEW,
+            summary=summary,
         )
-        return Reply.empty()
 
-    async def list_routers(request: Request) -> Reply:
-        request.authorise("get_l3-routers")
-        agent_id = request.path["agent_id"]
-        hosted = select(router_bindings.c.router_id).where(router_bindings.c.agent_id == agent_id)
-        return await list_where(request, ROUTER, routers.c.id.in_(hosted), agent_id)
-
-    async def list_agents(request: Request) -> Reply:
-        request.authorise("get_l3-agents")
-        hosting = select(router_bindings.c.agent_id).where(router_bindings.c.router_id == request.path["id"])
-        return await list_where(request, agent, agents.c.id.in_(hosting))
+    def extra_routes(verb: str, combined: Callable[[Any, Any], list[routing.Route]], summary: str) -> Route:
+        return Route(
+            "PUT",
+            f"/v2.0/routers/{{id}}/{verb}",
+            _routes_handler(config, verb, combined),
+            resource=ROUTER,
+            action="update",
+            rule=verb,
+            body=_EXTRA_ROUTES,
+            summary=summary,
+        )
 
     return (
-        route("POST", one_agent, add_router, "create_l3-router", 201, "Add a router to an L3 agent"),
-        route("GET", one_agent, list_routers, "get_l3-routers", 200, "List routers of an L3 agent"),
-        route(
-            "DELETE",
-            f"{one_agent}/{{router_id}}",
-            remove_router,
-            "delete_l3-router",
-            204,
-            "Remove a router from an L3 agent",
-        ),
-        route(
-            "GET",
-            "/v2.0/routers/{id}/l3-agents",
-            list_agents,
-            "get_l3-agents",
-            200,
-            "List L3 agents of a router",
-        ),
+        interface("add_router_interface", _add, "Add an interface to a router"),
+        interface("remove_router_interface", _remove, "Remove an interface from a router"),
+        extra_routes("add_extraroutes", routing.added, "Add routes to a router"),
+        extra_routes("remove_extraroutes", routing.removed, "Remove routes from a router"),
     )

@@ -14,7 +14,6 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InUse
-from pileus.services.network.common.policy import is_admin
 from pileus.services.network.common.revisions import touch
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.changing import change_ports
@@ -89,7 +88,7 @@ def interface_add_subnet(
     it is on already joins the port there."""
     if not subnet["gateway_ip"]:
         raise _bad("Subnet for router interface must have a gateway IP")
-    if not is_admin(context) and subnet["project_id"] != context.project_id:
+    if not context.is_admin and subnet["project_id"] != context.project_id:
         raise _bad(
             f"Cannot add interface to router because subnet {subnet['id']} is not owned by project "
             "making the request"
@@ -131,7 +130,7 @@ def interface_add_port(
     # port may do.
     for server_id in config.holders_of(tx, [port["id"]]).values():
         raise PortInUse(net_id=port["network_id"], port_id=port["id"], device_id=server_id)
-    if not is_admin(context) and port["project_id"] != context.project_id:
+    if not context.is_admin and port["project_id"] != context.project_id:
         raise _bad(
             f"Cannot add interface to router because port {port['id']} is not owned by project making "
             "the request"
@@ -153,7 +152,7 @@ def interface_add_port(
     _check_apart(there, router, [Attached(row.id, row.cidr) for row in rows])
     if sum(row.ip_version == 4 for row in rows) > 1:
         raise _bad("Cannot have multiple IPv4 subnets on router port")
-    if not is_admin(context):
+    if not context.is_admin:
         for row in rows:
             _check_inside_pools(context, port, row._mapping)
     changes = Values(

@@ -14,18 +14,20 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.events import event
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.quotas import ROUTER_QUOTA, spend
 from pileus.services.network.routers.gateways import Wish, gateways_clear, gateways_set, snat
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
-from pileus.services.network.routers.tables import router_bindings
+from pileus.services.network.routers.tables import router_bindings, routers
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.routing import check_routes
 from pileus.store.errors import Referenced
 from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
+
+ROUTER_QUOTA = network_quota("router", 10, routers.c.project_id)
 
 
 class RouterInUse(InUse):

@@ -48,7 +48,7 @@ def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> Mappin
     mine = {
         row.id: row.stateful
         for row in tx.rows(_EXISTING, {"ids": sorted(group_ids)})
-        if context.is_admin or "admin" in context.roles or row.shared or row.project_id == context.project_id
+        if context.is_admin or row.shared or row.project_id == context.project_id
     }
     missing = set(group_ids) - mine.keys()
     if missing:

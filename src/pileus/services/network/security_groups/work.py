@@ -13,8 +13,8 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.events import event
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.common.revisions import touch
-from pileus.services.network.quotas import GROUP_QUOTA, RULE_QUOTA, spend
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import (
     DEFAULT,
@@ -38,6 +38,9 @@ from pileus.services.network.security_groups.tables import (
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
 from pileus.wire import scopes
+
+GROUP_QUOTA = network_quota("security_group", 10, security_groups.c.project_id)
+RULE_QUOTA = network_quota("security_group_rule", 100, security_group_rules.c.project_id)
 
 
 class SecurityGroupInUse(InUse):
@@ -127,7 +130,7 @@ def security_group_delete(tx: Tx, context: Context, originals: Sequence[Values])
     used = tx.first(_USED.limit(1), {"ids": ids})
     if used is not None:
         raise SecurityGroupInUse(id=used.security_group_id, reason="in use")
-    if not (context.is_admin or "admin" in context.roles) and _defaults_among(tx, ids):
+    if not context.is_admin and _defaults_among(tx, ids):
         raise SecurityGroupCannotRemoveDefault()
     referring = {row.security_group_id for row in tx.rows(_REFERRING, {"ids": ids})} - set(ids)
     try:

@@ -13,7 +13,6 @@ from pileus.core.errors import OverQuota, Unavailable
 from pileus.resource.declaration import Values
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InvalidInput
-from pileus.services.network.common.policy import is_admin
 from pileus.services.network.rules import addresses, prefixes
 from pileus.services.network.subnetpools.resource import SubnetPoolNotFound
 from pileus.services.network.subnetpools.tables import subnetpools
@@ -100,9 +99,7 @@ def _pools(tx: Tx, context: Context, asking: Sequence[Values]) -> dict[str, Row[
                 raise _bad(f"No default subnetpool found for IPv{spec['ip_version']}")
             spec["subnetpool_id"] = defaults[spec["ip_version"]]
         pool = found.get(spec["subnetpool_id"])
-        mine = pool is not None and (
-            is_admin(context) or pool.shared or pool.project_id == context.project_id
-        )
+        mine = pool is not None and (context.is_admin or pool.shared or pool.project_id == context.project_id)
         if pool is None or not mine:
             raise SubnetPoolNotFound(subnetpool_id=spec["subnetpool_id"])
         if "ip_version" in spec.given and spec["ip_version"] != pool.ip_version:

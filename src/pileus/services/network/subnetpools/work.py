@@ -13,14 +13,15 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.events import event
-from pileus.services.network.common.policy import is_admin
-from pileus.services.network.quotas import SUBNETPOOL_QUOTA, spend
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.rules import prefixes
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL, AddressScopeNotFound
 from pileus.services.network.subnetpools.tables import address_scopes, subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
+
+SUBNETPOOL_QUOTA = network_quota("subnetpool", -1, subnetpools.c.project_id)
 
 
 class SubnetPoolDeleteError(Invalid):
@@ -158,7 +159,7 @@ def _check_scope(tx: Tx, context: Context, pool: Mapping[str, Any]) -> None:
         return
     tx.lock(f"address_scope:{scope_id}")
     scope = tx.first(_SCOPES, {"scope": scope_id})
-    if scope is None or not (is_admin(context) or scope.shared or scope.project_id == context.project_id):
+    if scope is None or not (context.is_admin or scope.shared or scope.project_id == context.project_id):
         raise AddressScopeNotFound(address_scope_id=scope_id)
     if scope.ip_version != pool["ip_version"]:
         raise IllegalSubnetPoolIpVersionAssociationToAddressScope(

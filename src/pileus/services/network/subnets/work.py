@@ -15,12 +15,12 @@ from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput, NetworkNotFound
 from pileus.services.network.common.events import event
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.common.revisions import touch
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
-from pileus.services.network.quotas import SUBNET_QUOTA, spend
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import addresses, device_owners, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
@@ -29,6 +29,8 @@ from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
 from pileus.wire import scopes
+
+SUBNET_QUOTA = network_quota("subnet", 100, subnets.c.project_id)
 
 
 class SubnetInUse(InUse):

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from pileus.resource import types
+from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.common.attributes import IP_VERSION
@@ -17,11 +19,36 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
 
-RULES = rules({"get_network_ip_availability": ADMIN_OR_SERVICE})
+PATH = "/v2.0/network-ip-availabilities"
+RULE = "get_network_ip_availability"
+
+_TEXT = types.string()
+_COUNTED = {"used_ips": types.integer(0), "total_ips": types.integer(0)}
+_VIEW = types.dict_of(
+    {
+        "network_id": types.uuid,
+        "network_name": _TEXT,
+        "project_id": _TEXT,
+        "tenant_id": _TEXT,
+        "subnet_ip_availability": types.list_of(
+            types.dict_of(
+                {
+                    "subnet_id": types.uuid,
+                    "subnet_name": _TEXT,
+                    "cidr": types.cidr,
+                    "ip_version": IP_VERSION,
+                    **_COUNTED,
+                }
+            )
+        ),
+        **_COUNTED,
+    }
+)
 
 _FILTERS: Mapping[str, Any] = {
     "network_id": networks.c.id,
@@ -93,7 +120,7 @@ def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
 
 async def list_availabilities(request: Request) -> Reply:
     """All networks, or those that the query names."""
-    request.authorise("get_network_ip_availability")
+    request.authorise(RULE)
     wanted: dict[str, list[Any]] = {}
     for name, text in request.query:
         if name in _FILTERS:
@@ -112,7 +139,7 @@ async def list_availabilities(request: Request) -> Reply:
 
 async def show_availability(request: Request) -> Reply:
     """One network."""
-    request.authorise("get_network_ip_availability")
+    request.authorise(RULE)
     network_id = request.path["id"]
     found = await request.read(availabilities, _ROWS.where(networks.c.id == network_id))
     if not found:
@@ -120,10 +147,33 @@ async def show_availability(request: Request) -> Reply:
     return Reply.json({"network_ip_availability": found[0]})
 
 
-ROUTES = tuple(
-    Route("GET", path, handler, rule="get_network_ip_availability", summary="Show use of addresses")
-    for path, handler in (
-        ("/v2.0/network-ip-availabilities", list_availabilities),
-        ("/v2.0/network-ip-availabilities/{id}", show_availability),
-    )
+NOUN = Noun(
+    name="network_ip_availability",
+    routes=(
+        Route(
+            "GET",
+            PATH,
+            list_availabilities,
+            rule=RULE,
+            reply=types.dict_of({"network_ip_availabilities": types.list_of(_VIEW)}),
+            summary="List use of addresses",
+        ),
+        Route(
+            "GET",
+            f"{PATH}/{{id}}",
+            show_availability,
+            rule=RULE,
+            reply=types.dict_of({"network_ip_availability": _VIEW}),
+            summary="Show use of addresses",
+        ),
+    ),
+    rules=rules({RULE: ADMIN_OR_SERVICE}),
+    extensions=(
+        Extension(
+            "network-ip-availability",
+            "Network IP Availability",
+            "Provides IP availability data for each network and subnet.",
+            "2015-09-24T00:00:00-00:00",
+        ),
+    ),
 )

@@ -7,13 +7,33 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.resource import types
+from pileus.resource.declaration import Extension
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.common.policy import rules
 from pileus.services.network.common.view_lists import list_views
 from pileus.services.network.config import NetworkConfig
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
-from pileus.web.request import Handler, Request
+from pileus.web.request import Request
+from pileus.web.routes import Route
 
+RULE = "get_availability_zone"
+
+_REPLY = types.dict_of(
+    {
+        "availability_zones": types.list_of(
+            types.dict_of(
+                {
+                    "name": types.string(),
+                    "resource": types.enum("network", "router"),
+                    "state": types.enum("available", "unavailable"),
+                }
+            )
+        )
+    }
+)
 _RESOURCES = {"DHCP agent": "network", "L3 agent": "router"}
 
 
@@ -33,13 +53,39 @@ def availability_zones(tx: Tx, alive_since: dt.datetime) -> list[dict[str, Any]]
     ]
 
 
-def zones_handler(config: NetworkConfig) -> Handler:
-    """A handler of GET on the zones."""
-
+def noun(config: NetworkConfig) -> Noun:
     async def list_zones(request: Request) -> Reply:
+        request.authorise(RULE)
         since = config.alive_since(request.context.now)
         zones = await request.read(availability_zones, since)
         shown = list_views(request, zones, "name", ("name", "resource", "state"))
         return Reply.json({"availability_zones": shown})
 
-    return list_zones
+    return Noun(
+        name="availability_zone",
+        routes=(
+            Route(
+                "GET",
+                "/v2.0/availability_zones",
+                list_zones,
+                rule=RULE,
+                reply=_REPLY,
+                summary="List availability zones",
+            ),
+        ),
+        rules=rules({RULE: ""}),
+        extensions=(
+            Extension(
+                "availability_zone",
+                "Availability Zone",
+                "The availability zone extension.",
+                "2015-01-01T10:00:00-00:00",
+            ),
+            Extension(
+                "availability_zone_filter",
+                "Availability Zone Filter Extension",
+                "Add filter parameters to AvailabilityZone resource",
+                "2018-06-22T10:00:00-00:00",
+            ),
+        ),
+    )

@@ -1,0 +1,47 @@
+"""Floating IPs as a part of the API."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pileus.resource.declaration import Extension
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.floating_ips.resource import FLOATING_IP, RULES
+from pileus.services.network.floating_ips.work import (
+    FLOATING_IP_QUOTA,
+    floatingip_create,
+    floatingip_delete,
+    floatingip_update,
+)
+from pileus.web.crud import crud
+from pileus.web.noun import Noun
+from pileus.web.tags import tag_routes
+
+PATH = "/v2.0/floatingips"
+EXTENSIONS = (
+    Extension(
+        "fip-port-details",
+        "Floating IP Port Details Extension",
+        "Add port_details attribute to Floating IP resource",
+        "2018-04-09T10:00:00-00:00",
+    ),
+)
+
+
+def noun(config: NetworkConfig) -> Noun:
+    return Noun(
+        name="floatingip",
+        routes=(
+            *crud(
+                FLOATING_IP,
+                PATH,
+                create=partial(floatingip_create, config=config),
+                update=floatingip_update,
+                delete=partial(floatingip_delete, config=config),
+            ),
+            *tag_routes(FLOATING_IP, PATH),
+        ),
+        rules=RULES,
+        quotas=(FLOATING_IP_QUOTA,),
+        extensions=EXTENSIONS,
+    )

@@ -1,0 +1,90 @@
+"""Ports as a part of the API, and their side of the wire."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pileus.resource.declaration import Extension
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.ports import timeline
+from pileus.services.network.ports.asked import asked_port_create, asked_port_delete, asked_port_update
+from pileus.services.network.ports.resource import PORT, RULES
+from pileus.services.network.ports.status import device_status
+from pileus.services.network.ports.switch_state import switch_state
+from pileus.services.network.ports.work import PORT_QUOTA
+from pileus.web.answers import Answer
+from pileus.web.crud import crud
+from pileus.web.noun import Noun
+from pileus.web.tags import tag_routes
+from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
+
+PATH = "/v2.0/ports"
+EXTENSIONS = (
+    Extension(
+        "binding",
+        "Port Binding",
+        "Expose port bindings of a virtual port to external application",
+        "2014-02-03T10:00:00-00:00",
+    ),
+    Extension("port-security", "Port Security", "Provides port security", "2012-07-23T10:00:00-00:00"),
+    Extension(
+        "allowed-address-pairs",
+        "Allowed Address Pairs",
+        "Provides allowed address pairs",
+        "2013-07-23T10:00:00-00:00",
+    ),
+    Extension(
+        "extra_dhcp_opt",
+        "Neutron Extra DHCP options",
+        "Extra options configuration for DHCP.",
+        "2013-03-17T12:00:00-00:00",
+    ),
+    Extension(
+        "ip-substring-filtering",
+        "IP address substring filtering",
+        "Provides IP address substring filtering when listing ports",
+        "2017-11-28T09:00:00-00:00",
+    ),
+    Extension(
+        "port-security-groups-filtering",
+        "Port filtering on security groups",
+        "Provides security groups filtering when listing ports",
+        "2018-01-09T09:00:00-07:00",
+    ),
+    Extension(
+        "port-mac-address-regenerate",
+        "Neutron Port MAC address regenerate",
+        "Network port MAC address regenerate",
+        "2018-05-03T10:00:00-00:00",
+    ),
+    Extension(
+        "tag-ports-during-bulk-creation",
+        "Tag Ports During Bulk Creation",
+        "Allow to tag ports during bulk creation",
+        "2019-12-29T19:00:00-00:00",
+    ),
+)
+
+
+def noun(config: NetworkConfig) -> Noun:
+    return Noun(
+        name="port",
+        routes=(
+            *crud(
+                PORT,
+                PATH,
+                create=partial(asked_port_create, config=config),
+                update=partial(asked_port_update, config=config),
+                delete=partial(asked_port_delete, config=config),
+            ),
+            *tag_routes(PORT, PATH),
+            *timeline.ROUTES,
+        ),
+        rules=RULES,
+        quotas=(PORT_QUOTA,),
+        extensions=EXTENSIONS,
+        answers=(
+            Answer(SWITCH_STATE, switch_state),
+            Answer(DEVICE_STATUS, device_status, writes=True),
+        ),
+    )

@@ -1,0 +1,48 @@
+"""Subnets as a part of the API."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pileus.resource.declaration import Extension
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.subnets.resource import RULES, SUBNET
+from pileus.services.network.subnets.work import SUBNET_QUOTA, subnet_create, subnet_delete, subnet_update
+from pileus.web.crud import crud
+from pileus.web.noun import Noun
+from pileus.web.tags import tag_routes
+
+PATH = "/v2.0/subnets"
+EXTENSIONS = (
+    Extension(
+        "subnet-external-network",
+        "Subnet belongs to an external network",
+        "Informs if the subnet belongs to an external network",
+        "2024-02-05T18:00:00-00:00",
+    ),
+    Extension(
+        "subnet-service-types",
+        "Subnet service types",
+        "Provides ability to set the subnet service_types field",
+        "2016-03-15T18:00:00-00:00",
+    ),
+)
+
+
+def noun(config: NetworkConfig) -> Noun:
+    return Noun(
+        name="subnet",
+        routes=(
+            *crud(
+                SUBNET,
+                PATH,
+                create=partial(subnet_create, config=config),
+                update=partial(subnet_update, config=config),
+                delete=partial(subnet_delete, config=config),
+            ),
+            *tag_routes(SUBNET, PATH),
+        ),
+        rules=RULES,
+        quotas=(SUBNET_QUOTA,),
+        extensions=EXTENSIONS,
+    )
