@@ -138,8 +138,8 @@ class Reconciler:
                 self._trouble.fault(error)
             else:
                 self._trouble.happened(status.last_error, error=status.last_error, exc_info=error)
-            again = work | Work(inspect=True)
-            self._waiting = again if self._waiting is None else self._waiting | again
+            retry = work | Work(inspect=True)
+            self._waiting = retry if self._waiting is None else self._waiting | retry
             await self._pause(status.failures_in_a_row)
             return
         self._trouble.over()

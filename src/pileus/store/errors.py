@@ -70,7 +70,7 @@ class TooComplex(Invalid):
 # MariaDB's error numbers (its "MariaDB Error Code Reference").
 _DUPLICATE = {1555, 2067, 2579, "23505", 1062}
 _REFERENCED = {787, "23503", 1216, 1217, 1451, 1452}
-_AGAIN = {"40001", "40P01", "55P03", 1213, 1205, 1020}
+_TRANSIENT = {"40001", "40P01", "55P03", 1213, 1205, 1020}
 _INTERRUPTED = {sqlite3.SQLITE_INTERRUPT, "57014", 1969, 3024}
 _TOO_COMPLEX = {"54001", "54011", "54023", 1116, 1390, 1436}
 _SQLITE_TOO_COMPLEX = re.compile(
@@ -116,7 +116,7 @@ def told(error: BaseException, metadata: MetaData) -> BaseException:
 
 def is_transient(error: exc.DBAPIError) -> bool:
     """True for a deadlock, a serialisation failure, a lock waited for too long or a lost connection."""
-    return error.connection_invalidated or _code(error) in _AGAIN
+    return error.connection_invalidated or _code(error) in _TRANSIENT
 
 
 def _constraint(error: exc.DBAPIError, metadata: MetaData) -> str | None:

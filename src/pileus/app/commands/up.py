@@ -118,8 +118,8 @@ def show_status(simulated: bool, state: Path | None) -> None:
     for process in told["processes"]:
         good = good and process["ready"]
         how = "ready" if process["ready"] else "starting" if process["pid"] else "waiting to start again"
-        again = f", started {process['starts']} times" if process["starts"] > 1 else ""
-        lines.append(f"{process['name']:8} {how} (pid {process['pid']}{again})")
+        restarts = f", started {process['starts']} times" if process["starts"] > 1 else ""
+        lines.append(f"{process['name']:8} {how} (pid {process['pid']}{restarts})")
     if agents is None:
         lines.append("API      does not answer")
     else:

@@ -15,7 +15,7 @@ from pileus.core.files import write_atomically
 from pileus.wire.calls import NODE_TOKEN
 from pileus.wire.nodes import NodeTokenRequest
 
-AGAIN_S = 30.0
+RETRY_S = 30.0
 """Seconds until a renewal that failed is tried again, in the least."""
 LONGEST_S = 86400.0
 
@@ -32,7 +32,7 @@ async def keep_tokens(clients: Sequence[WireClient], files: Mapping[WireClient, 
             if renew_in_s(client.token, time.time()) <= 0:
                 failed |= not await _renew(client, (files or {}).get(client))
         if failed:
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
 
 async def _renew(client: WireClient, file: Path | None) -> bool:

@@ -40,15 +40,15 @@ _TRIES = 10
 def dump_links() -> dict[str, Link]:
     """The interfaces of the namespace that the calling thread is in. Raises LinkError."""
     with _socket() as netlink:
-        return _again(lambda: _links(netlink))
+        return _repeat_interrupted(lambda: _links(netlink))
 
 
 def dump_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
     """Interfaces, and the routes of the main table that somebody set. Raises LinkError."""
     with _socket() as netlink:
-        links = _again(lambda: _links(netlink))
+        links = _repeat_interrupted(lambda: _links(netlink))
         names = {link.index: name for name, link in links.items()}
-        return links, _again(lambda: tuple(_routes(netlink, names)))
+        return links, _repeat_interrupted(lambda: tuple(_routes(netlink, names)))
 
 
 class _Interrupted(Exception):
@@ -62,7 +62,7 @@ def _socket() -> socket.socket:
     return netlink
 
 
-def _again(read: Callable[[], T]) -> T:
+def _repeat_interrupted(read: Callable[[], T]) -> T:
     for _ in range(_TRIES):
         try:
             return read()

@@ -109,7 +109,7 @@ class SwitchAgent(Agent):
         self._vetting = Vetting()
         self._vetted = Vetted(self.model)
         self._patience = Patience(clock)
-        self._again: asyncio.TimerHandle | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._vlans: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
 
@@ -123,8 +123,8 @@ class SwitchAgent(Agent):
             await self._client.connect(_CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
         await self._client.close()
 
     def configurations(self) -> dict[str, Any]:
@@ -316,7 +316,7 @@ class SwitchAgent(Agent):
         finally:
             silenced = await silencing
         await self._tell(planned.rows, planned.wiring, refused)
-        self._look_again()
+        self._schedule_retry()
         return changes + changed + silenced
 
     async def _silence_devices(self) -> int:
@@ -418,15 +418,15 @@ class SwitchAgent(Agent):
             }
         return failures
 
-    def _look_again(self) -> None:
+    def _schedule_retry(self) -> None:
         """Wake when something that failed is worth another try."""
         pauses = [pause for pause in (self._patience.pause(), self._hands.pause()) if pause is not None]
-        if self._again is not None:
-            self._again.cancel()
-        self._again = None
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        self._retry_timer = None
         if pauses:
             pause = max(min(pauses), _SHORTEST_PAUSE_S)
-            self._again = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
+            self._retry_timer = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
     def _is_metered(self, interface: InterfaceView) -> bool:
         match self._bridges.enforcement:

@@ -100,7 +100,7 @@ def _state(entry: int, state: int, rules: int, onward: str) -> Iterator[Flow]:
 def _accept(accept: int, onward: str) -> Iterator[Flow]:
     for family in _FAMILIES:
         new = f"ct(commit,zone={t.ZONE})"
-        again = f"ct(commit,zone={t.ZONE},exec(set_field:0->ct_mark))"
+        recommit = f"ct(commit,zone={t.ZONE},exec(set_field:0->ct_mark))"
         yield _flow(accept, 90, f"ct_state=+trk+new,{family}", f"{new},{onward}")
-        yield _flow(accept, 80, f"ct_state=+trk+est,ct_mark=0x1,{family}", f"{again},{onward}")
+        yield _flow(accept, 80, f"ct_state=+trk+est,ct_mark=0x1,{family}", f"{recommit},{onward}")
         yield _flow(accept, 70, f"ct_state=+trk+est,{family}", onward)

@@ -87,7 +87,7 @@ class NamespaceAgent(Agent, Generic[T]):
         self.desired: dict[str, T] = {}
         """Things that the server wants here, by id."""
         self._patience = Patience(clock)
-        self._again: asyncio.TimerHandle | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._namespaces = namespaces
         self._client = client
         self._metadata = metadata
@@ -170,8 +170,8 @@ class NamespaceAgent(Agent, Generic[T]):
             await self._client.wait_until(self._hands.reachable, _CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
-        if self._again is not None:
-            self._again.cancel()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
         for task in self._announcing:
             task.cancel()
         await asyncio.gather(*self._announcing, return_exceptions=True)
@@ -307,7 +307,7 @@ class NamespaceAgent(Agent, Generic[T]):
             changes = await self._bring(planned, leaving)
         self._serve_metadata()
         await self._tell()
-        self._look_again()
+        self._schedule_retry()
         return changes
 
     def _plan(self, dirty: Mapping[str, T]) -> dict[str, T]:
@@ -347,15 +347,15 @@ class NamespaceAgent(Agent, Generic[T]):
             _log.warning("not to be done", owner=self.owner, key=key, why=why)
         self._patience.failed(key, thing, why)
 
-    def _look_again(self) -> None:
+    def _schedule_retry(self) -> None:
         """Wake when something that failed is worth another try."""
-        if self._again is not None:
-            self._again.cancel()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
         pause = self._patience.pause()
-        self._again = None
+        self._retry_timer = None
         if pause is not None:
             pause = max(pause, _SHORTEST_PAUSE_S)
-            self._again = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
+            self._retry_timer = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
     async def _tell(self) -> None:
         in_force = [thing for key, thing in self._done.items() if key in self._wanted]

@@ -130,12 +130,12 @@ class PooledEngine:
         self._read_pool.dispose()
 
     def _write(self, unit: Unit) -> Answer:
-        return self._again(unit, lambda: self._write_once(unit))
+        return self._retry(unit, lambda: self._write_once(unit))
 
     def _read(self, unit: Unit) -> Answer:
-        return self._again(unit, lambda: self._read_once(unit))
+        return self._retry(unit, lambda: self._read_once(unit))
 
-    def _again(self, unit: Unit, attempt: Callable[[], Answer]) -> Answer:
+    def _retry(self, unit: Unit, attempt: Callable[[], Answer]) -> Answer:
         for number in range(ATTEMPTS):
             try:
                 return attempt()

@@ -138,7 +138,7 @@ class SqliteEngine:
         units = [next(source)]
         answers: list[Answer] = []
         events: list[Event] = []
-        again: list[Unit] = []
+        repeated: list[Unit] = []
         try:
             raw.execute("BEGIN IMMEDIATE")
             rows = []
@@ -156,7 +156,7 @@ class SqliteEngine:
         except _TransactionEnded as ended:
             events = []
             answers = [ended.answer]
-            again = [unit for unit in units if unit is not ended.answer.unit and not unit.is_abandoned]
+            repeated = [unit for unit in units if unit is not ended.answer.unit and not unit.is_abandoned]
         except Exception as error:
             events = []
             with contextlib.suppress(sqlite3.Error):
@@ -167,8 +167,8 @@ class SqliteEngine:
                 reason.__cause__ = error
             answers = [Answer(unit, error=reason) for unit in units]
         deliver(self._loop, lambda done: self._finish(events, done), answers)
-        if again:
-            self._group(iter(again))
+        if repeated:
+            self._group(iter(repeated))
 
     def _queued(self, first: Unit) -> Iterator[Unit]:
         """The first unit, and those that wait already, up to the bounds of a group."""
