@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[3] / "src" / "pileus"
+GLOSSARY = Path(__file__).parents[3] / "docs" / "glossary.md"
 
 RIDDLES = ("What ", "See the module")
 NOT_YET = ("services/", "web/", "resource/", "policy/", "host/hypervisor/", "store/migrations/")
@@ -32,3 +34,12 @@ def test_no_docstring_is_a_riddle() -> None:
         if text.startswith(RIDDLES)
     ]
     assert not found, "\n".join(found)
+
+
+def test_the_glossary_is_sorted_and_names_files_that_are_there() -> None:
+    text = GLOSSARY.read_text()
+    words = re.findall(r"(?m)^\| ([^|]+) \| \S", text)[1:]
+    assert words == sorted(words)
+    # A name alone (``section.py``) is a file that many folders have.
+    files = re.findall(r"`([\w/]+/\w+\.py)`", text)
+    assert [file for file in files if not (SOURCE / file).exists()] == []

@@ -189,7 +189,7 @@ def test_what_the_planner_or_the_database_refuses_is_found_by_halves(monkeypatch
         server = cloud()
         server.put_device(FULL, "n1")
         async with running(server) as bench:
-            for patience in (bench.agent._patience, bench.agent._hands._refused_edits):
+            for patience in (bench.agent._patience, bench.agent._applier._refused_edits):
                 patience._first_s = 2.0
             with monkeypatch.context() as patched:
                 patched.setattr(plan, "device_flows", breaks) if patch == "plan" else patched.setattr(
@@ -232,7 +232,7 @@ def test_a_flow_that_the_switch_refuses_is_not_tried_with_every_pass(monkeypatch
                     raise FlowRejected(bridge, "OFPBMC_BAD_VALUE", "one of them")
                 await real(bridge, flows, delete)
 
-            bench.agent._hands._refused._first_s = 2.0
+            bench.agent._applier._refused._first_s = 2.0
             monkeypatch.setattr(bench.flows, "apply", apply)
             await bench.plug(*GOOD, VICTIM)
             await until(lambda: served(bench))

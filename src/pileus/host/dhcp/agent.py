@@ -21,7 +21,7 @@ from pileus.drivers.netlink.links import Links
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.dhcp import plan
-from pileus.host.dhcp.apply import ServerHands
+from pileus.host.dhcp.apply import ServerApplier
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
@@ -59,7 +59,7 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         namespaces = namespaces or NamespaceSettings(namespace_prefix=NAMESPACE_PREFIX)
         super().__init__(settings, namespaces, server, clock, client, links, metadata)
         self._servers = servers
-        self._server_hands = ServerHands(servers)
+        self._server_applier = ServerApplier(servers)
         self._lease_s = 86400
         self._left_out: dict[str, dict[str, str]] = {}
         self._told_ports: dict[str, str] = {}
@@ -115,12 +115,12 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
                 for port_id, why in unusable.items():
                     _log.warning("left out", network=network.network_id, port=port_id, why=why)
             self._left_out[network.network_id] = unusable
-        changes, refused = await self._server_hands.serve(servers)
+        changes, refused = await self._server_applier.serve(servers)
         return changes, failed | refused
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._left_out = {key: some for key, some in self._left_out.items() if key in wanted}
-        return await self._server_hands.end(wanted)
+        return await self._server_applier.end(wanted)
 
     def status(self, in_force: Collection[DhcpNetwork]) -> tuple[Call[Any, Any], msgspec.Struct]:
         serving = tuple(sorted(network.network_id for network in in_force))
@@ -143,4 +143,4 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         self._told_ports = news.ports
 
     async def disturbed(self) -> Collection[str]:
-        return await self._server_hands.ended([namespace.key for namespace in self._in_force()])
+        return await self._server_applier.ended([namespace.key for namespace in self._in_force()])

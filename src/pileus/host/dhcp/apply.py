@@ -1,4 +1,4 @@
-"""The DHCP agent's hands on the dnsmasq processes: all networks in one call of the driver."""
+"""Starts, changes and ends dnsmasq processes of the DHCP agent: all networks in one call of the driver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, DhcpServers
 
 
-class ServerHands:
+class ServerApplier:
     """Brings dnsmasq processes into force, and ends those that nobody wants."""
 
     def __init__(self, servers: DhcpServers) -> None:

@@ -30,7 +30,7 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import Failures, culprits, reason
 from pileus.host.l2 import plan, rows, rules
-from pileus.host.l2.apply import SwitchHands
+from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.settings import BridgeSettings
@@ -96,7 +96,7 @@ class SwitchAgent(Agent):
         self._bridges = bridges
         self._client = client
         self._flows = flows
-        self._hands = SwitchHands(client, flows, clock)
+        self._applier = SwitchApplier(client, flows, clock)
         self._links = links
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
@@ -190,7 +190,7 @@ class SwitchAgent(Agent):
                 continue
             passes = self.metrics.passes
             try:
-                lacking = await self._hands.lacks_flows()
+                lacking = await self._applier.lacks_flows()
             except (SwitchAbsent, SwitchRefused, TimeoutError):
                 continue  # noticed elsewhere
             if self._silence is not None and not lacking:
@@ -205,7 +205,7 @@ class SwitchAgent(Agent):
         if not self._client.connected:
             raise SwitchUnreachable("no connection to ovsdb-server")
         if work.inspect:
-            self._hands.forget()
+            self._applier.forget()
             self.book.forget()
             if self._silence is not None:
                 self._silence.forget()
@@ -230,7 +230,7 @@ class SwitchAgent(Agent):
     async def _ask(self, work: Work) -> None:
         """Read again what may have changed, and what newly plugged devices need: in one call, and
         a second one where the first answer names networks or groups that are not known yet."""
-        found = rows.plugged(self._hands.view(), self._bridges)[0]
+        found = rows.plugged(self._applier.view(), self._bridges)[0]
         plugged = frozenset(filter(scopes.is_key, found))  # no port has another id: it stays dead
         request = self._question(work, plugged)
         model = self.model
@@ -296,7 +296,7 @@ class SwitchAgent(Agent):
         return model.absorb(request, state)
 
     async def _act(self, read_back: bool) -> int:
-        bridges, hands = self._bridges, self._hands
+        bridges, applier = self._bridges, self._applier
         changes = 0
         model, row_plan = self._rows(self._plannable())
         for _ in range(_ROUNDS):  # what is plugged while a transaction is under way has its own
@@ -304,7 +304,7 @@ class SwitchAgent(Agent):
                 break
             if self._links is not None:
                 await self._links.ensure_veths(rows.veth_joints(bridges))
-            edited, failed = await hands.edit(row_plan.edits)
+            edited, failed = await applier.edit(row_plan.edits)
             changes += edited
             self._blame_edits(model, row_plan, failed)
             model, row_plan = self._rows(self._plannable())
@@ -322,25 +322,25 @@ class SwitchAgent(Agent):
     async def _silence_devices(self) -> int:
         if self._silence is None:
             return 0
-        return await self._silence.bring(devices(self._hands.view(), self._bridges.integration_bridge))
+        return await self._silence.bring(devices(self._applier.view(), self._bridges.integration_bridge))
 
     async def _bring(self, planned: _Planned, read_back: bool) -> tuple[int, list[Flow]]:
         """Flows and meters; what is no longer wanted goes last. How many changed, and what was refused."""
-        hands, changes = self._hands, 0
+        applier, changes = self._applier, 0
         model, row_plan, wiring, wanted = planned.model, planned.rows, planned.wiring, planned.flows
         meters = plan.plan_meters(wiring)
         inner = self._bridges.integration_bridge
-        changes += await hands.put_meters(inner, meters)
+        changes += await applier.put_meters(inner, meters)
         # br-int last: its devices send only when all that leads further is there.
         refused: list[Flow] = []
         for bridge in sorted(wanted, key=lambda name: name == inner):
-            changed, bad = await hands.write(bridge, wanted[bridge])
+            changed, bad = await applier.write(bridge, wanted[bridge])
             changes += changed
             refused += bad
             if changed and (read_back or self._status.has_news(model, wiring)):
-                await hands.read_back(bridge, wanted[bridge], bad)
-        changes += await hands.drop_meters(inner, meters)
-        changes += (await hands.edit(row_plan.removals))[0]
+                await applier.read_back(bridge, wanted[bridge], bad)
+        changes += await applier.drop_meters(inner, meters)
+        changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
@@ -362,7 +362,7 @@ class SwitchAgent(Agent):
 
     def _rows(self, model: Model) -> tuple[Model, rows.RowPlan]:
         """The plan of rows, and the model without the devices that can't be in one."""
-        view = self._hands.view()
+        view = self._applier.view()
 
         def attempt(some: Model) -> rows.RowPlan:
             return rows.plan_rows(some, view, self._bridges, self._vlans)
@@ -370,7 +370,7 @@ class SwitchAgent(Agent):
         return self._isolate(model, attempt)
 
     def _planned(self, model: Model, row_plan: rows.RowPlan) -> _Planned:
-        view, bridges = self._hands.view(), self._bridges
+        view, bridges = self._applier.view(), self._bridges
 
         def attempt(some: Model) -> _Planned:
             plan_of_rows = row_plan if some is model else rows.plan_rows(some, view, bridges, self._vlans)
@@ -420,7 +420,7 @@ class SwitchAgent(Agent):
 
     def _schedule_retry(self) -> None:
         """Wake when something that failed is worth another try."""
-        pauses = [pause for pause in (self._patience.pause(), self._hands.pause()) if pause is not None]
+        pauses = [pause for pause in (self._patience.pause(), self._applier.pause()) if pause is not None]
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         self._retry_timer = None
@@ -450,17 +450,17 @@ class SwitchAgent(Agent):
         """Take away all that is ours from the switch; with ``guests`` the devices' ports, too."""
         if not self._client.connected:
             await self._client.connect(_CONNECTS_WITHIN_S)
-        view: SwitchView = self._hands.view()
+        view: SwitchView = self._applier.view()
         inner = self._bridges.integration_bridge
         ours = [inner, self._bridges.tunnel_bridge, *(bridge for _, bridge in self._bridges.bridge_mappings)]
         edits = rows.purge_rows(view, self._bridges, guests)
         gone = {edit.name for edit in edits if isinstance(edit, rows.RemoveBridge)}
         for bridge in ours:
             if bridge in view.bridges and bridge not in gone:
-                await self._hands.remove_flows(bridge)
+                await self._applier.remove_flows(bridge)
         if inner in view.bridges and inner not in gone:
-            await self._hands.drop_meters(inner, {})
-        await self._hands.edit(edits)
+            await self._applier.drop_meters(inner, {})
+        await self._applier.edit(edits)
         if self._silence is not None:
             await self._silence.end()
         if self._links is not None:

@@ -1,4 +1,4 @@
-"""The switch agent's hands: rows in one transaction, one bundle of flows for each bridge, meters.
+"""Applies the switch agent's plan: rows in one transaction, one bundle of flows for each bridge, meters.
 
 What was written is remembered as what is there, so that a small change need not read ten
 thousand flows; whenever that may be wrong (a start, a restart of vswitchd, a failure, a full
@@ -32,7 +32,7 @@ class NotInForce(Exception):
     """Flows that were written are not there when they are read back."""
 
 
-class SwitchHands:
+class SwitchApplier:
     """Reads and writes one switch through OVSDB and OpenFlow."""
 
     def __init__(self, client: OvsdbClient, flows: FlowTable, clock: Clock) -> None:

@@ -21,7 +21,7 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import reason
 from pileus.host.l3 import plan
-from pileus.host.l3.apply import RuleHands
+from pileus.host.l3.apply import RuleApplier
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
 from pileus.host.namespaces.model import Namespace
@@ -57,7 +57,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
     ) -> None:
         namespaces = namespaces or NamespaceSettings(namespace_prefix=NAMESPACE_PREFIX)
         super().__init__(settings, namespaces, server, clock, client, links, metadata)
-        self._rules = RuleHands(packet_filter)
+        self._rules = RuleApplier(packet_filter)
         self._advertisers = advertisers
         self._advertised: dict[str, list[Advertisement]] = {}
 

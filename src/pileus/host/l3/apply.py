@@ -1,4 +1,4 @@
-"""The L3 agent's hands on the packet rules: all routers in one call of the driver, and the connections
+"""Applies the L3 agent's packet rules: all routers in one call of the driver, and the connections
 of floating IPs that went are forgotten."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pileus.drivers.nft.table import Command, Table, parse_element
 _log = log.get("host.l3")
 
 
-class RuleHands:
+class RuleApplier:
     """Brings routers' tables into force."""
 
     def __init__(self, packet_filter: PacketFilter) -> None:

@@ -15,7 +15,7 @@ from pileus.core.clock import Clock
 from pileus.drivers.listening.listeners import Listeners
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
-from pileus.host.metadata.apply import EndpointHands
+from pileus.host.metadata.apply import EndpointApplier
 from pileus.host.metadata.plan import EndpointPlan, plan_endpoints
 from pileus.host.metadata_endpoint import MetadataEndpoint
 from pileus.wire.calls import METADATA
@@ -34,7 +34,7 @@ class MetadataAgent(Agent):
 
     def __init__(self, settings: AgentSettings, server: Server, clock: Clock, listeners: Listeners) -> None:
         super().__init__(settings, server, clock)
-        self._hands = EndpointHands(settings.host, listeners, self._question)
+        self._applier = EndpointApplier(settings.host, listeners, self._question)
         self._wanted: dict[str, dict[str, tuple[MetadataEndpoint, ...]]] = {}
         self._failed = 0
 
@@ -49,7 +49,7 @@ class MetadataAgent(Agent):
         """There is nothing to connect to."""
 
     async def release(self) -> None:
-        await self._hands.apply(EndpointPlan(close=tuple(self._hands.opened), open=()))
+        await self._applier.apply(EndpointPlan(close=tuple(self._applier.opened), open=()))
 
     async def watch(self) -> None:
         """Nothing changes by itself."""
@@ -57,9 +57,9 @@ class MetadataAgent(Agent):
 
     def configurations(self) -> dict[str, Any]:
         return {
-            "doors": len(self._hands.opened),
+            "doors": len(self._applier.opened),
             "failed": self._failed,
-            "answered": self._hands.answered,
+            "answered": self._applier.answered,
         }
 
     def scopes(self) -> frozenset[str]:
@@ -73,7 +73,7 @@ class MetadataAgent(Agent):
 
     async def reconcile(self, work: Work) -> int:
         plan = self._plan()
-        failed = await self._hands.apply(plan)
+        failed = await self._applier.apply(plan)
         self._failed = len(failed)
         if failed:
             raise NotListening("; ".join(f"{d.namespace} {d.address}: {why}" for d, why in failed.items()))
@@ -81,9 +81,9 @@ class MetadataAgent(Agent):
 
     def _plan(self) -> EndpointPlan:
         wanted = {name: endpoints for some in self._wanted.values() for name, endpoints in some.items()}
-        names = {*wanted, *(endpoint.namespace for endpoint in self._hands.opened)}
-        incarnations = {name: self._hands.incarnation(name) for name in names}
-        return plan_endpoints(wanted, self._hands.opened, incarnations)
+        names = {*wanted, *(endpoint.namespace for endpoint in self._applier.opened)}
+        incarnations = {name: self._applier.incarnation(name) for name in names}
+        return plan_endpoints(wanted, self._applier.opened, incarnations)
 
     async def _question(self, request: MetadataRequest) -> MetadataReply:
         return await self.call(METADATA, request)

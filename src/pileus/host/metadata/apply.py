@@ -34,7 +34,7 @@ _REQUESTS = 100
 Ask = Callable[[MetadataRequest], Awaitable[MetadataReply]]
 
 
-class EndpointHands:
+class EndpointApplier:
     """Opens and closes endpoints, and answers at them."""
 
     def __init__(self, host: str, listeners: Listeners, ask: Ask) -> None:

@@ -28,7 +28,7 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
-from pileus.host.namespaces.apply import NamespaceHands, SwitchUnreachable
+from pileus.host.namespaces.apply import NamespaceApplier, SwitchUnreachable
 from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
 from pileus.wire.calls import Call
@@ -91,7 +91,7 @@ class NamespaceAgent(Agent, Generic[T]):
         self._namespaces = namespaces
         self._client = client
         self._metadata = metadata
-        self._hands = NamespaceHands(
+        self._applier = NamespaceApplier(
             links,
             client,
             owner=self.owner,
@@ -167,7 +167,7 @@ class NamespaceAgent(Agent, Generic[T]):
         # The switch agent may be about to make the bridge; if that takes longer, the passes go on trying.
         with contextlib.suppress(TimeoutError):
             await self._client.connect(_CONNECTS_WITHIN_S)
-            await self._client.wait_until(self._hands.reachable, _CONNECTS_WITHIN_S)
+            await self._client.wait_until(self._applier.reachable, _CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
         if self._retry_timer is not None:
@@ -200,10 +200,10 @@ class NamespaceAgent(Agent, Generic[T]):
             await asyncio.sleep(_CALM_S)
 
     def _switch(self) -> _Switch:
-        return _Switch(self._hands.reachable(), self._client.generation)
+        return _Switch(self._applier.reachable(), self._client.generation)
 
     def _switch_differs(self, known: _Switch) -> bool:
-        return self._switch() != known or self._hands.disturbed(self._in_force())
+        return self._switch() != known or self._applier.disturbed(self._in_force())
 
     async def _watch_own(self) -> None:
         while True:
@@ -211,12 +211,12 @@ class NamespaceAgent(Agent, Generic[T]):
             in_force = self._in_force()
             if not in_force or not self.reconciler.is_resting:
                 continue
-            if not await self._hands.present() >= {namespace.name for namespace in in_force}:
+            if not await self._applier.present() >= {namespace.name for namespace in in_force}:
                 self.reconciler.wake(inspect=True)
                 continue
             passes = self.metrics.passes
             some, self._next_look = _slice(in_force, self._next_look, _LOOKED_AT)
-            keys = {*await self._hands.differing(some), *await self.disturbed()} & self._done.keys()
+            keys = {*await self._applier.differing(some), *await self.disturbed()} & self._done.keys()
             if keys and self.reconciler.is_resting and self.metrics.passes == passes:
                 _log.warning("changed by somebody else: repairing", owner=self.owner, ids=sorted(keys)[:20])
                 for key in keys:
@@ -233,7 +233,7 @@ class NamespaceAgent(Agent, Generic[T]):
     # -- a pass
 
     async def reconcile(self, work: Work) -> int:
-        if not self._hands.reachable():
+        if not self._applier.reachable():
             raise SwitchUnreachable("no connection to ovsdb-server, or no integration bridge yet")
         if work.inspect:
             self.forget()
@@ -367,18 +367,18 @@ class NamespaceAgent(Agent, Generic[T]):
 
     async def _bring(self, dirty: Mapping[str, T], leaving: bool) -> int:
         """Bring what was planned into force; ``leaving``: something may have to go."""
-        hands, wanted = self._hands, list(self._wanted.values())
+        applier, wanted = self._applier, list(self._wanted.values())
         namespaces = [self._wanted[key] for key in dirty if key in self._wanted]
-        found, failed = await hands.look(namespaces, wanted)
-        built = await hands.build(
+        found, failed = await applier.look(namespaces, wanted)
+        built = await applier.build(
             [namespace for namespace in namespaces if namespace.key not in failed], found
         )
         failed |= built.failed
-        home = await hands.interfaces() if built.changes else found[None].links
+        home = await applier.interfaces() if built.changes else found[None].links
         makeable = [thing for key, thing in dirty.items() if key in self._wanted and key not in failed]
         changes, refused = await self.enforce(makeable)
         # Away from the bridge before away from the node.
-        plugged, unplugged = await hands.plug(wanted, home, self.failed.keys() - dirty.keys())
+        plugged, unplugged = await applier.plug(wanted, home, self.failed.keys() - dirty.keys())
         failed |= refused | unplugged
         changes += plugged
         if leaving:
@@ -386,7 +386,7 @@ class NamespaceAgent(Agent, Generic[T]):
                 changes += await self.dismiss(self._wanted.keys(), self._names(found))
             except Exception as error:
                 _log.warning("not all that nobody wants has ended", owner=self.owner, why=reason(error))
-        changes += await hands.clear(found, wanted)
+        changes += await applier.clear(found, wanted)
         self._settle(dirty, failed)
         if built.fresh:
             self._announce(built.fresh)
@@ -419,7 +419,7 @@ class NamespaceAgent(Agent, Generic[T]):
         async def repeat() -> None:
             for pause in _ANNOUNCE_AFTER_S:
                 await asyncio.sleep(pause)
-                await self._hands.announce(addresses)
+                await self._applier.announce(addresses)
 
         task = asyncio.create_task(repeat())
         self._announcing.add(task)
@@ -430,7 +430,7 @@ class NamespaceAgent(Agent, Generic[T]):
         with contextlib.suppress(TimeoutError):
             await self._client.connect(_CONNECTS_WITHIN_S)
         await self.dismiss((), ())
-        await self._hands.purge()
+        await self._applier.purge()
 
 
 def _slice(namespaces: list[Namespace], start: int, count: int) -> tuple[list[Namespace], int]:

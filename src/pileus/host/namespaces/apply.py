@@ -39,7 +39,7 @@ class Built(msgspec.Struct):
     fresh: list[Address] = []
 
 
-class NamespaceHands:
+class NamespaceApplier:
     """Reads and writes the namespaces of one agent. ``owner`` is its label, ``prefix`` begins
     their names."""
 
