@@ -3,12 +3,12 @@
 A noun's folder makes one :class:`Noun`; ``service.py`` is the tuple of a service's nouns. Routes, policy
 rules, quotas, the list of extensions, OpenAPI and the calls of agents are folded from it::
 
-    LOCKERS = Noun(
-        "locker",
-        routes=(*crud(LOCKER, "/v2.0/lockers", create=locker_create), *tag_routes(LOCKER, "/v2.0/lockers")),
+    NOUN = Noun(
+        name="subnetpool",
+        routes=(*crud(SUBNETPOOL, "/v2.0/subnetpools", create=subnetpool_create), *tag_routes(...)),
         rules=RULES,
-        quotas=(LOCKER_QUOTA,),
-        extensions=(LOCKER_COLOUR,),
+        quotas=(SUBNETPOOL_QUOTA,),
+        extensions=(DEFAULT_SUBNETPOOLS,),
     )
 
 A noun that needs settings is a function of them that returns a Noun.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from pileus.store import Store
 from pileus.store.publication import Subscriber
 from pileus.web.answers import handlers
 from pileus.web.app import App, create_app
+from pileus.web.noun import Noun
 from pileus.wire.agents import AgentReport
 from pileus.wire.dhcp import DhcpStateRequest
 from pileus.wire.l3 import L3StateRequest
@@ -209,10 +211,11 @@ CONFIG = NetworkConfig(
 
 
 @contextlib.asynccontextmanager
-async def cloud(url: str, config: NetworkConfig = CONFIG) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1."""
+async def cloud(url: str, config: NetworkConfig = CONFIG, more: Sequence[Noun] = ()) -> AsyncIterator[Cloud]:
+    """The app over the database at ``url``, spoken to by alice, a member of P1. ``more``: further nouns."""
     clock = ManualClock()
     service = network_service(config, clock)
+    service = dataclasses.replace(service, nouns=(*service.nouns, *more))
     store = await Store.open(url, clock=clock)
     try:
         app = create_app(

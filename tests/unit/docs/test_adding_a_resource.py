@@ -1,38 +1,61 @@
-"""docs/adding-a-resource.md does what it says: its code is run, its requests are sent."""
+"""docs/adding-a-resource.md does what it says: its files are put into the service, its requests are sent."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import create_engine, inspect
 from tests import databases
-from tests.unit.web.widgets import Client, authenticate
+from tests.api.network.cloud import CONFIG, Cloud, cloud
 
-from pileus.store import Store
+from pileus.services import network
+from pileus.services.network import service
+from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.store.schema import metadata
+from pileus.web.noun import Noun
 
 PAGE = (Path(__file__).parents[3] / "docs" / "adding-a-resource.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
+FILES = {
+    text.partition("\n")[0].removeprefix("# "): text.partition("\n")[2]
+    for kind, text in BLOCKS
+    if kind == "python"
+}
+FOLDER = "port_forwardings"
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[dict[str, Any]]:
-    """The module that the page's Python blocks are."""
-    before = set(metadata.tables)
-    names: dict[str, Any] = {"__name__": "example"}
+def noun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noun]:
+    """The noun of the folder that the page's Python blocks are, inside the network service."""
+    root = tmp_path_factory.mktemp("network")
+    (root / FOLDER).mkdir()
+    (root / FOLDER / "__init__.py").write_text("")
+    for name, text in FILES.items():
+        if name.startswith(FOLDER):
+            (root / name).write_text(text)
+    tables, attributes = set(metadata.tables), set(FLOATING_IP.attributes)
+    network.__path__.append(str(root))
     try:
-        for kind, text in BLOCKS:
-            if kind == "python":
-                exec(compile(text, "adding-a-resource.md", "exec"), names)
-        yield names
+        yield importlib.import_module(f"{network.__name__}.{FOLDER}.noun").NOUN
     finally:
-        for name in set(metadata.tables) - before:
+        network.__path__.remove(str(root))
+        for name in [name for name in sys.modules if name.startswith(f"{network.__name__}.{FOLDER}")]:
+            del sys.modules[name]
+        for name in set(metadata.tables) - tables:
             metadata.remove(metadata.tables[name])
+        for name in set(FLOATING_IP.attributes) - attributes:
+            del FLOATING_IP.attributes[name]
+        FLOATING_IP.plans.clear()
 
 
 def exchanges() -> Iterator[tuple[str, str, Any, int, Any]]:
@@ -61,27 +84,79 @@ def assert_shows(got: Any, promised: Any, where: str) -> None:
         assert got == promised, where
 
 
-def test_the_page(example: dict[str, Any], tmp_path: Path) -> None:
+async def _scene(api: Cloud) -> dict[str, str]:
+    """A floating IP that leads nowhere yet, and a port behind a router to the network outside."""
+    admin = api.as_("admin")
+    outside = await admin.make("network", name="outside", **{"router:external": True})
+    await admin.make("subnet", network_id=outside["id"], ip_version=4, cidr="203.0.113.0/24")
+    inside = await api.make("network", name="inside")
+    subnet = await api.make("subnet", network_id=inside["id"], ip_version=4, cidr="10.0.0.0/24")
+    router = await api.make("router", external_gateway_info={"network_id": outside["id"]})
+    added = await api(
+        "PUT", f"/v2.0/routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]}
+    )
+    assert added.status == 200
+    port = await api.make("port", network_id=inside["id"], fixed_ips=[{"ip_address": "10.0.0.5"}])
+    floating = await api.make("floatingip", floating_network_id=outside["id"])
+    return {"PORT": port["id"], "FLOATING_IP": floating["id"]}
+
+
+def test_the_page(noun: Noun, tmp_path: Path) -> None:
+    def with_ids(value: Any, ids: dict[str, str]) -> Any:
+        text = json.dumps(value)
+        for name, key in ids.items():
+            text = re.sub(rf"(?<=[\"'/ ]){name}(?=[\"'/ ?])", key, text)
+        return json.loads(text)
+
     async def main() -> int:
         url = f"sqlite:///{tmp_path / 'example.sqlite'}"
         databases.make_tables(url)
-        store = await Store.open(url)
-        api = Client(example["build"](store, authenticate), base="")
-        key = "none yet"
         seen = 0
-        try:
+        async with cloud(url, CONFIG, more=(noun,)) as api:
+            ids = await _scene(api)
             for method, path, body, status, promised in exchanges():
-                reply = await api(method, path.replace("ID", key), body)
+                reply = await api(method, with_ids(path, ids), with_ids(body, ids))
                 where = f"{method} {path}"
-                assert reply.status == status, f"{where}: {reply.body!r}"
+                assert reply.status == status, f"{where}: {reply.json}"
+                if "ID" not in ids and '"ID"' in json.dumps(promised):
+                    ids["ID"] = reply.json["port_forwarding"]["id"]
                 if promised is not None:
-                    if key == "none yet" and '"ID"' in json.dumps(promised):
-                        key = reply.json["lockers"][0]["id"]
-                    assert_shows(reply.json, json.loads(json.dumps(promised).replace("ID", key)), where)
+                    assert_shows(reply.json, with_ids(promised, ids), where)
                 seen += 1
-            assert (await api("GET", "/networking")).json["versions"][0]["id"] == "v2.0"
-        finally:
-            await store.close()
         return seen
 
-    assert asyncio.run(main()) == 12
+    assert asyncio.run(main()) == 11
+
+
+def test_the_line_fits_where_it_goes() -> None:
+    (diff,) = [text for kind, text in BLOCKS if kind == "diff"]
+    around = [line[1:] for line in diff.splitlines() if line.startswith(" ")]
+    added = [line[1:].strip() for line in diff.splitlines() if line.startswith("+")]
+    tuple_of_nouns = Path(service.__file__).read_text().splitlines()
+    assert added == [f"{FOLDER}.NOUN,"] and all(line in tuple_of_nouns for line in around)
+
+
+def test_the_migration_makes_what_is_declared(noun: Noun) -> None:
+    def described(connection: Any) -> Any:
+        looked = inspect(connection)
+        return (
+            [{**one, "type": str(one["type"])} for one in looked.get_columns(FOLDER)],
+            sorted(str(sorted(one["column_names"])) for one in looked.get_unique_constraints(FOLDER)),
+            sorted(
+                (*one["constrained_columns"], one["referred_table"])
+                for one in looked.get_foreign_keys(FOLDER)
+            ),
+        )
+
+    found = []
+    for migrated in (False, True):
+        with create_engine("sqlite://").begin() as connection:
+            if migrated:
+                names: dict[str, Any] = {"__name__": "migration"}
+                exec(compile(FILES["migration"], "migration", "exec"), names)
+                with Operations.context(MigrationContext.configure(connection)):
+                    names["upgrade"]()
+            else:
+                metadata.tables[FOLDER].create(connection)
+            found.append(described(connection))
+    assert found[0] == found[1]

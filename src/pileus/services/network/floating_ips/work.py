@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
@@ -22,6 +22,7 @@ from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNo
 from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.floating_ips.reach import routers_between
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
@@ -32,9 +33,7 @@ from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.ports.world import read_world
-from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
-from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Duplicate
 from pileus.store.event import Event
 from pileus.store.tx import Tx
@@ -90,42 +89,6 @@ _PORTS = (
     )
     .select_from(ports.join(networks, networks.c.id == ports.c.network_id))
     .where(ports.c.id.in_(bindparam("ids", expanding=True)))
-)
-
-_outside = ports.alias("outside")
-_to_inside, _to_outside = router_ports.alias("to_inside"), router_ports.alias("to_outside")
-# Every router between some subnets and some external networks, with its address on the subnet.
-_WAYS = (
-    select(
-        _to_inside.c.router_id,
-        ip_allocations.c.subnet_id,
-        ip_allocations.c.ip_address,
-        _outside.c.network_id,
-        subnets.c.gateway_ip,
-    )
-    .select_from(
-        ip_allocations.join(
-            _to_inside,
-            and_(
-                _to_inside.c.port_id == ip_allocations.c.port_id,
-                _to_inside.c.port_type == device_owners.ROUTER_INTERFACE,
-            ),
-        )
-        .join(subnets, subnets.c.id == ip_allocations.c.subnet_id)
-        .join(
-            _to_outside,
-            and_(
-                _to_outside.c.router_id == _to_inside.c.router_id,
-                _to_outside.c.port_type == device_owners.ROUTER_GATEWAY,
-            ),
-        )
-        .join(_outside, _outside.c.id == _to_outside.c.port_id)
-    )
-    .where(
-        ip_allocations.c.subnet_id.in_(bindparam("subnets", expanding=True)),
-        _outside.c.network_id.in_(bindparam("networks", expanding=True)),
-    )
-    .order_by(_to_inside.c.router_id)
 )
 
 
@@ -238,7 +201,7 @@ def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> 
     targets = [
         _target(context, floating, asked, found) if asked["port_id"] else None for floating, asked in wanted
     ]
-    ways = _ways(
+    ways = routers_between(
         tx,
         {target.subnet_id for target in targets if target},
         {floating["floating_network_id"] for floating, _ in wanted},
@@ -293,18 +256,6 @@ def _target(context: Context, floating: Values, asked: Values, found: Mapping[st
             "assigning a floating IP"
         )
     return _Target(port, old[0]["subnet_id"], old[0]["ip_address"])
-
-
-def _ways(tx: Tx, subnet_ids: set[str], network_ids: set[str]) -> dict[tuple[str, str], str]:
-    """The router from each subnet to each external network: the subnet's gateway if it is one of several."""
-    if not subnet_ids:
-        return {}
-    found: dict[tuple[str, str], str] = {}
-    for row in tx.rows(_WAYS, {"subnets": sorted(subnet_ids), "networks": sorted(network_ids)}):
-        key = (row.subnet_id, row.network_id)
-        if key not in found or row.ip_address == row.gateway_ip:
-            found[key] = row.router_id
-    return found
 
 
 def _write(tx: Tx, floating: Sequence[Values], write: Any) -> None:

@@ -1,0 +1,63 @@
+"""Which router leads from a subnet to an external network."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import and_, bindparam, select
+
+from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.rules import device_owners
+from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.store.tx import Tx
+
+_outside = ports.alias("outside")
+_to_inside, _to_outside = router_ports.alias("to_inside"), router_ports.alias("to_outside")
+# Every router between some subnets and some external networks, with its address on the subnet.
+_ROUTERS_BETWEEN = (
+    select(
+        _to_inside.c.router_id,
+        ip_allocations.c.subnet_id,
+        ip_allocations.c.ip_address,
+        _outside.c.network_id,
+        subnets.c.gateway_ip,
+    )
+    .select_from(
+        ip_allocations.join(
+            _to_inside,
+            and_(
+                _to_inside.c.port_id == ip_allocations.c.port_id,
+                _to_inside.c.port_type == device_owners.ROUTER_INTERFACE,
+            ),
+        )
+        .join(subnets, subnets.c.id == ip_allocations.c.subnet_id)
+        .join(
+            _to_outside,
+            and_(
+                _to_outside.c.router_id == _to_inside.c.router_id,
+                _to_outside.c.port_type == device_owners.ROUTER_GATEWAY,
+            ),
+        )
+        .join(_outside, _outside.c.id == _to_outside.c.port_id)
+    )
+    .where(
+        ip_allocations.c.subnet_id.in_(bindparam("subnets", expanding=True)),
+        _outside.c.network_id.in_(bindparam("networks", expanding=True)),
+    )
+    .order_by(_to_inside.c.router_id)
+)
+
+
+def routers_between(
+    tx: Tx, subnet_ids: Collection[str], network_ids: Collection[str]
+) -> dict[tuple[str, str], str]:
+    """The router from each subnet to each external network: the subnet's gateway if it is one of several."""
+    if not subnet_ids:
+        return {}
+    found: dict[tuple[str, str], str] = {}
+    for row in tx.rows(_ROUTERS_BETWEEN, {"subnets": sorted(subnet_ids), "networks": sorted(network_ids)}):
+        key = (row.subnet_id, row.network_id)
+        if key not in found or row.ip_address == row.gateway_ip:
+            found[key] = row.router_id
+    return found
