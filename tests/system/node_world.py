@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.l2.fake_server import FakeServer
+from tests.unit.l2.switch_server import SwitchServer
 from tests.unit.namespace_server import NamespaceServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
@@ -103,7 +103,7 @@ class NodeWorld:
         self.lab = lab
         self.name = name
         self.host: LabHost = lab.hosts["n1"]
-        self.switching = FakeServer()
+        self.switching = SwitchServer()
         self.server = NamespaceServer()
         self.links = LinuxLinks()
         self.dnsmasq = dnsmasq.Dnsmasq(folder / "dhcp")

@@ -21,8 +21,8 @@ import msgspec
 import pytest
 from tests.switches import why_not_real
 from tests.system.hypervisor_node import NodePlan
-from tests.unit.hypervisor.fake_compute import HOST, FakeCompute
-from tests.unit.l2.fake_server import FakeServer
+from tests.unit.hypervisor.compute_server import HOST, ComputeServer
+from tests.unit.l2.switch_server import SwitchServer
 
 from pileus.app.commands.image import default_cache
 from pileus.app.lab.lab import Guest, Lab, Plug
@@ -79,7 +79,7 @@ def why_not() -> str | None:
     return None
 
 
-class HubCompute(FakeCompute):
+class HubCompute(ComputeServer):
     """The compute service behind the real bus, image downloads with it."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Site:
         self.host = lab.hosts[HOST]
         self.daemon = daemon
         self.compute = HubCompute()
-        self.network = FakeServer()
+        self.network = SwitchServer()
         self.image = self.compute.image("guest", image.read_bytes())
         self.compute.files["guest"] = image
         self.links = LinuxLinks(self.host.namespace)

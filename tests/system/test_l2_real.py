@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.l2.fake_server import FakeServer
+from tests.unit.l2.switch_server import SwitchServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
@@ -64,7 +64,7 @@ class World:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.server = FakeServer()
+        self.server = SwitchServer()
         self.agents: dict[str, SwitchAgent] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.numbers = itertools.count(1)

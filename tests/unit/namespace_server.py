@@ -1,59 +1,33 @@
-"""A server in this process for the agents of namespaces: what they need of the bus, over dictionaries.
-
-Its wake-ups can be dropped, doubled and reordered, and it can be away.
-"""
+"""The server for the agents of namespaces: networks and routers in dictionaries."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
+from tests.fake_server import FakeServer
 
-from pileus.core.errors import Unavailable
 from pileus.wire import scopes as scope_names
-from pileus.wire.agents import AgentReply, AgentReport, Wakeup
-from pileus.wire.calls import Call
 from pileus.wire.dhcp import DhcpNetwork, DhcpState, DhcpStateRequest, DhcpStatus
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status, RouterDetails
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 from pileus.wire.switch import Acknowledged
 
 
-class NamespaceServer:
-    """``chance`` of a wake-up to be lost or doubled. Everything is bound to one host."""
+class NamespaceServer(FakeServer):
+    """Everything is bound to one host. ``asked`` has what was asked of it, in order."""
 
     def __init__(self, chance: random.Random | None = None) -> None:
-        self.position = 1
+        super().__init__(chance)
         self.networks: dict[str, DhcpNetwork] = {}
         self.routers: dict[str, RouterDetails] = {}
         self.lease_time_s = 86400
         self.metadata: Callable[[MetadataRequest], MetadataReply] = lambda request: MetadataReply(
             200, "text/plain", f"{request.path} {request.source_ip}".encode()
         )
-        self.away = False
-        self.reports: list[AgentReport] = []
         self.statuses: list[Any] = []
-        self.calls: list[str] = []
         self.asked: list[Any] = []
-        self.newest: dict[str, int] = {}
-        self.heartbeat_interval_s = 30.0
-        self._chance = chance
-        self._listeners: list[tuple[frozenset[str], asyncio.Queue[Wakeup]]] = []
-
-    # -- what tests change
-
-    def changed(self, *scopes: str) -> None:
-        """An event: tell whoever listens, as well as the mood allows."""
-        self.position += 1
-        for scope in scopes:
-            self.newest[scope] = self.position
-        for wanted, queue in self._listeners:
-            if heard := tuple(sorted(wanted & set(scopes))):
-                for _ in range(self._chance.choice((0, 1, 1, 2)) if self._chance else 1):
-                    queue.put_nowait(Wakeup(self.position, heard))
 
     def put_network(self, *networks: DhcpNetwork, host: str = "n1") -> None:
         fresh = any(network.network_id not in self.networks for network in networks)
@@ -76,44 +50,6 @@ class NamespaceServer:
         for router_id in router_ids:
             del self.routers[router_id]
         self.changed(*map(scope_names.router, router_ids), scope_names.l3(host))
-
-    def is_heard(self, scopes: frozenset[str]) -> bool:
-        """Whether somebody listens to all of these."""
-        return any(wanted >= scopes for wanted, _ in self._listeners)
-
-    # -- what agents ask
-
-    async def call(self, call: Call[Any, Any], request: Any) -> Any:
-        if self.away:
-            raise Unavailable("the server is away")
-        self.calls.append(call.name)
-        msgspec.msgpack.encode(request)  # it can cross the line; the ids of these scenes are for people
-        await asyncio.sleep(0)
-        reply = getattr(self, f"_{call.name}")(request)
-        msgspec.msgpack.encode(reply)
-        return reply
-
-    async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
-        if self.away:
-            raise Unavailable("the server is away")
-        entry = (frozenset(scopes), asyncio.Queue[Wakeup]())
-        self._listeners.append(entry)
-        try:
-            yield Wakeup(max((self.newest.get(scope, 0) for scope in scopes), default=0))
-            while True:
-                wakeup = await entry[1].get()
-                if self._chance and self._chance.random() < 0.2 and not entry[1].empty():
-                    entry[1].put_nowait(wakeup)
-                    continue
-                yield wakeup
-        finally:
-            self._listeners.remove(entry)
-
-    def _agent_report(self, report: AgentReport) -> AgentReply:
-        self.reports.append(report)
-        scopes = {scope_names.host(report.host), *report.scopes}
-        newest = max((self.newest.get(scope, 0) for scope in scopes), default=0)
-        return AgentReply("agent", True, newest, self.heartbeat_interval_s)
 
     def _dhcp_state(self, request: DhcpStateRequest) -> DhcpState:
         self.asked.append(request.networks)

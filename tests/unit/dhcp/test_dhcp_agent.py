@@ -250,7 +250,7 @@ def test_a_change_of_the_host_costs_no_question() -> None:
         server.put_network(network())
         async with running(server, agent) as bench:
             # The report that follows the first pass is not to be the one that tells of the change.
-            await until(lambda: bool(server.statuses) and len(server.reports) > 1)
+            await until(lambda: bool(server.statuses) and len(server.agent_reports) > 1)
             await bench.settled()
             passes, asked = bench.agent.metrics.passes, len(server.asked)
             server.changed(scopes.host("n1"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-
-from tests.golden_files import assert_golden
 
 from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, release_packet
@@ -47,12 +46,12 @@ NETWORK = DhcpNetwork(
 )
 
 
-def test_rendering() -> None:
+def test_rendering(golden: Callable[[str, str], None]) -> None:
     rendered = render(NETWORK, Path("/run/pileus/dhcp/n1"), "nobody", "nogroup")
     text = "\n".join(rendered.arguments) + "\n"
     for path, content in sorted(rendered.files.items()):
         text += f"\n== {path}\n{content}"
-    assert_golden("dnsmasq/network.txt", text)
+    golden("dnsmasq/network.txt", text)
 
 
 def test_leases_of_both_families() -> None:

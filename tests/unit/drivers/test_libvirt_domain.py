@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
-from tests.golden_files import assert_golden
 
 from pileus.drivers.libvirt.domain import (
     NAMESPACE,
@@ -77,8 +78,8 @@ RICH = msgspec.structs.replace(
 
 
 @pytest.mark.parametrize(("name", "spec"), [("plain", PLAIN), ("rich", RICH)])
-def test_rendering(name: str, spec: DomainSpec) -> None:
-    assert_golden(f"libvirt/{name}.xml", render(spec))
+def test_rendering(name: str, spec: DomainSpec, golden: Callable[[str, str], None]) -> None:
+    golden(f"libvirt/{name}.xml", render(spec))
 
 
 @pytest.mark.parametrize(

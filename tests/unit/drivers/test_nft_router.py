@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
-from tests.golden_files import assert_golden
 
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.router import FloatingIp, RouterRules, render
@@ -31,9 +31,9 @@ ROUTER = RouterRules(
         ("no_source_nat", replace(ROUTER, source_address=None, metadata_port=None)),
     ],
 )
-def test_rendering(name: str, rules: RouterRules) -> None:
+def test_rendering(name: str, rules: RouterRules, golden: Callable[[str, str], None]) -> None:
     commands = difference(render(rules), None)
-    assert_golden(f"nft/{name}.json", "".join(json.dumps(command) + "\n" for command in commands))
+    golden(f"nft/{name}.json", "".join(json.dumps(command) + "\n" for command in commands))
 
 
 def test_the_order_of_what_is_given_means_nothing() -> None:

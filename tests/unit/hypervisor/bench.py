@@ -25,7 +25,7 @@ from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.wire.hypervisor import ServerDetails, ServerPort
 
-from .fake_compute import HOST, FakeCompute
+from .compute_server import HOST, ComputeServer
 
 
 def server_id(number: int) -> str:
@@ -58,9 +58,9 @@ def details(number: int, **values: Any) -> ServerDetails:
 class Bench:
     """``start`` and ``kill`` the agent; everything else stays."""
 
-    def __init__(self, folder: Path, server: FakeCompute | None = None, **node: Any) -> None:
+    def __init__(self, folder: Path, server: ComputeServer | None = None, **node: Any) -> None:
         self.folder = folder
-        self.server = server or FakeCompute()
+        self.server = server or ComputeServer()
         self.switch = SimulatedSwitch()
         self.links = SimulatedLinks(self.switch)
         self.hypervisor = SimulatedHypervisor(folder / "domains.json")

@@ -13,7 +13,7 @@ from pileus.wire.hypervisor import ServerReport
 from pileus.wire.questions import Question
 
 from .bench import Bench, details, port, server_id
-from .fake_compute import FakeCompute
+from .compute_server import ComputeServer
 
 Story = Callable[[Bench], Awaitable[None]]
 ONE, TWO = server_id(1), server_id(2)
@@ -23,7 +23,7 @@ ONE, TWO = server_id(1), server_id(2)
 def play(tmp_path: Path) -> Callable[..., None]:
     def run(story: Story, **node: object) -> None:
         async def whole() -> None:
-            bench = Bench(tmp_path, FakeCompute(), **node)
+            bench = Bench(tmp_path, ComputeServer(), **node)
             try:
                 await bench.start()
                 await story(bench)

@@ -12,7 +12,7 @@ from pileus.drivers.libvirt.hypervisor import Power
 from pileus.host.hypervisor.plan import HOST_RESTARTED
 
 from .bench import Bench, details, port, server_id
-from .fake_compute import FakeCompute
+from .compute_server import ComputeServer
 
 RAN, STOPPED, WENT = server_id(1), server_id(2), server_id(3)
 
@@ -44,7 +44,7 @@ async def _lose_power(bench: Bench) -> None:
 @pytest.mark.parametrize("resume", [True, False])
 def test_what_ran_runs_again_after_the_host_was_started_again(resume: bool, tmp_path: Path) -> None:
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute(), boot_id="one run", resume=resume)
+        bench = Bench(tmp_path, ComputeServer(), boot_id="one run", resume=resume)
         try:
             await _boot(bench)
             await _lose_power(bench)
@@ -73,7 +73,7 @@ def test_what_ran_runs_again_after_the_host_was_started_again(resume: bool, tmp_
 
 def test_a_start_of_the_agent_starts_no_guest_that_was_shut_down_from_inside(tmp_path: Path) -> None:
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute(), boot_id="one run")
+        bench = Bench(tmp_path, ComputeServer(), boot_id="one run")
         try:
             await _boot(bench)
             await bench.kill()
@@ -97,7 +97,7 @@ def test_where_no_run_is_known_nothing_is_started(tmp_path: Path) -> None:
     """Such as after an upgrade: a record that names no run says nothing of how its machine ended."""
 
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute())
+        bench = Bench(tmp_path, ComputeServer())
         try:
             await _boot(bench)
             await _lose_power(bench)
@@ -112,7 +112,7 @@ def test_where_no_run_is_known_nothing_is_started(tmp_path: Path) -> None:
 
 def test_a_tap_that_somebody_deletes_comes_back_under_the_card_of_a_running_machine(tmp_path: Path) -> None:
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute())
+        bench = Bench(tmp_path, ComputeServer())
         bench.switch.devices = set()  # the switch opens what is there, and nothing else
         try:
             await bench.start()

@@ -15,7 +15,7 @@ from pileus.drivers.qemu_img.driver import QemuImg, missing_programs
 from pileus.drivers.qemu_img.simulated import SimulatedImages
 from pileus.host.hypervisor.images import BadImage, ImageCache, cache_name
 
-from .fake_compute import FakeCompute
+from .compute_server import ComputeServer
 
 
 def cache(folder: Path, **more: object) -> ImageCache:
@@ -30,7 +30,7 @@ def files(folder: Path) -> list[str]:
 
 def test_many_who_want_one_image_fetch_it_once(tmp_path: Path) -> None:
     async def story() -> None:
-        server, images = FakeCompute(), cache(tmp_path)
+        server, images = ComputeServer(), cache(tmp_path)
         source = server.image("a", b"a" * 5000, "raw")
         found = await asyncio.gather(*(images.get(source, server) for _ in range(20)))
         assert server.downloads == ["a"]
@@ -49,7 +49,7 @@ def test_many_who_want_one_image_fetch_it_once(tmp_path: Path) -> None:
 )
 def test_content_that_is_not_what_it_should_be(tmp_path: Path, content: bytes, words: str) -> None:
     async def story() -> None:
-        server, images = FakeCompute(), cache(tmp_path)
+        server, images = ComputeServer(), cache(tmp_path)
         source = server.image("a", b"a" * 5000, "raw")
         server.images["a"] = content
         with pytest.raises(BadImage, match=words):
@@ -61,7 +61,7 @@ def test_content_that_is_not_what_it_should_be(tmp_path: Path, content: bytes, w
 
 def test_a_download_that_breaks_leaves_nothing(tmp_path: Path) -> None:
     async def story() -> None:
-        server, images = FakeCompute(), cache(tmp_path)
+        server, images = ComputeServer(), cache(tmp_path)
         source = server.image("a", b"a" * 5000, "raw")
         server.away = True
         with pytest.raises(Unavailable):
@@ -82,7 +82,7 @@ def test_a_beginning_that_a_crash_left_goes(tmp_path: Path) -> None:
 
 def test_what_nobody_uses_goes_after_a_while(tmp_path: Path) -> None:
     async def story() -> None:
-        server, images = FakeCompute(), cache(tmp_path, keep_s=100)
+        server, images = ComputeServer(), cache(tmp_path, keep_s=100)
         sources = [server.image(name, name.encode() * 9, "raw") for name in "abc"]
         old, used, young = [(await images.get(source, server)).path for source in sources]
         for path in (old, used):
@@ -97,7 +97,7 @@ def test_what_nobody_uses_goes_after_a_while(tmp_path: Path) -> None:
 
 
 def test_formats_and_hashes_that_are_none() -> None:
-    source = FakeCompute().image("a", b"a")
+    source = ComputeServer().image("a", b"a")
     for wrong in (
         replace(source, disk_format="vmdk"),
         replace(source, os_hash_algo="crc32"),
@@ -112,7 +112,7 @@ def test_formats_and_hashes_that_are_none() -> None:
 @pytest.mark.skipif(bool(missing_programs()), reason="qemu-img is not installed")
 def test_an_image_that_refers_to_another_file_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
-        tool, server = QemuImg(), FakeCompute()
+        tool, server = QemuImg(), ComputeServer()
         await tool.create(tmp_path / "base", "raw", 1 << 20)
         await tool.create_overlay(tmp_path / "overlay", tmp_path / "base", "raw")
         await tool.create(tmp_path / "plain", "qcow2", 1 << 20)

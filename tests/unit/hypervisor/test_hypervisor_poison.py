@@ -23,7 +23,7 @@ from pileus.host.hypervisor.consoles import trim_all
 from pileus.wire.hypervisor import HypervisorReport, ImageSource
 
 from .bench import Bench, details, port, server_id
-from .fake_compute import FakeCompute
+from .compute_server import ComputeServer
 
 GOOD = (1, 2)
 VICTIM = server_id(9)
@@ -53,7 +53,7 @@ def test_one_bad_server_leaves_all_others_served(bad: Any) -> None:
     assume(bad.server_id == VICTIM)  # ids are checked where records are read
 
     async def story(folder: Path) -> None:
-        bench = Bench(folder, FakeCompute())
+        bench = Bench(folder, ComputeServer())
         try:
             await bench.start()
             bench.server.put(details(1))
@@ -92,7 +92,7 @@ def test_whatever_fails_for_one_is_told_and_the_others_boot(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Faults that no record shows, of kinds that nobody expects."""
-    bench = Bench(tmp_path, FakeCompute())
+    bench = Bench(tmp_path, ComputeServer())
     surprise = RuntimeError("nobody thought of this")
     real: dict[str, Any] = {
         "plan": plan.plan_server,
@@ -161,7 +161,7 @@ def _error(bench: Bench) -> str:
 
 
 def test_a_report_that_the_server_refuses_keeps_it_from_hearing_nothing_else(tmp_path: Path) -> None:
-    class Picky(FakeCompute):
+    class Picky(ComputeServer):
         def _hypervisor_report(self, report: HypervisorReport) -> Any:
             if any(server.server_id == VICTIM for server in report.servers):
                 raise Invalid("nobody thought of this")
@@ -192,7 +192,7 @@ def test_of_many_removals_one_that_fails_keeps_the_others_from_nothing(
         await real(self, server_ids)
 
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute())
+        bench = Bench(tmp_path, ComputeServer())
         try:
             await bench.start()
             for number in (1, 9, 2):
@@ -223,7 +223,7 @@ def test_a_log_that_can_not_be_cut_leaves_none_of_the_others_long(tmp_path: Path
 
 def test_a_journal_that_can_not_be_read_is_begun_anew(tmp_path: Path) -> None:
     async def story() -> None:
-        bench = Bench(tmp_path, FakeCompute())
+        bench = Bench(tmp_path, ComputeServer())
         bench.node.instances.mkdir()
         (bench.node.instances / "journal.json").write_text("{")
         try:

@@ -24,7 +24,7 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.host.hypervisor.machine import tap_name
 
 from .bench import Bench, details, port, server_id
-from .fake_compute import FakeCompute
+from .compute_server import ComputeServer
 
 NUMBERS = st.integers(1, 4)
 POWERS = {
@@ -43,7 +43,7 @@ class HostMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
-        self.server = FakeCompute(random.Random(seed))
+        self.server = ComputeServer(random.Random(seed))
         self.bench = Bench(Path(self.folder.name), self.server, heartbeat_interval_s=0.03)
         self.sources = [self.server.image("a", b"a" * 100), self.server.image("b", b"b" * 200, "raw"), None]
         self.operations = 0

@@ -23,8 +23,8 @@ from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.plan import keyed
 from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
 
-from .fake_server import FakeServer
 from .scene import SETTINGS, SSH, device, group, mac, network
+from .switch_server import SwitchServer
 
 replace = msgspec.structs.replace
 
@@ -32,7 +32,7 @@ replace = msgspec.structs.replace
 class Bench:
     """One simulated node with an agent that can be dropped and started again."""
 
-    def __init__(self, server: FakeServer, enforcement: str = "policing") -> None:
+    def __init__(self, server: SwitchServer, enforcement: str = "policing") -> None:
         self.server = server
         self.switch = SimulatedSwitch()
         self.flows = SimulatedFlows(self.switch)
@@ -101,8 +101,8 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
             await asyncio.sleep(0.002)
 
 
-def cloud() -> FakeServer:
-    server = FakeServer()
+def cloud() -> SwitchServer:
+    server = SwitchServer()
     server.networks["net"] = network()
     server.groups["default"] = group()
     server.tunnels = [TunnelEndpoint("n1", "192.0.2.1"), TunnelEndpoint("n2", "192.0.2.2")]
@@ -110,7 +110,7 @@ def cloud() -> FakeServer:
 
 
 @contextlib.asynccontextmanager
-async def running(server: FakeServer, enforcement: str = "policing") -> AsyncIterator[Bench]:
+async def running(server: SwitchServer, enforcement: str = "policing") -> AsyncIterator[Bench]:
     bench = Bench(server, enforcement)
     await bench.start()
     try:
@@ -132,8 +132,8 @@ def test_a_port_becomes_active_and_a_full_pass_plans_nothing() -> None:
             await bench.plug(1)
             await until(lambda: server.devices["port-1"].status == "ACTIVE")
             assert await bench.full_pass() == 0
-            assert server.reports[0].start
-            assert server.reports[-1].configurations["tunneling_ip"] == "192.0.2.1"
+            assert server.agent_reports[0].start
+            assert server.agent_reports[-1].configurations["tunneling_ip"] == "192.0.2.1"
             tap = bench.client.by_name("Port")["tap1"]
             assert tap["tag"] == 1
             await bench.unplug(1)

@@ -28,8 +28,8 @@ from pileus.wire.switch import (
     TunnelEndpoint,
 )
 
-from .fake_server import FakeServer
 from .scene import DEFAULT_RULES, SSH, device, group, network
+from .switch_server import SwitchServer
 from .test_l2_agent import Bench, running, scenario, until
 
 replace = msgspec.structs.replace
@@ -47,8 +47,8 @@ RULE = SecurityRule("w", "ingress", "IPv4", "tcp", 80, 90, "10.0.0.0/8")
 NUMBERED = {"segmentation_id": 77}
 
 
-def cloud() -> FakeServer:
-    server = FakeServer()
+def cloud() -> SwitchServer:
+    server = SwitchServer()
     server.networks = {
         "net": network(),
         "wire": network("wire", Segment("vlan", "physnet1", 77)),
@@ -117,7 +117,7 @@ def test_one_bad_record_leaves_all_others_served(kind: str, data: st.DataObject)
     scenario(story)
 
 
-def put(server: FakeServer, kind: str, poison: Any) -> None:
+def put(server: SwitchServer, kind: str, poison: Any) -> None:
     match kind:
         case "local device" | "remote device":
             assume(poison.port_id not in server.devices)
@@ -135,7 +135,7 @@ def put(server: FakeServer, kind: str, poison: Any) -> None:
     server.put_device(FULL, "n1")
 
 
-def mend(server: FakeServer, kind: str, poison: Any) -> None:
+def mend(server: SwitchServer, kind: str, poison: Any) -> None:
     if "device" in kind:
         server.remove_device(poison.port_id)
     elif "network" in kind:

@@ -22,8 +22,8 @@ from pileus.host.l2.view import switch_view
 from pileus.wire.calls import SWITCH_STATE
 from pileus.wire.switch import RateLimit, SecurityRule, Segment, SwitchStateRequest, TunnelEndpoint
 
-from .fake_server import FakeServer
 from .scene import DEFAULT_RULES, SSH, device, group, network
+from .switch_server import SwitchServer
 from .test_l2_agent import Bench, replace, until
 
 NUMBERS = st.integers(1, 6)
@@ -51,7 +51,7 @@ class SwitchMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 1 << 16))
     def begin(self, seed: int) -> None:
-        self.server = FakeServer(random.Random(seed))
+        self.server = SwitchServer(random.Random(seed))
         self.server.heartbeat_interval_s = 0.03
         self.server.networks = {
             "net": network(),

@@ -1,7 +1,7 @@
 """The compute service in this process, for a hypervisor agent: servers in a dictionary.
 
-Its wake-ups can be dropped, doubled and reordered, it can be away, and it serves images. Like the real
-one it stops wanting what went off by itself, forgets operations that were reported, and what is gone.
+It serves images. Like the real one it stops wanting what went off by itself, forgets operations that
+were reported, and what is gone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
+from tests.fake_server import FakeServer
 
 from pileus.core.errors import Fault, Unavailable
 from pileus.wire import scopes as scope_names
-from pileus.wire.agents import Wakeup
-from pileus.wire.calls import Call
 from pileus.wire.hypervisor import (
     HypervisorReport,
     HypervisorState,
@@ -39,18 +37,15 @@ from pileus.wire.switch import Acknowledged
 HOST = "n1"
 
 
-class FakeCompute:
-    """``chance`` of a wake-up to be lost or doubled; None: each comes once."""
+class ComputeServer(FakeServer):
+    """Servers, images, and the reports that came."""
 
     def __init__(self, chance: random.Random | None = None) -> None:
-        self.position = 1
+        super().__init__(chance)
         self.servers: dict[str, ServerDetails] = {}
         self.images: dict[str, bytes] = {}
         self.downloads: list[str] = []
         self.download_gate: asyncio.Event | None = None
-        self.away = False
-        self.deaf = False
-        self.calls: list[str] = []
         self.reports: list[HypervisorReport] = []
         self.states: dict[str, ServerReport] = {}
         self.history: defaultdict[str, list[ServerReport]] = defaultdict(list)
@@ -61,10 +56,7 @@ class FakeCompute:
         self.inventory: Inventory | None = None
         self.present: tuple[str, ...] | None = None
         self.answers: list[Answer] = []
-        self.newest: dict[str, int] = {}
         self.changed_at: dict[str, int] = {}
-        self._chance = chance
-        self._listeners: list[tuple[frozenset[str], asyncio.Queue[Wakeup]]] = []
 
     # -- what tests change
 
@@ -94,52 +86,10 @@ class FakeCompute:
 
     def _changed(self, server_id: str, heard: tuple[str, ...] | None) -> None:
         """None: the set of servers is another one."""
-        self.position += 1
-        self.changed_at[server_id] = self.position
-        told = heard or (scope_names.hypervisor(HOST), scope_names.server(server_id))
-        for scope in told:
-            self.newest[scope] = self.position
-        if not self.deaf:
-            self.tell(told)
-
-    def tell(self, told: tuple[str, ...]) -> None:
-        """Wake whoever listens, as well as the mood allows."""
-        for wanted, queue in self._listeners:
-            if mine := tuple(sorted(wanted & set(told))):
-                for _ in range(self._chance.choice((0, 1, 1, 2)) if self._chance else 1):
-                    queue.put_nowait(Wakeup(self.position, mine))
-
-    def ask(self, *questions: Any) -> None:
-        for _, queue in self._listeners:
-            queue.put_nowait(Wakeup(self.position, (), tuple(questions)))
+        self.changed_at[server_id] = self.position + 1
+        self.changed(*(heard or (scope_names.hypervisor(HOST), scope_names.server(server_id))))
 
     # -- what agents ask
-
-    async def call(self, call: Call[Any, Any], request: Any) -> Any:
-        if self.away:
-            raise Unavailable("the server is away")
-        self.calls.append(call.name)
-        msgspec.msgpack.encode(request)  # it can cross the line; the ids of these scenes are for people
-        await asyncio.sleep(0)
-        reply = getattr(self, f"_{call.name}")(request)
-        msgspec.msgpack.encode(reply)
-        return reply
-
-    async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
-        if self.away:
-            raise Unavailable("the server is away")
-        entry = (frozenset(scopes), asyncio.Queue[Wakeup]())
-        self._listeners.append(entry)
-        try:
-            yield Wakeup(max((self.newest.get(scope, 0) for scope in scopes), default=0))
-            while True:
-                wakeup = await entry[1].get()
-                if self._chance and self._chance.random() < 0.2 and not entry[1].empty():
-                    entry[1].put_nowait(wakeup)
-                    continue
-                yield wakeup
-        finally:
-            self._listeners.remove(entry)
 
     async def download(self, path: str) -> AsyncIterator[bytes]:
         name = path.split("/")[-1].partition("?")[0]

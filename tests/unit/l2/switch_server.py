@@ -1,21 +1,13 @@
-"""A server in this process: what an agent needs of the bus, over a handful of dictionaries.
-
-Its wake-ups can be dropped, doubled and reordered, and it can be away.
-"""
+"""The server for a switch agent: ports, networks and groups in dictionaries."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
+from tests.fake_server import FakeServer
 
-from pileus.core.errors import Unavailable
 from pileus.wire import scopes as scope_names
-from pileus.wire.agents import AgentReply, AgentReport, Wakeup
-from pileus.wire.calls import Call
 from pileus.wire.switch import (
     Acknowledged,
     DeviceDetails,
@@ -29,40 +21,17 @@ from pileus.wire.switch import (
 )
 
 
-class FakeServer:
-    """``hosts`` says where ports are bound; ``chance`` of a wake-up to be lost or doubled."""
+class SwitchServer(FakeServer):
+    """``hosts`` says where ports are bound."""
 
     def __init__(self, chance: random.Random | None = None) -> None:
-        self.position = 1
+        super().__init__(chance)
         self.devices: dict[str, DeviceDetails] = {}
         self.hosts: dict[str, str] = {}
         self.networks: dict[str, NetworkDetails] = {}
         self.groups: dict[str, SecurityGroupDetails] = {}
         self.tunnels: list[TunnelEndpoint] = []
-        self.away = False
-        self.deaf = False
-        self.reports: list[AgentReport] = []
         self.statuses: list[DeviceStatus] = []
-        self.calls: list[str] = []
-        self.newest: dict[str, int] = {}
-        self.heartbeat_interval_s = 30.0
-        self.admin_state_up = True
-        self._chance = chance
-        self._listeners: list[tuple[frozenset[str], asyncio.Queue[Wakeup]]] = []
-
-    # -- what tests change
-
-    def changed(self, *scopes: str) -> None:
-        """An event: tell whoever listens, as well as the mood allows."""
-        self.position += 1
-        for scope in scopes:
-            self.newest[scope] = self.position
-        if self.deaf:
-            return
-        for wanted, queue in self._listeners:
-            if heard := tuple(sorted(wanted & set(scopes))):
-                for _ in range(self._chance.choice((0, 1, 1, 2)) if self._chance else 1):
-                    queue.put_nowait(Wakeup(self.position, heard))
 
     def put_device(self, device: DeviceDetails, host: str) -> None:
         old_host = self.hosts.get(device.port_id)
@@ -93,40 +62,6 @@ class FakeServer:
     def put_group(self, group: SecurityGroupDetails) -> None:
         self.groups[group.security_group_id] = group
         self.changed(scope_names.security_group(group.security_group_id))
-
-    # -- what agents ask
-
-    async def call(self, call: Call[Any, Any], request: Any) -> Any:
-        if self.away:
-            raise Unavailable("the server is away")
-        self.calls.append(call.name)
-        msgspec.msgpack.encode(request)  # it can cross the line; the ids of these scenes are for people
-        await asyncio.sleep(0)
-        reply = getattr(self, f"_{call.name}")(request)
-        msgspec.msgpack.encode(reply)
-        return reply
-
-    async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
-        if self.away:
-            raise Unavailable("the server is away")
-        entry = (frozenset(scopes), asyncio.Queue[Wakeup]())
-        self._listeners.append(entry)
-        try:
-            yield Wakeup(max((self.newest.get(scope, 0) for scope in scopes), default=0))
-            while True:
-                wakeup = await entry[1].get()
-                if self._chance and self._chance.random() < 0.2 and not entry[1].empty():
-                    entry[1].put_nowait(wakeup)
-                    continue
-                yield wakeup
-        finally:
-            self._listeners.remove(entry)
-
-    def _agent_report(self, report: AgentReport) -> AgentReply:
-        self.reports.append(report)
-        scopes = {scope_names.host(report.host), *report.scopes}
-        newest = max((self.newest.get(scope, 0) for scope in scopes), default=0)
-        return AgentReply("agent", self.admin_state_up, newest, self.heartbeat_interval_s)
 
     def _switch_state(self, request: SwitchStateRequest) -> SwitchState:
         here = {key: d for key, d in self.devices.items() if self.hosts[key] == request.host}
