@@ -1,4 +1,4 @@
-"""What the caller of one request may do and see: the policy asked, answers kept for the request."""
+"""The rights of the caller of one request: the policy is asked, answers are kept for the request."""
 
 from __future__ import annotations
 
@@ -114,5 +114,6 @@ class Access:
 
 
 def target_of_update(original: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the policy judges when ``original`` is changed: the new values, but the owner that it has now."""
+    """Make the target that the policy judges when ``original`` is changed: new values, but its owner of
+    now."""
     return {**original, **{name: value for name, value in changes.items() if name not in _OWNERSHIP}}

@@ -91,7 +91,7 @@ class _AttributeOptions:
     """For what lives in another table: one statement for all rows of a reply."""
     saver: Saver | None = None
     empty: Any = None
-    """What a loader's attribute is where the loader returned nothing for an id."""
+    """The value of a loader's attribute where the loader returned nothing for an id."""
     compute: Callable[[Mapping[str, Any]], Any] | None = None
     """From the other values of the same row, for the view only."""
     create: bool = False
@@ -236,7 +236,7 @@ class Resource:
 
     @property
     def policy_columns(self) -> Mapping[str, ColumnElement[Any]]:
-        """What policy rules may look at, as columns."""
+        """The columns that policy rules may look at."""
         known: Mapping[str, ColumnElement[Any]] | None = self.plans.get("policy_columns")
         if known is None:
             known = {
@@ -249,7 +249,7 @@ class Resource:
         return known
 
     def judged(self, tx: Tx | None, several: Sequence[Values]) -> list[dict[str, Any]]:
-        """What the policy looks at when these are at stake; without ``tx`` nothing from ``targets``."""
+        """Make the targets of the policy for these; without ``tx`` nothing from ``targets``."""
         more: Sequence[Mapping[str, Any]] = [{}] * len(several)
         if self.targets is not None and tx is not None:
             more = self.targets(tx, several)
@@ -319,7 +319,7 @@ class Resource:
         return after
 
     def _stamps(self, context: Context, update: Update) -> dict[str, Any]:
-        """What a change changes besides: the revision number and the time, where the table has them."""
+        """Values that every change sets: the revision number and the time, where the table has them."""
         stamps: dict[str, Any] = {}
         if "revision_number" in self.columns:
             stamps["revision_number"] = update.original["revision_number"] + 1

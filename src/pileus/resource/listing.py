@@ -32,7 +32,7 @@ class Sort(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """What a list request asks for. ``where`` are conditions to AND; ``fields`` empty means all.
+    """A list request. ``where`` are conditions to AND; ``fields`` empty means all.
 
     ``visible`` are those of ``where`` that say what the caller may see at all: a marker need not fulfil
     the filters, but one that he may not see is answered as one that is not there.

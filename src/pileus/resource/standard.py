@@ -1,4 +1,4 @@
-"""What every resource of the network API has: times, a revision number, a description, tags.
+"""The attributes of every resource of the network API: times, a revision number, a description, tags.
 
     networks = Table("networks", metadata, Column("id", Id, primary_key=True), ..., *standard_columns())
     NETWORK = Resource("network", table=networks, attributes=(..., *STANDARD), ...)

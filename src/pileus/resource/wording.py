@@ -13,7 +13,7 @@ from pileus.resource.types import BadValue
 
 
 class Named(Protocol):
-    """What a wording has to know of a resource."""
+    """The facts of a resource that a wording needs."""
 
     name: str
     plural: str
@@ -46,7 +46,7 @@ class Wording:
         raise NotImplementedError
 
     def refused(self, rules: Sequence[str], reason: str) -> Fault:
-        """What a caller is told whom the policy refuses; the first rule is the action's."""
+        """Make the error for a caller whom the policy refuses; the first rule is the action's."""
         return Forbidden()
 
     def unreadable(self, reason: str) -> Fault:

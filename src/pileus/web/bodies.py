@@ -65,7 +65,7 @@ class BodiesFull(Unavailable):
 
 
 class Bodies:
-    """What is held of bodies now. Used in the event loop only."""
+    """Counts the bytes of bodies that are held now. Used in the event loop only."""
 
     def __init__(self, limits: BodyLimits) -> None:
         self.limits = limits

@@ -107,5 +107,5 @@ def _values(scope: Mapping[str, Any], name: bytes) -> list[str]:
 
 
 def _last(scope: Mapping[str, Any], name: bytes) -> str:
-    """What the nearest proxy wrote: it is the last."""
+    """Return what the nearest proxy wrote: the last."""
     return ",".join(_values(scope, name)).rpartition(",")[2].strip()

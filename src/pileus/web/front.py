@@ -1,4 +1,4 @@
-"""What is at the root of all services: a page that tells what this is, and whether it is healthy."""
+"""The root of all services: a page that tells what this is, and whether it is healthy."""
 
 from __future__ import annotations
 

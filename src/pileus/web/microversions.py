@@ -68,7 +68,7 @@ class Microversions:
         return legacy.decode("latin-1").strip() if legacy is not None else None
 
     def reply_headers(self, version: Version) -> list[tuple[bytes, bytes]]:
-        """What a reply says about the version that it was made with."""
+        """Make the headers that tell with which version a reply was made."""
         said = [
             (b"openstack-api-version", f"{self.service_type} {version}".encode()),
             (b"vary", self.vary),

@@ -8,7 +8,8 @@ from pileus.web.request import Request
 
 
 def parse_create(resource: Resource, request: Request) -> list[Values]:
-    """What a create request wants: one Values, or several where the body holds the plural. Raises Invalid."""
+    """Parse the body of a create request: one Values, or several where the body holds the plural. Raises
+    Invalid."""
     body = request.json()
     wording = resource.wording
     if not wording.wrapped:
@@ -33,7 +34,7 @@ def parse_create(resource: Resource, request: Request) -> list[Values]:
 
 
 def parse_update(resource: Resource, request: Request, *, may_be_empty: bool = False) -> Values:
-    """What an update request wants to change; ``may_be_empty``: nothing too. Raises Invalid."""
+    """Parse the body of an update request; ``may_be_empty``: it may change nothing. Raises Invalid."""
     body = request.json()
     wording = resource.wording
     if wording.wrapped:

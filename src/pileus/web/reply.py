@@ -1,4 +1,4 @@
-"""What a handler gives back."""
+"""The reply that a handler gives back."""
 
 from __future__ import annotations
 

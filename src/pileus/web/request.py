@@ -132,7 +132,7 @@ class Request(Head):
 
     @property
     def access(self) -> Access:
-        """What this caller may do and see."""
+        """The caller's rights: what may be done and seen."""
         if self._access is None:
             self._access = Access(
                 self.parts.policy.of(self.service.type), self.context, self.dialect, self.version

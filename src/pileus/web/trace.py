@@ -1,4 +1,4 @@
-"""What is written of each request: who asked for what, what came of it, and what it cost.
+"""The trace of a request: who asked for what, what came of it, and what it cost.
 
 No secret comes here. Of a query's values those that look like secrets are left out, and so are reasons that
 might quote one, and whatever looks like a token. All of it takes time linear in what a client sent: it is
@@ -70,7 +70,7 @@ Written = Callable[[Trace], None]
 
 
 def trace_of(scope: Any, request_id: str) -> Trace:
-    """What is known of a request before it is looked at."""
+    """Make the trace of a request before it is looked at."""
     raw = scope.get("raw_path")
     path = raw.decode("latin-1") if raw else scope["path"]
     path = quote(_TOKEN.sub("***", path.partition("?")[0][:_READ]), safe="/%:@!$&'()*+,;=~")[:_WRITTEN]

@@ -11,11 +11,11 @@ from pileus.resource.wording import Named, Wording
 
 
 class HTTPBadRequest(Invalid):
-    """What Neutron's attribute checks raise; clients see the class's name."""
+    """Raised by Neutron's attribute checks; clients see the class's name."""
 
 
 class InvalidInput(Invalid):
-    """What neutron-lib's converters raise."""
+    """Raised by neutron-lib's converters."""
 
     message = "Invalid input for operation: {reason}."
 
@@ -27,7 +27,7 @@ class PolicyNotAuthorized(Forbidden):
 
 
 class BadRequest(Invalid):
-    """What Neutron says of a bad part of the request that is no attribute (a limit, an If-Match)."""
+    """A bad part of the request that is no attribute (a limit, an If-Match), as Neutron says it."""
 
     message = "Bad {resource} request: {msg}."
 

@@ -45,7 +45,7 @@ async def list_reply(request: Request, crud: Crud, visible: Sequence[ColumnEleme
 
 
 def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
-    """What the request asks for; ``usual``: with what the declaration adds for each request."""
+    """Read what the request asks for; ``usual``: with what the declaration adds for each request."""
     dialect = request.dialect
     listing = dialect.listing(request, crud.resource)
     listing.where.extend(crud.where)

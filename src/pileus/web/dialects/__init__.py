@@ -105,7 +105,7 @@ class Dialect(Wording):
         return Reply.json(self.error(status, fault, request_id), status)
 
     def listing(self, head: Head, resource: Resource) -> Listing:
-        """What a list request asks for, from its query."""
+        """Read what a list request asks for, from its query."""
         raise NotImplementedError
 
     def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
@@ -114,7 +114,8 @@ class Dialect(Wording):
     def list_links(
         self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
     ) -> dict[str, Any]:
-        """What stands beside the list (``ports_links``); ``more``: the page is full, others may follow."""
+        """Make what stands beside the list (``ports_links``); ``more``: the page is full, others may
+        follow."""
         return {}
 
     def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:

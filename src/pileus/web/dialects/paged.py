@@ -70,7 +70,7 @@ class PagedDialect(Dialect):
         return min(int(text[:12]), LARGEST)
 
     def bad_limit(self, text: str) -> str:
-        """What is wrong with a limit."""
+        """Say what is wrong with a limit."""
         return (
             f"Invalid input for query parameters limit. Value: {text}. limit must be a non-negative integer"
         )
