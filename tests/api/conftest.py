@@ -21,6 +21,8 @@ OTHERWISE: dict[str, frozenset[str]] = {
     "GET /v3/roles/{id}": frozenset({"identity:get_domain_role"}),
     "PATCH /v3/roles/{id}": frozenset({"identity:update_domain_role"}),
     "DELETE /v3/roles/{id}": frozenset({"identity:delete_domain_role"}),
+    # So has the list of all that is below a project.
+    "GET /v3/role_assignments": frozenset({"identity:list_role_assignments_for_tree"}),
 }
 """Rules that an operation may ask in the place of the one that it names."""
 

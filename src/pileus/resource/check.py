@@ -62,6 +62,17 @@ def check_update(resource: Resource, body: Mapping[str, Any], version: Version |
     return values
 
 
+def merge_additional(resource: Resource, original: Mapping[str, Any], changes: Values) -> Values:
+    """The changes, with additional attributes laid over those that are there. Raises Invalid for too many."""
+    keeps = resource.additional
+    if keeps is not None and changes.get(keeps.attribute):
+        name = keeps.attribute
+        changes[name] = {**(original[name] or {}), **changes[name]}
+        if len(changes[name]) > keeps.most:
+            raise resource.wording.too_many_additional(resource, keeps.most)
+    return changes
+
+
 def _split(resource: Resource, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """The declared attributes of a body, and those besides, where the resource keeps them."""
     keeps = resource.additional

@@ -274,6 +274,9 @@ anything = Type("anything", _parse_any, {}, accepts_none=True)
 null = Type("null", _parse_any, {"type": "null"}, accepts_none=True)
 """Nothing, said as null."""
 
+binary = Type("binary", _parse_any, {"type": "string", "format": "binary"})
+"""Bytes that are no JSON: of a body that streams, or of a reply."""
+
 
 def _parse_time(value: Any) -> dt.datetime:
     if isinstance(value, str):

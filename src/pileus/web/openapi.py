@@ -8,7 +8,7 @@ from typing import Any
 
 import pileus
 from pileus.resource.declaration import Attribute, Resource
-from pileus.resource.types import Type
+from pileus.resource.types import Type, binary
 from pileus.resource.versions import parse
 from pileus.web.reply import Reply, encode
 from pileus.web.request import Request
@@ -87,14 +87,12 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
     if resource is not None and route.action:
         parameters += _query(service, resource, route.action)
         _bodies(service, resource, route, operation, schemas)
-    else:
-        if route.reply is not None and route.reply is not NO_BODY:
-            replies = operation["responses"][str(route.status)]
-            replies.update(_content(_newest(service, route, route.reply).schema))
-        if route.stream:
-            operation["requestBody"] = {"required": True, "content": _BYTES}
+    elif route.stream:
+        operation["requestBody"] = {"required": True, "content": _BYTES}
+    if route.reply is not None and route.reply is not NO_BODY:
+        operation["responses"][str(route.status)].update(_content_of(service, route, route.reply))
     if route.body is not None and route.body is not NO_BODY:
-        operation["requestBody"] = _content(_newest(service, route, route.body).schema, required=True)
+        operation["requestBody"] = {"required": True, **_content_of(service, route, route.body)}
     elif route.actions:
         verbs = [_object({name: _argument(service, one)}) for name, one in route.actions.items()]
         operation["requestBody"] = _content({"oneOf": verbs}, required=True)
@@ -107,7 +105,9 @@ def _operation_id(service: Service, route: Route) -> str:
     """``network_create_port`` for what is declared; else the verb and the words of the path."""
     resource = route.resource
     own = f"{route.path.rstrip('/')}/"
-    if resource is not None and route.action and own.count("{") <= 1:
+    same = [one.path for one in service.routes if one.resource is resource and one.action == route.action]
+    shortest = route.path == min(same, key=len)
+    if resource is not None and route.action and own.count("{") <= 1 and shortest:
         name = resource.plural if route.action == "list" else resource.name
         return f"{service.type}_{route.action}_{name}"
     return "_".join([service.type, route.method.lower(), *_WORD.findall(route.path)])
@@ -120,6 +120,10 @@ def _newest(service: Service, declared: Route | Action, kind: Type | ByVersion) 
     assert service.microversions is not None
     last = declared.versions[1]
     return kind.of(parse(last) if last else service.microversions.maximum)
+
+
+def _content_of(service: Service, route: Route, kind: Type | ByVersion) -> dict[str, Any]:
+    return {"content": _BYTES} if kind is binary else _content(_newest(service, route, kind).schema)
 
 
 def _argument(service: Service, action: Action) -> dict[str, Any]:
@@ -196,7 +200,12 @@ def _taken_schema(resource: Resource, action: str) -> dict[str, Any]:
             properties[attribute.alias] = _described(attribute, view=False)
         elif attribute.required and action == "create":
             required.append(attribute.name)
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    closed = resource.additional is None
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": not closed,
+    }
     if required:
         schema["required"] = required
     return schema

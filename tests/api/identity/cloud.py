@@ -163,7 +163,7 @@ async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None
             [identity.service],
             store=store,
             authenticator=identity.authenticator,
-            policy=Policies({"identity": identity.rules}, {}),
+            policy=Policies({"identity": identity.service.rules}, {}),
             clock=clock,
         )
         made = Cloud(app, identity, store, clock)

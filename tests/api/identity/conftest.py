@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from tests import databases
 from tests.api.identity.cloud import Cloud, run
 
-from pileus.services.identity.projects import projects
+from pileus.services.identity.tables.projects import projects
 from pileus.store import migrations
 from pileus.store.engine.pooled import driver_url
 from pileus.store.schema import metadata

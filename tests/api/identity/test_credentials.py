@@ -11,8 +11,9 @@ from sqlalchemy import select
 from tests.api.identity.cloud import Answer, Cloud
 from tests.api.identity.test_application_credentials import Owner, owner
 
-from pileus.services.identity.credentials.credential import credentials, ec2_id
+from pileus.services.identity.credentials.resource import ec2_id
 from pileus.services.identity.rules.signatures import Signed, signature
+from pileus.services.identity.tables.credentials import credentials
 from pileus.store.tx import Tx
 
 PATH = "/v3/credentials"

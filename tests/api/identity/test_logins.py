@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Cloud, run
 
-from pileus.services.identity.passwords import HashingLimits, TooManyLogins
+from pileus.services.identity.passwords.hashing import HashingLimits, TooManyLogins
 from pileus.services.identity.rules.passwords import Lockout
 from pileus.services.identity.rules.turns import Turn
 from pileus.services.identity.service import BadPasswordSetting, IdentitySettings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.services.identity.assignments import Assignment, effective_assignments
-from pileus.services.identity.grants import Grant
+from pileus.services.identity.assignments.work import Assignment, effective_assignments
 from pileus.services.identity.rules.projects import children_of, subtree
 from pileus.services.identity.rules.roles import RoleGraph, RoleRef, closure, effective
+from pileus.services.identity.standing.grants import Grant
 
 GRAPH = RoleGraph(
     {"1": "admin", "2": "member", "3": "reader", "9": "local"},

@@ -15,15 +15,14 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.ids import new_hex_id
-from pileus.services.identity.catalog.endpoints import endpoints
-from pileus.services.identity.catalog.regions import regions
-from pileus.services.identity.catalog.services import services
-from pileus.services.identity.declared import DEFAULT_DOMAIN
-from pileus.services.identity.generation import announce_turn, generation_begin
-from pileus.services.identity.grants import SYSTEM_ID, grants
-from pileus.services.identity.projects import projects
-from pileus.services.identity.roles import implied_roles, roles
-from pileus.services.identity.users import users
+from pileus.services.identity.common.attributes import DEFAULT_DOMAIN
+from pileus.services.identity.common.generation import announce_turn, generation_begin
+from pileus.services.identity.standing.grants import SYSTEM_ID
+from pileus.services.identity.tables.catalog import endpoints, regions, services
+from pileus.services.identity.tables.grants import grants
+from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tables.roles import implied_roles, roles
+from pileus.services.identity.tables.users import users
 from pileus.store.tx import Tx
 from pileus.store.upsert import upsert
 

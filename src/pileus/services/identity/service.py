@@ -11,26 +11,38 @@ import msgspec
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
 from pileus.core.errors import Invalid
-from pileus.services.identity.auth.authenticator import Authenticator
-from pileus.services.identity.auth.ec2 import Ec2Handlers
-from pileus.services.identity.auth.handlers import AuthHandlers
+from pileus.services.identity.application_credentials.noun import ApplicationCredentialHandlers
+from pileus.services.identity.application_credentials.noun import noun as application_credentials
+from pileus.services.identity.assignments import noun as assignments
 from pileus.services.identity.auth.issuer import Issuer
-from pileus.services.identity.auth.password import PasswordCheck
-from pileus.services.identity.credentials.application_handlers import ApplicationCredentialHandlers
-from pileus.services.identity.credentials.credential_handlers import CredentialHandlers
-from pileus.services.identity.declared import IDENTITY
-from pileus.services.identity.handlers import PasswordHandlers
-from pileus.services.identity.passwords import HashingLimits, Passwords
-from pileus.services.identity.policy import RULES
-from pileus.services.identity.routes import routes
+from pileus.services.identity.auth.noun import AuthHandlers
+from pileus.services.identity.auth.noun import noun as auth
+from pileus.services.identity.catalog import endpoints, regions, services
+from pileus.services.identity.common.dialect import IDENTITY
+from pileus.services.identity.common.policy import BASE_RULES
+from pileus.services.identity.credentials.ec2 import Ec2Handlers
+from pileus.services.identity.credentials.ec2 import noun as ec2_credentials
+from pileus.services.identity.credentials.ec2tokens import SignatureHandlers
+from pileus.services.identity.credentials.ec2tokens import noun as ec2_tokens
+from pileus.services.identity.credentials.noun import CredentialHandlers
+from pileus.services.identity.credentials.noun import noun as credentials
+from pileus.services.identity.grants import noun as grants
+from pileus.services.identity.groups import noun as groups
+from pileus.services.identity.passwords.check import PasswordCheck
+from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
+from pileus.services.identity.projects import domains
+from pileus.services.identity.projects import noun as projects
+from pileus.services.identity.roles import noun as roles
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
 from pileus.services.identity.section import IdentitySection
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
+from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.users.noun import noun as users
+from pileus.services.identity.users.passwords import PasswordHandlers
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
 from pileus.web.face import ServiceFace
-from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = ["Beginning", "EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
@@ -88,8 +100,6 @@ class Identity(ServiceFace):
     ``beginning`` says what a cloud begins with; each start makes what is missing of it.
     """
 
-    rules = RULES
-
     def __init__(
         self,
         store: Store,
@@ -115,16 +125,29 @@ class Identity(ServiceFace):
         check = PasswordCheck(self.passwords, settings.lockout)
         self.authenticator = Authenticator(store, self.keys, clock)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
-        auth = AuthHandlers(self.authenticator, issuer, self.passwords, check)
-        bound = ApplicationCredentialHandlers(self.authenticator, self.passwords)
-        people = PasswordHandlers(self.passwords, check, policy, self.authenticator)
-        kept = CredentialHandlers(self.authenticator, self.credential_keys)
-        ec2 = Ec2Handlers(issuer, self.credential_keys)
+        keys = self.credential_keys
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IDENTITY,
-            nouns=(Noun(name="everything", routes=routes(auth, people, bound, kept, ec2), rules=RULES),),
+            base_rules=BASE_RULES,
+            nouns=(
+                auth(AuthHandlers(self.authenticator, issuer, self.passwords, check)),
+                domains.NOUN,
+                projects.NOUN,
+                users(PasswordHandlers(self.passwords, check, policy, self.authenticator)),
+                application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
+                credentials(CredentialHandlers(self.authenticator, keys)),
+                ec2_credentials(Ec2Handlers(self.authenticator, keys)),
+                ec2_tokens(SignatureHandlers(issuer, keys)),
+                groups.NOUN,
+                roles.NOUN,
+                grants.NOUN,
+                assignments.NOUN,
+                regions.NOUN,
+                services.NOUN,
+                endpoints.NOUN,
+            ),
             prefix=prefix,
             versions=[VERSION],
             description="Identity: users, projects, roles, tokens and the catalog",

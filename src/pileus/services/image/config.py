@@ -1,4 +1,4 @@
-"""What the image service is told."""
+"""The configuration of the image service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import msgspec
 from pileus.services.image.section import ImageSection
 
 MIB = 1 << 20
+
+IMPORT_METHODS = ("glance-direct",)
 
 
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def from_settings(settings: ImageSection) -> ImageConfig:
-    """The settings file's words in the form that the service takes."""
+    """Make the configuration from the section of the settings file."""
     return ImageConfig(
         largest_bytes=settings.largest_bytes,
         project_mib=settings.project_mib,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.errors import NotFound
+from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.members.resource import MEMBER
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
+from pileus.web.routes import ANYBODY, Route
 
 _PATHS = {"self": "An image self url", "file": "An image file url", "schema": "An image schema url"}
 
@@ -90,3 +93,18 @@ async def show_schema(request: Request) -> Reply:
     if found is None:
         raise NotFound
     return Reply.json(found)
+
+
+NOUN = Noun(
+    name="schema",
+    routes=(
+        Route(
+            "GET",
+            "/v2/schemas/{name}",
+            show_schema,
+            rule=ANYBODY,
+            reply=types.dict_of({"name": types.string(None)}, required=("name",), additional=types.anything),
+            summary="Show a JSON schema",
+        ),
+    ),
+)

@@ -16,17 +16,21 @@ from pileus.resource.check import check_create
 from pileus.resource.declaration import Values
 from pileus.services.image.config import ImageConfig, from_settings
 from pileus.services.image.data.handlers import ImageData
+from pileus.services.image.data.noun import noun as image_data
 from pileus.services.image.discovery import VERSIONS
+from pileus.services.image.discovery import noun as discovery
+from pileus.services.image.images.noun import noun as images
 from pileus.services.image.images.resource import BASE, IMAGE
+from pileus.services.image.images.tags import noun as image_tags
 from pileus.services.image.images.work import image_create, image_get
-from pileus.services.image.policy import RULES
-from pileus.services.image.routes import routes
+from pileus.services.image.members.noun import noun as members
+from pileus.services.image.policy import BASE_RULES
+from pileus.services.image.schemas import NOUN as SCHEMAS
 from pileus.services.image.store import DataStore, FileStore
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
 from pileus.store import Store
 from pileus.web.dialects.glance import GLANCE_API
 from pileus.web.face import ServiceFace
-from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = [
@@ -60,7 +64,15 @@ class Images(ServiceFace):
             type="image",
             dialect=GLANCE_API,
             prefix=PREFIX,
-            nouns=(Noun(name="everything", routes=routes(self.data, config), rules=RULES),),
+            base_rules=BASE_RULES,
+            nouns=(
+                discovery(config),
+                images(self.data.delete, config),
+                image_data(self.data),
+                image_tags(config),
+                members(config),
+                SCHEMAS,
+            ),
             versions=VERSIONS,
             description="Images: what servers and volumes are made from",
         )

@@ -34,7 +34,7 @@ from pileus.resource.declaration import Resource, Update, Values
 from pileus.store.tx import Tx
 from pileus.web.crud.changing import delete_handler, update_handler
 from pileus.web.crud.creating import create_handler, crud_create_handler
-from pileus.web.crud.declared import Change, Create, Crud, Delete, Filter, Judge, Prepare
+from pileus.web.crud.declared import Change, Create, Crud, Delete, Filter, Guard, Judge, Prepare
 from pileus.web.crud.finding import find, find_judged, get_handler, one_reply, shown_reply, target_of
 from pileus.web.crud.listing import crud_list_handler, list_handler, list_page, list_reply
 from pileus.web.request import Handler
@@ -46,6 +46,7 @@ __all__ = [
     "Crud",
     "Delete",
     "Filter",
+    "Guard",
     "Judge",
     "Prepare",
     "change_plain",

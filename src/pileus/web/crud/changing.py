@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.resource.access import target_of_update
+from pileus.resource.check import merge_additional
 from pileus.resource.declaration import Update, Values
 from pileus.resource.revision import check_revision
 from pileus.store.tx import Tx
@@ -45,7 +46,9 @@ def update_one(
         request.access.require(resource.rule("update"), target)
         request.access.require_attributes(resource, "update", changes, target)
         check_revision(resource, original, revision)
-    return unit(tx, request.context, [Update(original, changes)])[0]
+    if crud.guard is not None:
+        crud.guard(tx, request, "update", [original])
+    return unit(tx, request.context, [Update(original, merge_additional(resource, original, changes))])[0]
 
 
 def delete_handler(crud: Crud) -> Handler:
@@ -69,4 +72,6 @@ def delete_one(tx: Tx, request: Request, crud: Crud, unit: Delete, revision: int
         original = find(tx, request, resource)
         request.access.require(resource.rule("delete"), target_of(tx, resource, original))
         check_revision(resource, original, revision)
+    if crud.guard is not None:
+        crud.guard(tx, request, "delete", [original])
     unit(tx, request.context, [original])

@@ -20,6 +20,9 @@ Judge = Callable[[Request, str, Values | None], None]
 """``(request, action, values)``: raise Forbidden unless the policy allows the action on one; ``values`` None:
 on one that does not exist."""
 
+Guard = Callable[[Tx, Request, str, Sequence[Values]], None]
+"""``(tx, request, action, originals)``: raise a refusal that takes a look into the database."""
+
 Prepare = Callable[[Request, Values], Awaitable[None]]
 """Work on the values of a create or an update outside of any transaction (hashing a password)."""
 
@@ -37,6 +40,7 @@ class Crud:
 
     ``judge`` asks the policy before it is told whether one exists: a refusal is a 403 even for what is not
     there (Keystone). ``found_first`` are the actions that answer 404 before ``judge`` is asked.
+    ``guard`` is asked after the policy, in the transaction of an update or a deletion.
     ``prepare`` runs before the unit of a create or an update, after the policy was asked.
     ``where`` narrows the table to what this resource is. ``filters`` are parameters of lists that are no
     attributes. ``list_where`` and ``list_visible`` narrow a list for one request; a marker need not fulfil
@@ -50,6 +54,7 @@ class Crud:
     delete: Delete | None = None
     judge: Judge | None = None
     found_first: frozenset[str] = frozenset()
+    guard: Guard | None = None
     prepare: Prepare | None = None
     where: Sequence[ColumnElement[bool]] = ()
     filters: Mapping[str, Filter] = field(default_factory=dict)

@@ -27,7 +27,7 @@ _COMPARISONS = ("contains", "startswith", "endswith", "equals")
 class KeystoneDialect(KeystoneWording, Dialect):
     """The Identity API v3."""
 
-    internal_message = "An unexpected error prevented the server from fulfilling your head."
+    internal_message = "An unexpected error prevented the server from fulfilling your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},

@@ -1,18 +1,20 @@
-"""The body of ``POST /v3/auth/tokens``: types, and what they ask for.
+"""The body of ``POST /v3/auth/tokens``: its types, and the login that it asks for.
 
 Source: the Identity API v3 reference, "Authentication and token management".
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from pileus.core.errors import Invalid, Unauthenticated
-from pileus.services.identity.auth.session import ById, ByName, Key, ScopeRequest
-from pileus.services.identity.errors import SchemaValidationError
+from pileus.resource import types
+from pileus.resource.struct_type import struct_type
+from pileus.services.identity.common.errors import SchemaValidationError
+from pileus.services.identity.sessions.session import ById, ByName, Key, ScopeRequest
+from pileus.web.request import Request
 
 METHODS = ("password", "token", "application_credential")
 
@@ -24,13 +26,13 @@ class AuthMethodNotSupported(Unauthenticated):
 
 
 class ApplicationCredentialAuthError(Unauthenticated):
-    """An application credential is asked for what it can't do (401)."""
+    """An application credential can't be used in this way (401)."""
 
     message = "Error authenticating with application credential: {detail}"
 
 
 class MalformedAuth(Invalid):
-    """Something that must be there is not (400)."""
+    """A part of the body is missing (400)."""
 
     message = (
         "Expecting to find {attribute} in {target}. The server could not comply with the request since it is "
@@ -94,6 +96,10 @@ class _Auth(msgspec.Struct):
     scope: _Scope | str | None = None
 
 
+_AUTH = struct_type(_Auth)
+AUTH_BODY = types.dict_of({"auth": _AUTH}, required=("auth",), additional=types.anything)
+
+
 class PasswordProof(msgspec.Struct, frozen=True):
     """A user and a password."""
 
@@ -120,32 +126,26 @@ Proof = PasswordProof | TokenProof | ApplicationCredentialProof
 
 
 class Login(msgspec.Struct, frozen=True):
-    """What a request for a token says: proofs in the order of its methods, and the scope."""
+    """A request for a token: proofs in the order of its methods, and the scope."""
 
     proofs: tuple[Proof, ...]
     scope: ScopeRequest
 
 
-def read_login(body: Any) -> Login:
-    """The request in ``body``, decoded JSON. Raises Invalid, or AuthMethodNotSupported."""
+def read_login(request: Request) -> Login:
+    """Read the body of a request for a token. Raises Invalid, or AuthMethodNotSupported."""
+    body = request.json()
     if not isinstance(body, dict) or not isinstance(body.get("auth"), dict):
         raise MalformedAuth(attribute="auth", target="request body")
     try:
-        auth = msgspec.convert(body["auth"], _Auth)
-    except msgspec.ValidationError as error:
-        raise _schema_error(str(error)) from None
+        auth: _Auth = AUTH_BODY.parse(body)["auth"]
+    except types.BadValue as bad:
+        field = "/".join(map(str, bad.path[1:])) or "auth"
+        raise SchemaValidationError(f"Invalid input for field '{field}': {bad.schema}") from None
     proofs = _proofs(auth.identity)
     if auth.scope is not None and any(isinstance(proof, ApplicationCredentialProof) for proof in proofs):
         raise ApplicationCredentialAuthError(detail="Application credentials cannot request a scope.")
     return Login(proofs, _scope(auth.scope))
-
-
-def _schema_error(text: str) -> SchemaValidationError:
-    """msgspec's "Expected `str`, got `int` - at `$.identity.token.id`" in Keystone's form."""
-    found = re.fullmatch(r"(?P<reason>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?", text, re.S)
-    assert found is not None
-    path = (found["path"] or "auth").replace(".", "/")
-    return SchemaValidationError(f"Invalid input for field '{path}': {found['reason']}")
 
 
 def _proofs(identity: _Identity) -> tuple[Proof, ...]:

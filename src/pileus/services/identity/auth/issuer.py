@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from pileus.services.identity.auth.session import ScopeRequest, Session, session_open
 from pileus.services.identity.auth.view import token_view
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
-from pileus.services.identity.errors import Unauthorized
+from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.sessions.session import ScopeRequest, Session, session_open
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain, token_seal
 from pileus.store.tx import Tx

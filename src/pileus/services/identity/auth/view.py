@@ -6,9 +6,34 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from pileus.services.identity.auth.session import Session
-from pileus.services.identity.catalog.catalog import CatalogRow, catalog_view
+from pileus.resource import types
+from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_view
+from pileus.services.identity.common.replies import REFERENCE, TEXT, TEXT_OR_NONE, shape
+from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tokens.payload import Token
+
+_USER = shape({"domain": REFERENCE, "id": TEXT, "name": TEXT, "password_expires_at": TEXT_OR_NONE})
+_TOKEN = shape(
+    {
+        "methods": types.list_of(TEXT),
+        "user": _USER,
+        "audit_ids": types.list_of(TEXT),
+        "expires_at": TEXT,
+        "issued_at": TEXT,
+    },
+    {
+        "system": shape({"all": types.strict_boolean}),
+        "domain": REFERENCE,
+        "project": shape(
+            {"domain": shape({"id": TEXT_OR_NONE, "name": TEXT_OR_NONE}), "id": TEXT, "name": TEXT}
+        ),
+        "is_domain": types.strict_boolean,
+        "application_credential": shape({"id": TEXT, "name": TEXT, "restricted": types.strict_boolean}),
+        "roles": types.list_of(REFERENCE),
+        "catalog": CATALOG,
+    },
+)
+TOKEN_REPLY = shape({"token": _TOKEN})
 
 
 def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | None) -> dict[str, Any]:
@@ -56,7 +81,7 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
 
 
 def substitutions(session: Session) -> dict[str, str]:
-    """What the holes in endpoints' URLs are filled with."""
+    """The values of the variables in endpoints' URLs."""
     values = {"user_id": session.user.id}
     if session.scope.kind == "project":
         values |= {"project_id": session.scope.id, "tenant_id": session.scope.id}

@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from pileus.services.identity.catalog.endpoints import HOLE, endpoints
-from pileus.services.identity.catalog.services import services
+from pileus.resource import types
+from pileus.services.identity.catalog.endpoints import HOLE
+from pileus.services.identity.common.replies import TEXT, TEXT_OR_NONE, shape
+from pileus.services.identity.tables.catalog import endpoints, services
 from pileus.store.tx import Tx
 
 
@@ -38,6 +40,14 @@ _ROWS = (
     .select_from(services.join(endpoints, endpoints.c.service_id == services.c.id))
     .where(services.c.enabled.is_(True), endpoints.c.enabled.is_(True))
     .order_by(services.c.type, services.c.id, endpoints.c.interface, endpoints.c.id)
+)
+
+
+_ENDPOINT = shape(
+    {"id": TEXT, "interface": TEXT, "region_id": TEXT_OR_NONE, "url": TEXT, "region": TEXT_OR_NONE}
+)
+CATALOG = types.list_of(
+    shape({"endpoints": types.list_of(_ENDPOINT), "id": TEXT, "type": TEXT, "name": TEXT})
 )
 
 

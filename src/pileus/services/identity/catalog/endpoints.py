@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table, bindparam, select
+from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Update, Values
-from pileus.resource.rows import fetch
 from pileus.resource.wordings.keystone import KEYSTONE
-from pileus.services.identity.catalog.regions import regions
-from pileus.services.identity.catalog.services import services
-from pileus.services.identity.declared import ENABLED, EXTRA, ID, merged
-from pileus.services.identity.errors import EndpointNotFound
-from pileus.services.identity.generation import announce, announce_turn
-from pileus.store.schema import Id, JsonText, LongText, Name, metadata
+from pileus.services.identity.common.attributes import ADDITIONAL, ENABLED, EXTRA, ID
+from pileus.services.identity.common.errors import EndpointNotFound
+from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.judging import judging
+from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, READ, rules
+from pileus.services.identity.tables.catalog import endpoints, regions, services
 from pileus.store.tx import Tx
-
-endpoints = Table(
-    "endpoints",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("service_id", Id, ForeignKey("services.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("interface", String(8), nullable=False),
-    Column("region_id", Name, ForeignKey("regions.id"), index=True),
-    Column("url", LongText, nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("extra", JsonText),
-)
+from pileus.web.crud import Crud, crud_routes
+from pileus.web.noun import Noun
+from pileus.web.request import Request
 
 ENDPOINT = Resource(
     "endpoint",
     table=endpoints,
     wording=KEYSTONE,
     not_found=EndpointNotFound,
+    additional=ADDITIONAL,
     attributes=(
         ID,
         Attribute(
@@ -68,6 +59,7 @@ ENDPOINT = Resource(
             required=True,
         ),
         ENABLED,
+        Attribute("makes_region", types.strict_boolean, visible=False),
         EXTRA,
     ),
 )
@@ -89,56 +81,89 @@ class URLValidationError(Invalid):
 
 
 SUBSTITUTIONS = frozenset({"project_id", "tenant_id", "user_id"})
-"""What ``$(name)s`` or ``%(name)s`` in a URL may stand for."""
+"""The names that ``$(name)s`` or ``%(name)s`` in a URL may have."""
 
 HOLE = re.compile(r"[$%]\((\w+)\)s")
 
-_SERVICE = select(services.c.id).where(services.c.id == bindparam("id"))
-_REGION = select(regions.c.id).where(regions.c.id == bindparam("id"))
-_DELETE = endpoints.delete().where(endpoints.c.id == bindparam("key"))
+_SERVICES = select(services.c.id).where(services.c.id.in_(bindparam("ids", expanding=True)))
+_REGIONS = select(regions.c.id).where(regions.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def endpoint_target(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What policy rules see of an endpoint."""
+    """The parts that policy rules name of an endpoint."""
     return {} if values is None else {"target.endpoint.id": values.get("id")}
 
 
-def endpoint_create(tx: Tx, context: Context, spec: Values, *, makes_region: bool = False) -> Values:
-    """Make an endpoint; ``makes_region``: the caller wrote ``region``, and one that is missing is made."""
-    _check(tx, context, spec, makes_region)
-    ENDPOINT.insert(tx, context, [spec])
-    announce_turn(tx, context, "endpoint.create", spec["id"], service_id=spec["service_id"])
-    return spec
+async def note_region(request: Request, values: Values) -> None:
+    """Note that a region that is missing is to be made, where the body says ``region``, not ``region_id``."""
+    body = request.json()["endpoint"]
+    values["makes_region"] = "region" in body and "region_id" not in body
 
 
-def endpoint_update(
-    tx: Tx, context: Context, key: str, changes: Values, *, makes_region: bool = False
-) -> Values:
-    """Change an endpoint."""
-    found = fetch(tx, ENDPOINT, [key], lock=True)
-    if not found:
-        raise EndpointNotFound(id=key)
-    _check(tx, context, changes, makes_region)
-    after = ENDPOINT.change(tx, context, [Update(found[0], merged(found[0], changes))])[0]
-    announce_turn(tx, context, "endpoint.update", key, changed=sorted(changes))
-    return after
+def endpoint_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
+    """Make endpoints, and regions that are missing where ``makes_region`` says so."""
+    _check(tx, context, specs)
+    ENDPOINT.insert(tx, context, specs)
+    made = [(spec["id"], {"service_id": spec["service_id"]}) for spec in specs]
+    announce_turns(tx, context, "endpoint.create", made)
+    return specs
 
 
-def endpoint_delete(tx: Tx, context: Context, key: str) -> None:
-    """Delete an endpoint."""
-    if not tx.execute(_DELETE, {"key": key}).rowcount:
-        raise EndpointNotFound(id=key)
-    announce_turn(tx, context, "endpoint.delete", key)
+def endpoint_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
+    """Change endpoints."""
+    _check(tx, context, [update.changes for update in updates])
+    changed = ENDPOINT.change(tx, context, updates)
+    announce_turns(tx, context, "endpoint.update", changed_names(updates, hidden={"makes_region"}))
+    return changed
 
 
-def _check(tx: Tx, context: Context, values: Values, makes_region: bool) -> None:
-    if "url" in values and not set(HOLE.findall(values["url"])) <= SUBSTITUTIONS:
-        raise URLValidationError(url=values["url"])
-    if "service_id" in values and tx.first(_SERVICE, {"id": values["service_id"]}) is None:
+def endpoint_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
+    """Delete endpoints."""
+    ENDPOINT.remove(tx, originals)
+    announce_turns(tx, context, "endpoint.delete", [(one["id"], {}) for one in originals])
+
+
+def _check(tx: Tx, context: Context, several: Sequence[Values]) -> None:
+    for values in several:
+        if "url" in values and not set(HOLE.findall(values["url"])) <= SUBSTITUTIONS:
+            raise URLValidationError(url=values["url"])
+    wanted = {values["service_id"] for values in several if "service_id" in values}
+    if wanted - {row.id for row in _rows(tx, _SERVICES, wanted)}:
         raise MissingReference(attribute="endpoint service_id", target="service table")
-    region_id = values.get("region_id")
-    if region_id and tx.first(_REGION, {"id": region_id}) is None:
-        if not makes_region:
-            raise MissingReference(attribute="endpoint region_id", target="region table")
-        tx.insert(regions, [{"id": region_id, "parent_region_id": None, "description": "", "extra": None}])
-        announce(tx, context, "region.create", region_id)
+    named = {values["region_id"]: values for values in several if values.get("region_id")}
+    missing = named.keys() - {row.id for row in _rows(tx, _REGIONS, named.keys())}
+    if not all(named[key].get("makes_region") for key in missing):
+        raise MissingReference(attribute="endpoint region_id", target="region table")
+    if missing:
+        new = {"parent_region_id": None, "description": "", "extra": None}
+        tx.insert(regions, [{"id": key, **new} for key in sorted(missing)])
+        announce_many(tx, context, "region.create", [(key, {}) for key in sorted(missing)])
+
+
+def _rows(tx: Tx, statement: Any, ids: Set[str]) -> Sequence[Any]:
+    return tx.rows(statement, {"ids": sorted(ids)}) if ids else ()
+
+
+ENDPOINTS = Crud(
+    resource=ENDPOINT,
+    create=endpoint_create,
+    update=endpoint_update,
+    delete=endpoint_delete,
+    judge=judging(ENDPOINT, endpoint_target),
+    prepare=note_region,
+)
+
+NOUN = Noun(
+    name="endpoint",
+    routes=crud_routes(ENDPOINTS, "/v3/endpoints"),
+    rules=rules(
+        {
+            "get_endpoint": READ,
+            "list_endpoints": READ,
+            "create_endpoint": ADMIN,
+            "update_endpoint": ADMIN,
+            "delete_endpoint": ADMIN,
+        },
+        NOT_DOMAINS,
+    ),
+)

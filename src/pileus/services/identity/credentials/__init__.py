@@ -1,1 +1,1 @@
-"""What stands in for a user's password: application credentials, EC2 keys, and secrets kept for others."""
+"""Credentials that users keep here: EC2 keys, and any other text."""

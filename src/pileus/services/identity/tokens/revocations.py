@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, String, Table, bindparam, select
 
 from pileus.core.context import Context
-from pileus.services.identity.generation import announce_turn
+from pileus.services.identity.common.generation import announce_turn
 from pileus.services.identity.tokens.payload import Token
 from pileus.store.schema import Id, Moment, metadata
 from pileus.store.tx import Tx

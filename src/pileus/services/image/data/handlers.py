@@ -15,8 +15,10 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden, Invalid, Unauthenticated
 from pileus.core.ids import new_hex_id
+from pileus.resource import types
 from pileus.resource.declaration import Values
-from pileus.services.image.config import MIB, ImageConfig
+from pileus.resource.types import BadValue
+from pileus.services.image.config import IMPORT_METHODS, MIB, ImageConfig
 from pileus.services.image.data import work
 from pileus.services.image.data.intake import Intake
 from pileus.services.image.data.outflow import outflow
@@ -31,7 +33,8 @@ from pileus.web.faults import UnsupportedMediaType
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 
-IMPORT_METHODS = ("glance-direct",)
+_METHOD = types.dict_of({"name": types.enum(*IMPORT_METHODS)}, required=("name",), additional=types.anything)
+IMPORT_BODY = types.dict_of({"method": _METHOD}, required=("method",), additional=types.anything)
 
 _BINARY = "application/octet-stream"
 _THREADS = 4
@@ -78,13 +81,15 @@ class ImageData:
         """``PUT /v2/images/{image_id}/stage``"""
         return await self._take_in(request, work.STAGING, "modify_image")
 
-    async def import_(self, request: Request) -> Reply:
+    async def import_staged(self, request: Request) -> Reply:
         """``POST /v2/images/{image_id}/import``: the data is in the store already, so it is done at once."""
         body = request.json()
-        method = body.get("method") if isinstance(body, dict) else None
-        name = method.get("name") if isinstance(method, dict) else None
-        if name not in IMPORT_METHODS:
-            raise Invalid(f"Unknown import method name '{name}'.")
+        try:
+            IMPORT_BODY.parse(body)
+        except BadValue:
+            method = body.get("method") if isinstance(body, dict) else None
+            name = method.get("name") if isinstance(method, dict) else None
+            raise Invalid(f"Unknown import method name '{name}'.") from None
         await request.write(work.image_import, request, self._config)
         return Reply.empty(202)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pileus.core.errors import Conflict, Forbidden, Invalid
-from pileus.resource.types import BadValue
+from pileus.resource.types import BadValue, Schema, Type
 from pileus.services.image.errors import ReadOnly, Reserved
 from pileus.services.image.images.resource import BASE, IMAGE, MAX_PROPERTY_NAME, SETTABLE
 from pileus.web.faults import UnsupportedMediaType
@@ -60,19 +60,39 @@ def check_property(name: str, value: Any) -> str:
     return value
 
 
+def _parse_patch(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise Invalid("Request body must be a JSON array of operation objects.")
+    if not all(isinstance(operation, dict) for operation in value):
+        raise Invalid("Operations must be JSON objects.")
+    return value
+
+
+def _operation(op: str) -> Schema:
+    """An operation in both forms: RFC 6902's, and that of v2.0."""
+    value: Schema = {} if op == "remove" else {"value": {}}
+    new = {"op": {"const": op}, "path": {"type": "string"}, **value}
+    old = {op: {"type": "string"}, **value}
+    return {"anyOf": [{"type": "object", "properties": one, "required": list(one)} for one in (new, old)]}
+
+
+JSON_PATCH = Type(
+    "JSON patch", _parse_patch, {"type": "array", "items": {"anyOf": [_operation(op) for op in OPERATIONS]}}
+)
+
+
 def read_patch(media_type: str, body: Any) -> list[Change]:
-    """The changes that a request's body asks for. Raises UnsupportedMediaType, Invalid or Forbidden."""
+    """Read a request's body in the form of its media type.
+
+    Raises UnsupportedMediaType, Invalid or Forbidden.
+    """
     if media_type not in MEDIA_TYPES:
         raise UnsupportedMediaType(f"Image PATCH expects Content-Type one of: {', '.join(MEDIA_TYPES)}")
-    if not isinstance(body, list):
-        raise Invalid("Request body must be a JSON array of operation objects.")
     old = media_type == MEDIA_TYPES[0]
-    return [_read_change(raw, old) for raw in body]
+    return [_read_change(raw, old) for raw in JSON_PATCH.parse(body)]
 
 
-def _read_change(raw: Any, old: bool) -> Change:
-    if not isinstance(raw, dict):
-        raise Invalid("Operations must be JSON objects.")
+def _read_change(raw: Mapping[str, Any], old: bool) -> Change:
     op, path = _read_old(raw) if old else _read_new(raw)
     name = _read_pointer(path)
     if name in BASE and (name not in SETTABLE or name in _UNCHANGEABLE):

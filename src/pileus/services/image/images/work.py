@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import delete
 
 from pileus.core.context import Context
-from pileus.core.errors import Forbidden, NotFound
+from pileus.core.errors import Forbidden
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
@@ -117,17 +117,6 @@ def image_tag(
     _check_limits({**image, "tags": tags}, config)
     changed = IMAGE.change(tx, request.context, [Update(image, Values({"tags": tags}))])[0]
     tx.emit(image_event(request.context, "update", changed, changed=["tags"]))
-
-
-def without(tag: str) -> Callable[[list[str]], list[str]]:
-    """The tags without this one; NotFound where it is not among them."""
-
-    def change(tags: list[str]) -> list[str]:
-        if tag not in tags:
-            raise NotFound
-        return [one for one in tags if one != tag]
-
-    return change
 
 
 def _check_limits(image: dict[str, object], config: ImageConfig) -> None:

@@ -1,0 +1,1 @@
+"""Application credentials: a secret with which a program acts for its user."""

@@ -1,0 +1,125 @@
+"""The declaration of application credentials.
+
+Source: the Identity API v3 reference, "Application Credentials". Access rules are not among what Pileus
+enforces, so a credential that asks for some is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.core.errors import NotFound
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.common.attributes import ID
+from pileus.services.identity.tables.credentials import application_credential_roles, application_credentials
+from pileus.services.identity.tables.roles import roles
+from pileus.store.column_in import column_in
+from pileus.store.tx import Tx
+
+
+class ApplicationCredentialNotFound(NotFound):
+    """There is no such application credential (404)."""
+
+    message = "Could not find Application Credential: {id}."
+
+
+_ROLES_OF = (
+    select(
+        application_credential_roles.c.application_credential_id,
+        roles.c.id,
+        roles.c.name,
+        roles.c.domain_id,
+        roles.c.description,
+    )
+    .join(roles, roles.c.id == application_credential_roles.c.role_id)
+    .order_by(roles.c.name, roles.c.id)
+)
+
+
+def roles_load(tx: Tx, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The roles of application credentials as they are shown."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    owner = application_credential_roles.c.application_credential_id
+    for row in tx.rows(_ROLES_OF.where(column_in(tx, owner, ids))):
+        found.setdefault(row.application_credential_id, []).append(
+            {
+                "id": row.id,
+                "name": row.name,
+                "domain_id": row.domain_id,
+                "description": row.description,
+                "options": {},
+            }
+        )
+    return found
+
+
+def roles_save(tx: Tx, context: Context, chosen: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write the roles of new application credentials."""
+    tx.insert(
+        application_credential_roles,
+        [
+            {"application_credential_id": key, "role_id": role["id"]}
+            for key, some in chosen.items()
+            for role in some
+        ],
+    )
+
+
+def _parse_role(value: Any) -> dict[str, str]:
+    parsed: dict[str, str] = _ROLE_KEYS.parse(value)
+    if len(parsed) != 1:
+        few = "does not have enough properties" if not parsed else "has too many properties"
+        raise types.BadValue(f"{value!r} {few}", value=value)
+    return parsed
+
+
+_ROLE_KEYS = types.dict_of({"id": types.string(64, minimum=1), "name": types.string(255, minimum=1)})
+_ROLE = types.Type("role", _parse_role, {**_ROLE_KEYS.schema, "minProperties": 1, "maxProperties": 1})
+_EXPIRES_AT = types.Type(
+    "timestamp",
+    types.nullable(types.string(64)).parse,
+    types.nullable(types.timestamp_plain).schema,
+    accepts_none=True,
+    show=types.timestamp_plain.show,
+)
+
+APPLICATION_CREDENTIAL = Resource(
+    "application_credential",
+    table=application_credentials,
+    wording=KEYSTONE,
+    not_found=ApplicationCredentialNotFound,
+    attributes=(
+        ID,
+        Attribute("name", types.string(255, minimum=1), create=True, required=True, filter=True, sort=True),
+        Attribute("description", types.nullable(types.string(None)), create=True),
+        Attribute("user_id", types.string(64)),
+        Attribute("project_id", types.string(64), filter=True),
+        Attribute("expires_at", _EXPIRES_AT, create=True),
+        Attribute("unrestricted", types.nullable(types.strict_boolean), create=True, default=False),
+        Attribute(
+            "roles",
+            types.list_of(_ROLE),
+            loader=roles_load,
+            saver=roles_save,
+            empty=[],
+            default=[],
+            create=True,
+        ),
+        Attribute("secret", types.nullable(types.string(None)), create=True, visible=False),
+        Attribute("secret_hash", types.string(None), visible=False),
+        Attribute(
+            "access_rules",
+            types.list_of(types.anything, none_is_empty=True),
+            default=[],
+            create=True,
+            visible=False,
+            description="Not supported: only none can be asked for",
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Role assignments: the list of grants, or of their effects."""

@@ -1,0 +1,313 @@
+"""``/v3/auth``: tokens, and what the caller can reach with his."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from sqlalchemy import ColumnElement
+
+from pileus.core.errors import Forbidden, Unauthenticated
+from pileus.resource import types
+from pileus.services.identity.auth.body import (
+    AUTH_BODY,
+    ApplicationCredentialProof,
+    Login,
+    PasswordProof,
+    Proof,
+    TokenProof,
+    read_login,
+)
+from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, token_reply
+from pileus.services.identity.auth.view import TOKEN_REPLY, substitutions
+from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_rows, catalog_view
+from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
+from pileus.services.identity.common.policy import ADMIN, READ, rules
+from pileus.services.identity.common.replies import LINKS, PAGE_LINKS, one_page_links, own_link, shape
+from pileus.services.identity.passwords.check import PasswordCheck, turn_of
+from pileus.services.identity.passwords.hashing import Passwords
+from pileus.services.identity.projects.declared import PROJECTS
+from pileus.services.identity.projects.domains import DOMAINS
+from pileus.services.identity.projects.resource import DOMAIN, PROJECT
+from pileus.services.identity.sessions.authenticator import Authenticator, Meaning
+from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
+from pileus.services.identity.sessions.session import Account, Key, account_find
+from pileus.services.identity.standing.grants import SYSTEM_ID, roles_of, targets_of
+from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tokens.payload import Token
+from pileus.services.identity.tokens.revocations import token_revoke
+from pileus.store.tx import Tx
+from pileus.web.crud import list_reply
+from pileus.web.noun import Noun
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import Route
+
+
+class ScopedTokenForbidden(Forbidden):
+    """The token of an application credential opens nothing but what it opens (403)."""
+
+    message = (
+        "You are not authorized to perform the requested action: Using an application credential token to "
+        "create a scoped token is not allowed."
+    )
+
+
+class Proven(msgspec.Struct, frozen=True):
+    """The user that the proofs show: by another token, within an application credential, or freely."""
+
+    user_id: str
+    parent: Token | None = None
+    credential_id: str = ""
+
+
+class AuthHandlers:
+    """The handlers of ``/v3/auth``."""
+
+    def __init__(
+        self, authenticator: Authenticator, issuer: Issuer, passwords: Passwords, check: PasswordCheck
+    ) -> None:
+        self._authenticator = authenticator
+        self._issuer = issuer
+        self._passwords = passwords
+        self._check = check
+
+    async def issue(self, request: Request) -> Reply:
+        """POST /v3/auth/tokens"""
+        login = read_login(request)
+        now = request.context.now
+        proven = await self._prove(request, login)
+        wanted = request.parameter("nocatalog") is None
+        session, catalog = await request.read(
+            open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted
+        )
+        token = self._issuer.token(now, session, tuple(map(_method, login.proofs)), proven.parent)
+        return self._issuer.reply(token, session, catalog, 201)
+
+    async def _prove(self, request: Request, login: Login) -> Proven:
+        """Find the one user that all proofs show.
+
+        Raises Unauthorized, and Forbidden for the token of an application credential that shall become one
+        for another scope.
+        """
+        found = [await self._prove_one(request, login, proof) for proof in login.proofs]
+        if len({one.user_id for one in found}) != 1:
+            raise Unauthorized("the methods name different users")
+        credentials = {one.credential_id for one in found if one.credential_id}
+        if len(credentials) > 1:
+            raise Unauthorized("the methods name different application credentials")
+        parent = next((one.parent for one in found if one.parent is not None), None)
+        return Proven(found[0].user_id, parent, *credentials)
+
+    async def _prove_one(self, request: Request, login: Login, proof: Proof) -> Proven:
+        match proof:
+            case TokenProof(token=text):
+                token = (await self._authenticator.meaning(text)).token
+                if token.credential_id and login.scope.chosen:
+                    raise ScopedTokenForbidden
+                return Proven(token.user_id, token, token.credential_id)
+            case PasswordProof():
+                return Proven((await self._prove_password(request, proof)).id)
+            case ApplicationCredentialProof():
+                credential = await self._prove_credential(request, proof)
+                return Proven(credential.user_id, None, credential.id)
+
+    async def _prove_password(self, request: Request, proof: PasswordProof) -> Account:
+        account = await request.read(account_find, proof.user)
+        # An unknown user costs as much as a known one, and is answered alike.
+        right = await self._check.holds(request, account, proof.password, proof.user)
+        if account is None or not right:
+            raise Unauthorized(f"no such user or wrong password: {_shown(proof.user)}")
+        return account
+
+    async def _prove_credential(
+        self, request: Request, proof: ApplicationCredentialProof
+    ) -> ApplicationCredential:
+        found = await request.read(_find_credential, proof)
+        # as for passwords: what is not there costs as much
+        encoded = found.secret_hash if found else None
+        right = await request.while_there(
+            self._passwords.matches(encoded, proof.secret, turn_of(request, proof.id or proof.user))
+        )
+        if found is None or not right:
+            raise Unauthorized(f"no such application credential or wrong secret: {proof.id or proof.name}")
+        return found
+
+    async def show(self, request: Request) -> Reply:
+        """GET /v3/auth/tokens"""
+        meaning, text = await self._subject(request, "identity:validate_token")
+        catalog = await request.read(catalog_rows) if request.parameter("nocatalog") is None else None
+        return token_reply(meaning.token, meaning.session, catalog, text, 200)
+
+    async def check(self, request: Request) -> Reply:
+        """HEAD /v3/auth/tokens"""
+        _, text = await self._subject(request, "identity:check_token")
+        return Reply.empty(200, [VARY]).header("x-subject-token", text)
+
+    async def revoke(self, request: Request) -> Reply:
+        """DELETE /v3/auth/tokens"""
+        meaning, _ = await self._subject(request, "identity:revoke_token")
+        await request.write(token_revoke, request.context, meaning.token)
+        return Reply.empty()
+
+    async def _subject(self, request: Request, rule: str) -> tuple[Meaning, str]:
+        """The token that the request is about. Raises TokenNotFound, Forbidden."""
+        text = request.header("x-subject-token")
+        if text is None:
+            raise TokenNotFound
+        try:
+            meaning = await self._authenticator.meaning(text)
+        except Unauthenticated:
+            raise TokenNotFound from None
+        request.authorise(rule, {"target.token.user_id": meaning.token.user_id})
+        return meaning, text
+
+    async def catalog(self, request: Request) -> Reply:
+        """GET /v3/auth/catalog"""
+        request.authorise("identity:get_auth_catalog")
+        meaning = await self._authenticator.meaning(request.header("x-auth-token") or "")
+        if meaning.session.scope.kind == "unscoped":
+            rows: Sequence[CatalogRow] = ()
+        else:
+            rows = await request.read(catalog_rows)
+        catalog = catalog_view(rows, substitutions(meaning.session))
+        return Reply.json({"catalog": catalog, "links": one_page_links(request)})
+
+    async def projects(self, request: Request) -> Reply:
+        """GET /v3/auth/projects"""
+        request.authorise("identity:get_auth_projects")
+        return await list_reply(request, PROJECTS, _with_roles("project", request.context.user_id))
+
+    async def domains(self, request: Request) -> Reply:
+        """GET /v3/auth/domains"""
+        request.authorise("identity:get_auth_domains")
+        return await list_reply(request, DOMAINS, _with_roles("domain", request.context.user_id))
+
+    async def system(self, request: Request) -> Reply:
+        """GET /v3/auth/system"""
+        request.authorise("identity:get_auth_system")
+        user_id = request.context.user_id or ""
+        found = await request.read(roles_of, user_id, "system", SYSTEM_ID)
+        return Reply.json({"system": [{"all": True}] if found else [], "links": own_link(request)})
+
+
+def _with_roles(kind: Literal["project", "domain"], user_id: str | None) -> list[ColumnElement[bool]]:
+    """The conditions of the enabled projects or domains where the user has a role."""
+    return [targets_of(kind, user_id), projects.c.enabled.is_(True)]
+
+
+def _find_credential(tx: Tx, proof: ApplicationCredentialProof) -> ApplicationCredential | None:
+    if proof.user is None:
+        return application_credential_find(tx, proof.id)
+    account = account_find(tx, proof.user)
+    return application_credential_find(tx, user_id=account.id, name=proof.name) if account else None
+
+
+def _method(proof: Proof) -> str:
+    match proof:
+        case TokenProof():
+            return "token"
+        case PasswordProof():
+            return "password"
+        case ApplicationCredentialProof():
+            return "application_credential"
+
+
+def _shown(key: Key) -> str:
+    return str(msgspec.structs.asdict(key))
+
+
+_CATALOG_REPLY = shape({"catalog": CATALOG, "links": PAGE_LINKS})
+_SYSTEM_REPLY = shape({"system": types.list_of(shape({"all": types.strict_boolean})), "links": LINKS})
+
+
+def _token_routes(handlers: AuthHandlers) -> tuple[Route, ...]:
+    tokens = "/v3/auth/tokens"
+    return (
+        Route(
+            "POST",
+            tokens,
+            handlers.issue,
+            authenticated=False,
+            status=201,
+            body=AUTH_BODY,
+            reply=TOKEN_REPLY,
+            summary="Log in",
+        ),
+        Route(
+            "GET",
+            tokens,
+            handlers.show,
+            rule="identity:validate_token",
+            reply=TOKEN_REPLY,
+            summary="Show a token",
+        ),
+        Route("HEAD", tokens, handlers.check, rule="identity:check_token", summary="Check a token"),
+        Route(
+            "DELETE",
+            tokens,
+            handlers.revoke,
+            status=204,
+            rule="identity:revoke_token",
+            summary="Revoke a token",
+        ),
+    )
+
+
+def _reach_routes(handlers: AuthHandlers) -> tuple[Route, ...]:
+    return (
+        Route(
+            "GET",
+            "/v3/auth/catalog",
+            handlers.catalog,
+            rule="identity:get_auth_catalog",
+            reply=_CATALOG_REPLY,
+            summary="Show the catalog",
+        ),
+        Route(
+            "GET",
+            "/v3/auth/projects",
+            handlers.projects,
+            resource=PROJECT,
+            action="list",
+            rule="identity:get_auth_projects",
+            summary="List the caller's projects",
+        ),
+        Route(
+            "GET",
+            "/v3/auth/domains",
+            handlers.domains,
+            resource=DOMAIN,
+            action="list",
+            rule="identity:get_auth_domains",
+            summary="List the caller's domains",
+        ),
+        Route(
+            "GET",
+            "/v3/auth/system",
+            handlers.system,
+            rule="identity:get_auth_system",
+            reply=_SYSTEM_REPLY,
+            summary="List the caller's system scopes",
+        ),
+    )
+
+
+def noun(handlers: AuthHandlers) -> Noun:
+    """Make the noun."""
+    return Noun(
+        name="auth",
+        routes=(*_token_routes(handlers), *_reach_routes(handlers)),
+        rules=rules(
+            {
+                "get_auth_catalog": "",
+                "get_auth_projects": "",
+                "get_auth_domains": "",
+                "get_auth_system": "",
+                "check_token": f"{READ} or rule:token_subject",
+                "validate_token": f"{READ} or rule:service_role or rule:token_subject",
+                "revoke_token": f"{ADMIN} or rule:token_subject",
+            }
+        ),
+    )

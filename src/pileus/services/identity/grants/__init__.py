@@ -1,0 +1,1 @@
+"""Grants: a user or a group has a role somewhere."""

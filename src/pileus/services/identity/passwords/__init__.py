@@ -1,0 +1,1 @@
+"""Passwords: hashing them, and checking them in turn."""

@@ -1,0 +1,45 @@
+"""Check a user's password: in turn, while he waits, and not of one who is locked out."""
+
+from __future__ import annotations
+
+from pileus.services.identity.passwords.failures import failure_count, failures_settle
+from pileus.services.identity.passwords.hashing import Passwords
+from pileus.services.identity.rules.passwords import Lockout
+from pileus.services.identity.rules.turns import Turn
+from pileus.services.identity.sessions.session import Account
+from pileus.web.client import share_of
+from pileus.web.request import Request
+
+
+def turn_of(request: Request, who: object) -> Turn:
+    """The place of a hash in the queue: by the client's address, and the user that the request is about."""
+    return Turn(share_of(request.client_address), str(who))
+
+
+class PasswordCheck:
+    """The one way to find out whether somebody is the user that he says.
+
+    Whether a user does not exist, is locked or gave a wrong password is answered alike and costs alike.
+    """
+
+    def __init__(self, passwords: Passwords, lockout: Lockout) -> None:
+        self._passwords = passwords
+        self._lockout = lockout
+
+    async def holds(self, request: Request, account: Account | None, password: str, who: object) -> bool:
+        """Whether the account's password is that one; ``who`` is the user as the request names him.
+
+        Raises ClientGone where nobody waits any more, TooManyLogins, LoginsBusy.
+        """
+        lockout, now = self._lockout, request.context.now
+        locked = account is not None and lockout.locks(account.failed_auth_count, account.failed_auth_at, now)
+        encoded = None if account is None or locked else account.password_hash
+        right = await request.while_there(self._passwords.matches(encoded, password, turn_of(request, who)))
+        if not lockout.failure_attempts:
+            return right
+        # Others may have failed meanwhile, in the same queue: the last word has the row.
+        key = account.id if account is not None else ""
+        if right:
+            return await request.write(failures_settle, now, key, lockout)
+        await request.write(failure_count, now, key, lockout)
+        return False

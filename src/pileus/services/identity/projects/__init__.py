@@ -1,0 +1,1 @@
+"""Projects and domains, which are one table."""

@@ -1,0 +1,260 @@
+"""What a token means now: its user, scope and roles, read from the tables each time they may have changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.common.generation import generation_read
+from pileus.services.identity.rules.roles import RoleRef, effective
+from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
+from pileus.services.identity.standing.grants import SYSTEM_ID, TargetKind, roles_of
+from pileus.services.identity.standing.graph import role_graph
+from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tables.users import users
+from pileus.services.identity.tokens.payload import SYSTEM, UNSCOPED, Scope, Token
+from pileus.services.identity.tokens.revocations import token_is_revoked
+from pileus.store.tx import Tx
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A user as logging in needs him. ``enabled`` is that of the user and of his domain."""
+
+    id: str
+    name: str
+    domain_id: str
+    domain_name: str
+    enabled: bool
+    password_hash: str | None
+    default_project_id: str | None
+    tokens_after: dt.datetime
+    failed_auth_count: int
+    failed_auth_at: dt.datetime | None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A project or domain that a token is for."""
+
+    id: str
+    name: str
+    domain_id: str | None
+    domain_name: str | None
+    is_domain: bool
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Who, where, and as what. ``place`` is the project or domain of the scope; ``credential`` is what
+    the user's program came with, if that was an application credential."""
+
+    user: Account
+    scope: Scope
+    place: Place | None
+    roles: tuple[RoleRef, ...]
+    credential: ApplicationCredential | None = None
+
+    def context(self, now: dt.datetime) -> Context:
+        """The context that requests with this token have."""
+        names = tuple(role.name for role in self.roles)
+        project = self.place if self.scope.kind == "project" else None
+        return Context(
+            now=now,
+            user_id=self.user.id,
+            user_name=self.user.name,
+            user_domain_id=self.user.domain_id,
+            project_id=project.id if project else None,
+            project_name=project.name if project else None,
+            project_domain_id=project.domain_id if project else None,
+            domain_id=self.scope.id if self.scope.kind == "domain" else None,
+            system_scope=self.scope.kind == "system",
+            roles=names,
+            is_admin="admin" in names and self.scope.kind != "domain",
+        )
+
+
+class ById(msgspec.Struct, frozen=True):
+    """Something named by its id."""
+
+    id: str
+
+
+class ByName(msgspec.Struct, frozen=True):
+    """Something named by its name and that of its domain, or the domain's id."""
+
+    name: str
+    domain_id: str | None = None
+    domain_name: str | None = None
+
+
+Key = ById | ByName
+
+
+class ScopeRequest(msgspec.Struct, frozen=True):
+    """The scope asked for. ``chosen`` False: nothing was said, the user's default project may be meant."""
+
+    kind: str = "unscoped"
+    key: Key | None = None
+    chosen: bool = False
+
+
+_domains = projects.alias("domains")
+
+_ACCOUNT = select(
+    users.c.id,
+    users.c.name,
+    users.c.domain_id,
+    _domains.c.name.label("domain_name"),
+    users.c.enabled,
+    _domains.c.enabled.label("domain_enabled"),
+    users.c.password_hash,
+    users.c.default_project_id,
+    users.c.tokens_after,
+    users.c.failed_auth_count,
+    users.c.failed_auth_at,
+).select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
+_ACCOUNT_BY_ID = _ACCOUNT.where(users.c.id == bindparam("id"))
+_ACCOUNT_BY_NAME = _ACCOUNT.where(
+    users.c.name == bindparam("name"), users.c.domain_id == bindparam("domain_id")
+)
+_ACCOUNT_BY_NAMES = _ACCOUNT.where(
+    users.c.name == bindparam("name"), _domains.c.name == bindparam("domain_name")
+)
+
+_PLACE = select(
+    projects.c.id,
+    projects.c.name,
+    projects.c.domain_id,
+    _domains.c.name.label("domain_name"),
+    projects.c.is_domain,
+    projects.c.enabled,
+    _domains.c.enabled.label("domain_enabled"),
+).select_from(projects.outerjoin(_domains, _domains.c.id == projects.c.domain_id))
+_PLACE_BY_ID = _PLACE.where(projects.c.id == bindparam("id"))
+_PROJECT_BY_NAME = _PLACE.where(
+    projects.c.name == bindparam("name"), projects.c.owner == bindparam("domain_id")
+)
+_PROJECT_BY_NAMES = _PLACE.where(
+    projects.c.name == bindparam("name"), _domains.c.name == bindparam("domain_name")
+)
+_DOMAIN_BY_NAME = _PLACE.where(projects.c.name == bindparam("name"), projects.c.owner == "")
+
+
+def account_find(tx: Tx, key: Key) -> Account | None:
+    """The user with that id, or that name in that domain."""
+    if isinstance(key, ById):
+        row = tx.first(_ACCOUNT_BY_ID, {"id": key.id})
+    elif key.domain_id is not None:
+        row = tx.first(_ACCOUNT_BY_NAME, {"name": key.name, "domain_id": key.domain_id})
+    else:
+        row = tx.first(_ACCOUNT_BY_NAMES, {"name": key.name, "domain_name": key.domain_name})
+    if row is None:
+        return None
+    return Account(
+        row.id,
+        row.name,
+        row.domain_id,
+        row.domain_name,
+        row.enabled and row.domain_enabled,
+        row.password_hash,
+        row.default_project_id,
+        row.tokens_after,
+        row.failed_auth_count,
+        row.failed_auth_at,
+    )
+
+
+def session_open(
+    tx: Tx, now: dt.datetime, user_id: str, asked: ScopeRequest, credential_id: str = ""
+) -> Session:
+    """The session of a user who has just proved who he is. Raises Unauthorized where he has no role there.
+
+    With ``credential_id`` it is that of an application credential, in its project.
+    """
+    account = account_find(tx, ById(user_id))
+    if account is None or not account.enabled:
+        raise Unauthorized(f"user {user_id} is gone or disabled")
+    if credential_id:
+        credential = application_credential_find(tx, credential_id)
+        if credential is not None and credential.expires_at is not None and credential.expires_at <= now:
+            raise Unauthorized(f"application credential {credential_id} has expired")
+        return _bounded(tx, account, credential)
+    if not asked.chosen and account.default_project_id:
+        try:
+            return _session(tx, account, Scope("project", account.default_project_id))
+        except Unauthorized:
+            return _session(tx, account, UNSCOPED)
+    if asked.kind == "system":
+        return _session(tx, account, SYSTEM)
+    if asked.key is None:
+        return _session(tx, account, UNSCOPED)
+    row = _find_place(tx, asked.kind, asked.key)
+    if row is None:
+        raise Unauthorized(f"there is no {asked.kind} {asked.key}")
+    return _session(tx, account, Scope("project" if asked.kind == "project" else "domain", row.id))
+
+
+def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
+    """What a token means now, and the generation in which it means that.
+
+    Its time is not looked at. Raises Unauthorized where it means nothing any more. The generation
+    is read first: a change that comes between makes the answer look older than it is, never newer.
+    """
+    generation = generation_read(tx)
+    if token_is_revoked(tx, token):
+        raise Unauthorized("the token was revoked")
+    account = account_find(tx, ById(token.user_id))
+    if account is None or not account.enabled:
+        raise Unauthorized(f"user {token.user_id} is gone or disabled")
+    if token.issued_at < account.tokens_after:
+        raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
+    if token.credential_id:
+        return generation, _bounded(tx, account, application_credential_find(tx, token.credential_id))
+    return generation, _session(tx, account, token.scope)
+
+
+def _bounded(tx: Tx, account: Account, credential: ApplicationCredential | None) -> Session:
+    """What an application credential amounts to: the roles that it names and its owner still has."""
+    if credential is None or credential.user_id != account.id:
+        raise Unauthorized(f"the application credential is gone, or is not that of user {account.id}")
+    whole = _session(tx, account, Scope("project", credential.project_id))
+    kept = tuple(role for role in whole.roles if role.id in credential.role_ids)
+    if not kept:
+        raise Unauthorized(f"user {account.id} has none of the roles of {credential.id} any more")
+    return msgspec.structs.replace(whole, roles=kept, credential=credential)
+
+
+def _find_place(tx: Tx, kind: str, key: Key) -> Any:
+    if isinstance(key, ById):
+        return tx.first(_PLACE_BY_ID, {"id": key.id})
+    if kind == "domain":
+        return tx.first(_DOMAIN_BY_NAME, {"name": key.name})
+    if key.domain_id is not None:
+        return tx.first(_PROJECT_BY_NAME, {"name": key.name, "domain_id": key.domain_id})
+    return tx.first(_PROJECT_BY_NAMES, {"name": key.name, "domain_name": key.domain_name})
+
+
+def _session(tx: Tx, account: Account, scope: Scope) -> Session:
+    if scope.kind == "unscoped":
+        return Session(user=account, scope=scope, place=None, roles=())
+    place = None
+    if scope.kind != "system":
+        row = tx.first(_PLACE_BY_ID, {"id": scope.id})
+        if row is None or not row.enabled or row.domain_enabled is False:
+            raise Unauthorized(f"{scope.kind} {scope.id} is gone or disabled")
+        if scope.kind == "domain" and not row.is_domain:
+            raise Unauthorized(f"{scope.id} is no domain")
+        place = Place(row.id, row.name, row.domain_id, row.domain_name, row.is_domain)
+    found = _roles(tx, account.id, scope.kind, scope.id or SYSTEM_ID)
+    if not found:
+        raise Unauthorized(f"user {account.id} has no role on {scope.kind} {scope.id}")
+    return Session(user=account, scope=scope, place=place, roles=found)
+
+
+def _roles(tx: Tx, user_id: str, kind: TargetKind, target_id: str) -> tuple[RoleRef, ...]:
+    granted: Iterable[str] = roles_of(tx, user_id, kind, target_id)
+    return effective(role_graph(tx), granted) if granted else ()

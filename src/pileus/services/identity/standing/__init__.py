@@ -1,0 +1,1 @@
+"""Who has which role where, and so who stands above whom."""

@@ -1,0 +1,1 @@
+"""The tables of identity: the ground that all its nouns stand on."""

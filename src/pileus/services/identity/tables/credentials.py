@@ -1,0 +1,45 @@
+"""Credentials that users keep here, and application credentials with the roles that they have."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, ForeignKey, String, Table, Text, UniqueConstraint
+
+from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
+
+# Users and projects are named as the client names them: Keystone asks for neither to exist.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(64), nullable=False, index=True),
+    Column("project_id", String(64), index=True),
+    Column("type", Name, nullable=False),
+    Column("sealed", LongText, nullable=False),
+    Column("extra", JsonText),
+)
+
+application_credentials = Table(
+    "application_credentials",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Name, nullable=False),
+    Column("description", LongText),
+    Column("secret_hash", Text, nullable=False),
+    Column("expires_at", Moment),
+    Column("unrestricted", Boolean, nullable=False),
+    UniqueConstraint("user_id", "name"),
+)
+
+application_credential_roles = Table(
+    "application_credential_roles",
+    metadata,
+    Column(
+        "application_credential_id",
+        Id,
+        ForeignKey("application_credentials.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("role_id", Id, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True),
+)

@@ -1,0 +1,66 @@
+"""Users: routes and rules."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pileus.services.identity.common.policy import ADMIN, READ, domain_reader, rules
+from pileus.services.identity.projects.declared import PROJECTS
+from pileus.services.identity.projects.resource import PROJECT
+from pileus.services.identity.standing.grants import targets_of
+from pileus.services.identity.users.declared import USERS, find_user
+from pileus.services.identity.users.passwords import PASSWORD_BODY, PasswordHandlers
+from pileus.web.crud import crud_routes, list_reply
+from pileus.web.noun import Noun
+from pileus.web.reply import Reply
+from pileus.web.request import Request
+from pileus.web.routes import Route
+
+_OWN = "user_id:%(target.user.id)s"
+_WRITE = f"{ADMIN} or (role:manager and token.domain.id:%(target.user.domain_id)s)"
+
+
+async def list_projects(request: Request) -> Reply:
+    """GET /v3/users/{id}/projects: those where the user has any role."""
+    user = await find_user(request)
+    return await list_reply(request, PROJECTS, [targets_of("project", user["id"])])
+
+
+def noun(passwords: PasswordHandlers) -> Noun:
+    """Make the noun; ``passwords`` hash and check."""
+    return Noun(
+        name="user",
+        routes=(
+            *crud_routes(dataclasses.replace(USERS, prepare=passwords.prepare), "/v3/users"),
+            Route(
+                "POST",
+                "/v3/users/{id}/password",
+                passwords.change,
+                authenticated=False,
+                status=204,
+                body=PASSWORD_BODY,
+                summary="Change one's own password",
+            ),
+            Route(
+                "GET",
+                "/v3/users/{id}/projects",
+                list_projects,
+                resource=PROJECT,
+                action="list",
+                rule="identity:list_user_projects",
+                summary="List the projects of a user",
+            ),
+        ),
+        rules=rules(
+            {
+                "list_user_projects": f"{domain_reader('target.user.domain_id')} or {_OWN}",
+                "get_user": (
+                    f"{READ} or {_OWN} or (role:reader and token.domain.id:%(target.user.domain_id)s)"
+                ),
+                "list_users": domain_reader("target.domain_id"),
+                "create_user": _WRITE,
+                "update_user": _WRITE,
+                "delete_user": _WRITE,
+            }
+        ),
+    )
