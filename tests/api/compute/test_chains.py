@@ -261,6 +261,17 @@ def test_nobody_reports_and_the_conductor_is_killed_as_well(tmp_path: Path, kind
     assert kills >= 2
 
 
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("kind", [REBOOT.kind, REBUILD.kind])
+def test_nobody_reports_on_other_databases(tmp_path: Path, kind: str, database: str) -> None:
+    async def main() -> None:
+        async with chains.begun(make, CASES[kind], tmp_path, database) as case:
+            operation = await chains.to_its_end(case, case.chain, answered=False)
+            await case.assert_undone(operation.step, LATE[kind])
+
+    asyncio.run(main())
+
+
 def test_a_host_that_is_down_is_named(tmp_path: Path) -> None:
     async def main() -> None:
         async with chains.begun(make, RebuildCase, tmp_path) as case:
