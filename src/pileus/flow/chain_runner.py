@@ -107,7 +107,13 @@ class ChainRunner:
             wait = chain.step(name).wait
             if wait is None or wait.over is None:
                 continue
-            ids = list(wait.over(tx, system_context(now), operations, self._parts))
+            try:
+                ids = list(wait.over(tx, system_context(now), operations, self._parts))
+            except Fault:
+                raise
+            except Exception:
+                _log.exception("what a step waits for can't be looked at", operation=kind, step=name)
+                continue
             if ids:
                 found.append((chain, name, ids))
         return found
@@ -202,25 +208,33 @@ class ChainRunner:
 
     async def _called(self, operation: Any, call: Call) -> Any:
         """Do (or undo) a step that speaks to others, holding the operation meanwhile; then move on."""
+        calling = asyncio.ensure_future(
+            call(context_of(operation, self._clock.now()), operation, self._parts)
+        )
         holding = asyncio.create_task(self._hold(operation.id))
         try:
-            data = await call(context_of(operation, self._clock.now()), operation, self._parts)
+            await asyncio.wait([calling, holding], return_when=asyncio.FIRST_COMPLETED)
+            if not calling.done():
+                raise Lost
+            data = calling.result()
         finally:
+            calling.cancel()
             holding.cancel()
-            await asyncio.wait([holding])
+            await asyncio.wait([calling, holding])
         return await self._store.write(self._move, operation, data, self._clock.now())
 
     async def _hold(self, operation_id: str) -> None:
-        """Renew the lease as long as a call takes."""
+        """Renew the lease as long as a call takes; return where somebody else has taken the operation."""
         while True:
             await asyncio.sleep(self._lease_s / 3)
             with contextlib.suppress(Fault):
-                await self._hold_once(operation_id)
+                if await self._hold_once(operation_id) is None:
+                    return
 
-    async def _hold_once(self, operation_id: str) -> None:
+    async def _hold_once(self, operation_id: str) -> Any:
         now = self._clock.now()
         take = self._rows.operation_take
-        await self._store.write(take, operation_id, self._owner, self._until(now), now)
+        return await self._store.write(take, operation_id, self._owner, self._until(now), now)
 
     def _is_overdue(self, operation: Any) -> bool:
         timeout_s = self._chains[operation.kind].timeout_s

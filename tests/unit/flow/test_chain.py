@@ -26,8 +26,8 @@ class Killed(BaseException):
 class Bench:
     """A store, a clock, operations of one chain; what their steps did is in their data."""
 
-    def __init__(self, store: Store, clock: ManualClock, chain: Chain) -> None:
-        self.store, self.clock, self.chain = store, clock, chain
+    def __init__(self, store: Store, clock: ManualClock, chain: Chain, lease_s: float) -> None:
+        self.store, self.clock, self.chain, self.lease_s = store, clock, chain, lease_s
 
     def runner(self, owner: str = "one", store: Any = None) -> ChainRunner:
         return ChainRunner(
@@ -37,7 +37,7 @@ class Bench:
             self.clock,
             parts=self,
             owner=owner,
-            lease_s=LEASE_S,
+            lease_s=self.lease_s,
         )
 
     async def begin(self, name: str = "op", **values: Any) -> None:
@@ -91,12 +91,14 @@ def breaks(error: BaseException) -> Callable[..., Any]:
     return unit
 
 
-def play(folder: Path, chain: Chain, story: Callable[[Bench], Awaitable[None]]) -> None:
+def play(
+    folder: Path, chain: Chain, story: Callable[[Bench], Awaitable[None]], *, lease_s: float = LEASE_S
+) -> None:
     async def main() -> None:
         clock = ManualClock()
         store = await Store.open(f"sqlite:///{folder / 'chain.sqlite'}", clock=clock)
         try:
-            await story(Bench(store, clock, chain))
+            await story(Bench(store, clock, chain, lease_s))
         finally:
             await store.close()
 
@@ -307,6 +309,52 @@ def test_who_slept_longer_than_his_lease_has_lost_it(tmp_path: Path) -> None:
         assert await bench.did() == ["a", "two", "c"]
 
     play(tmp_path, Chain("test.slow", (THREE[0], Step("b", slow), THREE[2])), story)
+
+
+def test_a_call_ends_when_the_operation_is_lost_meanwhile(tmp_path: Path) -> None:
+    ended = []
+    called = asyncio.Event()
+
+    async def endless(context: Any, operation: Any, parts: Bench) -> None:
+        if operation.owner == "two":
+            return
+        try:
+            called.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.append(operation.owner)
+
+    async def story(bench: Bench) -> None:
+        await bench.begin()
+        runner = bench.runner()
+        async with asyncio.timeout(10):
+            working = asyncio.create_task(runner.work())
+            await called.wait()
+            bench.clock.advance(LEASE_S + 1)
+            await bench.runner("two").work()
+            assert (await bench.operation()).state == DONE
+            await working
+        assert ended == ["one"]
+
+    play(tmp_path, Chain("test.endless", (THREE[0], Step("b", endless), THREE[2])), story, lease_s=0.05)
+
+
+def test_what_waits_and_can_not_be_looked_at_keeps_nothing_else(tmp_path: Path) -> None:
+    def odd(tx: Any, context: Any, waiting: Any, parts: Any) -> list[str]:
+        raise KeyError("odd")
+
+    chain = Chain("test.odd", (THREE[0], Step("w", wait=Wait(lambda parts: 60, over=odd)), THREE[2]))
+
+    async def story(bench: Bench) -> None:
+        await bench.begin()
+        for _ in range(2):
+            await bench.runner().work()
+        assert (await bench.operation()).state == WAITING
+        await bench.begin("other")
+        await bench.runner().work()
+        assert (await bench.operation("other")).state == WAITING
+
+    play(tmp_path, chain, story)
 
 
 def test_names_of_steps_are_their_own() -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from pileus.core.context import Context
-from pileus.flow.chain import Chain, waits_until
+from pileus.flow.chain import Chain, TimedOut, Wait, waits_until
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
@@ -86,21 +86,6 @@ def is_for(operation: Operation, server: Values, tasks: tuple[str, ...]) -> bool
     return server["task_state"] in tasks and server["task_since"] == operation.created_at
 
 
-def without_task(tx: Tx, several: list[Operation], tasks: tuple[str, ...]) -> list[str]:
-    """Ids of operations whose servers are no longer in the task that they were begun for. One statement."""
-    c = servers.c
-    ids = sorted({operation.resource_id for operation in several})
-    rows = tx.rows(
-        select(c.id, c.task_state, c.task_since).where(column_in(tx, c.id, ids), c.deleted_at.is_(None))
-    )
-    now = {row.id: Values(row._asdict()) for row in rows}
-    return [
-        operation.id
-        for operation in several
-        if operation.resource_id not in now or not is_for(operation, now[operation.resource_id], tasks)
-    ]
-
-
 def hosts_up(tx: Tx, context: Context, config: ComputeConfig) -> set[str]:
     """Hosts whose hypervisor agents report."""
     services = services_read(tx, config, context.now)
@@ -111,3 +96,27 @@ def too_late(server: Values, up: set[str]) -> str:
     """The reason for giving up what a server was doing."""
     why = "took too long" if server["host"] in up else f"the host {server['host']} is down"
     return f"{server['task_state']}: {why}"
+
+
+def task_wait(*tasks: str) -> Wait:
+    """A wait until a server is no longer in the task that its operation was begun for."""
+
+    def over(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> list[str]:
+        c = servers.c
+        ids = sorted({operation.resource_id for operation in several})
+        rows = tx.rows(
+            select(c.id, c.task_state, c.task_since).where(column_in(tx, c.id, ids), c.deleted_at.is_(None))
+        )
+        now = {row.id: Values(row._asdict()) for row in rows}
+        return [
+            operation.id
+            for operation in several
+            if operation.resource_id not in now or not is_for(operation, now[operation.resource_id], tasks)
+        ]
+
+    def late(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+        server = server_of(tx, operation)
+        if server is not None and is_for(operation, server, tasks):
+            raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
+
+    return Wait(lambda parts: parts.config.task_timeout_s, over=over, late=late)

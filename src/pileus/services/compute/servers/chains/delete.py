@@ -28,6 +28,7 @@ from pileus.store.operations import (
     Operation,
     operation_end,
     operation_go_on,
+    operation_list_all,
     operation_list_of,
 )
 from pileus.store.tx import Tx
@@ -83,9 +84,9 @@ def close_gone(tx: Tx, context: Context, several: Sequence[Values], parts: Parts
             close(tx, context, several, network=parts.network, **_progress(CLOSE))
             _end_operations(tx, context, ids)
     except Fault:
-        ready = [one.id for key in ids for one in operation_list_of(tx, key) if one.kind == DELETE.kind]
-        operation_go_on(tx, ready, from_step=TERMINATE, to_step=CLOSE, now=context.now)
-        tx.emit(event(context, "operation.ready", ids[0], None))
+        found = [one.id for one in operation_list_all(tx, ids, [DELETE.kind], limit=len(ids) * 2)]
+        if operation_go_on(tx, found, from_step=TERMINATE, to_step=CLOSE, now=context.now):
+            tx.emit(event(context, "operation.ready", ids[0], None))
 
 
 def _progress(name: str) -> dict[str, int]:

@@ -6,24 +6,14 @@ One step, ``node``: wait for the report, for as long as a task may take; the rep
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.ids import new_id
-from pileus.flow.chain import Chain, Step, TimedOut, Wait
+from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import (
-    Parts,
-    begin,
-    hosts_up,
-    is_for,
-    server_of,
-    told,
-    too_late,
-    without_task,
-)
+from pileus.services.compute.servers.chains.common import Parts, begin, is_for, server_of, task_wait, told
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import Operation
@@ -46,16 +36,6 @@ def begin_reboot(tx: Tx, context: Context, server: Values, kind: str, parts: Par
     )
 
 
-def _over(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
-    return without_task(tx, several, TASKS)
-
-
-def _late(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    server = server_of(tx, operation)
-    if server is not None and is_for(operation, server, TASKS):
-        raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
-
-
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """The server stays what it was, and what was asked has failed."""
     server = server_of(tx, operation)
@@ -72,6 +52,6 @@ def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
 
 REBOOT = Chain(
     "server.reboot",
-    (Step("node", wait=Wait(lambda parts: parts.config.task_timeout_s, over=_over, late=_late)),),
+    (Step("node", wait=task_wait(*TASKS)),),
     on_failed=_failed,
 )

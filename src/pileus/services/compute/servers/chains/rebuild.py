@@ -7,23 +7,12 @@ and may be rebuilt again.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from pileus.core.context import Context
 from pileus.core.ids import new_id
-from pileus.flow.chain import Chain, Step, TimedOut, Wait
+from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import (
-    Parts,
-    begin,
-    hosts_up,
-    is_for,
-    server_of,
-    told,
-    too_late,
-    without_task,
-)
+from pileus.services.compute.servers.chains.common import Parts, begin, is_for, server_of, task_wait, told
 from pileus.services.compute.servers.leaving import put_error
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
@@ -45,16 +34,6 @@ def begin_rebuild(tx: Tx, context: Context, server: Values, parts: Parts) -> Non
     )
 
 
-def _over(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
-    return without_task(tx, several, TASKS)
-
-
-def _late(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    server = server_of(tx, operation)
-    if server is not None and is_for(operation, server, TASKS):
-        raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
-
-
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     server = server_of(tx, operation)
     if server is not None and is_for(operation, server, TASKS):
@@ -64,6 +43,6 @@ def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
 
 REBUILD = Chain(
     "server.rebuild",
-    (Step("spawn", wait=Wait(lambda parts: parts.config.task_timeout_s, over=_over, late=_late)),),
+    (Step("spawn", wait=task_wait(*TASKS)),),
     on_failed=_failed,
 )
