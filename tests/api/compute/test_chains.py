@@ -298,6 +298,13 @@ def test_the_timeline_says_how_far_an_operation_is(tmp_path: Path) -> None:
                 ("server.boot", "pending", "schedule", 1, 3),
                 ("server.boot", "running", "plug", 2, 3),
             ]
+            await case.pass_time(chains.LEASE_S + 1)
+            await chains.to_its_end(case, BOOT)
+            await case.api("DELETE", f"/servers/{case.server_id}")
+            await case.host.pass_()
+            boot, deletion = (await case.api("GET", path)).json["operations"]
+            assert (boot["state"], boot["position"], deletion["state"]) == ("done", 3, "done")
+            assert (deletion["step"], deletion["position"], deletion["of"]) == ("close", 2, 2)
 
     asyncio.run(main())
 

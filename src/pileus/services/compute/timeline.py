@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from pileus.flow.chain import Chain
 from pileus.resource.declaration import Values
 from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.report import moment
@@ -21,7 +22,7 @@ from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.finding import find_server
 from pileus.store.column_in import column_in
 from pileus.store.event import events
-from pileus.store.operations import operation_list_all
+from pileus.store.operations import DONE, Operation, operation_list_all
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -125,20 +126,23 @@ def progress_read(tx: Tx, server: Values) -> list[Progress]:
     """The operations on a server, oldest first; finished ones are kept for some time. One statement."""
     chains = {chain.kind: chain for chain in CHAINS}
     found = operation_list_all(tx, [server["id"], server["reservation_id"]], sorted(chains))
-    return [
-        Progress(
-            operation=one.kind,
-            state=one.state,
-            step=one.step,
-            position=chains[one.kind].progress(one.step).position,
-            of=len(chains[one.kind].steps),
-            started_at=_text(one.created_at),
-            updated_at=_text(one.updated_at),
-            error=one.error,
-            request_id=one.request_id,
-        )
-        for one in found
-    ]
+    return [_progress(chains[one.kind], one) for one in found]
+
+
+def _progress(chain: Chain, one: Operation) -> Progress:
+    # One that a report has ended did not go through its last steps by itself.
+    step, position, of = chain.progress(chain.steps[-1].name if one.state == DONE else one.step)
+    return Progress(
+        operation=one.kind,
+        state=one.state,
+        step=step,
+        position=position,
+        of=of,
+        started_at=_text(one.created_at),
+        updated_at=_text(one.updated_at),
+        error=one.error,
+        request_id=one.request_id,
+    )
 
 
 def _read(tx: Tx, request: Request) -> tuple[list[Entry], list[Progress]]:
