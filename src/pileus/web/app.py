@@ -1,4 +1,4 @@
-"""The ASGI application: finds the route, opens the door, calls the handler, writes the reply.
+"""The ASGI application: finds the route, checks the caller and the body, calls the handler, writes the reply.
 
 Plain ASGI, no middleware: the order of things is the text of :meth:`App._serve`.
 All services share one URL space, each below its prefix.

@@ -1,4 +1,4 @@
-"""Refusals of the HTTP door itself."""
+"""Refusals by the HTTP layer itself, before a handler is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes are data: a method, a path, a handler, and what stands at the door.
+"""Routes are data: a method, a path, a handler, and what is checked before it is called.
 
 ``Route("POST", "/v2.0/ports", create_port, resource=PORT, action="create")``.
 The router is a tree of dictionaries, walked a segment at a time; a literal
