@@ -52,14 +52,14 @@ IdsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], None]
 NewPortsFollower = Callable[[Tx, Context, Sequence[Values], Collection[str], "NetworkConfig"], None]
 PortsFollower = Callable[[Tx, Context, Sequence[Values], "NetworkConfig"], None]
 ChangedPortsFollower = Callable[[Tx, Context, Sequence[tuple[Values, Values]], "NetworkConfig"], None]
-OwnPortsFollower = Callable[[Tx, Context, Sequence[Values], Mapping[str, str], "NetworkConfig"], None]
+ServicePortsFollower = Callable[[Tx, Context, Sequence[Values], Mapping[str, str], "NetworkConfig"], None]
 AgentFollower = Callable[[Tx, Context, AgentSeen, "NetworkConfig"], None]
 LeavingAgentsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], Callable[[], Collection[str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followers:
-    """What nouns on higher floors do at moments of those below, in the order in which they do it.
+    """Functions of nouns on higher floors, by the moment of a noun below and in the order of their calls.
 
     A noun imports nouns on lower floors only (``docs/architecture.md``, "The floors of the network"). What
     concerns others above it, such as that a port which comes needs DHCP, and one which goes frees its
@@ -75,7 +75,7 @@ class Followers:
     """``(tx, context, [(before, after)], config)``."""
     ports_deleting: tuple[PortsFollower, ...] = ()
     """``(tx, context, ports, config)``: before the rows go."""
-    own_ports_touched: tuple[OwnPortsFollower, ...] = ()
+    service_ports_changed: tuple[ServicePortsFollower, ...] = ()
     """``(tx, context, ports, {id: owner}, config)``: a request has moved or deleted ports of the network."""
     agents_reported: tuple[AgentFollower, ...] = ()
     """``(tx, context, agent, config)``."""

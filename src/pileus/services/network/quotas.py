@@ -86,14 +86,14 @@ class QuotaMissingTenant(Invalid):
 
 
 async def list_quotas(request: Request) -> Reply:
-    """Projects that have limits of their own."""
+    """List projects that have limits of their own."""
     request.authorise("update_quota")
     limits = await request.read(_all_limits, request.service.quotas)
     return Reply.json({"quotas": list_views(request, limits, "project_id", ("project_id", "tenant_id"))})
 
 
 async def show_quota(request: Request) -> Reply:
-    """The limits of one project."""
+    """Show the limits of one project."""
     project_id = _readable(request)
     limits = await request.read(quota_read, [project_id], request.service.quotas)
     return Reply.json({"quota": limits[project_id]})
@@ -104,7 +104,7 @@ def _own(word: str) -> Type:
 
 
 def _show_own(word: str) -> Handler:
-    """``tenant`` or ``project`` in place of an id: whose limits would I see?"""
+    """Make a handler of ``tenant`` or ``project`` in place of an id: whose limits would be shown."""
 
     async def show_own(request: Request) -> Reply:
         if not request.context.project_id:
@@ -115,13 +115,13 @@ def _show_own(word: str) -> Handler:
 
 
 async def show_default(request: Request) -> Reply:
-    """What a project has that nobody gave limits to."""
+    """Show the limits of a project that was given none of its own."""
     _readable(request)
     return Reply.json({"quota": {quota.resource: quota.default for quota in request.service.quotas}})
 
 
 async def show_details(request: Request) -> Reply:
-    """Limits, and how much of them is used."""
+    """Show limits, and how much of them is used."""
     project_id = _readable(request)
     return Reply.json({"quota": await request.read(_details, project_id, request.service.quotas)})
 
@@ -135,7 +135,7 @@ async def update_quota(request: Request) -> Reply:
 
 
 async def delete_quota(request: Request) -> Reply:
-    """Back to the defaults."""
+    """Reset the limits of a project to the defaults."""
     project_id = _authorised(request, "delete_quota")
     await request.write(quota_reset, project_id, SERVICE)
     return Reply.empty()

@@ -34,9 +34,9 @@ from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.ports import noun as ports
+from pileus.services.network.ports.defaults import new_port
 from pileus.services.network.ports.followers import ports_bind_waiting, ports_leave_networks
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import new_port
 from pileus.services.network.ports.work import PORT_QUOTA, port_create, port_delete, port_update
 from pileus.services.network.qos import noun as qos
 from pileus.services.network.routers import noun as routers
@@ -97,12 +97,12 @@ FOLLOWERS = Followers(
     ports_created=(dhcp_follows_ports,),
     ports_updated=(floating_ips_follow,),
     ports_deleting=(floating_ips_release,),
-    own_ports_touched=(routers_restore_ports, dhcp_restores_ports),
+    service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
     agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
     agents_deleting=(dhcp_agents_deleting, l3_agents_deleting),
 )
-"""What follows upwards, from the lowest floor to the highest."""
+"""The followers of each moment, in the order in which they are called."""
 
 
 def from_settings(

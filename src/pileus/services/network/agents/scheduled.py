@@ -26,7 +26,7 @@ Unit = Callable[[Tx, Context, str, str], None]
 
 
 class Scheduler(NamedTuple):
-    """What agents of a ``kind`` (``dhcp``, ``l3``) serve, by rows of ``bindings``.
+    """The scheduler of agents of a ``kind`` (``dhcp``, ``l3``): they serve something by rows of ``bindings``.
 
     ``parameter`` is the id's name in the path of what is served.
     """

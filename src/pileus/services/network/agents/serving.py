@@ -1,4 +1,4 @@
-"""Which of the network's things a host serves: what its agents may listen to, ask for and report of."""
+"""What a host serves of the network is what its agents may listen to, ask for and report of."""
 
 from __future__ import annotations
 

@@ -10,5 +10,5 @@ _SPACE = uuid.UUID("0c1a4c2e-5d0e-5d5f-9b1c-6b8a5f6f2d11")
 
 
 def derived_id(context: Context, *parts: str) -> str:
-    """An id for what a request makes by the way: the same when its unit is run again, unlike any other."""
+    """Make an id for what a request makes besides: the same when its unit is run again, unlike any other."""
     return str(uuid.uuid5(_SPACE, "/".join((context.request_id, *parts))))

@@ -61,7 +61,7 @@ BASE_RULES = (
 
 
 CALLER_RULES = {"is_admin": "context_is_admin", "is_service": "service_api"}
-"""What units of work know of the caller: the policy's answers."""
+"""Fields of the caller's context that are the policy's answers, for units of work."""
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:

@@ -1,4 +1,4 @@
-"""What DHCP does when ports come or are touched, and when agents come, are enabled and go."""
+"""Followers of ports (created, moved, deleted) and of agents (reported, enabled, deleted), for DHCP."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ from pileus.services.network.common.events import event
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.changing import change_ports
-from pileus.services.network.ports.making import make_ports
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.create import create_ports
+from pileus.services.network.ports.defaults import elevated, new_port
+from pileus.services.network.ports.delete import delete_ports
+from pileus.services.network.ports.facts import facts_of_new
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.ports.world import read_world
+from pileus.services.network.ports.update import update_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -132,11 +132,11 @@ def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], conf
         changes = _changes(port, one)
         if changes:
             updates.append(Update(port, Values(changes)))
-    mighty = elevated(context)
+    as_admin = elevated(context)
     if updates:
-        change_ports(tx, mighty, updates, config=config)
-    remove_ports(tx, mighty, [port for several in spare.values() for port in several], config)
-    _make(tx, mighty, missing, config)
+        update_ports(tx, as_admin, updates, config=config)
+    delete_ports(tx, as_admin, [port for several in spare.values() for port in several], config)
+    _make(tx, as_admin, missing, config)
 
 
 def _changes(port: Values, wanted: _Wanted) -> dict[str, object]:
@@ -156,12 +156,12 @@ def _make(tx: Tx, context: Context, missing: Sequence[_Wanted], config: NetworkC
     """All together; only if that fails one by one, to find out which can't be."""
     if not missing:
         return
-    world = read_world(tx, {one.network_id for one in missing})
+    wanted = {one: _spec(context, one) for one in missing}
+    facts = facts_of_new(tx, context, list(wanted.values()), config)
 
     def make(several: Sequence[_Wanted]) -> None:
         with tx.savepoint():
-            specs = [_spec(context, one) for one in several]
-            made = make_ports(tx, context, specs, world, config=config)
+            made = create_ports(tx, context, [wanted[one] for one in several], facts, config=config)
             tx.insert(
                 dhcp_ports, [{"port_id": port["id"], "network_id": port["network_id"]} for port in made]
             )

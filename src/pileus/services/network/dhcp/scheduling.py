@@ -196,7 +196,7 @@ def networks_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
 def _look(
     tx: Tx, context: Context, network_ids: Sequence[str], config: NetworkConfig
 ) -> tuple[dict[str, set[str]], list[Row[Any]]]:
-    """Which agents the networks have, and which agents could take more."""
+    """Read which agents the networks have, and which agents could take more."""
     since: dt.datetime = config.alive_since(context.now)
     served: dict[str, set[str]] = {}
     alive: dict[str, Row[Any]] = {}

@@ -1,4 +1,4 @@
-"""What a node's DHCP should look like: the answer to ``DHCP_STATE``.
+"""The desired state of a node's DHCP: the answer to ``DHCP_STATE``.
 
 One transaction, a constant number of statements whatever the number of networks and ports. As
 in ``switch_state``, the position is read first.
@@ -183,7 +183,7 @@ def _host(port: Row[Any]) -> DhcpHost:
 
 
 def host_name(fixed_ips: Sequence[Mapping[str, str]]) -> str:
-    """What a guest is called that nobody named: ``host-10-0-0-5``, by an IPv4 address if it has one."""
+    """Name a guest that has no name: ``host-10-0-0-5``, by an IPv4 address if it has one."""
     addresses = [ip["ip_address"] for ip in fixed_ips]
     chosen = next((one for one in addresses if "." in one), addresses[0])
     return "host-" + chosen.replace(".", "-").replace(":", "-")

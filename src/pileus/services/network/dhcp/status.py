@@ -1,4 +1,4 @@
-"""What DHCP agents say of networks: served, or not and why."""
+"""Reports of DHCP agents on networks: served, or not and why."""
 
 from __future__ import annotations
 

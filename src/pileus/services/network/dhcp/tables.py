@@ -1,4 +1,4 @@
-"""Which DHCP agents serve which networks, whether they do, and with which ports."""
+"""Tables of the networks that DHCP agents serve, and of the ports that they serve them with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which router leads from a subnet to an external network."""
+"""Routers between subnets and external networks."""
 
 from __future__ import annotations
 

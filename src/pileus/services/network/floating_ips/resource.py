@@ -45,7 +45,7 @@ _PORTS = (
 
 
 def port_details(port: Any) -> dict[str, Any]:
-    """What is shown of the port that a floating IP leads to; ``port`` has the attributes."""
+    """Show the port that a floating IP leads to; ``port`` has the attributes."""
     return {column.name: getattr(port, column.name) for column in _DETAILS}
 
 

@@ -27,12 +27,12 @@ from pileus.services.network.floating_ips.resource import FLOATING_IP, port_deta
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.visible import visible_networks
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.defaults import elevated, new_port
+from pileus.services.network.ports.delete import delete_ports
+from pileus.services.network.ports.facts import facts_of_new
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import elevated, new_port
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
-from pileus.services.network.ports.world import read_world
 from pileus.services.network.rules import device_owners
 from pileus.store.errors import Duplicate
 from pileus.store.event import Event
@@ -104,14 +104,14 @@ def floatingip_create(
             raise NetworkNotFound(network_id=network_id)
         if not visible[network_id].external:
             raise _bad(f"Network {network_id} is not a valid external network")
-    world = read_world(tx, network_ids)
+    as_admin = elevated(context)
+    own_ports = [_own_port(as_admin, spec) for spec in specs]
+    facts = facts_of_new(tx, as_admin, own_ports, config)
     for network_id in sorted(network_ids):
-        if not any(subnet.ip_version == 4 for subnet in world.subnets[network_id]):
+        if not any(subnet.ip_version == 4 for subnet in facts.subnets[network_id]):
             raise _bad(f"Network {network_id} does not contain any IPv4 subnet")
     spend(tx, specs, FLOATING_IP_QUOTA)
-    mighty = elevated(context)
-    own_ports = [_own_port(mighty, spec) for spec in specs]
-    made = port_create(tx, mighty, own_ports, config=config, world=world)
+    made = port_create(tx, as_admin, own_ports, config=config, facts=facts)
     for spec, port in zip(specs, made, strict=True):
         address = next((ip["ip_address"] for ip in port["fixed_ips"] if "." in ip["ip_address"]), None)
         if address is None:
@@ -164,7 +164,7 @@ def floatingip_delete(
     """Delete floating IPs with their own ports."""
     FLOATING_IP.remove(tx, originals)
     own = fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
-    remove_ports(tx, elevated(context), own, config)
+    delete_ports(tx, elevated(context), own, config)
     tx.emit_many([_event(context, "floatingip.delete", one, one["router_id"]) for one in originals])
 
 
@@ -173,18 +173,18 @@ def _bad(text: str) -> BadRequest:
 
 
 def _own_port(context: Context, spec: Values) -> Values:
-    wish = {}
+    fixed_ip = {}
     if spec["subnet_id"]:
-        wish["subnet_id"] = spec["subnet_id"]
+        fixed_ip["subnet_id"] = spec["subnet_id"]
     if spec["floating_ip_address"]:
-        wish["ip_address"] = spec["floating_ip_address"]
+        fixed_ip["ip_address"] = spec["floating_ip_address"]
     return new_port(
         context,
         project_id="",
         network_id=spec["floating_network_id"],
         device_id=spec["id"],
         device_owner=device_owners.FLOATING_IP,
-        fixed_ips=[wish] if wish else None,
+        fixed_ips=[fixed_ip] if fixed_ip else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What policy rules of a network's ports and subnets look at: its owner, and whether it is shared."""
+"""Targets of policy rules of a network's ports and subnets: its owner, and whether it is shared."""
 
 from __future__ import annotations
 

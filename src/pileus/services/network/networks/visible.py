@@ -1,4 +1,4 @@
-"""Which networks a caller sees, for nouns that are made on one."""
+"""Networks that a caller sees, for nouns that are made on one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which addresses some ports get: what they ask for is checked, the rest is drawn and looked up.
+"""Addresses of ports: what they ask for is checked, the rest is drawn and looked up.
 
-First a pure pass turns each port's wish into *slots*: an address asked for by name, or
+A pure pass (``slots_of``) turns what each port asks for into *slots*: an address asked for by name, or
 "one of these subnets". Then the drawn candidates are asked of the database in one
 statement; only a subnet too full for luck is read whole.
 """
@@ -16,10 +16,10 @@ from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.errors import Conflict, Invalid
 from pileus.services.network.common.errors import InvalidInput
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.ports.facts import SubnetFacts
 from pileus.services.network.rules import addresses
-from pileus.services.network.rules.addresses import Pool
 from pileus.services.network.rules.device_owners import is_trusted
-from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.tx import Tx
 
 
@@ -39,28 +39,6 @@ class IpAddressGenerationFailure(Conflict):
     message = "No more IP addresses available on network {net_id}."
 
 
-class SubnetFacts(NamedTuple):
-    """A subnet as the choice of addresses needs it."""
-
-    id: str
-    network_id: str
-    ip_version: int
-    cidr: str
-    ipv6_ra_mode: str | None
-    ipv6_address_mode: str | None
-    allocation_pools: list[dict[str, str]]
-    service_types: list[str]
-    enable_dhcp: bool
-
-    @property
-    def is_automatic(self) -> bool:
-        """Whether guests give themselves addresses from it."""
-        return addresses.is_automatic(self.ipv6_ra_mode, self.ipv6_address_mode)
-
-    def pools(self) -> list[Pool]:
-        return [Pool(addresses.number(p["start"]), addresses.number(p["end"])) for p in self.allocation_pools]
-
-
 class Slot(NamedTuple):
     """One address that a port is to have: ``address``, or any of the subnets ``choices``, in order."""
 
@@ -68,21 +46,6 @@ class Slot(NamedTuple):
     address: str | None = None
 
 
-_SUBNETS = (
-    select(
-        subnets.c.id,
-        subnets.c.network_id,
-        subnets.c.ip_version,
-        subnets.c.cidr,
-        subnets.c.ipv6_ra_mode,
-        subnets.c.ipv6_address_mode,
-        subnets.c.allocation_pools,
-        subnets.c.service_types,
-        subnets.c.enable_dhcp,
-    )
-    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
-    .order_by(subnets.c.created_at, subnets.c.id)
-)
 _TAKEN_AMONG = select(ip_allocations.c.subnet_id, ip_allocations.c.ip_address).where(
     ip_allocations.c.subnet_id.in_(bindparam("subnets", expanding=True)),
     ip_allocations.c.ip_address.in_(bindparam("addresses", expanding=True)),
@@ -92,15 +55,7 @@ _TAKEN = select(ip_allocations.c.subnet_id, ip_allocations.c.ip_address).where(
 )
 
 
-def subnet_facts(tx: Tx, network_ids: Collection[str]) -> dict[str, list[SubnetFacts]]:
-    """The subnets of some networks, oldest first, by network."""
-    found: dict[str, list[SubnetFacts]] = {network_id: [] for network_id in network_ids}
-    for row in tx.rows(_SUBNETS, {"ids": sorted(network_ids)}):
-        found[row.network_id].append(SubnetFacts(*tuple(row)))
-    return found
-
-
-def wishes(
+def slots_of(
     port: Mapping[str, Any],
     network_subnets: Sequence[SubnetFacts],
     config: NetworkConfig,
@@ -122,18 +77,18 @@ def wishes(
             choices = tuple(one.id for one in usable if one.ip_version == version and not one.is_automatic)
             if choices:
                 slots.append(Slot(choices))
-        return slots + _automatic(port, usable, ())
+        return slots + _slaac(port, usable, ())
     if len(asked) > config.max_fixed_ips and not is_trusted(owner):  # the bound is for guests
         raise InvalidInput("Exceeded maximum amount of fixed ips per port")
     by_id = {one.id: one for one in network_subnets}
-    slots = [_asked(port, wish, by_id, usable, keep) for wish in asked]
+    slots = [_asked(port, requested, by_id, usable, keep) for requested in asked]
     if asked:
         named = {slot.choices[0] for slot in slots}
-        slots += _automatic(port, usable, named)
+        slots += _slaac(port, usable, named)
     return slots
 
 
-def _automatic(port: Mapping[str, Any], usable: Iterable[SubnetFacts], named: Collection[str]) -> list[Slot]:
+def _slaac(port: Mapping[str, Any], usable: Iterable[SubnetFacts], named: Collection[str]) -> list[Slot]:
     if port["device_owner"].startswith("network:router"):
         return []
     return [
@@ -145,12 +100,12 @@ def _automatic(port: Mapping[str, Any], usable: Iterable[SubnetFacts], named: Co
 
 def _asked(
     port: Mapping[str, Any],
-    wish: Mapping[str, str],
+    requested: Mapping[str, str],
     by_id: Mapping[str, SubnetFacts],
     usable: Sequence[SubnetFacts],
     keep: Collection[tuple[str, str]],
 ) -> Slot:
-    subnet_id, address = wish.get("subnet_id"), wish.get("ip_address")
+    subnet_id, address = requested.get("subnet_id"), requested.get("ip_address")
     if subnet_id is None:
         if address is None:
             raise InvalidInput("IP allocation requires subnet_id or ip_address")

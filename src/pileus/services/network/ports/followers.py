@@ -1,4 +1,4 @@
-"""What ports do when networks go and switch agents come."""
+"""Followers of networks that are deleted and of switch agents that have restarted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pileus.services.network.common.events import event
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.work import network_in_use
-from pileus.services.network.ports.binding import bind_ports, network_facts
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.binding import bind_port
+from pileus.services.network.ports.delete import delete_ports
+from pileus.services.network.ports.facts import agents_by_host, network_facts
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import device_owners
@@ -50,7 +51,7 @@ def ports_leave_networks(tx: Tx, context: Context, network_ids: Sequence[str], c
     if used is not None:
         raise network_in_use(used.network_id)
     going = fetch(tx, PORT, where=[ports.c.network_id.in_(network_ids), _GOING], lock=True)
-    remove_ports(tx, context, going, config)
+    delete_ports(tx, context, going, config)
 
 
 def ports_bind_waiting(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
@@ -65,7 +66,8 @@ def ports_bind_waiting(tx: Tx, context: Context, agent: AgentSeen, config: Netwo
         {"network_id": row.network_id, "binding:host_id": row.host, "binding:vnic_type": row.vnic_type}
         for row in waiting
     ]
-    outcomes = bind_ports(tx, context, asked, facts, config)
+    agents = agents_by_host(tx, context, [agent.host], config)
+    outcomes = [bind_port(one, facts, agents) for one in asked]
     bound = [(row, outcome) for row, outcome in zip(waiting, outcomes, strict=True) if not outcome.reason]
     if bound:
         tx.execute(

@@ -7,7 +7,11 @@ from functools import partial
 from pileus.resource.declaration import Extension
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import timeline
-from pileus.services.network.ports.asked import asked_port_create, asked_port_delete, asked_port_update
+from pileus.services.network.ports.requests import (
+    requested_port_create,
+    requested_port_delete,
+    requested_port_update,
+)
 from pileus.services.network.ports.resource import PORT, RULES
 from pileus.services.network.ports.status import device_status
 from pileus.services.network.ports.switch_state import switch_state
@@ -73,9 +77,9 @@ def noun(config: NetworkConfig) -> Noun:
             *crud(
                 PORT,
                 PATH,
-                create=partial(asked_port_create, config=config),
-                update=partial(asked_port_update, config=config),
-                delete=partial(asked_port_delete, config=config),
+                create=partial(requested_port_create, config=config),
+                update=partial(requested_port_update, config=config),
+                delete=partial(requested_port_delete, config=config),
             ),
             *tag_routes(PORT, PATH),
             *timeline.ROUTES,

@@ -37,7 +37,7 @@ from pileus.services.network.common.policy import (
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
-from pileus.services.network.ports.listing import in_security_groups, with_fixed_ips
+from pileus.services.network.ports.filters import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import device_owners, macs
 
@@ -47,7 +47,7 @@ VNIC_TYPES = (
 )  # fmt: skip
 
 
-_WISH = {"subnet_id": types.uuid, "ip_address": types.ip_address}
+_FIXED_IP = {"subnet_id": types.uuid, "ip_address": types.ip_address}
 _BLANK_OPTIONS = ("router", "classless-static-route")
 
 
@@ -58,15 +58,15 @@ def _parse_mac(value: Any) -> str | None:
     return found
 
 
-def _unique_addresses(wishes: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
+def _unique_addresses(fixed_ips: list[dict[str, str]] | None) -> list[dict[str, str]] | None:
     """neutron-lib's check of fixed_ips: no address twice; it looks at no other key."""
-    if wishes is not None:
-        wishes = [{key: wish[key] for key in _WISH if key in wish} for wish in wishes]
-    named = [wish["ip_address"] for wish in wishes or () if wish.get("ip_address")]
+    if fixed_ips is not None:
+        fixed_ips = [{key: one[key] for key in _FIXED_IP if key in one} for one in fixed_ips]
+    named = [one["ip_address"] for one in fixed_ips or () if one.get("ip_address")]
     position = first_repeat(named)
     if position is not None:
         raise BadValue(f"Duplicate IP address '{named[position]}'", value=named[position])
-    return wishes
+    return fixed_ips
 
 
 def _check_option(option: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ _DEVICE_ID = types.line(255)
 _DEVICE_OWNER = types.normalised(types.line(255), device_owners.normal)
 _MAC = Type("mac", _parse_mac, types.mac.schema, query=lambda text: macs.normalise(text) or text)
 FIXED_IPS = types.normalised(
-    types.nullable(types.list_of(types.dict_of(_WISH, additional=types.anything), maximum=MOST)),
+    types.nullable(types.list_of(types.dict_of(_FIXED_IP, additional=types.anything), maximum=MOST)),
     _unique_addresses,
 )
 _PAIRS = types.list_of(

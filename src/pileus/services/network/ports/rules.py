@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pileus.core.errors import Conflict, Invalid
+from pileus.resource.declaration import Update
 from pileus.services.network.common.errors import InUse, InvalidInput
+from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
 from pileus.services.network.rules.device_owners import is_trusted
 
 
@@ -48,6 +50,25 @@ def port_security(given: bool | None, device_owner: str, network_default: bool) 
     if given is not None:
         return given
     return False if is_trusted(device_owner) else network_default
+
+
+def needs_default_group(port: Mapping[str, Any], network_default: bool) -> bool:
+    """Whether a new port names no groups and is filtered, so that it gets its project's default group."""
+    return (
+        port.get("security_groups") is None
+        and not is_trusted(port["device_owner"])
+        and port_security(port.get("port_security_enabled"), port["device_owner"], network_default)
+    )
+
+
+def is_rebound(update: Update) -> bool:
+    """Whether the binding is decided anew: its host or kind differ, or there is none and it is asked for."""
+    port, changes = update.original, update.changes
+    if not {"binding:host_id", "binding:vnic_type", "binding:profile"} & {*changes}:
+        return False
+    return port["binding:vif_type"] in (UNBOUND, BINDING_FAILED) or any(
+        changes.get(name, port[name]) != port[name] for name in ("binding:host_id", "binding:vnic_type")
+    )
 
 
 def check_security(enabled: bool, groups: Sequence[str], pairs: Sequence[Any], *, groups_given: bool) -> None:

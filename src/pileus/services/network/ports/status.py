@@ -1,4 +1,4 @@
-"""What switch agents say of ports: carrying packets, not any more, or not to be wired."""
+"""Reports of switch agents on ports: carrying packets, not any more, or not to be wired."""
 
 from __future__ import annotations
 

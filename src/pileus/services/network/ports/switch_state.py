@@ -1,4 +1,4 @@
-"""What a node's switch should look like: the answer to ``SWITCH_STATE``.
+"""The desired state of a node's switch: the answer to ``SWITCH_STATE``.
 
 One transaction, a constant number of statements whatever the number of ports. The
 position is read first: everything read after it is at least as new, so an agent that

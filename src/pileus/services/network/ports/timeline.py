@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def timeline_read(tx: Tx, port_id: str) -> list[Entry]:
-    """What happened to a port, oldest first."""
+    """Read what happened to a port, oldest first."""
     entries = []
     for row in tx.rows(_OF_PORT, {"port_id": port_id}):
         payload = _decode(row.payload)

@@ -9,12 +9,12 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports.belonging import kinds_of
-from pileus.services.network.ports.changing import change_ports
-from pileus.services.network.ports.making import make_ports
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.create import create_ports
+from pileus.services.network.ports.delete import delete_ports
+from pileus.services.network.ports.facts import PortFacts, facts_of_new
+from pileus.services.network.ports.service_ports import kinds_of
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.ports.world import World, read_world
+from pileus.services.network.ports.update import update_ports
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 
@@ -26,18 +26,20 @@ class ServicePortInUse(InUse):
 
 
 def port_create(
-    tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig, world: World | None = None
+    tx: Tx,
+    context: Context,
+    specs: Sequence[Values],
+    *,
+    config: NetworkConfig,
+    facts: PortFacts | None = None,
 ) -> list[Values]:
-    """Write new ports, all of them or none. ``world`` where it has been read already."""
-    if world is None:
-        world = read_world(tx, {spec["network_id"] for spec in specs})
+    """Write new ports, all of them or none. ``facts`` where they have been read already."""
     spend(tx, specs, PORT_QUOTA)
-    made = make_ports(tx, context, specs, world, config=config)
-    with_dhcp = {
-        subnet.network_id for several in world.subnets.values() for subnet in several if subnet.enable_dhcp
-    }
+    if facts is None:
+        facts = facts_of_new(tx, context, specs, config)
+    made = create_ports(tx, context, specs, facts, config=config)
     for follow in config.followers.ports_created:
-        follow(tx, context, made, with_dhcp, config)
+        follow(tx, context, made, facts.with_dhcp, config)
     return made
 
 
@@ -45,7 +47,7 @@ def port_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change ports."""
-    after = change_ports(tx, context, updates, config=config)
+    after = update_ports(tx, context, updates, config=config)
     changed = [(one.original, port) for one, port in zip(updates, after, strict=True)]
     for follow in config.followers.ports_updated:
         follow(tx, context, changed, config)
@@ -55,7 +57,7 @@ def port_update(
 def port_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
     """Delete ports; ServicePortInUse for a router's and a floating IP's own, which go by other requests."""
     check_removable(originals, kinds_of(tx, {port["id"] for port in originals}))
-    remove_ports(tx, context, originals, config)
+    delete_ports(tx, context, originals, config)
 
 
 def check_removable(originals: Sequence[Values], kinds: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What other nouns ask of QoS policies."""
+"""QoS policies as other nouns need them: which may be used, and which is a project's default."""
 
 from __future__ import annotations
 

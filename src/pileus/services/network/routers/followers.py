@@ -1,4 +1,4 @@
-"""What routers do when their ports are touched, and when L3 agents come, are enabled and go."""
+"""Followers of routers' ports (moved by request) and of L3 agents (reported, enabled, deleted)."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.revisions import touch
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports.changing import change_ports
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.defaults import elevated, new_port
+from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import elevated, new_port
+from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.routers.reading import (
+    AttachedPort,
     Attachments,
-    Plug,
     attachments,
     subnets_used,
     used_by_floating_ips,
@@ -98,15 +98,15 @@ def interface_add_subnet(
     _check_apart(there, router, [Attached(subnet["id"], subnet["cidr"])])
     host = _host(tx, context, router, there, config)
     address = {"subnet_id": subnet["id"], "ip_address": subnet["gateway_ip"]}
-    mighty = elevated(context)
-    joined = _ipv6_plug(there, router, subnet["network_id"]) if subnet["ip_version"] == 6 else None
+    as_admin = elevated(context)
+    joined = _ipv6_port(there, router, subnet["network_id"]) if subnet["ip_version"] == 6 else None
     if joined is not None:
         (port,) = fetch(tx, PORT, [joined.port_id], lock=True)
         changes = Values({"fixed_ips": [*port["fixed_ips"], address]})
-        (port,) = change_ports(tx, mighty, [Update(port, changes)], config=config)
+        (port,) = update_ports(tx, as_admin, [Update(port, changes)], config=config)
     else:
         spec = new_port(
-            mighty,
+            as_admin,
             project_id=router["project_id"],
             network_id=subnet["network_id"],
             device_id=router["id"],
@@ -114,7 +114,7 @@ def interface_add_subnet(
             fixed_ips=[address],
             **{"binding:host_id": host},
         )
-        (port,) = port_create(tx, mighty, [spec], config=config)
+        (port,) = port_create(tx, as_admin, [spec], config=config)
         _own(tx, router, port)
     _touch(tx, context, router)
     return _view(router, port, [subnet["id"]])
@@ -142,11 +142,11 @@ def interface_add_port(
         _check_address_mode(row._mapping)
     there = attachments(tx, [router["id"]])
     if any(row.ip_version == 6 for row in rows):
-        plug = _ipv6_plug(there, router, port["network_id"])
-        if plug is not None:
+        attached = _ipv6_port(there, router, port["network_id"])
+        if attached is not None:
             raise _bad(
-                f"Router already contains IPv6 port {plug.port_id} belonging to network id "
-                f"{plug.network_id}. Only one IPv6 port from the same network subnet can be connected "
+                f"Router already contains IPv6 port {attached.port_id} belonging to network id "
+                f"{attached.network_id}. Only one IPv6 port from the same network subnet can be connected "
                 "to a router."
             )
     _check_apart(there, router, [Attached(row.id, row.cidr) for row in rows])
@@ -162,7 +162,7 @@ def interface_add_port(
             "binding:host_id": _host(tx, context, router, there, config),
         }
     )
-    (port,) = change_ports(tx, elevated(context), [Update(port, changes)], config=config)
+    (port,) = update_ports(tx, elevated(context), [Update(port, changes)], config=config)
     _own(tx, router, port)
     _touch(tx, context, router)
     return _view(router, port, [row.id for row in rows])
@@ -179,17 +179,17 @@ def interface_remove(
 ) -> dict[str, Any]:
     """Take the router off a subnet, or a port (and subnet) from it."""
     there = attachments(tx, [router["id"]])
-    plug = _plug(there, router, port_id, subnet)
-    going = plug.subnet_ids if subnet is None or port_id is not None else [subnet["id"]]
+    attached = _attached(there, router, port_id, subnet)
+    going = attached.subnet_ids if subnet is None or port_id is not None else [subnet["id"]]
     _check_unused(tx, there, router, going)
-    (port,) = fetch(tx, PORT, [plug.port_id], lock=True)
+    (port,) = fetch(tx, PORT, [attached.port_id], lock=True)
     left = [ip for ip in port["fixed_ips"] if ip["subnet_id"] not in going]
     if left:
         changes = Values({"fixed_ips": left})
-        change_ports(tx, elevated(context), [Update(port, changes)], config=config)
+        update_ports(tx, elevated(context), [Update(port, changes)], config=config)
     else:
         tx.execute(delete(router_ports).where(router_ports.c.port_id == port["id"]))
-        remove_ports(tx, elevated(context), [port], config)
+        delete_ports(tx, elevated(context), [port], config)
     _touch(tx, context, router)
     return _view(router, port, going)
 
@@ -207,7 +207,7 @@ def _check_address_mode(subnet: Mapping[str, Any]) -> None:
 
 
 def _check_apart(there: Attachments, router: Values, new: Sequence[Attached]) -> None:
-    on_port = {one for plug in there.plugs.get(router["id"], ()) for one in plug.subnet_ids}
+    on_port = {one for attached in there.attached_ports.get(router["id"], ()) for one in attached.subnet_ids}
     check_apart(there.reached(router["id"]), new, on_port)
 
 
@@ -240,22 +240,22 @@ def _check_unused(tx: Tx, there: Attachments, router: Values, going: Sequence[st
             raise RouterInterfaceInUseByRoute(**values)
 
 
-def _ipv6_plug(there: Attachments, router: Values, network_id: str) -> Plug | None:
-    for plug in there.interfaces(router["id"]):
-        if plug.network_id == network_id and any(":" in ip["ip_address"] for ip in plug.fixed_ips):
-            return plug
+def _ipv6_port(there: Attachments, router: Values, network_id: str) -> AttachedPort | None:
+    for attached in there.interfaces(router["id"]):
+        if attached.network_id == network_id and any(":" in ip["ip_address"] for ip in attached.fixed_ips):
+            return attached
     return None
 
 
-def _plug(there: Attachments, router: Values, port_id: str | None, subnet: Values | None) -> Plug:
-    for plug in there.interfaces(router["id"]):
+def _attached(there: Attachments, router: Values, port_id: str | None, subnet: Values | None) -> AttachedPort:
+    for attached in there.interfaces(router["id"]):
         if port_id is not None:
-            if plug.port_id == port_id:
-                if subnet is not None and subnet["id"] not in plug.subnet_ids:
+            if attached.port_id == port_id:
+                if subnet is not None and subnet["id"] not in attached.subnet_ids:
                     raise SubnetMismatchForPort(port_id=port_id, subnet_id=subnet["id"])
-                return plug
-        elif subnet is not None and subnet["id"] in plug.subnet_ids:
-            return plug
+                return attached
+        elif subnet is not None and subnet["id"] in attached.subnet_ids:
+            return attached
     if port_id is not None:
         raise RouterInterfaceNotFound(router_id=router["id"], port_id=port_id)
     assert subnet is not None

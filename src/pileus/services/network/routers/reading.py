@@ -1,4 +1,4 @@
-"""What units of routers read once: the routers' ports, and the subnets that these reach."""
+"""Facts that units of routers read once: the routers' ports, and the subnets that these reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 
 
-class Plug(NamedTuple):
+class AttachedPort(NamedTuple):
     """A router's port."""
 
     router_id: str
@@ -33,33 +33,39 @@ class Plug(NamedTuple):
 class Attachments(NamedTuple):
     """The ports of some routers and the subnets of the networks that these are on, by id."""
 
-    plugs: dict[str, list[Plug]]
+    attached_ports: dict[str, list[AttachedPort]]
     subnets: dict[str, Row[Any]]
 
-    def gateway(self, router_id: str) -> Plug | None:
+    def gateway(self, router_id: str) -> AttachedPort | None:
         """The router's gateway port."""
         return next(
-            (one for one in self.plugs.get(router_id, ()) if one.port_type == device_owners.ROUTER_GATEWAY),
+            (
+                one
+                for one in self.attached_ports.get(router_id, ())
+                if one.port_type == device_owners.ROUTER_GATEWAY
+            ),
             None,
         )
 
-    def interfaces(self, router_id: str) -> list[Plug]:
+    def interfaces(self, router_id: str) -> list[AttachedPort]:
         """The router's ports on project networks."""
         return [
-            one for one in self.plugs.get(router_id, ()) if one.port_type == device_owners.ROUTER_INTERFACE
+            one
+            for one in self.attached_ports.get(router_id, ())
+            if one.port_type == device_owners.ROUTER_INTERFACE
         ]
 
     def reached(self, router_id: str, without: Collection[str] = ()) -> list[Attached]:
         """The subnets that the router is on: those of its interfaces' addresses, all of its gateway's
         network. ``without``: ports that are about to go."""
         found = {}
-        for plug in self.plugs.get(router_id, ()):
-            if plug.port_id in without:
+        for attached in self.attached_ports.get(router_id, ()):
+            if attached.port_id in without:
                 continue
-            if plug.port_type == device_owners.ROUTER_GATEWAY:
-                ids = [row.id for row in self.subnets.values() if row.network_id == plug.network_id]
+            if attached.port_type == device_owners.ROUTER_GATEWAY:
+                ids = [row.id for row in self.subnets.values() if row.network_id == attached.network_id]
             else:
-                ids = plug.subnet_ids
+                ids = attached.subnet_ids
             found.update({one: Attached(one, self.subnets[one].cidr) for one in ids if one in self.subnets})
         return list(found.values())
 
@@ -67,13 +73,13 @@ class Attachments(NamedTuple):
         """The router's own addresses."""
         return {
             ip["ip_address"]
-            for plug in self.plugs.get(router_id, ())
-            if plug.port_id not in without
-            for ip in plug.fixed_ips
+            for attached in self.attached_ports.get(router_id, ())
+            if attached.port_id not in without
+            for ip in attached.fixed_ips
         }
 
 
-_PLUGS = (
+_ATTACHED = (
     select(
         router_ports.c.router_id,
         router_ports.c.port_id,
@@ -102,12 +108,14 @@ _IN_USE = (
 
 def attachments(tx: Tx, router_ids: Sequence[str], more_networks: Collection[str] = ()) -> Attachments:
     """The ports of routers, and the subnets of their networks and of ``more_networks``; two statements."""
-    plugs: dict[str, list[Plug]] = {}
-    for row in tx.rows(_PLUGS, {"ids": list(router_ids)}):
-        plugs.setdefault(row.router_id, []).append(Plug(*tuple(row)))
-    wanted = {plug.network_id for several in plugs.values() for plug in several} | set(more_networks)
+    attached_ports: dict[str, list[AttachedPort]] = {}
+    for row in tx.rows(_ATTACHED, {"ids": list(router_ids)}):
+        attached_ports.setdefault(row.router_id, []).append(AttachedPort(*tuple(row)))
+    wanted = {attached.network_id for several in attached_ports.values() for attached in several} | set(
+        more_networks
+    )
     rows = tx.rows(_SUBNETS, {"ids": sorted(wanted)}) if wanted else []
-    return Attachments(plugs, {row.id: row for row in rows})
+    return Attachments(attached_ports, {row.id: row for row in rows})
 
 
 def used_by_floating_ips(tx: Tx, router_ids: Sequence[str]) -> list[Row[Any]]:

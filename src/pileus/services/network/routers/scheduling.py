@@ -1,4 +1,4 @@
-"""Which L3 agent hosts which router: by request, with a router's first gateway or interface, when an agent
+"""Scheduling routers to L3 agents: by request, with a router's first gateway or interface, when an agent
 appears, and when one dies. A router's ports are bound to its agent's host and follow it."""
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.events import event
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports.changing import change_ports
+from pileus.services.network.ports.defaults import elevated
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.specs import elevated
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.update import update_ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
@@ -224,7 +224,7 @@ def routers_place(tx: Tx, context: Context, router_ids: Sequence[str], config: N
         if port["binding:host_id"] != wanted[port["id"]]
     ]
     if updates:
-        change_ports(tx, elevated(context), updates, config=config)
+        update_ports(tx, elevated(context), updates, config=config)
 
 
 def _look(

@@ -1,4 +1,4 @@
-"""What a node's routers should look like: the answer to ``L3_STATE``.
+"""The desired state of a node's routers: the answer to ``L3_STATE``.
 
 One transaction, a constant number of statements. As in ``switch_state``, the position is read first.
 """
@@ -106,13 +106,13 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
     found = tx.rows(narrow(_ROUTERS, routers.c.id), here)
     if not found:
         return L3State(position=position)
-    plugs = _by_router(tx.rows(narrow(_PORTS, router_ports.c.router_id), here))
+    attached_ports = _by_router(tx.rows(narrow(_PORTS, router_ports.c.router_id), here))
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
     return L3State(
         position=position,
         routers=tuple(
-            _router(row, plugs.get(row.id, ()), prefixes, floating.get(row.id, ())) for row in found
+            _router(row, attached_ports.get(row.id, ()), prefixes, floating.get(row.id, ())) for row in found
         ),
     )
 
@@ -130,11 +130,13 @@ def _by_router(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
 
 def _router(
     row: Row[Any],
-    plugs: Sequence[Row[Any]],
+    attached_ports: Sequence[Row[Any]],
     prefixes: Mapping[str, Row[Any]],
     floating: Sequence[Row[Any]],
 ) -> RouterDetails:
-    gateway = next((plug for plug in plugs if plug.port_type == device_owners.ROUTER_GATEWAY), None)
+    gateway = next(
+        (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
+    )
     return RouterDetails(
         router_id=row.id,
         name=row.name,
@@ -142,7 +144,9 @@ def _router(
         gateway=_port(gateway, prefixes) if gateway is not None else None,
         enable_snat=row.enable_snat,
         interfaces=tuple(
-            _port(plug, prefixes) for plug in plugs if plug.port_type == device_owners.ROUTER_INTERFACE
+            _port(attached, prefixes)
+            for attached in attached_ports
+            if attached.port_type == device_owners.ROUTER_INTERFACE
         ),
         floating_ips=tuple(
             FloatingIP(
@@ -159,22 +163,23 @@ def _router(
     )
 
 
-def _port(plug: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
+def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
     """A port with its subnets; a gateway has all of its network's, since floating IPs may be from any."""
-    if plug.port_type == device_owners.ROUTER_GATEWAY:
-        reached = [row for row in prefixes.values() if row.network_id == plug.network_id]
+    if attached.port_type == device_owners.ROUTER_GATEWAY:
+        reached = [row for row in prefixes.values() if row.network_id == attached.network_id]
     else:
-        reached = [prefixes[ip["subnet_id"]] for ip in plug.fixed_ips if ip["subnet_id"] in prefixes]
+        reached = [prefixes[ip["subnet_id"]] for ip in attached.fixed_ips if ip["subnet_id"] in prefixes]
     return RouterPort(
         port=ServicePort(
-            port_id=plug.id,
-            mac_address=plug.mac_address,
+            port_id=attached.id,
+            mac_address=attached.mac_address,
             addresses=tuple(
-                PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in plug.fixed_ips
+                PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"])
+                for ip in attached.fixed_ips
             ),
-            mtu=mtu_on_node(plug.mtu),
+            mtu=mtu_on_node(attached.mtu),
         ),
-        network_id=plug.network_id,
+        network_id=attached.network_id,
         subnets=tuple(
             RouterSubnet(
                 subnet_id=row.id,

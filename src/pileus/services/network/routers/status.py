@@ -1,4 +1,4 @@
-"""What L3 agents say of routers and floating IPs: in place, or not and why."""
+"""Reports of L3 agents on routers and floating IPs: in place, or not and why."""
 
 from __future__ import annotations
 

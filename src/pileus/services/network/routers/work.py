@@ -16,7 +16,7 @@ from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.routers.gateways import Wish, gateways_clear, gateways_set, snat
+from pileus.services.network.routers.gateways import GatewayRequest, gateways_clear, gateways_set, snat
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.routers.tables import router_bindings, routers
@@ -55,11 +55,13 @@ def router_create(
         spec["enable_snat"] = snat(spec["external_gateway_info"] or {})
         spec["availability_zones"] = []
     ROUTER.insert(tx, context, specs)
-    wishes = [Wish(spec, spec["external_gateway_info"]) for spec in specs if spec["external_gateway_info"]]
-    if wishes:
-        shown = gateways_set(tx, context, wishes, config, new=True)
-        for wish in wishes:
-            wish.router["external_gateway_info"] = shown[wish.router["id"]]
+    requests = [
+        GatewayRequest(spec, spec["external_gateway_info"]) for spec in specs if spec["external_gateway_info"]
+    ]
+    if requests:
+        shown = gateways_set(tx, context, requests, config, new=True)
+        for request in requests:
+            request.router["external_gateway_info"] = shown[request.router["id"]]
     tx.emit_many([router_event(context, "router.create", spec) for spec in specs])
     return specs
 
@@ -69,15 +71,15 @@ def router_update(
 ) -> list[Values]:
     """Change routers; gateway and routes must go together with what they are on."""
     updates = copied_updates(updates)
-    wishes = []
+    requests = []
     for one in updates:
         if "external_gateway_info" in one.changes:
             info = one.changes["external_gateway_info"]
             one.changes["enable_snat"] = snat(info or {})
             # The routes that are checked are those that the router will have.
             router = Values({**one.original, **one.changes})
-            wishes.append(Wish(router, info))
-    shown = gateways_set(tx, context, wishes, config) if wishes else {}
+            requests.append(GatewayRequest(router, info))
+    shown = gateways_set(tx, context, requests, config) if requests else {}
     for one in updates:
         if one.original["id"] in shown:
             one.changes["external_gateway_info"] = shown[one.original["id"]]
@@ -100,10 +102,12 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
     ids = [router["id"] for router in originals]
     there = attachments(tx, ids)
     for router_id in ids:
-        plugged = [plug.port_id for plug in there.interfaces(router_id)]
+        plugged = [attached.port_id for attached in there.interfaces(router_id)]
         if plugged:
             raise RouterInUse(router_id=router_id, reason=f"has ports still attached: {', '.join(plugged)}")
-    gateways_clear(tx, context, [plug for several in there.plugs.values() for plug in several], config)
+    gateways_clear(
+        tx, context, [attached for several in there.attached_ports.values() for attached in several], config
+    )
     hosts = {row.router_id: row.host for row in tx.rows(_hosts(ids))}
     try:
         with tx.savepoint():

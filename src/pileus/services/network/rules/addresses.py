@@ -98,8 +98,8 @@ def check_dhcp(prefix: IPNetwork) -> None:
 
 
 def pool_range(prefix: IPNetwork) -> Pool:
-    """What allocation pools may hold: no network and broadcast address on IPv4 (/31 and /32 have neither,
-    RFC 3021), no subnet-router anycast address on IPv6 (RFC 4291), which leaves nothing of a /128."""
+    """Bound the addresses of allocation pools: no network and broadcast address on IPv4 (/31 and /32 have
+    neither, RFC 3021), no subnet-router anycast address on IPv6 (RFC 4291): nothing of a /128 is left."""
     first, last = int(prefix.network_address), int(prefix.broadcast_address)
     if prefix.version == 4:
         return Pool(first, last) if prefix.prefixlen >= 31 else Pool(first + 1, last - 1)

@@ -11,7 +11,7 @@ UNBOUND, BINDING_FAILED = "unbound", "binding_failed"
 
 
 class AgentFacts(NamedTuple):
-    """What the decision must know of one agent on the host."""
+    """An agent on the host, as the decision needs it."""
 
     agent_type: str
     alive: bool

@@ -100,7 +100,7 @@ def check_length(length: int, low: int, high: int) -> None:
 
 
 def units(version: int, length: int) -> int:
-    """What a subnet of this length counts for a project's quota: IPv4 addresses, IPv6 /64s."""
+    """Count a subnet of this length for a project's quota: IPv4 addresses, IPv6 /64s."""
     return int(2 ** max(_QUOTA_UNIT[version] - length, 0))
 
 

@@ -1,4 +1,4 @@
-"""What may be attached to one router, and which routes it can have. Pure."""
+"""Checks of what is attached to one router, and of its routes. Pure."""
 
 from __future__ import annotations
 

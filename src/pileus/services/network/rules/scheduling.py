@@ -1,4 +1,4 @@
-"""Which agents get what nobody serves. Pure: candidates in, a choice out.
+"""The choice of agents for what nobody serves. Pure: candidates in, a choice out.
 
 ``least`` takes those with the least to do (ties by lot), ``chance`` takes any.
 """

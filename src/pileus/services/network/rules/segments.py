@@ -98,7 +98,7 @@ def check(
 
 
 def in_use(segment: Segment) -> InUse:
-    """What to say where a segment that was asked for by name is another network's."""
+    """The refusal of a segment that was asked for by name and is another network's."""
     if segment.network_type == "flat":
         return FlatNetworkInUse(physical_network=segment.physical_network)
     if segment.network_type == "vlan":
@@ -140,7 +140,7 @@ def greatest_mtu(network_type: str, physical_mtu: int) -> int:
 
 
 LEAST_MTU = {4: 68, 6: 1280}
-"""What each IP version needs (RFC 791, RFC 8200); a network without subnets may have less."""
+"""The least MTU of each IP version (RFC 791, RFC 8200); a network without subnets may have less."""
 
 
 class NetworkMTUSubnetConflict(Conflict):

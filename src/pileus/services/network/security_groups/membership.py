@@ -1,4 +1,4 @@
-"""What ports ask of security groups: do these exist, and which is the default of a project?"""
+"""Security groups as ports need them: which exist, and which is the default of a project."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DEFAULTS = select(default_security_groups.c.project_id, default_security_groups
 
 
 def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> Mapping[str, bool]:
-    """Which of the groups are stateful; SecurityGroupNotFound where one does not exist or is another
+    """Tell which of the groups are stateful; SecurityGroupNotFound where one does not exist or is another
     project's (administrators see all)."""
     if not group_ids:
         return {}

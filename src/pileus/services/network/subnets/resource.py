@@ -41,7 +41,7 @@ class InvalidInputSubnetServiceType(Invalid):
 
 
 def _parse_service_types(value: Any) -> list[str]:
-    """What ports' ``device_owner`` may be."""
+    """Check a text that ports' ``device_owner`` may be."""
     for one in value if isinstance(value, list) else ():
         if not isinstance(one, str):
             raise InvalidInputSubnetServiceType(service_type=one)

@@ -20,7 +20,7 @@ from pileus.services.network.common.revisions import touch
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.automatic import addresses_gain, addresses_lose, users
+from pileus.services.network.ports.slaac import addresses_gain, addresses_lose, users
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import addresses, device_owners, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate

@@ -1,4 +1,4 @@
-"""Which ports the network made for itself: by its own records, whatever the ports say of themselves."""
+"""Ports that the network made for itself, by its own records, whatever the ports say of themselves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = (
 
 
 def kinds_of(tx: Tx, port_ids: Collection[str]) -> dict[str, str]:
-    """What the network's own among these ports are for (an owner of ``owners``), by port; one statement."""
+    """Tell what the network's own among these ports are for (``device_owners``); one statement."""
     if not port_ids:
         return {}
     return {row.port_id: row.kind for row in tx.rows(_KINDS, {"ids": sorted(port_ids)})}

@@ -17,9 +17,9 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports.belonging import kinds_of
-from pileus.services.network.ports.removing import remove_ports
+from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
+from pileus.services.network.ports.service_ports import kinds_of
 from pileus.services.network.ports.work import (
     ServicePortInUse,
     check_removable,
@@ -44,7 +44,7 @@ _NAMES = frozenset({"device_id", "device_owner"})
 _PLACE = frozenset({"binding:host_id", "fixed_ips"})
 
 
-def asked_port_create(
+def requested_port_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
     """Create ports by request; DeviceIDNotOwnedByTenant for what is another project's."""
@@ -52,7 +52,7 @@ def asked_port_create(
     return port_create(tx, context, specs, config=config)
 
 
-def asked_port_update(
+def requested_port_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
     """Change ports by request. What the network's own ports are for nobody changes, and where an
@@ -84,14 +84,14 @@ def asked_port_update(
     return [fresh.get(port["id"], port) for port in after]
 
 
-def asked_port_delete(
+def requested_port_delete(
     tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig
 ) -> None:
     """Delete ports by request; ServicePortInUse for a router's and a floating IP's own, which go by other
     requests. DHCP's own come back at once, as others."""
     own = kinds_of(tx, {port["id"] for port in originals})
     check_removable(originals, own)
-    remove_ports(tx, context, originals, config)
+    delete_ports(tx, context, originals, config)
     _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
 
 
@@ -133,5 +133,5 @@ def _keep(
     """Let those whose ports they are put right what the network needs for itself."""
     kinds = {port["id"]: own[port["id"]] for port in ports}
     if kinds:
-        for follow in config.followers.own_ports_touched:
+        for follow in config.followers.service_ports_changed:
             follow(tx, context, ports, kinds, config)

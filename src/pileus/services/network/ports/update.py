@@ -1,4 +1,4 @@
-"""Changing ports: addresses, groups and binding follow what is asked."""
+"""Updating ports: addresses, groups and binding follow what is asked."""
 
 from __future__ import annotations
 
@@ -11,24 +11,21 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports import announce, rules
-from pileus.services.network.ports.addressing import allocate, wishes
-from pileus.services.network.ports.binding import bind_ports
+from pileus.services.network.ports import events, rules
+from pileus.services.network.ports.addressing import allocate, slots_of
+from pileus.services.network.ports.binding import bind_port
+from pileus.services.network.ports.create import DOWN
+from pileus.services.network.ports.facts import PortFacts, facts_of_changes
+from pileus.services.network.ports.macs import refuse_taken_mac
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.world import (
+from pileus.services.network.ports.rows import (
     ATTEMPTS,
-    DOWN,
     AddressesContended,
-    World,
     allocation_rows,
     membership_rows,
-    read_world,
-    refuse_taken_mac,
 )
-from pileus.services.network.qos.reading import check_policy_changes
 from pileus.services.network.rules import macs
-from pileus.services.network.rules.binding import UNBOUND
-from pileus.services.network.security_groups.membership import check_groups, check_one_kind
+from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate
@@ -50,37 +47,30 @@ _DELETE_MEMBERSHIPS = delete(security_group_ports).where(
 )
 
 
-def change_ports(
+def update_ports(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
-    """Change ports; addresses, groups and binding follow what is asked."""
+    """Change ports; addresses, groups and binding follow what is asked. The followers are the caller's."""
     updates = copied_updates(updates)
-    world = read_world(tx, {one.original["network_id"] for one in updates})
-    check_policy_changes(tx, context, updates)
-    groups = {group for one in updates for group in one.changes.get("security_groups") or ()}
-    stateful = check_groups(tx, context, groups)
+    facts = facts_of_changes(tx, context, updates, config)
     for one in updates:
-        check_one_kind(stateful, one.changes.get("security_groups") or ())
-        _check_update(one, config)
-    _rebind(tx, context, updates, world, config)
+        check_one_kind(facts.stateful, one.changes.get("security_groups") or ())
+        _decide(one, config)
+    for one in updates:
+        _rebind(one, facts)
     readdressed = [
-        (one, _asked_addresses(one, world))
+        (one, _asked_addresses(one, facts))
         for one in updates
         if {"fixed_ips", "mac_address"} & {*one.changes}
     ]
+    regrouped = [one for one in updates if "security_groups" in one.changes]
     for _ in range(ATTEMPTS):
         try:
             with tx.savepoint():
                 if readdressed:
-                    _readdress(tx, readdressed, world, config)
-                regrouped = [one for one in updates if "security_groups" in one.changes]
+                    _readdress(tx, readdressed, facts, config)
                 if regrouped:
-                    tx.execute(_DELETE_MEMBERSHIPS, {"ids": [one.original["id"] for one in regrouped]})
-                    after = [
-                        {"id": one.original["id"], "security_groups": one.changes["security_groups"]}
-                        for one in regrouped
-                    ]
-                    tx.insert(security_group_ports, membership_rows(after))
+                    _regroup(tx, regrouped)
                 changed = PORT.change(tx, context, updates)
         except Duplicate:
             for one in updates:
@@ -88,21 +78,17 @@ def change_ports(
                     refuse_taken_mac(tx, one.original["network_id"], one.changes["mac_address"])
             continue
         tx.emit_many(
-            [
-                announce.updated(context, one.original, port)
-                for one, port in zip(updates, changed, strict=True)
-            ]
+            [events.updated(context, one.original, port) for one, port in zip(updates, changed, strict=True)]
         )
         return changed
     raise AddressesContended(net_id=updates[0].original["network_id"])
 
 
-def _check_update(one: Update, config: NetworkConfig) -> None:
+def _decide(one: Update, config: NetworkConfig) -> None:
+    """Fill in groups, hardware address, address pairs and DHCP options, and check what goes together."""
     port, changes = one.original, one.changes
-    if changes.get("security_groups", ()) is None:
-        changes["security_groups"] = []
     if "security_groups" in changes:
-        changes["security_groups"] = sorted(set(changes["security_groups"]))
+        changes["security_groups"] = sorted(set(changes["security_groups"] or ()))
     mac = changes.get("mac_address")
     if "mac_address" in changes and mac is None:
         changes["mac_address"] = mac = macs.make(1, config.dice, base=config.base_mac)[0]
@@ -132,47 +118,41 @@ def _check_update(one: Update, config: NetworkConfig) -> None:
     )
 
 
-def _rebind(tx: Tx, context: Context, updates: Sequence[Update], world: World, config: NetworkConfig) -> None:
-    """Decide anew where the host, the kind or the profile of the plug is asked for."""
-    asked = [
-        one for one in updates if {"binding:host_id", "binding:vnic_type", "binding:profile"} & {*one.changes}
-    ]
-    for one in asked:
-        if one.changes.get("binding:host_id", "") is None:
-            one.changes["binding:host_id"] = ""
-        if one.changes.get("binding:profile", {}) is None:
-            one.changes["binding:profile"] = {}
-    moved = [
-        one
-        for one in asked
-        if one.original["binding:vif_type"] in (UNBOUND, "binding_failed")
-        or any(
-            one.changes.get(name, one.original[name]) != one.original[name]
-            for name in ("binding:host_id", "binding:vnic_type")
-        )
-    ]
-    merged = [{**one.original, **one.changes} for one in moved]
-    for one, binding in zip(moved, bind_ports(tx, context, merged, world.networks, config), strict=True):
-        one.changes["binding:vif_type"] = binding.vif_type
-        one.changes["binding:vif_details"] = binding.vif_details
-        if (
-            one.changes.get("binding:host_id", one.original["binding:host_id"])
-            != one.original["binding:host_id"]
-        ):
-            one.changes["status"] = DOWN
+def _rebind(one: Update, facts: PortFacts) -> None:
+    """Decide anew where the host, the kind or the profile of the binding is asked for."""
+    port, changes = one.original, one.changes
+    rebound = rules.is_rebound(one)
+    if changes.get("binding:host_id", "") is None:
+        changes["binding:host_id"] = ""
+    if changes.get("binding:profile", {}) is None:
+        changes["binding:profile"] = {}
+    if not rebound:
+        return
+    binding = bind_port({**port, **changes}, facts.networks, facts.agents)
+    changes["binding:vif_type"] = binding.vif_type
+    changes["binding:vif_details"] = binding.vif_details
+    if changes.get("binding:host_id", port["binding:host_id"]) != port["binding:host_id"]:
+        changes["status"] = DOWN
 
 
-def _asked_addresses(one: Update, world: World) -> list[Mapping[str, str]]:
+def _regroup(tx: Tx, updates: Sequence[Update]) -> None:
+    """Write the memberships anew."""
+    tx.execute(_DELETE_MEMBERSHIPS, {"ids": [one.original["id"] for one in updates]})
+    after = [{"id": one.original["id"], "security_groups": one.changes["security_groups"]} for one in updates]
+    tx.insert(security_group_ports, membership_rows(after))
+
+
+def _asked_addresses(one: Update, facts: PortFacts) -> list[Mapping[str, str]]:
     """The addresses that a port is to have now; without a word on them, those that it has."""
     if "fixed_ips" in one.changes:
         return _keep_by_name(one.changes["fixed_ips"] or [], one.original["fixed_ips"])
-    return list(_without_automatic(one.original, world))
+    return list(_without_slaac(one.original, facts))
 
 
 def _readdress(
     tx: Tx,
     updates: Sequence[tuple[Update, list[Mapping[str, str]]]],
-    world: World,
+    facts: PortFacts,
     config: NetworkConfig,
 ) -> None:
     """Give ports the addresses they now ask for; what stays is kept by name."""
@@ -183,8 +163,8 @@ def _readdress(
         had = {(ip["subnet_id"], ip["ip_address"]) for ip in port["fixed_ips"]}
         keep |= had
         merged = {**port, **one.changes, "fixed_ips": asked}
-        slots.append((port["network_id"], wishes(merged, world.subnets[port["network_id"]], config, had)))
-    given = allocate(tx, slots, world.by_id, config, keep)
+        slots.append((port["network_id"], slots_of(merged, facts.subnets[port["network_id"]], config, had)))
+    given = allocate(tx, slots, facts.by_id, config, keep)
     rows = []
     for (one, _), addresses in zip(updates, given, strict=True):
         one.changes["fixed_ips"] = addresses
@@ -193,27 +173,27 @@ def _readdress(
     tx.insert(ip_allocations, allocation_rows(rows))
 
 
-def _without_automatic(port: Values, world: World) -> list[dict[str, str]]:
+def _without_slaac(port: Values, facts: PortFacts) -> list[dict[str, str]]:
     """The addresses that don't follow from the hardware address."""
     return [
         ip
         for ip in port["fixed_ips"]
-        if not (ip["subnet_id"] in world.by_id and world.by_id[ip["subnet_id"]].is_automatic)
+        if not (ip["subnet_id"] in facts.by_id and facts.by_id[ip["subnet_id"]].is_automatic)
     ]
 
 
 def _keep_by_name(
     asked: Sequence[Mapping[str, str]], had: Sequence[Mapping[str, str]]
 ) -> list[Mapping[str, str]]:
-    """A wish for "any address of this subnet" is met by one that the port has there already."""
-    named = {wish["ip_address"] for wish in asked if wish.get("ip_address")}
+    """A request for "any address of this subnet" is met by one that the port has there already."""
+    named = {requested["ip_address"] for requested in asked if requested.get("ip_address")}
     spare = [ip for ip in had if ip["ip_address"] not in named]
     kept: list[Mapping[str, str]] = []
-    for wish in asked:
-        if not wish.get("ip_address"):
-            match = next((ip for ip in spare if ip["subnet_id"] == wish.get("subnet_id")), None)
+    for requested in asked:
+        if not requested.get("ip_address"):
+            match = next((ip for ip in spare if ip["subnet_id"] == requested.get("subnet_id")), None)
             if match is not None:
                 spare.remove(match)
-                wish = match
-        kept.append(wish)
+                requested = match
+        kept.append(requested)
     return kept

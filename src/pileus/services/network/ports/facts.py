@@ -1,0 +1,187 @@
+"""Facts that units of ports read, in one place, before they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, select
+
+from pileus.core.context import Context
+from pileus.resource.declaration import Update, Values
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.common.errors import NetworkNotFound
+from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports import rules
+from pileus.services.network.qos.reading import check_policies, check_policy_changes
+from pileus.services.network.rules import addresses
+from pileus.services.network.rules.addresses import Pool
+from pileus.services.network.rules.agent_types import SWITCH_AGENTS
+from pileus.services.network.rules.binding import AgentFacts
+from pileus.services.network.security_groups.membership import check_groups, default_groups
+from pileus.services.network.subnets.tables import subnets
+from pileus.store.tx import Tx
+
+
+class NetworkFacts(NamedTuple):
+    """A network as its ports need it."""
+
+    id: str
+    project_id: str
+    network_type: str
+    physical_network: str | None
+    port_security_enabled: bool
+
+
+class SubnetFacts(NamedTuple):
+    """A subnet as the choice of addresses needs it."""
+
+    id: str
+    network_id: str
+    ip_version: int
+    cidr: str
+    ipv6_ra_mode: str | None
+    ipv6_address_mode: str | None
+    allocation_pools: list[dict[str, str]]
+    service_types: list[str]
+    enable_dhcp: bool
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether guests give themselves addresses from it (SLAAC)."""
+        return addresses.is_automatic(self.ipv6_ra_mode, self.ipv6_address_mode)
+
+    def pools(self) -> list[Pool]:
+        return [Pool(addresses.number(p["start"]), addresses.number(p["end"])) for p in self.allocation_pools]
+
+
+class PortFacts(NamedTuple):
+    """Facts that are read once for all ports of a unit.
+
+    ``stateful`` says it of the security groups that are named, ``default_groups`` the groups of projects
+    whose ports name none, ``agents`` which switch agents the hosts have that ports are to be bound to.
+    """
+
+    networks: Mapping[str, NetworkFacts]
+    subnets: Mapping[str, list[SubnetFacts]]
+    stateful: Mapping[str, bool]
+    default_groups: Mapping[str, str]
+    agents: Mapping[str, list[AgentFacts]]
+
+    @property
+    def by_id(self) -> dict[str, SubnetFacts]:
+        """The subnets by their ids."""
+        return {one.id: one for several in self.subnets.values() for one in several}
+
+    @property
+    def with_dhcp(self) -> set[str]:
+        """The networks that have a subnet with DHCP."""
+        return {one.network_id for several in self.subnets.values() for one in several if one.enable_dhcp}
+
+
+_NETWORKS = select(
+    networks.c.id,
+    networks.c.project_id,
+    networks.c.network_type,
+    networks.c.physical_network,
+    networks.c.port_security_enabled,
+).where(networks.c.id.in_(bindparam("ids", expanding=True)))
+_SUBNETS = (
+    select(
+        subnets.c.id,
+        subnets.c.network_id,
+        subnets.c.ip_version,
+        subnets.c.cidr,
+        subnets.c.ipv6_ra_mode,
+        subnets.c.ipv6_address_mode,
+        subnets.c.allocation_pools,
+        subnets.c.service_types,
+        subnets.c.enable_dhcp,
+    )
+    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
+    .order_by(subnets.c.created_at, subnets.c.id)
+)
+_AGENTS = select(
+    agents.c.host, agents.c.agent_type, agents.c.heartbeat_timestamp, agents.c.configurations
+).where(
+    agents.c.host.in_(bindparam("hosts", expanding=True)),
+    agents.c.agent_type.in_(SWITCH_AGENTS),
+)
+
+
+def facts_of_new(tx: Tx, context: Context, specs: Sequence[Values], config: NetworkConfig) -> PortFacts:
+    """Read for ports that are to be created; at most six statements for any number of them.
+
+    NetworkNotFound, QosPolicyNotFound, SecurityGroupNotFound for what is named and is not there.
+    """
+    nets, nets_subnets = networks_and_subnets(tx, {spec["network_id"] for spec in specs})
+    check_policies(tx, context, {spec.get("qos_policy_id") for spec in specs})
+    stateful = check_groups(
+        tx, context, {group for spec in specs for group in spec.get("security_groups") or ()}
+    )
+    projects = {
+        spec["project_id"]
+        for spec in specs
+        if rules.needs_default_group(spec, nets[spec["network_id"]].port_security_enabled)
+    }
+    return PortFacts(
+        nets,
+        nets_subnets,
+        stateful,
+        default_groups(tx, context, projects),
+        agents_by_host(tx, context, [spec["binding:host_id"] for spec in specs], config),
+    )
+
+
+def facts_of_changes(tx: Tx, context: Context, updates: Sequence[Update], config: NetworkConfig) -> PortFacts:
+    """Read for ports that are to be changed; at most five statements for any number of them.
+
+    QosPolicyNotFound, PolicyRemoveAuthorizationError, SecurityGroupNotFound.
+    """
+    nets, nets_subnets = networks_and_subnets(tx, {one.original["network_id"] for one in updates})
+    check_policy_changes(tx, context, updates)
+    stateful = check_groups(
+        tx, context, {group for one in updates for group in one.changes.get("security_groups") or ()}
+    )
+    hosts = [
+        one.changes.get("binding:host_id", one.original["binding:host_id"])
+        for one in updates
+        if rules.is_rebound(one)
+    ]
+    return PortFacts(nets, nets_subnets, stateful, {}, agents_by_host(tx, context, hosts, config))
+
+
+def networks_and_subnets(
+    tx: Tx, network_ids: Collection[str]
+) -> tuple[dict[str, NetworkFacts], dict[str, list[SubnetFacts]]]:
+    """The networks by id and their subnets, oldest first; NetworkNotFound where one does not exist."""
+    ids = {"ids": sorted(network_ids)}
+    found = {row.id: NetworkFacts(*tuple(row)) for row in tx.rows(_NETWORKS, ids)}
+    missing = set(network_ids) - found.keys()
+    if missing:
+        raise NetworkNotFound(network_id=min(missing))
+    theirs: dict[str, list[SubnetFacts]] = {network_id: [] for network_id in network_ids}
+    for row in tx.rows(_SUBNETS, ids):
+        theirs[row.network_id].append(SubnetFacts(*tuple(row)))
+    return found, theirs
+
+
+def network_facts(tx: Tx, network_ids: Collection[str]) -> dict[str, NetworkFacts]:
+    """The networks that exist, by id."""
+    return {row.id: NetworkFacts(*tuple(row)) for row in tx.rows(_NETWORKS, {"ids": sorted(network_ids)})}
+
+
+def agents_by_host(
+    tx: Tx, context: Context, hosts: Collection[str | None], config: NetworkConfig
+) -> dict[str, list[AgentFacts]]:
+    """The switch agents of hosts; no statement where there is no host."""
+    found: dict[str, list[AgentFacts]] = {}
+    named = sorted({host for host in hosts if host})
+    if named:
+        since = config.alive_since(context.now)
+        for row in tx.rows(_AGENTS, {"hosts": named}):
+            found.setdefault(row.host, []).append(
+                AgentFacts(row.agent_type, row.heartbeat_timestamp >= since, row.configurations)
+            )
+    return found
