@@ -1,4 +1,4 @@
-"""A request as handlers see it, routed, authenticated, its body read.
+"""A request as handlers see it: routed, authenticated, its body read.
 
 A handler says four things: parse, authorise, call, show::
 
