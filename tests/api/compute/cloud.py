@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from tests import databases
+from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context, system_context
@@ -59,18 +58,6 @@ IMAGE = "10000000-0000-4000-8000-000000000001"
 OTHER_IMAGE = "10000000-0000-4000-8000-000000000002"
 POWER = {"running": 1, "stopped": 4, "paused": 3, "suspended": 7}
 LATEST = "2.96"
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    json: Any
-    headers: dict[str, str]
-
-    @property
-    def message(self) -> str:
-        return str(next(iter(self.json.values()))["message"])
 
 
 class Node(NamedTuple):
@@ -207,8 +194,6 @@ class Cloud:
     ) -> Answer:
         """``path`` is below ``/compute/v2.1``, or below ``/compute`` where said so, or the network's."""
         below = "" if path.startswith("/networking") else "/compute" if root else "/compute/v2.1"
-        parts = urlsplit(below + path)
-        content = b"" if body is None else json.dumps(body).encode()
         sent = {
             "host": "cloud",
             "content-type": "application/json",
@@ -216,26 +201,7 @@ class Cloud:
             "openstack-api-version": f"compute {self.version}",
             **(headers or {}),
         }
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "headers": [(key.lower().encode(), value.encode()) for key, value in sent.items()],
-        }
-        messages: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(dict(message))
-
-        await self.app(scope, receive, send)
-        text = b"".join(message.get("body", b"") for message in messages[1:])
-        replied = {key.decode(): value.decode() for key, value in messages[0]["headers"]}
-        return Answer(messages[0]["status"], json.loads(text) if text else None, replied)
+        return await ask(self.app, method, below + path, sent, [encoded(body)])
 
     async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net") -> str:
         """A network with a subnet, of the person who speaks."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
+
+from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
@@ -23,26 +23,6 @@ CLOSE_S = 10
 STORY_S = 60
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def message(self) -> str:
-        return str(self.json["error"]["message"])
-
-    @property
-    def token(self) -> str:
-        return self.headers["x-subject-token"]
-
-
 class Client:
     """Speaks ASGI to the app, with a token or without."""
 
@@ -51,34 +31,10 @@ class Client:
         self.token = token
 
     async def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        parts = urlsplit("/identity" + path)
         sent = {"host": "cloud:5000", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.token is not None:
             sent["x-auth-token"] = self.token
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
-        }
-        messages: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self.app(scope, receive, send)
-        start = messages[0]
-        return Answer(
-            start["status"],
-            {name.decode(): value.decode() for name, value in start["headers"]},
-            b"".join(message.get("body", b"") for message in messages[1:]),
-        )
+        return await ask(self.app, method, "/identity" + path, sent, [encoded(body)])
 
     async def make(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create one, by its name in the singular."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from tests import databases
+from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
@@ -36,18 +35,6 @@ HANG_UP = None
 """In place of a part of an upload: the client goes away here."""
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-
 class Cloud:
     """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
 
@@ -70,7 +57,6 @@ class Cloud:
     ) -> Answer:
         """One request. ``data`` is an upload in parts; ``leave_after`` that many parts of the reply the
         client is gone."""
-        parts = urlsplit("/image" + path)
         sent = {"host": "cloud", "content-type": "application/json", "accept": "application/json"}
         if self.token:
             sent["x-auth-token"] = self.token
@@ -78,49 +64,11 @@ class Cloud:
             sent["content-type"] = BINARY
         if method == "PATCH":
             sent["content-type"] = PATCH
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "headers": [
-                (key.lower().encode(), value.encode()) for key, value in {**sent, **(headers or {})}.items()
-            ],
-        }
-        pieces = (
-            iter(data) if data is not None else iter([b"" if body is None else json.dumps(body).encode()])
+        parts = [encoded(body)] if data is None else data
+        address = "/image" + path
+        return await ask(
+            self.app, method, address, {**sent, **(headers or {})}, parts, leave_after=leave_after
         )
-        messages: list[dict[str, Any]] = []
-        asked_all = False
-        left = asyncio.Event()
-
-        async def receive() -> dict[str, Any]:
-            nonlocal asked_all
-            if asked_all:
-                await left.wait()
-                return {"type": "http.disconnect"}
-            await asyncio.sleep(0)
-            try:
-                piece = next(pieces)
-            except StopIteration:
-                asked_all = True
-                return {"type": "http.request", "body": b"", "more_body": False}
-            if piece is None:
-                return {"type": "http.disconnect"}
-            return {"type": "http.request", "body": piece, "more_body": True}
-
-        async def send(message: Any) -> None:
-            messages.append(dict(message))
-            if leave_after is not None and len(messages) > leave_after:
-                left.set()
-                await asyncio.sleep(0.01)
-
-        await self.app(scope, receive, send)
-        if not messages:
-            return Answer(0, {}, b"")
-        found = {key.decode(): value.decode() for key, value in messages[0]["headers"]}
-        return Answer(messages[0]["status"], found, b"".join(one.get("body", b"") for one in messages[1:]))
 
     async def make(self, data: bytes | None = None, **values: Any) -> dict[str, Any]:
         """Create an image (raw in bare unless said), with data if given; only success is taken."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from tests import databases
+from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
@@ -43,18 +42,6 @@ PEOPLE = {
 }
 
 
-class Answer(NamedTuple):
-    """What came back. ``error`` is the type that clients match on."""
-
-    status: int
-    json: Any
-    size: int = 0
-
-    @property
-    def error(self) -> str:
-        return str(self.json["NeutronError"]["type"])
-
-
 class Node(NamedTuple):
     host: str
 
@@ -72,33 +59,8 @@ class Cloud:
     async def __call__(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        parts = urlsplit("/networking" + path)
-        content = b"" if body is None else json.dumps(body).encode()
-        sent = {
-            "host": "cloud",
-            "content-type": "application/json",
-            "x-auth-token": self.token,
-            **(headers or {}),
-        }
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "headers": [(key.lower().encode(), value.encode()) for key, value in sent.items()],
-        }
-        messages: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(dict(message))
-
-        await self.app(scope, receive, send)
-        text = b"".join(message.get("body", b"") for message in messages[1:])
-        return Answer(messages[0]["status"], json.loads(text) if text else None, len(text))
+        sent = {"host": "cloud", "content-type": "application/json", "x-auth-token": self.token}
+        return await ask(self.app, method, "/networking" + path, {**sent, **(headers or {})}, [encoded(body)])
 
     async def make(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create one of ``kind`` (``port``) and return its view; anything but 201 fails the test."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Integer, Table
 from tests import databases
+from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import Context
@@ -148,18 +147,6 @@ async def authenticate(token: str) -> Context:
     return PEOPLE[token]
 
 
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
 class Client:
     """Speaks ASGI to an app, as one person."""
 
@@ -180,36 +167,13 @@ class Client:
         *,
         raw: bytes | None = None,
     ) -> Answer:
-        parts = urlsplit(self.base + path)
-        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        content = raw if raw is not None else encoded(body)
         sent = {"host": "cloud:8080", "content-length": str(len(content)), **(headers or {})}
         if content:
             sent.setdefault("content-type", "application/json")
         if self.token:
             sent["x-auth-token"] = self.token
-        scope = {
-            "type": "http",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "query_string": parts.query.encode(),
-            "headers": [(key.lower().encode(), value.encode()) for key, value in sent.items()],
-        }
-        messages: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: Any) -> None:
-            messages.append(dict(message))
-
-        await self.app(scope, receive, send)
-        start = messages[0]
-        return Answer(
-            start["status"],
-            {key.decode(): value.decode() for key, value in start["headers"]},
-            b"".join(message.get("body", b"") for message in messages[1:]),
-        )
+        return await ask(self.app, method, self.base + path, sent, [content])
 
 
 @contextlib.asynccontextmanager
