@@ -173,8 +173,14 @@ CONFIG = NetworkConfig(
 
 
 @contextlib.asynccontextmanager
-async def cloud(url: str, config: NetworkConfig = CONFIG, more: Sequence[Noun] = ()) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1. ``more``: further nouns."""
+async def cloud(
+    url: str,
+    config: NetworkConfig = CONFIG,
+    more: Sequence[Noun] = (),
+    rules: Mapping[str, str] | None = None,
+) -> AsyncIterator[Cloud]:
+    """The app over the database at ``url``, spoken to by alice, a member of P1. ``more``: further nouns;
+    ``rules``: those that an operator has overridden."""
     clock = ManualClock()
     service = network_service(config, clock)
     service = dataclasses.replace(service, nouns=(*service.nouns, *more))
@@ -184,7 +190,7 @@ async def cloud(url: str, config: NetworkConfig = CONFIG, more: Sequence[Noun] =
             [service],
             store=store,
             authenticator=_authenticate,
-            policy=Policies({service.type: service.rules}, {}),
+            policy=Policies({service.type: service.rules}, {service.type: dict(rules or {})}),
             clock=clock,
         )
         yield Cloud(app, store, clock, config, "alice")
@@ -195,11 +201,17 @@ async def cloud(url: str, config: NetworkConfig = CONFIG, more: Sequence[Noun] =
 Story = Callable[[Cloud], Awaitable[None]]
 
 
-def tell(story: Story, folder: Path, kind: str = "sqlite", config: NetworkConfig = CONFIG) -> None:
+def tell(
+    story: Story,
+    folder: Path,
+    kind: str = "sqlite",
+    config: NetworkConfig = CONFIG,
+    rules: Mapping[str, str] | None = None,
+) -> None:
     """Run a story on a fresh database of one kind."""
 
     async def main(url: str) -> None:
-        async with cloud(url, config) as api:
+        async with cloud(url, config, rules=rules) as api:
             await story(api)
 
     with databases.fresh(kind, folder) as url:

@@ -163,3 +163,16 @@ def test_the_rules_that_a_group_begins_with_count(tmp_path: Path) -> None:
         await api.make("security_group", name="h")
 
     tell(story, tmp_path)
+
+
+def test_the_policy_says_for_whom_ownership_does_not_matter(tmp_path: Path) -> None:
+    """No role is compared in the service: whom an operator's rule names may do what administrators may."""
+
+    async def story(api: Cloud) -> None:
+        for person, other, status in (("manager", "alice", 204), ("bob", "admin", 409)):
+            (group,) = (await api.as_(person)("GET", "/v2.0/security-groups")).json["security_groups"]
+            path = f"/v2.0/security-groups/{group['id']}"
+            assert (await api.as_(other)("DELETE", path)).error == "SecurityGroupCannotRemoveDefault"
+            assert (await api.as_(person)("DELETE", path)).status == status
+
+    tell(story, tmp_path, rules={"context_is_admin": "role:manager"})

@@ -9,9 +9,9 @@ from pileus.resource.declaration import Values
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync, networks_lacking_port
 from pileus.services.network.dhcp.scheduling import (
-    networks_leave_dead,
-    networks_pick_up,
+    networks_leave_dead_agents,
     networks_schedule,
+    networks_schedule_unserved,
     networks_served_by,
 )
 from pileus.services.network.rules import device_owners
@@ -71,6 +71,6 @@ def dhcp_agents_deleting(
 
 def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
     """Take over what dead agents leave, and where one has appeared what nobody serves."""
-    networks_leave_dead(tx, context, config)
+    networks_leave_dead_agents(tx, context, config)
     if appeared:
-        networks_pick_up(tx, context, config)
+        networks_schedule_unserved(tx, context, config)

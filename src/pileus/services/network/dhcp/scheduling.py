@@ -163,13 +163,13 @@ def networks_schedule(tx: Tx, context: Context, network_ids: Sequence[str], conf
     _bind(tx, context, bound, config)
 
 
-def networks_pick_up(tx: Tx, context: Context, config: NetworkConfig) -> None:
+def networks_schedule_unserved(tx: Tx, context: Context, config: NetworkConfig) -> None:
     """Find agents for networks that should have DHCP and have too little: an agent has appeared."""
     short = [row.id for row in tx.rows(_SHORT, {"wanted": config.dhcp_agents_per_network})]
     networks_schedule(tx, context, short, config)
 
 
-def networks_leave_dead(tx: Tx, context: Context, config: NetworkConfig) -> None:
+def networks_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
     """Give networks of dead agents to living ones; one statement where nobody is dead."""
     if not config.move_from_dead_dhcp_agents:
         return

@@ -95,7 +95,7 @@ _PORTS = (
 def floatingip_create(
     tx: Tx, context: Context, specs: Sequence[Values], *, config: NetworkConfig
 ) -> list[Values]:
-    """Write new floating IPs, each with an address of its network; led to a port where one is named."""
+    """Write new floating IPs, each with an address of its network; associated with a port if one is named."""
     specs = copied(specs)
     network_ids = {spec["floating_network_id"] for spec in specs}
     visible = visible_networks(tx, context, network_ids)
@@ -118,19 +118,19 @@ def floatingip_create(
             raise ExternalIpAddressExhausted(net_id=spec["floating_network_id"])
         spec["floating_ip_address"], spec["floating_port_id"] = address, port["id"]
         spec["router_id"], spec["status"], spec["port_details"] = None, "DOWN", None
-    _lead(tx, context, [(spec, spec) for spec in specs])
+    _associate(tx, context, [(spec, spec) for spec in specs])
     _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
     tx.emit_many([_event(context, "floatingip.create", spec, spec["router_id"]) for spec in specs])
     return specs
 
 
 def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
-    """Lead floating IPs elsewhere, or nowhere; what is not about the port leaves it where it is.
+    """Associate floating IPs with other ports, or with none; a change of something else leaves the port.
 
     A change of nothing at all clears the association: once it was the only thing that could be changed.
     """
     updates = copied_updates(updates)
-    led = []
+    associated = []
     for one in updates:
         changes = one.changes
         if not changes:
@@ -141,9 +141,9 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
             changes["port_id"] = one.original["port_id"]
         changes.setdefault("port_id", None)
         changes.setdefault("fixed_ip_address", None)
-        led.append((one.original, changes))
-    _lead(tx, context, led)
-    for original, changes in led:
+        associated.append((one.original, changes))
+    _associate(tx, context, associated)
+    for original, changes in associated:
         if any(changes[name] != original[name] for name in ("port_id", "fixed_ip_address", "router_id")):
             changes["status"] = "DOWN"
     merged = [Values({**one.original, **one.changes}) for one in updates]
@@ -188,7 +188,7 @@ def _own_port(context: Context, spec: Values) -> Values:
     )
 
 
-def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> None:
+def _associate(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> None:
     """Fill in where each floating IP (as it is, and what is asked for) leads: port, address and router.
 
     Two statements for any number; none where nothing is to lead anywhere.
@@ -201,7 +201,7 @@ def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> 
     targets = [
         _target(context, floating, asked, found) if asked["port_id"] else None for floating, asked in wanted
     ]
-    ways = routers_between(
+    routers = routers_between(
         tx,
         {target.subnet_id for target in targets if target},
         {floating["floating_network_id"] for floating, _ in wanted},
@@ -210,15 +210,15 @@ def _lead(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> 
         if target is None:
             asked["port_id"] = asked["fixed_ip_address"] = asked["router_id"] = asked["port_details"] = None
             continue
-        way = ways.get((target.subnet_id, floating["floating_network_id"]))
-        if way is None:
+        router_id = routers.get((target.subnet_id, floating["floating_network_id"]))
+        if router_id is None:
             raise ExternalGatewayForFloatingIPNotFound(
                 subnet_id=target.subnet_id,
                 external_network_id=floating["floating_network_id"],
                 port_id=target.port.id,
             )
         asked["port_id"], asked["fixed_ip_address"] = target.port.id, target.address
-        asked["router_id"], asked["port_details"] = way, port_details(target.port)
+        asked["router_id"], asked["port_details"] = router_id, port_details(target.port)
 
 
 def _target(context: Context, floating: Values, asked: Values, found: Mapping[str, Row[Any]]) -> _Target:

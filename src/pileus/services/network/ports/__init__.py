@@ -1,1 +1,1 @@
-"""Ports: what a guest plugs into."""
+"""Ports: where guests and a network's own services are attached to networks."""

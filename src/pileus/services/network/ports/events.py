@@ -1,4 +1,4 @@
-"""Event rows of ports, and who has to look again because of them."""
+"""Event rows of ports, and the scopes of those who have to look again because of them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def everybody(port: Mapping[str, Any]) -> set[str]:
 
 
 def deleted(context: Context, port: Mapping[str, Any]) -> Event:
-    """The port is no more."""
+    """Make the event of a port that is deleted."""
     return event(
         context,
         "port.delete",
@@ -79,7 +79,7 @@ def deleted(context: Context, port: Mapping[str, Any]) -> Event:
 
 
 def created(context: Context, port: Mapping[str, Any]) -> Event:
-    """A port has come."""
+    """Make the event of a new port."""
     return event(
         context,
         "port.create",
@@ -93,7 +93,7 @@ def created(context: Context, port: Mapping[str, Any]) -> Event:
 
 
 def updated(context: Context, before: Mapping[str, Any], after: Mapping[str, Any]) -> Event:
-    """A port has changed: those look again whom the differences concern."""
+    """Make the event of a change; its scopes are those whom the differences concern."""
     differing = {name for name in after if name in before and after[name] != before[name]}
     concerned = own(before) | own(after) if differing & _ON_NODE else set()
     if differing & {"binding:host_id", "binding:vif_type", "fixed_ips", "mac_address"}:

@@ -57,12 +57,12 @@ _DELETE_ALLOCATIONS = delete(ip_allocations).where(
 )
 
 
-def users(tx: Tx, subnet_ids: Sequence[str]) -> list[Row[Any]]:
+def ports_using(tx: Tx, subnet_ids: Sequence[str]) -> list[Row[Any]]:
     """The ports that have addresses in these subnets: a row for each address, with its subnet."""
     return tx.rows(_USERS, {"ids": list(subnet_ids)})
 
 
-def addresses_gain(tx: Tx, context: Context, subnets: Sequence[Mapping[str, Any]]) -> None:
+def slaac_addresses_add(tx: Tx, context: Context, subnets: Sequence[Mapping[str, Any]]) -> None:
     """Give the ports of automatic subnets' networks their addresses there; four statements for any number."""
     by_network: dict[str, list[Mapping[str, Any]]] = {}
     for subnet in subnets:
@@ -82,8 +82,8 @@ def addresses_gain(tx: Tx, context: Context, subnets: Sequence[Mapping[str, Any]
         _write(tx, context, rows, {row.id: [*row.fixed_ips, *gained[row.id]] for row in rows})
 
 
-def addresses_lose(tx: Tx, context: Context, rows: Sequence[Row[Any]], subnet_ids: Collection[str]) -> None:
-    """Take the addresses of these subnets from the ports (``rows`` as ``users`` found them)."""
+def addresses_remove(tx: Tx, context: Context, rows: Sequence[Row[Any]], subnet_ids: Collection[str]) -> None:
+    """Take the addresses of these subnets from the ports (``rows`` as ``ports_using`` found them)."""
     if not rows:
         return
     tx.execute(_DELETE_ALLOCATIONS, {"ids": list(subnet_ids)})

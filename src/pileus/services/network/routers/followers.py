@@ -10,10 +10,10 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Values
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.routers.scheduling import (
-    routers_leave_dead,
-    routers_pick_up,
-    routers_place,
+    routers_bind_ports,
+    routers_leave_dead_agents,
     routers_schedule,
+    routers_schedule_unhosted,
     routers_served_by,
 )
 from pileus.services.network.routers.tables import router_ports
@@ -34,7 +34,7 @@ def routers_restore_ports(
     routed = [port["id"] for port in ports if kinds[port["id"]] in device_owners.OF_ROUTERS]
     if routed:
         router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
-        routers_place(tx, context, router_ids, config)
+        routers_bind_ports(tx, context, router_ids, config)
 
 
 def l3_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
@@ -57,7 +57,7 @@ def l3_agents_deleting(
 
     def after() -> Collection[str]:
         routers_schedule(tx, context, served, config)
-        routers_place(tx, context, served, config)
+        routers_bind_ports(tx, context, served, config)
         return [scopes.router(router_id) for router_id in served]
 
     return after
@@ -65,6 +65,6 @@ def l3_agents_deleting(
 
 def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
     """Take over what dead agents leave, and where one has appeared what nobody hosts."""
-    routers_leave_dead(tx, context, config)
+    routers_leave_dead_agents(tx, context, config)
     if appeared:
-        routers_pick_up(tx, context, config)
+        routers_schedule_unhosted(tx, context, config)

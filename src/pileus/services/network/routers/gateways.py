@@ -1,4 +1,4 @@
-"""A router's way out: the gateway port that ``external_gateway_info`` asks for.
+"""Gateway ports of routers, as ``external_gateway_info`` asks for them.
 
 All functions take several routers at once, so that a bulk request costs what one costs.
 """
@@ -90,12 +90,12 @@ def gateways_set(
 def gateways_clear(
     tx: Tx, context: Context, attached_ports: Sequence[AttachedPort], config: NetworkConfig
 ) -> None:
-    """Take gateway ports away: RouterExternalGatewayInUseByFloatingIp where a floating IP needs one."""
+    """Delete gateway ports: RouterExternalGatewayInUseByFloatingIp where a floating IP needs one."""
     _remove(tx, context, attached_ports, config)
 
 
 def snat(info: Info) -> bool:
-    """Whether the router hides what is behind it: as asked, else yes."""
+    """Whether the router translates source addresses (SNAT): as asked, else yes."""
     return bool(info.get("enable_snat", True))
 
 
@@ -109,7 +109,7 @@ def _check_external(tx: Tx, context: Context, network_ids: set[str]) -> None:
 
 
 def _check(router: Values, info: Info | None, attached: AttachedPort | None, there: Attachments) -> None:
-    """Addresses, overlaps with what the router reaches already, and routes that would lose their next hop."""
+    """Check addresses, overlaps with the router's subnets, and routes that would lose their next hop."""
     outside: list[Attached] = []
     if info is not None:
         rows = [row for row in there.subnets.values() if row.network_id == info["network_id"]]

@@ -134,7 +134,7 @@ def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, conf
     if hosted is not None:
         raise RouterHostedByL3Agent(router_id=router_id, agent_id=hosted.agent_id)
     _bind(tx, context, [(router_id, agent.id, agent.host)])
-    routers_place(tx, context, [router_id], config)
+    routers_bind_ports(tx, context, [router_id], config)
 
 
 def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
@@ -145,7 +145,7 @@ def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, co
     if hosted is None or hosted.agent_id != agent_id:
         raise RouterNotHostedByL3Agent(router_id=router_id, agent_id=agent_id)
     _unbind(tx, context, [hosted])
-    routers_place(tx, context, [router_id], config)
+    routers_bind_ports(tx, context, [router_id], config)
 
 
 def routers_host(
@@ -169,7 +169,7 @@ def routers_host(
     lost = [one for one in moving if one not in hosts]
     if lost:
         raise RouterReschedulingFailed(router_id=lost[0])
-    routers_place(tx, context, moving, config)
+    routers_bind_ports(tx, context, moving, config)
     return hosts
 
 
@@ -180,15 +180,15 @@ def routers_schedule(tx: Tx, context: Context, router_ids: Sequence[str], config
     outside: dict[str, str | None] = dict.fromkeys(router_ids)
     for row in tx.rows(_GATEWAY_NETWORKS, {"ids": list(router_ids)}):
         outside[row.router_id] = row.network_id
-    routers_place(tx, context, sorted(_schedule(tx, context, outside, config)), config)
+    routers_bind_ports(tx, context, sorted(_schedule(tx, context, outside, config)), config)
 
 
-def routers_pick_up(tx: Tx, context: Context, config: NetworkConfig) -> None:
+def routers_schedule_unhosted(tx: Tx, context: Context, config: NetworkConfig) -> None:
     """Find agents for routers that nobody hosts: an agent has appeared, or is up again (seed 003)."""
     routers_schedule(tx, context, [row.id for row in tx.rows(_UNHOSTED)], config)
 
 
-def routers_leave_dead(tx: Tx, context: Context, config: NetworkConfig) -> None:
+def routers_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
     """Move routers of dead agents to living ones; one statement where nobody is dead."""
     if not config.move_from_dead_l3_agents:
         return
@@ -202,7 +202,7 @@ def routers_leave_dead(tx: Tx, context: Context, config: NetworkConfig) -> None:
         return
     _unbind(tx, context, stranded)
     routers_schedule(tx, context, ids, config)
-    routers_place(tx, context, ids, config)
+    routers_bind_ports(tx, context, ids, config)
 
 
 def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
@@ -211,7 +211,7 @@ def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
     return sorted(row[0] for row in tx.rows(statement))
 
 
-def routers_place(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+def routers_bind_ports(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
     """Bind the ports of routers to the hosts that the routers are on now, or to none."""
     if not router_ids:
         return

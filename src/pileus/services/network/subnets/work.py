@@ -20,7 +20,7 @@ from pileus.services.network.common.revisions import touch
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.slaac import addresses_gain, addresses_lose, users
+from pileus.services.network.ports.slaac import addresses_remove, ports_using, slaac_addresses_add
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import addresses, device_owners, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
@@ -116,7 +116,7 @@ def subnet_create(
         raise NetworkNotFound(network_id=network_ids[0]) from None
     automatic = [spec for spec in specs if _is_automatic(spec)]
     if automatic:
-        addresses_gain(tx, context, automatic)
+        slaac_addresses_add(tx, context, automatic)
     with_dhcp = {spec["network_id"] for spec in specs if spec["enable_dhcp"]}
     dhcp_ports_sync(tx, context, with_dhcp, config)
     touch(tx, networks, network_ids, context.now)
@@ -151,13 +151,13 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
     """Delete subnets; SubnetInUse while a port has an address that it did not give itself."""
     ids = [subnet["id"] for subnet in originals]
     automatic = {subnet["id"] for subnet in originals if _is_automatic(subnet)}
-    found = users(tx, ids)
+    found = ports_using(tx, ids)
     for row in found:
         if row.subnet_id not in automatic and row.device_owner not in device_owners.AUTO_DELETED:
             raise _in_use(row.subnet_id)
     try:
         with tx.savepoint():
-            addresses_lose(tx, context, found, ids)
+            addresses_remove(tx, context, found, ids)
             SUBNET.remove(tx, originals)
     except Referenced:
         # A port got an address between the look and the delete.
