@@ -96,6 +96,7 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
     elif route.actions:
         verbs = [_object({name: _argument(service, one)}) for name, one in route.actions.items()]
         operation["requestBody"] = _content({"oneOf": verbs}, required=True)
+        operation["responses"].update(_action_replies(service, route))
     if parameters:
         operation["parameters"] = parameters
     return operation
@@ -128,6 +129,22 @@ def _content_of(service: Service, route: Route, kind: Type | ByVersion) -> dict[
 
 def _argument(service: Service, action: Action) -> dict[str, Any]:
     return {**_newest(service, action, action.argument).schema, "description": action.summary}
+
+
+def _action_replies(service: Service, route: Route) -> dict[str, Any]:
+    """The responses of a route of actions: by status, one of what those with a body answer."""
+    replies: dict[str, Any] = {}
+    for action in route.actions.values():
+        reply = replies.setdefault(
+            str(action.status), {"description": _DESCRIPTIONS.get(action.status, "Done")}
+        )
+        if action.reply is not None and action.reply is not NO_BODY:
+            schemas = reply.setdefault("content", {"application/json": {"schema": {"anyOf": []}}})
+            kinds = schemas["application/json"]["schema"]["anyOf"]
+            schema = _newest(service, action, action.reply).schema
+            if schema not in kinds:
+                kinds.append(schema)
+    return replies
 
 
 def _bodies(

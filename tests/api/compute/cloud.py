@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests import databases
+from tests.api.compute import replies
 from tests.asgi import Answer, ask, encoded
 
 from pileus.core.clock import ManualClock
@@ -301,8 +302,11 @@ def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1."""
+async def cloud(
+    url: str, config: ComputeConfig | None = None, overrides: Mapping[str, str] | None = None
+) -> AsyncIterator[Cloud]:
+    """The app over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are an
+    operator's rules of compute."""
     clock = ManualClock()
     network = NetworkConfig(
         followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
@@ -319,7 +323,8 @@ async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[
     compute = Compute(
         config or ComputeConfig(), network, clock, ticket=lambda key: f"/image/{key}?ticket=t", ask=ask
     )
-    services = [compute.service, network_service(network, clock)]
+    wrong: list[str] = []
+    services = [replies.held(compute.service, wrong), network_service(network, clock)]
     store = await Store.open(url, clock=clock)
     try:
         await store.write(flavors_seed, system_context(clock.now()))
@@ -329,10 +334,13 @@ async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[
             services,
             store=store,
             authenticator=_authenticate,
-            policy=Policies({service.type: service.rules for service in services}, {}),
+            policy=Policies(
+                {service.type: service.rules for service in services}, {"compute": overrides or {}}
+            ),
             clock=clock,
         )
         yield Cloud(app, store, clock, compute, network)
+        assert not wrong, "\n".join(wrong)
     finally:
         await store.close()
 
@@ -340,11 +348,17 @@ async def cloud(url: str, config: ComputeConfig | None = None) -> AsyncIterator[
 Story = Callable[[Cloud], Awaitable[None]]
 
 
-def tell(story: Story, folder: Path, kind: str = "sqlite", config: ComputeConfig | None = None) -> None:
+def tell(
+    story: Story,
+    folder: Path,
+    kind: str = "sqlite",
+    config: ComputeConfig | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> None:
     """Run a story on a fresh database of one kind."""
 
     async def main(url: str) -> None:
-        async with cloud(url, config) as api:
+        async with cloud(url, config, overrides) as api:
             await story(api)
 
     with databases.fresh(kind, folder) as url:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from tests import databases
 from tests.api.compute.cloud import Cloud, Host, tell
 
-from pileus.services.compute.servers.tables import server_interfaces
+from pileus.services.compute.tables.servers import server_interfaces
 from pileus.services.network.ports.tables import ports
 
 _USER_DATA = "I2Nsb3VkLWNvbmZpZwo="

@@ -14,7 +14,7 @@ from tests import databases
 from tests.api.compute.cloud import Cloud, Host, Node, tell
 
 from pileus.core.errors import Forbidden
-from pileus.services.compute.nodes.serving import look
+from pileus.services.compute.agents.serving import look
 from pileus.services.network.agents.report import BadReport
 from pileus.store.operations import operations
 from pileus.store.schema import metadata

@@ -9,7 +9,7 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import LATEST, P1, Cloud, tell
 
-from pileus.services.compute import keypairs
+from pileus.services.compute.keypairs import noun as keypairs
 from pileus.services.compute.microversions import MICROVERSIONS
 
 

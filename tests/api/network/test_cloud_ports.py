@@ -10,7 +10,7 @@ import pytest
 from tests import databases
 from tests.api.network.cloud import CONFIG, P1, P2, Answer, Cloud, tell
 
-from pileus.services.compute.neighbours import port_of_address
+from pileus.services.compute.uses.network import port_of_address
 from pileus.store.tx import Tx
 
 SERVER = "5e7f0000-0000-4000-8000-000000000001"

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from pileus.services.compute.keypairs import KeyMaker, TooManyKeys
+from pileus.services.compute.keypairs.making import KeyMaker, TooManyKeys
 
 
 def test_few_wait_and_none_for_who_has_gone() -> None:

@@ -22,13 +22,13 @@ from pileus.core.context import Context, system_context
 from pileus.flow.chain_runner import ChainRunner
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import event
-from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.settling import boots_settle, overdue
-from pileus.services.compute.servers.tables import server_interfaces, servers
+from pileus.services.compute.tables.servers import server_interfaces, servers
+from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Published, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx

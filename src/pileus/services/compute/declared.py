@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.errors import Fault, Invalid
@@ -19,6 +18,7 @@ from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.head import Head
 from pileus.web.request import Request
+from pileus.web.routes import ByVersion
 from pileus.web.service import Spelling
 
 LINKED = frozenset({"flavor", "server"})
@@ -102,6 +102,10 @@ def since(head: Head, version: str) -> bool:
     return within((version, ""), head.version)
 
 
+IS_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""The form of an id that a path holds."""
+
+
 def _parse_name(value: Any) -> str:
     text: str = types.string(255, minimum=1).parse(value)
     if text != text.strip() or not text.isprintable():
@@ -120,13 +124,29 @@ NOTHING = types.nullable(types.dict_of({}, additional=types.anything))
 """The argument of an action that takes none: null, or an object that means nothing."""
 
 
-def body_of(request: Request, kind: Type) -> Any:
-    """The request's body, checked against a type; raises the dialect's Invalid."""
+def enforce(request: Request, target: Mapping[str, Any] | None = None) -> None:
+    """Ask the policy the rule that the route names; raises the refusal."""
+    assert request.route.rule is not None
+    request.authorise(request.route.rule, target)
+
+
+def body_of(request: Request, kind: Type | None = None) -> Any:
+    """The request's body, checked against the type that the route declares; raises the dialect's Invalid.
+
+    ``kind`` is which of the types that a route takes where its path says more.
+    """
     body = request.json()
     try:
-        return parsed(request, kind, body)
+        return parsed(request, kind or body_type(request), body)
     except BadValue as bad:
         raise request.dialect.bad_value(str(bad.path[-1]) if bad.path else "body", body, bad) from None
+
+
+def body_type(request: Request) -> Type:
+    """The type of the body at the request's microversion."""
+    kind = request.route.body
+    assert kind is not None
+    return kind.of(request.version) if isinstance(kind, ByVersion) else kind
 
 
 _MOST_UNKNOWN = 100
@@ -165,17 +185,6 @@ def _forget_unknown(value: Any, bad: BadValue) -> bool:
 def wrapped(name: str, fields: Mapping[str, Type], required: tuple[str, ...] = ()) -> Type:
     """``{name: {fields}}`` and nothing else."""
     return types.dict_of({name: types.dict_of(fields, required=required)}, required=(name,))
-
-
-def by_version(make: Callable[[Version], Type]) -> Callable[[Request], Type]:
-    """Types that differ by microversion, each made once."""
-    cached = functools.cache(make)
-
-    def of(request: Request) -> Type:
-        assert request.version is not None
-        return cached(request.version)
-
-    return of
 
 
 def at_least(version: Version, first: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pileus.core.context import Context
+from pileus.core.times import parse_time
 from pileus.store.event import Event
 
 STEP = "server.step"
@@ -60,3 +61,11 @@ def step(
     if error:
         payload["error"] = error
     return event(context, STEP, server_id, project_id, host=host, **payload)
+
+
+def moment(text: str) -> dt.datetime | None:
+    """A node's time as naive UTC; None for what is none."""
+    try:
+        return parse_time(text)
+    except ValueError:
+        return None

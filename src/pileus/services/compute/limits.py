@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pileus.resource.versions import parse
-from pileus.services.compute.policy import ADMIN_OR_READER, ANYBODY, rules
-from pileus.services.compute.quotas import Usage, limits_of, usage_with_groups
+from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, parse
+from pileus.services.compute.declared import enforce
+from pileus.services.compute.policy import ADMIN_OR_READER, EVERYBODY, rules
+from pileus.services.compute.quotas.counting import Usage, limits_of, usage_with_groups
+from pileus.services.compute.replies import COUNT, INTEGER, always, named
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
-
-RULES = rules({"limits": ANYBODY, "limits:other_project": ADMIN_OR_READER})
+from pileus.web.routes import ByVersion, Route
 
 _LIMITS = {
     "maxTotalInstances": "instances",
@@ -27,6 +31,14 @@ _LIMITS = {
     "maxSecurityGroups": "security_groups",
     "maxSecurityGroupRules": "security_group_rules",
 }
+_USED = (
+    "totalInstancesUsed",
+    "totalCoresUsed",
+    "totalRAMUsed",
+    "totalServerGroupsUsed",
+    "totalFloatingIpsUsed",
+    "totalSecurityGroupsUsed",
+)
 _GONE = {
     "2.36": (
         "maxTotalFloatingIps",
@@ -40,13 +52,24 @@ _GONE = {
 }
 
 
+def _gone(version: Version) -> set[str]:
+    """The names that a microversion does not have any more."""
+    return {name for first, names in _GONE.items() if version >= parse(first) for name in names}
+
+
+def _reply(version: Version) -> Type:
+    fields = {**dict.fromkeys(_LIMITS, INTEGER), **dict.fromkeys(_USED, COUNT)}
+    absolute = always({name: kind for name, kind in fields.items() if name not in _gone(version)})
+    return named("limits", always({"rate": types.list_of(types.anything, maximum=0), "absolute": absolute}))
+
+
 def _read(tx: Tx, project_id: str) -> tuple[dict[str, int], Usage]:
     return limits_of(tx, project_id), usage_with_groups(tx, project_id)
 
 
 async def show_limits(request: Request) -> Reply:
-    """The caller's project's, or for administrators that of ``tenant_id``."""
-    request.authorise("os_compute_api:limits")
+    """Show those of the caller's project, or for administrators of ``tenant_id``."""
+    enforce(request)
     project_id = request.parameter("tenant_id") or request.context.project_id or ""
     if project_id != request.context.project_id:
         request.authorise("os_compute_api:limits:other_project", {"project_id": project_id})
@@ -61,13 +84,23 @@ async def show_limits(request: Request) -> Reply:
         "totalSecurityGroupsUsed": 0,
     }
     assert request.version is not None
-    for version, names in _GONE.items():
-        if request.version >= parse(version):
-            for name in names:
-                del absolute[name]
+    for name in _gone(request.version):
+        del absolute[name]
     return Reply.json({"limits": {"rate": [], "absolute": absolute}})
 
 
-ROUTES = (
-    Route("GET", "/v2.1/limits", show_limits, rule="os_compute_api:limits", summary="Show limits and use"),
+LIMITS = Noun(
+    name="limit",
+    rules=rules({"limits": EVERYBODY, "limits:other_project": ADMIN_OR_READER}),
+    extensions=(Extension("os-used-limits", "UsedLimits", "Provide data on limited resource being used."),),
+    routes=(
+        Route(
+            "GET",
+            "/v2.1/limits",
+            show_limits,
+            rule="os_compute_api:limits",
+            reply=ByVersion(_reply),
+            summary="Show limits and use",
+        ),
+    ),
 )

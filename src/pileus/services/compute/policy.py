@@ -6,8 +6,11 @@ Names and defaults are those of nova.policies (2025.x), and the rights of the se
 from __future__ import annotations
 
 from pileus.policy import Rule
+from pileus.resource.access import Access
 
-ADMIN = "rule:compute_admin"
+PREFIX = "os_compute_api:"
+IS_ADMIN = "context_is_admin"
+ADMIN = f"rule:{IS_ADMIN}"
 MEMBER = "role:member and project_id:%(project_id)s"
 READER = "role:reader and project_id:%(project_id)s"
 MANAGER = "role:manager and project_id:%(project_id)s"
@@ -23,18 +26,17 @@ PROJECT_MANAGER = "role:projectmanager and project_id:%(project_id)s"
 ADMIN_OR_MEMBER = any_of(ADMIN, MEMBER, DEVELOPER, PROJECT_MANAGER)
 ADMIN_OR_READER = any_of(ADMIN, READER, MEMBER, DEVELOPER, PROJECT_MANAGER)
 ADMIN_OR_MANAGER = any_of(ADMIN, MANAGER, PROJECT_MANAGER)
-ANYBODY = "@"
+ITSEC = "role:itsec"
+EVERYBODY = "@"
 
-BASE_RULES = (Rule("compute_admin", "role:admin or is_admin:1", "Who administers compute"),)
+BASE_RULES = (Rule(IS_ADMIN, "role:admin or is_admin:True", "Who administers compute"),)
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:
     """Rules from names (without their prefix) and checks, for tokens of projects as all of Nova's."""
-    return tuple(
-        Rule(f"os_compute_api:{name}", check, scope_types=("project",)) for name, check in checks.items()
-    )
+    return tuple(Rule(PREFIX + name, check, scope_types=("project",)) for name, check in checks.items())
 
 
-def is_admin(roles: tuple[str, ...], flag: bool) -> bool:
-    """Whether the caller administers the cloud, for what is no policy rule in Nova either."""
-    return flag or "admin" in roles
+def is_admin(access: Access) -> bool:
+    """Whether the caller administers compute, for what has no rule of its own in Nova either."""
+    return access.allows(IS_ADMIN)

@@ -9,25 +9,70 @@ from collections.abc import Callable, Mapping
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.ids import new_id
-from pileus.services.compute import extensions, groups, keypairs, limits, policy, quotas, usage
+from pileus.services.compute import policy
+from pileus.services.compute.agents.noun import agents_noun
+from pileus.services.compute.agents.serving import look
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
 from pileus.services.compute.declared import COMPUTE, admit, spelling
-from pileus.services.compute.flavors.resource import RULES as FLAVOR_RULES
+from pileus.services.compute.extensions import EXTENSIONS
+from pileus.services.compute.flavors.access import FLAVOR_ACCESS
+from pileus.services.compute.flavors.extra_specs import FLAVOR_EXTRA_SPECS
+from pileus.services.compute.flavors.noun import FLAVORS
 from pileus.services.compute.flavors.work import flavors_seed
+from pileus.services.compute.keypairs.noun import KEYPAIRS
+from pileus.services.compute.limits import LIMITS
 from pileus.services.compute.microversions import MICROVERSIONS
-from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes import aggregates, hosts, hypervisors, services
-from pileus.services.compute.nodes.serving import look
-from pileus.services.compute.routes import routes
+from pileus.services.compute.nodes.aggregates import AGGREGATES
+from pileus.services.compute.nodes.hosts import hosts_noun
+from pileus.services.compute.nodes.hypervisors import hypervisors_noun
+from pileus.services.compute.nodes.services import services_noun
+from pileus.services.compute.nodes.zones import zones_noun
+from pileus.services.compute.quotas.classes import QUOTA_CLASSES
+from pileus.services.compute.quotas.noun import QUOTA_SETS
+from pileus.services.compute.server_groups import SERVER_GROUPS
+from pileus.services.compute.servers.actions import server_actions_noun
+from pileus.services.compute.servers.addresses import SERVER_ADDRESSES
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.history import INSTANCE_ACTIONS
+from pileus.services.compute.servers.interfaces import (
+    InterfaceHandlers,
+    interface_actions,
+    interfaces_noun,
+)
 from pileus.services.compute.servers.leaving import forget
-from pileus.services.compute.servers.questions import Ask
-from pileus.services.compute.servers.resource import RULES as SERVER_RULES
-from pileus.services.compute.timeline import Entry, timeline_read
-from pileus.services.compute.wire_side import Handler, wire_handlers
+from pileus.services.compute.servers.metadata import SERVER_METADATA
+from pileus.services.compute.servers.noun import ServerHandlers, server_actions, servers_noun
+from pileus.services.compute.servers.password import SERVER_PASSWORD
+from pileus.services.compute.servers.quarantine import (
+    QUARANTINES,
+    QuarantineHandlers,
+    quarantine_actions,
+)
+from pileus.services.compute.servers.questions import (
+    Ask,
+    QuestionHandlers,
+    question_actions,
+    questions_noun,
+)
+from pileus.services.compute.servers.security_groups import (
+    SecurityGroupHandlers,
+    security_group_actions,
+    security_groups_noun,
+)
+from pileus.services.compute.servers.tags import SERVER_TAGS
+from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_ADMIN
+from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
+from pileus.services.compute.servers.verbs.power import POWER, power_actions
+from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
+from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVAILABLE_ACTIONS
+from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
+from pileus.services.compute.timeline import TIMELINE, Entry, timeline_read
+from pileus.services.compute.usage import USAGE
+from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Store
+from pileus.web.answers import Handler, handlers
 from pileus.web.dialects import ApiVersion
 from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
@@ -35,7 +80,6 @@ from pileus.web.service import Service
 
 __all__ = [
     "PREFIX",
-    "RULES",
     "Compute",
     "ComputeConfig",
     "Conductor",
@@ -51,22 +95,6 @@ PREFIX = "/compute"
 ENDPOINT_PATH = "/v2.1"
 """What the catalog's address has after the prefix."""
 
-RULES = (
-    *policy.BASE_RULES,
-    *extensions.RULES,
-    *FLAVOR_RULES,
-    *keypairs.RULES,
-    *limits.RULES,
-    *quotas.RULES,
-    *usage.RULES,
-    *groups.RULES,
-    *services.RULES,
-    *hypervisors.RULES,
-    *hosts.RULES,
-    *aggregates.RULES,
-    *SERVER_RULES,
-)
-
 VERSIONS = (
     ApiVersion("v2.0", "/v2", "SUPPORTED", "2011-01-21T11:33:21Z", shows_window=True),
     ApiVersion(
@@ -79,6 +107,61 @@ VERSIONS = (
         media_types=("application/vnd.openstack.compute+json;version=2.1",),
     ),
 )
+
+
+def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, ...]:
+    """The nouns of the service, in the order in which they are told."""
+    config, network = parts
+    servers, interfaces = ServerHandlers(parts), InterfaceHandlers(network)
+    groups, quarantine = SecurityGroupHandlers(network), QuarantineHandlers(network)
+    questions = QuestionHandlers(ask)
+    return (
+        EXTENSIONS,
+        FLAVORS,
+        FLAVOR_ACCESS,
+        FLAVOR_EXTRA_SPECS,
+        KEYPAIRS,
+        LIMITS,
+        QUOTA_SETS,
+        QUOTA_CLASSES,
+        USAGE,
+        SERVER_GROUPS,
+        services_noun(config),
+        zones_noun(config),
+        hypervisors_noun(config),
+        hosts_noun(config),
+        AGGREGATES,
+        servers_noun(servers),
+        POWER,
+        REBUILD,
+        LOCK,
+        SERVER_ADMIN,
+        UNAVAILABLE,
+        server_actions_noun(
+            server_actions(servers),
+            power_actions(parts),
+            rebuild_actions(parts),
+            LOCK_ACTIONS,
+            ADMIN_ACTIONS,
+            UNAVAILABLE_ACTIONS,
+            interface_actions(interfaces),
+            security_group_actions(groups),
+            quarantine_actions(quarantine),
+            question_actions(questions),
+        ),
+        SERVER_METADATA,
+        SERVER_TAGS,
+        SERVER_ADDRESSES,
+        interfaces_noun(interfaces),
+        security_groups_noun(groups),
+        QUARANTINES,
+        INSTANCE_ACTIONS,
+        questions_noun(questions),
+        SERVER_PASSWORD,
+        VOLUME_ATTACHMENTS,
+        TIMELINE,
+        agents_noun(parts, ticket),
+    )
 
 
 class Compute(ServiceFace):
@@ -95,7 +178,6 @@ class Compute(ServiceFace):
     ) -> None:
         self._clock = clock
         self._network = network
-        self._ticket = ticket
         self._conductor: Conductor | None = None
         self.config = config
         self.service = Service(
@@ -104,7 +186,8 @@ class Compute(ServiceFace):
             dialect=COMPUTE,
             prefix=PREFIX,
             endpoint_path=ENDPOINT_PATH,
-            nouns=(Noun(name="everything", routes=routes(config, network, ask), rules=RULES),),
+            nouns=nouns(Parts(config, network), ticket, ask),
+            base_rules=policy.BASE_RULES,
             versions=VERSIONS,
             microversions=MICROVERSIONS,
             spelling=spelling,
@@ -113,7 +196,7 @@ class Compute(ServiceFace):
         )
 
     def answers(self, store: Store) -> Mapping[str, Handler]:
-        return wire_handlers(store, Parts(self.config, self._network), self._clock, self._ticket)
+        return handlers(self.service.answers, store, self._clock)
 
     async def start(self, store: Store) -> None:
         """Make the classic flavors where there are none; begin to bring servers up and to forget old ones."""

@@ -14,9 +14,11 @@ import msgspec
 from sqlalchemy import select
 
 from pileus.flow.chain import Chain
+from pileus.resource import types
 from pileus.resource.declaration import Values
-from pileus.services.compute.events import STEP
-from pileus.services.compute.nodes.report import moment
+from pileus.services.compute.events import STEP, moment
+from pileus.services.compute.policy import ADMIN_OR_READER, rules
+from pileus.services.compute.replies import COUNT, MOMENT, NUMBER, TEXT, TEXT_BY_KEY, TEXT_OR_NULL, always
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.finding import find_server
@@ -24,6 +26,7 @@ from pileus.store.column_in import column_in
 from pileus.store.event import events
 from pileus.store.operations import DONE, Operation, operation_list_all
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Route
@@ -146,7 +149,7 @@ def _progress(chain: Chain, one: Operation) -> Progress:
 
 
 def _read(tx: Tx, request: Request) -> tuple[list[Entry], list[Progress]]:
-    server = find_server(tx, request, rule="os_compute_api:os-pileus-timeline", deleted=True)
+    server = find_server(tx, request, deleted=True)
     return timeline_read(tx, server["id"]), progress_read(tx, server)
 
 
@@ -158,11 +161,41 @@ async def show_timeline(request: Request) -> Reply:
     return Reply.json({"timeline": entries, "operations": operations})
 
 
-ROUTES = (
-    Route(
-        "GET",
-        "/v2.1/servers/{id}/os-pileus-timeline",
-        show_timeline,
-        summary="Show what happened to a server, step by step",
+_ENTRY = always(
+    {"step": TEXT, "started_at": MOMENT, "finished_at": MOMENT, "seconds": NUMBER},
+    {
+        "host": TEXT,
+        "detail": TEXT,
+        "error": TEXT,
+        "position": COUNT,
+        "of": COUNT,
+        "request_id": TEXT,
+        "refused": types.list_of(TEXT_BY_KEY),
+    },
+)
+_PROGRESS = always(
+    {
+        **dict.fromkeys(("operation", "state", "step"), TEXT),
+        "position": COUNT,
+        "of": COUNT,
+        "started_at": MOMENT,
+        "updated_at": MOMENT,
+        "error": TEXT_OR_NULL,
+        "request_id": TEXT_OR_NULL,
+    }
+)
+
+TIMELINE = Noun(
+    name="server_timeline",
+    rules=rules({"os-pileus-timeline": ADMIN_OR_READER}),
+    routes=(
+        Route(
+            "GET",
+            "/v2.1/servers/{id}/os-pileus-timeline",
+            show_timeline,
+            rule="os_compute_api:os-pileus-timeline",
+            reply=always({"timeline": types.list_of(_ENTRY), "operations": types.list_of(_PROGRESS)}),
+            summary="Show what happened to a server, step by step",
+        ),
     ),
 )

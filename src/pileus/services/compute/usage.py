@@ -13,17 +13,32 @@ from sqlalchemy import and_, or_, select
 
 from pileus.core.errors import NotFound
 from pileus.core.times import parse_time
-from pileus.services.compute.declared import COMPUTE, since
+from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
+from pileus.services.compute.declared import at_least, enforce, since
 from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.paging import next_page, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules
+from pileus.services.compute.replies import (
+    COUNT,
+    INTEGER,
+    LINKS,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NUMBER,
+    TEXT,
+    always,
+    named_list,
+)
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
-
-RULES = rules({"os-simple-tenant-usage:list": ADMIN, "os-simple-tenant-usage:show": ADMIN_OR_READER})
+from pileus.web.routes import ByVersion, Route
 
 DAYS = 28
 """How far a report reaches back that names no begin."""
@@ -153,23 +168,21 @@ def _page(request: Request) -> Page:
     """Pages of servers, since 2.40: whether or not they are told."""
     if not since(request, "2.40"):
         return Page()
-    most = request.settings.page_limit or COMPUTE.max_limit
-    limit, marker = request.parameter("limit"), request.parameter("marker")
-    return Page(min(COMPUTE.limit(limit), most) if limit else most, marker)
+    return Page(page_size(request), request.parameter("marker"))
 
 
 def _links(request: Request, name: str, page: Page, rows: list[Any]) -> dict[str, Any]:
     """The link to the next page after one that is full."""
     if not page.size or len(rows) < page.size:
         return {}
-    return {name: [{"rel": "next", "href": COMPUTE.next_link(request, rows[-1].id)}]}
+    return next_page(request, name, rows[-1].id)
 
 
 async def list_usage(request: Request) -> Reply:
     """All projects that used something; since 2.40 in pages of servers, so that one may come in several."""
     if request.scope["path"].endswith("/"):
         raise NotFound  # the report of a project without a name
-    request.authorise("os_compute_api:os-simple-tenant-usage:list")
+    enforce(request)
     period, page = _period(request), _page(request)
     rows = await request.read(_rows, period, None, page)
     reports = list(_reports(rows, period, request.context.now).values())
@@ -182,26 +195,64 @@ async def list_usage(request: Request) -> Reply:
 async def show_usage(request: Request) -> Reply:
     """One project; empty where it used nothing."""
     project_id = request.path["project_id"]
-    request.authorise("os_compute_api:os-simple-tenant-usage:show", {"project_id": project_id})
+    enforce(request, {"project_id": project_id})
     period, page = _period(request), _page(request)
     rows = await request.read(_rows, period, project_id, page)
     report = _reports(rows, period, request.context.now).get(project_id, {})
     return Reply.json({"tenant_usage": report, **_links(request, "tenant_usage_links", page, rows)})
 
 
-ROUTES = (
-    Route(
-        "GET",
-        "/v2.1/os-simple-tenant-usage",
-        list_usage,
-        rule="os_compute_api:os-simple-tenant-usage:list",
-        summary="Report what all projects used",
+_SERVER = always(
+    {
+        **dict.fromkeys(("name", "instance_id", "tenant_id", "flavor", "state"), TEXT),
+        **dict.fromkeys(("vcpus", "memory_mb", "local_gb"), COUNT),
+        "hours": NUMBER,
+        "started_at": MOMENT,
+        "ended_at": MOMENT_OR_NULL,
+        "uptime": INTEGER,
+    }
+)
+_TOTALS = {
+    "tenant_id": TEXT,
+    "start": MOMENT,
+    "stop": MOMENT,
+    **dict.fromkeys(
+        ("total_hours", "total_vcpus_usage", "total_memory_mb_usage", "total_local_gb_usage"), NUMBER
     ),
-    Route(
-        "GET",
-        "/v2.1/os-simple-tenant-usage/{project_id}",
-        show_usage,
-        rule="os_compute_api:os-simple-tenant-usage:show",
-        summary="Report what a project used",
+}
+_WITH_SERVERS = {"server_usages": types.list_of(_SERVER)}
+
+
+def _list_reply(version: Version) -> Type:
+    links = "tenant_usages_links" if at_least(version, "2.40") else ""
+    return named_list("tenant_usages", always(_TOTALS, _WITH_SERVERS), links=links)
+
+
+def _show_reply(version: Version) -> Type:
+    usage = types.one_of(always({**_TOTALS, **_WITH_SERVERS}), always({}))
+    return always({"tenant_usage": usage}, {"tenant_usage_links": LINKS} if at_least(version, "2.40") else {})
+
+
+USAGE = Noun(
+    name="simple_tenant_usage",
+    rules=rules({"os-simple-tenant-usage:list": ADMIN, "os-simple-tenant-usage:show": ADMIN_OR_READER}),
+    extensions=(Extension("os-simple-tenant-usage", "SimpleTenantUsage", "Simple tenant usage extension."),),
+    routes=(
+        Route(
+            "GET",
+            "/v2.1/os-simple-tenant-usage",
+            list_usage,
+            rule="os_compute_api:os-simple-tenant-usage:list",
+            reply=ByVersion(_list_reply),
+            summary="Report what all projects used",
+        ),
+        Route(
+            "GET",
+            "/v2.1/os-simple-tenant-usage/{project_id}",
+            show_usage,
+            rule="os_compute_api:os-simple-tenant-usage:show",
+            reply=ByVersion(_show_reply),
+            summary="Report what a project used",
+        ),
     ),
 )

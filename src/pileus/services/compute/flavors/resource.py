@@ -14,8 +14,7 @@ from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.nova import NOVA
 from pileus.services.compute.declared import NAME
 from pileus.services.compute.errors import FlavorNotFound
-from pileus.services.compute.flavors.tables import flavors
-from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, ANYBODY, rules
+from pileus.services.compute.tables.flavors import flavors
 
 LARGEST = 2**31 - 1
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]+(?<! )")
@@ -112,21 +111,4 @@ FLAVOR = Resource(
     ),
     default_sort=(("id", False),),
     description="A size of servers.",
-)
-
-RULES = rules(
-    {
-        "flavors": ANYBODY,
-        "os-flavor-manage:create": ADMIN,
-        "os-flavor-manage:update": ADMIN,
-        "os-flavor-manage:delete": ADMIN,
-        "os-flavor-access": ADMIN,
-        "os-flavor-access:add_tenant_access": ADMIN,
-        "os-flavor-access:remove_tenant_access": ADMIN,
-        "os-flavor-extra-specs:index": ADMIN_OR_READER,
-        "os-flavor-extra-specs:show": ADMIN_OR_READER,
-        "os-flavor-extra-specs:create": ADMIN,
-        "os-flavor-extra-specs:update": ADMIN,
-        "os-flavor-extra-specs:delete": ADMIN,
-    }
 )

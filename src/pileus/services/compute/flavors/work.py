@@ -9,12 +9,13 @@ from sqlalchemy import ColumnElement, delete, or_, select, true
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.access import Access
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.events import event
 from pileus.services.compute.flavors.resource import FLAVOR
-from pileus.services.compute.flavors.tables import flavor_access, flavors
 from pileus.services.compute.policy import is_admin
+from pileus.services.compute.tables.flavors import flavor_access, flavors
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 
@@ -45,16 +46,14 @@ def mine(context: Context) -> ColumnElement[bool]:
     return or_(flavors.c.is_public, flavors.c.id.in_(given))
 
 
-def visible(context: Context) -> ColumnElement[bool]:
+def visible(access: Access) -> ColumnElement[bool]:
     """The flavors that the caller may see: all for an administrator, else his own that are not disabled."""
-    if is_admin(context.roles, context.is_admin):
-        return true()
-    return mine(context) & ~flavors.c.disabled
+    return true() if is_admin(access) else mine(access.context) & ~flavors.c.disabled
 
 
-def flavor_find(tx: Tx, context: Context, flavor_id: str, *, lock: bool = False) -> Values:
+def flavor_find(tx: Tx, access: Access, flavor_id: str, *, lock: bool = False) -> Values:
     """One flavor that the caller may see; FlavorNotFound otherwise."""
-    found = fetch(tx, FLAVOR, [flavor_id], [visible(context)], lock=lock)
+    found = fetch(tx, FLAVOR, [flavor_id], [visible(access)], lock=lock)
     if not found:
         raise FLAVOR.not_found(flavor_id)
     return found[0]
@@ -89,17 +88,17 @@ def flavor_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     tx.emit_many([event(context, "flavor.delete", one["id"], None) for one in originals])
 
 
-def access_list(tx: Tx, context: Context, flavor_id: str) -> list[dict[str, str]]:
+def access_list(tx: Tx, access: Access, flavor_id: str) -> list[dict[str, str]]:
     """The projects that have a private flavor; FlavorNotFound for a public one, as Nova has it."""
-    flavor = flavor_find(tx, context, flavor_id)
+    flavor = flavor_find(tx, access, flavor_id)
     if flavor["os-flavor-access:is_public"]:
         raise NotFound("Access list not available for public flavors.")
     return _access(tx, flavor_id)
 
 
-def access_add(tx: Tx, context: Context, flavor_id: str, project_id: str, refuse_public: bool) -> Any:
+def access_add(tx: Tx, access: Access, flavor_id: str, project_id: str, refuse_public: bool) -> Any:
     """Give a flavor to a project."""
-    flavor = flavor_find(tx, context, flavor_id, lock=True)
+    flavor = flavor_find(tx, access, flavor_id, lock=True)
     if refuse_public and flavor["os-flavor-access:is_public"]:
         raise Conflict("Can not add access to a public flavor.")
     try:
@@ -107,13 +106,13 @@ def access_add(tx: Tx, context: Context, flavor_id: str, project_id: str, refuse
             tx.insert(flavor_access, [{"flavor_id": flavor_id, "project_id": project_id}])
     except Duplicate:
         raise FlavorAccessExists(flavor_id=flavor_id, project_id=project_id) from None
-    tx.emit(event(context, "flavor.access", flavor_id, None, added=project_id))
+    tx.emit(event(access.context, "flavor.access", flavor_id, None, added=project_id))
     return _access(tx, flavor_id)
 
 
-def access_remove(tx: Tx, context: Context, flavor_id: str, project_id: str) -> Any:
+def access_remove(tx: Tx, access: Access, flavor_id: str, project_id: str) -> Any:
     """Take a flavor from a project."""
-    flavor_find(tx, context, flavor_id, lock=True)
+    flavor_find(tx, access, flavor_id, lock=True)
     gone = tx.execute(
         delete(flavor_access).where(
             flavor_access.c.flavor_id == flavor_id, flavor_access.c.project_id == project_id
@@ -121,7 +120,7 @@ def access_remove(tx: Tx, context: Context, flavor_id: str, project_id: str) -> 
     )
     if not gone.rowcount:
         raise FlavorAccessNotFound(flavor_id=flavor_id, project_id=project_id)
-    tx.emit(event(context, "flavor.access", flavor_id, None, removed=project_id))
+    tx.emit(event(access.context, "flavor.access", flavor_id, None, removed=project_id))
     return _access(tx, flavor_id)
 
 
@@ -134,24 +133,24 @@ def _access(tx: Tx, flavor_id: str) -> list[dict[str, str]]:
     return [{"flavor_id": flavor_id, "tenant_id": row.project_id} for row in rows]
 
 
-def specs_read(tx: Tx, context: Context, flavor_id: str) -> dict[str, str]:
+def specs_read(tx: Tx, access: Access, flavor_id: str) -> dict[str, str]:
     """A flavor's extra specs."""
-    return dict(flavor_find(tx, context, flavor_id)["extra_specs"])
+    return dict(flavor_find(tx, access, flavor_id)["extra_specs"])
 
 
 def specs_change(
-    tx: Tx, context: Context, flavor_id: str, added: Mapping[str, str], removed: Sequence[str] = ()
+    tx: Tx, access: Access, flavor_id: str, added: Mapping[str, str], removed: Sequence[str] = ()
 ) -> dict[str, str]:
     """Set some extra specs and take others away; FlavorExtraSpecsNotFound for one that is not there."""
-    flavor = flavor_find(tx, context, flavor_id, lock=True)
+    flavor = flavor_find(tx, access, flavor_id, lock=True)
     specs = dict(flavor["extra_specs"])
     for key in removed:
         if key not in specs:
             raise FlavorExtraSpecsNotFound(flavor_id=flavor_id, key=key)
         del specs[key]
     specs |= added
-    FLAVOR.change(tx, context, [Update(flavor, Values({"extra_specs": specs}))])
-    tx.emit(event(context, "flavor.update", flavor_id, None, extra_specs=sorted({*added, *removed})))
+    FLAVOR.change(tx, access.context, [Update(flavor, Values({"extra_specs": specs}))])
+    tx.emit(event(access.context, "flavor.update", flavor_id, None, extra_specs=sorted({*added, *removed})))
     return specs
 
 

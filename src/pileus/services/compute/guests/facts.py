@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from pileus.resource.declaration import Values
-from pileus.services.compute.neighbours import networks_of, subnets_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
+from pileus.services.compute.uses.network import networks_of, subnets_of
 from pileus.store.tx import Tx
 
 

@@ -9,10 +9,10 @@ from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.guests import ec2, openstack
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
-from pileus.services.compute.neighbours import port_of_address, serves_guests_of
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.network import port_of_address, serves_guests_of
 from pileus.store.tx import Tx
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 

@@ -10,53 +10,44 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Table, delete, select, update
+from sqlalchemy import delete, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.core.ids import new_id
 from pileus.resource import types
-from pileus.services.compute.declared import NAME, body_of, since
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
+from pileus.services.compute.actions import action_route
+from pileus.services.compute.declared import NAME, at_least, body_of, enforce, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.events import event
-from pileus.services.compute.nodes.tables import compute_nodes
+from pileus.services.compute.nodes.reading import ZONE
 from pileus.services.compute.policy import ADMIN, rules
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.replies import (
+    FLAG,
+    INTEGER,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NULL,
+    TEXT,
+    TEXT_BY_KEY,
+    TEXT_OR_NULL,
+    TEXTS,
+    UUID,
+    always,
+    named,
+    named_list,
+)
+from pileus.services.compute.tables.nodes import aggregate_hosts, aggregates, compute_nodes
+from pileus.services.compute.tables.servers import servers
 from pileus.store.errors import Duplicate
-from pileus.store.schema import BigInt, BigSerial, Id, JsonText, Moment, Name, metadata
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
-
-aggregates = Table(
-    "aggregates",
-    metadata,
-    Column("number", BigSerial, primary_key=True, autoincrement=True),
-    Column("id", Id, nullable=False, unique=True),
-    Column("name", Name, nullable=False, unique=True),
-    Column("metadata", JsonText, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment),
-)
-
-aggregate_hosts = Table(
-    "aggregate_hosts",
-    metadata,
-    Column("aggregate", BigInt, ForeignKey("aggregates.number", ondelete="CASCADE"), primary_key=True),
-    Column("host", Name, primary_key=True, index=True),
-)
-
-ZONE = "availability_zone"
-
-RULES = rules(
-    {
-        f"os-aggregates:{name}": ADMIN
-        for name in (
-            "index", "create", "show", "update", "delete", "add_host", "remove_host", "set_metadata",
-        )
-    }
-)  # fmt: skip
+from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 
 _ZONE_NAME = types.nullable(types.string(255, minimum=1, pattern=r"[^:]*"))
 _CREATE = types.dict_of(
@@ -82,16 +73,6 @@ class AggregateExists(Conflict):
 
 class InvalidAggregate(Conflict):
     message = "Cannot {action} aggregate '{id}'. Reason: {reason}."
-
-
-def zones_by_host(tx: Tx) -> dict[str, str]:
-    """The zone that an aggregate gives each host; one statement."""
-    rows = tx.rows(
-        select(aggregate_hosts.c.host, aggregates.c.metadata)
-        .where(aggregates.c.number == aggregate_hosts.c.aggregate)
-        .order_by(aggregates.c.number)
-    )
-    return {row.host: row.metadata[ZONE] for row in rows if row.metadata.get(ZONE)}
 
 
 def _all(tx: Tx, key: str | None = None) -> list[dict[str, Any]]:
@@ -241,29 +222,29 @@ def _view(request: Request, row: Mapping[str, Any], *, new: bool = False) -> dic
 
 async def list_aggregates(request: Request) -> Reply:
     """All of them."""
-    request.authorise("os_compute_api:os-aggregates:index")
+    enforce(request)
     return Reply.json({"aggregates": [_view(request, row) for row in await request.read(_all)]})
 
 
 async def create_aggregate(request: Request) -> Reply:
     """A new one, without hosts."""
-    request.authorise("os_compute_api:os-aggregates:create")
-    asked = body_of(request, _CREATE)["aggregate"]
+    enforce(request)
+    asked = body_of(request)["aggregate"]
     row = await request.write(_create, request.context, asked["name"], asked.get(ZONE))
     return Reply.json({"aggregate": _view(request, row, new=True)})
 
 
 async def show_aggregate(request: Request) -> Reply:
     """One of them."""
-    request.authorise("os_compute_api:os-aggregates:show")
+    enforce(request)
     row = await request.read(_one, request.path["id"])
     return Reply.json({"aggregate": _view(request, row)})
 
 
 async def update_aggregate(request: Request) -> Reply:
     """Its name or zone."""
-    request.authorise("os_compute_api:os-aggregates:update")
-    asked = body_of(request, _UPDATE)["aggregate"]
+    enforce(request)
+    asked = body_of(request)["aggregate"]
     if not asked:
         raise BadRequest(
             "Invalid input for field/attribute aggregate. Value: {}. {} does not have enough properties"
@@ -275,37 +256,118 @@ async def update_aggregate(request: Request) -> Reply:
 
 async def delete_aggregate(request: Request) -> Reply:
     """Delete one without hosts."""
-    request.authorise("os_compute_api:os-aggregates:delete")
+    enforce(request)
     await request.write(_delete, request.context, request.path["id"])
     return Reply.empty(200)
 
 
-async def act(request: Request) -> Reply:
-    """add_host, remove_host, set_metadata."""
-    body = request.json()
-    if not isinstance(body, dict) or len(body) != 1:
-        raise BadRequest("There must be exactly one action in the body.")
-    (action,) = body
-    key = request.path["id"]
-    if action in ("add_host", "remove_host"):
-        request.authorise(f"os_compute_api:os-aggregates:{action}")
-        host = body_of(request, types.dict_of({action: _HOST}))[action]["host"]
-        row = await request.write(_host, request.context, key, host, action == "add_host")
-    elif action == "set_metadata":
-        request.authorise("os_compute_api:os-aggregates:set_metadata")
-        items = body_of(request, types.dict_of({action: _METADATA}))[action]["metadata"]
-        row = await request.write(_change, request.context, key, None, items)
-    else:
-        raise BadRequest(f"There is no such action: {action}")
+async def add_host(request: Request, argument: Any) -> Reply:
+    """Put a host into an aggregate (``add_host``)."""
+    return await _change_host(request, argument["host"], add=True)
+
+
+async def remove_host(request: Request, argument: Any) -> Reply:
+    """Take a host out of an aggregate (``remove_host``)."""
+    return await _change_host(request, argument["host"], add=False)
+
+
+async def _change_host(request: Request, host: str, *, add: bool) -> Reply:
+    enforce(request)
+    row = await request.write(_host, request.context, request.path["id"], host, add)
     return Reply.json({"aggregate": _view(request, row)})
 
 
+async def set_metadata(request: Request, argument: Any) -> Reply:
+    """Set items of metadata, and take away those that are null (``set_metadata``)."""
+    enforce(request)
+    row = await request.write(_change, request.context, request.path["id"], None, argument["metadata"])
+    return Reply.json({"aggregate": _view(request, row)})
+
+
+def _shown(version: Version, *, new: bool = False) -> Type:
+    fields = {
+        "id": INTEGER,
+        "name": TEXT,
+        "availability_zone": TEXT_OR_NULL,
+        "created_at": MOMENT,
+        "updated_at": MOMENT_OR_NULL,
+        "deleted": FLAG,
+        "deleted_at": NULL,
+    }
+    if not new:
+        fields |= {"hosts": TEXTS, "metadata": TEXT_BY_KEY}
+    if at_least(version, "2.41"):
+        fields["uuid"] = UUID
+    return always(fields)
+
+
 _ALL, _ONE = "/v2.1/os-aggregates", "/v2.1/os-aggregates/{id}"
-ROUTES = (
-    Route("GET", _ALL, list_aggregates, summary="List aggregates"),
-    Route("POST", _ALL, create_aggregate, summary="Create an aggregate"),
-    Route("GET", _ONE, show_aggregate, summary="Show an aggregate"),
-    Route("PUT", _ONE, update_aggregate, summary="Change an aggregate"),
-    Route("DELETE", _ONE, delete_aggregate, summary="Delete an aggregate"),
-    Route("POST", f"{_ONE}/action", act, summary="Add or remove a host, set metadata"),
+_RULE = "os_compute_api:os-aggregates:"
+_LIST = ByVersion(lambda version: named_list("aggregates", _shown(version)))
+_SHOW = ByVersion(lambda version: named("aggregate", _shown(version)))
+_NEW = ByVersion(lambda version: named("aggregate", _shown(version, new=True)))
+
+
+def _action(argument: Type, handler: Any, name: str, summary: str) -> Action:
+    return Action(argument, handler, rule=_RULE + name, reply=_SHOW, status=200, summary=summary)
+
+
+AGGREGATES = Noun(
+    name="aggregate",
+    rules=rules(
+        {
+            f"os-aggregates:{name}": ADMIN
+            for name in (
+                "index",
+                "create",
+                "show",
+                "update",
+                "delete",
+                "add_host",
+                "remove_host",
+                "set_metadata",
+            )
+        }
+    ),
+    extensions=(Extension("os-aggregates", "Aggregates", "Admin-only aggregate administration."),),
+    routes=(
+        Route("GET", _ALL, list_aggregates, rule=_RULE + "index", reply=_LIST, summary="List aggregates"),
+        Route(
+            "POST",
+            _ALL,
+            create_aggregate,
+            rule=_RULE + "create",
+            body=_CREATE,
+            reply=_NEW,
+            summary="Create an aggregate",
+        ),
+        Route("GET", _ONE, show_aggregate, rule=_RULE + "show", reply=_SHOW, summary="Show an aggregate"),
+        Route(
+            "PUT",
+            _ONE,
+            update_aggregate,
+            rule=_RULE + "update",
+            body=_UPDATE,
+            reply=_SHOW,
+            summary="Change an aggregate",
+        ),
+        Route(
+            "DELETE",
+            _ONE,
+            delete_aggregate,
+            rule=_RULE + "delete",
+            reply=NO_BODY,
+            summary="Delete an aggregate",
+        ),
+        action_route(
+            f"{_ONE}/action",
+            {
+                "add_host": _action(_HOST, add_host, "add_host", "Add a host"),
+                "remove_host": _action(_HOST, remove_host, "remove_host", "Remove a host"),
+                "set_metadata": _action(_METADATA, set_metadata, "set_metadata", "Set metadata"),
+            },
+            status=200,
+            summary="Add or remove a host, set metadata",
+        ),
+    ),
 )

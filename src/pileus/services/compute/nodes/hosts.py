@@ -11,22 +11,21 @@ from typing import Any
 from sqlalchemy import func, select
 
 from pileus.resource import types
+from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import body_of
+from pileus.services.compute.declared import body_of, enforce
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, NodeFacts, nodes_read, services_read
 from pileus.services.compute.nodes.work import service_change
 from pileus.services.compute.policy import ADMIN, rules
-from pileus.services.compute.servers.tables import allocations
+from pileus.services.compute.replies import COUNT, TEXT, always, named, named_list
+from pileus.services.compute.tables.servers import allocations
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
-from pileus.web.request import Request
+from pileus.web.request import Handler, Request
 from pileus.web.routes import Route
-
-RULES = rules(
-    {f"os-hosts:{name}": ADMIN for name in ("list", "show", "update", "start", "shutdown", "reboot")}
-)
 
 
 def _word(first: str, second: str) -> Type:
@@ -86,7 +85,7 @@ class HostHandlers:
 
     async def list_hosts(self, request: Request) -> Reply:
         """The services by host, or those of a zone."""
-        request.authorise("os_compute_api:os-hosts:list")
+        enforce(request)
         zone = request.parameter("zone")
         services = await request.read(services_read, self._config, request.context.now)
         hosts = [
@@ -98,7 +97,7 @@ class HostHandlers:
 
     async def show(self, request: Request) -> Reply:
         """Total, used now, promised at most, and a row for each project."""
-        request.authorise("os_compute_api:os-hosts:show")
+        enforce(request)
         host = request.path["host"]
         node, projects = await request.read(_describe, self._config, request.context.now, host)
         if node is None:
@@ -128,9 +127,9 @@ class HostHandlers:
 
     async def update(self, request: Request) -> Reply:
         """Enable or disable the host's service. There is no maintenance mode here."""
-        request.authorise("os_compute_api:os-hosts:update")
+        enforce(request)
         host = request.path["host"]
-        asked = body_of(request, _UPDATE)
+        asked = body_of(request)
         if not asked:
             raise BadRequest("Invalid request body: status or maintenance_mode is needed")
         if "maintenance_mode" in asked:
@@ -144,8 +143,7 @@ class HostHandlers:
 
     async def power(self, request: Request) -> Reply:
         """Hosts are not started, shut down or rebooted from here."""
-        action = request.route.path.rsplit("/", 1)[1]
-        request.authorise(f"os_compute_api:os-hosts:{'start' if action == 'startup' else action}")
+        enforce(request)
         await self._must_exist(request, request.path["host"])
         raise BadRequest("Virt driver does not implement host power management.")
 
@@ -155,19 +153,52 @@ class HostHandlers:
             raise ComputeHostNotFound(host=host)
 
 
-def routes(config: ComputeConfig) -> tuple[Route, ...]:
-    """Paths and verbs."""
+_OLD = ("", "2.42")
+_HOSTS = named_list("hosts", always({"host_name": TEXT, "service": TEXT, "zone": TEXT}))
+_RESOURCE = always({"host": TEXT, "project": TEXT, "cpu": COUNT, "memory_mb": COUNT, "disk_gb": COUNT})
+_HOST = named_list("host", named("resource", _RESOURCE))
+_UPDATED = always({"host": TEXT, "status": types.enum("enabled", "disabled")})
+_POWER = always({"host": TEXT, "power_action": TEXT})
+
+
+def hosts_noun(config: ComputeConfig) -> Noun:
+    """The noun, of a cloud with these settings."""
     handlers = HostHandlers(config)
-    old = ("", "2.42")
-    one = "/v2.1/os-hosts/{host}"
-    return (
-        Route("GET", "/v2.1/os-hosts", handlers.list_hosts, versions=old, summary="List hosts"),
-        Route("GET", one, handlers.show, versions=old, summary="Describe a host"),
-        Route("PUT", one, handlers.update, versions=old, summary="Enable or disable a host"),
-        *(
-            Route(
-                "GET", f"{one}/{action}", handlers.power, versions=old, summary=f"Refuse to {action} a host"
-            )
-            for action in ("startup", "shutdown", "reboot")
+
+    def route(method: str, path: str, handler: Handler, rule: str, summary: str, **more: Any) -> Route:
+        return Route(
+            method,
+            f"/v2.1/os-hosts{path}",
+            handler,
+            rule=f"os_compute_api:os-hosts:{rule}",
+            versions=_OLD,
+            summary=summary,
+            **more,
+        )
+
+    return Noun(
+        name="host",
+        rules=rules(
+            {f"os-hosts:{name}": ADMIN for name in ("list", "show", "update", "start", "shutdown", "reboot")}
+        ),
+        extensions=(Extension("os-hosts", "Hosts", "Admin-only host administration."),),
+        routes=(
+            route("GET", "", handlers.list_hosts, "list", "List hosts", reply=_HOSTS),
+            route("GET", "/{host}", handlers.show, "show", "Describe a host", reply=_HOST),
+            route(
+                "PUT",
+                "/{host}",
+                handlers.update,
+                "update",
+                "Enable or disable a host",
+                body=_UPDATE,
+                reply=_UPDATED,
+            ),
+            *(
+                route(
+                    "GET", f"/{{host}}/{word}", handlers.power, rule, f"Refuse to {word} a host", reply=_POWER
+                )
+                for word, rule in (("startup", "start"), ("shutdown", "shutdown"), ("reboot", "reboot"))
+            ),
         ),
     )

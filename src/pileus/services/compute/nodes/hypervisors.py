@@ -11,24 +11,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from pileus.core.times import parse_time
+from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import flag, since
+from pileus.services.compute.declared import IS_UUID, at_least, enforce, flag, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.nodes.reading import NodeFacts, nodes_read
-from pileus.services.compute.nodes.services import UUID
 from pileus.services.compute.nodes.work import servers_on
+from pileus.services.compute.paging import next_page, page_size
 from pileus.services.compute.policy import ADMIN, rules
-from pileus.store.tx import Tx
-from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Route
-
-RULES = rules(
-    {
-        f"os-hypervisors:{name}": ADMIN
-        for name in ("list", "list-detail", "statistics", "show", "uptime", "search", "servers")
-    }
+from pileus.services.compute.replies import (
+    COUNT,
+    INTEGER,
+    TEXT,
+    TEXT_OR_NULL,
+    UUID,
+    always,
+    named,
+    named_list,
 )
+from pileus.store.tx import Tx
+from pileus.web.noun import Noun
+from pileus.web.reply import Reply
+from pileus.web.request import Handler, Request
+from pileus.web.routes import ByVersion, Route
 
 
 def _read(
@@ -111,12 +119,12 @@ class HypervisorHandlers:
 
     async def list_brief(self, request: Request) -> Reply:
         """Names and states."""
-        request.authorise("os_compute_api:os-hypervisors:list")
+        enforce(request)
         return await self._list(request, detail=False)
 
     async def list_detail(self, request: Request) -> Reply:
         """All of each."""
-        request.authorise("os_compute_api:os-hypervisors:list-detail")
+        enforce(request)
         return await self._list(request, detail=True)
 
     async def _list(self, request: Request, *, detail: bool) -> Reply:
@@ -125,9 +133,9 @@ class HypervisorHandlers:
         with_servers = modern and flag(request, "with_servers")
         nodes, servers = await self._all(request, with_servers)
         reply: dict[str, Any] = {}
-        limit, marker = request.parameter("limit"), request.parameter("marker")
+        marker = request.parameter("marker")
         if pattern is not None:
-            if limit is not None or marker is not None:
+            if request.parameter("limit") is not None or marker is not None:
                 raise BadRequest(
                     "Paging over results with the 'hypervisor_hostname_pattern' query is not supported."
                 )
@@ -135,7 +143,7 @@ class HypervisorHandlers:
             if not nodes:
                 raise ComputeHostNotFound(f"No hypervisor matching '{pattern}' could be found.")
         elif since(request, "2.33"):
-            nodes, reply = self._page(request, nodes, limit, marker)
+            nodes, reply = self._page(request, nodes, marker)
         shown = [self._full(request, node) if detail else self._brief(request, node) for node in nodes]
         if with_servers:
             for node, view in zip(nodes, shown, strict=True):
@@ -144,10 +152,9 @@ class HypervisorHandlers:
         return Reply.json({"hypervisors": shown, **reply})
 
     def _page(
-        self, request: Request, nodes: list[NodeFacts], limit: str | None, marker: str | None
+        self, request: Request, nodes: list[NodeFacts], marker: str | None
     ) -> tuple[list[NodeFacts], dict[str, Any]]:
-        most = request.dialect.max_limit or 1000
-        size = min(request.dialect.limit(limit), most) if limit is not None else most  # type: ignore[attr-defined]
+        size = page_size(request)
         key = "id" if since(request, "2.53") else "number"
         if marker is not None:
             keys = [str(getattr(node.row, key)) for node in nodes]
@@ -158,13 +165,12 @@ class HypervisorHandlers:
         nodes = nodes[:size]
         if not more:
             return nodes, {}
-        href = request.dialect.next_link(request, str(getattr(nodes[-1].row, key)))  # type: ignore[attr-defined]
-        return nodes, {"hypervisors_links": [{"rel": "next", "href": href}]}
+        return nodes, next_page(request, "hypervisors_links", str(getattr(nodes[-1].row, key)))
 
     async def _one(self, request: Request, with_servers: bool = False) -> tuple[NodeFacts, Any]:
         key = request.path["id"]
         modern = since(request, "2.53")
-        if modern and not UUID.fullmatch(key):
+        if modern and not IS_UUID.fullmatch(key):
             raise BadRequest(f"Invalid uuid {key}")
         nodes, servers = await self._all(request, with_servers)
         for node in nodes:
@@ -174,7 +180,7 @@ class HypervisorHandlers:
 
     async def show(self, request: Request) -> Reply:
         """One hypervisor."""
-        request.authorise("os_compute_api:os-hypervisors:show")
+        enforce(request)
         with_servers = since(request, "2.53") and flag(request, "with_servers")
         node, servers = await self._one(request, with_servers)
         view = self._full(request, node)
@@ -184,7 +190,7 @@ class HypervisorHandlers:
 
     async def show_uptime(self, request: Request) -> Reply:
         """How long a host has been running; part of the hypervisor itself since 2.88."""
-        request.authorise("os_compute_api:os-hypervisors:uptime")
+        enforce(request)
         node, _ = await self._one(request)
         uptime = _uptime(node, request.context.now)
         if uptime is None:
@@ -193,7 +199,7 @@ class HypervisorHandlers:
 
     async def statistics(self, request: Request) -> Reply:
         """Sums over the hypervisors whose service is enabled."""
-        request.authorise("os_compute_api:os-hypervisors:statistics")
+        enforce(request)
         nodes, _ = await self._all(request)
         return Reply.json(
             {"hypervisor_statistics": self._capacity([one for one in nodes if not one.service.disabled])}
@@ -201,13 +207,13 @@ class HypervisorHandlers:
 
     async def search(self, request: Request) -> Reply:
         """Hypervisors whose name holds a text; a parameter of the list since 2.53."""
-        request.authorise("os_compute_api:os-hypervisors:search")
+        enforce(request)
         nodes, _ = await self._matching(request)
         return Reply.json({"hypervisors": [self._brief(request, node) for node in nodes]})
 
     async def servers(self, request: Request) -> Reply:
         """The same with their servers; a parameter of the list since 2.53."""
-        request.authorise("os_compute_api:os-hypervisors:servers")
+        enforce(request)
         nodes, servers = await self._matching(request, with_servers=True)
         shown = []
         for node in nodes:
@@ -228,26 +234,102 @@ class HypervisorHandlers:
         return nodes, servers
 
 
-def routes(config: ComputeConfig) -> tuple[Route, ...]:
-    """Paths and verbs."""
+def _key(version: Version) -> Type:
+    return UUID if at_least(version, "2.53") else INTEGER
+
+
+def _brief(version: Version) -> dict[str, Type]:
+    return {
+        "id": _key(version),
+        "hypervisor_hostname": TEXT,
+        "state": types.enum("up", "down"),
+        "status": types.enum("enabled", "disabled"),
+    }
+
+
+_SUMS = dict.fromkeys(
+    (
+        "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
+        "free_disk_gb", "disk_available_least", "running_vms", "current_workload",
+    ),
+    INTEGER,
+)  # fmt: skip
+
+
+def _full(version: Version) -> dict[str, Type]:
+    fields = _brief(version) | {
+        "hypervisor_type": TEXT,
+        "hypervisor_version": INTEGER,
+        "host_ip": TEXT,
+        "service": always({"id": _key(version), "host": TEXT, "disabled_reason": TEXT_OR_NULL}),
+    }
+    if at_least(version, "2.88"):
+        return fields | {"uptime": TEXT_OR_NULL}
+    info = types.dict_of({}, additional=types.anything) if at_least(version, "2.28") else TEXT
+    return fields | _SUMS | {"cpu_info": info}
+
+
+_SERVERS = {"servers": types.list_of(always({"name": TEXT, "uuid": UUID}))}
+
+
+def _hypervisors(fields: dict[str, Type], version: Version) -> Type:
+    links = "hypervisors_links" if at_least(version, "2.33") else ""
+    return named_list("hypervisors", always(fields, _SERVERS), links=links)
+
+
+_LIST = ByVersion(lambda version: _hypervisors(_brief(version), version))
+_DETAIL = ByVersion(lambda version: _hypervisors(_full(version), version))
+_SHOW = ByVersion(lambda version: named("hypervisor", always(_full(version), _SERVERS)))
+_UPTIME = ByVersion(lambda version: named("hypervisor", always(_brief(version) | {"uptime": TEXT})))
+_SEARCH = ByVersion(lambda version: named_list("hypervisors", always(_brief(version))))
+_STATISTICS = named("hypervisor_statistics", always({"count": COUNT, **_SUMS}))
+
+
+def hypervisors_noun(config: ComputeConfig) -> Noun:
+    """The noun, of a cloud with these settings."""
     handlers = HypervisorHandlers(config)
 
-    def route(path: str, handler: Any, action: str, summary: str, last: str = "") -> Route:
+    def route(
+        path: str, handler: Handler, action: str, reply: Type | ByVersion, summary: str, last: str = ""
+    ) -> Route:
         return Route(
             "GET",
             f"/v2.1/os-hypervisors{path}",
             handler,
             rule=f"os_compute_api:os-hypervisors:{action}",
             versions=("", last),
+            reply=reply,
             summary=summary,
         )
 
-    return (
-        route("", handlers.list_brief, "list", "List hypervisors"),
-        route("/detail", handlers.list_detail, "list-detail", "List hypervisors with their values"),
-        route("/statistics", handlers.statistics, "statistics", "Sum up hypervisors", "2.87"),
-        route("/{id}", handlers.show, "show", "Show a hypervisor"),
-        route("/{id}/uptime", handlers.show_uptime, "uptime", "Show how long a host runs", "2.87"),
-        route("/{id}/search", handlers.search, "search", "Find hypervisors by name", "2.52"),
-        route("/{id}/servers", handlers.servers, "servers", "List the servers of hypervisors", "2.52"),
+    return Noun(
+        name="hypervisor",
+        rules=rules(
+            {
+                f"os-hypervisors:{name}": ADMIN
+                for name in ("list", "list-detail", "statistics", "show", "uptime", "search", "servers")
+            }
+        ),
+        extensions=(
+            Extension("os-hypervisors", "Hypervisors", "Admin-only hypervisor administration."),
+            Extension("os-extended-hypervisors", "ExtendedHypervisors", "Extended hypervisors support."),
+            Extension("os-hypervisor-status", "HypervisorStatus", "Show hypervisor status."),
+        ),
+        routes=(
+            route("", handlers.list_brief, "list", _LIST, "List hypervisors"),
+            route(
+                "/detail", handlers.list_detail, "list-detail", _DETAIL, "List hypervisors with their values"
+            ),
+            route(
+                "/statistics", handlers.statistics, "statistics", _STATISTICS, "Sum up hypervisors", "2.87"
+            ),
+            route("/{id}", handlers.show, "show", _SHOW, "Show a hypervisor"),
+            route(
+                "/{id}/uptime", handlers.show_uptime, "uptime", _UPTIME, "Show how long a host runs", "2.87"
+            ),
+            route("/{id}/search", handlers.search, "search", _SEARCH, "Find hypervisors by name", "2.52"),
+            route(
+                "/{id}/servers", handlers.servers, "servers", _LIST, "List the servers of hypervisors", "2.52"
+            ),
+        ),
     )

@@ -8,15 +8,21 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.neighbours import host_addresses
-from pileus.services.compute.nodes.aggregates import zones_by_host
-from pileus.services.compute.nodes.tables import compute_nodes, compute_services
 from pileus.services.compute.rules.scheduler import HostFacts
-from pileus.services.compute.servers.tables import allocations
+from pileus.services.compute.tables.nodes import (
+    aggregate_hosts,
+    aggregates,
+    compute_nodes,
+    compute_services,
+)
+from pileus.services.compute.tables.servers import allocations
+from pileus.services.compute.uses.network import host_addresses
 from pileus.store.tx import Tx
 
 COMPUTE_BINARY = "nova-compute"
 INTERNAL_ZONE = "internal"
+ZONE = "availability_zone"
+"""The item of an aggregate's metadata that makes its hosts a zone."""
 
 
 class ServiceFacts(NamedTuple):
@@ -48,6 +54,16 @@ class NodeFacts(NamedTuple):
     memory_used_mib: int
     disk_used_gib: int
     servers: int
+
+
+def zones_by_host(tx: Tx) -> dict[str, str]:
+    """The zone that an aggregate gives each host; one statement."""
+    rows = tx.rows(
+        select(aggregate_hosts.c.host, aggregates.c.metadata)
+        .where(aggregates.c.number == aggregate_hosts.c.aggregate)
+        .order_by(aggregates.c.number)
+    )
+    return {row.host: row.metadata[ZONE] for row in rows if row.metadata.get(ZONE)}
 
 
 def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[ServiceFacts]:

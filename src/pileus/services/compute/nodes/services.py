@@ -1,33 +1,37 @@
-"""``os-services`` and ``os-availability-zone``. Source: Compute API reference."""
+"""Compute services (``os-services``). Source: Compute API reference, "Compute services"."""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version, within
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import body_of, since
+from pileus.services.compute.declared import IS_UUID, at_least, body_of, enforce, since
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.nodes.reading import COMPUTE_BINARY, INTERNAL_ZONE, ServiceFacts, services_read
+from pileus.services.compute.nodes.reading import ServiceFacts, services_read
 from pileus.services.compute.nodes.work import ServiceNotFound, service_change, service_delete
-from pileus.services.compute.policy import ADMIN, ANYBODY, rules
+from pileus.services.compute.policy import ADMIN, rules
+from pileus.services.compute.replies import (
+    FLAG,
+    INTEGER,
+    MOMENT,
+    TEXT,
+    TEXT_OR_NULL,
+    UUID,
+    always,
+    named,
+    named_list,
+)
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import ByVersion, Route
 
-RULES = rules(
-    {
-        "os-services:list": ADMIN,
-        "os-services:update": ADMIN,
-        "os-services:delete": ADMIN,
-        "os-availability-zone:list": ANYBODY,
-        "os-availability-zone:detail": ADMIN,
-    }
-)
-
-UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HOST = types.string(255, minimum=1, pattern=r"[a-zA-Z0-9\-._]+")
 _BINARY = types.string(255, minimum=1)
 _PAIR = types.dict_of({"host": _HOST, "binary": _BINARY}, required=("host", "binary"))
@@ -46,6 +50,47 @@ _CHANGE = types.dict_of(
         "disabled_reason": _REASON,
         "forced_down": types.boolean,
     }
+)
+
+
+Changes = dict[str, Any]
+
+
+class _Action(NamedTuple):
+    """An action of the old form: its body, what it changes and shows, the microversion that brought it."""
+
+    body: Type
+    change: Callable[[Changes], tuple[Changes, Changes]]
+    since: str = ""
+
+
+def _switch(disabled: bool) -> Callable[[Changes], tuple[Changes, Changes]]:
+    shown = {"status": "disabled" if disabled else "enabled"}
+    return lambda asked: ({"disabled": disabled, "disabled_reason": None}, shown)
+
+
+def _disable_with_reason(asked: Changes) -> tuple[Changes, Changes]:
+    reason = {"disabled_reason": asked["disabled_reason"]}
+    return {"disabled": True, **reason}, {"status": "disabled", **reason}
+
+
+def _force_down(asked: Changes) -> tuple[Changes, Changes]:
+    forced = {"forced_down": asked["forced_down"]}
+    return forced, forced
+
+
+_ACTIONS = {
+    "enable": _Action(_PAIR, _switch(disabled=False)),
+    "disable": _Action(_PAIR, _switch(disabled=True)),
+    "disable-log-reason": _Action(_WITH_REASON, _disable_with_reason),
+    "force-down": _Action(_FORCE, _force_down, since="2.11"),
+}
+_ACTED = named(
+    "service",
+    always(
+        {"host": TEXT, "binary": TEXT},
+        {"status": types.enum("enabled", "disabled"), "disabled_reason": TEXT, "forced_down": FLAG},
+    ),
 )
 
 
@@ -82,7 +127,7 @@ class ServiceHandlers:
 
     async def list_services(self, request: Request) -> Reply:
         """All, or those of a ``host`` or ``binary``."""
-        request.authorise("os_compute_api:os-services:list")
+        enforce(request)
         host, binary = request.parameter("host"), request.parameter("binary")
         found = [
             service_view(request, one)
@@ -92,35 +137,25 @@ class ServiceHandlers:
         return Reply.json({"services": found})
 
     async def act(self, request: Request) -> Reply:
-        """enable, disable, disable-log-reason, force-down; until 2.52."""
-        request.authorise("os_compute_api:os-services:update")
-        action = request.path["id"]
-        shown: dict[str, Any]
-        if action in ("enable", "disable"):
-            body = body_of(request, _PAIR)
-            changes: dict[str, Any] = {"disabled": action == "disable", "disabled_reason": None}
-            shown = {"status": f"{action}d"}
-        elif action == "disable-log-reason":
-            body = body_of(request, _WITH_REASON)
-            changes = {"disabled": True, "disabled_reason": body["disabled_reason"]}
-            shown = {"status": "disabled", "disabled_reason": body["disabled_reason"]}
-        elif action == "force-down" and since(request, "2.11"):
-            body = body_of(request, _FORCE)
-            changes = {"forced_down": body["forced_down"]}
-            shown = {"forced_down": body["forced_down"]}
-        else:
-            raise ServiceNotFound(f"Unknown action: {action}")
-        where = {"host": body["host"], "binary": body["binary"]}
+        """Enable, disable or force down the service of a host, as the path says; until 2.52."""
+        enforce(request)
+        name = request.path["id"]
+        action = _ACTIONS.get(name)
+        if action is None or not within((action.since, ""), request.version):
+            raise ServiceNotFound(f"Unknown action: {name}")
+        asked = body_of(request, action.body)
+        where = {"host": asked["host"], "binary": asked["binary"]}
+        changes, shown = action.change(asked)
         await request.write(service_change, request.context, where, changes)
         return Reply.json({"service": {**where, **shown}})
 
     async def update(self, request: Request) -> Reply:
         """Change one, by uuid; since 2.53."""
-        request.authorise("os_compute_api:os-services:update")
+        enforce(request)
         service_id = request.path["id"]
-        if not UUID.fullmatch(service_id):
+        if not IS_UUID.fullmatch(service_id):
             raise BadRequest(f"Invalid uuid {service_id}")
-        asked = body_of(request, _CHANGE)
+        asked = body_of(request)
         if not asked:
             raise BadRequest("Missing required parameter: 'status', 'disabled_reason' or 'forced_down'")
         if "disabled_reason" in asked and asked.get("status") != "disabled":
@@ -139,94 +174,83 @@ class ServiceHandlers:
 
     async def delete(self, request: Request) -> Reply:
         """Forget a service whose host has no servers."""
-        request.authorise("os_compute_api:os-services:delete")
+        enforce(request)
         service_id = request.path["id"]
         modern = since(request, "2.53")
-        if modern and not UUID.fullmatch(service_id):
+        if modern and not IS_UUID.fullmatch(service_id):
             raise BadRequest(f"Invalid uuid {service_id}")
         if not modern and not (service_id.isascii() and service_id.isdigit() and len(service_id) < 10):
             raise BadRequest(f"Service id {service_id} is not a number")
         await request.write(service_delete, request.context, service_id, not modern)
         return Reply.empty()
 
-    async def list_zones(self, request: Request) -> Reply:
-        """The zones that servers may ask for."""
-        request.authorise("os_compute_api:os-availability-zone:list")
-        services = [one for one in await self._all(request) if one.zone != INTERNAL_ZONE]
-        return Reply.json({"availabilityZoneInfo": self._zones(services, detail=False)})
 
-    async def list_zones_detail(self, request: Request) -> Reply:
-        """The zones with their hosts and services, the servers' own included."""
-        request.authorise("os_compute_api:os-availability-zone:detail")
-        return Reply.json({"availabilityZoneInfo": self._zones(await self._all(request), detail=True)})
-
-    def _zones(self, services: list[ServiceFacts], *, detail: bool) -> list[dict[str, Any]]:
-        zones: dict[str, dict[str, Any]] = {}
-        available: dict[str, bool] = {}
-        for one in services:
-            hosts = zones.setdefault(one.zone, {})
-            hosts.setdefault(one.host, {})[one.binary] = {
-                "available": one.up,
-                "active": not one.disabled,
-                "updated_at": stamp(one.seen_at),
-            }
-            if not one.disabled:
-                available[one.zone] = True
-        if not any(one.binary == COMPUTE_BINARY for one in services):
-            # a cloud whose hosts have not reported yet still says where servers will go
-            zones.setdefault(self._config.default_zone, {})
-        return [
-            {
-                "zoneName": zone,
-                "zoneState": {"available": available.get(zone, False)},
-                "hosts": hosts if detail else None,
-            }
-            for zone, hosts in sorted(zones.items())
-        ]
+def _shown(version: Version) -> Type:
+    fields = {
+        "id": UUID if at_least(version, "2.53") else INTEGER,
+        "binary": TEXT,
+        "host": TEXT,
+        "zone": TEXT,
+        "status": types.enum("enabled", "disabled"),
+        "state": types.enum("up", "down"),
+        "updated_at": MOMENT,
+        "disabled_reason": TEXT_OR_NULL,
+    }
+    return always({**fields, "forced_down": FLAG} if at_least(version, "2.11") else fields)
 
 
-def routes(config: ComputeConfig) -> tuple[Route, ...]:
-    """Paths and verbs."""
+_RULE = "os_compute_api:os-services:"
+_ALL, _ONE = "/v2.1/os-services", "/v2.1/os-services/{id}"
+_SERVICE = ByVersion(lambda version: named("service", _shown(version)))
+_SERVICES = ByVersion(lambda version: named_list("services", _shown(version)))
+
+
+def services_noun(config: ComputeConfig) -> Noun:
+    """The noun, of a cloud with these settings."""
     handlers = ServiceHandlers(config)
-    one = "/v2.1/os-services/{id}"
-    change = "os_compute_api:os-services:update"
-    return (
-        Route(
-            "GET",
-            "/v2.1/os-services",
-            handlers.list_services,
-            rule="os_compute_api:os-services:list",
-            summary="List compute services",
+    return Noun(
+        name="service",
+        rules=rules({f"os-services:{name}": ADMIN for name in ("list", "update", "delete")}),
+        extensions=(
+            Extension("os-services", "Services", "Services support."),
+            Extension("os-extended-services", "ExtendedServices", "Extended services support."),
         ),
-        Route(
-            "PUT",
-            one,
-            handlers.act,
-            rule=change,
-            versions=("", "2.52"),
-            summary="Enable, disable or force down a service",
-        ),
-        Route("PUT", one, handlers.update, rule=change, versions=("2.53", ""), summary="Change a service"),
-        Route(
-            "DELETE",
-            one,
-            handlers.delete,
-            rule="os_compute_api:os-services:delete",
-            status=204,
-            summary="Forget a service",
-        ),
-        Route(
-            "GET",
-            "/v2.1/os-availability-zone",
-            handlers.list_zones,
-            rule="os_compute_api:os-availability-zone:list",
-            summary="List zones",
-        ),
-        Route(
-            "GET",
-            "/v2.1/os-availability-zone/detail",
-            handlers.list_zones_detail,
-            rule="os_compute_api:os-availability-zone:detail",
-            summary="List zones with their hosts",
+        routes=(
+            Route(
+                "GET",
+                _ALL,
+                handlers.list_services,
+                rule=_RULE + "list",
+                reply=_SERVICES,
+                summary="List compute services",
+            ),
+            Route(
+                "PUT",
+                _ONE,
+                handlers.act,
+                rule=_RULE + "update",
+                versions=("", "2.52"),
+                body=types.one_of(_WITH_REASON, _FORCE, _PAIR),
+                reply=_ACTED,
+                summary="Enable, disable or force down a service",
+            ),
+            Route(
+                "PUT",
+                _ONE,
+                handlers.update,
+                rule=_RULE + "update",
+                versions=("2.53", ""),
+                body=_CHANGE,
+                reply=_SERVICE,
+                summary="Change a service",
+            ),
+            Route(
+                "DELETE",
+                _ONE,
+                handlers.delete,
+                rule=_RULE + "delete",
+                status=204,
+                summary="Forget a service",
+            ),
         ),
     )

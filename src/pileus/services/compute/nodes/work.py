@@ -13,8 +13,8 @@ from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.core.ids import new_id
 from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
-from pileus.services.compute.nodes.tables import compute_nodes, compute_services
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.nodes import compute_nodes, compute_services
+from pileus.services.compute.tables.servers import servers
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import Inventory

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from pileus.resource.declaration import Values
-from pileus.services.compute.neighbours import ports_by_id
-from pileus.services.compute.servers.tables import server_interfaces, servers
+from pileus.services.compute.tables.servers import server_interfaces, servers
+from pileus.services.compute.uses.network import ports_by_id
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 

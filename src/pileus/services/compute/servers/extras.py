@@ -8,9 +8,13 @@ import msgspec
 
 from pileus.resource.declaration import Values
 from pileus.resource.tag_table import tags_load
-from pileus.services.compute.neighbours import floating_ips_of, group_names, networks_of, ports_by_id
+from pileus.services.compute.config import ComputeConfig
+from pileus.services.compute.declared import since
+from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
 from pileus.services.compute.servers.attached import interfaces_of
+from pileus.services.compute.uses.network import floating_ips_of, group_names, networks_of, ports_by_id
 from pileus.store.tx import Tx
+from pileus.web.request import Request
 
 
 class Plugged(msgspec.Struct, frozen=True):
@@ -59,6 +63,23 @@ def plugged_of(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[Plugged]]:
             )
         )
     return found
+
+
+def extras_shown(tx: Tx, request: Request, several: Sequence[Values], config: ComputeConfig) -> Extras:
+    """Everything for the views of a request; the state of hosts only for those who may see it."""
+    extras = extras_of(tx, [server["id"] for server in several])
+    if since(request, "2.16") and request.access.allows("os_compute_api:servers:show:host_status"):
+        extras.host_status.update(_host_statuses(services_read(tx, config, request.context.now)))
+    return extras
+
+
+def _host_statuses(services: Sequence[ServiceFacts]) -> dict[str, str]:
+    """``host_status`` by host: UP, DOWN or MAINTENANCE."""
+    return {
+        one.host: "MAINTENANCE" if one.disabled else "UP" if one.up else "DOWN"
+        for one in services
+        if one.binary == COMPUTE_BINARY
+    }
 
 
 def extras_of(tx: Tx, server_ids: Sequence[str]) -> Extras:

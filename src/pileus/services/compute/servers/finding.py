@@ -7,21 +7,20 @@ from typing import Any
 
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
+from pileus.services.compute.declared import enforce
 from pileus.services.compute.errors import InQuarantine, InvalidState, ServerIsLocked, ServerNotFound
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
 QUARANTINE = "os_compute_api:os-pileus-quarantine"
 
 
-def find_server(
-    tx: Tx, request: Request, *, rule: str | None = None, lock: bool = False, deleted: bool = False
-) -> Values:
-    """The server that the path names, if the caller may see it and ``rule`` allows him this.
+def find_server(tx: Tx, request: Request, *, lock: bool = False, deleted: bool = False) -> Values:
+    """The server that the path names, if the caller may see it and the route's rule allows him this.
 
     ``deleted``: one that is deleted is found too. A server of another project is not there for those who
     may not see it.
@@ -35,8 +34,7 @@ def find_server(
     target = target_of(server)
     if not request.access.allows("os_compute_api:servers:show", target):
         raise ServerNotFound(id=key)
-    if rule is not None:
-        request.access.require(rule, target)
+    enforce(request, target)
     return server
 
 
@@ -47,7 +45,7 @@ def target_of(server: Mapping[str, Any]) -> dict[str, Any]:
 
 def must_be_unlocked(request: Request, server: Mapping[str, Any]) -> None:
     """ServerIsLocked unless it is not, or the caller administers the cloud."""
-    if server["locked_by"] and not is_admin(request.context.roles, request.context.is_admin):
+    if server["locked_by"] and not is_admin(request.access):
         raise ServerIsLocked(id=server["id"])
 
 

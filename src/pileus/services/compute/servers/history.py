@@ -14,17 +14,34 @@ from sqlalchemy import and_, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
-from pileus.services.compute.declared import since, time_asked
+from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.resource.types import Type
+from pileus.resource.versions import Version
+from pileus.services.compute.declared import at_least, since, time_asked
 from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.paging import largest_page, next_page, page_size
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules
+from pileus.services.compute.replies import (
+    MOMENT,
+    MOMENT_OR_NULL,
+    NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    always,
+    named,
+    named_list,
+)
 from pileus.services.compute.servers.finding import find_server
-from pileus.services.compute.servers.tables import server_action_events, server_actions
 from pileus.services.compute.servers.view import host_id, micro
+from pileus.services.compute.tables.servers import server_action_events, server_actions
 from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import ByVersion, Route
 
 EVENTS = {
     "create": "compute__do_build_and_run_instance",
@@ -130,8 +147,8 @@ def action_finish(
     tx.execute(update(server_action_events).where(and_(*where)).values(values))
 
 
-def _actions(tx: Tx, request: Request, filters: list[Any], limit: int | None) -> tuple[list[Any], bool]:
-    server = find_server(tx, request, rule="os_compute_api:os-instance-actions:list", deleted=True)
+def _actions(tx: Tx, request: Request, filters: list[Any], size: int) -> tuple[list[Any], bool]:
+    server = find_server(tx, request, deleted=True)
     marker = request.parameter("marker") if since(request, "2.58") else None
     columns = server_actions.c
     statement = (
@@ -145,7 +162,6 @@ def _actions(tx: Tx, request: Request, filters: list[Any], limit: int | None) ->
         if marker not in keys:
             raise BadRequest(f"marker [{marker}] not found")
         rows = rows[keys.index(marker) + 1 :]
-    size = limit if limit is not None else 1000
     return rows[:size], len(rows) > size
 
 
@@ -173,27 +189,25 @@ def _moment(request: Request, name: str) -> dt.datetime | None:
 
 async def list_actions(request: Request) -> Reply:
     """What was asked of a server, newest first; also of one that is deleted (since 2.21)."""
-    filters, limit = [], None
+    filters, size = [], largest_page(request)
     if since(request, "2.58"):
         after = _moment(request, "changes-since")
         if after is not None:
             filters.append(server_actions.c.updated_at >= after)
-        text = request.parameter("limit")
-        limit = request.dialect.limit(text) if text is not None else None  # type: ignore[attr-defined]
+        size = page_size(request)
     if since(request, "2.66"):
         before = _moment(request, "changes-before")
         if before is not None:
             filters.append(server_actions.c.updated_at <= before)
-    rows, more = await request.read(_actions, request, filters, limit)
+    rows, more = await request.read(_actions, request, filters, size)
     reply: dict[str, Any] = {"instanceActions": [_view(request, row) for row in rows]}
     if more and rows and since(request, "2.58"):
-        href = request.dialect.next_link(request, rows[-1].request_id)  # type: ignore[attr-defined]
-        reply["links"] = [{"rel": "next", "href": href}]
+        reply |= next_page(request, "links", rows[-1].request_id)
     return Reply.json(reply)
 
 
 def _one(tx: Tx, request: Request) -> tuple[Any, list[Any], Any]:
-    server = find_server(tx, request, rule="os_compute_api:os-instance-actions:show", deleted=True)
+    server = find_server(tx, request, deleted=True)
     request_id = request.path["request_id"]
     columns = server_actions.c
     row = tx.first(
@@ -239,8 +253,70 @@ async def show_action(request: Request) -> Reply:
     return Reply.json({"instanceAction": view})
 
 
+def _shown(version: Version) -> dict[str, Type]:
+    fields = {
+        **dict.fromkeys(("action", "instance_uuid", "request_id", "user_id", "project_id"), TEXT),
+        "start_time": MOMENT,
+        "message": TEXT_OR_NULL,
+    }
+    return {**fields, "updated_at": MOMENT} if at_least(version, "2.58") else fields
+
+
+def _list_reply(version: Version) -> Type:
+    links = "links" if at_least(version, "2.58") else ""
+    return named_list("instanceActions", always(_shown(version)), links=links)
+
+
+def _show_reply(version: Version) -> Type:
+    """Before 2.51 only administrators see the events, and their host and tracebacks ever since."""
+    event = {"event": TEXT, "start_time": MOMENT, "finish_time": MOMENT_OR_NULL, "result": TEXT_OR_NULL}
+    admins = {"traceback": NULL}
+    if at_least(version, "2.62"):
+        event["hostId"] = TEXT
+        admins["host"] = TEXT_OR_NULL
+    if at_least(version, "2.84"):
+        event["details"] = TEXT_OR_NULL
+    events = {"events": types.list_of(always(event, admins))}
+    fields = _shown(version)
+    if at_least(version, "2.51"):
+        return named("instanceAction", always({**fields, **events}))
+    return named("instanceAction", always(fields, events))
+
+
 _ALL = "/v2.1/servers/{id}/os-instance-actions"
-ROUTES = (
-    Route("GET", _ALL, list_actions, summary="List what was asked of a server"),
-    Route("GET", f"{_ALL}/{{request_id}}", show_action, summary="Show what was asked of a server"),
+INSTANCE_ACTIONS = Noun(
+    name="instance_action",
+    rules=rules(
+        {
+            "os-instance-actions:list": ADMIN_OR_READER,
+            "os-instance-actions:show": ADMIN_OR_READER,
+            "os-instance-actions:events": ADMIN,
+            "os-instance-actions:events:details": ADMIN,
+        }
+    ),
+    extensions=(
+        Extension(
+            "os-instance-actions",
+            "InstanceActions",
+            "View a log of actions and events taken on an instance.",
+        ),
+    ),
+    routes=(
+        Route(
+            "GET",
+            _ALL,
+            list_actions,
+            rule="os_compute_api:os-instance-actions:list",
+            reply=ByVersion(_list_reply),
+            summary="List what was asked of a server",
+        ),
+        Route(
+            "GET",
+            f"{_ALL}/{{request_id}}",
+            show_action,
+            rule="os_compute_api:os-instance-actions:show",
+            reply=ByVersion(_show_reply),
+            summary="Show what was asked of a server",
+        ),
+    ),
 )

@@ -1,6 +1,6 @@
-"""Interfaces of servers, while they live: attach, detach, list; their security groups.
+"""Interfaces of servers: attach, detach, list.
 
-Source: Compute API reference, "Port interfaces" and "Server security groups". A change is written in one unit
+Source: Compute API reference, "Port interfaces". A change is written in one unit
 with the port's; the host's next look plugs or unplugs it.
 """
 
@@ -12,29 +12,15 @@ import msgspec
 from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import NotFound
 from pileus.resource import types
-from pileus.resource.declaration import Values
+from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
-from pileus.resource.versions import Version, parse
-from pileus.services.compute.declared import body_of, by_version, since
+from pileus.resource.versions import Version
+from pileus.services.compute.declared import at_least, body_of, since
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.neighbours import (
-    NetworkConfig,
-    as_update,
-    groups_by_id,
-    groups_named,
-    is_networks_own,
-    networks_visible,
-    new_port,
-    port_create,
-    port_delete,
-    port_update,
-    ports_by_id,
-    subnets_of,
-)
-from pileus.services.compute.policy import is_admin
-from pileus.services.compute.servers.actions import Verb, permitted, wake
+from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
+from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
 from pileus.services.compute.servers.attached import holders_of, ports_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
 from pileus.services.compute.servers.finding import (
@@ -46,11 +32,25 @@ from pileus.services.compute.servers.finding import (
 )
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import PortInUse, networks_check
-from pileus.services.compute.servers.tables import server_interfaces
+from pileus.services.compute.servers.verbs.common import permitted, wake
+from pileus.services.compute.tables.servers import server_interfaces
+from pileus.services.compute.uses.network import (
+    NetworkConfig,
+    as_update,
+    is_networks_own,
+    networks_visible,
+    new_port,
+    port_create,
+    port_delete,
+    port_update,
+    ports_by_id,
+    subnets_of,
+)
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 
 
 class PortNotFound(NotFound):
@@ -65,12 +65,7 @@ class NetworkNotFound(NotFound):
     message = "Network {network_id} could not be found."
 
 
-class GroupNotFound(NotFound):
-    message = "Security group {name} not found for project {project_id}."
-
-
-@by_version
-def _attach_type(version: Version) -> Type:
+def _attach_body(version: Version) -> Type:
     fields: dict[str, Type] = {
         "port_id": types.uuid,
         "net_id": types.uuid,
@@ -78,9 +73,27 @@ def _attach_type(version: Version) -> Type:
             types.dict_of({"ip_address": types.ip_address}, required=("ip_address",)), minimum=1, maximum=1
         ),
     }
-    if version >= parse("2.49"):
+    if at_least(version, "2.49"):
         fields["tag"] = types.string(60, minimum=1, pattern=r"[^,/]*")
     return types.dict_of({"interfaceAttachment": types.dict_of(fields)})
+
+
+_FIXED_IP = always({"subnet_id": UUID, "ip_address": TEXT})
+_RULE = "os_compute_api:os-attach-interfaces:"
+
+
+def _shown(version: Version) -> Type:
+    fields = {
+        "port_id": UUID,
+        "net_id": UUID,
+        "mac_addr": types.mac,
+        "port_state": TEXT,
+        "fixed_ips": types.list_of(_FIXED_IP),
+    }
+    return always({**fields, "tag": TEXT_OR_NULL} if at_least(version, "2.70") else fields)
+
+
+_ONE = ByVersion(lambda version: named("interfaceAttachment", _shown(version)))
 
 
 class InterfaceHandlers:
@@ -105,19 +118,19 @@ class InterfaceHandlers:
             view["tag"] = one.tag
         return view
 
-    def _list(self, tx: Tx, request: Request, rule: str) -> list[Plugged]:
-        server = find_server(tx, request, rule=f"os_compute_api:os-attach-interfaces:{rule}")
+    def _list(self, tx: Tx, request: Request) -> list[Plugged]:
+        server = find_server(tx, request)
         return plugged_of(tx, [server["id"]]).get(server["id"], [])
 
     async def list_interfaces(self, request: Request) -> Reply:
         """A server's ports in their order."""
-        found = await request.read(self._list, request, "list")
+        found = await request.read(self._list, request)
         return Reply.json({"interfaceAttachments": [self._view(request, one) for one in found]})
 
     async def show(self, request: Request) -> Reply:
         """One of them."""
         port_id = request.path["port_id"]
-        for one in await request.read(self._list, request, "show"):
+        for one in await request.read(self._list, request):
             if one.port["id"] == port_id:
                 return Reply.json({"interfaceAttachment": self._view(request, one)})
         raise InterfaceNotFound(id=request.path["id"], port_id=port_id)
@@ -125,7 +138,7 @@ class InterfaceHandlers:
     # -- attach, detach
 
     def _attach(self, tx: Tx, request: Request, asked: dict[str, Any]) -> Plugged:
-        server = permitted(tx, request, "os_compute_api:os-attach-interfaces:create", "attach_interface")
+        server = permitted(tx, request, "attach_interface")
         must_be_free(request, server)
         owned = f"compute:{server['availability_zone'] or ''}"
         if asked.get("port_id"):
@@ -178,10 +191,7 @@ class InterfaceHandlers:
 
     def _given(self, tx: Tx, request: Request, server: Values, port_id: str) -> Values:
         port = ports_by_id(tx, [port_id], lock=True).get(port_id)
-        context = request.context
-        if port is None or not (
-            port["project_id"] == context.project_id or is_admin(context.roles, context.is_admin)
-        ):
+        if port is None or not (port["project_id"] == request.context.project_id or is_admin(request.access)):
             raise PortNotFound(port_id=port_id)
         if port["device_id"] or holders_of(tx, [port_id]):
             raise PortInUse(port_id=port_id)
@@ -189,11 +199,11 @@ class InterfaceHandlers:
 
     def _network_of(self, tx: Tx, request: Request, network_id: str | None) -> str:
         if network_id is not None:
-            if not networks_visible(tx, request.context, [network_id]):
+            if not networks_visible(tx, request.access, [network_id]):
                 raise NetworkNotFound(network_id=network_id)
-            networks_check(tx, request.context, [network_id])
+            networks_check(tx, request.access, [network_id])
             return network_id
-        networks = networks_visible(tx, request.context)
+        networks = networks_visible(tx, request.access)
         if len(networks) != 1:
             raise BadRequest(
                 "No network was named, and there is none to choose."
@@ -204,7 +214,7 @@ class InterfaceHandlers:
 
     async def attach(self, request: Request) -> Reply:
         """Plug in a port that is given, or one made on a network."""
-        body = body_of(request, _attach_type(request)) if request.body else {}
+        body = body_of(request) if request.body else {}
         asked = body.get("interfaceAttachment", {})
         if asked.get("net_id") and asked.get("port_id"):
             raise BadRequest("Must not input both network_id and port_id")
@@ -214,7 +224,7 @@ class InterfaceHandlers:
         return Reply.json({"interfaceAttachment": self._view(request, plugged)})
 
     def _detach(self, tx: Tx, request: Request) -> None:
-        server = find_server(tx, request, rule="os_compute_api:os-attach-interfaces:delete", lock=True)
+        server = find_server(tx, request, lock=True)
         must_be_unlocked(request, server)
         must_be_free(request, server)
         port_id = request.path["port_id"]
@@ -242,7 +252,7 @@ class InterfaceHandlers:
     # -- addresses, until 2.43
 
     def _add_address(self, tx: Tx, request: Request, network_id: str) -> None:
-        server = permitted(tx, request, "os_compute_api:os-attach-interfaces:create", "attach_interface")
+        server = permitted(tx, request, "attach_interface")
         must_be_free(request, server)
         ports = [port for port in ports_of(tx, server["id"]) if port["network_id"] == network_id]
         if not ports:
@@ -259,7 +269,7 @@ class InterfaceHandlers:
         return Reply.empty(202)
 
     def _remove_address(self, tx: Tx, request: Request, address: str) -> None:
-        server = permitted(tx, request, "os_compute_api:os-attach-interfaces:delete", "detach_interface")
+        server = permitted(tx, request, "detach_interface")
         must_be_free(request, server)
         for port in ports_of(tx, server["id"]):
             kept = [ip for ip in port["fixed_ips"] or [] if ip["ip_address"] != address]
@@ -273,107 +283,82 @@ class InterfaceHandlers:
         await request.write(self._remove_address, request, argument["address"])
         return Reply.empty(202)
 
-    # -- security groups
 
-    def _regroup(self, tx: Tx, request: Request, name: str, add: bool) -> None:
-        rule = f"os_compute_api:os-security-groups:{'add' if add else 'remove'}"
-        server = find_server(tx, request, rule=rule, lock=True)
-        must_be_free(request, server)
-        found = groups_named(tx, request.context, [name])
-        found = [one for one in found if one["id"] == name] or found
-        if not found:
-            raise GroupNotFound(name=name, project_id=request.context.project_id)
-        if len(found) > 1:
-            raise Conflict(
-                f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
-            )
-        group_id = found[0]["id"]
-        ports = [port for port in ports_of(tx, server["id"]) if port["port_security_enabled"]]
-        updates = []
-        for port in ports:
-            groups = list(port["security_groups"])
-            if add and group_id not in groups:
-                updates.append(as_update(port, security_groups=[*groups, group_id]))
-            elif not add and group_id in groups:
-                updates.append(as_update(port, security_groups=[one for one in groups if one != group_id]))
-        if not add and not updates:
-            raise GroupNotFound(f"Security group {name} not associated with the instance {server['id']}")
-        if updates:
-            port_update(tx, request.context, updates, config=self._network)
+def interface_actions(handlers: InterfaceHandlers) -> dict[str, Action]:
+    """The actions about addresses of interfaces, until 2.43."""
+    network = types.dict_of({"networkId": types.uuid}, required=("networkId",))
+    address = types.dict_of({"address": types.ip_address}, required=("address",))
+    return {
+        "addFixedIp": Action(
+            network,
+            handlers.add_address,
+            rule=_RULE + "create",
+            versions=("", "2.43"),
+            summary="Add an address on a network",
+        ),
+        "removeFixedIp": Action(
+            address,
+            handlers.remove_address,
+            rule=_RULE + "delete",
+            versions=("", "2.43"),
+            summary="Remove an address",
+        ),
+    }
 
-    async def add_group(self, request: Request, argument: Any) -> Reply:
-        """The verb ``addSecurityGroup``."""
-        await request.write(self._regroup, request, argument["name"], True)
-        return Reply.empty(202)
 
-    async def remove_group(self, request: Request, argument: Any) -> Reply:
-        """The verb ``removeSecurityGroup``."""
-        await request.write(self._regroup, request, argument["name"], False)
-        return Reply.empty(202)
-
-    def _groups(self, tx: Tx, request: Request) -> list[dict[str, Any]]:
-        server = find_server(tx, request, rule="os_compute_api:os-security-groups:list")
-        ids = {group for port in ports_of(tx, server["id"]) for group in port["security_groups"]}
-        return [_group_view(one) for one in groups_by_id(tx, ids)]
-
-    async def list_groups(self, request: Request) -> Reply:
-        """The groups of all its ports."""
-        return Reply.json({"security_groups": await request.read(self._groups, request)})
-
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs of this file, for the table of actions."""
-        name = types.dict_of(
-            {"name": types.string(255, minimum=1)}, required=("name",), additional=types.anything
-        )
-        network = types.dict_of({"networkId": types.uuid}, required=("networkId",))
-        address = types.dict_of({"address": types.ip_address}, required=("address",))
-        return {
-            "addSecurityGroup": Verb(lambda version: name, self.add_group),
-            "removeSecurityGroup": Verb(lambda version: name, self.remove_group),
-            "addFixedIp": Verb(lambda version: network, self.add_address, last="2.43"),
-            "removeFixedIp": Verb(lambda version: address, self.remove_address, last="2.43"),
-        }
-
-    def routes(self) -> tuple[Route, ...]:
-        """Paths and verbs."""
-        one = "/v2.1/servers/{id}/os-interface"
-        return (
-            Route("GET", one, self.list_interfaces, summary="List a server's interfaces"),
-            Route("POST", one, self.attach, summary="Attach an interface"),
-            Route("GET", f"{one}/{{port_id}}", self.show, summary="Show an interface"),
-            Route("DELETE", f"{one}/{{port_id}}", self.detach, status=202, summary="Detach an interface"),
+def interfaces_noun(handlers: InterfaceHandlers) -> Noun:
+    """The noun; its actions are ``interface_actions``."""
+    every, one_of_them = "/v2.1/servers/{id}/os-interface", "/v2.1/servers/{id}/os-interface/{port_id}"
+    return Noun(
+        name="server_interface",
+        rules=rules(
+            {
+                "os-attach-interfaces:list": ADMIN_OR_READER,
+                "os-attach-interfaces:show": ADMIN_OR_READER,
+                "os-attach-interfaces:create": ADMIN_OR_MEMBER,
+                "os-attach-interfaces:delete": ADMIN_OR_MEMBER,
+            }
+        ),
+        extensions=(Extension("os-attach-interfaces", "AttachInterfaces", "Attach interface support."),),
+        routes=(
             Route(
                 "GET",
-                "/v2.1/servers/{id}/os-security-groups",
-                self.list_groups,
-                summary="List a server's security groups",
+                every,
+                handlers.list_interfaces,
+                rule=_RULE + "list",
+                reply=ByVersion(lambda version: named_list("interfaceAttachments", _shown(version))),
+                summary="List a server's interfaces",
             ),
-        )
+            Route(
+                "POST",
+                every,
+                handlers.attach,
+                rule=_RULE + "create",
+                body=ByVersion(_attach_body),
+                reply=_ONE,
+                summary="Attach an interface",
+            ),
+            Route(
+                "GET",
+                one_of_them,
+                handlers.show,
+                rule=_RULE + "show",
+                reply=_ONE,
+                summary="Show an interface",
+            ),
+            Route(
+                "DELETE",
+                one_of_them,
+                handlers.detach,
+                rule=_RULE + "delete",
+                reply=NO_BODY,
+                status=202,
+                summary="Detach an interface",
+            ),
+        ),
+    )
 
 
 def as_admin(request: Request) -> Context:
     """The same caller, for what compute does in the network on his behalf: it names hosts."""
     return msgspec.structs.replace(request.context, is_admin=True)
-
-
-def _group_view(group: Values) -> dict[str, Any]:
-    rules = [
-        {
-            "id": rule["id"],
-            "parent_group_id": group["id"],
-            "ip_protocol": rule["protocol"],
-            "from_port": rule["port_range_min"],
-            "to_port": rule["port_range_max"],
-            "ip_range": {"cidr": rule["remote_ip_prefix"]} if rule["remote_ip_prefix"] else {},
-            "group": {"name": rule["remote_group_id"]} if rule["remote_group_id"] else {},
-        }
-        for rule in group.get("security_group_rules") or []
-        if rule["direction"] == "ingress"
-    ]
-    return {
-        "id": group["id"],
-        "name": group["name"],
-        "description": group["description"],
-        "tenant_id": group["project_id"],
-        "rules": rules,
-    }

@@ -16,7 +16,12 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.tag_table import tags_remove
 from pileus.services.compute.events import event, step
-from pileus.services.compute.neighbours import (
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached import interfaces_of
+from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
+from pileus.services.compute.uses.network import (
     NetworkConfig,
     as_update,
     is_networks_own,
@@ -24,11 +29,6 @@ from pileus.services.compute.neighbours import (
     port_update,
     ports_by_id,
 )
-from pileus.services.compute.rules import states
-from pileus.services.compute.servers.attached import interfaces_of
-from pileus.services.compute.servers.history import action_finish
-from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import allocations, server_interfaces, servers
 from pileus.store.column_in import column_in
 from pileus.store.operations import DONE, FAILED, operations
 from pileus.store.tx import Tx

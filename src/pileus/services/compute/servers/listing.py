@@ -14,14 +14,14 @@ from pileus.resource.declaration import Values
 from pileus.resource.listing import Listing, bound, page_statement, tag_conditions
 from pileus.resource.rows import fetch, plan
 from pileus.resource.types import BadValue
-from pileus.services.compute.declared import COMPUTE, since, time_asked
+from pileus.services.compute.declared import COMPUTE, enforce, since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.patterns import MOST
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.searching import TEXTS, VERSIONS, Test, read_filter, search
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
@@ -112,10 +112,10 @@ class Wanted(NamedTuple):
     tests: list[Test]
 
 
-def read_listing(request: Request, action: str) -> Wanted:
-    """What a list request asks for. ``action`` is ``index`` or ``detail``, for the policy."""
-    context = request.context
-    admin = is_admin(context.roles, context.is_admin)
+def read_listing(request: Request) -> Wanted:
+    """Read what a list request asks for."""
+    admin = is_admin(request.access)
+    all_filters = request.access.allows("os_compute_api:servers:allow_all_filters")
     query = request.query
     _check_names(request)
     listing = COMPUTE.listing(request, SERVER)
@@ -126,16 +126,16 @@ def read_listing(request: Request, action: str) -> Wanted:
     for name, text in query:
         given.setdefault(name, []).append(text)
     where = listing.where
-    _whose(request, action, given, where)
+    _whose(request, given, where)
     listing.visible = tuple(where)
     _how_old(request, given, where, admin)
     _statuses(request, given, where, admin)
     allowed = {**FOR_ALL}
-    if admin or since(request, "2.83"):
+    if all_filters or since(request, "2.83"):
         allowed |= _OPEN_SINCE_283
-    if admin:
+    if all_filters:
         allowed |= FOR_ADMINS
-    patterns = _PATTERNS_FOR_ADMINS if admin else _PATTERNS
+    patterns = _PATTERNS_FOR_ADMINS if all_filters else _PATTERNS
     if since(request, "2.83"):
         patterns |= _PATTERNS_SINCE_283
     tests: list[Test] = []
@@ -197,13 +197,11 @@ def _all_projects(request: Request, given: Mapping[str, Sequence[str]]) -> bool:
         ) from None
 
 
-def _whose(
-    request: Request, action: str, given: Mapping[str, Sequence[str]], where: list[ColumnElement[bool]]
-) -> None:
+def _whose(request: Request, given: Mapping[str, Sequence[str]], where: list[ColumnElement[bool]]) -> None:
+    enforce(request, {"project_id": request.context.project_id})
     if _all_projects(request, given):
-        request.authorise(f"os_compute_api:servers:{action}:get_all_tenants")
+        request.authorise(f"{request.route.rule}:get_all_tenants")
         return
-    request.authorise(f"os_compute_api:servers:{action}", {"project_id": request.context.project_id})
     where.append(_c.project_id == (request.context.project_id or ""))
 
 

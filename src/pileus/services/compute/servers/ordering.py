@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden
+from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.resource.tag_table import tags_save
@@ -24,18 +25,19 @@ from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.flavors.work import visible
-from pileus.services.compute.keypairs import keypairs
-from pileus.services.compute.neighbours import image_usable, ports_free, qos_policy_usable
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, nodes_read
 from pileus.services.compute.policy import is_admin
-from pileus.services.compute.quotas import limits_of, spend_up_to
+from pileus.services.compute.quotas.counting import limits_of, spend_up_to
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.hardware import NotObeyed, read_hardware
 from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.plugs import groups_check, plugs_check
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import server_groups, servers
+from pileus.services.compute.tables.keypairs import keypairs
+from pileus.services.compute.tables.servers import server_groups, servers
+from pileus.services.compute.uses.image import image_usable
+from pileus.services.compute.uses.network import ports_free, qos_policy_usable
 from pileus.store.column_in import column_in
 from pileus.store.operations import operation_create
 from pileus.store.tx import Tx
@@ -86,14 +88,15 @@ def sanitize_hostname(name: str, server_id: str) -> str:
     return text or f"server-{server_id}"
 
 
-def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConfig) -> list[Values]:
+def servers_order(tx: Tx, access: Access, order: Order, *, config: ComputeConfig) -> list[Values]:
     """Write the promise; returns the servers. A constant number of statements for any number of servers.
 
     Raises BadRequest, QuotaError and the like in Nova's words.
     """
-    flavor = _flavor(tx, context, order.flavor_id)
-    image = _image(tx, context, order.image_id, flavor)
-    image_boots(image, context, flavor, order.disk_config)
+    context = access.context
+    flavor = _flavor(tx, access, order.flavor_id)
+    image = _image(tx, access, order.image_id, flavor)
+    image_boots(image, access, flavor, order.disk_config)
     hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
     if hardware.pop("config_drive", None):
         order = msgspec.structs.replace(order, config_drive=True)
@@ -101,10 +104,10 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     _placement(tx, context, order, config)
     _limits(tx, context, order)
     _group(tx, context, order)
-    order = _with_own_servers(tx, context, order)
+    order = _with_own_servers(tx, access, order)
     groups = groups_check(tx, context, order.groups)
-    plugs = plugs_check(tx, context, order.networks, len(order.ids), with_groups=bool(order.groups))
-    if order.qos_policy_id and not qos_policy_usable(tx, context, order.qos_policy_id):
+    plugs = plugs_check(tx, access, order.networks, len(order.ids), with_groups=bool(order.groups))
+    if order.qos_policy_id and not qos_policy_usable(tx, access, order.qos_policy_id):
         raise BadRequest(f"QoS policy {order.qos_policy_id} could not be found.")
     project_id = context.project_id or ""
     most = len(order.ids)
@@ -162,19 +165,19 @@ def servers_order(tx: Tx, context: Context, order: Order, *, config: ComputeConf
     return rows
 
 
-def _flavor(tx: Tx, context: Context, flavor_id: str) -> Values:
-    found = fetch(tx, FLAVOR, [flavor_id], [visible(context)])
+def _flavor(tx: Tx, access: Access, flavor_id: str) -> Values:
+    found = fetch(tx, FLAVOR, [flavor_id], [visible(access)])
     if not found:
         raise BadRequest(f"Flavor {flavor_id} could not be found.")
     return found[0]
 
 
-def _image(tx: Tx, context: Context, image_id: str, flavor: Values) -> Values:
+def _image(tx: Tx, access: Access, image_id: str, flavor: Values) -> Values:
     if not image_id:
         raise BadRequest(
             "Invalid image identifier or unable to use an image: servers begin from an image here."
         )
-    image = image_usable(tx, context, image_id)
+    image = image_usable(tx, access, image_id)
     if image is None:
         raise BadRequest(f"Image {image_id} could not be found.")
     image_fits(image, flavor)
@@ -210,7 +213,7 @@ def hardware_of(image: Values, extra_specs: dict[str, str], vcpus: int) -> dict[
         raise BadRequest(str(refused)) from None
 
 
-def image_boots(image: Values, context: Context, flavor: Values, disk_config: str) -> None:
+def image_boots(image: Values, access: Access, flavor: Values, disk_config: str) -> None:
     """Refuse what a host would find out only when it makes the machine."""
     if image["disk_format"] not in DISK_FORMATS:
         raise BadRequest(
@@ -219,7 +222,7 @@ def image_boots(image: Values, context: Context, flavor: Values, disk_config: st
         )
     if disk_config == "AUTO" and str(image["properties"].get("auto_disk_config", "")).lower() == "disabled":
         raise BadRequest(f"Requested image {image['id']} has automatic disk resize disabled.")
-    if not flavor["disk"] and not is_admin(context.roles, context.is_admin):
+    if not flavor["disk"] and not access.allows("os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
 
 
@@ -301,17 +304,19 @@ def _group(tx: Tx, context: Context, order: Order) -> None:
         raise QuotaError("Quota exceeded, too many servers in group")
 
 
-def _with_own_servers(tx: Tx, context: Context, order: Order) -> Order:
+def _with_own_servers(tx: Tx, access: Access, order: Order) -> Order:
     """The order without those servers in its hints that the caller may not see: where another project's are
     is not to be found out by going beside them."""
     named = {key for hint in _BESIDE for key in order.hints.get(hint) or ()}
-    if not named or is_admin(context.roles, context.is_admin):
+    if not named or is_admin(access):
         return order
     c = servers.c
     there = {
         row.id
         for row in tx.rows(
-            select(c.id).where(column_in(tx, c.id, sorted(named)), c.project_id == (context.project_id or ""))
+            select(c.id).where(
+                column_in(tx, c.id, sorted(named)), c.project_id == (access.context.project_id or "")
+            )
         )
     }
     kept = {
@@ -402,14 +407,13 @@ def flavor_copy(flavor: Values) -> dict[str, Any]:
     }
 
 
-def forced_host(context: Context, zone: str) -> tuple[str | None, str | None, str | None]:
+def forced_host(access: Access, zone: str) -> tuple[str | None, str | None, str | None]:
     """``zone:host:node`` taken apart; only administrators may name more than a zone."""
     parts = zone.split(":")
     if len(parts) == 1:
         return zone, None, None
     if len(parts) > 3:
         raise BadRequest("Unable to parse availability_zone")
-    if not is_admin(context.roles, context.is_admin):
-        raise Forbidden("Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
+    access.require("os_compute_api:servers:create:forced_host")
     host, node = parts[1] or None, parts[2] if len(parts) == 3 else None
     return parts[0] or None, host, node

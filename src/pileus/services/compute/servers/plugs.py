@@ -8,9 +8,12 @@ from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
+from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.neighbours import (
+from pileus.services.compute.policy import is_admin
+from pileus.services.compute.servers.attached import holders_of
+from pileus.services.compute.uses.network import (
     addresses_taken,
     default_groups,
     groups_named,
@@ -20,8 +23,6 @@ from pileus.services.compute.neighbours import (
     ports_by_id,
     subnets_of,
 )
-from pileus.services.compute.policy import is_admin
-from pileus.services.compute.servers.attached import holders_of
 from pileus.store.tx import Tx
 
 AUTO, NONE = "auto", "none"
@@ -48,7 +49,7 @@ def plug(
 
 def plugs_check(
     tx: Tx,
-    context: Context,
+    access: Access,
     asked: str | Sequence[dict[str, Any]] | None,
     count: int,
     *,
@@ -61,7 +62,7 @@ def plugs_check(
     if asked == NONE:
         return []
     if asked is None or asked == AUTO or asked == []:
-        networks = networks_visible(tx, context)
+        networks = networks_visible(tx, access)
         if len(networks) > 1:
             raise NetworkAmbiguous
         if not networks:
@@ -71,7 +72,7 @@ def plugs_check(
         _fit_for_servers(tx, networks, with_groups)
         return [plug(networks[0]["id"])]
     assert not isinstance(asked, str)
-    ports = _ports(tx, context, asked, count)
+    ports = _ports(tx, access, asked, count)
     plugs = []
     for one in asked:
         port_id = one.get("port")
@@ -92,7 +93,7 @@ def plugs_check(
             "fixed_ip is specified."
         )
     subnets = networks_check(
-        tx, context, [one["network_id"] for one in plugs if not one["port_id"]], with_groups
+        tx, access, [one["network_id"] for one in plugs if not one["port_id"]], with_groups
     )
     addresses_check(tx, [(one["network_id"], one["fixed_ip"]) for one in plugs if one["fixed_ip"]], subnets)
     return plugs
@@ -120,7 +121,7 @@ def _inside(cidr: str, address: str) -> bool:
     return may_have(ipaddress.ip_network(cidr), ipaddress.ip_address(address), of_router=False)
 
 
-def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+def _ports(tx: Tx, access: Access, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
     wanted = [one["port"] for one in asked if one.get("port")]
     if not wanted:
         return {}
@@ -133,10 +134,10 @@ def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int
         raise BadRequest("Duplicate ports in the request")
     found = ports_by_id(tx, wanted, lock=True)
     held = holders_of(tx, wanted)
-    admin = is_admin(context.roles, context.is_admin)
+    admin = is_admin(access)
     for port_id in wanted:
         port = found.get(port_id)
-        if port is None or not (admin or port["project_id"] == context.project_id):
+        if port is None or not (admin or port["project_id"] == access.context.project_id):
             raise BadRequest(f"Port id {port_id} could not be found.")
         if port["device_id"] or port_id in held:
             raise PortInUse(port_id=port_id)
@@ -146,19 +147,19 @@ def _ports(tx: Tx, context: Context, asked: Sequence[dict[str, Any]], count: int
 
 
 def networks_check(
-    tx: Tx, context: Context, network_ids: Collection[str], with_groups: bool = False
+    tx: Tx, access: Access, network_ids: Collection[str], with_groups: bool = False
 ) -> list[Values]:
     """The subnets of networks that the caller may plug servers into; raises for the others."""
     if not network_ids:
         return []
-    found = {one["id"]: one for one in networks_visible(tx, context, set(network_ids))}
+    found = {one["id"]: one for one in networks_visible(tx, access, set(network_ids))}
     for network_id in network_ids:
         network = found.get(network_id)
         if network is None:
             raise BadRequest(f"Network {network_id} could not be found.")
         external = network["router:external"] and not network["shared"]
-        own = network["project_id"] == context.project_id
-        if external and not own and not is_admin(context.roles, context.is_admin):
+        own = network["project_id"] == access.context.project_id
+        if external and not own and not access.allows("os_compute_api:servers:create:attach_external"):
             raise ExternalNetworkForbidden(id=network_id)
     return _fit_for_servers(tx, list(found.values()), with_groups)
 

@@ -12,15 +12,18 @@ from typing import Any
 
 from pileus.core.errors import Conflict
 from pileus.resource import types
-from pileus.services.compute.neighbours import NetworkConfig, as_update, port_update
-from pileus.services.compute.servers.actions import Verb, wake
+from pileus.services.compute.policy import ADMIN, ITSEC, rules
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.finding import QUARANTINE, change, find_server
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.interfaces import as_admin
+from pileus.services.compute.servers.verbs.common import wake
+from pileus.services.compute.uses.network import NetworkConfig, as_update, port_update
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
+from pileus.web.routes import Action
 
 
 class QuarantineHandlers:
@@ -30,7 +33,7 @@ class QuarantineHandlers:
         self._network = network
 
     def _set(self, tx: Tx, request: Request, cut: bool) -> None:
-        server = find_server(tx, request, rule=QUARANTINE, lock=True)
+        server = find_server(tx, request, lock=True)
         if cut and server["quarantined"] is not None:
             raise Conflict(f"Instance {server['id']} is in quarantine already.")
         if not cut and server["quarantined"] is None:
@@ -57,9 +60,17 @@ class QuarantineHandlers:
         await request.write(self._set, request, False)
         return Reply.empty(202)
 
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs, for the table of actions."""
-        return {
-            "os-pileus-quarantine": Verb(lambda version: types.anything, self.quarantine),
-            "os-pileus-unquarantine": Verb(lambda version: types.anything, self.release),
-        }
+
+def quarantine_actions(handlers: QuarantineHandlers) -> dict[str, Action]:
+    """The actions by name."""
+    return {
+        "os-pileus-quarantine": Action(
+            types.anything, handlers.quarantine, rule=QUARANTINE, summary="Cut a server off"
+        ),
+        "os-pileus-unquarantine": Action(
+            types.anything, handlers.release, rule=QUARANTINE, summary="Release a server from quarantine"
+        ),
+    }
+
+
+QUARANTINES = Noun(name="server_quarantine", rules=rules({"os-pileus-quarantine": f"{ADMIN} or {ITSEC}"}))

@@ -8,16 +8,28 @@ from typing import Any
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
 from pileus.resource import types
-from pileus.resource.declaration import Values
+from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
-from pileus.services.compute.declared import since
+from pileus.resource.versions import Version
+from pileus.services.compute.declared import at_least, since
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
+from pileus.services.compute.replies import (
+    COUNT,
+    COUNT_OR_NULL,
+    FLAG,
+    INTEGER_OR_NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    always,
+    named,
+)
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.actions import Verb
 from pileus.services.compute.servers.finding import find_server, must_permit
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import Action, ByVersion, Route
 from pileus.wire import scopes
 from pileus.wire.questions import Answer, Question
 
@@ -58,39 +70,60 @@ class QuestionHandlers:
             raise NoAnswer(id=server["id"], reason=answer.error)
         return answer.result
 
-    def _placed(self, tx: Tx, request: Request, rule: str) -> Values:
-        server = find_server(tx, request, rule=f"os_compute_api:{rule}")
+    def _placed(self, tx: Tx, request: Request) -> Values:
+        server = find_server(tx, request)
         if server["host"] is None or server["vm_state"] == states.BUILDING:
             raise InstanceNotReady(id=server["id"])
         return server
 
     async def console(self, request: Request, argument: Any) -> Reply:
         """The verb ``os-getConsoleOutput``: the last lines of the serial console, or all that is kept."""
-        server = await request.read(self._placed, request, "os-console-output")
+        server = await request.read(self._placed, request)
         length = argument.get("length", -1)
         result = await self._answer(server, "console_log", length=length)
         return Reply.json({"output": result.get("output", "")})
 
     async def diagnostics(self, request: Request) -> Reply:
         """A machine's counters: as the hypervisor has them, in one form since 2.48."""
-        server = await request.read(self._placed, request, "os-server-diagnostics")
+        server = await request.read(self._placed, request)
         must_permit("get_diagnostics", server)
         result = await self._answer(server, "diagnostics")
         if not since(request, "2.48"):
             return Reply.json(result)
         return Reply.json(_diagnostics(server, result))
 
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs of this file, for the table of actions."""
-        return {"os-getConsoleOutput": Verb(lambda version: _CONSOLE, self.console)}
 
-    def routes(self) -> tuple[Route, ...]:
-        """Paths and verbs."""
-        return (
+def questions_noun(handlers: QuestionHandlers) -> Noun:
+    """The noun; the console's log is an action (``question_actions``)."""
+    return Noun(
+        name="server_question",
+        rules=rules({"os-console-output": ADMIN_OR_MEMBER, "os-server-diagnostics": ADMIN}),
+        extensions=(Extension("os-console-output", "Console_output", "Console log output support."),),
+        routes=(
             Route(
-                "GET", "/v2.1/servers/{id}/diagnostics", self.diagnostics, summary="Show a server's counters"
+                "GET",
+                "/v2.1/servers/{id}/diagnostics",
+                handlers.diagnostics,
+                rule="os_compute_api:os-server-diagnostics",
+                reply=ByVersion(_diagnostics_reply),
+                summary="Show a server's counters",
             ),
+        ),
+    )
+
+
+def question_actions(handlers: QuestionHandlers) -> dict[str, Action]:
+    """The actions that are questions."""
+    return {
+        "os-getConsoleOutput": Action(
+            _CONSOLE,
+            handlers.console,
+            rule="os_compute_api:os-console-output",
+            reply=named("output", TEXT),
+            status=200,
+            summary="Show the last lines of the console",
         )
+    }
 
 
 _POWER = {
@@ -149,3 +182,40 @@ def _diagnostics(server: Values, raw: dict[str, Any]) -> dict[str, Any]:
             "used": server["memory_mib"] - unused if isinstance(unused, int) else None,
         },
     }
+
+
+_NIC = always(
+    {
+        "mac_address": TEXT_OR_NULL,
+        **{
+            f"{way}_{name}": COUNT_OR_NULL
+            for way in ("rx", "tx")
+            for name in ("octets", "packets", "drop", "errors", "rate")
+        },
+    }
+)
+_DISK = always(
+    dict.fromkeys(
+        ("read_bytes", "read_requests", "write_bytes", "write_requests", "errors_count"), COUNT_OR_NULL
+    )
+)
+_CPU = always(dict.fromkeys(("id", "time", "utilisation"), COUNT_OR_NULL))
+
+
+def _diagnostics_reply(version: Version) -> Type:
+    """Until 2.47 whatever the hypervisor has."""
+    if not at_least(version, "2.48"):
+        return types.dict_of({}, additional=types.anything)
+    return always(
+        {
+            "state": types.enum("pending", *_POWER.values()),
+            **dict.fromkeys(("driver", "hypervisor", "hypervisor_os"), TEXT),
+            "uptime": COUNT_OR_NULL,
+            "config_drive": FLAG,
+            **dict.fromkeys(("num_cpus", "num_nics", "num_disks"), COUNT),
+            "cpu_details": types.list_of(_CPU),
+            "nic_details": types.list_of(_NIC),
+            "disk_details": types.list_of(_DISK),
+            "memory_details": always({"maximum": COUNT, "used": INTEGER_OR_NULL}),
+        }
+    )

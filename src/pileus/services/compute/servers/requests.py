@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any
 
 from pileus.resource import types
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import NAME, at_least, by_version
+from pileus.services.compute.declared import NAME, at_least
 from pileus.services.compute.rules.base64 import decode
 from pileus.services.compute.servers.mappings import OLD_TYPE, new_type
 
 USER_DATA_LIMIT = 65535
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+_PASSWORD_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # noqa: S105 - no password
 TAG_LIMIT = 60
 TAGS_LIMIT = 50
 
@@ -153,8 +155,7 @@ _HINTS = types.dict_of(
 )
 
 
-@by_version
-def create_type(version: Version) -> Type:
+def create_body(version: Version) -> Type:
     """The body of POST /servers."""
     fields: dict[str, Type] = {
         "name": NAME,
@@ -205,8 +206,7 @@ def create_type(version: Version) -> Type:
     )
 
 
-@by_version
-def update_type(version: Version) -> Type:
+def update_body(version: Version) -> Type:
     """The body of PUT /servers/{id}."""
     fields: dict[str, Type] = {
         "name": NAME,
@@ -221,7 +221,7 @@ def update_type(version: Version) -> Type:
     return types.dict_of({"server": types.dict_of(fields)}, required=("server",))
 
 
-def rebuild_fields(version: Version) -> Type:
+def rebuild_argument(version: Version) -> Type:
     """The argument of the action ``rebuild``."""
     fields: dict[str, Type] = {
         "imageRef": types.uuid,
@@ -248,15 +248,23 @@ def rebuild_fields(version: Version) -> Type:
     return types.dict_of(fields, required=("imageRef",))
 
 
-__all__ = [
-    "BASE64",
-    "DESCRIPTION",
-    "FLAVOR_REF",
-    "METADATA",
-    "TAG",
-    "TAGS",
-    "TAGS_LIMIT",
-    "create_type",
-    "rebuild_fields",
-    "update_type",
-]
+def renamed(asked: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of the API as columns."""
+    names = {
+        "name": "name",
+        "description": "description",
+        "hostname": "hostname",
+        "OS-DCF:diskConfig": "disk_config",
+        "accessIPv4": "access_ip_v4",
+        "accessIPv6": "access_ip_v6",
+    }
+    changes = {names[name]: value for name, value in asked.items() if name in names}
+    for name in ("access_ip_v4", "access_ip_v6"):
+        if name in changes:
+            changes[name] = changes[name] or None
+    return changes
+
+
+def new_password() -> str:
+    """What Nova would make up for a guest's administrator."""
+    return "".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(12))

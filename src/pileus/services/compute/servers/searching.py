@@ -18,7 +18,6 @@ from sqlalchemy.sql.functions import FunctionElement
 from pileus.resource.listing import Listing, page_statement
 from pileus.services.compute.declared import COMPUTE
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.neighbours import addresses_of, ip_allocations
 from pileus.services.compute.rules.patterns import (
     BadPattern,
     Literal,
@@ -28,7 +27,8 @@ from pileus.services.compute.rules.patterns import (
 )
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import server_interfaces, servers
+from pileus.services.compute.tables.servers import server_interfaces, servers
+from pileus.services.compute.uses.network import addresses_of, ip_allocations
 from pileus.store.tx import Tx
 
 CHUNK_ROWS = 1000

@@ -13,7 +13,6 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.events import event, step
-from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
@@ -21,7 +20,8 @@ from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_l
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.leaving import undo_boot
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.tx import Tx
 
 

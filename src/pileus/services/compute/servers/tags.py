@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from pileus.core.errors import NotFound
@@ -12,12 +13,15 @@ from pileus.resource.types import BadValue
 from pileus.services.compute.declared import body_of, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
+from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.compute.replies import TEXTS, named
 from pileus.services.compute.servers.finding import change, find_server
 from pileus.services.compute.servers.requests import TAG, TAGS, TAGS_LIMIT
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
-from pileus.web.routes import Route
+from pileus.web.routes import NO_BODY, Route
 
 _BODY = types.dict_of({"tags": TAGS}, required=("tags",))
 _RULE = "os_compute_api:os-server-tags:"
@@ -27,16 +31,14 @@ class ServerTagNotFound(NotFound):
     message = "Server {server_id} has no tag '{tag}'"
 
 
-def _read(tx: Tx, request: Request, rule: str) -> list[str]:
-    server = find_server(tx, request, rule=_RULE + rule)
+def _read(tx: Tx, request: Request) -> list[str]:
+    server = find_server(tx, request)
     return tags_load(tx, [server["id"]]).get(server["id"], [])
 
 
-def _write(
-    tx: Tx, request: Request, rule: str, made: Callable[[list[str]], list[str]]
-) -> tuple[list[str], list[str]]:
+def _write(tx: Tx, request: Request, made: Callable[[list[str]], list[str]]) -> tuple[list[str], list[str]]:
     """The tags before and after."""
-    server = find_server(tx, request, rule=_RULE + rule, lock=True)
+    server = find_server(tx, request, lock=True)
     before = tags_load(tx, [server["id"]]).get(server["id"], [])
     after = sorted(set(made(before)))
     if len(after) > TAGS_LIMIT:
@@ -66,26 +68,26 @@ def _tag(request: Request) -> str:
 
 async def list_tags(request: Request) -> Reply:
     """All of them."""
-    return Reply.json({"tags": await request.read(_read, request, "index")})
+    return Reply.json({"tags": await request.read(_read, request)})
 
 
 async def replace_tags(request: Request) -> Reply:
     """These and no others."""
-    wanted = body_of(request, _BODY)["tags"]
-    _, after = await request.write(_write, request, "update_all", lambda _: wanted)
+    wanted = body_of(request)["tags"]
+    _, after = await request.write(_write, request, lambda _: wanted)
     return Reply.json({"tags": after})
 
 
 async def remove_tags(request: Request) -> Reply:
     """None."""
-    await request.write(_write, request, "delete_all", lambda _: [])
+    await request.write(_write, request, lambda _: [])
     return Reply.empty()
 
 
 async def check_tag(request: Request) -> Reply:
     """204 where the server has it, 404 where not."""
     tag = request.path["tag"]
-    if tag not in await request.read(_read, request, "show"):
+    if tag not in await request.read(_read, request):
         raise ServerTagNotFound(server_id=request.path["id"], tag=tag)
     return Reply.empty()
 
@@ -93,7 +95,7 @@ async def check_tag(request: Request) -> Reply:
 async def add_tag(request: Request) -> Reply:
     """201 for a new one, 204 for one that is there."""
     tag = _tag(request)
-    before, _ = await request.write(_write, request, "update", lambda now: [*now, tag])
+    before, _ = await request.write(_write, request, lambda now: [*now, tag])
     reply = Reply.empty(204 if tag in before else 201)
     return reply.header(
         "location", f"{root_url(request)}/servers/{request.path['id']}/tags/{quote(tag, safe='')}"
@@ -109,20 +111,46 @@ async def remove_tag(request: Request) -> Reply:
             raise ServerTagNotFound(server_id=request.path["id"], tag=tag)
         return [one for one in now if one != tag]
 
-    await request.write(_write, request, "delete", without)
+    await request.write(_write, request, without)
     return Reply.empty()
 
 
-def _route(method: str, path: str, handler: Handler, status: int, summary: str) -> Route:
-    return Route(method, path, handler, status=status, summary=summary, versions=("2.26", ""))
+def _route(
+    method: str, path: str, handler: Handler, rule: str, summary: str, status: int = 200, **more: Any
+) -> Route:
+    return Route(
+        method,
+        path,
+        handler,
+        rule=_RULE + rule,
+        status=status,
+        summary=summary,
+        versions=("2.26", ""),
+        **more,
+    )
 
 
-_PATH = "/v2.1/servers/{id}/tags"
-ROUTES = (
-    _route("GET", _PATH, list_tags, 200, "List a server's tags"),
-    _route("PUT", _PATH, replace_tags, 200, "Replace a server's tags"),
-    _route("DELETE", _PATH, remove_tags, 204, "Remove a server's tags"),
-    _route("GET", f"{_PATH}/{{tag}}", check_tag, 204, "Check a server's tag"),
-    _route("PUT", f"{_PATH}/{{tag}}", add_tag, 201, "Add a tag to a server"),
-    _route("DELETE", f"{_PATH}/{{tag}}", remove_tag, 204, "Remove a tag of a server"),
+_ALL, _ONE = "/v2.1/servers/{id}/tags", "/v2.1/servers/{id}/tags/{tag}"
+_TAGS = named("tags", TEXTS)
+
+SERVER_TAGS = Noun(
+    name="server_tag",
+    rules=rules(
+        {
+            "os-server-tags:index": ADMIN_OR_READER,
+            "os-server-tags:show": ADMIN_OR_READER,
+            "os-server-tags:update": ADMIN_OR_MEMBER,
+            "os-server-tags:update_all": ADMIN_OR_MEMBER,
+            "os-server-tags:delete": ADMIN_OR_MEMBER,
+            "os-server-tags:delete_all": ADMIN_OR_MEMBER,
+        }
+    ),
+    routes=(
+        _route("GET", _ALL, list_tags, "index", "List a server's tags", reply=_TAGS),
+        _route("PUT", _ALL, replace_tags, "update_all", "Replace a server's tags", body=_BODY, reply=_TAGS),
+        _route("DELETE", _ALL, remove_tags, "delete_all", "Remove a server's tags", 204),
+        _route("GET", _ONE, check_tag, "show", "Check a server's tag", 204),
+        _route("PUT", _ONE, add_tag, "update", "Add a tag to a server", 201, body=NO_BODY, reply=NO_BODY),
+        _route("DELETE", _ONE, remove_tag, "delete", "Remove a tag of a server", 204),
+    ),
 )

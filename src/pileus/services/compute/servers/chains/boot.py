@@ -25,14 +25,6 @@ from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.events import event
-from pileus.services.compute.neighbours import (
-    as_update,
-    is_host_name,
-    new_port,
-    port_create,
-    port_update,
-    ports_by_id,
-)
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
@@ -40,7 +32,15 @@ from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.common import Parts, told
 from pileus.services.compute.servers.leaving import ports_give_back, put_error, room_give_back
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import allocations, server_groups, server_interfaces, servers
+from pileus.services.compute.tables.servers import allocations, server_groups, server_interfaces, servers
+from pileus.services.compute.uses.network import (
+    as_update,
+    is_host_name,
+    new_port,
+    port_create,
+    port_update,
+    ports_by_id,
+)
 from pileus.store.column_in import column_in
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx

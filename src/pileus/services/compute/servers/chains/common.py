@@ -12,10 +12,10 @@ from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import step
-from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
 from pileus.store.event import Event
 from pileus.store.operations import Operation, operation_create

@@ -1,4 +1,4 @@
-"""What compute reads and does in the network and image services, gathered in one place.
+"""What compute reads and does in the network service, gathered in one place.
 
 Everything here runs inside the caller's transaction, takes many at once, and sends a constant number of
 statements. Refusals of the network service reach the caller as they are; ``servers/networks.py`` words them
@@ -13,12 +13,12 @@ from typing import Any
 from sqlalchemy import and_, bindparam, or_, select
 
 from pileus.core.context import Context
+from pileus.resource.access import Access
 from pileus.resource.declaration import Update, Values
 from pileus.resource.listing import LARGEST
 from pileus.resource.quota import UNLIMITED, quota_read, quota_usage
 from pileus.resource.rows import fetch
-from pileus.services.image.members.tables import image_members
-from pileus.services.image.service import IMAGE, image_get
+from pileus.services.compute.policy import is_admin
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
@@ -57,8 +57,6 @@ __all__ = [
     "groups_by_id",
     "groups_named",
     "host_addresses",
-    "image_usable",
-    "images_of",
     "ip_allocations",
     "is_automatic",
     "is_host_name",
@@ -87,19 +85,18 @@ def host_addresses(tx: Tx) -> dict[str, str]:
     return {row.host: row.tunneling_ip for row in rows}
 
 
-def networks_visible(tx: Tx, context: Context, asked: Collection[str] | None = None) -> list[Values]:
+def networks_visible(tx: Tx, access: Access, asked: Collection[str] | None = None) -> list[Values]:
     """Networks that the caller may plug servers into: his own and shared ones, or those of ``asked``.
 
     Without ``asked``: the networks that a server is plugged into when nobody says which, so no external
     ones. In order of creation.
     """
     table = NETWORK.columns
-    own = table["project_id"] == (context.project_id or "")
-    admin = context.is_admin or "admin" in context.roles
+    own = table["project_id"] == (access.context.project_id or "")
     if asked is None:
         where = [or_(own, and_(table["shared"], ~table["router:external"]))]
     else:
-        where = [] if admin else [or_(own, table["shared"], table["router:external"])]
+        where = [] if is_admin(access) else [or_(own, table["shared"], table["router:external"])]
     found = fetch(tx, NETWORK, None if asked is None else sorted(asked), where)
     return sorted(found, key=lambda one: (one["created_at"], one["id"]))
 
@@ -152,12 +149,11 @@ def ports_free(tx: Tx, project_id: str) -> int:
     return max(0, limit - quota_usage(tx, project_id, [PORT_QUOTA])[PORT_QUOTA.resource])
 
 
-def qos_policy_usable(tx: Tx, context: Context, policy_id: str) -> bool:
+def qos_policy_usable(tx: Tx, access: Access, policy_id: str) -> bool:
     """Whether there is such a QoS policy, and the caller may use it."""
-    mine = or_(policies.c.project_id == (context.project_id or ""), policies.c.shared)
-    everybody = context.is_admin or "admin" in context.roles
+    mine = or_(policies.c.project_id == (access.context.project_id or ""), policies.c.shared)
     found = select(policies.c.id).where(policies.c.id == policy_id)
-    return tx.first(found if everybody else found.where(mine)) is not None
+    return tx.first(found if is_admin(access) else found.where(mine)) is not None
 
 
 def addresses_taken(tx: Tx, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -254,30 +250,6 @@ def addresses_of(tx: Tx, port_ids: Collection[str]) -> dict[str, list[str]]:
         for row in tx.rows(select(c.port_id, c.ip_address).where(column_in(tx, c.port_id, sorted(port_ids)))):
             found.setdefault(row.port_id, []).append(row.ip_address)
     return found
-
-
-def image_usable(tx: Tx, context: Context, image_id: str) -> Values | None:
-    """An image that the caller may boot from, or None where there is none that he may see."""
-    image = image_get(tx, image_id)
-    if image is None or image["status"] in ("deleted", "pending_delete"):
-        return None
-    own = image["owner"] == context.project_id or context.is_admin or "admin" in context.roles
-    if own or image["visibility"] in ("public", "community"):
-        return image
-    if image["visibility"] == "shared" and tx.first(
-        select(image_members.c.image_id).where(
-            image_members.c.image_id == image_id, image_members.c.member_id == (context.project_id or "")
-        )
-    ):
-        return image
-    return None
-
-
-def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:
-    """Images by id, whoever's they are."""
-    if not image_ids:
-        return {}
-    return {one["id"]: one for one in fetch(tx, IMAGE, sorted(image_ids))}
 
 
 def groups_by_id(tx: Tx, group_ids: Collection[str]) -> list[Values]:

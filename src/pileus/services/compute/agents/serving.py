@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from pileus.services.compute.neighbours import network_scopes_served
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.network import network_scopes_served
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx

@@ -10,30 +10,25 @@ from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
 from pileus.resource import types
+from pileus.resource.declaration import Extension
 from pileus.resource.quota import UNLIMITED
 from pileus.resource.types import Type
-from pileus.resource.versions import Version, parse
-from pileus.services.compute.declared import NAME, body_of, by_version, flag, since
+from pileus.resource.versions import Version
+from pileus.services.compute.declared import NAME, at_least, body_of, enforce, flag, since
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
-from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
-from pileus.services.compute.quotas import limits_read, usage_with_groups
-from pileus.services.compute.servers.tables import server_groups, servers
+from pileus.services.compute.paging import offset, page_size
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
+from pileus.services.compute.quotas.counting import limits_read, usage_with_groups
+from pileus.services.compute.replies import COUNT, TEXT, UUID, always, named, named_list
+from pileus.services.compute.tables.servers import server_groups, servers
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import ByVersion, Route
 
-RULES = rules(
-    {
-        "os-server-groups:create": ADMIN_OR_MEMBER,
-        "os-server-groups:delete": ADMIN_OR_MEMBER,
-        "os-server-groups:index": ADMIN_OR_READER,
-        "os-server-groups:index:all_projects": ADMIN,
-        "os-server-groups:show": ADMIN_OR_READER,
-    }
-)
-
+_RULE = "os_compute_api:os-server-groups:"
 _HARD = ("anti-affinity", "affinity")
 _SOFT = (*_HARD, "soft-anti-affinity", "soft-affinity")
 
@@ -42,12 +37,11 @@ class ServerGroupNotFound(NotFound):
     message = "Instance group {id} could not be found."
 
 
-@by_version
-def _create_type(version: Version) -> Type:
-    policy = types.enum(*(_SOFT if version >= parse("2.15") else _HARD))
-    if version >= parse("2.64"):
-        rules_of = types.dict_of({"max_server_per_host": types.integer(1)})
-        fields = {"name": NAME, "policy": policy, "rules": rules_of}
+def _create_body(version: Version) -> Type:
+    policy = types.enum(*(_SOFT if at_least(version, "2.15") else _HARD))
+    if at_least(version, "2.64"):
+        limits = types.dict_of({"max_server_per_host": types.integer(1)})
+        fields = {"name": NAME, "policy": policy, "rules": limits}
         required: tuple[str, ...] = ("name", "policy")
     else:
         fields = {"name": NAME, "policies": types.list_of(policy, minimum=1, maximum=1)}
@@ -55,6 +49,18 @@ def _create_type(version: Version) -> Type:
     return types.dict_of(
         {"server_group": types.dict_of(fields, required=required)}, required=("server_group",)
     )
+
+
+def _shown(version: Version) -> Type:
+    fields = {"id": UUID, "name": TEXT, "members": types.list_of(UUID)}
+    policy = types.enum(*_SOFT)
+    if at_least(version, "2.64"):
+        fields |= {"policy": policy, "rules": always({}, {"max_server_per_host": COUNT})}
+    else:
+        fields |= {"policies": types.list_of(policy), "metadata": always({})}
+    if at_least(version, "2.13"):
+        fields |= {"project_id": TEXT, "user_id": TEXT}
+    return always(fields)
 
 
 def _view(request: Request, row: Any, members: list[str]) -> dict[str, Any]:
@@ -95,8 +101,8 @@ def _create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
 async def create_group(request: Request) -> Reply:
     """A new group."""
     context = request.context
-    request.authorise("os_compute_api:os-server-groups:create", {"project_id": context.project_id})
-    asked = body_of(request, _create_type(request))["server_group"]
+    enforce(request, {"project_id": context.project_id})
+    asked = body_of(request)["server_group"]
     policy = asked.get("policy") or asked["policies"][0]
     limits = asked.get("rules") or {}
     if limits and policy != "anti-affinity":
@@ -125,35 +131,31 @@ def _list(tx: Tx, everyone: bool, project_id: str) -> tuple[list[Any], dict[str,
 async def list_groups(request: Request) -> Reply:
     """The project's groups, or for administrators all."""
     context = request.context
-    request.authorise("os_compute_api:os-server-groups:index", {"project_id": context.project_id})
-    everyone = flag(request, "all_projects") and is_admin(context.roles, context.is_admin)
+    enforce(request, {"project_id": context.project_id})
+    everyone = flag(request, "all_projects") and request.access.allows(_RULE + "index:all_projects")
     rows, members = await request.read(_list, everyone, context.project_id or "")
-    limit, offset = request.parameter("limit"), request.parameter("offset")
-    start = request.dialect.limit(offset) if offset else 0  # type: ignore[attr-defined]
-    size = request.dialect.limit(limit) if limit else len(rows)  # type: ignore[attr-defined]
-    shown = rows[start : start + size]
+    start = offset(request)
+    shown = rows[start : start + page_size(request)] if request.parameter("limit") else rows[start:]
     return Reply.json({"server_groups": [_view(request, row, members.get(row["id"], [])) for row in shown]})
 
 
-def _find(tx: Tx, request: Request, rule: str) -> tuple[dict[str, Any], list[str]]:
+def _find(tx: Tx, request: Request) -> tuple[dict[str, Any], list[str]]:
     key = request.path["id"]
     row = tx.first(select(server_groups).where(server_groups.c.id == key))
-    if row is None or not request.access.allows(
-        "os_compute_api:os-server-groups:show", {"project_id": row.project_id}
-    ):
+    if row is None or not request.access.allows(_RULE + "show", {"project_id": row.project_id}):
         raise ServerGroupNotFound(id=key)
-    request.authorise(f"os_compute_api:os-server-groups:{rule}", {"project_id": row.project_id})
+    enforce(request, {"project_id": row.project_id})
     return dict(row._mapping), _members(tx, [key]).get(key, [])
 
 
 async def show_group(request: Request) -> Reply:
     """One group."""
-    row, members = await request.read(_find, request, "show")
+    row, members = await request.read(_find, request)
     return Reply.json({"server_group": _view(request, row, members)})
 
 
 def _delete(tx: Tx, request: Request) -> None:
-    row, _ = _find(tx, request, "delete")
+    row, _ = _find(tx, request)
     tx.execute(servers.update().where(servers.c.group_id == row["id"]).values(group_id=None))
     tx.execute(delete(server_groups).where(server_groups.c.id == row["id"]))
     tx.emit(event(request.context, "server_group.delete", row["id"], row["project_id"]))
@@ -166,9 +168,35 @@ async def delete_group(request: Request) -> Reply:
 
 
 _ALL, _ONE = "/v2.1/os-server-groups", "/v2.1/os-server-groups/{id}"
-ROUTES = (
-    Route("GET", _ALL, list_groups, summary="List server groups"),
-    Route("POST", _ALL, create_group, summary="Create a server group"),
-    Route("GET", _ONE, show_group, summary="Show a server group"),
-    Route("DELETE", _ONE, delete_group, status=204, summary="Delete a server group"),
+_GROUP = ByVersion(lambda version: named("server_group", _shown(version)))
+_GROUPS = ByVersion(lambda version: named_list("server_groups", _shown(version)))
+
+SERVER_GROUPS = Noun(
+    name="server_group",
+    rules=rules(
+        {
+            "os-server-groups:create": ADMIN_OR_MEMBER,
+            "os-server-groups:delete": ADMIN_OR_MEMBER,
+            "os-server-groups:index": ADMIN_OR_READER,
+            "os-server-groups:index:all_projects": ADMIN,
+            "os-server-groups:show": ADMIN_OR_READER,
+        }
+    ),
+    extensions=(Extension("os-server-groups", "ServerGroups", "Server group support."),),
+    routes=(
+        Route("GET", _ALL, list_groups, rule=_RULE + "index", reply=_GROUPS, summary="List server groups"),
+        Route(
+            "POST",
+            _ALL,
+            create_group,
+            rule=_RULE + "create",
+            body=ByVersion(_create_body),
+            reply=_GROUP,
+            summary="Create a server group",
+        ),
+        Route("GET", _ONE, show_group, rule=_RULE + "show", reply=_GROUP, summary="Show a server group"),
+        Route(
+            "DELETE", _ONE, delete_group, rule=_RULE + "delete", status=204, summary="Delete a server group"
+        ),
+    ),
 )

@@ -6,18 +6,15 @@ A host speaks of its own servers only; what it says of others, or of an older ge
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
 
 from pileus.core.context import Context
-from pileus.core.times import parse_time
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.events import STEP, event
-from pileus.services.compute.neighbours import NetworkConfig
 from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts
@@ -28,7 +25,8 @@ from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.leaving import put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
 from pileus.store.event import TRIMMED, scope_positions
 from pileus.store.events import newest_position
@@ -291,11 +289,3 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
     known = {row.scope: row.position for row in rows}
     trimmed = known.get(TRIMMED, 0)
     return [server for scope, server in wanted.items() if known.get(scope, trimmed) <= position]
-
-
-def moment(text: str) -> dt.datetime | None:
-    """A node's time as naive UTC; None for what is none."""
-    try:
-        return parse_time(text)
-    except ValueError:
-        return None

@@ -1,8 +1,11 @@
-"""Tables of compute services and of what their hosts have. ``number`` is the id of old microversions."""
+"""Tables of compute services, of what their hosts have, and of host aggregates.
+
+``number`` is the id of old microversions.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, UniqueConstraint
 
 from pileus.store.schema import BigInt, BigSerial, Id, JsonText, Moment, Name, metadata
 
@@ -40,4 +43,22 @@ compute_nodes = Table(
     Column("availability_zone", Name, nullable=False),
     Column("booted_at", Name, nullable=False),
     Column("updated_at", Moment, nullable=False),
+)
+
+aggregates = Table(
+    "aggregates",
+    metadata,
+    Column("number", BigSerial, primary_key=True, autoincrement=True),
+    Column("id", Id, nullable=False, unique=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("metadata", JsonText, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment),
+)
+
+aggregate_hosts = Table(
+    "aggregate_hosts",
+    metadata,
+    Column("aggregate", BigInt, ForeignKey("aggregates.number", ondelete="CASCADE"), primary_key=True),
+    Column("host", Name, primary_key=True, index=True),
 )

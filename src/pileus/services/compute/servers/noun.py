@@ -3,77 +3,56 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
-from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
-from pileus.resource.declaration import Values
-from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import COMPUTE, body_of, links, root_url, since
+from pileus.resource import types
+from pileus.resource.declaration import Extension
+from pileus.services.compute.declared import COMPUTE, body_of, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
-from pileus.services.compute.neighbours import NetworkConfig
-from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
-from pileus.services.compute.policy import is_admin
+from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ITSEC, rules
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
-from pileus.services.compute.servers.extras import Extras, extras_of
+from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.mappings import check_mappings
 from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
-from pileus.services.compute.servers.requests import create_type, update_type
+from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.view import Viewer, addresses, brief, plain
+from pileus.services.compute.servers.view import Viewer, brief
 from pileus.store.tx import Tx
+from pileus.web.noun import Noun
 from pileus.web.reply import Reply
-from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.request import Handler, Request
+from pileus.web.routes import Action, ByVersion, Route
 
-_PASSWORD_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # noqa: S105 - no password
 _LARGEST_ORDER = 1000
-
-
-class NetworkNotFound(NotFound):
-    message = "Instance does not have network {name}"
-
-
-def host_statuses(services: Sequence[ServiceFacts]) -> dict[str, str]:
-    """``host_status`` by host: UP, DOWN or MAINTENANCE."""
-    return {
-        one.host: "MAINTENANCE" if one.disabled else "UP" if one.up else "DOWN"
-        for one in services
-        if one.binary == COMPUTE_BINARY
-    }
 
 
 class ServerHandlers:
     """Handlers that know the settings of compute and network."""
 
-    def __init__(self, config: ComputeConfig, network: NetworkConfig) -> None:
-        self._config = config
-        self.parts = Parts(config, network)
+    def __init__(self, parts: Parts) -> None:
+        self._config = parts.config
+        self._parts = parts
 
     # -- reading
-
-    def _extras(self, tx: Tx, request: Request, servers: Sequence[Values]) -> Extras:
-        extras = extras_of(tx, [server["id"] for server in servers])
-        if since(request, "2.16") and is_admin(request.context.roles, request.context.is_admin):
-            extras.host_status.update(host_statuses(services_read(tx, self._config, request.context.now)))
-        return extras
 
     def _page(self, tx: Tx, request: Request, asked: Wanted, detail: bool) -> list[dict[str, Any]]:
         servers = list_servers(tx, request, asked)
         if not detail:
             return [brief(request, server) for server in servers]
-        viewer = Viewer(request, self._extras(tx, request, servers))
+        viewer = Viewer(request, extras_shown(tx, request, servers, self._config))
         return [viewer.detail(server) for server in servers]
 
     async def _list(self, request: Request, *, detail: bool) -> Reply:
-        asked = read_listing(request, "detail" if detail else "index")
+        asked = read_listing(request)
         views = await request.read(self._page, request, asked, detail)
         listing = asked.listing
         reply: dict[str, Any] = {"servers": views}
@@ -91,38 +70,21 @@ class ServerHandlers:
 
     def _show(self, tx: Tx, request: Request) -> dict[str, Any]:
         server = find_server(tx, request)
-        return Viewer(request, self._extras(tx, request, [server])).detail(server, one=True)
+        return Viewer(request, extras_shown(tx, request, [server], self._config)).detail(server, one=True)
 
     async def show(self, request: Request) -> Reply:
         """One server."""
         return Reply.json({"server": await request.read(self._show, request)})
-
-    def _addresses(self, tx: Tx, request: Request, rule: str) -> dict[str, Any]:
-        server = find_server(tx, request, rule=rule)
-        return addresses(extras_of(tx, [server["id"]]).ports.get(server["id"], []))
-
-    async def list_addresses(self, request: Request) -> Reply:
-        """Its addresses by network."""
-        found = await request.read(self._addresses, request, "os_compute_api:ips:index")
-        return Reply.json({"addresses": plain(found)})
-
-    async def show_addresses(self, request: Request) -> Reply:
-        """Its addresses on one network, by the network's name."""
-        found = await request.read(self._addresses, request, "os_compute_api:ips:show")
-        name = request.path["network"]
-        if name not in found:
-            raise NetworkNotFound(name=name)
-        return Reply.json({name: plain(found)[name]})
 
     # -- creating
 
     async def create(self, request: Request) -> Reply:
         """New servers: promised here, brought up afterwards."""
         context = request.context
-        request.authorise("os_compute_api:servers:create", {"project_id": context.project_id})
-        body = body_of(request, create_type(request))
+        enforce(request, {"project_id": context.project_id})
+        body = body_of(request)
         order = read_order(request, body)
-        servers = await request.write(servers_order, context, order, config=self._config)
+        servers = await request.write(servers_order, request.access, order, config=self._config)
         if body["server"].get("return_reservation_id"):
             return Reply.json({"reservation_id": order.reservation_id}, 202)
         first = servers[0]["id"]
@@ -139,7 +101,7 @@ class ServerHandlers:
     # -- changing
 
     def _update(self, tx: Tx, request: Request, changes: dict[str, Any]) -> dict[str, Any]:
-        server = find_server(tx, request, rule="os_compute_api:servers:update", lock=True)
+        server = find_server(tx, request, lock=True)
         if changes:
             server = change(tx, request.context, server, **changes)
             tx.emit(
@@ -152,16 +114,16 @@ class ServerHandlers:
                     changed=sorted(changes),
                 )
             )
-        return Viewer(request, self._extras(tx, request, [server])).changed(server)
+        return Viewer(request, extras_shown(tx, request, [server], self._config)).changed(server)
 
     async def update(self, request: Request) -> Reply:
         """Name, description, access addresses, hostname."""
-        asked = body_of(request, update_type(request))["server"]
+        asked = body_of(request)["server"]
         changes = renamed(asked)
         return Reply.json({"server": await request.write(self._update, request, changes)})
 
-    def _delete(self, tx: Tx, request: Request, rule: str) -> None:
-        server = find_server(tx, request, rule=rule, lock=True)
+    def _delete(self, tx: Tx, request: Request) -> None:
+        server = find_server(tx, request, lock=True)
         must_be_unlocked(request, server)
         if server["wanted"] == states.WANT_GONE and server["task_state"] == states.DELETING:
             return
@@ -170,39 +132,17 @@ class ServerHandlers:
             one.host == server["host"] and one.binary == COMPUTE_BINARY and one.up
             for one in services_read(tx, self._config, request.context.now)
         )
-        begin_deletion(tx, request.context, server, self.parts, at_once=not up)
+        begin_deletion(tx, request.context, server, self._parts, at_once=not up)
 
     async def delete(self, request: Request) -> Reply:
         """Delete a server, whatever it is doing."""
-        await request.write(self._delete, request, "os_compute_api:servers:delete")
+        await request.write(self._delete, request)
         return Reply.empty()
 
-    async def force_delete(self, request: Request) -> Reply:
+    async def force_delete(self, request: Request, argument: Any) -> Reply:
         """The action ``forceDelete``: there is no waiting before a deletion here, so it is one."""
-        await request.write(self._delete, request, "os_compute_api:os-deferred-delete:force")
+        await request.write(self._delete, request)
         return Reply.empty(202)
-
-
-def renamed(asked: dict[str, Any]) -> dict[str, Any]:
-    """Attributes of the API as columns."""
-    names = {
-        "name": "name",
-        "description": "description",
-        "hostname": "hostname",
-        "OS-DCF:diskConfig": "disk_config",
-        "accessIPv4": "access_ip_v4",
-        "accessIPv6": "access_ip_v6",
-    }
-    changes = {names[name]: value for name, value in asked.items() if name in names}
-    for name in ("access_ip_v4", "access_ip_v6"):
-        if name in changes:
-            changes[name] = changes[name] or None
-    return changes
-
-
-def new_password() -> str:
-    """What Nova would make up for a guest's administrator."""
-    return "".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(12))
 
 
 def read_order(request: Request, body: dict[str, Any]) -> Order:
@@ -225,7 +165,7 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
     if host or node:
         request.authorise("os_compute_api:servers:create:forced_host")
     if asked.get("availability_zone"):
-        zone, forced_to, forced_node = forced_host(request.context, asked["availability_zone"])
+        zone, forced_to, forced_node = forced_host(request.access, asked["availability_zone"])
         if forced_to or forced_node:
             host, node, forced = forced_to, forced_node, True
     return Order(
@@ -261,21 +201,105 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
     )
 
 
-def routes(handlers: ServerHandlers) -> tuple[Route, ...]:
-    """Paths and verbs."""
-    one = "/v2.1/servers/{id}"
-    return (
-        Route("GET", "/v2.1/servers", handlers.list_brief, summary="List servers"),
-        Route("POST", "/v2.1/servers", handlers.create, status=202, summary="Create servers"),
-        Route("GET", "/v2.1/servers/detail", handlers.list_detail, summary="List servers with their values"),
-        Route("GET", one, handlers.show, summary="Show a server"),
-        Route("PUT", one, handlers.update, summary="Change a server"),
-        Route("DELETE", one, handlers.delete, status=204, summary="Delete a server"),
-        Route("GET", f"{one}/ips", handlers.list_addresses, summary="List a server's addresses"),
-        Route(
-            "GET",
-            f"{one}/ips/{{network}}",
-            handlers.show_addresses,
-            summary="List a server's addresses on a network",
+def server_actions(handlers: ServerHandlers) -> dict[str, Action]:
+    """The actions that are these handlers' own."""
+    return {
+        "forceDelete": Action(
+            types.anything,
+            handlers.force_delete,
+            rule="os_compute_api:os-deferred-delete:force",
+            summary="Delete a server at once",
+        )
+    }
+
+
+_RULES = rules(
+    {
+        "servers:index": ADMIN_OR_READER,
+        "servers:detail": ADMIN_OR_READER,
+        "servers:index:get_all_tenants": ADMIN,
+        "servers:detail:get_all_tenants": ADMIN,
+        "servers:allow_all_filters": ADMIN,
+        "servers:show": f"{ADMIN_OR_READER} or {ITSEC}",
+        "servers:show:host_status": ADMIN,
+        "servers:create": ADMIN_OR_MEMBER,
+        "servers:create:forced_host": ADMIN,
+        "servers:create:attach_network": ADMIN_OR_MEMBER,
+        "servers:create:attach_external": ADMIN,
+        "servers:create:zero_disk_flavor": ADMIN,
+        "servers:update": ADMIN_OR_MEMBER,
+        "servers:delete": ADMIN_OR_MEMBER,
+        "os-deferred-delete:force": ADMIN_OR_MEMBER,
+        "os-extended-server-attributes": ADMIN,
+    }
+)
+_EXTENSIONS = (
+    Extension("OS-DCF", "DiskConfig", "Disk Management Extension."),
+    Extension("OS-EXT-SRV-ATTR", "ExtendedServerAttributes", "Extended Server Attributes support."),
+    Extension("OS-EXT-STS", "ExtendedStatus", "Extended Status support."),
+    Extension("OS-SCH-HNT", "SchedulerHints", "Pass arbitrary key/value pairs to the scheduler."),
+    Extension("OS-SRV-USG", "ServerUsage", "Adds launched_at and terminated_at on Servers."),
+    Extension("os-config-drive", "ConfigDrive", "Config Drive Extension."),
+    Extension("os-deferred-delete", "DeferredDelete", "Instance deferred delete."),
+    Extension("os-multiple-create", "MultipleCreate", "Allow multiple create in the Create Server v2.1 API."),
+    Extension(
+        "os-server-list-multi-status",
+        "ServerListMultiStatus",
+        "Allow to filter the servers by a set of status values.",
+    ),
+    Extension("os-server-sort-keys", "ServerSortKeys", "Add sorting support in get Server v2 API."),
+    Extension("os-user-data", "UserData", "Add user_data to the Create Server API."),
+)
+
+
+def servers_noun(handlers: ServerHandlers) -> Noun:
+    """The noun; its actions are ``server_actions``."""
+    every, one = "/v2.1/servers", "/v2.1/servers/{id}"
+
+    def route(method: str, path: str, handler: Handler, rule: str, summary: str, **more: Any) -> Route:
+        return Route(method, path, handler, rule=f"os_compute_api:servers:{rule}", summary=summary, **more)
+
+    return Noun(
+        name="server",
+        rules=_RULES,
+        extensions=_EXTENSIONS,
+        routes=(
+            route(
+                "GET",
+                every,
+                handlers.list_brief,
+                "index",
+                "List servers",
+                reply=ByVersion(replies.brief_list),
+            ),
+            route(
+                "POST",
+                every,
+                handlers.create,
+                "create",
+                "Create servers",
+                body=ByVersion(create_body),
+                reply=replies.CREATED,
+                status=202,
+            ),
+            route(
+                "GET",
+                f"{every}/detail",
+                handlers.list_detail,
+                "detail",
+                "List servers with their values",
+                reply=ByVersion(replies.full_list),
+            ),
+            route("GET", one, handlers.show, "show", "Show a server", reply=ByVersion(replies.shown)),
+            route(
+                "PUT",
+                one,
+                handlers.update,
+                "update",
+                "Change a server",
+                body=ByVersion(update_body),
+                reply=ByVersion(replies.updated),
+            ),
+            route("DELETE", one, handlers.delete, "delete", "Delete a server", status=204),
         ),
     )

@@ -12,11 +12,11 @@ from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.guests.facts import GuestFacts, guests_read
 from pileus.services.compute.guests.openstack import config_drive
-from pileus.services.compute.neighbours import images_of
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.tables import servers
+from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.image import images_of
 from pileus.services.network.service import mtu_on_node
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position

@@ -1,0 +1,1 @@
+"""Quotas of the compute API: limits, their administration, and how much of them is used."""

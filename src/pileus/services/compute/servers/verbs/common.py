@@ -1,0 +1,41 @@
+"""Shared by the actions of servers: finding the server, telling its host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pileus.resource.declaration import Values
+from pileus.services.compute.errors import InvalidState
+from pileus.services.compute.events import event
+from pileus.services.compute.servers.finding import find_server, must_be_unlocked, must_permit
+from pileus.store.tx import Tx
+from pileus.web.request import Request
+from pileus.wire import scopes
+
+
+def wake(tx: Tx, request: Request, server: Values, **changed: Any) -> None:
+    """Tell a server's host that something about it has changed."""
+    told = [scopes.hypervisor(server["host"]), scopes.server(server["id"])] if server["host"] else []
+    tx.emit(
+        event(
+            request.context,
+            "server.update",
+            server["id"],
+            server["project_id"],
+            told,
+            host=server["host"],
+            **changed,
+        )
+    )
+
+
+def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) -> Values:
+    """The server, held, if the route's rule, its lock and its state allow what is asked."""
+    server = find_server(tx, request, lock=True)
+    must_be_unlocked(request, server)
+    must_permit(permit, server, said)
+    if server["host"] is None:
+        raise InvalidState(
+            action=said or permit, id=server["id"], attribute="vm_state", state=server["vm_state"]
+        )
+    return server

@@ -1,0 +1,1 @@
+"""What compute reads and does in other services, one file for each."""
