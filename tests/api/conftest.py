@@ -1,4 +1,5 @@
-"""In all tests of the API: an operation that succeeds has asked the policy the rule that it names."""
+"""In all tests of the API: an operation that succeeds has asked the policy the rule that it names, and its
+reply is of the type that it declares."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from tests.api.replies import Replies
 
 from pileus.core.context import Context
 from pileus.policy import Enforcer
@@ -42,6 +44,9 @@ UNASKED = {
 """Operations that may succeed without a look at the rule."""
 
 
+REPLIES = Replies()
+
+
 @pytest.fixture(autouse=True)
 def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     asked: dict[int, set[str]] = {}
@@ -59,17 +64,16 @@ def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return condition(self, rule, context, columns)
 
     def watched(route: Route) -> Route:
-        if route.rule in (None, ANYBODY):
-            return route
-
         async def handler(request: Request) -> Reply:
             asked[id(request.context)] = set()
             reply = await route.handler(request)
             names = asked.pop(id(request.context))
             here = f"{route.method} {route.path}"
             answers = {route.rule} | OTHERWISE.get(here, frozenset())
-            asks = reply.status >= 400 or here in UNASKED or names & answers
+            free = route.rule in (None, ANYBODY) or here in UNASKED
+            asks = reply.status >= 400 or free or names & answers
             assert asks, f"{here} names {route.rule}, and asks {sorted(names)}"
+            REPLIES.check(request, route, reply)
             return reply
 
         return dataclasses.replace(route, handler=handler)

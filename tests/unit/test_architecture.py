@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,72 @@ def test_no_file_and_no_function_is_too_long() -> None:
     allowed = LONG_FUNCTIONS | LONG_TABLES
     assert not functions - allowed, f"more than {LONGEST_FUNCTION} lines"
     assert not allowed - functions, "no longer too long: take them out of the lists"
+
+
+# -- roles
+
+
+READS_ROLES = {
+    "core/context.py",  # hands them to the policy
+    "services/identity/sessions/session.py",  # where the context of a token is made
+    "services/identity/rules/standing.py",  # roles are what is compared: whose are above whose
+    "services/identity/standing/guard.py",  # hands them to those rules
+}
+"""Files other than the policy's own that look at the roles of a caller."""
+
+ROLE_NAMES = {"admin", "itsec", "manager", "member", "netadmin", "projectmanager", "reader", "service"}
+
+
+def role_readings(tree: ast.AST) -> Iterator[int]:
+    """The lines where a caller's roles are read, or a role is looked for among some."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "roles":
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if name in ("context", "caller", "self"):
+                yield node.lineno
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            named = isinstance(node.left, ast.Constant) and node.left.value in ROLE_NAMES
+            among = isinstance(node.ops[0], ast.In | ast.NotIn)
+            inside = any(isinstance(one, ast.Attribute) and one.attr == "roles" for one in map_walk(sides))
+            if inside or (named and among):
+                yield node.lineno
+
+
+def map_walk(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for node in nodes:
+        yield from ast.walk(node)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"admin" in context.roles',
+        '"admin" not in request.context.roles',
+        'set(context.roles) & {"admin"}',
+        'any(role == "admin" for role in self.context.roles)',
+        "is_admin(context.roles)",
+        '"service" in names',
+        "wanted <= set(session.roles)",
+    ],
+)
+def test_role_readings_are_found(text: str) -> None:
+    assert list(role_readings(ast.parse(text)))
+
+
+def test_no_role_is_compared_outside_of_the_policy() -> None:
+    """Who may do what is asked of the policy, so that an operator's rules count everywhere."""
+    found = {}
+    for file in modules().values():
+        place = file.relative_to(SOURCE).as_posix()
+        lines = list(role_readings(ast.parse(file.read_text())))
+        if lines and not place.startswith("policy/"):
+            found[place] = lines
+    wrong = {
+        place: lines
+        for place, lines in found.items()
+        if place not in READS_ROLES and not place.startswith("services/compute/")
+    }
+    assert not wrong, f"roles that are compared inline: {wrong}"
+    assert not READS_ROLES - found.keys(), "no longer there: take them out of the list"

@@ -37,7 +37,7 @@ def check_create(
     if parent:
         values.update(parent)
     foreign = "project_id" in given and given["project_id"] != context.project_id
-    if foreign and wording.projects_own and not _may_name(context):
+    if foreign and wording.projects_own and not (context.is_admin or context.is_service):
         raise wording.foreign_project(ADMIN_ONLY)
     for name, attribute in resource.attributes.items():
         if name not in values and _stored(resource, attribute):
@@ -88,10 +88,6 @@ def _split(resource: Resource, body: Mapping[str, Any]) -> tuple[Mapping[str, An
     if len(additional) > keeps.most or any(len(name) > keeps.longest_name for name in additional):
         raise resource.wording.too_many_additional(resource, keeps.most)
     return known, additional
-
-
-def _may_name(context: Context) -> bool:
-    return context.is_admin or "admin" in context.roles or "service" in context.roles
 
 
 def _stored(resource: Resource, attribute: Attribute) -> bool:

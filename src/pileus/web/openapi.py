@@ -9,7 +9,7 @@ from typing import Any
 import pileus
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.types import Type, binary
-from pileus.resource.versions import parse
+from pileus.resource.versions import Version, parse
 from pileus.web.reply import Reply, encode
 from pileus.web.request import Request
 from pileus.web.routes import NO_BODY, Action, ByVersion, Route
@@ -61,6 +61,27 @@ def openapi(services: Sequence[Service], url: str = "") -> dict[str, Any]:
         },
         "tags": [{"name": service.type, "description": service.description} for service in services],
     }
+
+
+def reply_schema(service: Service, route: Route, version: Version | None = None) -> dict[str, Any] | None:
+    """The JSON schema of an operation's successful reply, complete in itself; None where it declares none.
+
+    ``version`` is the microversion for which it is made, the newest where it is None.
+    """
+    kind = route.reply
+    if kind is not None:
+        if isinstance(kind, ByVersion) and version is not None:
+            kind = kind.of(version)
+        return _newest(service, route, kind).schema
+    if route.resource is None or not route.action:
+        return None
+    schemas: dict[str, Any] = {}
+    operation: dict[str, Any] = {"responses": {str(route.status): {}}}
+    _bodies(service, route.resource, route, operation, schemas)
+    content = operation["responses"][str(route.status)].get("content")
+    if content is None:
+        return None
+    return {**content["application/json"]["schema"], "components": {"schemas": schemas}}
 
 
 def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any]) -> dict[str, Any]:
