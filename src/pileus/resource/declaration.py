@@ -111,6 +111,8 @@ class _AttributeOptions:
     sort: bool = False
     versions: tuple[str, str] = ("", "")
     """The window of microversions in which the attribute is there, both ends included, ``""`` for open."""
+    shown: Type | None = None
+    """The type of the value in views, where that differs from what is taken."""
     alias: str | None = None
     """The same value under a second name, in bodies, queries and views (``tenant_id``)."""
     description: str = ""

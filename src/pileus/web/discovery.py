@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pileus.resource import types
 from pileus.web.dialects import ApiVersion
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
 from pileus.web.routes import Route
 from pileus.web.service import Service
+
+_DOCUMENT = types.dict_of({}, additional=types.anything)
+"""A document of versions, which each service words in its own way."""
 
 
 def discovery_routes(service: Service) -> list[Route]:
@@ -23,7 +27,9 @@ def discovery_routes(service: Service) -> list[Route]:
 
 
 def _route(path: str, handler: Handler) -> Route:
-    return Route("GET", path, handler, authenticated=False, summary="Show the API's versions")
+    return Route(
+        "GET", path, handler, authenticated=False, reply=_DOCUMENT, summary="Show the API's versions"
+    )
 
 
 def _all(service: Service) -> Handler:

@@ -250,7 +250,8 @@ def _taken_schema(resource: Resource, action: str) -> dict[str, Any]:
 
 
 def _described(attribute: Attribute, *, view: bool) -> dict[str, Any]:
-    schema = dict(attribute.type.schema)
+    kind = attribute.shown if view and attribute.shown is not None else attribute.type
+    schema = dict(kind.schema)
     if attribute.description:
         schema["description"] = attribute.description
     default = attribute.default

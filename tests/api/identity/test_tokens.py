@@ -293,7 +293,7 @@ def test_a_token_has_one_spelling_and_a_chain_an_end(quick):
             assert (await Client(cloud.app, other)("GET", "/v3/auth/projects")).status == 401, other
             assert (await cloud.rescope(other, "unscoped")).status == 401
             assert (await cloud.admin("GET", "/v3/auth/tokens", x_subject_token=other)).status == 404
-        assert len(cloud.identity.authenticator._meanings) == 1, "that of the administrator"
+        assert len(cloud.identity.authenticator._known) == 1, "that of the administrator"
         scope = {"project": {"name": "admin", "domain": {"id": DEFAULT}}}
         for _ in range(LONGEST_CHAIN - 1):
             made = await cloud.rescope(token, scope)
@@ -436,11 +436,11 @@ def test_keys_rotate_without_logging_anybody_out(quick):
         client = await cloud.as_(scope=ADMIN_PROJECT)
         for _ in range(2):
             keys.rotate()
-            cloud.identity.authenticator._meanings.clear()
+            cloud.identity.authenticator._known.clear()
             assert (await client("GET", "/v3/auth/projects")).status == 200
             assert keys._path.stat().st_mode & 0o777 == 0o600
         keys.rotate()
-        cloud.identity.authenticator._meanings.clear()
+        cloud.identity.authenticator._known.clear()
         assert (await client("GET", "/v3/auth/projects")).status == 401
 
     quick(story)

@@ -1,4 +1,4 @@
-"""What a cloud begins with: the default domain, an administrator, the roles, the catalog.
+"""The first contents of a cloud: the default domain, an administrator, the roles, the catalog.
 
 Run at each start, in one unit of work. What is there stays as its owners made it: names,
 passwords, grants, other services. Only the endpoints that were seeded follow the address
@@ -16,7 +16,7 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.core.ids import new_hex_id
 from pileus.services.identity.common.attributes import DEFAULT_DOMAIN
-from pileus.services.identity.common.generation import announce_turn, generation_begin
+from pileus.services.identity.common.generation import announce_token_change, generation_begin
 from pileus.services.identity.standing.grants import SYSTEM_ID
 from pileus.services.identity.tables.catalog import endpoints, regions, services
 from pileus.services.identity.tables.grants import grants
@@ -39,8 +39,8 @@ IMPLICATIONS = (
     ("netadmin", "reader"),
     ("itsec", "reader"),
 )
-"""What each role brings: the chain of today's OpenStack, and where the roles of old stand in it. What is
-theirs beyond that, the policy gives them by name: a project manager adds users to his project, a network
+"""The roles that each role implies: the chain of today's OpenStack, with the classic roles in it. What else
+those may do, the policy says by their names: a project manager adds users to his project, a network
 administrator handles addresses and firewall rules, IT security isolates servers of any project."""
 
 _NAMESPACE = uuid.UUID("f3b0f6a4-64b1-4fd4-94f6-5c2c5d1a9a2e")
@@ -55,7 +55,7 @@ class EndpointSeed(msgspec.Struct, frozen=True):
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
-    """What to begin with. Ids are for what is made now, ``password_hash`` for a new administrator."""
+    """The first contents. Ids are for what is made now, ``password_hash`` for a new administrator."""
 
     endpoints: tuple[EndpointSeed, ...]
     password_hash: str | None
@@ -93,7 +93,7 @@ def identity_seed(tx: Tx, context: Context, seed: Seed) -> bool:
             ],
         )
     _seed_catalog(tx, seed)
-    announce_turn(tx, context, "identity.seed", DEFAULT_DOMAIN)
+    announce_token_change(tx, context, "identity.seed", DEFAULT_DOMAIN)
     return is_new
 
 

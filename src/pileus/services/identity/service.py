@@ -1,4 +1,4 @@
-"""Identity's face: what the app, other services and edges use of it."""
+"""The face of identity: the part that the app, other services and edges use."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cloud begins with: the addresses of its services, and the password of its administrator."""
+    """The first contents of a cloud: the addresses of its services, the password of its administrator."""
 
     endpoints: tuple[EndpointSeed, ...]
     region: str
@@ -161,7 +161,7 @@ class Identity(ServiceFace):
             await self.seed(system_context(self._clock.now()), seed)
 
     async def seed(self, context: Context, seed: Seed) -> bool:
-        """Make what a cloud begins with, where it is missing; True if the administrator was made."""
+        """Make the first contents of the cloud that are missing; True if the administrator was made."""
         return await self._store.write(identity_seed, context, seed)
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ VERSIONS = tuple(
 
 
 async def list_versions(request: Request) -> Reply:
-    """``GET /versions``: what the root answers with 300, with 200."""
+    """``GET /versions``: the document of the root, with 200 in the place of 300."""
     _, document = request.dialect.versions_document(request, VERSIONS, request.service_url)
     return Reply.json(document)
 

@@ -1,4 +1,4 @@
-"""What a project may have: images, and mebibytes of them. Source: Image API v2, "Quota usage"."""
+"""Quotas of images and of their mebibytes. Source: Image API v2, "Quota usage"."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def quotas(config: ImageConfig) -> tuple[Quota, Quota]:
 
 
 def spend_image(tx: Tx, project_id: str | None, config: ImageConfig) -> None:
-    """One image more; raises LimitExceeded."""
+    """Count one image more; raises LimitExceeded."""
     _spend(tx, project_id, 1, quotas(config)[0])
 
 
 def spend_bytes(tx: Tx, project_id: str | None, size: int, config: ImageConfig) -> None:
-    """So many bytes more (at least a MiB, so that a full project is told before it uploads)."""
+    """Count bytes more (at least a MiB, so that a full project is told before it uploads)."""
     _spend(tx, project_id, max(1, -(-size // MIB)), quotas(config)[1])
 
 

@@ -1,4 +1,4 @@
-"""The face of the image service: what the app, siblings, edges and insight use.
+"""The face of the image service: the part that the app, siblings, edges and insight use.
 
 Units named here may be called by siblings inside transactions of their own. A sibling that lets a node move
 an image's bytes gives it a ticket (``Images.ticket``) for ``GET`` or ``PUT /v2/images/ID/file``.

@@ -102,7 +102,7 @@ class ApplicationCredentialHandlers:
         return found[0]
 
     async def _session(self, request: Request) -> Session:
-        return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session
+        return (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session
 
     def _read(self, request: Request) -> Values:
         body = request.json()

@@ -81,6 +81,16 @@ def _parse_role(value: Any) -> dict[str, str]:
 
 _ROLE_KEYS = types.dict_of({"id": types.string(64, minimum=1), "name": types.string(255, minimum=1)})
 _ROLE = types.Type("role", _parse_role, {**_ROLE_KEYS.schema, "minProperties": 1, "maxProperties": 1})
+_SHOWN_ROLE = types.dict_of(
+    {
+        "id": types.string(None),
+        "name": types.string(None),
+        "domain_id": types.nullable(types.string(None)),
+        "description": types.nullable(types.string(None)),
+        "options": types.dict_of({}),
+    },
+    required=("id", "name", "domain_id", "description", "options"),
+)
 _EXPIRES_AT = types.Type(
     "timestamp",
     types.nullable(types.string(64)).parse,
@@ -105,6 +115,7 @@ APPLICATION_CREDENTIAL = Resource(
         Attribute(
             "roles",
             types.list_of(_ROLE),
+            shown=types.list_of(_SHOWN_ROLE),
             loader=roles_load,
             saver=roles_save,
             empty=[],

@@ -16,7 +16,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Values
 from pileus.services.identity.application_credentials.resource import APPLICATION_CREDENTIAL, roles_load
 from pileus.services.identity.common.errors import RoleNotFound, UserNotFound, ValidationError
-from pileus.services.identity.common.generation import announce_many, announce_turns
+from pileus.services.identity.common.generation import announce_many, announce_token_changes
 from pileus.services.identity.rules.roles import RoleGraph, closure
 from pileus.services.identity.standing.graph import role_graph
 from pileus.store.errors import Duplicate, Referenced
@@ -124,4 +124,4 @@ def application_credential_delete(tx: Tx, context: Context, originals: list[Valu
     """Delete some: their tokens end."""
     APPLICATION_CREDENTIAL.remove(tx, originals)
     gone = [(one["id"], {"user_id": one["user_id"]}) for one in originals]
-    announce_turns(tx, context, "application_credential.delete", gone)
+    announce_token_changes(tx, context, "application_credential.delete", gone)

@@ -1,1 +1,1 @@
-"""Authentication: proving who one is, asking for a scope, and what a token means afterwards."""
+"""Authentication: log-ins, and the tokens that they give."""

@@ -1,4 +1,4 @@
-"""A session becomes a token, and a token a reply."""
+"""Issue tokens for sessions, and make replies of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VARY = (b"vary", b"X-Auth-Token")
 
 
 class Issuer:
-    """Makes tokens; ``lifetime`` is how long one lives that comes from no other."""
+    """Issues tokens; ``lifetime`` is that of a token that was not made from another."""
 
     def __init__(self, keys: TokenKeys, lifetime: dt.timedelta) -> None:
         self._keys = keys
@@ -68,7 +68,7 @@ class Issuer:
 def open_with_catalog(
     tx: Tx, now: dt.datetime, user_id: str, scope: ScopeRequest, credential_id: str, wanted: bool
 ) -> tuple[Session, tuple[CatalogRow, ...] | None]:
-    """The session of who has just proved who he is, and the catalog where it is ``wanted`` and shown."""
+    """Open the session of an authenticated user, with the catalog where it is ``wanted`` and shown."""
     session = session_open(tx, now, user_id, scope, credential_id)
     return session, catalog_rows(tx) if wanted and session.scope.kind != "unscoped" else None
 

@@ -30,7 +30,7 @@ from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.projects.declared import PROJECTS
 from pileus.services.identity.projects.domains import DOMAINS
 from pileus.services.identity.projects.resource import DOMAIN, PROJECT
-from pileus.services.identity.sessions.authenticator import Authenticator, Meaning
+from pileus.services.identity.sessions.authenticator import Authenticated, Authenticator
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
 from pileus.services.identity.sessions.session import Account, Key, account_find
 from pileus.services.identity.standing.grants import SYSTEM_ID, roles_of, targets_of
@@ -46,7 +46,7 @@ from pileus.web.routes import Route
 
 
 class ScopedTokenForbidden(Forbidden):
-    """The token of an application credential opens nothing but what it opens (403)."""
+    """The token of an application credential can't become one for another scope (403)."""
 
     message = (
         "You are not authorized to perform the requested action: Using an application credential token to "
@@ -103,7 +103,7 @@ class AuthHandlers:
     async def _prove_one(self, request: Request, login: Login, proof: Proof) -> Proven:
         match proof:
             case TokenProof(token=text):
-                token = (await self._authenticator.meaning(text)).token
+                token = (await self._authenticator.authenticate(text)).token
                 if token.credential_id and login.scope.chosen:
                     raise ScopedTokenForbidden
                 return Proven(token.user_id, token, token.credential_id)
@@ -136,9 +136,9 @@ class AuthHandlers:
 
     async def show(self, request: Request) -> Reply:
         """GET /v3/auth/tokens"""
-        meaning, text = await self._subject(request, "identity:validate_token")
+        authenticated, text = await self._subject(request, "identity:validate_token")
         catalog = await request.read(catalog_rows) if request.parameter("nocatalog") is None else None
-        return token_reply(meaning.token, meaning.session, catalog, text, 200)
+        return token_reply(authenticated.token, authenticated.session, catalog, text, 200)
 
     async def check(self, request: Request) -> Reply:
         """HEAD /v3/auth/tokens"""
@@ -147,31 +147,31 @@ class AuthHandlers:
 
     async def revoke(self, request: Request) -> Reply:
         """DELETE /v3/auth/tokens"""
-        meaning, _ = await self._subject(request, "identity:revoke_token")
-        await request.write(token_revoke, request.context, meaning.token)
+        authenticated, _ = await self._subject(request, "identity:revoke_token")
+        await request.write(token_revoke, request.context, authenticated.token)
         return Reply.empty()
 
-    async def _subject(self, request: Request, rule: str) -> tuple[Meaning, str]:
+    async def _subject(self, request: Request, rule: str) -> tuple[Authenticated, str]:
         """The token that the request is about. Raises TokenNotFound, Forbidden."""
         text = request.header("x-subject-token")
         if text is None:
             raise TokenNotFound
         try:
-            meaning = await self._authenticator.meaning(text)
+            authenticated = await self._authenticator.authenticate(text)
         except Unauthenticated:
             raise TokenNotFound from None
-        request.authorise(rule, {"target.token.user_id": meaning.token.user_id})
-        return meaning, text
+        request.authorise(rule, {"target.token.user_id": authenticated.token.user_id})
+        return authenticated, text
 
     async def catalog(self, request: Request) -> Reply:
         """GET /v3/auth/catalog"""
         request.authorise("identity:get_auth_catalog")
-        meaning = await self._authenticator.meaning(request.header("x-auth-token") or "")
-        if meaning.session.scope.kind == "unscoped":
+        authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
+        if authenticated.session.scope.kind == "unscoped":
             rows: Sequence[CatalogRow] = ()
         else:
             rows = await request.read(catalog_rows)
-        catalog = catalog_view(rows, substitutions(meaning.session))
+        catalog = catalog_view(rows, substitutions(authenticated.session))
         return Reply.json({"catalog": catalog, "links": one_page_links(request)})
 
     async def projects(self, request: Request) -> Reply:

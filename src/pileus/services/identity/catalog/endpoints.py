@@ -15,7 +15,7 @@ from pileus.resource.declaration import Attribute, Resource, Update, Values
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import ADDITIONAL, ENABLED, EXTRA, ID
 from pileus.services.identity.common.errors import EndpointNotFound
-from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
 from pileus.services.identity.common.judging import judging
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, READ, rules
 from pileus.services.identity.tables.catalog import endpoints, regions, services
@@ -105,7 +105,7 @@ def endpoint_create(tx: Tx, context: Context, specs: list[Values]) -> list[Value
     _check(tx, context, specs)
     ENDPOINT.insert(tx, context, specs)
     made = [(spec["id"], {"service_id": spec["service_id"]}) for spec in specs]
-    announce_turns(tx, context, "endpoint.create", made)
+    announce_token_changes(tx, context, "endpoint.create", made)
     return specs
 
 
@@ -113,14 +113,14 @@ def endpoint_update(tx: Tx, context: Context, updates: list[Update]) -> list[Val
     """Change endpoints."""
     _check(tx, context, [update.changes for update in updates])
     changed = ENDPOINT.change(tx, context, updates)
-    announce_turns(tx, context, "endpoint.update", changed_names(updates, hidden={"makes_region"}))
+    announce_token_changes(tx, context, "endpoint.update", changed_names(updates, hidden={"makes_region"}))
     return changed
 
 
 def endpoint_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """Delete endpoints."""
     ENDPOINT.remove(tx, originals)
-    announce_turns(tx, context, "endpoint.delete", [(one["id"], {}) for one in originals])
+    announce_token_changes(tx, context, "endpoint.delete", [(one["id"], {}) for one in originals])
 
 
 def _check(tx: Tx, context: Context, several: Sequence[Values]) -> None:

@@ -15,7 +15,7 @@ from pileus.resource.declaration import Attribute, Resource, Update, Values
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import ADDITIONAL, DESCRIPTION, EXTRA
 from pileus.services.identity.common.errors import ForbiddenNotSecurity, RegionNotFound, SchemaValidationError
-from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
 from pileus.services.identity.common.judging import judging
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, rules
 from pileus.services.identity.tables.catalog import regions
@@ -101,7 +101,7 @@ def region_update(tx: Tx, context: Context, updates: list[Update]) -> list[Value
         for key, parent in moved.items():
             _check_parent(above, key, parent)
     changed = REGION.change(tx, context, updates)
-    announce_turns(tx, context, "region.update", changed_names(updates))
+    announce_token_changes(tx, context, "region.update", changed_names(updates))
     return changed
 
 
@@ -125,7 +125,7 @@ def region_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
             f"Unable to delete region {originals[0]['id']} because it or its child regions have associated "
             "endpoints."
         ) from None
-    announce_turns(tx, context, "region.delete", [(one["id"], {}) for one in originals])
+    announce_token_changes(tx, context, "region.delete", [(one["id"], {}) for one in originals])
 
 
 REGIONS = Crud(

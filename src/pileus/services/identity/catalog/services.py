@@ -11,7 +11,7 @@ from pileus.resource.declaration import Attribute, Resource, Update, Values
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import ADDITIONAL, DESCRIPTION, ENABLED, EXTRA, ID
 from pileus.services.identity.common.errors import ServiceNotFound
-from pileus.services.identity.common.generation import announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_token_changes, changed_names
 from pileus.services.identity.common.judging import judging
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, READ, rules
 from pileus.services.identity.tables.catalog import services
@@ -44,21 +44,23 @@ def service_target(values: Mapping[str, Any] | None) -> dict[str, Any]:
 def service_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
     """Make services."""
     SERVICE.insert(tx, context, specs)
-    announce_turns(tx, context, "service.create", [(spec["id"], {"type": spec["type"]}) for spec in specs])
+    announce_token_changes(
+        tx, context, "service.create", [(spec["id"], {"type": spec["type"]}) for spec in specs]
+    )
     return specs
 
 
 def service_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
     """Change services."""
     changed = SERVICE.change(tx, context, updates)
-    announce_turns(tx, context, "service.update", changed_names(updates))
+    announce_token_changes(tx, context, "service.update", changed_names(updates))
     return changed
 
 
 def service_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """Delete services with their endpoints."""
     SERVICE.remove(tx, originals)
-    announce_turns(tx, context, "service.delete", [(one["id"], {}) for one in originals])
+    announce_token_changes(tx, context, "service.delete", [(one["id"], {}) for one in originals])
 
 
 SERVICES = Crud(

@@ -1,1 +1,1 @@
-"""What all nouns of identity share: attributes, errors, the dialect, words of the policy, events."""
+"""Parts that all nouns of identity share: attributes, errors, the dialect, words of the policy, events."""

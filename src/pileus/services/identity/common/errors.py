@@ -9,7 +9,7 @@ from pileus.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthent
 
 
 class ValidationError(Invalid):
-    """A request's values fight each other or the state (400)."""
+    """The values of a request contradict each other or the state (400)."""
 
 
 class SchemaValidationError(Invalid):
@@ -21,7 +21,7 @@ class ForbiddenNotSecurity(Forbidden):
 
 
 class Unauthorized(Unauthenticated):
-    """Keystone's 401: one sentence for every reason, so that nothing is learnt from it.
+    """Keystone's 401: the same sentence for every reason, so that clients learn nothing from it.
 
     ``reason`` is for the log.
     """
@@ -32,7 +32,7 @@ class Unauthorized(Unauthenticated):
 
 
 class TokenNotFound(NotFound):
-    """The token that is asked about is none, or no longer (404)."""
+    """There is no such token, or it has ended (404)."""
 
     message = "Failed to validate token"
 

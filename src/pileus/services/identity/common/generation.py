@@ -74,12 +74,12 @@ def announce_many(
     )
 
 
-def announce_turn(tx: Tx, context: Context, kind: str, resource_id: str, **payload: Any) -> None:
+def announce_token_change(tx: Tx, context: Context, kind: str, resource_id: str, **payload: Any) -> None:
     """Write the event of a change that tokens may depend on, and move the generation."""
-    announce_turns(tx, context, kind, [(resource_id, payload)])
+    announce_token_changes(tx, context, kind, [(resource_id, payload)])
 
 
-def announce_turns(
+def announce_token_changes(
     tx: Tx, context: Context, kind: str, several: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> None:
     """Write the events of changes that tokens may depend on, and move the generation once."""

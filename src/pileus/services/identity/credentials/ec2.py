@@ -33,8 +33,8 @@ from pileus.services.identity.credentials.work import (
     credential_delete,
     credentials_read,
     encode_blob,
-    reaches_keys,
-    require_reach,
+    may_know_keys,
+    require_may_know,
     require_within,
     seal,
     within_delegation,
@@ -73,7 +73,7 @@ class Ec2Handlers:
         session = await self._session(request)
         where += within_delegation(session)
         found = await request.read(credentials_read, self._keys, where)
-        views = [_view(request, one) for one in found if is_ec2(one) and reaches_keys(session, one)]
+        views = [_view(request, one) for one in found if is_ec2(one) and may_know_keys(session, one)]
         return Reply.json({"credentials": views, "links": one_page_links(request)})
 
     async def create(self, request: Request) -> Reply:
@@ -125,11 +125,11 @@ class Ec2Handlers:
         await request.read(_require_user, request.path["id"])
         session = await self._session(request)
         require_within(session, found[0]["project_id"], "EC2 credential")
-        require_reach(session, found[0])
+        require_may_know(session, found[0])
         return found[0]
 
     async def _session(self, request: Request) -> Session:
-        return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session
+        return (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session
 
 
 def _project_of(request: Request) -> str:

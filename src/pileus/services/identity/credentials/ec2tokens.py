@@ -1,4 +1,4 @@
-"""``POST /v3/ec2tokens``: somebody who received a request signed with EC2 keys asks who that was.
+"""``POST /v3/ec2tokens``: a service that received a request signed with EC2 keys asks for its signer.
 
 Only services and administrators ask, as in Keystone since 2025: the answer is a token of the signer.
 """

@@ -25,8 +25,8 @@ from pileus.services.identity.credentials.resource import (
     ec2_blob,
     ec2_id,
     is_ec2,
-    keep_bounds,
-    keep_nature,
+    refuse_change_of_bounds,
+    refuse_change_of_kind,
 )
 from pileus.services.identity.credentials.work import (
     MANAGING,
@@ -35,8 +35,8 @@ from pileus.services.identity.credentials.work import (
     credential_update,
     credentials_read,
     encode_blob,
-    reaches_keys,
-    require_reach,
+    may_know_keys,
+    require_may_know,
     require_within,
     seal,
     within_delegation,
@@ -77,7 +77,7 @@ class CredentialHandlers:
         session = await self._session(request)
         where += within_delegation(session)
         found = await request.read(credentials_read, self._keys, where)
-        reached = [one for one in found if not is_ec2(one) or reaches_keys(session, one)]
+        reached = [one for one in found if not is_ec2(one) or may_know_keys(session, one)]
         views = show(request, CREDENTIAL, reached)
         return Reply.json({"credentials": views, "links": one_page_links(request)})
 
@@ -93,7 +93,7 @@ class CredentialHandlers:
             if session.credential is not None:
                 spec["blob"] = encode_blob({**blob, "app_cred_id": session.credential.id})
         require_within(session, spec["project_id"])
-        require_reach(session, spec)
+        require_may_know(session, spec)
         seal(self._keys, request, spec)
 
         def unit(tx: Tx) -> Values:
@@ -112,16 +112,16 @@ class CredentialHandlers:
         before = await self._find(request, "update")
         after = {**before, **changes}
         request.authorise("identity:update_credential", credential_target(after))  # not to be given away
-        keep_nature(before, after)
+        refuse_change_of_kind(before, after)
         if is_ec2(before):
             require_unrestricted(await self._session(request), MANAGING)
-            keep_bounds(before, after)
+            refuse_change_of_bounds(before, after)
         if "blob" in changes:
             seal(self._keys, request, changes)
 
         def unit(tx: Tx) -> Values:
             require_standing(tx, request, _owner(before))
-            original = _held(tx, before["id"])
+            original = _fetch_locked(tx, before["id"])
             merged = merge_additional(CREDENTIAL, original, Values(changes, changes.given))
             return credential_update(tx, request.context, [Update(original, merged)])[0]
 
@@ -147,18 +147,18 @@ class CredentialHandlers:
             raise CredentialNotFound(id=key)
         session = await self._session(request)
         require_within(session, found[0]["project_id"])
-        require_reach(session, found[0])
+        require_may_know(session, found[0])
         return found[0]
 
     async def _session(self, request: Request) -> Session:
-        return (await self._authenticator.meaning(request.header("x-auth-token") or "")).session
+        return (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session
 
 
 def _owner(values: Mapping[str, Any]) -> Sequence[Actor]:
     return [("user", values["user_id"])]
 
 
-def _held(tx: Tx, key: str) -> Values:
+def _fetch_locked(tx: Tx, key: str) -> Values:
     found = fetch(tx, CREDENTIAL, [key], lock=True)
     if not found:
         raise CredentialNotFound(id=key)

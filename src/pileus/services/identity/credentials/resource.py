@@ -84,7 +84,7 @@ def ec2_blob(text: str) -> dict[str, Any]:
     return blob
 
 
-def keep_nature(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def refuse_change_of_kind(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Refuse to change the type or owner of a credential. Raises ValidationError.
 
     Were an EC2 credential turned into another type and back, it would lose its bounds on the way.
@@ -94,7 +94,7 @@ def keep_nature(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             raise ValidationError(f"{name} can not be updated for credential")
 
 
-def keep_bounds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+def refuse_change_of_bounds(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Refuse to change through whom an EC2 credential was made. Raises ValidationError.
 
     One that was made through somebody keeps its access key too.

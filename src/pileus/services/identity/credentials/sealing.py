@@ -11,19 +11,19 @@ from pileus.services.identity.tokens.keys import TokenKeys
 
 
 class CredentialEncryptionError(Fault):
-    """No key of ours opens what is stored (500)."""
+    """No key of this service opens the stored blob (500)."""
 
     kind = Kind.INTERNAL
     message = "An unexpected error prevented the server from accessing encrypted credentials."
 
 
 def blob_seal(keys: TokenKeys, blob: str, seconds: int) -> str:
-    """The text to store; ``seconds`` since the epoch is written into it."""
+    """Seal a blob for the table; ``seconds`` since the epoch is written into it."""
     return keys.seal(blob.encode(), seconds)
 
 
 def blob_open(keys: TokenKeys, sealed: str) -> str:
-    """What was sealed. Raises CredentialEncryptionError."""
+    """Open a sealed blob. Raises CredentialEncryptionError."""
     blob = keys.open(sealed)
     if blob is None:
         raise CredentialEncryptionError

@@ -25,7 +25,7 @@ from pileus.store.tx import Tx
 from pileus.web.request import Request
 
 MANAGING = "credentials"
-"""What a restricted application credential is not allowed to manage, in the words of the refusal."""
+"""The things that a restricted application credential must not manage, in the words of the refusal."""
 
 
 class CredentialTaken(Conflict):
@@ -116,14 +116,14 @@ def require_within(session: Session, project_id: str | None, what: str = "Creden
         raise OutOfDelegation(what=what)
 
 
-def reaches_keys(session: Session, keys: Mapping[str, Any]) -> bool:
+def may_know_keys(session: Session, keys: Mapping[str, Any]) -> bool:
     """Whether this caller, whom the policy lets see the EC2 credential, may know its secret."""
     if session.credential is not None:
         return ec2_blob(keys["blob"]).get("app_cred_id") == session.credential.id
     return session.scope.kind != "domain" or keys["user_id"] == session.user.id
 
 
-def require_reach(session: Session, values: Mapping[str, Any]) -> None:
+def require_may_know(session: Session, values: Mapping[str, Any]) -> None:
     """Raise KeysOutOfReach for EC2 keys that the caller may not know."""
-    if is_ec2(values) and not reaches_keys(session, values):
+    if is_ec2(values) and not may_know_keys(session, values):
         raise KeysOutOfReach

@@ -17,7 +17,7 @@ from pileus.services.identity.common.errors import (
     UserNotFound,
     ValidationError,
 )
-from pileus.services.identity.common.generation import announce_turn
+from pileus.services.identity.common.generation import announce_token_change
 from pileus.services.identity.standing.grants import Grant
 from pileus.services.identity.tables.cascade import application_credentials_in
 from pileus.services.identity.tables.grants import grants
@@ -30,7 +30,7 @@ from pileus.store.tx import Tx
 
 
 class DomainSpecificRoleMismatch(Forbidden):
-    """A role of one domain, a project of another (403)."""
+    """The role is of another domain than the project (403)."""
 
     message = "Project {project_id} must be in the same domain as the role {role_id} being assigned."
 
@@ -115,7 +115,7 @@ def grant_create(tx: Tx, context: Context, grant: Grant) -> None:
             tx.insert(grants, [row])
     except Duplicate:
         return
-    announce_turn(tx, context, "grant.create", grant.actor_id, **row)
+    announce_token_change(tx, context, "grant.create", grant.actor_id, **row)
 
 
 def grant_delete(tx: Tx, context: Context, grant: Grant) -> None:
@@ -125,7 +125,7 @@ def grant_delete(tx: Tx, context: Context, grant: Grant) -> None:
         raise _missing(grant)
     if grant.actor_kind == "user" and grant.target_kind == "project" and not grant.inherited:
         application_credentials_in(tx, grant.actor_id, grant.target_id)
-    announce_turn(tx, context, "grant.delete", grant.actor_id, **row)
+    announce_token_change(tx, context, "grant.delete", grant.actor_id, **row)
 
 
 def grant_check(tx: Tx, grant: Grant) -> None:

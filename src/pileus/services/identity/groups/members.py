@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.services.identity.common.errors import GroupNotFound, UserNotFound
-from pileus.services.identity.common.generation import announce_turn
+from pileus.services.identity.common.generation import announce_token_change
 from pileus.services.identity.tables.groups import group_members, groups
 from pileus.services.identity.tables.users import users
 from pileus.store.errors import Duplicate, Referenced
@@ -88,11 +88,11 @@ def member_add(tx: Tx, context: Context, group_id: str, user_id: str) -> None:
         return
     except Referenced:
         raise GroupNotFound(id=group_id) from None
-    announce_turn(tx, context, "group.update", group_id, added=user_id)
+    announce_token_change(tx, context, "group.update", group_id, added=user_id)
 
 
 def member_remove(tx: Tx, context: Context, group_id: str, user_id: str) -> None:
     """Take a user out of a group. Raises NotInGroup."""
     if not tx.execute(_REMOVE, {"of_user": user_id, "of_group": group_id}).rowcount:
         raise NotInGroup(user_id=user_id, group_id=group_id)
-    announce_turn(tx, context, "group.update", group_id, removed=user_id)
+    announce_token_change(tx, context, "group.update", group_id, removed=user_id)

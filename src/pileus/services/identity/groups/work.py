@@ -6,7 +6,7 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.services.identity.common.domains import domains_require
 from pileus.services.identity.common.errors import DomainNotFound, NameTaken, ValidationError
-from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
 from pileus.services.identity.groups.resource import GROUP
 from pileus.services.identity.tables import cascade
 from pileus.store.errors import Duplicate, Referenced
@@ -44,4 +44,4 @@ def group_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     keys = [one["id"] for one in originals]
     GROUP.remove(tx, originals)
     cascade.of_groups(tx, keys)
-    announce_turns(tx, context, "group.delete", [(key, {}) for key in keys])
+    announce_token_changes(tx, context, "group.delete", [(key, {}) for key in keys])

@@ -1,8 +1,8 @@
-"""Check a user's password: in turn, while he waits, and not of one who is locked out."""
+"""Check passwords: in the order of the queue, while the client waits, and not of a locked user."""
 
 from __future__ import annotations
 
-from pileus.services.identity.passwords.failures import failure_count, failures_settle
+from pileus.services.identity.passwords.failures import failure_count, failures_clear_if_unlocked
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.rules.passwords import Lockout
 from pileus.services.identity.rules.turns import Turn
@@ -17,7 +17,7 @@ def turn_of(request: Request, who: object) -> Turn:
 
 
 class PasswordCheck:
-    """The one way to find out whether somebody is the user that he says.
+    """Checks the password of a user.
 
     Whether a user does not exist, is locked or gave a wrong password is answered alike and costs alike.
     """
@@ -40,6 +40,6 @@ class PasswordCheck:
         # Others may have failed meanwhile, in the same queue: the last word has the row.
         key = account.id if account is not None else ""
         if right:
-            return await request.write(failures_settle, now, key, lockout)
+            return await request.write(failures_clear_if_unlocked, now, key, lockout)
         await request.write(failure_count, now, key, lockout)
         return False

@@ -30,7 +30,7 @@ def failure_count(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> None:
         tx.execute(_SET_FAILURES, {"keys": [key], "count": count, "at": now})
 
 
-def failures_settle(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> bool:
+def failures_clear_if_unlocked(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> bool:
     """Forget the failures of a user whose password was right; False if he is locked by now."""
     row = tx.first(_FAILURES, {"key": key})
     if row is None or lockout.locks(row.failed_auth_count, row.failed_auth_at, now):

@@ -17,7 +17,7 @@ from pileus.services.identity.common.errors import (
     ProjectNotFound,
     ValidationError,
 )
-from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
 from pileus.services.identity.projects.resource import DOMAIN, PROJECT, tags_save
 from pileus.services.identity.tables import cascade
 from pileus.services.identity.tables.projects import projects
@@ -208,7 +208,7 @@ def _change(tx: Tx, context: Context, resource: Resource, updates: list[Update])
     for update, after in zip(updates, changed, strict=True):
         if "tags" in update.changes:
             after["tags"] = sorted(after["tags"])
-    announce_turns(tx, context, f"{resource.name}.update", changed_names(updates))
+    announce_token_changes(tx, context, f"{resource.name}.update", changed_names(updates))
     return changed
 
 
@@ -238,7 +238,9 @@ def project_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
         )
     cascade.of_projects(tx, keys)
     PROJECT.remove(tx, plain)
-    announce_turns(tx, context, "project.delete", [(one["id"], {"name": one["name"]}) for one in plain])
+    announce_token_changes(
+        tx, context, "project.delete", [(one["id"], {"name": one["name"]}) for one in plain]
+    )
 
 
 def domain_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
@@ -247,4 +249,6 @@ def domain_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
         raise ForbiddenNotSecurity("Cannot delete a domain that is enabled, please disable it first.")
     cascade.of_domains(tx, [one["id"] for one in originals])
     DOMAIN.remove(tx, originals)
-    announce_turns(tx, context, "domain.delete", [(one["id"], {"name": one["name"]}) for one in originals])
+    announce_token_changes(
+        tx, context, "domain.delete", [(one["id"], {"name": one["name"]}) for one in originals]
+    )

@@ -9,7 +9,7 @@ from pileus.core.errors import Forbidden, NotFound
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.identity.common.errors import RoleNotFound
-from pileus.services.identity.common.generation import announce_turn
+from pileus.services.identity.common.generation import announce_token_change
 from pileus.services.identity.roles.resource import ROLE
 from pileus.services.identity.rules.roles import RoleGraph
 from pileus.services.identity.standing.graph import role_graph
@@ -39,7 +39,7 @@ _IS_IMPLIED = select(implied_roles.c.prior_role_id).where(_PAIR)
 _FORGET = implied_roles.delete().where(_PAIR)
 
 
-def _held(tx: Tx, key: str) -> Values:
+def _fetch_locked(tx: Tx, key: str) -> Values:
     """The values of one, held until the transaction ends. Raises RoleNotFound."""
     found = fetch(tx, ROLE, [key], lock=True)
     if not found:
@@ -54,7 +54,7 @@ def implied_roles_read(tx: Tx) -> tuple[dict[str, Values], RoleGraph]:
 
 def implied_role_create(tx: Tx, context: Context, prior: str, implied: str) -> None:
     """Have one role imply another; nothing happens if it does."""
-    first, second = _held(tx, prior), _held(tx, implied)
+    first, second = _fetch_locked(tx, prior), _fetch_locked(tx, implied)
     if second["name"].lower() in UNIMPLIABLE:  # nor do the rules know a role's case
         raise InvalidImpliedRole(role_id=implied)
     if first["domain_id"] is None and second["domain_id"] is not None:
@@ -62,11 +62,11 @@ def implied_role_create(tx: Tx, context: Context, prior: str, implied: str) -> N
     if tx.first(_IS_IMPLIED, {"prior": prior, "implied": implied}) is not None:
         return
     tx.insert(implied_roles, [{"prior_role_id": prior, "implied_role_id": implied}])
-    announce_turn(tx, context, "role.update", prior, implies=implied)
+    announce_token_change(tx, context, "role.update", prior, implies=implied)
 
 
 def implied_role_delete(tx: Tx, context: Context, prior: str, implied: str) -> None:
     """End an implication. Raises ImpliedRoleNotFound."""
     if not tx.execute(_FORGET, {"prior": prior, "implied": implied}).rowcount:
         raise ImpliedRoleNotFound(prior=prior, implied=implied)
-    announce_turn(tx, context, "role.update", prior, implies_no_longer=implied)
+    announce_token_change(tx, context, "role.update", prior, implies_no_longer=implied)

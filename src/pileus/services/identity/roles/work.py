@@ -6,7 +6,7 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.services.identity.common.domains import domains_require
 from pileus.services.identity.common.errors import DomainNotFound, NameTaken, ValidationError
-from pileus.services.identity.common.generation import announce_many, announce_turns, changed_names
+from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
 from pileus.services.identity.roles.resource import ROLE
 from pileus.services.identity.tables import cascade
 from pileus.services.identity.tables.roles import roles
@@ -36,7 +36,7 @@ def role_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]
         changed = ROLE.change(tx, context, updates)
     except Duplicate:
         raise NameTaken("role", {**updates[0].original, **updates[0].changes}) from None
-    announce_turns(tx, context, "role.update", changed_names(updates))
+    announce_token_changes(tx, context, "role.update", changed_names(updates))
     return changed
 
 
@@ -45,4 +45,6 @@ def role_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     them."""
     cascade.application_credentials_with(tx, [one["id"] for one in originals])
     ROLE.remove(tx, originals)
-    announce_turns(tx, context, "role.delete", [(one["id"], {"name": one["name"]}) for one in originals])
+    announce_token_changes(
+        tx, context, "role.delete", [(one["id"], {"name": one["name"]}) for one in originals]
+    )

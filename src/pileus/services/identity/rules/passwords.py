@@ -19,7 +19,7 @@ class BadPasswordRegex(ValueError):
 
 
 class PasswordPolicy:
-    """What a password must look like; an empty expression takes all.
+    """The expression that passwords must match; an empty one takes all.
 
     The expression is an administrator's, the texts are anybody's, so it is matched by RE2, in time linear in
     the text. RE2 has no look-ahead, with which most such expressions begin (``^(?=.*\\d)(?=.*[A-Z]).{8,}$``):

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def children_of(parents: Iterable[tuple[str, str | None]]) -> dict[str, list[str]]:
-    """What is directly below each: from pairs of a project and its parent, in their order."""
+    """The projects directly below each: from pairs of a project and its parent, in their order."""
     found: dict[str, list[str]] = {}
     for project_id, parent_id in parents:
         if parent_id is not None:
@@ -34,7 +34,7 @@ def ancestors(parents: Mapping[str, str | None], project_id: str) -> list[str]:
 
 
 def nested_above(parents: Mapping[str, str | None], project_id: str) -> dict[str, Any] | None:
-    """What is above as a tree of ids: ``{parent: {its parent: None}}``."""
+    """The projects above one as a tree of ids: ``{parent: {its parent: None}}``."""
     tree: dict[str, Any] | None = None
     for one in reversed(ancestors(parents, project_id)):
         tree = {one: tree}
@@ -42,7 +42,7 @@ def nested_above(parents: Mapping[str, str | None], project_id: str) -> dict[str
 
 
 def nested_below(children: Mapping[str, Iterable[str]], project_id: str) -> dict[str, Any] | None:
-    """What is below as a tree of ids: ``{child: {its child: None}}``."""
+    """The projects below one as a tree of ids: ``{child: {its child: None}}``."""
     trees: dict[str, dict[str, Any] | None] = {}
     for one in reversed([project_id, *subtree(children, project_id)]):
         trees[one] = {child: trees[child] for child in children.get(one, ())} or None

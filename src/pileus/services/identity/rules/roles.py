@@ -1,4 +1,4 @@
-"""Which roles follow from those granted."""
+"""The roles that follow from those granted."""
 
 from __future__ import annotations
 

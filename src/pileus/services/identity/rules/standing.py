@@ -1,4 +1,4 @@
-"""Who stands above whom: nobody changes one who holds a role above his own, nor gives such a role.
+"""Standing: nobody changes a user or group that holds a role above his own, nor grants such a role.
 
 A manager of a domain could otherwise reset the password of its administrator, or put himself into a group
 that administers it, and log in as more than he is.

@@ -1,4 +1,4 @@
-"""A bounded queue in which nobody waits for another's heap of work: one turn for each client, and among a
+"""A bounded fair queue, in which no client waits for all the work of another: one turn for each, and among a
 client's work one for each user.
 
 Full, it makes room for who has little in it by dropping the newest of whoever has most. So the many
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """For whom work is done: the client (an address), and the user that the work is about."""
+    """The owner of work in the queue: the client (an address), and the user that the work is about."""
 
     client: str
     user: str

@@ -1,1 +1,1 @@
-"""Sessions: the meaning of a token at this moment, and of the application credential that it came from."""
+"""Sessions: the user, scope and roles of a token at this moment, within its application credential."""

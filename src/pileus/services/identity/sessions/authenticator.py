@@ -1,4 +1,4 @@
-"""From a token's text to what it means, fast: sessions are remembered with their generation.
+"""Authenticate tokens fast: sessions are remembered with their generation.
 
 Where this process is the only server of its database (SQLite), commits are heard of before
 their writers are answered, so the generation need not be read. Elsewhere it is read once a
@@ -22,11 +22,11 @@ from pileus.services.identity.tokens.payload import Token, token_open
 from pileus.store import Published, Store
 
 REMEMBERED = 4096
-"""Tokens whose meaning is kept, some 3 KiB each; whoever was not asked about for longest goes first."""
+"""Tokens whose sessions are remembered, some 3 KiB each; the least recently used goes first."""
 
 
-class Meaning(msgspec.Struct, frozen=True):
-    """A token, what it means, and the context that requests with it have."""
+class Authenticated(msgspec.Struct, frozen=True):
+    """A token with its session, and the context of requests that have it."""
 
     token: Token
     session: Session
@@ -35,13 +35,13 @@ class Meaning(msgspec.Struct, frozen=True):
 
 
 class Authenticator:
-    """Answers who comes with a token; called as the web room does: ``await authenticator(text)``."""
+    """Authenticates tokens; the web app calls it: ``await authenticator(text)``."""
 
     def __init__(self, store: Store, keys: TokenKeys, clock: Clock) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
-        self._meanings: OrderedDict[bytes, Meaning] = OrderedDict()
+        self._known: OrderedDict[bytes, Authenticated] = OrderedDict()
         self._alone = store.dialect == "sqlite"
         self._generation: int | None = None
         self._turns = 0
@@ -49,38 +49,38 @@ class Authenticator:
 
     async def __call__(self, text: str) -> Context:
         """The context of requests with this token. Raises Unauthorized."""
-        return (await self.meaning(text)).context
+        return (await self.authenticate(text)).context
 
-    async def meaning(self, text: str) -> Meaning:
-        """What a token means now. Raises Unauthorized."""
+    async def authenticate(self, text: str) -> Authenticated:
+        """Read the session of a token as it is now. Raises Unauthorized."""
         digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
         generation = self._generation
         if generation is None or not self._alone:
             generation = await self._read_generation()
-        known = self._meanings.get(digest)
+        known = self._known.get(digest)
         if known is None or known.generation != generation:
             known = await self._work_out(text, digest, known)
         else:
-            self._meanings.move_to_end(digest)
+            self._known.move_to_end(digest)
         if known.token.expires_at <= self._clock.now():
-            self._meanings.pop(digest, None)
+            self._known.pop(digest, None)
             raise Unauthorized("the token has expired")
         return known
 
-    async def _work_out(self, text: str, digest: bytes, before: Meaning | None) -> Meaning:
+    async def _work_out(self, text: str, digest: bytes, before: Authenticated | None) -> Authenticated:
         token = before.token if before is not None else token_open(self._keys, text)
         if token is None:
             raise Unauthorized("the token is none of ours")
         try:
             generation, session = await self._store.read(session_read, token)
         except Unauthorized:
-            self._meanings.pop(digest, None)
+            self._known.pop(digest, None)
             raise
-        found = Meaning(token, session, session.context(self._clock.now()), generation)
-        self._meanings[digest] = found
-        self._meanings.move_to_end(digest)
-        if len(self._meanings) > REMEMBERED:
-            self._meanings.popitem(last=False)
+        found = Authenticated(token, session, session.context(self._clock.now()), generation)
+        self._known[digest] = found
+        self._known.move_to_end(digest)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
         return found
 
     async def _read_generation(self) -> int:

@@ -1,4 +1,4 @@
-"""What a token means now: its user, scope and roles, read from the tables each time they may have changed."""
+"""Sessions: user, scope and roles of a token, read from the tables each time they may have changed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who, where, and as what. ``place`` is the project or domain of the scope; ``credential`` is what
+    """A user in a scope, with roles. ``place`` is the project or domain of the scope; ``credential`` is what
     the user's program came with, if that was an application credential."""
 
     user: Account
@@ -199,7 +199,7 @@ def session_open(
 
 
 def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
-    """What a token means now, and the generation in which it means that.
+    """Read the session of a token, and the generation in which it was read.
 
     Its time is not looked at. Raises Unauthorized where it means nothing any more. The generation
     is read first: a change that comes between makes the answer look older than it is, never newer.
@@ -218,7 +218,7 @@ def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
 
 
 def _bounded(tx: Tx, account: Account, credential: ApplicationCredential | None) -> Session:
-    """What an application credential amounts to: the roles that it names and its owner still has."""
+    """Narrow a session to the roles that an application credential names and its owner still has."""
     if credential is None or credential.user_id != account.id:
         raise Unauthorized(f"the application credential is gone, or is not that of user {account.id}")
     whole = _session(tx, account, Scope("project", credential.project_id))

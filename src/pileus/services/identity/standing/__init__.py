@@ -1,1 +1,1 @@
-"""Who has which role where, and so who stands above whom."""
+"""The roles that users and groups have, and the check that nobody changes one who has more than himself."""

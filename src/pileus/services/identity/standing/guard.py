@@ -32,7 +32,7 @@ class RoleTooHigh(Forbidden):
 
 
 def caller_of(request: Request) -> Caller:
-    """The caller with the roles of his token, as the rules of standing see him."""
+    """The caller with the roles of his token, for the rules of standing."""
     context = request.context
     unbounded = context.domain_id is None and request.access.allows("admin_required")
     return Caller(context.roles, context.domain_id, context.system_scope, unbounded)

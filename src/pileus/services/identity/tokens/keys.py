@@ -46,7 +46,7 @@ class TokenKeys:
         return self._fernet.encrypt_at_time(payload, seconds).rstrip(b"=").decode("ascii")
 
     def open(self, token: str) -> bytes | None:
-        """What a token carries, or None if no key of ours sealed it, or it is written otherwise than by us.
+        """Open the payload of a token; None if no key of ours sealed it, or it is not spelled as by us.
 
         Base64 is read leniently (white space, padding, the last letter's idle bits): a token would have
         any number of spellings, each with a place in the memory of whoever remembers tokens.

@@ -1,4 +1,4 @@
-"""What a token carries: a user, a scope, how and when he proved himself. Everything else is looked up."""
+"""The payload of a token: user, scope, methods and times. Everything else is looked up."""
 
 from __future__ import annotations
 

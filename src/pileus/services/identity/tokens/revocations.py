@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, String, Table, bindparam, select
 
 from pileus.core.context import Context
-from pileus.services.identity.common.generation import announce_turn
+from pileus.services.identity.common.generation import announce_token_change
 from pileus.services.identity.tokens.payload import Token
 from pileus.store.schema import Id, Moment, metadata
 from pileus.store.tx import Tx
@@ -38,7 +38,7 @@ def token_revoke(tx: Tx, context: Context, token: Token) -> None:
             "revoked_at": context.now,
         },
     )
-    announce_turn(tx, context, "token.delete", token.audit_ids[0], user_id=token.user_id)
+    announce_token_change(tx, context, "token.delete", token.audit_ids[0], user_id=token.user_id)
 
 
 def token_is_revoked(tx: Tx, token: Token) -> bool:

@@ -55,8 +55,8 @@ class PasswordHandlers:
         if "password" not in values:
             return
         if request.path.get("id") == request.context.user_id:
-            meaning = await self._authenticator.meaning(request.header("x-auth-token") or "")
-            require_unrestricted(meaning.session, "passwords")
+            authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
+            require_unrestricted(authenticated.session, "passwords")
         password = values.pop("password")
         if password is not None:
             values["password_hash"] = await self._hash(request, password, request.context.user_id)

@@ -11,8 +11,8 @@ from pileus.services.identity.common.domains import domains_among, domains_requi
 from pileus.services.identity.common.errors import DomainNotFound, NameTaken, UserNotFound, ValidationError
 from pileus.services.identity.common.generation import (
     announce_many,
-    announce_turn,
-    announce_turns,
+    announce_token_change,
+    announce_token_changes,
     changed_names,
 )
 from pileus.services.identity.passwords.failures import failures_forget
@@ -60,7 +60,7 @@ def user_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]
         changed = USER.change(tx, context, updates)
     except Duplicate:
         raise NameTaken("user", {**updates[0].original, **updates[0].changes}) from None
-    announce_turns(tx, context, "user.update", changed_names(updates, hidden=_SECRET))
+    announce_token_changes(tx, context, "user.update", changed_names(updates, hidden=_SECRET))
     return changed
 
 
@@ -69,7 +69,7 @@ def user_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     keys = [one["id"] for one in originals]
     USER.remove(tx, originals)
     cascade.of_users(tx, keys)
-    announce_turns(tx, context, "user.delete", [(key, {}) for key in keys])
+    announce_token_changes(tx, context, "user.delete", [(key, {}) for key in keys])
 
 
 def password_change(tx: Tx, context: Context, key: str, old_hash: str, new_hash: str) -> bool:
@@ -82,7 +82,7 @@ def password_change(tx: Tx, context: Context, key: str, old_hash: str, new_hash:
         return False
     changes = Values({"password_hash": new_hash, "tokens_after": context.now})
     USER.change(tx, context, [Update(original, changes)])
-    announce_turn(tx, context, "user.update", key, changed=["password"])
+    announce_token_change(tx, context, "user.update", key, changed=["password"])
     return True
 
 

@@ -1,4 +1,4 @@
-"""What is learnt of data while it comes in."""
+"""Facts about data, found while it is received."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from pileus.resource.declaration import Values
 from pileus.resource.types import BadValue
 from pileus.services.image.config import IMPORT_METHODS, MIB, ImageConfig
 from pileus.services.image.data import work
-from pileus.services.image.data.intake import Intake
-from pileus.services.image.data.outflow import outflow
 from pileus.services.image.data.ranges import Unsatisfiable, byte_range
+from pileus.services.image.data.receiving import Receiver
+from pileus.services.image.data.sending import send_data
 from pileus.services.image.errors import ImageTooLarge, LimitExceeded
 from pileus.services.image.formats import judge
 from pileus.services.image.images.access import is_admin
@@ -75,11 +75,11 @@ class ImageData:
     async def upload(self, request: Request) -> Reply:
         """``PUT /v2/images/{image_id}/file``"""
         rule = None if self._has_ticket(request, UPLOAD) else "upload_image"
-        return await self._take_in(request, work.SAVING, rule)
+        return await self._receive(request, work.SAVING, rule)
 
     async def stage(self, request: Request) -> Reply:
         """``PUT /v2/images/{image_id}/stage``"""
-        return await self._take_in(request, work.STAGING, "modify_image")
+        return await self._receive(request, work.STAGING, "modify_image")
 
     async def import_staged(self, request: Request) -> Reply:
         """``POST /v2/images/{image_id}/import``: the data is in the store already, so it is done at once."""
@@ -114,7 +114,7 @@ class ImageData:
             headers.append((b"content-md5", image["checksum"].encode()))
         headers.append((b"content-length", str(length).encode()))
         source = await self._threaded(self._data.open, image["object"])
-        body = outflow(source, first, length, self._executor, request.receive)
+        body = send_data(source, first, length, self._executor, request.receive)
         return Reply(206 if part is not None else 200, body, headers)
 
     def _has_ticket(self, request: Request, purpose: str) -> bool:
@@ -127,7 +127,7 @@ class ImageData:
             raise Unauthenticated
         return False
 
-    async def _take_in(self, request: Request, status: str, rule: str | None) -> Reply:
+    async def _receive(self, request: Request, status: str, rule: str | None) -> Reply:
         """Receive the body into a new object of the store, and make it the image's."""
         size = _announced_size(request)
         if size > self._config.largest_bytes:
@@ -146,7 +146,7 @@ class ImageData:
                 size=size,
             )
         )
-        intake = Intake(
+        receiver = Receiver(
             partial(self._data.create, name),
             self._executor,
             self._config.largest_bytes,
@@ -155,12 +155,12 @@ class ImageData:
         )
         try:
             image = await asyncio.shield(begin)
-            await intake.take(request.stream())
+            await receiver.take(request.stream())
         except BaseException:
-            await asyncio.shield(asyncio.ensure_future(self._undo(request, begin, name, intake)))
+            await asyncio.shield(asyncio.ensure_future(self._undo(request, begin, name, receiver)))
             raise
         # From here on it is done to its end, whether or not anybody waits for it.
-        await asyncio.shield(asyncio.ensure_future(self._put_away(request, begin, image, name, intake)))
+        await asyncio.shield(asyncio.ensure_future(self._store(request, begin, image, name, receiver)))
         return Reply.empty()
 
     async def _reserve(self, request: Request, name: str, size: int) -> int:
@@ -174,15 +174,15 @@ class ImageData:
                 refused = error
         raise refused
 
-    async def _put_away(
-        self, request: Request, begin: asyncio.Future[Values], image: Values, name: str, intake: Intake
+    async def _store(
+        self, request: Request, begin: asyncio.Future[Values], image: Values, name: str, receiver: Receiver
     ) -> None:
         """All the data is there: look what it is, make it durable, then say so in the database."""
         try:
-            facts = await intake.facts()
+            facts = await receiver.facts()
             context = msgspec.structs.replace(request.context, now=request.parts.clock.now())
             if image["status"] == work.STAGING:
-                await intake.finish()
+                await receiver.finish()
                 await request.write(work.stage_finish, context, image["id"], name, facts, self._config)
                 return
             virtual_size = judge(
@@ -191,22 +191,24 @@ class ImageData:
                 facts.finding,
                 require_match=self._config.require_format_match,
             )
-            await intake.finish()
+            await receiver.finish()
             await request.write(
                 work.upload_finish, context, image["id"], name, facts, virtual_size, self._config
             )
         except BaseException:
-            await self._undo(request, begin, name, intake)
+            await self._undo(request, begin, name, receiver)
             raise
 
-    async def _undo(self, request: Request, begin: asyncio.Future[Values], name: str, intake: Intake) -> None:
+    async def _undo(
+        self, request: Request, begin: asyncio.Future[Values], name: str, receiver: Receiver
+    ) -> None:
         """Leave nothing half made: no file, and the image queued again."""
         try:
             image = await begin
         except Exception:
             return
         try:
-            await intake.abandon()
+            await receiver.abandon()
         finally:
             await request.write(work.upload_undo, request.context, image["id"], name)
 

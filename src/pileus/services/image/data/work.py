@@ -41,7 +41,7 @@ def upload_begin(
     worker: str,
     size: int,
 ) -> Values:
-    """Let data come into the image that the path names; ``rule`` None: a ticket has allowed it.
+    """Begin an upload into the image that the path names; ``rule`` None: a ticket has allowed it.
 
     ``size`` is what the client announces, 0 where it does not. Raises WrongStatus, MissingFormats,
     LimitExceeded or what ``find_image`` raises.
@@ -64,14 +64,14 @@ def upload_begin(
 
 
 def upload_reserve(tx: Tx, image_id: str, name: str, size: int, config: ImageConfig) -> None:
-    """Let an upload have so many bytes altogether. Raises ImageGone or LimitExceeded."""
-    image = _ours(tx, image_id, name)
-    _spend_more(tx, image, size, config)
+    """Reserve so many bytes altogether for an upload. Raises ImageGone or LimitExceeded."""
+    image = _find_upload(tx, image_id, name)
+    _spend_beyond_reserved(tx, image, size, config)
     tx.execute(_RESERVE, {"image": image_id, "bytes": size})
 
 
-def _spend_more(tx: Tx, image: Values, size: int, config: ImageConfig) -> None:
-    """What goes beyond the bytes that the upload has already."""
+def _spend_beyond_reserved(tx: Tx, image: Values, size: int, config: ImageConfig) -> None:
+    """Count the bytes beyond those that the upload has reserved already."""
     more = size - (image["reserved"] or 0)
     if more > 0:
         spend_bytes(tx, image["owner"], more, config)
@@ -83,27 +83,27 @@ _RESERVE = update(images).where(images.c.id == bindparam("image")).values(reserv
 def upload_finish(
     tx: Tx, context: Context, image_id: str, name: str, facts: Facts, virtual_size: int, config: ImageConfig
 ) -> None:
-    """The data is whole and durable: the image is active. Raises ImageGone or LimitExceeded."""
-    image = _ours(tx, image_id, name)
-    _spend_more(tx, image, facts.size, config)
+    """Make the image active: its data is whole and durable. Raises ImageGone or LimitExceeded."""
+    image = _find_upload(tx, image_id, name)
+    _spend_beyond_reserved(tx, image, facts.size, config)
     _activate(tx, context, image, facts, virtual_size)
 
 
 def stage_finish(
     tx: Tx, context: Context, image_id: str, name: str, facts: Facts, config: ImageConfig
 ) -> None:
-    """The data is staged: an import may follow. Raises ImageGone or LimitExceeded."""
-    image = _ours(tx, image_id, name)
-    _spend_more(tx, image, facts.size, config)
+    """Note that the data is staged: an import may follow. Raises ImageGone or LimitExceeded."""
+    image = _find_upload(tx, image_id, name)
+    _spend_beyond_reserved(tx, image, facts.size, config)
     staged = msgspec.to_builtins(facts)
     _change(tx, context, image, "stage", worker=None, size=facts.size, reserved=None, staged=staged)
 
 
 def upload_undo(tx: Tx, context: Context, image_id: str, name: str) -> None:
-    """Back to queued, if the image is still there and waits for this object."""
+    """Queue the image again, if the image is still there and waits for this object."""
     found = fetch(tx, IMAGE, [image_id], [images.c.object == name], lock=True)
     if found and found[0]["status"] in (SAVING, STAGING):
-        _back(tx, context, found[0])
+        _requeue(tx, context, found[0])
 
 
 def image_import(tx: Tx, request: Request, config: ImageConfig) -> None:
@@ -130,10 +130,10 @@ def image_import(tx: Tx, request: Request, config: ImageConfig) -> None:
 
 
 def uploads_recover(tx: Tx, context: Context, worker: str) -> int:
-    """What this worker was writing when it died is queued again; how many these were."""
+    """Queue again the images that this worker was writing when it died; returns how many."""
     found = fetch(tx, IMAGE, None, [images.c.worker == worker], lock=True)
     for image in found:
-        _back(tx, context, image)
+        _requeue(tx, context, image)
     return len(found)
 
 
@@ -152,7 +152,7 @@ def object_names(tx: Tx) -> set[str]:
     return {row[0] for row in tx.rows(select(images.c.object).where(images.c.object.is_not(None)))}
 
 
-def _ours(tx: Tx, image_id: str, name: str) -> Values:
+def _find_upload(tx: Tx, image_id: str, name: str) -> Values:
     found = fetch(tx, IMAGE, [image_id], [images.c.object == name], lock=True)
     if not found or found[0]["status"] not in (SAVING, STAGING):
         raise ImageGone(id=image_id)
@@ -183,7 +183,7 @@ def _activate(tx: Tx, context: Context, image: Values, facts: Facts, virtual_siz
     )
 
 
-def _back(tx: Tx, context: Context, image: Values) -> None:
+def _requeue(tx: Tx, context: Context, image: Values) -> None:
     _change(
         tx,
         context,

@@ -1,4 +1,4 @@
-"""What a file is, read from its content by code of ours before anything else touches it.
+"""The format of a file, read from its content by code of ours before anything else touches it.
 
 ``inspect`` asks every reader, because a file may be made to look like two formats at once, and a program that
 guesses would then see another disk than the one that was checked. Readers only look at headers, through a

@@ -1,4 +1,4 @@
-"""All readers together: what a content is."""
+"""Find the format of a content, with the readers of all formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RAW = "raw"
 
 
 class _Format(Protocol):
-    """What each module of a format has."""
+    """The interface of a format's module."""
 
     def matches(self, reader: Reader) -> bool: ...
 
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 
 def inspect(reader: Reader) -> Finding:
-    """What the content is. Raises nothing of its own, whatever the bytes are."""
+    """Find the format of the content. Raises nothing of its own, whatever the bytes are."""
     found = [name for name, one in READERS.items() if one.matches(reader)]
     if not found:
         return Finding(RAW, reader.size)

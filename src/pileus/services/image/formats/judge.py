@@ -1,4 +1,4 @@
-"""Whether a content may be what an image says that it is."""
+"""Check a content against the formats that its image declares."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Images: what is known of them. Their bytes are in ``data``."""
+"""Images: their metadata. Their bytes are in ``data``."""

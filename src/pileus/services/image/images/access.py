@@ -1,4 +1,4 @@
-"""Which images a caller sees, as SQL, and what the policy looks at.
+"""The images that a caller may see, as SQL conditions, and the target of policy rules.
 
 Two questions that Glance asks apart: whose the image is or with whom it is shared (not a matter of policy),
 and what the rule ``get_image`` says. For a listing, community images and memberships count only as asked.
@@ -24,11 +24,12 @@ ALL = "all"
 
 
 def is_admin(request: Request) -> bool:
+    """Whether the caller administers the cloud, by the policy."""
     return request.access.allows("context_is_admin")
 
 
 def target_of(request: Request, image: Mapping[str, Any]) -> dict[str, Any]:
-    """What the policy judges of an image that this caller sees."""
+    """The target of policy rules for an image that this caller sees."""
     project_id = request.context.project_id
     through_membership = image["visibility"] == "shared" and image["owner"] != project_id
     return {
@@ -83,7 +84,7 @@ def _member(project_id: str, status: str) -> ColumnElement[bool]:
 
 
 def _shared_with(request: Request) -> list[ColumnElement[bool]]:
-    """Whom an image may be seen by when it is named."""
+    """The condition that an image is owned by, shared with or open to the caller."""
     if is_admin(request):
         return []
     sees: list[ColumnElement[bool]] = [
@@ -97,7 +98,7 @@ def _shared_with(request: Request) -> list[ColumnElement[bool]]:
 
 
 def _by_policy(request: Request) -> list[ColumnElement[bool]]:
-    """What the rule ``get_image`` says."""
+    """The condition that the rule ``get_image`` makes."""
     project_id = request.context.project_id
     columns: dict[str, ColumnElement[Any]] = {**IMAGE.policy_columns, "project_id": images.c.owner}
     if project_id is not None:

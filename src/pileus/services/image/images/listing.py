@@ -56,7 +56,7 @@ _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"(?=,|$)|([^,"]*)(?=,|$)')
 
 
 def read_listing(request: Request) -> Listing:
-    """What a list request asks for. Raises Invalid."""
+    """Read the filters, order and page of a list request. Raises Invalid."""
     listing = Listing(sort=_read_sorts(request.query))
     visibility = request.parameter("visibility") or None
     if visibility not in (None, ALL, *VISIBILITIES):

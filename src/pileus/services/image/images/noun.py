@@ -75,12 +75,12 @@ class ImageHandlers:
 
     async def deactivate(self, request: Request) -> Reply:
         """POST /v2/images/{image_id}/actions/deactivate"""
-        await request.write(work.image_switch, request, "deactivate", "deactivated", "active")
+        await request.write(work.image_set_status, request, "deactivate", "deactivated", "active")
         return Reply.empty()
 
     async def reactivate(self, request: Request) -> Reply:
         """POST /v2/images/{image_id}/actions/reactivate"""
-        await request.write(work.image_switch, request, "reactivate", "active", "deactivated")
+        await request.write(work.image_set_status, request, "reactivate", "active", "deactivated")
         return Reply.empty()
 
 

@@ -41,7 +41,7 @@ def image_create(tx: Tx, context: Context, specs: Sequence[Values], *, config: I
 
 
 def image_get(tx: Tx, image_id: str) -> Values | None:
-    """An image's values whoever asks, for siblings that have asked the policy themselves."""
+    """An image's values without asking the policy, for siblings that have asked it themselves."""
     found = fetch(tx, IMAGE, [image_id])
     return found[0] if found else None
 
@@ -95,7 +95,7 @@ def image_delete(tx: Tx, request: Request) -> str | None:
     return found
 
 
-def image_switch(tx: Tx, request: Request, rule: str, status: str, other: str) -> None:
+def image_set_status(tx: Tx, request: Request, rule: str, status: str, other: str) -> None:
     """Deactivate or reactivate: from ``other`` to ``status``; what is there already stays."""
     image = find_image(tx, request, lock=True, rule=rule)
     if image["status"] == status:

@@ -31,7 +31,7 @@ def member_list(tx: Tx, request: Request) -> list[Values]:
 
 
 def member_get(tx: Tx, request: Request) -> Values:
-    """One of them; what is hidden is not found."""
+    """The member of the path; one that the caller may not see is not found."""
     image = find_image(tx, request, lock=False)
     try:
         _check_shared(image)
@@ -72,7 +72,7 @@ def member_create(tx: Tx, request: Request, member_id: str, config: ImageConfig)
 
 
 def member_update(tx: Tx, request: Request, status: str) -> Values:
-    """The member answers: pending, accepted or rejected."""
+    """Set the status that the member answers: pending, accepted or rejected."""
     image = _shared_image(tx, request, lock=False)
     member = _find(tx, request, image, lock=True)
     request.authorise("modify_member", _target(request, image, member))
@@ -83,7 +83,7 @@ def member_update(tx: Tx, request: Request, status: str) -> Values:
 
 
 def member_delete(tx: Tx, request: Request) -> None:
-    """Share it no longer."""
+    """End the sharing of the image with the member."""
     image = _shared_image(tx, request, lock=False)
     member = _find(tx, request, image, lock=True)
     request.authorise("delete_member", target_of(request, image))

@@ -125,7 +125,7 @@ class FileStore:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is free on a folder's disk for who is not root."""
+    """The bytes that are free on a folder's disk for users other than root."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
 

@@ -1,4 +1,4 @@
-"""What a store of image data can do."""
+"""The interface of a store of image data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pileus.core.errors import Fault, Kind
 
 
 class DataMissing(Fault):
-    """An image says that its data is here, and it is not (500: somebody took it away)."""
+    """The data that an image names is missing (500)."""
 
     kind = Kind.INTERNAL
     message = "The data of the image is missing in the store."
@@ -29,7 +29,7 @@ class Sink(Protocol):
         """Append; raises StorageFull, also before the room that is kept is touched."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """What was written, less at the end."""
+        """Read of what was written; less at the end."""
 
     def commit(self) -> None:
         """Make it whole and durable under its name; raises StorageFull."""
@@ -44,7 +44,7 @@ class Source(Protocol):
     size: int
 
     def read(self, offset: int, length: int) -> bytes:
-        """These bytes, less at the end."""
+        """Read these bytes; less at the end."""
 
     def close(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Giving data out: read in threads, block by block, until the end or until nobody listens."""
+"""Send data: read in threads, block by block, until the end or until the client hangs up."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pileus.services.image.store import DataMissing, Source
 BLOCK = 1 << 20
 
 
-async def outflow(
+async def send_data(
     source: Source,
     first: int,
     length: int,
     executor: Executor,
     receive: Callable[[], Awaitable[Mapping[str, Any]]],
 ) -> AsyncIterator[bytes]:
-    """The bytes; closes ``source``. ``receive`` is ASGI's, and says when the client has hung up."""
+    """Yield the bytes; closes ``source``. ``receive`` is ASGI's, and says when the client has hung up."""
     loop = asyncio.get_running_loop()
     gone = asyncio.ensure_future(_until_gone(receive))
     running: asyncio.Future[bytes] | None = None

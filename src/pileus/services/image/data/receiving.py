@@ -1,4 +1,4 @@
-"""Taking data in: blocks of a megabyte go to a thread that hashes and writes them while the next one comes.
+"""Receive data: blocks of a megabyte go to a thread that hashes and writes them while the next one comes.
 
 Memory is constant: one block on its way to the disk and one being filled, whatever the size of the image.
 """
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Intake:
+class Receiver:
     """Writes one object. Ended by ``finish`` (the object is there) or ``abandon`` (it is not)."""
 
     _sink: Sink
@@ -69,7 +69,7 @@ class Intake:
 
     async def facts(self) -> Facts:
         """Hashes, and what the content is."""
-        return await self._start(self._look)
+        return await self._start(self._inspect)
 
     async def finish(self) -> None:
         """Make the object durable under its name; raises StorageFull."""
@@ -108,7 +108,7 @@ class Intake:
         self._sha512.update(block)
         self._sink.write(block)
 
-    def _look(self) -> Facts:
+    def _inspect(self) -> Facts:
         found = inspect(Reader(self._sink.read, self._size))
         return Facts(
             size=self._size,
