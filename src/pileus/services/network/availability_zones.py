@@ -54,6 +54,8 @@ def availability_zones(tx: Tx, alive_since: dt.datetime) -> list[dict[str, Any]]
 
 
 def noun(config: NetworkConfig) -> Noun:
+    """Make the noun; its units decide with ``config``."""
+
     async def list_zones(request: Request) -> Reply:
         request.authorise(RULE)
         since = config.alive_since(request.context.now)

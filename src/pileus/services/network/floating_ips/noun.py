@@ -29,6 +29,7 @@ EXTENSIONS = (
 
 
 def noun(config: NetworkConfig) -> Noun:
+    """Make the noun; its units decide with ``config``."""
     return Noun(
         name="floatingip",
         routes=(

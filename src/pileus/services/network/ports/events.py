@@ -66,23 +66,18 @@ def everybody(port: Mapping[str, Any]) -> set[str]:
 
 def deleted(context: Context, port: Mapping[str, Any]) -> Event:
     """Make the event of a port that is deleted."""
-    return event(
-        context,
-        "port.delete",
-        port["id"],
-        port["project_id"],
-        everybody(port) | {scopes.dhcp_network(port["network_id"])},
-        host=port["binding:host_id"],
-        network_id=port["network_id"],
-        device_id=port["device_id"],
-    )
+    return _of_all(context, "port.delete", port)
 
 
 def created(context: Context, port: Mapping[str, Any]) -> Event:
     """Make the event of a new port."""
+    return _of_all(context, "port.create", port)
+
+
+def _of_all(context: Context, kind: str, port: Mapping[str, Any]) -> Event:
     return event(
         context,
-        "port.create",
+        kind,
         port["id"],
         port["project_id"],
         everybody(port) | {scopes.dhcp_network(port["network_id"])},
