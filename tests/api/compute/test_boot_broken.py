@@ -9,7 +9,7 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import Cloud, tell
 
-from pileus.services.compute.servers.leaving import forget
+from pileus.services.compute.servers.cleanup import forget
 from pileus.services.compute.service import ComputeConfig
 
 

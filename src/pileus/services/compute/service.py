@@ -35,13 +35,13 @@ from pileus.services.compute.servers.actions import server_actions_noun
 from pileus.services.compute.servers.addresses import SERVER_ADDRESSES
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.cleanup import forget
 from pileus.services.compute.servers.history import INSTANCE_ACTIONS
 from pileus.services.compute.servers.interfaces import (
     InterfaceHandlers,
     interface_actions,
     interfaces_noun,
 )
-from pileus.services.compute.servers.leaving import forget
 from pileus.services.compute.servers.metadata import SERVER_METADATA
 from pileus.services.compute.servers.noun import ServerHandlers, server_actions, servers_noun
 from pileus.services.compute.servers.password import SERVER_PASSWORD

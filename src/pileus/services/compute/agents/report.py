@@ -21,8 +21,8 @@ from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import close_gone
 from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
+from pileus.services.compute.servers.cleanup import boot_undo, put_error
 from pileus.services.compute.servers.history import action_finish
-from pileus.services.compute.servers.leaving import put_error, undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.tables.servers import servers
@@ -107,7 +107,7 @@ def _servers(
         action_finish(tx, context.now, ids, actions=(action,), host=host)
     operation_end(tx, DONE, context.now, resource_ids=finished.get("rebuild"), kinds=[REBUILD.kind])
     for text, several in failed.items():
-        undo_boot(tx, context, several, f"Build of instance failed on {host}: {text}", network=network)
+        boot_undo(tx, context, several, f"Build of instance failed on {host}: {text}", network=network)
     for text, several in broken.items():
         _failed_task(tx, context, several, text)
     if building:
@@ -268,7 +268,7 @@ def _gone(
 
 def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[Values]:
     """Servers that were to leave the host before ``position`` and of which the host has nothing."""
-    leaving = fetch(
+    deleting = fetch(
         tx,
         SERVER,
         None,
@@ -279,10 +279,10 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
         ],
         lock=True,
     )
-    leaving = [server for server in leaving if server["id"] not in set(present)]
-    if not leaving:
+    deleting = [server for server in deleting if server["id"] not in set(present)]
+    if not deleting:
         return []
-    wanted = {scopes.server(server["id"]): server for server in leaving}
+    wanted = {scopes.server(server["id"]): server for server in deleting}
     columns = scope_positions.c
     names = [*sorted(wanted), TRIMMED]
     rows = tx.rows(select(columns.scope, columns.position).where(column_in(tx, columns.scope, names)))

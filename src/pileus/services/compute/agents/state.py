@@ -48,14 +48,14 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket)
             return HypervisorState(position)
         where.append(column_in(tx, servers.c.id, list(request.servers)))
     found = fetch(tx, SERVER, None, where)
-    leaving = tuple(sorted(server["id"] for server in found if server["wanted"] == states.WANT_GONE))
+    deleting = tuple(sorted(server["id"] for server in found if server["wanted"] == states.WANT_GONE))
     wanted = [
         server
         for server in found
         if server["wanted"] != states.WANT_GONE and server["task_state"] not in _HANDED
     ]
     if not wanted:
-        return HypervisorState(position, (), leaving)
+        return HypervisorState(position, (), deleting)
     facts = guests_read(tx, wanted)
     images = images_of(tx, {server["image_id"] for server in wanted if server["image_id"]})
     pending = _operations(tx, [server["id"] for server in wanted])
@@ -63,7 +63,7 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket)
         _details(server, facts[server["id"]], images, pending.get(server["id"], ()), ticket)
         for server in wanted
     )
-    return HypervisorState(position, details, leaving)
+    return HypervisorState(position, details, deleting)
 
 
 def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperation, ...]]:

@@ -17,8 +17,8 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
 from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_late
+from pileus.services.compute.servers.cleanup import boot_undo
 from pileus.services.compute.servers.history import action_finish
-from pileus.services.compute.servers.leaving import undo_boot
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.network import NetworkConfig
@@ -121,7 +121,7 @@ def _end_boots(tx: Tx, context: Context, several: Sequence[Values], network: Net
         down = [port["id"] for port in ports.get(server["id"], ()) if port["status"] != "ACTIVE"]
         together.setdefault(_missing(server, down), []).append(server)
     for text, group in together.items():
-        undo_boot(tx, context, group, text, network=network)
+        boot_undo(tx, context, group, text, network=network)
 
 
 def _missing(server: Values, ports_down: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.common import Parts, told
-from pileus.services.compute.servers.leaving import ports_give_back, put_error, room_give_back
+from pileus.services.compute.servers.cleanup import allocations_release, ports_release, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_groups, server_interfaces, servers
 from pileus.services.compute.uses.network import (
@@ -77,7 +77,7 @@ def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
 def unschedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Give the room back; the servers have no host."""
     building = _building(tx, operation)
-    room_give_back(tx, building)
+    allocations_release(tx, building)
     SERVER.change(tx, context, [Update(server, Values({"host": None, "node": None})) for server in building])
 
 
@@ -262,7 +262,7 @@ def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
 
 def unplug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Made ports go, given ones are free again."""
-    ports_give_back(tx, context, _building(tx, operation), network=parts.network)
+    ports_release(tx, context, _building(tx, operation), network=parts.network)
 
 
 def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[str, Any]:

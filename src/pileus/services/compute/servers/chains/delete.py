@@ -20,7 +20,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.compute.events import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
-from pileus.services.compute.servers.leaving import close, put_error, whom_to_tell
+from pileus.services.compute.servers.cleanup import close, put_error, whom_to_tell
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import (
     DONE,

@@ -13,7 +13,7 @@ from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, is_for, server_of, task_wait, told
-from pileus.services.compute.servers.leaving import put_error
+from pileus.services.compute.servers.cleanup import put_error
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 

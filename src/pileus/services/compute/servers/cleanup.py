@@ -35,13 +35,13 @@ from pileus.store.tx import Tx
 from pileus.wire import scopes
 
 
-def give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+def resources_release(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
     """Ports and room of servers."""
-    ports_give_back(tx, context, several, network=network)
-    room_give_back(tx, several)
+    ports_release(tx, context, several, network=network)
+    allocations_release(tx, several)
 
 
-def ports_give_back(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+def ports_release(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
     """Ports of servers: what was made for them goes, what was given is free again.
 
     A port that its owner has meanwhile given to something else (a router) stays with that.
@@ -72,7 +72,7 @@ def ports_give_back(tx: Tx, context: Context, several: Sequence[Values], *, netw
     tx.execute(delete(server_interfaces).where(column_in(tx, server_interfaces.c.server_id, ids)))
 
 
-def room_give_back(tx: Tx, several: Sequence[Values]) -> None:
+def allocations_release(tx: Tx, several: Sequence[Values]) -> None:
     """What hosts have promised to servers."""
     ids = [server["id"] for server in several]
     if ids:
@@ -111,13 +111,13 @@ def put_error(
     )
 
 
-def undo_boot(
+def boot_undo(
     tx: Tx, context: Context, several: Sequence[Values], text: str, *, network: NetworkConfig
 ) -> None:
     """A boot that failed on its host or took too long: ERROR, and nothing of it is left anywhere else."""
     if not several:
         return
-    give_back(tx, context, several, network=network)
+    resources_release(tx, context, several, network=network)
     put_error(tx, context, several, text)
     # only now, so that the host was told: it finds that the server is not its any more
     SERVER.change(
@@ -133,7 +133,7 @@ def close(
     """The end of servers: nothing of them is left but the row that says so."""
     if not several:
         return
-    give_back(tx, context, several, network=network)
+    resources_release(tx, context, several, network=network)
     ids = [server["id"] for server in several]
     tags_remove(tx, ids)
     changes = {
