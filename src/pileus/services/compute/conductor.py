@@ -26,7 +26,7 @@ from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
-from pileus.services.compute.servers.settling import boots_settle, overdue
+from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.tables.servers import server_interfaces, servers
 from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Published, Store, operations
@@ -176,7 +176,7 @@ class Conductor:
         if everything:
             risen.update(await self._store.read(spawning))
         if risen:
-            await self._store.write(boots_settle, self._context(), sorted(risen))
+            await self._store.write(boots_complete, self._context(), sorted(risen))
         await self._runner.work(everything=everything)
         if everything:
             await self._store.write(overdue, self._context(), parts=self._parts)

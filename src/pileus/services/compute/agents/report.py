@@ -22,9 +22,9 @@ from pileus.services.compute.servers.chains.delete import close_gone
 from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.cleanup import boot_undo, put_error
+from pileus.services.compute.servers.completion import boots_complete
 from pileus.services.compute.servers.history import action_finish
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.settling import boots_settle
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
@@ -111,7 +111,7 @@ def _servers(
     for text, several in broken.items():
         _failed_task(tx, context, several, text)
     if building:
-        boots_settle(tx, context, building)
+        boots_complete(tx, context, building)
 
 
 def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any]:

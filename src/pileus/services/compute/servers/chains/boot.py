@@ -7,7 +7,7 @@ One operation is one request, for one server or many.
     hand       tell the hosts; the operation is done
 
 From there on nothing is in anyone's memory: a server is building until its host has reported it in place
-and its ports carry packets (``settling.py``), or until its time is over. A chain is for a fixed list of
+and its ports carry packets (``completion.py``), or until its time is over. A chain is for a fixed list of
 steps; what each server has to become by itself is for a loop. A server whose deletion was asked for meanwhile
 is left out of each further step.
 """

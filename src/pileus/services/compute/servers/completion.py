@@ -25,7 +25,7 @@ from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.tx import Tx
 
 
-def boots_settle(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
+def boots_complete(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
     """Make ACTIVE those of the servers that have become so; how many. At most eight statements."""
     c = servers.c
     waiting = fetch(
