@@ -31,7 +31,7 @@ from pileus.services.compute.servers.finding import (
     must_permit,
 )
 from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.plugs import PortInUse, networks_check
+from pileus.services.compute.servers.requested_networks import PortInUse, networks_check
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.tables.servers import server_interfaces
 from pileus.services.compute.uses.network import (

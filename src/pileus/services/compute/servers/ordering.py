@@ -32,7 +32,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.rules.hardware import NotObeyed, read_hardware
 from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.plugs import groups_check, plugs_check
+from pileus.services.compute.servers.requested_networks import groups_check, requested_networks_check
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.keypairs import keypairs
 from pileus.services.compute.tables.servers import server_groups, servers
@@ -106,12 +106,14 @@ def servers_order(tx: Tx, access: Access, order: Order, *, config: ComputeConfig
     _group(tx, context, order)
     order = _with_own_servers(tx, access, order)
     groups = groups_check(tx, context, order.groups)
-    plugs = plugs_check(tx, access, order.networks, len(order.ids), with_groups=bool(order.groups))
+    requested = requested_networks_check(
+        tx, access, order.networks, len(order.ids), with_groups=bool(order.groups)
+    )
     if order.qos_policy_id and not qos_policy_usable(tx, access, order.qos_policy_id):
         raise BadRequest(f"QoS policy {order.qos_policy_id} could not be found.")
     project_id = context.project_id or ""
     most = len(order.ids)
-    ports_each = sum(1 for one in plugs if one["port_id"] is None)
+    ports_each = sum(1 for one in requested if one["port_id"] is None)
     if ports_each:
         most = min(most, ports_free(tx, project_id) // ports_each)
         if most < order.minimum:
@@ -143,7 +145,7 @@ def servers_order(tx: Tx, access: Access, order: Order, *, config: ComputeConfig
         now=context.now,
         data={
             "servers": ids,
-            "plugs": plugs,
+            "plugs": requested,
             "groups": groups,
             "qos_policy_id": order.qos_policy_id,
             "hints": order.hints,

@@ -40,14 +40,14 @@ class ExternalNetworkForbidden(Forbidden):
     message = "It is not allowed to create an interface on external network {id}"
 
 
-def plug(
+def requested_network(
     network_id: str, *, port_id: str | None = None, fixed_ip: str | None = None, tag: str | None = None
 ) -> dict[str, Any]:
-    """One plug, as it is kept until the server boots: a port that exists, or a network to make one on."""
+    """A requested network, as it is kept until the boot: a port that exists, or one to be made."""
     return {"network_id": network_id, "port_id": port_id, "fixed_ip": fixed_ip, "tag": tag}
 
 
-def plugs_check(
+def requested_networks_check(
     tx: Tx,
     access: Access,
     asked: str | Sequence[dict[str, Any]] | None,
@@ -55,7 +55,7 @@ def plugs_check(
     *,
     with_groups: bool = False,
 ) -> list[dict[str, Any]]:
-    """The plugs of a request for ``count`` servers; at most seven statements. Raises what Nova answers.
+    """The requested networks for ``count`` servers; at most seven statements. Raises what Nova answers.
 
     ``with_groups``: security groups are named for the ports that will be made.
     """
@@ -70,10 +70,10 @@ def plugs_check(
                 raise BadRequest("Unable to automatically allocate a network for project")
             return []
         _fit_for_servers(tx, networks, with_groups)
-        return [plug(networks[0]["id"])]
+        return [requested_network(networks[0]["id"])]
     assert not isinstance(asked, str)
     ports = _ports(tx, access, asked, count)
-    plugs = []
+    requested = []
     for one in asked:
         port_id = one.get("port")
         if port_id:
@@ -82,21 +82,25 @@ def plugs_check(
                     f"Specified Fixed IP '{one['fixed_ip']}' cannot be used with port '{port_id}': "
                     "the two cannot be specified together."
                 )
-            plugs.append(plug(ports[port_id]["network_id"], port_id=port_id, tag=one.get("tag")))
+            requested.append(
+                requested_network(ports[port_id]["network_id"], port_id=port_id, tag=one.get("tag"))
+            )
         elif one.get("uuid"):
-            plugs.append(plug(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag")))
+            requested.append(requested_network(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag")))
         else:
             raise BadRequest("Bad network format: missing 'uuid'")
-    if count > 1 and any(one["fixed_ip"] for one in plugs):
+    if count > 1 and any(one["fixed_ip"] for one in requested):
         raise BadRequest(
             "Invalid fixed IP and maximum count request: max_count cannot be greater than 1 if a "
             "fixed_ip is specified."
         )
     subnets = networks_check(
-        tx, access, [one["network_id"] for one in plugs if not one["port_id"]], with_groups
+        tx, access, [one["network_id"] for one in requested if not one["port_id"]], with_groups
     )
-    addresses_check(tx, [(one["network_id"], one["fixed_ip"]) for one in plugs if one["fixed_ip"]], subnets)
-    return plugs
+    addresses_check(
+        tx, [(one["network_id"], one["fixed_ip"]) for one in requested if one["fixed_ip"]], subnets
+    )
+    return requested
 
 
 def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence[Values]) -> None:
