@@ -17,12 +17,12 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
+from pileus.services.compute.servers.creation import ServerSpec, forced_host, servers_create
 from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.mappings import check_mappings
-from pileus.services.compute.servers.ordering import Order, forced_host, servers_order
 from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.view import Viewer, brief
@@ -32,7 +32,7 @@ from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
 from pileus.web.routes import Action, ByVersion, Route
 
-_LARGEST_ORDER = 1000
+_LARGEST_REQUEST = 1000
 
 
 class ServerHandlers:
@@ -83,17 +83,17 @@ class ServerHandlers:
         context = request.context
         enforce(request, {"project_id": context.project_id})
         body = body_of(request)
-        order = read_order(request, body)
-        servers = await request.write(servers_order, request.access, order, config=self._config)
+        spec = read_server_spec(request, body)
+        servers = await request.write(servers_create, request.access, spec, config=self._config)
         if body["server"].get("return_reservation_id"):
-            return Reply.json({"reservation_id": order.reservation_id}, 202)
+            return Reply.json({"reservation_id": spec.reservation_id}, 202)
         first = servers[0]["id"]
         view = {
             "id": first,
             "links": links(request, "servers", first),
-            "OS-DCF:diskConfig": order.disk_config,
-            "security_groups": [{"name": name} for name in order.groups or ("default",)],
-            "adminPass": order.password,
+            "OS-DCF:diskConfig": spec.disk_config,
+            "security_groups": [{"name": name} for name in spec.groups or ("default",)],
+            "adminPass": spec.password,
         }
         reply = Reply.json({"server": view}, 202)
         return reply.header("location", f"{root_url(request)}/servers/{first}")
@@ -145,8 +145,8 @@ class ServerHandlers:
         return Reply.empty(202)
 
 
-def read_order(request: Request, body: dict[str, Any]) -> Order:
-    """A create request as an order; what can be refused without the database is refused here."""
+def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
+    """Read a create request as a spec; what can be refused without the database is refused here."""
     asked = body["server"]
     hints = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
     image_id = check_mappings(asked)
@@ -158,8 +158,8 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
         raise BadRequest("Unable to allocate a single hostname to multiple instances")
     if asked.get("trusted_image_certificates"):
         raise BadRequest("Image signature certificates are not available in this cloud: none is checked.")
-    if maximum > _LARGEST_ORDER:
-        raise BadRequest(f"max_count: at most {_LARGEST_ORDER} servers are made by one request")
+    if maximum > _LARGEST_REQUEST:
+        raise BadRequest(f"max_count: at most {_LARGEST_REQUEST} servers are made by one request")
     zone, host, node = None, asked.get("host"), asked.get("hypervisor_hostname")
     forced = False
     if host or node:
@@ -168,7 +168,7 @@ def read_order(request: Request, body: dict[str, Any]) -> Order:
         zone, forced_to, forced_node = forced_host(request.access, asked["availability_zone"])
         if forced_to or forced_node:
             host, node, forced = forced_to, forced_node, True
-    return Order(
+    return ServerSpec(
         name=asked["name"],
         flavor_id=asked["flavorRef"],
         image_id=image_id,

@@ -13,16 +13,16 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.rebuild import begin_rebuild
-from pileus.services.compute.servers.extras import extras_shown
-from pileus.services.compute.servers.finding import change, must_be_free
-from pileus.services.compute.servers.history import action_begin
-from pileus.services.compute.servers.ordering import (
+from pileus.services.compute.servers.creation import (
     check_files,
     check_metadata,
     hardware_of,
     image_boots,
     image_fits,
 )
+from pileus.services.compute.servers.extras import extras_shown
+from pileus.services.compute.servers.finding import change, must_be_free
+from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.requests import new_password, rebuild_argument, renamed
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.servers.view import Viewer

@@ -49,8 +49,8 @@ _BESIDE = ("same_host", "different_host")
 """Hints that name servers."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request for servers wants, checked in its form. ``ids`` are for as many as there may be."""
+class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The servers that a request wants, checked in its form. ``ids`` are for as many as there may be."""
 
     name: str
     flavor_id: str
@@ -88,70 +88,70 @@ def sanitize_hostname(name: str, server_id: str) -> str:
     return text or f"server-{server_id}"
 
 
-def servers_order(tx: Tx, access: Access, order: Order, *, config: ComputeConfig) -> list[Values]:
+def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeConfig) -> list[Values]:
     """Write the promise; returns the servers. A constant number of statements for any number of servers.
 
     Raises BadRequest, QuotaError and the like in Nova's words.
     """
     context = access.context
-    flavor = _flavor(tx, access, order.flavor_id)
-    image = _image(tx, access, order.image_id, flavor)
-    image_boots(image, access, flavor, order.disk_config)
+    flavor = _flavor(tx, access, spec.flavor_id)
+    image = _image(tx, access, spec.image_id, flavor)
+    image_boots(image, access, flavor, spec.disk_config)
     hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
     if hardware.pop("config_drive", None):
-        order = msgspec.structs.replace(order, config_drive=True)
-    key = _key(tx, context, order.key_name)
-    _placement(tx, context, order, config)
-    _limits(tx, context, order)
-    _group(tx, context, order)
-    order = _with_own_servers(tx, access, order)
-    groups = groups_check(tx, context, order.groups)
+        spec = msgspec.structs.replace(spec, config_drive=True)
+    key = _key(tx, context, spec.key_name)
+    _placement(tx, context, spec, config)
+    _limits(tx, context, spec)
+    _group(tx, context, spec)
+    spec = _with_own_servers(tx, access, spec)
+    groups = groups_check(tx, context, spec.groups)
     requested = requested_networks_check(
-        tx, access, order.networks, len(order.ids), with_groups=bool(order.groups)
+        tx, access, spec.networks, len(spec.ids), with_groups=bool(spec.groups)
     )
-    if order.qos_policy_id and not qos_policy_usable(tx, access, order.qos_policy_id):
-        raise BadRequest(f"QoS policy {order.qos_policy_id} could not be found.")
+    if spec.qos_policy_id and not qos_policy_usable(tx, access, spec.qos_policy_id):
+        raise BadRequest(f"QoS policy {spec.qos_policy_id} could not be found.")
     project_id = context.project_id or ""
-    most = len(order.ids)
+    most = len(spec.ids)
     ports_each = sum(1 for one in requested if one["port_id"] is None)
     if ports_each:
         most = min(most, ports_free(tx, project_id) // ports_each)
-        if most < order.minimum:
+        if most < spec.minimum:
             raise QuotaError("Maximum number of ports exceeded")
     count = spend_up_to(
         tx,
         project_id,
         context.user_id or "",
-        order.minimum,
+        spec.minimum,
         most,
         cores=flavor["vcpus"],
         ram=flavor["ram"],
     )
     rows = [
-        _row(context, order, flavor, image, key, index, server_id, hardware)
-        for index, server_id in enumerate(order.ids[:count])
+        _row(context, spec, flavor, image, key, index, server_id, hardware)
+        for index, server_id in enumerate(spec.ids[:count])
     ]
     SERVER.insert(tx, context, rows)
     ids = [row["id"] for row in rows]
-    if order.tags:
-        tags_save(tx, context, dict.fromkeys(ids, order.tags))
+    if spec.tags:
+        tags_save(tx, context, dict.fromkeys(ids, spec.tags))
     action_begin(tx, context, ids, "create")
     operation_create(
         tx,
-        operation_id=order.operation_id,
+        operation_id=spec.operation_id,
         kind=BOOT.kind,
-        resource_id=order.reservation_id,
+        resource_id=spec.reservation_id,
         step=BOOT.first.name,
         now=context.now,
         data={
             "servers": ids,
             "plugs": requested,
             "groups": groups,
-            "qos_policy_id": order.qos_policy_id,
-            "hints": order.hints,
-            "host": order.host,
-            "node": order.node,
-            "forced": order.forced,
+            "qos_policy_id": spec.qos_policy_id,
+            "hints": spec.hints,
+            "host": spec.host,
+            "node": spec.node,
+            "forced": spec.forced,
             "image": dict(image["properties"]),
             "user_id": context.user_id,
         },
@@ -242,27 +242,27 @@ def _key(tx: Tx, context: Context, name: str | None) -> Any:
     return row
 
 
-def _placement(tx: Tx, context: Context, order: Order, config: ComputeConfig) -> None:
+def _placement(tx: Tx, context: Context, spec: ServerSpec, config: ComputeConfig) -> None:
     """A zone, host or hypervisor that was asked for has to be there."""
-    if not (order.zone or order.host or order.node):
+    if not (spec.zone or spec.host or spec.node):
         return
     nodes = nodes_read(tx, config, context.now)
-    if order.host and not any(one.row.host == order.host for one in nodes):
-        raise BadRequest(f"Compute host {order.host} could not be found.")
-    if order.node and not any(one.row.hypervisor_hostname == order.node for one in nodes):
-        raise BadRequest(f"No hypervisor matching '{order.node}' could be found.")
-    if order.zone:
+    if spec.host and not any(one.row.host == spec.host for one in nodes):
+        raise BadRequest(f"Compute host {spec.host} could not be found.")
+    if spec.node and not any(one.row.hypervisor_hostname == spec.node for one in nodes):
+        raise BadRequest(f"No hypervisor matching '{spec.node}' could be found.")
+    if spec.zone:
         zones = {one.service.zone for one in nodes if one.service.binary == COMPUTE_BINARY}
-        if order.zone not in {*zones, config.default_zone}:
+        if spec.zone not in {*zones, config.default_zone}:
             raise BadRequest("The requested availability zone is not available")
 
 
-def _limits(tx: Tx, context: Context, order: Order) -> None:
-    if not order.metadata and not order.files:
+def _limits(tx: Tx, context: Context, spec: ServerSpec) -> None:
+    if not spec.metadata and not spec.files:
         return
     limits = limits_of(tx, context.project_id or "", context.user_id)
-    check_metadata(limits, order.metadata)
-    check_files(limits, order.files)
+    check_metadata(limits, spec.metadata)
+    check_files(limits, spec.files)
 
 
 def check_metadata(limits: dict[str, int], metadata: dict[str, str]) -> None:
@@ -285,9 +285,9 @@ def check_files(limits: dict[str, int], files: Sequence[dict[str, str]]) -> None
             raise QuotaError("Maximum content size of an injected file exceeded")
 
 
-def _group(tx: Tx, context: Context, order: Order) -> None:
+def _group(tx: Tx, context: Context, spec: ServerSpec) -> None:
     """The server group of the hints: it exists, and has room."""
-    group_id = order.hints.get("group")
+    group_id = spec.hints.get("group")
     if group_id is None:
         return
     group = tx.first(
@@ -302,16 +302,16 @@ def _group(tx: Tx, context: Context, order: Order) -> None:
     have = tx.scalar(
         select(func.count()).where(servers.c.group_id == group_id, servers.c.deleted_at.is_(None))
     )
-    if 0 <= most < have + len(order.ids):
+    if 0 <= most < have + len(spec.ids):
         raise QuotaError("Quota exceeded, too many servers in group")
 
 
-def _with_own_servers(tx: Tx, access: Access, order: Order) -> Order:
-    """The order without those servers in its hints that the caller may not see: where another project's are
+def _with_own_servers(tx: Tx, access: Access, spec: ServerSpec) -> ServerSpec:
+    """The spec without those servers in its hints that the caller may not see: where another project's are
     is not to be found out by going beside them."""
-    named = {key for hint in _BESIDE for key in order.hints.get(hint) or ()}
+    named = {key for hint in _BESIDE for key in spec.hints.get(hint) or ()}
     if not named or is_admin(access):
-        return order
+        return spec
     c = servers.c
     there = {
         row.id
@@ -321,15 +321,13 @@ def _with_own_servers(tx: Tx, access: Access, order: Order) -> Order:
             )
         )
     }
-    kept = {
-        hint: [key for key in order.hints[hint] if key in there] for hint in _BESIDE if hint in order.hints
-    }
-    return msgspec.structs.replace(order, hints={**order.hints, **kept})
+    kept = {hint: [key for key in spec.hints[hint] if key in there] for hint in _BESIDE if hint in spec.hints}
+    return msgspec.structs.replace(spec, hints={**spec.hints, **kept})
 
 
 def _row(
     context: Context,
-    order: Order,
+    spec: ServerSpec,
     flavor: Values,
     image: Values,
     key: Any,
@@ -337,8 +335,8 @@ def _row(
     server_id: str,
     hardware: dict[str, Any],
 ) -> Values:
-    name = f"{order.name}-{index + 1}" if len(order.ids) > 1 else order.name
-    hostname = order.hostname or sanitize_hostname(name, server_id)
+    name = f"{spec.name}-{index + 1}" if len(spec.ids) > 1 else spec.name
+    hostname = spec.hostname or sanitize_hostname(name, server_id)
     return Values(
         {
             "id": server_id,
@@ -347,7 +345,7 @@ def _row(
             "name": name,
             "hostname": hostname,
             # before 2.19 the description was the name, and clients of old see none
-            "description": order.description,
+            "description": spec.description,
             "vm_state": states.BUILDING,
             "task_state": states.SCHEDULING,
             "task_since": context.now,
@@ -357,8 +355,8 @@ def _row(
             "in_place": False,
             "host": None,
             "node": None,
-            "availability_zone": order.zone,
-            "pinned_availability_zone": order.zone,
+            "availability_zone": spec.zone,
+            "pinned_availability_zone": spec.zone,
             "image_id": image["id"],
             "flavor_id": flavor["id"],
             "flavor": flavor_copy(flavor),
@@ -368,20 +366,20 @@ def _row(
             "key_name": key.name if key is not None else None,
             "key_type": key.type if key is not None else None,
             "key_data": key.public_key if key is not None else None,
-            "user_data": order.user_data,
-            "config_drive": order.config_drive,
-            "properties": order.metadata,
-            "files": order.files,
+            "user_data": spec.user_data,
+            "config_drive": spec.config_drive,
+            "properties": spec.metadata,
+            "files": spec.files,
             # only a config drive carries it into the guest
-            "password": order.password if order.config_drive else None,
+            "password": spec.password if spec.config_drive else None,
             "random_seed": secrets.token_hex(32),
             "hardware": hardware or None,
-            "disk_config": order.disk_config,
-            "access_ip_v4": order.access_ip_v4,
-            "access_ip_v6": order.access_ip_v6,
+            "disk_config": spec.disk_config,
+            "access_ip_v4": spec.access_ip_v4,
+            "access_ip_v6": spec.access_ip_v6,
             "launch_index": index,
-            "reservation_id": order.reservation_id,
-            "group_id": order.hints.get("group"),
+            "reservation_id": spec.reservation_id,
+            "group_id": spec.hints.get("group"),
             "locked_by": None,
             "locked_reason": None,
             "quarantined": None,
