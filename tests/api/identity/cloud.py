@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,16 @@ class Cloud:
 
 
 @contextlib.asynccontextmanager
-async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None) -> AsyncIterator[Cloud]:
-    """A cloud on that database, seeded, with ``admin`` logged in to his project."""
+async def cloud(
+    url: str,
+    folder: Path,
+    settings: IdentitySettings | None = None,
+    rules: Mapping[str, str] | None = None,
+) -> AsyncIterator[Cloud]:
+    """A cloud on that database, seeded, with ``admin`` logged in to his project.
+
+    ``rules`` are those that an operator has overridden.
+    """
     clock = ManualClock()
     store = await Store.open(url, poll_s=0.2)
     try:
@@ -119,7 +127,7 @@ async def cloud(url: str, folder: Path, settings: IdentitySettings | None = None
             [identity.service],
             store=store,
             authenticator=identity.authenticator,
-            policy=Policies({"identity": identity.service.rules}, {}),
+            policy=Policies({"identity": identity.service.rules}, {"identity": dict(rules or {})}),
             clock=clock,
         )
         made = Cloud(app, identity, store, clock)
@@ -138,11 +146,12 @@ def run(
     folder: Path,
     story: Callable[[Cloud], Awaitable[None]],
     settings: IdentitySettings | None = None,
+    rules: Mapping[str, str] | None = None,
 ) -> None:
     """Tell a story in a fresh loop."""
 
     async def tell() -> None:
-        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder, settings) as one:
+        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder, settings, rules) as one:
             await story(one)
         assert not limit.expired(), f"the story hung for {STORY_S} s"
 

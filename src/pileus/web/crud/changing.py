@@ -22,7 +22,7 @@ def update_handler(crud: Crud) -> Handler:
 
     async def handler(request: Request) -> Reply:
         changes = parse_update(crud.resource, request, may_be_empty=crud.may_change_nothing)
-        revision = wanted_revision(request)
+        revision = _revision(crud, request)
         if crud.prepare is not None:
             # what is dear is not done for a caller whom the policy refuses
             await request.read(find_judged, request, crud, "update")
@@ -31,6 +31,11 @@ def update_handler(crud: Crud) -> Handler:
         return shown_reply(request, crud.resource, changed)
 
     return handler
+
+
+def _revision(crud: Crud, request: Request) -> int | None:
+    """The revision that the request insists on; APIs that judge first have no revisions."""
+    return wanted_revision(request) if crud.judge is None else None
 
 
 def update_one(
@@ -57,7 +62,7 @@ def delete_handler(crud: Crud) -> Handler:
     assert unit is not None
 
     async def handler(request: Request) -> Reply:
-        await request.write(delete_one, request, crud, unit, wanted_revision(request))
+        await request.write(delete_one, request, crud, unit, _revision(crud, request))
         return Reply.empty()
 
     return handler
