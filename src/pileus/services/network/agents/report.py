@@ -75,7 +75,7 @@ _RESTART = (
 
 
 class _Said(NamedTuple):
-    """A report's texts as they are kept."""
+    """The checked parts of a report, as they are stored."""
 
     started_at: dt.datetime
     tunneling_ip: str | None

@@ -22,7 +22,7 @@ from pileus.store.tx import Tx
 def dhcp_follows_ports(
     tx: Tx, context: Context, ports: Sequence[Values], with_dhcp: Collection[str], config: NetworkConfig
 ) -> None:
-    """A network with DHCP gets its agents with its first port that is not DHCP's own."""
+    """Schedule networks with DHCP when they get their first port that is not DHCP's own."""
     asking = {port["network_id"] for port in ports if port["device_owner"] != device_owners.DHCP}
     networks_schedule(tx, context, sorted(asking.intersection(with_dhcp)), config)
 
@@ -30,13 +30,13 @@ def dhcp_follows_ports(
 def dhcp_restores_ports(
     tx: Tx, context: Context, ports: Sequence[Values], kinds: Mapping[str, str], config: NetworkConfig
 ) -> None:
-    """DHCP's own ports come back where a request has moved or deleted them."""
+    """Restore DHCP's own ports where a request has moved or deleted them."""
     served = {port["network_id"] for port in ports if kinds[port["id"]] == device_owners.DHCP}
     dhcp_ports_sync(tx, context, served, config)
 
 
 def dhcp_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
-    """An agent that takes work gets it, and ports where it lacks them."""
+    """Give the agent networks if it takes any, and DHCP ports where it lacks them."""
     if agent.agent_type != DHCP_AGENT:
         return
     if agent.admin_state_up:
@@ -50,7 +50,7 @@ def dhcp_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: Netw
 
 
 def dhcp_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], config: NetworkConfig) -> None:
-    """An agent that is enabled looks for what nobody serves (seed 003)."""
+    """Schedule networks without enough agents, now that an agent is enabled (seed 003)."""
     if DHCP_AGENT in agent_types:
         _find_work(tx, context, config, appeared=True)
 
@@ -58,7 +58,7 @@ def dhcp_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], co
 def dhcp_agents_deleting(
     tx: Tx, context: Context, agent_ids: Sequence[str], config: NetworkConfig
 ) -> Callable[[], Collection[str]]:
-    """Networks of agents that go are given to others."""
+    """Schedule networks of agents that are deleted to others."""
     served = networks_served_by(tx, agent_ids)
 
     def after() -> Collection[str]:
@@ -70,7 +70,7 @@ def dhcp_agents_deleting(
 
 
 def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
-    """Take over what dead agents leave, and where one has appeared what nobody serves."""
+    """Schedule networks of dead agents, and where an agent has appeared those without enough agents."""
     networks_leave_dead_agents(tx, context, config)
     if appeared:
         networks_schedule_unserved(tx, context, config)

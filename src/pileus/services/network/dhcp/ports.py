@@ -83,7 +83,7 @@ class _Wanted(NamedTuple):
 
 
 def device_id(network_id: str, host: str) -> str:
-    """The name of a host's DHCP in a network, as Neutron's agents make it: the same for ever."""
+    """The name of a host's DHCP in a network, as Neutron's agents make it; it never changes."""
     return f"dhcp{uuid.uuid5(uuid.NAMESPACE_DNS, host.split('.')[0])}-{network_id}"
 
 

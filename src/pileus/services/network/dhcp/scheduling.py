@@ -124,7 +124,7 @@ def network_bind(tx: Tx, context: Context, agent_id: str, network_id: str, *, co
 def network_unbind(
     tx: Tx, context: Context, agent_id: str, network_id: str, *, config: NetworkConfig
 ) -> None:
-    """Take a network from an agent by request: NetworkNotHostedByDhcpAgent. Nobody else gets it for that."""
+    """Take a network from an agent by request: NetworkNotHostedByDhcpAgent. No other agent gets it."""
     agent = tx.first(_AGENT, {"agent": agent_id})
     if agent is None:
         raise AgentNotFound(id=agent_id)
@@ -170,7 +170,7 @@ def networks_schedule_unserved(tx: Tx, context: Context, config: NetworkConfig) 
 
 
 def networks_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
-    """Give networks of dead agents to living ones; one statement where nobody is dead."""
+    """Give networks of dead agents to living ones; one statement where none is dead."""
     if not config.move_from_dead_dhcp_agents:
         return
     since = {"since": config.alive_since(context.now)}

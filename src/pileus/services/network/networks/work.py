@@ -124,7 +124,7 @@ def network_create(
 def network_update(
     tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
 ) -> list[Values]:
-    """Change networks; whoever serves one looks again."""
+    """Change networks; the agents that serve them look again."""
     updates = copied_updates(updates)
     for one in updates:
         changes, network = one.changes, one.original
@@ -147,7 +147,7 @@ def network_update(
 
 
 def network_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
-    """Delete networks with their subnets; NetworkInUse while somebody's port is in one."""
+    """Delete networks with their subnets; NetworkInUse while one has ports that do not go with it."""
     ids = [network["id"] for network in originals]
     try:
         with tx.savepoint():

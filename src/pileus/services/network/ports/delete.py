@@ -13,7 +13,7 @@ from pileus.store.tx import Tx
 
 
 def delete_ports(tx: Tx, context: Context, originals: Sequence[Values], config: NetworkConfig) -> None:
-    """Delete ports, whoever they belong to; a constant number of statements."""
+    """Delete ports of any owner; a constant number of statements."""
     if originals:
         for follow in config.followers.ports_deleting:
             follow(tx, context, originals, config)

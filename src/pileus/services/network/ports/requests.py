@@ -105,7 +105,7 @@ def _kept(update: Update, own: Mapping[str, str]) -> ServicePortInUse:
 
 
 def _plain(device_id: str) -> str:
-    """The id that a text is meant to be taken for."""
+    """Normalise an id as people spell it."""
     text = device_id.strip().lower()
     try:
         return str(uuid.UUID(text))
@@ -130,7 +130,7 @@ def _check_devices(tx: Tx, context: Context, named: Iterable[tuple[str, str]], c
 def _keep(
     tx: Tx, context: Context, ports: Sequence[Values], own: Mapping[str, str], config: NetworkConfig
 ) -> None:
-    """Let those whose ports they are put right what the network needs for itself."""
+    """Let the followers restore the service ports that were moved or deleted."""
     kinds = {port["id"]: own[port["id"]] for port in ports}
     if kinds:
         for follow in config.followers.service_ports_changed:

@@ -70,7 +70,7 @@ def _unique_addresses(fixed_ips: list[dict[str, str]] | None) -> list[dict[str, 
 
 
 def _check_option(option: dict[str, Any]) -> dict[str, Any]:
-    """A blank value says something of these options only."""
+    """Check that a value is not blank, except of options for which a blank value has a meaning."""
     value = option["opt_value"]
     if value is not None and not value.strip() and option["opt_name"] not in _BLANK_OPTIONS:
         raise BadValue(f"No valid key specs matched for: {option}", value=option, conversion=True)
@@ -78,7 +78,7 @@ def _check_option(option: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_group_id(value: Any) -> str:
-    """Clients of old send objects as well as ids."""
+    """Take an id, or an object with one, as old clients send it."""
     return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
 
 

@@ -11,7 +11,7 @@ ATTEMPTS = 16
 
 
 class AddressesContended(Unavailable):
-    """Every address that was drawn in several attempts was taken by somebody else at the same moment."""
+    """In several attempts each drawn address was taken by another request at the same moment."""
 
     message = "Too many ports are being created on network {net_id}; please try again."
 

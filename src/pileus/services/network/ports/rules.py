@@ -42,7 +42,7 @@ class DhcpOptionsExhausted(Invalid):
 
 
 MOST_OPTIONS = 128
-"""As many as a message of DHCP has room for, and more than anybody has asked for."""
+"""As many as a DHCP message has room for."""
 
 
 def port_security(given: bool | None, device_owner: str, network_default: bool) -> bool:

@@ -30,7 +30,7 @@ _ROUTERS_OF = select(router_ports.c.router_id).where(
 def routers_restore_ports(
     tx: Tx, context: Context, ports: Sequence[Values], kinds: Mapping[str, str], config: NetworkConfig
 ) -> None:
-    """Routers' ports go back to the routers' hosts where a request has moved them."""
+    """Bind routers' ports to the routers' hosts again where a request has moved them."""
     routed = [port["id"] for port in ports if kinds[port["id"]] in device_owners.OF_ROUTERS]
     if routed:
         router_ids = sorted({row.router_id for row in tx.rows(_ROUTERS_OF, {"ids": routed})})
@@ -38,13 +38,13 @@ def routers_restore_ports(
 
 
 def l3_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
-    """An agent that takes work gets it."""
+    """Give the agent routers if it takes any."""
     if agent.agent_type == L3_AGENT and agent.admin_state_up:
         _find_work(tx, context, config, appeared=agent.appeared)
 
 
 def l3_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], config: NetworkConfig) -> None:
-    """An agent that is enabled looks for what nobody hosts (seed 003)."""
+    """Schedule routers without an agent, now that an agent is enabled (seed 003)."""
     if L3_AGENT in agent_types:
         _find_work(tx, context, config, appeared=True)
 
@@ -52,7 +52,7 @@ def l3_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], conf
 def l3_agents_deleting(
     tx: Tx, context: Context, agent_ids: Sequence[str], config: NetworkConfig
 ) -> Callable[[], Collection[str]]:
-    """Routers of agents that go are given to others; whoever serves one looks again."""
+    """Schedule routers of agents that are deleted to others; their scopes are told."""
     served = routers_served_by(tx, agent_ids)
 
     def after() -> Collection[str]:
@@ -64,7 +64,7 @@ def l3_agents_deleting(
 
 
 def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
-    """Take over what dead agents leave, and where one has appeared what nobody hosts."""
+    """Schedule routers of dead agents, and where an agent has appeared those without one."""
     routers_leave_dead_agents(tx, context, config)
     if appeared:
         routers_schedule_unhosted(tx, context, config)

@@ -123,7 +123,7 @@ def interface_add_subnet(
 def interface_add_port(
     tx: Tx, context: Context, router: Values, port: Values, *, config: NetworkConfig
 ) -> dict[str, Any]:
-    """Make a port that somebody has prepared the router's."""
+    """Make an existing port an interface of the router."""
     if port["device_id"]:
         raise PortInUse(net_id=port["network_id"], port_id=port["id"], device_id=port["device_id"])
     # Whoever owns a server's port may have wiped its device_id; the guest on it must not get what a router's

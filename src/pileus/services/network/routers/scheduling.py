@@ -138,7 +138,7 @@ def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, conf
 
 
 def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
-    """Take a router from an agent by request: RouterNotHostedByL3Agent. Nobody else gets it for that."""
+    """Take a router from an agent by request: RouterNotHostedByL3Agent. No other agent gets it."""
     if tx.first(_AGENT, {"agent": agent_id}) is None:
         raise AgentNotFound(id=agent_id)
     hosted = tx.first(_BOUND, {"ids": [router_id]})
@@ -184,12 +184,12 @@ def routers_schedule(tx: Tx, context: Context, router_ids: Sequence[str], config
 
 
 def routers_schedule_unhosted(tx: Tx, context: Context, config: NetworkConfig) -> None:
-    """Find agents for routers that nobody hosts: an agent has appeared, or is up again (seed 003)."""
+    """Find agents for routers without one: an agent has appeared, or is up again (seed 003)."""
     routers_schedule(tx, context, [row.id for row in tx.rows(_UNHOSTED)], config)
 
 
 def routers_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
-    """Move routers of dead agents to living ones; one statement where nobody is dead."""
+    """Move routers of dead agents to living ones; one statement where none is dead."""
     if not config.move_from_dead_l3_agents:
         return
     since = {"since": config.alive_since(context.now)}

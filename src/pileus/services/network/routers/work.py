@@ -120,7 +120,7 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
 
 
 def router_event(context: Context, kind: str, router: Values, host: str | None = None) -> Event:
-    """An event that the router's agent hears of (``host``: also when it serves it no more)."""
+    """Make an event that wakes the router's agent (``host``: also one that no longer hosts it)."""
     concerned = [scopes.router(router["id"])]
     if host:
         concerned.append(scopes.l3(host))
