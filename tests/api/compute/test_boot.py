@@ -76,3 +76,26 @@ def test_a_name_that_no_host_can_have_keeps_no_server_from_its_port(tmp_path: Pa
             assert port["dns_name"] == dns_name
 
     tell(story, tmp_path)
+
+
+def test_asking_for_servers_takes_as_many_statements_as_it_did(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        await api.host()
+        network_id = await api.a_network()
+        port = await api("POST", "/networking/v2.0/ports", {"port": {"network_id": network_id}})
+        wanted = {"server_group": {"name": "g", "policy": "affinity"}}
+        group_id = (await api("POST", "/os-server-groups", wanted)).json["server_group"]["id"]
+        hints = {"hints": {"group": group_id}}
+        for most, values in (
+            (25, {}),
+            (15, {"networks": "none"}),
+            (18, {"networks": [{"port": port.json["port"]["id"]}]}),
+            (26, {"networks": [{"uuid": network_id, "fixed_ip": "10.0.0.77"}]}),
+            (28, hints),
+            (35, {**hints, "security_groups": [{"name": "default"}], "availability_zone": "nova"}),
+        ):
+            before = api.store.statements
+            assert (await api.ask_for("vm", **values)).status == 202
+            assert api.store.statements - before <= most, values
+
+    tell(story, tmp_path)

@@ -199,9 +199,10 @@ class InterfaceHandlers:
 
     def _network_of(self, tx: Tx, request: Request, network_id: str | None) -> str:
         if network_id is not None:
-            if not networks_visible(tx, request.access, [network_id]):
+            found = networks_visible(tx, request.access, [network_id])
+            if not found:
                 raise NetworkNotFound(network_id=network_id)
-            networks_check(tx, request.access, [network_id])
+            networks_check(request.access, [network_id], found, subnets_of(tx, [network_id]))
             return network_id
         networks = networks_visible(tx, request.access)
         if len(networks) != 1:

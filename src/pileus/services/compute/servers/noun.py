@@ -17,7 +17,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
-from pileus.services.compute.servers.creation import ServerSpec, forced_host, servers_create
+from pileus.services.compute.servers.creation import servers_create
 from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.history import action_begin
@@ -25,6 +25,7 @@ from pileus.services.compute.servers.listing import Wanted, list_servers, read_l
 from pileus.services.compute.servers.mappings import check_mappings
 from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.server_spec import ServerSpec, forced_host
 from pileus.services.compute.servers.view import Viewer, brief
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun

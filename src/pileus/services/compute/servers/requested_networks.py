@@ -1,10 +1,10 @@
-"""Which networks and ports a server is to be plugged into: checked when it is asked for."""
+"""Which networks and ports a server is to have: facts are read at once, and decided on purely."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
@@ -24,6 +24,9 @@ from pileus.services.compute.uses.network import (
     subnets_of,
 )
 from pileus.store.tx import Tx
+
+Requested = str | Sequence[dict[str, Any]] | None
+"""``auto``, ``none``, a list of networks and ports, or None: as a request has it."""
 
 AUTO, NONE = "auto", "none"
 
@@ -47,66 +50,104 @@ def requested_network(
     return {"network_id": network_id, "port_id": port_id, "fixed_ip": fixed_ip, "tag": tag}
 
 
-def requested_networks_check(
-    tx: Tx,
-    access: Access,
-    asked: str | Sequence[dict[str, Any]] | None,
-    count: int,
-    *,
-    with_groups: bool = False,
+class NetworkFacts(NamedTuple):
+    """What is known of the networks and ports of a request.
+
+    ``networks`` are those that the caller may use, of which ``subnets`` are; ``held`` says which servers have
+    the ``ports`` already, and ``taken`` which devices the addresses that are asked for.
+    """
+
+    networks: list[Values]
+    subnets: list[Values]
+    ports: Mapping[str, Values]
+    held: Mapping[str, str]
+    taken: Mapping[tuple[str, str], str]
+
+
+def network_facts_read(tx: Tx, access: Access, asked: Requested) -> NetworkFacts:
+    """Read them, in at most seven statements; ports are held until the transaction ends."""
+    if asked == NONE:
+        return NetworkFacts([], [], {}, {}, {})
+    if _is_automatic(asked):
+        networks = networks_visible(tx, access)
+        usable = {networks[0]["id"]} if len(networks) == 1 else set()
+        return NetworkFacts(networks, subnets_of(tx, usable), {}, {}, {})
+    assert asked is not None and not isinstance(asked, str)
+    port_ids = [one["port"] for one in asked if one.get("port")]
+    named = {one["uuid"] for one in asked if one.get("uuid") and not one.get("port")}
+    networks = networks_visible(tx, access, named) if named else []
+    return NetworkFacts(
+        networks=networks,
+        subnets=subnets_of(tx, {network["id"] for network in networks}),
+        ports=ports_by_id(tx, port_ids, lock=True),
+        held=holders_of(tx, port_ids),
+        taken=addresses_taken(
+            tx,
+            [
+                (one["uuid"], one["fixed_ip"])
+                for one in asked
+                if one.get("fixed_ip") and one.get("uuid") and not one.get("port")
+            ],
+        ),
+    )
+
+
+def _is_automatic(asked: Requested) -> bool:
+    return asked is None or asked == AUTO or asked == []
+
+
+def networks_decide(
+    access: Access, asked: Requested, facts: NetworkFacts, count: int, *, with_groups: bool = False
 ) -> list[dict[str, Any]]:
-    """The requested networks for ``count`` servers; at most seven statements. Raises what Nova answers.
+    """The interfaces of each of ``count`` servers; pure. Raises what Nova answers.
 
     ``with_groups``: security groups are named for the ports that will be made.
     """
     if asked == NONE:
         return []
-    if asked is None or asked == AUTO or asked == []:
-        networks = networks_visible(tx, access)
-        if len(networks) > 1:
+    if _is_automatic(asked):
+        if len(facts.networks) > 1:
             raise NetworkAmbiguous
-        if not networks:
+        if not facts.networks:
             if asked == AUTO:
                 raise BadRequest("Unable to automatically allocate a network for project")
             return []
-        _fit_for_servers(tx, networks, with_groups)
-        return [requested_network(networks[0]["id"])]
-    assert not isinstance(asked, str)
-    ports = _ports(tx, access, asked, count)
-    requested = []
-    for one in asked:
-        port_id = one.get("port")
-        if port_id:
-            if one.get("fixed_ip"):
-                raise BadRequest(
-                    f"Specified Fixed IP '{one['fixed_ip']}' cannot be used with port '{port_id}': "
-                    "the two cannot be specified together."
-                )
-            requested.append(
-                requested_network(ports[port_id]["network_id"], port_id=port_id, tag=one.get("tag"))
-            )
-        elif one.get("uuid"):
-            requested.append(requested_network(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag")))
-        else:
-            raise BadRequest("Bad network format: missing 'uuid'")
-    if count > 1 and any(one["fixed_ip"] for one in requested):
+        _check_fit(facts.networks, facts.subnets, with_groups)
+        return [requested_network(facts.networks[0]["id"])]
+    assert asked is not None and not isinstance(asked, str)
+    _check_ports(access, [one["port"] for one in asked if one.get("port")], facts, count)
+    interfaces = [_interface(one, facts.ports) for one in asked]
+    if count > 1 and any(one["fixed_ip"] for one in interfaces):
         raise BadRequest(
             "Invalid fixed IP and maximum count request: max_count cannot be greater than 1 if a "
             "fixed_ip is specified."
         )
-    subnets = networks_check(
-        tx, access, [one["network_id"] for one in requested if not one["port_id"]], with_groups
-    )
-    addresses_check(
-        tx, [(one["network_id"], one["fixed_ip"]) for one in requested if one["fixed_ip"]], subnets
-    )
-    return requested
+    made = [one for one in interfaces if not one["port_id"]]
+    networks_check(access, [one["network_id"] for one in made], facts.networks, facts.subnets, with_groups)
+    _check_addresses([(one["network_id"], one["fixed_ip"]) for one in made if one["fixed_ip"]], facts)
+    return interfaces
 
 
-def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence[Values]) -> None:
-    """BadRequest for addresses that networks (of these subnets) do not have, or somebody has already."""
+def _interface(one: dict[str, Any], ports: Mapping[str, Values]) -> dict[str, Any]:
+    port_id = one.get("port")
+    if port_id:
+        if one.get("fixed_ip"):
+            raise BadRequest(
+                f"Specified Fixed IP '{one['fixed_ip']}' cannot be used with port '{port_id}': "
+                "the two cannot be specified together."
+            )
+        return requested_network(ports[port_id]["network_id"], port_id=port_id, tag=one.get("tag"))
+    if one.get("uuid"):
+        return requested_network(one["uuid"], fixed_ip=one.get("fixed_ip"), tag=one.get("tag"))
+    raise BadRequest("Bad network format: missing 'uuid'")
+
+
+def _check_addresses(wanted: Sequence[tuple[str, str]], facts: NetworkFacts) -> None:
+    """BadRequest for addresses that networks do not have, or somebody has already."""
     for network_id, address in wanted:
-        ours = [one for one in subnets if one["network_id"] == network_id and _inside(one["cidr"], address)]
+        ours = [
+            one for one in facts.subnets if one["network_id"] == network_id and _inside(one["cidr"], address)
+        ]
         if not ours:
             raise BadRequest(f"Fixed IP {address} is not a valid ip address for network {network_id}.")
         if is_automatic(ours[0]["ipv6_ra_mode"], ours[0]["ipv6_address_mode"]):
@@ -114,7 +155,7 @@ def addresses_check(tx: Tx, wanted: Sequence[tuple[str, str]], subnets: Sequence
                 f"Fixed IP {address} can not be chosen: the addresses of subnet {ours[0]['id']} follow from "
                 "the hardware address."
             )
-    taken: dict[tuple[str, str], str | None] = dict(addresses_taken(tx, wanted))
+    taken: dict[tuple[str, str], str | None] = dict(facts.taken)
     for pair in wanted:
         if pair in taken:
             raise BadRequest(f"Fixed IP address {pair[1]} is already in use on instance {taken[pair]}.")
@@ -125,10 +166,9 @@ def _inside(cidr: str, address: str) -> bool:
     return may_have(ipaddress.ip_network(cidr), ipaddress.ip_address(address), of_router=False)
 
 
-def _ports(tx: Tx, access: Access, asked: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    wanted = [one["port"] for one in asked if one.get("port")]
+def _check_ports(access: Access, wanted: Sequence[str], facts: NetworkFacts, count: int) -> None:
     if not wanted:
-        return {}
+        return
     if count > 1:
         raise BadRequest(
             "Unable to launch multiple instances with a single configured port ID. Please launch your "
@@ -136,27 +176,26 @@ def _ports(tx: Tx, access: Access, asked: Sequence[dict[str, Any]], count: int) 
         )
     if len(set(wanted)) != len(wanted):
         raise BadRequest("Duplicate ports in the request")
-    found = ports_by_id(tx, wanted, lock=True)
-    held = holders_of(tx, wanted)
     admin = is_admin(access)
     for port_id in wanted:
-        port = found.get(port_id)
+        port = facts.ports.get(port_id)
         if port is None or not (admin or port["project_id"] == access.context.project_id):
             raise BadRequest(f"Port id {port_id} could not be found.")
-        if port["device_id"] or port_id in held:
+        if port["device_id"] or port_id in facts.held:
             raise PortInUse(port_id=port_id)
         if not port["fixed_ips"]:
             raise BadRequest(f"Port {port_id} requires a FixedIP in order to be used.")
-    return found
 
 
 def networks_check(
-    tx: Tx, access: Access, network_ids: Collection[str], with_groups: bool = False
-) -> list[Values]:
-    """The subnets of networks that the caller may plug servers into; raises for the others."""
-    if not network_ids:
-        return []
-    found = {one["id"]: one for one in networks_visible(tx, access, set(network_ids))}
+    access: Access,
+    network_ids: Collection[str],
+    networks: Sequence[Values],
+    subnets: Sequence[Values],
+    with_groups: bool = False,
+) -> None:
+    """Raise for networks that the caller may not use for servers; ``networks`` are those that he may see."""
+    found = {one["id"]: one for one in networks}
     for network_id in network_ids:
         network = found.get(network_id)
         if network is None:
@@ -165,12 +204,11 @@ def networks_check(
         own = network["project_id"] == access.context.project_id
         if external and not own and not access.allows("os_compute_api:servers:create:attach_external"):
             raise ExternalNetworkForbidden(id=network_id)
-    return _fit_for_servers(tx, list(found.values()), with_groups)
+    _check_fit(list(found.values()), subnets, with_groups)
 
 
-def _fit_for_servers(tx: Tx, networks: Sequence[Values], with_groups: bool) -> list[Values]:
-    """The networks' subnets; BadRequest where one has none, or can't have the security groups asked for."""
-    subnets = subnets_of(tx, {network["id"] for network in networks})
+def _check_fit(networks: Sequence[Values], subnets: Sequence[Values], with_groups: bool) -> None:
+    """BadRequest where a network has no subnet, or can't have the security groups asked for."""
     having = {subnet["network_id"] for subnet in subnets}
     for network in networks:
         if network["id"] not in having:
@@ -180,21 +218,31 @@ def _fit_for_servers(tx: Tx, networks: Sequence[Values], with_groups: bool) -> l
                 "Network requires port_security_enabled and subnet associated in order to apply "
                 "security groups."
             )
-    return subnets
 
 
-def groups_check(tx: Tx, context: Context, names: Collection[str]) -> list[str] | None:
-    """Ids of the security groups of these names or ids; None where none is asked for."""
+class GroupFacts(NamedTuple):
+    """The security groups of a request's names or ids, and the project's default one where it is named."""
+
+    default: list[str]
+    named: list[Values]
+
+
+def group_facts_read(tx: Tx, context: Context, names: Collection[str]) -> GroupFacts:
+    """Read them; the project's default group is made where it is named and there is none yet."""
+    default: list[str] = []
+    if "default" in names:
+        default = list(default_groups(tx, context, {context.project_id or ""}).values())
+    return GroupFacts(default, groups_named(tx, context, sorted({*names} - {"default"})))
+
+
+def groups_decide(names: Collection[str], facts: GroupFacts) -> list[str] | None:
+    """Ids of the security groups of these names or ids; None where none is asked for. Pure."""
     if not names:
         return None
-    wanted = sorted(set(names))
-    project_id = context.project_id or ""
-    ids = list(default_groups(tx, context, {project_id}).values()) if "default" in wanted else []
-    wanted = [name for name in wanted if name != "default"]
-    found = groups_named(tx, context, wanted)
-    for name in wanted:
-        matching = [one for one in found if one["id"] == name] or [
-            one for one in found if one["name"] == name
+    ids = list(facts.default)
+    for name in sorted({*names} - {"default"}):
+        matching = [one for one in facts.named if one["id"] == name] or [
+            one for one in facts.named if one["name"] == name
         ]
         if not matching:
             raise BadRequest(f"Unable to find security_group with name or id '{name}'")

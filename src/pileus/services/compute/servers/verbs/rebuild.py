@@ -13,7 +13,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.rebuild import begin_rebuild
-from pileus.services.compute.servers.creation import (
+from pileus.services.compute.servers.checks import (
     check_files,
     check_metadata,
     hardware_of,
