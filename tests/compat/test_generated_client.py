@@ -75,6 +75,8 @@ def client(cloud: Cloud, package: ModuleType) -> Any:
         token=cloud.api.login(),
         prefix="",
         auth_header_name="X-Auth-Token",
+        # the document describes the newest microversion
+        headers={"OpenStack-API-Version": "compute latest"},
     )
 
 
@@ -93,13 +95,19 @@ def test_the_document_is_openapi(document: Any) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_lists_are_read_as_they_are_described(package: ModuleType, client: Any) -> None:
+def test_lists_are_read_as_they_are_described(package: ModuleType, client: Any, document: Any) -> None:
     """Every GET without parameters in its path: the reply is of the described form."""
     asked = 0
+    every = [one for path in document["paths"].values() for one in path.values()]
+    ended = {one["operationId"].lower() for one in every if one.get("x-openstack-versions", ("", ""))[1]}
     for name, module in operations(package):
         parameters = inspect.signature(module.sync_detailed).parameters.values()
         required = [one.name for one in parameters if one.default is inspect.Parameter.empty]
-        if name in NEED_MORE or required != ["client"] or ("_list_" not in name and "_get_" not in name):
+        if (
+            name in NEED_MORE | ended
+            or required != ["client"]
+            or ("_list_" not in name and "_get_" not in name)
+        ):
             continue
         reply = module.sync_detailed(client=client)
         assert reply.status_code in (200, 300), (name, reply.content)
