@@ -1,4 +1,4 @@
-"""What the units of the compute service are given besides their values: ratios, limits, times."""
+"""Settings of compute in the form that its units of work are given: ratios, limits, times."""
 
 from __future__ import annotations
 

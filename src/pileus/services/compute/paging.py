@@ -9,19 +9,19 @@ from pileus.web.head import Head
 
 
 def largest_page(head: Head) -> int:
-    """How many things a page has where nobody says how many."""
+    """The size of a page where the query names none."""
     return head.settings.page_limit or COMPUTE.max_limit
 
 
 def page_size(head: Head) -> int:
-    """How many things a page has: the query's ``limit``, and never more than the largest page."""
+    """The size of a page: the query's ``limit``, and never more than the largest page."""
     most = largest_page(head)
     text = head.parameter("limit")
     return most if text is None else min(COMPUTE.limit(text), most)
 
 
 def offset(head: Head) -> int:
-    """How many things come before the page (``offset``)."""
+    """The number of things before the page (``offset``)."""
     text = head.parameter("offset")
     return COMPUTE.limit(text) if text else 0
 

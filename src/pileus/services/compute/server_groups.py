@@ -99,7 +99,7 @@ def _create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
 
 
 async def create_group(request: Request) -> Reply:
-    """A new group."""
+    """Create a group."""
     context = request.context
     enforce(request, {"project_id": context.project_id})
     asked = body_of(request)["server_group"]
@@ -129,7 +129,7 @@ def _list(tx: Tx, everyone: bool, project_id: str) -> tuple[list[Any], dict[str,
 
 
 async def list_groups(request: Request) -> Reply:
-    """The project's groups, or for administrators all."""
+    """List the project's groups, or for administrators all."""
     context = request.context
     enforce(request, {"project_id": context.project_id})
     everyone = flag(request, "all_projects") and request.access.allows(_RULE + "index:all_projects")
@@ -149,7 +149,7 @@ def _find(tx: Tx, request: Request) -> tuple[dict[str, Any], list[str]]:
 
 
 async def show_group(request: Request) -> Reply:
-    """One group."""
+    """Show one group."""
     row, members = await request.read(_find, request)
     return Reply.json({"server_group": _view(request, row, members)})
 

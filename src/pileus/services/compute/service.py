@@ -93,7 +93,7 @@ __all__ = [
 
 PREFIX = "/compute"
 ENDPOINT_PATH = "/v2.1"
-"""What the catalog's address has after the prefix."""
+"""The end of the catalog's address, after the prefix."""
 
 VERSIONS = (
     ApiVersion("v2.0", "/v2", "SUPPORTED", "2011-01-21T11:33:21Z", shows_window=True),

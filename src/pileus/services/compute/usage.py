@@ -1,4 +1,4 @@
-"""What projects used over a time: hours of servers, virtual CPUs, memory and disk.
+"""Usage of projects over a time: hours of servers, virtual CPUs, memory and disk.
 
 Counted from the servers' own rows, deleted ones included (as long as they are kept). Source: Compute API
 reference, "Usage reports" (os-simple-tenant-usage).
@@ -41,7 +41,7 @@ from pileus.web.request import Request
 from pileus.web.routes import ByVersion, Route
 
 DAYS = 28
-"""How far a report reaches back that names no begin."""
+"""The length of a report that names no begin."""
 
 _FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S")
 
@@ -72,7 +72,7 @@ def _period(request: Request) -> Period:
 
 
 class Page(NamedTuple):
-    """So many servers after the one called ``marker``; without a ``size`` all."""
+    """A page of servers: ``size`` of them (None: all) after the one called ``marker``."""
 
     size: int | None = None
     marker: str | None = None
@@ -179,7 +179,7 @@ def _links(request: Request, name: str, page: Page, rows: list[Any]) -> dict[str
 
 
 async def list_usage(request: Request) -> Reply:
-    """All projects that used something; since 2.40 in pages of servers, so that one may come in several."""
+    """Report on projects that used something; since 2.40 in pages of servers, so a project may be in several."""
     if request.scope["path"].endswith("/"):
         raise NotFound  # the report of a project without a name
     enforce(request)
@@ -193,7 +193,7 @@ async def list_usage(request: Request) -> Reply:
 
 
 async def show_usage(request: Request) -> Reply:
-    """One project; empty where it used nothing."""
+    """Report on one project; empty where it used nothing."""
     project_id = request.path["project_id"]
     enforce(request, {"project_id": project_id})
     period, page = _period(request), _page(request)

@@ -1,1 +1,1 @@
-"""What the agents of nodes ask and tell: servers to run, what became of them, metadata of guests."""
+"""The calls of agents: servers to run, reports about them, metadata of guests."""

@@ -1,4 +1,4 @@
-"""What hosts report: servers as they are, steps that happened, operations that ended, what they have.
+"""Reports of hosts: servers as they are, steps that happened, operations that ended, what they have.
 
 One report is one unit of work, with a constant number of statements and writes only where something differs.
 A host speaks of its own servers only; what it says of others, or of an older generation, is passed over.
@@ -115,7 +115,7 @@ def _servers(
 
 
 def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any]:
-    """What a report changes of a server's row; pure."""
+    """Compute the changes of a server's row that follow from a report; pure."""
     changes: dict[str, Any] = {}
     if said.power_state != server["power_state"]:
         changes["power_state"] = said.power_state

@@ -1,4 +1,4 @@
-"""Which things a host serves, the network's and servers: what its agents may listen to."""
+"""The scopes that a host's agents may listen to: the things of the network and the servers that it serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host shall make of its servers: read in one transaction, in a constant number of statements."""
+"""The desired state of a host's servers: read in one transaction, in a constant number of statements."""
 
 from __future__ import annotations
 

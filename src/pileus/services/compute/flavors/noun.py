@@ -80,14 +80,14 @@ def _listing(request: Request) -> Listing:
 
 
 async def list_flavors(request: Request) -> Reply:
-    """Ids and names."""
+    """List ids and names."""
     listing = _listing(request)
     listing.fields = _BRIEF
     return Reply.chunks(await request.read(list_page, request, FLAVOR, listing))
 
 
 async def list_flavors_detail(request: Request) -> Reply:
-    """All of each."""
+    """List flavors with all their values."""
     views = await request.read(list_page, request, FLAVOR, _listing(request))
     return Reply.chunks(views)
 
@@ -97,7 +97,7 @@ def _view(request: Request, flavor: Values) -> dict[str, Any]:
 
 
 async def show_flavor(request: Request) -> Reply:
-    """One flavor."""
+    """Show one flavor."""
     found = await request.read(work.flavor_find, request.access, request.path["id"])
     return Reply.json({"flavor": _view(request, found)})
 
@@ -106,12 +106,12 @@ _create = create_handler(FLAVOR, work.flavor_create, 200)
 
 
 async def create_flavor(request: Request) -> Reply:
-    """A new flavor, for administrators."""
+    """Create a flavor."""
     return await _create(request)
 
 
 async def update_flavor(request: Request) -> Reply:
-    """A flavor's description; nothing else of it ever changes."""
+    """Change a flavor's description; nothing else of it ever changes."""
     enforce(request)
     wanted = body_of(request)["flavor"]["description"]
     changed = await request.write(_change, request, wanted)

@@ -1,1 +1,1 @@
-"""What a guest is told of itself: metadata, network data, user data."""
+"""Data that a guest is given about itself: metadata, network data, user data."""

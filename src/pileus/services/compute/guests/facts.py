@@ -1,4 +1,4 @@
-"""What must be known of a server to tell its guest about itself; read for many at once."""
+"""Facts about a server that its guest is told; read for many at once."""
 
 from __future__ import annotations
 

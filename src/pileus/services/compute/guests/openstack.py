@@ -161,7 +161,7 @@ def _route(destination: str, gateway: str) -> dict[str, str]:
 
 
 def user_data(facts: GuestFacts) -> bytes | None:
-    """What the user wrote for the guest, or None."""
+    """The user data that was given for the guest, or None."""
     text = facts.server["user_data"]
     if not text:
         return None

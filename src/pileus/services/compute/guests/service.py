@@ -53,7 +53,7 @@ def _server_of(tx: Tx, port: Values) -> Values | None:
 
 
 def answer(facts: GuestFacts, path: str) -> MetadataReply:
-    """What is at a path of a guest's metadata."""
+    """Answer what is at a path of a guest's metadata."""
     path = re.sub("/+", "/", path.split("?", 1)[0])
     parts = [part for part in path.split("/") if part]
     if not parts:

@@ -46,7 +46,7 @@ class KeyMaker:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="keypair")
 
     async def make(self, user_id: str, function: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
-        """What ``function`` makes; TooManyKeys where too many wait."""
+        """Run ``function`` in the thread; TooManyKeys where too many wait."""
         if self._waiting.total() >= self._most or self._waiting[user_id] >= self._most_of_one:
             raise TooManyKeys
         self._waiting[user_id] += 1

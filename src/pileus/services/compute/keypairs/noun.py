@@ -83,13 +83,13 @@ def _show_reply(version: Version) -> Type:
 
 
 def _user(request: Request, asked: str | None) -> str:
-    """Whose key pairs: the caller's, or since 2.10 those of whom an administrator names."""
+    """The user whose key pairs are meant: the caller, or since 2.10 the one that an administrator names."""
     own = request.context.user_id or ""
     return asked if asked is not None and since(request, "2.10") else own
 
 
 async def list_keypairs(request: Request) -> Reply:
-    """A user's key pairs, by name; pages since 2.35."""
+    """List a user's key pairs by name; in pages since 2.35."""
     user_id = _user(request, request.parameter("user_id"))
     enforce(request, {"user_id": user_id})
     paged = since(request, "2.35")
@@ -139,7 +139,7 @@ async def create_keypair(request: Request) -> Reply:
 
 
 async def show_keypair(request: Request) -> Reply:
-    """One key pair."""
+    """Show one key pair."""
     user_id = _user(request, request.parameter("user_id"))
     enforce(request, {"user_id": user_id})
     row = await request.read(keypair_find, user_id, request.path["name"])

@@ -221,13 +221,13 @@ def _view(request: Request, row: Mapping[str, Any], *, new: bool = False) -> dic
 
 
 async def list_aggregates(request: Request) -> Reply:
-    """All of them."""
+    """List aggregates."""
     enforce(request)
     return Reply.json({"aggregates": [_view(request, row) for row in await request.read(_all)]})
 
 
 async def create_aggregate(request: Request) -> Reply:
-    """A new one, without hosts."""
+    """Create an aggregate without hosts."""
     enforce(request)
     asked = body_of(request)["aggregate"]
     row = await request.write(_create, request.context, asked["name"], asked.get(ZONE))
@@ -235,14 +235,14 @@ async def create_aggregate(request: Request) -> Reply:
 
 
 async def show_aggregate(request: Request) -> Reply:
-    """One of them."""
+    """Show one."""
     enforce(request)
     row = await request.read(_one, request.path["id"])
     return Reply.json({"aggregate": _view(request, row)})
 
 
 async def update_aggregate(request: Request) -> Reply:
-    """Its name or zone."""
+    """Change its name or zone."""
     enforce(request)
     asked = body_of(request)["aggregate"]
     if not asked:

@@ -84,7 +84,7 @@ class HostHandlers:
         self._config = config
 
     async def list_hosts(self, request: Request) -> Reply:
-        """The services by host, or those of a zone."""
+        """List the services by host, or those of a zone."""
         enforce(request)
         zone = request.parameter("zone")
         services = await request.read(services_read, self._config, request.context.now)
@@ -96,7 +96,7 @@ class HostHandlers:
         return Reply.json({"hosts": hosts})
 
     async def show(self, request: Request) -> Reply:
-        """Total, used now, promised at most, and a row for each project."""
+        """Show what is there, used now, promised at most, and a row for each project."""
         enforce(request)
         host = request.path["host"]
         node, projects = await request.read(_describe, self._config, request.context.now, host)
@@ -142,7 +142,7 @@ class HostHandlers:
         return Reply.json({"host": host, "status": "disabled" if disabled else "enabled"})
 
     async def power(self, request: Request) -> Reply:
-        """Hosts are not started, shut down or rebooted from here."""
+        """Refuse: hosts are not started, shut down or rebooted from here."""
         enforce(request)
         await self._must_exist(request, request.path["host"])
         raise BadRequest("Virt driver does not implement host power management.")

@@ -118,12 +118,12 @@ class HypervisorHandlers:
         }
 
     async def list_brief(self, request: Request) -> Reply:
-        """Names and states."""
+        """List names and states."""
         enforce(request)
         return await self._list(request, detail=False)
 
     async def list_detail(self, request: Request) -> Reply:
-        """All of each."""
+        """List hypervisors with all their values."""
         enforce(request)
         return await self._list(request, detail=True)
 
@@ -179,7 +179,7 @@ class HypervisorHandlers:
         raise ComputeHostNotFound(f"Hypervisor with ID '{key}' could not be found.")
 
     async def show(self, request: Request) -> Reply:
-        """One hypervisor."""
+        """Show one hypervisor."""
         enforce(request)
         with_servers = since(request, "2.53") and flag(request, "with_servers")
         node, servers = await self._one(request, with_servers)
@@ -189,7 +189,7 @@ class HypervisorHandlers:
         return Reply.json({"hypervisor": view})
 
     async def show_uptime(self, request: Request) -> Reply:
-        """How long a host has been running; part of the hypervisor itself since 2.88."""
+        """Show how long a host has been running; part of the hypervisor itself since 2.88."""
         enforce(request)
         node, _ = await self._one(request)
         uptime = _uptime(node, request.context.now)
@@ -198,7 +198,7 @@ class HypervisorHandlers:
         return Reply.json({"hypervisor": self._brief(request, node) | {"uptime": uptime}})
 
     async def statistics(self, request: Request) -> Reply:
-        """Sums over the hypervisors whose service is enabled."""
+        """Sum up the hypervisors whose service is enabled."""
         enforce(request)
         nodes, _ = await self._all(request)
         return Reply.json(
@@ -206,13 +206,13 @@ class HypervisorHandlers:
         )
 
     async def search(self, request: Request) -> Reply:
-        """Hypervisors whose name holds a text; a parameter of the list since 2.53."""
+        """List hypervisors whose name holds a text; a parameter of the list since 2.53."""
         enforce(request)
         nodes, _ = await self._matching(request)
         return Reply.json({"hypervisors": [self._brief(request, node) for node in nodes]})
 
     async def servers(self, request: Request) -> Reply:
-        """The same with their servers; a parameter of the list since 2.53."""
+        """List the same with their servers; a parameter of the list since 2.53."""
         enforce(request)
         nodes, servers = await self._matching(request, with_servers=True)
         shown = []

@@ -1,4 +1,4 @@
-"""What is known of the hosts that run servers: read together, in a constant number of statements."""
+"""Facts about the hosts that run servers: read together, in a constant number of statements."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class ServiceHandlers:
         return await request.read(services_read, self._config, request.context.now)
 
     async def list_services(self, request: Request) -> Reply:
-        """All, or those of a ``host`` or ``binary``."""
+        """List all, or those of a ``host`` or ``binary``."""
         enforce(request)
         host, binary = request.parameter("host"), request.parameter("binary")
         found = [

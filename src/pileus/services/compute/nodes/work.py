@@ -75,7 +75,7 @@ def service_seen(tx: Tx, context: Context, host: str, binary: str) -> None:
 
 
 def inventory_take(tx: Tx, context: Context, host: str, inventory: Inventory) -> None:
-    """What a host has now; at most four statements."""
+    """Write down what a host has now; at most four statements."""
     if len(msgspec.json.encode(inventory.cpu_info)) > _LONGEST_CPU_INFO:
         raise BadInventory(host=host, limit=_LONGEST_CPU_INFO)
     service_seen(tx, context, host, COMPUTE_BINARY)

@@ -28,13 +28,13 @@ class ZoneHandlers:
         return await request.read(services_read, self._config, request.context.now)
 
     async def list_zones(self, request: Request) -> Reply:
-        """The zones that servers may ask for."""
+        """List the zones that servers may ask for."""
         enforce(request)
         services = [one for one in await self._all(request) if one.zone != INTERNAL_ZONE]
         return Reply.json({"availabilityZoneInfo": self._zones(services, detail=False)})
 
     async def list_zones_detail(self, request: Request) -> Reply:
-        """The zones with their hosts and services, the servers' own included."""
+        """List the zones with their hosts and services, the conductor's own included."""
         enforce(request)
         return Reply.json({"availabilityZoneInfo": self._zones(await self._all(request), detail=True)})
 

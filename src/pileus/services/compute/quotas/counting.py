@@ -41,7 +41,7 @@ DEFAULTS: Mapping[str, int] = {
 
 
 class Usage(NamedTuple):
-    """What a project has of the counted kinds."""
+    """The use that a project makes of the counted kinds."""
 
     instances: int
     cores: int
@@ -74,14 +74,14 @@ def usage_with_groups(tx: Tx, project_id: str, user_id: str | None = None) -> Us
 
 
 class Limits(NamedTuple):
-    """What a project may have, and what of it one of its users has limits of his own for."""
+    """The limits of a project, and those that one of its users has of his own."""
 
     project: dict[str, int]
     user: dict[str, int]
 
     @property
     def together(self) -> dict[str, int]:
-        """What counts for the user."""
+        """The limits that count for the user."""
         return {**self.project, **self.user}
 
 
@@ -131,7 +131,7 @@ def class_limits(tx: Tx) -> dict[str, int]:
 def spend_up_to(
     tx: Tx, project_id: str, user_id: str, minimum: int, maximum: int, cores: int, ram: int
 ) -> int:
-    """How many servers of a size a user may have more, ``maximum`` at most; QuotaError where not even
+    """Count the servers of a size that a user may still have, ``maximum`` at most; QuotaError where not even
     ``minimum`` fit. Holds the project's lock until the transaction ends. Three statements, and one more
     for a user with limits of his own."""
     room = maximum
@@ -145,7 +145,7 @@ def spend_up_to(
 
 
 def spend(tx: Tx, project_id: str, user_id: str, instances: int, cores: int, ram: int) -> None:
-    """Make sure that a user may have this much more; QuotaError (403) in Nova's words otherwise.
+    """Raise QuotaError (403), in Nova's words, unless a user may have this much more.
 
     Holds the project's lock until the transaction ends. Three statements, or four.
     """

@@ -23,7 +23,7 @@ class BadExtraSpec(ValueError):
 
 
 class _Form(NamedTuple):
-    """What a value may be: of a ``kind`` (``str``, ``int``, ``bool``), one of ``values``, of a ``pattern``,
+    """A kind of values: of a ``kind`` (``str``, ``int``, ``bool``), one of ``values``, of a ``pattern``,
     within bounds."""
 
     kind: str = "str"

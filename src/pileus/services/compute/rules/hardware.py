@@ -1,4 +1,4 @@
-"""What an image and a flavor ask of a machine: obeyed, or refused with a reason; nothing is passed over.
+"""Hardware that an image and a flavor ask for: obeyed, or refused with a reason; nothing is passed over.
 
 Image properties called ``hw_…`` (and a few beside them) and extra specs of flavors that Nova knows. Each has
 a row in ``OPTIONS``: how its text is read, and the field of ``wire.hypervisor.Hardware`` that it becomes.
@@ -24,7 +24,7 @@ Read = Callable[[str], Any]
 """Reads a text; ValueError where it is no value, LookupError where it is one that is not available."""
 
 NOTHING: Any = object()
-"""What is read where the value asks for what every machine has."""
+"""The reading of a value that asks for what every machine has."""
 
 
 class Option(NamedTuple):

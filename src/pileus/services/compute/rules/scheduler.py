@@ -44,7 +44,7 @@ class Ratios(NamedTuple):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What one server asks for. ``same_host`` and ``different_host`` are hosts, found by the servers named
+    """A request for one server. ``same_host`` and ``different_host`` are hosts, found by the servers named
     in the hints (``same_host`` None: not asked for; empty: nothing is where it was asked to be);
     ``group_hosts`` are those of its group's members, one for each, of which anti-affinity lets
     ``per_host`` be on one host."""
@@ -177,7 +177,7 @@ FILTERS: tuple[tuple[str, Filter], ...] = (
 )
 
 _WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter"})
-"""What is asked where the administrator forced a host: nothing else."""
+"""The filters that are asked where the administrator forced a host."""
 
 
 def _weight(host: HostFacts, wanted: Wanted, ratios: Ratios) -> tuple[float, float, float, str]:

@@ -71,7 +71,7 @@ FAULTY = frozenset({"ERROR", "DELETED"})
 
 
 def status_of(vm_state: str, task_state: str | None) -> str:
-    """What clients see."""
+    """The status that clients see."""
     return _SPECIAL.get((vm_state, task_state or "")) or _DEFAULTS.get(vm_state, "UNKNOWN")
 
 
@@ -84,7 +84,7 @@ class Selection(NamedTuple):
 
 
 def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
-    """What a filter by status (in any case) selects, and the words among them that are no status."""
+    """The selections of a filter by status (in any case), and the words among them that are no status."""
     selections, unknown = [], []
     for status in statuses:
         word = status.upper()
@@ -191,7 +191,7 @@ ON_THE_WAY = frozenset(
 
 
 def drifted(wanted: str, power_state: int) -> str | None:
-    """What a guest's own doing turns a server into: one that shut itself down, or crashed, is stopped."""
+    """The state that a guest puts its server into by itself: one that shut down, or crashed, is stopped."""
     if wanted == WANT_RUNNING and power_state in (SHUTDOWN, CRASHED):
         return STOPPED
     return None

@@ -1,4 +1,4 @@
-"""Which ports are a server's: those that ``server_interfaces`` names.
+"""The ports of servers: those that ``server_interfaces`` names.
 
 A port's ``device_id`` is its owner's to write and proves nothing: it is set when a port is attached, for
 those who read the network API, and never read back.

@@ -37,7 +37,7 @@ def image_fits(image: Values, flavor: Values | dict[str, Any]) -> None:
 
 
 def hardware_of(image: Values, extra_specs: dict[str, str], vcpus: int) -> dict[str, Any]:
-    """What an image and a flavor ask of the machine; BadRequest for what it can't have."""
+    """The hardware that an image and a flavor ask for; BadRequest for what a machine can't have."""
     try:
         return read_hardware(image["properties"], extra_specs, vcpus)
     except NotObeyed as refused:

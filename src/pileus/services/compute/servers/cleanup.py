@@ -73,7 +73,7 @@ def ports_release(tx: Tx, context: Context, several: Sequence[Values], *, networ
 
 
 def allocations_release(tx: Tx, several: Sequence[Values]) -> None:
-    """What hosts have promised to servers."""
+    """Give back what hosts have promised to servers."""
     ids = [server["id"] for server in several]
     if ids:
         tx.execute(delete(allocations).where(column_in(tx, allocations.c.server_id, ids)))

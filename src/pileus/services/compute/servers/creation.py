@@ -64,7 +64,7 @@ def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeC
 
 
 def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: ComputeConfig) -> Plan:
-    """What the servers are to be, or the refusal; pure."""
+    """Decide what the servers are to be, or refuse; pure."""
     flavor = facts.flavor
     if flavor is None:
         raise BadRequest(f"Flavor {spec.flavor_id} could not be found.")
@@ -144,7 +144,7 @@ def _hints(spec: ServerSpec, facts: CreationFacts) -> dict[str, Any]:
 
 
 def _spend(tx: Tx, context: Context, spec: ServerSpec, plan: Plan) -> int:
-    """How many servers the quotas leave, which are held until the transaction ends. Raises QuotaError."""
+    """Count the servers that the quotas leave; holds the quotas until the end. Raises QuotaError."""
     project_id = context.project_id or ""
     most = len(spec.ids)
     ports_each = sum(1 for one in plan.interfaces if one["port_id"] is None)
@@ -243,7 +243,7 @@ def _machine(plan: Plan) -> dict[str, Any]:
 
 
 def _for_guest(spec: ServerSpec, plan: Plan) -> dict[str, Any]:
-    """What the guest is told about itself."""
+    """The values that the guest is told about itself."""
     key = plan.keypair
     return {
         "key_name": key.name if key is not None else None,
@@ -285,7 +285,7 @@ def _state(context: Context, spec: ServerSpec) -> dict[str, Any]:
 
 
 def flavor_copy(flavor: Values) -> dict[str, Any]:
-    """What a server keeps of its flavor."""
+    """The copy that a server keeps of its flavor."""
     return {
         "id": flavor["id"],
         "name": flavor["name"],

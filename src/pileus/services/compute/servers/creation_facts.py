@@ -96,7 +96,7 @@ def _server_group(tx: Tx, project_id: str, group_id: str | None) -> tuple[Any, i
 
 
 def _hinted(tx: Tx, access: Access, spec: ServerSpec) -> frozenset[str]:
-    """Where another project's servers are is not to be found out by going beside them."""
+    """Those servers of the hints that the caller may see: where others are is not to be found out."""
     named = {key for hint in HINTED_SERVERS for key in spec.hints.get(hint) or ()}
     if not named or is_admin(access):
         return frozenset(named)

@@ -1,4 +1,4 @@
-"""What a view of servers needs beside their rows, for many servers in a constant number of statements."""
+"""Facts that views of servers need beside their rows, for many servers in a constant number of statements."""
 
 from __future__ import annotations
 

@@ -39,12 +39,12 @@ def find_server(tx: Tx, request: Request, *, lock: bool = False, deleted: bool =
 
 
 def target_of(server: Mapping[str, Any]) -> dict[str, Any]:
-    """What policy rules look at."""
+    """The target that policy rules look at."""
     return {"project_id": server["project_id"], "user_id": server["user_id"]}
 
 
 def must_be_unlocked(request: Request, server: Mapping[str, Any]) -> None:
-    """ServerIsLocked unless it is not, or the caller administers the cloud."""
+    """Raise ServerIsLocked where a server is locked, unless the caller administers compute."""
     if server["locked_by"] and not is_admin(request.access):
         raise ServerIsLocked(id=server["id"])
 

@@ -1,4 +1,4 @@
-"""What was asked of servers and how it went: instance actions and their events.
+"""Instance actions and their events: the log of requests about servers.
 
 Source: Compute API reference, "Servers actions" (os-instance-actions). An action is written by the request
 that asks; its event is finished by whoever finishes the work.
@@ -188,7 +188,7 @@ def _moment(request: Request, name: str) -> dt.datetime | None:
 
 
 async def list_actions(request: Request) -> Reply:
-    """What was asked of a server, newest first; also of one that is deleted (since 2.21)."""
+    """List what was asked of a server, newest first; also of one that is deleted (since 2.21)."""
     filters, size = [], largest_page(request)
     if since(request, "2.58"):
         after = _moment(request, "changes-since")
@@ -227,7 +227,7 @@ def _one(tx: Tx, request: Request) -> tuple[Any, list[Any], Any]:
 
 
 async def show_action(request: Request) -> Reply:
-    """One of them with its events."""
+    """Show one of them with its events."""
     row, events, server = await request.read(_one, request)
     view = _view(request, row)
     full = request.access.allows("os_compute_api:os-instance-actions:events")

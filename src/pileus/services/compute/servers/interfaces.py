@@ -123,12 +123,12 @@ class InterfaceHandlers:
         return plugged_of(tx, [server["id"]]).get(server["id"], [])
 
     async def list_interfaces(self, request: Request) -> Reply:
-        """A server's ports in their order."""
+        """List a server's ports in their order."""
         found = await request.read(self._list, request)
         return Reply.json({"interfaceAttachments": [self._view(request, one) for one in found]})
 
     async def show(self, request: Request) -> Reply:
-        """One of them."""
+        """Show one of them."""
         port_id = request.path["port_id"]
         for one in await request.read(self._list, request):
             if one.port["id"] == port_id:

@@ -106,7 +106,7 @@ def _check_form(one: dict[str, Any], image_id: str) -> None:
 
 
 def _check_order(mappings: list[dict[str, Any]], image_id: str) -> None:
-    """What is booted from is numbered from 0 on; the image of ``imageRef`` is first where nothing else is."""
+    """Check the boot order: numbered from 0 on; the image of ``imageRef`` is first where nothing else is."""
     order = sorted(index for one in mappings if (index := one.get("boot_index")) is not None and index >= 0)
     if image_id and 0 not in order:
         order.insert(0, 0)

@@ -56,26 +56,26 @@ def _write(tx: Tx, request: Request, made: Change, action: str) -> dict[str, str
 
 
 async def list_items(request: Request) -> Reply:
-    """All items."""
+    """List all items."""
     return Reply.json({"metadata": await request.read(_read, request)})
 
 
 async def replace_items(request: Request) -> Reply:
-    """These and no others."""
+    """Replace all items by these."""
     wanted = body_of(request)["metadata"]
     made = await request.write(_write, request, lambda _: wanted, "update metadata")
     return Reply.json({"metadata": made})
 
 
 async def add_items(request: Request) -> Reply:
-    """These beside the others."""
+    """Add these items to the others."""
     wanted = body_of(request)["metadata"]
     made = await request.write(_write, request, lambda now: now | wanted, "create metadata")
     return Reply.json({"metadata": made})
 
 
 async def show_item(request: Request) -> Reply:
-    """One item."""
+    """Show one item."""
     items = await request.read(_read, request)
     key = request.path["key"]
     if key not in items:
@@ -84,7 +84,7 @@ async def show_item(request: Request) -> Reply:
 
 
 async def set_item(request: Request) -> Reply:
-    """One item, which the path names and the body holds."""
+    """Set one item, which the path names and the body holds."""
     wanted = body_of(request)["meta"]
     key = request.path["key"]
     if key not in wanted:
@@ -96,7 +96,7 @@ async def set_item(request: Request) -> Reply:
 
 
 async def delete_item(request: Request) -> Reply:
-    """Take one away."""
+    """Remove one item."""
     key = request.path["key"]
 
     def without(now: dict[str, str]) -> dict[str, str]:

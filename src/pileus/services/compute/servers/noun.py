@@ -62,11 +62,11 @@ class ServerHandlers:
         return Reply.json(reply)
 
     async def list_brief(self, request: Request) -> Reply:
-        """Ids and names."""
+        """List ids and names."""
         return await self._list(request, detail=False)
 
     async def list_detail(self, request: Request) -> Reply:
-        """All of each."""
+        """List servers with all their values."""
         return await self._list(request, detail=True)
 
     def _show(self, tx: Tx, request: Request) -> dict[str, Any]:
@@ -74,13 +74,13 @@ class ServerHandlers:
         return Viewer(request, extras_shown(tx, request, [server], self._config)).detail(server, one=True)
 
     async def show(self, request: Request) -> Reply:
-        """One server."""
+        """Show one server."""
         return Reply.json({"server": await request.read(self._show, request)})
 
     # -- creating
 
     async def create(self, request: Request) -> Reply:
-        """New servers: promised here, brought up afterwards."""
+        """Create servers: written down here, brought up afterwards."""
         context = request.context
         enforce(request, {"project_id": context.project_id})
         body = body_of(request)
@@ -118,7 +118,7 @@ class ServerHandlers:
         return Viewer(request, extras_shown(tx, request, [server], self._config)).changed(server)
 
     async def update(self, request: Request) -> Reply:
-        """Name, description, access addresses, hostname."""
+        """Change name, description, access addresses or hostname."""
         asked = body_of(request)["server"]
         changes = renamed(asked)
         return Reply.json({"server": await request.write(self._update, request, changes)})

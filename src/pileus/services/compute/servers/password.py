@@ -13,13 +13,13 @@ from pileus.web.routes import Route
 
 
 async def show_password(request: Request) -> Reply:
-    """What the guest sent encrypted for its key pair; nothing takes it in here, so it is empty."""
+    """Show what the guest sent encrypted for its key pair; nothing takes it in here, so it is empty."""
     await request.read(find_server, request)
     return Reply.json({"password": ""})
 
 
 async def clear_password(request: Request) -> Reply:
-    """Forget it."""
+    """Forget the password."""
     await request.read(find_server, request)
     return Reply.empty()
 

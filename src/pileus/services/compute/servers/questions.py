@@ -1,4 +1,4 @@
-"""What only the host can answer: a console's log, a machine's counters. A question changes nothing."""
+"""Questions to hosts: a console's log, a machine's counters. A question changes nothing."""
 
 from __future__ import annotations
 

@@ -53,11 +53,11 @@ def _flavor(version: Version) -> Type:
 
 
 _SOMETIMES: Fields = {"progress": COUNT, "fault": _FAULT}
-"""What a server shows in some states only."""
+"""Fields that a server shows in some states only."""
 
 
 def _basic(version: Version) -> dict[str, Type]:
-    """What updates and rebuilds answered with before 2.75, and the first half of the rest."""
+    """The fields that updates and rebuilds answered with before 2.75, and that all views have."""
     fields: dict[str, Type] = {
         "id": UUID,
         **dict.fromkeys(("name", "status", "tenant_id", "user_id", "hostId"), TEXT),
@@ -85,7 +85,7 @@ def _basic(version: Version) -> dict[str, Type]:
 
 
 def _full(version: Version, *, alone: bool) -> tuple[dict[str, Type], dict[str, Type]]:
-    """What is always there and what is sometimes; ``alone``: of one server, not in a list."""
+    """The fields that are always there, and those that are sometimes; ``alone``: not in a list."""
     fields = _basic(version) | {
         "addresses": _FULL_ADDRESSES,
         "key_name": TEXT_OR_NULL,

@@ -1,4 +1,4 @@
-"""Which networks and ports a server is to have: facts are read at once, and decided on purely."""
+"""The networks and ports that a server is to have: facts are read at once, and decided on purely."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def requested_network(
 
 
 class NetworkFacts(NamedTuple):
-    """What is known of the networks and ports of a request.
+    """Facts about the networks and ports of a request.
 
     ``networks`` are those that the caller may use, of which ``subnets`` are; ``held`` says which servers have
     the ``ports`` already, and ``taken`` which devices the addresses that are asked for.

@@ -266,5 +266,5 @@ def renamed(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def new_password() -> str:
-    """What Nova would make up for a guest's administrator."""
+    """A new password for a guest's administrator, as Nova makes it up."""
     return "".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(12))

@@ -76,7 +76,7 @@ class SecurityGroupHandlers:
         return [_group_view(one) for one in groups_by_id(tx, ids)]
 
     async def list_groups(self, request: Request) -> Reply:
-        """The groups of all its ports."""
+        """List the groups of all its ports."""
         return Reply.json({"security_groups": await request.read(self._groups, request)})
 
 

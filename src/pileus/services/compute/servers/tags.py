@@ -67,25 +67,25 @@ def _tag(request: Request) -> str:
 
 
 async def list_tags(request: Request) -> Reply:
-    """All of them."""
+    """List a server's tags."""
     return Reply.json({"tags": await request.read(_read, request)})
 
 
 async def replace_tags(request: Request) -> Reply:
-    """These and no others."""
+    """Replace all tags by these."""
     wanted = body_of(request)["tags"]
     _, after = await request.write(_write, request, lambda _: wanted)
     return Reply.json({"tags": after})
 
 
 async def remove_tags(request: Request) -> Reply:
-    """None."""
+    """Remove all tags."""
     await request.write(_write, request, lambda _: [])
     return Reply.empty()
 
 
 async def check_tag(request: Request) -> Reply:
-    """204 where the server has it, 404 where not."""
+    """Answer 204 where the server has the tag, 404 where not."""
     tag = request.path["tag"]
     if tag not in await request.read(_read, request):
         raise ServerTagNotFound(server_id=request.path["id"], tag=tag)
@@ -93,7 +93,7 @@ async def check_tag(request: Request) -> Reply:
 
 
 async def add_tag(request: Request) -> Reply:
-    """201 for a new one, 204 for one that is there."""
+    """Add a tag: 201 for a new one, 204 for one that is there."""
     tag = _tag(request)
     before, _ = await request.write(_write, request, lambda now: [*now, tag])
     reply = Reply.empty(204 if tag in before else 201)
@@ -103,7 +103,7 @@ async def add_tag(request: Request) -> Reply:
 
 
 async def remove_tag(request: Request) -> Reply:
-    """Take one away."""
+    """Remove one tag."""
     tag = request.path["tag"]
 
     def without(now: list[str]) -> list[str]:

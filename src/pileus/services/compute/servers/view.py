@@ -117,7 +117,7 @@ class Viewer:
         self._admin = self._attributes
 
     def basic(self, server: Mapping[str, Any]) -> dict[str, Any]:
-        """What updates and rebuilds answered with before 2.75."""
+        """The view that updates and rebuilds answered with before 2.75."""
         request = self._request
         key = server["id"]
         status = states.status_of(server["vm_state"], server["task_state"])
@@ -207,7 +207,7 @@ class Viewer:
         return view
 
     def changed(self, server: Mapping[str, Any], *, rebuilt: bool = False) -> dict[str, Any]:
-        """What an update or a rebuild answers with: everything since 2.75, less before."""
+        """The view that an update or a rebuild answers with: everything since 2.75, less before."""
         request = self._request
         if since(request, "2.75"):
             view = self.detail(server, one=True)

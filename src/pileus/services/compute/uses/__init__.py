@@ -1,1 +1,1 @@
-"""What compute reads and does in other services, one file for each."""
+"""Other services as compute uses them, one file for each."""

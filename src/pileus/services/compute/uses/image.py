@@ -1,4 +1,4 @@
-"""What compute reads in the image service."""
+"""Reads of the image service."""
 
 from __future__ import annotations
 

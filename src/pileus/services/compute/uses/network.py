@@ -1,4 +1,4 @@
-"""What compute reads and does in the network service, gathered in one place.
+"""The network service as compute uses it, gathered in one place.
 
 Everything here runs inside the caller's transaction, takes many at once, and sends a constant number of
 statements. Refusals of the network service reach the caller as they are; ``servers/networks.py`` words them
@@ -142,7 +142,7 @@ def groups_named(tx: Tx, context: Context, names: Collection[str]) -> list[Value
 
 
 def ports_free(tx: Tx, project_id: str) -> int:
-    """How many ports a project may have more; a large number where nothing limits it."""
+    """Count the ports that a project may still have; a large number where nothing limits it."""
     limit = quota_read(tx, [project_id], [PORT_QUOTA])[project_id][PORT_QUOTA.resource]
     if limit == UNLIMITED:
         return LARGEST
@@ -157,7 +157,7 @@ def qos_policy_usable(tx: Tx, access: Access, policy_id: str) -> bool:
 
 
 def addresses_taken(tx: Tx, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Which of some (network, address) a port has already, and that port's device."""
+    """Find those of some (network, address) that a port has already, and that port's device."""
     if not wanted:
         return {}
     c = ip_allocations.c

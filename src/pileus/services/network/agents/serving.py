@@ -1,4 +1,4 @@
-"""What a host serves of the network is what its agents may listen to, ask for and report of."""
+"""The things of the network that a host serves: its agents may listen to them, ask for and report them."""
 
 from __future__ import annotations
 
