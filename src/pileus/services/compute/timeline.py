@@ -21,7 +21,7 @@ from pileus.services.compute.policy import ADMIN_OR_READER, rules
 from pileus.services.compute.replies import COUNT, MOMENT, NUMBER, TEXT, TEXT_BY_KEY, TEXT_OR_NULL, always
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.chains import CHAINS
-from pileus.services.compute.servers.finding import find_server
+from pileus.services.compute.servers.lookup import find_server
 from pileus.store.column_in import column_in
 from pileus.store.event import events
 from pileus.store.operations import DONE, Operation, operation_list_all

@@ -9,7 +9,7 @@ from pileus.resource.declaration import Extension
 from pileus.services.compute.policy import ADMIN_OR_READER, rules
 from pileus.services.compute.replies import named
 from pileus.services.compute.servers.extras import extras_of
-from pileus.services.compute.servers.finding import find_server
+from pileus.services.compute.servers.lookup import find_server
 from pileus.services.compute.servers.replies import ADDRESSES
 from pileus.services.compute.servers.view import addresses, plain
 from pileus.store.tx import Tx

@@ -32,7 +32,7 @@ from pileus.services.compute.replies import (
     named,
     named_list,
 )
-from pileus.services.compute.servers.finding import find_server
+from pileus.services.compute.servers.lookup import find_server
 from pileus.services.compute.servers.view import host_id, micro
 from pileus.services.compute.tables.servers import server_action_events, server_actions
 from pileus.store.column_in import column_in

@@ -23,14 +23,14 @@ from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
 from pileus.services.compute.servers.attached import holders_of, ports_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
-from pileus.services.compute.servers.finding import (
+from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.lookup import (
     change,
     find_server,
     must_be_free,
     must_be_unlocked,
     must_permit,
 )
-from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.requested_networks import PortInUse, networks_check
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.tables.servers import server_interfaces

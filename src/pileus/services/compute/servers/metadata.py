@@ -13,7 +13,7 @@ from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rul
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.replies import TEXT_BY_KEY, named
 from pileus.services.compute.servers.checks import check_metadata
-from pileus.services.compute.servers.finding import change, find_server, must_be_unlocked, must_permit
+from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked, must_permit
 from pileus.services.compute.servers.requests import METADATA
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun

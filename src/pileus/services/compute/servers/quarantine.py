@@ -14,9 +14,9 @@ from pileus.core.errors import Conflict
 from pileus.resource import types
 from pileus.services.compute.policy import ADMIN, ITSEC, rules
 from pileus.services.compute.servers.attached import ports_of
-from pileus.services.compute.servers.finding import QUARANTINE, change, find_server
 from pileus.services.compute.servers.history import action_begin
 from pileus.services.compute.servers.interfaces import as_admin
+from pileus.services.compute.servers.lookup import QUARANTINE, change, find_server
 from pileus.services.compute.servers.verbs.common import wake
 from pileus.services.compute.uses.network import NetworkConfig, as_update, port_update
 from pileus.store.tx import Tx

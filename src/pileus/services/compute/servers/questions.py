@@ -24,7 +24,7 @@ from pileus.services.compute.replies import (
     named,
 )
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.finding import find_server, must_permit
+from pileus.services.compute.servers.lookup import find_server, must_permit
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply

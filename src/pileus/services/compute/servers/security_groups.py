@@ -10,7 +10,7 @@ from pileus.resource.declaration import Extension, Values
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import INTEGER_OR_NULL, TEXT, TEXT_OR_NULL, UUID, always, named_list
 from pileus.services.compute.servers.attached import ports_of
-from pileus.services.compute.servers.finding import find_server, must_be_free
+from pileus.services.compute.servers.lookup import find_server, must_be_free
 from pileus.services.compute.uses.network import (
     NetworkConfig,
     as_update,

@@ -15,7 +15,7 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import TEXTS, named
-from pileus.services.compute.servers.finding import change, find_server
+from pileus.services.compute.servers.lookup import change, find_server
 from pileus.services.compute.servers.requests import TAG, TAGS, TAGS_LIMIT
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun

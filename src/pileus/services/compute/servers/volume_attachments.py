@@ -5,7 +5,7 @@ from __future__ import annotations
 from pileus.resource import types
 from pileus.services.compute.policy import ADMIN_OR_READER, rules
 from pileus.services.compute.replies import named
-from pileus.services.compute.servers.finding import find_server
+from pileus.services.compute.servers.lookup import find_server
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request

@@ -8,7 +8,7 @@ from pileus.core.errors import Conflict
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
-from pileus.services.compute.servers.finding import change, find_server
+from pileus.services.compute.servers.lookup import change, find_server
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun

@@ -7,7 +7,7 @@ from typing import Any
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import InvalidState
 from pileus.services.compute.events import event
-from pileus.services.compute.servers.finding import find_server, must_be_unlocked, must_permit
+from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 from pileus.wire import scopes

@@ -16,7 +16,7 @@ from pileus.services.compute.flavors.work import flavor_find
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of, spend
 from pileus.services.compute.servers.checks import check_metadata
-from pileus.services.compute.servers.finding import find_server, must_be_unlocked, must_permit, target_of
+from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit, target_of
 from pileus.services.compute.servers.requests import FLAVOR_REF, METADATA
 from pileus.services.compute.servers.verbs.common import permitted
 from pileus.store.tx import Tx
