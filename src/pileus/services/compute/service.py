@@ -36,7 +36,7 @@ from pileus.services.compute.servers.addresses import SERVER_ADDRESSES
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.cleanup import forget
-from pileus.services.compute.servers.history import INSTANCE_ACTIONS
+from pileus.services.compute.servers.instance_actions import INSTANCE_ACTIONS
 from pileus.services.compute.servers.interfaces import (
     InterfaceHandlers,
     interface_actions,

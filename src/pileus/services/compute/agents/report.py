@@ -23,7 +23,7 @@ from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.cleanup import boot_undo, put_error
 from pileus.services.compute.servers.completion import boots_complete
-from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.network import NetworkConfig

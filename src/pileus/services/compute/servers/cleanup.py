@@ -18,7 +18,7 @@ from pileus.resource.tag_table import tags_remove
 from pileus.services.compute.events import event, step
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import interfaces_of
-from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (

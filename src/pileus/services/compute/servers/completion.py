@@ -18,7 +18,7 @@ from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
 from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_late
 from pileus.services.compute.servers.cleanup import boot_undo
-from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.network import NetworkConfig

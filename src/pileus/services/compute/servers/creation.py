@@ -30,7 +30,7 @@ from pileus.services.compute.servers.checks import (
     image_fits,
 )
 from pileus.services.compute.servers.creation_facts import HINTED_SERVERS, CreationFacts, creation_facts_read
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.requested_networks import groups_decide, networks_decide
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.server_spec import ServerSpec

@@ -23,7 +23,7 @@ from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
 from pileus.services.compute.servers.attached import holders_of, ports_of
 from pileus.services.compute.servers.extras import Plugged, plugged_of
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import (
     change,
     find_server,

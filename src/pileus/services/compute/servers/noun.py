@@ -19,7 +19,7 @@ from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
 from pileus.services.compute.servers.creation import servers_create
 from pileus.services.compute.servers.extras import extras_shown
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked
 from pileus.services.compute.servers.mappings import check_mappings

@@ -14,7 +14,7 @@ from pileus.core.errors import Conflict
 from pileus.resource import types
 from pileus.services.compute.policy import ADMIN, ITSEC, rules
 from pileus.services.compute.servers.attached import ports_of
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.interfaces import as_admin
 from pileus.services.compute.servers.lookup import QUARANTINE, change, find_server
 from pileus.services.compute.servers.verbs.common import wake

@@ -14,7 +14,7 @@ from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, is_for, server_of, task_wait, told
-from pileus.services.compute.servers.history import action_finish
+from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx

@@ -16,7 +16,7 @@ from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.reboot import begin_reboot
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import change
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.store.tx import Tx

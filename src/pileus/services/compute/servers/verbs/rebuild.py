@@ -21,7 +21,7 @@ from pileus.services.compute.servers.checks import (
     image_fits,
 )
 from pileus.services.compute.servers.extras import extras_shown
-from pileus.services.compute.servers.history import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import change, must_be_free
 from pileus.services.compute.servers.requests import new_password, rebuild_argument, renamed
 from pileus.services.compute.servers.verbs.common import permitted, wake
