@@ -15,6 +15,7 @@ from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ITSEC, rules
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
+from pileus.services.compute.servers.block_device_mappings import check_mappings
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
 from pileus.services.compute.servers.creation import servers_create
@@ -22,7 +23,6 @@ from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked
-from pileus.services.compute.servers.mappings import check_mappings
 from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.server_spec import ServerSpec, forced_host

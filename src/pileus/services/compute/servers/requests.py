@@ -11,7 +11,7 @@ from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
 from pileus.services.compute.declared import NAME, at_least
 from pileus.services.compute.rules.base64 import decode
-from pileus.services.compute.servers.mappings import OLD_TYPE, new_type
+from pileus.services.compute.servers.block_device_mappings import OLD_TYPE, new_type
 
 USER_DATA_LIMIT = 65535
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
