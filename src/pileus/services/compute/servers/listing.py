@@ -19,8 +19,8 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.patterns import MOST
+from pileus.services.compute.servers.pattern_filters import TEXTS, VERSIONS, Test, read_filter, search
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.servers.searching import TEXTS, VERSIONS, Test, read_filter, search
 from pileus.services.compute.tables.servers import servers
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -106,7 +106,7 @@ _OTHER = frozenset(
 
 
 class Wanted(NamedTuple):
-    """A list request: what the database is asked, and what is tested of its rows (``searching.py``)."""
+    """A list request: what the database is asked, and what is tested of its rows (``pattern_filters.py``)."""
 
     listing: Listing
     tests: list[Test]
