@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pileus.resource.types import BadValue
 from pileus.resource.versions import within
-from pileus.services.compute.declared import body_type, parsed
+from pileus.services.compute.api import body_type, parsed
 from pileus.services.compute.errors import BadRequest
 from pileus.web.reply import Reply
 from pileus.web.request import Request

@@ -7,7 +7,7 @@ from typing import Any
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Extension
-from pileus.services.compute.declared import enforce
+from pileus.services.compute.api import enforce
 from pileus.services.compute.policy import EVERYBODY, rules
 from pileus.services.compute.replies import TEXT, always, named, named_list
 from pileus.web.noun import Noun

@@ -6,7 +6,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version, parse
-from pileus.services.compute.declared import enforce
+from pileus.services.compute.api import enforce
 from pileus.services.compute.policy import ADMIN_OR_READER, EVERYBODY, rules
 from pileus.services.compute.quotas.counting import Usage, limits_of, usage_with_groups
 from pileus.services.compute.replies import COUNT, INTEGER, always, named

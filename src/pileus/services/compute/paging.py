@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.compute.declared import COMPUTE
+from pileus.services.compute.api import COMPUTE
 from pileus.web.head import Head
 
 

@@ -14,7 +14,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import UNLIMITED
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import NAME, at_least, body_of, enforce, flag, since
+from pileus.services.compute.api import NAME, at_least, body_of, enforce, flag, since
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.events import event
 from pileus.services.compute.paging import offset, page_size

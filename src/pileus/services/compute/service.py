@@ -12,9 +12,9 @@ from pileus.core.ids import new_id
 from pileus.services.compute import policy
 from pileus.services.compute.agents.noun import agents_noun
 from pileus.services.compute.agents.serving import look
+from pileus.services.compute.api import COMPUTE, admit, spelling
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
-from pileus.services.compute.declared import COMPUTE, admit, spelling
 from pileus.services.compute.extensions import EXTENSIONS
 from pileus.services.compute.flavors.access import FLAVOR_ACCESS
 from pileus.services.compute.flavors.extra_specs import FLAVOR_EXTRA_SPECS

@@ -17,7 +17,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, enforce, since
+from pileus.services.compute.api import at_least, enforce, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.paging import next_page, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules

@@ -7,7 +7,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.compute.actions import action_route
-from pileus.services.compute.declared import enforce, since
+from pileus.services.compute.api import enforce, since
 from pileus.services.compute.flavors import work
 from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.replies import TEXT, always, named_list

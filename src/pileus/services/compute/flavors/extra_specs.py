@@ -7,7 +7,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
-from pileus.services.compute.declared import body_of, enforce, since
+from pileus.services.compute.api import body_of, enforce, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules

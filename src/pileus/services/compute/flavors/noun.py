@@ -11,7 +11,7 @@ from pileus.resource.declaration import Extension, Update, Values
 from pileus.resource.listing import Listing, bound
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import COMPUTE, at_least, body_of, enforce, wrapped
+from pileus.services.compute.api import COMPUTE, at_least, body_of, enforce, wrapped
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
 from pileus.services.compute.flavors.resource import DESCRIPTION, FLAVOR, LARGEST

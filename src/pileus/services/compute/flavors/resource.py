@@ -12,7 +12,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, request_time
 from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.nova import NOVA
-from pileus.services.compute.declared import NAME
+from pileus.services.compute.api import NAME
 from pileus.services.compute.errors import FlavorNotFound
 from pileus.services.compute.tables.flavors import flavors
 

@@ -9,7 +9,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, body_of, enforce, since
+from pileus.services.compute.api import at_least, body_of, enforce, since
 from pileus.services.compute.keypairs.making import (
     SSH,
     X509,

@@ -20,7 +20,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.actions import action_route
-from pileus.services.compute.declared import NAME, at_least, body_of, enforce, since
+from pileus.services.compute.api import NAME, at_least, body_of, enforce, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import ZONE

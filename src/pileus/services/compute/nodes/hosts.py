@@ -13,8 +13,8 @@ from sqlalchemy import func, select
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
+from pileus.services.compute.api import body_of, enforce
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import body_of, enforce
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, NodeFacts, nodes_read, services_read
 from pileus.services.compute.nodes.work import service_change

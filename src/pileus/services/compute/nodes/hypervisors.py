@@ -15,8 +15,8 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
+from pileus.services.compute.api import IS_UUID, at_least, enforce, flag, since
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import IS_UUID, at_least, enforce, flag, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.nodes.reading import NodeFacts, nodes_read
 from pileus.services.compute.nodes.work import servers_on

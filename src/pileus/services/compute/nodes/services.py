@@ -10,8 +10,8 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version, within
+from pileus.services.compute.api import IS_UUID, at_least, body_of, enforce, since
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import IS_UUID, at_least, body_of, enforce, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import ServiceFacts, services_read
 from pileus.services.compute.nodes.work import ServiceNotFound, service_change, service_delete

@@ -6,8 +6,8 @@ from typing import Any
 
 from pileus.resource import types
 from pileus.resource.declaration import Extension
+from pileus.services.compute.api import enforce
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import enforce
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, INTERNAL_ZONE, ServiceFacts, services_read
 from pileus.services.compute.nodes.services import stamp
 from pileus.services.compute.policy import ADMIN, EVERYBODY, rules

@@ -10,7 +10,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import quota_set
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, body_of, enforce
+from pileus.services.compute.api import at_least, body_of, enforce
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, any_of, rules
 from pileus.services.compute.quotas.counting import CLASS_SERVICE, DEFAULT_CLASS, DEFAULTS, class_limits

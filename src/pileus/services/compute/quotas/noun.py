@@ -13,7 +13,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import UNLIMITED, quota_limits, quota_reset, quota_set
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, body_of, enforce
+from pileus.services.compute.api import at_least, body_of, enforce
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, EVERYBODY, rules
 from pileus.services.compute.quotas.counting import (

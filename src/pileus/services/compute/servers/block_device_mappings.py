@@ -12,7 +12,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least
+from pileus.services.compute.api import at_least
 from pileus.services.compute.errors import BadRequest, NotHereYet
 
 _ROOT = "image", "local", 0

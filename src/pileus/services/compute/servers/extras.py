@@ -8,8 +8,8 @@ import msgspec
 
 from pileus.resource.declaration import Values
 from pileus.resource.tag_table import tags_load
+from pileus.services.compute.api import since
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.declared import since
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.uses.network import floating_ips_of, group_names, networks_of, ports_by_id

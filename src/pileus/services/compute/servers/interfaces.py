@@ -17,7 +17,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, body_of, since
+from pileus.services.compute.api import at_least, body_of, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list

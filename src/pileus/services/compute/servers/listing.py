@@ -14,7 +14,7 @@ from pileus.resource.declaration import Values
 from pileus.resource.listing import Listing, bound, page_statement, tag_conditions
 from pileus.resource.rows import fetch, plan
 from pileus.resource.types import BadValue
-from pileus.services.compute.declared import COMPUTE, enforce, since, time_asked
+from pileus.services.compute.api import COMPUTE, enforce, since, time_asked
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states

@@ -7,7 +7,7 @@ from typing import Any
 
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
-from pileus.services.compute.declared import enforce
+from pileus.services.compute.api import enforce
 from pileus.services.compute.errors import InQuarantine, InvalidState, ServerIsLocked, ServerNotFound
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.rules import states

@@ -8,7 +8,7 @@ from typing import Any
 from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Extension
-from pileus.services.compute.declared import COMPUTE, body_of, enforce, links, root_url
+from pileus.services.compute.api import COMPUTE, body_of, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read

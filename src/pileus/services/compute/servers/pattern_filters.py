@@ -16,7 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from pileus.resource.listing import Listing, page_statement
-from pileus.services.compute.declared import COMPUTE
+from pileus.services.compute.api import COMPUTE
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.rules.patterns import (
     BadPattern,

@@ -11,7 +11,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, since
+from pileus.services.compute.api import at_least, since
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
 from pileus.services.compute.replies import (
     COUNT,

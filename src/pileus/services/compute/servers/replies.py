@@ -6,7 +6,7 @@ from __future__ import annotations
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least
+from pileus.services.compute.api import at_least
 from pileus.services.compute.replies import (
     COUNT,
     FLAG,

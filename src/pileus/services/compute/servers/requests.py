@@ -9,7 +9,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import NAME, at_least
+from pileus.services.compute.api import NAME, at_least
 from pileus.services.compute.rules.base64 import decode
 from pileus.services.compute.servers.block_device_mappings import OLD_TYPE, new_type
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pileus.services.compute.declared import bookmark, links, since
+from pileus.services.compute.api import bookmark, links, since
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.extras import Extras, Plugged
 

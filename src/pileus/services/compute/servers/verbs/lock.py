@@ -7,7 +7,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import at_least, since
+from pileus.services.compute.api import at_least, since
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import change, find_server

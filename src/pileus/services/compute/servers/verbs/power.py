@@ -11,7 +11,7 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
-from pileus.services.compute.declared import NOTHING
+from pileus.services.compute.api import NOTHING
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.compute.declared import root_url
+from pileus.services.compute.api import root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.keypairs.work import KeypairNotFound, keypair_find
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules

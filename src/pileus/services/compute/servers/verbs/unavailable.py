@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.declared import NAME, NOTHING, at_least, since
+from pileus.services.compute.api import NAME, NOTHING, at_least, since
 from pileus.services.compute.errors import BadRequest, FlavorNotFound, NotHereYet
 from pileus.services.compute.flavors.work import flavor_find
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, rules
