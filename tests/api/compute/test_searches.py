@@ -10,7 +10,7 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import Cloud, tell
 
-from pileus.services.compute.servers import searching
+from pileus.services.compute.servers import pattern_filters
 
 NAMES = ("Web-1", "web-1", "web-2", "web.3", "web_4", "db%5", "ü-6")
 
@@ -23,7 +23,7 @@ async def _named(api: Cloud, query: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_names(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(pattern_filters, "CHUNK_ROWS", 2)
 
     async def story(api: Cloud) -> None:
         await api.as_("admin")("PUT", f"/os-quota-sets/{'1' * 32}", {"quota_set": {"instances": 50}})

@@ -179,7 +179,7 @@ def _links(request: Request, name: str, page: Page, rows: list[Any]) -> dict[str
 
 
 async def list_usage(request: Request) -> Reply:
-    """Report on projects that used something; since 2.40 in pages of servers, so a project may be in several."""
+    """Report on projects that used something; since 2.40 in pages of servers: one may be in several."""
     if request.scope["path"].endswith("/"):
         raise NotFound  # the report of a project without a name
     enforce(request)
