@@ -12,6 +12,7 @@ from tests.api.replies import Replies
 
 from pileus.core.context import Context
 from pileus.policy import Enforcer
+from pileus.store import TALLY
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import ANYBODY, Route, Router
@@ -74,6 +75,15 @@ def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             asks = reply.status >= 400 or free or names & answers
             assert asks, f"{here} names {route.rule}, and asks {sorted(names)}"
             REPLIES.check(request, route, reply)
+            if (
+                route.statements is not None
+                and reply.status < 400
+                and request.parts.store.dialect == "sqlite"
+            ):
+                tally = TALLY.get()
+                assert tally is not None and tally.statements <= (route.statements or 0), (
+                    f"{here} takes {tally.statements if tally else 0} statements"
+                )
             return reply
 
         return dataclasses.replace(route, handler=handler)

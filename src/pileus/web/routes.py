@@ -58,6 +58,8 @@ class Route:
     differ by microversion); ``stream`` hands the body over unread (``request.stream()``), and says
     that a reply may be one; ``status`` is that of success. ``rule`` is the policy's, ANYBODY where every
     caller with a token may. ``actions`` are the verbs of a body that names one (``{"os-start": null}``).
+    ``statements`` bounds the SQL statements that a request may take, however many things it is about: tests
+    of the API fail beyond it.
     """
 
     method: str
@@ -74,6 +76,7 @@ class Route:
     summary: str = ""
     rule: str | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
+    statements: int | None = None
 
 
 @dataclass(slots=True)

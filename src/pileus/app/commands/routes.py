@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core.clock import SystemClock
 from pileus.store import Store
-from pileus.web.routes import Route
+from pileus.web.routes import Action, Route
 from pileus.web.service import Service
 
 OPEN = "(open)"
@@ -25,7 +25,8 @@ OPEN = "(open)"
 
 class Row(msgspec.Struct, frozen=True):
     """One operation. ``action`` is the verb in the body of those that have one; ``rule`` is "@" where every
-    caller with a token may, and "(open)" where no token is needed."""
+    caller with a token may, and "(open)" where no token is needed; ``statements`` bounds the SQL statements
+    of a request, where tests assert it."""
 
     service: str
     noun: str
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True):
     action: str
     rule: str
     versions: str
+    statements: int | None
     summary: str
 
 
@@ -55,33 +57,29 @@ def rows_of(service: Service) -> Iterator[Row]:
     """List the operations of a service, noun by noun."""
     for noun in service.nouns:
         for route in noun.routes:
-            path = service.prefix + route.path
-            summary = route.summary
-            if not route.actions:
-                versions = _window(route.versions)
-                yield Row(service.type, noun.name, route.method, path, "", _rule(route), versions, summary)
-            for name, action in route.actions.items():
-                rule, versions = action.rule or "", _window(action.versions)
-                said = action.summary or summary
-                yield Row(service.type, noun.name, route.method, path, name, rule, versions, said)
-
-
-def _rule(route: Route) -> str:
-    return route.rule or ("" if route.authenticated else OPEN)
-
-
-def _window(versions: tuple[str, str]) -> str:
-    first, last = versions
-    return f"{first or ''}-{last or ''}" if first or last else ""
+            verbs: Mapping[str, Route | Action] = route.actions or {"": route}
+            for name, verb in verbs.items():
+                yield Row(
+                    service.type,
+                    noun.name,
+                    route.method,
+                    service.prefix + route.path,
+                    name,
+                    verb.rule or ("" if route.authenticated else OPEN),
+                    "-".join(verb.versions) if any(verb.versions) else "",
+                    route.statements,
+                    verb.summary or route.summary,
+                )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     path = f"{row.path} {row.action}".rstrip()
-    return (row.method, path, row.rule or "-", row.versions, row.summary)
+    bound = "" if row.statements is None else str(row.statements)
+    return (row.method, path, row.rule or "-", row.versions, bound, row.summary)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
     return "".join("  ".join(map(str.ljust, row, [*widths, 0])).rstrip() + "\n" for row in rows)
 
 

@@ -29,6 +29,8 @@ resource that has such options uses its declaration too (``find_judged``, ``list
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pileus.core.context import Context
 from pileus.resource.declaration import Resource, Update, Values
 from pileus.store.tx import Tx
@@ -77,10 +79,22 @@ def crud(
     get: bool = True,
     create_status: int | None = None,
     versions: tuple[str, str] = ("", ""),
+    statements: Mapping[str, int] | None = None,
 ) -> tuple[Route, ...]:
-    """Make the routes below ``path`` (``/v2.0/ports``) for the units that are given, without options."""
+    """Make the routes below ``path`` (``/v2.0/ports``) for the units that are given, without options.
+
+    ``statements`` bounds the SQL statements of each action (``list create get update delete``).
+    """
     declared = Crud(resource=resource, create=create, update=update, delete=delete)
-    return crud_routes(declared, path, list_=list_, get=get, create_status=create_status, versions=versions)
+    return crud_routes(
+        declared,
+        path,
+        list_=list_,
+        get=get,
+        create_status=create_status,
+        versions=versions,
+        statements=statements,
+    )
 
 
 def crud_routes(
@@ -91,6 +105,7 @@ def crud_routes(
     get: bool = True,
     create_status: int | None = None,
     versions: tuple[str, str] = ("", ""),
+    statements: Mapping[str, int] | None = None,
 ) -> tuple[Route, ...]:
     """Make the routes of a declaration below ``path``.
 
@@ -99,6 +114,7 @@ def crud_routes(
     """
     resource = declared.resource
     one = f"{path}/{{{resource.key}}}"
+    bounds = statements or {}
     routes = []
 
     def add(method: str, at: str, handler: Handler, action: str, status: int, summary: str) -> None:
@@ -113,6 +129,7 @@ def crud_routes(
                 versions=versions,
                 summary=f"{summary} {resource.name.replace('_', ' ')}",
                 rule=resource.rule(action),
+                statements=bounds.get(action),
             )
         )
 
