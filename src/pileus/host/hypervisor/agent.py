@@ -110,16 +110,7 @@ class HypervisorAgent(Agent):
         self.taps = Taps(links, client, node.integration_bridge)
         self.outbox = Outbox(self.host, self._send, self._taken)
         self._executor = Executor(
-            node,
-            self.book,
-            self.journal,
-            hypervisor,
-            images,
-            cache,
-            server,
-            self.taps,
-            clock,
-            self,
+            node, self.book, self.journal, hypervisor, images, cache, server, self.taps, clock, self
         )
         self.desired = Desired(self.host)
         self.observed = Observed(hypervisor, self.book, node.boot_id)
@@ -139,25 +130,10 @@ class HypervisorAgent(Agent):
             self,
         )
         self._watch = HostWatch(
-            self.reconciler,
-            hypervisor,
-            client,
-            self.taps,
-            self.desired,
-            self.observed,
-            self.book,
-            self.jobs,
+            self.reconciler, hypervisor, client, self.taps, self.desired, self.observed, self.book, self.jobs
         )
         self._planner = Planner(
-            node,
-            self.desired,
-            self.observed,
-            self.book,
-            self.journal,
-            self.jobs,
-            self._executor,
-            clock,
-            self,
+            node, self.desired, self.observed, self.book, self.journal, self.jobs, self._executor, clock, self
         )
         self._answering: set[asyncio.Task[None]] = set()
 

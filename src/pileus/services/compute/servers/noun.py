@@ -255,52 +255,63 @@ _EXTENSIONS = (
 
 def servers_noun(handlers: ServerHandlers) -> Noun:
     """The noun; its actions are ``server_actions``."""
+    return Noun(name="server", rules=_RULES, extensions=_EXTENSIONS, routes=_routes(handlers))
+
+
+def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
     every, one = "/v2.1/servers", "/v2.1/servers/{id}"
 
     def route(method: str, path: str, handler: Handler, rule: str, summary: str, **more: Any) -> Route:
         return Route(method, path, handler, rule=f"os_compute_api:servers:{rule}", summary=summary, **more)
 
-    return Noun(
-        name="server",
-        rules=_RULES,
-        extensions=_EXTENSIONS,
-        routes=(
-            route(
-                "GET",
-                every,
-                handlers.list_brief,
-                "index",
-                "List servers",
-                reply=ByVersion(replies.brief_list),
-            ),
-            route(
-                "POST",
-                every,
-                handlers.create,
-                "create",
-                "Create servers",
-                body=ByVersion(create_body),
-                reply=replies.CREATED,
-                status=202,
-            ),
-            route(
-                "GET",
-                f"{every}/detail",
-                handlers.list_detail,
-                "detail",
-                "List servers with their values",
-                reply=ByVersion(replies.full_list),
-            ),
-            route("GET", one, handlers.show, "show", "Show a server", reply=ByVersion(replies.shown)),
-            route(
-                "PUT",
-                one,
-                handlers.update,
-                "update",
-                "Change a server",
-                body=ByVersion(update_body),
-                reply=ByVersion(replies.updated),
-            ),
-            route("DELETE", one, handlers.delete, "delete", "Delete a server", status=204),
+    return (
+        route(
+            "GET",
+            every,
+            handlers.list_brief,
+            "index",
+            "List servers",
+            reply=ByVersion(replies.brief_list),
+            statements=8,
         ),
+        route(
+            "POST",
+            every,
+            handlers.create,
+            "create",
+            "Create servers",
+            body=ByVersion(create_body),
+            reply=replies.CREATED,
+            statements=36,
+            status=202,
+        ),
+        route(
+            "GET",
+            f"{every}/detail",
+            handlers.list_detail,
+            "detail",
+            "List servers with their values",
+            reply=ByVersion(replies.full_list),
+            statements=14,
+        ),
+        route(
+            "GET",
+            one,
+            handlers.show,
+            "show",
+            "Show a server",
+            reply=ByVersion(replies.shown),
+            statements=17,
+        ),
+        route(
+            "PUT",
+            one,
+            handlers.update,
+            "update",
+            "Change a server",
+            body=ByVersion(update_body),
+            reply=ByVersion(replies.updated),
+            statements=16,
+        ),
+        route("DELETE", one, handlers.delete, "delete", "Delete a server", status=204, statements=30),
     )
