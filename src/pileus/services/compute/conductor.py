@@ -20,8 +20,8 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
 from pileus.flow.chain_runner import ChainRunner
+from pileus.resource.event import event
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.events import event
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.times import parse_time
+from pileus.resource.event import event
 from pileus.store.event import Event
 
 STEP = "server.step"
 """The kind of events that say that a step of a server's life has happened."""
-
-
-def event(
-    context: Context,
-    kind: str,
-    resource_id: str,
-    project_id: str | None,
-    scopes: Iterable[str] = (),
-    host: str | None = None,
-    **payload: Any,
-) -> Event:
-    """An event of this request; scopes are put in one order and once each."""
-    return Event(
-        kind=kind,
-        resource_id=resource_id,
-        project_id=project_id,
-        request_id=context.request_id,
-        user_id=context.user_id,
-        at=context.now,
-        host=host or None,
-        scopes=tuple(sorted(set(scopes))),
-        payload=payload,
-    )
 
 
 def step(

@@ -11,12 +11,12 @@ from pileus.core.errors import NotFound
 from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Extension
+from pileus.resource.event import event
 from pileus.resource.quota import UNLIMITED
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import NAME, at_least, body_of, enforce, flag, since
 from pileus.services.compute.errors import BadRequest, QuotaError
-from pileus.services.compute.events import event
 from pileus.services.compute.paging import offset, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.quotas.counting import limits_read, usage_with_groups

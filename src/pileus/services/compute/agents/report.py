@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.compute.events import STEP, event
+from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts

@@ -11,8 +11,8 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.resource.access import Access
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.compute.events import event
 from pileus.services.compute.flavors.resource import FLAVOR
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.tables.flavors import flavor_access, flavors

@@ -8,8 +8,8 @@ from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.event import event
 from pileus.services.compute.errors import BadRequest, QuotaError
-from pileus.services.compute.events import event
 from pileus.services.compute.quotas.counting import limit_of
 from pileus.services.compute.tables.keypairs import keypairs
 from pileus.store.errors import Duplicate

@@ -17,12 +17,12 @@ from pileus.core.errors import Conflict, NotFound
 from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Extension
+from pileus.resource.event import event
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.actions import action_route
 from pileus.services.compute.api import NAME, at_least, body_of, enforce, since
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
-from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import ZONE
 from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.replies import (

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, select, update
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.core.ids import new_id
-from pileus.services.compute.events import event
+from pileus.resource.event import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.tables.nodes import compute_nodes, compute_services
 from pileus.services.compute.tables.servers import servers

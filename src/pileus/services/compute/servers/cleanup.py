@@ -14,8 +14,9 @@ from sqlalchemy import delete, select
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.tag_table import tags_remove
-from pileus.services.compute.events import event, step
+from pileus.services.compute.events import step
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.instance_actions import action_finish

@@ -11,8 +11,9 @@ from typing import Any
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.compute.events import event, step
+from pileus.services.compute.events import step
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt

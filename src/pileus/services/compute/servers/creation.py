@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from pileus.core.context import Context
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
+from pileus.resource.event import event
 from pileus.resource.tag_table import tags_save
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.errors import BadRequest, QuotaError
-from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.quotas.counting import spend_up_to
 from pileus.services.compute.rules import states

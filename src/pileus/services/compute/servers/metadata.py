@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from pileus.core.errors import NotFound
 from pileus.resource import types
+from pileus.resource.event import event
 from pileus.services.compute.api import body_of
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.events import event
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.replies import TEXT_BY_KEY, named

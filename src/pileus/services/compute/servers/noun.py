@@ -8,9 +8,9 @@ from typing import Any
 from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Extension
+from pileus.resource.event import event
 from pileus.services.compute.api import COMPUTE, body_of, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ITSEC, rules
 from pileus.services.compute.rules import states

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from pileus.core.errors import NotFound
 from pileus.resource import types
+from pileus.resource.event import event
 from pileus.resource.tag_table import tags_load, tags_save
 from pileus.resource.types import BadValue
 from pileus.services.compute.api import body_of, root_url
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.events import event
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import TEXTS, named
 from pileus.services.compute.servers.lookup import change, find_server

@@ -12,11 +12,11 @@ from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.core.times import parse_time
+from pileus.resource.event import event
 from pileus.services.network.agents.resource import FORMAT
 from pileus.services.network.agents.serving import served_scopes
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.derived_ids import derived_id
-from pileus.services.network.common.events import event
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT, SWITCH_AGENTS
 from pileus.services.network.rules.segments import TUNNELS

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Resource, Update, Values
-from pileus.services.network.common.events import event
+from pileus.resource.event import event
 from pileus.services.network.config import NetworkConfig
 from pileus.store.tx import Tx
 from pileus.wire import scopes

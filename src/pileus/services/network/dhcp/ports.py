@@ -16,9 +16,9 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.events import event
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.networks.tables import networks

@@ -12,9 +12,9 @@ from sqlalchemy import Row, and_, bindparam, delete, func, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.event import event
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.events import event
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.dhcp.tables import PENDING, dhcp_bindings

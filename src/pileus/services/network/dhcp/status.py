@@ -7,8 +7,8 @@ from collections.abc import Collection
 from sqlalchemy import and_, bindparam, select, update
 
 from pileus.core.context import Context
+from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.events import event
 from pileus.services.network.dhcp.tables import ACTIVE, ERROR, dhcp_bindings
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports

@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Values
-from pileus.services.network.common.events import event
+from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips

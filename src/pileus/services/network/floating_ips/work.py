@@ -15,11 +15,11 @@ from sqlalchemy import Row, bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNotFound
-from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.reach import routers_between

@@ -11,9 +11,9 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid, Unavailable
 from pileus.core.repeats import first_repeat
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
-from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig

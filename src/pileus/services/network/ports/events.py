@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.services.network.common.events import event
+from pileus.resource.event import event
 from pileus.services.network.rules import device_owners
 from pileus.store.event import Event
 from pileus.wire import scopes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import and_, bindparam, or_, select, update
 
 from pileus.core.context import Context
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.network.common.events import event
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.work import network_in_use

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from pileus.core.context import Context
-from pileus.services.network.common.events import event
+from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import addresses

@@ -11,9 +11,9 @@ from sqlalchemy import bindparam, select, update
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.services.network.common.derived_ids import derived_id
 from pileus.services.network.common.errors import InUse
-from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import touch
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports

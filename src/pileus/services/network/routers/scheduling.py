@@ -12,10 +12,10 @@ from sqlalchemy import Row, and_, bindparam, delete, func, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.events import event
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.defaults import elevated
 from pileus.services.network.ports.resource import PORT

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Row, Table, bindparam, select, update
 
 from pileus.core.context import Context
+from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
-from pileus.services.network.common.events import event
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.routers.tables import router_bindings, routers

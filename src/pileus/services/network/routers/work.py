@@ -10,10 +10,10 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.core.errors import Invalid, NotFound
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
-from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.routers.gateways import GatewayRequest, gateways_clear, gateways_set, snat

@@ -9,8 +9,8 @@ from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
+from pileus.resource.event import event
 from pileus.services.network.common.derived_ids import derived_id
-from pileus.services.network.common.events import event
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.tables import (
     default_security_groups,

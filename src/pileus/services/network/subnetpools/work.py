@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
-from pileus.services.network.common.events import event
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.rules import prefixes
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL, AddressScopeNotFound

@@ -23,8 +23,8 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.compute.events import event
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence

@@ -17,7 +17,7 @@ from pileus.core.errors import Fault
 from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
-from pileus.services.compute.events import event
+from pileus.resource.event import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
 from pileus.services.compute.servers.cleanup import close, put_error, whom_to_tell

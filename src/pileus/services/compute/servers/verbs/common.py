@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.resource.declaration import Values
+from pileus.resource.event import event
 from pileus.services.compute.errors import InvalidState
-from pileus.services.compute.events import event
 from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit
 from pileus.store.tx import Tx
 from pileus.web.request import Request

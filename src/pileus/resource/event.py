@@ -1,4 +1,4 @@
-"""Event rows of the network nouns."""
+"""Events of requests: what changed, for whom, and which scopes are to look again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def event(
     host: str | None = None,
     **payload: Any,
 ) -> Event:
-    """An event of this request; scopes are put in one order and once each."""
+    """Make an event of this request; scopes are put in one order and once each."""
     return Event(
         kind=kind,
         resource_id=resource_id,
