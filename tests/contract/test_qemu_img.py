@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,19 @@ def test_content_goes_through_a_copy(run: Callable[[Any], Any], tmp_path: Path) 
     run(images.create_overlay(tmp_path / "overlay", raw, "raw"))
     run(images.convert(tmp_path / "overlay", "qcow2", tmp_path / "copy", "raw"))
     assert (tmp_path / "copy").read_bytes() == raw.read_bytes()
+
+
+@pytest.mark.real
+def test_an_external_data_file_is_never_opened(run: Callable[[Any], Any], tmp_path: Path) -> None:
+    """An image may name any file of the host as where its content is."""
+    if (reason := why_not_real()) is not None:
+        pytest.skip(reason)
+    image, data = tmp_path / "image", tmp_path / "data"
+    options = ("create", "-q", "-f", "qcow2", "-o", f"data_file={data}", str(image), "1M")
+    subprocess.run(("qemu-img", *options), check=True)
+    data.unlink()
+    with pytest.raises(ImageFailed, match="external data file"):
+        run(QemuImg().info(image, "qcow2"))
 
 
 @pytest.mark.real

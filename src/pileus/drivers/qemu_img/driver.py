@@ -6,6 +6,7 @@ on memory and on processor time, as the kernel counts them (``prlimit``), and a 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,15 @@ from typing import Any
 import msgspec
 
 from pileus.drivers.process import ProgramFailed, run
-from pileus.drivers.qemu_img.images import ImageCheck, ImageFailed, ImageFormat, ImageInfo, backing_name
+from pileus.drivers.qemu_img.images import (
+    QCOW2_HEADER_BYTES,
+    ImageCheck,
+    ImageFailed,
+    ImageFormat,
+    ImageInfo,
+    backing_name,
+    has_data_file,
+)
 
 PACKAGES = ("qemu-utils",)
 """Of Debian; prlimit is in util-linux, which is always there."""
@@ -64,6 +73,9 @@ class QemuImg:
 
     async def info(self, path: Path, format: ImageFormat) -> ImageInfo:
         """See Images."""
+        if format == "qcow2" and has_data_file(await asyncio.to_thread(_head, path)):
+            # qemu-img would open that file, with this process's rights, before anybody could refuse it.
+            raise ImageFailed("info", f"{path} has an external data file")
         # -U: without the lock that a running machine holds.
         printed = await self._run(self._quick, "info", "--output=json", "-U", "-f", format, str(path))
         facts: dict[str, Any] = msgspec.json.decode(printed)
@@ -144,3 +156,12 @@ def _failure(verb: str, error: ProgramFailed) -> ImageFailed:
     if error.status is not None and error.status < 0:
         said = said or f"ended by signal {-error.status}: it took more than it may"
     return ImageFailed(verb, said or f"ended with {error.status}")
+
+
+def _head(path: Path) -> bytes:
+    """Read the first bytes of a file; none of one that can't be read, which qemu-img says better."""
+    try:
+        with path.open("rb") as file:
+            return file.read(QCOW2_HEADER_BYTES)
+    except OSError:
+        return b""

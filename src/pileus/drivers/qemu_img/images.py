@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,6 +18,23 @@ class ImageFailed(Exception):
         self.verb = verb
         self.reason = reason
         super().__init__(f"{verb}: {reason}")
+
+
+QCOW2_HEADER_BYTES = 80
+"""As much of a qcow2 as tells whether its content is in another file."""
+
+_QCOW2_MAGIC, _EXTERNAL_DATA_FILE = b"QFI\xfb", 1 << 2
+
+
+def has_data_file(header: bytes) -> bool:
+    """Whether a qcow2 with these first bytes says that its content is in another file.
+
+    Source: QEMU's docs/interop/qcow2.txt, "Header", incompatible features, bit 2 (version 3 and later).
+    """
+    if len(header) < QCOW2_HEADER_BYTES or header[:4] != _QCOW2_MAGIC:
+        return False
+    (version,), (features,) = struct.unpack_from(">I", header, 4), struct.unpack_from(">Q", header, 72)
+    return version >= 3 and bool(features & _EXTERNAL_DATA_FILE)
 
 
 class ImageInfo(msgspec.Struct, frozen=True):
