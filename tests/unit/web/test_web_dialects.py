@@ -296,3 +296,12 @@ def test_microversions(tmp_path: Path) -> None:
             assert shown.json["gadget"]["shine"] == 8
 
     asyncio.run(main())
+
+
+def test_what_nobody_foresaw_is_told_in_the_services_own_words() -> None:
+    assert {one.name: one.internal_message for one in (NEUTRON_API, NOVA_API, KEYSTONE_API, GLANCE_API)} == {
+        "neutron": "Request Failed: internal server error while processing your request.",
+        "nova": "Unexpected API Error. Please report this with the request id of the reply.",
+        "keystone": "An unexpected error prevented the server from fulfilling your request.",
+        "glance": "The server has either erred or is incapable of performing the requested operation.",
+    }

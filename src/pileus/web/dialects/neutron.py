@@ -37,7 +37,7 @@ _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 class NeutronDialect(NeutronWording, Dialect):
     """The Networking API v2.0."""
 
-    internal_message = "Request Failed: internal server error while processing your head."
+    internal_message = "Request Failed: internal server error while processing your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "fields": {"type": "string"},
         "limit": {"type": "integer", "minimum": 0},

@@ -272,7 +272,7 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             "index",
             "List servers",
             reply=ByVersion(replies.brief_list),
-            statements=8,
+            statements=10,
         ),
         route(
             "POST",
@@ -282,7 +282,7 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             "Create servers",
             body=ByVersion(create_body),
             reply=replies.CREATED,
-            statements=36,
+            statements=40,
             status=202,
         ),
         route(
@@ -292,7 +292,7 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             "detail",
             "List servers with their values",
             reply=ByVersion(replies.full_list),
-            statements=14,
+            statements=20,
         ),
         route(
             "GET",
@@ -301,7 +301,7 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             "show",
             "Show a server",
             reply=ByVersion(replies.shown),
-            statements=17,
+            statements=20,
         ),
         route(
             "PUT",
@@ -311,7 +311,7 @@ def _routes(handlers: ServerHandlers) -> tuple[Route, ...]:
             "Change a server",
             body=ByVersion(update_body),
             reply=ByVersion(replies.updated),
-            statements=16,
+            statements=20,
         ),
-        route("DELETE", one, handlers.delete, "delete", "Delete a server", status=204, statements=30),
+        route("DELETE", one, handlers.delete, "delete", "Delete a server", status=204, statements=34),
     )

@@ -39,7 +39,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(floatingip_create, config=config),
                 update=floatingip_update,
                 delete=partial(floatingip_delete, config=config),
-                statements={"list": 1, "create": 16, "get": 3, "update": 8, "delete": 10},
+                statements={"list": 4, "create": 20, "get": 5, "update": 12, "delete": 14},
             ),
             *tag_routes(FLOATING_IP, PATH),
         ),

@@ -69,7 +69,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(network_create, config=config),
                 update=partial(network_update, config=config),
                 delete=partial(network_delete, config=config),
-                statements={"list": 7, "create": 9, "get": 6, "update": 8, "delete": 17},
+                statements={"list": 8, "create": 12, "get": 8, "update": 10, "delete": 20},
             ),
             *tag_routes(NETWORK, PATH),
         ),

@@ -82,7 +82,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 4, "create": 39, "get": 4, "update": 33, "delete": 18},
+                statements={"list": 6, "create": 44, "get": 6, "update": 38, "delete": 22},
             ),
             *interface_routes(config),
             *scheduler.routes(agent),

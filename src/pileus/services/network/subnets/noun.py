@@ -40,7 +40,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(subnet_create, config=config),
                 update=partial(subnet_update, config=config),
                 delete=partial(subnet_delete, config=config),
-                statements={"list": 2, "create": 23, "get": 2, "update": 19, "delete": 15},
+                statements={"list": 4, "create": 26, "get": 4, "update": 22, "delete": 18},
             ),
             *tag_routes(SUBNET, PATH),
         ),
