@@ -16,6 +16,7 @@ from pileus.app.processes.services import make_services
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core.clock import SystemClock
+from pileus.core.errors import Unavailable
 from pileus.store import Store
 from pileus.web.routes import Action, Route
 from pileus.web.service import Service
@@ -100,4 +101,4 @@ async def _services() -> list[Service]:
 
 
 async def _nobody(host: str, question: Any, timeout_s: float) -> Any:
-    raise NotImplementedError("no agents are asked here")
+    raise Unavailable("no agents are asked here")
