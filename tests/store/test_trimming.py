@@ -192,6 +192,29 @@ def test_the_store_trims_what_it_is_told_to_and_one_server_at_a_time(url: str) -
     run(story, url, clock=clock, poll_s=0.05)
 
 
+def test_a_trim_counts_from_when_it_began(url: str) -> None:
+    """Else one that comes due while another waits for the database would be late by a whole period."""
+    clock = ManualClock(YOUNG)
+    ran: list[dt.datetime] = []
+
+    def also(tx: Tx, now: dt.datetime) -> int:
+        if not ran:
+            clock.advance(10_000)
+        ran.append(now)
+        return 0
+
+    async def story(store: Store) -> None:
+        store.trim_also(also)
+        await store.read(lambda tx: tx.scalar(text("SELECT 1")))
+        clock.advance(3601)
+        store._publisher.wake()
+        await until(lambda: len(ran) == 1)
+        store._publisher.wake()
+        await until(lambda: len(ran) == 2)
+
+    run(story, url, clock=clock, poll_s=0.05)
+
+
 def test_the_row_of_what_was_trimmed_is_no_scope(url: str) -> None:
     async def story(store: Store) -> None:
         store.subscribe(lambda published: None)

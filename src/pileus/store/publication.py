@@ -130,9 +130,9 @@ class Publisher:
                 if look:
                     await self._look()
                 await self._round()
-                if self._clock.monotonic() >= trim_at:
+                if (now := self._clock.monotonic()) >= trim_at:
                     await self._trim()
-                    trim_at = self._clock.monotonic() + self._trim_period_s
+                    trim_at = now + self._trim_period_s
                 pause = FIRST_PAUSE_S
             except Exception as error:
                 _log.warning("events could not be relayed", error=str(error), again_in_s=pause)
