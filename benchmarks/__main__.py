@@ -29,11 +29,18 @@ def _compute() -> Iterator[Row]:
     yield from compute.measure()
 
 
+def _identity() -> Iterator[Row]:
+    from benchmarks import identity
+
+    yield from identity.measure()
+
+
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "api": lambda: api.measure("", "SQLite", lists=True),
     "postgresql": _postgresql,
     "node": _node,
     "compute": _compute,
+    "identity": _identity,
 }
 
 

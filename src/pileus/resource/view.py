@@ -15,7 +15,7 @@ from pileus.store.tx import Tx
 
 CHUNK_ROWS = 250
 
-Decorate = Callable[[Resource, dict[str, Any]], None]
+Decorate = Callable[[dict[str, Any]], None]
 """Adds to a view, in place, whatever an API has there besides the attributes (``links``)."""
 
 encode = msgspec.json.Encoder().encode
@@ -57,7 +57,7 @@ def show(
             if not access.allows(rule, judged):
                 del view[name]
         if decorate is not None:
-            decorate(resource, view)
+            decorate(view)
         views.append(view)
     return views
 
@@ -99,6 +99,12 @@ class Page:
         self._loaded = self._plan.load(tx, self._rows)
         self.keys = self._plan.keys(self._rows)
 
+    def cut(self, count: int) -> bool:
+        """Keep so many rows; whether there were more."""
+        more = len(self._rows) > count
+        del self._rows[count:], self.keys[count:]
+        return more
+
     def reverse(self) -> None:
         """Turn the rows around."""
         self._rows.reverse()
@@ -112,7 +118,7 @@ class Page:
         self._plan.finish(made, self._resource.key)
         if self._decorate is not None:
             for one in made:
-                self._decorate(self._resource, one)
+                self._decorate(one)
         return made
 
     def encode(self, beside: Mapping[str, Any]) -> list[bytes]:

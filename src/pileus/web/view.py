@@ -10,7 +10,6 @@ from sqlalchemy import Select
 from pileus.resource import view
 from pileus.resource.declaration import Resource
 from pileus.store.tx import Tx
-from pileus.web.dialects import Dialect
 from pileus.web.request import Request
 
 
@@ -18,7 +17,7 @@ def show(
     request: Request, resource: Resource, several: Sequence[Mapping[str, Any]], fields: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Show values that are already in memory (that a unit of work returned)."""
-    return view.show(request.access, resource, several, fields, _decorating(request))
+    return view.show(request.access, resource, several, fields, request.dialect.decorator(request, resource))
 
 
 class Page(view.Page):
@@ -34,12 +33,5 @@ class Page(view.Page):
         statement: Callable[[Sequence[Any]], Select[Any]],
         fields: Sequence[str],
     ) -> None:
-        super().__init__(tx, request.access, resource, statement, fields, _decorating(request))
-
-
-def _decorating(request: Request) -> view.Decorate | None:
-    dialect = request.dialect
-    if type(dialect).decorate is Dialect.decorate:
-        return None  # it adds nothing: thousands of calls less in a long list
-    decorate = dialect.decorate
-    return lambda resource, one: decorate(request, resource, one)
+        decorate = request.dialect.decorator(request, resource)
+        super().__init__(tx, request.access, resource, statement, fields, decorate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pileus.core.errors import Fault, Invalid
@@ -31,11 +31,17 @@ class ComputeDialect(NovaDialect):
     def status(self, fault: Fault) -> int:
         return 501 if isinstance(fault, NotHereYet) else super().status(fault)
 
-    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
-        if resource.name in LINKED:
-            view["links"] = links(head, resource.collection, view["id"])
-        if view.get("swap") == 0 and not since(head, "2.75"):
-            view["swap"] = ""  # no swap was an empty text for ten years
+    def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None]:
+        linked = resource.name in LINKED
+        empty_swap = not since(head, "2.75")
+
+        def decorate(view: dict[str, Any]) -> None:
+            if linked:
+                view["links"] = links(head, resource.collection, view["id"])
+            if empty_swap and view.get("swap") == 0:
+                view["swap"] = ""  # no swap was an empty text for ten years
+
+        return decorate
 
 
 COMPUTE = ComputeDialect()

@@ -14,6 +14,9 @@ class IdentitySection(Section, frozen=True):
 
     region: Annotated[str, Description(description="name of the region in the catalog")] = "RegionOne"
     token_lifetime_s: Annotated[int, msgspec.Meta(ge=60, description="seconds until a token expires")] = 3600
+    list_limit: Annotated[
+        int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
+    ] = 0
     password_regex: Annotated[
         str, Description(description="expression that new passwords must match; empty: any")
     ] = ""

@@ -18,7 +18,7 @@ from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.noun import AuthHandlers
 from pileus.services.identity.auth.noun import noun as auth
 from pileus.services.identity.catalog import endpoints, regions, services
-from pileus.services.identity.common.dialect import IDENTITY
+from pileus.services.identity.common.dialect import IdentityDialect
 from pileus.services.identity.common.policy import BASE_RULES
 from pileus.services.identity.credentials.ec2 import Ec2Handlers
 from pileus.services.identity.credentials.ec2 import noun as ec2_credentials
@@ -63,6 +63,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     token_lifetime_s: int = 3600
+    list_limit: int = 0
     password_regex: str = ""
     password_regex_description: str = ""
     lockout: Lockout = Lockout()
@@ -87,6 +88,7 @@ def from_settings(settings: IdentitySection) -> IdentitySettings:
     """The service's settings, from the section of the file."""
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
+        list_limit=settings.list_limit,
         password_regex=settings.password_regex,
         password_regex_description=settings.password_regex_description,
         lockout=Lockout(settings.lockout_failure_attempts, settings.lockout_duration_s),
@@ -129,7 +131,7 @@ class Identity(ServiceFace):
         self.service = Service(
             name="keystone",
             type="identity",
-            dialect=IDENTITY,
+            dialect=IdentityDialect(settings.list_limit or None),
             base_rules=BASE_RULES,
             nouns=(
                 auth(AuthHandlers(self.authenticator, issuer, self.passwords, check)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select
@@ -90,12 +91,15 @@ def list_page(
 
 
 def _encoded(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
+    limit, ahead = listing.limit, request.dialect.looks_ahead
+    read = replace(listing, limit=limit + 1) if ahead and limit is not None else listing
+
     def statement(columns: Sequence[Any]) -> Select[Any]:
         missing = resource.wording.missing_marker(resource, listing.marker or "")
-        return page_statement(tx, resource, columns, listing, missing)
+        return page_statement(tx, resource, columns, read, missing)
 
     page = Page(tx, request, resource, statement, listing.fields)
+    more = limit is not None and (page.cut(limit) if ahead else len(page.keys) >= limit)
     if listing.reverse:
         page.reverse()
-    more = listing.limit is not None and len(page.keys) >= listing.limit
     return page.encode(request.dialect.list_links(request, resource, listing, page.keys, more))

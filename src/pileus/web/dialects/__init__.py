@@ -6,7 +6,7 @@ the service's :class:`Dialect`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -85,9 +85,11 @@ class Dialect(Wording):
         "marker": {"type": "string"},
     }
     """The list language's own parameters, for OpenAPI."""
-    default_limit: ClassVar[int | None] = None
+    default_limit: int | None = None
     """The size of a page where the request names none; None is no bound."""
     max_limit: ClassVar[int | None] = None
+    looks_ahead: ClassVar[bool] = False
+    """Whether a page is said to have a successor only if one more row is there; else a full page is."""
     internal_message: ClassVar[str] = (
         "The server has either erred or is incapable of performing the requested operation."
     )
@@ -108,8 +110,10 @@ class Dialect(Wording):
         """Read what a list request asks for, from its query."""
         raise NotImplementedError
 
-    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
-        """Add what the service adds to each view (Keystone's ``links``)."""
+    def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None] | None:
+        """Make the function that adds what the service adds to each view (Keystone's ``links``), if it adds
+        something; it is made once for all views of a reply."""
+        return None
 
     def list_links(
         self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool

@@ -5,7 +5,7 @@ Source: Identity API v3 ("Filtering", "HTTP Status Codes"); the replies of a Key
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -21,13 +21,14 @@ from pileus.web.head import Head
 
 MAX_LIMIT = 1000
 """The largest page that can be asked for: Keystone's ``max_db_limit``."""
-_COMPARISONS = ("contains", "startswith", "endswith", "equals")
+_COMPARISONS = ("contains", "startswith", "endswith", "equals", "exact")
 
 
 class KeystoneDialect(KeystoneWording, Dialect):
     """The Identity API v3."""
 
     internal_message = "An unexpected error prevented the server from fulfilling your request."
+    looks_ahead = True
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},
@@ -68,7 +69,9 @@ class KeystoneDialect(KeystoneWording, Dialect):
         if attribute is None or not attribute.filter:
             return None
         if comparison:
-            return _compared(resource.columns[attribute.name], comparison, texts)
+            column = resource.columns[attribute.name]
+            # only texts are compared so
+            return _compared(column, comparison, texts) if column.type.python_type is str else None
         if attribute.type.schema.get("type") == "boolean":
             # a bare `?enabled` means true
             texts = [text or "true" for text in texts]
@@ -77,11 +80,16 @@ class KeystoneDialect(KeystoneWording, Dialect):
         except BadValue as bad:
             raise self.bad_value(name, texts, bad) from None
 
-    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
-        key = view.get(resource.key)
-        if key is not None:
-            href = f"{head.service_url}/v3/{resource.collection.replace('-', '_')}/{key}"
-            view["links"] = {"self": href, **view.get("links", {})}
+    def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None] | None:
+        base = f"{head.service_url}/v3/{resource.collection.replace('-', '_')}/"
+        key_name = resource.key
+
+        def decorate(view: dict[str, Any]) -> None:
+            key = view.get(key_name)
+            if key is not None:
+                view["links"] = {"self": base + key, **view.get("links", {})}
+
+        return decorate
 
     def list_links(
         self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pileus.resource.declaration import Resource
@@ -18,16 +19,26 @@ _OMITTED = frozenset({"default_project_id"})
 class IdentityDialect(KeystoneDialect):
     """The dialect of identity."""
 
-    def decorate(self, head: Head, resource: Resource, view: dict[str, Any]) -> None:
-        super().decorate(head, resource, view)
+    def __init__(self, list_limit: int | None = None) -> None:
+        """``list_limit`` is the length of a list where the request names none."""
+        self.default_limit = list_limit
+
+    def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None]:
+        base = f"{head.service_url}/v3/"
         path = _NESTED.get(resource.name)
-        if path is not None:
-            view["links"]["self"] = f"{head.service_url}/v3/{path.format_map(view)}"
-        for name, value in (view.pop("extra", None) or {}).items():
-            view.setdefault(name, value)
-        for name in _OMITTED & view.keys():
-            if view[name] is None:
-                del view[name]
+        flat, key_name = f"{base}{resource.collection.replace('-', '_')}/", resource.key
+        omitted = _OMITTED & resource.attributes.keys()
 
+        def decorate(view: dict[str, Any]) -> None:
+            own = flat + view[key_name] if path is None else base + path.format_map(view)
+            links = view.get("links")
+            view["links"] = {"self": own} if links is None else {**links, "self": own}
+            extra = view.pop("extra", None)
+            if extra:
+                for name, value in extra.items():
+                    view.setdefault(name, value)
+            for name in omitted:
+                if view.get(name, False) is None:
+                    del view[name]
 
-IDENTITY = IdentityDialect()
+        return decorate

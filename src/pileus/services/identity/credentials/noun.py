@@ -16,8 +16,8 @@ from sqlalchemy import false
 from pileus.resource.check import merge_additional
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
+from pileus.services.identity.common.pages import list_request, page_reply
 from pileus.services.identity.common.policy import ADMIN, READ, rules
-from pileus.services.identity.common.replies import one_page_links
 from pileus.services.identity.credentials.resource import (
     CREDENTIAL,
     CredentialNotFound,
@@ -54,7 +54,6 @@ from pileus.web.parse import parse_create, parse_update
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
 from pileus.web.routes import Route
-from pileus.web.view import show
 
 
 class CredentialHandlers:
@@ -71,15 +70,15 @@ class CredentialHandlers:
         request.authorise("identity:list_credentials", own)
         columns = {"target.credential.user_id": credentials.c.user_id}
         seen = request.access.policy.condition("identity:get_credential", context, columns)
-        where = list(request.dialect.listing(request, CREDENTIAL).where)
+        listing = list_request(request, CREDENTIAL)
+        where = list(listing.where)
         if seen is not True:
             where.append(false() if seen is False else seen)
         session = await self._session(request)
         where += within_delegation(session)
         found = await request.read(credentials_read, self._keys, where)
         reached = [one for one in found if not is_ec2(one) or may_know_keys(session, one)]
-        views = show(request, CREDENTIAL, reached)
-        return Reply.json({"credentials": views, "links": one_page_links(request)})
+        return page_reply(request, CREDENTIAL, listing, reached)
 
     async def create(self, request: Request) -> Reply:
         """POST /v3/credentials"""
