@@ -11,8 +11,8 @@ import pytest
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Cloud, run
 
 from pileus.services.identity.passwords.hashing import HashingLimits, TooManyLogins
+from pileus.services.identity.rules.fair_queue import Origin
 from pileus.services.identity.rules.passwords import Lockout
-from pileus.services.identity.rules.turns import Turn
 from pileus.services.identity.service import BadPasswordSetting, IdentitySettings
 
 
@@ -147,8 +147,8 @@ def test_what_nobody_waits_for_is_not_hashed(quick):
 def test_a_cancelled_hash_leaves_the_queue(quick):
     async def story(cloud: Cloud) -> None:
         passwords = cloud.identity.passwords
-        turn = Turn("192.0.2.1", "u")
-        waiting = [asyncio.ensure_future(passwords.hash("x", turn)) for _ in range(20)]
+        origin = Origin("192.0.2.1", "u")
+        waiting = [asyncio.ensure_future(passwords.hash("x", origin)) for _ in range(20)]
         await asyncio.sleep(0)
         for one in waiting:
             one.cancel()
@@ -162,11 +162,11 @@ def test_the_refusal_says_when(quick):
     async def story(cloud: Cloud) -> None:
         passwords = cloud.identity.passwords
         passwords._workers = 0
-        waiting = [asyncio.ensure_future(passwords.hash("x", Turn("a", "u"))) for _ in range(128)]
+        waiting = [asyncio.ensure_future(passwords.hash("x", Origin("a", "u"))) for _ in range(128)]
         await asyncio.sleep(0)
         passwords._workers = 1
         with pytest.raises(TooManyLogins) as refused:
-            await passwords.hash("x", Turn("a", "u"))
+            await passwords.hash("x", Origin("a", "u"))
         assert (refused.value.retry_after_s or 0) >= 1
         for one in waiting:
             one.cancel()

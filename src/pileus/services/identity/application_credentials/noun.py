@@ -22,7 +22,7 @@ from pileus.services.identity.application_credentials.work import (
     expiry_read,
 )
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, OWNER, OWNER_OR_READ, rules
-from pileus.services.identity.passwords.check import turn_of
+from pileus.services.identity.passwords.check import origin_of
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.sessions.bounds import require_unrestricted
@@ -66,7 +66,9 @@ class ApplicationCredentialHandlers:
             "user_id": user_id,
             "project_id": session.scope.id,
             "expires_at": expiry_read(spec["expires_at"], request.context.now),
-            "secret_hash": await request.while_there(self._passwords.hash(secret, turn_of(request, user_id))),
+            "secret_hash": await request.while_there(
+                self._passwords.hash(secret, origin_of(request, user_id))
+            ),
         }
         held = frozenset(role.id for role in session.roles)
         made = await request.write(application_credential_create, request.context, [spec], held)

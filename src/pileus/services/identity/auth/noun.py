@@ -25,7 +25,7 @@ from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalo
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.common.policy import ADMIN, READ, rules
 from pileus.services.identity.common.replies import LINKS, PAGE_LINKS, one_page_links, own_link, shape
-from pileus.services.identity.passwords.check import PasswordCheck, turn_of
+from pileus.services.identity.passwords.check import PasswordCheck, origin_of
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.projects.declared import PROJECTS
 from pileus.services.identity.projects.domains import DOMAINS
@@ -128,7 +128,7 @@ class AuthHandlers:
         # as for passwords: what is not there costs as much
         encoded = found.secret_hash if found else None
         right = await request.while_there(
-            self._passwords.matches(encoded, proof.secret, turn_of(request, proof.id or proof.user))
+            self._passwords.matches(encoded, proof.secret, origin_of(request, proof.id or proof.user))
         )
         if found is None or not right:
             raise Unauthorized(f"no such application credential or wrong secret: {proof.id or proof.name}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pileus.services.identity.passwords.failures import failure_count, failures_clear_if_unlocked
 from pileus.services.identity.passwords.hashing import Passwords
+from pileus.services.identity.rules.fair_queue import Origin
 from pileus.services.identity.rules.passwords import Lockout
-from pileus.services.identity.rules.turns import Turn
 from pileus.services.identity.sessions.session import Account
 from pileus.web.client import share_of
 from pileus.web.request import Request
 
 
-def turn_of(request: Request, who: object) -> Turn:
+def origin_of(request: Request, who: object) -> Origin:
     """The place of a hash in the queue: by the client's address, and the user that the request is about."""
-    return Turn(share_of(request.client_address), str(who))
+    return Origin(share_of(request.client_address), str(who))
 
 
 class PasswordCheck:
@@ -34,7 +34,7 @@ class PasswordCheck:
         lockout, now = self._lockout, request.context.now
         locked = account is not None and lockout.locks(account.failed_auth_count, account.failed_auth_at, now)
         encoded = None if account is None or locked else account.password_hash
-        right = await request.while_there(self._passwords.matches(encoded, password, turn_of(request, who)))
+        right = await request.while_there(self._passwords.matches(encoded, password, origin_of(request, who)))
         if not lockout.failure_attempts:
             return right
         # Others may have failed meanwhile, in the same queue: the last word has the row.

@@ -3,7 +3,7 @@
 The cost is the OWASP minimum for argon2id (Password Storage Cheat Sheet): 19 MiB, two
 passes, one lane. argon2 releases the interpreter's lock while it works.
 
-Anybody may cause this work without a token, so it is bounded and shared out (``rules/turns.py``), one
+Anybody may cause this work without a token, so it is bounded and shared out (``rules/fair_queue.py``), one
 processor is left for everything else, and what nobody waits for any more is not done. That a password was
 right is not remembered: what would make the next log-in cheap would make guesses at it cheap as well, for
 whoever reads this process's memory.
@@ -23,7 +23,7 @@ import argon2
 import msgspec
 
 from pileus.core.errors import Fault, Forbidden, TooMany, Unavailable
-from pileus.services.identity.rules.turns import FairQueue, QueueFull, Turn
+from pileus.services.identity.rules.fair_queue import FairQueue, Origin, QueueFull
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ MAX_LENGTH = 4096
 # What a password is compared with where there is no user: the same cost, and never a match,
 # since the password of this hash was random and is known to nobody.
 _NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$/32XN+s6bV0w/V/jxwedkQ$bJBe0aW2JDsAWqov+78Y6SurSGKG1w6IhE07jcax+BQ"
-_OURSELVES = Turn("", "")
+_OURSELVES = Origin("", "")
 _SMOOTHING = 0.1
 
 
@@ -93,25 +93,25 @@ class Passwords:
         self._closed = False
         self._mean_s = 0.05
 
-    async def hash(self, password: str, turn: Turn = _OURSELVES) -> str:
+    async def hash(self, password: str, origin: Origin = _OURSELVES) -> str:
         """The encoded hash, about 100 characters. Raises PasswordVerificationError for a long password."""
         if len(password) > MAX_LENGTH:
             raise PasswordVerificationError(size=MAX_LENGTH)
-        return await self._do(turn, lambda: self._hasher.hash(password))
+        return await self._do(origin, lambda: self._hasher.hash(password))
 
-    async def matches(self, encoded: str | None, password: str, turn: Turn = _OURSELVES) -> bool:
+    async def matches(self, encoded: str | None, password: str, origin: Origin = _OURSELVES) -> bool:
         """Whether the password is the one; without a hash (no such user) False at the same cost."""
-        return await self._do(turn, lambda: self._matches(encoded, password[:MAX_LENGTH]))
+        return await self._do(origin, lambda: self._matches(encoded, password[:MAX_LENGTH]))
 
     def close(self) -> None:
         """End the threads."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _do(self, turn: Turn, work: Callable[[], T]) -> T:
+    async def _do(self, origin: Origin, work: Callable[[], T]) -> T:
         job = _Job(work)
         try:
-            dropped = self._queue.add(turn, job)
+            dropped = self._queue.add(origin, job)
         except QueueFull as full:
             raise self._refusal(own=full.own) from None
         if dropped is not None and not dropped.future.done():

@@ -6,7 +6,7 @@ from pileus.core.errors import Invalid
 from pileus.resource import types
 from pileus.resource.declaration import Values
 from pileus.services.identity.common.errors import Unauthorized
-from pileus.services.identity.passwords.check import PasswordCheck, turn_of
+from pileus.services.identity.passwords.check import PasswordCheck, origin_of
 from pileus.services.identity.passwords.hashing import MAX_LENGTH, Passwords
 from pileus.services.identity.rules.passwords import PasswordPolicy
 from pileus.services.identity.sessions.authenticator import Authenticator
@@ -83,4 +83,4 @@ class PasswordHandlers:
     async def _hash(self, request: Request, password: str, who: object) -> str:
         if not self._policy.takes(password[:MAX_LENGTH]):
             raise PasswordRequirementsValidationError(detail=self._policy.description)
-        return await request.while_there(self._passwords.hash(password, turn_of(request, who)))
+        return await request.while_there(self._passwords.hash(password, origin_of(request, who)))

@@ -15,8 +15,8 @@ import msgspec
 T = TypeVar("T")
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """The owner of work in the queue: the client (an address), and the user that the work is about."""
+class Origin(msgspec.Struct, frozen=True):
+    """The origin of an item: the client (an address), and the user that the work is about."""
 
     client: str
     user: str
@@ -31,32 +31,32 @@ class QueueFull(Exception):
 
 
 class FairQueue(Generic[T]):
-    """Items in turns, at most ``most`` and at most ``most_of_one`` of one client."""
+    """Items by origin, at most ``most`` and at most ``most_of_one`` of one client."""
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most, self._most_of_one = most, most_of_one
         self._clients: OrderedDict[str, OrderedDict[str, deque[T]]] = OrderedDict()
-        self._turns: dict[T, Turn] = {}
+        self._origins: dict[T, Origin] = {}
         self._sizes: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._turns)
+        return len(self._origins)
 
-    def add(self, turn: Turn, item: T) -> T | None:
-        """Put an item at the end of its turn; returns one that had to leave for it. Raises QueueFull."""
+    def add(self, origin: Origin, item: T) -> T | None:
+        """Put an item at the end of its origin's; returns one that had to leave for it. Raises QueueFull."""
         dropped = None
-        if self._sizes.get(turn.client, 0) >= self._most_of_one:
-            users = self._clients[turn.client]
-            mine = len(users.get(turn.user, ()))
-            dropped = self._drop(turn.client, mine + 1, own=True)
+        if self._sizes.get(origin.client, 0) >= self._most_of_one:
+            users = self._clients[origin.client]
+            mine = len(users.get(origin.user, ()))
+            dropped = self._drop(origin.client, mine + 1, own=True)
         elif len(self) >= self._most:
             largest = max(self._sizes, key=self._sizes.__getitem__)
-            if self._sizes[largest] <= self._sizes.get(turn.client, 0) + 1:
+            if self._sizes[largest] <= self._sizes.get(origin.client, 0) + 1:
                 raise QueueFull(own=False)
             dropped = self._drop(largest, 0, own=False)
-        self._clients.setdefault(turn.client, OrderedDict()).setdefault(turn.user, deque()).append(item)
-        self._turns[item] = turn
-        self._sizes[turn.client] = self._sizes.get(turn.client, 0) + 1
+        self._clients.setdefault(origin.client, OrderedDict()).setdefault(origin.user, deque()).append(item)
+        self._origins[item] = origin
+        self._sizes[origin.client] = self._sizes.get(origin.client, 0) + 1
         return dropped
 
     def take(self) -> T | None:
@@ -73,18 +73,18 @@ class FairQueue(Generic[T]):
 
     def remove(self, item: T) -> None:
         """Take an item out; nothing happens if it is not there."""
-        turn = self._turns.pop(item, None)
-        if turn is None:
+        origin = self._origins.pop(item, None)
+        if origin is None:
             return
-        users = self._clients[turn.client]
-        users[turn.user].remove(item)
-        if not users[turn.user]:
-            del users[turn.user]
+        users = self._clients[origin.client]
+        users[origin.user].remove(item)
+        if not users[origin.user]:
+            del users[origin.user]
         if not users:
-            del self._clients[turn.client]
-        self._sizes[turn.client] -= 1
-        if not self._sizes[turn.client]:
-            del self._sizes[turn.client]
+            del self._clients[origin.client]
+        self._sizes[origin.client] -= 1
+        if not self._sizes[origin.client]:
+            del self._sizes[origin.client]
 
     def _drop(self, client: str, more_than: int, *, own: bool) -> T:
         """Take out the newest item of the client's user with most, if those are more than that many."""
