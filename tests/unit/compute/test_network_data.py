@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.resource.declaration import Values
-from pileus.services.compute.guests.facts import GuestFacts
-from pileus.services.compute.guests.openstack import network_data
-from pileus.services.compute.servers.extras import Plugged
+from pileus.services.compute.instance_metadata.facts import MetadataFacts
+from pileus.services.compute.instance_metadata.openstack import network_data
+from pileus.services.compute.servers.attached import AttachedPort
 
 PORT = "3f1c0c61-1f5d-4b3e-9c3c-6c8f1d8d7a01"
 LINK = {
@@ -37,8 +37,8 @@ def told(*pairs: tuple[dict[str, Any], str], ports: int = 1) -> dict[str, Any]:
     subnets = {f"s{number}": Values(one) for number, (one, _) in enumerate(pairs)}
     fixed = [{"subnet_id": f"s{number}", "ip_address": address} for number, (_, address) in enumerate(pairs)]
     port = Values({"id": PORT, "network_id": "n", "mac_address": "fa:16:3e:00:00:01", "fixed_ips": fixed})
-    plugged = [Plugged(port, True, 0, None, "net", {})] * ports
-    facts = GuestFacts(
+    plugged = [AttachedPort(port, True, 0, None, "net", {})] * ports
+    facts = MetadataFacts(
         server=Values({}), ports=plugged, networks={"n": Values({"mtu": 1450})}, subnets=subnets
     )
     return network_data(facts)

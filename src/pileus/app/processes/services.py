@@ -9,7 +9,7 @@ from pileus.app.state import StateFolder
 from pileus.core.clock import Clock
 from pileus.core.files import read_or_create_secret
 from pileus.services.compute import service as compute
-from pileus.services.compute.servers.questions import Ask
+from pileus.services.compute.servers.host_questions import Ask
 from pileus.services.identity.service import Beginning, Identity
 from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image

@@ -36,6 +36,9 @@ from pileus.services.compute.servers.addresses import SERVER_ADDRESSES
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.cleanup import forget
+from pileus.services.compute.servers.console_output import CONSOLE_OUTPUT, console_output_actions
+from pileus.services.compute.servers.diagnostics import diagnostics_noun
+from pileus.services.compute.servers.host_questions import Ask, HostQuestions
 from pileus.services.compute.servers.instance_actions import INSTANCE_ACTIONS
 from pileus.services.compute.servers.interfaces import (
     InterfaceHandlers,
@@ -49,12 +52,6 @@ from pileus.services.compute.servers.quarantine import (
     QUARANTINES,
     QuarantineHandlers,
     quarantine_actions,
-)
-from pileus.services.compute.servers.questions import (
-    Ask,
-    QuestionHandlers,
-    question_actions,
-    questions_noun,
 )
 from pileus.services.compute.servers.security_groups import (
     SecurityGroupHandlers,
@@ -114,7 +111,7 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
     config, network = parts
     servers, interfaces = ServerHandlers(parts), InterfaceHandlers(network)
     groups, quarantine = SecurityGroupHandlers(network), QuarantineHandlers(network)
-    questions = QuestionHandlers(ask)
+    questions = HostQuestions(ask)
     return (
         EXTENSIONS,
         FLAVORS,
@@ -147,7 +144,7 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
             interface_actions(interfaces),
             security_group_actions(groups),
             quarantine_actions(quarantine),
-            question_actions(questions),
+            console_output_actions(questions),
         ),
         SERVER_METADATA,
         SERVER_TAGS,
@@ -156,7 +153,8 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
         security_groups_noun(groups),
         QUARANTINES,
         INSTANCE_ACTIONS,
-        questions_noun(questions),
+        CONSOLE_OUTPUT,
+        diagnostics_noun(questions),
         SERVER_PASSWORD,
         VOLUME_ATTACHMENTS,
         TIMELINE,

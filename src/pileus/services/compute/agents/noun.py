@@ -6,7 +6,7 @@ from functools import partial
 
 from pileus.services.compute.agents.report import hypervisor_report
 from pileus.services.compute.agents.state import Ticket, hypervisor_state
-from pileus.services.compute.guests.service import metadata_answer
+from pileus.services.compute.instance_metadata.service import metadata_answer
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.web.answers import Answer
 from pileus.web.noun import Noun

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
-from pileus.services.compute.guests.facts import GuestFacts, guests_read
-from pileus.services.compute.guests.openstack import config_drive
+from pileus.services.compute.instance_metadata.config_drive import config_drive
+from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.on_node import ON_NODE
 from pileus.services.compute.servers.resource import SERVER
@@ -56,7 +56,7 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket)
     ]
     if not wanted:
         return HypervisorState(position, (), deleting)
-    facts = guests_read(tx, wanted)
+    facts = metadata_facts_read(tx, wanted)
     images = images_of(tx, {server["image_id"] for server in wanted if server["image_id"]})
     pending = _operations(tx, [server["id"] for server in wanted])
     details = tuple(
@@ -86,7 +86,7 @@ def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperati
 
 def _details(
     server: Values,
-    facts: GuestFacts,
+    facts: MetadataFacts,
     images: dict[str, Values],
     pending: tuple[PendingOperation, ...],
     ticket: Ticket,

@@ -8,7 +8,7 @@ from pileus.core.errors import NotFound
 from pileus.resource.declaration import Extension
 from pileus.services.compute.policy import ADMIN_OR_READER, rules
 from pileus.services.compute.replies import named
-from pileus.services.compute.servers.extras import extras_of
+from pileus.services.compute.servers.attached import attached_ports
 from pileus.services.compute.servers.lookup import find_server
 from pileus.services.compute.servers.replies import ADDRESSES
 from pileus.services.compute.servers.view import addresses, plain
@@ -25,7 +25,7 @@ class NetworkNotFound(NotFound):
 
 def _read(tx: Tx, request: Request) -> dict[str, Any]:
     server = find_server(tx, request)
-    return plain(addresses(extras_of(tx, [server["id"]]).ports.get(server["id"], [])))
+    return plain(addresses(attached_ports(tx, [server["id"]]).get(server["id"], [])))
 
 
 async def list_addresses(request: Request) -> Reply:

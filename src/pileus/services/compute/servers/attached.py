@@ -9,13 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 
 from pileus.resource.declaration import Values
 from pileus.services.compute.tables.servers import server_interfaces, servers
-from pileus.services.compute.uses.network import ports_by_id
+from pileus.services.compute.uses.network import floating_ips_of, networks_of, ports_by_id
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
+
+
+class AttachedPort(msgspec.Struct, frozen=True):
+    """One port of a server: its values, whether it was made for the server, and its device tag."""
+
+    port: Values
+    made: bool
+    position: int
+    tag: str | None
+    network_name: str
+    floating_ips: dict[str, list[str]]
 
 
 def interfaces_of(tx: Tx, server_ids: Sequence[str]) -> list[Any]:
@@ -46,8 +58,35 @@ def ports_of(tx: Tx, server_id: str) -> list[Values]:
     return ports_of_servers(tx, [server_id]).get(server_id, [])
 
 
+def attached_ports(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[AttachedPort]]:
+    """The ports of servers in their order, with what views of them show."""
+    rows = interfaces_of(tx, server_ids)
+    ports = ports_by_id(tx, [row.port_id for row in rows])
+    if not ports:
+        return {}
+    networks = networks_of(tx, {port["network_id"] for port in ports.values()})
+    floating = floating_ips_of(tx, ports)
+    found: dict[str, list[AttachedPort]] = {}
+    for row in rows:
+        port = ports.get(row.port_id)
+        if port is None:
+            continue
+        network = networks.get(port["network_id"])
+        found.setdefault(row.server_id, []).append(
+            AttachedPort(
+                port,
+                row.made,
+                row.position,
+                row.tag,
+                network["name"] if network is not None else "",
+                floating.get(port["id"], {}),
+            )
+        )
+    return found
+
+
 def holders_of(tx: Tx, port_ids: Iterable[str]) -> dict[str, str]:
-    """The servers that ports are plugged into, by port."""
+    """The servers that ports are attached to, by port."""
     wanted = sorted(set(port_ids))
     if not wanted:
         return {}

@@ -21,8 +21,7 @@ from pileus.services.compute.api import at_least, body_of, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
-from pileus.services.compute.servers.attached import holders_of, ports_of
-from pileus.services.compute.servers.extras import Plugged, plugged_of
+from pileus.services.compute.servers.attached import AttachedPort, attached_ports, holders_of, ports_of
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import (
     change,
@@ -102,7 +101,7 @@ class InterfaceHandlers:
     def __init__(self, network: NetworkConfig) -> None:
         self._network = network
 
-    def _view(self, request: Request, one: Plugged) -> dict[str, Any]:
+    def _view(self, request: Request, one: AttachedPort) -> dict[str, Any]:
         port = one.port
         view = {
             "port_id": port["id"],
@@ -118,9 +117,9 @@ class InterfaceHandlers:
             view["tag"] = one.tag
         return view
 
-    def _list(self, tx: Tx, request: Request) -> list[Plugged]:
+    def _list(self, tx: Tx, request: Request) -> list[AttachedPort]:
         server = find_server(tx, request)
-        return plugged_of(tx, [server["id"]]).get(server["id"], [])
+        return attached_ports(tx, [server["id"]]).get(server["id"], [])
 
     async def list_interfaces(self, request: Request) -> Reply:
         """List a server's ports in their order."""
@@ -137,7 +136,7 @@ class InterfaceHandlers:
 
     # -- attach, detach
 
-    def _attach(self, tx: Tx, request: Request, asked: dict[str, Any]) -> Plugged:
+    def _attach(self, tx: Tx, request: Request, asked: dict[str, Any]) -> AttachedPort:
         server = permitted(tx, request, "attach_interface")
         must_be_free(request, server)
         owned = f"compute:{server['availability_zone'] or ''}"
@@ -187,7 +186,7 @@ class InterfaceHandlers:
         action_begin(tx, request.context, [server["id"]], "attach_interface", done=True)
         change(tx, request.context, server)
         wake(tx, request, server, attached=port["id"])
-        return Plugged(port, made, 0, asked.get("tag"), "", {})
+        return AttachedPort(port, made, 0, asked.get("tag"), "", {})
 
     def _given(self, tx: Tx, request: Request, server: Values, port_id: str) -> Values:
         port = ports_by_id(tx, [port_id], lock=True).get(port_id)
@@ -221,19 +220,19 @@ class InterfaceHandlers:
             raise BadRequest("Must not input both network_id and port_id")
         if asked.get("fixed_ips") and not asked.get("net_id"):
             raise BadRequest("Must input network_id when request IP address")
-        plugged = await request.write(self._attach, request, asked)
-        return Reply.json({"interfaceAttachment": self._view(request, plugged)})
+        attached = await request.write(self._attach, request, asked)
+        return Reply.json({"interfaceAttachment": self._view(request, attached)})
 
     def _detach(self, tx: Tx, request: Request) -> None:
         server = find_server(tx, request, lock=True)
         must_be_unlocked(request, server)
         must_be_free(request, server)
         port_id = request.path["port_id"]
-        plugged = {one.port["id"]: one for one in plugged_of(tx, [server["id"]]).get(server["id"], [])}
-        if port_id not in plugged:
+        attached = {one.port["id"]: one for one in attached_ports(tx, [server["id"]]).get(server["id"], [])}
+        if port_id not in attached:
             raise InterfaceNotFound(id=server["id"], port_id=port_id)
         must_permit("detach_interface", server)
-        one = plugged[port_id]
+        one = attached[port_id]
         context = as_admin(request)
         if one.made and not is_networks_own(one.port):
             port_delete(tx, context, [one.port], config=self._network)

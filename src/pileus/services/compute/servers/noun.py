@@ -19,7 +19,6 @@ from pileus.services.compute.servers.block_device_mappings import check_mappings
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
 from pileus.services.compute.servers.creation import servers_create
-from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked
@@ -27,6 +26,7 @@ from pileus.services.compute.servers.requests import create_body, new_password, 
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.server_spec import ServerSpec, forced_host
 from pileus.services.compute.servers.view import Viewer, brief
+from pileus.services.compute.servers.view_facts import view_facts_for
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
@@ -49,7 +49,7 @@ class ServerHandlers:
         servers = list_servers(tx, request, asked)
         if not detail:
             return [brief(request, server) for server in servers]
-        viewer = Viewer(request, extras_shown(tx, request, servers, self._config))
+        viewer = Viewer(request, view_facts_for(tx, request, servers, self._config))
         return [viewer.detail(server) for server in servers]
 
     async def _list(self, request: Request, *, detail: bool) -> Reply:
@@ -71,7 +71,7 @@ class ServerHandlers:
 
     def _show(self, tx: Tx, request: Request) -> dict[str, Any]:
         server = find_server(tx, request)
-        return Viewer(request, extras_shown(tx, request, [server], self._config)).detail(server, one=True)
+        return Viewer(request, view_facts_for(tx, request, [server], self._config)).detail(server, one=True)
 
     async def show(self, request: Request) -> Reply:
         """Show one server."""
@@ -115,7 +115,7 @@ class ServerHandlers:
                     changed=sorted(changes),
                 )
             )
-        return Viewer(request, extras_shown(tx, request, [server], self._config)).changed(server)
+        return Viewer(request, view_facts_for(tx, request, [server], self._config)).changed(server)
 
     async def update(self, request: Request) -> Reply:
         """Change name, description, access addresses or hostname."""

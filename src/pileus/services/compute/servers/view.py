@@ -1,6 +1,6 @@
 """Servers as clients see them, by microversion and by what the caller may see.
 
-Source: Compute API reference, "Servers", and the microversion history. Pure: rows and extras in, JSON out.
+Source: Compute API reference, "Servers", and the microversion history. Pure: rows and facts in, JSON out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.services.compute.api import bookmark, links, since
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.extras import Extras, Plugged
+from pileus.services.compute.servers.attached import AttachedPort
+from pileus.services.compute.servers.view_facts import ViewFacts
 
 if TYPE_CHECKING:
     from pileus.web.request import Request
@@ -46,7 +47,7 @@ def brief(request: Request, server: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": key, "name": server["name"], "links": links(request, "servers", key)}
 
 
-def addresses(several: list[Plugged]) -> dict[str, list[dict[str, Any]]]:
+def addresses(several: list[AttachedPort]) -> dict[str, list[dict[str, Any]]]:
     """Addresses by the name of their network: fixed ones, and the floating ones that lead to them."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one in several:
@@ -106,9 +107,9 @@ def _fault(server: Mapping[str, Any], admin: bool) -> dict[str, Any]:
 class Viewer:
     """Makes the views of one request; what the caller may see is asked once."""
 
-    def __init__(self, request: Request, extras: Extras) -> None:
+    def __init__(self, request: Request, facts: ViewFacts) -> None:
         self._request = request
-        self._extras = extras
+        self._facts = facts
         access = request.access
         self._attributes = access.allows("os_compute_api:os-extended-server-attributes")
         self._host_status = since(request, "2.16") and access.allows(
@@ -134,7 +135,7 @@ class Viewer:
             "flavor": flavor_view(request, server),
             "created": seconds(server["created_at"]),
             "updated": seconds(server["updated_at"]),
-            "addresses": plain(addresses(self._extras.ports.get(key, []))),
+            "addresses": plain(addresses(self._facts.ports.get(key, []))),
             "accessIPv4": server["access_ip_v4"] or "",
             "accessIPv6": server["access_ip_v6"] or "",
             "links": links(request, "servers", key),
@@ -149,7 +150,7 @@ class Viewer:
         if since(request, "2.19"):
             view["description"] = server["description"]
         if since(request, "2.26"):
-            view["tags"] = self._extras.tags.get(key, [])
+            view["tags"] = self._facts.tags.get(key, [])
         if since(request, "2.63"):
             view["trusted_image_certificates"] = None
         if since(request, "2.73"):
@@ -170,7 +171,7 @@ class Viewer:
         key = server["id"]
         view = self.basic(server)
         view |= {
-            "addresses": addresses(self._extras.ports.get(key, [])),
+            "addresses": addresses(self._facts.ports.get(key, [])),
             "key_name": server["key_name"],
             "config_drive": "True" if server["config_drive"] else "",
             "OS-EXT-AZ:availability_zone": server["availability_zone"] or "",
@@ -181,7 +182,7 @@ class Viewer:
             "OS-SRV-USG:terminated_at": micro(server["terminated_at"]),
             "os-extended-volumes:volumes_attached": [],
         }
-        groups = self._extras.groups.get(key)
+        groups = self._facts.groups.get(key)
         if groups:
             view["security_groups"] = [{"name": name} for name in groups]
         if self._attributes:
@@ -201,7 +202,7 @@ class Viewer:
                     "OS-EXT-SRV-ATTR:user_data": server["user_data"],
                 }
         if self._host_status:
-            view["host_status"] = self._extras.host_status.get(server["host"] or "", "")
+            view["host_status"] = self._facts.host_status.get(server["host"] or "", "")
         if one and since(request, "2.71"):
             view["server_groups"] = self.groups(server)
         return view

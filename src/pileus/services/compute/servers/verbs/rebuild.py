@@ -20,12 +20,12 @@ from pileus.services.compute.servers.checks import (
     image_boots,
     image_fits,
 )
-from pileus.services.compute.servers.extras import extras_shown
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import change, must_be_free
 from pileus.services.compute.servers.requests import new_password, rebuild_argument, renamed
 from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.servers.view import Viewer
+from pileus.services.compute.servers.view_facts import view_facts_for
 from pileus.services.compute.uses.image import image_usable
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
@@ -76,8 +76,8 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
     )
     begin_rebuild(tx, request.context, server, parts)
     wake(tx, request, server, task_state=states.REBUILDING)
-    extras = extras_shown(tx, request, [server], parts.config)
-    view = Viewer(request, extras).changed(server, rebuilt=True)
+    facts = view_facts_for(tx, request, [server], parts.config)
+    view = Viewer(request, facts).changed(server, rebuilt=True)
     return {**view, "adminPass": password}
 
 

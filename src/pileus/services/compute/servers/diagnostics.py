@@ -1,18 +1,15 @@
-"""Questions to hosts: a console's log, a machine's counters. A question changes nothing."""
+"""Diagnostics of servers: a machine's counters (Compute API reference, "Servers diagnostics")."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pileus.core.errors import Conflict
-from pileus.core.ids import new_id
 from pileus.resource import types
-from pileus.resource.declaration import Extension, Values
+from pileus.resource.declaration import Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import at_least, since
-from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
+from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.replies import (
     COUNT,
     COUNT_OR_NULL,
@@ -21,109 +18,30 @@ from pileus.services.compute.replies import (
     TEXT,
     TEXT_OR_NULL,
     always,
-    named,
 )
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.lookup import find_server, must_permit
-from pileus.store.tx import Tx
+from pileus.services.compute.servers.host_questions import HostQuestions, placed_server
+from pileus.services.compute.servers.lookup import must_permit
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Action, ByVersion, Route
-from pileus.wire import scopes
-from pileus.wire.questions import Answer, Question
-
-Ask = Callable[[str, Question, float], Awaitable[Answer]]
-"""``(scope, question, seconds) -> answer``; raises Unavailable where nobody answers."""
-
-TIMEOUT_S = 10.0
+from pileus.web.routes import ByVersion, Route
 
 
-class InstanceNotReady(Conflict):
-    message = "Instance {id} is not ready"
+class DiagnosticsHandlers:
+    """Handlers that ask the server's host."""
 
+    def __init__(self, questions: HostQuestions) -> None:
+        self._questions = questions
 
-class NoAnswer(Conflict):
-    message = "The host of instance {id} could not answer: {reason}"
-
-
-def _parse_length(value: Any) -> int:
-    if value is None:
-        return -1
-    return int(types.integer(-1).parse(value))
-
-
-_LENGTH = Type("length", _parse_length, {"type": ["integer", "string", "null"]}, accepts_none=True)
-_CONSOLE = types.dict_of({"length": _LENGTH})
-
-
-class QuestionHandlers:
-    """Handlers that ask hosts."""
-
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-
-    async def _answer(self, server: Values, kind: str, **arguments: Any) -> dict[str, Any]:
-        question = Question(new_id(), kind, {"server_id": server["id"], **arguments})
-        answer = await self._ask(scopes.hypervisor(server["host"]), question, TIMEOUT_S)
-        if answer.error is not None:
-            raise NoAnswer(id=server["id"], reason=answer.error)
-        return answer.result
-
-    def _placed(self, tx: Tx, request: Request) -> Values:
-        server = find_server(tx, request)
-        if server["host"] is None or server["vm_state"] == states.BUILDING:
-            raise InstanceNotReady(id=server["id"])
-        return server
-
-    async def console(self, request: Request, argument: Any) -> Reply:
-        """The verb ``os-getConsoleOutput``: the last lines of the serial console, or all that is kept."""
-        server = await request.read(self._placed, request)
-        length = argument.get("length", -1)
-        result = await self._answer(server, "console_log", length=length)
-        return Reply.json({"output": result.get("output", "")})
-
-    async def diagnostics(self, request: Request) -> Reply:
-        """A machine's counters: as the hypervisor has them, in one form since 2.48."""
-        server = await request.read(self._placed, request)
+    async def show(self, request: Request) -> Reply:
+        """Show a machine's counters: as the hypervisor has them, in one form since 2.48."""
+        server = await request.read(placed_server, request)
         must_permit("get_diagnostics", server)
-        result = await self._answer(server, "diagnostics")
+        result = await self._questions.ask(server, "diagnostics")
         if not since(request, "2.48"):
             return Reply.json(result)
         return Reply.json(_diagnostics(server, result))
-
-
-def questions_noun(handlers: QuestionHandlers) -> Noun:
-    """The noun; the console's log is an action (``question_actions``)."""
-    return Noun(
-        name="server_question",
-        rules=rules({"os-console-output": ADMIN_OR_MEMBER, "os-server-diagnostics": ADMIN}),
-        extensions=(Extension("os-console-output", "Console_output", "Console log output support."),),
-        routes=(
-            Route(
-                "GET",
-                "/v2.1/servers/{id}/diagnostics",
-                handlers.diagnostics,
-                rule="os_compute_api:os-server-diagnostics",
-                reply=ByVersion(_diagnostics_reply),
-                summary="Show a server's counters",
-            ),
-        ),
-    )
-
-
-def question_actions(handlers: QuestionHandlers) -> dict[str, Action]:
-    """The actions that are questions."""
-    return {
-        "os-getConsoleOutput": Action(
-            _CONSOLE,
-            handlers.console,
-            rule="os_compute_api:os-console-output",
-            reply=named("output", TEXT),
-            status=200,
-            summary="Show the last lines of the console",
-        )
-    }
 
 
 _POWER = {
@@ -218,4 +136,22 @@ def _diagnostics_reply(version: Version) -> Type:
             "disk_details": types.list_of(_DISK),
             "memory_details": always({"maximum": COUNT, "used": INTEGER_OR_NULL}),
         }
+    )
+
+
+def diagnostics_noun(questions: HostQuestions) -> Noun:
+    """The noun."""
+    return Noun(
+        name="server_diagnostics",
+        rules=rules({"os-server-diagnostics": ADMIN}),
+        routes=(
+            Route(
+                "GET",
+                "/v2.1/servers/{id}/diagnostics",
+                DiagnosticsHandlers(questions).show,
+                rule="os_compute_api:os-server-diagnostics",
+                reply=ByVersion(_diagnostics_reply),
+                summary="Show a server's counters",
+            ),
+        ),
     )

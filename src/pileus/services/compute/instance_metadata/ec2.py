@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from pileus.services.compute.guests.facts import GuestFacts
+from pileus.services.compute.instance_metadata.facts import MetadataFacts
 
 VERSIONS = (
     "1.0",
@@ -29,7 +29,7 @@ def ec2_id(prefix: str, key: str) -> str:
     return f"{prefix}-{zlib.crc32(key.encode()):08x}"
 
 
-def document(facts: GuestFacts) -> dict[str, Any]:
+def document(facts: MetadataFacts) -> dict[str, Any]:
     """The tree: dictionaries are folders, everything else is text."""
     server = facts.server
     fixed = [ip["ip_address"] for one in facts.ports for ip in one.port["fixed_ips"] or []]
@@ -72,7 +72,7 @@ def listing(node: dict[str, Any], key_name: str | None) -> str:
     return "\n".join(lines)
 
 
-def look_up(facts: GuestFacts, parts: list[str]) -> str | None:
+def look_up(facts: MetadataFacts, parts: list[str]) -> str | None:
     """The text at a path below ``meta-data``, or None where there is nothing."""
     node: Any = document(facts)
     for part in parts:

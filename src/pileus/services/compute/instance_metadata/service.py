@@ -7,8 +7,8 @@ import re
 from pileus.core.errors import Forbidden
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
-from pileus.services.compute.guests import ec2, openstack
-from pileus.services.compute.guests.facts import GuestFacts, guests_read
+from pileus.services.compute.instance_metadata import ec2, openstack
+from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
@@ -35,7 +35,7 @@ def metadata_answer(tx: Tx, request: MetadataRequest) -> MetadataReply:
     server = None if port is None else _server_of(tx, port)
     if server is None:
         return _not_found()
-    return answer(guests_read(tx, [server])[server["id"]], request.path)
+    return answer(metadata_facts_read(tx, [server])[server["id"]], request.path)
 
 
 def _server_of(tx: Tx, port: Values) -> Values | None:
@@ -52,7 +52,7 @@ def _server_of(tx: Tx, port: Values) -> Values | None:
     return found[0] if found[0]["host"] and found[0]["host"] == port["binding:host_id"] else None
 
 
-def answer(facts: GuestFacts, path: str) -> MetadataReply:
+def answer(facts: MetadataFacts, path: str) -> MetadataReply:
     """Answer what is at a path of a guest's metadata."""
     path = re.sub("/+", "/", path.split("?", 1)[0])
     parts = [part for part in path.split("/") if part]
@@ -65,7 +65,7 @@ def answer(facts: GuestFacts, path: str) -> MetadataReply:
     return _not_found()
 
 
-def _openstack(facts: GuestFacts, parts: list[str]) -> MetadataReply:
+def _openstack(facts: MetadataFacts, parts: list[str]) -> MetadataReply:
     if not parts:
         return _text("\n".join(openstack.VERSIONS))
     if parts[0] == "content" and len(parts) == 2 and parts[1].isdigit():
@@ -82,7 +82,7 @@ def _openstack(facts: GuestFacts, parts: list[str]) -> MetadataReply:
     return MetadataReply(200, kind, files[parts[1]])
 
 
-def _ec2(facts: GuestFacts, parts: list[str]) -> MetadataReply:
+def _ec2(facts: MetadataFacts, parts: list[str]) -> MetadataReply:
     own = openstack.user_data(facts)
     if not parts:
         return _text("\n".join(["meta-data/", *(["user-data"] if own is not None else [])]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.services.compute.guests.facts import GuestFacts
+from pileus.services.compute.instance_metadata.facts import MetadataFacts
 from pileus.services.compute.rules.base64 import decode
 
 VERSIONS = (
@@ -37,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 _RANDOM_BYTES = 512
 
 
-def meta_data(facts: GuestFacts) -> dict[str, Any]:
+def meta_data(facts: MetadataFacts) -> dict[str, Any]:
     """meta_data.json."""
     server = facts.server
     document: dict[str, Any] = {
@@ -73,7 +73,7 @@ def meta_data(facts: GuestFacts) -> dict[str, Any]:
     return document
 
 
-def _devices(facts: GuestFacts) -> list[dict[str, Any]]:
+def _devices(facts: MetadataFacts) -> list[dict[str, Any]]:
     return [
         {"type": "nic", "bus": "none", "address": "none", "mac": one.port["mac_address"], "tags": [one.tag]}
         for one in facts.ports
@@ -81,7 +81,7 @@ def _devices(facts: GuestFacts) -> list[dict[str, Any]]:
     ]
 
 
-def network_data(facts: GuestFacts) -> dict[str, Any]:
+def network_data(facts: MetadataFacts) -> dict[str, Any]:
     """network_data.json: links, networks, services. An empty object where there is nothing to tell.
 
     A link for each port with addresses, and for each of its subnets what the guest has to do there. Nova
@@ -160,7 +160,7 @@ def _route(destination: str, gateway: str) -> dict[str, str]:
     return {"network": str(cidr.network_address), "netmask": str(cidr.netmask), "gateway": gateway}
 
 
-def user_data(facts: GuestFacts) -> bytes | None:
+def user_data(facts: MetadataFacts) -> bytes | None:
     """The user data that was given for the guest, or None."""
     text = facts.server["user_data"]
     if not text:
@@ -171,7 +171,7 @@ def user_data(facts: GuestFacts) -> bytes | None:
         return None
 
 
-def file_contents(facts: GuestFacts, number: int) -> bytes | None:
+def file_contents(facts: MetadataFacts, number: int) -> bytes | None:
     """A personality file's bytes."""
     files = facts.server["files"] or []
     if not 0 <= number < len(files):
@@ -179,7 +179,7 @@ def file_contents(facts: GuestFacts, number: int) -> bytes | None:
     return decode(files[number]["contents"])
 
 
-def files_of(facts: GuestFacts, version: str) -> dict[str, bytes]:
+def files_of(facts: MetadataFacts, version: str) -> dict[str, bytes]:
     """The files of one version's folder."""
     at = VERSIONS.index(version)
     files = {"meta_data.json": _encode(meta_data(facts))}
@@ -193,22 +193,3 @@ def files_of(facts: GuestFacts, version: str) -> dict[str, bytes]:
     if at >= _WITH_VENDOR_2:
         files["vendor_data2.json"] = b"{}"
     return files
-
-
-def config_drive(facts: GuestFacts) -> dict[str, bytes]:
-    """The contents of a config drive: the newest folder, the one that old readers look for, EC2's tree."""
-    from pileus.services.compute.guests.ec2 import document
-
-    tree: dict[str, bytes] = {}
-    for version in ("2012-08-10", "2018-08-27", "latest"):
-        tree |= {f"openstack/{version}/{name}": data for name, data in files_of(facts, version).items()}
-    for number in range(len(facts.server["files"] or [])):
-        contents = file_contents(facts, number)
-        if contents is not None:
-            tree[f"openstack/content/{number:04d}"] = contents
-    for version in ("2009-04-04", "latest"):
-        tree[f"ec2/{version}/meta-data.json"] = _encode(document(facts))
-        own = user_data(facts)
-        if own is not None:
-            tree[f"ec2/{version}/user-data"] = own
-    return tree
