@@ -26,10 +26,13 @@ from pileus.services.identity.credentials.ec2tokens import SignatureHandlers
 from pileus.services.identity.credentials.ec2tokens import noun as ec2_tokens
 from pileus.services.identity.credentials.noun import CredentialHandlers
 from pileus.services.identity.credentials.noun import noun as credentials
+from pileus.services.identity.endpoint_filter import noun as endpoint_filter
 from pileus.services.identity.grants import noun as grants
 from pileus.services.identity.groups import noun as groups
 from pileus.services.identity.passwords.check import PasswordCheck
 from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
+from pileus.services.identity.policies import associations as policy_associations
+from pileus.services.identity.policies import noun as policies
 from pileus.services.identity.projects import domains
 from pileus.services.identity.projects import noun as projects
 from pileus.services.identity.roles import noun as roles
@@ -149,6 +152,9 @@ class Identity(ServiceFace):
                 regions.NOUN,
                 services.NOUN,
                 endpoints.NOUN,
+                endpoint_filter.NOUN,
+                policies.NOUN,
+                policy_associations.NOUN,
             ),
             prefix=prefix,
             versions=[VERSION],

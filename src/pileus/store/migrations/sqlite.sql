@@ -141,6 +141,13 @@ CREATE TABLE dhcp_ports (
 	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id), 
 	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
 );
+CREATE TABLE endpoint_groups (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description TEXT, 
+	filters TEXT NOT NULL, 
+	CONSTRAINT pk_endpoint_groups PRIMARY KEY (id)
+);
 CREATE TABLE endpoints (
 	id VARCHAR(36) NOT NULL, 
 	service_id VARCHAR(36) NOT NULL, 
@@ -382,6 +389,25 @@ CREATE TABLE operations (
 	updated_at DATETIME NOT NULL, 
 	CONSTRAINT pk_operations PRIMARY KEY (id)
 );
+CREATE TABLE policies (
+	id VARCHAR(36) NOT NULL, 
+	type VARCHAR(255) NOT NULL, 
+	blob TEXT NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_policies PRIMARY KEY (id)
+);
+CREATE TABLE policy_associations (
+	place VARCHAR(310) NOT NULL, 
+	policy_id VARCHAR(36) NOT NULL, 
+	endpoint_id VARCHAR(36), 
+	service_id VARCHAR(36), 
+	region_id VARCHAR(255), 
+	CONSTRAINT pk_policy_associations PRIMARY KEY (place), 
+	CONSTRAINT fk_policy_associations_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_policy_associations_policy_id FOREIGN KEY(policy_id) REFERENCES policies (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_policy_associations_region_id FOREIGN KEY(region_id) REFERENCES regions (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_policy_associations_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE
+);
 CREATE TABLE "ports" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -411,9 +437,23 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+);
+CREATE TABLE project_endpoint_groups (
+	project_id VARCHAR(36) NOT NULL, 
+	endpoint_group_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_project_endpoint_groups PRIMARY KEY (project_id, endpoint_group_id), 
+	CONSTRAINT fk_project_endpoint_groups_endpoint_group_id FOREIGN KEY(endpoint_group_id) REFERENCES endpoint_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_project_endpoint_groups_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+);
+CREATE TABLE project_endpoints (
+	project_id VARCHAR(36) NOT NULL, 
+	endpoint_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_project_endpoints PRIMARY KEY (project_id, endpoint_id), 
+	CONSTRAINT fk_project_endpoints_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_project_endpoints_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 CREATE TABLE project_tags (
 	project_id VARCHAR(36) NOT NULL, 
@@ -549,6 +589,7 @@ INSERT INTO "schema_revisions" VALUES('store','0015_node_tokens');
 INSERT INTO "schema_revisions" VALUES('identity','0016_failed_logins');
 INSERT INTO "schema_revisions" VALUES('image','0017_bytes_reserved_for_uploads');
 INSERT INTO "schema_revisions" VALUES('compute','0018_hardware');
+INSERT INTO "schema_revisions" VALUES('identity','0019_endpoint_groups_and_policies');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -811,8 +852,14 @@ CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
+CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
+CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
+CREATE INDEX ix_policy_associations_policy_id ON policy_associations (policy_id);
+CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id);
+CREATE INDEX ix_policy_associations_service_id ON policy_associations (service_id);
+CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id);

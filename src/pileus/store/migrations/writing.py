@@ -45,7 +45,8 @@ def write_revision(service: str, message: str, folder: Path = FOLDER) -> Path:
     written.write_text(
         _TEMPLATE.format(title=f"{message[:1].upper()}{message[1:]}", imports="\n".join(imports), steps=steps)
     )
-    for fix in (["check", "--fix", "--quiet"], ["format", "--quiet"]):
+    # long lines are a fault of what is not formatted yet
+    for fix in (["format", "--quiet"], ["check", "--fix", "--quiet"], ["format", "--quiet"]):
         subprocess.run([sys.executable, "-m", "ruff", *fix, str(written)], check=True)
     head = written.with_name("HEAD")
     head.write_text(f"{name}\n{head.read_text() if head.exists() else ''}")

@@ -70,7 +70,14 @@ def open_with_catalog(
 ) -> tuple[Session, tuple[CatalogRow, ...] | None]:
     """Open the session of an authenticated user, with the catalog where it is ``wanted`` and shown."""
     session = session_open(tx, now, user_id, scope, credential_id)
-    return session, catalog_rows(tx) if wanted and session.scope.kind != "unscoped" else None
+    return session, catalog_rows(
+        tx, project_of(session)
+    ) if wanted and session.scope.kind != "unscoped" else None
+
+
+def project_of(session: Session) -> str | None:
+    """The project whose catalog a session has."""
+    return session.scope.id if session.scope.kind == "project" else None
 
 
 def token_reply(

@@ -19,7 +19,7 @@ from pileus.services.identity.auth.body import (
     TokenProof,
     read_login,
 )
-from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, token_reply
+from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, project_of, token_reply
 from pileus.services.identity.auth.view import TOKEN_REPLY, substitutions
 from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_rows, catalog_view
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
@@ -137,7 +137,9 @@ class AuthHandlers:
     async def show(self, request: Request) -> Reply:
         """GET /v3/auth/tokens"""
         authenticated, text = await self._subject(request, "identity:validate_token")
-        catalog = await request.read(catalog_rows) if request.parameter("nocatalog") is None else None
+        catalog = None
+        if request.parameter("nocatalog") is None:
+            catalog = await request.read(catalog_rows, project_of(authenticated.session))
         return token_reply(authenticated.token, authenticated.session, catalog, text, 200)
 
     async def check(self, request: Request) -> Reply:
@@ -170,7 +172,7 @@ class AuthHandlers:
         if authenticated.session.scope.kind == "unscoped":
             rows: Sequence[CatalogRow] = ()
         else:
-            rows = await request.read(catalog_rows)
+            rows = await request.read(catalog_rows, project_of(authenticated.session))
         catalog = catalog_view(rows, substitutions(authenticated.session))
         return Reply.json({"catalog": catalog, "links": one_page_links(request)})
 

@@ -6,12 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 
 from pileus.resource import types
 from pileus.services.identity.catalog.endpoints import HOLE
 from pileus.services.identity.common.replies import TEXT, TEXT_OR_NONE, shape
-from pileus.services.identity.tables.catalog import endpoints, services
+from pileus.services.identity.tables.catalog import (
+    endpoint_groups,
+    endpoints,
+    project_endpoint_groups,
+    project_endpoints,
+    services,
+)
 from pileus.store.tx import Tx
 
 
@@ -27,7 +33,7 @@ class CatalogRow(msgspec.Struct, frozen=True):
     url: str
 
 
-_ROWS = (
+_ALL = (
     select(
         services.c.id,
         services.c.type,
@@ -38,8 +44,24 @@ _ROWS = (
         endpoints.c.url,
     )
     .select_from(services.join(endpoints, endpoints.c.service_id == services.c.id))
-    .where(services.c.enabled.is_(True), endpoints.c.enabled.is_(True))
     .order_by(services.c.type, services.c.id, endpoints.c.interface, endpoints.c.id)
+)
+_ENABLED = and_(services.c.enabled.is_(True), endpoints.c.enabled.is_(True))
+_ROWS = _ALL.where(_ENABLED)
+
+_of_project = project_endpoint_groups.c.project_id == bindparam("project_id")
+_ROWS_OF_PROJECT = _ALL.add_columns(
+    _ENABLED,
+    select(project_endpoints.c.endpoint_id)
+    .where(
+        project_endpoints.c.project_id == bindparam("project_id"),
+        project_endpoints.c.endpoint_id == endpoints.c.id,
+    )
+    .exists(),
+    select(project_endpoint_groups.c.project_id).where(_of_project).exists(),
+)
+_GROUPS_OF_PROJECT = select(endpoint_groups.c.filters).where(
+    endpoint_groups.c.id.in_(select(project_endpoint_groups.c.endpoint_group_id).where(_of_project))
 )
 
 
@@ -51,9 +73,21 @@ CATALOG = types.list_of(
 )
 
 
-def catalog_rows(tx: Tx) -> tuple[CatalogRow, ...]:
-    """All of it, in one statement."""
-    return tuple(CatalogRow(*tuple(row)) for row in tx.rows(_ROWS))
+def catalog_rows(tx: Tx, project_id: str | None = None) -> tuple[CatalogRow, ...]:
+    """All of it, in one statement; of a project that has endpoints or endpoint groups only those."""
+    if project_id is None:
+        return tuple(CatalogRow(*tuple(row)) for row in tx.rows(_ROWS))
+    found = tx.rows(_ROWS_OF_PROJECT, {"project_id": project_id})
+    rows = [(CatalogRow(*tuple(row)[:7]), *tuple(row)[7:9]) for row in found]
+    own = {row.id for row, _, mine in rows if mine}
+    if found and tuple(found[0])[9]:  # the project has endpoint groups
+        groups = [row.filters for row in tx.rows(_GROUPS_OF_PROJECT, {"project_id": project_id})]
+        own |= {row.id for row, _, _ in rows if any(_in_group(row, filters) for filters in groups)}
+    return tuple(row for row, enabled, _ in rows if enabled and (not own or row.id in own))
+
+
+def _in_group(row: CatalogRow, filters: Mapping[str, Any]) -> bool:
+    return all(getattr(row, name) == value for name, value in filters.items())
 
 
 def catalog_view(rows: Iterable[CatalogRow], values: Mapping[str, str]) -> list[dict[str, Any]]:

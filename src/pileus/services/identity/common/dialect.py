@@ -9,7 +9,10 @@ from pileus.resource.declaration import Resource
 from pileus.web.dialects.keystone import KeystoneDialect
 from pileus.web.head import Head
 
-_NESTED = {"application_credential": "users/{user_id}/application_credentials/{id}"}
+_NESTED = {
+    "application_credential": "users/{user_id}/application_credentials/{id}",
+    "endpoint_group": "OS-EP-FILTER/endpoint_groups/{id}",
+}
 """The paths of what does not hang directly below ``/v3``."""
 
 _OMITTED = frozenset({"default_project_id"})

@@ -1,0 +1,1 @@
+"""``OS-EP-FILTER``: endpoint groups, and the endpoints that a project's catalog is narrowed to."""
