@@ -69,6 +69,13 @@ ROWS = (
     Row("list_groups_for_user", "GET /v3/users/{own.user}/groups", 200, SEES_DOMAIN),
     Row("list_groups_for_user", "GET /v3/users/{other.user}/groups", 200, SEES_ALL),
     Row("list_groups_for_user", "GET /v3/users/{me}/groups", 200, ALL),
+    Row(
+        "get_security_compliance_domain_config",
+        "GET /v3/domains/default/config/security_compliance",
+        200,
+        ALL,
+    ),
+    Row("get_security_compliance_domain_config", "GET /v3/domains/{own}/config/security_compliance", 403, ""),
     # groups
     Row("list_groups", "GET /v3/groups", 200, SEES_DOMAIN),
     Row("get_group", "GET /v3/groups/{own.group}", 200, SEES_DOMAIN),

@@ -31,7 +31,7 @@ def make_services(
         store,
         folder.keys / "fernet",
         clock=clock,
-        settings=identity_settings(settings.identity),
+        settings=identity_settings(settings.identity, settings.security_compliance),
         beginning=beginning,
     )
     network_config = network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of)

@@ -1,4 +1,4 @@
-"""The section of the settings file that the identity service reads."""
+"""The sections of the settings file that the identity service reads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,45 @@ class IdentitySection(Section, frozen=True):
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0
-    password_regex: Annotated[
-        str, Description(description="expression that new passwords must match; empty: any")
-    ] = ""
-    password_regex_description: Annotated[
-        str, Description(description="what password_regex wants, in words, for who chose another password")
-    ] = ""
-    lockout_failure_attempts: Annotated[
-        int, msgspec.Meta(ge=0, description="wrong passwords after which a user is locked out; 0: never")
-    ] = 0
-    lockout_duration_s: Annotated[
-        int, msgspec.Meta(ge=0, description="seconds of a lock-out; 0: until the user is enabled again")
-    ] = 1800
     logins_waiting: Annotated[
         int, msgspec.Meta(ge=1, description="passwords of all clients that may wait to be checked")
     ] = 512
     logins_waiting_per_address: Annotated[
         int, msgspec.Meta(ge=1, description="of one client's address (or IPv6 /64)")
     ] = 128
+
+
+class SecurityComplianceSection(Section, frozen=True):
+    """``[security_compliance]``: the settings of Keystone's section of that name."""
+
+    disable_user_account_days_inactive: Annotated[
+        int, msgspec.Meta(ge=0, description="days without a log-in after which a user is disabled; 0: never")
+    ] = 0
+    lockout_failure_attempts: Annotated[
+        int, msgspec.Meta(ge=0, description="wrong passwords after which a user is locked out; 0: never")
+    ] = 0
+    lockout_duration: Annotated[
+        int, msgspec.Meta(ge=0, description="seconds of a lock-out; 0: until the user is enabled again")
+    ] = 1800
+    password_expires_days: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=36500, description="days that a new password is good; 0: for ever"),
+    ] = 0
+    unique_last_password_count: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=100, description="of his last so many passwords a user chooses none again; 0: any"
+        ),
+    ] = 0
+    minimum_password_age: Annotated[
+        int, msgspec.Meta(ge=0, le=36500, description="days until a user may change a password that he chose")
+    ] = 0
+    password_regex: Annotated[
+        str, Description(description="expression that new passwords must match; empty: any")
+    ] = ""
+    password_regex_description: Annotated[
+        str, Description(description="what password_regex wants, in words, for who chose another password")
+    ] = ""
+    change_password_upon_first_use: Annotated[
+        bool, Description(description="a password that an administrator set has to be changed by its owner")
+    ] = False

@@ -158,6 +158,7 @@ def _seed_user(tx: Tx, context: Context, seed: Seed, project_id: str) -> tuple[s
         "default_project_id": project_id,
         "password_hash": seed.password_hash,
         "tokens_after": context.now,
+        "created_at": context.now,
         "extra": None,
     }
     tx.insert(users, [row])

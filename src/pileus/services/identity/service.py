@@ -36,11 +36,15 @@ from pileus.services.identity.policies import noun as policies
 from pileus.services.identity.projects import domains
 from pileus.services.identity.projects import noun as projects
 from pileus.services.identity.roles import noun as roles
+from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
-from pileus.services.identity.section import IdentitySection
+from pileus.services.identity.section import IdentitySection, SecurityComplianceSection
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.users.compliance import ComplianceHandlers
+from pileus.services.identity.users.compliance import noun as security_compliance
+from pileus.services.identity.users.inactive import InactiveUsers
 from pileus.services.identity.users.noun import noun as users
 from pileus.services.identity.users.passwords import PasswordHandlers
 from pileus.store import Store
@@ -70,6 +74,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     password_regex: str = ""
     password_regex_description: str = ""
     lockout: Lockout = Lockout()
+    compliance: Compliance = Compliance()
     hashing: HashingLimits = HashingLimits()
 
 
@@ -84,17 +89,24 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
 class BadPasswordSetting(Invalid):
     """The administrator's expression can't be used."""
 
-    message = "identity.password_regex: {reason}"
+    message = "security_compliance.password_regex: {reason}"
 
 
-def from_settings(settings: IdentitySection) -> IdentitySettings:
-    """The service's settings, from the section of the file."""
+def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -> IdentitySettings:
+    """The service's settings, from the sections of the file."""
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
         list_limit=settings.list_limit,
-        password_regex=settings.password_regex,
-        password_regex_description=settings.password_regex_description,
-        lockout=Lockout(settings.lockout_failure_attempts, settings.lockout_duration_s),
+        password_regex=rules.password_regex,
+        password_regex_description=rules.password_regex_description,
+        lockout=Lockout(rules.lockout_failure_attempts, rules.lockout_duration),
+        compliance=Compliance(
+            password_expires_days=rules.password_expires_days,
+            unique_last_password_count=rules.unique_last_password_count,
+            minimum_password_age=rules.minimum_password_age,
+            change_password_upon_first_use=rules.change_password_upon_first_use,
+            disable_user_account_days_inactive=rules.disable_user_account_days_inactive,
+        ),
         hashing=HashingLimits(settings.logins_waiting, settings.logins_waiting_per_address),
     )
 
@@ -130,17 +142,21 @@ class Identity(ServiceFace):
         check = PasswordCheck(self.passwords, settings.lockout)
         self.authenticator = Authenticator(store, self.keys, clock)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
-        keys = self.credential_keys
+        keys, compliance = self.credential_keys, settings.compliance
+        self._inactive_users = InactiveUsers(compliance, clock)
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IdentityDialect(settings.list_limit or None),
             base_rules=BASE_RULES,
             nouns=(
-                auth(AuthHandlers(self.authenticator, issuer, self.passwords, check)),
+                auth(AuthHandlers(self.authenticator, issuer, self.passwords, check, compliance)),
                 domains.NOUN,
                 projects.NOUN,
-                users(PasswordHandlers(self.passwords, check, policy, self.authenticator)),
+                users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
+                security_compliance(
+                    ComplianceHandlers(settings.password_regex, settings.password_regex_description)
+                ),
                 application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
                 credentials(CredentialHandlers(self.authenticator, keys)),
                 ec2_credentials(Ec2Handlers(self.authenticator, keys)),
@@ -167,10 +183,12 @@ class Identity(ServiceFace):
             password_hash = await self.passwords.hash(first.admin_password)
             seed = Seed(endpoints=first.endpoints, region=first.region, password_hash=password_hash)
             await self.seed(system_context(self._clock.now()), seed)
+        self._inactive_users.start(store)
 
     async def seed(self, context: Context, seed: Seed) -> bool:
         """Make the first contents of the cloud that are missing; True if the administrator was made."""
         return await self._store.write(identity_seed, context, seed)
 
     async def close(self) -> None:
+        await self._inactive_users.close()
         self.passwords.close()

@@ -373,6 +373,14 @@ CREATE TABLE node_tokens (
 	refused_before DATETIME, 
 	CONSTRAINT pk_node_tokens PRIMARY KEY (host)
 );
+CREATE TABLE old_passwords (
+	id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(36) NOT NULL, 
+	replaced_at DATETIME NOT NULL, 
+	password_hash TEXT NOT NULL, 
+	CONSTRAINT pk_old_passwords PRIMARY KEY (id), 
+	CONSTRAINT fk_old_passwords_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
 CREATE TABLE operations (
 	id VARCHAR(36) NOT NULL, 
 	kind VARCHAR(64) NOT NULL, 
@@ -438,8 +446,8 @@ CREATE TABLE "ports" (
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -590,6 +598,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0016_failed_logins');
 INSERT INTO "schema_revisions" VALUES('image','0017_bytes_reserved_for_uploads');
 INSERT INTO "schema_revisions" VALUES('compute','0018_hardware');
 INSERT INTO "schema_revisions" VALUES('identity','0019_endpoint_groups_and_policies');
+INSERT INTO "schema_revisions" VALUES('identity','0020_security_compliance');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -781,7 +790,7 @@ CREATE TABLE subnets (
 	CONSTRAINT pk_subnets PRIMARY KEY (id), 
 	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
-CREATE TABLE users (
+CREATE TABLE "users" (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	domain_id VARCHAR(36) NOT NULL, 
@@ -789,10 +798,18 @@ CREATE TABLE users (
 	default_project_id VARCHAR(36), 
 	password_hash TEXT, 
 	tokens_after DATETIME NOT NULL, 
-	extra TEXT, failed_auth_count INTEGER DEFAULT '0' NOT NULL, failed_auth_at DATETIME, 
+	extra TEXT, 
+	failed_auth_count INTEGER DEFAULT '0' NOT NULL, 
+	failed_auth_at DATETIME, 
+	password_created_at DATETIME, 
+	password_expires_at DATETIME, 
+	password_self_service BOOLEAN DEFAULT 0 NOT NULL, 
+	created_at DATETIME, 
+	last_active_at DATETIME, 
+	options TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_users PRIMARY KEY (id), 
-	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
-	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name)
+	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name), 
+	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id)
 );
 CREATE INDEX ix_events_request_id ON events (request_id);
 CREATE INDEX ix_events_resource_id ON events (resource_id);
@@ -815,7 +832,6 @@ CREATE INDEX ix_regions_parent_region_id ON regions (parent_region_id);
 CREATE INDEX ix_revocations_expires_at ON revocations (expires_at);
 CREATE INDEX ix_endpoints_region_id ON endpoints (region_id);
 CREATE INDEX ix_endpoints_service_id ON endpoints (service_id);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_group_members_group_id ON group_members (group_id);
 CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
 CREATE INDEX ix_images_created_at ON images (created_at);
@@ -851,11 +867,11 @@ CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -863,3 +879,6 @@ CREATE INDEX ix_policy_associations_policy_id ON policy_associations (policy_id)
 CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id);
 CREATE INDEX ix_policy_associations_service_id ON policy_associations (service_id);
 CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id);
+CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);

@@ -15,7 +15,12 @@ from pileus.core.errors import Conflict, Invalid
 from pileus.resource import types
 from pileus.resource.declaration import Values
 from pileus.services.identity.application_credentials.resource import APPLICATION_CREDENTIAL, roles_load
-from pileus.services.identity.common.errors import RoleNotFound, UserNotFound, ValidationError
+from pileus.services.identity.common.errors import (
+    RoleNotFound,
+    UserNotFound,
+    ValidationError,
+    ValidationTimeStampError,
+)
 from pileus.services.identity.common.generation import announce_many, announce_token_changes
 from pileus.services.identity.rules.roles import RoleGraph, closure
 from pileus.services.identity.standing.graph import role_graph
@@ -35,15 +40,6 @@ class ApplicationCredentialTaken(Conflict):
     message = (
         "Conflict occurred attempting to store application_credential - "
         "Duplicate entry found with name {name}."
-    )
-
-
-class ValidationTimeStampError(Invalid):
-    """A time is not written as one (400)."""
-
-    message = (
-        "Timestamp not in expected format. The server could not comply with the request since it is either "
-        "malformed or otherwise incorrect. The client is assumed to be in error."
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pileus.services.identity.auth.view import token_view
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
 from pileus.services.identity.common.errors import Unauthorized
-from pileus.services.identity.sessions.session import ScopeRequest, Session, session_open
+from pileus.services.identity.sessions.session import Admit, ScopeRequest, Session, session_open
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain, token_seal
 from pileus.store.tx import Tx
@@ -66,10 +66,16 @@ class Issuer:
 
 
 def open_with_catalog(
-    tx: Tx, now: dt.datetime, user_id: str, scope: ScopeRequest, credential_id: str, wanted: bool
+    tx: Tx,
+    now: dt.datetime,
+    user_id: str,
+    scope: ScopeRequest,
+    credential_id: str,
+    wanted: bool,
+    admit: Admit | None = None,
 ) -> tuple[Session, tuple[CatalogRow, ...] | None]:
     """Open the session of an authenticated user, with the catalog where it is ``wanted`` and shown."""
-    session = session_open(tx, now, user_id, scope, credential_id)
+    session = session_open(tx, now, user_id, scope, credential_id, admit)
     return session, catalog_rows(
         tx, project_of(session)
     ) if wanted and session.scope.kind != "unscoped" else None

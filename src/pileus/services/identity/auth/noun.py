@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 
 from pileus.core.errors import Forbidden, Unauthenticated
 from pileus.resource import types
+from pileus.services.identity.auth.admission import activity_note, require_active, require_fresh_password
 from pileus.services.identity.auth.body import (
     AUTH_BODY,
     ApplicationCredentialProof,
@@ -30,6 +31,7 @@ from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.projects.declared import PROJECTS
 from pileus.services.identity.projects.domains import DOMAINS
 from pileus.services.identity.projects.resource import DOMAIN, PROJECT
+from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.sessions.authenticator import Authenticated, Authenticator
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
 from pileus.services.identity.sessions.session import Account, Key, account_find
@@ -66,12 +68,18 @@ class AuthHandlers:
     """The handlers of ``/v3/auth``."""
 
     def __init__(
-        self, authenticator: Authenticator, issuer: Issuer, passwords: Passwords, check: PasswordCheck
+        self,
+        authenticator: Authenticator,
+        issuer: Issuer,
+        passwords: Passwords,
+        check: PasswordCheck,
+        compliance: Compliance | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._passwords = passwords
         self._check = check
+        self._compliance = compliance or Compliance()
 
     async def issue(self, request: Request) -> Reply:
         """POST /v3/auth/tokens"""
@@ -79,9 +87,15 @@ class AuthHandlers:
         now = request.context.now
         proven = await self._prove(request, login)
         wanted = request.parameter("nocatalog") is None
+
+        def admit(account: Account) -> None:
+            require_active(now, self._compliance, account)
+
         session, catalog = await request.read(
-            open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted
+            open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted, admit
         )
+        if self._compliance.notes_activity(now, session.user.active_at) and proven.parent is None:
+            await request.write(activity_note, now, session.user.id)
         token = self._issuer.token(now, session, tuple(map(_method, login.proofs)), proven.parent)
         return self._issuer.reply(token, session, catalog, 201)
 
@@ -119,6 +133,7 @@ class AuthHandlers:
         right = await self._check.holds(request, account, proof.password, proof.user)
         if account is None or not right:
             raise Unauthorized(f"no such user or wrong password: {_shown(proof.user)}")
+        require_fresh_password(request.context.now, account)
         return account
 
     async def _prove_credential(

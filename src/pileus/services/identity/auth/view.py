@@ -45,7 +45,8 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
             "domain": {"id": user.domain_id, "name": user.domain_name},
             "id": user.id,
             "name": user.name,
-            "password_expires_at": None,
+            "password_expires_at": user.password_expires_at
+            and user.password_expires_at.isoformat(timespec="microseconds"),
         },
         "audit_ids": list(token.audit_ids),
         "expires_at": _time(token.expires_at),

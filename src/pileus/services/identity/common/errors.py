@@ -16,6 +16,24 @@ class SchemaValidationError(Invalid):
     """A request's body is not of the form that the API reference gives (400)."""
 
 
+class ValidationTimeStampError(Invalid):
+    """A time is not written as one (400)."""
+
+    message = (
+        "Timestamp not in expected format. The server could not comply with the request since it is either "
+        "malformed or otherwise incorrect. The client is assumed to be in error."
+    )
+
+
+class InvalidOperatorError(Invalid):
+    """A filter compares with a word that is none (400)."""
+
+    message = (
+        "The given operator {operator} is not valid. It must be one of the following: 'eq', 'neq', 'lt', "
+        "'lte', 'gt', or 'gte'."
+    )
+
+
 class ForbiddenNotSecurity(Forbidden):
     """A rule of the service forbids it, whoever asks (403); the reason is shown."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pileus.services.identity.passwords.failures import failure_count, failures_clear_if_unlocked
 from pileus.services.identity.passwords.hashing import Passwords
+from pileus.services.identity.rules.compliance import IGNORE_LOCKOUT
 from pileus.services.identity.rules.fair_queue import Origin
 from pileus.services.identity.rules.passwords import Lockout
 from pileus.services.identity.sessions.session import Account
@@ -26,12 +27,17 @@ class PasswordCheck:
         self._passwords = passwords
         self._lockout = lockout
 
+    def lockout_of(self, account: Account | None) -> Lockout:
+        """The lock-out that counts for an account: none for one whose failures are to be ignored."""
+        ignored = account is not None and account.options.get(IGNORE_LOCKOUT) is True
+        return Lockout() if ignored else self._lockout
+
     async def holds(self, request: Request, account: Account | None, password: str, who: object) -> bool:
         """Whether the account's password is that one; ``who`` is the user as the request names him.
 
         Raises ClientGone where nobody waits any more, TooManyLogins, LoginsBusy.
         """
-        lockout, now = self._lockout, request.context.now
+        lockout, now = self.lockout_of(account), request.context.now
         locked = account is not None and lockout.locks(account.failed_auth_count, account.failed_auth_at, now)
         encoded = None if account is None or locked else account.password_hash
         right = await request.while_there(self._passwords.matches(encoded, password, origin_of(request, who)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from pileus.core.context import Context
 from pileus.services.identity.common.errors import Unauthorized
@@ -24,7 +24,8 @@ from pileus.store.tx import Tx
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A user as logging in needs him. ``enabled`` is that of the user and of his domain."""
+    """A user as logging in needs him. ``enabled`` is that of the user and of his domain; ``active_at`` is his
+    last log-in that was noted, or when he was made."""
 
     id: str
     name: str
@@ -36,6 +37,11 @@ class Account(msgspec.Struct, frozen=True):
     tokens_after: dt.datetime
     failed_auth_count: int
     failed_auth_at: dt.datetime | None
+    password_created_at: dt.datetime | None
+    password_expires_at: dt.datetime | None
+    password_self_service: bool
+    active_at: dt.datetime | None
+    options: Mapping[str, Any]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -116,6 +122,11 @@ _ACCOUNT = select(
     users.c.tokens_after,
     users.c.failed_auth_count,
     users.c.failed_auth_at,
+    users.c.password_created_at,
+    users.c.password_expires_at,
+    users.c.password_self_service,
+    func.coalesce(users.c.last_active_at, users.c.created_at).label("active_at"),
+    users.c.options,
 ).select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
 _ACCOUNT_BY_ID = _ACCOUNT.where(users.c.id == bindparam("id"))
 _ACCOUNT_BY_NAME = _ACCOUNT.where(
@@ -165,19 +176,36 @@ def account_find(tx: Tx, key: Key) -> Account | None:
         row.tokens_after,
         row.failed_auth_count,
         row.failed_auth_at,
+        row.password_created_at,
+        row.password_expires_at,
+        row.password_self_service,
+        row.active_at,
+        row.options,
     )
 
 
+Admit = Callable[[Account], None]
+"""Raises where an account may not log in now, or not by what it has shown."""
+
+
 def session_open(
-    tx: Tx, now: dt.datetime, user_id: str, asked: ScopeRequest, credential_id: str = ""
+    tx: Tx,
+    now: dt.datetime,
+    user_id: str,
+    asked: ScopeRequest,
+    credential_id: str = "",
+    admit: Admit | None = None,
 ) -> Session:
     """The session of a user who has just proved who he is. Raises Unauthorized where he has no role there.
 
-    With ``credential_id`` it is that of an application credential, in its project.
+    With ``credential_id`` it is that of an application credential, in its project. ``admit`` is asked about
+    the account before anything is said of the scope.
     """
     account = account_find(tx, ById(user_id))
     if account is None or not account.enabled:
         raise Unauthorized(f"user {user_id} is gone or disabled")
+    if admit is not None:
+        admit(account)
     if credential_id:
         credential = application_credential_find(tx, credential_id)
         if credential is not None and credential.expires_at is not None and credential.expires_at <= now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from pileus.services.identity.common.policy import ADMIN, READ, domain_reader, rules
 from pileus.services.identity.projects.declared import PROJECTS
@@ -10,7 +11,8 @@ from pileus.services.identity.projects.resource import PROJECT
 from pileus.services.identity.standing.grants import targets_of
 from pileus.services.identity.users.declared import USERS, find_user
 from pileus.services.identity.users.passwords import PASSWORD_BODY, PasswordHandlers
-from pileus.web.crud import crud_routes, list_reply
+from pileus.services.identity.users.work import user_create, user_update
+from pileus.web.crud import Crud, crud_routes, list_reply
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -26,12 +28,22 @@ async def list_projects(request: Request) -> Reply:
     return await list_reply(request, PROJECTS, [targets_of("project", user["id"])])
 
 
+def _with_passwords(passwords: PasswordHandlers) -> Crud:
+    """The declaration with what hashes passwords and the rules of the site."""
+    return dataclasses.replace(
+        USERS,
+        prepare=passwords.prepare,
+        create=functools.partial(user_create, compliance=passwords.compliance),
+        update=functools.partial(user_update, compliance=passwords.compliance),
+    )
+
+
 def noun(passwords: PasswordHandlers) -> Noun:
     """Make the noun; ``passwords`` hash and check."""
     return Noun(
         name="user",
         routes=(
-            *crud_routes(dataclasses.replace(USERS, prepare=passwords.prepare), "/v3/users"),
+            *crud_routes(_with_passwords(passwords), "/v3/users"),
             Route(
                 "POST",
                 "/v3/users/{id}/password",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, false
+from sqlalchemy import ColumnElement, and_, false
 
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
+from pileus.resource.types import BadValue
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import (
     ADDITIONAL,
@@ -17,10 +19,14 @@ from pileus.services.identity.common.attributes import (
     EXTRA,
     ID,
     NAME,
-    OPTIONS,
 )
-from pileus.services.identity.common.errors import UserNotFound
+from pileus.services.identity.common.errors import (
+    InvalidOperatorError,
+    UserNotFound,
+    ValidationTimeStampError,
+)
 from pileus.services.identity.tables.users import users
+from pileus.services.identity.users.options import USER_OPTIONS
 
 USER = Resource(
     "user",
@@ -38,21 +44,42 @@ USER = Resource(
         Attribute("password", types.nullable(types.string(None)), create=True, update=True, visible=False),
         Attribute("password_hash", types.string(None), visible=False),
         Attribute("tokens_after", types.timestamp, visible=False),
-        Attribute("password_expires_at", types.anything, compute=lambda values: None),
-        OPTIONS,
+        Attribute("password_expires_at", types.nullable(types.timestamp_plain)),
+        Attribute("password_created_at", types.timestamp, visible=False),
+        Attribute("password_self_service", types.strict_boolean, visible=False),
+        Attribute("created_at", types.timestamp, visible=False),
+        Attribute("last_active_at", types.timestamp, visible=False),
+        Attribute("options", USER_OPTIONS, default={}, create=True, update=True),
         EXTRA,
     ),
 )
 
-_WHEN = types.string(64, pattern="(lt|lte|gt|gte|eq|neq):.*")
+_OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
 
 
-def _no_expiry(texts: Sequence[str]) -> ColumnElement[bool]:
-    """``password_expires_at=lt:2026-01-31T00:00:00Z``: no password expires, so no user has such a time."""
-    for text in texts:
-        when = _WHEN.parse(text)
-        types.timestamp.query(when.partition(":")[2])
-    return false()
+def _expiring(texts: Sequence[str]) -> ColumnElement[bool]:
+    """``password_expires_at=lt:2026-01-31T00:00:00Z``; all the texts have to hold."""
+    return and_(*map(_expires, texts))
+
+
+def _expires(text: str) -> ColumnElement[bool]:
+    word, colon, when = text.partition(":")
+    if not colon or not word.isalpha():
+        word, when = "eq", text
+    if word not in _OPERATORS:
+        raise InvalidOperatorError(operator=word)
+    try:
+        moment = types.timestamp.query(when if when.endswith("Z") else when + "Z")
+    except BadValue:
+        raise ValidationTimeStampError from None
+    return _OPERATORS[word](users.c.password_expires_at, moment)
 
 
 def _nobody(texts: Sequence[str]) -> ColumnElement[bool]:
@@ -61,7 +88,7 @@ def _nobody(texts: Sequence[str]) -> ColumnElement[bool]:
 
 
 USER_FILTERS = {
-    "password_expires_at": _no_expiry,
+    "password_expires_at": _expiring,
     "idp_id": _nobody,
     "protocol_id": _nobody,
     "unique_id": _nobody,
