@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,8 +17,6 @@ from types import TracebackType
 
 from benchmarks.client import Client
 
-PILEUS = [sys.executable, "-m", "pileus.app.main"]
-
 
 def free_port() -> int:
     with socket.socket() as sock:
@@ -26,9 +25,13 @@ def free_port() -> int:
 
 
 class Cloud:
-    """``pileus up --detach`` in a folder of its own; ``flags`` such as ``--simulated``."""
+    """``pileus up --detach`` in a folder of its own; ``flags`` such as ``--simulated``.
 
-    def __init__(self, *flags: str, settings: str = "") -> None:
+    ``python`` is the interpreter of another checkout's environment where that one is to be measured.
+    """
+
+    def __init__(self, *flags: str, settings: str = "", python: str = sys.executable) -> None:
+        self._pileus = [python, "-m", "pileus.app.main"]
         # Not tempfile's own folder: its parents may be closed to the server's user.
         self.root = Path(tempfile.mkdtemp(prefix="pileus-bench-", dir="/tmp"))
         self.root.chmod(0o755)
@@ -44,7 +47,8 @@ class Cloud:
     def __enter__(self) -> Cloud:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [*PILEUS, "up", *self._flags, "--detach", "--listen", self.address], stdout=subprocess.DEVNULL
+            [*self._pileus, "up", *self._flags, "--detach", "--listen", self.address],
+            stdout=subprocess.DEVNULL,
         )
         self.first_reply_s = self._first_reply(started)
         if process.wait():
@@ -69,7 +73,7 @@ class Cloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         flags = [flag for flag in self._flags if flag != "--hosts"]
-        subprocess.run([*PILEUS, "down", *flags, "--purge"], stdout=subprocess.DEVNULL, check=False)
+        subprocess.run([*self._pileus, "down", *flags, "--purge"], stdout=subprocess.DEVNULL, check=False)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def client(self) -> Client:
@@ -106,6 +110,14 @@ class Cloud:
             sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.M))
             found[name] = sum(int(sizes.get(kind, 0)) for kind in kinds) / 1024
         return found
+
+    def processor_ms(self) -> float:
+        """Processor time of the API's process, all threads: other work on the machine is not in it."""
+        total = 0
+        for task in Path(f"/proc/{self.pids()['server']}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e6
 
 
 def environment_note() -> str:

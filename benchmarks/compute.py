@@ -25,19 +25,19 @@ def measure() -> Iterator[Row]:
         quota = {"quota_set": dict.fromkeys(("instances", "cores", "ram"), -1)}
         client.call("PUT", f"{COMPUTE}/os-quota-sets/{project}", quota)
         body = {
-            "imageRef": _image(client),
-            "flavorRef": _flavor(client),
+            "imageRef": image(client),
+            "flavorRef": flavor(client),
             "networks": [{"uuid": network(client, "servers", "10.30.0.0/16")}],
         }
-        _boot(client, body, 4)  # both hosts have the image now
-        servers = [_boot(client, body, 1)[0] for _ in range(15)]
+        boot(client, body, 4)  # both hosts have the image now
+        servers = [boot(client, body, 1)[0] for _ in range(15)]
         starts = [_seconds_until(client, server, "domain.start") for server in servers]
         what = "boot request to the hypervisor's start call, image cached"
         yield Row(what, statistics.median(starts) * 1000, "ms", None, 300)
         active = [_seconds_until(client, server, "active") for server in servers]
         yield Row("boot request to ACTIVE, simulated hypervisor", statistics.median(active) * 1000, "ms")
         started = time.perf_counter()
-        _boot(client, body, 60)
+        boot(client, body, 60)
         rate = 60 / (time.perf_counter() - started)
         what = "servers booted a second, simulated hypervisors, 60 at once"
         yield Row(what, rate, "/s", 1.5, 20, more_is_better=True)
@@ -50,7 +50,7 @@ def measure() -> Iterator[Row]:
             yield Row(what, sum(memory.values()), "MiB", 3063, 150, gate=True)
 
 
-def _image(client: Client) -> str:
+def image(client: Client) -> str:
     body = {"name": "bench", "disk_format": "raw", "container_format": "bare"}
     image: str = client.call("POST", f"{IMAGE}/images", body)["id"]
     status, reply = client.raw(
@@ -61,13 +61,13 @@ def _image(client: Client) -> str:
     return image
 
 
-def _flavor(client: Client) -> str:
+def flavor(client: Client) -> str:
     flavor = {"name": "bench", "ram": 64, "vcpus": 1, "disk": 0}
     made: str = client.call("POST", f"{COMPUTE}/flavors", {"flavor": flavor})["flavor"]["id"]
     return made
 
 
-def _boot(client: Client, body: dict[str, Any], count: int) -> list[str]:
+def boot(client: Client, body: dict[str, Any], count: int) -> list[str]:
     """Ids of ``count`` new servers, when all are ACTIVE; each by a request of its own."""
     names = [f"bench-{time.monotonic_ns()}" for _ in range(count)]
     ids = [

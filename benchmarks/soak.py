@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cloud import Cloud, environment_note
-from benchmarks.compute import COMPUTE, IMAGE, _flavor
-from benchmarks.compute import _image as image_made
+from benchmarks.compute import COMPUTE, IMAGE, flavor
+from benchmarks.compute import image as image_made
 
 NETWORK, IDENTITY = "/networking/v2.0", "/identity/v3"
 KEPT_DAYS = 20 / 86400
@@ -38,7 +38,7 @@ class Soak:
         self.requests = 0
         self._numbers = itertools.count(1)
         self._image = image_made(self.client)
-        self._flavor = _flavor(self.client)
+        self._flavor = flavor(self.client)
         self._home = self._network("soak", "10.60.0.0/16")
         self._rounds = itertools.cycle(
             (
