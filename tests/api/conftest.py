@@ -24,7 +24,11 @@ OTHERWISE: dict[str, frozenset[str]] = {
     "GET /v3/roles/{id}": frozenset({"identity:get_domain_role"}),
     "PATCH /v3/roles/{id}": frozenset({"identity:update_domain_role"}),
     "DELETE /v3/roles/{id}": frozenset({"identity:delete_domain_role"}),
-    # So has the list of all that is below a project.
+    # The trusts of somebody may be listed by him.
+    "GET /v3/OS-TRUST/trusts": frozenset(
+        {"identity:list_trusts_for_trustor", "identity:list_trusts_for_trustee"}
+    ),
+    # The list of all that is below a project has a rule of its own.
     "GET /v3/role_assignments": frozenset({"identity:list_role_assignments_for_tree"}),
 }
 """Rules that an operation may ask in the place of the one that it names."""

@@ -211,6 +211,19 @@ def integer(minimum: int = -(2**31), maximum: int = 2**31 - 1) -> Type:
     return Type("integer", parse, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
+def strict_integer(minimum: int = -(2**31), maximum: int = 2**31 - 1) -> Type:
+    """As ``integer``, but only JSON's own numbers (Keystone); a query's are text all the same."""
+    lenient = integer(minimum, maximum)
+
+    def parse(value: Any) -> int:
+        if isinstance(value, str):
+            raise _not_a(value, "'{}' is not an integer", "integer")
+        number: int = lenient.parse(value)
+        return number
+
+    return Type("integer", parse, lenient.schema, query=lenient.parse)
+
+
 def _parse_ip(value: Any) -> str:
     try:
         return addresses.address(value)

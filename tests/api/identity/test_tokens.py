@@ -264,7 +264,7 @@ def test_what_was_made_from_a_revoked_token_ends_with_it(tell):
 
         root = (await cloud.login(scope="unscoped")).token
         tokens = {"root": root, "left": await from_(root, scope), "right": await from_(root, scope)}
-        tokens["left.a"] = await from_(tokens["left"], {"system": {"all": True}})
+        tokens["left.a"] = await from_(tokens["left"], "unscoped")
         tokens["left.a.b"] = await from_(tokens["left.a"], scope)
         tokens["left.a.b.c"] = await from_(tokens["left.a.b"], scope)
         tokens["left.d"] = await from_(tokens["left"], scope)

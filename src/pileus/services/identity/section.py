@@ -17,6 +17,10 @@ class IdentitySection(Section, frozen=True):
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0
+    max_redelegation_count: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=10, description="times that a trust may be passed on, each by a trust more"),
+    ] = 3
     logins_waiting: Annotated[
         int, msgspec.Meta(ge=1, description="passwords of all clients that may wait to be checked")
     ] = 512

@@ -42,6 +42,8 @@ from pileus.services.identity.section import IdentitySection, SecurityCompliance
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.trusts.noun import TrustHandlers
+from pileus.services.identity.trusts.noun import noun as trusts
 from pileus.services.identity.users.compliance import ComplianceHandlers
 from pileus.services.identity.users.compliance import noun as security_compliance
 from pileus.services.identity.users.inactive import InactiveUsers
@@ -66,13 +68,15 @@ VERSION = ApiVersion(
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """``token_lifetime_s`` is how long a token lives that was given for a password.
 
-    ``password_regex`` is what new passwords must match; ``password_regex_description`` says so in words.
+    ``max_redelegation_count`` is how often a trust may be passed on. ``password_regex`` is what new
+    passwords must match; ``password_regex_description`` says so in words.
     """
 
     token_lifetime_s: int = 3600
     list_limit: int = 0
     password_regex: str = ""
     password_regex_description: str = ""
+    max_redelegation_count: int = 3
     lockout: Lockout = Lockout()
     compliance: Compliance = Compliance()
     hashing: HashingLimits = HashingLimits()
@@ -97,6 +101,7 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
         list_limit=settings.list_limit,
+        max_redelegation_count=settings.max_redelegation_count,
         password_regex=rules.password_regex,
         password_regex_description=rules.password_regex_description,
         lockout=Lockout(rules.lockout_failure_attempts, rules.lockout_duration),
@@ -161,6 +166,7 @@ class Identity(ServiceFace):
                 credentials(CredentialHandlers(self.authenticator, keys)),
                 ec2_credentials(Ec2Handlers(self.authenticator, keys)),
                 ec2_tokens(SignatureHandlers(issuer, keys)),
+                trusts(TrustHandlers(self.authenticator, settings.max_redelegation_count)),
                 groups.NOUN,
                 roles.NOUN,
                 grants.NOUN,

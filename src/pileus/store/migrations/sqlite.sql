@@ -445,9 +445,9 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -599,6 +599,7 @@ INSERT INTO "schema_revisions" VALUES('image','0017_bytes_reserved_for_uploads')
 INSERT INTO "schema_revisions" VALUES('compute','0018_hardware');
 INSERT INTO "schema_revisions" VALUES('identity','0019_endpoint_groups_and_policies');
 INSERT INTO "schema_revisions" VALUES('identity','0020_security_compliance');
+INSERT INTO "schema_revisions" VALUES('identity','0021_trusts');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -790,6 +791,30 @@ CREATE TABLE subnets (
 	CONSTRAINT pk_subnets PRIMARY KEY (id), 
 	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
+CREATE TABLE trust_roles (
+	trust_id VARCHAR(36) NOT NULL, 
+	role_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_trust_roles PRIMARY KEY (trust_id, role_id), 
+	CONSTRAINT fk_trust_roles_trust_id FOREIGN KEY(trust_id) REFERENCES trusts (id) ON DELETE CASCADE
+);
+CREATE TABLE trusts (
+	id VARCHAR(36) NOT NULL, 
+	trustor_user_id VARCHAR(36) NOT NULL, 
+	trustee_user_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36), 
+	impersonation BOOLEAN NOT NULL, 
+	expires_at DATETIME, 
+	remaining_uses INTEGER, 
+	redelegation_count INTEGER NOT NULL, 
+	redelegated_trust_id VARCHAR(36), 
+	extra TEXT, 
+	CONSTRAINT pk_trusts PRIMARY KEY (id), 
+	CONSTRAINT fk_trusts_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_trusts_redelegated_trust_id FOREIGN KEY(redelegated_trust_id) REFERENCES trusts (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_trusts_trustee_user_id FOREIGN KEY(trustee_user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_trusts_trustor_user_id FOREIGN KEY(trustor_user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_trusts_alike UNIQUE (trustor_user_id, trustee_user_id, project_id, impersonation, expires_at)
+);
 CREATE TABLE "users" (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -863,15 +888,15 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -882,3 +907,7 @@ CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id)
 CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
+CREATE INDEX ix_trusts_project_id ON trusts (project_id);
+CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);
+CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
+CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);

@@ -19,13 +19,13 @@ from pileus.services.identity.application_credentials.work import (
     ApplicationCredentialValidationError,
     application_credential_create,
     application_credential_delete,
-    expiry_read,
 )
+from pileus.services.identity.common.expiry import expiry_read
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, OWNER, OWNER_OR_READ, rules
 from pileus.services.identity.passwords.check import origin_of
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.sessions.authenticator import Authenticator
-from pileus.services.identity.sessions.bounds import require_unrestricted
+from pileus.services.identity.sessions.bounds import require_own, require_unrestricted
 from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tables.credentials import application_credentials
 from pileus.store.tx import Tx
@@ -52,6 +52,7 @@ class ApplicationCredentialHandlers:
     async def list(self, request: Request) -> Reply:
         """GET …/application_credentials"""
         request.authorise(_RULE("list"), {"user_id": request.path["id"]})
+        await self._session(request)
         return await list_reply(request, _CRUD, [application_credentials.c.user_id == request.path["id"]])
 
     async def create(self, request: Request) -> Reply:
@@ -78,6 +79,7 @@ class ApplicationCredentialHandlers:
     async def get(self, request: Request) -> Reply:
         """GET …/application_credentials/{credential_id}"""
         found = await request.read(self._find, request, "get")
+        await self._session(request)
         return shown_reply(request, APPLICATION_CREDENTIAL, found)
 
     async def delete(self, request: Request) -> Reply:
@@ -104,7 +106,10 @@ class ApplicationCredentialHandlers:
         return found[0]
 
     async def _session(self, request: Request) -> Session:
-        return (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session
+        """The caller's. Raises Refused where he acts for somebody."""
+        session = (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session
+        require_own(session, "application credentials")
+        return session
 
     def _read(self, request: Request) -> Values:
         body = request.json()

@@ -17,6 +17,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import ID
+from pileus.services.identity.standing.named_roles import NAMED_ROLE
 from pileus.services.identity.tables.credentials import application_credential_roles, application_credentials
 from pileus.services.identity.tables.roles import roles
 from pileus.store.column_in import column_in
@@ -71,16 +72,6 @@ def roles_save(tx: Tx, context: Context, chosen: Mapping[str, Sequence[Mapping[s
     )
 
 
-def _parse_role(value: Any) -> dict[str, str]:
-    parsed: dict[str, str] = _ROLE_KEYS.parse(value)
-    if len(parsed) != 1:
-        few = "does not have enough properties" if not parsed else "has too many properties"
-        raise types.BadValue(f"{value!r} {few}", value=value)
-    return parsed
-
-
-_ROLE_KEYS = types.dict_of({"id": types.string(64, minimum=1), "name": types.string(255, minimum=1)})
-_ROLE = types.Type("role", _parse_role, {**_ROLE_KEYS.schema, "minProperties": 1, "maxProperties": 1})
 _SHOWN_ROLE = types.dict_of(
     {
         "id": types.string(None),
@@ -114,7 +105,7 @@ APPLICATION_CREDENTIAL = Resource(
         Attribute("unrestricted", types.nullable(types.strict_boolean), create=True, default=False),
         Attribute(
             "roles",
-            types.list_of(_ROLE),
+            types.list_of(NAMED_ROLE),
             shown=types.list_of(_SHOWN_ROLE),
             loader=roles_load,
             saver=roles_save,

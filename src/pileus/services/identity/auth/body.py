@@ -84,11 +84,16 @@ class _System(msgspec.Struct):
     all: bool = False
 
 
+class _Trust(msgspec.Struct):
+    id: str | None = None
+
+
 class _Scope(msgspec.Struct):
     project: _Project | None = None
     domain: _Domain | None = None
     system: _System | None = None
     unscoped: dict[str, Any] | None = None
+    trust: _Trust | None = msgspec.field(name="OS-TRUST:trust", default=None)
 
 
 class _Auth(msgspec.Struct):
@@ -211,9 +216,13 @@ def _scope(scope: _Scope | str | None) -> ScopeRequest:
         if scope != "unscoped":
             raise SchemaValidationError(f"Invalid input for field 'scope': {scope!r} is not 'unscoped'")
         return ScopeRequest(chosen=True)
-    given = [one for one in (scope.project, scope.domain, scope.system, scope.unscoped) if one is not None]
-    if len(given) != 1:
-        raise MalformedAuth(attribute="project, domain, OS-TRUST:trust or system", target="scope")
+    known = (scope.system, scope.project, scope.domain, scope.trust, scope.unscoped)
+    if len([one for one in known if one is not None]) != 1:
+        raise MalformedAuth(attribute="system, project, domain, OS-TRUST:trust or unscoped", target="scope")
+    if scope.trust is not None:
+        if not scope.trust.id:
+            raise MalformedAuth(attribute="trust_id", target="trust")
+        return ScopeRequest("trust", ById(scope.trust.id), True)
     if scope.unscoped is not None:
         return ScopeRequest(chosen=True)
     if scope.system is not None:

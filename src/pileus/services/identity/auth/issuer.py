@@ -11,10 +11,12 @@ from pileus.services.identity.auth.view import token_view
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.sessions.session import Admit, ScopeRequest, Session, session_open
+from pileus.services.identity.sessions.trusts import trust_consume
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain, token_seal
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
+from pileus.web.request import Request
 
 VARY = (b"vary", b"X-Auth-Token")
 
@@ -30,10 +32,11 @@ class Issuer:
         self, now: dt.datetime, session: Session, methods: tuple[str, ...], parent: Token | None = None
     ) -> Token:
         """A token for the session. It ends when ``parent`` does, from which it was made, and never later
-        than the application credential that it is for. Raises Unauthorized at the end of a long chain."""
+        than the application credential or trust that it is for. Raises Unauthorized at the end of a long
+        chain."""
         own = new_audit_id(secrets.token_bytes(16))
         between: tuple[str, ...] = ()
-        credential = session.credential
+        credential, trust = session.credential, session.trust
         if parent is None:
             expires_at = (now + self._lifetime).replace(microsecond=0)
             audit_ids: tuple[str, ...] = (own,)
@@ -45,10 +48,11 @@ class Issuer:
             first, between = chain
             audit_ids = (own, first)
             methods = tuple(dict.fromkeys((*parent.methods, *methods)))
-        if credential is not None and credential.expires_at is not None:
-            expires_at = min(expires_at, credential.expires_at)
+        for bound in (credential, trust):
+            if bound is not None and bound.expires_at is not None:
+                expires_at = min(expires_at, bound.expires_at)
         return Token(
-            user_id=session.user.id,
+            user_id=session.holder_id,
             scope=session.scope,
             methods=methods,
             issued_at=now,
@@ -56,6 +60,7 @@ class Issuer:
             audit_ids=audit_ids,
             credential_id=credential.id if credential is not None else "",
             between=between,
+            trust_id=trust.id if trust is not None else "",
         )
 
     def reply(
@@ -84,6 +89,12 @@ def open_with_catalog(
 def project_of(session: Session) -> str | None:
     """The project whose catalog a session has."""
     return session.scope.id if session.scope.kind == "project" else None
+
+
+async def require_use(request: Request, session: Session) -> None:
+    """Count one use of a trust that has so many. Raises TrustUseLimitReached where it was the last one's."""
+    if session.trust is not None and session.trust.remaining_uses is not None:
+        await request.write(trust_consume, session.trust.id)
 
 
 def token_reply(

@@ -20,7 +20,14 @@ from pileus.services.identity.auth.body import (
     TokenProof,
     read_login,
 )
-from pileus.services.identity.auth.issuer import VARY, Issuer, open_with_catalog, project_of, token_reply
+from pileus.services.identity.auth.issuer import (
+    VARY,
+    Issuer,
+    open_with_catalog,
+    project_of,
+    require_use,
+    token_reply,
+)
 from pileus.services.identity.auth.view import TOKEN_REPLY, substitutions
 from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_rows, catalog_view
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
@@ -47,13 +54,29 @@ from pileus.web.request import Request
 from pileus.web.routes import Route
 
 
-class ScopedTokenForbidden(Forbidden):
-    """The token of an application credential can't become one for another scope (403)."""
+class RescopeForbidden(Forbidden):
+    """A token can't become this other one (403)."""
 
-    message = (
-        "You are not authorized to perform the requested action: Using an application credential token to "
-        "create a scoped token is not allowed."
-    )
+    message = "You are not authorized to perform the requested action: {action}."
+
+
+_BY_APPLICATION_CREDENTIAL = "Using an application credential token to create a scoped token is not allowed."
+_BY_TRUST = "Using trust-scoped token to create another token. Create a new trust-scoped token instead"
+_BY_SYSTEM = "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed."
+
+
+def _refuse_rescope(token: Token, login: Login) -> None:
+    """Raise RescopeForbidden where a token must not become what is asked for.
+
+    What somebody acts with for another would grow; the sentences are Keystone's, a full stop too many
+    where it has one.
+    """
+    if token.trust_id:
+        raise RescopeForbidden(action=_BY_TRUST)
+    if token.scope.kind == "system" and login.scope.kind in ("project", "domain"):
+        raise RescopeForbidden(action=_BY_SYSTEM)
+    if token.credential_id and login.scope.chosen:
+        raise RescopeForbidden(action=_BY_APPLICATION_CREDENTIAL)
 
 
 class Proven(msgspec.Struct, frozen=True):
@@ -96,6 +119,7 @@ class AuthHandlers:
         )
         if self._compliance.notes_activity(now, session.user.active_at) and proven.parent is None:
             await request.write(activity_note, now, session.user.id)
+        await require_use(request, session)
         token = self._issuer.token(now, session, tuple(map(_method, login.proofs)), proven.parent)
         return self._issuer.reply(token, session, catalog, 201)
 
@@ -118,8 +142,7 @@ class AuthHandlers:
         match proof:
             case TokenProof(token=text):
                 token = (await self._authenticator.authenticate(text)).token
-                if token.credential_id and login.scope.chosen:
-                    raise ScopedTokenForbidden
+                _refuse_rescope(token, login)
                 return Proven(token.user_id, token, token.credential_id)
             case PasswordProof():
                 return Proven((await self._prove_password(request, proof)).id)
@@ -177,7 +200,7 @@ class AuthHandlers:
             authenticated = await self._authenticator.authenticate(text)
         except Unauthenticated:
             raise TokenNotFound from None
-        request.authorise(rule, {"target.token.user_id": authenticated.token.user_id})
+        request.authorise(rule, {"target.token.user_id": authenticated.session.user.id})
         return authenticated, text
 
     async def catalog(self, request: Request) -> Reply:

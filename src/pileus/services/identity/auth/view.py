@@ -13,6 +13,7 @@ from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tokens.payload import Token
 
 _USER = shape({"domain": REFERENCE, "id": TEXT, "name": TEXT, "password_expires_at": TEXT_OR_NONE})
+_ID = shape({"id": TEXT})
 _TOKEN = shape(
     {
         "methods": types.list_of(TEXT),
@@ -29,6 +30,9 @@ _TOKEN = shape(
         ),
         "is_domain": types.strict_boolean,
         "application_credential": shape({"id": TEXT, "name": TEXT, "restricted": types.strict_boolean}),
+        "OS-TRUST:trust": shape(
+            {"id": TEXT, "impersonation": types.strict_boolean, "trustor_user": _ID, "trustee_user": _ID}
+        ),
         "roles": types.list_of(REFERENCE),
         "catalog": CATALOG,
     },
@@ -68,7 +72,15 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
                 "id": place.id,
                 "name": place.name,
             }
-            view["is_domain"] = place.is_domain
+            if session.trust is None:
+                view["is_domain"] = place.is_domain
+    if session.trust is not None:
+        view["OS-TRUST:trust"] = {
+            "id": session.trust.id,
+            "impersonation": session.trust.impersonation,
+            "trustor_user": {"id": session.trust.trustor_user_id},
+            "trustee_user": {"id": session.trust.trustee_user_id},
+        }
     if session.credential is not None:
         view["application_credential"] = {
             "id": session.credential.id,
@@ -83,7 +95,7 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
 
 def substitutions(session: Session) -> dict[str, str]:
     """The values of the variables in endpoints' URLs."""
-    values = {"user_id": session.user.id}
+    values = {"user_id": session.trust.trustor_user_id if session.trust else session.user.id}
     if session.scope.kind == "project":
         values |= {"project_id": session.scope.id, "tenant_id": session.scope.id}
     return values

@@ -12,6 +12,7 @@ from pileus.web.head import Head
 _NESTED = {
     "application_credential": "users/{user_id}/application_credentials/{id}",
     "endpoint_group": "OS-EP-FILTER/endpoint_groups/{id}",
+    "trust": "OS-TRUST/trusts/{id}",
 }
 """The paths of what does not hang directly below ``/v3``."""
 

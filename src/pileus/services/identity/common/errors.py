@@ -49,6 +49,17 @@ class Unauthorized(Unauthenticated):
         self.reason = reason
 
 
+class Refused(Forbidden):
+    """Keystone's 403 that tells no reason, which clients would learn from.
+
+    ``reason`` is for the log.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
 class TokenNotFound(NotFound):
     """There is no such token, or it has ended (404)."""
 

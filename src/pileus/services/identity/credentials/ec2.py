@@ -87,8 +87,8 @@ class Ec2Handlers:
         await request.read(_require_project, project_id)
         require_within(session, project_id, "EC2 credential")
         blob: dict[str, Any] = {"access": new_hex_id(), "secret": new_hex_id(), "trust_id": None}
-        if session.credential is not None:
-            blob["app_cred_id"] = session.credential.id
+        if session.bound is not None:
+            blob |= dict([session.bound])
         spec = Values(
             {
                 "id": ec2_id(blob["access"]),

@@ -11,7 +11,7 @@ from typing import Any
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.struct_type import struct_type
-from pileus.services.identity.auth.issuer import Issuer, open_with_catalog
+from pileus.services.identity.auth.issuer import Issuer, open_with_catalog, require_use
 from pileus.services.identity.auth.view import TOKEN_REPLY
 from pileus.services.identity.common.errors import SchemaValidationError, Unauthorized, ValidationError
 from pileus.services.identity.common.policy import rules
@@ -19,8 +19,10 @@ from pileus.services.identity.credentials.resource import EC2, ec2_blob, ec2_id
 from pileus.services.identity.credentials.work import credentials_read
 from pileus.services.identity.rules.signatures import BadSignature, Signed, check_time, verify
 from pileus.services.identity.sessions.session import ById, ScopeRequest
+from pileus.services.identity.sessions.trusts import Trust, trust_pedigree
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -51,17 +53,28 @@ class SignatureHandlers:
             raise AccessKeyNotFound
         credential, blob = found[0], ec2_blob(found[0]["blob"])
         _check(str(blob.get("secret") or ""), signed, now)
-        if blob.get("trust_id") or blob.get("access_token_id"):
+        if blob.get("access_token_id"):
             raise Unauthorized("the keys are bound to a delegation that is not supported")
         scope = ScopeRequest("project", ById(credential["project_id"]), True)
-        bound = str(blob.get("app_cred_id") or "")
-        session, catalog = await request.read(
-            open_with_catalog, now, credential["user_id"], scope, bound, True
-        )
+        user_id, bound = credential["user_id"], str(blob.get("app_cred_id") or "")
+        if blob.get("trust_id"):
+            trust = await request.read(_find_trust, str(blob["trust_id"]))
+            scope = ScopeRequest("trust", ById(trust.id), True)
+            # with impersonation the keys are the trustor's
+            user_id = trust.trustee_user_id if trust.impersonation else user_id
+        session, catalog = await request.read(open_with_catalog, now, user_id, scope, bound, True)
         if session.scope.id != credential["project_id"]:
-            raise Unauthorized("the keys are not for the project of their application credential")
+            raise Unauthorized("the keys are not for the project of what they are bound to")
+        await require_use(request, session)
         token = self._issuer.token(now, session, ("ec2credential",))
         return self._issuer.reply(token, session, catalog, 200)
+
+
+def _find_trust(tx: Tx, key: str) -> Trust:
+    found = trust_pedigree(tx, key)
+    if not found:
+        raise Unauthorized(f"the trust {key} of the keys is gone")
+    return found[0]
 
 
 _STRUCT = struct_type(Signed)

@@ -1,9 +1,9 @@
 """``/v3/credentials``.
 
-With an application credential's token only what is kept for its project is seen, and a restricted
-one makes and changes no EC2 keys: they would open what it does not. EC2 keys are secrets that log
-their owner in, so however they are asked for, an application credential reaches those alone that are
-bound to itself, and the administrator of a domain none but his own.
+With the token of an application credential or a trust only what is kept for its project is seen, and
+a restricted credential makes and changes no EC2 keys: they would open what it does not. EC2 keys are
+secrets that log their owner in, so however they are asked for, an application credential or a trust
+reaches those alone that are bound to itself, and the administrator of a domain none but his own.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class CredentialHandlers:
             require_unrestricted(session, MANAGING)
             blob = ec2_blob(spec["blob"])
             spec["id"] = ec2_id(blob["access"])
-            if session.credential is not None:
-                spec["blob"] = encode_blob({**blob, "app_cred_id": session.credential.id})
+            if session.bound is not None:
+                spec["blob"] = encode_blob({**blob, **dict([session.bound])})
         require_within(session, spec["project_id"])
         require_may_know(session, spec)
         seal(self._keys, request, spec)

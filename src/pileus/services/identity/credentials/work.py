@@ -35,7 +35,7 @@ class CredentialTaken(Conflict):
 
 
 class OutOfDelegation(Forbidden):
-    """The credential is kept for another project than that of the application credential (403)."""
+    """The credential is kept for another project than that of the application credential or trust (403)."""
 
     message = (
         "You are not authorized to perform the requested action: {what} project does not match the project "
@@ -106,20 +106,21 @@ def encode_blob(blob: Mapping[str, Any]) -> str:
 
 
 def within_delegation(session: Session) -> Sequence[ColumnElement[bool]]:
-    """The condition that keeps a list to the project of an application credential."""
-    return [] if session.credential is None else [credentials.c.project_id == session.scope.id]
+    """The condition that keeps a list to the project of an application credential or a trust."""
+    return [] if session.bound is None else [credentials.c.project_id == session.scope.id]
 
 
 def require_within(session: Session, project_id: str | None, what: str = "Credential") -> None:
-    """Raise OutOfDelegation where an application credential reaches beyond its project."""
-    if session.credential is not None and project_id != session.scope.id:
+    """Raise OutOfDelegation where an application credential or a trust reaches beyond its project."""
+    if session.bound is not None and project_id != session.scope.id:
         raise OutOfDelegation(what=what)
 
 
 def may_know_keys(session: Session, keys: Mapping[str, Any]) -> bool:
     """Whether this caller, whom the policy lets see the EC2 credential, may know its secret."""
-    if session.credential is not None:
-        return ec2_blob(keys["blob"]).get("app_cred_id") == session.credential.id
+    if session.bound is not None:
+        name, key = session.bound
+        return ec2_blob(keys["blob"]).get(name) == key
     return session.scope.kind != "domain" or keys["user_id"] == session.user.id
 
 

@@ -1,8 +1,9 @@
-"""The bounds of a session that came from a restricted application credential."""
+"""The bounds of a session in which somebody acts for another, or a program for its user."""
 
 from __future__ import annotations
 
 from pileus.core.errors import Forbidden
+from pileus.services.identity.common.errors import Refused
 from pileus.services.identity.sessions.session import Session
 
 
@@ -19,3 +20,9 @@ def require_unrestricted(session: Session, what: str) -> None:
     """Raise DelegationForbidden where the caller came with a restricted application credential."""
     if session.credential is not None and not session.credential.unrestricted:
         raise DelegationForbidden(what=what)
+
+
+def require_own(session: Session, what: str) -> None:
+    """Raise Refused where the caller acts for somebody by a trust: what he made would outlive it."""
+    if session.delegated:
+        raise Refused(f"cannot manage {what} with a token issued via delegation")

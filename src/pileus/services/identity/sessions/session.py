@@ -10,10 +10,11 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 
 from pileus.core.context import Context
-from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.common.errors import Refused, Unauthorized
 from pileus.services.identity.common.generation import generation_read
-from pileus.services.identity.rules.roles import RoleRef, effective
+from pileus.services.identity.rules.roles import RoleRef, closure, effective
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
+from pileus.services.identity.sessions.trusts import Trust, trust_pedigree, users_enabled
 from pileus.services.identity.standing.grants import SYSTEM_ID, TargetKind, roles_of
 from pileus.services.identity.standing.graph import role_graph
 from pileus.services.identity.tables.projects import projects
@@ -56,13 +57,32 @@ class Place(msgspec.Struct, frozen=True):
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A user in a scope, with roles. ``place`` is the project or domain of the scope; ``credential`` is what
-    the user's program came with, if that was an application credential."""
+    the user's program came with, if that was an application credential. Within a ``trust`` the user is the
+    trustor or the trustee, as it says."""
 
     user: Account
     scope: Scope
     place: Place | None
     roles: tuple[RoleRef, ...]
     credential: ApplicationCredential | None = None
+    trust: Trust | None = None
+
+    @property
+    def holder_id(self) -> str:
+        """Who logged in: the trustee where he acts for another."""
+        return self.user.id if self.trust is None else self.trust.trustee_user_id
+
+    @property
+    def bound(self) -> tuple[str, str] | None:
+        """What it is bound to, if it is: the word that EC2 credentials have for its kind, and its id."""
+        if self.credential is not None:
+            return "app_cred_id", self.credential.id
+        return None if self.trust is None else ("trust_id", self.trust.id)
+
+    @property
+    def delegated(self) -> bool:
+        """Whether somebody acts for another: by a trust."""
+        return self.trust is not None
 
     def context(self, now: dt.datetime) -> Context:
         """The context that requests with this token have."""
@@ -218,6 +238,8 @@ def session_open(
             return _session(tx, account, UNSCOPED)
     if asked.kind == "system":
         return _session(tx, account, SYSTEM)
+    if isinstance(asked.key, ById) and asked.kind == "trust":
+        return _trust_open(tx, now, account, asked.key.id)
     if asked.key is None:
         return _session(tx, account, UNSCOPED)
     row = _find_place(tx, asked.kind, asked.key)
@@ -240,6 +262,8 @@ def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
         raise Unauthorized(f"user {token.user_id} is gone or disabled")
     if token.issued_at < account.tokens_after:
         raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
+    if token.trust_id:
+        return generation, _trust_read(tx, account, token)
     if token.credential_id:
         return generation, _bounded(tx, account, application_credential_find(tx, token.credential_id))
     return generation, _session(tx, account, token.scope)
@@ -256,6 +280,58 @@ def _bounded(tx: Tx, account: Account, credential: ApplicationCredential | None)
     return msgspec.structs.replace(whole, roles=kept, credential=credential)
 
 
+def _trust_open(tx: Tx, now: dt.datetime, account: Account, trust_id: str) -> Session:
+    """The session of a trustee who logs in. Raises Unauthorized where the trust, or one that it was made
+    from, is gone, and Refused where it gives him nothing."""
+    chain = trust_pedigree(tx, trust_id)
+    if not chain or any(one.ended(now) for one in chain):
+        raise Unauthorized(f"there is no trust {trust_id}, or it has ended")
+    return _trusted(tx, account, chain)
+
+
+def _trust_read(tx: Tx, account: Account, token: Token) -> Session:
+    """The session of a token for a trust: it ends with the trust, and not with the trust's last use."""
+    chain = trust_pedigree(tx, token.trust_id)
+    if not chain:
+        raise Unauthorized(f"trust {token.trust_id} is gone")
+    try:
+        return _trusted(tx, account, chain, token.issued_at)
+    except Refused as refusal:
+        raise Unauthorized(refusal.reason) from None
+
+
+def _trusted(tx: Tx, account: Account, chain: list[Trust], issued_at: dt.datetime | None = None) -> Session:
+    """The session of a trustee: the trust's roles, all of which the first trustor must have as yet.
+
+    ``chain`` is the trust and those that it was redelegated from: whoever passed it on must be enabled.
+    """
+    trust, first = chain[0], chain[-1]
+    if account.id != trust.trustee_user_id:
+        raise Refused(f"user {account.id} is not the trustee of {trust.id}")
+    if trust.project_id is None:
+        raise Unauthorized(f"trust {trust.id} is for no project")
+    trustor = account_find(tx, ById(trust.trustor_user_id))
+    if trustor is None or not trustor.enabled:
+        raise Refused(f"trustor {trust.trustor_user_id} is gone or disabled")
+    if issued_at is not None and issued_at < trustor.tokens_after:
+        raise Unauthorized(f"trustor {trustor.id} has changed since the token was issued")
+    agents = {first.trustor_user_id, *(one.trustee_user_id for one in chain[1:])} - {trustor.id, account.id}
+    if agents and users_enabled(tx, agents) != agents:
+        raise Refused(f"one of the users of {trust.id} is gone or disabled")
+    graph = role_graph(tx)
+    held = closure(graph, roles_of(tx, first.trustor_user_id, "project", trust.project_id))
+    if not trust.role_ids or not closure(graph, trust.role_ids).keys() | trust.role_ids <= held.keys():
+        raise Refused(f"the trustor of {trust.id} does not have its roles any more")
+    scope = Scope("project", trust.project_id)
+    return Session(
+        user=trustor if trust.impersonation else account,
+        scope=scope,
+        place=_place(tx, scope),
+        roles=effective(graph, trust.role_ids),
+        trust=trust,
+    )
+
+
 def _find_place(tx: Tx, kind: str, key: Key) -> Any:
     if isinstance(key, ById):
         return tx.first(_PLACE_BY_ID, {"id": key.id})
@@ -269,18 +345,21 @@ def _find_place(tx: Tx, kind: str, key: Key) -> Any:
 def _session(tx: Tx, account: Account, scope: Scope) -> Session:
     if scope.kind == "unscoped":
         return Session(user=account, scope=scope, place=None, roles=())
-    place = None
-    if scope.kind != "system":
-        row = tx.first(_PLACE_BY_ID, {"id": scope.id})
-        if row is None or not row.enabled or row.domain_enabled is False:
-            raise Unauthorized(f"{scope.kind} {scope.id} is gone or disabled")
-        if scope.kind == "domain" and not row.is_domain:
-            raise Unauthorized(f"{scope.id} is no domain")
-        place = Place(row.id, row.name, row.domain_id, row.domain_name, row.is_domain)
+    place = None if scope.kind == "system" else _place(tx, scope)
     found = _roles(tx, account.id, scope.kind, scope.id or SYSTEM_ID)
     if not found:
         raise Unauthorized(f"user {account.id} has no role on {scope.kind} {scope.id}")
     return Session(user=account, scope=scope, place=place, roles=found)
+
+
+def _place(tx: Tx, scope: Scope) -> Place:
+    """The project or domain of a scope. Raises Unauthorized where it is gone or disabled."""
+    row = tx.first(_PLACE_BY_ID, {"id": scope.id})
+    if row is None or not row.enabled or row.domain_enabled is False:
+        raise Unauthorized(f"{scope.kind} {scope.id} is gone or disabled")
+    if scope.kind == "domain" and not row.is_domain:
+        raise Unauthorized(f"{scope.id} is no domain")
+    return Place(row.id, row.name, row.domain_id, row.domain_name, row.is_domain)
 
 
 def _roles(tx: Tx, user_id: str, kind: TargetKind, target_id: str) -> tuple[RoleRef, ...]:

@@ -33,7 +33,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     ``audit_ids`` are 22 characters each: the token's own, and where it was made from another
     token, that of the first of the chain. ``between`` are those of the tokens between the two, from
     which it was made by way of each other: it ends with any of them. ``credential_id`` is the
-    application credential that it was given for, which bounds what it can do.
+    application credential that it was given for, which bounds what it can do; so do the trust and the
+    OAuth access token of ``trust_id`` and ``access_token_id``. ``user_id`` is who logged in: of a trust, the
+    trustee.
     """
 
     user_id: str
@@ -44,6 +46,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     audit_ids: tuple[str, ...]
     credential_id: str = ""
     between: tuple[str, ...] = ()
+    trust_id: str = ""
+    access_token_id: str = ""
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -57,6 +61,8 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     audit_ids: tuple[str, ...]
     credential_id: str = ""
     between: tuple[str, ...] = ()
+    trust_id: str = ""
+    access_token_id: str = ""
 
 
 _PLAIN = 1
@@ -64,6 +70,8 @@ _BOUNDED = 2
 """The version of tokens with a ``credential_id``: a server that can't read it must not take the rest."""
 _CHAINED = 3
 """The version of tokens with others ``between``, for the same reason."""
+_DELEGATED = 4
+"""The version of tokens with a ``trust_id`` or an ``access_token_id``."""
 
 LONGEST_CHAIN = 32
 """How many tokens may be made from each other: each carries those before it."""
@@ -84,7 +92,9 @@ def token_chain(parent: Token) -> tuple[str, tuple[str, ...]] | None:
     return None if len(between) > LONGEST_CHAIN - 2 else (first[0] if first else own, between)
 
 
-def _version(credential_id: str, between: tuple[str, ...]) -> int:
+def _version(credential_id: str, between: tuple[str, ...], delegated: bool) -> int:
+    if delegated:
+        return _DELEGATED
     if between:
         return _CHAINED
     return _BOUNDED if credential_id else _PLAIN
@@ -94,7 +104,7 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
     """The text that a client carries."""
     issued_us = (token.issued_at - _EPOCH) // _MICROSECOND
     packed = _Packed(
-        _version(token.credential_id, token.between),
+        _version(token.credential_id, token.between, bool(token.trust_id or token.access_token_id)),
         token.user_id,
         token.scope.kind,
         token.scope.id,
@@ -104,6 +114,8 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
         token.audit_ids,
         token.credential_id,
         token.between,
+        token.trust_id,
+        token.access_token_id,
     )
     return keys.seal(_encode(packed), issued_us // 1_000_000)
 
@@ -117,7 +129,8 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         packed = _decode(payload)
     except msgspec.DecodeError:
         return None
-    if packed.version != _version(packed.credential_id, packed.between):
+    delegated = bool(packed.trust_id or packed.access_token_id)
+    if packed.version != _version(packed.credential_id, packed.between, delegated):
         return None
     return Token(
         user_id=packed.user_id,
@@ -128,4 +141,6 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         audit_ids=packed.audit_ids,
         credential_id=packed.credential_id,
         between=packed.between,
+        trust_id=packed.trust_id,
+        access_token_id=packed.access_token_id,
     )

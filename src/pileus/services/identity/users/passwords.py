@@ -13,7 +13,7 @@ from pileus.services.identity.passwords.hashing import MAX_LENGTH, Passwords
 from pileus.services.identity.rules.compliance import LOCK_PASSWORD, Compliance
 from pileus.services.identity.rules.passwords import PasswordPolicy
 from pileus.services.identity.sessions.authenticator import Authenticator
-from pileus.services.identity.sessions.bounds import require_unrestricted
+from pileus.services.identity.sessions.bounds import require_own, require_unrestricted
 from pileus.services.identity.sessions.session import Account, ById, account_find
 from pileus.services.identity.users.history import passwords_before
 from pileus.services.identity.users.resource import USER
@@ -84,13 +84,14 @@ class PasswordHandlers:
         """Put the hash where the password was.
 
         Raises DelegationForbidden where a restricted application credential would set the password of its
-        owner, and so get rid of its bounds.
+        owner, and so get rid of its bounds; Refused where a trustee would set that of his trustor.
         """
         if "password" not in values:
             return
         if request.path.get("id") == request.context.user_id:
             authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
             require_unrestricted(authenticated.session, "passwords")
+            require_own(authenticated.session, "passwords")
         password = values.pop("password")
         if password is not None:
             values["password_hash"] = await self._hash(request, password, request.context.user_id)

@@ -1,0 +1,1 @@
+"""Trusts: one user lets another act with some of his roles."""

@@ -1,0 +1,45 @@
+"""Who may do what with trusts: rows as those of ``persona_table.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.api.identity.persona_table import ALL, CLOUD, SEES_CLOUD, SYSTEM, Row
+
+_PROJECT = "PA PG PM PR"
+
+
+def _trust(trustor: str) -> dict[str, Any]:
+    return {"trust": {"trustor_user_id": trustor, "trustee_user_id": "{own.user}", "impersonation": False}}
+
+
+DELEGATION_ROWS = (
+    Row("list_trusts", "GET /v3/OS-TRUST/trusts", 200, SEES_CLOUD),
+    *(
+        row
+        for side in ("trustor", "trustee")
+        for row in (
+            Row(
+                f"list_trusts_for_{side}",
+                f"GET /v3/OS-TRUST/trusts?{side}_user_id={{me}}",
+                200,
+                f"{SYSTEM} {_PROJECT}",
+            ),
+            Row(
+                f"list_trusts_for_{side}",
+                f"GET /v3/OS-TRUST/trusts?{side}_user_id={{own.owner}}",
+                200,
+                SEES_CLOUD,
+            ),
+        )
+    ),
+    Row("get_trust", "GET /v3/OS-TRUST/trusts/{own.trust}", 200, SEES_CLOUD),
+    Row("get_trust", "GET /v3/OS-TRUST/trusts/none", 404, ALL),
+    Row("list_roles_for_trust", "GET /v3/OS-TRUST/trusts/{own.trust}/roles", 200, SEES_CLOUD),
+    Row("get_role_for_trust", "GET /v3/OS-TRUST/trusts/{own.trust}/roles/{member}", 200, SEES_CLOUD),
+    Row("get_role_for_trust", "HEAD /v3/OS-TRUST/trusts/{own.trust}/roles/{reader}", 404, SEES_CLOUD),
+    Row("create_trust", "POST /v3/OS-TRUST/trusts", 201, _PROJECT, _trust("{me}")),
+    Row("create_trust", "POST /v3/OS-TRUST/trusts", 201, "", _trust("{other.owner}")),
+    Row("delete_trust", "DELETE /v3/OS-TRUST/trusts/{other.trust}", 204, CLOUD),
+    Row("delete_trust", "DELETE /v3/OS-TRUST/trusts/none", 404, ALL),
+)
