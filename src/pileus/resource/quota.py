@@ -6,6 +6,10 @@
         quota_spend(tx, Counter(spec["project_id"] for spec in specs), PORT_QUOTA)
         ...
 
+Where the cloud's quotas are identity's (``tx.unified_limits``), a limit is that of the project, else the
+default of the registered limit of the service and resource (one of the region before one of none), else the
+service's own default; limits that a service keeps itself count for nothing then, and can't be set.
+
 One lock row per project and resource makes a count and the insert that follows
 one step for everybody else; a bulk request counts once with its whole delta.
 """
@@ -16,7 +20,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Integer, String, Table, delete, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    String,
+    Table,
+    and_,
+    bindparam,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    table,
+)
 
 from pileus.core.errors import OverQuota
 from pileus.store.schema import Id, metadata
@@ -32,6 +50,45 @@ quota_limits = Table(
     Column("service", String(64), primary_key=True),
     Column("resource", String(64), primary_key=True),
     Column("hard_limit", Integer, nullable=False),
+)
+
+# Identity's tables, as far as they are read here (``services/identity/tables/limits.py``).
+_services = table("services", column("id", String), column("type", String))
+_registered = table(
+    "registered_limits",
+    column("id", String),
+    column("service_id", String),
+    column("region_id", String),
+    column("resource_name", String),
+    column("default_limit", Integer),
+)
+_limits = table(
+    "limits",
+    column("registered_limit_id", String),
+    column("project_id", String),
+    column("resource_limit", Integer),
+)
+_UNIFIED = (
+    select(
+        _registered.c.resource_name,
+        _registered.c.region_id,
+        _registered.c.default_limit,
+        _limits.c.project_id,
+        _limits.c.resource_limit,
+    )
+    .select_from(
+        _registered.join(_services, _services.c.id == _registered.c.service_id).outerjoin(
+            _limits,
+            and_(
+                _limits.c.registered_limit_id == _registered.c.id,
+                _limits.c.project_id.in_(bindparam("projects", expanding=True)),
+            ),
+        )
+    )
+    .where(
+        _services.c.type.in_(bindparam("services", expanding=True)),
+        or_(_registered.c.region_id.is_(None), _registered.c.region_id == bindparam("region")),
+    )
 )
 
 Count = Callable[[Tx, list[str]], Mapping[str, int]]
@@ -95,6 +152,14 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
 def quota_read(tx: Tx, project_ids: list[str], quotas: Iterable[Quota]) -> dict[str, dict[str, int]]:
     """The limits of projects by resource, defaults filled in."""
     several = list(quotas)
+    if tx.unified_limits is not None:
+        unified = unified_read(tx, project_ids, {quota.service for quota in several})
+        return {
+            project_id: {
+                quota.resource: unified[project_id].get(quota.resource, quota.default) for quota in several
+            }
+            for project_id in project_ids
+        }
     limits = {project_id: {quota.resource: quota.default for quota in several} for project_id in project_ids}
     columns = quota_limits.c
     statement = select(columns.project_id, columns.resource, columns.hard_limit).where(
@@ -107,14 +172,30 @@ def quota_read(tx: Tx, project_ids: list[str], quotas: Iterable[Quota]) -> dict[
     return limits
 
 
+def unified_read(tx: Tx, project_ids: list[str], services: Iterable[str]) -> dict[str, dict[str, int]]:
+    """The limits that identity has for projects, by the names of resources, of services by their types. One
+    statement."""
+    parameters = {"projects": project_ids, "services": sorted(services), "region": tx.unified_limits}
+    rows = sorted(tx.rows(_UNIFIED, parameters), key=lambda row: row.region_id is not None)
+    found: dict[str, dict[str, int]] = {project_id: {} for project_id in project_ids}
+    for row in rows:  # defaults first: those of a region over those of none
+        for limits in found.values():
+            limits[row.resource_name] = row.default_limit
+    regional = {row.resource_name for row in rows if row.region_id is not None}
+    for row in rows:
+        if row.project_id is not None and (row.region_id is not None or row.resource_name not in regional):
+            found[row.project_id][row.resource_name] = row.resource_limit
+    return found
+
+
 def quota_usage(tx: Tx, project_id: str, quotas: Iterable[Quota]) -> dict[str, int]:
     """How many of each kind a project has."""
     return {quota.resource: quota.count(tx, [project_id]).get(project_id, 0) for quota in quotas}
 
 
 def quota_set(tx: Tx, project_id: str, service: str, limits: Mapping[str, int]) -> None:
-    """Set limits of a project (-1: none)."""
-    if limits:
+    """Set limits of a project (-1: none); nothing happens where quotas are identity's, as in Nova."""
+    if limits and tx.unified_limits is None:
         tx.execute(
             upsert(tx.dialect, quota_limits, ("hard_limit",)),
             [

@@ -40,6 +40,7 @@ class Store:
         poll_s: float,
         keep_events: dt.timedelta,
         statement_timeout_s: float,
+        unified_limits: str | None = None,
     ) -> None:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._loop = asyncio.get_running_loop()
@@ -60,6 +61,7 @@ class Store:
                 lambda: self._publisher.wake(),
                 statement_timeout_s=statement_timeout_s,
             )
+        self._engine.unified_limits = unified_limits
         self._publisher = Publisher(
             self.read,
             self.write,
@@ -80,12 +82,13 @@ class Store:
         poll_s: float = 1.0,
         keep_events: dt.timedelta = dt.timedelta(days=14),
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        unified_limits: str | None = None,
     ) -> Store:
         """Open ``sqlite:///path``, ``postgresql://…`` or ``mariadb://…``; bring its tables up to date first.
 
         ``poll_s`` is how often to look for events of other servers; what is older than ``keep_events`` is
         trimmed once an hour. ``statement_timeout_s`` ends a statement (StatementTimeout); migrations have
-        all the time that they need.
+        all the time that they need. ``unified_limits`` is the region of whose limits quotas are, or None.
         """
         if migrate:
             await asyncio.to_thread(migrations.prepare, url)
@@ -95,6 +98,7 @@ class Store:
             poll_s=poll_s,
             keep_events=keep_events,
             statement_timeout_s=statement_timeout_s,
+            unified_limits=unified_limits,
         )
         await store._publisher.start()
         return store

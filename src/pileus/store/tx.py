@@ -29,10 +29,21 @@ class Tx:
     """A transaction as a unit of work sees it.
 
     ``statements`` counts what the unit sent (the writing of events is the store's own and not in it),
-    ``dialect`` is ``sqlite``, ``postgresql`` or ``mysql``.
+    ``dialect`` is ``sqlite``, ``postgresql`` or ``mysql``. ``unified_limits`` is the region of whose limits
+    quotas are, or None where each service keeps its own (``resource.quota``).
     """
 
-    __slots__ = ("_connection", "_control", "_deadline", "_depth", "dialect", "events", "lost", "statements")
+    __slots__ = (
+        "_connection",
+        "_control",
+        "_deadline",
+        "_depth",
+        "dialect",
+        "events",
+        "lost",
+        "statements",
+        "unified_limits",
+    )
 
     def __init__(
         self,
@@ -40,12 +51,15 @@ class Tx:
         dialect: str,
         control: Callable[[str], object],
         deadline: Deadline | None = None,
+        *,
+        unified_limits: str | None = None,
     ) -> None:
         self._connection = connection
         self._control = control
         self._deadline = deadline
         self._depth = 0
         self.dialect = dialect
+        self.unified_limits = unified_limits
         self.statements = 0
         self.events: list[EventRow] = []
         # Set when the database has ended the transaction already: whatever the unit does now, it has failed

@@ -153,6 +153,9 @@ class Server:
             clock=self.clock,
             statement_timeout_s=settings.server.statement_timeout_s,
             keep_events=dt.timedelta(days=settings.server.keep_events_days),
+            unified_limits=(
+                settings.identity.region if settings.identity.quota_driver == "unified_limits" else None
+            ),
         )
         self.store.subscribe(self._published)
         if settings.server.rabbitmq:

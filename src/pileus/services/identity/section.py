@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from pileus.core.settings import Description, Section
+from pileus.services.identity.rules.limits import ModelName
 
 
 class IdentitySection(Section, frozen=True):
@@ -14,6 +15,14 @@ class IdentitySection(Section, frozen=True):
 
     region: Annotated[str, Description(description="name of the region in the catalog")] = "RegionOne"
     token_lifetime_s: Annotated[int, msgspec.Meta(ge=60, description="seconds until a token expires")] = 3600
+    limit_model: Annotated[
+        ModelName,
+        Description(description="how limits of projects and domains go together: flat or strict_two_level"),
+    ] = "flat"
+    quota_driver: Annotated[
+        Literal["local", "unified_limits"],
+        Description(description="where quotas of all services come from: their own, or identity's limits"),
+    ] = "local"
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0

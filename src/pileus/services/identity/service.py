@@ -29,6 +29,8 @@ from pileus.services.identity.credentials.noun import noun as credentials
 from pileus.services.identity.endpoint_filter import noun as endpoint_filter
 from pileus.services.identity.grants import noun as grants
 from pileus.services.identity.groups import noun as groups
+from pileus.services.identity.limits.noun import noun as limits
+from pileus.services.identity.limits.noun import tree_require
 from pileus.services.identity.passwords.check import PasswordCheck
 from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
 from pileus.services.identity.policies import associations as policy_associations
@@ -37,6 +39,7 @@ from pileus.services.identity.projects import domains
 from pileus.services.identity.projects import noun as projects
 from pileus.services.identity.roles import noun as roles
 from pileus.services.identity.rules.compliance import Compliance
+from pileus.services.identity.rules.limits import ModelName
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
 from pileus.services.identity.section import IdentitySection, SecurityComplianceSection
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
@@ -74,6 +77,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     token_lifetime_s: int = 3600
     list_limit: int = 0
+    limit_model: ModelName = "flat"
     password_regex: str = ""
     password_regex_description: str = ""
     max_redelegation_count: int = 3
@@ -102,6 +106,7 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
         token_lifetime_s=settings.token_lifetime_s,
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
+        limit_model=settings.limit_model,
         password_regex=rules.password_regex,
         password_regex_description=rules.password_regex_description,
         lockout=Lockout(rules.lockout_failure_attempts, rules.lockout_duration),
@@ -136,7 +141,7 @@ class Identity(ServiceFace):
         self._store = store
         self._beginning = beginning
         self._clock = clock
-        settings = settings or IdentitySettings()
+        self._settings = settings = settings or IdentitySettings()
         self.keys = TokenKeys(keys_path)
         self.credential_keys = TokenKeys(credential_keys_path or keys_path.with_name("credentials"))
         self.passwords = Passwords(settings.hashing)
@@ -176,6 +181,7 @@ class Identity(ServiceFace):
                 endpoints.NOUN,
                 endpoint_filter.NOUN,
                 policies.NOUN,
+                limits(settings.limit_model),
                 policy_associations.NOUN,
             ),
             prefix=prefix,
@@ -184,6 +190,7 @@ class Identity(ServiceFace):
         )
 
     async def start(self, store: Store) -> None:
+        await store.read(tree_require, self._settings.limit_model)
         if self._beginning is not None:
             first = self._beginning()
             password_hash = await self.passwords.hash(first.admin_password)

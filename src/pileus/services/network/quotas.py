@@ -117,7 +117,9 @@ def _show_own(word: str) -> Handler:
 async def show_default(request: Request) -> Reply:
     """Show the limits of a project that was given none of its own."""
     _readable(request)
-    return Reply.json({"quota": {quota.resource: quota.default for quota in request.service.quotas}})
+    nobody = ""
+    limits = await request.read(quota_read, [nobody], request.service.quotas)
+    return Reply.json({"quota": limits[nobody]})
 
 
 async def show_details(request: Request) -> Reply:

@@ -107,6 +107,7 @@ class PooledEngine:
         parsed = driver_url(url)
         self.dialect = parsed.get_backend_name()
         self.statements = 0
+        self.unified_limits: str | None = None
         self._committed = committed
         self._dice = random.Random()  # noqa: S311 - pauses, nothing secret
         self._write_pool = open_server(parsed, writers, statement_timeout_s=statement_timeout_s)
@@ -153,7 +154,7 @@ class PooledEngine:
 
     def _write_once(self, unit: Unit) -> Answer:
         with self._write_pool.connect() as connection:
-            tx = Tx(connection, self.dialect, connection.exec_driver_sql)
+            tx = Tx(connection, self.dialect, connection.exec_driver_sql, unified_limits=self.unified_limits)
             try:
                 result = unit.run(tx)
                 if tx.events and tx.lost is None:
@@ -178,7 +179,10 @@ class PooledEngine:
 
     def _read_once(self, unit: Unit) -> Answer:
         with self._read_pool.connect() as connection:
-            return read_answer(unit, Tx(connection, self.dialect, connection.exec_driver_sql))
+            return read_answer(
+                unit,
+                Tx(connection, self.dialect, connection.exec_driver_sql, unified_limits=self.unified_limits),
+            )
 
     def _finish(self, answers: Sequence[Answer]) -> None:
         if any(answer.has_events for answer in answers):

@@ -108,6 +108,7 @@ class SqliteEngine:
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._local = threading.local()
         self.statements = 0
+        self.unified_limits: str | None = None
         self._connection, self._raw = connect(self._engine)
         self._deadline = Deadline(self._raw, statement_timeout_s)
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
@@ -145,11 +146,17 @@ class SqliteEngine:
             for unit in itertools.chain(units[:], source):
                 if unit is not units[0]:
                     units.append(unit)
-                tx = Tx(self._connection, self.dialect, raw.execute, self._deadline)
+                tx = Tx(
+                    self._connection,
+                    self.dialect,
+                    raw.execute,
+                    self._deadline,
+                    unified_limits=self.unified_limits,
+                )
                 answers.append(self._run(unit, tx))
                 rows += tx.events
             if rows:
-                tx = Tx(self._connection, self.dialect, raw.execute)
+                tx = Tx(self._connection, self.dialect, raw.execute, unified_limits=self.unified_limits)
                 events = events_write(tx, rows, self._published())
                 self.statements += tx.statements
             raw.execute("COMMIT")
@@ -227,7 +234,7 @@ class SqliteEngine:
         raw = None
         try:
             connection, raw, deadline = self._reader()
-            tx = Tx(connection, self.dialect, raw.execute, deadline)
+            tx = Tx(connection, self.dialect, raw.execute, deadline, unified_limits=self.unified_limits)
             raw.execute("BEGIN")
             return read_answer(unit, tx)
         except BaseException as error:

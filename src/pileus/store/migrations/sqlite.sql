@@ -330,6 +330,19 @@ CREATE TABLE leases (
 	expires_at DATETIME NOT NULL, 
 	CONSTRAINT pk_leases PRIMARY KEY (name)
 );
+CREATE TABLE limits (
+	id VARCHAR(36) NOT NULL, 
+	registered_limit_id VARCHAR(36) NOT NULL, 
+	owner_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36), 
+	domain_id VARCHAR(36), 
+	resource_limit INTEGER NOT NULL, 
+	description TEXT, 
+	CONSTRAINT pk_limits PRIMARY KEY (id), 
+	CONSTRAINT fk_limits_owner_id FOREIGN KEY(owner_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_limits_registered_limit_id FOREIGN KEY(registered_limit_id) REFERENCES registered_limits (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_limits_registered_limit_id_owner_id UNIQUE (registered_limit_id, owner_id)
+);
 CREATE TABLE locks (
 	name VARCHAR(255) NOT NULL, 
 	CONSTRAINT pk_locks PRIMARY KEY (name)
@@ -445,9 +458,9 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -519,6 +532,19 @@ CREATE TABLE regions (
 	extra TEXT, 
 	CONSTRAINT pk_regions PRIMARY KEY (id), 
 	CONSTRAINT fk_regions_parent_region_id FOREIGN KEY(parent_region_id) REFERENCES regions (id)
+);
+CREATE TABLE registered_limits (
+	id VARCHAR(36) NOT NULL, 
+	service_id VARCHAR(36) NOT NULL, 
+	region_id VARCHAR(255), 
+	region_key VARCHAR(255) NOT NULL, 
+	resource_name VARCHAR(255) NOT NULL, 
+	default_limit INTEGER NOT NULL, 
+	description TEXT, 
+	CONSTRAINT pk_registered_limits PRIMARY KEY (id), 
+	CONSTRAINT fk_registered_limits_region_id FOREIGN KEY(region_id) REFERENCES regions (id), 
+	CONSTRAINT fk_registered_limits_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_registered_limits_service_id_region_key_resource_name UNIQUE (service_id, region_key, resource_name)
 );
 CREATE TABLE resource_tags (
 	resource_id VARCHAR(36) NOT NULL, 
@@ -600,6 +626,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0018_hardware');
 INSERT INTO "schema_revisions" VALUES('identity','0019_endpoint_groups_and_policies');
 INSERT INTO "schema_revisions" VALUES('identity','0020_security_compliance');
 INSERT INTO "schema_revisions" VALUES('identity','0021_trusts');
+INSERT INTO "schema_revisions" VALUES('identity','0022_unified_limits');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -833,8 +860,8 @@ CREATE TABLE "users" (
 	last_active_at DATETIME, 
 	options TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_users PRIMARY KEY (id), 
-	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name), 
-	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id)
+	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name)
 );
 CREATE INDEX ix_events_request_id ON events (request_id);
 CREATE INDEX ix_events_resource_id ON events (resource_id);
@@ -892,11 +919,11 @@ CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -911,3 +938,5 @@ CREATE INDEX ix_trusts_project_id ON trusts (project_id);
 CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);
 CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
 CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
+CREATE INDEX ix_registered_limits_region_id ON registered_limits (region_id);
+CREATE INDEX ix_limits_owner_id ON limits (owner_id);

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from pileus.resource.quota import UNLIMITED, quota_limits
+from pileus.resource.quota import UNLIMITED, quota_limits, unified_read
 from pileus.services.compute.errors import QuotaError
 from pileus.services.compute.tables.servers import server_groups, servers
 from pileus.store.tx import Tx
@@ -38,6 +38,21 @@ DEFAULTS: Mapping[str, int] = {
     "server_groups": 10,
     "server_group_members": 10,
 }
+
+
+UNIFIED_NAMES: Mapping[str, str] = {
+    "instances": "servers",
+    "cores": "class:VCPU",
+    "ram": "class:MEMORY_MB",
+    "metadata_items": "server_metadata_items",
+    "injected_files": "server_injected_files",
+    "injected_file_content_bytes": "server_injected_file_content_bytes",
+    "injected_file_path_bytes": "server_injected_file_path_bytes",
+    "key_pairs": "server_key_pairs",
+    "server_groups": "server_groups",
+    "server_group_members": "server_group_members",
+}
+"""The names that these limits have among identity's, where quotas are read there."""
 
 
 class Usage(NamedTuple):
@@ -93,7 +108,11 @@ def user_service(user_id: str) -> str:
 
 def limits_read(tx: Tx, project_id: str, user_id: str | None = None) -> Limits:
     """A project's limits: its own, else those of the default class, else the built-in ones; and those of
-    a user alone. One statement."""
+    a user alone. One statement. Where quotas are identity's, users have none of their own."""
+    if tx.unified_limits is not None:
+        unified = unified_read(tx, [project_id], [SERVICE])[project_id]
+        names = UNIFIED_NAMES
+        return Limits({one: unified.get(names.get(one, ""), most) for one, most in DEFAULTS.items()}, {})
     columns = quota_limits.c
     mine = user_service(user_id) if user_id else SERVICE
     rows = tx.rows(

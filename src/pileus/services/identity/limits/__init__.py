@@ -1,0 +1,1 @@
+"""Unified limits: registered limits, the limits of projects and domains, and the model that they follow."""
