@@ -68,6 +68,17 @@ VERSION = ApiVersion(
 )
 
 
+CATALOG = (
+    regions.NOUN,
+    services.NOUN,
+    endpoints.NOUN,
+    endpoint_filter.NOUN,
+    policies.NOUN,
+    policy_associations.NOUN,
+)
+"""The nouns of the catalog, and of the policies of what stands in it."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """``token_lifetime_s`` is how long a token lives that was given for a password.
 
@@ -176,13 +187,8 @@ class Identity(ServiceFace):
                 roles.NOUN,
                 grants.NOUN,
                 assignments.NOUN,
-                regions.NOUN,
-                services.NOUN,
-                endpoints.NOUN,
-                endpoint_filter.NOUN,
-                policies.NOUN,
+                *CATALOG,
                 limits(settings.limit_model),
-                policy_associations.NOUN,
             ),
             prefix=prefix,
             versions=[VERSION],
