@@ -95,6 +95,8 @@ def _stored(resource: Resource, attribute: Attribute) -> bool:
         return False
     if attribute.name in resource.columns:
         column = resource.columns[attribute.name]
+        if getattr(column, "autoincrement", "auto") is True:
+            return False  # the database gives it
         return resource.table is None or getattr(column, "table", None) is resource.table or attribute.create
     return attribute.saver is not None or attribute.create or resource.table is None
 

@@ -298,7 +298,8 @@ class Resource:
         assert self.table is not None
         if specs:
             tx.insert(self.table, [self.row(spec) for spec in specs])
-            self._save(tx, context, {spec[self.key]: spec for spec in specs}, new=True)
+            # a key that the database gives is not known yet: such a resource has no savers
+            self._save(tx, context, {spec.get(self.key, ""): spec for spec in specs}, new=True)
         return list(specs)
 
     def change(self, tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:

@@ -35,15 +35,18 @@ class Listing:
     """A list request. ``where`` are conditions to AND; ``fields`` empty means all.
 
     ``visible`` are those of ``where`` that say what the caller may see at all: a marker need not fulfil
-    the filters, but one that he may not see is answered as one that is not there.
+    the filters, but one that he may not see is answered as one that is not there. ``paged`` False: the
+    list has no bound of its own, and no links to other pages.
     """
 
     where: list[ColumnElement[bool]] = field(default_factory=list)
     visible: Sequence[ColumnElement[bool]] = ()
     sort: list[Sort] = field(default_factory=list)
     limit: int | None = None
+    offset: int = 0
     marker: str | None = None
     reverse: bool = False
+    paged: bool = True
     fields: list[str] = field(default_factory=list)
 
 
@@ -159,4 +162,4 @@ def page_statement(
     statement = statement.order_by(*(column.desc() if down else column.asc() for column, down in keys))
     if listing.limit is not None:
         statement = statement.limit(listing.limit)
-    return statement
+    return statement.offset(listing.offset) if listing.offset else statement

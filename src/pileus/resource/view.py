@@ -121,11 +121,17 @@ class Page:
                 self._decorate(one)
         return made
 
-    def encode(self, beside: Mapping[str, Any]) -> list[bytes]:
-        """``{plural: [...], **beside}`` in chunks of some hundred rows; a chunk's rows die with it."""
+    def encode(
+        self, beside: Mapping[str, Any], each: Callable[[dict[str, Any]], Any] | None = None
+    ) -> list[bytes]:
+        """``{plural: [...], **beside}`` in chunks of some hundred rows; a chunk's rows die with it.
+
+        ``each`` makes of a view what the list has.
+        """
         chunks = [b'{"' + self._resource.plural.encode() + b'":[']
         for start in range(0, len(self._rows), CHUNK_ROWS):
-            part = encode(self.views(start, start + CHUNK_ROWS))[1:-1]
+            views = self.views(start, start + CHUNK_ROWS)
+            part = encode(views if each is None else [each(view) for view in views])[1:-1]
             chunks.append(b"," + part if start else part)
         chunks.append(b"]," + encode(beside)[1:] if beside else b"]}")
         # one write for what fits in one

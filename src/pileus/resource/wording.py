@@ -60,6 +60,13 @@ class Wording:
             return self.bad_input(resource.name, one, f"{one!r} is not of type 'object'")
         return Invalid(f"Invalid input: {resource.name!r} is a required property")
 
+    def bad_body(self, body: Any, bad: BadValue) -> Fault:
+        """A body is not of the type that its operation declares."""
+        if not bad.path:
+            return self.unreadable(bad.schema)
+        name, bad.path = str(bad.path[0]), bad.path[1:]
+        return self.bad_value(name, bad.value, bad)
+
     def bad_value(self, name: str, value: Any, bad: BadValue) -> Fault:
         """An attribute's value is refused."""
         return self.bad_input(str(bad.path[-1]) if bad.path else name, bad.value, bad.schema)

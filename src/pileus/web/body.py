@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.resource.types import BadValue
+from pileus.resource.types import BadValue, Type
 from pileus.web.request import Request
 from pileus.web.routes import ByVersion
 
 
-def declared_body(request: Request) -> Any:
-    """The body as the declared type of the route parses it. Raises the dialect's Invalid."""
+def declared_body(request: Request, kind: Type | None = None) -> Any:
+    """The body as the declared type of the route parses it. Raises the dialect's Invalid.
+
+    ``kind`` is which of the types that a route takes where its path says more.
+    """
     body = request.json()
+    try:
+        return request.dialect.parse(request, kind or body_type(request), body)
+    except BadValue as bad:
+        raise request.dialect.bad_body(body, bad) from None
+
+
+def body_type(request: Request) -> Type:
+    """The type of the body at the request's microversion."""
     kind = request.route.body
+    assert kind is not None, f"{request.route.path} declares no body"
     if isinstance(kind, ByVersion):
         assert request.version is not None
-        kind = kind.of(request.version)
-    assert kind is not None, f"{request.route.path} declares no body"
-    try:
-        return kind.parse(body)
-    except BadValue as bad:
-        if not bad.path:
-            raise request.dialect.unreadable(bad.schema) from None
-        name, bad.path = str(bad.path[0]), bad.path[1:]
-        raise request.dialect.bad_value(name, bad.value, bad) from None
+        return kind.of(request.version)
+    return kind

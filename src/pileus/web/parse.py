@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pileus.resource.check import check_create, check_update
 from pileus.resource.declaration import Resource, Values
+from pileus.web.body import declared_body
 from pileus.web.request import Request
 
 
-def parse_create(resource: Resource, request: Request) -> list[Values]:
+def parse_create(resource: Resource, request: Request, *, typed: bool = False) -> list[Values]:
     """Parse the body of a create request: one Values, or several where the body holds the plural. Raises
-    Invalid."""
-    body = request.json()
+    Invalid.
+
+    ``typed``: the route's type of the body knows which attributes each microversion takes.
+    """
     wording = resource.wording
+    parent = parent_values(resource, request)
+    if typed:
+        return [check_create(resource, request.context, _typed(resource, request), parent)]
+    body = request.json()
     if not wording.wrapped:
         objects = [body]
     elif isinstance(body, dict) and resource.name in body:
@@ -29,14 +38,26 @@ def parse_create(resource: Resource, request: Request) -> list[Values]:
         raise wording.no_object(resource, body)
     if not all(isinstance(one, dict) for one in objects):
         raise wording.no_object(resource, body)
-    parent = parent_values(resource, request)
     return [check_create(resource, request.context, one, parent, request.version) for one in objects]
 
 
-def parse_update(resource: Resource, request: Request, *, may_be_empty: bool = False) -> Values:
-    """Parse the body of an update request; ``may_be_empty``: it may change nothing. Raises Invalid."""
-    body = request.json()
+def _typed(resource: Resource, request: Request) -> Any:
+    """The object in a body that the type of its route has checked."""
+    body = declared_body(request)
+    return body[resource.name] if resource.wording.wrapped else body
+
+
+def parse_update(
+    resource: Resource, request: Request, *, typed: bool = False, may_be_empty: bool = False
+) -> Values:
+    """Parse the body of an update request; ``may_be_empty``: it may change nothing. Raises Invalid.
+
+    ``typed``: the route's type of the body knows which attributes each microversion takes.
+    """
     wording = resource.wording
+    if typed:
+        return _changing(resource, check_update(resource, _typed(resource, request)), may_be_empty)
+    body = request.json()
     if wording.wrapped:
         if not isinstance(body, dict) or resource.name not in body:
             raise wording.no_object(resource, body)
@@ -47,8 +68,11 @@ def parse_update(resource: Resource, request: Request, *, may_be_empty: bool = F
         if body[resource.key] != request.path[resource.key]:
             raise wording.changed_key(resource)
         body = {name: value for name, value in body.items() if name != resource.key}
-    changes = check_update(resource, body, request.version)
-    nothing = None if changes or may_be_empty else wording.changes_nothing(resource)
+    return _changing(resource, check_update(resource, body, request.version), may_be_empty)
+
+
+def _changing(resource: Resource, changes: Values, may_be_empty: bool) -> Values:
+    nothing = None if changes or may_be_empty else resource.wording.changes_nothing(resource)
     if nothing is not None:
         raise nothing
     return changes

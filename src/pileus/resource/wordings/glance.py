@@ -33,6 +33,9 @@ class GlanceWording(Wording):
     def bad_input(self, name: str, value: Any, sentence: str) -> Fault:
         return Invalid(f"Provided object does not match schema: {sentence}: {name}")
 
+    def missing_marker(self, resource: Named, marker: str) -> Fault:
+        return Invalid(f"No {resource.name} found with ID {marker}")
+
     def read_only(self, resource: Named, name: str, action: str, body: Any) -> Fault:
         return Forbidden(f"Attribute '{name}' is read-only.")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pileus.core.errors import Fault, Forbidden
+from pileus.resource.types import BadValue
 from pileus.resource.wording import Named, Wording
 
 
@@ -20,6 +22,12 @@ class NovaWording(Wording):
 
     def refused(self, rules: Sequence[str], reason: str) -> Fault:
         return Forbidden(f"Policy doesn't allow {rules[-1]} to be performed.")
+
+    def bad_body(self, body: Any, bad: BadValue) -> Fault:
+        return self.bad_value("body", body, bad)
+
+    def changes_nothing(self, resource: Named) -> Fault | None:
+        return self.bad_input(resource.name, {}, "{} does not have enough properties")
 
 
 NOVA = NovaWording()

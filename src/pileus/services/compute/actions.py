@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from pileus.resource.types import BadValue
 from pileus.resource.versions import within
-from pileus.services.compute.api import body_type, parsed
 from pileus.services.compute.errors import BadRequest
+from pileus.web.body import body_type
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import Action, Route
@@ -40,7 +40,7 @@ def action_route(path: str, actions: Mapping[str, Action], *, summary: str, stat
             versions=action.versions,
         )
         try:
-            argument = parsed(request, body_type(request), given)
+            argument = request.dialect.parse(request, body_type(request), given)
         except BadValue as bad:
             raise request.dialect.bad_value(name, given, bad) from None
         return await action.handler(request, argument)

@@ -11,18 +11,24 @@ from typing import Any
 from pileus.core.errors import Fault, Invalid
 from pileus.core.times import parse_time
 from pileus.resource import types
-from pileus.resource.declaration import Resource
+from pileus.resource.declaration import Resource, Values
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version, parse, within
 from pileus.services.compute.errors import BadRequest, NotHereYet
+from pileus.web.crud import Judge
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.head import Head
 from pileus.web.request import Request
-from pileus.web.routes import ByVersion
+from pileus.web.routes import ANYBODY
 from pileus.web.service import Spelling
 
 LINKED = frozenset({"flavor", "server"})
 """Resources whose views carry ``links`` to themselves."""
+
+
+_LEGACY = "url_legacy"
+_PROJECT = "url_project"
+_MOST_UNKNOWN = 100
 
 
 class ComputeDialect(NovaDialect):
@@ -30,6 +36,19 @@ class ComputeDialect(NovaDialect):
 
     def status(self, fault: Fault) -> int:
         return 501 if isinstance(fault, NotHereYet) else super().status(fault)
+
+    def parse(self, head: Head, kind: Type, value: Any) -> Any:
+        """Pass over what the type does not know below ``/v2``."""
+        if _LEGACY not in head.path:
+            return kind.parse(value)
+        value = copy.deepcopy(value)
+        for _ in range(_MOST_UNKNOWN):
+            try:
+                return kind.parse(value)
+            except BadValue as bad:
+                if not _forget_unknown(value, bad):
+                    raise
+        return kind.parse(value)
 
     def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None]:
         linked = resource.name in LINKED
@@ -49,8 +68,6 @@ COMPUTE = ComputeDialect()
 PATH = "/v2.1"
 
 _SPELLINGS = re.compile(r"/(v2\.1|v2)(?:/([0-9a-f-]+))?(/.*)?")
-_LEGACY = "url_legacy"
-_PROJECT = "url_project"
 
 
 def spelling(path: str) -> Spelling | None:
@@ -108,6 +125,16 @@ def since(head: Head, version: str) -> bool:
     return within((version, ""), head.version)
 
 
+def judging(target: Callable[[Request, Values | None], Mapping[str, Any]] | None = None) -> Judge:
+    """Make a judge that asks the rule of the route, as Nova does before it looks whether a thing exists."""
+
+    def judge(request: Request, action: str, values: Values | None) -> None:
+        if request.route.rule != ANYBODY:
+            enforce(request, target(request, values) if target is not None else None)
+
+    return judge
+
+
 IS_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """The form of an id that a path holds."""
 
@@ -134,45 +161,6 @@ def enforce(request: Request, target: Mapping[str, Any] | None = None) -> None:
     """Ask the policy the rule that the route names; raises the refusal."""
     assert request.route.rule is not None
     request.authorise(request.route.rule, target)
-
-
-def body_of(request: Request, kind: Type | None = None) -> Any:
-    """The request's body, checked against the type that the route declares; raises the dialect's Invalid.
-
-    ``kind`` is which of the types that a route takes where its path says more.
-    """
-    body = request.json()
-    try:
-        return parsed(request, kind or body_type(request), body)
-    except BadValue as bad:
-        raise request.dialect.bad_value(str(bad.path[-1]) if bad.path else "body", body, bad) from None
-
-
-def body_type(request: Request) -> Type:
-    """The type of the body at the request's microversion."""
-    kind = request.route.body
-    assert kind is not None
-    return kind.of(request.version) if isinstance(kind, ByVersion) else kind
-
-
-_MOST_UNKNOWN = 100
-
-
-def parsed(request: Request, kind: Type, value: Any) -> Any:
-    """A part of a body, checked against a type; below ``/v2`` without what the type does not know.
-
-    Raises BadValue.
-    """
-    if _LEGACY not in request.path:
-        return kind.parse(value)
-    value = copy.deepcopy(value)
-    for _ in range(_MOST_UNKNOWN):
-        try:
-            return kind.parse(value)
-        except BadValue as bad:
-            if not _forget_unknown(value, bad):
-                raise
-    return kind.parse(value)
 
 
 def _forget_unknown(value: Any, bad: BadValue) -> bool:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, select
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
-from pileus.core.ids import new_id
 from pileus.resource import types
-from pileus.resource.declaration import Extension
+from pileus.resource.declaration import Attribute, Extension, Resource, Values, fresh_id, request_time
 from pileus.resource.event import event
+from pileus.resource.listing import Listing
 from pileus.resource.quota import UNLIMITED
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import NAME, at_least, body_of, enforce, flag, since
+from pileus.resource.wordings.nova import NOVA
+from pileus.services.compute.api import NAME, at_least, enforce, flag, wrapped
 from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.paging import offset, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.quotas.counting import limits_read, usage_with_groups
 from pileus.services.compute.replies import COUNT, TEXT, UUID, always, named, named_list
 from pileus.services.compute.tables.servers import server_groups, servers
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
+from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
-from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import ByVersion, Route
+from pileus.web.routes import ByVersion
 
-_RULE = "os_compute_api:os-server-groups:"
 _HARD = ("anti-affinity", "affinity")
 _SOFT = (*_HARD, "soft-anti-affinity", "soft-affinity")
 
@@ -37,18 +39,20 @@ class ServerGroupNotFound(NotFound):
     message = "Instance group {id} could not be found."
 
 
+def _one_policy(body: dict[str, Any]) -> dict[str, Any]:
+    """The list of one policy that old versions take, as the policy."""
+    group = body["server_group"]
+    return {"server_group": {"name": group["name"], "policy": group["policies"][0]}}
+
+
 def _create_body(version: Version) -> Type:
     policy = types.enum(*(_SOFT if at_least(version, "2.15") else _HARD))
     if at_least(version, "2.64"):
         limits = types.dict_of({"max_server_per_host": types.integer(1)})
-        fields = {"name": NAME, "policy": policy, "rules": limits}
-        required: tuple[str, ...] = ("name", "policy")
-    else:
-        fields = {"name": NAME, "policies": types.list_of(policy, minimum=1, maximum=1)}
-        required = ("name", "policies")
-    return types.dict_of(
-        {"server_group": types.dict_of(fields, required=required)}, required=("server_group",)
-    )
+        return wrapped("server_group", {"name": NAME, "policy": policy, "rules": limits}, ("name", "policy"))
+    policies = types.list_of(policy, minimum=1, maximum=1)
+    body = wrapped("server_group", {"name": NAME, "policies": policies}, ("name", "policies"))
+    return types.normalised(body, _one_policy)
 
 
 def _shown(version: Version) -> Type:
@@ -63,113 +67,113 @@ def _shown(version: Version) -> Type:
     return always(fields)
 
 
-def _view(request: Request, row: Any, members: list[str]) -> dict[str, Any]:
-    view: dict[str, Any] = {"id": row["id"], "name": row["name"], "members": members}
-    if since(request, "2.64"):
-        view |= {"policy": row["policy"], "rules": row["rules"]}
-    else:
-        view |= {"policies": [row["policy"]], "metadata": {}}
-    if since(request, "2.13"):
-        view |= {"project_id": row["project_id"], "user_id": row["user_id"]}
-    return view
-
-
 def _members(tx: Tx, ids: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    if ids:
-        for row in tx.rows(
-            select(servers.c.group_id, servers.c.id)
-            .where(servers.c.group_id.in_(ids), servers.c.deleted_at.is_(None))
-            .order_by(servers.c.created_at, servers.c.id)
-        ):
-            found.setdefault(row.group_id, []).append(row.id)
+    for row in tx.rows(
+        select(servers.c.group_id, servers.c.id)
+        .where(column_in(tx, servers.c.group_id, ids), servers.c.deleted_at.is_(None))
+        .order_by(servers.c.created_at, servers.c.id)
+    ):
+        found.setdefault(row.group_id, []).append(row.id)
     return found
 
 
-def _create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
-    project_id = row["project_id"]
-    tx.lock(f"quota:{project_id}:server_groups")
-    limits = limits_read(tx, project_id, row["user_id"])
-    for bounds, user_id in ((limits.project, None), (limits.user, row["user_id"])):
-        most = bounds.get("server_groups", UNLIMITED)
-        if most != UNLIMITED and usage_with_groups(tx, project_id, user_id).server_groups >= most:
-            raise QuotaError("Quota exceeded, too many server groups.")
-    tx.insert(server_groups, [row])
-    tx.emit(event(context, "server_group.create", row["id"], project_id, name=row["name"]))
+_SINCE_2_64, _UNTIL_2_63 = ("2.64", ""), ("", "2.63")
+
+SERVER_GROUP = Resource(
+    "server_group",
+    table=server_groups,
+    collection="os-server-groups",
+    wording=NOVA,
+    not_found=ServerGroupNotFound,
+    attributes=(
+        Attribute("id", types.uuid, default=fresh_id),
+        Attribute("name", NAME, create=True),
+        Attribute("members", types.list_of(types.uuid), loader=_members, empty=[]),
+        Attribute("policy", types.enum(*_SOFT), create=True, versions=_SINCE_2_64),
+        Attribute("rules", types.anything, default={}, create=True, versions=_SINCE_2_64),
+        Attribute(
+            "policies",
+            Type("policies", list, {"type": "array"}, show=lambda policy: [policy]),
+            column=server_groups.c.policy,
+            default=lambda context, values: values["policy"],
+            versions=_UNTIL_2_63,
+        ),
+        Attribute("metadata", types.anything, compute=lambda values: {}, versions=_UNTIL_2_63),
+        Attribute(
+            "project_id",
+            types.string(),
+            default=lambda context, values: context.project_id or "",
+            versions=("2.13", ""),
+        ),
+        Attribute(
+            "user_id",
+            types.string(),
+            default=lambda context, values: context.user_id or "",
+            versions=("2.13", ""),
+        ),
+        Attribute("created_at", types.timestamp, default=request_time, visible=False),
+    ),
+    default_sort=(("created_at", False), ("id", False)),
+    description="Servers that shall be together or apart.",
+)
 
 
-async def create_group(request: Request) -> Reply:
-    """Create a group."""
-    context = request.context
-    enforce(request, {"project_id": context.project_id})
-    asked = body_of(request)["server_group"]
-    policy = asked.get("policy") or asked["policies"][0]
-    limits = asked.get("rules") or {}
-    if limits and policy != "anti-affinity":
-        raise BadRequest("Only anti-affinity policy supports rules.")
-    row = {
-        "id": new_id(),
-        "project_id": context.project_id or "",
-        "user_id": context.user_id or "",
-        "name": asked["name"],
-        "policy": policy,
-        "rules": limits,
-        "created_at": context.now,
-    }
-    await request.write(_create, context, row)
-    return Reply.json({"server_group": _view(request, row, [])})
+def server_group_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
+    """Write groups. Raises QuotaError, or BadRequest for rules that the policy does not have."""
+    for spec in specs:
+        if spec["rules"] and spec["policy"] != "anti-affinity":
+            raise BadRequest("Only anti-affinity policy supports rules.")
+        project_id = spec["project_id"]
+        tx.lock(f"quota:{project_id}:server_groups")
+        limits = limits_read(tx, project_id, spec["user_id"])
+        for bounds, user_id in ((limits.project, None), (limits.user, spec["user_id"])):
+            most = bounds.get("server_groups", UNLIMITED)
+            if most != UNLIMITED and usage_with_groups(tx, project_id, user_id).server_groups >= most:
+                raise QuotaError("Quota exceeded, too many server groups.")
+        SERVER_GROUP.insert(tx, context, [spec])
+        tx.emit(event(context, "server_group.create", spec["id"], project_id, name=spec["name"]))
+    return specs
 
 
-def _list(tx: Tx, everyone: bool, project_id: str) -> tuple[list[Any], dict[str, list[str]]]:
-    statement = select(server_groups).order_by(server_groups.c.created_at, server_groups.c.id)
-    if not everyone:
-        statement = statement.where(server_groups.c.project_id == project_id)
-    rows = [dict(row._mapping) for row in tx.rows(statement)]
-    return rows, _members(tx, [row["id"] for row in rows])
+def server_group_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
+    """Delete groups; their servers stay where they are."""
+    ids = [one["id"] for one in originals]
+    tx.execute(servers.update().where(column_in(tx, servers.c.group_id, ids)).values(group_id=None))
+    SERVER_GROUP.remove(tx, originals)
+    tx.emit_many([event(context, "server_group.delete", one["id"], one["project_id"]) for one in originals])
 
 
-async def list_groups(request: Request) -> Reply:
-    """List the project's groups, or for administrators all."""
-    context = request.context
-    enforce(request, {"project_id": context.project_id})
-    everyone = flag(request, "all_projects") and request.access.allows(_RULE + "index:all_projects")
-    rows, members = await request.read(_list, everyone, context.project_id or "")
-    start = offset(request)
-    shown = rows[start : start + page_size(request)] if request.parameter("limit") else rows[start:]
-    return Reply.json({"server_groups": [_view(request, row, members.get(row["id"], [])) for row in shown]})
+def _judge_list(request: Request) -> None:
+    enforce(request, {"project_id": request.context.project_id})
 
 
-def _find(tx: Tx, request: Request) -> tuple[dict[str, Any], list[str]]:
-    key = request.path["id"]
-    row = tx.first(select(server_groups).where(server_groups.c.id == key))
-    if row is None or not request.access.allows(_RULE + "show", {"project_id": row.project_id}):
-        raise ServerGroupNotFound(id=key)
-    enforce(request, {"project_id": row.project_id})
-    return dict(row._mapping), _members(tx, [key]).get(key, [])
+def _asked(request: Request) -> Sequence[ColumnElement[bool]]:
+    """The project's own, or for administrators those of all projects."""
+    if flag(request, "all_projects") and request.access.allows(f"{SERVER_GROUP.rule('list')}:all_projects"):
+        return ()
+    return [server_groups.c.project_id == (request.context.project_id or "")]
 
 
-async def show_group(request: Request) -> Reply:
-    """Show one group."""
-    row, members = await request.read(_find, request)
-    return Reply.json({"server_group": _view(request, row, members)})
+def _listing(request: Request) -> Listing:
+    """Pages by numbers, without links to others."""
+    limit = page_size(request) if request.parameter("limit") else None
+    return Listing(limit=limit, offset=offset(request), paged=False)
 
 
-def _delete(tx: Tx, request: Request) -> None:
-    row, _ = _find(tx, request)
-    tx.execute(servers.update().where(servers.c.group_id == row["id"]).values(group_id=None))
-    tx.execute(delete(server_groups).where(server_groups.c.id == row["id"]))
-    tx.emit(event(request.context, "server_group.delete", row["id"], row["project_id"]))
-
-
-async def delete_group(request: Request) -> Reply:
-    """Delete a group; its servers stay where they are."""
-    await request.write(_delete, request)
-    return Reply.empty()
-
-
-_ALL, _ONE = "/v2.1/os-server-groups", "/v2.1/os-server-groups/{id}"
 _GROUP = ByVersion(lambda version: named("server_group", _shown(version)))
 _GROUPS = ByVersion(lambda version: named_list("server_groups", _shown(version)))
+
+_CRUD = Crud(
+    resource=SERVER_GROUP,
+    create=server_group_create,
+    delete=server_group_delete,
+    list_judge=_judge_list,
+    list_where=_asked,
+    listing=_listing,
+    bodies={"create": ByVersion(_create_body)},
+    replies={"list": _GROUPS, "create": _GROUP, "get": _GROUP},
+)
 
 SERVER_GROUPS = Noun(
     name="server_group",
@@ -183,20 +187,5 @@ SERVER_GROUPS = Noun(
         }
     ),
     extensions=(Extension("os-server-groups", "ServerGroups", "Server group support."),),
-    routes=(
-        Route("GET", _ALL, list_groups, rule=_RULE + "index", reply=_GROUPS, summary="List server groups"),
-        Route(
-            "POST",
-            _ALL,
-            create_group,
-            rule=_RULE + "create",
-            body=ByVersion(_create_body),
-            reply=_GROUP,
-            summary="Create a server group",
-        ),
-        Route("GET", _ONE, show_group, rule=_RULE + "show", reply=_GROUP, summary="Show a server group"),
-        Route(
-            "DELETE", _ONE, delete_group, rule=_RULE + "delete", status=204, summary="Delete a server group"
-        ),
-    ),
+    routes=crud_routes(_CRUD, "/v2.1/os-server-groups"),
 )

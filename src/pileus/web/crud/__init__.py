@@ -35,9 +35,17 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Resource, Update, Values
 from pileus.store.tx import Tx
 from pileus.web.crud.changing import delete_handler, update_handler
-from pileus.web.crud.creating import create_handler, crud_create_handler
-from pileus.web.crud.declared import Change, Create, Crud, Delete, Filter, Guard, Judge, Prepare
-from pileus.web.crud.finding import find, find_judged, get_handler, one_reply, shown_reply, target_of
+from pileus.web.crud.creating import create_handler
+from pileus.web.crud.declared import Change, Create, Crud, Delete, Filter, Guard, Judge, Patch, Prepare
+from pileus.web.crud.finding import (
+    crud_reply,
+    find,
+    find_judged,
+    get_handler,
+    one_reply,
+    shown_reply,
+    target_of,
+)
 from pileus.web.crud.listing import crud_list_handler, list_handler, list_page, list_reply
 from pileus.web.request import Handler
 from pileus.web.routes import Route
@@ -50,10 +58,11 @@ __all__ = [
     "Filter",
     "Guard",
     "Judge",
+    "Patch",
     "Prepare",
     "change_plain",
-    "create_handler",
     "crud",
+    "crud_reply",
     "crud_routes",
     "find",
     "find_judged",
@@ -113,37 +122,43 @@ def crud_routes(
     reads and are set on create.
     """
     resource = declared.resource
-    one = f"{path}/{{{resource.key}}}"
+    one = f"{path}/{{{declared.parameter or resource.key}}}"
     bounds = statements or {}
     routes = []
 
     def add(method: str, at: str, handler: Handler, action: str, status: int, summary: str) -> None:
+        kind = "list" if action == "detail" else action
         routes.append(
             Route(
                 method,
                 at,
                 handler,
                 resource=resource,
-                action=action,
+                action=kind,
                 status=status,
-                versions=versions,
+                versions=declared.versions.get(action, versions),
+                body=declared.bodies.get(action),
+                reply=declared.replies.get(action),
                 summary=f"{summary} {resource.name.replace('_', ' ')}",
-                rule=resource.rule(action),
+                rule=resource.rule(kind),
                 statements=bounds.get(action),
             )
         )
 
     if list_:
         add("GET", path, crud_list_handler(declared), "list", 200, "List")
+    if declared.detail:
+        add("GET", f"{path}/detail", crud_list_handler(declared, "detail"), "detail", 200, "List in full")
     if declared.create:
-        status = create_status or resource.wording.create_status
-        add("POST", path, crud_create_handler(declared, status), "create", status, "Create")
+        status = create_status or declared.statuses.get("create", resource.wording.create_status)
+        add("POST", path, create_handler(declared, status), "create", status, "Create")
     if get:
         add("GET", one, get_handler(declared), "get", 200, "Show")
     if declared.update:
-        add(resource.wording.update_method, one, update_handler(declared), "update", 200, "Update")
+        status = declared.statuses.get("update", 200)
+        add(resource.wording.update_method, one, update_handler(declared), "update", status, "Update")
     if declared.delete:
-        add("DELETE", one, delete_handler(declared), "delete", 204, "Delete")
+        add("DELETE", one, delete_handler(declared), "delete", declared.statuses.get("delete", 204), "Delete")
     return tuple(routes)
 
 

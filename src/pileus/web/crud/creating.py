@@ -9,25 +9,19 @@ from pileus.core.errors import Forbidden
 from pileus.resource.declaration import Resource, Values
 from pileus.store.tx import Tx
 from pileus.web.crud.declared import Create, Crud
-from pileus.web.crud.finding import find_parents, one_reply
+from pileus.web.crud.finding import crud_views, find_parents, one_reply
 from pileus.web.parse import parse_create
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
-from pileus.web.view import show
 
 
-def create_handler(resource: Resource, unit: Create, status: int) -> Handler:
+def create_handler(crud: Crud, status: int) -> Handler:
     """Make a handler of POST on the collection."""
-    return crud_create_handler(Crud(resource=resource, create=unit), status)
-
-
-def crud_create_handler(crud: Crud, status: int) -> Handler:
-    """Make a handler of POST on the collection, with the declaration's options."""
     resource, unit = crud.resource, crud.create
     assert unit is not None
 
     async def handler(request: Request) -> Reply:
-        specs = parse_create(resource, request)
+        specs = parse_create(resource, request, typed="create" in crud.bodies)
         bulk = resource.bulk and resource.name not in request.json()
         if crud.judge is not None:
             for spec in specs:
@@ -38,10 +32,13 @@ def crud_create_handler(crud: Crud, status: int) -> Handler:
             for spec in specs:
                 await crud.prepare(request, spec)
         made = await request.write(create_several, request, crud, unit, specs)
-        views = show(request, resource, made)
+        views = crud_views(request, crud, made, "create")
         if bulk:
             return Reply.json({resource.plural: views}, status)
-        return one_reply(resource, views[0], status)
+        reply = one_reply(resource, views[0], status)
+        for name, text in crud.headers(request, views[0]).items() if crud.headers is not None else ():
+            reply.header(name, text)
+        return reply
 
     return handler
 

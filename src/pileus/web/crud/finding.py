@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
 
+from pileus.core.errors import NotFound
 from pileus.resource.declaration import Resource, Values
 from pileus.resource.listing import Listing, page_statement
 from pileus.resource.rows import fetch
@@ -16,46 +17,59 @@ from pileus.web.crud.declared import Crud
 from pileus.web.parse import parent_values
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
+from pileus.web.routes import ANYBODY
 from pileus.web.view import Page, show
+
+_DIGITS = 10  # more than any number that is a key
 
 
 def get_handler(crud: Crud) -> Handler:
     """Make a handler of GET on one."""
-    resource = crud.resource
 
     async def handler(request: Request) -> Reply:
         if crud.judge is not None:
-            return shown_reply(request, resource, await request.read(find_judged, request, crud, "get"))
+            return crud_reply(request, crud, await request.read(find_judged, request, crud, "get"), "get")
         fields = [text for name, text in request.query if name == "fields" and text]
-        return one_reply(resource, await request.read(get_one, request, resource, fields))
+        return one_reply(crud.resource, await request.read(get_one, request, crud, fields))
 
     return handler
 
 
-def get_one(tx: Tx, request: Request, resource: Resource, fields: Sequence[str]) -> dict[str, Any]:
+def get_one(tx: Tx, request: Request, crud: Crud, fields: Sequence[str]) -> dict[str, Any]:
     """Return the view of the one that the path names; raises the resource's NotFound."""
-    key = request.path[resource.key]
+    resource, key = crud.resource, key_of(request, crud)
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
-        where = [resource.columns[resource.key] == key, *scope(request, resource, "get")]
-        return page_statement(tx, resource, columns, Listing(where=where), resource.not_found(key))
+        where = [
+            resource.columns[resource.key] == key,
+            *scope(request, resource, "get"),
+            *_among(request, crud),
+        ]
+        return page_statement(tx, resource, columns, Listing(where=where), resource.not_found(str(key)))
 
-    views = Page(tx, request, resource, statement, fields).views()
+    views = [] if key is None else Page(tx, request, resource, statement, fields).views()
     if not views:
         find_parents(tx, request, resource, [parent_values(resource, request)])
-        raise resource.not_found(key)
-    return views[0]
+        raise missing(request, crud)
+    return views[0] if crud.view is None else crud.view(request, "get", views[0])
 
 
 def find(
     tx: Tx, request: Request, resource: Resource, key: str | None = None, *, lock: bool = True
 ) -> Values:
     """The one that the path names (or ``key``), if this caller may see it; else the resource's NotFound."""
-    key = key if key is not None else request.path[resource.key]
-    found = fetch(tx, resource, [key], scope(request, resource, "get"), lock=lock)
+    return find_seen(tx, request, Crud(resource=resource), key, lock=lock)
+
+
+def find_seen(tx: Tx, request: Request, crud: Crud, key: str | None = None, *, lock: bool = True) -> Values:
+    """The same, of a declaration with options."""
+    resource = crud.resource
+    wanted = key if key is not None else key_of(request, crud)
+    where = [*scope(request, resource, "get"), *_among(request, crud)]
+    found = [] if wanted is None else fetch(tx, resource, [wanted], where, lock=lock)
     if not found:
         find_parents(tx, request, resource, [parent_values(resource, request)])
-        raise resource.not_found(key)
+        raise resource.not_found(key) if key is not None else missing(request, crud)
     return found[0]
 
 
@@ -66,16 +80,36 @@ def find_judged(tx: Tx, request: Request, crud: Crud, action: str, *, lock: bool
     """
     resource, judge = crud.resource, crud.judge
     assert judge is not None
-    key = request.path[resource.key]
-    found = fetch(tx, resource, [key], crud.where, lock=lock)
+    key = key_of(request, crud)
+    found = [] if key is None else fetch(tx, resource, [key], _among(request, crud), lock=lock)
     # MariaDB compares without the spaces at the end: an id has one spelling all the same
     values = found[0] if found and found[0][resource.key] == key else None
     if values is None and action in crud.found_first:
-        raise resource.not_found(key)
+        raise missing(request, crud)
     judge(request, action, values)
     if values is None:
-        raise resource.not_found(key)
+        raise missing(request, crud)
     return values
+
+
+def key_of(request: Request, crud: Crud) -> Any:
+    """The key that the path names; None where none of this resource can have it."""
+    resource = crud.resource
+    text = request.path[crud.parameter or resource.key]
+    if resource.attributes[resource.key].type.schema.get("type") != "integer":
+        return text
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None
+
+
+def missing(request: Request, crud: Crud) -> NotFound:
+    """The error of the one that the path names and that is not there, or not visible."""
+    if crud.not_found is not None:
+        return crud.not_found(request)
+    return crud.resource.not_found(request.path[crud.parameter or crud.resource.key])
+
+
+def _among(request: Request, crud: Crud) -> Sequence[ColumnElement[bool]]:
+    return crud.where if crud.visible is None else [*crud.where, *crud.visible(request)]
 
 
 def find_parents(tx: Tx, request: Request, resource: Resource, named: Sequence[Mapping[str, Any]]) -> None:
@@ -107,7 +141,7 @@ def scope(
         for name, value in parent_values(resource, request).items()
         if name in resource.columns
     ]
-    visible = request.access.visibility(resource, action, rule)
+    visible = None if rule == ANYBODY else request.access.visibility(resource, action, rule)
     return where if visible is None else [*where, visible]
 
 
@@ -119,3 +153,18 @@ def one_reply(resource: Resource, view: dict[str, Any], status: int = 200) -> Re
 def shown_reply(request: Request, resource: Resource, values: Mapping[str, Any], status: int = 200) -> Reply:
     """Reply with the view of one that is in memory."""
     return one_reply(resource, show(request, resource, [values])[0], status)
+
+
+def crud_reply(
+    request: Request, crud: Crud, values: Mapping[str, Any], action: str, status: int = 200
+) -> Reply:
+    """Reply to an action with the view of one that is in memory."""
+    return one_reply(crud.resource, crud_views(request, crud, [values], action)[0], status)
+
+
+def crud_views(
+    request: Request, crud: Crud, several: Sequence[Mapping[str, Any]], action: str
+) -> list[dict[str, Any]]:
+    """The views of several that are in memory, as the reply to an action has them."""
+    views = show(request, crud.resource, several, crud.shown.get(action, ()))
+    return views if crud.view is None else [crud.view(request, action, view) for view in views]

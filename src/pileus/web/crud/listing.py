@@ -17,17 +17,24 @@ from pileus.web.crud.finding import find_parents, scope
 from pileus.web.parse import parent_values
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
+from pileus.web.routes import ANYBODY
 from pileus.web.view import Page
 
 
-def crud_list_handler(crud: Crud) -> Handler:
-    """Make a handler of GET on the collection."""
-    resource = crud.resource
+def crud_list_handler(crud: Crud, action: str = "list") -> Handler:
+    """Make a handler of GET on the collection; ``action`` is ``detail`` for that of long views."""
 
     async def handler(request: Request) -> Reply:
+        rule = None
+        if crud.list_judge is not None:
+            crud.list_judge(request)
+            rule = ANYBODY
+        elif crud.list_rule is not None:
+            rule = crud.list_rule(request)
         listing = _listing(request, crud)
-        rule = crud.list_rule(request) if crud.list_rule is not None else None
-        return Reply.chunks(await request.read(list_page, request, resource, listing, rule))
+        if action in crud.shown:
+            listing.fields = list(crud.shown[action])
+        return Reply.chunks(await request.read(_page, request, crud, listing, rule))
 
     return handler
 
@@ -42,14 +49,18 @@ async def list_reply(request: Request, crud: Crud, visible: Sequence[ColumnEleme
     listing = _listing(request, crud, usual=False)
     listing.visible = visible
     listing.where.extend(visible)
-    return Reply.chunks(await request.read(_encoded, request, crud.resource, listing))
+    return Reply.chunks(await request.read(_encoded, request, crud, listing))
 
 
 def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
     """Read what the request asks for; ``usual``: with what the declaration adds for each request."""
     dialect = request.dialect
-    listing = dialect.listing(request, crud.resource)
+    listing = crud.listing(request) if crud.listing else dialect.listing(request, crud.resource)
     listing.where.extend(crud.where)
+    if crud.visible is not None:
+        seen = crud.visible(request)
+        listing.visible = [*listing.visible, *seen]
+        listing.where.extend(seen)
     listing.where.extend(_filtered(request, crud))
     if usual and crud.list_where is not None:
         listing.where.extend(crud.list_where(request))
@@ -57,7 +68,8 @@ def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
         narrowed = crud.list_visible(request)
         listing.visible = [*listing.visible, *narrowed]
         listing.where.extend(narrowed)
-    bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
+    if listing.paged:
+        bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
     return listing
 
 
@@ -76,22 +88,23 @@ def _filtered(request: Request, crud: Crud) -> Iterator[ColumnElement[bool]]:
             raise request.dialect.bad_value(name, texts, bad) from None
 
 
-def list_page(
-    tx: Tx, request: Request, resource: Resource, listing: Listing, rule: str | None = None
-) -> list[bytes]:
-    """The encoded reply of a list request, made wholly in the reader's thread.
+def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
+    """The encoded reply of a list request, made wholly in the reader's thread."""
+    return _page(tx, request, Crud(resource=resource), listing, None)
 
-    ``rule`` stands for that of the resource's lists.
-    """
-    find_parents(tx, request, resource, [parent_values(resource, request)])
-    may_see = scope(request, resource, "list", rule)
+
+def _page(tx: Tx, request: Request, crud: Crud, listing: Listing, rule: str | None) -> list[bytes]:
+    """The same, of a declaration with options; ``rule`` stands for that of the resource's lists."""
+    find_parents(tx, request, crud.resource, [parent_values(crud.resource, request)])
+    may_see = scope(request, crud.resource, "list", rule)
     listing.visible = [*listing.visible, *may_see]
     listing.where.extend(may_see)
-    return _encoded(tx, request, resource, listing)
+    return _encoded(tx, request, crud, listing)
 
 
-def _encoded(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
-    limit, ahead = listing.limit, request.dialect.looks_ahead
+def _encoded(tx: Tx, request: Request, crud: Crud, listing: Listing) -> list[bytes]:
+    resource, limit = crud.resource, listing.limit
+    ahead = request.dialect.looks_ahead
     read = replace(listing, limit=limit + 1) if ahead and limit is not None else listing
 
     def statement(columns: Sequence[Any]) -> Select[Any]:
@@ -102,4 +115,6 @@ def _encoded(tx: Tx, request: Request, resource: Resource, listing: Listing) -> 
     more = limit is not None and (page.cut(limit) if ahead else len(page.keys) >= limit)
     if listing.reverse:
         page.reverse()
-    return page.encode(request.dialect.list_links(request, resource, listing, page.keys, more))
+    links = request.dialect.list_links(request, resource, listing, page.keys, more) if listing.paged else {}
+    view = crud.view
+    return page.encode(links, None if view is None else lambda one: view(request, "list", one))

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pileus.core.errors import Fault, Kind
 from pileus.resource.declaration import Resource
 from pileus.resource.listing import Listing
+from pileus.resource.types import Type
 from pileus.resource.wording import Wording
 from pileus.web.head import Head
 from pileus.web.reply import Reply
@@ -105,6 +106,10 @@ class Dialect(Wording):
     def error_reply(self, status: int, fault: Fault, request_id: str, accept: str) -> Reply:
         """The reply to a fault; ``accept`` is the request's header."""
         return Reply.json(self.error(status, fault, request_id), status)
+
+    def parse(self, head: Head, kind: Type, value: Any) -> Any:
+        """Check a body, or a part of one, against a declared type. Raises BadValue."""
+        return kind.parse(value)
 
     def listing(self, head: Head, resource: Resource) -> Listing:
         """Read what a list request asks for, from its query."""

@@ -7,12 +7,13 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
-from pileus.services.compute.api import body_of, enforce, since
+from pileus.services.compute.api import enforce, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import TEXT_BY_KEY, named
 from pileus.services.compute.rules.extra_specs import BadExtraSpec, check_extra_spec
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -68,7 +69,7 @@ async def list_specs(request: Request) -> Reply:
 async def create_specs(request: Request) -> Reply:
     """Set some."""
     enforce(request)
-    specs = body_of(request)["extra_specs"]
+    specs = declared_body(request)["extra_specs"]
     _check(request, specs)
     await request.write(work.specs_change, request.access, request.path["id"], specs)
     return Reply.json({"extra_specs": specs})
@@ -88,7 +89,7 @@ async def update_spec(request: Request) -> Reply:
     """Set the one that stands in the path and in the body."""
     enforce(request)
     key = request.path["key"]
-    specs = body_of(request)
+    specs = declared_body(request)
     _check(request, specs)
     if set(specs) != {key}:
         raise BadRequest(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import true
+from sqlalchemy import ColumnElement
 
 from pileus.resource import types
-from pileus.resource.declaration import Extension, Update, Values
-from pileus.resource.listing import Listing, bound
+from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import COMPUTE, at_least, body_of, enforce, wrapped
+from pileus.services.compute.api import at_least, judging, wrapped
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.flavors import work
 from pileus.services.compute.flavors.resource import DESCRIPTION, FLAVOR, LARGEST
@@ -29,111 +28,37 @@ from pileus.services.compute.replies import (
     named_list,
 )
 from pileus.services.compute.tables.flavors import flavors
-from pileus.store.tx import Tx
-from pileus.web.crud import create_handler, list_page
+from pileus.web.crud import Crud, Filter, crud_routes
 from pileus.web.noun import Noun
-from pileus.web.reply import Reply
-from pileus.web.request import Handler, Request
-from pileus.web.routes import ANYBODY, NO_BODY, ByVersion, Route
-from pileus.web.view import show
+from pileus.web.request import Request
+from pileus.web.routes import ByVersion
 
-_BRIEF = ["id", "name", "description"]
 _UPDATE = wrapped("flavor", {"description": DESCRIPTION}, ("description",))
 
 
-def _number(request: Request, name: str) -> int | None:
-    text = request.parameter(name)
-    if text is None:
-        return None
-    try:
-        number = int(text[:40])
-    except ValueError:
-        raise BadRequest(f"Invalid {name} filter [{text}]") from None
-    return max(-LARGEST, min(number, LARGEST))  # no flavor is beyond, and no column takes more
+def _least(name: str, column: ColumnElement[int]) -> Filter:
+    """The filter of flavors that have at least so much."""
 
-
-def _listing(request: Request) -> Listing:
-    """Filters that are Nova's own: minRam, minDisk, and is_public for administrators."""
-    listing = COMPUTE.listing(request, FLAVOR)
-    for name, column in (("minRam", flavors.c.ram), ("minDisk", flavors.c.disk)):
-        least = _number(request, name)
-        if least is not None:
-            listing.where.append(column >= least)
-    context = request.context
-    visible = work.visible(request.access)
-    listing.visible = [visible]
-    asked = request.parameter("is_public")
-    if not is_admin(request.access):
-        listing.where.append(visible)
-    elif asked is None:
-        listing.where.append(work.mine(context))
-    elif asked.lower() != "none":
+    def condition(texts: Sequence[str]) -> ColumnElement[bool]:
         try:
-            wanted = types.boolean.parse(asked)
-        except BadValue:
-            raise BadRequest(f"Invalid is_public filter [{asked}]") from None
-        listing.where.append(flavors.c.is_public == wanted if not wanted else work.mine(context))
-    else:
-        listing.where.append(true())
-    bound(listing, COMPUTE.default_limit, request.settings.page_limit or COMPUTE.max_limit)
-    return listing
+            number = int(texts[-1][:40])
+        except ValueError:
+            raise BadRequest(f"Invalid {name} filter [{texts[-1]}]") from None
+        return column >= max(-LARGEST, min(number, LARGEST))  # no flavor is beyond, and no column takes more
+
+    return condition
 
 
-async def list_flavors(request: Request) -> Reply:
-    """List ids and names."""
-    listing = _listing(request)
-    listing.fields = _BRIEF
-    return Reply.chunks(await request.read(list_page, request, FLAVOR, listing))
-
-
-async def list_flavors_detail(request: Request) -> Reply:
-    """List flavors with all their values."""
-    views = await request.read(list_page, request, FLAVOR, _listing(request))
-    return Reply.chunks(views)
-
-
-def _view(request: Request, flavor: Values) -> dict[str, Any]:
-    return show(request, FLAVOR, [flavor])[0]
-
-
-async def show_flavor(request: Request) -> Reply:
-    """Show one flavor."""
-    found = await request.read(work.flavor_find, request.access, request.path["id"])
-    return Reply.json({"flavor": _view(request, found)})
-
-
-_create = create_handler(FLAVOR, work.flavor_create, 200)
-
-
-async def create_flavor(request: Request) -> Reply:
-    """Create a flavor."""
-    return await _create(request)
-
-
-async def update_flavor(request: Request) -> Reply:
-    """Change a flavor's description; nothing else of it ever changes."""
-    enforce(request)
-    wanted = body_of(request)["flavor"]["description"]
-    changed = await request.write(_change, request, wanted)
-    return Reply.json({"flavor": _view(request, changed)})
-
-
-def _change(tx: Tx, request: Request, description: str | None) -> Values:
-    flavor = work.flavor_find(tx, request.access, request.path["id"], lock=True)
-    return work.flavor_update(tx, request.context, [Update(flavor, Values({"description": description}))])[0]
-
-
-async def delete_flavor(request: Request) -> Reply:
-    """Delete a flavor: 202, though it is gone."""
-    enforce(request)
-    await request.write(_delete, request)
-    return Reply.empty(202)
-
-
-def _delete(tx: Tx, request: Request) -> None:
-    work.flavor_delete(
-        tx, request.context, [work.flavor_find(tx, request.access, request.path["id"], lock=True)]
-    )
+def _asked(request: Request) -> Sequence[ColumnElement[bool]]:
+    """What administrators ask for by ``is_public``: those of everybody, or of the caller's project."""
+    asked = request.parameter("is_public")
+    if not is_admin(request.access) or (asked is not None and asked.lower() == "none"):
+        return ()
+    try:
+        public = asked is None or types.boolean.parse(asked)
+    except BadValue:
+        raise BadRequest(f"Invalid is_public filter [{asked}]") from None
+    return [work.mine(request.context) if public else flavors.c.is_public.is_(False)]
 
 
 def _shown(version: Version) -> Type:
@@ -169,15 +94,22 @@ def _brief_reply(version: Version) -> Type:
 _ONE = ByVersion(lambda version: named("flavor", _shown(version)))
 _MANY = ByVersion(lambda version: named_list("flavors", _shown(version), links="flavors_links"))
 
-
-def _route(
-    method: str, path: str, handler: Handler, action: str, summary: str, status: int = 200, **more: Any
-) -> Route:
-    more.setdefault("rule", FLAVOR.rule(action))
-    return Route(
-        method, path, handler, resource=FLAVOR, action=action, status=status, summary=summary, **more
-    )
-
+_FLAVORS = Crud(
+    resource=FLAVOR,
+    create=work.flavor_create,
+    update=work.flavor_update,
+    delete=work.flavor_delete,
+    judge=judging(),
+    visible=lambda request: [work.visible(request.access)],
+    list_where=_asked,
+    filters={"minRam": _least("minRam", flavors.c.ram), "minDisk": _least("minDisk", flavors.c.disk)},
+    detail=True,
+    shown={"list": ("id", "name", "description")},
+    bodies={"update": _UPDATE},
+    replies={"list": ByVersion(_brief_reply), "detail": _MANY, "create": _ONE, "get": _ONE, "update": _ONE},
+    statuses={"delete": 202},
+    versions={"update": ("2.55", "")},
+)
 
 FLAVORS = Noun(
     name="flavor",
@@ -195,36 +127,5 @@ FLAVORS = Noun(
         Extension("os-flavor-manage", "FlavorManage", "Flavor create/delete API support."),
         Extension("os-flavor-swap", "FlavorSwap", "Support to show the swap status of a flavor."),
     ),
-    routes=(
-        Route(
-            "GET",
-            "/v2.1/flavors",
-            list_flavors,
-            rule=FLAVOR.rule("list"),
-            reply=ByVersion(_brief_reply),
-            summary="List flavors",
-        ),
-        _route(
-            "GET",
-            "/v2.1/flavors/detail",
-            list_flavors_detail,
-            "list",
-            "List flavors with their values",
-            reply=_MANY,
-        ),
-        _route("POST", "/v2.1/flavors", create_flavor, "create", "Create flavor", reply=_ONE),
-        # Nova asks no rule of who looks at a flavor
-        _route("GET", "/v2.1/flavors/{id}", show_flavor, "get", "Show flavor", rule=ANYBODY, reply=_ONE),
-        _route(
-            "PUT",
-            "/v2.1/flavors/{id}",
-            update_flavor,
-            "update",
-            "Change a flavor's description",
-            body=_UPDATE,
-            reply=_ONE,
-            versions=("2.55", ""),
-        ),
-        _route("DELETE", "/v2.1/flavors/{id}", delete_flavor, "delete", "Delete flavor", 202, reply=NO_BODY),
-    ),
+    routes=crud_routes(_FLAVORS, "/v2.1/flavors"),
 )

@@ -15,6 +15,7 @@ from pileus.resource.wordings.nova import NOVA
 from pileus.services.compute.api import NAME
 from pileus.services.compute.errors import FlavorNotFound
 from pileus.services.compute.tables.flavors import flavors
+from pileus.web.routes import ANYBODY
 
 LARGEST = 2**31 - 1
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]+(?<! )")
@@ -70,7 +71,7 @@ FLAVOR = Resource(
     not_found=FlavorNotFound,
     rules={
         "list": "os_compute_api:flavors",
-        "get": "os_compute_api:flavors",
+        "get": ANYBODY,  # Nova asks no rule of who looks at a flavor
         "create": "os_compute_api:os-flavor-manage:create",
         "update": "os_compute_api:os-flavor-manage:update",
         "delete": "os_compute_api:os-flavor-manage:delete",

@@ -1,15 +1,17 @@
-"""Key pairs: public keys that guests are given, by user and name (Compute API reference, "Keypairs")."""
+"""Key pairs: public keys that guests are given, by user and name. They are of a user, not of a project."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from pileus.resource import types
-from pileus.resource.declaration import Extension
+from pileus.resource.declaration import Extension, Values
+from pileus.resource.listing import Listing
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import at_least, body_of, enforce, since
+from pileus.services.compute.api import at_least, enforce, judging, since
 from pileus.services.compute.keypairs.making import (
     SSH,
     X509,
@@ -19,14 +21,9 @@ from pileus.services.compute.keypairs.making import (
     generate_ssh,
     generate_x509,
 )
-from pileus.services.compute.keypairs.work import (
-    keypair_check_room,
-    keypair_create,
-    keypair_delete,
-    keypair_find,
-    keypair_page,
-)
-from pileus.services.compute.paging import largest_page, next_page, page_size
+from pileus.services.compute.keypairs.resource import BRIEF, KEYPAIR, KeypairNotFound
+from pileus.services.compute.keypairs.work import keypair_check_room, keypair_create, keypair_delete
+from pileus.services.compute.paging import page_size
 from pileus.services.compute.policy import ADMIN, any_of, rules
 from pileus.services.compute.replies import (
     FLAG,
@@ -38,10 +35,11 @@ from pileus.services.compute.replies import (
     named,
     named_list,
 )
+from pileus.services.compute.tables.keypairs import keypairs
+from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
-from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import NO_BODY, ByVersion, Route
+from pileus.web.routes import ByVersion
 
 _SAFE = re.compile(r"[a-zA-Z0-9 _-]+")
 _SAFE_292 = re.compile(r"[a-zA-Z0-9 _\-@.]+")
@@ -82,85 +80,71 @@ def _show_reply(version: Version) -> Type:
     return named("keypair", always({**_brief(version), "id": INTEGER, "user_id": TEXT, **times}))
 
 
-def _user(request: Request, asked: str | None) -> str:
+def _owner(request: Request, values: Values | None = None) -> str:
     """The user whose key pairs are meant: the caller, or since 2.10 the one that an administrator names."""
-    own = request.context.user_id or ""
-    return asked if asked is not None and since(request, "2.10") else own
+    if values is not None:
+        return str(values["user_id"])
+    asked = request.parameter("user_id") if since(request, "2.10") else None
+    return asked if asked is not None else request.context.user_id or ""
 
 
-async def list_keypairs(request: Request) -> Reply:
-    """List a user's key pairs by name; in pages since 2.35."""
-    user_id = _user(request, request.parameter("user_id"))
-    enforce(request, {"user_id": user_id})
-    paged = since(request, "2.35")
-    size = page_size(request) if paged else largest_page(request)
-    marker = request.parameter("marker") if paged else None
-    rows, more = await request.read(keypair_page, user_id, size, marker or None)
-    names = ["name", "public_key", "fingerprint", *(["type"] if since(request, "2.2") else [])]
-    reply: dict[str, Any] = {"keypairs": [{"keypair": {name: row[name] for name in names}} for row in rows]}
-    if paged and more:
-        reply |= next_page(request, "keypairs_links", rows[-1]["name"])
-    return Reply.json(reply)
+def _listing(request: Request) -> Listing:
+    """All of a user's; in pages since 2.35."""
+    if not since(request, "2.35"):
+        return Listing(paged=False)
+    return Listing(limit=page_size(request), marker=request.parameter("marker") or None)
 
 
-async def create_keypair(request: Request) -> Reply:
-    """Import a public key, or have a pair made whose private half is shown this once."""
-    asked = body_of(request)["keypair"]
-    user_id = _user(request, asked.get("user_id"))
-    enforce(request, {"user_id": user_id})
-    name, kind, public = asked["name"], asked.get("type", SSH), asked.get("public_key")
+async def _prepare(request: Request, spec: Values) -> None:
+    """Have a pair made where no public key is given; take the fingerprint."""
+    name, kind = spec["name"], spec["type"]
     safe = _SAFE_292 if since(request, "2.92") else _SAFE
     if not safe.fullmatch(name) or name != name.strip():
         raise BadKeypair(reason="Keypair name contains unsafe characters")
-    private = None
-    if public is None:
-        await request.read(
-            keypair_check_room, request.context, user_id, name
-        )  # before the work, not after it
+    if spec["public_key"] is None:
+        # what is dear is not done in vain
+        await request.read(keypair_check_room, request.context, spec["user_id"], name)
         if kind == SSH:
-            private, public = await _MAKER.make(user_id, generate_ssh)
+            made = await _MAKER.make(spec["user_id"], generate_ssh)
         else:
-            private, public = await _MAKER.make(user_id, generate_x509, user_id, request.context.now)
-    row = {
-        "user_id": user_id,
-        "name": name,
-        "type": kind,
-        "fingerprint": fingerprint(public, kind),
-        "public_key": public,
-        "created_at": request.context.now,
-    }
-    await request.write(keypair_create, request.context, row)
-    view = {key: row[key] for key in ("name", "public_key", "fingerprint", "user_id")}
-    if since(request, "2.2"):
-        view["type"] = kind
-    if private is not None:
-        view["private_key"] = private
-    return Reply.json({"keypair": view}, 201 if since(request, "2.2") else 200)
+            made = await _MAKER.make(spec["user_id"], generate_x509, spec["user_id"], request.context.now)
+        spec["private_key"], spec["public_key"] = made
+    spec["fingerprint"] = fingerprint(spec["public_key"], kind)
 
 
-async def show_keypair(request: Request) -> Reply:
-    """Show one key pair."""
-    user_id = _user(request, request.parameter("user_id"))
-    enforce(request, {"user_id": user_id})
-    row = await request.read(keypair_find, user_id, request.path["name"])
-    view = {key: row[key] for key in ("id", "name", "public_key", "fingerprint", "user_id")}
-    if since(request, "2.2"):
-        view["type"] = row["type"]
-    created = row["created_at"].isoformat(timespec="microseconds")
-    view |= {"created_at": created, "updated_at": None, "deleted_at": None, "deleted": False}
-    return Reply.json({"keypair": view})
+def _view(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]:
+    if view.get("private_key") is None:
+        view.pop("private_key", None)
+    return {"keypair": view} if action == "list" else view
 
 
-async def delete_keypair(request: Request) -> Reply:
-    """Delete one."""
-    user_id = _user(request, request.parameter("user_id"))
-    enforce(request, {"user_id": user_id})
-    await request.write(keypair_delete, request.context, user_id, request.path["name"])
-    return Reply.empty(204 if since(request, "2.2") else 202)
+def _judge_list(request: Request) -> None:
+    enforce(request, {"user_id": _owner(request)})
 
 
-_ALL, _ONE = "/v2.1/os-keypairs", "/v2.1/os-keypairs/{name}"
-_RULE = "os_compute_api:os-keypairs:"
+_KEYPAIRS = Crud(
+    resource=KEYPAIR,
+    create=keypair_create,
+    delete=keypair_delete,
+    judge=judging(lambda request, values: {"user_id": _owner(request, values)}),
+    list_judge=_judge_list,
+    visible=lambda request: [keypairs.c.user_id == _owner(request)],
+    not_found=lambda request: KeypairNotFound(name=request.path["name"], user_id=_owner(request)),
+    listing=_listing,
+    shown={"list": BRIEF, "create": (*BRIEF, "user_id", "private_key")},
+    view=_view,
+    bodies={"create": ByVersion(_create_body)},
+    replies={
+        "list": ByVersion(_list_reply),
+        "create": ByVersion(_create_reply),
+        "get": ByVersion(_show_reply),
+    },
+    statuses={"create": 201},
+    prepare=_prepare,
+)
+_OLD = replace(_KEYPAIRS, statuses={"create": 200, "delete": 202})
+
+_PATH = "/v2.1/os-keypairs"
 _OWNER = any_of(ADMIN, "user_id:%(user_id)s")
 
 KEYPAIRS = Noun(
@@ -168,40 +152,7 @@ KEYPAIRS = Noun(
     rules=rules({f"os-keypairs:{action}": _OWNER for action in ("index", "show", "create", "delete")}),
     extensions=(Extension("os-keypairs", "Keypairs", "Keypair Support."),),
     routes=(
-        Route(
-            "GET",
-            _ALL,
-            list_keypairs,
-            rule=_RULE + "index",
-            reply=ByVersion(_list_reply),
-            summary="List key pairs",
-        ),
-        Route(
-            "POST",
-            _ALL,
-            create_keypair,
-            rule=_RULE + "create",
-            body=ByVersion(_create_body),
-            reply=ByVersion(_create_reply),
-            status=201,
-            summary="Import or make a key pair",
-        ),
-        Route(
-            "GET",
-            _ONE,
-            show_keypair,
-            rule=_RULE + "show",
-            reply=ByVersion(_show_reply),
-            summary="Show a key pair",
-        ),
-        Route(
-            "DELETE",
-            _ONE,
-            delete_keypair,
-            rule=_RULE + "delete",
-            reply=NO_BODY,
-            status=204,
-            summary="Delete a key pair",
-        ),
+        *crud_routes(_OLD, _PATH, versions=("", "2.1")),
+        *crud_routes(_KEYPAIRS, _PATH, versions=("2.2", "")),
     ),
 )

@@ -7,33 +7,33 @@ from typing import Any
 from sqlalchemy import delete, func, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import Conflict
+from pileus.resource.declaration import Values
 from pileus.resource.event import event
-from pileus.services.compute.errors import BadRequest, QuotaError
+from pileus.services.compute.errors import QuotaError
+from pileus.services.compute.keypairs.resource import KEYPAIR, KeypairNotFound
 from pileus.services.compute.quotas.counting import limit_of
 from pileus.services.compute.tables.keypairs import keypairs
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 
 
-class KeypairNotFound(NotFound):
-    message = "Keypair {name} not found for user {user_id}"
-
-
 class KeyPairExists(Conflict):
     message = "Key pair '{name}' already exists."
 
 
-def keypair_create(tx: Tx, context: Context, row: dict[str, Any]) -> None:
-    """Write a key pair; KeyPairExists, or QuotaError where its user has as many as he may."""
-    tx.lock(f"quota:{row['user_id']}:key_pairs")
-    _check_quota(tx, context, row["user_id"])
-    try:
-        with tx.savepoint():
-            tx.insert(keypairs, [row])
-    except Duplicate:
-        raise KeyPairExists(name=row["name"]) from None
-    tx.emit(event(context, "keypair.create", row["name"], context.project_id, user_id=row["user_id"]))
+def keypair_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
+    """Write key pairs; KeyPairExists, or QuotaError where their user has as many as he may."""
+    for spec in specs:
+        tx.lock(f"quota:{spec['user_id']}:key_pairs")
+        _check_quota(tx, context, spec["user_id"])
+        try:
+            with tx.savepoint():
+                KEYPAIR.insert(tx, context, [spec])
+        except Duplicate:
+            raise KeyPairExists(name=spec["name"]) from None
+        tx.emit(event(context, "keypair.create", spec["name"], context.project_id, user_id=spec["user_id"]))
+    return specs
 
 
 def _check_quota(tx: Tx, context: Context, user_id: str) -> None:
@@ -58,23 +58,12 @@ def keypair_find(tx: Tx, user_id: str, name: str) -> dict[str, Any]:
     return dict(row._mapping)
 
 
-def keypair_delete(tx: Tx, context: Context, user_id: str, name: str) -> None:
-    """Delete one; servers keep the key that they were given."""
-    gone = tx.execute(delete(keypairs).where(keypairs.c.user_id == user_id, keypairs.c.name == name))
-    if not gone.rowcount:
-        raise KeypairNotFound(name=name, user_id=user_id)
-    tx.emit(event(context, "keypair.delete", name, context.project_id, user_id=user_id))
-
-
-def keypair_page(tx: Tx, user_id: str, size: int, marker: str | None) -> tuple[list[dict[str, Any]], bool]:
-    """A page of a user's key pairs by name, and whether it is full."""
-    statement = select(keypairs).where(keypairs.c.user_id == user_id).order_by(keypairs.c.name)
-    if marker is not None:
-        keypair_marker = tx.first(
-            select(keypairs.c.name).where(keypairs.c.user_id == user_id, keypairs.c.name == marker)
-        )
-        if keypair_marker is None:
-            raise BadRequest(f"marker [{marker}] not found")
-        statement = statement.where(keypairs.c.name > marker)
-    rows = [dict(row._mapping) for row in tx.rows(statement.limit(size))]
-    return rows, bool(rows) and len(rows) >= size
+def keypair_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
+    """Delete key pairs; servers keep the keys that they were given."""
+    tx.execute(delete(keypairs).where(keypairs.c.id.in_([one["id"] for one in originals])))
+    tx.emit_many(
+        [
+            event(context, "keypair.delete", one["name"], context.project_id, user_id=one["user_id"])
+            for one in originals
+        ]
+    )

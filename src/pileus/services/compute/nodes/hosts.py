@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import BadValue, Type
-from pileus.services.compute.api import body_of, enforce
+from pileus.services.compute.api import enforce
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, NodeFacts, nodes_read, services_read
@@ -22,6 +22,7 @@ from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.replies import COUNT, TEXT, always, named, named_list
 from pileus.services.compute.tables.servers import allocations
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
@@ -129,7 +130,7 @@ class HostHandlers:
         """Enable or disable the host's service. There is no maintenance mode here."""
         enforce(request)
         host = request.path["host"]
-        asked = body_of(request)
+        asked = declared_body(request)
         if not asked:
             raise BadRequest("Invalid request body: status or maintenance_mode is needed")
         if "maintenance_mode" in asked:

@@ -10,7 +10,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version, within
-from pileus.services.compute.api import IS_UUID, at_least, body_of, enforce, since
+from pileus.services.compute.api import IS_UUID, at_least, enforce, since
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import ServiceFacts, services_read
@@ -27,6 +27,7 @@ from pileus.services.compute.replies import (
     named,
     named_list,
 )
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -143,7 +144,7 @@ class ServiceHandlers:
         action = _ACTIONS.get(name)
         if action is None or not within((action.since, ""), request.version):
             raise ServiceNotFound(f"Unknown action: {name}")
-        asked = body_of(request, action.body)
+        asked = declared_body(request, action.body)
         where = {"host": asked["host"], "binary": asked["binary"]}
         changes, shown = action.change(asked)
         await request.write(service_change, request.context, where, changes)
@@ -155,7 +156,7 @@ class ServiceHandlers:
         service_id = request.path["id"]
         if not IS_UUID.fullmatch(service_id):
             raise BadRequest(f"Invalid uuid {service_id}")
-        asked = body_of(request)
+        asked = declared_body(request)
         if not asked:
             raise BadRequest("Missing required parameter: 'status', 'disabled_reason' or 'forced_down'")
         if "disabled_reason" in asked and asked.get("status") != "disabled":

@@ -10,13 +10,14 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import quota_set
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import at_least, body_of, enforce
+from pileus.services.compute.api import at_least, enforce
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, any_of, rules
 from pileus.services.compute.quotas.counting import CLASS_SERVICE, DEFAULT_CLASS, DEFAULTS, class_limits
 from pileus.services.compute.quotas.noun import FILES, LIMIT, NETWORK
 from pileus.services.compute.replies import INTEGER, TEXT, always, named
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -70,7 +71,7 @@ async def update_class(request: Request) -> Reply:
     """Set the limits of projects that have none of their own."""
     name = request.path["quota_class"]
     enforce(request, {"quota_class": name})
-    wanted = body_of(request)["quota_class_set"]
+    wanted = declared_body(request)["quota_class_set"]
     if name != DEFAULT_CLASS:
         raise BadRequest(f"There is one quota class, '{DEFAULT_CLASS}'; nothing would use '{name}'.")
     limits = await request.write(_set_class, wanted)

@@ -13,7 +13,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import UNLIMITED, quota_limits, quota_reset, quota_set
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import at_least, body_of, enforce
+from pileus.services.compute.api import at_least, enforce
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_READER, EVERYBODY, rules
 from pileus.services.compute.quotas.counting import (
@@ -27,6 +27,7 @@ from pileus.services.compute.quotas.counting import (
 )
 from pileus.services.compute.replies import COUNT, INTEGER, TEXT, always, named
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -138,7 +139,7 @@ def _service(user_id: str | None) -> str:
 async def update_quota(request: Request) -> Reply:
     """Set limits of a project, or of the user that the query names."""
     project_id, user_id = _project(request), _user(request)
-    wanted = dict(body_of(request)["quota_set"])
+    wanted = dict(declared_body(request)["quota_set"])
     force = bool(wanted.pop("force", False))
     wanted.pop("tenant_id", None)
     limits = await request.write(quota_update, request.context, project_id, user_id, wanted, force)

@@ -17,7 +17,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import at_least, body_of, since
+from pileus.services.compute.api import at_least, since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
@@ -46,6 +46,7 @@ from pileus.services.compute.uses.network import (
     subnets_of,
 )
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -214,7 +215,7 @@ class InterfaceHandlers:
 
     async def attach(self, request: Request) -> Reply:
         """Plug in a port that is given, or one made on a network."""
-        body = body_of(request) if request.body else {}
+        body = declared_body(request) if request.body else {}
         asked = body.get("interfaceAttachment", {})
         if asked.get("net_id") and asked.get("port_id"):
             raise BadRequest("Must not input both network_id and port_id")

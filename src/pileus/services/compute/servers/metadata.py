@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.event import event
-from pileus.services.compute.api import body_of
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.quotas.counting import limits_of
@@ -16,6 +15,7 @@ from pileus.services.compute.servers.checks import check_metadata
 from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked, must_permit
 from pileus.services.compute.servers.requests import METADATA
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -62,14 +62,14 @@ async def list_items(request: Request) -> Reply:
 
 async def replace_items(request: Request) -> Reply:
     """Replace all items by these."""
-    wanted = body_of(request)["metadata"]
+    wanted = declared_body(request)["metadata"]
     made = await request.write(_write, request, lambda _: wanted, "update metadata")
     return Reply.json({"metadata": made})
 
 
 async def add_items(request: Request) -> Reply:
     """Add these items to the others."""
-    wanted = body_of(request)["metadata"]
+    wanted = declared_body(request)["metadata"]
     made = await request.write(_write, request, lambda now: now | wanted, "create metadata")
     return Reply.json({"metadata": made})
 
@@ -85,7 +85,7 @@ async def show_item(request: Request) -> Reply:
 
 async def set_item(request: Request) -> Reply:
     """Set one item, which the path names and the body holds."""
-    wanted = body_of(request)["meta"]
+    wanted = declared_body(request)["meta"]
     key = request.path["key"]
     if key not in wanted:
         raise BadRequest("Request body and URI mismatch")

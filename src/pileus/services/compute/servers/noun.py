@@ -9,7 +9,7 @@ from pileus.core.ids import new_id
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.event import event
-from pileus.services.compute.api import COMPUTE, body_of, enforce, links, root_url
+from pileus.services.compute.api import COMPUTE, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ITSEC, rules
@@ -28,6 +28,7 @@ from pileus.services.compute.servers.server_spec import ServerSpec, forced_host
 from pileus.services.compute.servers.view import Viewer, brief
 from pileus.services.compute.servers.view_facts import view_facts_for
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
@@ -83,7 +84,7 @@ class ServerHandlers:
         """Create servers: written down here, brought up afterwards."""
         context = request.context
         enforce(request, {"project_id": context.project_id})
-        body = body_of(request)
+        body = declared_body(request)
         spec = read_server_spec(request, body)
         servers = await request.write(servers_create, request.access, spec, config=self._config)
         if body["server"].get("return_reservation_id"):
@@ -119,7 +120,7 @@ class ServerHandlers:
 
     async def update(self, request: Request) -> Reply:
         """Change name, description, access addresses or hostname."""
-        asked = body_of(request)["server"]
+        asked = declared_body(request)["server"]
         changes = renamed(asked)
         return Reply.json({"server": await request.write(self._update, request, changes)})
 

@@ -11,13 +11,14 @@ from pileus.resource import types
 from pileus.resource.event import event
 from pileus.resource.tag_table import tags_load, tags_save
 from pileus.resource.types import BadValue
-from pileus.services.compute.api import body_of, root_url
+from pileus.services.compute.api import root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import TEXTS, named
 from pileus.services.compute.servers.lookup import change, find_server
 from pileus.services.compute.servers.requests import TAG, TAGS, TAGS_LIMIT
 from pileus.store.tx import Tx
+from pileus.web.body import declared_body
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
@@ -73,7 +74,7 @@ async def list_tags(request: Request) -> Reply:
 
 async def replace_tags(request: Request) -> Reply:
     """Replace all tags by these."""
-    wanted = body_of(request)["tags"]
+    wanted = declared_body(request)["tags"]
     _, after = await request.write(_write, request, lambda _: wanted)
     return Reply.json({"tags": after})
 

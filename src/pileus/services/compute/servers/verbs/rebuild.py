@@ -6,7 +6,8 @@ from typing import Any
 
 from pileus.services.compute.api import root_url
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.keypairs.work import KeypairNotFound, keypair_find
+from pileus.services.compute.keypairs.resource import KeypairNotFound
+from pileus.services.compute.keypairs.work import keypair_find
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.rules import states
