@@ -486,15 +486,15 @@ def test_a_store_that_fails(moment: str, tmp_path: Path, monkeypatch: pytest.Mon
         def broken(*_: Any) -> None:
             raise OSError(28, "No space left on device") if moment == "commit" else OSError(5, "I/O error")
 
-        if moment == "create":
-            monkeypatch.setattr("pileus.services.image.store.files.FileStore.create", broken)
-        elif moment == "write":
-            monkeypatch.setattr(FileSink, "write", broken)
-        else:
-            monkeypatch.setattr("os.fsync", broken)
-        answer = await api.upload(image, [b"x" * MIB, b"y" * MIB])
+        with monkeypatch.context() as patch:
+            if moment == "create":
+                patch.setattr("pileus.services.image.store.files.FileStore.create", broken)
+            elif moment == "write":
+                patch.setattr(FileSink, "write", broken)
+            else:
+                patch.setattr("os.fsync", broken)
+            answer = await api.upload(image, [b"x" * MIB, b"y" * MIB])
         assert answer.status == (413 if moment == "commit" else 500)
-        monkeypatch.undo()
         assert await status(api, image) == "queued"
         assert api.files() == []
         assert (await api.upload(image, [b"now"])).status == 204

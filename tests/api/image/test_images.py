@@ -159,6 +159,15 @@ def test_what_can_not_be_made(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_patch_of_nothing_asks_the_policy_all_the_same(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        image = await api.make()
+        for person, status in (("alice", 200), ("admin", 200), ("reader", 403)):
+            assert (await api.as_(person).patch(image["id"])).status == status, person
+
+    tell(story, tmp_path)
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_who_sees_which(kind: str, tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:

@@ -57,7 +57,7 @@ def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
     dialect = request.dialect
     listing = crud.listing(request) if crud.listing else dialect.listing(request, crud.resource)
     listing.where.extend(crud.where)
-    if crud.visible is not None:
+    if crud.visible is not None and not listing.visible:  # a listing of the noun's own may say it otherwise
         seen = crud.visible(request)
         listing.visible = [*listing.visible, *seen]
         listing.where.extend(seen)

@@ -50,7 +50,7 @@ def _least(name: str, column: ColumnElement[int]) -> Filter:
 
 
 def _asked(request: Request) -> Sequence[ColumnElement[bool]]:
-    """What administrators ask for by ``is_public``: those of everybody, or of the caller's project."""
+    """The flavors that administrators ask for by ``is_public``: of everybody, or of their own project."""
     asked = request.parameter("is_public")
     if not is_admin(request.access) or (asked is not None and asked.lower() == "none"):
         return ()

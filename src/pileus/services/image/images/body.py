@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from pileus.resource import types
 from pileus.resource.types import Schema, Type
@@ -12,14 +12,8 @@ from pileus.services.image.images.resource import BASE, IMAGE
 _TEXT = types.string(None)
 
 
-class NewImage(NamedTuple):
-    """The body of a new image: its own attributes as they were given, and its properties."""
-
-    own: dict[str, Any]
-    properties: dict[str, str]
-
-
-def _parse_new(value: Any) -> NewImage:
+def _parse_new(value: Any) -> dict[str, Any]:
+    """An image's own attributes as they were given, and all others as its ``properties``."""
     if not isinstance(value, dict):
         raise IMAGE.wording.no_object(IMAGE, value)
     own, properties = {}, {}
@@ -29,7 +23,7 @@ def _parse_new(value: Any) -> NewImage:
         else:
             check_name(name)
             properties[name] = check_property(name, one)
-    return NewImage(own, properties)
+    return {**own, "properties": properties}
 
 
 def _object(attributes: dict[str, Schema]) -> Schema:

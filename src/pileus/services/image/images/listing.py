@@ -11,20 +11,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, literal, select
+from sqlalchemy import BigInteger, ColumnElement, literal, select
 
 from pileus.core.errors import Invalid
-from pileus.resource.listing import Listing, Sort, bound, page_statement
+from pileus.resource.listing import Listing, Sort
 from pileus.resource.tag_table import tagged
 from pileus.resource.types import BadValue, timestamp
 from pileus.services.image.images.access import ALL, listed, visible
-from pileus.services.image.images.resource import IMAGE, VISIBILITIES
+from pileus.services.image.images.resource import VISIBILITIES
 from pileus.services.image.images.tables import image_properties, images
-from pileus.services.image.images.view import flatten
-from pileus.store.tx import Tx
-from pileus.web.reply import encode
 from pileus.web.request import Request
-from pileus.web.view import Page
 
 _SORT_KEYS = (
     "name",
@@ -75,22 +71,7 @@ def read_listing(request: Request) -> Listing:
     hidden = _flag("os_hidden", filters.pop("os_hidden", "false").lower())
     listing.where.append(images.c.os_hidden.is_(hidden))
     listing.where += [_condition(name, text) for name, text in filters.items()]
-    dialect = request.dialect
-    bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
     return listing
-
-
-def list_images(tx: Tx, request: Request, listing: Listing) -> bytes:
-    """The encoded reply: a constant number of statements."""
-
-    def statement(columns: Sequence[Any]) -> Select[Any]:
-        missing = Invalid(f"No image found with ID {listing.marker}")
-        return page_statement(tx, IMAGE, columns, listing, missing)
-
-    page = Page(tx, request, IMAGE, statement, ())
-    more = listing.limit is not None and len(page.keys) >= listing.limit
-    links = request.dialect.list_links(request, IMAGE, listing, page.keys, more)
-    return encode({"images": [flatten(view) for view in page.views()], **links})
 
 
 def _read_sorts(query: Sequence[tuple[str, str]]) -> list[Sort]:

@@ -191,6 +191,7 @@ IMAGE = Resource(
             types.anything,
             default={},
             empty={},
+            create=True,
             loader=_properties_load,
             saver=_properties_save,
             description="What people add to an image; shown beside its own attributes.",

@@ -19,6 +19,7 @@ from pileus.services.image.images.resource import IMAGE
 from pileus.services.image.images.tables import image_properties
 from pileus.services.image.members.tables import image_members
 from pileus.services.image.quotas import spend_image
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -46,8 +47,19 @@ def image_get(tx: Tx, image_id: str) -> Values | None:
     return found[0] if found else None
 
 
-def may_create(request: Request, spec: Values) -> None:
-    """Raise a refusal unless the caller may make this image."""
+def judge(request: Request, action: str, values: Values | None) -> None:
+    """Raise a refusal unless the policy allows the action.
+
+    Whoever sees an image may show it, and what a patch may do it asks itself (``image_patched``).
+    """
+    assert values is not None  # an image that the caller does not see is not found, whatever he may do
+    if action == "create":
+        _may_create(request, values)
+    elif action == "delete":
+        request.authorise("delete_image", target_of(request, values))
+
+
+def _may_create(request: Request, spec: Values) -> None:
     target = {**spec, "project_id": spec["owner"], "member_id": None}
     if not request.access.allows("add_image", target):
         if spec["owner"] != request.context.project_id:
@@ -58,20 +70,12 @@ def may_create(request: Request, spec: Values) -> None:
         request.authorise(rule, target)
 
 
-def image_update(tx: Tx, request: Request, changes: list[Change], config: ImageConfig) -> Values:
-    """Apply a patch to the image that the path names."""
-    image = find_image(tx, request, lock=True)
-    after = _allowed(request, image, changes)
-    if not changes:
-        return image
-    _check_limits({**image, **after}, config)
-    changed = IMAGE.change(tx, request.context, [Update(image, Values(after))])[0]
-    tx.emit(image_event(request.context, "update", changed, changed=sorted(after)))
-    return changed
-
-
-def _allowed(request: Request, image: Values, changes: list[Change]) -> dict[str, object]:
+def image_patched(request: Request, image: Values, changes: list[Change]) -> Values | None:
+    """The new values that a patch makes; None for a patch of nothing. Raises a refusal."""
     target = target_of(request, image)
+    if not changes:
+        request.authorise("modify_image", target)
+        return None
     for change in changes:
         rule = _VISIBILITY_RULES.get(change.value) if change.name == "visibility" else None
         if rule is not None:
@@ -79,20 +83,33 @@ def _allowed(request: Request, image: Values, changes: list[Change]) -> dict[str
         request.authorise("modify_image", target)
         if change.name == "owner" and not is_admin(request):
             raise Forbidden("Owner can't be updated by non admin.")
-    return apply(image, changes)
+    return Values(apply(image, changes))
 
 
-def image_delete(tx: Tx, request: Request) -> str | None:
-    """Delete the image that the path names; returns its object, to be deleted after the commit."""
-    image = find_image(tx, request, lock=True, rule="delete_image")
-    if image["protected"]:
-        raise ProtectedImage(id=image["id"])
-    tx.execute(delete(image_properties).where(image_properties.c.image_id == image["id"]))
-    tx.execute(delete(image_members).where(image_members.c.image_id == image["id"]))
-    IMAGE.remove(tx, [image])
-    tx.emit(image_event(request.context, "delete", image, name=image["name"]))
-    found: str | None = image["object"]
-    return found
+def image_update(tx: Tx, context: Context, updates: Sequence[Update], *, config: ImageConfig) -> list[Values]:
+    """Write changes. Raises LimitExceeded."""
+    for one in updates:
+        _check_limits({**one.original, **one.changes}, config)
+    changed = IMAGE.change(tx, context, updates)
+    tx.emit_many(
+        [
+            image_event(context, "update", image, changed=sorted(one.changes))
+            for image, one in zip(changed, updates, strict=True)
+        ]
+    )
+    return changed
+
+
+def image_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete images that are not protected; their data goes after the commit."""
+    for image in originals:
+        if image["protected"]:
+            raise ProtectedImage(id=image["id"])
+    ids = [image["id"] for image in originals]
+    tx.execute(delete(image_properties).where(column_in(tx, image_properties.c.image_id, ids)))
+    tx.execute(delete(image_members).where(column_in(tx, image_members.c.image_id, ids)))
+    IMAGE.remove(tx, originals)
+    tx.emit_many([image_event(context, "delete", image, name=image["name"]) for image in originals])
 
 
 def image_set_status(tx: Tx, request: Request, rule: str, status: str, other: str) -> None:
