@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.api.compute.cloud import Cloud, tell
+from tests.api.compute.cloud import IMAGE, Cloud, tell
 
 ITSEC_ADMINISTERS = {"context_is_admin": "role:itsec"}
 
@@ -44,3 +44,42 @@ def test_filters_for_administrators_have_a_rule_of_their_own(tmp_path: Path) -> 
             assert len((await api("GET", f"/servers?host={hosts}")).json["servers"]) == several
 
     tell(story, tmp_path, overrides={"os_compute_api:servers:allow_all_filters": "role:member"})
+
+
+def test_who_names_networks_has_a_rule_of_his_own(tmp_path: Path) -> None:
+    rule = "os_compute_api:servers:create:attach_network"
+
+    async def story(api: Cloud) -> None:
+        network_id, admin = await api.a_network(), api.as_("admin")
+        for networks in ("auto", [{"uuid": network_id}]):
+            refused = await api.ask_for(networks=networks)
+            assert refused.status == 403
+            assert refused.message == f"Policy doesn't allow {rule} to be performed."
+        assert (await admin.ask_for(networks=[{"uuid": await admin.a_network()}])).status == 202
+        # nothing is asked of who names none
+        assert (await api.ask_for(networks="none")).status == 202
+        old = {"name": "old", "flavorRef": "1", "imageRef": IMAGE}
+        assert (await api.at("2.36")("POST", "/servers", {"server": old})).status == 202
+
+    tell(story, tmp_path, overrides={rule: "rule:context_is_admin"})
+
+
+def test_who_sees_the_details_of_events_is_a_matter_of_rules(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        await api.a_network()
+        path = f"/servers/{(await api.boot(host))['id']}/os-instance-actions"
+
+        async def seen(person: Cloud) -> set[str]:
+            (action,) = (await person("GET", path)).json["instanceActions"]
+            (event,) = (await person("GET", f"{path}/{action['request_id']}")).json["instanceAction"][
+                "events"
+            ]
+            return {"details", "traceback", "host"} & event.keys()
+
+        assert await seen(api) == {"details"}
+        assert await seen(api.at("2.83")) == set()
+        assert await seen(api.as_("admin")) == {"traceback", "host"}
+
+    own = "project_id:%(project_id)s and role:member and not role:admin"
+    tell(story, tmp_path, overrides={"os_compute_api:os-instance-actions:events:details": own})

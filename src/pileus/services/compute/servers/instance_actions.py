@@ -32,7 +32,7 @@ from pileus.services.compute.replies import (
     named,
     named_list,
 )
-from pileus.services.compute.servers.lookup import find_server
+from pileus.services.compute.servers.lookup import find_server, target_of
 from pileus.services.compute.servers.view import host_id, micro
 from pileus.services.compute.tables.servers import server_action_events, server_actions
 from pileus.store.column_in import column_in
@@ -230,7 +230,11 @@ async def show_action(request: Request) -> Reply:
     """Show one of them with its events."""
     row, events, server = await request.read(_one, request)
     view = _view(request, row)
-    full = request.access.allows("os_compute_api:os-instance-actions:events")
+    target = target_of(server)
+    full = request.access.allows("os_compute_api:os-instance-actions:events", target)
+    details = since(request, "2.84") and request.access.allows(
+        "os_compute_api:os-instance-actions:events:details", target
+    )
     if full or since(request, "2.51"):
         shown = []
         for one in events:
@@ -246,7 +250,7 @@ async def show_action(request: Request) -> Reply:
                 entry["hostId"] = host_id(server["project_id"], one.host)
                 if full:
                     entry["host"] = one.host
-            if since(request, "2.84"):
+            if details:
                 entry["details"] = one.details
             shown.append(entry)
         view["events"] = shown
@@ -268,14 +272,14 @@ def _list_reply(version: Version) -> Type:
 
 
 def _show_reply(version: Version) -> Type:
-    """Before 2.51 only administrators see the events, and their host and tracebacks ever since."""
+    """Before 2.51 only administrators see the events, and their host, tracebacks and details ever since."""
     event = {"event": TEXT, "start_time": MOMENT, "finish_time": MOMENT_OR_NULL, "result": TEXT_OR_NULL}
     admins = {"traceback": NULL}
     if at_least(version, "2.62"):
         event["hostId"] = TEXT
         admins["host"] = TEXT_OR_NULL
     if at_least(version, "2.84"):
-        event["details"] = TEXT_OR_NULL
+        admins["details"] = TEXT_OR_NULL
     events = {"events": types.list_of(always(event, admins))}
     fields = _shown(version)
     if at_least(version, "2.51"):

@@ -22,6 +22,7 @@ from pileus.services.compute.servers.creation import servers_create
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.listing import Wanted, list_servers, read_listing
 from pileus.services.compute.servers.lookup import change, find_server, must_be_unlocked
+from pileus.services.compute.servers.requested_networks import NONE
 from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.server_spec import ServerSpec, forced_host
@@ -82,8 +83,7 @@ class ServerHandlers:
 
     async def create(self, request: Request) -> Reply:
         """Create servers: written down here, brought up afterwards."""
-        context = request.context
-        enforce(request, {"project_id": context.project_id})
+        enforce(request, own_target(request))
         body = declared_body(request)
         spec = read_server_spec(request, body)
         servers = await request.write(servers_create, request.access, spec, config=self._config)
@@ -147,6 +147,11 @@ class ServerHandlers:
         return Reply.empty(202)
 
 
+def own_target(request: Request) -> dict[str, Any]:
+    """The target of the policy for what is to be the caller's."""
+    return {"project_id": request.context.project_id, "user_id": request.context.user_id}
+
+
 def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
     """Read a create request as a spec; what can be refused without the database is refused here."""
     asked = body["server"]
@@ -170,6 +175,8 @@ def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
         zone, forced_to, forced_node = forced_host(request.access, asked["availability_zone"])
         if forced_to or forced_node:
             host, node, forced = forced_to, forced_node, True
+    if asked.get("networks") and asked["networks"] != NONE:
+        request.authorise("os_compute_api:servers:create:attach_network", own_target(request))
     return ServerSpec(
         name=asked["name"],
         flavor_id=asked["flavorRef"],
