@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.core.access_rules import AccessRule
 from pileus.core.ids import new_request_id
 
 
@@ -17,7 +18,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     a unit of work that is run again after a deadlock writes the same values.
     Scope is one of: project (``project_id``), domain (``domain_id``), system
     (``system_scope``), or none. ``roles`` are role names. ``is_admin``: ownership does not matter for this
-    caller; ``is_service``: nor for this one, which is another service of the cloud.
+    caller; ``is_service``: nor for this one, which is another service of the cloud. ``access_rules`` are
+    the only requests that his token may make, where there are bounds.
     """
 
     now: dt.datetime
@@ -33,6 +35,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     is_admin: bool = False
     is_service: bool = False
+    access_rules: tuple[AccessRule, ...] | None = None
 
     def credentials(self) -> dict[str, Any]:
         """The dictionary that policy rules of oslo.policy's language look into."""

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from pileus.core import log
+from pileus.core.access_rules import AccessRule, allows
 from pileus.core.clock import Clock, SystemClock
 from pileus.core.context import Context
 from pileus.core.errors import Fault, Kind, NotFound, Unauthenticated
@@ -171,7 +172,7 @@ class App:
             extra.append((b"allow", leaf.allow.encode()))
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)
-        context = await self._context(route, headers, request_id, extra)
+        context = await self._context(route, service, scope, headers, request_id, extra)
         if service.caller_rules and context.user_id is not None:
             context = self._parts.policy.of(service.type).fill(context, service.caller_rules)
         trace.known(context)
@@ -193,7 +194,13 @@ class App:
             return await route.handler(request)
 
     async def _context(
-        self, route: Route, headers: dict[bytes, bytes], request_id: str, extra: Headers
+        self,
+        route: Route,
+        service: Service,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        extra: Headers,
     ) -> Context:
         token = headers.get(b"x-auth-token")
         if token is None:
@@ -203,12 +210,39 @@ class App:
             return Context(now=self.clock.now(), request_id=request_id)
         try:
             context = await self.authenticator(token.decode("latin-1"))
+            if context.access_rules is not None:
+                await self._require_access(context.access_rules, service, scope, headers)
         except Unauthenticated:
             if route.authenticated:
                 extra.append((b"www-authenticate", b'Keystone uri="/identity/v3"'))
                 raise
             return Context(now=self.clock.now(), request_id=request_id)
         return msgspec.structs.replace(context, now=self.clock.now(), request_id=request_id)
+
+    async def _require_access(
+        self,
+        rules: Sequence[AccessRule],
+        service: Service,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+    ) -> None:
+        """Raise Unauthenticated unless the token's access rules allow the request, as Keystone's middleware.
+
+        A service that goes on for its user is known by a token of its own beside his. A path may be
+        written with the service's prefix or without; slashes too many don't count, as for routes.
+        """
+        method, path = scope["method"], "/" + "/".join(segments(routed_path(scope)))
+        if service.type == "identity" and method == "GET" and path.endswith("/v3/auth/tokens"):
+            return
+        proof = headers.get(b"x-service-token")
+        if proof is not None:
+            other = await self.authenticator(proof.decode("latin-1"))
+            if not self._parts.policy.of("identity").check("service_role", other, {}).allowed:
+                raise Unauthenticated
+            return
+        below = path.removeprefix(service.prefix) if path.startswith(f"{service.prefix}/") else path
+        if not allows(rules, service.type, method, {path, below}):
+            raise Unauthenticated
 
     def _fault(self, scope: Scope, fault: Fault, request_id: str) -> Reply:
         dialect = self._owner(scope["path"]).dialect

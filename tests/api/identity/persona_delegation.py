@@ -1,4 +1,4 @@
-"""Who may do what with trusts: rows as those of ``persona_table.py``."""
+"""Who may do what with trusts and access rules: rows as those of ``persona_table.py``."""
 
 from __future__ import annotations
 
@@ -42,4 +42,12 @@ DELEGATION_ROWS = (
     Row("create_trust", "POST /v3/OS-TRUST/trusts", 201, "", _trust("{other.owner}")),
     Row("delete_trust", "DELETE /v3/OS-TRUST/trusts/{other.trust}", 204, CLOUD),
     Row("delete_trust", "DELETE /v3/OS-TRUST/trusts/none", 404, ALL),
+    # Keystone shows them to no administrator but the system's.
+    Row("list_access_rules", "GET /v3/users/{me}/access_rules", 200, f"{SYSTEM} {_PROJECT}"),
+    Row("list_access_rules", "GET /v3/users/{own.user}/access_rules", 200, SYSTEM),
+    Row("get_access_rule", "GET /v3/users/{own.user}/access_rules/{own.access_rule}", 200, SYSTEM),
+    Row("get_access_rule", "GET /v3/users/{me}/access_rules/{other.access_rule}", 200, SYSTEM),
+    Row("get_access_rule", "GET /v3/users/{own.user}/access_rules/none", 404, SYSTEM),
+    Row("delete_access_rule", "DELETE /v3/users/{me}/access_rules/{own.access_rule}", 403, ALL),
+    Row("delete_access_rule", "DELETE /v3/users/{own.user}/access_rules/none", 404, "SA"),
 )

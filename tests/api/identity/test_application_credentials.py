@@ -310,11 +310,6 @@ def test_the_owner_alone_makes_one_and_others_do_not_see_it(quick):
         ({"name": "x", "roles": [{}]}, 400, "does not have enough properties"),
         ({"name": "x", "roles": [{"id": "a", "name": "b"}]}, 400, "has too many properties"),
         ({"name": "x", "colour": "red"}, 400, "Additional properties are not allowed"),
-        (
-            {"name": "x", "access_rules": [{"path": "/", "method": "GET", "service": "compute"}]},
-            400,
-            "Invalid application credential: access rules are not supported",
-        ),
     ],
 )
 def test_a_malformed_one_is_told_what_is_wrong(quick, values, status, message):

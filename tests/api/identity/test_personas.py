@@ -92,6 +92,12 @@ class Stage:
                 return str(
                     (await self.clients[place]("POST", path, body)).json["application_credential"]["id"]
                 )
+            case "access_rule":
+                path = f"/v3/users/{self.known[f'{place}.owner']}/application_credentials"
+                rule = {"service": "identity", "method": "GET", "path": "/"}
+                body = {"application_credential": {"name": self.new(), "access_rules": [rule]}}
+                made = await self.clients[place]("POST", path, body)
+                return str(made.json["application_credential"]["access_rules"][0]["id"])
             case "trust":
                 body = {
                     "trustor_user_id": self.known[f"{place}.owner"],

@@ -11,6 +11,8 @@ import msgspec
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
 from pileus.core.errors import Invalid
+from pileus.services.identity.application_credentials.access_rules import AccessRuleHandlers
+from pileus.services.identity.application_credentials.access_rules import noun as access_rules
 from pileus.services.identity.application_credentials.noun import ApplicationCredentialHandlers
 from pileus.services.identity.application_credentials.noun import noun as application_credentials
 from pileus.services.identity.assignments import noun as assignments
@@ -179,6 +181,7 @@ class Identity(ServiceFace):
                     ComplianceHandlers(settings.password_regex, settings.password_regex_description)
                 ),
                 application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
+                access_rules(AccessRuleHandlers(self.authenticator)),
                 credentials(CredentialHandlers(self.authenticator, keys)),
                 ec2_credentials(Ec2Handlers(self.authenticator, keys)),
                 ec2_tokens(SignatureHandlers(issuer, keys)),

@@ -1,4 +1,14 @@
 -- Written by python -m pileus.store.migrations --snapshot.
+CREATE TABLE access_rules (
+	id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(36) NOT NULL, 
+	service VARCHAR(64) NOT NULL, 
+	method VARCHAR(8) NOT NULL, 
+	path VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_access_rules PRIMARY KEY (id), 
+	CONSTRAINT fk_access_rules_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_access_rules_user_id_service_method_path UNIQUE (user_id, service, method, path)
+);
 CREATE TABLE address_scopes (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -52,6 +62,13 @@ CREATE TABLE allocations (
 	disk_gib INTEGER NOT NULL, 
 	CONSTRAINT pk_allocations PRIMARY KEY (server_id), 
 	CONSTRAINT fk_allocations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+);
+CREATE TABLE application_credential_access_rules (
+	application_credential_id VARCHAR(36) NOT NULL, 
+	access_rule_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_application_credential_access_rules PRIMARY KEY (application_credential_id, access_rule_id), 
+	CONSTRAINT fk_application_credential_access_rules_access_rule_id FOREIGN KEY(access_rule_id) REFERENCES access_rules (id), 
+	CONSTRAINT fk_application_credential_access_rules_application_credential_id FOREIGN KEY(application_credential_id) REFERENCES application_credentials (id) ON DELETE CASCADE
 );
 CREATE TABLE application_credential_roles (
 	application_credential_id VARCHAR(36) NOT NULL, 
@@ -458,8 +475,8 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
@@ -627,6 +644,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0019_endpoint_groups_and_polic
 INSERT INTO "schema_revisions" VALUES('identity','0020_security_compliance');
 INSERT INTO "schema_revisions" VALUES('identity','0021_trusts');
 INSERT INTO "schema_revisions" VALUES('identity','0022_unified_limits');
+INSERT INTO "schema_revisions" VALUES('identity','0023_access_rules');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -919,11 +937,11 @@ CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -940,3 +958,4 @@ CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
 CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
 CREATE INDEX ix_registered_limits_region_id ON registered_limits (region_id);
 CREATE INDEX ix_limits_owner_id ON limits (owner_id);
+CREATE INDEX ix_application_credential_access_rules_access_rule_id ON application_credential_access_rules (access_rule_id);

@@ -16,7 +16,6 @@ from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.identity.application_credentials.resource import APPLICATION_CREDENTIAL
 from pileus.services.identity.application_credentials.work import (
-    ApplicationCredentialValidationError,
     application_credential_create,
     application_credential_delete,
 )
@@ -118,10 +117,7 @@ class ApplicationCredentialHandlers:
             raise request.dialect.no_object(APPLICATION_CREDENTIAL, body)
         # Keystone takes these two, and goes by the token and its own ids all the same.
         wanted = {key: value for key, value in body[name].items() if key not in ("id", "project_id")}
-        spec = check_create(APPLICATION_CREDENTIAL, request.context, wanted)
-        if spec.pop("access_rules"):
-            raise ApplicationCredentialValidationError(detail="access rules are not supported")
-        return spec
+        return check_create(APPLICATION_CREDENTIAL, request.context, wanted)
 
 
 def _new_secret() -> str:

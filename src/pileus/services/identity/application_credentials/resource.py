@@ -1,7 +1,6 @@
 """The declaration of application credentials.
 
-Source: the Identity API v3 reference, "Application Credentials". Access rules are not among what Pileus
-enforces, so a credential that asks for some is refused.
+Source: the Identity API v3 reference, "Application Credentials".
 """
 
 from __future__ import annotations
@@ -16,6 +15,12 @@ from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.wordings.keystone import KEYSTONE
+from pileus.services.identity.application_credentials.access_rules import (
+    RULE,
+    SHOWN_RULE,
+    access_rules_load,
+    access_rules_save,
+)
 from pileus.services.identity.common.attributes import ID
 from pileus.services.identity.standing.named_roles import NAMED_ROLE
 from pileus.services.identity.tables.credentials import application_credential_roles, application_credentials
@@ -117,11 +122,14 @@ APPLICATION_CREDENTIAL = Resource(
         Attribute("secret_hash", types.string(None), visible=False),
         Attribute(
             "access_rules",
-            types.list_of(types.anything, none_is_empty=True),
+            types.list_of(RULE, none_is_empty=True),
+            shown=types.list_of(SHOWN_RULE),
+            loader=access_rules_load,
+            saver=access_rules_save,
+            empty=None,
             default=[],
             create=True,
-            visible=False,
-            description="Not supported: only none can be asked for",
+            description="The only requests that it may make; left out where it may make all",
         ),
     ),
 )

@@ -10,6 +10,11 @@ from __future__ import annotations
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Values
+from pileus.services.identity.application_credentials.access_rules import (
+    access_rules_choose,
+    access_rules_hold,
+    access_rules_load,
+)
 from pileus.services.identity.application_credentials.resource import APPLICATION_CREDENTIAL, roles_load
 from pileus.services.identity.common.errors import UserNotFound
 from pileus.services.identity.common.generation import announce_many, announce_token_changes
@@ -42,6 +47,8 @@ def application_credential_create(
 
     Each has ``secret_hash``, and the roles as they were asked for; none means all of ``held``.
     """
+    for user_id in sorted({spec["user_id"] for spec in specs if spec["access_rules"]}):
+        access_rules_hold(tx, user_id)
     graph = role_graph(tx)
     rows = []
     for spec in specs:
@@ -52,7 +59,11 @@ def application_credential_create(
                 detail="Cannot create an application credential with unassigned role"
             )
         chosen_roles = [{"id": role_id} for role_id in sorted(chosen)]
-        rows.append(Values({**spec, "roles": chosen_roles, "unrestricted": bool(spec["unrestricted"])}))
+        rules = access_rules_choose(tx, spec["user_id"], spec["access_rules"]) if spec["access_rules"] else []
+        unrestricted = bool(spec["unrestricted"])
+        rows.append(
+            Values({**spec, "roles": chosen_roles, "unrestricted": unrestricted, "access_rules": rules})
+        )
     try:
         APPLICATION_CREDENTIAL.insert(tx, context, rows)
     except Duplicate:
@@ -61,8 +72,12 @@ def application_credential_create(
         raise UserNotFound(id=rows[0]["user_id"]) from None
     made = [(row["id"], {"user_id": row["user_id"]}) for row in rows]
     announce_many(tx, context, "application_credential.create", made)
-    shown = roles_load(tx, [row["id"] for row in rows])
-    return [Values({**row, "roles": shown.get(row["id"], [])}) for row in rows]
+    keys = [row["id"] for row in rows]
+    shown, rules_of = roles_load(tx, keys), access_rules_load(tx, keys)
+    return [
+        Values({**row, "roles": shown.get(row["id"], []), "access_rules": rules_of.get(row["id"])})
+        for row in rows
+    ]
 
 
 def application_credential_delete(tx: Tx, context: Context, originals: list[Values]) -> None:

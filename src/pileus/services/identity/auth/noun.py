@@ -60,6 +60,9 @@ class RescopeForbidden(Forbidden):
     message = "You are not authorized to perform the requested action: {action}."
 
 
+ACCESS_RULES_VERSION = 1.0
+"""The first version of access rules: services that keep to them name theirs."""
+
 _BY_APPLICATION_CREDENTIAL = "Using an application credential token to create a scoped token is not allowed."
 _BY_TRUST = "Using trust-scoped token to create another token. Create a new trust-scoped token instead"
 _BY_SYSTEM = "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed."
@@ -200,6 +203,8 @@ class AuthHandlers:
             authenticated = await self._authenticator.authenticate(text)
         except Unauthenticated:
             raise TokenNotFound from None
+        if authenticated.session.access_rules is not None and not _knows_access_rules(request):
+            raise TokenNotFound
         request.authorise(rule, {"target.token.user_id": authenticated.session.user.id})
         return authenticated, text
 
@@ -230,6 +235,14 @@ class AuthHandlers:
         user_id = request.context.user_id or ""
         found = await request.read(roles_of, user_id, "system", SYSTEM_ID)
         return Reply.json({"system": [{"all": True}] if found else [], "links": own_link(request)})
+
+
+def _knows_access_rules(request: Request) -> bool:
+    """Whether the service that asks about a token says that it keeps to access rules."""
+    try:
+        return float(request.header("openstack-identity-access-rules") or 0) >= ACCESS_RULES_VERSION
+    except ValueError:
+        return False
 
 
 def _with_roles(kind: Literal["project", "domain"], user_id: str | None) -> list[ColumnElement[bool]]:

@@ -14,6 +14,7 @@ from pileus.services.identity.tokens.payload import Token
 
 _USER = shape({"domain": REFERENCE, "id": TEXT, "name": TEXT, "password_expires_at": TEXT_OR_NONE})
 _ID = shape({"id": TEXT})
+_ACCESS_RULE = shape({"id": TEXT, "service": TEXT, "method": TEXT, "path": TEXT})
 _TOKEN = shape(
     {
         "methods": types.list_of(TEXT),
@@ -29,7 +30,10 @@ _TOKEN = shape(
             {"domain": shape({"id": TEXT_OR_NONE, "name": TEXT_OR_NONE}), "id": TEXT, "name": TEXT}
         ),
         "is_domain": types.strict_boolean,
-        "application_credential": shape({"id": TEXT, "name": TEXT, "restricted": types.strict_boolean}),
+        "application_credential": shape(
+            {"id": TEXT, "name": TEXT, "restricted": types.strict_boolean},
+            {"access_rules": types.list_of(_ACCESS_RULE)},
+        ),
         "OS-TRUST:trust": shape(
             {"id": TEXT, "impersonation": types.strict_boolean, "trustor_user": _ID, "trustee_user": _ID}
         ),
@@ -87,6 +91,11 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
             "name": session.credential.name,
             "restricted": not session.credential.unrestricted,
         }
+        if session.credential.access_rules:
+            view["application_credential"]["access_rules"] = [
+                {"id": key, "service": rule.service, "method": rule.method, "path": rule.path}
+                for key, rule in session.credential.access_rules
+            ]
     view["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
     if catalog is not None:
         view["catalog"] = catalog_view(catalog, substitutions(session))

@@ -16,7 +16,7 @@ _NESTED = {
 }
 """The paths of what does not hang directly below ``/v3``."""
 
-_OMITTED = frozenset({"default_project_id"})
+_OMITTED = frozenset({"access_rules", "default_project_id"})
 """Attributes that Keystone leaves out of views where they are not set."""
 
 

@@ -7,12 +7,19 @@ import datetime as dt
 import msgspec
 from sqlalchemy import bindparam, select
 
-from pileus.services.identity.tables.credentials import application_credential_roles, application_credentials
+from pileus.core.access_rules import AccessRule
+from pileus.services.identity.tables.credentials import (
+    access_rules,
+    application_credential_access_rules,
+    application_credential_roles,
+    application_credentials,
+)
 from pileus.store.tx import Tx
 
 
 class ApplicationCredential(msgspec.Struct, frozen=True):
-    """An application credential with the ids of its roles."""
+    """An application credential with the ids of its roles; ``access_rules`` are the only requests that may
+    be made with it, where there are any."""
 
     id: str
     name: str
@@ -22,6 +29,8 @@ class ApplicationCredential(msgspec.Struct, frozen=True):
     expires_at: dt.datetime | None
     unrestricted: bool
     role_ids: frozenset[str]
+    access_rules: tuple[tuple[str, AccessRule], ...] = ()
+    """With the ids of the rules."""
 
 
 _FIND = (
@@ -48,10 +57,21 @@ _FIND_BY_NAME = _FIND.where(
 )
 
 
+_RULES = (
+    select(access_rules)
+    .join(
+        application_credential_access_rules,
+        application_credential_access_rules.c.access_rule_id == access_rules.c.id,
+    )
+    .where(application_credential_access_rules.c.application_credential_id == bindparam("id"))
+    .order_by(access_rules.c.service, access_rules.c.path, access_rules.c.method)
+)
+
+
 def application_credential_find(
     tx: Tx, key: str | None = None, *, user_id: str = "", name: str = ""
 ) -> ApplicationCredential | None:
-    """The one with that id, or a user's with that name: one statement."""
+    """The one with that id, or a user's with that name: two statements."""
     if key is not None:
         rows = tx.rows(_FIND_BY_ID, {"id": key})
     else:
@@ -69,4 +89,8 @@ def application_credential_find(
         first.expires_at,
         first.unrestricted,
         role_ids,
+        tuple(
+            (row.id, AccessRule(row.service, row.method, row.path))
+            for row in tx.rows(_RULES, {"id": first.id})
+        ),
     )

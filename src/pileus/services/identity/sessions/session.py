@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, func, select
 
+from pileus.core.access_rules import AccessRule
 from pileus.core.context import Context
 from pileus.services.identity.common.errors import Refused, Unauthorized
 from pileus.services.identity.common.generation import generation_read
@@ -68,6 +69,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust | None = None
 
     @property
+    def access_rules(self) -> tuple[AccessRule, ...] | None:
+        """The only requests that may be made, where there are bounds."""
+        if self.credential is None or not self.credential.access_rules:
+            return None
+        return tuple(rule for _, rule in self.credential.access_rules)
+
+    @property
     def holder_id(self) -> str:
         """Who logged in: the trustee where he acts for another."""
         return self.user.id if self.trust is None else self.trust.trustee_user_id
@@ -99,6 +107,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             domain_id=self.scope.id if self.scope.kind == "domain" else None,
             system_scope=self.scope.kind == "system",
             roles=names,
+            access_rules=self.access_rules,
             is_admin="admin" in names and self.scope.kind != "domain",
         )
 

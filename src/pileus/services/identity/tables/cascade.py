@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import BindParameter, bindparam, or_, select
 
 from pileus.services.identity.tables.credentials import (
+    access_rules,
     application_credential_roles,
     application_credentials,
     credentials,
@@ -33,6 +34,7 @@ _CREDENTIALS_IN = credentials.delete().where(credentials.c.project_id.in_(_KEYS)
 _APPLICATION_CREDENTIALS_OF = application_credentials.delete().where(
     application_credentials.c.user_id.in_(_KEYS)
 )
+_ACCESS_RULES_OF = access_rules.delete().where(access_rules.c.user_id.in_(_KEYS))
 _APPLICATION_CREDENTIALS_IN = application_credentials.delete().where(
     application_credentials.c.user_id == bindparam("user"),
     application_credentials.c.project_id == bindparam("project"),
@@ -61,6 +63,7 @@ _OF_DOMAINS = (
         or_(credentials.c.project_id.in_(_INSIDE), credentials.c.user_id.in_(_USERS_INSIDE))
     ),
     users.update().where(users.c.default_project_id.in_(_INSIDE)).values(default_project_id=None),
+    application_credentials.delete().where(application_credentials.c.user_id.in_(_USERS_INSIDE)),
     users.delete().where(users.c.domain_id.in_(_KEYS)),
     groups.delete().where(groups.c.domain_id.in_(_KEYS)),
     roles.delete().where(roles.c.domain_id.in_(_KEYS)),
@@ -92,8 +95,9 @@ def of_domains(tx: Tx, keys: Sequence[str]) -> None:
 
 
 def application_credentials_of(tx: Tx, user_ids: Sequence[str]) -> None:
-    """Delete all application credentials of users."""
-    tx.execute(_APPLICATION_CREDENTIALS_OF, {"keys": list(user_ids)})
+    """Delete all application credentials of users, and then the access rules that no other can have."""
+    for statement in (_APPLICATION_CREDENTIALS_OF, _ACCESS_RULES_OF):
+        tx.execute(statement, {"keys": list(user_ids)})
 
 
 def application_credentials_in(tx: Tx, user_id: str, project_id: str) -> None:

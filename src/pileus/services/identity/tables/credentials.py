@@ -1,4 +1,4 @@
-"""Credentials that users keep here, and application credentials with the roles that they have."""
+"""Credentials that users keep here, and application credentials with their roles and access rules."""
 
 from __future__ import annotations
 
@@ -42,4 +42,28 @@ application_credential_roles = Table(
         primary_key=True,
     ),
     Column("role_id", Id, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+access_rules = Table(
+    "access_rules",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", Name, nullable=False),
+    UniqueConstraint("user_id", "service", "method", "path"),
+)
+
+# A rule that is in use is deleted by nobody: a credential that lost its last one would have no bounds.
+application_credential_access_rules = Table(
+    "application_credential_access_rules",
+    metadata,
+    Column(
+        "application_credential_id",
+        Id,
+        ForeignKey("application_credentials.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("access_rule_id", Id, ForeignKey("access_rules.id"), primary_key=True, index=True),
 )

@@ -120,6 +120,7 @@ def _complete(context: Context, compliance: Compliance, update: Update) -> None:
 def user_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """Delete users with their grants, memberships and credentials; their tokens end."""
     keys = [one["id"] for one in originals]
+    cascade.application_credentials_of(tx, keys)
     USER.remove(tx, originals)
     cascade.of_users(tx, keys)
     announce_token_changes(tx, context, "user.delete", [(key, {}) for key in keys])
