@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,21 @@ def machine() -> tuple[set[str], set[str], dict[str, str]]:
     return links, namespaces, {key: Path("/proc/sys", key).read_text() for key in keys}
 
 
+def _external_address() -> list[str]:
+    done = subprocess.run(
+        ["ip", "-o", "-4", "address", "show", "pileus-host"], capture_output=True, text=True, check=False
+    )
+    return [line.split()[3] for line in done.stdout.splitlines()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pdemo-", dir="/tmp"))
@@ -73,6 +89,14 @@ def test_the_demo(state: Path) -> None:
 
     timeline = pileus("timeline", "demo-1", "--state", str(state))
     assert timeline.count("domain.start") == 1, "running it again started nothing again"
+
+    # A reboot takes this machine's address in the external network away; the next start makes it anew.
+    address = _external_address()
+    pileus("down", "--state", str(state))
+    subprocess.run(["ip", "link", "delete", "pileus-host"], check=True)
+    pileus("up", "--detach", "--state", str(state))
+    until(lambda: _external_address() == address)
+    assert "running already" in pileus("demo", "--state", str(state))
 
     pileus("demo", "--clean", "--state", str(state))
     assert not state.exists()

@@ -24,6 +24,8 @@ app.add_typer(db, name="db")
 app.add_typer(config, name="config")
 app.add_typer(node, name="node")
 app.add_typer(image, name="image")
+service = typer.Typer(help="The cloud as a service of systemd.", no_args_is_help=True)
+app.add_typer(service, name="service")
 
 State = Annotated[
     Path | None,
@@ -169,6 +171,9 @@ def unplug(
 @app.command()
 def demo(
     clean: Annotated[bool, typer.Option("--clean", help="Take away everything that the demo made.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --clean: also packages, user and caches that Pileus brought.")
+    ] = False,
     state: State = None,
     listen: Listen = None,
     external_range: Annotated[
@@ -182,7 +187,7 @@ def demo(
     from pileus.app.commands import demo as shown
 
     if clean:
-        shown.clean(state)
+        shown.clean(state, everything)
     else:
         shown.demo(state, listen, external_range)
 
@@ -246,6 +251,56 @@ def node_revoke(host: str, simulated: Simulated = False, state: State = None) ->
     from pileus.app.commands.node import revoke
 
     revoke(host, simulated, state)
+
+
+Name = Annotated[str, typer.Option("--name", help="The unit's name.")]
+
+
+@service.command("install")
+def service_install(
+    simulated: Simulated = False,
+    state: State = None,
+    listen: Listen = None,
+    config: Config = None,
+    name: Name = "pileus",
+    start: Annotated[bool, typer.Option("--start/--no-start", help="Start it now.")] = True,
+) -> None:
+    """Have systemd start this cloud now and whenever the machine starts (root)."""
+    from pileus.app.commands.service import install
+
+    install(simulated, state, listen, config, name=name, start=start)
+
+
+@service.command("uninstall")
+def service_uninstall(name: Name = "pileus") -> None:
+    """Stop the service and remove its unit; what the cloud built keeps running."""
+    from pileus.app.commands.service import uninstall
+
+    uninstall(name)
+
+
+@service.command("start")
+def service_start(name: Name = "pileus") -> None:
+    """Start the installed service, and wait until the cloud is ready."""
+    from pileus.app.commands.service import control
+
+    control("start", name)
+
+
+@service.command("stop")
+def service_stop(name: Name = "pileus") -> None:
+    """Stop the service; what the cloud built keeps running."""
+    from pileus.app.commands.service import control
+
+    control("stop", name)
+
+
+@service.command("status")
+def service_status(name: Name = "pileus") -> None:
+    """Say how the service is; `pileus status` says how the cloud is."""
+    from pileus.app.commands.service import show
+
+    show(name)
 
 
 @image.command("build")

@@ -118,6 +118,16 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.agent / "limits.json"
 
     @property
+    def kvm(self) -> Path:
+        """Whether machines run under KVM here, as it was found out."""
+        return self.agent / "kvm.json"
+
+    @property
+    def external_address(self) -> Path:
+        """This machine's address in the external network, which its agents make anew after a reboot."""
+        return self.agent / "external-address.json"
+
+    @property
     def dhcp(self) -> Path:
         """Files for dnsmasq, which reads them as a user of its own: a folder for each network."""
         return self.root / "dhcp"

@@ -114,6 +114,12 @@ class Unavailable(Fault):
     message = "A part that is needed does not answer now."
 
 
+class NotYet(Unavailable):
+    """Another part of this very machine is not there yet: asking again soon costs nobody anything."""
+
+    message = "A part of this machine is not there yet."
+
+
 class TooMany(Fault):
     """The caller asks for more than is given to one at a time (429)."""
 

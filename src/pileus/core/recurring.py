@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, NotYet
 
 NO_ANSWER = "ServerUnreachable"
 """The fault of the bus's client. The client says it itself, once for all agents that share it."""
@@ -45,7 +45,9 @@ class Recurring:
 class Trouble(Recurring):
     """Note a failure that is a fault of the domain."""
 
-    def fault(self, fault: Fault) -> None:
-        """It failed."""
+    def fault(self, fault: Fault, *, starting: bool = False) -> None:
+        """It failed. While a program is ``starting``, a part that is not there yet is no trouble."""
         level = "debug" if fault.code == NO_ANSWER else "warning"
+        if starting and isinstance(fault, NotYet):
+            level = "info"
         self.happened(fault.code, level=level, error=fault.text)

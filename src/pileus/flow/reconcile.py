@@ -16,10 +16,13 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, NotYet
 from pileus.core.recurring import Trouble
 
 _log = log.get("flow")
+
+SOON_S = 1.0
+"""The longest pause while only another part of this machine is waited for."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -135,12 +138,13 @@ class Reconciler:
             status.failures_in_a_row += 1
             status.last_error = f"{type(error).__name__}: {error}"
             if isinstance(error, Fault):
-                self._trouble.fault(error)
+                self._trouble.fault(error, starting=status.passes == 0)
             else:
                 self._trouble.happened(status.last_error, error=status.last_error, exc_info=error)
             retry = work | Work(inspect=True)
             self._waiting = retry if self._waiting is None else self._waiting | retry
-            await self._pause(status.failures_in_a_row)
+            limit_s = SOON_S if isinstance(error, NotYet) else self._retry_limit_s
+            await self._pause(status.failures_in_a_row, limit_s)
             return
         self._trouble.over()
         status.passes += 1
@@ -149,8 +153,8 @@ class Reconciler:
         status.last_error = None
         status.last_success = self._clock.monotonic()
 
-    async def _pause(self, failures: int) -> None:
-        longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), self._retry_limit_s)
+    async def _pause(self, failures: int, limit_s: float) -> None:
+        longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), limit_s)
         self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):  # noqa: S311

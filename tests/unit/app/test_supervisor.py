@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -106,6 +107,21 @@ def test_ready_is_said_once_all_are(watched: Watched) -> None:
     assert watched.answer == "ready"
     order = [line.split()[0] for line in watched.diary.read_text().splitlines()]
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("abstract", [True, False])
+def test_the_service_manager_hears_of_start_and_end(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, abstract: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(20)
+        manager.bind("" if abstract else str(tmp_path / "notify"))
+        name = manager.getsockname()
+        monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode() if abstract else name)
+        watched.start(first=GOOD, second=GOOD)
+        assert manager.recv(100) == b"READY=1", "once, and of all"
+        watched.end()
+        assert manager.recv(100) == b"STOPPING=1"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

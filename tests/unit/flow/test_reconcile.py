@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+
+import pytest
 
 from pileus.core.clock import ManualClock, SystemClock
+from pileus.core.errors import NotYet, Unavailable
+from pileus.core.recurring import Trouble
+from pileus.flow import reconcile
 from pileus.flow.reconcile import EVERYTHING, Reconciler, Work
 
 
@@ -20,7 +26,8 @@ def story(body: Callable[[], Awaitable[None]]) -> None:
 class Recorder:
     """Notes the work it gets; fails as often as told."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, error: Exception | None = None) -> None:
+        self.error = error or RuntimeError("not now")
         self.done: list[Work] = []
         self.failures = failures
         self.gate = asyncio.Event()
@@ -31,7 +38,7 @@ class Recorder:
         await self.gate.wait()
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("not now")
+            raise self.error
 
 
 def test_the_first_pass_looks_at_everything() -> None:
@@ -100,6 +107,30 @@ def test_a_long_pause_ends_when_somebody_is_in_a_hurry() -> None:
         assert len(recorder.done) == 2
 
     story(body)
+
+
+def test_a_part_of_this_machine_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        recorder = Recorder(failures=3, error=NotYet())
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=60, retry_s=60, retry_limit_s=60)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        loop.cancel()
+        assert reconciler.status.failures == 3
+
+    monkeypatch.setattr(reconcile, "SOON_S", 0.001)
+    story(body)
+
+
+def test_what_is_not_there_yet_at_the_start_is_no_trouble() -> None:
+    said: list[str] = []
+    logger = SimpleNamespace(
+        info=lambda *_, **__: said.append("info"), warning=lambda *_, **__: said.append("warning")
+    )
+    Trouble(logger, "a pass failed").fault(NotYet(), starting=True)
+    Trouble(logger, "a pass failed").fault(NotYet())
+    Trouble(logger, "a pass failed").fault(Unavailable(), starting=True)
+    assert said == ["info", "warning", "warning"]
 
 
 def test_the_period_brings_a_full_pass() -> None:

@@ -11,13 +11,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap
-from pileus.app.commands import demo_machine
+from pileus.app.commands import demo_machine, leftovers
 from pileus.app.commands.external_range import ExternalRange, RangeTaken, choose, same
 from pileus.app.commands.timeline import render
 from pileus.app.local import COMPUTE, IDENTITY, IMAGE, NETWORK, LocalApi
@@ -30,11 +30,16 @@ NAME = "demo"
 PRIVATE_CIDR = "10.20.0.0/24"
 SERVERS = ("demo-1", "demo-2")
 FLAVOR = {"name": "demo.tiny", "ram": 192, "vcpus": 1, "disk": 1}
-BOOT_WITHIN_S = 300.0
+STILL_S = 300.0
+"""A guest whose status, timeline and console show nothing new for this long does not come up any more. How
+long a boot takes as a whole says little: an emulated one on a slow machine takes minutes."""
+SAY_EVERY_S = 15.0
+SSH_WITHIN_S = 300.0
+DELETED_WITHIN_S = 180.0
 _STARTS_TRIED = 2
 _STARTS = {"SHUTOFF": "os-start", "PAUSED": "unpause", "SUSPENDED": "resume"}
 SSH = (
-    "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR",
+    "-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "LogLevel=ERROR",
     "-o", "StrictHostKeyChecking=yes",
 )  # fmt: skip
 
@@ -43,22 +48,55 @@ class DemoFailed(Unavailable):
     """A step did not end as it should; the text says what was waited for and what was seen."""
 
 
-@contextmanager
-def _step(text: str) -> Iterator[Callable[[str], None]]:
+class _Step:
     """One line of progress: the text at once, what was found and the seconds when it is over."""
-    started = time.monotonic()
-    found: list[str] = []
-    if sys.stdout.isatty():
-        sys.stdout.write(f"  … {text}")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._began = self._said = time.monotonic()
+        self._found = ""
+        self._shown = ""
+        if sys.stdout.isatty():
+            sys.stdout.write(f"  … {text}")
+            sys.stdout.flush()
+
+    def __call__(self, found: str) -> None:
+        """What was found."""
+        self._found = found
+
+    def waiting(self, seen: str) -> None:
+        """Say what is being waited for: at a terminal in the line itself, else in a line now and then."""
+        if sys.stdout.isatty():
+            if seen != self._shown:
+                self._shown = seen
+                sys.stdout.write(f"\r\033[K  … {self._text}: {seen}"[:200])
+                sys.stdout.flush()
+        elif time.monotonic() - self._said >= SAY_EVERY_S:
+            self._said = time.monotonic()
+            sys.stdout.write(f"  … {self._text}: {seen} ({self._said - self._began:.0f} s)\n")
+            sys.stdout.flush()
+
+    def over(self, well: bool) -> None:
+        """Write the line as it stays."""
+        start = "\r\033[K" if sys.stdout.isatty() else ""
+        if well:
+            tail = f": {self._found}" if self._found else ""
+            text = f"  ✓ {self._text}{tail} ({time.monotonic() - self._began:.1f} s)"
+        else:
+            text = f"  ✗ {self._text}"
+        sys.stdout.write(f"{start}{text}\n")
         sys.stdout.flush()
+
+
+@contextmanager
+def _step(text: str) -> Iterator[_Step]:
+    step = _Step(text)
     try:
-        yield found.append
+        yield step
     except BaseException:
-        sys.stdout.write(f"\r  ✗ {text}\n")
+        step.over(False)
         raise
-    tail = f": {found[-1]}" if found else ""
-    sys.stdout.write(f"\r  ✓ {text}{tail} ({time.monotonic() - started:.1f} s)\n")
-    sys.stdout.flush()
+    step.over(True)
 
 
 def demo(state: Path | None, listen: str | None, external_range: str = "") -> None:
@@ -69,6 +107,9 @@ def demo(state: Path | None, listen: str | None, external_range: str = "") -> No
     try:
         with _step("A cloud on this machine") as found:
             found(demo_machine.ensure_cloud(folder, listen))
+        emulated = demo_machine.why_emulated(folder)
+        if emulated:
+            sys.stdout.write(f"  ! Machines are emulated here, which is slow: {emulated}\n")
         with LocalApi(folder) as api:
             Demo(folder, api).show(external_range)
     except Fault as fault:
@@ -84,12 +125,33 @@ def demo(state: Path | None, listen: str | None, external_range: str = "") -> No
     )
 
 
-def clean(state: Path | None) -> None:
-    """Remove what the demo made: its servers and networks, and the cloud if the demo started it."""
+def clean(state: Path | None, everything: bool = False) -> None:
+    """Remove what the demo made: its servers and networks, and the cloud if the demo started it. Say what
+    stays; with ``everything`` remove that, too, unless another cloud is there."""
     folder = StateFolder((state or demo_machine.DEFAULT_STATE).absolute())
-    if not folder.keys.is_dir():
+    user = bootstrap.read_settings(folder, None, {}).settings.server.user
+    if folder.keys.is_dir():
+        _remove_demo(folder)
+    else:
         sys.stdout.write("There is no demo here.\n")
+    if everything and folder.keys.is_dir():
+        bootstrap.fail(f"the cloud in {folder.root} is not the demo's: `pileus down --purge` removes it")
+    left = leftovers.find(user)
+    if not left.lines():
         return
+    try:
+        if everything:
+            with _step(f"Remove {', '.join(left.lines())}"):
+                leftovers.remove(left)
+        else:
+            sys.stdout.write(
+                f"Still here: {', '.join(left.lines())}. `pileus demo --clean --all` removes that, too.\n"
+            )
+    except Fault as fault:
+        bootstrap.fail(fault.text)
+
+
+def _remove_demo(folder: StateFolder) -> None:
     try:
         if launch.running(folder):
             with LocalApi(folder) as api:
@@ -276,10 +338,11 @@ class Demo:
     def _wait_for_boot(self, name: str, server: dict[str, Any]) -> None:
         path = f"{COMPUTE}/servers/{server['id']}"
         with _step(f"{name} boots: ACTIVE, has a lease, has read its metadata") as say:
-            seen = ""
-            deadline = time.monotonic() + BOOT_WITHIN_S
+            console = ""
+            shown: tuple[str, str, str] | None = None
+            changed = time.monotonic()
             starts = 0
-            while time.monotonic() < deadline:
+            while time.monotonic() < changed + STILL_S:
                 now = self._api.get(path)["server"]
                 if self._start(now):
                     starts += 1
@@ -291,14 +354,28 @@ class Demo:
                     )
                 if now["status"] == "ACTIVE":
                     server.update(now)
-                    seen = self._console(path)
-                    if "pileus-guest: ssh ready" in seen and "pileus-guest: metadata" in seen:
-                        lease = re.search(r"pileus-guest: lease (\S+)", seen)
+                    console = self._console(path)
+                    if "pileus-guest: ssh ready" in console and "pileus-guest: metadata" in console:
+                        lease = re.search(r"pileus-guest: lease (\S+)", console)
                         say(lease[1] if lease else now["status"])
                         return
+                seen = (now["status"], self._last_step(path), _last_line(console))
+                if seen != shown:
+                    shown, changed = seen, time.monotonic()
+                say.waiting(", ".join(filter(None, seen)))
                 time.sleep(0.25)
-            last = seen.strip().splitlines()[-1:] or ["nothing on its console"]
-            raise DemoFailed(f"{name} is {now['status']}, but did not finish booting; last: {last[0]}")
+            last = _last_line(console) or "nothing on its console"
+            raise DemoFailed(
+                f"{name} is {now['status']}, and nothing new was seen of it for {STILL_S:.0f} s; last: {last}"
+            )
+
+    def _last_step(self, path: str) -> str:
+        """The newest entry of a server's timeline."""
+        try:
+            entries = self._api.get(f"{path}/os-pileus-timeline")["timeline"]
+        except Fault:
+            return ""
+        return str(entries[-1]["step"]) if entries else ""
 
     def _console(self, path: str) -> str:
         try:
@@ -329,13 +406,18 @@ class Demo:
             known_hosts.write_text("".join(f"{address} {key}\n" for key in keys))
             argv = ["ssh", *SSH, "-o", f"UserKnownHostsFile={known_hosts}"]
             argv += ["-i", str(self._home / "id_ed25519"), f"root@{address}", "ping", "-c", "3", other]
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + SSH_WITHIN_S
             while True:
-                done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-                if done.returncode == 0:
-                    break
+                try:
+                    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+                    why = (done.stderr or done.stdout).strip()
+                    if done.returncode == 0:
+                        break
+                except subprocess.TimeoutExpired:
+                    why = "no answer within 120 s"
                 if time.monotonic() > deadline:
-                    raise DemoFailed(f"ssh {address}: {(done.stderr or done.stdout).strip()}")
+                    raise DemoFailed(f"ssh {address}: {why}")
+                say.waiting(why.splitlines()[-1] if why else "no answer")
                 time.sleep(0.5)
             summary = re.search(r"\d+ packets transmitted.*", done.stdout)
             say(summary[0] if summary else "answered")
@@ -348,7 +430,7 @@ class Demo:
             servers = [s for s in self._api.get(f"{COMPUTE}/servers")["servers"] if s["name"] in SERVERS]
             for server in servers:
                 self._api.call("DELETE", f"{COMPUTE}/servers/{server['id']}")
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + DELETED_WITHIN_S
             while any(s["name"] in SERVERS for s in self._api.get(f"{COMPUTE}/servers")["servers"]):
                 if time.monotonic() > deadline:
                     raise DemoFailed("the servers do not go away; `pileus timeline` says how far they came")
@@ -381,3 +463,9 @@ class Demo:
         found = self._find(path, collection, name)
         if found is not None:
             self._api.call("DELETE", f"{path}/{found['id']}")
+
+
+def _last_line(text: str) -> str:
+    """What a console shows last, without what a terminal would not."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return "".join(letter for letter in lines[-1] if letter.isprintable())[:80] if lines else ""

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from pileus.app import bootstrap
 from pileus.app.commands.external_range import Occupied, look
-from pileus.app.nodes.external_address import AT_HOST, remove_external_address
+from pileus.app.nodes.external_address import AT_HOST, ExternalAddress, remember, remove_external_address
 from pileus.app.nodes.external_address import ensure_external_address as make_address
 from pileus.app.nodes.switch import RealSwitch
 from pileus.app.processes import launch
 from pileus.app.state import StateFolder, default_root
 from pileus.core.errors import Unavailable
 from pileus.drivers.guestimage import build_image
+from pileus.drivers.libvirt.kvm import recall_kvm
 from pileus.drivers.ovsdb.client import OvsdbClient
 
 DEFAULT_STATE = default_root(simulated=False)
@@ -84,6 +85,15 @@ def remove_cloud(folder: StateFolder) -> None:
             raise CloudNotReady(reason=(done.stderr or done.stdout).strip())
 
 
+def why_emulated(folder: StateFolder) -> str:
+    """Why machines of this node do not run under KVM; empty where they do, or where the settings say how."""
+    wanted = bootstrap.read_settings(folder, None, {}).settings.hypervisor.kvm
+    if wanted == "off":
+        return 'kvm = "off" in the settings'
+    verdict = recall_kvm(folder.kvm) if wanted in ("auto", "try") else None
+    return "" if verdict is None or verdict.works else verdict.reason
+
+
 def build_guest_image(file: Path) -> None:
     """The image that the demo boots."""
     file.parent.mkdir(mode=0o700, exist_ok=True)
@@ -102,11 +112,13 @@ def ensure_external_address(folder: StateFolder, address: str) -> None:
     async def main() -> None:
         async with _switch(folder) as (client, datapath_type):
             await make_address(client, BRIDGE, datapath_type, address)
+            remember(folder.external_address, ExternalAddress(BRIDGE, address))
 
     asyncio.run(main())
 
 
 async def _remove_address(folder: StateFolder) -> None:
+    remember(folder.external_address, None)
     with contextlib.suppress(TimeoutError):
         async with _switch(folder) as (client, _):
             await remove_external_address(client)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.app import bootstrap
+from pileus.app.commands import service
 from pileus.app.local import NETWORK, LocalApi
 from pileus.app.prepare import prepare, public_url
 from pileus.app.processes import launch
@@ -68,6 +69,8 @@ def take_down(simulated: bool, state: Path | None, purge: bool) -> None:
     folder = StateFolder((state or default_root(simulated)).absolute())
     if not folder.keys.is_dir():  # and only ever remove a folder that is a cloud's
         bootstrap.fail(f"there is no cloud in {folder.root}")
+    if purge and not simulated and os.geteuid() == 0:
+        service.remove_unit_of(folder)
     pid = launch.running(folder)
     if pid:
         os.kill(pid, signal.SIGTERM)

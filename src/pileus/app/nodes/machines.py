@@ -41,11 +41,10 @@ async def real_machines(folder: StateFolder, settings: Settings, *, offloads: bo
         logger.warning("this node can't run machines", missing=missing)
         return None
     kvm = wanted.kvm == "on"
-    if wanted.kvm == "auto":
-        verdict = await probe_kvm(folder.agent / "kvm.json")
+    if wanted.kvm in ("auto", "try"):
+        verdict = await probe_kvm(folder.kvm, nested=wanted.kvm == "try")
         kvm = verdict.works
-        if not verdict.remembered:
-            logger.info("tried KVM", works=kvm, reason=verdict.reason)
+        logger.info("machines run under KVM" if kvm else "machines are emulated", reason=verdict.reason)
     from pileus.drivers.libvirt.driver import LibvirtHypervisor
 
     uri = wanted.uri or await daemon.system_uri()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pileus.app.nodes import machines
+from pileus.app.nodes.external_address import restore
 from pileus.app.nodes.limits import raise_limits
 from pileus.app.nodes.parts import NodeParts, RouterParts
 from pileus.app.nodes.switch import RealSwitch
@@ -28,7 +29,10 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
     if "dhcp" in duties and (raised := raise_limits(folder.limits)):
         logger.info("raised limits of the kernel for many networks", limits=list(raised))
     found = await machines.real_machines(folder, settings, offloads=switch.datapath_type != "netdev")
-    keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [lambda: switch.keep_running(folder)]
+    keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        lambda: switch.keep_running(folder),
+        lambda: restore(folder.external_address, switch.client(), switch.datapath_type),
+    ]
     if found is not None:
         kvm = found.settings.kvm
         keepers.append(lambda: machines.keep_running(folder, kvm))

@@ -9,6 +9,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,9 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core.errors import Fault
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 300.0
+"""Long for slow and emulated machines: what can't start is given up by the supervisor, long before."""
+SAY_EVERY_S = 10.0
 
 
 # glibc gives each busy thread an arena of its own and keeps what each has ever needed. After a first large
@@ -101,13 +104,28 @@ def _learn_project(folder: StateFolder, settings: Settings) -> None:
 
 
 def _answer(ready: int, folder: StateFolder) -> str:
-    """Return what the supervisor says, or that it takes too long (it goes on trying)."""
-    if not select.select([ready], [], [], READY_WITHIN_S)[0]:
-        waiting = [p["name"] for p in json.loads(folder.status.read_text())["processes"] if not p["ready"]]
+    """Return what the supervisor says, or that it takes too long (it goes on trying); meanwhile say what is
+    being waited for."""
+    began = time.monotonic()
+    while not select.select([ready], [], [], SAY_EVERY_S)[0]:
+        seconds = time.monotonic() - began
+        waiting = _not_ready(folder)
         logs = ", ".join(str(folder.logs / f"{name}.log") for name in waiting)
-        return f"not ready after {READY_WITHIN_S:.0f} s, still trying: {' and '.join(waiting)}; see {logs}"
+        text = f"{' and '.join(waiting) or 'the supervisor'}; see {logs or folder.logs}"
+        if seconds >= READY_WITHIN_S:
+            return f"not ready after {seconds:.0f} s, still trying: {text}"
+        sys.stderr.write(f"Waiting for {text} ({seconds:.0f} s)\n")
+        sys.stderr.flush()
     with os.fdopen(ready) as pipe:
         return pipe.readline().strip()
+
+
+def _not_ready(folder: StateFolder) -> list[str]:
+    try:
+        status = json.loads(folder.status.read_text())
+    except FileNotFoundError:
+        return []
+    return [process["name"] for process in status["processes"] if not process["ready"]]
 
 
 def say_where(folder: StateFolder, url: str) -> None:

@@ -12,9 +12,9 @@ A process whose supervisor dies sees the end of the pipe ``PILEUS_LIFELINE`` and
 A process says that it is ready as it would say to systemd (``READY=1``). One that ends is
 started again, after 0.2 s at first and 10 s at most. SIGTERM and SIGINT end the
 processes in reverse order, and then the supervisor. When everything is ready for the
-first time, ``ready`` is written to ``ready_fd``; a process that before that ends with status
-78 (EX_CONFIG), or for the fourth time, won't be helped by starting it again: the supervisor
-gives up, and writes the reason.
+first time, ``ready`` is written to ``ready_fd``, and a service manager that started us is told. A process
+that before that ends with status 78 (EX_CONFIG), or for the fourth time, won't be helped by starting it
+again: the supervisor gives up, and writes the reason.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ class Supervisor:
                 else:
                     os.read(wake_r, 4096)
             self.reap()
+        tell_service_manager("STOPPING=1")
         self.end_all()
         self.write_status()
 
@@ -189,6 +190,7 @@ class Supervisor:
         if not self.was_ready and all(process.ready for process in self.processes):
             self.was_ready = True
             self.tell("ready")
+            tell_service_manager("READY=1")
 
     def reap(self) -> None:
         while True:
@@ -250,6 +252,18 @@ class Supervisor:
         self.tell(reason)
         os.write(2, f"pileus: {reason}\n".encode())
         sys.exit(CONFIG_ERROR)
+
+
+def tell_service_manager(text: str) -> None:
+    """sd_notify(3), where a service manager started us."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:  # noqa: SIM105 - contextlib would be another import
+            sock.sendto(text.encode(), "\0" + address[1:] if address[0] == "@" else address)
+        except OSError:
+            pass  # it has gone
 
 
 def turn_log(path: str, files: int) -> None:

@@ -6,6 +6,10 @@ the way of every guest: its boot sector (below) switches to 64-bit mode with pag
 for a moment, and ends QEMU with a status that nothing else gives. A machine that does not
 end in time is killed with all that it started. The answer is kept in a file and holds until
 the machine or QEMU is another.
+
+Where this machine is a virtual one itself, even a try may freeze it, or one guest more than was
+tried: there nothing is tried unless somebody says so. A try that this machine did not survive is
+remembered (the file says that it began, and that was in another boot), and not made again.
 """
 
 from __future__ import annotations
@@ -30,6 +34,16 @@ _STATUS = _SAID << 1 | 1
 """The exit status that isa-debug-exit makes of the byte that the guest writes."""
 _COUNT = 100_000_000
 _TIMEOUT_S = 15.0
+_NO_DEVICE = f"{_DEVICE} is not there or may not be opened"
+_PROCESSORS = Path("/proc/cpuinfo")
+NESTED = (
+    "this machine is itself a virtual one: nested virtualisation may freeze it, so KVM is not tried. "
+    'If yours can do it: kvm = "try" below [hypervisor] in the settings'
+)
+FROZE = (
+    "this machine went down while KVM was tried: it is not tried again. "
+    'If that had another cause: kvm = "on" below [hypervisor] in the settings'
+)
 
 # In GNU as's words; _COUNT is the operand of the one movl into %ecx after `long:`.
 #     .code16                            movw $0x0083, 0x3000    # 2 MiB, present, writable
@@ -65,6 +79,8 @@ class Verdict(msgspec.Struct, frozen=True):
     seconds: float
     machine: str
     remembered: bool = False
+    trying: bool = False
+    """It was being found out when this was written."""
 
 
 def boot_sector() -> bytes:
@@ -73,14 +89,40 @@ def boot_sector() -> bytes:
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
-async def probe_kvm(memory: Path | None = None, *, timeout_s: float = _TIMEOUT_S) -> Verdict:
-    """Whether machines run under KVM here. With a file in ``memory`` the answer of this boot is kept."""
+async def probe_kvm(
+    memory: Path | None = None, *, nested: bool = False, timeout_s: float = _TIMEOUT_S
+) -> Verdict:
+    """Whether machines run under KVM here. With a file in ``memory`` the answer of this boot is kept.
+    ``nested``: try it in a virtual machine, too."""
     machine = _machine()
-    if memory is not None and (known := _recall(memory)) is not None and known.machine == machine:
+    if not nested and (reason := _not_tried()):
+        return _remember(memory, Verdict(False, reason, 0.0, machine))
+    known = None if memory is None else _recall(memory)
+    if known is not None and known.reason == NESTED:
+        known = None
+    if known is not None and known.machine == machine and not known.trying:
         return msgspec.structs.replace(known, remembered=True)
+    if (
+        known is not None
+        and (known.trying or known.reason == FROZE)
+        and _boot(known.machine) != _boot(machine)
+    ):
+        return _remember(memory, Verdict(False, FROZE, 0.0, machine))
+    if memory is not None:
+        _remember(memory, Verdict(False, "", 0.0, machine, trying=True))
+        os.sync()  # it must be there if this machine goes down now
     began = time.monotonic()
     works, reason = await _try(timeout_s)
-    verdict = Verdict(works, reason, round(time.monotonic() - began, 3), machine)
+    return _remember(memory, Verdict(works, reason, round(time.monotonic() - began, 3), machine))
+
+
+def recall_kvm(memory: Path) -> Verdict | None:
+    """The newest answer in the file ``memory``; None where there is none that can be read."""
+    known = _recall(memory)
+    return None if known is None or known.trying else known
+
+
+def _remember(memory: Path | None, verdict: Verdict) -> Verdict:
     if memory is not None:
         write_atomically(memory, msgspec.json.encode(verdict))
     return verdict
@@ -88,7 +130,7 @@ async def probe_kvm(memory: Path | None = None, *, timeout_s: float = _TIMEOUT_S
 
 async def _try(timeout_s: float) -> tuple[bool, str]:
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
-        return False, f"{_DEVICE} is not there or may not be opened"
+        return False, _NO_DEVICE
     if shutil.which(_QEMU) is None:
         return False, f"{_QEMU} is not installed"
     with tempfile.NamedTemporaryFile(prefix="pileus-kvm-") as disk:
@@ -129,6 +171,26 @@ def _machine() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     program = shutil.which(_QEMU)
     return f"{boot} {Path(program).stat().st_mtime_ns if program else 0} {int(_DEVICE.exists())}"
+
+
+def _not_tried() -> str:
+    """Why nothing is tried here; empty where it may be."""
+    if not is_virtual(_PROCESSORS.read_text()):
+        return ""
+    return NESTED if _DEVICE.exists() else _NO_DEVICE
+
+
+def is_virtual(processors: str) -> bool:
+    """Whether /proc/cpuinfo is that of a virtual machine: CPUID says so in a bit that is for that alone."""
+    return any(
+        "hypervisor" in line.partition(":")[2].split()
+        for line in processors.splitlines()
+        if line.startswith("flags")
+    )
+
+
+def _boot(machine: str) -> str:
+    return machine.partition(" ")[0]
 
 
 def _recall(memory: Path) -> Verdict | None:

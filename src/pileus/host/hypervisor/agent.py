@@ -45,9 +45,10 @@ from pileus.host.hypervisor.planner import Planner
 from pileus.host.hypervisor.records import Failure, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.hypervisor.steps import TRANSIENT, Again, GivenUp
-from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
+from pileus.host.hypervisor.taps import Taps
 from pileus.host.hypervisor.watch import HostWatch
 from pileus.host.isolation import by_halves, reason
+from pileus.host.switch import SwitchUnreachable
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import ANSWER, HYPERVISOR_REPORT, HYPERVISOR_STATE

@@ -20,8 +20,11 @@ class HypervisorSection(Section, frozen=True):
         str, Description(description="libvirt URI; empty: the system's libvirt, or one of our own")
     ] = ""
     kvm: Annotated[
-        Literal["auto", "on", "off"],
-        Description(description="auto: only if a machine that is started under it really runs"),
+        Literal["auto", "try", "on", "off"],
+        Description(
+            description="auto: if a machine started under it really runs, and never where this machine is "
+            "itself a virtual one, which nested virtualisation may freeze; try: there too; on: untried"
+        ),
     ] = "auto"
     shutdown_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds for a guest to shut down by itself")

@@ -16,8 +16,8 @@ from pileus.drivers.ovsdb.client import TransactionFailed
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.drivers.qemu_img.images import ImageFailed
 from pileus.host.hypervisor.images import BadImage
-from pileus.host.hypervisor.taps import SwitchUnreachable
 from pileus.host.isolation import reason
+from pileus.host.switch import SwitchUnreachable
 from pileus.wire.hypervisor import OperationReport, Step
 
 T = TypeVar("T")

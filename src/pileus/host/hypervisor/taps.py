@@ -15,15 +15,12 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.host.hypervisor.machine import LABEL, tap, tap_name
 from pileus.host.isolation import by_halves, reason
+from pileus.host.switch import SwitchUnreachable
 from pileus.wire.hypervisor import ServerPort
 
 OWNER_KEY, OWNER = "pileus-owner", "hypervisor"
 INDEX_KEY = "pileus-ifindex"
 _SWITCH_WITHIN_S = 15.0
-
-
-class SwitchUnreachable(Exception):
-    """The connection to ovsdb-server is lost, or there is no integration bridge yet."""
 
 
 class Taps:
@@ -144,9 +141,9 @@ class Taps:
 
     def _check(self) -> None:
         if not self._client.connected:
-            raise SwitchUnreachable("no connection to ovsdb-server")
+            raise SwitchUnreachable(reason="no connection to ovsdb-server")
         if self._bridge not in self._client.by_name("Bridge"):
-            raise SwitchUnreachable(f"there is no bridge {self._bridge} yet")
+            raise SwitchUnreachable(reason=f"there is no bridge {self._bridge}")
 
 
 def _is_broken(interface: Mapping[str, Any]) -> bool:

@@ -13,7 +13,8 @@ from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.records import InstanceBook
-from pileus.host.hypervisor.taps import SwitchUnreachable, Taps
+from pileus.host.hypervisor.taps import Taps
+from pileus.host.switch import SwitchUnreachable
 
 _SWITCH_PAUSE_S = 0.5
 _DIED = frozenset(("crashed", "failed"))

@@ -38,6 +38,7 @@ from pileus.host.l2.silence import Silence, devices
 from pileus.host.l2.status import StatusBook
 from pileus.host.l2.vetting import Vetted, Vetting
 from pileus.host.l2.view import InterfaceView, SwitchView
+from pileus.host.switch import SwitchUnreachable
 from pileus.wire import scopes
 from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
 from pileus.wire.switch import SwitchStateRequest
@@ -51,10 +52,6 @@ _ROUNDS = 3
 """Transactions of one pass, before the flows."""
 _ABSENT_PAUSE_S = 0.1
 _CONNECTS_WITHIN_S = 5.0
-
-
-class SwitchUnreachable(Exception):
-    """The connection to ovsdb-server is lost; it comes back by itself."""
 
 
 class _Planned(msgspec.Struct, frozen=True):
@@ -203,7 +200,7 @@ class SwitchAgent(Agent):
 
     async def reconcile(self, work: Work) -> int:
         if not self._client.connected:
-            raise SwitchUnreachable("no connection to ovsdb-server")
+            raise SwitchUnreachable(reason="no connection to ovsdb-server")
         if work.inspect:
             self._applier.forget()
             self.book.forget()

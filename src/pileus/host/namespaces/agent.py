@@ -28,8 +28,9 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
-from pileus.host.namespaces.apply import NamespaceApplier, SwitchUnreachable
+from pileus.host.namespaces.apply import NamespaceApplier
 from pileus.host.namespaces.model import Namespace
+from pileus.host.switch import SwitchUnreachable
 from pileus.wire import scopes
 from pileus.wire.calls import Call
 
@@ -234,7 +235,7 @@ class NamespaceAgent(Agent, Generic[T]):
 
     async def reconcile(self, work: Work) -> int:
         if not self._applier.reachable():
-            raise SwitchUnreachable("no connection to ovsdb-server, or no integration bridge yet")
+            raise SwitchUnreachable(reason="no connection to ovsdb-server, or no integration bridge")
         if work.inspect:
             self.forget()
         if work.reread:

@@ -26,10 +26,6 @@ _log = log.get("host.namespaces")
 _SWITCH_WITHIN_S = 15.0
 
 
-class SwitchUnreachable(Exception):
-    """The connection to ovsdb-server is lost, or there is no integration bridge yet."""
-
-
 class Built(msgspec.Struct):
     """The outcome of bringing namespaces into force. ``failed``: key of a namespace to the kernel's reason;
     ``fresh``: addresses that are new here, and that neighbours may know elsewhere."""
