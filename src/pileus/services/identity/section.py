@@ -30,6 +30,13 @@ class IdentitySection(Section, frozen=True):
         int,
         msgspec.Meta(ge=0, le=10, description="times that a trust may be passed on, each by a trust more"),
     ] = 3
+    receipt_lifetime_s: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=86400, description="seconds until a receipt of a partial log-in ends"),
+    ] = 300
+    totp_previous_windows: Annotated[
+        int, msgspec.Meta(ge=0, le=10, description="earlier passcodes that are good besides the present one")
+    ] = 1
     logins_waiting: Annotated[
         int, msgspec.Meta(ge=1, description="passwords of all clients that may wait to be checked")
     ] = 512

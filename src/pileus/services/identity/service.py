@@ -16,9 +16,12 @@ from pileus.services.identity.application_credentials.access_rules import noun a
 from pileus.services.identity.application_credentials.noun import ApplicationCredentialHandlers
 from pileus.services.identity.application_credentials.noun import noun as application_credentials
 from pileus.services.identity.assignments import noun as assignments
+from pileus.services.identity.auth.body import METHODS
 from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.noun import AuthHandlers
 from pileus.services.identity.auth.noun import noun as auth
+from pileus.services.identity.auth.receipts import Receipts
+from pileus.services.identity.auth.totp import TotpCheck
 from pileus.services.identity.catalog import endpoints, regions, services
 from pileus.services.identity.common.dialect import IdentityDialect
 from pileus.services.identity.common.policy import BASE_RULES
@@ -57,6 +60,7 @@ from pileus.services.identity.users.passwords import PasswordHandlers
 from pileus.store import Store
 from pileus.web.dialects import ApiVersion
 from pileus.web.face import ServiceFace
+from pileus.web.noun import Noun
 from pileus.web.service import Service
 
 __all__ = ["Beginning", "EndpointSeed", "Identity", "IdentitySettings", "Seed", "from_settings"]
@@ -97,6 +101,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     lockout: Lockout = Lockout()
     compliance: Compliance = Compliance()
     hashing: HashingLimits = HashingLimits()
+    receipt_lifetime_s: int = 300
+    totp_previous_windows: int = 1
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +123,8 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
     """The service's settings, from the sections of the file."""
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
+        receipt_lifetime_s=settings.receipt_lifetime_s,
+        totp_previous_windows=settings.totp_previous_windows,
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
         limit_model=settings.limit_model,
@@ -158,28 +166,19 @@ class Identity(ServiceFace):
         self.keys = TokenKeys(keys_path)
         self.credential_keys = TokenKeys(credential_keys_path or keys_path.with_name("credentials"))
         self.passwords = Passwords(settings.hashing)
-        try:
-            policy = PasswordPolicy(settings.password_regex, settings.password_regex_description)
-        except BadPasswordRegex as error:
-            raise BadPasswordSetting(reason=str(error)) from None
-        check = PasswordCheck(self.passwords, settings.lockout)
         self.authenticator = Authenticator(store, self.keys, clock)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
-        keys, compliance = self.credential_keys, settings.compliance
-        self._inactive_users = InactiveUsers(compliance, clock)
+        keys = self.credential_keys
+        self._inactive_users = InactiveUsers(settings.compliance, clock)
         self.service = Service(
             name="keystone",
             type="identity",
             dialect=IdentityDialect(settings.list_limit or None),
             base_rules=BASE_RULES,
             nouns=(
-                auth(AuthHandlers(self.authenticator, issuer, self.passwords, check, compliance)),
+                *self._entrance(issuer),
                 domains.NOUN,
                 projects.NOUN,
-                users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
-                security_compliance(
-                    ComplianceHandlers(settings.password_regex, settings.password_regex_description)
-                ),
                 application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
                 access_rules(AccessRuleHandlers(self.authenticator)),
                 credentials(CredentialHandlers(self.authenticator, keys)),
@@ -196,6 +195,24 @@ class Identity(ServiceFace):
             prefix=prefix,
             versions=[VERSION],
             description="Identity: users, projects, roles, tokens and the catalog",
+        )
+
+    def _entrance(self, issuer: Issuer) -> tuple[Noun, ...]:
+        """The nouns of logging in, and of what it is done with. Raises BadPasswordSetting."""
+        settings, compliance = self._settings, self._settings.compliance
+        try:
+            policy = PasswordPolicy(settings.password_regex, settings.password_regex_description)
+        except BadPasswordRegex as error:
+            raise BadPasswordSetting(reason=str(error)) from None
+        check = PasswordCheck(self.passwords, settings.lockout)
+        totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
+        receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
+        return (
+            auth(AuthHandlers(self.authenticator, issuer, self.passwords, check, totp, receipts, compliance)),
+            users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
+            security_compliance(
+                ComplianceHandlers(settings.password_regex, settings.password_regex_description)
+            ),
         )
 
     async def start(self, store: Store) -> None:

@@ -1,1 +1,1 @@
-"""Authentication: log-ins, and the tokens that they give."""
+"""Authentication: log-ins by one method or several together, and the tokens that they give."""

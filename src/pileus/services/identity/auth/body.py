@@ -12,11 +12,12 @@ import msgspec
 from pileus.core.errors import Invalid, Unauthenticated
 from pileus.resource import types
 from pileus.resource.struct_type import struct_type
+from pileus.services.identity.auth.totp import TotpProof
 from pileus.services.identity.common.errors import SchemaValidationError
 from pileus.services.identity.sessions.session import ById, ByName, Key, ScopeRequest
 from pileus.web.request import Request
 
-METHODS = ("password", "token", "application_credential")
+METHODS = ("password", "token", "application_credential", "totp")
 
 
 class AuthMethodNotSupported(Unauthenticated):
@@ -52,6 +53,17 @@ class _User(msgspec.Struct):
     domain: _Domain | None = None
 
 
+class _TotpUser(msgspec.Struct):
+    passcode: str | None = None
+    id: str | None = None
+    name: str | None = None
+    domain: _Domain | None = None
+
+
+class _Totp(msgspec.Struct):
+    user: _TotpUser
+
+
 class _Password(msgspec.Struct):
     user: _User
 
@@ -72,6 +84,7 @@ class _Identity(msgspec.Struct):
     password: _Password | None = None
     token: _Token | None = None
     application_credential: _ApplicationCredential | None = None
+    totp: _Totp | None = None
 
 
 class _Project(msgspec.Struct):
@@ -127,7 +140,7 @@ class ApplicationCredentialProof(msgspec.Struct, frozen=True):
     user: Key | None
 
 
-Proof = PasswordProof | TokenProof | ApplicationCredentialProof
+Proof = PasswordProof | TokenProof | ApplicationCredentialProof | TotpProof
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -168,6 +181,10 @@ def _proofs(identity: _Identity) -> tuple[Proof, ...]:
             if identity.token is None:
                 raise MalformedAuth(attribute="token", target="identity")
             proofs.append(TokenProof(identity.token.id))
+        elif method == "totp":
+            if identity.totp is None:
+                raise MalformedAuth(attribute="totp", target="identity")
+            proofs.append(_totp(identity.totp.user))
         else:
             if identity.application_credential is None:
                 raise MalformedAuth(attribute="application_credential", target="identity")
@@ -193,7 +210,13 @@ def _password(user: _User) -> PasswordProof:
     return PasswordProof(_user(user, "identity/password/user"), user.password)
 
 
-def _user(user: _User, path: str) -> Key:
+def _totp(user: _TotpUser) -> TotpProof:
+    if user.passcode is None:
+        raise MalformedAuth(attribute="passcode", target="user")
+    return TotpProof(_user(user, "identity/totp/user"), user.passcode)
+
+
+def _user(user: _User | _TotpUser, path: str) -> Key:
     if user.id is not None:
         return ById(user.id)
     if user.name is None:

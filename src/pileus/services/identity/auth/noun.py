@@ -28,6 +28,8 @@ from pileus.services.identity.auth.issuer import (
     require_use,
     token_reply,
 )
+from pileus.services.identity.auth.receipts import InsufficientAuthMethods, Receipts
+from pileus.services.identity.auth.totp import TotpCheck, TotpProof
 from pileus.services.identity.auth.view import TOKEN_REPLY, substitutions
 from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_rows, catalog_view
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
@@ -99,12 +101,16 @@ class AuthHandlers:
         issuer: Issuer,
         passwords: Passwords,
         check: PasswordCheck,
+        totp: TotpCheck,
+        receipts: Receipts,
         compliance: Compliance | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._passwords = passwords
         self._check = check
+        self._totp = totp
+        self._receipts = receipts
         self._compliance = compliance or Compliance()
 
     async def issue(self, request: Request) -> Reply:
@@ -112,18 +118,29 @@ class AuthHandlers:
         login = read_login(request)
         now = request.context.now
         proven = await self._prove(request, login)
+        receipt = self._receipts.read(request, proven.user_id)
+        methods = tuple(map(_method, login.proofs)) + (receipt.methods if receipt else ())
+        shown = tuple(dict.fromkeys(methods + (proven.parent.methods if proven.parent else ())))
         wanted = request.parameter("nocatalog") is None
 
-        def admit(account: Account) -> None:
-            require_active(now, self._compliance, account)
+        active_at = None
 
-        session, catalog = await request.read(
-            open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted, admit
-        )
-        if self._compliance.notes_activity(now, session.user.active_at) and proven.parent is None:
-            await request.write(activity_note, now, session.user.id)
+        def admit(account: Account) -> None:
+            nonlocal active_at
+            active_at = account.active_at
+            require_active(now, self._compliance, account)
+            self._receipts.require(account, shown, receipt)
+
+        try:
+            session, catalog = await request.read(
+                open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted, admit
+            )
+        except InsufficientAuthMethods as insufficient:
+            return self._receipts.reply(now, insufficient)
+        if self._compliance.notes_activity(now, active_at) and proven.parent is None:
+            await request.write(activity_note, now, proven.user_id)
         await require_use(request, session)
-        token = self._issuer.token(now, session, tuple(map(_method, login.proofs)), proven.parent)
+        token = self._issuer.token(now, session, tuple(dict.fromkeys(methods)), proven.parent)
         return self._issuer.reply(token, session, catalog, 201)
 
     async def _prove(self, request: Request, login: Login) -> Proven:
@@ -132,7 +149,9 @@ class AuthHandlers:
         Raises Unauthorized, and Forbidden for the token of an application credential that shall become one
         for another scope.
         """
-        found = [await self._prove_one(request, login, proof) for proof in login.proofs]
+        # A passcode counts once: it is looked at when everything else was right.
+        ordered = sorted(login.proofs, key=lambda proof: isinstance(proof, TotpProof))
+        found = [await self._prove_one(request, login, proof) for proof in ordered]
         if len({one.user_id for one in found}) != 1:
             raise Unauthorized("the methods name different users")
         credentials = {one.credential_id for one in found if one.credential_id}
@@ -149,6 +168,8 @@ class AuthHandlers:
                 return Proven(token.user_id, token, token.credential_id)
             case PasswordProof():
                 return Proven((await self._prove_password(request, proof)).id)
+            case TotpProof():
+                return Proven((await self._totp.account(request, proof)).id)
             case ApplicationCredentialProof():
                 credential = await self._prove_credential(request, proof)
                 return Proven(credential.user_id, None, credential.id)
@@ -263,6 +284,8 @@ def _method(proof: Proof) -> str:
             return "token"
         case PasswordProof():
             return "password"
+        case TotpProof():
+            return "totp"
         case ApplicationCredentialProof():
             return "application_credential"
 

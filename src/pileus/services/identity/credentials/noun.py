@@ -1,9 +1,10 @@
 """``/v3/credentials``.
 
 With the token of an application credential or a trust only what is kept for its project is seen, and
-a restricted credential makes and changes no EC2 keys: they would open what it does not. EC2 keys are
-secrets that log their owner in, so however they are asked for, an application credential or a trust
-reaches those alone that are bound to itself, and the administrator of a domain none but his own.
+a restricted credential makes and changes no EC2 keys: they would open what it does not. EC2 keys and keys of
+passcodes are secrets that log their owner in, so however they are asked for, an application credential or a
+trust reaches those EC2 keys alone that are bound to itself, and the administrator of a domain none but his
+own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pileus.services.identity.credentials.resource import (
     ec2_blob,
     ec2_id,
     is_ec2,
+    logs_in,
     refuse_change_of_bounds,
     refuse_change_of_kind,
 )
@@ -77,7 +79,7 @@ class CredentialHandlers:
         session = await self._session(request)
         where += within_delegation(session)
         found = await request.read(credentials_read, self._keys, where)
-        reached = [one for one in found if not is_ec2(one) or may_know_keys(session, one)]
+        reached = [one for one in found if not logs_in(one) or may_know_keys(session, one)]
         return page_reply(request, CREDENTIAL, listing, reached)
 
     async def create(self, request: Request) -> Reply:

@@ -20,6 +20,7 @@ from pileus.services.identity.tables.credentials import credentials
 from pileus.web.reading import read_json
 
 EC2 = "ec2"
+TOTP = "totp"
 
 
 class CredentialNotFound(NotFound):
@@ -69,6 +70,11 @@ def ec2_id(access: str) -> str:
 def is_ec2(values: Mapping[str, Any]) -> bool:
     """Whether the credential is one of EC2's, or shall be."""
     return str(values.get("type", "")).lower() == EC2
+
+
+def logs_in(values: Mapping[str, Any]) -> bool:
+    """Whether the credential logs its owner in: EC2 keys, and keys of passcodes."""
+    return str(values.get("type", "")).lower() in (EC2, TOTP)
 
 
 def ec2_blob(text: str) -> dict[str, Any]:

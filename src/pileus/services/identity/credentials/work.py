@@ -15,11 +15,17 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.identity.common.errors import SchemaValidationError
 from pileus.services.identity.common.generation import announce_many, changed_names
-from pileus.services.identity.credentials.resource import CREDENTIAL, MissingInCredential, ec2_blob, is_ec2
-from pileus.services.identity.credentials.sealing import blob_open, blob_seal
+from pileus.services.identity.credentials.resource import (
+    CREDENTIAL,
+    MissingInCredential,
+    ec2_blob,
+    is_ec2,
+    logs_in,
+)
 from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.tokens.sealing import blob_open, blob_seal
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -47,7 +53,7 @@ class KeysOutOfReach(Forbidden):
     """The EC2 credential would give the caller more than his token does (403)."""
 
     message = (
-        "You are not authorized to perform the requested action: EC2 credential does not match the scope "
+        "You are not authorized to perform the requested action: {what} credential does not match the scope "
         "of the token."
     )
 
@@ -117,14 +123,17 @@ def require_within(session: Session, project_id: str | None, what: str = "Creden
 
 
 def may_know_keys(session: Session, keys: Mapping[str, Any]) -> bool:
-    """Whether this caller, whom the policy lets see the EC2 credential, may know its secret."""
+    """Whether this caller, whom the policy lets see a credential that logs in, may know its secret.
+
+    EC2 keys may be bound to what the caller came through; a key of passcodes opens all that its owner has.
+    """
     if session.bound is not None:
         name, key = session.bound
-        return ec2_blob(keys["blob"]).get(name) == key
+        return is_ec2(keys) and ec2_blob(keys["blob"]).get(name) == key
     return session.scope.kind != "domain" or keys["user_id"] == session.user.id
 
 
 def require_may_know(session: Session, values: Mapping[str, Any]) -> None:
-    """Raise KeysOutOfReach for EC2 keys that the caller may not know."""
-    if is_ec2(values) and not may_know_keys(session, values):
-        raise KeysOutOfReach
+    """Raise KeysOutOfReach for what logs in and the caller may not know."""
+    if logs_in(values) and not may_know_keys(session, values):
+        raise KeysOutOfReach(what=str(values["type"]).upper())

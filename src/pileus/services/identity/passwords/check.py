@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from pileus.services.identity.passwords.failures import failure_count, failures_clear_if_unlocked
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.rules.compliance import IGNORE_LOCKOUT
@@ -37,10 +39,18 @@ class PasswordCheck:
 
         Raises ClientGone where nobody waits any more, TooManyLogins, LoginsBusy.
         """
-        lockout, now = self.lockout_of(account), request.context.now
-        locked = account is not None and lockout.locks(account.failed_auth_count, account.failed_auth_at, now)
+        locked = account is not None and self.is_locked(request.context.now, account)
         encoded = None if account is None or locked else account.password_hash
         right = await request.while_there(self._passwords.matches(encoded, password, origin_of(request, who)))
+        return await self.settle(request, account, right=right)
+
+    def is_locked(self, now: dt.datetime, account: Account) -> bool:
+        """Whether the account is locked out."""
+        return self.lockout_of(account).locks(account.failed_auth_count, account.failed_auth_at, now)
+
+    async def settle(self, request: Request, account: Account | None, *, right: bool) -> bool:
+        """Count what was shown for the lock-out; returns whether it was right and the account not locked."""
+        lockout, now = self.lockout_of(account), request.context.now
         if not lockout.failure_attempts:
             return right
         # Others may have failed meanwhile, in the same queue: the last word has the row.

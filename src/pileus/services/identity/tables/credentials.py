@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, String, Table, Text, UniqueConstraint
 
-from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
+from pileus.store.schema import BigInt, Id, JsonText, LongText, Moment, Name, metadata
 
 # Users and projects are named as the client names them: Keystone asks for neither to exist.
 credentials = Table(
@@ -15,6 +15,8 @@ credentials = Table(
     Column("project_id", String(64), index=True),
     Column("type", Name, nullable=False),
     Column("sealed", LongText, nullable=False),
+    # The last step of which a passcode was used, where this is a key of passcodes.
+    Column("used_step", BigInt),
     Column("extra", JsonText),
 )
 

@@ -1,0 +1,89 @@
+"""Log-ins with a passcode: a user's credentials of type ``totp`` hold the keys.
+
+A passcode counts once, the first of them that is used in a step ends those of earlier steps (RFC 6238, 5.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, or_, select
+
+from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.passwords.check import PasswordCheck
+from pileus.services.identity.rules.totp import Guesses, matching_step, secret_of
+from pileus.services.identity.sessions.session import Account, Key, account_find
+from pileus.services.identity.tables.credentials import credentials
+from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.tokens.sealing import blob_open
+from pileus.store.tx import Tx
+from pileus.web.request import Request
+
+TOTP_TYPE = "totp"
+MOST_KEYS = 10
+"""Keys of one user that are tried."""
+
+_KEYS_OF = (
+    select(credentials.c.id, credentials.c.sealed, credentials.c.used_step)
+    .where(credentials.c.user_id == bindparam("user_id"), credentials.c.type == TOTP_TYPE)
+    .order_by(credentials.c.id)
+    .limit(MOST_KEYS)
+)
+_USE = (
+    credentials.update()
+    .where(
+        credentials.c.id == bindparam("key"),
+        or_(credentials.c.used_step.is_(None), credentials.c.used_step < bindparam("step")),
+    )
+    .values(used_step=bindparam("step"))
+)
+
+
+class TotpProof(msgspec.Struct, frozen=True):
+    """A user and a passcode."""
+
+    user: Key
+    passcode: str
+
+
+def totp_keys(tx: Tx, user: Key) -> tuple[Account | None, list[Any]]:
+    """The account, and its keys as they are kept."""
+    account = account_find(tx, user)
+    return account, [] if account is None else tx.rows(_KEYS_OF, {"user_id": account.id})
+
+
+def totp_use(tx: Tx, key: str, step: int) -> bool:
+    """Note that a passcode of that step was used; False if it was, or a later one."""
+    return tx.execute(_USE, {"key": key, "step": step}).rowcount == 1
+
+
+class TotpCheck:
+    """Checks passcodes; ``previous`` steps besides the present one count, for clocks that differ."""
+
+    def __init__(self, keys: TokenKeys, check: PasswordCheck, previous: int) -> None:
+        self._keys = keys
+        self._check = check
+        self._previous = previous
+        self._guesses = Guesses()
+
+    async def account(self, request: Request, proof: TotpProof) -> Account:
+        """The account whose passcode it is, which counts no more from now on. Raises Unauthorized."""
+        now = request.context.now
+        account, kept = await request.read(totp_keys, proof.user)
+        if account is None or not kept:
+            raise Unauthorized(f"no such user, or one without a key: {proof.user}")
+        if self._guesses.are_too_many(account.id, now) or self._check.is_locked(now, account):
+            raise Unauthorized(f"too many wrong passcodes for user {account.id}")
+        right = False
+        for row in kept:
+            secret = secret_of(blob_open(self._keys, row.sealed))
+            step = matching_step(secret, proof.passcode, now, self._previous) if secret is not None else None
+            if step is not None and (row.used_step is None or row.used_step < step):
+                right = await request.write(totp_use, row.id, step)
+                break
+        if not right:
+            self._guesses.add(account.id, now)
+        if not await self._check.settle(request, account, right=right):
+            raise Unauthorized(f"wrong passcode for user {account.id}")
+        return account
