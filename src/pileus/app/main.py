@@ -20,7 +20,9 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 node = typer.Typer(help="The nodes.", no_args_is_help=True)
 image = typer.Typer(help="Images.", no_args_is_help=True)
+keys = typer.Typer(help="The keys that seal tokens and credentials.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
 app.add_typer(node, name="node")
 app.add_typer(image, name="image")
@@ -301,6 +303,55 @@ def service_status(name: Name = "pileus") -> None:
     from pileus.app.commands.service import show
 
     show(name)
+
+
+OfCredentials = Annotated[
+    bool, typer.Option("--credentials", help="The keys of credentials instead of those of tokens.")
+]
+
+
+@keys.command("list")
+def keys_list(
+    credentials: OfCredentials = False,
+    simulated: Simulated = False,
+    state: State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """List the keys that all servers use, without their secrets."""
+    from pileus.app.commands.keys import show
+
+    show(credentials, simulated, state, as_json)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    credentials: OfCredentials = False, simulated: Simulated = False, state: State = None
+) -> None:
+    """Seal with the staged key from now on; the one before still opens what it sealed."""
+    from pileus.app.commands.keys import rotate
+
+    rotate(credentials, simulated, state)
+
+
+@keys.command("withdraw")
+def keys_withdraw(
+    key: Annotated[str, typer.Argument(help="The id of a key, as `pileus keys list` shows it.")],
+    credentials: OfCredentials = False,
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Forget a key that has leaked: all servers refuse what it sealed, at once."""
+    from pileus.app.commands.keys import withdraw
+
+    withdraw(key, credentials, simulated, state)
+
+
+@keys.command("migrate")
+def keys_migrate(simulated: Simulated = False, state: State = None) -> None:
+    """Encrypt all credentials with the primary key, after a rotation of theirs."""
+    from pileus.app.commands.keys import migrate
+
+    migrate(simulated, state)
 
 
 @image.command("build")

@@ -31,7 +31,7 @@ def show_token(host: str, simulated: bool, state: Path | None) -> None:
 def show_tokens(simulated: bool, state: Path | None, as_json: bool) -> None:
     """Print which hosts have shown a token, until when it is good, and whose are revoked."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    found = _ask(folder, "tokens", Everything(), NodeTokenList)
+    found = ask(folder, "tokens", Everything(), NodeTokenList)
     if as_json:
         sys.stdout.write(msgspec.json.encode(msgspec.to_builtins(found.tokens)).decode() + "\n")
         return
@@ -48,7 +48,7 @@ def show_tokens(simulated: bool, state: Path | None, as_json: bool) -> None:
 def revoke(host: str, simulated: bool, state: Path | None) -> None:
     """Have all servers refuse the tokens that ``host`` has now."""
     folder = StateFolder((state or default_root(simulated)).absolute())
-    _ask(folder, "revoke", Revocation(host), NodeTokenList)
+    ask(folder, "revoke", Revocation(host), NodeTokenList)
     sys.stdout.write(
         f"All tokens of {host} up to now are revoked; `pileus node token {host}` prints a new one.\n"
     )
@@ -60,7 +60,9 @@ def _secret(folder: StateFolder) -> bytes:
     return node_secret(folder.node_secret)
 
 
-def _ask(folder: StateFolder, name: str, request: msgspec.Struct, reply: type[R]) -> R:
+def ask(folder: StateFolder, name: str, request: msgspec.Struct, reply: type[R]) -> R:
+    """Ask the server of this folder as its controller; ends the command where it refuses."""
+
     async def main() -> R:
         async with WireClient(f"unix:{folder.socket}", controller_token(_secret(folder))) as client:
             return await client.administer(name, request, reply)

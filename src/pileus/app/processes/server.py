@@ -20,6 +20,7 @@ from pileus.app import bootstrap, privileges
 from pileus.app.database import database_url
 from pileus.app.prepare import Secrets, prepare, public_url
 from pileus.app.processes import lifecycle
+from pileus.app.processes.keys import KeyAdministration
 from pileus.app.processes.node_tokens import NodeTokenBook
 from pileus.app.processes.notify import notify
 from pileus.app.processes.services import make_services
@@ -170,12 +171,19 @@ class Server:
         tokens = NodeTokens(self._secrets.node, lifetime_s=settings.server.node_token_lifetime_s)
         self._token_book = NodeTokenBook(self.store, tokens, self.clock, self.hub.wake_all)
         await self._token_book.start()
+        keys = KeyAdministration(
+            identity,
+            self.store,
+            self.clock,
+            settings.identity.max_active_keys,
+            dt.timedelta(seconds=settings.identity.token_lifetime_s),
+        )
         self.endpoint = Endpoint(
             all_answers(self.services, self.store),
             self.hub,
             self._look,
             tokens,
-            self._token_book.administration(),
+            {**self._token_book.administration(), **keys.answers()},
         )
 
     def _make_app(self, identity: Identity) -> App:

@@ -19,6 +19,10 @@ class IdentitySection(Section, frozen=True):
         ModelName,
         Description(description="how limits of projects and domains go together: flat or strict_two_level"),
     ] = "flat"
+    max_active_keys: Annotated[
+        int,
+        msgspec.Meta(ge=3, description="keys of tokens, and of credentials, that are kept after a rotation"),
+    ] = 3
     quota_driver: Annotated[
         Literal["local", "unified_limits"],
         Description(description="where quotas of all services come from: their own, or identity's limits"),

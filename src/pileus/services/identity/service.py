@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
 from pileus.core.errors import Invalid
@@ -50,6 +52,7 @@ from pileus.services.identity.section import IdentitySection, SecurityCompliance
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.tokens.ring import KeyRing
 from pileus.services.identity.trusts.noun import TrustHandlers
 from pileus.services.identity.trusts.noun import noun as trusts
 from pileus.services.identity.users.compliance import ComplianceHandlers
@@ -57,7 +60,7 @@ from pileus.services.identity.users.compliance import noun as security_complianc
 from pileus.services.identity.users.inactive import InactiveUsers
 from pileus.services.identity.users.noun import noun as users
 from pileus.services.identity.users.passwords import PasswordHandlers
-from pileus.store import Store
+from pileus.store import Published, Store
 from pileus.web.dialects import ApiVersion
 from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
@@ -73,6 +76,8 @@ VERSION = ApiVersion(
     media_types=("application/vnd.openstack.identity-v3+json",),
 )
 
+
+logger = log.get("identity")
 
 CATALOG = (
     regions.NOUN,
@@ -167,6 +172,8 @@ class Identity(ServiceFace):
         self.credential_keys = TokenKeys(credential_keys_path or keys_path.with_name("credentials"))
         self.passwords = Passwords(settings.hashing)
         self.authenticator = Authenticator(store, self.keys, clock)
+        self._credential_ring = KeyRing(store, self.credential_keys, "credential")
+        self._tasks: set[asyncio.Task[None]] = set()
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
         keys = self.credential_keys
         self._inactive_users = InactiveUsers(settings.compliance, clock)
@@ -215,7 +222,28 @@ class Identity(ServiceFace):
             ),
         )
 
+    @property
+    def rings(self) -> tuple[KeyRing, KeyRing]:
+        """The keys of tokens, and those of credentials."""
+        return self.authenticator.ring, self._credential_ring
+
+    def _published(self, published: Published) -> None:
+        if self._credential_ring.changed(published):
+            task = asyncio.ensure_future(self._refresh_keys())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _refresh_keys(self) -> None:
+        try:
+            for ring in self.rings:
+                await ring.refresh()
+        except Exception as error:  # the next change or token tries again
+            logger.warning("the keys could not be read", error=str(error))
+
     async def start(self, store: Store) -> None:
+        for ring in self.rings:
+            await ring.refresh()
+        store.subscribe(self._published)
         await store.read(tree_require, self._settings.limit_model)
         if self._beginning is not None:
             first = self._beginning()
@@ -229,5 +257,6 @@ class Identity(ServiceFace):
         return await self._store.write(identity_seed, context, seed)
 
     async def close(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inactive_users.close()
         self.passwords.close()

@@ -22,6 +22,12 @@ from pileus.store.tx import Tx
 SCOPE = "identity"
 """The scope that every event of this service carries."""
 
+KEYS_SCOPE = "identity:keys"
+"""The scope of changes of the keys that seal tokens and credentials."""
+
+REVISION_BITS = 40
+"""The generation's bits above these count the changes of keys."""
+
 identity_generation = Table(
     "identity_generation",
     metadata,
@@ -41,6 +47,11 @@ _MOVE = (
 def generation_read(tx: Tx) -> int:
     """The present generation; 0 before the first seeding."""
     return tx.scalar(_READ) or 0
+
+
+def revision_of(generation: int) -> int:
+    """How often the keys have changed up to a generation."""
+    return generation >> REVISION_BITS
 
 
 def generation_begin(tx: Tx) -> None:
@@ -85,6 +96,21 @@ def announce_token_changes(
     """Write the events of changes that tokens may depend on, and move the generation once."""
     announce_many(tx, context, kind, several)
     tx.execute(_MOVE, {"step": 1})
+
+
+def announce_key_change(tx: Tx, context: Context, kind: str, key_id: str) -> None:
+    """Write the event of a change of keys, and move the generation to the next revision of keys."""
+    event = Event(
+        kind=kind,
+        resource_id=key_id,
+        at=context.now,
+        scopes=(SCOPE, KEYS_SCOPE),
+        request_id=context.request_id,
+        user_id=context.user_id,
+    )
+    tx.emit_many([event])
+    generation_begin(tx)
+    tx.execute(_MOVE, {"step": 1 << REVISION_BITS})
 
 
 def changed_names(

@@ -15,10 +15,11 @@ import msgspec
 from pileus.core.clock import Clock
 from pileus.core.context import Context
 from pileus.services.identity.common.errors import Unauthorized
-from pileus.services.identity.common.generation import SCOPE, generation_read
+from pileus.services.identity.common.generation import SCOPE, generation_read, revision_of
 from pileus.services.identity.sessions.session import Session, session_read
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, token_open
+from pileus.services.identity.tokens.ring import KeyRing
 from pileus.store import Published, Store
 
 REMEMBERED = 4096
@@ -26,12 +27,14 @@ REMEMBERED = 4096
 
 
 class Authenticated(msgspec.Struct, frozen=True):
-    """A token with its session, and the context of requests that have it."""
+    """A token with its session, and the context of requests that have it; ``revision`` is that of the keys
+    that opened it."""
 
     token: Token
     session: Session
     context: Context
     generation: int
+    revision: int
 
 
 class Authenticator:
@@ -40,6 +43,7 @@ class Authenticator:
     def __init__(self, store: Store, keys: TokenKeys, clock: Clock) -> None:
         self._store = store
         self._keys = keys
+        self.ring = KeyRing(store, keys, "token")
         self._clock = clock
         self._known: OrderedDict[bytes, Authenticated] = OrderedDict()
         self._alone = store.dialect == "sqlite"
@@ -57,6 +61,8 @@ class Authenticator:
         generation = self._generation
         if generation is None or not self._alone:
             generation = await self._read_generation()
+        if revision_of(generation) != self._keys.revision:
+            await self.ring.refresh()
         known = self._known.get(digest)
         if known is None or known.generation != generation:
             known = await self._work_out(text, digest, known)
@@ -68,15 +74,21 @@ class Authenticator:
         return known
 
     async def _work_out(self, text: str, digest: bytes, before: Authenticated | None) -> Authenticated:
-        token = before.token if before is not None else token_open(self._keys, text)
-        if token is None:
-            raise Unauthorized("the token is none of ours")
-        try:
-            generation, session = await self._store.read(session_read, token)
-        except Unauthorized:
-            self._known.pop(digest, None)
-            raise
-        found = Authenticated(token, session, session.context(self._clock.now()), generation)
+        while True:
+            revision = self._keys.revision
+            opened = before is not None and before.revision == revision
+            token = before.token if before is not None and opened else token_open(self._keys, text)
+            try:
+                if token is None:
+                    raise Unauthorized("the token is none of ours")
+                generation, session = await self._store.read(session_read, token)
+            except Unauthorized:
+                self._known.pop(digest, None)
+                raise
+            if revision_of(generation) == revision:
+                break
+            await self.ring.refresh()  # keys changed meanwhile: perhaps this one's was withdrawn
+        found = Authenticated(token, session, session.context(self._clock.now()), generation, revision)
         self._known[digest] = found
         self._known.move_to_end(digest)
         if len(self._known) > REMEMBERED:

@@ -1,23 +1,35 @@
-"""The keys that seal tokens: one file of 32 random bytes a key; the first one seals.
+"""The keys that seal tokens: those of a file, 32 random bytes a key, until the database has others.
 
-The older keys still open what they sealed, so rotating the keys logs nobody out. Servers
-that share a database share this file too; a server notices that it was replaced when
-a token comes that no known key opens.
+The first key seals, and the others open what they sealed. Servers that share a database share the file
+too. After the first rotation (``tokens.ring``) the keys are rows of the database, which this file's keys
+seal, and the file seals nothing else any more.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-import secrets
+from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_bytes
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pileus.core.errors import Fault, Kind
 from pileus.core.files import read_or_create_secret, write_atomically
 
 KEY_BYTES = 32
 KEPT = 3
+
+
+class KeyFileMismatch(Fault):
+    """The keys in the database were sealed with another file than this server has (500)."""
+
+    kind = Kind.INTERNAL
+    message = "The keys in the database can't be opened with {path}: servers of one database share this file."
 
 
 _LETTERS = re.compile(r"[A-Za-z0-9_-]+")
@@ -31,15 +43,49 @@ def _padded(token: str) -> bytes | None:
     return sealed if base64.urlsafe_b64encode(base64.urlsafe_b64decode(sealed)) == sealed else None
 
 
-class TokenKeys:
-    """Seals and opens tokens with the keys of a file, which is made (mode 0600) where it is missing."""
+_WRAPPING = b"pileus: keys of tokens and credentials"
 
-    def __init__(self, path: Path) -> None:
+
+def fingerprint(secret: bytes) -> str:
+    """The name of a key, by which it can be told and not be guessed."""
+    return hashlib.sha256(b"pileus key " + secret).hexdigest()[:12]
+
+
+def _fernet(secrets: Sequence[bytes]) -> MultiFernet:
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(secret)) for secret in secrets])
+
+
+def _wrapping(secret: bytes) -> bytes:
+    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=_WRAPPING).derive(secret)
+
+
+class TokenKeys:
+    """Seals and opens with keys: those of a file, which is made (mode 0600) where it is missing, or those
+    that were installed since. ``revision`` is that of the installed ones."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read the file; without a ``path`` keys have to be installed."""
         self._path = path
-        self._content = b""
-        self._stamp = 0
+        self.of_file: list[bytes] = []
+        self.revision = 0
         self._fernet: MultiFernet
-        self._load()
+        self._installed = path is None
+        self._stamp = 0
+        if path is not None:
+            self._load()
+
+    @classmethod
+    def of(cls, secrets: Sequence[bytes]) -> TokenKeys:
+        """Keys of no file; the first one seals."""
+        keys = cls(None)
+        keys.install(secrets, 0)
+        return keys
+
+    def install(self, secrets: Sequence[bytes], revision: int) -> None:
+        """Use these keys from now on, the first one to seal."""
+        self._fernet = _fernet(secrets)
+        self._installed = revision > 0 or self._path is None
+        self.revision = revision
 
     def seal(self, payload: bytes, seconds: int) -> str:
         """A token's text; ``seconds`` since the epoch is the time that Fernet writes into it."""
@@ -57,7 +103,7 @@ class TokenKeys:
         try:
             return self._fernet.decrypt(sealed)
         except InvalidToken:
-            if self._path.stat().st_mtime_ns == self._stamp:
+            if self._installed or self._path is None or self._path.stat().st_mtime_ns == self._stamp:
                 return None
         self._load()
         try:
@@ -65,14 +111,29 @@ class TokenKeys:
         except InvalidToken:
             return None
 
+    def wrap(self, secret: bytes) -> str:
+        """Seal another key with one that is derived from the file's first."""
+        return _fernet([_wrapping(self.of_file[0])]).encrypt(secret).decode("ascii")
+
+    def unwrap(self, sealed: str) -> bytes:
+        """Open another key. Raises KeyFileMismatch where the file is not the one that sealed it."""
+        try:
+            return _fernet([_wrapping(secret) for secret in self.of_file]).decrypt(sealed.encode("ascii"))
+        except InvalidToken:
+            raise KeyFileMismatch(path=self._path) from None
+
     def rotate(self) -> None:
-        """Begin to seal with a new key; the newest ``KEPT`` stay, so that living tokens can be opened."""
-        content = secrets.token_bytes(KEY_BYTES) + self._content
+        """Begin to seal with a new key of the file; the newest ``KEPT`` stay."""
+        assert self._path is not None
+        content = token_bytes(KEY_BYTES) + b"".join(self.of_file)
         write_atomically(self._path, content[: KEPT * KEY_BYTES], 0o600)
         self._load()
 
     def _load(self) -> None:
-        self._content = read_or_create_secret(self._path, KEY_BYTES)
-        self._stamp = self._path.stat().st_mtime_ns
-        keys = [self._content[at : at + KEY_BYTES] for at in range(0, len(self._content), KEY_BYTES)]
-        self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+        path = self._path
+        assert path is not None
+        content = read_or_create_secret(path, KEY_BYTES)
+        self._stamp = path.stat().st_mtime_ns
+        self.of_file = [content[at : at + KEY_BYTES] for at in range(0, len(content), KEY_BYTES)]
+        if not self._installed:
+            self._fernet = _fernet(self.of_file)

@@ -1,7 +1,8 @@
 """Secrets at rest: what users keep here is sealed with the keys of a file of its own.
 
-The file has the form of that of the tokens' keys. It is never rotated by itself: tokens end within
-hours, and what is kept here has no end, so a key that goes takes with it what it sealed.
+The file has the form of that of the tokens' keys. What is kept here has no end, so a key that goes would
+take with it what it sealed: keys rotate only when everything is sealed with the primary one
+(``tokens.ring``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""Keys of tokens and credentials: rotated, withdrawn, on several servers of one database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.api.identity.cloud import Client, Cloud
+
+from pileus.core.context import system_context
+from pileus.policy import Policies
+from pileus.services.identity.service import Identity
+from pileus.services.identity.tables.keys import shared_keys
+from pileus.services.identity.tokens.ring import (
+    KeyInUse,
+    KeyNotFound,
+    KeyRing,
+    NotMigrated,
+    Ring,
+    credentials_migrate,
+)
+from pileus.store import Store
+from pileus.web.app import create_app
+
+LIFETIME = dt.timedelta(hours=1)
+
+
+async def _rotate(cloud: Cloud, ring: KeyRing) -> Ring:
+    cloud.clock.advance(1)
+    return await ring.rotate(system_context(cloud.clock.now()), 3, LIFETIME)
+
+
+def _states(ring: Ring) -> list[str]:
+    return sorted(one.state for one in ring.keys)
+
+
+@contextlib.asynccontextmanager
+async def _another(cloud: Cloud, url: str, folder) -> AsyncIterator[Client]:
+    """A second server of the same database, with the same files."""
+    store = await Store.open(url, poll_s=0.2)
+    identity = Identity(store, folder / "token-keys", clock=cloud.clock)
+    try:
+        await identity.start(store)
+        app = create_app(
+            [identity.service],
+            store=store,
+            authenticator=identity.authenticator,
+            policy=Policies({"identity": identity.service.rules}, {"identity": {}}),
+            clock=cloud.clock,
+        )
+        yield Client(app)
+    finally:
+        await identity.close()
+        await store.close()
+
+
+def test_tokens_outlive_rotations_and_not_the_withdrawal_of_their_key(tell):
+    async def story(cloud: Cloud) -> None:
+        ring = cloud.identity.rings[0]
+        before = await ring.refresh()
+        assert _states(before) == ["primary"]
+        first = cloud.admin
+        after = await _rotate(cloud, ring)
+        assert _states(after) == ["primary", "secondary", "staged"]
+        second = await cloud.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
+        for _ in range(3):
+            await _rotate(cloud, ring)
+        for client in (first, second):
+            assert (await client("GET", "/v3/users")).status == 200
+        primary = next(one.id for one in after.keys if one.state == "primary")
+        now = system_context(cloud.clock.now())
+        await ring.withdraw(now, primary)
+        assert (await first("GET", "/v3/users")).status == 200
+        assert (await second("GET", "/v3/users")).status == 401, "also one that is known"
+        await ring.withdraw(now, before.keys[0].id)
+        assert (await first("GET", "/v3/users")).status == 401, "the file's key is withdrawn as well"
+        third = await cloud.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
+        assert (await third("GET", "/v3/users")).status == 200
+        with pytest.raises(KeyNotFound):
+            await ring.withdraw(now, primary)
+        # the secrets are nowhere in the open
+        rows = await cloud.store.read(lambda tx: tx.rows(shared_keys.select()))
+        known = await ring.refresh()
+        assert {row.id for row in rows} == known.secrets.keys()
+        for row in rows:
+            assert known.secrets[row.id].hex() not in row.sealed and len(row.sealed) > 64
+
+    tell(story)
+
+
+def test_old_keys_go_when_their_tokens_have_ended(quick):
+    async def story(cloud: Cloud) -> None:
+        ring = cloud.identity.rings[0]
+        for _ in range(4):
+            await _rotate(cloud, ring)
+        assert len((await ring.refresh()).keys) == 6
+        cloud.clock.advance(LIFETIME.total_seconds() + 60)
+        assert len((await _rotate(cloud, ring)).keys) == 3
+
+    quick(story)
+
+
+def test_two_servers_on_one_database_know_at_once(url, tell, tmp_path):
+    if url.startswith("sqlite"):
+        pytest.skip("a SQLite file has one server")
+
+    async def story(cloud: Cloud) -> None:
+        ring = cloud.identity.rings[0]
+        async with _another(cloud, url, tmp_path) as there:
+            there.token = cloud.admin.token
+            assert (await there("GET", "/v3/users")).status == 200
+            await _rotate(cloud, ring)
+            new = await cloud.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
+            for token in (cloud.admin.token, new.token):
+                there.token = token
+                assert (await there("GET", "/v3/users")).status == 200, (
+                    "sealed with a key that it has to read"
+                )
+            leaked = next(one.id for one in (await ring.refresh()).keys if one.state == "primary")
+            await ring.withdraw(system_context(cloud.clock.now()), leaked)
+            assert (await there("GET", "/v3/users")).status == 401, "with the next request"
+            there.token = cloud.admin.token
+            assert (await there("GET", "/v3/users")).status == 200
+        # a server that starts knows them, and what it seals is good elsewhere
+        async with _another(cloud, url, tmp_path) as later:
+            cloud.anyone, here = later, cloud.anyone
+            token = (await cloud.login()).token
+            cloud.anyone = here
+            assert (await Client(cloud.app, token)("GET", "/v3/auth/projects")).status == 200
+
+    tell(story)
+
+
+def test_credentials_are_sealed_anew_before_their_key_goes(tell):
+    async def story(cloud: Cloud) -> None:
+        ring = cloud.identity.rings[1]
+        made = [
+            await cloud.admin.make("credential", user_id="u", type="cert", blob=f"secret-{number}")
+            for number in range(3)
+        ]
+        old = (await ring.refresh()).keys[0].id
+        await _rotate(cloud, ring)
+        with pytest.raises(NotMigrated):
+            await _rotate(cloud, ring)
+        with pytest.raises(KeyInUse):
+            await ring.withdraw(system_context(cloud.clock.now()), old)
+        late = await cloud.admin.make("credential", user_id="u", type="cert", blob="late")
+
+        async def migrate() -> int:
+            count, after = 0, ""
+            while True:
+                after, anew = await cloud.store.write(credentials_migrate, ring.keys, after, 0)
+                count += anew
+                if not after:
+                    return count
+
+        assert await migrate() == 3, "what was made since is sealed with the new key"
+        assert await migrate() == 0
+        await ring.withdraw(system_context(cloud.clock.now()), old)
+        await _rotate(cloud, ring)
+        shown = (await cloud.admin("GET", "/v3/credentials")).json["credentials"]
+        assert {one["id"]: one["blob"] for one in shown} == {one["id"]: one["blob"] for one in [*made, late]}
+
+    tell(story)
+
+
+def test_two_rotations_at_once_are_two(tell):
+    async def story(cloud: Cloud) -> None:
+        ring = cloud.identity.rings[0]
+        now = system_context(cloud.clock.now())
+        await asyncio.gather(*(ring.rotate(now, 3, LIFETIME) for _ in range(3)))
+        states = _states(await ring.refresh())
+        assert states == ["primary", *["secondary"] * 3, "staged"]
+
+    tell(story)
