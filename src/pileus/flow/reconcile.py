@@ -98,7 +98,7 @@ class Reconciler:
         return self._idle.is_set()
 
     def hurry(self) -> None:
-        """Wait no longer: the reason of the failure may be over."""
+        """Don't pause after a failure, be it that of the present pass: its reason may be over."""
         self._hurry.set()
 
     async def settled(self) -> None:
@@ -131,6 +131,9 @@ class Reconciler:
 
     async def _run(self, work: Work) -> None:
         status = self.status
+        # Before the pass and not after it: what was over before is seen by this pass; what is over while it
+        # runs is a reason not to pause if it fails.
+        self._hurry.clear()
         try:
             await self._reconcile(work)
         except Exception as error:
@@ -155,7 +158,6 @@ class Reconciler:
 
     async def _pause(self, failures: int, limit_s: float) -> None:
         longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), limit_s)
-        self._hurry.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):  # noqa: S311
                 await self._hurry.wait()

@@ -17,10 +17,15 @@ from pileus.flow.reconcile import EVERYTHING, Reconciler, Work
 
 def story(body: Callable[[], Awaitable[None]]) -> None:
     async def limited() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await body()
 
     asyncio.run(limited())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 class Recorder:
@@ -32,6 +37,10 @@ class Recorder:
         self.failures = failures
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def has_begun(self, passes: int) -> None:
+        """Return when that many passes have begun."""
+        await until(lambda: len(self.done) >= passes)
 
     async def __call__(self, work: Work) -> None:
         self.done.append(work)
@@ -62,7 +71,7 @@ def test_wake_ups_during_a_pass_are_one_further_pass() -> None:
         await reconciler.settled()
         recorder.gate.clear()
         reconciler.wake(["a:1"])
-        await asyncio.sleep(0.01)
+        await recorder.has_begun(2)
         reconciler.wake(["b:1"])
         reconciler.wake(["b:2"], inspect=True)
         recorder.gate.set()
@@ -98,8 +107,7 @@ def test_a_long_pause_ends_when_somebody_is_in_a_hurry() -> None:
         recorder = Recorder(failures=1)
         reconciler = Reconciler("test", recorder, SystemClock(), period_s=60, retry_s=60, retry_limit_s=60)
         loop = asyncio.create_task(reconciler.loop())
-        while not reconciler.status.failures:
-            await asyncio.sleep(0.001)
+        await until(lambda: reconciler.status.failures == 1)
         assert reconciler.status.last_error == "RuntimeError: not now"
         reconciler.hurry()
         await reconciler.settled()
@@ -131,6 +139,43 @@ def test_what_is_not_there_yet_at_the_start_is_no_trouble() -> None:
     Trouble(logger, "a pass failed").fault(NotYet())
     Trouble(logger, "a pass failed").fault(Unavailable(), starting=True)
     assert said == ["info", "warning", "warning"]
+
+
+def test_a_hurry_during_a_pass_that_fails_spares_it_the_pause() -> None:
+    async def body() -> None:
+        recorder = Recorder(failures=1)
+        recorder.gate.clear()
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=600, retry_s=600, retry_limit_s=600)
+        loop = asyncio.create_task(reconciler.loop())
+        await recorder.has_begun(1)
+        reconciler.hurry()
+        recorder.gate.set()
+        await reconciler.settled()
+        loop.cancel()
+        assert (len(recorder.done), reconciler.status.failures) == (2, 1)
+
+    story(body)
+
+
+def test_a_hurry_that_was_over_before_a_pass_spares_no_pause() -> None:
+    async def body() -> None:
+        recorder = Recorder()
+        reconciler = Reconciler("test", recorder, SystemClock(), period_s=600, retry_s=600, retry_limit_s=600)
+        loop = asyncio.create_task(reconciler.loop())
+        await reconciler.settled()
+        recorder.failures = 1
+        reconciler.hurry()
+        reconciler.wake(["a:1"])
+        await until(lambda: reconciler.status.failures == 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(recorder.done) == 2
+        reconciler.hurry()
+        await reconciler.settled()
+        loop.cancel()
+        assert len(recorder.done) == 3
+
+    story(body)
 
 
 def test_the_period_brings_a_full_pass() -> None:
