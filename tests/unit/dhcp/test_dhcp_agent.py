@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from tests.unit.namespace_bench import Bench, running, scenario, until
 from tests.unit.namespace_server import NamespaceServer
 
@@ -240,6 +242,31 @@ def test_nothing_is_done_as_long_as_nobody_said_what_is_wanted() -> None:
             server.away = True
             bench.dhcp.crash(net_id(1))
             await until(lambda: bench.dhcp.ask(net_id(1), host(10).mac_address) is not None)
+
+    scenario(story)
+
+
+def test_a_bridge_that_is_not_there_yet_is_waited_for_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a busy machine the switch agent makes it later than the first pass of this agent begins."""
+    monkeypatch.setattr("pileus.host.namespaces.agent._CONNECTS_WITHIN_S", 0.05)
+
+    async def story() -> None:
+        server = NamespaceServer()
+        server.put_network(network())
+        bench = Bench(server, agent)
+        with capture_logs() as lines:
+            await bench.start()
+            await until(lambda: bench.agent.reconciler.status.failures > 0)
+            await bench.make_bridge()
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+        await bench.kill()
+        failed = [line for line in lines if line["event"] == "a pass failed"]
+        assert [(line["log_level"], line["error"].partition(":")[0]) for line in failed] == [
+            ("info", "The switch of this node is not there yet")
+        ]
+        assert not any(line.get("exc_info") for line in lines)
 
     scenario(story)
 
