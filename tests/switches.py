@@ -20,6 +20,7 @@ from pileus.drivers.openflow.table import FlowTable, OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
+from tests.waiting import PATIENCE_S
 
 _numbers = itertools.count(1)
 
@@ -144,7 +145,7 @@ def running_host(kind: Callable[[asyncio.Runner, Path], Host]) -> Iterator[Host]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = PATIENCE_S) -> None:
     """Wait for a condition of the outside world, which tells nobody."""
     async with asyncio.timeout(within_s):
         while not await condition():

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import literal, select
-from tests.store.things import NOW, new_id, opened, run, thing_insert, things, until
+from tests.store.things import NOW, RUN_S, new_id, opened, run, thing_insert, things, until
+from tests.waiting import PATIENCE_S
 
 from pileus.core.clock import ManualClock
 from pileus.store import Event, Published, Store, Tx
@@ -156,7 +157,7 @@ def test_several_servers_all_hear_everything_in_one_order(kind: str, url: str) -
         pytest.skip("an SQLite file has one server")
 
     async def main() -> None:
-        async with asyncio.timeout(30), opened(url, poll_s=0.1) as one, opened(url, poll_s=0.1) as two:
+        async with asyncio.timeout(RUN_S), opened(url, poll_s=0.1) as one, opened(url, poll_s=0.1) as two:
             heard: dict[str, list[int]] = {"one": [], "two": []}
             for name, store in (("one", one), ("two", two)):
                 heard[name].append(store.position())
@@ -180,7 +181,7 @@ def test_an_announcement_is_quicker_than_looking(kind: str, url: str) -> None:
         pytest.skip("an SQLite file has one server")
 
     async def main() -> None:
-        async with asyncio.timeout(30), opened(url, poll_s=3600) as one, opened(url, poll_s=3600) as two:
+        async with asyncio.timeout(RUN_S), opened(url, poll_s=3600) as one, opened(url, poll_s=3600) as two:
             told: list[str] = []
             two.subscribe(lambda published: told.extend(event.resource_id for event in published.events))
             one.subscribe(lambda published: two.announce(published.position))
@@ -208,7 +209,7 @@ async def main(url, thing, where):
         Publisher.wake = Publisher.committed = die
         store._engine._committed = die
     await store.write(thing_insert, thing)
-    await asyncio.sleep(10)
+    await asyncio.sleep(60)
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -219,7 +220,7 @@ def test_what_a_crash_left_untold_is_told_after_the_start(url: str, where: str) 
     thing = new_id()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     crashed = subprocess.run(
-        [sys.executable, "-c", CRASH, url, thing, where], env=environment, timeout=30, check=False
+        [sys.executable, "-c", CRASH, url, thing, where], env=environment, timeout=90, check=False
     )
     assert crashed.returncode == -signal.SIGKILL
 
@@ -257,7 +258,7 @@ def test_the_store_trims_by_its_clock(url: str) -> None:
         assert await store.read(events_since, before)
         clock.advance(3601)
         store._publisher.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await store.read(events_since, 0):
                 await asyncio.sleep(0.01)
 

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 
 import msgspec
-from tests.store.things import NOW, new_id, opened, run
+from tests.store.things import NOW, RUN_S, new_id, opened, run
 
 from pileus.store import Store, lease_release, lease_take
 from pileus.store.operations import (
@@ -36,7 +36,7 @@ def test_a_lease_is_taken_by_one_of_many_and_by_another_when_it_has_run_out(url:
     name = new_id()
 
     async def main() -> None:
-        async with asyncio.timeout(30), opened(url) as one, opened(url) as two:
+        async with asyncio.timeout(RUN_S), opened(url) as one, opened(url) as two:
 
             async def take(owner: int, now: dt.datetime) -> bool:
                 store = (one, two)[owner % 2]

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.waiting import PATIENCE_S
 
 from pileus.store import Store
 
@@ -17,7 +18,7 @@ def test_a_store_closes_however_soon_after_a_wake_up(tmp_path: Path, turns: int)
         store._publisher.wake()
         for _ in range(turns):
             await asyncio.sleep(0)
-        async with asyncio.timeout(10) as limit:
+        async with asyncio.timeout(PATIENCE_S) as limit:
             await store.close()
         assert not limit.expired()
 

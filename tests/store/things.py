@@ -10,10 +10,29 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from sqlalchemy import Column, ForeignKey, Integer, Table, UniqueConstraint, bindparam, select, update
+from tests.waiting import until
 
 from pileus.store import Event, Store, Tx
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 
+__all__ = [
+    "ADD_ONE",
+    "GET",
+    "NOW",
+    "RUN_S",
+    "TABLES",
+    "new_id",
+    "opened",
+    "parts",
+    "run",
+    "thing_insert",
+    "thing_number",
+    "things",
+    "until",
+    "waiting",
+]
+
+RUN_S = 120
 NOW = dt.datetime(2026, 3, 4, 5, 6, 7, 80910)
 
 things = Table(
@@ -69,17 +88,16 @@ async def opened(url: str, **keywords: Any) -> AsyncIterator[Store]:
 
 
 def run(story: Callable[[Store], Coroutine[Any, Any, None]], url: str, **keywords: Any) -> None:
-    """Run a story with an open store, for half a minute at most."""
+    """Run a story with an open store, for two minutes at most."""
 
     async def main() -> None:
-        async with asyncio.timeout(30), opened(url, **keywords) as store:
+        async with asyncio.timeout(RUN_S), opened(url, **keywords) as store:
             await story(store)
 
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, not for a time."""
-    async with asyncio.timeout(15):
-        while not condition():
-            await asyncio.sleep(0.005)
+def waiting(store: Store) -> int:
+    """How many units wait for a thread that writes."""
+    engine: Any = store._engine
+    return int((engine if store.dialect == "sqlite" else engine._writers)._queue.qsize())

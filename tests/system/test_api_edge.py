@@ -20,7 +20,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
-from tests.clouds import IDENTITY, NETWORK, Answer, Cloud, simulated_cloud
+from tests.clouds import IDENTITY, NETWORK, PATIENCE_S, Answer, Cloud, simulated_cloud
 
 UNKNOWN = "12345678-1234-1234-1234-123456789abc"
 BOUNDED = settings(
@@ -227,11 +227,11 @@ def head(cloud: Cloud, method: str, path: str, more: bytes = b"", version: str =
 
 def connected(cloud: Cloud) -> socket.socket:
     host, _, port = cloud.address.rpartition(":")
-    return socket.create_connection((host, int(port)), 10)
+    return socket.create_connection((host, int(port)), PATIENCE_S)
 
 
 def exchange(cloud: Cloud, data: bytes) -> bytes:
-    """Send ``data``; what comes back until there is nothing for a moment, or the end."""
+    """Send ``data``; what comes back until the server closes the connection."""
     with connected(cloud) as client:
         with contextlib.suppress(OSError):  # the server may close while we still send
             client.sendall(data)
@@ -239,7 +239,6 @@ def exchange(cloud: Cloud, data: bytes) -> bytes:
         with contextlib.suppress(OSError):
             while part := client.recv(65536):
                 received += part
-                client.settimeout(0.3)
         return received
 
 
@@ -286,7 +285,8 @@ REFUSED = (b"HTTP/1.1 431 Request Header Fields Too Large", b"")
 
 def test_pipelined_requests_are_answered_in_order(cloud: Cloud, network: str) -> None:
     paths = (f"/networks/{network}?fields=id", "/coffees", f"/networks/{network}?fields=name")
-    data = b"".join(head(cloud, "GET", NETWORK + path) for path in paths)
+    ends = (b"", b"", b"Connection: close\r\n")
+    data = b"".join(head(cloud, "GET", NETWORK + path, more) for path, more in zip(paths, ends, strict=True))
     answer = exchange(cloud, data)
     assert [part.split(b" ")[0] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
     assert answer.index(b'"id"') < answer.index(b"NeutronError") < answer.index(b'"edge"')
@@ -325,6 +325,5 @@ def test_a_reader_who_does_not_read_a_long_list_holds_up_nobody(cloud: Cloud) ->
 
 
 def _is_served(cloud: Cloud) -> bool:
-    started = time.monotonic()
-    answer = cloud.api.ask("GET", f"{NETWORK}/networks?limit=1")
-    return answer.status == 200 and time.monotonic() - started < 2
+    """Whether a request is answered (at all: one that is held up ends with the connection's timeout)."""
+    return cloud.api.ask("GET", f"{NETWORK}/networks?limit=1").status == 200

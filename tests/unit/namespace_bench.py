@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from tests.unit.namespace_server import NamespaceServer
+from tests.waiting import until
 
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
@@ -18,6 +19,8 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import Agent
 from pileus.host.namespaces.agent import NamespaceAgent
+
+__all__ = ["Bench", "Maker", "full_pass", "running", "scenario", "until"]
 
 Maker = Callable[["Bench"], NamespaceAgent[Any]]
 
@@ -97,12 +100,6 @@ async def full_pass(agent: Agent) -> int:
     agent.reconciler.wake(reread=True, inspect=True)
     await until(lambda: agent.metrics.full_passes > before)
     return agent.metrics.changes_of_last_full_pass
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from tests.unit.l3.test_l3_agent import agent as l3_agent
 from tests.unit.namespace_bench import Bench, running, until
 from tests.unit.namespace_server import NamespaceServer
 from tests.unit.poison import PHASES, poisoned
+from tests.waiting import PATIENCE_S
 
 from pileus.drivers.netlink.links import Address, LinkError
 from pileus.drivers.nft.driver import FilterFailed
@@ -69,7 +70,7 @@ async def l3_is_good(bench: Bench) -> bool:
     return ports >= {port(n).port.port_id for n in GOOD for port in (inner, outer)}
 
 
-async def becomes(bench: Bench, is_good: Any, within_s: float = 5.0) -> None:
+async def becomes(bench: Bench, is_good: Any, within_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(within_s):
         while not await is_good(bench):
             await asyncio.sleep(0.002)
@@ -232,7 +233,7 @@ def test_whatever_a_part_refuses_is_found_by_halves(where: str, monkeypatch: pyt
                 await until(lambda number=number: f"fip-{100 + number}" in server.statuses[-1].floating_ips)
             assert len(tried) == count
             assert bench.agent.reconciler.status.failures == 0
-        await until(lambda: router_id(9) in server.statuses[-1].routers, 10)
+        await until(lambda: router_id(9) in server.statuses[-1].routers)
         await bench.kill()
 
     asyncio.run(story())

@@ -236,7 +236,7 @@ class NamespaceMachine(RuleBasedStateMachine):
         for agent in self.agents.values():
             agent.reconciler.wake(reread=True, inspect=True)
             agent.reconciler.hurry()
-            await until(lambda agent=agent: agent.metrics.full_passes > 0, 10)
+            await until(lambda agent=agent: agent.metrics.full_passes > 0)
         for agent in self.agents.values():
             await full_pass(agent)
         for agent in self.agents.values():

@@ -14,6 +14,7 @@ import pytest
 from tests import databases
 from tests.api.image.image_cloud import HANG_UP, P1, Cloud, cloud, tell
 from tests.unit.image import samples
+from tests.waiting import PATIENCE_S
 
 from pileus.services.image.images.tables import images
 from pileus.services.image.service import DOWNLOAD, UPLOAD, ImageConfig
@@ -144,23 +145,22 @@ def test_a_request_cancelled_while_a_thread_works(
 
         def slow(*arguments: Any) -> Any:
             inside.set()
-            go_on.wait(10)
+            go_on.wait(60)
             return real(*arguments)
 
         monkeypatch.setattr(owner, moment, slow)
         image = (await api.make())["id"]
         task = asyncio.ensure_future(api.upload(image, [b"x" * MIB, b"y" * MIB, b"z"]))
-        await asyncio.to_thread(inside.wait, 10)
+        await asyncio.to_thread(inside.wait, 60)
         task.cancel()
         await asyncio.sleep(0.02)
         assert await status(api, image) == "saving"
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        for _ in range(500):
-            if await status(api, image) != "saving":
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while await status(api, image) == "saving":
+                await asyncio.sleep(0.01)
         # what was being put away goes on to its end; before that nothing stays
         assert await status(api, image) == ends
         assert api.files() == ([f"data/{image}"] if ends == "active" else [])

@@ -26,7 +26,7 @@ from pileus.web.routes import Route
 GET = b"GET /widgets/v2.0/widgets HTTP/1.1\r\nHost: x\r\nX-Auth-Token: admin\r\n"
 POST = GET.replace(b"GET", b"POST", 1)
 ANY = BodyLimits()
-QUICK = {"idle_s": 0.2, "least_bytes_per_s": 10_000}
+QUICK = {"idle_s": 1.0, "least_bytes_per_s": 10_000}
 
 
 async def take(request: Request) -> Reply:
@@ -117,7 +117,7 @@ def tell(
             server = HttpServer(app, gate, [sock], [])
             await server.start()
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(120):
                     await story(Door(app, gate, sock.getsockname()))
             finally:
                 await server.stop()
@@ -214,7 +214,7 @@ def test_an_upload_must_go_on_at_a_least_rate(tmp_path: Path) -> None:
             await asyncio.sleep(0.005)
         assert (await steady.head()).startswith(OK)
 
-    tell(tmp_path, story, BodyLimits(idle_s=0.2, least_bytes_per_s=10_000))
+    tell(tmp_path, story, BodyLimits(idle_s=1.0, least_bytes_per_s=10_000))
 
 
 def test_a_client_has_so_many_connections_and_idle_ones_make_room(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_connections_with_requests_under_way_are_refused_not_closed(
         assert head.startswith(b"HTTP/1.1 %d " % status) and b"retry-after: 5" in head
         assert await refused.is_closed()
         busy[0].writer.close()
-        while len(door.gate._open) == len(busy):
+        while len(door.gate._open) >= len(busy):
             await asyncio.sleep(0.01)
         assert await (await door.connect()).ask() == OK
 

@@ -23,7 +23,7 @@ def ready():
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.sendto(b"READY=1", "\\0" + os.environ["NOTIFY_SOCKET"][1:])
 with open(sys.argv[1], "a") as file:
-    file.write(f"{sys.argv[2]} {os.getpid()}\\n")
+    file.write(f"{sys.argv[2]} {os.getpid()} {time.monotonic()}\\n")
 """
 GOOD = READY + "ready()\nsignal.sigwait({signal.SIGTERM})\n"
 TIED = READY + "ready()\nos.read(int(os.environ['PILEUS_LIFELINE']), 1)\n"
@@ -77,7 +77,7 @@ class Watched:
     def end(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -129,7 +129,7 @@ def test_signals_end_everything(watched: Watched, number: signal.Signals) -> Non
     watched.start(first=GOOD, second=GOOD)
     pids = watched.pids()
     watched.process.send_signal(number)
-    assert watched.process.wait(20) == 0
+    assert watched.process.wait(60) == 0
     assert all(gone(pid) for pid in pids.values())
     assert watched.status()["running"] is False
 
@@ -138,7 +138,7 @@ def test_nobody_outlives_a_supervisor_that_was_killed(watched: Watched) -> None:
     watched.start(first=TIED, second=TIED)
     pids = watched.pids()
     watched.process.kill()
-    watched.process.wait(20)
+    watched.process.wait(60)
     until(lambda: all(gone(pid) for pid in pids.values()))
 
 
@@ -155,16 +155,17 @@ def test_what_is_killed_comes_back(watched: Watched) -> None:
 
 def test_a_crash_loop_backs_off(watched: Watched) -> None:
     watched.start(first=CRASHING)
-    until(lambda: watched.status()["processes"][0]["starts"] >= 3)
-    moments = time.monotonic()
-    starts = watched.status()["processes"][0]["starts"]
-    until(lambda: watched.status()["processes"][0]["starts"] > starts)
-    assert time.monotonic() - moments > 0.3, "the third pause is longer than 0.8 s, less what was gone"
+
+    def begun() -> list[float]:
+        return [float(line.split()[2]) for line in watched.diary.read_text().splitlines()]
+
+    until(lambda: len(begun()) >= 4)
+    assert begun()[3] - begun()[2] > 0.8, "the third pause"
 
 
 def test_a_bad_setting_is_not_tried_again(watched: Watched) -> None:
     watched.start(first=GOOD, second=MISCONFIGURED)
-    assert watched.process.wait(20) == 78
+    assert watched.process.wait(60) == 78
     assert watched.answer.startswith("second could not start")
     assert "no such setting" in (watched.folder / "second.log").read_text()
     first = int(watched.diary.read_text().split()[1])
@@ -173,7 +174,7 @@ def test_a_bad_setting_is_not_tried_again(watched: Watched) -> None:
 
 def test_what_never_gets_ready_is_given_up(watched: Watched) -> None:
     watched.start(first=GOOD, second=HOPELESS)
-    assert watched.process.wait(20) == 78
+    assert watched.process.wait(60) == 78
     assert watched.answer.startswith("second could not start")
     assert [line.split()[0] for line in watched.diary.read_text().splitlines()].count("second") == 4
 
@@ -182,7 +183,7 @@ def test_two_supervisors_do_not_share_a_cloud(watched: Watched) -> None:
     watched.start(first=GOOD)
     other = Watched(watched.folder)
     other.start(first=GOOD)
-    assert other.process.wait(20) == 78
+    assert other.process.wait(60) == 78
     assert other.answer == "this cloud is running already"
     assert watched.process.poll() is None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
+from tests.waiting import PATIENCE_S
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.libvirt.hypervisor import Power
@@ -115,7 +116,7 @@ class Bench:
         assert self.agent is not None
         return self.agent
 
-    async def settled(self, timeout_s: float = 10.0) -> None:
+    async def settled(self, timeout_s: float = PATIENCE_S) -> None:
         """Until nothing is under way: no job, no pass, no news."""
         agent = self.running
         async with asyncio.timeout(timeout_s):
@@ -127,7 +128,7 @@ class Bench:
                 if agent.jobs.is_idle:
                     return
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, f"it did not come to that: {self.server.states}"

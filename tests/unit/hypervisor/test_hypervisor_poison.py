@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.unit.poison import PHASES, poisoned
+from tests.waiting import PATIENCE_S
 
 from pileus.core.errors import Invalid
 from pileus.drivers.libvirt.hypervisor import Power
@@ -41,7 +42,7 @@ async def good(bench: Bench) -> bool:
 
 
 async def becomes_good(bench: Bench) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await bench.running.in_sync.wait()
         while not await good(bench):
             await asyncio.sleep(0.005)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.waiting import PATIENCE_S, until
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.netlink.simulated import SimulatedLinks
@@ -93,12 +94,6 @@ class Bench:
         """How many flows of ours there are."""
         flows = [flow for bridge in self.switch.flows.values() for flow in bridge.values()]
         return sum(1 for flow in flows if isinstance(flow, Flow) and flow.cookie in t.COOKIES)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def cloud() -> SwitchServer:
@@ -275,7 +270,7 @@ def test_a_new_agent_without_server_touches_nothing() -> None:
             await until(lambda: bench.agent.reconciler.status.failures > 1)
             assert bench.switch.flows == {}
             server.away = False
-            await until(lambda: bench.agent.metrics.full_passes > 0, 15)
+            await until(lambda: bench.agent.metrics.full_passes > 0)
             assert bench.ours() > 0
 
     scenario(story)
@@ -400,7 +395,7 @@ def test_sigterm_stop_leaves_the_switch_as_it_is() -> None:
         flows = bench.ours()
         bench.agent.stop()
         assert bench._task is not None
-        await asyncio.wait_for(bench._task, 2)
+        await asyncio.wait_for(bench._task, PATIENCE_S)
         assert bench.ours() == flows
 
     scenario(story)

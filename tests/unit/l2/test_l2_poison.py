@@ -211,7 +211,7 @@ def test_what_the_planner_or_the_database_refuses_is_found_by_halves(monkeypatch
                     )
                 assert len(tried) == count
                 assert bench.agent.reconciler.status.failures == 0
-            await until(lambda: server.devices[FULL.port_id].status == "ACTIVE", 10)
+            await until(lambda: server.devices[FULL.port_id].status == "ACTIVE")
 
     for patch in ("plan", "commit"):
         asyncio.run(story(patch))
@@ -247,7 +247,7 @@ def test_a_flow_that_the_switch_refuses_is_not_tried_with_every_pass(monkeypatch
             await until(lambda: server.devices["port-20"].status == "ACTIVE")
             assert len(bundles) <= 2
             monkeypatch.setattr(bench.flows, "apply", real)
-            await until(lambda: server.devices[FULL.port_id].status == "ACTIVE", 10)
+            await until(lambda: server.devices[FULL.port_id].status == "ACTIVE")
 
     scenario(story)
 

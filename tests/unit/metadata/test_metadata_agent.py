@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from tests.unit.namespace_bench import scenario, until
 from tests.unit.namespace_server import NamespaceServer
+from tests.waiting import PATIENCE_S
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.listening.listeners import Place
@@ -34,7 +35,7 @@ class Node:
         place = Place(endpoint.namespace, endpoint.address, endpoint.port, endpoint.interface)
         reader, writer = await self.listeners.connect(place, source)
         writer.write(text.encode())
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await reader.read()
         writer.close()
         return answer

@@ -1,0 +1,15 @@
+"""Waiting for a condition: long enough that a busy machine fails no test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+PATIENCE_S = 30.0
+
+
+async def until(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+    """Return when the condition holds; TimeoutError if it does not within ``within_s``."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.002)
