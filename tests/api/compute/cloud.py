@@ -1,4 +1,4 @@
-"""A compute API in one process: an app over a fresh database, people with fixed tokens, scripted hosts.
+"""The compute API in the test cloud, the network beside it, and scripted hosts.
 
 A scripted host does through the wire what an agent would: it asks what it should have, says that it has it,
 and says that its ports carry packets. It can be told to fail, to be slow, or to say nothing.
@@ -6,30 +6,29 @@ and says that its ports carry packets. It can be told to fail, to be slow, or to
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
-from tests import databases
+from sqlalchemy import func, select
+from tests.api import cloud as one
+from tests.api.cloud import P1, P2, PEOPLE, Node
 from tests.api.compute import replies
-from tests.asgi import Answer, ask, encoded
+from tests.asgi import Answer
 
 from pileus.core.clock import ManualClock
-from pileus.core.context import Context, system_context
-from pileus.core.errors import Unauthenticated
-from pileus.policy import Policies
+from pileus.core.context import system_context
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
-from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service
+from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
 from pileus.store import Store
-from pileus.web.answers import handlers
-from pileus.web.app import App, create_app
+from pileus.store.schema import metadata
+from pileus.web.face import ServiceFace
 from pileus.wire.agents import AgentReport
 from pileus.wire.hypervisor import (
     HypervisorReport,
@@ -44,25 +43,12 @@ from pileus.wire.questions import Answer as WireAnswer
 from pileus.wire.questions import Question
 from pileus.wire.switch import DeviceStatus, SwitchStateRequest
 
-P1, P2 = "1" * 32, "2" * 32
-_THEN = ManualClock().now()
-PEOPLE = {
-    "admin": Context(
-        now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True
-    ),
-    "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
-    "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
-    "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
-    "itsec": Context(now=_THEN, user_id="u5", project_id=P2, roles=("itsec",)),
-}
+__all__ = ["IMAGE", "LATEST", "OTHER_IMAGE", "P1", "P2", "PEOPLE", "Cloud", "Host", "Node", "cloud", "tell"]
+
 IMAGE = "10000000-0000-4000-8000-000000000001"
 OTHER_IMAGE = "10000000-0000-4000-8000-000000000002"
 POWER = {"running": 1, "stopped": 4, "paused": 3, "suspended": 7}
 LATEST = "2.96"
-
-
-class Node(NamedTuple):
-    host: str
 
 
 class Host:
@@ -77,7 +63,7 @@ class Host:
 
     async def heartbeat(self) -> None:
         """Switch agent and hypervisor agent say that they are there."""
-        await self.cloud.network_wire["agent_report"](
+        await self.cloud.wire["agent_report"](
             AgentReport(
                 host=self.name,
                 binary="pileus-switch-agent",
@@ -114,7 +100,7 @@ class Host:
             started_at="2026-01-01 00:00:00",
             start=True,
         )
-        await self.cloud.network_wire["agent_report"](report, Node(self.name))
+        await self.cloud.wire["agent_report"](report, Node(self.name))
 
     async def tell(self, **said: Any) -> Any:
         return await self.cloud.wire["hypervisor_report"](
@@ -154,35 +140,46 @@ class Host:
     async def plug(self) -> None:
         """The switch agent's part: all ports of the host carry packets."""
         node = Node(self.name)
-        state: Any = await self.cloud.network_wire["switch_state"](SwitchStateRequest(host=self.name), node)
+        state: Any = await self.cloud.wire["switch_state"](SwitchStateRequest(host=self.name), node)
         up = tuple(one.port_id for one in state.devices if one.admin_state_up)
         down = tuple(one.port_id for one in state.devices if not one.admin_state_up)
-        await self.cloud.network_wire["device_status"](DeviceStatus(host=self.name, up=up, down=down), node)
+        await self.cloud.wire["device_status"](DeviceStatus(host=self.name, up=up, down=down), node)
 
     async def metadata(self, path: str, source_ip: str, network_id: str) -> Any:
         request = MetadataRequest(self.name, path, source_ip, network_id=network_id)
         return await self.cloud.wire["metadata"](request, Node(self.name))
 
 
-class Cloud:
-    """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
+class Cloud(one.Cloud):
+    """Speaks to the compute API at one of its versions."""
 
-    def __init__(
-        self, app: App, store: Store, clock: ManualClock, compute: Compute, network: NetworkConfig
-    ) -> None:
-        self.app, self.store, self.clock, self.compute, self.network = app, store, clock, compute, network
-        self.token, self.version = "alice", LATEST
-        self.wire = compute.answers(store)
-        self.network_wire = handlers(network_service(network, clock).answers, store, clock)
-        self.console: Callable[[Question], WireAnswer] | None = None
+    version = LATEST
 
-    def as_(self, token: str, version: str | None = None) -> Cloud:
-        other = Cloud(self.app, self.store, self.clock, self.compute, self.network)
-        other.token, other.version = token, version or self.version
+    @property
+    def compute(self) -> Compute:
+        return self.faces["compute"]  # type: ignore[no-any-return]
+
+    @property
+    def network(self) -> NetworkConfig:
+        return self.faces["network"].config  # type: ignore[no-any-return]
+
+    async def begin(self) -> None:
+        """Make the flavors and two images. The conductor works when a story says so."""
+        now = self.clock.now()
+        rows = [an_image(IMAGE, "small", now), an_image(OTHER_IMAGE, "other", now)]
+        await self.store.write(flavors_seed, system_context(now))
+        await self.store.write(lambda tx: tx.insert(images, rows))
+
+    def as_(self, token: str, version: str | None = None) -> Self:
+        other = super().as_(token)
+        other.version = version or self.version
         return other
 
-    def at(self, version: str) -> Cloud:
-        return self.as_(self.token, version)
+    def at(self, version: str) -> Self:
+        return self.as_(self.token or "", version)
+
+    def usual_headers(self, method: str) -> dict[str, str]:
+        return {**super().usual_headers(method), "openstack-api-version": f"compute {self.version}"}
 
     async def __call__(
         self,
@@ -195,14 +192,7 @@ class Cloud:
     ) -> Answer:
         """``path`` is below ``/compute/v2.1``, or below ``/compute`` where said so, or the network's."""
         below = "" if path.startswith("/networking") else "/compute" if root else "/compute/v2.1"
-        sent = {
-            "host": "cloud",
-            "content-type": "application/json",
-            "x-auth-token": self.token,
-            "openstack-api-version": f"compute {self.version}",
-            **(headers or {}),
-        }
-        return await ask(self.app, method, below + path, sent, [encoded(body)])
+        return await self.request(method, below + path, body, headers)
 
     async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net") -> str:
         """A network with a subnet, of the person who speaks."""
@@ -261,21 +251,11 @@ class Cloud:
 
     async def count(self, table: str) -> int:
         """How many rows a table has."""
-        from sqlalchemy import func, select
-
-        from pileus.store.schema import metadata
-
         return int(
             await self.store.read(
                 lambda tx: tx.scalar(select(func.count()).select_from(metadata.tables[table]))
             )
         )
-
-
-async def _authenticate(token: str) -> Context:
-    if token not in PEOPLE:
-        raise Unauthenticated
-    return PEOPLE[token]
 
 
 def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
@@ -305,44 +285,36 @@ def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
 async def cloud(
     url: str, config: ComputeConfig | None = None, overrides: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are an
-    operator's rules of compute."""
-    clock = ManualClock()
-    network = NetworkConfig(
-        followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
-    )
-    asked: list[Question] = []
-
-    async def ask(scope: str, question: Question, timeout_s: float) -> WireAnswer:
-        asked.append(question)
-        host = scope.partition(":")[2]
-        if question.kind == "console_log":
-            return WireAnswer(host, question.question_id, {"output": f"log {question.arguments['length']}"})
-        return WireAnswer(host, question.question_id, error="it does not know")
-
-    compute = Compute(
-        config or ComputeConfig(), network, clock, ticket=lambda key: f"/image/{key}?ticket=t", ask=ask
-    )
+    """Compute and network over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are
+    an operator's rules of compute."""
     wrong: list[str] = []
-    services = [replies.held(compute.service, wrong), network_service(network, clock)]
-    store = await Store.open(url, clock=clock)
-    try:
-        await store.write(flavors_seed, system_context(clock.now()))
-        rows = [an_image(IMAGE, "small", clock.now()), an_image(OTHER_IMAGE, "other", clock.now())]
-        await store.write(lambda tx: tx.insert(images, rows))
-        app = create_app(
-            services,
-            store=store,
-            authenticator=_authenticate,
-            policy=Policies(
-                {service.type: service.rules for service in services}, {"compute": overrides or {}}
-            ),
-            clock=clock,
+
+    def faces(store: Store, clock: ManualClock) -> Sequence[ServiceFace]:
+        settings = NetworkConfig(
+            followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
         )
-        yield Cloud(app, store, clock, compute, network)
+        network = Network(settings, clock)
+        compute = Compute(
+            config or ComputeConfig(),
+            settings,
+            clock,
+            ticket=lambda key: f"/image/{key}?ticket=t",
+            ask=_answer,
+        )
+        compute.service = replies.held(compute.service, wrong)
+        return [compute, network]
+
+    async with one.served(Cloud, url, faces, rules={"compute": overrides or {}}) as made:
+        yield made
         assert not wrong, "\n".join(wrong)
-    finally:
-        await store.close()
+
+
+async def _answer(scope: str, question: Question, timeout_s: float) -> WireAnswer:
+    """A host's answer to a question."""
+    host = scope.partition(":")[2]
+    if question.kind == "console_log":
+        return WireAnswer(host, question.question_id, {"output": f"log {question.arguments['length']}"})
+    return WireAnswer(host, question.question_id, error="it does not know")
 
 
 Story = Callable[[Cloud], Awaitable[None]]
@@ -356,10 +328,4 @@ def tell(
     overrides: Mapping[str, str] | None = None,
 ) -> None:
     """Run a story on a fresh database of one kind."""
-
-    async def main(url: str) -> None:
-        async with cloud(url, config, overrides) as api:
-            await story(api)
-
-    with databases.fresh(kind, folder) as url:
-        asyncio.run(main(url))
+    one.tell_on(kind, folder, lambda url: cloud(url, config, overrides), story)

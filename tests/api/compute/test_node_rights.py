@@ -108,7 +108,7 @@ ME = Node("h2")
 
 
 async def _switch_state(api: Cloud, it: Victim) -> None:
-    state: Any = await api.network_wire["switch_state"](
+    state: Any = await api.wire["switch_state"](
         SwitchStateRequest("h2", (it.port,), (it.network,), (it.group,)), ME
     )
     assert (state.devices, state.networks, state.security_groups) == ((), (), ())
@@ -120,30 +120,30 @@ async def _device_status(api: Cloud, it: Victim) -> None:
         DeviceStatus("h2", up=(it.port,), enforcement={it.port: "meter"}),
         DeviceStatus("h2", failed=(DeviceFailure(it.port, "broken"),)),
     ):
-        await api.network_wire["device_status"](said, ME)
+        await api.wire["device_status"](said, ME)
 
 
 async def _dhcp_state(api: Cloud, it: Victim) -> None:
     for asked in ((it.network,), None):
-        state: Any = await api.network_wire["dhcp_state"](DhcpStateRequest("h2", asked), ME)
+        state: Any = await api.wire["dhcp_state"](DhcpStateRequest("h2", asked), ME)
         assert state.networks == ()
 
 
 async def _dhcp_status(api: Cloud, it: Victim) -> None:
-    await api.network_wire["dhcp_status"](DhcpStatus("h2", (it.network,)), ME)
-    await api.network_wire["dhcp_status"](DhcpStatus("h2", failed={it.network: "broken"}), ME)
+    await api.wire["dhcp_status"](DhcpStatus("h2", (it.network,)), ME)
+    await api.wire["dhcp_status"](DhcpStatus("h2", failed={it.network: "broken"}), ME)
 
 
 async def _l3_state(api: Cloud, it: Victim) -> None:
     for asked in ((it.router,), None):
-        state: Any = await api.network_wire["l3_state"](L3StateRequest("h2", asked), ME)
+        state: Any = await api.wire["l3_state"](L3StateRequest("h2", asked), ME)
         assert state.routers == ()
 
 
 async def _l3_status(api: Cloud, it: Victim) -> None:
-    await api.network_wire["l3_status"](L3Status("h2", (it.router,), (it.floating_ip,)), ME)
+    await api.wire["l3_status"](L3Status("h2", (it.router,), (it.floating_ip,)), ME)
     failed = {it.router: "broken", it.floating_ip: "broken"}
-    await api.network_wire["l3_status"](L3Status("h2", failed=failed), ME)
+    await api.wire["l3_status"](L3Status("h2", failed=failed), ME)
 
 
 async def _metadata(api: Cloud, it: Victim) -> None:
@@ -188,16 +188,16 @@ async def _agent_report(api: Cloud, it: Victim) -> None:
         switch = AgentReport("h2", "x", "Open vSwitch agent", "N/A", "2026-01-01 00:00:00", theirs)
         if name == "h1":
             with pytest.raises(BadReport, match=r"is that of h1"):
-                await api.network_wire["agent_report"](switch, ME)
+                await api.wire["agent_report"](switch, ME)
         else:
-            await api.network_wire["agent_report"](switch, ME)
+            await api.wire["agent_report"](switch, ME)
     for address in ("0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1"):
         nowhere = msgspec.structs.replace(switch, configurations={"tunneling_ip": address})
         with pytest.raises(BadReport, match="no host's address"):
-            await api.network_wire["agent_report"](nowhere, ME)
+            await api.wire["agent_report"](nowhere, ME)
     report = AgentReport("h2", "DHCP-agent", "DHCP agent", "DHCP", "2026-01-01 00:00:00")
-    without: Any = await api.network_wire["agent_report"](report, ME)
-    with_them: Any = await api.network_wire["agent_report"](msgspec.structs.replace(report, scopes=told), ME)
+    without: Any = await api.wire["agent_report"](report, ME)
+    with_them: Any = await api.wire["agent_report"](msgspec.structs.replace(report, scopes=told), ME)
     assert with_them.position == without.position
 
 

@@ -13,7 +13,7 @@ from pileus.wire.switch import DeviceDetails, SwitchStateRequest
 
 
 async def _devices(api: Cloud, host: Host) -> list[DeviceDetails]:
-    state: Any = await api.network_wire["switch_state"](SwitchStateRequest(host=host.name), Node(host.name))
+    state: Any = await api.wire["switch_state"](SwitchStateRequest(host=host.name), Node(host.name))
     return list(state.devices)
 
 

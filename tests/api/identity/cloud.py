@@ -1,40 +1,35 @@
-"""A seeded identity service in process, and clients that speak to it as somebody."""
+"""A seeded identity service in the test cloud, and clients that speak to it as somebody."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from tests.asgi import Answer, ask, encoded
+from tests.api import cloud as one
+from tests.asgi import Answer
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
-from pileus.policy import Policies
 from pileus.services.identity.service import EndpointSeed, Identity, IdentitySettings, Seed
 from pileus.store import Store
-from pileus.web.app import App, create_app
+
+__all__ = ["DEFAULT", "PASSWORD", "Answer", "Client", "Cloud", "cloud", "run"]
 
 PASSWORD = "correct horse"
 DEFAULT = "default"
-CLOSE_S = 10
-STORY_S = 60
 
 
-class Client:
-    """Speaks ASGI to the app, with a token or without."""
+class Client(one.Client):
+    """Speaks to the identity API, with a token or without."""
 
-    def __init__(self, app: App, token: str | None = None) -> None:
-        self.app = app
-        self.token = token
+    prefix = "/identity"
+    usual: ClassVar = {"host": "cloud:5000"}
 
     async def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        sent = {"host": "cloud:5000", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        if self.token is not None:
-            sent["x-auth-token"] = self.token
-        return await ask(self.app, method, "/identity" + path, sent, [encoded(body)])
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.request(method, path, body, named)
 
     async def make(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create one, by its name in the singular."""
@@ -44,16 +39,29 @@ class Client:
         return found
 
 
-class Cloud:
+class Cloud(one.Cloud):
     """The service, its parts, and people."""
 
-    def __init__(self, app: App, identity: Identity, store: Store, clock: ManualClock) -> None:
-        self.app = app
-        self.identity = identity
-        self.store = store
-        self.clock = clock
-        self.anyone = Client(app)
-        self.admin = self.anyone
+    anyone: Client
+    admin: Client
+
+    @property
+    def identity(self) -> Identity:
+        return self.faces["identity"]  # type: ignore[no-any-return]
+
+    async def begin(self) -> None:
+        """Seed, and log ``admin`` in to his project."""
+        self.anyone = Client(self.app)
+        seed = Seed(
+            endpoints=(
+                EndpointSeed("identity", "keystone", "http://cloud:5000/identity"),
+                EndpointSeed("network", "neutron", "http://cloud:5000/networking"),
+                EndpointSeed("volumev3", "cinder", "http://cloud:5000/volume/v3/$(project_id)s"),
+            ),
+            password_hash=await self.identity.passwords.hash(PASSWORD),
+        )
+        await self.identity.seed(system_context(self.clock.now()), seed)
+        self.admin = await self.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
 
     async def login(
         self, user: str = "admin", password: str = PASSWORD, scope: Any = None, **more: Any
@@ -68,7 +76,9 @@ class Cloud:
             auth["scope"] = scope
         return await self.anyone("POST", "/v3/auth/tokens", {"auth": auth})
 
-    async def as_(self, user: str = "admin", scope: Any = None, **more: Any) -> Client:
+    async def as_(  # type: ignore[override]
+        self, user: str = "admin", scope: Any = None, **more: Any
+    ) -> Client:
         """A client with that person's token."""
         answer = await self.login(user, scope=scope, **more)
         assert answer.status == 201, answer
@@ -95,50 +105,21 @@ class Cloud:
         return await self.as_(name, scope=scope)
 
 
-@contextlib.asynccontextmanager
-async def cloud(
+def cloud(
     url: str,
     folder: Path,
     settings: IdentitySettings | None = None,
     rules: Mapping[str, str] | None = None,
-) -> AsyncIterator[Cloud]:
+) -> contextlib.AbstractAsyncContextManager[Cloud]:
     """A cloud on that database, seeded, with ``admin`` logged in to his project.
 
     ``rules`` are those that an operator has overridden.
     """
-    clock = ManualClock()
-    store = await Store.open(url, poll_s=0.2)
-    try:
-        identity = Identity(store, folder / "token-keys", clock=clock, settings=settings)
-    except BaseException:
-        await store.close()
-        raise
-    try:
-        seed = Seed(
-            endpoints=(
-                EndpointSeed("identity", "keystone", "http://cloud:5000/identity"),
-                EndpointSeed("network", "neutron", "http://cloud:5000/networking"),
-                EndpointSeed("volumev3", "cinder", "http://cloud:5000/volume/v3/$(project_id)s"),
-            ),
-            password_hash=await identity.passwords.hash(PASSWORD),
-        )
-        await identity.seed(system_context(clock.now()), seed)
-        app = create_app(
-            [identity.service],
-            store=store,
-            authenticator=identity.authenticator,
-            policy=Policies({"identity": identity.service.rules}, {"identity": dict(rules or {})}),
-            clock=clock,
-        )
-        made = Cloud(app, identity, store, clock)
-        made.admin = await made.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
-        yield made
-    finally:
-        await identity.close()
-        # A close that hangs may swallow the cancellation of its timeout: ask the timeout itself.
-        async with asyncio.timeout(CLOSE_S) as limit:
-            await store.close()
-        assert not limit.expired(), f"closing the store hung for {CLOSE_S} s"
+
+    def faces(store: Store, clock: ManualClock) -> list[Identity]:
+        return [Identity(store, folder / "token-keys", clock=clock, settings=settings)]
+
+    return one.served(Cloud, url, faces, rules={"identity": rules or {}}, poll_s=0.2)
 
 
 def run(
@@ -149,10 +130,4 @@ def run(
     rules: Mapping[str, str] | None = None,
 ) -> None:
     """Tell a story in a fresh loop."""
-
-    async def tell() -> None:
-        async with asyncio.timeout(STORY_S) as limit, cloud(url, folder, settings, rules) as one:
-            await story(one)
-        assert not limit.expired(), f"the story hung for {STORY_S} s"
-
-    asyncio.run(tell())
+    one.play(cloud(url, folder, settings, rules), story)

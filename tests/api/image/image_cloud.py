@@ -1,74 +1,63 @@
-"""An image API in one process: an app over a fresh database and a folder, and people with fixed tokens."""
+"""The image API in the test cloud, over a folder of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import databases
-from tests.asgi import Answer, ask, encoded
+import msgspec
+from tests.api import cloud as one
+from tests.api.cloud import P1, P2, P3
+from tests.asgi import Answer
 
 from pileus.core.clock import ManualClock
-from pileus.core.context import Context
-from pileus.core.errors import Unauthenticated
-from pileus.policy import Policies
 from pileus.services.image.service import FileStore, ImageConfig, Images
 from pileus.store import Store
-from pileus.web.app import App, create_app
 
-P1, P2, P3 = "1" * 32, "2" * 32, "3" * 32
-_THEN = ManualClock().now()
-PEOPLE = {
-    "admin": Context(
-        now=_THEN, user_id="u0", project_id=P3, roles=("admin", "member", "reader"), is_admin=True
-    ),
-    "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
-    "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
-    "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
-}
+__all__ = ["BINARY", "HANG_UP", "P1", "P2", "P3", "PATCH", "PEOPLE", "Cloud", "cloud", "tell"]
+
+PEOPLE = {**one.PEOPLE, "admin": msgspec.structs.replace(one.PEOPLE["admin"], project_id=P3)}
+"""The administrator is of a project in which nobody else is."""
 PATCH = "application/openstack-images-v2.1-json-patch"
 BINARY = "application/octet-stream"
 HANG_UP = None
 """In place of a part of an upload: the client goes away here."""
 
 
-class Cloud:
-    """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
+class Cloud(one.Cloud):
+    """Speaks to the image API."""
 
-    def __init__(self, app: App, store: Store, images: Images, folder: Path, clock: ManualClock, token: str):
-        self.app, self.store, self.images, self.folder = app, store, images, folder
-        self.clock, self.token = clock, token
+    prefix = "/image"
+    folder: Path
 
-    def as_(self, token: str) -> Cloud:
-        return Cloud(self.app, self.store, self.images, self.folder, self.clock, token)
+    @property
+    def images(self) -> Images:
+        return self.faces["image"]  # type: ignore[no-any-return]
+
+    async def begin(self) -> None:
+        await self.images.start(self.store)
+
+    def usual_headers(self, method: str) -> dict[str, str]:
+        sent = {**super().usual_headers(method), "accept": "application/json"}
+        return {**sent, "content-type": PATCH} if method == "PATCH" else sent
 
     async def __call__(
         self,
         method: str,
         path: str,
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         *,
         data: Iterable[bytes | None] | None = None,
-        headers: Mapping[str, str] | None = None,
         leave_after: int | None = None,
     ) -> Answer:
-        """One request. ``data`` is an upload in parts; ``leave_after`` that many parts of the reply the
-        client is gone."""
-        sent = {"host": "cloud", "content-type": "application/json", "accept": "application/json"}
-        if self.token:
-            sent["x-auth-token"] = self.token
-        if data is not None:
-            sent["content-type"] = BINARY
-        if method == "PATCH":
-            sent["content-type"] = PATCH
-        parts = [encoded(body)] if data is None else data
-        address = "/image" + path
-        return await ask(
-            self.app, method, address, {**sent, **(headers or {})}, parts, leave_after=leave_after
-        )
+        """One request; an upload is of bytes unless the headers say otherwise."""
+        said = headers or {}
+        if data is not None and method != "PATCH":
+            said = {"content-type": BINARY, **said}
+        return await self.request(method, path, body, said, data=data, leave_after=leave_after)
 
     async def make(self, data: bytes | None = None, **values: Any) -> dict[str, Any]:
         """Create an image (raw in bare unless said), with data if given; only success is taken."""
@@ -104,31 +93,16 @@ class Cloud:
         )
 
 
-async def _authenticate(token: str) -> Context:
-    if token not in PEOPLE:
-        raise Unauthenticated
-    return PEOPLE[token]
-
-
 @contextlib.asynccontextmanager
 async def cloud(url: str, folder: Path, config: ImageConfig | None = None) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1."""
-    clock = ManualClock()
-    images = Images(FileStore(folder), b"k" * 32, config or ImageConfig(), clock)
-    store = await Store.open(url, clock=clock)
-    try:
-        await images.start(store)
-        app = create_app(
-            [images.service],
-            store=store,
-            authenticator=_authenticate,
-            policy=Policies({images.service.type: images.service.rules}, {}),
-            clock=clock,
-        )
-        yield Cloud(app, store, images, folder, clock, "alice")
-    finally:
-        await store.close()
-        await images.close()
+    """Images over the database at ``url``, spoken to by alice, a member of P1."""
+
+    def faces(store: Store, clock: ManualClock) -> list[Images]:
+        return [Images(FileStore(folder), b"k" * 32, config or ImageConfig(), clock)]
+
+    async with one.served(Cloud, url, faces, people=PEOPLE) as made:
+        made.folder = folder
+        yield made
 
 
 Story = Callable[[Cloud], Awaitable[None]]
@@ -136,10 +110,4 @@ Story = Callable[[Cloud], Awaitable[None]]
 
 def tell(story: Story, folder: Path, kind: str = "sqlite", config: ImageConfig | None = None) -> None:
     """Run a story on a fresh database of one kind."""
-
-    async def main(url: str) -> None:
-        async with cloud(url, folder / "images", config) as api:
-            await asyncio.wait_for(story(api), 120)
-
-    with databases.fresh(kind, folder) as url:
-        asyncio.run(main(url))
+    one.tell_on(kind, folder, lambda url: cloud(url, folder / "images", config), story)

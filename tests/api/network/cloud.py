@@ -1,66 +1,40 @@
-"""A network API in one process: an app over a fresh database, people with fixed tokens, an agent's calls."""
+"""The network API in the test cloud: an agent's calls, and what stories begin with."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tests import databases
-from tests.asgi import Answer, ask, encoded
+from tests.api import cloud as one
+from tests.api.cloud import P1, P2, PEOPLE, Node
+from tests.asgi import Answer
 
 from pileus.core.clock import ManualClock
-from pileus.core.context import Context
-from pileus.core.errors import Unauthenticated
-from pileus.policy import Policies
 from pileus.services.network.rules.segments import Ranges
-from pileus.services.network.service import FOLLOWERS, NetworkConfig, network_service
+from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
 from pileus.store import Store
 from pileus.store.publication import Subscriber
-from pileus.web.answers import handlers
-from pileus.web.app import App, create_app
 from pileus.web.noun import Noun
 from pileus.wire.agents import AgentReport
 from pileus.wire.dhcp import DhcpStateRequest
 from pileus.wire.l3 import L3StateRequest
 from pileus.wire.switch import DeviceStatus, SwitchStateRequest
 
-P1, P2 = "1" * 32, "2" * 32
-_THEN = ManualClock().now()
-PEOPLE = {
-    "admin": Context(
-        now=_THEN, user_id="u0", project_id=P2, roles=("admin", "member", "reader"), is_admin=True
-    ),
-    "alice": Context(now=_THEN, user_id="u1", project_id=P1, roles=("member", "reader")),
-    "manager": Context(now=_THEN, user_id="u4", project_id=P1, roles=("manager", "member", "reader")),
-    "bob": Context(now=_THEN, user_id="u2", project_id=P2, roles=("member", "reader")),
-    "netadmin": Context(now=_THEN, user_id="u5", project_id=P1, roles=("netadmin", "reader")),
-    "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
-}
+__all__ = ["CONFIG", "P1", "P2", "PEOPLE", "Answer", "Cloud", "Node", "Story", "cloud", "tell"]
 
 
-class Node(NamedTuple):
-    host: str
+class Cloud(one.Cloud):
+    """Speaks to the network API; ``config`` is what its units decide with."""
 
+    prefix = "/networking"
 
-class Cloud:
-    """Speaks ASGI to the app as one person; ``cloud.as_("admin")`` is another."""
-
-    def __init__(self, app: App, store: Store, clock: ManualClock, config: NetworkConfig, token: str) -> None:
-        self.app, self.store, self.clock, self.config, self.token = app, store, clock, config, token
-        self.wire = handlers(app.services[0].answers, store, clock)
-
-    def as_(self, token: str) -> Cloud:
-        return Cloud(self.app, self.store, self.clock, self.config, token)
-
-    async def __call__(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        sent = {"host": "cloud", "content-type": "application/json", "x-auth-token": self.token}
-        return await ask(self.app, method, "/networking" + path, {**sent, **(headers or {})}, [encoded(body)])
+    @property
+    def config(self) -> NetworkConfig:
+        return self.faces["network"].config  # type: ignore[no-any-return]
 
     async def make(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create one of ``kind`` (``port``) and return its view; anything but 201 fails the test."""
@@ -131,7 +105,7 @@ class Cloud:
     async def listen(self, subscriber: Subscriber) -> Callable[[], None]:
         """Subscribe to the events from now on (older ones are told first); returns what ends it."""
         end = self.store.subscribe(lambda published: None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(one.CLOSE_S):
             while not self.store.is_told:
                 await asyncio.sleep(0.001)
         unsubscribe = self.store.subscribe(subscriber)
@@ -161,41 +135,26 @@ class Cloud:
         return await self.wire["device_status"](DeviceStatus(host=host, **said), Node(host))
 
 
-async def _authenticate(token: str) -> Context:
-    if token not in PEOPLE:
-        raise Unauthenticated
-    return PEOPLE[token]
-
-
 CONFIG = NetworkConfig(
     followers=FOLLOWERS, ranges=Ranges(vlan={"physnet1": ((100, 102),), "bare": ()}, vxlan=((1, 10000),))
 )
 
 
-@contextlib.asynccontextmanager
-async def cloud(
+def cloud(
     url: str,
     config: NetworkConfig = CONFIG,
     more: Sequence[Noun] = (),
     rules: Mapping[str, str] | None = None,
-) -> AsyncIterator[Cloud]:
-    """The app over the database at ``url``, spoken to by alice, a member of P1. ``more``: further nouns;
+) -> contextlib.AbstractAsyncContextManager[Cloud]:
+    """The network over the database at ``url``, spoken to by alice, a member of P1. ``more``: further nouns;
     ``rules``: those that an operator has overridden."""
-    clock = ManualClock()
-    service = network_service(config, clock)
-    service = dataclasses.replace(service, nouns=(*service.nouns, *more))
-    store = await Store.open(url, clock=clock)
-    try:
-        app = create_app(
-            [service],
-            store=store,
-            authenticator=_authenticate,
-            policy=Policies({service.type: service.rules}, {service.type: dict(rules or {})}),
-            clock=clock,
-        )
-        yield Cloud(app, store, clock, config, "alice")
-    finally:
-        await store.close()
+
+    def faces(store: Store, clock: ManualClock) -> list[Network]:
+        network = Network(config, clock)
+        network.service = dataclasses.replace(network.service, nouns=(*network.service.nouns, *more))
+        return [network]
+
+    return one.served(Cloud, url, faces, rules={"network": rules or {}})
 
 
 Story = Callable[[Cloud], Awaitable[None]]
@@ -209,10 +168,4 @@ def tell(
     rules: Mapping[str, str] | None = None,
 ) -> None:
     """Run a story on a fresh database of one kind."""
-
-    async def main(url: str) -> None:
-        async with cloud(url, config, rules=rules) as api:
-            await story(api)
-
-    with databases.fresh(kind, folder) as url:
-        asyncio.run(main(url))
+    one.tell_on(kind, folder, lambda url: cloud(url, config, rules=rules), story)
