@@ -7,40 +7,27 @@ everything else is the real thing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from tests.unit.l2.switch_server import SwitchServer
+from tests.system.l2_world import ANYONE, OUT, SSH, TRAFFIC, World, until
 
-from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
-from pileus.core.clock import SystemClock
+from pileus.app.lab.lab import Guest, Lab
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.process import ProgramFailed
-from pileus.host.agent import AgentSettings
 from pileus.host.l2 import tables as t
-from pileus.host.l2.agent import SwitchAgent
-from pileus.host.l2.silence import Silence
 from pileus.wire.switch import (
     AddressPair,
-    DeviceDetails,
-    FixedIP,
-    NetworkDetails,
     RateLimit,
-    SecurityGroupDetails,
     SecurityRule,
-    Segment,
-    TunnelEndpoint,
 )
 
 pytestmark = [
@@ -50,156 +37,6 @@ pytestmark = [
 ]
 
 replace = msgspec.structs.replace
-TRAFFIC = str(Path(__file__).with_name("traffic.py"))
-PING = SecurityRule("ping", "ingress", "IPv4", "icmp")
-PING6 = SecurityRule("ping6", "ingress", "IPv6", "icmp")
-SSH = SecurityRule("ssh", "ingress", "IPv4", "tcp", 22, 22)
-UDP = SecurityRule("udp", "ingress", "IPv4", "udp", 5000, 5999)
-OUT = (SecurityRule("o4", "egress", "IPv4"), SecurityRule("o6", "egress", "IPv6"))
-ANYONE = (*OUT, PING, PING6, UDP)
-
-
-class World:
-    """The lab, the server and an agent for each host."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.server = SwitchServer()
-        self.agents: dict[str, SwitchAgent] = {}
-        self.tasks: dict[str, asyncio.Task[None]] = {}
-        self.numbers = itertools.count(1)
-        self.server.tunnels = [TunnelEndpoint(h.name, h.underlay_ip) for h in lab.hosts.values()]
-        self.server.networks = {
-            "net": NetworkDetails("net", Segment("vxlan", None, 100)),
-            "vlan": NetworkDetails("vlan", Segment("vlan", "physnet1", 1234)),
-        }
-        self.group("open", *ANYONE)
-        self.group("closed")
-
-    def group(self, group_id: str, *rules: SecurityRule) -> None:
-        self.server.put_group(SecurityGroupDetails(group_id, rules))
-
-    async def start(self, host: LabHost) -> None:
-        agent = SwitchAgent(
-            AgentSettings(host=host.name),
-            host.bridge_settings(),
-            self.server,
-            SystemClock(),
-            host.client(),
-            host.flows(),
-            silence=Silence(nft.Nft(), host.namespace),
-        )
-        self.agents[host.name] = agent
-        self.tasks[host.name] = asyncio.create_task(agent.run())
-
-    async def stop(self, name: str) -> None:
-        task = self.tasks.pop(name)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    async def guests(self, *wanted: tuple[str, dict[str, Any]]) -> list[tuple[Guest, DeviceDetails]]:
-        """Plugged and ACTIVE: (host, changes of the device's details) each."""
-        plugs, devices = [], []
-        for host, changes in wanted:
-            number = next(self.numbers)
-            mac = f"fa:16:3e:00:00:{number:02x}"
-            details = DeviceDetails(
-                port_id=f"port-{number:03}",
-                network_id="net",
-                mac_address=mac,
-                fixed_ips=(
-                    FixedIP(f"10.0.0.{number}", "s4", "10.0.0.0/24"),
-                    FixedIP(f"fd00::{number:x}", "s6", "fd00::/64"),
-                ),
-                security_group_ids=("open",),
-                device_owner="compute:nova",
-            )
-            details = replace(details, **changes)
-            self.server.put_device(details, host)
-            devices.append(details)
-            ips = (f"10.0.0.{number}/24", f"fd00::{number:x}/64")
-            plugs.append(Plug(host, details.port_id, mac, ips))
-        guests = await self.lab.plug_all(plugs)
-        ids = [details.port_id for details in devices]
-        await until(lambda: all(self.server.devices[one].status == "ACTIVE" for one in ids), 15)
-        # The others have heard of them, too.
-        await asyncio.gather(*(agent.reconciler.settled() for agent in self.agents.values()))
-        return list(zip(guests, devices, strict=True))
-
-    async def change(self, details: DeviceDetails, **changes: Any) -> None:
-        """Change a port and wait until its agent has acted."""
-        host = self.server.hosts[details.port_id]
-        agent = self.agents[host]
-        self.server.put_device(replace(self.server.devices[details.port_id], **changes), host)
-        revision = self.server.devices[details.port_id].revision
-        await until(lambda: agent.model.devices[details.port_id].revision >= revision)
-        await agent.reconciler.settled()
-
-    async def change_group(self, group_id: str, *rules: SecurityRule) -> None:
-        self.group(group_id, *rules)
-        for agent in self.agents.values():
-            if group_id in agent.model.groups:
-                await until(lambda agent=agent: agent.model.groups[group_id].rules == rules)
-            await agent.reconciler.settled()
-
-    async def clear(self) -> None:
-        for host in self.lab.hosts:
-            mine = [port_id for port_id, where in self.server.hosts.items() if where == host]
-            for port_id in mine:
-                self.server.remove_device(port_id)
-            if mine:
-                await self.lab.unplug(host, *mine)
-        for agent in self.agents.values():
-            await until(lambda agent=agent: not agent.model.devices)
-            await agent.reconciler.settled()
-
-    async def pings(self, guest: Guest, address: str, count: int = 2) -> bool:
-        arguments = ["ping", "-c", str(count), "-i", "0.2", "-W", "1", address]
-        try:
-            await self.lab.run(guest, arguments)
-        except ProgramFailed:
-            return False
-        return True
-
-    @contextlib.asynccontextmanager
-    async def program(self, guest: Guest, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """traffic.py in a guest, after it said that it is ready."""
-        child = await asyncio.create_subprocess_exec(
-            *self.lab.inside(guest, [sys.executable, "-u", TRAFFIC, *arguments]),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert child.stdout is not None
-        try:
-            if arguments[0] in ("receive", "serve"):
-                assert await asyncio.wait_for(child.stdout.readline(), 5) == b"ready\n"
-            yield child
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
-
-    async def count(
-        self, sender: Guest, receiver: Guest, address: str, rate: int, seconds: float, size: int = 64
-    ) -> tuple[int, dict[str, Any]]:
-        """How many were sent, and what came."""
-        port = "5001"
-        async with self.program(receiver, "receive", port) as listening:
-            async with self.program(
-                sender, "send", address, port, str(rate), str(seconds), str(size)
-            ) as sending:
-                sent, _ = await sending.communicate()
-            await asyncio.sleep(0.3)
-            listening.terminate()
-            came, _ = await listening.communicate()
-        return int(sent), json.loads(came)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
