@@ -84,7 +84,6 @@ def test_names_are_unique_where_they_must_be(tell):
         ("domain", {}, 400),
         ("domain", {"name": 3}, 400),
         ("domain", {"name": "x", "explicit_domain_id": "a b"}, 400),
-        ("domain", {"name": "x", "options": {"immutable": True}}, 400),
         ("project", {"name": ""}, 400),
         ("project", {"name": "a" * 65}, 400),
         ("project", {"name": "x", "enabled": "yes"}, 400),

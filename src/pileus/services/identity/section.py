@@ -30,6 +30,9 @@ class IdentitySection(Section, frozen=True):
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0
+    max_project_tree_depth: Annotated[
+        int, msgspec.Meta(ge=1, le=50, description="projects that may be below each other in a domain")
+    ] = 5
     max_redelegation_count: Annotated[
         int,
         msgspec.Meta(ge=0, le=10, description="times that a trust may be passed on, each by a trust more"),

@@ -43,7 +43,7 @@ from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
 from pileus.services.identity.policies import associations as policy_associations
 from pileus.services.identity.policies import noun as policies
 from pileus.services.identity.projects import domains
-from pileus.services.identity.projects import noun as projects
+from pileus.services.identity.projects.noun import noun as projects
 from pileus.services.identity.roles import noun as roles
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.limits import ModelName
@@ -93,7 +93,8 @@ CATALOG = (
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """``token_lifetime_s`` is how long a token lives that was given for a password.
 
-    ``max_redelegation_count`` is how often a trust may be passed on. ``password_regex`` is what new
+    ``max_redelegation_count`` is how often a trust may be passed on,
+    ``max_project_tree_depth`` how many projects may be below each other. ``password_regex`` is what new
     passwords must match; ``password_regex_description`` says so in words.
     """
 
@@ -103,6 +104,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     password_regex: str = ""
     password_regex_description: str = ""
     max_redelegation_count: int = 3
+    max_project_tree_depth: int = 5
     lockout: Lockout = Lockout()
     compliance: Compliance = Compliance()
     hashing: HashingLimits = HashingLimits()
@@ -132,6 +134,7 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
         totp_previous_windows=settings.totp_previous_windows,
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
+        max_project_tree_depth=settings.max_project_tree_depth,
         limit_model=settings.limit_model,
         password_regex=rules.password_regex,
         password_regex_description=rules.password_regex_description,
@@ -185,7 +188,7 @@ class Identity(ServiceFace):
             nouns=(
                 *self._entrance(issuer),
                 domains.NOUN,
-                projects.NOUN,
+                projects(settings.max_project_tree_depth),
                 application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
                 access_rules(AccessRuleHandlers(self.authenticator)),
                 credentials(CredentialHandlers(self.authenticator, keys)),

@@ -475,9 +475,9 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -508,7 +508,7 @@ CREATE TABLE projects (
 	is_domain BOOLEAN NOT NULL, 
 	enabled BOOLEAN NOT NULL, 
 	description TEXT NOT NULL, 
-	extra TEXT, 
+	extra TEXT, options TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_projects PRIMARY KEY (id), 
 	CONSTRAINT fk_projects_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT uq_projects_owner_name UNIQUE (owner, name)
@@ -581,7 +581,7 @@ CREATE TABLE roles (
 	owner VARCHAR(36) NOT NULL, 
 	domain_id VARCHAR(36), 
 	description TEXT, 
-	extra TEXT, 
+	extra TEXT, options TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_roles PRIMARY KEY (id), 
 	CONSTRAINT fk_roles_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT uq_roles_owner_name UNIQUE (owner, name)
@@ -647,6 +647,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0022_unified_limits');
 INSERT INTO "schema_revisions" VALUES('identity','0023_access_rules');
 INSERT INTO "schema_revisions" VALUES('identity','0024_passcodes_that_were_used');
 INSERT INTO "schema_revisions" VALUES('identity','0025_shared_keys');
+INSERT INTO "schema_revisions" VALUES('identity','0026_options_of_roles_and_projects');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -889,8 +890,8 @@ CREATE TABLE "users" (
 	last_active_at DATETIME, 
 	options TEXT DEFAULT '{}' NOT NULL, 
 	CONSTRAINT pk_users PRIMARY KEY (id), 
-	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name), 
-	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id)
+	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name)
 );
 CREATE INDEX ix_events_request_id ON events (request_id);
 CREATE INDEX ix_events_resource_id ON events (resource_id);
@@ -944,12 +945,12 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);

@@ -42,6 +42,7 @@ _ROLES_OF = (
         roles.c.name,
         roles.c.domain_id,
         roles.c.description,
+        roles.c.options,
     )
     .join(roles, roles.c.id == application_credential_roles.c.role_id)
     .order_by(roles.c.name, roles.c.id)
@@ -59,7 +60,7 @@ def roles_load(tx: Tx, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
                 "name": row.name,
                 "domain_id": row.domain_id,
                 "description": row.description,
-                "options": {},
+                "options": row.options,
             }
         )
     return found
@@ -83,7 +84,7 @@ _SHOWN_ROLE = types.dict_of(
         "name": types.string(None),
         "domain_id": types.nullable(types.string(None)),
         "description": types.nullable(types.string(None)),
-        "options": types.dict_of({}),
+        "options": types.dict_of({}, additional=types.anything),
     },
     required=("id", "name", "domain_id", "description", "options"),
 )

@@ -84,8 +84,12 @@ def read_filters(request: Request) -> Filters:
         include_names=_flag(given("include_names")),
         include_subtree=_flag(given("include_subtree")),
     )
-    if sum((filters.project_id is not None, filters.domain_id is not None, filters.system)) > 1:
+    if filters.project_id is not None and filters.domain_id is not None:
         raise Invalid("Specify a domain or project, not both")
+    if filters.system and filters.domain_id is not None:
+        raise Invalid("Specify system or domain, not both")
+    if filters.system and filters.project_id is not None:
+        raise Invalid("Specify system or project, not both")
     if filters.user_id is not None and filters.group_id is not None:
         raise Invalid("Specify a user or group, not both")
     if filters.effective and filters.group_id is not None:

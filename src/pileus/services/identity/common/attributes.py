@@ -40,9 +40,6 @@ DESCRIPTION = Attribute(
     create=True,
     update=True,
 )
-OPTIONS = Attribute("options", types.dict_of({}), compute=lambda values: {}, create=True, update=True)
-"""Keystone's resource options. None is supported, so only the empty object is taken."""
-
 EXTRA = Attribute(
     "extra",
     types.Type("extra", lambda value: value, {"type": "object"}, accepts_none=True, show=lambda value: value),

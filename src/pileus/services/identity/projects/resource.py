@@ -18,10 +18,10 @@ from pileus.services.identity.common.attributes import (
     ENABLED,
     EXTRA,
     ID,
-    OPTIONS,
     home_domain,
 )
 from pileus.services.identity.common.errors import DomainNotFound, ProjectNotFound
+from pileus.services.identity.common.options import OPTIONS
 from pileus.services.identity.tables.projects import project_tags, projects
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx

@@ -9,6 +9,7 @@ from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
+from pileus.services.identity.common.options import ResourceUpdateForbidden, is_immutable
 from pileus.services.identity.common.replies import LINKS, own_link, shape
 from pileus.services.identity.projects.domains import judge_domain
 from pileus.services.identity.projects.resource import MAX_TAGS, PROJECT, TAG, project_target
@@ -89,6 +90,12 @@ def _find(tx: Tx, request: Request, *, lock: bool = False) -> Values:
 
 def _change(tx: Tx, request: Request, change: Callable[[Sequence[str]], list[str]]) -> list[str]:
     project = _find(tx, request, lock=True)
+    if is_immutable(project):
+        verb = {"DELETE": "delete"}.get(request.method, "create" if "tag" in request.path else "update")
+        raise ResourceUpdateForbidden(
+            f"Cannot {verb} project tags for {project['id']}, project is immutable. "
+            'Set "immutable" option to false before creating project tags.'
+        )
     wanted = Values({"tags": change(project["tags"])})
     tags: list[str] = project_update(tx, request.context, [Update(project, wanted)])[0]["tags"]
     return tags

@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, select
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Resource, Update, Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.common.attributes import home_domain
 from pileus.services.identity.common.errors import (
     DomainNotFound,
@@ -18,7 +19,9 @@ from pileus.services.identity.common.errors import (
     ValidationError,
 )
 from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
+from pileus.services.identity.common.options import merged, require_deletable, require_mutable
 from pileus.services.identity.projects.resource import DOMAIN, PROJECT, tags_save
+from pileus.services.identity.rules.projects import children_of, subtree
 from pileus.services.identity.tables import cascade
 from pileus.services.identity.tables.projects import projects
 from pileus.store.errors import Duplicate, Referenced
@@ -29,9 +32,16 @@ _NEAR = select(
 )
 _SEVERAL = _NEAR.where(projects.c.id.in_(bindparam("ids", expanding=True))).with_for_update()
 _BRANCHES = _NEAR.where(projects.c.domain_id.in_(bindparam("domain_ids", expanding=True)))
+_SWITCH = (
+    projects.update()
+    .where(projects.c.id.in_(bindparam("ids", expanding=True)))
+    .values(enabled=bindparam("wanted"))
+)
 _WITH_CHILDREN = select(projects.c.parent_id).where(
     projects.c.parent_id.in_(bindparam("ids", expanding=True))
 )
+
+DEEPEST = 5
 
 Branch = Mapping[str, Row[Any]]
 """The projects of some domains by id."""
@@ -44,11 +54,17 @@ def domain_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]
         if explicit:
             spec["id"] = explicit
         spec |= {"is_domain": True, "domain_id": None, "parent_id": None}
+        spec["options"] = merged(None, spec["options"])
     return _insert(tx, context, DOMAIN, specs)
 
 
-def project_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
-    """Make projects below their parents, or their domain without one; domains where ``is_domain`` says so."""
+def project_create(tx: Tx, context: Context, specs: list[Values], deepest: int = DEEPEST) -> list[Values]:
+    """Make projects below their parents, or their domain without one; domains where ``is_domain`` says so.
+
+    ``deepest`` is how many projects may be below each other, the domain not counted.
+    """
+    for spec in specs:
+        spec["options"] = merged(None, spec["options"])
     inside = [spec for spec in specs if not spec["is_domain"]]
     for spec in specs:
         if spec["is_domain"]:
@@ -59,11 +75,11 @@ def project_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values
         spec["domain_id"] = spec["domain_id"] or home_domain(context, spec)
         spec["parent_id"] = spec["parent_id"] or spec["domain_id"]
     if inside:
-        _check_parents(tx, [(spec["domain_id"], spec["parent_id"]) for spec in inside])
+        _check_parents(tx, [(spec["domain_id"], spec["parent_id"]) for spec in inside], deepest)
     return _insert(tx, context, PROJECT, specs)
 
 
-def _check_parents(tx: Tx, pairs: Sequence[tuple[str, str]]) -> None:
+def _check_parents(tx: Tx, pairs: Sequence[tuple[str, str]], deepest: int) -> None:
     """Raise unless projects may be made in these domains below these parents."""
     ids = sorted({key for pair in pairs for key in pair})
     known = {row.id: row for row in tx.rows(_SEVERAL, {"ids": ids})}
@@ -77,11 +93,14 @@ def _check_parents(tx: Tx, pairs: Sequence[tuple[str, str]]) -> None:
     nested = [known[parent_id] for _, parent_id in pairs if not known[parent_id].is_domain]
     branch = _branches(tx, (parent.domain_id for parent in nested))
     for parent in nested:
-        disabled = next((one for one in _upwards(branch, parent.id) if not one.enabled), None)
+        above = _upwards(branch, parent.id)
+        disabled = next((one for one in above if not one.enabled), None)
         if disabled is not None:
             raise ValidationError(
                 f"cannot create a project in a branch containing a disabled project: {disabled.id}"
             )
+        if len(above) + 1 > deepest:
+            raise ForbiddenNotSecurity(f"Max hierarchy depth reached for {parent.id} branch.")
 
 
 def _check_same_domain(domain_id: str, parent: Row[Any]) -> None:
@@ -158,6 +177,8 @@ def _taken(values: Mapping[str, Any]) -> NameTaken:
 
 def domain_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
     """Change domains; disabling one makes the tokens of its users and projects worthless."""
+    for update in updates:
+        require_mutable("domain", update.original, update.changes)
     return _change(tx, context, DOMAIN, updates)
 
 
@@ -165,6 +186,7 @@ def project_update(tx: Tx, context: Context, updates: list[Update]) -> list[Valu
     """Change projects; disabling one makes the tokens for it worthless."""
     for update in updates:
         original, changes = update.original, update.changes
+        require_mutable(_kind(original), original, changes)
         for name, fault in (("parent_id", ForbiddenNotSecurity), ("is_domain", ValidationError)):
             if name in changes and changes[name] != original[name]:
                 raise fault(f"Update of `{name}` is not allowed.")
@@ -188,18 +210,21 @@ def _check_enabled(branch: Branch, project: Values, *, enabled: bool) -> None:
         if not all(one.enabled for one in _upwards(branch, project["parent_id"])):
             raise ForbiddenNotSecurity(f"Cannot enable project {project['id']} since it has disabled parents")
         return
-    below, found = {project["id"]}, True
-    while found:
-        more = {one.id for one in branch.values() if one.parent_id in below} - below
-        below |= more
-        found = bool(more)
-    if any(branch[one].enabled for one in below - {project["id"]}):
+    if any(branch[one].enabled for one in _below(branch, project["id"])):
         raise ForbiddenNotSecurity(
             f"Cannot disable project {project['id']} since its subtree contains enabled projects."
         )
 
 
+def _below(branch: Branch, key: str) -> set[str]:
+    """The ids of all that is below a project."""
+    return set(subtree(children_of((one.id, one.parent_id) for one in branch.values()), key))
+
+
 def _change(tx: Tx, context: Context, resource: Resource, updates: list[Update]) -> list[Values]:
+    for update in updates:
+        if "options" in update.changes:
+            update.changes["options"] = merged(update.original["options"], update.changes["options"])
     try:
         changed = resource.change(tx, context, updates)
     except Duplicate:
@@ -219,6 +244,8 @@ def project_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """
     domains = [one for one in originals if one["is_domain"]]
     for domain in domains:
+        require_deletable("domain", domain)
+    for domain in domains:
         if domain["enabled"]:
             raise ValidationError(
                 "cannot delete an enabled project acting as a domain. "
@@ -236,15 +263,58 @@ def project_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
             f"Cannot delete the project {parents[0].parent_id} since it is not a leaf in the hierarchy. Use "
             "the cascade option if you want to delete a whole subtree."
         )
-    cascade.of_projects(tx, keys)
+    _delete_plain(tx, context, plain)
+
+
+def _delete_plain(tx: Tx, context: Context, plain: Sequence[Values]) -> None:
+    for one in plain:
+        require_deletable("project", one)
+    cascade.of_projects(tx, [one["id"] for one in plain])
     PROJECT.remove(tx, plain)
     announce_token_changes(
         tx, context, "project.delete", [(one["id"], {"name": one["name"]}) for one in plain]
     )
 
 
+def project_switch_branch(tx: Tx, context: Context, project: Values, changes: Values) -> Values:
+    """Enable or disable a project and all below it. Raises ValidationError for other changes."""
+    if project["is_domain"]:
+        raise ValidationError("Cascade update is only allowed for projects that are no domains.")
+    if any(changes[name] != project[name] for name in changes if name != "enabled"):
+        raise ValidationError("Cascade update is only allowed for enabled attribute.")
+    require_mutable("project", project, changes)
+    enabled = changes.get("enabled", project["enabled"])
+    branch = _branches(tx, [project["domain_id"]])
+    if enabled and not project["enabled"]:
+        _check_enabled(branch, project, enabled=True)
+    keys = sorted(
+        one for one in {project["id"], *_below(branch, project["id"])} if branch[one].enabled != enabled
+    )
+    if keys:
+        tx.execute(_SWITCH, {"ids": keys, "wanted": enabled})
+        announce_token_changes(
+            tx, context, "project.update", [(key, {"changed": ["enabled"]}) for key in keys]
+        )
+    return Values({**project, "enabled": enabled})
+
+
+def project_delete_branch(tx: Tx, context: Context, project: Values) -> None:
+    """Delete a project and all below it, if all of them are disabled but, maybe, itself."""
+    if project["is_domain"]:
+        return project_delete(tx, context, [project])
+    below = _below(_branches(tx, [project["domain_id"]]), project["id"])
+    several = [project, *(fetch(tx, PROJECT, sorted(below), lock=True) if below else ())]
+    if any(one["enabled"] for one in several[1:]):
+        raise ForbiddenNotSecurity(
+            f"Cannot delete project {project['id']} since its subtree contains enabled projects."
+        )
+    return _delete_plain(tx, context, several)
+
+
 def domain_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """Delete disabled domains and everything in them."""
+    for one in originals:
+        require_deletable("domain", one)
     if any(one["enabled"] for one in originals):
         raise ForbiddenNotSecurity("Cannot delete a domain that is enabled, please disable it first.")
     cascade.of_domains(tx, [one["id"] for one in originals])

@@ -8,8 +8,9 @@ from typing import Any
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.wordings.keystone import KEYSTONE
-from pileus.services.identity.common.attributes import ADDITIONAL, EXTRA, ID, NAME, OPTIONS
+from pileus.services.identity.common.attributes import ADDITIONAL, EXTRA, ID, NAME
 from pileus.services.identity.common.errors import RoleNotFound
+from pileus.services.identity.common.options import OPTIONS
 from pileus.services.identity.tables.roles import roles
 
 ROLE = Resource(

@@ -7,6 +7,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.identity.common.domains import domains_require
 from pileus.services.identity.common.errors import DomainNotFound, NameTaken, ValidationError
 from pileus.services.identity.common.generation import announce_many, announce_token_changes, changed_names
+from pileus.services.identity.common.options import merged, require_deletable, require_mutable
 from pileus.services.identity.roles.resource import ROLE
 from pileus.services.identity.tables import cascade
 from pileus.services.identity.tables.roles import roles
@@ -16,6 +17,8 @@ from pileus.store.tx import Tx
 
 def role_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
     """Make roles, global or of a domain."""
+    for spec in specs:
+        spec["options"] = merged(None, spec["options"])
     domains_require(tx, (spec["domain_id"] for spec in specs if spec["domain_id"] is not None))
     try:
         tx.insert(roles, [{**ROLE.row(spec), "owner": spec["domain_id"] or ""} for spec in specs])
@@ -30,6 +33,9 @@ def role_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
 def role_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
     """Change names or descriptions of roles."""
     for update in updates:
+        require_mutable("role", update.original, update.changes)
+        if "options" in update.changes:
+            update.changes["options"] = merged(update.original["options"], update.changes["options"])
         if update.changes.get("domain_id", update.original["domain_id"]) != update.original["domain_id"]:
             raise ValidationError("Update of `domain_id` is not allowed.")
     try:
@@ -43,6 +49,8 @@ def role_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]
 def role_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     """Delete roles, with the grants of them, what they implied and the application credentials that have
     them."""
+    for one in originals:
+        require_deletable("role", one)
     cascade.application_credentials_with(tx, [one["id"] for one in originals])
     ROLE.remove(tx, originals)
     announce_token_changes(

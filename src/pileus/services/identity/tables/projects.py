@@ -21,6 +21,7 @@ projects = Table(
     Column("is_domain", Boolean, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("description", LongText, nullable=False),
+    Column("options", JsonText, nullable=False, server_default="{}"),
     Column("extra", JsonText),
     UniqueConstraint("owner", "name"),
 )

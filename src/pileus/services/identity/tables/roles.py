@@ -15,6 +15,7 @@ roles = Table(
     Column("owner", Id, nullable=False),
     Column("domain_id", Id, ForeignKey("projects.id")),
     Column("description", LongText),
+    Column("options", JsonText, nullable=False, server_default="{}"),
     Column("extra", JsonText),
     UniqueConstraint("owner", "name"),
 )

@@ -5,9 +5,6 @@ Source: the Identity API v3 reference, "Users" (``options``), and its "Resource 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from pileus.resource import types
 from pileus.services.identity.rules.compliance import (
     IGNORE_CHANGE,
@@ -26,8 +23,3 @@ _SWITCHES = (IGNORE_CHANGE, IGNORE_EXPIRY, IGNORE_LOCKOUT, IGNORE_INACTIVITY, LO
 
 USER_OPTIONS = types.dict_of({**dict.fromkeys(_SWITCHES, _SWITCH), MFA_RULES: _RULES})
 """What a body may say: an option that is null is taken away, one that is not named stays."""
-
-
-def merged(before: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options after a change."""
-    return {name: value for name, value in {**(before or {}), **given}.items() if value is not None}

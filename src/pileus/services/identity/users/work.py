@@ -16,11 +16,11 @@ from pileus.services.identity.common.generation import (
     announce_token_changes,
     changed_names,
 )
+from pileus.services.identity.common.options import merged
 from pileus.services.identity.passwords.failures import failures_forget
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.tables import cascade
 from pileus.services.identity.users.history import passwords_remember
-from pileus.services.identity.users.options import merged
 from pileus.services.identity.users.resource import USER
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
