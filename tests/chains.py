@@ -218,7 +218,7 @@ def assert_failed(operation: Operation, step: str) -> str:
     """It failed where it was broken, and is over; returns the reason."""
     reason = BrokenOnPurpose(step=step).text
     assert (operation.state, operation.step, operation.error) == (FAILED, step, reason)
-    assert operation.owner is operation.deadline is None
+    assert operation.owner is None and operation.deadline is None
     return reason
 
 

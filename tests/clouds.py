@@ -374,7 +374,7 @@ class Cloud:
     def installed(self, host: str) -> Installed:
         """What is on a simulated switch, as its state file has it (0.2 s late)."""
         file = self.folder.hosts / host / "switch.json"
-        state = json.loads(until(lambda: file.exists() and file.read_bytes()))
+        state = json.loads(until(lambda: file.read_bytes() if file.exists() else b""))
         rows = {
             table: {
                 row.get("name", table): {k: v for k, v in row.items() if k not in _VOLATILE}

@@ -217,9 +217,9 @@ class Cloud(one.Cloud):
             body["os:scheduler_hints"] = server.pop("hints")
         return await self("POST", "/servers", body)
 
-    def conductor(self, **values: Any) -> Conductor:
+    def conductor(self, *, owner: str = "test", **values: Any) -> Conductor:
         return Conductor(
-            self.store, self.compute.config, self.network, self.clock, owner="test", host="c1", **values
+            self.store, self.compute.config, self.network, self.clock, owner=owner, host="c1", **values
         )
 
     async def server(self, server_id: str) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def test_a_port_that_became_a_routers_stays_with_the_router(tmp_path: Path) -> N
         router = (await api("POST", "/networking/v2.0/routers", {"router": {"name": "r"}})).json["router"]
         freed = {"port": {"device_id": "", "device_owner": ""}}
         assert (await api("PUT", f"/networking/v2.0/ports/{own['id']}", freed)).status == 200
-        plugged = await api.store.read(lambda tx: dict(tx.first(select(server_interfaces))._mapping))
+        plugged = await api.store.read(lambda tx: dict(tx.rows(select(server_interfaces))[0]._mapping))
         await api.store.write(lambda tx: tx.execute(delete(server_interfaces)))
         added = await api(
             "PUT", f"/networking/v2.0/routers/{router['id']}/add_router_interface", {"port_id": own["id"]}

@@ -26,8 +26,7 @@ def test_two_conductors_do_not_boot_twice(tmp_path: Path) -> None:
         host = await api.host()
         await api.a_network()
         ids = [(await api.ask_for(f"vm{n}")).json["server"]["id"] for n in range(5)]
-        one, other = api.conductor(), api.conductor()
-        other._owner = "other"
+        one, other = api.conductor(), api.conductor(owner="other")
         await asyncio.gather(one.work(), other.work())
         await host.pass_()
         await one.work()

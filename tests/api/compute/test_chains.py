@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from pileus.store.operations import FAILED, Operation, operations
 
 class ServerCase(Case):
     """A cloud with one host, and one server on it that is worked on."""
+
+    server: Mapping[str, Any]
 
     def __init__(self, api: Cloud) -> None:
         self.api = api
@@ -173,7 +175,7 @@ class RebuildCase(TaskCase):
     verb = "rebuild"
 
     @property
-    def argument(self) -> Any:  # type: ignore[override]
+    def argument(self) -> Any:
         return {"imageRef": self.server["image"]["id"]}
 
     async def assert_undone(self, step: str, reason: str) -> None:
@@ -242,7 +244,7 @@ def test_a_conductor_killed_while_it_undoes(tmp_path: Path, kind: str, step: str
     assert asyncio.run(chains.kill_everywhere(make, CASES[kind], tmp_path, break_at=step))
 
 
-LATE = {
+LATE: dict[str, str | None] = {
     REBOOT.kind: "rebooting_hard: took too long",
     REBUILD.kind: "rebuilding: took too long",
     DELETE.kind: None,
@@ -252,15 +254,14 @@ LATE = {
 @pytest.mark.parametrize("kind", sorted(LATE))
 def test_nobody_reports_and_the_conductor_is_killed_as_well(tmp_path: Path, kind: str) -> None:
     async def check(case: ServerCase, operation: Operation) -> None:
-        if LATE[kind] is None:
+        reason = LATE[kind]
+        if reason is None:
             await case.assert_done()
         else:
-            assert (operation.state, operation.error) == (FAILED, LATE[kind])
-            await case.assert_undone(operation.step, LATE[kind])
+            assert (operation.state, operation.error) == (FAILED, reason)
+            await case.assert_undone(operation.step, reason)
 
-    kills = asyncio.run(
-        chains.kill_everywhere(make, CASES[kind], tmp_path, answered=False, check=check)  # type: ignore[arg-type]
-    )
+    kills = asyncio.run(chains.kill_everywhere(make, CASES[kind], tmp_path, answered=False, check=check))
     assert kills >= 2
 
 
@@ -270,7 +271,7 @@ def test_nobody_reports_on_other_databases(tmp_path: Path, kind: str, database: 
     async def main() -> None:
         async with chains.begun(make, CASES[kind], tmp_path, database) as case:
             operation = await chains.to_its_end(case, case.chain, answered=False)
-            await case.assert_undone(operation.step, LATE[kind])
+            await case.assert_undone(operation.step, str(LATE[kind]))
 
     asyncio.run(main())
 
@@ -288,6 +289,7 @@ def test_a_host_that_is_down_is_named(tmp_path: Path) -> None:
 def test_the_timeline_says_how_far_an_operation_is(tmp_path: Path) -> None:
     async def main() -> None:
         async with chains.begun(make, BootCase, tmp_path) as case:
+            assert isinstance(case, ServerCase)
             path = f"/servers/{case.server_id}/os-pileus-timeline"
             seen = []
             store = chains.Watched(case.store, 1)
@@ -339,7 +341,7 @@ def test_tasks_of_a_version_without_chains_are_brought_to_their_end(tmp_path: Pa
 def test_a_server_that_can_not_be_closed_keeps_none_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    genuine = deletion.close
+    genuine: Any = vars(deletion)["close"]
 
     def close(tx: Any, context: Any, several: Any, **rest: Any) -> None:
         if any(server["name"] == "odd" for server in several):

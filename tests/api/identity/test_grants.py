@@ -190,8 +190,8 @@ def test_a_role_in_a_project_opens_nothing_of_identity(quick, role):
         ):
             assert (await client("GET", path)).status == 403, path
         for method in ("PATCH", "DELETE"):
-            body = {"user": {"name": "y"}} if method == "PATCH" else None
-            assert (await client(method, f"/v3/users/{other['id']}", body)).status == 403
+            rename = {"user": {"name": "y"}} if method == "PATCH" else None
+            assert (await client(method, f"/v3/users/{other['id']}", rename)).status == 403
         assert (await client("GET", "/v3/regions")).status == 200
         assert (await client("POST", "/v3/regions", {"region": {}})).status == 403
         me = (await client("GET", "/v3/auth/tokens", x_subject_token=client.token or "")).json["token"]

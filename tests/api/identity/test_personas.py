@@ -88,7 +88,7 @@ class Stage:
         match kind:
             case "app":
                 path = f"/v3/users/{self.known[f'{place}.owner']}/application_credentials"
-                body = {"application_credential": {"name": self.new(), "secret": "s"}}
+                body: dict[str, Any] = {"application_credential": {"name": self.new(), "secret": "s"}}
                 return str(
                     (await self.clients[place]("POST", path, body)).json["application_credential"]["id"]
                 )

@@ -55,7 +55,7 @@ def test_every_scope(tell):
             await cloud.admin("PUT", f"/v3/domains/{domain['id']}/users/{user['id']}/roles/{role}")
         ).status == 204
         assert (await cloud.admin("PUT", f"/v3/system/users/{user['id']}/roles/{role}")).status == 204
-        carol = {"name": "carol", "domain": {"name": "acme"}}
+        carol: dict[str, Any] = {"name": "carol", "domain": {"name": "acme"}}
 
         unscoped = await cloud.login(**carol)
         assert unscoped.status == 201

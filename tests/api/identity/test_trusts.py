@@ -320,8 +320,9 @@ def test_an_application_credential_makes_and_sees_no_trusts(quick):
             await app("DELETE", one),
             await two.try_make(app),
         ]
-        for one in refused:
-            assert one.status == 403 and "'application_credential' is not allowed for managing" in one.message
+        for answer in refused:
+            assert answer.status == 403
+            assert "'application_credential' is not allowed for managing" in answer.message
 
     quick(story)
 

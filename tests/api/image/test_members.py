@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import databases
@@ -68,6 +69,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         image = (await api.make())["id"]
         path = f"/v2/images/{image}/members"
+        body: Any
         for body in ({}, {"member": ""}, {"member": 5}, {"member": "x" * 256}, [], "x"):
             assert (await api("POST", path, body)).status == 400, body
         await api("POST", path, {"member": P2})

@@ -109,7 +109,7 @@ def test_a_gateway_that_a_router_has_stays(tmp_path: Path) -> None:
         path = f"/v2.0/subnets/{subnet}"
         assert (await api("PUT", f"{at}/add_router_interface", {"subnet_id": subnet})).status == 200
         for gateway in ("10.0.0.3", None, "192.0.2.1"):
-            change = {"subnet": {"gateway_ip": gateway, "allocation_pools": []}}
+            change: Any = {"subnet": {"gateway_ip": gateway, "allocation_pools": []}}
             refused(await api("PUT", path, change), 409, "GatewayIpInUse")
         same = {"subnet": {"gateway_ip": "10.0.0.1", "name": "x"}}
         assert (await api("PUT", path, same)).status == 200

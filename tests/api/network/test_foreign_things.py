@@ -180,30 +180,21 @@ _COLLECTIONS = {
     "pool": "subnetpools",
     "policy": "qos/policies",
 }
-for _kind, _path in _COLLECTIONS.items():
-    for _method, _body in (("GET", None), ("DELETE", None), ("PUT", {})):
-        NAMED[f"{_kind}, {_method}"] = (
-            _kind,
-            lambda one, own, method=_method, path=_path, body=_body, kind=_kind: (
-                method,
-                f"/v2.0/{path}/{one}",
-                body if body is None else {_NAMES.get(kind, kind): {"name": "mine"}},
-            ),
-        )
-    NAMED[f"{_kind}, marker"] = (
-        _kind,
-        lambda one, own, path=_path: (
-            "GET",
-            f"/v2.0/{path}?limit=1&sort_key=id&sort_dir=asc&marker={one}",
-            None,
-        ),
-    )
-    if _kind != "scope":
-        NAMED[f"tags of a {_kind}"] = (
-            _kind,
-            lambda one, own, path=_path: ("PUT", f"/v2.0/{path}/{one}/tags/blue", None),
-        )
 _NAMES = {"group": "security_group", "scope": "address_scope", "pool": "subnetpool"}
+
+
+def _named(method: str, path: str, body: dict[str, Any] | None) -> Asked:
+    return lambda one, own: (method, f"/v2.0/{path.format(one)}", body)
+
+
+for _kind, _path in _COLLECTIONS.items():
+    for _method in ("GET", "DELETE", "PUT"):
+        _body = {_NAMES.get(_kind, _kind): {"name": "mine"}} if _method == "PUT" else None
+        NAMED[f"{_kind}, {_method}"] = (_kind, _named(_method, _path + "/{}", _body))
+    _page = _path + "?limit=1&sort_key=id&sort_dir=asc&marker={}"
+    NAMED[f"{_kind}, marker"] = (_kind, _named("GET", _page, None))
+    if _kind != "scope":
+        NAMED[f"tags of a {_kind}"] = (_kind, _named("PUT", _path + "/{}/tags/blue", None))
 
 
 def without(text: Answer, *ids: str) -> tuple[int, str]:

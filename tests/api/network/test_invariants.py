@@ -75,7 +75,7 @@ def _kept_twice(tx: Tx) -> tuple[list[tuple[str, str, str]], list[tuple[str, str
         in_rows += [(row.id, ip["subnet_id"], ip["ip_address"]) for ip in row.fixed_ips]
         in_rows += [(row.id, "group", group) for group in row.security_groups]
     allocations = select(ip_allocations.c.port_id, ip_allocations.c.subnet_id, ip_allocations.c.ip_address)
-    in_keys = [(row[0], row[1], row[2]) for row in tx.rows(allocations)]
+    in_keys = [(row.port_id, row.subnet_id, row.ip_address) for row in tx.rows(allocations)]
     members = select(security_group_ports.c.port_id, security_group_ports.c.security_group_id)
-    in_keys += [(row[0], "group", row[1]) for row in tx.rows(members)]
+    in_keys += [(row.port_id, "group", row.security_group_id) for row in tx.rows(members)]
     return sorted(in_rows), sorted(in_keys)

@@ -260,6 +260,7 @@ def test_what_a_thing_keeps_is_bounded(tmp_path: Path) -> None:
 
     async def story(api: Cloud) -> None:
         network, subnet = await api.a_network()
+        body: Any
         options = [{"opt_name": f"o{number}", "opt_value": "x"} for number in range(129)]
         port = await api.make("port", network_id=network, extra_dhcp_opts=options[:128])
         for body in (

@@ -26,9 +26,10 @@ from pileus.store import Store, Tx
 from pileus.store.schema import Id, JsonText, Name, metadata
 from pileus.web.app import App, create_app
 from pileus.web.crud import change_plain, crud, remove_plain
+from pileus.web.dialects import ApiVersion
 from pileus.web.dialects.neutron import NEUTRON_API
 from pileus.web.noun import Noun
-from pileus.web.service import ApiVersion, Service
+from pileus.web.service import Service
 from pileus.web.settings import WebSettings
 from pileus.web.tags import tag_routes
 
