@@ -46,7 +46,7 @@ class Patch(NamedTuple):
     """An update whose body holds changes to what is there, rather than new values (JSON patch).
 
     ``read`` checks the body; ``apply`` makes new values of the one that is there and what ``read`` returned,
-    and asks the policy. It returns None where there is nothing to do.
+    and asks the policy. It returns None where there is nothing to do. A declaration with a patch has a judge.
     """
 
     read: Callable[[Request], Any]
