@@ -329,6 +329,7 @@ def test_a_key_that_is_lost_is_said_and_not_hidden(quick):
         ann = await owner(cloud)
         await keys_of(ann)
         keys = cloud.identity.credential_keys
+        assert keys._path is not None
         assert keys._path != cloud.identity.keys._path
         assert keys._path.stat().st_mode & 0o777 == 0o600
         keys._path.write_bytes(bytes(32))

@@ -432,6 +432,7 @@ def test_a_malformed_login_is_told_what_is_wrong(quick, body, status, message):
 def test_keys_rotate_without_logging_anybody_out(quick):
     async def story(cloud: Cloud) -> None:
         keys = cloud.identity.keys
+        assert keys._path is not None
         assert keys._path.stat().st_mode & 0o777 == 0o600
         client = await cloud.as_(scope=ADMIN_PROJECT)
         for _ in range(2):
