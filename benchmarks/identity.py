@@ -1,17 +1,112 @@
-"""Figures of identity: long lists, over HTTP, of a simulated cloud."""
+"""Figures of identity: log-ins and checks of tokens, and long lists, of a simulated cloud."""
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+import tempfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import select
 
 from benchmarks.api import median
 from benchmarks.cloud import Cloud
 from benchmarks.table import Row
+from pileus.core.clock import SystemClock
+from pileus.core.context import system_context
+from pileus.services.identity.auth.issuer import Issuer
+from pileus.services.identity.passwords.kept_memory import KeptMemory
+from pileus.services.identity.service import Identity, Seed
+from pileus.services.identity.sessions.session import ScopeRequest, session_open
+from pileus.services.identity.tables.users import users
+from pileus.services.identity.tokens.payload import token_seal
+from pileus.store import Store
 
 USERS = 10_000
+CHECKS = 10_000
+V3 = "/identity/v3"
+
+
+ROLES, SERVICES = 50, 10
+PASSWORD = "correct horse battery staple"
 
 
 def measure() -> Iterator[Row]:
+    """Tokens, and lists."""
+    yield from _tokens()
+    yield check_of_a_known_token()
+    yield from _lists()
+
+
+def hash_ms() -> float:
+    """What one password costs in memory that is kept."""
+    memory = KeptMemory()
+    encoded = memory.hash(PASSWORD)
+
+    def once() -> float:
+        begun = time.perf_counter()
+        assert memory.verify(encoded, PASSWORD)
+        return (time.perf_counter() - begun) * 1e3
+
+    return median(20, once)
+
+
+def _tokens() -> Iterator[Row]:
+    """A password to a token with 50 roles and a catalog of 30 endpoints; what of it is the hash."""
+    with Cloud("--simulated") as cloud:
+        client = cloud.client()
+        project = client.call("POST", f"{V3}/projects", {"project": {"name": "many"}})["project"]["id"]
+        wanted = {"user": {"name": "ann", "password": PASSWORD}}
+        user = client.call("POST", f"{V3}/users", wanted)["user"]["id"]
+        for number in range(ROLES):
+            role = client.call("POST", f"{V3}/roles", {"role": {"name": f"role-{number}"}})["role"]["id"]
+            client.call("PUT", f"{V3}/projects/{project}/users/{user}/roles/{role}")
+        for number in range(SERVICES - len(client.call("GET", f"{V3}/services")["services"])):
+            service = client.call("POST", f"{V3}/services", {"service": {"type": f"type-{number}"}})
+            for interface in ("public", "internal", "admin"):
+                endpoint = {
+                    "service_id": service["service"]["id"],
+                    "interface": interface,
+                    "region_id": "RegionOne",
+                    "url": "http://127.0.0.1/v1/%(project_id)s",
+                }
+                client.call("POST", f"{V3}/endpoints", {"endpoint": endpoint})
+        who = {"id": user, "password": PASSWORD}
+        identity = {"methods": ["password"], "password": {"user": who}}
+        body = {"auth": {"identity": identity, "scope": {"project": {"id": project}}}}
+        whole = median(20, lambda: client.timed("POST", f"{V3}/auth/tokens", body))
+        yield Row(f"password to token, {ROLES} roles, 30 endpoints", whole, "ms", None, 25)
+        yield Row("of which is not the hash", whole - hash_ms(), "ms", None, 3)
+
+
+def check_of_a_known_token() -> Row:
+    """What it takes to know the caller by a token that came before: no statement."""
+
+    async def main() -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            clock = SystemClock()
+            store = await Store.open(f"sqlite:///{folder}/cloud.sqlite")
+            identity = Identity(store, Path(folder) / "keys", clock=clock)
+            await identity.seed(system_context(clock.now()), Seed(endpoints=(), password_hash=None))
+            user_id = await store.read(lambda tx: tx.scalar(select(users.c.id)))
+            session = await store.read(session_open, clock.now(), user_id, ScopeRequest())
+            issuer = Issuer(identity.keys, dt.timedelta(hours=1))
+            text = token_seal(identity.keys, issuer.token(clock.now(), session, ("password",)))
+            await identity.authenticator(text)
+            begun = time.perf_counter()
+            for _ in range(CHECKS):
+                await identity.authenticator(text)
+            spent = time.perf_counter() - begun
+            await identity.close()
+            await store.close()
+            return spent * 1e3 / CHECKS
+
+    return Row("check of a token that was seen before", asyncio.run(main()), "ms", None, 0.1)
+
+
+def _lists() -> Iterator[Row]:
     """A list of all users, and a page of those whose names hold a text."""
     with Cloud("--simulated") as cloud:
         client = cloud.client()

@@ -28,6 +28,8 @@ app.add_typer(node, name="node")
 app.add_typer(image, name="image")
 service = typer.Typer(help="The cloud as a service of systemd.", no_args_is_help=True)
 app.add_typer(service, name="service")
+users = typer.Typer(help="Users.", no_args_is_help=True)
+app.add_typer(users, name="users")
 
 State = Annotated[
     Path | None,
@@ -364,6 +366,20 @@ def image_build(
     from pileus.app.commands.image import build
 
     build(output)
+
+
+@users.command("import-passwords")
+def users_import_passwords(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV: user_id or domain and user, and password_hash.")
+    ],
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Take over the password hashes of a Keystone: users log in with the passwords that they had."""
+    from pileus.app.commands.users import import_passwords
+
+    import_passwords(file, simulated, state)
 
 
 def main() -> None:

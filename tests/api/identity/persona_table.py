@@ -70,6 +70,10 @@ ROWS = (
     Row("list_groups_for_user", "GET /v3/users/{other.user}/groups", 200, SEES_ALL),
     Row("list_groups_for_user", "GET /v3/users/{me}/groups", 200, ALL),
     Row(
+        "import_password_hash", "PUT /v3/users/{own.user}/password_hash", 400, ADMINS, {"password_hash": "x"}
+    ),
+    Row("import_password_hash", "PUT /v3/users/none/password_hash", 404, ADMINS, {"password_hash": "x"}),
+    Row(
         "get_security_compliance_domain_config",
         "GET /v3/domains/default/config/security_compliance",
         200,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 
+from sqlalchemy import bindparam
+
 from pileus.services.identity.passwords.failures import failure_count, failures_clear_if_unlocked
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.rules.compliance import IGNORE_LOCKOUT
 from pileus.services.identity.rules.fair_queue import Origin
 from pileus.services.identity.rules.passwords import Lockout
 from pileus.services.identity.sessions.session import Account
+from pileus.services.identity.tables.users import users
+from pileus.store.tx import Tx
 from pileus.web.client import share_of
 from pileus.web.request import Request
 
@@ -17,6 +21,18 @@ from pileus.web.request import Request
 def origin_of(request: Request, who: object) -> Origin:
     """The place of a hash in the queue: by the client's address, and the user that the request is about."""
     return Origin(share_of(request.client_address), str(who))
+
+
+_REPLACE = (
+    users.update()
+    .where(users.c.id == bindparam("key"), users.c.password_hash == bindparam("old"))
+    .values(password_hash=bindparam("new"))
+)
+
+
+def hash_replace(tx: Tx, key: str, old: str, new: str) -> None:
+    """Put another hash of the same password into the place of one, if that is still there."""
+    tx.execute(_REPLACE, {"key": key, "old": old, "new": new})
 
 
 class PasswordCheck:
@@ -42,7 +58,16 @@ class PasswordCheck:
         locked = account is not None and self.is_locked(request.context.now, account)
         encoded = None if account is None or locked else account.password_hash
         right = await request.while_there(self._passwords.matches(encoded, password, origin_of(request, who)))
-        return await self.settle(request, account, right=right)
+        right = await self.settle(request, account, right=right)
+        if right and encoded is not None and self._passwords.replaces(encoded, password):
+            await self._replace(request, account, encoded, password)
+        return right
+
+    async def _replace(self, request: Request, account: Account | None, encoded: str, password: str) -> None:
+        """Turn a hash of another kind into one of ours, unless the password was changed meanwhile."""
+        assert account is not None
+        ours = await request.while_there(self._passwords.hash(password, origin_of(request, account.id)))
+        await request.write(hash_replace, account.id, encoded, ours)
 
     def is_locked(self, now: dt.datetime, account: Account) -> bool:
         """Whether the account is locked out."""

@@ -19,18 +19,18 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import argon2
 import msgspec
 
 from pileus.core.errors import Fault, Forbidden, TooMany, Unavailable
+from pileus.services.identity.passwords.foreign import foreign_verify, is_foreign, is_whole
+from pileus.services.identity.passwords.kept_memory import KeptMemory
 from pileus.services.identity.rules.fair_queue import FairQueue, Origin, QueueFull
 
 T = TypeVar("T")
 
-MEMORY_KIB = 19 * 1024
-PASSES = 2
-LANES = 1
 MAX_LENGTH = 4096
+KEPT_S = 10.0
+"""For so long after the last hash its memory is kept."""
 
 # What a password is compared with where there is no user: the same cost, and never a match,
 # since the password of this hash was random and is known to nobody.
@@ -85,7 +85,8 @@ class Passwords:
 
     def __init__(self, limits: HashingLimits | None = None) -> None:
         limits = limits or HashingLimits()
-        self._hasher = argon2.PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
+        self._hasher = KeptMemory()
+        self._release: asyncio.TimerHandle | None = None
         self._workers = max(1, (os.cpu_count() or 1) - 1)
         self._threads = concurrent.futures.ThreadPoolExecutor(self._workers, "password")
         self._queue: FairQueue[_Job] = FairQueue(limits.waiting, limits.waiting_of_one)
@@ -103,9 +104,19 @@ class Passwords:
         """Whether the password is the one; without a hash (no such user) False at the same cost."""
         return await self._do(origin, lambda: self._matches(encoded, password[:MAX_LENGTH]))
 
+    def replaces(self, encoded: str, password: str) -> bool:
+        """Whether a hash of this password, which is the right one, should become one of ours."""
+        return not self._hasher.is_ours(encoded) and is_whole(encoded, password)
+
+    def takes(self, encoded: str) -> bool:
+        """Whether a text is a hash that can be checked, of ours or of Keystone's kinds."""
+        return self._hasher.is_ours(encoded) or is_foreign(encoded)
+
     def close(self) -> None:
         """End the threads."""
         self._closed = True
+        if self._release is not None:
+            self._release.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _do(self, origin: Origin, work: Callable[[], T]) -> T:
@@ -140,6 +151,9 @@ class Passwords:
 
     def _finish(self, job: _Job, done: asyncio.Future[tuple[Any, float]]) -> None:
         self._working -= 1
+        if self._release is not None:
+            self._release.cancel()
+        self._release = None if self._closed else done.get_loop().call_later(KEPT_S, self._hasher.release)
         if not done.cancelled():
             error = done.exception()
             if error is None:
@@ -152,10 +166,9 @@ class Passwords:
         self._start()
 
     def _matches(self, encoded: str | None, password: str) -> bool:
-        try:
-            return self._hasher.verify(encoded or _NOBODY, password) and encoded is not None
-        except argon2.exceptions.VerifyMismatchError:
-            return False
+        if encoded is not None and is_foreign(encoded):
+            return foreign_verify(encoded, password)
+        return self._hasher.verify(encoded or _NOBODY, password) and encoded is not None
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -10,13 +10,13 @@ from pileus.services.identity.projects.declared import PROJECTS
 from pileus.services.identity.projects.resource import PROJECT
 from pileus.services.identity.standing.grants import targets_of
 from pileus.services.identity.users.declared import USERS, find_user
-from pileus.services.identity.users.passwords import PASSWORD_BODY, PasswordHandlers
+from pileus.services.identity.users.passwords import HASH_BODY, PASSWORD_BODY, PasswordHandlers
 from pileus.services.identity.users.work import user_create, user_update
 from pileus.web.crud import Crud, crud_routes, list_reply
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import NO_BODY, Route
 
 _OWN = "user_id:%(target.user.id)s"
 _WRITE = f"{ADMIN} or (role:manager and token.domain.id:%(target.user.domain_id)s)"
@@ -54,6 +54,16 @@ def noun(passwords: PasswordHandlers) -> Noun:
                 summary="Change one's own password",
             ),
             Route(
+                "PUT",
+                "/v3/users/{id}/password_hash",
+                passwords.take_over,
+                status=204,
+                body=HASH_BODY,
+                reply=NO_BODY,
+                rule="identity:import_password_hash",
+                summary="Take over a password's hash from Keystone",
+            ),
+            Route(
                 "GET",
                 "/v3/users/{id}/projects",
                 list_projects,
@@ -73,6 +83,7 @@ def noun(passwords: PasswordHandlers) -> Noun:
                 "create_user": _WRITE,
                 "update_user": _WRITE,
                 "delete_user": _WRITE,
+                "import_password_hash": ADMIN,
             }
         ),
     )

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pileus.core.errors import Invalid
 from pileus.resource import types
 from pileus.resource.declaration import Values
-from pileus.services.identity.common.errors import Unauthorized
+from pileus.resource.rows import fetch
+from pileus.services.identity.common.errors import Unauthorized, UserNotFound
 from pileus.services.identity.passwords.check import PasswordCheck, origin_of
 from pileus.services.identity.passwords.hashing import MAX_LENGTH, Passwords
 from pileus.services.identity.rules.compliance import LOCK_PASSWORD, Compliance
@@ -15,9 +16,12 @@ from pileus.services.identity.rules.passwords import PasswordPolicy
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.sessions.bounds import require_own, require_unrestricted
 from pileus.services.identity.sessions.session import Account, ById, account_find
+from pileus.services.identity.standing.guard import require_standing
+from pileus.services.identity.users.declared import find_user
 from pileus.services.identity.users.history import passwords_before
 from pileus.services.identity.users.resource import USER
-from pileus.services.identity.users.work import password_change
+from pileus.services.identity.users.work import password_change, password_import
+from pileus.store.tx import Tx
 from pileus.web.body import declared_body
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -26,6 +30,7 @@ _CHANGE = types.dict_of(
     {"password": types.string(None), "original_password": types.string(None)},
     required=("password", "original_password"),
 )
+HASH_BODY = types.dict_of({"password_hash": types.string(2048, minimum=1)}, required=("password_hash",))
 PASSWORD_BODY = types.dict_of({"user": _CHANGE}, required=("user",), additional=types.anything)
 
 
@@ -60,6 +65,15 @@ class PasswordSelfServiceDisabled(Invalid):
     message = (
         "You cannot change your password at this time due to password policy disallowing password changes. "
         "Please contact your administrator to reset your password."
+    )
+
+
+class PasswordHashNotTaken(Invalid):
+    """A hash is of a kind, or of a cost, that is not checked here (400)."""
+
+    message = (
+        "Invalid input for field 'password_hash': it is no hash of bcrypt, bcrypt_sha256, scrypt or "
+        "pbkdf2_sha512 as Keystone writes them, or it would cost too much to check."
     )
 
 
@@ -117,6 +131,23 @@ class PasswordHandlers:
             password_change, request.context, key, old_hash, new_hash, self.compliance
         ):
             raise Unauthorized(f"the password of user {key} was changed meanwhile")
+        return Reply.empty()
+
+    async def take_over(self, request: Request) -> Reply:
+        """PUT /v3/users/{id}/password_hash: a hash as it stands in Keystone's table."""
+        await find_user(request)
+        encoded = declared_body(request)["password_hash"]
+        if not self._passwords.takes(encoded):
+            raise PasswordHashNotTaken
+
+        def unit(tx: Tx) -> None:
+            found = fetch(tx, USER, [request.path["id"]], lock=True)
+            if not found:
+                raise UserNotFound(id=request.path["id"])
+            require_standing(tx, request, [("user", found[0]["id"])])
+            password_import(tx, request.context, found[0], encoded, self.compliance)
+
+        await request.write(unit)
         return Reply.empty()
 
     def _check_account(self, request: Request, account: Account) -> None:

@@ -144,6 +144,18 @@ def password_change(
     return True
 
 
+def password_import(
+    tx: Tx, context: Context, original: Values, new_hash: str, compliance: Compliance
+) -> None:
+    """Take over the hash of a password that its owner has elsewhere; the user's tokens end."""
+    times = _password_times(context, compliance, new_hash, original["options"], by_owner=True)
+    times["password_self_service"] = False
+    changes = Values({"password_hash": new_hash, "tokens_after": context.now, **times})
+    passwords_remember(tx, context, [original], compliance.kept_passwords)
+    USER.change(tx, context, [Update(original, changes)])
+    announce_token_change(tx, context, "user.update", original["id"], changed=["password"])
+
+
 def _check_default_projects(tx: Tx, several: Sequence[Values]) -> None:
     """A domain can't be one. A project that does not exist can, as in Keystone: logins pass over it."""
     named = {values["default_project_id"] for values in several if values.get("default_project_id")}
