@@ -208,6 +208,35 @@ def timeline(
     show(name, simulated, state)
 
 
+@app.command()
+def audit(
+    user: Annotated[str | None, typer.Option("--user", metavar="ID", help="Of this user.")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="ID", help="About this.")] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", help="Such as identity.user.created, identity.authenticate.")
+    ] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="success or failure.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Not before.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Before.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The newest so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Show who did what to users, projects, roles and the rest, and who logged in or failed to."""
+    from pileus.app.commands.audit import show
+
+    wanted = {
+        "initiator_id": user,
+        "target_id": target,
+        "event_type": event_type,
+        "outcome": outcome,
+        "since": since,
+        "until": until,
+    }
+    show(wanted, limit, simulated, state, as_json)
+
+
 @db.command("upgrade")
 def db_upgrade(simulated: Simulated = False, state: State = None, config: Config = None) -> None:
     """Bring the database's tables up to date."""

@@ -11,6 +11,7 @@ import datetime as dt
 import gc
 import importlib
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,7 @@ from pileus.app.state import StateFolder, default_root
 from pileus.bus.endpoint import PREFIX, Endpoint
 from pileus.bus.hub import Hub
 from pileus.bus.node import NodeTokens
+from pileus.bus.notifications import Notifier
 from pileus.bus.rabbit import RabbitAnnouncer
 from pileus.core import log
 from pileus.core.clock import SystemClock
@@ -87,7 +89,7 @@ def _preload(settings: Settings) -> None:
         modules += ["psycopg", "sqlalchemy.dialects.postgresql.psycopg"]
     if url.startswith(("mariadb", "mysql")):
         modules += ["pymysql", "sqlalchemy.dialects.mysql.pymysql"]
-    if settings.server.rabbitmq:
+    if settings.server.rabbitmq or settings.identity.notifications:
         modules.append("aio_pika")
     for module in modules:
         importlib.import_module(module)
@@ -144,6 +146,7 @@ class Server:
         self.services: tuple[ServiceFace, ...] = ()
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
+        self._notifier: Notifier | None = None
         self._token_book: NodeTokenBook
 
     async def start(self) -> None:
@@ -162,8 +165,22 @@ class Server:
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
             self._rabbit.start()
+        if settings.identity.notifications:
+            self._notifier = Notifier(
+                settings.identity.notifications,
+                exchange="keystone",
+                topic=settings.identity.notification_topic,
+                publisher=f"identity.{socket.gethostname()}",
+            )
+            self._notifier.start()
         identity, self.services = make_services(
-            self.folder, settings, self.clock, self.store, self.hub.ask, self._beginning
+            self.folder,
+            settings,
+            self.clock,
+            self.store,
+            self.hub.ask,
+            self._beginning,
+            self._notifier.send if self._notifier is not None else None,
         )
         for face in self.services:
             await face.start(self.store)
@@ -220,6 +237,8 @@ class Server:
         await self._token_book.close()
         for face in reversed(self.services):
             await face.close()
+        if self._notifier is not None:
+            await self._notifier.close()
         await self.store.close()
 
     def _published(self, published: Published) -> None:

@@ -10,7 +10,7 @@ from pileus.core.clock import Clock
 from pileus.core.files import read_or_create_secret
 from pileus.services.compute import service as compute
 from pileus.services.compute.servers.host_questions import Ask
-from pileus.services.identity.service import Beginning, Identity
+from pileus.services.identity.service import Beginning, Identity, Notify
 from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
 from pileus.services.network import service as network
@@ -25,6 +25,7 @@ def make_services(
     store: Store,
     ask: Ask,
     beginning: Callable[[], Beginning] | None = None,
+    notify: Notify | None = None,
 ) -> tuple[Identity, tuple[ServiceFace, ...]]:
     """Make identity, and all services (identity first) in the order in which they start."""
     identity = Identity(
@@ -33,6 +34,7 @@ def make_services(
         clock=clock,
         settings=identity_settings(settings.identity, settings.security_compliance),
         beginning=beginning,
+        notify=notify,
     )
     network_config = network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of)
     images = image.Images(

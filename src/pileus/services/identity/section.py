@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.core.settings import Description, Section
+from pileus.services.identity.rules.cadf import Format
 from pileus.services.identity.rules.limits import ModelName
 
 
@@ -19,6 +20,24 @@ class IdentitySection(Section, frozen=True):
         ModelName,
         Description(description="how limits of projects and domains go together: flat or strict_two_level"),
     ] = "flat"
+    notifications: Annotated[
+        str,
+        Description(description="amqp:// URL to which notifications of changes and log-ins go; empty: none"),
+    ] = ""
+    notification_format: Annotated[
+        Format,
+        Description(description="the payload of notifications: cadf or basic (log-ins are always cadf)"),
+    ] = "cadf"
+    notification_topic: Annotated[
+        str, Description(description="the topic, and the name of the queue before .info, of notifications")
+    ] = "notifications"
+    notification_opt_out: Annotated[
+        tuple[str, ...],
+        Description(description="event types that are not sent, such as identity.authenticate.success"),
+    ] = ()
+    keep_audit_days: Annotated[
+        float, msgspec.Meta(gt=0, description="days that lines of the audit log are kept")
+    ] = 90.0
     max_active_keys: Annotated[
         int,
         msgspec.Meta(ge=3, description="keys of tokens, and of credentials, that are kept after a rotation"),

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,10 @@ from pileus.services.identity.application_credentials.access_rules import noun a
 from pileus.services.identity.application_credentials.noun import ApplicationCredentialHandlers
 from pileus.services.identity.application_credentials.noun import noun as application_credentials
 from pileus.services.identity.assignments import noun as assignments
+from pileus.services.identity.audit import noun as audit_log
+from pileus.services.identity.audit.book import AuditBook
+from pileus.services.identity.audit.logins import audited
+from pileus.services.identity.audit.work import audit_trim
 from pileus.services.identity.auth.body import METHODS
 from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.noun import AuthHandlers
@@ -45,6 +50,7 @@ from pileus.services.identity.policies import noun as policies
 from pileus.services.identity.projects import domains
 from pileus.services.identity.projects.noun import noun as projects
 from pileus.services.identity.roles import noun as roles
+from pileus.services.identity.rules.cadf import Format, Record, notification
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.limits import ModelName
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
@@ -79,6 +85,12 @@ VERSION = ApiVersion(
 
 logger = log.get("identity")
 
+OBSERVER = "identity"
+"""The id under which the service stands in its notifications."""
+
+Notify = Callable[[str, dict[str, Any], dt.datetime], None]
+"""``(event type, payload, when)``: send a notification, or keep it to be sent."""
+
 CATALOG = (
     regions.NOUN,
     services.NOUN,
@@ -101,6 +113,9 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     token_lifetime_s: int = 3600
     list_limit: int = 0
     limit_model: ModelName = "flat"
+    notification_format: Format = "cadf"
+    notification_opt_out: tuple[str, ...] = ()
+    keep_audit_days: float = 90
     password_regex: str = ""
     password_regex_description: str = ""
     max_redelegation_count: int = 3
@@ -136,6 +151,9 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
         max_redelegation_count=settings.max_redelegation_count,
         max_project_tree_depth=settings.max_project_tree_depth,
         limit_model=settings.limit_model,
+        notification_format=settings.notification_format,
+        notification_opt_out=settings.notification_opt_out,
+        keep_audit_days=settings.keep_audit_days,
         password_regex=rules.password_regex,
         password_regex_description=rules.password_regex_description,
         lockout=Lockout(rules.lockout_failure_attempts, rules.lockout_duration),
@@ -166,6 +184,7 @@ class Identity(ServiceFace):
         credential_keys_path: Path | None = None,
         prefix: str = "/identity",
         beginning: Callable[[], Beginning] | None = None,
+        notify: Notify | None = None,
     ) -> None:
         self._store = store
         self._beginning = beginning
@@ -177,6 +196,9 @@ class Identity(ServiceFace):
         self.authenticator = Authenticator(store, self.keys, clock)
         self._credential_ring = KeyRing(store, self.credential_keys, "credential")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._notify = notify
+        told = self._told if notify is not None else None
+        self.audit = AuditBook(store, told, settings.notification_opt_out)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
         keys = self.credential_keys
         self._inactive_users = InactiveUsers(settings.compliance, clock)
@@ -201,6 +223,7 @@ class Identity(ServiceFace):
                 assignments.NOUN,
                 *CATALOG,
                 limits(settings.limit_model),
+                audit_log.NOUN,
             ),
             prefix=prefix,
             versions=[VERSION],
@@ -218,7 +241,14 @@ class Identity(ServiceFace):
         totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
         receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
         return (
-            auth(AuthHandlers(self.authenticator, issuer, self.passwords, check, totp, receipts, compliance)),
+            audited(
+                auth(
+                    AuthHandlers(
+                        self.authenticator, issuer, self.passwords, check, totp, receipts, compliance
+                    )
+                ),
+                self.audit,
+            ),
             users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
             security_compliance(
                 ComplianceHandlers(settings.password_regex, settings.password_regex_description)
@@ -229,6 +259,11 @@ class Identity(ServiceFace):
     def rings(self) -> tuple[KeyRing, KeyRing]:
         """The keys of tokens, and those of credentials."""
         return self.authenticator.ring, self._credential_ring
+
+    def _told(self, record: Record) -> None:
+        assert self._notify is not None
+        payload = notification(record, self._settings.notification_format, OBSERVER)
+        self._notify(record.event_type, payload, record.event_time)
 
     def _published(self, published: Published) -> None:
         if self._credential_ring.changed(published):
@@ -247,6 +282,9 @@ class Identity(ServiceFace):
         for ring in self.rings:
             await ring.refresh()
         store.subscribe(self._published)
+        self.audit.start()
+        keep = dt.timedelta(days=self._settings.keep_audit_days)
+        store.trim_also(lambda tx, now: audit_trim(tx, now - keep))
         await store.read(tree_require, self._settings.limit_model)
         if self._beginning is not None:
             first = self._beginning()
@@ -260,6 +298,7 @@ class Identity(ServiceFace):
         return await self._store.write(identity_seed, context, seed)
 
     async def close(self) -> None:
+        await self.audit.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inactive_users.close()
         self.passwords.close()

@@ -91,6 +91,29 @@ CREATE TABLE application_credentials (
 	CONSTRAINT fk_application_credentials_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_application_credentials_user_id_name UNIQUE (user_id, name)
 );
+CREATE TABLE audit_cursor (
+	id INTEGER NOT NULL, 
+	position BIGINT NOT NULL, 
+	CONSTRAINT pk_audit_cursor PRIMARY KEY (id)
+);
+CREATE TABLE audit_log (
+	id VARCHAR(32) NOT NULL, 
+	event_time DATETIME NOT NULL, 
+	event_type VARCHAR(128) NOT NULL, 
+	action VARCHAR(128) NOT NULL, 
+	outcome VARCHAR(8) NOT NULL, 
+	initiator_id VARCHAR(64), 
+	initiator_name VARCHAR(255), 
+	project_id VARCHAR(64), 
+	address VARCHAR(64), 
+	agent VARCHAR(255), 
+	target_type VARCHAR(64) NOT NULL, 
+	target_id VARCHAR(255), 
+	request_id VARCHAR(64), 
+	reason TEXT, 
+	details TEXT, 
+	CONSTRAINT pk_audit_log PRIMARY KEY (id)
+);
 CREATE TABLE compute_nodes (
 	number INTEGER NOT NULL, 
 	id VARCHAR(36) NOT NULL, 
@@ -648,6 +671,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0023_access_rules');
 INSERT INTO "schema_revisions" VALUES('identity','0024_passcodes_that_were_used');
 INSERT INTO "schema_revisions" VALUES('identity','0025_shared_keys');
 INSERT INTO "schema_revisions" VALUES('identity','0026_options_of_roles_and_projects');
+INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -945,15 +969,15 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -971,3 +995,7 @@ CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
 CREATE INDEX ix_registered_limits_region_id ON registered_limits (region_id);
 CREATE INDEX ix_limits_owner_id ON limits (owner_id);
 CREATE INDEX ix_application_credential_access_rules_access_rule_id ON application_credential_access_rules (access_rule_id);
+CREATE INDEX ix_audit_log_event_time ON audit_log (event_time);
+CREATE INDEX ix_audit_log_initiator_id ON audit_log (initiator_id);
+CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
+CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);

@@ -79,7 +79,8 @@ class Crud:
     has others than the rest. ``headers`` are those of the reply to a creation, ``parameter`` is the name that
     the path has for the key. ``filters`` are parameters of lists that are no attributes; ``listing`` reads
     the query of a list where the dialect does not. ``may_change_nothing``: an update may name no attribute,
-    where the wording refuses that.
+    where the wording refuses that. ``page`` is the length of a list where the request names none, if the
+    list is always bounded.
 
     What is done besides:
 
@@ -113,6 +114,7 @@ class Crud:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     listing: Callable[[Request], Listing] | None = None
     may_change_nothing: bool = False
+    page: int | None = None
     prepare: Prepare | None = None
     deleted: Callable[[Values], Awaitable[None]] | None = None
     patch: Patch | None = None

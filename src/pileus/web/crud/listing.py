@@ -69,7 +69,8 @@ def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
         listing.visible = [*listing.visible, *narrowed]
         listing.where.extend(narrowed)
     if listing.paged:
-        bound(listing, dialect.default_limit, request.settings.page_limit or dialect.max_limit)
+        default = dialect.default_limit if crud.page is None else crud.page
+    bound(listing, default, request.settings.page_limit or dialect.max_limit)
     return listing
 
 

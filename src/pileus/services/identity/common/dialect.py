@@ -11,6 +11,7 @@ from pileus.web.head import Head
 
 _NESTED = {
     "application_credential": "users/{user_id}/application_credentials/{id}",
+    "audit_event": "OS-PILEUS-AUDIT/events/{id}",
     "endpoint_group": "OS-EP-FILTER/endpoint_groups/{id}",
     "trust": "OS-TRUST/trusts/{id}",
 }

@@ -1,0 +1,155 @@
+"""Units of work of the audit log: take events into it, write log-ins, forget what is old."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, select
+
+from pileus.core.ids import new_hex_id
+from pileus.services.identity.common.generation import SCOPE
+from pileus.services.identity.rules.cadf import AUTHENTICATE, Outcome, Record, record_of_change
+from pileus.services.identity.tables.audit import audit_cursor, audit_log
+from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tables.users import users
+from pileus.store.event import event_of, events
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.store.upsert import upsert
+
+BATCH = 500
+
+_ONLY_ROW = 1
+_CURSOR = select(audit_cursor.c.position).where(audit_cursor.c.id == _ONLY_ROW)
+_EVENTS = (
+    select(events)
+    .where(
+        events.c.position > bindparam("after"),
+        events.c.position <= bindparam("up_to"),
+        events.c.scopes.contains(f'"{SCOPE}"', autoescape=True),
+    )
+    .order_by(events.c.position)
+    .limit(BATCH)
+)
+_NAMES = select(users.c.id, users.c.name).where(users.c.id.in_(bindparam("ids", expanding=True)))
+_domains = projects.alias("domains")
+_NAMED = (
+    select(users.c.id, users.c.name, users.c.domain_id, _domains.c.name.label("domain_name"))
+    .select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
+    .where(users.c.name.in_(bindparam("names", expanding=True)))
+)
+_OLD = select(audit_log.c.id).where(audit_log.c.event_time < bindparam("before")).limit(BATCH)
+_FORGET = audit_log.delete().where(audit_log.c.id.in_(bindparam("ids", expanding=True)))
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt to log in. Whom it was for is by id, or by name and the id or name of a domain."""
+
+    at: dt.datetime
+    outcome: Outcome
+    methods: tuple[str, ...]
+    address: str
+    agent: str | None
+    request_id: str | None
+    user_id: str | None = None
+    name: str | None = None
+    domain_id: str | None = None
+    domain_name: str | None = None
+    project_id: str | None = None
+    reason: str | None = None
+
+
+def audit_collect(tx: Tx) -> tuple[list[Record], bool]:
+    """Take the next events of this service into the log: the records, and whether there may be more.
+
+    Of several servers each takes what none has taken yet.
+    """
+    tx.lock("audit")
+    cursor = tx.scalar(_CURSOR) or 0
+    up_to = newest_position(tx)
+    if up_to <= cursor:
+        return [], False
+    found = [event_of(row) for row in tx.rows(_EVENTS, {"after": cursor, "up_to": up_to})]
+    names = _names(tx, (one.user_id for one in found))
+    records = [
+        record_of_change(
+            new_hex_id(),
+            one.kind,
+            one.resource_id,
+            one.at,
+            one.payload,
+            user_id=one.user_id,
+            user_name=names.get(one.user_id or ""),
+            request_id=one.request_id,
+        )
+        for one in found
+    ]
+    more = len(found) == BATCH
+    reached = found[-1].position if more else up_to
+    _write(tx, records)
+    tx.execute(upsert(tx.dialect, audit_cursor, ("position",)), {"id": _ONLY_ROW, "position": reached})
+    return records, more
+
+
+def audit_logins(tx: Tx, logins: Sequence[Login]) -> list[Record]:
+    """Write log-ins. Only users who exist are named: a password typed as a name is not kept."""
+    by_id = _names(tx, (one.user_id for one in logins))
+    by_name = _named(tx, logins)
+    records = []
+    for one in logins:
+        user_id = (
+            one.user_id if one.user_id in by_id else by_name.get((one.name, one.domain_id or one.domain_name))
+        )
+        records.append(
+            Record(
+                id=new_hex_id(),
+                event_time=one.at,
+                event_type=AUTHENTICATE,
+                action="authenticate",
+                outcome=one.outcome,
+                target_type="user",
+                target_id=user_id,
+                initiator_id=user_id,
+                initiator_name=by_id.get(user_id or "") or (one.name if user_id else None),
+                project_id=one.project_id,
+                address=one.address or None,
+                agent=one.agent,
+                request_id=one.request_id,
+                reason=one.reason,
+                details={"methods": list(one.methods)},
+            )
+        )
+    _write(tx, records)
+    return records
+
+
+def audit_trim(tx: Tx, before: dt.datetime) -> int:
+    """Delete a batch of what is older than a moment; how many."""
+    ids = [row.id for row in tx.rows(_OLD, {"before": before})]
+    if ids:
+        tx.execute(_FORGET, {"ids": ids})
+    return len(ids)
+
+
+def _names(tx: Tx, ids: Iterable[str | None]) -> dict[str, str]:
+    wanted = sorted({one for one in ids if one is not None})
+    return {row.id: row.name for row in tx.rows(_NAMES, {"ids": wanted})} if wanted else {}
+
+
+def _named(tx: Tx, logins: Sequence[Login]) -> dict[tuple[str | None, str | None], str]:
+    names = sorted({one.name for one in logins if one.name is not None})
+    if not names:
+        return {}
+    rows: Sequence[Any] = tx.rows(_NAMED, {"names": names})
+    return {
+        **{(row.name, row.domain_name): row.id for row in rows},
+        **{(row.name, row.domain_id): row.id for row in rows},
+    }
+
+
+def _write(tx: Tx, records: Sequence[Record]) -> None:
+    if records:
+        tx.insert(audit_log, [msgspec.structs.asdict(one) for one in records])
