@@ -1,4 +1,4 @@
-"""Who may do what with trusts and access rules: rows as those of ``persona_table.py``."""
+"""Who may do what with trusts, access rules and OAuth: rows as those of ``persona_table.py``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.api.identity.persona_table import ALL, CLOUD, SEES_CLOUD, SYSTEM, Row
 
+_TOKENS = "/v3/users/{own.user}/OS-OAUTH1/access_tokens"
 _PROJECT = "PA PG PM PR"
 
 
@@ -50,4 +51,23 @@ DELEGATION_ROWS = (
     Row("get_access_rule", "GET /v3/users/{own.user}/access_rules/none", 404, SYSTEM),
     Row("delete_access_rule", "DELETE /v3/users/{me}/access_rules/{own.access_rule}", 403, ALL),
     Row("delete_access_rule", "DELETE /v3/users/{own.user}/access_rules/none", 404, "SA"),
+    # OAuth
+    Row("list_consumers", "GET /v3/OS-OAUTH1/consumers", 200, SEES_CLOUD),
+    Row("get_consumer", "GET /v3/OS-OAUTH1/consumers/{consumer}", 200, SEES_CLOUD),
+    Row("get_consumer", "GET /v3/OS-OAUTH1/consumers/none", 404, SEES_CLOUD),
+    Row("create_consumer", "POST /v3/OS-OAUTH1/consumers", 201, CLOUD, {"consumer": {}}),
+    Row("update_consumer", "PATCH /v3/OS-OAUTH1/consumers/{consumer}", 200, CLOUD, {"consumer": {"x": 1}}),
+    Row("delete_consumer", "DELETE /v3/OS-OAUTH1/consumers/{consumer}", 204, CLOUD),
+    Row(
+        "authorize_request_token",
+        "PUT /v3/OS-OAUTH1/authorize/none",
+        404,
+        "PA",
+        {"roles": [{"name": "member"}]},
+    ),
+    Row("list_access_tokens", f"GET {_TOKENS}", 200, "PA"),
+    Row("get_access_token", f"GET {_TOKENS}/none", 404, "PA"),
+    Row("delete_access_token", f"DELETE {_TOKENS}/none", 404, "PA"),
+    Row("list_access_token_roles", f"GET {_TOKENS}/none/roles", 404, "PA"),
+    Row("get_access_token_role", f"GET {_TOKENS}/none/roles/none", 404, "PA"),
 )

@@ -98,6 +98,9 @@ class Stage:
                 body = {"application_credential": {"name": self.new(), "access_rules": [rule]}}
                 made = await self.clients[place]("POST", path, body)
                 return str(made.json["application_credential"]["access_rules"][0]["id"])
+            case "consumer":
+                made = await admin("POST", "/v3/OS-OAUTH1/consumers", {"consumer": {}})
+                return str(made.json["consumer"]["id"])
             case "trust":
                 body = {
                     "trustor_user_id": self.known[f"{place}.owner"],

@@ -49,6 +49,12 @@ class IdentitySection(Section, frozen=True):
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0
+    oauth1_request_token_s: Annotated[
+        int, msgspec.Meta(ge=0, description="seconds until an OAuth request token expires; 0: never")
+    ] = 28800
+    oauth1_access_token_s: Annotated[
+        int, msgspec.Meta(ge=0, description="seconds until an OAuth access token expires; 0: never")
+    ] = 86400
     max_project_tree_depth: Annotated[
         int, msgspec.Meta(ge=1, le=50, description="projects that may be below each other in a domain")
     ] = 5

@@ -43,6 +43,11 @@ from pileus.services.identity.grants import noun as grants
 from pileus.services.identity.groups import noun as groups
 from pileus.services.identity.limits.noun import noun as limits
 from pileus.services.identity.limits.noun import tree_require
+from pileus.services.identity.oauth1 import consumers
+from pileus.services.identity.oauth1.access_tokens import AccessTokenHandlers
+from pileus.services.identity.oauth1.access_tokens import noun as oauth1_access_tokens
+from pileus.services.identity.oauth1.tokens import OAuthHandlers
+from pileus.services.identity.oauth1.tokens import noun as oauth1_tokens
 from pileus.services.identity.passwords.check import PasswordCheck
 from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
 from pileus.services.identity.policies import associations as policy_associations
@@ -106,8 +111,9 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     """``token_lifetime_s`` is how long a token lives that was given for a password.
 
     ``max_redelegation_count`` is how often a trust may be passed on,
-    ``max_project_tree_depth`` how many projects may be below each other. ``password_regex`` is what new
-    passwords must match; ``password_regex_description`` says so in words.
+    ``max_project_tree_depth`` how many projects may be below each other,
+    ``oauth1_token_lifetimes_s`` how long request and access tokens live (0: for ever).
+    ``password_regex`` is what new passwords must match; ``password_regex_description`` says so in words.
     """
 
     token_lifetime_s: int = 3600
@@ -120,6 +126,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     password_regex_description: str = ""
     max_redelegation_count: int = 3
     max_project_tree_depth: int = 5
+    oauth1_token_lifetimes_s: tuple[int, int] = (28800, 86400)
     lockout: Lockout = Lockout()
     compliance: Compliance = Compliance()
     hashing: HashingLimits = HashingLimits()
@@ -150,6 +157,7 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
         max_project_tree_depth=settings.max_project_tree_depth,
+        oauth1_token_lifetimes_s=(settings.oauth1_request_token_s, settings.oauth1_access_token_s),
         limit_model=settings.limit_model,
         notification_format=settings.notification_format,
         notification_opt_out=settings.notification_opt_out,
@@ -217,6 +225,9 @@ class Identity(ServiceFace):
                 ec2_credentials(Ec2Handlers(self.authenticator, keys)),
                 ec2_tokens(SignatureHandlers(issuer, keys)),
                 trusts(TrustHandlers(self.authenticator, settings.max_redelegation_count)),
+                consumers.NOUN,
+                oauth1_tokens(OAuthHandlers(self.authenticator, *settings.oauth1_token_lifetimes_s)),
+                oauth1_access_tokens(AccessTokenHandlers(self.authenticator)),
                 groups.NOUN,
                 roles.NOUN,
                 grants.NOUN,

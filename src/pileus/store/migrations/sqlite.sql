@@ -426,6 +426,45 @@ CREATE TABLE node_tokens (
 	refused_before DATETIME, 
 	CONSTRAINT pk_node_tokens PRIMARY KEY (host)
 );
+CREATE TABLE oauth1_access_tokens (
+	id VARCHAR(36) NOT NULL, 
+	secret VARCHAR(64) NOT NULL, 
+	consumer_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(36) NOT NULL, 
+	role_ids TEXT NOT NULL, 
+	expires_at DATETIME, 
+	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
+	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE oauth1_consumers (
+	id VARCHAR(36) NOT NULL, 
+	description TEXT, 
+	secret VARCHAR(64) NOT NULL, 
+	extra TEXT, 
+	CONSTRAINT pk_oauth1_consumers PRIMARY KEY (id)
+);
+CREATE TABLE oauth1_nonces (
+	id VARCHAR(64) NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	CONSTRAINT pk_oauth1_nonces PRIMARY KEY (id)
+);
+CREATE TABLE oauth1_request_tokens (
+	id VARCHAR(36) NOT NULL, 
+	secret VARCHAR(64) NOT NULL, 
+	consumer_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(36), 
+	role_ids TEXT, 
+	verifier VARCHAR(16), 
+	expires_at DATETIME, 
+	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
+	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
 	user_id VARCHAR(36) NOT NULL, 
@@ -498,9 +537,9 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -672,6 +711,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0024_passcodes_that_were_used'
 INSERT INTO "schema_revisions" VALUES('identity','0025_shared_keys');
 INSERT INTO "schema_revisions" VALUES('identity','0026_options_of_roles_and_projects');
 INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
+INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -974,10 +1014,10 @@ CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -999,3 +1039,11 @@ CREATE INDEX ix_audit_log_event_time ON audit_log (event_time);
 CREATE INDEX ix_audit_log_initiator_id ON audit_log (initiator_id);
 CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
 CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);
+CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
+CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
+CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);

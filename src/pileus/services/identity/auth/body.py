@@ -17,7 +17,7 @@ from pileus.services.identity.common.errors import SchemaValidationError
 from pileus.services.identity.sessions.session import ById, ByName, Key, ScopeRequest
 from pileus.web.request import Request
 
-METHODS = ("password", "token", "application_credential", "totp")
+METHODS = ("password", "token", "application_credential", "totp", "oauth1")
 
 
 class AuthMethodNotSupported(Unauthenticated):
@@ -79,12 +79,17 @@ class _ApplicationCredential(msgspec.Struct):
     user: _User | None = None
 
 
+class _OAuth1(msgspec.Struct):
+    """Empty: it is the headers that say who asks."""
+
+
 class _Identity(msgspec.Struct):
     methods: list[str]
     password: _Password | None = None
     token: _Token | None = None
     application_credential: _ApplicationCredential | None = None
     totp: _Totp | None = None
+    oauth1: _OAuth1 | None = None
 
 
 class _Project(msgspec.Struct):
@@ -140,7 +145,11 @@ class ApplicationCredentialProof(msgspec.Struct, frozen=True):
     user: Key | None
 
 
-Proof = PasswordProof | TokenProof | ApplicationCredentialProof | TotpProof
+class OAuth1Proof(msgspec.Struct, frozen=True):
+    """The signature of the request itself, with an OAuth access token."""
+
+
+Proof = PasswordProof | TokenProof | ApplicationCredentialProof | TotpProof | OAuth1Proof
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -177,6 +186,10 @@ def _proofs(identity: _Identity) -> tuple[Proof, ...]:
             if identity.password is None:
                 raise MalformedAuth(attribute="password", target="identity")
             proofs.append(_password(identity.password.user))
+        elif method == "oauth1":
+            if identity.oauth1 is None:
+                raise MalformedAuth(attribute="oauth1", target="identity")
+            proofs.append(OAuth1Proof())
         elif method == "token":
             if identity.token is None:
                 raise MalformedAuth(attribute="token", target="identity")

@@ -32,8 +32,8 @@ class Issuer:
         self, now: dt.datetime, session: Session, methods: tuple[str, ...], parent: Token | None = None
     ) -> Token:
         """A token for the session. It ends when ``parent`` does, from which it was made, and never later
-        than the application credential or trust that it is for. Raises Unauthorized at the end of a long
-        chain."""
+        than the application credential, trust or OAuth access token that it is for. Raises Unauthorized at
+        the end of a long chain."""
         own = new_audit_id(secrets.token_bytes(16))
         between: tuple[str, ...] = ()
         credential, trust = session.credential, session.trust
@@ -48,7 +48,7 @@ class Issuer:
             first, between = chain
             audit_ids = (own, first)
             methods = tuple(dict.fromkeys((*parent.methods, *methods)))
-        for bound in (credential, trust):
+        for bound in (credential, trust, session.access):
             if bound is not None and bound.expires_at is not None:
                 expires_at = min(expires_at, bound.expires_at)
         return Token(
@@ -61,6 +61,7 @@ class Issuer:
             credential_id=credential.id if credential is not None else "",
             between=between,
             trust_id=trust.id if trust is not None else "",
+            access_token_id=session.access.id if session.access is not None else "",
         )
 
     def reply(

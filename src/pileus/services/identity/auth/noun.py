@@ -15,6 +15,7 @@ from pileus.services.identity.auth.body import (
     AUTH_BODY,
     ApplicationCredentialProof,
     Login,
+    OAuth1Proof,
     PasswordProof,
     Proof,
     TokenProof,
@@ -35,6 +36,7 @@ from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalo
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.common.policy import ADMIN, READ, rules
 from pileus.services.identity.common.replies import LINKS, PAGE_LINKS, one_page_links, own_link, shape
+from pileus.services.identity.oauth1.tokens import proven_access
 from pileus.services.identity.passwords.check import PasswordCheck, origin_of
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.projects.declared import PROJECTS
@@ -43,7 +45,7 @@ from pileus.services.identity.projects.resource import DOMAIN, PROJECT
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.sessions.authenticator import Authenticated, Authenticator
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
-from pileus.services.identity.sessions.session import Account, Key, account_find
+from pileus.services.identity.sessions.session import Account, ById, Key, ScopeRequest, account_find
 from pileus.services.identity.standing.grants import SYSTEM_ID, roles_of, targets_of
 from pileus.services.identity.tables.projects import projects
 from pileus.services.identity.tokens.payload import Token
@@ -67,6 +69,7 @@ ACCESS_RULES_VERSION = 1.0
 
 _BY_APPLICATION_CREDENTIAL = "Using an application credential token to create a scoped token is not allowed."
 _BY_TRUST = "Using trust-scoped token to create another token. Create a new trust-scoped token instead"
+_BY_OAUTH = "Using OAuth-scoped token to create another token. Create a new OAuth-scoped token instead"
 _BY_SYSTEM = "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed."
 
 
@@ -76,6 +79,8 @@ def _refuse_rescope(token: Token, login: Login) -> None:
     What somebody acts with for another would grow; the sentences are Keystone's, a full stop too many
     where it has one.
     """
+    if token.access_token_id:
+        raise RescopeForbidden(action=_BY_OAUTH)
     if token.trust_id:
         raise RescopeForbidden(action=_BY_TRUST)
     if token.scope.kind == "system" and login.scope.kind in ("project", "domain"):
@@ -85,11 +90,15 @@ def _refuse_rescope(token: Token, login: Login) -> None:
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """The user that the proofs show: by another token, within an application credential, or freely."""
+    """The user that the proofs show: by another token, within an application credential, or freely.
+
+    ``scope`` is the only one that they are good for, where that is so.
+    """
 
     user_id: str
     parent: Token | None = None
     credential_id: str = ""
+    scope: ScopeRequest | None = None
 
 
 class AuthHandlers:
@@ -133,7 +142,13 @@ class AuthHandlers:
 
         try:
             session, catalog = await request.read(
-                open_with_catalog, now, proven.user_id, login.scope, proven.credential_id, wanted, admit
+                open_with_catalog,
+                now,
+                proven.user_id,
+                proven.scope or login.scope,
+                proven.credential_id,
+                wanted,
+                admit,
             )
         except InsufficientAuthMethods as insufficient:
             return self._receipts.reply(now, insufficient)
@@ -158,7 +173,8 @@ class AuthHandlers:
         if len(credentials) > 1:
             raise Unauthorized("the methods name different application credentials")
         parent = next((one.parent for one in found if one.parent is not None), None)
-        return Proven(found[0].user_id, parent, *credentials)
+        scope = next((one.scope for one in found if one.scope is not None), None)
+        return Proven(found[0].user_id, parent, next(iter(credentials), ""), scope)
 
     async def _prove_one(self, request: Request, login: Login, proof: Proof) -> Proven:
         match proof:
@@ -170,6 +186,9 @@ class AuthHandlers:
                 return Proven((await self._prove_password(request, proof)).id)
             case TotpProof():
                 return Proven((await self._totp.account(request, proof)).id)
+            case OAuth1Proof():
+                access = await proven_access(request)
+                return Proven(access.user_id, scope=ScopeRequest("oauth1", ById(access.id), True))
             case ApplicationCredentialProof():
                 credential = await self._prove_credential(request, proof)
                 return Proven(credential.user_id, None, credential.id)
@@ -282,6 +301,8 @@ def _method(proof: Proof) -> str:
     match proof:
         case TokenProof():
             return "token"
+        case OAuth1Proof():
+            return "oauth1"
         case PasswordProof():
             return "password"
         case TotpProof():

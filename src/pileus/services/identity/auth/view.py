@@ -34,6 +34,7 @@ _TOKEN = shape(
             {"id": TEXT, "name": TEXT, "restricted": types.strict_boolean},
             {"access_rules": types.list_of(_ACCESS_RULE)},
         ),
+        "OS-OAUTH1": shape({"access_token_id": TEXT, "consumer_id": TEXT}),
         "OS-TRUST:trust": shape(
             {"id": TEXT, "impersonation": types.strict_boolean, "trustor_user": _ID, "trustee_user": _ID}
         ),
@@ -78,6 +79,16 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
             }
             if session.trust is None:
                 view["is_domain"] = place.is_domain
+    view |= _bounds(session)
+    view["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
+    if catalog is not None:
+        view["catalog"] = catalog_view(catalog, substitutions(session))
+    return view
+
+
+def _bounds(session: Session) -> dict[str, Any]:
+    """The parts that say for whom somebody acts, or which program it is."""
+    view: dict[str, Any] = {}
     if session.trust is not None:
         view["OS-TRUST:trust"] = {
             "id": session.trust.id,
@@ -96,9 +107,11 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
                 {"id": key, "service": rule.service, "method": rule.method, "path": rule.path}
                 for key, rule in session.credential.access_rules
             ]
-    view["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
-    if catalog is not None:
-        view["catalog"] = catalog_view(catalog, substitutions(session))
+    if session.access is not None:
+        view["OS-OAUTH1"] = {
+            "access_token_id": session.access.id,
+            "consumer_id": session.access.consumer_id,
+        }
     return view
 
 

@@ -13,6 +13,7 @@ _NESTED = {
     "application_credential": "users/{user_id}/application_credentials/{id}",
     "audit_event": "OS-PILEUS-AUDIT/events/{id}",
     "endpoint_group": "OS-EP-FILTER/endpoint_groups/{id}",
+    "consumer": "OS-OAUTH1/consumers/{id}",
     "trust": "OS-TRUST/trusts/{id}",
 }
 """The paths of what does not hang directly below ``/v3``."""

@@ -53,8 +53,6 @@ class SignatureHandlers:
             raise AccessKeyNotFound
         credential, blob = found[0], ec2_blob(found[0]["blob"])
         _check(str(blob.get("secret") or ""), signed, now)
-        if blob.get("access_token_id"):
-            raise Unauthorized("the keys are bound to a delegation that is not supported")
         scope = ScopeRequest("project", ById(credential["project_id"]), True)
         user_id, bound = credential["user_id"], str(blob.get("app_cred_id") or "")
         if blob.get("trust_id"):
@@ -62,6 +60,8 @@ class SignatureHandlers:
             scope = ScopeRequest("trust", ById(trust.id), True)
             # with impersonation the keys are the trustor's
             user_id = trust.trustee_user_id if trust.impersonation else user_id
+        elif blob.get("access_token_id"):
+            scope = ScopeRequest("oauth1", ById(str(blob["access_token_id"])), True)
         session, catalog = await request.read(open_with_catalog, now, user_id, scope, bound, True)
         if session.scope.id != credential["project_id"]:
             raise Unauthorized("the keys are not for the project of what they are bound to")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pileus.core.errors import Forbidden
 from pileus.services.identity.common.errors import Refused
+from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.sessions.session import Session
+from pileus.web.request import Request
 
 
 class DelegationForbidden(Forbidden):
@@ -23,6 +25,13 @@ def require_unrestricted(session: Session, what: str) -> None:
 
 
 def require_own(session: Session, what: str) -> None:
-    """Raise Refused where the caller acts for somebody by a trust: what he made would outlive it."""
+    """Raise Refused where the caller acts for somebody else: what he made would outlive that."""
     if session.delegated:
+        raise Refused(f"cannot manage {what} with a token issued via delegation")
+
+
+async def require_direct(authenticator: Authenticator, request: Request, what: str) -> None:
+    """Raise Refused where the caller acts for somebody, or is a program that does."""
+    session = (await authenticator.authenticate(request.header("x-auth-token") or "")).session
+    if session.bound is not None:
         raise Refused(f"cannot manage {what} with a token issued via delegation")

@@ -15,6 +15,7 @@ from pileus.services.identity.common.errors import Refused, Unauthorized
 from pileus.services.identity.common.generation import generation_read
 from pileus.services.identity.rules.roles import RoleRef, closure, effective
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
+from pileus.services.identity.sessions.oauth1 import AccessToken, access_token_find
 from pileus.services.identity.sessions.trusts import Trust, trust_pedigree, users_enabled
 from pileus.services.identity.standing.grants import SYSTEM_ID, TargetKind, roles_of
 from pileus.services.identity.standing.graph import role_graph
@@ -59,7 +60,7 @@ class Place(msgspec.Struct, frozen=True):
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A user in a scope, with roles. ``place`` is the project or domain of the scope; ``credential`` is what
     the user's program came with, if that was an application credential. Within a ``trust`` the user is the
-    trustor or the trustee, as it says."""
+    trustor or the trustee, as it says. ``access`` is the OAuth access token with which a consumer acts."""
 
     user: Account
     scope: Scope
@@ -67,6 +68,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[RoleRef, ...]
     credential: ApplicationCredential | None = None
     trust: Trust | None = None
+    access: AccessToken | None = None
 
     @property
     def access_rules(self) -> tuple[AccessRule, ...] | None:
@@ -85,12 +87,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """What it is bound to, if it is: the word that EC2 credentials have for its kind, and its id."""
         if self.credential is not None:
             return "app_cred_id", self.credential.id
-        return None if self.trust is None else ("trust_id", self.trust.id)
+        if self.trust is not None:
+            return "trust_id", self.trust.id
+        return None if self.access is None else ("access_token_id", self.access.id)
 
     @property
     def delegated(self) -> bool:
-        """Whether somebody acts for another: by a trust."""
-        return self.trust is not None
+        """Whether somebody acts for another: by a trust, or with an OAuth access token."""
+        return self.trust is not None or self.access is not None
 
     def context(self, now: dt.datetime) -> Context:
         """The context that requests with this token have."""
@@ -130,7 +134,10 @@ Key = ById | ByName
 
 
 class ScopeRequest(msgspec.Struct, frozen=True):
-    """The scope asked for. ``chosen`` False: nothing was said, the user's default project may be meant."""
+    """The scope asked for; of kind ``oauth1`` it is that of the access token ``key``.
+
+    ``chosen`` False: nothing was said, the user's default project may be meant.
+    """
 
     kind: str = "unscoped"
     key: Key | None = None
@@ -249,6 +256,11 @@ def session_open(
         return _session(tx, account, SYSTEM)
     if isinstance(asked.key, ById) and asked.kind == "trust":
         return _trust_open(tx, now, account, asked.key.id)
+    if isinstance(asked.key, ById) and asked.kind == "oauth1":
+        access = access_token_find(tx, asked.key.id)
+        if access is not None and access.expires_at is not None and access.expires_at < now:
+            raise Unauthorized(f"access token {access.id} has expired")
+        return _accessed(tx, account, access)
     if asked.key is None:
         return _session(tx, account, UNSCOPED)
     row = _find_place(tx, asked.kind, asked.key)
@@ -273,6 +285,8 @@ def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
         raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
     if token.trust_id:
         return generation, _trust_read(tx, account, token)
+    if token.access_token_id:
+        return generation, _accessed(tx, account, access_token_find(tx, token.access_token_id))
     if token.credential_id:
         return generation, _bounded(tx, account, application_credential_find(tx, token.credential_id))
     return generation, _session(tx, account, token.scope)
@@ -287,6 +301,18 @@ def _bounded(tx: Tx, account: Account, credential: ApplicationCredential | None)
     if not kept:
         raise Unauthorized(f"user {account.id} has none of the roles of {credential.id} any more")
     return msgspec.structs.replace(whole, roles=kept, credential=credential)
+
+
+def _accessed(tx: Tx, account: Account, access: AccessToken | None) -> Session:
+    """Narrow a session to the roles of an OAuth access token that its user still has."""
+    if access is None or access.user_id != account.id:
+        raise Unauthorized(f"the access token is gone, or is not for user {account.id}")
+    whole = _session(tx, account, Scope("project", access.project_id))
+    lent = {role.id for role in effective(role_graph(tx), access.role_ids)}
+    kept = tuple(role for role in whole.roles if role.id in lent)
+    if not kept:
+        raise Unauthorized(f"user {account.id} has none of the roles of {access.id} any more")
+    return msgspec.structs.replace(whole, roles=kept, access=access)
 
 
 def _trust_open(tx: Tx, now: dt.datetime, account: Account, trust_id: str) -> Session:
