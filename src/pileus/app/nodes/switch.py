@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from pileus.app import bootstrap
+from pileus.app.nodes import system_switch
 from pileus.app.nodes.parts import SwitchParts
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
@@ -22,6 +23,7 @@ SYSTEM_RUN = Path("/var/run/openvswitch")
 ALONE = "127.0.0.1"
 """The underlay address of a machine that is its cloud's only node: VXLAN networks stay on it."""
 LOOK_EVERY_S = 0.5
+CONNECTS_WITHIN_S = 15.0
 
 logger = log.get("agent")
 
@@ -63,12 +65,12 @@ class RealSwitch:
     def __init__(self, settings: Settings, address: str, run_dir: Path, datapath_type: str) -> None:
         self._settings = settings
         self._address = address
-        self._run_dir = run_dir
+        self.run_dir = run_dir
         self.datapath_type = datapath_type
 
     @classmethod
     async def open(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
-        """Find the switch; start one of our own below the state folder if none runs."""
+        """Find the switch; where none runs start the system's, or one of our own below the state folder."""
         datapath = settings.switch.datapath_type
         if datapath == "auto":
             datapath = "system" if kernel_has_openvswitch() else "netdev"
@@ -77,15 +79,17 @@ class RealSwitch:
             run_dir = Path(path).parent if kind == "unix" else SYSTEM_RUN
             return cls(settings, settings.switch.ovsdb, run_dir, datapath)
         socket = SYSTEM_RUN / "db.sock"
-        if await _answers(socket):
+        own = _own_daemons(folder, datapath)
+        runs_already = own.pid("ovs-vswitchd") is not None
+        if await _answers(socket) or (not runs_already and await system_switch.start(_marker(folder))):
             return cls(settings, f"unix:{socket}", SYSTEM_RUN, datapath)
         missing = missing_programs()
         if missing:
             bootstrap.fail(
                 f"Open vSwitch is not installed ({', '.join(missing)}): apt-get install openvswitch-switch"
             )
-        daemons = _own_daemons(folder, datapath)
-        if daemons.pid("ovs-vswitchd") is None:
+        daemons = own
+        if not runs_already:
             logger.info("Open vSwitch does not run here: starting one", run_dir=str(daemons.run_dir))
         await daemons.start()
         return cls(settings, daemons.address, daemons.run_dir, datapath)
@@ -99,14 +103,14 @@ class RealSwitch:
         return SwitchParts(
             bridges=bridge_settings(self._settings, host, self.datapath_type, tunneling_ip=ALONE),
             client=self.client(),
-            flows=OvsOfctl(self._run_dir),
+            flows=OvsOfctl(self.run_dir),
             silencer=_silencer(self.datapath_type),
         )
 
     async def keep_running(self, folder: StateFolder) -> None:
         """Start our own switch again when it dies (the system's is its service manager's affair)."""
         daemons = _own_daemons(folder, self.datapath_type)
-        while self._run_dir == daemons.run_dir:
+        while self.run_dir == daemons.run_dir:
             await asyncio.sleep(LOOK_EVERY_S)
             if all(daemons.pid(program) for program in ("ovsdb-server", "ovs-vswitchd")):
                 continue
@@ -117,10 +121,16 @@ class RealSwitch:
                 logger.error("Open vSwitch can't be started", error=str(error))
 
     async def close(self, folder: StateFolder) -> None:
-        """End the switch if it is our own."""
+        """End the switch if it is our own, or was started for us and has nothing of anybody's."""
         daemons = _own_daemons(folder, self.datapath_type)
-        if self._run_dir == daemons.run_dir:
+        if self.run_dir == daemons.run_dir:
             await daemons.stop()
+        elif _marker(folder).exists():
+            client = self.client()
+            await client.connect(CONNECTS_WITHIN_S)
+            bridges = list(client.by_name("Bridge"))
+            await client.close()
+            await system_switch.stop(_marker(folder), bridges)
 
 
 def _silencer(datapath_type: str) -> nft.Nft | None:
@@ -130,6 +140,10 @@ def _silencer(datapath_type: str) -> nft.Nft | None:
         logger.warning("what guests send can't be kept from this machine's own stack", missing=missing)
         return None
     return nft.Nft()
+
+
+def _marker(folder: StateFolder) -> Path:
+    return folder.agent / "system-switch"
 
 
 def _own_daemons(folder: StateFolder, datapath_type: str) -> SwitchDaemons:
