@@ -17,6 +17,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate-golden", action="store_true", help="write what was made over the golden files"
     )
+    parser.addoption(
+        "--machine", metavar="SUITE", default="", help="run the stories on a machine: bookworm, trixie or all"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a machine of its own, unless one was asked for."""
+    if not config.getoption("--machine"):
+        away = [item for item in items if item.get_closest_marker("machine")]
+        if away:
+            config.hook.pytest_deselected(items=away)
+            items[:] = [item for item in items if item not in away]
 
 
 @pytest.fixture

@@ -133,15 +133,26 @@ def agent(
 
 @app.command()
 def lab(
-    hosts: Annotated[int, typer.Argument(min=1, max=20, help="How many hosts.")],
+    hosts: Annotated[int, typer.Argument(min=1, max=20, help="How many hosts.")] = 2,
     state: State = None,
     listen: Listen = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the cloud is ready.")] = False,
+    machine: Annotated[
+        str,
+        typer.Option(
+            metavar="SUITE", help="Instead: a shell on a fresh Debian (bookworm, trixie) with this checkout."
+        ),
+    ] = "",
 ) -> None:
     """Start a cloud of several hosts on this machine: namespaces with a real switch each (root).
 
     `pileus plug PORT --host n2 --state DIR` plugs there; `pileus down --purge --state DIR` removes it all.
     """
+    if machine:
+        from pileus.app.lab.machine.shell import shell
+
+        shell(machine)
+        return
     from pileus.app.lab.cloud import bring_up_lab
 
     bring_up_lab(hosts, state, listen, detach)
