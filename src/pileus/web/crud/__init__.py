@@ -123,7 +123,6 @@ def crud_routes(
     """
     resource = declared.resource
     one = f"{path}/{{{declared.parameter or resource.key}}}"
-    bounds = statements or {}
     routes = []
 
     def add(method: str, at: str, handler: Handler, action: str, status: int, summary: str) -> None:
@@ -139,26 +138,33 @@ def crud_routes(
                 versions=declared.versions.get(action, versions),
                 body=declared.bodies.get(action),
                 reply=declared.replies.get(action),
-                summary=f"{summary} {resource.name.replace('_', ' ')}",
+                summary=summary.format(resource.name.replace("_", " ")),
                 rule=resource.rule(kind),
-                statements=bounds.get(action),
+                statements=(statements or {}).get(action),
             )
         )
 
     if list_:
-        add("GET", path, crud_list_handler(declared), "list", 200, "List")
+        add("GET", path, crud_list_handler(declared), "list", 200, "List {}")
     if declared.detail:
-        add("GET", f"{path}/detail", crud_list_handler(declared, "detail"), "detail", 200, "List in full")
+        add("GET", f"{path}/detail", crud_list_handler(declared, "detail"), "detail", 200, "List {} in full")
     if declared.create:
         status = create_status or declared.statuses.get("create", resource.wording.create_status)
-        add("POST", path, create_handler(declared, status), "create", status, "Create")
+        add("POST", path, create_handler(declared, status), "create", status, "Create {}")
     if get:
-        add("GET", one, get_handler(declared), "get", 200, "Show")
+        add("GET", one, get_handler(declared), "get", 200, "Show {}")
     if declared.update:
         status = declared.statuses.get("update", 200)
-        add(resource.wording.update_method, one, update_handler(declared), "update", status, "Update")
+        add(resource.wording.update_method, one, update_handler(declared), "update", status, "Update {}")
     if declared.delete:
-        add("DELETE", one, delete_handler(declared), "delete", declared.statuses.get("delete", 204), "Delete")
+        add(
+            "DELETE",
+            one,
+            delete_handler(declared),
+            "delete",
+            declared.statuses.get("delete", 204),
+            "Delete {}",
+        )
     return tuple(routes)
 
 
