@@ -14,6 +14,8 @@ from pileus.core.errors import Fault
 from pileus.core.settings import Loaded
 
 EX_CONFIG = 78
+INSTALLED = Path("/var/lib/pileus")
+SYSTEM_SETTINGS = Path("/etc/pileus/pileus.toml")
 
 
 def fail(text: str) -> NoReturn:
@@ -23,13 +25,20 @@ def fail(text: str) -> NoReturn:
 
 
 def read_settings(folder: StateFolder, config: Path | None, options: dict[str, Any]) -> Loaded[Settings]:
-    """The settings in ``config``, or in the folder's own file."""
+    """The settings in ``config``, or in the folder's own file; the cloud of an installed package may have
+    them in ``/etc/pileus`` instead."""
     if config is not None and not config.exists():
         fail(f"there is no settings file {config}")
     try:
-        return load_settings(config or folder.settings, os.environ, options)
+        return load_settings(config or _own_file(folder), os.environ, options)
     except Fault as fault:
         fail(fault.text)
+
+
+def _own_file(folder: StateFolder) -> Path:
+    if folder.root == INSTALLED and SYSTEM_SETTINGS.exists() and not folder.settings.exists():
+        return SYSTEM_SETTINGS
+    return folder.settings
 
 
 def in_force(folder: StateFolder) -> Loaded[Settings]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ service = typer.Typer(help="The cloud as a service of systemd.", no_args_is_help
 app.add_typer(service, name="service")
 users = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users, name="users")
+
+COMPLETION = "_PILEUS_COMPLETE"
 
 State = Annotated[
     Path | None,
@@ -424,7 +427,11 @@ def users_import_passwords(
 
 def main() -> None:
     """The entry point of the installed command."""
-    app()
+    if COMPLETION in os.environ:  # a shell asks how to go on
+        from typer._completion_classes import completion_init
+
+        completion_init()
+    app(prog_name="pileus", complete_var=COMPLETION)
 
 
 if __name__ == "__main__":

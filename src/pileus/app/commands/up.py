@@ -108,21 +108,24 @@ def show_status(simulated: bool, state: Path | None) -> None:
     """Print processes, API and agents; ends with status 1 when something is not as it should be."""
     folder = StateFolder((state or default_root(simulated)).absolute())
     pid = launch.running(folder) if folder.root.exists() else None
-    if not pid:
-        sys.stdout.write(f"There is no cloud running in {folder.root}.\n")
-        raise SystemExit(1)
-    told = json.loads(folder.status.read_text())
     agents: list[dict[str, Any]] | None = None
     with contextlib.suppress(Fault), LocalApi(folder) as api:
         agents = api.get(f"{NETWORK}/agents")["agents"]
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(told["since"]))
-    lines = [f"cloud    {folder.root}, running since {since} UTC (supervisor {pid})"]
+    if not pid and agents is None:
+        sys.stdout.write(f"There is no cloud running in {folder.root}.\n")
+        raise SystemExit(1)
     good = agents is not None
-    for process in told["processes"]:
-        good = good and process["ready"]
-        how = "ready" if process["ready"] else "starting" if process["pid"] else "waiting to start again"
-        restarts = f", started {process['starts']} times" if process["starts"] > 1 else ""
-        lines.append(f"{process['name']:8} {how} (pid {process['pid']}{restarts})")
+    if pid:
+        told = json.loads(folder.status.read_text())
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(told["since"]))
+        lines = [f"cloud    {folder.root}, running since {since} UTC (supervisor {pid})"]
+        for process in told["processes"]:
+            good = good and process["ready"]
+            how = "ready" if process["ready"] else "starting" if process["pid"] else "waiting to start again"
+            restarts = f", started {process['starts']} times" if process["starts"] > 1 else ""
+            lines.append(f"{process['name']:8} {how} (pid {process['pid']}{restarts})")
+    else:
+        lines = [f"cloud    {folder.root}, its processes run by a service manager"]
     if agents is None:
         lines.append("API      does not answer")
     else:

@@ -17,6 +17,7 @@ from pileus.app.nodes.parts import NodeParts
 from pileus.app.nodes.real import real_parts
 from pileus.app.nodes.simulated import host_name, simulated_parts
 from pileus.app.nodes.switch import RealSwitch
+from pileus.app.prepare import put
 from pileus.app.processes import lifecycle
 from pileus.app.processes.notify import notify
 from pileus.app.processes.renewal import keep_tokens
@@ -47,6 +48,7 @@ def main(state: Path | None, config: Path | None, simulated: bool, purge: bool) 
 
 async def _real(folder: StateFolder, settings: Settings) -> None:
     host = bootstrap.host_name(settings.agent.host)
+    _renew_own_token(folder, settings, host)
     file = Path(settings.agent.token_file) if settings.agent.token_file else folder.node_token
     try:
         token = file.read_text().strip()
@@ -68,6 +70,14 @@ async def _real(folder: StateFolder, settings: Settings) -> None:
             for keeper in keepers:
                 keeper.cancel()
             await parts.close()
+
+
+def _renew_own_token(folder: StateFolder, settings: Settings, host: str) -> None:
+    """Beside the server of its cloud a node has a token without being given one: root may read the secret."""
+    if settings.agent.server or settings.agent.token_file or not folder.node_secret.exists():
+        return
+    token = node_token(node_secret(folder.node_secret), host, settings.server.node_token_lifetime_s)
+    put(folder.node_token, token, 0o600)
 
 
 async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> None:

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /usr/lib/pileus/bin/python -m pileus.app.main "$@"
