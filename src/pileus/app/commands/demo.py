@@ -61,7 +61,7 @@ class _Step:
             sys.stdout.flush()
 
     def __call__(self, found: str) -> None:
-        """What was found."""
+        """Note the outcome, for the line that stays."""
         self._found = found
 
     def waiting(self, seen: str) -> None:
@@ -466,6 +466,6 @@ class Demo:
 
 
 def _last_line(text: str) -> str:
-    """What a console shows last, without what a terminal would not."""
+    """Return the last line of a console, without letters that a terminal would not show."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return "".join(letter for letter in lines[-1] if letter.isprintable())[:80] if lines else ""

@@ -1,4 +1,4 @@
-"""What a cloud leaves on a machine when it is gone: packages, a user, a cache; told, and removed if asked."""
+"""Remains of a cloud on a machine: packages, a user, a cache; told, and removed if asked."""
 
 from __future__ import annotations
 

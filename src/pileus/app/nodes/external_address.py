@@ -43,7 +43,7 @@ def remember(memory: Path, wanted: ExternalAddress | None) -> None:
 
 
 def recall(memory: Path) -> ExternalAddress | None:
-    """What was remembered; None also for a file that can't be read, which is logged."""
+    """Return what was remembered; None also for a file that can't be read, which is logged."""
     try:
         return msgspec.json.decode(memory.read_bytes(), type=ExternalAddress)
     except FileNotFoundError:

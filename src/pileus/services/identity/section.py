@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 
 from pileus.core.settings import Description, Section
-from pileus.services.identity.rules.cadf import Format
-from pileus.services.identity.rules.limits import ModelName
 
 
 class IdentitySection(Section, frozen=True):
@@ -17,7 +15,7 @@ class IdentitySection(Section, frozen=True):
     region: Annotated[str, Description(description="name of the region in the catalog")] = "RegionOne"
     token_lifetime_s: Annotated[int, msgspec.Meta(ge=60, description="seconds until a token expires")] = 3600
     limit_model: Annotated[
-        ModelName,
+        Literal["flat", "strict_two_level"],
         Description(description="how limits of projects and domains go together: flat or strict_two_level"),
     ] = "flat"
     notifications: Annotated[
@@ -25,7 +23,7 @@ class IdentitySection(Section, frozen=True):
         Description(description="amqp:// URL to which notifications of changes and log-ins go; empty: none"),
     ] = ""
     notification_format: Annotated[
-        Format,
+        Literal["cadf", "basic"],
         Description(description="the payload of notifications: cadf or basic (log-ins are always cadf)"),
     ] = "cadf"
     notification_topic: Annotated[

@@ -64,8 +64,8 @@ umount --recursive "$root"
 
 @dataclass(frozen=True)
 class More:
-    """What is done to a disk: ``files`` (a tar) are laid at its root, then ``command`` runs there, a line of
-    shell; ``wheels``: a file system with Python packages that is there meanwhile."""
+    """One step of making a disk: ``files`` (a tar) are laid at its root, then ``command`` runs there, a line
+    of shell; ``wheels``: a file system with Python packages that is there meanwhile."""
 
     files: bytes
     command: str
@@ -107,7 +107,7 @@ def default_cache() -> Path:
 
 
 def missing_programs() -> list[str]:
-    """What the builder runs and this machine has not."""
+    """List the programs that the builder runs and this machine has not."""
     return [program for program in NEEDED if not is_installed(program)]
 
 
@@ -131,7 +131,7 @@ def debian_disk(suite: str, registries: Registries, cache: Path, say: Say) -> Di
 
 
 def _versions(suite: str, registries: Registries, folder: Path) -> str:
-    """What apt would install of the suite into an empty file system, package by package."""
+    """List what apt would install of the suite into an empty file system, package by package."""
     for path in ("lists/partial", "archives/partial", "etc/preferences.d", "etc/apt.conf.d"):
         (folder / path).mkdir(parents=True, exist_ok=True)
     (folder / "status").write_text("")

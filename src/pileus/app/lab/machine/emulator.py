@@ -30,7 +30,7 @@ _OFF_WITHIN_S = 120.0
 
 @dataclass(frozen=True)
 class Size:
-    """What a machine has of this one. Under emulation everything takes many times as long (``patience``)."""
+    """The resources that a machine gets. Under emulation all takes many times as long (``patience``)."""
 
     cpus: int = 2
     memory_mib: int = 5120
@@ -43,7 +43,7 @@ class Size:
 
 
 def missing_programs() -> list[str]:
-    """What a machine needs and this one has not."""
+    """List the programs that a machine needs and this one has not."""
     return [program for program in NEEDED if not is_installed(program)]
 
 
@@ -135,7 +135,7 @@ class Machine:
         return self._process is not None and self._process.poll() is None
 
     def console(self) -> str:
-        """What it has said on its serial line."""
+        """Its output on the serial line so far."""
         file = self.folder / "console.log"
         return file.read_text(errors="replace") if file.exists() else ""
 

@@ -51,7 +51,7 @@ _WHEELS_S = 600.0
 
 @dataclass(frozen=True)
 class Stories:
-    """What runs need that is the same for all of them."""
+    """The parts that are the same for all runs."""
 
     suite: str
     disk: Disk
@@ -128,7 +128,7 @@ def hand_in(machine: Machine) -> None:
 
 
 def _files() -> list[tuple[str, Path]]:
-    """What git knows of the checkout or would take."""
+    """List the files of the checkout that git knows or would take."""
     root = _root()
     listed = run(("git", "-C", str(root), "ls-files", "-z", "-co", "--exclude-standard"))
     names = [name for name in listed.decode().split("\0") if name and (root / name).is_file()]

@@ -19,7 +19,7 @@ HEADER = "openstack-auth-receipt"
 
 
 class InsufficientAuthMethods(Unauthenticated):
-    """What was shown is right, and the user has to show more (401, with a receipt)."""
+    """The proofs so far are right, and the user has to give more (401, with a receipt)."""
 
     message = "Insufficient auth methods received for {user_id}. Auth Methods Provided: {methods}."
 

@@ -14,7 +14,7 @@ MFA_ENABLED = "multi_factor_auth_enabled"
 
 
 def _rules(options: Mapping[str, Any], known: Collection[str]) -> list[list[str]]:
-    """What the rules ask for, each in its own order; none where they are switched off."""
+    """The methods that the rules ask for, each in its own order; none where they are switched off."""
     if options.get(MFA_ENABLED) is False:
         return []
     asked = [[method for method in rule if method in known] for rule in options.get(MFA_RULES) or ()]

@@ -12,7 +12,7 @@ from pileus.store.tx import Tx
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """What a consumer may have of a user's roles in a project."""
+    """The roles of a user in a project that a consumer may have."""
 
     id: str
     secret: str

@@ -84,7 +84,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bound(self) -> tuple[str, str] | None:
-        """What it is bound to, if it is: the word that EC2 credentials have for its kind, and its id."""
+        """The bond of the session, if any: the word that EC2 credentials have for its kind, and its id."""
         if self.credential is not None:
             return "app_cred_id", self.credential.id
         if self.trust is not None:

@@ -22,4 +22,4 @@ _RULES = types.nullable(types.list_of(_METHODS, unique=True, maximum=100))
 _SWITCHES = (IGNORE_CHANGE, IGNORE_EXPIRY, IGNORE_LOCKOUT, IGNORE_INACTIVITY, LOCK_PASSWORD, MFA_ENABLED)
 
 USER_OPTIONS = types.dict_of({**dict.fromkeys(_SWITCHES, _SWITCH), MFA_RULES: _RULES})
-"""What a body may say: an option that is null is taken away, one that is not named stays."""
+"""The options that a body may have: one that is null is taken away, one that is not named stays."""

@@ -67,7 +67,7 @@ def _password_times(
     *,
     by_owner: bool = False,
 ) -> dict[str, Any]:
-    """What is kept beside a password that is set now."""
+    """The values that are kept beside a password that is set now."""
     there = password_hash is not None
     return {
         "password_created_at": context.now if there else None,
