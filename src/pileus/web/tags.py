@@ -33,9 +33,13 @@ _BODY = types.dict_of({"tags": tags_type}, required=("tags",))
 
 
 def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None = None) -> tuple[Route, ...]:
-    """The routes; ``path`` is the collection's (``/v2.0/networks``), ``rules`` for ``get update delete``."""
+    """The routes; ``path`` is the collection's (``/v2.0/networks``).
+
+    ``rules`` are those of ``get``, ``create``, ``update`` and ``delete``.
+    """
     asked = {
         "get": resource.rule("get"),
+        "create": resource.rule("update"),
         "update": resource.rule("update"),
         "delete": resource.rule("update"),
         **(rules or {}),
@@ -76,7 +80,7 @@ def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None
 
     async def add_tags(request: Request) -> Reply:
         wanted = _tags_of(resource, request)
-        await request.write(writer("update"), request, change=lambda now: sorted({*now, *wanted}))
+        await request.write(writer("create"), request, change=lambda now: sorted({*now, *wanted}))
         return Reply.json({"tags": wanted})
 
     async def add_tag(request: Request) -> Reply:
@@ -100,7 +104,7 @@ def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None
     return (
         route("GET", all_tags, list_tags, "get", 200, "List the tags of a"),
         route("PUT", all_tags, replace_tags, "update", 200, "Replace the tags of a"),
-        route("POST", all_tags, add_tags, "update", 200, "Add tags to a"),
+        route("POST", all_tags, add_tags, "create", 200, "Add tags to a"),
         route("DELETE", all_tags, remove_tags, "delete", 204, "Remove the tags of a"),
         route("GET", one_tag, check_tag, "get", 204, "Check a tag of a"),
         route("PUT", one_tag, add_tag, "update", 201, "Add a tag to a"),

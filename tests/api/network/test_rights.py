@@ -176,3 +176,16 @@ def test_the_policy_says_for_whom_ownership_does_not_matter(tmp_path: Path) -> N
             assert (await api.as_(person)("DELETE", path)).status == status
 
     tell(story, tmp_path, rules={"context_is_admin": "role:manager"})
+
+
+def test_tags_have_rules_of_their_own(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        network = await api.make("network", name="n")
+        tags = f"/v2.0/networks/{network['id']}/tags"
+        assert (await api("PUT", tags, {"tags": ["a"]})).status == 200
+        assert (await api("PUT", f"/v2.0/networks/{network['id']}", {"network": {"name": "m"}})).status == 200
+        assert (await api("POST", tags, {"tags": ["b"]})).status == 403
+        assert (await api("DELETE", f"{tags}/a")).status == 403
+        assert (await api("GET", tags)).json == {"tags": ["a"]}
+
+    tell(story, tmp_path, rules={"create_network:tags": "!", "delete_network:tags": "role:admin"})

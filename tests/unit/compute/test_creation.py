@@ -14,7 +14,7 @@ from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.resource.wordings.nova import NOVA
 from pileus.services.compute.config import ComputeConfig
-from pileus.services.compute.policy import ADMIN, BASE_RULES, rules
+from pileus.services.compute.policy import ADMIN, ATTACH_EXTERNAL, BASE_RULES, rules
 from pileus.services.compute.quotas.counting import DEFAULTS, Limits
 from pileus.services.compute.servers.creation import decide
 from pileus.services.compute.servers.creation_facts import CreationFacts
@@ -22,7 +22,7 @@ from pileus.services.compute.servers.requested_networks import GroupFacts, Netwo
 from pileus.services.compute.servers.server_spec import ServerSpec
 
 CONTEXT = Context(now=ManualClock().now(), user_id="u", project_id="p", roles=("member",))
-RULES = rules({f"servers:create:{name}": ADMIN for name in ("zero_disk_flavor", "attach_external")})
+RULES = (*rules({"servers:create:zero_disk_flavor": ADMIN}), ATTACH_EXTERNAL)
 ACCESS = Access(Policies({"compute": (*BASE_RULES, *RULES)}, {}).of("compute"), CONTEXT, NOVA)
 FLAVOR = Values({"id": "1", "name": "m", "vcpus": 1, "ram": 512, "disk": 1, "extra_specs": {}})
 IMAGE = Values(

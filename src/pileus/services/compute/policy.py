@@ -23,13 +23,30 @@ def any_of(*checks: str) -> str:
 
 DEVELOPER = "role:developer and project_id:%(project_id)s"
 PROJECT_MANAGER = "role:projectmanager and project_id:%(project_id)s"
-ADMIN_OR_MEMBER = any_of(ADMIN, MEMBER, DEVELOPER, PROJECT_MANAGER)
-ADMIN_OR_READER = any_of(ADMIN, READER, MEMBER, DEVELOPER, PROJECT_MANAGER)
-ADMIN_OR_MANAGER = any_of(ADMIN, MANAGER, PROJECT_MANAGER)
+# Nova's words come first, so that an operator who says anew what they mean says it for all rules.
+ADMIN_OR_MEMBER = any_of("rule:project_member_or_admin", DEVELOPER, PROJECT_MANAGER)
+ADMIN_OR_READER = any_of("rule:project_reader_or_admin", MEMBER, DEVELOPER, PROJECT_MANAGER)
+ADMIN_OR_MANAGER = any_of("rule:project_manager_or_admin", PROJECT_MANAGER)
 ITSEC = "role:itsec"
 EVERYBODY = "@"
 
-BASE_RULES = (Rule(IS_ADMIN, "role:admin or is_admin:True", "Who administers compute"),)
+BASE_RULES = (
+    Rule(IS_ADMIN, "role:admin or is_admin:True", "Who administers compute"),
+    Rule("admin_api", "is_admin:True", "The administrator, in the words of old rules"),
+    Rule("admin_or_owner", "is_admin:True or project_id:%(project_id)s"),
+    Rule("project_reader_api", READER, "Who reads what is the project's"),
+    Rule("project_member_api", MEMBER, "Who uses what is the project's"),
+    Rule("project_manager_api", MANAGER, "Who manages what is the project's"),
+    Rule("project_reader_or_admin", f"rule:project_reader_api or {ADMIN}"),
+    Rule("project_member_or_admin", f"rule:project_member_api or {ADMIN}"),
+    Rule("project_manager_or_admin", f"rule:project_manager_api or {ADMIN}"),
+    Rule("service_api", "role:service", "Calls between services"),
+    Rule("service_or_admin", f"rule:service_api or {ADMIN}"),
+)
+
+
+ATTACH_EXTERNAL = Rule("network:attach_external_network", ADMIN, scope_types=("project",))
+"""Who may put a server on another project's network that leads outside."""
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:

@@ -16,7 +16,11 @@ ADMIN_OR_READER_OR_SHARED = (
     f"{ADMIN} or role:reader and (project_id:%(project_id)s or project_id:%(member_id)s)"
 )
 
-BASE_RULES = (Rule("context_is_admin", "role:admin", "Who administers the cloud"),)
+BASE_RULES = (
+    Rule("context_is_admin", "role:admin", "Who administers the cloud"),
+    Rule("service_api", "role:service or role:admin", "Calls between services"),
+    Rule("default", "", "What no other rule is about"),
+)
 
 
 def rules(checks: Mapping[str, str]) -> tuple[Rule, ...]:

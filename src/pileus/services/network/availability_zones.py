@@ -75,7 +75,7 @@ def noun(config: NetworkConfig) -> Noun:
                 summary="List availability zones",
             ),
         ),
-        rules=rules({RULE: ""}),
+        rules=rules({RULE: "role:reader"}),
         extensions=(
             Extension(
                 "availability_zone",

@@ -47,6 +47,6 @@ NOUN = Noun(
             summary="List service providers",
         ),
     ),
-    rules=rules({RULE: ""}),
+    rules=rules({RULE: "role:reader"}),
     extensions=EXTENSIONS,
 )

@@ -12,7 +12,14 @@ from pileus.resource.event import event
 from pileus.services.compute.api import COMPUTE, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
-from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, ITSEC, rules
+from pileus.services.compute.policy import (
+    ADMIN,
+    ADMIN_OR_MEMBER,
+    ADMIN_OR_READER,
+    ATTACH_EXTERNAL,
+    ITSEC,
+    rules,
+)
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.block_device_mappings import check_mappings
@@ -222,25 +229,27 @@ def server_actions(handlers: ServerHandlers) -> dict[str, Action]:
     }
 
 
-_RULES = rules(
-    {
-        "servers:index": ADMIN_OR_READER,
-        "servers:detail": ADMIN_OR_READER,
-        "servers:index:get_all_tenants": ADMIN,
-        "servers:detail:get_all_tenants": ADMIN,
-        "servers:allow_all_filters": ADMIN,
-        "servers:show": f"{ADMIN_OR_READER} or {ITSEC}",
-        "servers:show:host_status": ADMIN,
-        "servers:create": ADMIN_OR_MEMBER,
-        "servers:create:forced_host": ADMIN,
-        "servers:create:attach_network": ADMIN_OR_MEMBER,
-        "servers:create:attach_external": ADMIN,
-        "servers:create:zero_disk_flavor": ADMIN,
-        "servers:update": ADMIN_OR_MEMBER,
-        "servers:delete": ADMIN_OR_MEMBER,
-        "os-deferred-delete:force": ADMIN_OR_MEMBER,
-        "os-extended-server-attributes": ADMIN,
-    }
+_RULES = (
+    ATTACH_EXTERNAL,
+    *rules(
+        {
+            "servers:index": ADMIN_OR_READER,
+            "servers:detail": ADMIN_OR_READER,
+            "servers:index:get_all_tenants": ADMIN,
+            "servers:detail:get_all_tenants": ADMIN,
+            "servers:allow_all_filters": ADMIN,
+            "servers:show": f"{ADMIN_OR_READER} or {ITSEC}",
+            "servers:show:host_status": ADMIN,
+            "servers:create": ADMIN_OR_MEMBER,
+            "servers:create:forced_host": ADMIN,
+            "servers:create:attach_network": ADMIN_OR_MEMBER,
+            "servers:create:zero_disk_flavor": ADMIN,
+            "servers:update": ADMIN_OR_MEMBER,
+            "servers:delete": ADMIN_OR_MEMBER,
+            "os-deferred-delete:force": ADMIN_OR_MEMBER,
+            "os-extended-server-attributes": ADMIN,
+        }
+    ),
 )
 _EXTENSIONS = (
     Extension("OS-DCF", "DiskConfig", "Disk Management Extension."),

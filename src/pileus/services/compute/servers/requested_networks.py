@@ -11,7 +11,7 @@ from pileus.core.errors import Conflict, Forbidden
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.policy import is_admin
+from pileus.services.compute.policy import ATTACH_EXTERNAL, is_admin
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.uses.network import (
     addresses_taken,
@@ -202,7 +202,7 @@ def networks_check(
             raise BadRequest(f"Network {network_id} could not be found.")
         external = network["router:external"] and not network["shared"]
         own = network["project_id"] == access.context.project_id
-        if external and not own and not access.allows("os_compute_api:servers:create:attach_external"):
+        if external and not own and not access.allows(ATTACH_EXTERNAL.name):
             raise ExternalNetworkForbidden(id=network_id)
     _check_fit(list(found.values()), subnets, with_groups)
 

@@ -20,7 +20,7 @@ from pileus.services.identity.application_credentials.work import (
     application_credential_delete,
 )
 from pileus.services.identity.common.expiry import expiry_read
-from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, OWNER, OWNER_OR_READ, rules
+from pileus.services.identity.common.policy import NOT_DOMAINS, OWNER, OWNER_OR_READ, rules
 from pileus.services.identity.passwords.check import origin_of
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.sessions.authenticator import Authenticator
@@ -154,7 +154,7 @@ def noun(handlers: ApplicationCredentialHandlers) -> Noun:
                 {
                     "get_application_credential": OWNER_OR_READ,
                     "list_application_credentials": OWNER_OR_READ,
-                    "delete_application_credential": f"{ADMIN} or {OWNER}",
+                    "delete_application_credential": "rule:admin_or_owner",
                 },
                 NOT_DOMAINS,
             ),

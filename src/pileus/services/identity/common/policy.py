@@ -13,8 +13,7 @@ from pileus.policy import Rule
 ADMIN = "rule:admin_required"
 SYSTEM_READER = "(role:reader and system_scope:all)"
 READ = f"{ADMIN} or {SYSTEM_READER}"
-# Keystone's ``rule:owner``, in full.
-OWNER = "user_id:%(user_id)s"
+OWNER = "rule:owner"
 OWNER_OR_READ = f"{READ} or {OWNER}"
 
 ALL_SCOPES = ("system", "domain", "project")
@@ -22,6 +21,8 @@ NOT_DOMAINS = ("system", "project")
 
 BASE_RULES = (
     Rule("admin_required", "role:admin or is_admin:1", "Who administers the cloud"),
+    Rule("owner", "user_id:%(user_id)s", "Whose it is"),
+    Rule("admin_or_owner", "rule:admin_required or rule:owner"),
     Rule("service_role", "role:service"),
     Rule("service_or_admin", "rule:admin_required or rule:service_role"),
     Rule("token_subject", "user_id:%(target.token.user_id)s"),

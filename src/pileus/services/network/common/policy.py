@@ -52,6 +52,10 @@ BASE_RULES = (
     Rule("admin_or_network_owner", any_of("rule:context_is_admin", "rule:network_owner")),
     Rule("admin_owner_or_network_owner", any_of("rule:owner", "rule:admin_or_network_owner")),
     Rule("network_device", "field:port:device_owner=~^network:", "A port of a network's own services"),
+    Rule("context_is_advsvc", "role:advsvc", "Services that act for projects, in the words of old rules"),
+    Rule("admin_or_ext_parent_owner", any_of("rule:context_is_admin", "rule:ext_parent_owner")),
+    Rule("admin_or_sg_owner", any_of("rule:context_is_admin", "rule:sg_owner")),
+    Rule("admin_owner_or_sg_owner", any_of("rule:owner", "rule:admin_or_sg_owner")),
     Rule("sg_owner", "project_id:%(security_group:project_id)s", "The owner of the rule's group"),
     Rule("shared_security_group", "field:security_groups:shared=True"),
     Rule("ext_parent_owner", "project_id:%(ext_parent:project_id)s", "The owner of what this belongs to"),
@@ -60,8 +64,25 @@ BASE_RULES = (
 )
 
 
+TAG_VERBS = ("create", "update", "delete")
+
 CALLER_RULES = {"is_admin": "context_is_admin", "is_service": "service_api"}
 """Fields of the caller's context that are the policy's answers, for units of work."""
+
+
+def tag_rules(name: str) -> tuple[Rule, ...]:
+    """Neutron's rules about the tags of a resource: who may read it, or change it, unless said otherwise."""
+    return rules(
+        {
+            f"get_{name}:tags": f"rule:get_{name}",
+            **{f"{verb}_{name}:tags": f"rule:update_{name}" for verb in TAG_VERBS},
+        }
+    )
+
+
+def tag_rule_names(name: str) -> dict[str, str]:
+    """The rules of :func:`tag_rules` by what is done."""
+    return {verb: f"{verb}_{name}:tags" for verb in ("get", *TAG_VERBS)}
 
 
 def rules(checks: dict[str, str]) -> tuple[Rule, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.resource import FLOATING_IP, RULES
 from pileus.services.network.floating_ips.work import (
@@ -41,9 +42,9 @@ def noun(config: NetworkConfig) -> Noun:
                 delete=partial(floatingip_delete, config=config),
                 statements={"list": 4, "create": 20, "get": 5, "update": 12, "delete": 14},
             ),
-            *tag_routes(FLOATING_IP, PATH),
+            *tag_routes(FLOATING_IP, PATH, rules=tag_rule_names("floatingip")),
         ),
-        rules=RULES,
+        rules=(*RULES, *tag_rules("floatingip")),
         quotas=(FLOATING_IP_QUOTA,),
         extensions=EXTENSIONS,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.resource import NETWORK, RULES
 from pileus.services.network.networks.work import (
@@ -71,9 +72,9 @@ def noun(config: NetworkConfig) -> Noun:
                 delete=partial(network_delete, config=config),
                 statements={"list": 8, "create": 12, "get": 8, "update": 10, "delete": 20},
             ),
-            *tag_routes(NETWORK, PATH),
+            *tag_routes(NETWORK, PATH, rules=tag_rule_names("network")),
         ),
-        rules=RULES,
+        rules=(*RULES, *tag_rules("network")),
         quotas=(NETWORK_QUOTA,),
         extensions=EXTENSIONS,
     )

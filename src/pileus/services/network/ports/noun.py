@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import timeline
 from pileus.services.network.ports.requests import (
@@ -83,10 +84,10 @@ def noun(config: NetworkConfig) -> Noun:
                 delete=partial(requested_port_delete, config=config),
                 statements={"list": 5, "create": 40, "get": 4, "update": 30, "delete": 24},
             ),
-            *tag_routes(PORT, PATH),
+            *tag_routes(PORT, PATH, rules=tag_rule_names("port")),
             *timeline.ROUTES,
         ),
-        rules=RULES,
+        rules=(*RULES, *tag_rules("port")),
         quotas=(PORT_QUOTA,),
         extensions=EXTENSIONS,
         answers=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.qos import rule_types, work
 from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY, RULES
 from pileus.web.crud import crud
@@ -38,8 +39,8 @@ NOUN = Noun(
         *crud(
             POLICY, POLICIES, create=work.policy_create, update=work.policy_update, delete=work.policy_delete
         ),
-        *tag_routes(POLICY, POLICIES),
-        *tag_routes(POLICY, "/v2.0/policies"),  # where Neutron has them
+        *tag_routes(POLICY, POLICIES, rules=tag_rule_names("policy")),
+        *tag_routes(POLICY, "/v2.0/policies", rules=tag_rule_names("policy")),  # where Neutron has them
         *crud(
             BANDWIDTH_LIMIT_RULE,
             f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
@@ -56,6 +57,6 @@ NOUN = Noun(
             delete=work.policy_delete,
         ),
     ),
-    rules=RULES,
+    rules=(*RULES, *tag_rules("policy")),
     extensions=EXTENSIONS,
 )

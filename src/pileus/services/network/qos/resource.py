@@ -188,6 +188,6 @@ RULES = rules(
         "create_policy_bandwidth_limit_rule": _PARENT_MANAGER,
         "update_policy_bandwidth_limit_rule": _PARENT_MANAGER,
         "delete_policy_bandwidth_limit_rule": _PARENT_MANAGER,
-        "get_rule_type": "",
+        "get_rule_type": "role:reader",
     }
 )

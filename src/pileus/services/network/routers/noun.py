@@ -6,6 +6,7 @@ from functools import partial
 
 from pileus.resource.declaration import Extension, Resource
 from pileus.services.network.agents.scheduled import Scheduler
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.routers.handlers import interface_routes
 from pileus.services.network.routers.resource import ROUTER, RULES
@@ -86,9 +87,9 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
             ),
             *interface_routes(config),
             *scheduler.routes(agent),
-            *tag_routes(ROUTER, PATH),
+            *tag_routes(ROUTER, PATH, rules=tag_rule_names("router")),
         ),
-        rules=(*RULES, *scheduler.rules()),
+        rules=(*RULES, *tag_rules("router"), *scheduler.rules()),
         quotas=(ROUTER_QUOTA,),
         extensions=EXTENSIONS,
         answers=(Answer(L3_STATE, l3_state), Answer(L3_STATUS, l3_status, writes=True)),

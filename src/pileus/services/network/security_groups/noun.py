@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.security_groups import work
 from pileus.services.network.security_groups.resource import RULES, SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.security_groups.work import GROUP_QUOTA, RULE_QUOTA
@@ -88,7 +89,7 @@ NOUN = Noun(
             delete=work.security_group_delete,
             list_=False,
         ),
-        *tag_routes(SECURITY_GROUP, GROUPS),
+        *tag_routes(SECURITY_GROUP, GROUPS, rules=tag_rule_names("security_group")),
         Route(
             "GET",
             GROUP_RULES,
@@ -106,7 +107,7 @@ NOUN = Noun(
             list_=False,
         ),
     ),
-    rules=RULES,
+    rules=(*RULES, *tag_rules("security_group")),
     quotas=(GROUP_QUOTA, RULE_QUOTA),
     extensions=EXTENSIONS,
 )

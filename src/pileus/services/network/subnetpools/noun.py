@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.subnetpools import work
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, RULES, SUBNETPOOL
 from pileus.web.crud import crud
@@ -36,7 +37,7 @@ NOUN = Noun(
             update=work.subnetpool_update,
             delete=work.subnetpool_delete,
         ),
-        *tag_routes(SUBNETPOOL, POOLS),
+        *tag_routes(SUBNETPOOL, POOLS, rules=tag_rule_names("subnetpool")),
         *crud(
             ADDRESS_SCOPE,
             SCOPES,
@@ -45,7 +46,7 @@ NOUN = Noun(
             delete=work.address_scope_delete,
         ),
     ),
-    rules=RULES,
+    rules=(*RULES, *tag_rules("subnetpool")),
     quotas=(work.SUBNETPOOL_QUOTA,),
     extensions=EXTENSIONS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.subnets.resource import RULES, SUBNET
 from pileus.services.network.subnets.work import SUBNET_QUOTA, subnet_create, subnet_delete, subnet_update
@@ -42,9 +43,9 @@ def noun(config: NetworkConfig) -> Noun:
                 delete=partial(subnet_delete, config=config),
                 statements={"list": 4, "create": 26, "get": 4, "update": 22, "delete": 18},
             ),
-            *tag_routes(SUBNET, PATH),
+            *tag_routes(SUBNET, PATH, rules=tag_rule_names("subnet")),
         ),
-        rules=RULES,
+        rules=(*RULES, *tag_rules("subnet")),
         quotas=(SUBNET_QUOTA,),
         extensions=EXTENSIONS,
     )
