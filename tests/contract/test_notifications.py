@@ -41,14 +41,14 @@ async def _read(url: str, count: int) -> list[dict[str, Any]]:
     async with asyncio.timeout(30), await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue("notifications.info")
-        async with queue.iterator() as messages:
-            async for message in messages:
-                async with message.process():
-                    envelope = msgspec.json.decode(message.body)
-                    assert envelope["oslo.version"] == "2.0"
-                    found.append(msgspec.json.decode(envelope["oslo.message"]))
-                if len(found) == count:
-                    return found
+        while len(found) < count:
+            message = await queue.get(no_ack=True, fail=False)
+            if message is None:
+                await asyncio.sleep(0.01)
+                continue
+            envelope = msgspec.json.decode(message.body)
+            assert envelope["oslo.version"] == "2.0"
+            found.append(msgspec.json.decode(envelope["oslo.message"]))
     return found
 
 

@@ -11,8 +11,7 @@ from pileus.bus.endpoint import Administer
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.services.identity.service import Identity
-from pileus.services.identity.tokens.ring import KeyRing, Ring, credentials_migrate
-from pileus.store import Store
+from pileus.services.identity.tokens.ring import KeyRing, Ring
 from pileus.wire.keys import KeyFacts, KeyList, KeyQuestion, Migrated
 
 CREDENTIALS_NEEDED = dt.timedelta(hours=1)
@@ -22,15 +21,12 @@ CREDENTIALS_NEEDED = dt.timedelta(hours=1)
 class KeyAdministration:
     """Lists, rotates and withdraws keys. ``active`` keys are kept; tokens live for ``lifetime``."""
 
-    def __init__(
-        self, identity: Identity, store: Store, clock: Clock, active: int, lifetime: dt.timedelta
-    ) -> None:
+    def __init__(self, identity: Identity, clock: Clock, active: int, lifetime: dt.timedelta) -> None:
         tokens, credentials = identity.rings
         self._rings: dict[str, tuple[KeyRing, dt.timedelta]] = {
             "token": (tokens, lifetime),
             "credential": (credentials, CREDENTIALS_NEEDED),
         }
-        self._store = store
         self._clock = clock
         self._active = active
 
@@ -61,13 +57,7 @@ class KeyAdministration:
     async def migrate(self, _: KeyQuestion) -> Migrated:
         """Seal all credentials with the primary key."""
         ring, _needed = self._rings["credential"]
-        seconds = timegm(self._clock.now().timetuple())
-        count, after = 0, ""
-        while True:
-            after, anew = await self._store.write(credentials_migrate, ring.keys, after, seconds)
-            count += anew
-            if not after:
-                return Migrated(count)
+        return Migrated(await ring.migrate(timegm(self._clock.now().timetuple())))
 
 
 def _facts(ring: Ring) -> KeyList:

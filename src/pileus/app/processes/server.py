@@ -190,7 +190,6 @@ class Server:
         await self._token_book.start()
         keys = KeyAdministration(
             identity,
-            self.store,
             self.clock,
             settings.identity.max_active_keys,
             dt.timedelta(seconds=settings.identity.token_lifetime_s),

@@ -38,6 +38,8 @@ from pileus.services.identity.credentials.ec2tokens import SignatureHandlers
 from pileus.services.identity.credentials.ec2tokens import noun as ec2_tokens
 from pileus.services.identity.credentials.noun import CredentialHandlers
 from pileus.services.identity.credentials.noun import noun as credentials
+from pileus.services.identity.domain_config.noun import DomainConfigHandlers
+from pileus.services.identity.domain_config.noun import noun as domain_config
 from pileus.services.identity.endpoint_filter import noun as endpoint_filter
 from pileus.services.identity.grants import noun as grants
 from pileus.services.identity.groups import noun as groups
@@ -235,6 +237,7 @@ class Identity(ServiceFace):
                 *CATALOG,
                 limits(settings.limit_model),
                 audit_log.NOUN,
+                domain_config(DomainConfigHandlers(keys)),
             ),
             prefix=prefix,
             versions=[VERSION],

@@ -181,6 +181,17 @@ CREATE TABLE dhcp_ports (
 	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id), 
 	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
 );
+CREATE TABLE domain_options (
+	id VARCHAR(32) NOT NULL, 
+	domain_id VARCHAR(36) NOT NULL, 
+	group_name VARCHAR(64) NOT NULL, 
+	option_name VARCHAR(64) NOT NULL, 
+	value TEXT, 
+	sealed TEXT, 
+	CONSTRAINT pk_domain_options PRIMARY KEY (id), 
+	CONSTRAINT fk_domain_options_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_domain_options_domain_id_group_name_option_name UNIQUE (domain_id, group_name, option_name)
+);
 CREATE TABLE endpoint_groups (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -712,6 +723,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0025_shared_keys');
 INSERT INTO "schema_revisions" VALUES('identity','0026_options_of_roles_and_projects');
 INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
 INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
+INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1009,15 +1021,15 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);

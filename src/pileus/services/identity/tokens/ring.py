@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, Table, Update, bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
@@ -26,6 +26,7 @@ from pileus.services.identity.common.generation import (
 )
 from pileus.services.identity.rules.keys import Key, rotated, withdrawn
 from pileus.services.identity.tables.credentials import credentials
+from pileus.services.identity.tables.domain_config import domain_options
 from pileus.services.identity.tables.keys import shared_keys
 from pileus.services.identity.tokens.keys import KEY_BYTES, TokenKeys, fingerprint
 from pileus.store import Published, Store
@@ -35,17 +36,29 @@ Purpose = Literal["token", "credential"]
 
 _OF_PURPOSE = select(shared_keys).where(shared_keys.c.purpose == bindparam("purpose"))
 _FORGET = shared_keys.delete().where(shared_keys.c.purpose == bindparam("of_purpose"))
-_CREDENTIALS = (
-    select(credentials.c.id, credentials.c.sealed)
-    .where(credentials.c.id > bindparam("after"))
-    .order_by(credentials.c.id)
-    .limit(bindparam("count"))
-)
-_RESEAL = (
-    credentials.update()
-    .where(credentials.c.id == bindparam("of_id"), credentials.c.sealed == bindparam("before"))
-    .values(sealed=bindparam("now_sealed"))
-)
+SEALED: tuple[Table, ...] = (credentials, domain_options)
+"""The tables whose column ``sealed`` was sealed with a key of credentials, by ``id``."""
+
+
+def _batch(table: Table) -> Select[Any]:
+    return (
+        select(table.c.id, table.c.sealed)
+        .where(table.c.id > bindparam("after"), table.c.sealed.is_not(None))
+        .order_by(table.c.id)
+        .limit(bindparam("count"))
+    )
+
+
+def _reseal(table: Table) -> Update:
+    return (
+        table.update()
+        .where(table.c.id == bindparam("of_id"), table.c.sealed == bindparam("before"))
+        .values(sealed=bindparam("now_sealed"))
+    )
+
+
+_BATCHES = {table.name: _batch(table) for table in SEALED}
+_RESEALS = {table.name: _reseal(table) for table in SEALED}
 BATCH = 500
 
 
@@ -173,11 +186,12 @@ def _write(
     announce_key_change(tx, context, f"{purpose}_key.{verb}", primary)
 
 
-def _every_sealed(tx: Tx) -> Any:
-    after = ""
-    while rows := tx.rows(_CREDENTIALS, {"after": after, "count": BATCH}):
-        yield from rows
-        after = rows[-1].id
+def _every_sealed(tx: Tx) -> Iterator[Any]:
+    for batch in _BATCHES.values():
+        after = ""
+        while rows := tx.rows(batch, {"after": after, "count": BATCH}):
+            yield from rows
+            after = rows[-1].id
 
 
 def _sealed_by(tx: Tx, secret: bytes) -> bool:
@@ -190,21 +204,22 @@ def _sealed_by_another(tx: Tx, ring: Ring, key_id: str) -> bool:
     return any(one.open(row.sealed) is None for row in _every_sealed(tx))
 
 
-def credentials_migrate(tx: Tx, file: TokenKeys, after: str, seconds: int) -> tuple[str, int]:
-    """Seal a batch of credentials with the primary key: the last id looked at, and how many were sealed anew.
+def credentials_migrate(tx: Tx, file: TokenKeys, table: str, after: str, seconds: int) -> tuple[str, int]:
+    """Seal a batch of one of the tables ``SEALED`` with the primary key: the last id looked at, and how many
+    were sealed anew.
 
     One that no key opens stays as it is.
     """
     ring = ring_read(tx, file, "credential")
     every, primary = TokenKeys.of(ring.in_order), TokenKeys.of(ring.in_order[:1])
-    rows = tx.rows(_CREDENTIALS, {"after": after, "count": BATCH})
+    rows = tx.rows(_BATCHES[table], {"after": after, "count": BATCH})
     anew = []
     for row in rows:
         if primary.open(row.sealed) is None and (blob := every.open(row.sealed)) is not None:
             sealed = primary.seal(blob, seconds)
             anew.append({"of_id": row.id, "before": row.sealed, "now_sealed": sealed})
     if anew:
-        tx.execute(_RESEAL, anew)
+        tx.execute(_RESEALS[table], anew)
     return (rows[-1].id if rows else ""), len(anew)
 
 
@@ -215,6 +230,20 @@ class KeyRing:
         self._store = store
         self.keys = keys
         self.purpose: Purpose = purpose
+
+    async def migrate(self, seconds: int) -> int:
+        """Seal everything that credentials' keys seal with the primary one; how much was."""
+        count = 0
+        for table in SEALED:
+            after = ""
+            while True:
+                after, anew = await self._store.write(
+                    credentials_migrate, self.keys, table.name, after, seconds
+                )
+                count += anew
+                if not after:
+                    break
+        return count
 
     async def refresh(self) -> Ring:
         """Read the ring, and use it from now on."""

@@ -1,0 +1,1 @@
+"""Domain-specific configuration: options that a domain has of its own."""
