@@ -1,7 +1,8 @@
 """Notifications for programs beside the cloud, over RabbitMQ, as oslo.messaging's ``messagingv2`` sends
 them: to a topic exchange, with a queue of the topic's name, so that none is lost before its reader comes.
 
-Sending waits for nobody: what a broker that is away does not take is held, and the oldest goes first.
+Sending waits for nobody: what a broker that is away does not take is held, and the oldest goes first. One
+that is under way while a broker dies may be lost.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pileus.bus.rabbit import until_closed
 from pileus.core import log
 from pileus.core.ids import new_id
+
+if TYPE_CHECKING:
+    import aio_pika
 
 HELD = 10_000
 RETRY_S = (0.5, 15.0)
@@ -74,18 +79,30 @@ class Notifier:
 
         connection = await aio_pika.connect(self._url, timeout=10)
         async with connection:
-            channel = await connection.channel(publisher_confirms=True)
+            channel = await connection.channel(publisher_confirms=False)
             exchange = await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC)
             queue = await channel.declare_queue(self._queue)
             await queue.bind(exchange, routing_key=self._queue)
-            while True:
-                while self._held:
-                    body = self._held[0]
-                    message = aio_pika.Message(
-                        body, content_type="application/json", content_encoding="utf-8"
-                    )
-                    await exchange.publish(message, routing_key=self._queue, timeout=10)
-                    if self._held and self._held[0] is body:  # else it made room for a newer one
-                        self._held.popleft()
-                self._more.clear()
-                await self._more.wait()
+            sender = asyncio.create_task(self._send_held(exchange, aio_pika.Message))
+            closed = asyncio.create_task(until_closed(connection))
+            try:
+                done, _ = await asyncio.wait({sender, closed}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                sender.cancel()
+                closed.cancel()
+                await asyncio.gather(sender, closed, return_exceptions=True)
+
+    async def _send_held(
+        self, exchange: aio_pika.abc.AbstractExchange, message: type[aio_pika.Message]
+    ) -> None:
+        while True:
+            while self._held:
+                body = self._held[0]
+                one = message(body, content_type="application/json", content_encoding="utf-8")
+                await exchange.publish(one, routing_key=self._queue, timeout=10)
+                if self._held and self._held[0] is body:  # else it made room for a newer one
+                    self._held.popleft()
+            self._more.clear()
+            await self._more.wait()

@@ -88,7 +88,7 @@ class RabbitAnnouncer:
             self.connected = True
             logger.info("rabbitmq is here")
             publisher = asyncio.create_task(self._publish(exchange, aio_pika.Message))
-            closed = asyncio.create_task(_until_closed(connection))
+            closed = asyncio.create_task(until_closed(connection))
             try:
                 done, _ = await asyncio.wait({publisher, closed}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -116,7 +116,8 @@ class RabbitAnnouncer:
             self._heard(announcement.position)
 
 
-async def _until_closed(connection: aio_pika.abc.AbstractConnection) -> None:
+async def until_closed(connection: aio_pika.abc.AbstractConnection) -> None:
+    """Raise ConnectionError when the broker has closed the connection."""
     closed = asyncio.Event()
     connection.close_callbacks.add(lambda *_: closed.set())
     await closed.wait()
