@@ -46,6 +46,32 @@ def _missing_first(rule: str, call: str, body: Any = None) -> Row:
 _X = {"name": "{new}"}
 _D = {"description": "changed"}
 
+_RULE = {"local": [{"user": {"name": "{{0}}"}}], "remote": [{"type": "UserName"}]}
+_SP = {"auth_url": "https://sp.example", "sp_url": "https://sp.example"}
+_FEDERATED = (
+    ("identity_provider", "identity_providers", "identity_providers", {"remote_ids": []}),
+    ("mapping", "mappings", "mappings", {"rules": [_RULE]}),
+    ("service_provider", "service_providers", "service_providers", _SP),
+    ("protocol", "protocols", "identity_providers/none/protocols", {"mapping_id": "none"}),
+)
+_FEDERATION = tuple(
+    row
+    for kind, kinds, path, body in _FEDERATED
+    for row in (
+        Row(f"list_{kinds}", f"GET /v3/OS-FEDERATION/{path}", 200, SEES_CLOUD),
+        Row(f"get_{kind}", f"GET /v3/OS-FEDERATION/{path}/none", 404, SEES_CLOUD),
+        Row(
+            f"create_{kind}",
+            f"PUT /v3/OS-FEDERATION/{path}/{{new}}",
+            404 if kind == "protocol" else 201,
+            CLOUD,
+            {kind: body},
+        ),
+        Row(f"update_{kind}", f"PATCH /v3/OS-FEDERATION/{path}/none", 404, CLOUD, {kind: body}),
+        Row(f"delete_{kind}", f"DELETE /v3/OS-FEDERATION/{path}/none", 404, CLOUD),
+    )
+)
+
 ROWS = (
     # users
     Row("list_users", "GET /v3/users", 200, SEES_DOMAIN),
@@ -72,6 +98,7 @@ ROWS = (
     Row(
         "import_password_hash", "PUT /v3/users/{own.user}/password_hash", 400, ADMINS, {"password_hash": "x"}
     ),
+    *_FEDERATION,
     Row("import_password_hash", "PUT /v3/users/none/password_hash", 404, ADMINS, {"password_hash": "x"}),
     Row(
         "get_security_compliance_domain_config",

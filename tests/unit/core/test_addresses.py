@@ -102,7 +102,7 @@ _POISON = (
 )  # fmt: skip
 _LINES = ("a\nb", "a\rb", "a\x00b", "a\x1bb", "a\u2028b", "\n")
 _NAMED_LIKE_ADDRESSES = re.compile(r"(^|_)(ip|ips|ip_address|cidr|prefixes|prefix|nexthop|nameservers)$")
-_NO_ADDRESSES = frozenset({"count_ip", "dns_publish_fixed_ip", "hosted_cidr"})
+_NO_ADDRESSES = frozenset({"relay_state_prefix", "count_ip", "dns_publish_fixed_ip", "hosted_cidr"})
 
 
 def _sample(schema: dict[str, Any]) -> Any:

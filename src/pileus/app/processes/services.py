@@ -32,7 +32,7 @@ def make_services(
         store,
         folder.keys / "fernet",
         clock=clock,
-        settings=identity_settings(settings.identity, settings.security_compliance),
+        settings=identity_settings(settings.identity, settings.security_compliance, settings.federation),
         beginning=beginning,
         notify=notify,
     )

@@ -75,6 +75,31 @@ class IdentitySection(Section, frozen=True):
     ] = 128
 
 
+class FederationSection(Section, frozen=True):
+    """``[federation]``: identity providers, which are OpenID Connect's."""
+
+    trusted_dashboards: Annotated[
+        tuple[str, ...], Description(description="addresses of dashboards that log-ins may post tokens to")
+    ] = ()
+    default_authorization_ttl: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="minutes that groups from claims hold; 0: as long as a token"),
+    ] = 0
+    openid_audiences: Annotated[
+        tuple[str, ...], Description(description="clients (aud or azp) whose tokens are taken")
+    ] = ()
+    openid_client_id: Annotated[
+        str, Description(description="this cloud's own client at the identity providers")
+    ] = ""
+    openid_client_secret: Annotated[
+        str, Description(description="its secret, for browsers' log-ins and to ask about opaque tokens")
+    ] = ""
+    openid_plain_issuers: Annotated[
+        tuple[str, ...],
+        Description(description="issuers that may be http:// and on this host: for trials only"),
+    ] = ()
+
+
 class SecurityComplianceSection(Section, frozen=True):
     """``[security_compliance]``: the settings of Keystone's section of that name."""
 

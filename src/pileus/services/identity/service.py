@@ -41,6 +41,10 @@ from pileus.services.identity.credentials.noun import noun as credentials
 from pileus.services.identity.domain_config.noun import DomainConfigHandlers
 from pileus.services.identity.domain_config.noun import noun as domain_config
 from pileus.services.identity.endpoint_filter import noun as endpoint_filter
+from pileus.services.identity.federation.auth import FederationHandlers, FederationSettings
+from pileus.services.identity.federation.auth import noun as federation
+from pileus.services.identity.federation.nouns import NOUNS as FEDERATION
+from pileus.services.identity.federation.openid import OpenId, OpenIdSettings
 from pileus.services.identity.grants import noun as grants
 from pileus.services.identity.groups import noun as groups
 from pileus.services.identity.limits.noun import noun as limits
@@ -61,7 +65,7 @@ from pileus.services.identity.rules.cadf import Format, Record, notification
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.limits import ModelName
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
-from pileus.services.identity.section import IdentitySection, SecurityComplianceSection
+from pileus.services.identity.section import FederationSection, IdentitySection, SecurityComplianceSection
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
@@ -131,6 +135,8 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     oauth1_token_lifetimes_s: tuple[int, int] = (28800, 86400)
     lockout: Lockout = Lockout()
     compliance: Compliance = Compliance()
+    federation: FederationSettings = FederationSettings()
+    openid: OpenIdSettings = OpenIdSettings()
     hashing: HashingLimits = HashingLimits()
     receipt_lifetime_s: int = 300
     totp_previous_windows: int = 1
@@ -150,7 +156,9 @@ class BadPasswordSetting(Invalid):
     message = "security_compliance.password_regex: {reason}"
 
 
-def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -> IdentitySettings:
+def from_settings(
+    settings: IdentitySection, rules: SecurityComplianceSection, federation: FederationSection
+) -> IdentitySettings:
     """The service's settings, from the sections of the file."""
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
@@ -173,6 +181,16 @@ def from_settings(settings: IdentitySection, rules: SecurityComplianceSection) -
             minimum_password_age=rules.minimum_password_age,
             change_password_upon_first_use=rules.change_password_upon_first_use,
             disable_user_account_days_inactive=rules.disable_user_account_days_inactive,
+        ),
+        federation=FederationSettings(
+            trusted_dashboards=federation.trusted_dashboards,
+            default_authorization_ttl=federation.default_authorization_ttl,
+        ),
+        openid=OpenIdSettings(
+            audiences=federation.openid_audiences,
+            client_id=federation.openid_client_id,
+            client_secret=federation.openid_client_secret,
+            plain_issuers=federation.openid_plain_issuers,
         ),
         hashing=HashingLimits(settings.logins_waiting, settings.logins_waiting_per_address),
     )
@@ -254,7 +272,20 @@ class Identity(ServiceFace):
         check = PasswordCheck(self.passwords, settings.lockout)
         totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
         receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
+        lifetime = dt.timedelta(seconds=settings.token_lifetime_s)
         return (
+            *FEDERATION,
+            federation(
+                FederationHandlers(
+                    OpenId(settings.openid),
+                    issuer,
+                    receipts,
+                    self.keys,
+                    lifetime,
+                    settings.federation,
+                    compliance,
+                )
+            ),
             audited(
                 auth(
                     AuthHandlers(

@@ -227,6 +227,32 @@ CREATE TABLE events (
 	CONSTRAINT pk_events PRIMARY KEY (id), 
 	CONSTRAINT uq_events_position UNIQUE (position)
 );
+CREATE TABLE expiring_memberships (
+	user_id VARCHAR(36) NOT NULL, 
+	group_id VARCHAR(36) NOT NULL, 
+	expires_at DATETIME NOT NULL, 
+	CONSTRAINT pk_expiring_memberships PRIMARY KEY (user_id, group_id), 
+	CONSTRAINT fk_expiring_memberships_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_expiring_memberships_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE federated_users (
+	user_id VARCHAR(36) NOT NULL, 
+	idp_id VARCHAR(64) NOT NULL, 
+	protocol_id VARCHAR(64) NOT NULL, 
+	unique_id VARCHAR(255) NOT NULL, 
+	CONSTRAINT pk_federated_users PRIMARY KEY (user_id), 
+	CONSTRAINT fk_federated_users_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_federated_users_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_federated_users_idp_id_protocol_id_unique_id UNIQUE (idp_id, protocol_id, unique_id)
+);
+CREATE TABLE federation_protocols (
+	idp_id VARCHAR(64) NOT NULL, 
+	id VARCHAR(64) NOT NULL, 
+	mapping_id VARCHAR(64) NOT NULL, 
+	remote_id_attribute VARCHAR(64), 
+	CONSTRAINT pk_federation_protocols PRIMARY KEY (idp_id, id), 
+	CONSTRAINT fk_federation_protocols_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE
+);
 CREATE TABLE flavor_access (
 	flavor_id VARCHAR(255) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -308,6 +334,21 @@ CREATE TABLE identity_generation (
 	id INTEGER NOT NULL, 
 	generation BIGINT NOT NULL, 
 	CONSTRAINT pk_identity_generation PRIMARY KEY (id)
+);
+CREATE TABLE identity_provider_remote_ids (
+	remote_id VARCHAR(255) NOT NULL, 
+	idp_id VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_identity_provider_remote_ids PRIMARY KEY (remote_id), 
+	CONSTRAINT fk_identity_provider_remote_ids_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE
+);
+CREATE TABLE identity_providers (
+	id VARCHAR(64) NOT NULL, 
+	domain_id VARCHAR(36) NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	description TEXT, 
+	authorization_ttl INTEGER, 
+	CONSTRAINT pk_identity_providers PRIMARY KEY (id), 
+	CONSTRAINT fk_identity_providers_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 CREATE TABLE image_members (
 	image_id VARCHAR(36) NOT NULL, 
@@ -397,6 +438,12 @@ CREATE TABLE limits (
 CREATE TABLE locks (
 	name VARCHAR(255) NOT NULL, 
 	CONSTRAINT pk_locks PRIMARY KEY (name)
+);
+CREATE TABLE mappings (
+	id VARCHAR(64) NOT NULL, 
+	rules TEXT NOT NULL, 
+	schema_version VARCHAR(5) NOT NULL, 
+	CONSTRAINT pk_mappings PRIMARY KEY (id)
 );
 CREATE TABLE network_segments (
 	network_type VARCHAR(16) NOT NULL, 
@@ -548,9 +595,9 @@ CREATE TABLE "ports" (
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -724,6 +771,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0026_options_of_roles_and_proj
 INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
 INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
+INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -862,6 +910,15 @@ CREATE TABLE servers (
 	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, 
 	CONSTRAINT pk_servers PRIMARY KEY (id)
 );
+CREATE TABLE service_providers (
+	id VARCHAR(64) NOT NULL, 
+	auth_url VARCHAR(256) NOT NULL, 
+	sp_url VARCHAR(256) NOT NULL, 
+	description TEXT, 
+	enabled BOOLEAN NOT NULL, 
+	relay_state_prefix VARCHAR(256), 
+	CONSTRAINT pk_service_providers PRIMARY KEY (id)
+);
 CREATE TABLE services (
 	id VARCHAR(36) NOT NULL, 
 	type VARCHAR(255) NOT NULL, 
@@ -965,9 +1022,10 @@ CREATE TABLE "users" (
 	created_at DATETIME, 
 	last_active_at DATETIME, 
 	options TEXT DEFAULT '{}' NOT NULL, 
+	origin VARCHAR(36) DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_users PRIMARY KEY (id), 
-	CONSTRAINT uq_users_domain_id_name UNIQUE (domain_id, name), 
-	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id)
+	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT uq_users_domain_id_name_origin UNIQUE (domain_id, name, origin)
 );
 CREATE INDEX ix_events_request_id ON events (request_id);
 CREATE INDEX ix_events_resource_id ON events (resource_id);
@@ -1026,10 +1084,10 @@ CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -1038,8 +1096,6 @@ CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id)
 CREATE INDEX ix_policy_associations_service_id ON policy_associations (service_id);
 CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id);
 CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_trusts_project_id ON trusts (project_id);
 CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);
 CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
@@ -1059,3 +1115,8 @@ CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (cons
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
 CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
+CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
+CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
+CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);

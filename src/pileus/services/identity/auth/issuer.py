@@ -29,11 +29,19 @@ class Issuer:
         self._lifetime = lifetime
 
     def token(
-        self, now: dt.datetime, session: Session, methods: tuple[str, ...], parent: Token | None = None
+        self,
+        now: dt.datetime,
+        session: Session,
+        methods: tuple[str, ...],
+        parent: Token | None = None,
+        *,
+        shown_by: tuple[str, str] = ("", ""),
+        certificate: str = "",
     ) -> Token:
         """A token for the session. It ends when ``parent`` does, from which it was made, and never later
-        than the application credential, trust or OAuth access token that it is for. Raises Unauthorized at
-        the end of a long chain."""
+        than the application credential, trust or OAuth access token that it is for. ``shown_by`` are the
+        identity provider and protocol that showed the user, ``certificate`` what it is bound to. Raises
+        Unauthorized at the end of a long chain."""
         own = new_audit_id(secrets.token_bytes(16))
         between: tuple[str, ...] = ()
         credential, trust = session.credential, session.trust
@@ -62,6 +70,9 @@ class Issuer:
             between=between,
             trust_id=trust.id if trust is not None else "",
             access_token_id=session.access.id if session.access is not None else "",
+            idp_id=shown_by[0] if parent is None else parent.idp_id,
+            protocol_id=shown_by[1] if parent is None else parent.protocol_id,
+            certificate=certificate if parent is None else parent.certificate,
         )
 
     def reply(

@@ -262,12 +262,19 @@ class AuthHandlers:
     async def projects(self, request: Request) -> Reply:
         """GET /v3/auth/projects"""
         request.authorise("identity:get_auth_projects")
-        return await list_reply(request, PROJECTS, _with_roles("project", request.context.user_id))
+        return await list_reply(request, PROJECTS, await self._with_roles(request, "project"))
 
     async def domains(self, request: Request) -> Reply:
         """GET /v3/auth/domains"""
         request.authorise("identity:get_auth_domains")
-        return await list_reply(request, DOMAINS, _with_roles("domain", request.context.user_id))
+        return await list_reply(request, DOMAINS, await self._with_roles(request, "domain"))
+
+    async def _with_roles(
+        self, request: Request, kind: Literal["project", "domain"]
+    ) -> list[ColumnElement[bool]]:
+        """The conditions of the enabled projects or domains where the caller has a role."""
+        user = (await self._authenticator.authenticate(request.header("x-auth-token") or "")).session.user
+        return [targets_of(kind, user.id, user.groups), projects.c.enabled.is_(True)]
 
     async def system(self, request: Request) -> Reply:
         """GET /v3/auth/system"""
@@ -283,11 +290,6 @@ def _knows_access_rules(request: Request) -> bool:
         return float(request.header("openstack-identity-access-rules") or 0) >= ACCESS_RULES_VERSION
     except ValueError:
         return False
-
-
-def _with_roles(kind: Literal["project", "domain"], user_id: str | None) -> list[ColumnElement[bool]]:
-    """The conditions of the enabled projects or domains where the user has a role."""
-    return [targets_of(kind, user_id), projects.c.enabled.is_(True)]
 
 
 def _find_credential(tx: Tx, proof: ApplicationCredentialProof) -> ApplicationCredential | None:
@@ -362,23 +364,29 @@ def _reach_routes(handlers: AuthHandlers) -> tuple[Route, ...]:
             reply=_CATALOG_REPLY,
             summary="Show the catalog",
         ),
-        Route(
-            "GET",
-            "/v3/auth/projects",
-            handlers.projects,
-            resource=PROJECT,
-            action="list",
-            rule="identity:get_auth_projects",
-            summary="List the caller's projects",
+        *(
+            Route(
+                "GET",
+                path,
+                handlers.projects,
+                resource=PROJECT,
+                action="list",
+                rule="identity:get_auth_projects",
+                summary="List the caller's projects",
+            )
+            for path in ("/v3/auth/projects", "/v3/OS-FEDERATION/projects")
         ),
-        Route(
-            "GET",
-            "/v3/auth/domains",
-            handlers.domains,
-            resource=DOMAIN,
-            action="list",
-            rule="identity:get_auth_domains",
-            summary="List the caller's domains",
+        *(
+            Route(
+                "GET",
+                path,
+                handlers.domains,
+                resource=DOMAIN,
+                action="list",
+                rule="identity:get_auth_domains",
+                summary="List the caller's domains",
+            )
+            for path in ("/v3/auth/domains", "/v3/OS-FEDERATION/domains")
         ),
         Route(
             "GET",

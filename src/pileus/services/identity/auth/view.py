@@ -12,7 +12,14 @@ from pileus.services.identity.common.replies import REFERENCE, TEXT, TEXT_OR_NON
 from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tokens.payload import Token
 
-_USER = shape({"domain": REFERENCE, "id": TEXT, "name": TEXT, "password_expires_at": TEXT_OR_NONE})
+_ID = shape({"id": TEXT})
+_USER = shape(
+    {"domain": REFERENCE, "id": TEXT, "name": TEXT},
+    {
+        "password_expires_at": TEXT_OR_NONE,
+        "OS-FEDERATION": shape({"groups": types.list_of(_ID), "identity_provider": _ID, "protocol": _ID}),
+    },
+)
 _ID = shape({"id": TEXT})
 _ACCESS_RULE = shape({"id": TEXT, "service": TEXT, "method": TEXT, "path": TEXT})
 _TOKEN = shape(
@@ -24,6 +31,7 @@ _TOKEN = shape(
         "issued_at": TEXT,
     },
     {
+        "oauth2_credential": shape({"x5t#S256": TEXT}),
         "system": shape({"all": types.strict_boolean}),
         "domain": REFERENCE,
         "project": shape(
@@ -61,6 +69,7 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
         "expires_at": _time(token.expires_at),
         "issued_at": _time(token.issued_at),
     }
+    _show_origin(view, token, session)
     place = session.place
     match session.scope.kind:
         case "unscoped":
@@ -113,6 +122,19 @@ def _bounds(session: Session) -> dict[str, Any]:
             "consumer_id": session.access.consumer_id,
         }
     return view
+
+
+def _show_origin(view: dict[str, Any], token: Token, session: Session) -> None:
+    """Add the identity provider that showed the user, and the certificate that the token is bound to."""
+    if token.idp_id:
+        del view["user"]["password_expires_at"]
+        view["user"]["OS-FEDERATION"] = {
+            "groups": [{"id": key} for key in session.user.groups],
+            "identity_provider": {"id": token.idp_id},
+            "protocol": {"id": token.protocol_id},
+        }
+    if token.certificate:
+        view["oauth2_credential"] = {"x5t#S256": token.certificate}
 
 
 def substitutions(session: Session) -> dict[str, str]:

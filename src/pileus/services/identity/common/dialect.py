@@ -12,6 +12,9 @@ from pileus.web.head import Head
 _NESTED = {
     "application_credential": "users/{user_id}/application_credentials/{id}",
     "audit_event": "OS-PILEUS-AUDIT/events/{id}",
+    "identity_provider": "OS-FEDERATION/identity_providers/{id}",
+    "mapping": "OS-FEDERATION/mappings/{id}",
+    "service_provider": "OS-FEDERATION/service_providers/{id}",
     "endpoint_group": "OS-EP-FILTER/endpoint_groups/{id}",
     "consumer": "OS-OAUTH1/consumers/{id}",
     "trust": "OS-TRUST/trusts/{id}",

@@ -64,7 +64,9 @@ class Authenticator:
         if revision_of(generation) != self._keys.revision:
             await self.ring.refresh()
         known = self._known.get(digest)
-        if known is None or known.generation != generation:
+        until = None if known is None else known.session.user.groups_until
+        left_group = until is not None and until <= self._clock.now()
+        if known is None or known.generation != generation or left_group:
             known = await self._work_out(text, digest, known)
         else:
             self._known.move_to_end(digest)
@@ -81,7 +83,7 @@ class Authenticator:
             try:
                 if token is None:
                     raise Unauthorized("the token is none of ours")
-                generation, session = await self._store.read(session_read, token)
+                generation, session = await self._store.read(session_read, token, self._clock.now())
             except Unauthorized:
                 self._known.pop(digest, None)
                 raise

@@ -19,6 +19,11 @@ from pileus.services.identity.sessions.oauth1 import AccessToken, access_token_f
 from pileus.services.identity.sessions.trusts import Trust, trust_pedigree, users_enabled
 from pileus.services.identity.standing.grants import SYSTEM_ID, TargetKind, roles_of
 from pileus.services.identity.standing.graph import role_graph
+from pileus.services.identity.tables.federation import (
+    expiring_memberships,
+    federation_protocols,
+    identity_providers,
+)
 from pileus.services.identity.tables.projects import projects
 from pileus.services.identity.tables.users import users
 from pileus.services.identity.tokens.payload import SYSTEM, UNSCOPED, Scope, Token
@@ -28,7 +33,8 @@ from pileus.store.tx import Tx
 
 class Account(msgspec.Struct, frozen=True):
     """A user as logging in needs him. ``enabled`` is that of the user and of his domain; ``active_at`` is his
-    last log-in that was noted, or when he was made."""
+    last log-in that was noted, or when he was made. ``groups`` are those that his identity provider put him
+    into, of which the first leaves him at ``groups_until``."""
 
     id: str
     name: str
@@ -45,6 +51,9 @@ class Account(msgspec.Struct, frozen=True):
     password_self_service: bool
     active_at: dt.datetime | None
     options: Mapping[str, Any]
+    is_federated: bool = False
+    groups: tuple[str, ...] = ()
+    groups_until: dt.datetime | None = None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -163,13 +172,25 @@ _ACCOUNT = select(
     users.c.password_self_service,
     func.coalesce(users.c.last_active_at, users.c.created_at).label("active_at"),
     users.c.options,
+    users.c.origin,
 ).select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
 _ACCOUNT_BY_ID = _ACCOUNT.where(users.c.id == bindparam("id"))
 _ACCOUNT_BY_NAME = _ACCOUNT.where(
-    users.c.name == bindparam("name"), users.c.domain_id == bindparam("domain_id")
+    users.c.name == bindparam("name"), users.c.domain_id == bindparam("domain_id"), users.c.origin == ""
 )
 _ACCOUNT_BY_NAMES = _ACCOUNT.where(
-    users.c.name == bindparam("name"), _domains.c.name == bindparam("domain_name")
+    users.c.name == bindparam("name"), _domains.c.name == bindparam("domain_name"), users.c.origin == ""
+)
+_MEMBERSHIPS = select(expiring_memberships.c.group_id, expiring_memberships.c.expires_at).where(
+    expiring_memberships.c.user_id == bindparam("user_id"),
+    expiring_memberships.c.expires_at > bindparam("now"),
+)
+_PROVIDER = (
+    select(identity_providers.c.enabled)
+    .join(federation_protocols, federation_protocols.c.idp_id == identity_providers.c.id)
+    .where(
+        identity_providers.c.id == bindparam("idp_id"), federation_protocols.c.id == bindparam("protocol_id")
+    )
 )
 
 _PLACE = select(
@@ -217,6 +238,19 @@ def account_find(tx: Tx, key: Key) -> Account | None:
         row.password_self_service,
         row.active_at,
         row.options,
+        bool(row.origin),
+    )
+
+
+def _in_groups(tx: Tx, account: Account | None, now: dt.datetime) -> Account | None:
+    """The account with the groups that an identity provider put it into: no statement for others."""
+    if account is None or not account.is_federated:
+        return account
+    rows = tx.rows(_MEMBERSHIPS, {"user_id": account.id, "now": now})
+    return msgspec.structs.replace(
+        account,
+        groups=tuple(sorted(row.group_id for row in rows)),
+        groups_until=min((row.expires_at for row in rows), default=None),
     )
 
 
@@ -237,7 +271,7 @@ def session_open(
     With ``credential_id`` it is that of an application credential, in its project. ``admit`` is asked about
     the account before anything is said of the scope.
     """
-    account = account_find(tx, ById(user_id))
+    account = _in_groups(tx, account_find(tx, ById(user_id)), now)
     if account is None or not account.enabled:
         raise Unauthorized(f"user {user_id} is gone or disabled")
     if admit is not None:
@@ -269,7 +303,7 @@ def session_open(
     return _session(tx, account, Scope("project" if asked.kind == "project" else "domain", row.id))
 
 
-def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
+def session_read(tx: Tx, token: Token, now: dt.datetime) -> tuple[int, Session]:
     """Read the session of a token, and the generation in which it was read.
 
     Its time is not looked at. Raises Unauthorized where it means nothing any more. The generation
@@ -278,9 +312,11 @@ def session_read(tx: Tx, token: Token) -> tuple[int, Session]:
     generation = generation_read(tx)
     if token_is_revoked(tx, token):
         raise Unauthorized("the token was revoked")
-    account = account_find(tx, ById(token.user_id))
+    account = _in_groups(tx, account_find(tx, ById(token.user_id)), now)
     if account is None or not account.enabled:
         raise Unauthorized(f"user {token.user_id} is gone or disabled")
+    if token.idp_id and not tx.scalar(_PROVIDER, {"idp_id": token.idp_id, "protocol_id": token.protocol_id}):
+        raise Unauthorized(f"identity provider {token.idp_id} is gone or disabled")
     if token.issued_at < account.tokens_after:
         raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
     if token.trust_id:
@@ -381,7 +417,7 @@ def _session(tx: Tx, account: Account, scope: Scope) -> Session:
     if scope.kind == "unscoped":
         return Session(user=account, scope=scope, place=None, roles=())
     place = None if scope.kind == "system" else _place(tx, scope)
-    found = _roles(tx, account.id, scope.kind, scope.id or SYSTEM_ID)
+    found = _roles(tx, account, scope.kind, scope.id or SYSTEM_ID)
     if not found:
         raise Unauthorized(f"user {account.id} has no role on {scope.kind} {scope.id}")
     return Session(user=account, scope=scope, place=place, roles=found)
@@ -397,6 +433,6 @@ def _place(tx: Tx, scope: Scope) -> Place:
     return Place(row.id, row.name, row.domain_id, row.domain_name, row.is_domain)
 
 
-def _roles(tx: Tx, user_id: str, kind: TargetKind, target_id: str) -> tuple[RoleRef, ...]:
-    granted: Iterable[str] = roles_of(tx, user_id, kind, target_id)
+def _roles(tx: Tx, account: Account, kind: TargetKind, target_id: str) -> tuple[RoleRef, ...]:
+    granted: Iterable[str] = roles_of(tx, account.id, kind, target_id, account.groups)
     return effective(role_graph(tx), granted) if granted else ()

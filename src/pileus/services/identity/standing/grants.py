@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -39,12 +40,16 @@ _HIS = or_(
     (grants.c.actor_kind == "user") & (grants.c.actor_id == bindparam("user_id")),
     (grants.c.actor_kind == "group") & grants.c.actor_id.in_(_GROUPS_OF),
 )
+_HIS_OR_THEIRS = or_(
+    _HIS, (grants.c.actor_kind == "group") & grants.c.actor_id.in_(bindparam("groups", expanding=True))
+)
 _AT = (
     (grants.c.target_kind == bindparam("target_kind"))
     & (grants.c.target_id == bindparam("target_id"))
     & grants.c.inherited.is_(False)
 )
 _HIS_ROLES_AT = select(grants.c.role_id).where(_AT, _HIS)
+_ROLES_AT = select(grants.c.role_id).where(_AT, _HIS_OR_THEIRS)
 
 _start, _next = projects.alias("start"), projects.alias("next")
 _above = (
@@ -55,6 +60,7 @@ _above = (
 _above = _above.union(select(_next.c.parent_id).join(_above, _next.c.id == _above.c.id))
 _FROM_ABOVE = grants.c.inherited.is_(True) & grants.c.target_id.in_(select(_above.c.id))
 _HIS_ROLES_IN_PROJECT = select(grants.c.role_id).where(or_(_AT, _FROM_ABOVE), _HIS)
+_ROLES_IN_PROJECT = select(grants.c.role_id).where(or_(_AT, _FROM_ABOVE), _HIS_OR_THEIRS)
 
 _HELD = select(grants.c.role_id, grants.c.target_kind, grants.c.target_id, projects.c.domain_id).select_from(
     grants.outerjoin(projects, projects.c.id == grants.c.target_id)
@@ -64,11 +70,17 @@ _ALL_OF_GROUP = _HELD.where(grants.c.actor_kind == "group", grants.c.actor_id ==
 _PROJECT = select(projects.c.id, projects.c.domain_id).where(projects.c.id == bindparam("id"))
 
 
-def roles_of(tx: Tx, user_id: str, target_kind: TargetKind, target_id: str) -> set[str]:
+def roles_of(
+    tx: Tx, user_id: str, target_kind: TargetKind, target_id: str, groups: Sequence[str] = ()
+) -> set[str]:
     """The ids of the roles that a user has there, himself or by a group, granted there or inherited from
-    above; implied ones are not among them. One statement."""
-    found = {"user_id": user_id, "target_kind": target_kind, "target_id": target_id}
+    above; implied ones are not among them. ``groups`` are more that he is in for the time being. One
+    statement."""
+    found: dict[str, Any] = {"user_id": user_id, "target_kind": target_kind, "target_id": target_id}
     statement = _HIS_ROLES_IN_PROJECT if target_kind == "project" else _HIS_ROLES_AT
+    if groups:
+        found["groups"] = list(groups)
+        statement = _ROLES_IN_PROJECT if target_kind == "project" else _ROLES_AT
     return {row.role_id for row in tx.rows(statement, found)}
 
 
@@ -93,12 +105,17 @@ def _domain(row: Any) -> str | None:
     return str(row.domain_id or row.target_id)
 
 
-def targets_of(target_kind: Literal["project", "domain"], user_id: str | None) -> ColumnElement[bool]:
-    """The condition that a project or domain is one where a user, himself or by a group, has any role."""
+def targets_of(
+    target_kind: Literal["project", "domain"], user_id: str | None, groups: Sequence[str] = ()
+) -> ColumnElement[bool]:
+    """The condition that a project or domain is one where a user, himself or by a group, has any role;
+    ``groups`` are more that he is in for the time being."""
     mine = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
     his = or_(
         (grants.c.actor_kind == "user") & (grants.c.actor_id == user_id),
-        (grants.c.actor_kind == "group") & grants.c.actor_id.in_(mine),
+        (grants.c.actor_kind == "group") & or_(grants.c.actor_id.in_(mine), grants.c.actor_id.in_(groups))
+        if groups
+        else (grants.c.actor_kind == "group") & grants.c.actor_id.in_(mine),
     )
     there = select(grants.c.target_id).where(
         grants.c.target_kind == target_kind, grants.c.inherited.is_(False), his

@@ -29,6 +29,7 @@ _GRANTS_OF = grants.delete().where(grants.c.actor_kind == bindparam("kind"), gra
 _NO_LONGER_DEFAULT = (
     users.update().where(users.c.default_project_id.in_(_KEYS)).values(default_project_id=None)
 )
+_USERS = users.delete().where(users.c.id.in_(_KEYS))
 _CREDENTIALS_OF = credentials.delete().where(credentials.c.user_id.in_(_KEYS))
 _CREDENTIALS_IN = credentials.delete().where(credentials.c.project_id.in_(_KEYS))
 _APPLICATION_CREDENTIALS_OF = application_credentials.delete().where(
@@ -75,6 +76,13 @@ def of_users(tx: Tx, keys: Sequence[str]) -> None:
     """Delete the grants and credentials of users; the database deletes what refers to their rows."""
     tx.execute(_GRANTS_OF, {"kind": "user", "keys": list(keys)})
     tx.execute(_CREDENTIALS_OF, {"keys": list(keys)})
+
+
+def federated_users_of(tx: Tx, keys: Sequence[str]) -> None:
+    """Delete users of an identity provider that is gone, with all that is theirs."""
+    application_credentials_of(tx, keys)
+    tx.execute(_USERS, {"keys": list(keys)})
+    of_users(tx, keys)
 
 
 def of_groups(tx: Tx, keys: Sequence[str]) -> None:

@@ -28,7 +28,9 @@ users = Table(
     Column("failed_auth_count", Integer, nullable=False, server_default="0"),
     Column("failed_auth_at", Moment),
     Column("extra", JsonText),
-    UniqueConstraint("domain_id", "name"),
+    # Empty, or of who came from an identity provider, his own id again: names there are not unique.
+    Column("origin", Id, nullable=False, server_default=""),
+    UniqueConstraint("domain_id", "name", "origin"),
 )
 
 old_passwords = Table(

@@ -34,7 +34,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     token, that of the first of the chain. ``between`` are those of the tokens between the two, from
     which it was made by way of each other: it ends with any of them. ``credential_id`` is the
     application credential that it was given for, which bounds what it can do; so do the trust and the
-    OAuth access token of ``trust_id`` and ``access_token_id``. ``user_id`` is who logged in: of a trust, the
+    OAuth access token of ``trust_id`` and ``access_token_id``. ``idp_id`` and ``protocol_id`` are by whom and
+    how the user was shown where that was an identity provider; ``certificate`` is the SHA-256 of the client's
+    certificate that has to come with the token, in Base64. ``user_id`` is who logged in: of a trust, the
     trustee.
     """
 
@@ -48,6 +50,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     between: tuple[str, ...] = ()
     trust_id: str = ""
     access_token_id: str = ""
+    idp_id: str = ""
+    protocol_id: str = ""
+    certificate: str = ""
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -63,6 +68,9 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     between: tuple[str, ...] = ()
     trust_id: str = ""
     access_token_id: str = ""
+    idp_id: str = ""
+    protocol_id: str = ""
+    certificate: str = ""
 
 
 _PLAIN = 1
@@ -72,6 +80,9 @@ _CHAINED = 3
 """The version of tokens with others ``between``, for the same reason."""
 _DELEGATED = 4
 """The version of tokens with a ``trust_id`` or an ``access_token_id``."""
+
+_FOREIGN = 5
+"""The version of tokens of users of an identity provider, and of those bound to a client's certificate."""
 
 LONGEST_CHAIN = 32
 """How many tokens may be made from each other: each carries those before it."""
@@ -92,7 +103,9 @@ def token_chain(parent: Token) -> tuple[str, tuple[str, ...]] | None:
     return None if len(between) > LONGEST_CHAIN - 2 else (first[0] if first else own, between)
 
 
-def _version(credential_id: str, between: tuple[str, ...], delegated: bool) -> int:
+def _version(credential_id: str, between: tuple[str, ...], delegated: bool, foreign: bool) -> int:
+    if foreign:
+        return _FOREIGN
     if delegated:
         return _DELEGATED
     if between:
@@ -104,7 +117,12 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
     """The text that a client carries."""
     issued_us = (token.issued_at - _EPOCH) // _MICROSECOND
     packed = _Packed(
-        _version(token.credential_id, token.between, bool(token.trust_id or token.access_token_id)),
+        _version(
+            token.credential_id,
+            token.between,
+            bool(token.trust_id or token.access_token_id),
+            bool(token.idp_id or token.certificate),
+        ),
         token.user_id,
         token.scope.kind,
         token.scope.id,
@@ -116,6 +134,9 @@ def token_seal(keys: TokenKeys, token: Token) -> str:
         token.between,
         token.trust_id,
         token.access_token_id,
+        token.idp_id,
+        token.protocol_id,
+        token.certificate,
     )
     return keys.seal(_encode(packed), issued_us // 1_000_000)
 
@@ -130,7 +151,8 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
     except msgspec.DecodeError:
         return None
     delegated = bool(packed.trust_id or packed.access_token_id)
-    if packed.version != _version(packed.credential_id, packed.between, delegated):
+    foreign = bool(packed.idp_id or packed.certificate)
+    if packed.version != _version(packed.credential_id, packed.between, delegated, foreign):
         return None
     return Token(
         user_id=packed.user_id,
@@ -143,4 +165,7 @@ def token_open(keys: TokenKeys, text: str) -> Token | None:
         between=packed.between,
         trust_id=packed.trust_id,
         access_token_id=packed.access_token_id,
+        idp_id=packed.idp_id,
+        protocol_id=packed.protocol_id,
+        certificate=packed.certificate,
     )

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false
+from sqlalchemy import ColumnElement, and_, select
 
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
@@ -25,6 +25,7 @@ from pileus.services.identity.common.errors import (
     UserNotFound,
     ValidationTimeStampError,
 )
+from pileus.services.identity.tables.federation import federated_users
 from pileus.services.identity.tables.users import users
 from pileus.services.identity.users.options import USER_OPTIONS
 
@@ -82,16 +83,20 @@ def _expires(text: str) -> ColumnElement[bool]:
     return _OPERATORS[word](users.c.password_expires_at, moment)
 
 
-def _nobody(texts: Sequence[str]) -> ColumnElement[bool]:
-    """There are no users of other identity providers."""
-    return false()
+def _foreign(column: ColumnElement[Any]) -> Callable[[Sequence[str]], ColumnElement[bool]]:
+    """The filter of users who came from an identity provider."""
+
+    def condition(texts: Sequence[str]) -> ColumnElement[bool]:
+        return users.c.id.in_(select(federated_users.c.user_id).where(column.in_(texts)))
+
+    return condition
 
 
 USER_FILTERS = {
     "password_expires_at": _expiring,
-    "idp_id": _nobody,
-    "protocol_id": _nobody,
-    "unique_id": _nobody,
+    "idp_id": _foreign(federated_users.c.idp_id),
+    "protocol_id": _foreign(federated_users.c.protocol_id),
+    "unique_id": _foreign(federated_users.c.unique_id),
 }
 
 

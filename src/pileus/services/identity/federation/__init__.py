@@ -1,0 +1,1 @@
+"""Federation: users of identity providers, whose claims a mapping turns into users, groups and projects."""
