@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from tests.api.identity.cloud import PASSWORD, Answer, Client, Cloud
 from tests.api.identity.persona_delegation import DELEGATION_ROWS
+from tests.api.identity.persona_extensions import EXTENSION_ROWS
 from tests.api.identity.persona_table import PERSONAS, ROWS, Row
 
 from pileus.services.identity.credentials.resource import ec2_id
 
-ALL_ROWS = (*ROWS, *DELEGATION_ROWS)
+ALL_ROWS = (*ROWS, *DELEGATION_ROWS, *EXTENSION_ROWS)
 _ROLES = {"A": "admin", "G": "manager", "M": "member", "R": "reader"}
 _PLACES = ("own", "other")
 
@@ -98,6 +99,28 @@ class Stage:
                 body = {"application_credential": {"name": self.new(), "access_rules": [rule]}}
                 made = await self.clients[place]("POST", path, body)
                 return str(made.json["application_credential"]["access_rules"][0]["id"])
+            case "policy":
+                values = {"blob": "{}", "type": "application/json"}
+                made = await admin("POST", "/v3/policies", {"policy": values})
+                return str(made.json["policy"]["id"])
+            case "endpoint_group":
+                values = {"name": self.new(), "filters": {"interface": "public"}}
+                made = await admin("POST", "/v3/OS-EP-FILTER/endpoint_groups", {"endpoint_group": values})
+                return str(made.json["endpoint_group"]["id"])
+            case "limited" | "registered_limit":
+                service = await self._make("", "service")
+                values = {"service_id": service, "resource_name": "cores", "default_limit": 5}
+                made = await admin("POST", "/v3/registered_limits", {"registered_limits": [values]})
+                return service if kind == "limited" else str(made.json["registered_limits"][0]["id"])
+            case "limit":
+                values = {
+                    "service_id": await self._make("", "limited"),
+                    "resource_name": "cores",
+                    "resource_limit": 3,
+                    "project_id": await self._make(place, "project"),
+                }
+                made = await admin("POST", "/v3/limits", {"limits": [values]})
+                return str(made.json["limits"][0]["id"])
             case "consumer":
                 made = await admin("POST", "/v3/OS-OAUTH1/consumers", {"consumer": {}})
                 return str(made.json["consumer"]["id"])
