@@ -42,3 +42,38 @@ def test_a_policy_of_somebody_else_stays_as_it_is(tmp_path: Path) -> None:
     assert _run(policy, "keep_services_off; let_services_on").returncode == 0
     assert policy.is_symlink()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def _has(folder: Path, extras: str) -> bool:
+    """Whether the launcher finds these extras in the virtual environment in ``folder``."""
+    text = LAUNCHER.read_text()
+    begin = text.index("# The lock files of the extras")
+    functions = text[begin : text.index("# The virtual environment with", begin)]
+    script = (
+        f"set -euo pipefail\n{functions}\nvenv={folder}\nhere={LAUNCHER.parent}\nhave_python '{extras}'\n"
+    )
+    return subprocess.run(["bash", "-c", script], check=False).returncode == 0
+
+
+def _install(folder: Path, extras: str, *, lock: str = "") -> None:
+    """Stand in for an installation with these extras."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin" / "pileus").touch(mode=0o755)
+    files = ["test.txt" if "test" in extras else "run.txt", *(["libvirt.txt"] if "libvirt" in extras else [])]
+    paths = ["pyproject.toml", "lock/build.txt", *(f"lock/{file}" for file in files)]
+    sums = subprocess.run(["cksum", *paths], cwd=LAUNCHER.parent, capture_output=True, text=True, check=True)
+    (folder / f".installed-{extras or 'run'}").write_text(lock or sums.stdout.rstrip("\n"))
+
+
+def test_what_was_installed_with_more_is_not_installed_again(tmp_path: Path) -> None:
+    assert not _has(tmp_path, "")
+    _install(tmp_path, "libvirt")
+    assert _has(tmp_path, "") and _has(tmp_path, "libvirt")
+    assert not _has(tmp_path, "test") and not _has(tmp_path, "test,libvirt")
+    _install(tmp_path, "test,libvirt")
+    assert _has(tmp_path, "test") and _has(tmp_path, "test,libvirt")
+
+
+def test_what_the_lock_files_say_now_counts(tmp_path: Path) -> None:
+    _install(tmp_path, "libvirt", lock="1 2 pyproject.toml")
+    assert not _has(tmp_path, "") and not _has(tmp_path, "libvirt")
