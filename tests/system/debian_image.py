@@ -28,7 +28,7 @@ PACKAGES = (
 ROOT_MIB = 1536
 _ROOT_LABEL = "debian-root"
 # As Debian's cloud images have it; the last console named is /dev/console, where cloud-init writes.
-_COMMAND_LINE = f"root=LABEL={_ROOT_LABEL} ro console=tty0 console=ttyS0,115200"
+_COMMAND_LINE = f"root=LABEL={_ROOT_LABEL} ro console=tty0 console=ttyS0,115200 no_timer_check"
 _NEEDED = ("mmdebstrap", "unshare", "qemu-img", "mke2fs", "debugfs", "mformat", "mcopy")
 _BOOTSTRAP_S, _FILE_SYSTEM_S = 900.0, 120.0
 

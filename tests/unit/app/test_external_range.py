@@ -111,6 +111,8 @@ class FakeApi:
     def get(self, path: str) -> Any:
         if "auth/projects" in path:
             return {"projects": [{"id": "p"}]}
+        if path.endswith("os-pileus-timeline"):
+            return {"timeline": []}
         return next(answer for part, answer in self.answers.items() if part in path)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -146,3 +148,23 @@ def test_what_is_off_is_started_and_what_does_not_stay_on_is_said_at_once(tmp_pa
     api.acted.clear()
     shown._wait_for_boot("demo-1", {"id": "s"})
     assert "os-start" not in api.acted
+
+
+def test_who_waits_for_long_looks_rarely() -> None:
+    pauses = [demo.look_again_after(float(still)) for still in range(600)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.25, 5.0)
+
+
+def test_an_emulated_guest_may_be_silent_for_longer(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pileus.app.state import StateFolder
+
+    server = {"id": "s", "name": "demo-1", "status": "BUILD", "OS-EXT-STS:task_state": "spawning"}
+    clock = iter(range(0, 100_000, 100))
+    monkeypatch.setattr(demo.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(demo.time, "sleep", lambda _: None)
+    for why, said in (("", "for 300 s"), ("no KVM here", "for 1200 s")):
+        monkeypatch.setattr(demo.demo_machine, "why_emulated", lambda _, why=why: why)
+        shown = demo.Demo(StateFolder(tmp_path), FakeApi(servers={"servers": [server], "server": server}))  # type: ignore[arg-type]
+        with pytest.raises(Fault, match=said):
+            shown._wait_for_boot("demo-1", {"id": "s"})

@@ -11,6 +11,7 @@ import pytest
 from pileus.app.commands import image
 from pileus.drivers.guestimage import CannotBuildImage, build, build_image
 from pileus.drivers.guestimage.console import Said, said
+from pileus.drivers.guestimage.contents import COMMAND_LINE
 from pileus.drivers.guestimage.disk import MIB, Partition, master_boot_record
 from pileus.drivers.guestimage.kernel import Modules
 from pileus.drivers.guestimage.tree import Tree, newc, stage
@@ -109,6 +110,10 @@ def test_files_for_modprobe(modules: Modules) -> None:
 def test_a_module_that_is_not_there_is_named(modules: Modules) -> None:
     with pytest.raises(CannotBuildImage, match=r"6\.1\.0 has no module warp"):
         modules.closure(["warp"])
+
+
+def test_the_kernel_does_not_panic_for_a_late_tick() -> None:
+    assert "no_timer_check" in COMMAND_LINE.split()
 
 
 def test_console_lines_are_found_among_others() -> None:

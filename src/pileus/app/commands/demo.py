@@ -30,9 +30,11 @@ NAME = "demo"
 PRIVATE_CIDR = "10.20.0.0/24"
 SERVERS = ("demo-1", "demo-2")
 FLAVOR = {"name": "demo.tiny", "ram": 192, "vcpus": 1, "disk": 1}
-STILL_S = 300.0
+STILL_S, EMULATED_STILL_S = 300.0, 1200.0
 """A guest whose status, timeline and console show nothing new for this long does not come up any more. How
-long a boot takes as a whole says little: an emulated one on a slow machine takes minutes."""
+long a boot takes as a whole says little. An emulated one is silent for minutes before its kernel speaks,
+and on a machine that is itself emulated for a quarter of an hour."""
+LOOK_EVERY_S, LOOK_AT_LEAST_EVERY_S = 0.25, 5.0
 SAY_EVERY_S = 15.0
 SSH_WITHIN_S = 300.0
 DELETED_WITHIN_S = 180.0
@@ -160,6 +162,12 @@ def _remove_demo(folder: StateFolder) -> None:
     except Fault as fault:
         bootstrap.fail(fault.text)
     sys.stdout.write("Everything that the demo made is gone.\n")
+
+
+def look_again_after(still_s: float) -> float:
+    """The pause before the next look at a guest of which nothing new was seen for so long: who waits for long
+    looks rarely, since each look takes from the guest what it boots with."""
+    return min(max(LOOK_EVERY_S, still_s / 20), LOOK_AT_LEAST_EVERY_S)
 
 
 class Demo:
@@ -342,7 +350,8 @@ class Demo:
             shown: tuple[str, str, str] | None = None
             changed = time.monotonic()
             starts = 0
-            while time.monotonic() < changed + STILL_S:
+            still_s = EMULATED_STILL_S if demo_machine.why_emulated(self._folder) else STILL_S
+            while time.monotonic() < changed + still_s:
                 now = self._api.get(path)["server"]
                 if self._start(now):
                     starts += 1
@@ -363,10 +372,10 @@ class Demo:
                 if seen != shown:
                     shown, changed = seen, time.monotonic()
                 say.waiting(", ".join(filter(None, seen)))
-                time.sleep(0.25)
+                time.sleep(look_again_after(time.monotonic() - changed))
             last = _last_line(console) or "nothing on its console"
             raise DemoFailed(
-                f"{name} is {now['status']}, and nothing new was seen of it for {STILL_S:.0f} s; last: {last}"
+                f"{name} is {now['status']}, and nothing new was seen of it for {still_s:.0f} s; last: {last}"
             )
 
     def _last_step(self, path: str) -> str:
