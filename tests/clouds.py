@@ -33,6 +33,7 @@ import msgspec
 from pileus.app.nodes import guests
 from pileus.app.state import StateFolder
 from pileus.drivers.ovsdb.client import OvsdbClient
+from tests.patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def until(
     condition: Callable[[], T], within_s: float = PATIENCE_S, told: Callable[[], object] = lambda: ""
 ) -> T:
     """Wait for a condition of the outside world, and give it back; ``told`` says how things are otherwise."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * PATIENCE
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s: {told()}"
         time.sleep(0.02)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tests.patience import PATIENCE
 from tests.unit.l2.switch_server import SwitchServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
@@ -180,6 +181,6 @@ class World:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(within_s * PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)

@@ -178,7 +178,8 @@ async def _place(
     elif lab is not None:
         if host not in lab.hosts:
             bootstrap.fail(f"there is no host {host} in this lab; there are {', '.join(lab.hosts)}")
-        place = _Place(lab.hosts[host].client(), "netdev", LinuxLinks(lab.hosts[host].namespace))
+        there = lab.hosts[host]
+        place = _Place(there.client(), there.datapath_type, LinuxLinks(there.namespace))
     else:
         if host != bootstrap.host_name(settings.agent.host):
             bootstrap.fail(f"{host} is another machine: plug there")

@@ -15,6 +15,7 @@ import msgspec
 from pileus.app import bootstrap
 from pileus.app.lab.lab import PHYSICAL_BRIDGE, PHYSICAL_NETWORK, Lab
 from pileus.app.nodes import guests
+from pileus.app.nodes.switch import DatapathType, datapath_of_this_kernel
 from pileus.app.prepare import prepare, put
 from pileus.app.processes import launch
 from pileus.app.state import StateFolder
@@ -30,6 +31,7 @@ class _Remembered(msgspec.Struct):
 
     name: str
     hosts: int
+    datapath_type: DatapathType = "netdev"
 
 
 def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: bool) -> None:
@@ -44,12 +46,14 @@ def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: boo
     if launch.running(folder):
         bootstrap.fail(f"the cloud in {folder.root} is running already")
     known = _remembered(folder)
-    if known is not None and known != _Remembered(name, hosts):
+    if known is not None and (known.name, known.hosts) != (name, hosts):
         bootstrap.fail(f"{folder.root} holds a lab of {known.hosts} hosts: take it down with --purge first")
     try:
         prepare(folder, settings, ())
-        put(folder.lab, msgspec.json.encode(_Remembered(name, hosts)).decode(), 0o644)
-        lab = Lab(hosts, folder.root / "lab", name)
+        datapath_type = known.datapath_type if known else datapath_of_this_kernel()
+        remembered = _Remembered(name, hosts, datapath_type)
+        put(folder.lab, msgspec.json.encode(remembered).decode(), 0o644)
+        lab = Lab(hosts, folder.root / "lab", name, datapath_type)
         asyncio.run(lab.open())
     except (Fault, ProgramFailed, LinkError) as error:
         bootstrap.fail(str(error))
@@ -67,7 +71,7 @@ def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: boo
             "PILEUS_AGENT_DUTIES": "",
             "PILEUS_HYPERVISOR_DRIVER": "none",
             "PILEUS_SWITCH_OVSDB": host.daemons.address,
-            "PILEUS_SWITCH_DATAPATH_TYPE": "netdev",
+            "PILEUS_SWITCH_DATAPATH_TYPE": host.datapath_type,
             "PILEUS_SWITCH_TUNNELING_IP": host.underlay_ip,
             "PILEUS_SWITCH_BRIDGE_MAPPINGS": f"{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}",
         }
@@ -78,7 +82,7 @@ def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: boo
 def lab_of(folder: StateFolder) -> Lab | None:
     """The lab in a state folder, if there is one."""
     known = _remembered(folder)
-    return None if known is None else Lab(known.hosts, folder.root / "lab", known.name)
+    return None if known is None else Lab(known.hosts, folder.root / "lab", known.name, known.datapath_type)
 
 
 def close_lab(folder: StateFolder) -> None:

@@ -5,7 +5,7 @@
     wire ──────────── underlay (a bridge of the kernel) ───┬──────────────┐
          ──────────── physical network ────────────────┬───│──────────┐   │
                                                     ┌──┴───┴──┐    ┌──┴───┴──┐
-    each host:      br-ex and br-under (netdev)     │   n1    │    │   n2    │
+    each host:      br-ex and br-under              │   n1    │    │   n2    │
                     the agents make the rest        └──┬───┬──┘    └──┬──────┘
     guests:         a namespace each, by a veth      guest guest    guest
 
@@ -25,6 +25,7 @@ from types import TracebackType
 import msgspec
 
 from pileus.app.nodes import guests
+from pileus.app.nodes.switch import DatapathType, datapath_of_this_kernel
 from pileus.drivers.netlink.links import Address, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.table import OvsOfctl
@@ -49,11 +50,13 @@ class LabHost(msgspec.Struct, frozen=True):
     namespace: str
     run_dir: Path
     underlay_ip: str
+    datapath_type: DatapathType = "netdev"
 
     @property
     def daemons(self) -> SwitchDaemons:
         """The host's ovsdb-server and ovs-vswitchd."""
-        return SwitchDaemons(self.run_dir, namespace=self.namespace, userspace=True)
+        userspace = self.datapath_type == "netdev"
+        return SwitchDaemons(self.run_dir, namespace=self.namespace, userspace=userspace)
 
     def client(self) -> OvsdbClient:
         """A client of the host's database, not yet connected."""
@@ -67,7 +70,7 @@ class LabHost(msgspec.Struct, frozen=True):
         """The settings of the host's switch agent."""
         return BridgeSettings(
             host=self.name,
-            datapath_type="netdev",
+            datapath_type=self.datapath_type,
             bridge_mappings=((PHYSICAL_NETWORK, PHYSICAL_BRIDGE),),
             tunneling_ip=self.underlay_ip,
         )
@@ -96,9 +99,12 @@ class Guest(msgspec.Struct, frozen=True):
 
 class Lab:
     """Several hosts on this machine. ``name`` has at most 5 letters; ``state`` holds databases and sockets,
-    and its path must be short."""
+    and its path must be short. ``datapath_type``: the kernel's (``system``) where it has one, unless said."""
 
-    def __init__(self, hosts: int, state: Path, name: str = "plab") -> None:
+    def __init__(
+        self, hosts: int, state: Path, name: str = "plab", datapath_type: DatapathType | None = None
+    ) -> None:
+        datapath_type = datapath_type or datapath_of_this_kernel()
         self._name = name
         self._state = state
         self._links = LinuxLinks()
@@ -109,6 +115,7 @@ class Lab:
                 namespace=f"{name}-n{number}",
                 run_dir=state / f"n{number}",
                 underlay_ip=f"192.0.2.{number}",
+                datapath_type=datapath_type,
             )
             for number in range(1, hosts + 1)
         }
@@ -161,7 +168,7 @@ class Lab:
             wanted = [self._wanted(plug) for plug in plugs if plug.host == name]
             await guests.make_guests(self._links, LinuxLinks(host.namespace), wanted)
             async with _connected(host) as client:
-                await guests.plug_interfaces(client, "br-int", "netdev", wanted)
+                await guests.plug_interfaces(client, "br-int", host.datapath_type, wanted)
         return [self._guest(plug.port_id, plug.host) for plug in plugs]
 
     def _wanted(self, plug: Plug) -> guests.Plug:
@@ -220,7 +227,9 @@ class Lab:
         async with _connected(host) as client:
             edit = Edit(client)
             for bridge, port in ((UNDERLAY_BRIDGE, "under0"), (PHYSICAL_BRIDGE, "phys0")):
-                edit.ensure_bridge(bridge, datapath_type="netdev", external_ids={_LABEL: self._name})
+                edit.ensure_bridge(
+                    bridge, datapath_type=host.datapath_type, external_ids={_LABEL: self._name}
+                )
                 edit.ensure_port(bridge, port)
             await edit.commit(wait_s=_SWITCH_WITHIN_S)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Literal
 
 from pileus.app import bootstrap
 from pileus.app.nodes import system_switch
@@ -24,6 +25,8 @@ ALONE = "127.0.0.1"
 """The underlay address of a machine that is its cloud's only node: VXLAN networks stay on it."""
 LOOK_EVERY_S = 0.5
 CONNECTS_WITHIN_S = 15.0
+
+DatapathType = Literal["system", "netdev"]
 
 logger = log.get("agent")
 
@@ -59,6 +62,11 @@ def kernel_has_openvswitch() -> bool:
     return any(modules.glob("**/openvswitch.ko*"))
 
 
+def datapath_of_this_kernel() -> DatapathType:
+    """The kernel's datapath where it has one, else that of user space."""
+    return "system" if kernel_has_openvswitch() else "netdev"
+
+
 class RealSwitch:
     """Where this node's switch is reached, and by which datapath."""
 
@@ -73,7 +81,7 @@ class RealSwitch:
         """Find the switch; where none runs start the system's, or one of our own below the state folder."""
         datapath = settings.switch.datapath_type
         if datapath == "auto":
-            datapath = "system" if kernel_has_openvswitch() else "netdev"
+            datapath = datapath_of_this_kernel()
         if settings.switch.ovsdb:
             kind, _, path = settings.switch.ovsdb.partition(":")
             run_dir = Path(path).parent if kind == "unix" else SYSTEM_RUN
