@@ -228,6 +228,26 @@ def test_flows_come_back_after_vswitchd() -> None:
     scenario(story)
 
 
+def test_a_switch_that_is_being_restarted_is_waited_for_and_no_fault_of_ours() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            bench.switch.stop_vswitchd()
+            bench.agent.reconciler.wake(inspect=True)
+            status = bench.agent.reconciler.status
+            await until(lambda: status.failures_in_a_row > 0)
+            # So it is one line in the log, and no traceback: test_reconcile.
+            assert "The switch of this node is not there yet: br-int" in str(status.last_error)
+            bench.switch.start_vswitchd()
+            await until(lambda: status.failures_in_a_row == 0)
+
+    scenario(story)
+
+
 def test_ovsdb_connection_lost_and_found() -> None:
     async def story() -> None:
         server = cloud()

@@ -219,7 +219,10 @@ class SwitchAgent(Agent):
             if not self._told_once:
                 raise
             unanswered = fault
-        changes = await self._act(read_back=work.inspect)
+        try:
+            changes = await self._act(read_back=work.inspect)
+        except SwitchAbsent as error:  # vswitchd is being restarted: its return wakes the next pass
+            raise SwitchUnreachable(reason=str(error)) from error
         if unanswered is not None:
             raise unanswered
         return changes
