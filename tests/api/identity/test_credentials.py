@@ -111,7 +111,7 @@ async def keys_of(one: Owner, **more: Any) -> dict[str, Any]:
     return found
 
 
-def _signed(cloud: Cloud, keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def signed_keys(cloud: Cloud, keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
     moment = cloud.clock.now().isoformat(timespec="seconds") + "Z"
     params = {"Action": "DescribeInstances", "SignatureVersion": "2", "Timestamp": moment}
     request = Signed(access=keys["access"], verb="GET", host="cloud:8773", path="/", params=params)
@@ -139,7 +139,7 @@ def test_ec2_keys_are_made_listed_used_and_deleted(tell):
         assert [found["type"] for found in stored] == ["ec2"]
         assert json.loads(stored[0]["blob"])["secret"] == keys["secret"]
 
-        answer = await ask(cloud, _signed(cloud, keys))
+        answer = await ask(cloud, signed_keys(cloud, keys))
         token = answer.json["token"]
         assert answer.status == 200 and token["methods"] == ["ec2credential"]
         assert (token["user"]["id"], token["project"]["id"]) == (ann.id, ann.project)
@@ -149,11 +149,11 @@ def test_ec2_keys_are_made_listed_used_and_deleted(tell):
 
         grant = f"/v3/projects/{ann.project}/users/{ann.id}/roles/{await cloud.role('member')}"
         assert (await cloud.admin("DELETE", grant)).status == 204
-        assert (await ask(cloud, _signed(cloud, keys))).status == 401
+        assert (await ask(cloud, signed_keys(cloud, keys))).status == 401
         assert (await cloud.admin("PUT", grant)).status == 204
 
         assert (await ann.client("DELETE", one)).status == 204
-        gone = await ask(cloud, _signed(cloud, keys))
+        gone = await ask(cloud, signed_keys(cloud, keys))
         assert gone.status == 404 and gone.message == "EC2 access key not found."
         for method in ("GET", "DELETE"):
             missing = await ann.client(method, one)
@@ -201,7 +201,7 @@ def test_who_may_have_ec2_keys(quick):
         for project, status in (("none", 404), (None, 400)):
             assert (await ann.client("POST", every, {"tenant_id": project})).status == status
         assert (await cloud.admin("GET", "/v3/users/none/credentials/OS-EC2")).status == 404
-        signed = {"credentials": _signed(cloud, keys)}
+        signed = {"credentials": signed_keys(cloud, keys)}
         assert (await cloud.anyone("POST", "/v3/ec2tokens", signed)).status == 401
         assert (await ann.client("POST", "/v3/ec2tokens", signed)).status == 403
         service = await owner(cloud, "ec2", "service")
@@ -214,7 +214,7 @@ def test_a_signature_that_is_wrong_or_old(quick):
     async def story(cloud: Cloud) -> None:
         ann = await owner(cloud)
         keys = await keys_of(ann)
-        signed = _signed(cloud, keys)
+        signed = signed_keys(cloud, keys)
         for wrong, status in (
             ({**signed, "signature": "x"}, 401),
             ({**signed, "signature": None}, 401),
@@ -222,7 +222,7 @@ def test_a_signature_that_is_wrong_or_old(quick):
             ({**signed, "access": "none"}, 404),
             ({**signed, "access": 1}, 400),
             ({"signature": "x"}, 401),
-            (_signed(cloud, {**keys, "secret": "other"}), 401),
+            (signed_keys(cloud, {**keys, "secret": "other"}), 401),
         ):
             assert (await ask(cloud, wrong)).status == status, wrong
         assert (await cloud.admin("POST", "/v3/ec2tokens", {})).status == 400
@@ -231,7 +231,7 @@ def test_a_signature_that_is_wrong_or_old(quick):
         cloud.clock.advance(2)
         assert (await ask(cloud, signed)).status == 401
         await cloud.admin("PATCH", f"/v3/users/{ann.id}", {"user": {"enabled": False}})
-        assert (await ask(cloud, _signed(cloud, keys))).status == 401
+        assert (await ask(cloud, signed_keys(cloud, keys))).status == 401
 
     quick(story)
 
@@ -271,7 +271,7 @@ def test_an_application_credential_sees_and_makes_what_is_within_its_bounds(quic
         spec = {**here, "type": "ec2", "blob": blob}
         bound = await free.client.make("credential", **spec)
         assert json.loads(bound["blob"])["app_cred_id"] == made["id"]
-        token = (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "s"}))).json["token"]
+        token = (await ask(cloud, signed_keys(cloud, {"access": "mine", "secret": "s"}))).json["token"]
         assert [role["name"] for role in token["roles"]] == ["reader"]
         assert token["application_credential"]["id"] == made["id"]
         kept = json.loads(bound["blob"])
@@ -292,14 +292,14 @@ def test_an_application_credential_sees_and_makes_what_is_within_its_bounds(quic
         assert (
             await free.client("PATCH", f"{PATH}/{bound['id']}", {"credential": {"blob": other}})
         ).status == 200
-        assert (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "t"}))).status == 200
+        assert (await ask(cloud, signed_keys(cloud, {"access": "mine", "secret": "t"}))).status == 200
         for client in (restricted, free.client):
             refused = await client("GET", f"{PATH}/{ec2_id(keys['access'])}")
             assert refused.status == 403 and "does not match the scope of the token" in refused.message
         twin = await free.client("POST", PATH, {"credential": spec})
         assert twin.status == 409
         assert (await ann.client("DELETE", f"{ann.path}/{made['id']}")).status == 204
-        assert (await ask(cloud, _signed(cloud, {"access": "mine", "secret": "t"}))).status == 401
+        assert (await ask(cloud, signed_keys(cloud, {"access": "mine", "secret": "t"}))).status == 401
 
     quick(story)
 
@@ -347,6 +347,6 @@ def test_times_at_the_ends_of_the_calendar_break_nothing(quick, moment):
     async def story(cloud: Cloud) -> None:
         keys = await keys_of(await owner(cloud))
         params = {"Action": "DescribeInstances", "SignatureVersion": "2", "Timestamp": moment}
-        assert (await ask(cloud, _signed(cloud, keys, params=params))).status in (200, 401)
+        assert (await ask(cloud, signed_keys(cloud, keys, params=params))).status in (200, 401)
 
     quick(story)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from oauthlib import oauth1
 from tests.api.identity.cloud import Answer, Client, Cloud
+from tests.api.identity.test_credentials import ask, signed_keys
 from tests.asgi import encoded
 
 EPOCH = dt.datetime(1970, 1, 1)
@@ -297,6 +298,8 @@ def test_ec2_keys_made_with_an_access_token_are_bound_to_it(quick):
         assert made.status == 201
         listed = (await client("GET", path)).json["credentials"]
         assert [one["access"] for one in listed] == [made.json["credential"]["access"]]
+        token = (await ask(cloud, signed_keys(cloud, made.json["credential"]))).json["token"]
+        assert token["OS-OAUTH1"]["consumer_id"] == here.consumer.id
         assert (await client("GET", f"{path}/{own['access']}")).status == 403
 
     quick(story)

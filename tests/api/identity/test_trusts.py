@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Answer, Client, Cloud
+from tests.api.identity.test_credentials import ask, signed_keys
 
 TRUSTS = "/v3/OS-TRUST/trusts"
 
@@ -408,6 +409,14 @@ def test_ec2_keys_made_with_a_trust_are_bound_to_it(quick):
         assert (await acting("GET", f"{path}/{own['access']}")).status == 403
         blobs = (await acting("GET", "/v3/credentials?type=ec2")).json["credentials"]
         assert [json.loads(one["blob"])["trust_id"] for one in blobs] == [trust["id"]]
+
+        keys = made.json["credential"]
+        token = (await ask(cloud, signed_keys(cloud, keys))).json["token"]
+        assert token["OS-TRUST:trust"]["id"] == trust["id"] and token["user"]["id"] == two.ann_id
+        assert token["methods"] == ["ec2credential"]
+        cloud.clock.advance(1)
+        assert (await two.ann("DELETE", f"{TRUSTS}/{trust['id']}")).status == 204
+        assert (await ask(cloud, signed_keys(cloud, keys))).status == 401
 
     quick(story)
 

@@ -39,3 +39,14 @@ def test_a_rule_is_for_one_service_and_method():
     for service, method in (("network", "GET"), ("compute", "HEAD"), ("compute", "POST")):
         assert not allows(rules, service, method, {"/v2.1/servers"})
     assert not allows([], "compute", "GET", {"/v2.1/servers"})
+
+
+def test_a_pattern_of_many_stars_is_no_riddle():
+    """Backtracking would take longer than the world has been there."""
+    assert not path_matches("/" + "**a" * 70 + "b", "/" + "a" * 8000)
+
+
+def test_letters_of_all_kinds_are_themselves():
+    for text in ("/a b", "/ü", "/\u4e16", "/a#&~-^$", "/a\nb", "/\\d"):
+        assert path_matches(text, text)
+        assert not path_matches(text, text + "x")
