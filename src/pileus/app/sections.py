@@ -31,6 +31,14 @@ class ServerSection(Section, frozen=True):
     ] = ()
     tls_certificate: Annotated[str, Description(description="PEM file with the certificate chain")] = ""
     tls_key: Annotated[str, Description(description="PEM file with the certificate's private key")] = ""
+    tls_client_ca: Annotated[
+        str,
+        Description(description="PEM file of who signs clients' certificates; empty: none are asked for"),
+    ] = ""
+    client_certificate_header: Annotated[
+        str,
+        Description(description="header in which trusted proxies tell a client's certificate (PEM, escaped)"),
+    ] = ""
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024, description="largest JSON body of a request")] = (
         2 << 20
     )

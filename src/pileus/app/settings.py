@@ -16,7 +16,12 @@ from pileus.host.hypervisor.section import HypervisorSection
 from pileus.host.l2.section import SwitchSection
 from pileus.host.section import AgentSection
 from pileus.services.compute.section import ComputeSection
-from pileus.services.identity.section import FederationSection, IdentitySection, SecurityComplianceSection
+from pileus.services.identity.section import (
+    FederationSection,
+    IdentitySection,
+    OAuth2Section,
+    SecurityComplianceSection,
+)
 from pileus.services.image.section import ImageSection
 from pileus.services.network.section import NetworkSection
 
@@ -29,6 +34,7 @@ class Settings(Section, frozen=True):
     log: LogSection = LogSection()
     identity: IdentitySection = IdentitySection()
     federation: FederationSection = FederationSection()
+    oauth2: OAuth2Section = OAuth2Section()
     security_compliance: SecurityComplianceSection = SecurityComplianceSection()
     network: NetworkSection = NetworkSection()
     image: ImageSection = ImageSection()

@@ -18,7 +18,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     a unit of work that is run again after a deadlock writes the same values.
     Scope is one of: project (``project_id``), domain (``domain_id``), system
     (``system_scope``), or none. ``roles`` are role names. ``is_admin``: ownership does not matter for this
-    caller; ``is_service``: nor for this one, which is another service of the cloud. ``access_rules`` are
+    caller; ``is_service``: nor for this one, which is another service of the cloud. ``certificate`` is the
+    thumbprint of that which has to come with the caller's token. ``access_rules`` are
     the only requests that his token may make, where there are bounds.
     """
 
@@ -35,6 +36,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...] = ()
     is_admin: bool = False
     is_service: bool = False
+    certificate: str = ""
     access_rules: tuple[AccessRule, ...] | None = None
 
     def credentials(self) -> dict[str, Any]:

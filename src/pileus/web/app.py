@@ -13,6 +13,7 @@ the request id. A client that goes away is no error.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from pileus.resource.versions import within
 from pileus.store import TALLY, Store
 from pileus.web.bodies import Bodies, ClientGone
 from pileus.web.client import share_of
+from pileus.web.client_certificate import client_certificate, thumbprint
 from pileus.web.discovery import discovery_routes
 from pileus.web.faults import MethodNotAllowed, UnsupportedMediaType
 from pileus.web.front import front_route, health_route
@@ -203,6 +205,10 @@ class App:
         extra: Headers,
     ) -> Context:
         token = headers.get(b"x-auth-token")
+        if token is None and route.authenticated:
+            token = _bearer(headers)
+            if token is not None:
+                headers[b"x-auth-token"] = token  # where handlers look for the caller's own
         if token is None:
             if route.authenticated:
                 extra.append((b"www-authenticate", b'Keystone uri="/identity/v3"'))
@@ -210,6 +216,8 @@ class App:
             return Context(now=self.clock.now(), request_id=request_id)
         try:
             context = await self.authenticator(token.decode("latin-1"))
+            if context.certificate:
+                self._require_certificate(context.certificate, scope)
             if context.access_rules is not None:
                 await self._require_access(context.access_rules, service, scope, headers)
         except Unauthenticated:
@@ -218,6 +226,12 @@ class App:
                 raise
             return Context(now=self.clock.now(), request_id=request_id)
         return msgspec.structs.replace(context, now=self.clock.now(), request_id=request_id)
+
+    def _require_certificate(self, wanted: str, scope: Scope) -> None:
+        """Raise Unauthenticated unless the certificate that a token is bound to came with the request."""
+        certificate = client_certificate(scope, self._parts.settings)
+        if certificate is None or not hmac.compare_digest(thumbprint(certificate), wanted):
+            raise Unauthenticated
 
     async def _require_access(
         self,
@@ -313,6 +327,12 @@ def _check_rules(routes: Sequence[Route], policy: Enforcer) -> None:
                 raise ValueError(
                     f"{route.method} {route.path}: no service declares the rule {name}"
                 ) from None
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The token of an OAuth 2.0 client (RFC 6750)."""
+    kind, _, token = headers.get(b"authorization", b"").partition(b" ")
+    return token.strip() or None if kind.lower() == b"bearer" else None
 
 
 def _is_json(headers: dict[bytes, bytes]) -> bool:

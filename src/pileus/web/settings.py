@@ -14,10 +14,11 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``page_limit`` bounds a page of every list where the caller asked for more or for no limit;
     None leaves it to each service's own habit. ``public_url`` (scheme, host, port) stands in links
     where a proxy hides the address that clients use and sends no X-Forwarded-Host. ``proxies`` are those
-    whose X-Forwarded headers count.
+    whose X-Forwarded headers count, and ``certificate_header``, which holds a client's certificate.
     """
 
     bodies: BodyLimits = BodyLimits()
     page_limit: int | None = None
     public_url: str = ""
     proxies: Proxies = Proxies()
+    certificate_header: str = ""

@@ -69,6 +69,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
             [listen_unix(folder.socket)],
             certificate=settings.server.tls_certificate,
             key=settings.server.tls_key,
+            client_ca=settings.server.tls_client_ca,
         )
         _preload(settings)
         if _source_is_closed(settings):
@@ -214,6 +215,7 @@ class Server:
                 bodies=_body_limits(settings),
                 public_url=settings.server.public_url,
                 proxies=self._proxies,
+                certificate_header=settings.server.client_certificate_header,
             ),
             written=access_log(self.folder.access_log, settings.log) if settings.log.access else None,
         )

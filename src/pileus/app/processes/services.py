@@ -32,7 +32,9 @@ def make_services(
         store,
         folder.keys / "fernet",
         clock=clock,
-        settings=identity_settings(settings.identity, settings.security_compliance, settings.federation),
+        settings=identity_settings(
+            settings.identity, settings.security_compliance, settings.federation, settings.oauth2
+        ),
         beginning=beginning,
         notify=notify,
     )

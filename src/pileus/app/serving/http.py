@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one ASGI application on several sockets, with TLS on those of TCP if there is a certificate.
 
+    ``client_ca`` is who signs the certificates that clients may show.
+
     Certificate and key are read at once, while the process still may; raises BadCertificate.
     """
 
@@ -75,16 +78,17 @@ class HttpServer:
         *,
         certificate: str = "",
         key: str = "",
+        client_ca: str = "",
     ) -> None:
         self._listeners = [
-            (self._config(app, gate, certificate, key), tcp),
+            (self._config(app, gate, certificate, key, client_ca), tcp),
             (self._config(app, gate, "", ""), unix),
         ]
         self._servers: list[uvicorn.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     @staticmethod
-    def _config(app: Any, gate: Gate, certificate: str, key: str) -> uvicorn.Config:
+    def _config(app: Any, gate: Gate, certificate: str, key: str, client_ca: str = "") -> uvicorn.Config:
         config = uvicorn.Config(
             app,
             loop="none",
@@ -100,6 +104,8 @@ class HttpServer:
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=certificate or None,
             ssl_keyfile=key or None,
+            ssl_ca_certs=client_ca or None,
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if client_ca else ssl.CERT_NONE,
         )
         try:
             config.load()

@@ -21,6 +21,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pileus.app.serving.connections import Gate
+from pileus.web.client_certificate import EXTENSION
 
 MAX_HEAD_BYTES = 64 << 10
 MAX_HEADERS = 256
@@ -62,9 +63,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None
         self._refused = False
+        self._certificate: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            self._certificate = secured.getpeercert(binary_form=True)
         refused = self._gate.enter(self, self.client[0] if self.client else "")
         if refused:
             self._refuse(refused)
@@ -112,6 +117,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._fields_bytes = 0
+        if self._certificate is not None:
+            self.scope["extensions"] = {EXTENSION: self._certificate}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

@@ -100,6 +100,18 @@ class FederationSection(Section, frozen=True):
     ] = ()
 
 
+class OAuth2Section(Section, frozen=True):
+    """``[oauth2]``: access tokens for programs; Keystone's settings of that name."""
+
+    authn_methods: Annotated[
+        tuple[str, ...],
+        Description(description="how clients show who they are: tls_client_auth, client_secret_basic"),
+    ] = ("tls_client_auth", "client_secret_basic")
+    cert_dn_mapping_id: Annotated[
+        str, Description(description="mapping that reads the names in clients' certificates")
+    ] = "oauth2_mapping"
+
+
 class SecurityComplianceSection(Section, frozen=True):
     """``[security_compliance]``: the settings of Keystone's section of that name."""
 

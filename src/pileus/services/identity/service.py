@@ -54,6 +54,8 @@ from pileus.services.identity.oauth1.access_tokens import AccessTokenHandlers
 from pileus.services.identity.oauth1.access_tokens import noun as oauth1_access_tokens
 from pileus.services.identity.oauth1.tokens import OAuthHandlers
 from pileus.services.identity.oauth1.tokens import noun as oauth1_tokens
+from pileus.services.identity.oauth2.noun import OAuth2Handlers, OAuth2Settings
+from pileus.services.identity.oauth2.noun import noun as oauth2
 from pileus.services.identity.passwords.check import PasswordCheck
 from pileus.services.identity.passwords.hashing import HashingLimits, Passwords
 from pileus.services.identity.policies import associations as policy_associations
@@ -65,7 +67,12 @@ from pileus.services.identity.rules.cadf import Format, Record, notification
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.limits import ModelName
 from pileus.services.identity.rules.passwords import BadPasswordRegex, Lockout, PasswordPolicy
-from pileus.services.identity.section import FederationSection, IdentitySection, SecurityComplianceSection
+from pileus.services.identity.section import (
+    FederationSection,
+    IdentitySection,
+    OAuth2Section,
+    SecurityComplianceSection,
+)
 from pileus.services.identity.seed import EndpointSeed, Seed, identity_seed
 from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.tokens.keys import TokenKeys
@@ -137,6 +144,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     compliance: Compliance = Compliance()
     federation: FederationSettings = FederationSettings()
     openid: OpenIdSettings = OpenIdSettings()
+    oauth2: OAuth2Settings = OAuth2Settings()
     hashing: HashingLimits = HashingLimits()
     receipt_lifetime_s: int = 300
     totp_previous_windows: int = 1
@@ -157,7 +165,10 @@ class BadPasswordSetting(Invalid):
 
 
 def from_settings(
-    settings: IdentitySection, rules: SecurityComplianceSection, federation: FederationSection
+    settings: IdentitySection,
+    rules: SecurityComplianceSection,
+    federation: FederationSection,
+    programs: OAuth2Section,
 ) -> IdentitySettings:
     """The service's settings, from the sections of the file."""
     return IdentitySettings(
@@ -182,6 +193,7 @@ def from_settings(
             change_password_upon_first_use=rules.change_password_upon_first_use,
             disable_user_account_days_inactive=rules.disable_user_account_days_inactive,
         ),
+        oauth2=OAuth2Settings(authn_methods=programs.authn_methods, mapping_id=programs.cert_dn_mapping_id),
         federation=FederationSettings(
             trusted_dashboards=federation.trusted_dashboards,
             default_authorization_ttl=federation.default_authorization_ttl,
@@ -273,7 +285,9 @@ class Identity(ServiceFace):
         totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
         receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
         lifetime = dt.timedelta(seconds=settings.token_lifetime_s)
+        logins = AuthHandlers(self.authenticator, issuer, self.passwords, check, totp, receipts, compliance)
         return (
+            oauth2(OAuth2Handlers(logins, issuer, receipts, self.keys, settings.oauth2, compliance)),
             *FEDERATION,
             federation(
                 FederationHandlers(
@@ -286,14 +300,7 @@ class Identity(ServiceFace):
                     compliance,
                 )
             ),
-            audited(
-                auth(
-                    AuthHandlers(
-                        self.authenticator, issuer, self.passwords, check, totp, receipts, compliance
-                    )
-                ),
-                self.audit,
-            ),
+            audited(auth(logins), self.audit),
             users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
             security_compliance(
                 ComplianceHandlers(settings.password_regex, settings.password_regex_description)

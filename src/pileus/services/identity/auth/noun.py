@@ -45,12 +45,13 @@ from pileus.services.identity.projects.resource import DOMAIN, PROJECT
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.sessions.authenticator import Authenticated, Authenticator
 from pileus.services.identity.sessions.delegation import ApplicationCredential, application_credential_find
-from pileus.services.identity.sessions.session import Account, ById, Key, ScopeRequest, account_find
+from pileus.services.identity.sessions.session import Account, ById, Key, ScopeRequest, Session, account_find
 from pileus.services.identity.standing.grants import SYSTEM_ID, roles_of, targets_of
 from pileus.services.identity.tables.projects import projects
 from pileus.services.identity.tokens.payload import Token
 from pileus.services.identity.tokens.revocations import token_revoke
 from pileus.store.tx import Tx
+from pileus.web.client_certificate import client_certificate, thumbprint
 from pileus.web.crud import list_reply
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
@@ -124,13 +125,23 @@ class AuthHandlers:
 
     async def issue(self, request: Request) -> Reply:
         """POST /v3/auth/tokens"""
-        login = read_login(request)
+        try:
+            token, session, catalog = await self.log_in(request, read_login(request))
+        except InsufficientAuthMethods as insufficient:
+            return self._receipts.reply(request.context.now, insufficient)
+        return self._issuer.reply(token, session, catalog, 201)
+
+    async def log_in(
+        self, request: Request, login: Login, *, catalog: bool = True
+    ) -> tuple[Token, Session, Sequence[CatalogRow] | None]:
+        """A token for what a login shows, with its session and catalog. Raises InsufficientAuthMethods, with
+        which a receipt may be given, and Unauthorized."""
         now = request.context.now
         proven = await self._prove(request, login)
         receipt = self._receipts.read(request, proven.user_id)
         methods = tuple(map(_method, login.proofs)) + (receipt.methods if receipt else ())
         shown = tuple(dict.fromkeys(methods + (proven.parent.methods if proven.parent else ())))
-        wanted = request.parameter("nocatalog") is None
+        wanted = catalog and request.parameter("nocatalog") is None
 
         active_at = None
 
@@ -140,23 +151,19 @@ class AuthHandlers:
             require_active(now, self._compliance, account)
             self._receipts.require(account, shown, receipt)
 
-        try:
-            session, catalog = await request.read(
-                open_with_catalog,
-                now,
-                proven.user_id,
-                proven.scope or login.scope,
-                proven.credential_id,
-                wanted,
-                admit,
-            )
-        except InsufficientAuthMethods as insufficient:
-            return self._receipts.reply(now, insufficient)
+        session, rows = await request.read(
+            open_with_catalog,
+            now,
+            proven.user_id,
+            proven.scope or login.scope,
+            proven.credential_id,
+            wanted,
+            admit,
+        )
         if self._compliance.notes_activity(now, active_at) and proven.parent is None:
             await request.write(activity_note, now, proven.user_id)
         await require_use(request, session)
-        token = self._issuer.token(now, session, tuple(dict.fromkeys(methods)), proven.parent)
-        return self._issuer.reply(token, session, catalog, 201)
+        return self._issuer.token(now, session, tuple(dict.fromkeys(methods)), proven.parent), session, rows
 
     async def _prove(self, request: Request, login: Login) -> Proven:
         """Find the one user that all proofs show.
@@ -180,6 +187,11 @@ class AuthHandlers:
         match proof:
             case TokenProof(token=text):
                 token = (await self._authenticator.authenticate(text)).token
+                certificate = client_certificate(request.scope, request.settings)
+                if token.certificate and (
+                    certificate is None or thumbprint(certificate) != token.certificate
+                ):
+                    raise Unauthorized("the token is bound to a certificate that did not come")
                 _refuse_rescope(token, login)
                 return Proven(token.user_id, token, token.credential_id)
             case PasswordProof():

@@ -90,7 +90,7 @@ class Authenticator:
             if revision_of(generation) == revision:
                 break
             await self.ring.refresh()  # keys changed meanwhile: perhaps this one's was withdrawn
-        found = Authenticated(token, session, session.context(self._clock.now()), generation, revision)
+        found = Authenticated(token, session, _context(token, session, self._clock), generation, revision)
         self._known[digest] = found
         self._known.move_to_end(digest)
         if len(self._known) > REMEMBERED:
@@ -108,3 +108,9 @@ class Authenticator:
         if SCOPE in published.scopes or not published.events:
             self._turns += 1
             self._generation = None
+
+
+def _context(token: Token, session: Session, clock: Clock) -> Context:
+    """The context of requests with a token, which knows the certificate that has to come with it."""
+    context = session.context(clock.now())
+    return msgspec.structs.replace(context, certificate=token.certificate) if token.certificate else context
