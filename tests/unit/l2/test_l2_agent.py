@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import AgentSettings
 from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.plan import keyed
 from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
 
@@ -226,6 +228,41 @@ def test_flows_come_back_after_vswitchd() -> None:
             await until(lambda: bench.ours() == flows)
 
     scenario(story)
+
+
+def test_after_a_restart_all_is_written_before_anything_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[tuple[str, str]] = []
+
+    def noted(what: str) -> None:
+        original = getattr(SwitchApplier, what)
+
+        async def call(applier: SwitchApplier, bridge: str, *rest: Any) -> Any:
+            order.append((what, bridge))
+            return await original(applier, bridge, *rest)
+
+        monkeypatch.setattr(SwitchApplier, what, call)
+
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            flows = bench.ours()
+            order.clear()
+            bench.switch.stop_vswitchd()
+            bench.switch.start_vswitchd()
+            await until(lambda: bench.ours() == flows)
+            await bench.agent.reconciler.settled()
+
+    noted("write")
+    noted("read_back")
+    scenario(story)
+    first = [what for what, _ in order].index("read_back")
+    written = [bridge for what, bridge in order[:first] if what == "write"]
+    assert written[-1] == "br-int" and len(set(written)) > 1
+    assert {bridge for what, bridge in order[first:] if what == "read_back"} >= {"br-int"}
 
 
 def test_a_switch_that_is_being_restarted_is_waited_for_and_no_fault_of_ours() -> None:

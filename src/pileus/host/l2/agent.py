@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -46,6 +46,7 @@ from pileus.wire.switch import SwitchStateRequest
 _log = log.get("host.l2")
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 _SHORTEST_PAUSE_S = 0.05
 _ROUNDS = 3
@@ -331,14 +332,18 @@ class SwitchAgent(Agent):
         meters = plan.plan_meters(wiring)
         inner = self._bridges.integration_bridge
         changes += await applier.put_meters(inner, meters)
-        # br-int last: its devices send only when all that leads further is there.
-        refused: list[Flow] = []
-        for bridge in sorted(wanted, key=lambda name: name == inner):
-            changed, bad = await applier.write(bridge, wanted[bridge])
-            changes += changed
-            refused += bad
-            if changed and (read_back or self._status.has_news(model, wiring)):
-                await applier.read_back(bridge, wanted[bridge], bad)
+        # br-int last: its devices send only when all that leads further is there. All is written before
+        # anything is read back: after a restart of the switch nothing passes until the last bundle.
+        written: dict[str, tuple[int, list[Flow]]] = {}
+        for bridges in (wanted.keys() - {inner}, wanted.keys() & {inner}):
+            names = sorted(bridges)
+            done = await _all(applier.write(name, wanted[name]) for name in names)
+            written.update(zip(names, done, strict=True))
+        refused = [flow for _, bad in written.values() for flow in bad]
+        changes += sum(number for number, _ in written.values())
+        if read_back or self._status.has_news(model, wiring):
+            changed = [name for name, (number, _) in written.items() if number]
+            await _all(applier.read_back(name, wanted[name], written[name][1]) for name in changed)
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
@@ -465,3 +470,12 @@ class SwitchAgent(Agent):
             await self._silence.end()
         if self._links is not None:
             await self._links.delete_links([veth.name for veth in rows.veth_joints(self._bridges)])
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do these at the same time, each to its end; then raise the first error, if there was one."""
+    found = await asyncio.gather(*works, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if not isinstance(one, BaseException)]
