@@ -421,6 +421,36 @@ def test_ec2_keys_made_with_a_trust_are_bound_to_it(quick):
     quick(story)
 
 
+def test_keys_that_name_a_trust_of_others_open_nothing(quick):
+    """Its id is no secret: whom it was passed on to with less reads it in his own."""
+
+    async def story(cloud: Cloud) -> None:
+        two = await pair(cloud)
+        trust = await two.make()
+        acting = await two.enter(trust)
+        path = f"/v3/users/{two.ann_id}/credentials/OS-EC2"
+        made = (await acting("POST", path, {"tenant_id": two.project_id})).json["credential"]
+        answer = await ask(cloud, signed_keys(cloud, made))
+        assert answer.status == 200 and answer.json["token"]["user"]["id"] == two.ann_id
+
+        mallory = await cloud.person("mallory", "member")
+        mallory_id, _ = await _id(mallory)
+        plain = await two.make(impersonation=False)
+        for number, one in enumerate((trust, plain)):
+            keys = {"access": f"key{number}", "secret": "secret", "trust_id": one["id"]}
+            credential = {
+                "type": "ec2",
+                "user_id": mallory_id,
+                "project_id": two.project_id,
+                "blob": json.dumps(keys),
+            }
+            kept = await mallory("POST", "/v3/credentials", {"credential": credential})
+            assert kept.status == 201
+            assert (await ask(cloud, signed_keys(cloud, keys))).status == 401
+
+    quick(story)
+
+
 def test_a_service_acts_later_for_who_has_asked_it(quick):
     """As Heat does: the trust is made with the user's token, for the service's user, who logs in with it."""
 

@@ -58,8 +58,7 @@ class SignatureHandlers:
         if blob.get("trust_id"):
             trust = await request.read(_find_trust, str(blob["trust_id"]))
             scope = ScopeRequest("trust", ById(trust.id), True)
-            # with impersonation the keys are the trustor's
-            user_id = trust.trustee_user_id if trust.impersonation else user_id
+            user_id = _trustee(trust, user_id)
         elif blob.get("access_token_id"):
             scope = ScopeRequest("oauth1", ById(str(blob["access_token_id"])), True)
         session, catalog = await request.read(open_with_catalog, now, user_id, scope, bound, True)
@@ -75,6 +74,18 @@ def _find_trust(tx: Tx, key: str) -> Trust:
     if not found:
         raise Unauthorized(f"the trust {key} of the keys is gone")
     return found[0]
+
+
+def _trustee(trust: Trust, user_id: str) -> str:
+    """Who logs in with a user's keys that are bound to a trust. Raises Unauthorized for keys of others.
+
+    With impersonation the keys are the trustor's, as all that is made with such a trust. What a blob says of a
+    trust is the word of whoever wrote it.
+    """
+    owner = trust.trustor_user_id if trust.impersonation else trust.trustee_user_id
+    if user_id != owner:
+        raise Unauthorized(f"the keys of user {user_id} are bound to trust {trust.id} of others")
+    return trust.trustee_user_id
 
 
 _STRUCT = struct_type(Signed)
