@@ -295,6 +295,10 @@ def test_who_acts_for_another_gets_nothing_that_lasts(quick):
                 assert (await acting(method, path, body)).status == 403
         own = await acting("PATCH", f"/v3/users/{two.ann_id}", {"user": {"password": "stolen horse"}})
         assert own.status == 403, "a trustee does not set his trustor's password"
+        taken = await acting(
+            "PUT", f"/v3/users/{two.ann_id}/password_hash", {"password_hash": f"$2b$04${'a' * 53}"}
+        )
+        assert taken.status == 403, "nor its hash"
         assert (await cloud.login("ann")).status == 201
 
     quick(story)

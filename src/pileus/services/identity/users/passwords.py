@@ -102,15 +102,19 @@ class PasswordHandlers:
         """
         if "password" not in values:
             return
-        if request.path.get("id") == request.context.user_id:
-            authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
-            require_unrestricted(authenticated.session, "passwords")
-            require_own(authenticated.session, "passwords")
+        await self._require_unbounded(request)
         password = values.pop("password")
         if password is not None:
             values["password_hash"] = await self._hash(request, password, request.context.user_id)
         elif "password" in values.given:
             values["password_hash"] = None
+
+    async def _require_unbounded(self, request: Request) -> None:
+        """Raise DelegationForbidden or Refused where the caller would set the password of whom he acts for."""
+        if request.path.get("id") == request.context.user_id:
+            authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
+            require_unrestricted(authenticated.session, "passwords")
+            require_own(authenticated.session, "passwords")
 
     async def change(self, request: Request) -> Reply:
         """POST /v3/users/{id}/password: the old password is the authorisation, there need be no token."""
@@ -136,6 +140,7 @@ class PasswordHandlers:
     async def take_over(self, request: Request) -> Reply:
         """PUT /v3/users/{id}/password_hash: a hash as it stands in Keystone's table."""
         await find_user(request)
+        await self._require_unbounded(request)
         encoded = declared_body(request)["password_hash"]
         if not self._passwords.takes(encoded):
             raise PasswordHashNotTaken
