@@ -120,6 +120,29 @@ def test_one_is_made_shown_used_and_deleted(tell):
     tell(story)
 
 
+def test_a_list_that_names_several_users_is_for_who_may_see_all_theirs(quick):
+    async def story(cloud: Cloud) -> None:
+        two = await pair(cloud)
+        trust = await two.make()
+        carl = await cloud.person("carl", "member")
+        carl_id, _ = await _id(carl)
+        for name, other in (("trustor_user_id", two.ann_id), ("trustee_user_id", two.bob_id)):
+            for query in (
+                f"{name}={other}&{name}={carl_id}",
+                f"{name}={carl_id}&{name}={other}",
+                f"{name}={carl_id}&{name}=&{name}={other}",
+                f"{name}={other}&{name}=",
+            ):
+                refused = await carl("GET", f"{TRUSTS}?{query}")
+                assert refused.status == 403, query
+                seen = await cloud.admin("GET", f"{TRUSTS}?{query}")
+                assert [one["id"] for one in seen.json["trusts"]] == [trust["id"]], query
+            own = await carl("GET", f"{TRUSTS}?{name}={carl_id}&{name}={carl_id}")
+            assert own.status == 200 and own.json["trusts"] == []
+
+    quick(story)
+
+
 def test_without_impersonation_the_trustee_stays_who_he_is(quick):
     async def story(cloud: Cloud) -> None:
         two = await pair(cloud)

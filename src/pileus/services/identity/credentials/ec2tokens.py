@@ -79,8 +79,8 @@ def _find_trust(tx: Tx, key: str) -> Trust:
 def _trustee(trust: Trust, user_id: str) -> str:
     """Who logs in with a user's keys that are bound to a trust. Raises Unauthorized for keys of others.
 
-    With impersonation the keys are the trustor's, as all that is made with such a trust. What a blob says of a
-    trust is the word of whoever wrote it.
+    With impersonation the keys are the trustor's, as all that is made with such a trust. What a blob says of
+    a trust is the word of whoever wrote it.
     """
     owner = trust.trustor_user_id if trust.impersonation else trust.trustee_user_id
     if user_id != owner:

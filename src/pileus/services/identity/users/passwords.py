@@ -110,7 +110,7 @@ class PasswordHandlers:
             values["password_hash"] = None
 
     async def _require_unbounded(self, request: Request) -> None:
-        """Raise DelegationForbidden or Refused where the caller would set the password of whom he acts for."""
+        """Raise DelegationForbidden or Refused where a caller would set the password of his principal."""
         if request.path.get("id") == request.context.user_id:
             authenticated = await self._authenticator.authenticate(request.header("x-auth-token") or "")
             require_unrestricted(authenticated.session, "passwords")
