@@ -38,6 +38,8 @@ from pileus.services.identity.credentials.ec2tokens import SignatureHandlers
 from pileus.services.identity.credentials.ec2tokens import noun as ec2_tokens
 from pileus.services.identity.credentials.noun import CredentialHandlers
 from pileus.services.identity.credentials.noun import noun as credentials
+from pileus.services.identity.directory.directories import Directories
+from pileus.services.identity.directory.nouns import groups_with, users_with
 from pileus.services.identity.domain_config.noun import DomainConfigHandlers
 from pileus.services.identity.domain_config.noun import noun as domain_config
 from pileus.services.identity.endpoint_filter import noun as endpoint_filter
@@ -238,6 +240,7 @@ class Identity(ServiceFace):
         self._tasks: set[asyncio.Task[None]] = set()
         self._notify = notify
         told = self._told if notify is not None else None
+        self._directories = Directories(store, self.credential_keys)
         self.audit = AuditBook(store, told, settings.notification_opt_out)
         issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
         keys = self.credential_keys
@@ -260,7 +263,7 @@ class Identity(ServiceFace):
                 consumers.NOUN,
                 oauth1_tokens(OAuthHandlers(self.authenticator, *settings.oauth1_token_lifetimes_s)),
                 oauth1_access_tokens(AccessTokenHandlers(self.authenticator)),
-                groups.NOUN,
+                groups_with(groups.NOUN, self._directories),
                 roles.NOUN,
                 grants.NOUN,
                 assignments.NOUN,
@@ -285,7 +288,16 @@ class Identity(ServiceFace):
         totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
         receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
         lifetime = dt.timedelta(seconds=settings.token_lifetime_s)
-        logins = AuthHandlers(self.authenticator, issuer, self.passwords, check, totp, receipts, compliance)
+        logins = AuthHandlers(
+            self.authenticator,
+            issuer,
+            self.passwords,
+            check,
+            totp,
+            receipts,
+            compliance,
+            self._directories,
+        )
         return (
             oauth2(OAuth2Handlers(logins, issuer, receipts, self.keys, settings.oauth2, compliance)),
             *FEDERATION,
@@ -301,7 +313,10 @@ class Identity(ServiceFace):
                 )
             ),
             audited(auth(logins), self.audit),
-            users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
+            users_with(
+                users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
+                self._directories,
+            ),
             security_compliance(
                 ComplianceHandlers(settings.password_regex, settings.password_regex_description)
             ),
@@ -351,6 +366,7 @@ class Identity(ServiceFace):
 
     async def close(self) -> None:
         await self.audit.close()
+        self._directories.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inactive_users.close()
         self.passwords.close()

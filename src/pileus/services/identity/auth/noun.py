@@ -36,6 +36,7 @@ from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalo
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.common.policy import ADMIN, READ, rules
 from pileus.services.identity.common.replies import LINKS, PAGE_LINKS, one_page_links, own_link, shape
+from pileus.services.identity.directory.directories import Directories
 from pileus.services.identity.oauth1.tokens import proven_access
 from pileus.services.identity.passwords.check import PasswordCheck, origin_of
 from pileus.services.identity.passwords.hashing import Passwords
@@ -114,6 +115,7 @@ class AuthHandlers:
         totp: TotpCheck,
         receipts: Receipts,
         compliance: Compliance | None = None,
+        directories: Directories | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
@@ -122,6 +124,7 @@ class AuthHandlers:
         self._totp = totp
         self._receipts = receipts
         self._compliance = compliance or Compliance()
+        self._directories = directories
 
     async def issue(self, request: Request) -> Reply:
         """POST /v3/auth/tokens"""
@@ -207,6 +210,10 @@ class AuthHandlers:
 
     async def _prove_password(self, request: Request, proof: PasswordProof) -> Account:
         account = await request.read(account_find, proof.user)
+        if self._directories is not None:
+            theirs, account = await self._directories.log_in(request, proof.user, account, proof.password)
+            if theirs and account is not None:
+                return account
         # An unknown user costs as much as a known one, and is answered alike.
         right = await self._check.holds(request, account, proof.password, proof.user)
         if account is None or not right:

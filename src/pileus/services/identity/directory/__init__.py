@@ -1,0 +1,1 @@
+"""Users and groups of LDAP directories: domains whose configuration names the driver ``ldap``."""

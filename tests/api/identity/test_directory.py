@@ -1,0 +1,229 @@
+"""Users and groups of a real LDAP server, as a domain's configuration names it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.api.identity.cloud import PASSWORD, Cloud
+from tests.ldap import ADMIN, ADMIN_PASSWORD, PROGRAM, SUFFIX, Ldap
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="slapd is not installed"),
+]
+
+PEOPLE = f"""\
+dn: {SUFFIX}
+objectClass: dcObject
+objectClass: organization
+dc: example
+o: Example
+
+dn: ou=people,{SUFFIX}
+objectClass: organizationalUnit
+ou: people
+
+dn: ou=teams,{SUFFIX}
+objectClass: organizationalUnit
+ou: teams
+"""
+
+
+def person(key: str, name: str, **more: str) -> str:
+    """One person in LDIF; his password is his name with ``-secret``."""
+    lines = [f"{attribute}: {value}" for attribute, value in more.items()]
+    return "\n".join(
+        [
+            f"dn: uid={key},ou=people,{SUFFIX}", "objectClass: inetOrgPerson", f"uid: {key}", f"cn: {name}",
+            f"sn: {name}", f"mail: {key}@example.org", f"userPassword: {name}-secret", *lines, "", "",
+        ]
+    )  # fmt: skip
+
+
+def team(name: str, *members: str) -> str:
+    lines = [f"member: uid={key},ou=people,{SUFFIX}" for key in members]
+    return "\n".join(
+        [f"dn: cn={name},ou=teams,{SUFFIX}", "objectClass: groupOfNames", f"cn: {name}", *lines, "", ""]
+    )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Ldap]:
+    it = Ldap()
+    try:
+        it.add(
+            PEOPLE
+            + "\n"
+            + person("u1", "Ann")
+            + person("u2", "Bob", employeeType="FALSE")
+            + person("u3", "anna*")
+        )
+        it.add(team("ops", "u1") + team("dev", "u1", "u3"))
+        yield it
+    finally:
+        it.close()
+
+
+def config(server: Ldap, **more: Any) -> dict[str, Any]:
+    ldap = {
+        "url": server.url, "user": ADMIN, "password": ADMIN_PASSWORD, "suffix": SUFFIX,
+        "user_tree_dn": f"ou=people,{SUFFIX}", "user_id_attribute": "uid", "user_name_attribute": "cn",
+        "user_enabled_attribute": "employeeType", "group_tree_dn": f"ou=teams,{SUFFIX}",
+        "group_id_attribute": "cn", "group_name_attribute": "cn", **more,
+    }  # fmt: skip
+    return {"identity": {"driver": "ldap"}, "ldap": ldap}
+
+
+async def _domain(cloud: Cloud, server: Ldap, name: str = "acme", **more: Any) -> str:
+    domain = (await cloud.admin.make("domain", name=name))["id"]
+    made = await cloud.admin("PUT", f"/v3/domains/{domain}/config", {"config": config(server, **more)})
+    assert made.status == 201 and "password" not in made.json["config"]["ldap"]
+    return str(domain)
+
+
+async def _login(cloud: Cloud, domain: str, name: str, password: str, scope: Any = None) -> Any:
+    return await cloud.login(name, password, scope, name=name, domain={"id": domain})
+
+
+def test_people_are_listed_by_filters_and_have_stable_ids(tell, server):
+    async def story(cloud: Cloud) -> None:
+        domain = await _domain(cloud, server)
+
+        async def names(query: str = "", kind: str = "users") -> list[str]:
+            answer = await cloud.admin("GET", f"/v3/{kind}?domain_id={domain}{query}&sort_key=name")
+            assert answer.status == 200, answer
+            return [one["name"] for one in answer.json[kind]]
+
+        assert await names() == ["Ann", "Bob", "anna*"]
+        assert await names("&name=Ann") == ["Ann"]
+        assert await names("&name=ann") == []
+        assert await names("&name__icontains=ANN") == ["Ann", "anna*"]
+        assert await names("&name__endswith=*") == ["anna*"], "a star of the query is only a star"
+        assert await names("&name=*") == [] == await names("&name=Ann)(cn=*")
+        assert await names("&enabled=false") == ["Bob"]
+        assert await names("&limit=1") == ["Ann"]
+        assert await names(kind="groups") == ["dev", "ops"]
+        listed = (await cloud.admin("GET", f"/v3/users?domain_id={domain}&name=Ann")).json["users"][0]
+        assert listed["id"] == hashlib.sha256(f"{domain}useru1".encode()).hexdigest()[:32]
+        assert listed["email"] == "u1@example.org" and listed["enabled"] is True
+        assert (await cloud.admin("GET", f"/v3/users/{listed['id']}")).json["user"] == listed
+        server.add(person("u4", "Dan"))
+        try:
+            assert await names("&name=Dan") == ["Dan"]
+        finally:
+            server.modify(f"dn: uid=u4,ou=people,{SUFFIX}\nchangetype: delete\n")
+        assert await names("&name=Dan") == [], "who is gone there is in no list here"
+
+    tell(story)
+
+
+def test_logging_in_with_roles_of_users_and_groups(tell, server):
+    async def story(cloud: Cloud) -> None:
+        admin = cloud.admin
+        domain = await _domain(cloud, server)
+        assert (await _login(cloud, domain, "Ann", "wrong")).status == 401
+        assert (await _login(cloud, domain, "Ann", "")).status == 401, "a bind without password is anybody's"
+        assert (await _login(cloud, domain, "nobody", "x")).status == 401
+        assert (await _login(cloud, domain, "anna*", "anna*-secret")).status == 201
+        assert (await _login(cloud, domain, "*", "Ann-secret")).status == 401
+        first = await _login(cloud, domain, "Ann", "Ann-secret")
+        assert first.status == 201, first
+        user = first.json["token"]["user"]
+        assert user["name"] == "Ann" and user["domain"]["id"] == domain
+        by_id = await cloud.login(password="Ann-secret", id=user["id"])
+        assert by_id.status == 201
+
+        project = await admin.make("project", name="web", domain_id=domain)
+        member, reader = await cloud.role("member"), await cloud.role("reader")
+        path = f"/v3/projects/{project['id']}"
+        assert (await admin("PUT", f"{path}/users/{user['id']}/roles/{reader}")).status == 204
+        ops = (await admin("GET", f"/v3/groups?domain_id={domain}&name=ops")).json["groups"][0]
+        assert (await admin("PUT", f"{path}/groups/{ops['id']}/roles/{member}")).status == 204
+        scope = {"project": {"id": project["id"]}}
+        scoped = await _login(cloud, domain, "Ann", "Ann-secret", scope)
+        assert {one["name"] for one in scoped.json["token"]["roles"]} == {"member", "reader"}
+        mine = (await admin("GET", f"/v3/users/{user['id']}/groups")).json["groups"]
+        assert {one["name"] for one in mine} == {"dev", "ops"}
+        # who leaves a group there loses its roles with the next log-in
+        server.modify(
+            f"dn: cn=ops,ou=teams,{SUFFIX}\nchangetype: modify\n"
+            f"add: member\nmember: uid=u3,ou=people,{SUFFIX}\n-\n"
+            f"delete: member\nmember: uid=u1,ou=people,{SUFFIX}\n"
+        )
+        try:
+            again = await _login(cloud, domain, "Ann", "Ann-secret", scope)
+            assert {one["name"] for one in again.json["token"]["roles"]} == {"reader"}
+        finally:
+            server.modify(
+                f"dn: cn=ops,ou=teams,{SUFFIX}\nchangetype: modify\nreplace: member\n"
+                f"member: uid=u1,ou=people,{SUFFIX}\n"
+            )
+        disabled = await _login(cloud, domain, "Bob", "Bob-secret")
+        assert disabled.status == 401
+        # the local domains are as before
+        assert (await cloud.login("admin")).status == 201 and (await cloud.login("admin", "x")).status == 401
+
+    tell(story)
+
+
+def test_a_directory_is_not_written_to(quick, server):
+    async def story(cloud: Cloud) -> None:
+        domain = await _domain(cloud, server)
+        user = (await cloud.admin("GET", f"/v3/users?domain_id={domain}&name=Ann")).json["users"][0]
+        group = (await cloud.admin("GET", f"/v3/groups?domain_id={domain}&name=ops")).json["groups"][0]
+        member = f"/v3/groups/{group['id']}/users/{user['id']}"
+        for method, path, body in (
+            ("POST", "/v3/users", {"user": {"name": "x", "domain_id": domain}}),
+            ("PATCH", f"/v3/users/{user['id']}", {"user": {"name": "x"}}),
+            ("DELETE", f"/v3/users/{user['id']}", None),
+            ("POST", "/v3/groups", {"group": {"name": "x", "domain_id": domain}}),
+            ("DELETE", f"/v3/groups/{group['id']}", None),
+            ("PUT", member, None),
+            ("DELETE", member, None),
+        ):
+            refused = await cloud.admin(method, path, body)
+            assert refused.status == 403 and "LDAP does not support write" in refused.message, (method, path)
+        stranger = await cloud.person("eve", "member")
+        assert (await stranger("GET", f"/v3/users?domain_id={domain}")).status == 403
+        # without its configuration it is a domain like others
+        assert (await cloud.admin("DELETE", f"/v3/domains/{domain}/config")).status == 204
+        assert (await _login(cloud, domain, "Ann", "Ann-secret")).status == 401
+        made = await cloud.admin.make("user", name="x", domain_id=domain, password=PASSWORD)
+        assert (await cloud.login(id=made["id"])).status == 201
+
+    quick(story)
+
+
+def test_a_dead_server_is_told_and_stops_no_other_domain(quick, server):
+    async def story(cloud: Cloud) -> None:
+        with socket.socket() as silent:  # accepts connections, and says nothing
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(64)
+            port = silent.getsockname()[1]
+            dumb = await _domain(cloud, server, "dumb", url=f"ldap://127.0.0.1:{port}")
+            gone = await _domain(cloud, server, "gone", url="ldap://127.0.0.1:9")
+            wrong = await _domain(cloud, server, "wrong", password="not it")
+            acme = await _domain(cloud, server)
+            waiting = [asyncio.ensure_future(_login(cloud, dumb, "Ann", "x")) for _ in range(8)]
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            assert (await _login(cloud, acme, "Ann", "Ann-secret")).status == 201
+            assert (await cloud.login("admin")).status == 201
+            for domain in (gone, wrong):
+                refused = await _login(cloud, domain, "Ann", "Ann-secret")
+                assert refused.status == 503, refused
+                assert "Unable to establish a connection to LDAP Server" in refused.message
+                listed = await cloud.admin("GET", f"/v3/users?domain_id={domain}")
+                assert listed.status == 503
+            assert time.monotonic() - began < 8, "nobody waited for the server that is silent"
+            for answer in await asyncio.gather(*waiting):
+                assert answer.status == 503
+
+    quick(story)
