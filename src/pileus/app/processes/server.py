@@ -74,6 +74,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
         _preload(settings)
         if _source_is_closed(settings):
             migrations.preload()
+            importlib.import_module("pileus.services.identity.directory.client")
     except (Fault, OSError, PolicyError) as error:
         bootstrap.fail(str(error))
     privileges.drop(settings.server.user)

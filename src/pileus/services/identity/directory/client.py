@@ -1,5 +1,7 @@
 """Search and log in at an LDAP server. Everything here blocks: it is called in threads of its own.
 
+Imported when the first domain has a directory: the library takes 180 ms and 15 MiB.
+
 Referrals are not followed: they would take a password to whichever server the first one names.
 """
 
@@ -13,7 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 from ldap3.utils.conv import escape_filter_chars
 
-from pileus.core.errors import Invalid, Unavailable
+from pileus.services.identity.directory.errors import DirectoryUnavailable, SizeLimitExceeded
 from pileus.services.identity.rules.directory import (
     Attributes,
     Kind,
@@ -32,20 +34,6 @@ MOST = 10_000
 
 _SIZE_LIMIT, _NO_SUCH_OBJECT, _INVALID_CREDENTIALS = 4, 32, 49
 _PAGED = "1.2.840.113556.1.4.319"
-
-
-class DirectoryUnavailable(Unavailable):
-    """The domain's LDAP server does not answer, or not to us (503)."""
-
-    message = "Unable to establish a connection to LDAP Server ({url})."
-
-
-class SizeLimitExceeded(Invalid):
-    """More entries fit than a search may return (400)."""
-
-    message = (
-        "Number of User/Group entities returned by LDAP exceeded size limit. Contact your LDAP administrator."
-    )
 
 
 def people(options: Options, conditions: list[tuple[str, str, str]]) -> list[Person]:

@@ -12,10 +12,9 @@ from typing import TypeVar
 
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.common.generation import SCOPE
-from pileus.services.identity.directory import client
-from pileus.services.identity.directory.client import DirectoryUnavailable
+from pileus.services.identity.directory.errors import DirectoryUnavailable
 from pileus.services.identity.directory.work import directories_read, login_sync, people_sync, teams_sync
-from pileus.services.identity.rules.directory import Options, conditions_of
+from pileus.services.identity.rules.directory import Options, Person, Team, conditions_of
 from pileus.services.identity.sessions.session import Account, ById, Key
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store import Published, Store
@@ -82,7 +81,7 @@ class Directories:
         if directory is None:
             return False, account
         name = account.name if account is not None else getattr(key, "name", None)
-        found = await directory.call(client.log_in, name, password) if name is not None else None
+        found = await directory.call(_log_in, name, password) if name is not None else None
         if found is None:
             raise Unauthorized(f"the directory of domain {directory.options.domain_id} takes no such log-in")
         person, teams = found
@@ -95,7 +94,7 @@ class Directories:
         directory = await self.of_domain(domain_id)
         if directory is None:
             return None
-        found = await directory.call(client.people, conditions_of(directory.options, "user", request.query))
+        found = await directory.call(_people, conditions_of(directory.options, "user", request.query))
         await request.write(people_sync, request.context, domain_id, found)
         return [one.id for one in found]
 
@@ -104,7 +103,7 @@ class Directories:
         directory = await self.of_domain(domain_id)
         if directory is None:
             return None
-        found = await directory.call(client.teams, conditions_of(directory.options, "group", request.query))
+        found = await directory.call(_teams, conditions_of(directory.options, "group", request.query))
         await request.write(teams_sync, request.context, domain_id, found)
         return [one.id for one in found]
 
@@ -131,6 +130,24 @@ class Directories:
         if not published.events or any(one.kind.startswith(kinds) for one in published.events):
             self._changes += 1
             self.close()
+
+
+def _log_in(options: Options, name: str, password: str) -> tuple[Person, list[Team]] | None:
+    from pileus.services.identity.directory import client
+
+    return client.log_in(options, name, password)
+
+
+def _people(options: Options, conditions: list[tuple[str, str, str]]) -> list[Person]:
+    from pileus.services.identity.directory import client
+
+    return client.people(options, conditions)
+
+
+def _teams(options: Options, conditions: list[tuple[str, str, str]]) -> list[Team]:
+    from pileus.services.identity.directory import client
+
+    return client.teams(options, conditions)
 
 
 def _meant(every: dict[str, _Directory], key: Key, account: Account | None) -> _Directory | None:
