@@ -27,7 +27,7 @@ Search = Callable[[Request, str], Awaitable[list[str] | None]]
 
 
 class ReadOnlyDirectory(Forbidden):
-    """What a directory has can't be changed here (403)."""
+    """Nothing is written to a directory (403)."""
 
     message = (
         "You are not authorized to perform the requested action: LDAP does not support write operations."
