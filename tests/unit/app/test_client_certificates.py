@@ -7,7 +7,6 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.certificates import make_certificate
 
 from pileus.app.sections import LimitSection
@@ -58,8 +57,12 @@ def test_the_listener_hands_on_certificates(tmp_path: Path):
             der = ssl.PEM_cert_to_DER_cert(mine[0].read_text())
             assert thumbprint(der) in await _ask(port, server_cert, mine)
             assert "none" in await _ask(port, server_cert, None)
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await _ask(port, server_cert, strange)
+            # TLS 1.3: the client is told of the refusal after its own part of the handshake
+            try:
+                answer = await _ask(port, server_cert, strange)
+            except (ssl.SSLError, ConnectionError):
+                answer = ""
+            assert answer == ""
         finally:
             await http.stop()
 

@@ -93,6 +93,8 @@ def _preload(settings: Settings) -> None:
         modules += ["pymysql", "sqlalchemy.dialects.mysql.pymysql"]
     if settings.server.rabbitmq or settings.identity.notifications:
         modules.append("aio_pika")
+    if settings.federation.openid_client_id or settings.federation.openid_audiences:
+        modules += ["aiohttp", "joserfc.jwk", "joserfc.jwt"]
     for module in modules:
         importlib.import_module(module)
 

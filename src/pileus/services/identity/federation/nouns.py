@@ -65,7 +65,9 @@ class Handlers:
         body = request.json()
         if not isinstance(body, dict) or not isinstance(body.get(resource.name), dict):
             raise request.dialect.no_object(resource, body)
-        spec = check_create(resource, request.context, {**body[resource.name]})
+        # The stock client sends the id of the path in the body as well.
+        wanted = {name: value for name, value in body[resource.name].items() if name != "id" or value != key}
+        spec = check_create(resource, request.context, wanted)
         spec["id"] = _key(key)
 
         def unit(tx: Tx) -> Values:

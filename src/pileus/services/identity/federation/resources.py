@@ -136,7 +136,13 @@ MAPPING = Resource(
     attributes=(
         _ID,
         Attribute("rules", types.list_of(types.anything), create=True, update=True, required=True),
-        Attribute("schema_version", types.string(5, minimum=1), default="1.0", create=True, update=True),
+        Attribute(
+            "schema_version",
+            types.with_default_none(types.string(5, minimum=1), "1.0"),
+            default="1.0",
+            create=True,
+            update=True,
+        ),
     ),
 )
 
