@@ -151,6 +151,55 @@ def test_wrong_passcodes_count_for_the_lock_out(tmp_path: Path):
     run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, IdentitySettings(lockout=Lockout(3, 600)))
 
 
+def test_a_right_password_does_not_end_the_count_of_wrong_passcodes(tmp_path: Path):
+    """Else whoever has the password may guess for ever."""
+
+    async def story(cloud: Cloud) -> None:
+        await ann(cloud, ["password", "totp"])
+        for _ in range(2):
+            assert (await ask(cloud, auth(["password", "totp"], password=PASSWORD, totp="0"))).status == 401
+        whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
+        assert (await ask(cloud, whole)).status == 201, "all that he has to show ends it"
+        cloud.clock.advance(30)
+        for _ in range(3):
+            part = await ask(cloud, auth(["password"], password=PASSWORD))
+            rest = {RECEIPT: part.headers[RECEIPT]}
+            assert (await ask(cloud, auth(["totp"], totp="0"), **rest)).status == 401
+        whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
+        assert (await ask(cloud, whole)).status == 401, "locked"
+        cloud.clock.advance(600)
+        whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
+        assert (await ask(cloud, whole)).status == 201
+
+    run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, IdentitySettings(lockout=Lockout(3, 600)))
+
+
+def test_nobody_keeps_another_out_by_guessing_his_passcodes(quick):
+    async def story(cloud: Cloud) -> None:
+        await ann(cloud, ["password", "totp"])
+        await cloud.admin.make("user", name="bob", password=PASSWORD)
+        for _ in range(WRONG_PER_STEP + 1):
+            assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
+            mixed = auth(["password", "totp"], name="bob", password=PASSWORD, totp="0")
+            mixed["auth"]["identity"]["totp"]["user"]["name"] = "ann"
+            assert (await ask(cloud, mixed)).status == 401
+        whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
+        assert (await ask(cloud, whole)).status == 201
+        cloud.clock.advance(30)
+        part = await ask(cloud, auth(["password"], password=PASSWORD))
+        for _ in range(WRONG_PER_STEP):
+            assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
+        rest = {RECEIPT: part.headers[RECEIPT]}
+        assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)), **rest)).status == 201
+        cloud.clock.advance(30)
+        for _ in range(WRONG_PER_STEP):
+            assert (await ask(cloud, auth(["password", "totp"], password=PASSWORD, totp="0"))).status == 401
+        whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
+        assert (await ask(cloud, whole)).status == 401, "who knows the password guesses as few"
+
+    quick(story)
+
+
 def test_who_has_to_show_two_gets_a_receipt_for_one(tell):
     async def story(cloud: Cloud) -> None:
         user = await ann(cloud, ["password", "totp"], ["application_credential", "password"])

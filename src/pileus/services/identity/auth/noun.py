@@ -146,13 +146,12 @@ class AuthHandlers:
         shown = tuple(dict.fromkeys(methods + (proven.parent.methods if proven.parent else ())))
         wanted = catalog and request.parameter("nocatalog") is None
 
-        active_at = None
+        admitted: list[Account] = []
 
         def admit(account: Account) -> None:
-            nonlocal active_at
-            active_at = account.active_at
             require_active(now, self._compliance, account)
             self._receipts.require(account, shown, receipt)
+            admitted[:] = [account]
 
         session, rows = await request.read(
             open_with_catalog,
@@ -163,8 +162,11 @@ class AuthHandlers:
             wanted,
             admit,
         )
-        if self._compliance.notes_activity(now, active_at) and proven.parent is None:
-            await request.write(activity_note, now, proven.user_id)
+        for account in admitted if proven.parent is None else ():
+            if self._compliance.notes_activity(now, account.active_at):
+                await request.write(activity_note, now, account.id)
+            if not proven.credential_id:
+                await self._check.admitted(request, account)
         await require_use(request, session)
         return self._issuer.token(now, session, tuple(dict.fromkeys(methods)), proven.parent), session, rows
 
@@ -176,7 +178,9 @@ class AuthHandlers:
         """
         # A passcode counts once: it is looked at when everything else was right.
         ordered = sorted(login.proofs, key=lambda proof: isinstance(proof, TotpProof))
-        found = [await self._prove_one(request, login, proof) for proof in ordered]
+        found: list[Proven] = []
+        for proof in ordered:
+            found.append(await self._prove_one(request, login, proof, found))
         if len({one.user_id for one in found}) != 1:
             raise Unauthorized("the methods name different users")
         credentials = {one.credential_id for one in found if one.credential_id}
@@ -186,7 +190,9 @@ class AuthHandlers:
         scope = next((one.scope for one in found if one.scope is not None), None)
         return Proven(found[0].user_id, parent, next(iter(credentials), ""), scope)
 
-    async def _prove_one(self, request: Request, login: Login, proof: Proof) -> Proven:
+    async def _prove_one(
+        self, request: Request, login: Login, proof: Proof, before: Sequence[Proven]
+    ) -> Proven:
         match proof:
             case TokenProof(token=text):
                 token = (await self._authenticator.authenticate(text)).token
@@ -200,7 +206,8 @@ class AuthHandlers:
             case PasswordProof():
                 return Proven((await self._prove_password(request, proof)).id)
             case TotpProof():
-                return Proven((await self._totp.account(request, proof)).id)
+                proven = [self._receipts.holder(request), *(one.user_id for one in before)]
+                return Proven((await self._totp.account(request, proof, proven)).id)
             case OAuth1Proof():
                 access = await proven_access(request)
                 return Proven(access.user_id, scope=ScopeRequest("oauth1", ById(access.id), True))

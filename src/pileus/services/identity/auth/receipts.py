@@ -47,6 +47,12 @@ class Receipts:
             raise Unauthorized("the receipt is none of ours, is another user's, or has ended")
         return receipt
 
+    def holder(self, request: Request) -> str | None:
+        """Whose receipt came with a request; None where there is none of ours that has not ended."""
+        text = request.header(HEADER)
+        receipt = receipt_open(self._keys, text) if text is not None else None
+        return None if receipt is None or receipt.expires_at <= request.context.now else receipt.user_id
+
     def require(self, account: Account, shown: tuple[str, ...], receipt: Receipt | None) -> None:
         """Raise InsufficientAuthMethods, or Unauthorized where the user has changed since the receipt."""
         if receipt is not None and receipt.issued_at < account.tokens_after:

@@ -5,6 +5,7 @@ A passcode counts once, the first of them that is used in a step ends those of e
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -67,13 +68,19 @@ class TotpCheck:
         self._previous = previous
         self._guesses = Guesses()
 
-    async def account(self, request: Request, proof: TotpProof) -> Account:
-        """The account whose passcode it is, which counts no more from now on. Raises Unauthorized."""
+    async def account(
+        self, request: Request, proof: TotpProof, proven: Collection[str | None] = ()
+    ) -> Account:
+        """The account whose passcode it is, which counts no more from now on. Raises Unauthorized.
+
+        ``proven`` are the ids of those who have shown something else.
+        """
         now = request.context.now
         account, kept = await request.read(totp_keys, proof.user)
         if account is None or not kept:
             raise Unauthorized(f"no such user, or one without a key: {proof.user}")
-        if self._guesses.are_too_many(account.id, now) or self._check.is_locked(now, account):
+        known = account.id in proven
+        if self._guesses.are_too_many(account.id, now, proof=known) or self._check.is_locked(now, account):
             raise Unauthorized(f"too many wrong passcodes for user {account.id}")
         right = False
         for row in kept:
@@ -83,7 +90,7 @@ class TotpCheck:
                 right = await request.write(totp_use, row.id, step)
                 break
         if not right:
-            self._guesses.add(account.id, now)
+            self._guesses.add(account.id, now, proof=known)
         if not await self._check.settle(request, account, right=right):
             raise Unauthorized(f"wrong passcode for user {account.id}")
         return account

@@ -10,6 +10,7 @@ from pileus.services.identity.passwords.failures import failure_count, failures_
 from pileus.services.identity.passwords.hashing import Passwords
 from pileus.services.identity.rules.compliance import IGNORE_LOCKOUT
 from pileus.services.identity.rules.fair_queue import Origin
+from pileus.services.identity.rules.methods import asks_for_several
 from pileus.services.identity.rules.passwords import Lockout
 from pileus.services.identity.sessions.session import Account
 from pileus.services.identity.tables.users import users
@@ -74,13 +75,24 @@ class PasswordCheck:
         return self.lockout_of(account).locks(account.failed_auth_count, account.failed_auth_at, now)
 
     async def settle(self, request: Request, account: Account | None, *, right: bool) -> bool:
-        """Count what was shown for the lock-out; returns whether it was right and the account not locked."""
+        """Count what was shown for the lock-out; returns whether it was right and the account not locked.
+
+        A user who has to show several methods is not through with one of them: else whoever knows his
+        password could guess passcodes without end.
+        """
         lockout, now = self.lockout_of(account), request.context.now
         if not lockout.failure_attempts:
             return right
         # Others may have failed meanwhile, in the same queue: the last word has the row.
         key = account.id if account is not None else ""
         if right:
-            return await request.write(failures_clear_if_unlocked, now, key, lockout)
+            clear = account is not None and not asks_for_several(account.options)
+            return await request.write(failures_clear_if_unlocked, now, key, lockout, clear=clear)
         await request.write(failure_count, now, key, lockout)
         return False
+
+    async def admitted(self, request: Request, account: Account) -> None:
+        """Forget the failures of a user who has shown all that he has to."""
+        lockout = self.lockout_of(account)
+        if lockout.failure_attempts and account.failed_auth_count:
+            await request.write(failures_clear_if_unlocked, request.context.now, account.id, lockout)

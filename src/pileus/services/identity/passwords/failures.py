@@ -30,12 +30,17 @@ def failure_count(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> None:
         tx.execute(_SET_FAILURES, {"keys": [key], "count": count, "at": now})
 
 
-def failures_clear_if_unlocked(tx: Tx, now: dt.datetime, key: str, lockout: Lockout) -> bool:
-    """Forget the failures of a user whose password was right; False if he is locked by now."""
+def failures_clear_if_unlocked(
+    tx: Tx, now: dt.datetime, key: str, lockout: Lockout, *, clear: bool = True
+) -> bool:
+    """Forget the failures of a user whose password was right; False if he is locked by now.
+
+    Without ``clear`` they are remembered: he has more to show.
+    """
     row = tx.first(_FAILURES, {"key": key})
     if row is None or lockout.locks(row.failed_auth_count, row.failed_auth_at, now):
         return False
-    if row.failed_auth_count:
+    if row.failed_auth_count and clear:
         tx.execute(_SET_FAILURES, {"keys": [key], "count": 0, "at": None})
     return True
 

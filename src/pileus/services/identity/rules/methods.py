@@ -21,6 +21,13 @@ def _rules(options: Mapping[str, Any], known: Collection[str]) -> list[list[str]
     return [rule for rule in asked if rule]
 
 
+def asks_for_several(options: Mapping[str, Any]) -> bool:
+    """Whether one method may not be enough for a user, so that a right one ends no count of wrong ones."""
+    return options.get(MFA_ENABLED) is not False and any(
+        len(rule) > 1 for rule in options.get(MFA_RULES) or ()
+    )
+
+
 def methods_suffice(options: Mapping[str, Any], shown: Collection[str], known: Collection[str]) -> bool:
     """Whether the methods that were shown are enough for a user with these options."""
     rules = _rules(options, known)
