@@ -113,4 +113,5 @@ def _part(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _text(body: dict[str, Any], name: str) -> str | None:
     text = body.get(name)
-    return text if isinstance(text, str) and len(text) <= _LONGEST else None
+    # no database takes a NUL in a text, and one item must not keep the others from being written
+    return text if isinstance(text, str) and len(text) <= _LONGEST and "\x00" not in text else None

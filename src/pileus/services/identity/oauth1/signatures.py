@@ -51,8 +51,8 @@ def signed_parameters(request: Request, *needed: str) -> dict[str, str]:
     for name in needed:
         if not found.get(name):
             raise MissingParameter(attribute=name)
-    if any(len(value) > _LONGEST for value in found.values()):
-        raise ValidationError("A parameter of the Authorization header is too long.")
+    if any(len(value) > _LONGEST or "\x00" in value for value in found.values()):
+        raise ValidationError("A parameter of the Authorization header is too long, or holds a NUL.")
     return found
 
 
