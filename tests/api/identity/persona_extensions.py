@@ -23,6 +23,7 @@ _LIMIT = {
     ]
 }
 _NAMED = {"name": "{new}"}
+_CONFIG = {"config": {"identity": {"driver": "sql"}}}
 
 _PLACES = (
     ("endpoint", "endpoints/{endpoint}"),
@@ -105,6 +106,12 @@ EXTENSION_ROWS = (
     Row("create_limits", "POST /v3/limits", 201, CLOUD, _LIMIT),
     Row("update_limit", "PATCH /v3/limits/{own.limit}", 200, CLOUD, {"limit": {"resource_limit": 4}}),
     Row("delete_limit", "DELETE /v3/limits/{own.limit}", 204, CLOUD),
+    # configuration of domains
+    Row("create_domain_config", "PUT /v3/domains/none/config", 404, CLOUD, _CONFIG),
+    Row("get_domain_config", "GET /v3/domains/default/config", 404, SEES_CLOUD),
+    Row("update_domain_config", "PATCH /v3/domains/none/config", 404, CLOUD, _CONFIG),
+    Row("delete_domain_config", "DELETE /v3/domains/default/config", 204, CLOUD),
+    Row("get_domain_config_default", "GET /v3/domains/config/default", 200, SEES_CLOUD),
     # the audit log
     Row("list_audit_events", "GET /v3/OS-PILEUS-AUDIT/events", 200, SEES_CLOUD),
     Row("get_audit_event", "GET /v3/OS-PILEUS-AUDIT/events/none", 404, SEES_CLOUD),
