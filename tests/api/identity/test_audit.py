@@ -8,10 +8,16 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from tests.api.identity import test_federation as federated
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Client, Cloud, run
+from tests.api.identity.test_credentials import ask, keys_of, owner, signed_keys
+from tests.api.identity.test_oauth2 import CLIENT, basic, credential, grant
+from tests.openid_provider import Provider
 
 from pileus.services.identity.audit.book import AuditBook
+from pileus.services.identity.audit.logins import LOGINS
 from pileus.services.identity.audit.work import audit_trim
+from pileus.services.identity.auth.view import TOKEN_REPLY
 from pileus.services.identity.rules.cadf import Record
 from pileus.services.identity.service import IdentitySettings
 from pileus.store import Store
@@ -72,6 +78,103 @@ def test_changes_and_logins_are_kept_with_who_and_what(tell):
             assert secret not in whole
 
     tell(story)
+
+
+def _told(login: dict[str, Any]) -> tuple[Any, ...]:
+    return (login["outcome"], login["initiator_name"], login["details"]["methods"], login["reason"])
+
+
+LOGIN = "event_type=identity.authenticate"
+
+
+def test_signatures_and_programs_log_in_too(tell):
+    async def story(cloud: Cloud) -> None:
+        await cloud.identity.start(cloud.store)
+        bob = await owner(cloud, "bob")
+        keys = await keys_of(bob)
+        key, secret = await credential(cloud)
+        cloud.clock.advance(1)
+        since = f"{LOGIN}&since={quote(cloud.clock.now().isoformat() + 'Z')}"
+        ec2 = ["ec2credential"]
+        for signed, status in (
+            (signed_keys(cloud, keys), 200),
+            (signed_keys(cloud, {**keys, "secret": "other"}), 401),
+            ({**signed_keys(cloud, keys), "access": "a-typed-secret"}, 404),
+        ):
+            cloud.clock.advance(0.01)
+            assert (await ask(cloud, signed)).status == status
+        found = await _log(cloud, since, least=3)
+        assert [_told(one) for one in found] == [
+            ("failure", None, ec2, "AccessKeyNotFound"),
+            ("failure", "bob", ec2, "Unauthorized"),
+            ("success", "bob", ec2, None),
+        ]
+        assert found[-1]["project_id"] == bob.project
+
+        cloud.clock.advance(1)
+        since = f"{LOGIN}&since={quote(cloud.clock.now().isoformat() + 'Z')}"
+        program = ["application_credential"]
+        for form, given, status in (
+            (CLIENT, basic(key, secret), 200),
+            (CLIENT, basic(key, "wrong"), 401),
+            ({**CLIENT, "client_id": key, "client_secret": "wrong"}, basic("", ""), 401),
+            ({"grant_type": "other", "client_id": "a-typed-secret"}, "", 400),
+        ):
+            assert (await grant(cloud, form, authorization=given)).status == status
+        body = {"methods": program, "application_credential": {"id": key, "secret": "wrong"}}
+        cloud.clock.advance(0.01)
+        refused = await cloud.anyone("POST", "/v3/auth/tokens", {"auth": {"identity": body}})
+        assert refused.status == 401
+        found = await _log(cloud, since, least=5)
+        assert [_told(one) for one in found] == [
+            ("failure", "ann", program, "Unauthorized"),
+            ("failure", None, program, "unsupported_grant_type"),
+            ("failure", None, program, "invalid_client"),
+            ("failure", "ann", program, "invalid_client"),
+            ("success", "ann", program, None),
+        ]
+        whole = str(await _log(cloud))
+        for typed in ("a-typed-secret", secret, keys["secret"], keys["access"]):
+            assert typed not in whole
+
+    tell(story)
+
+
+def test_users_of_identity_providers_log_in_too(tmp_path):
+    async def story(cloud: Cloud) -> None:
+        await cloud.identity.start(cloud.store)
+        await federated.corp(cloud, provider)
+        cloud.clock.advance(1)
+        since = f"{LOGIN}&since={quote(cloud.clock.now().isoformat() + 'Z')}"
+        assert (await federated.come(cloud, provider.token(federated.CLAIMS))).status == 201
+        assert (await federated.come(cloud, "none")).status == 401
+        path, cookie = await federated.back_from_provider(cloud, provider)
+        for sent, status in (({}, 401), ({"cookie": cookie}, 200)):
+            cloud.clock.advance(0.01)
+            assert (await cloud.anyone("GET", path, **sent)).status == status
+        found = await _log(cloud, since, least=4)
+        assert [_told(one) for one in found] == [
+            ("success", "ann", ["openid"], None),
+            ("failure", None, [], "Unauthorized"),
+            ("failure", None, ["openid"], "Unauthorized"),
+            ("success", "ann", ["openid"], None),
+        ]
+
+    with Provider() as provider:
+        federated.tell(provider, tmp_path, story)
+
+
+def test_no_route_gives_tokens_unnoticed(quick):
+    async def story(cloud: Cloud) -> None:
+        routes = [route for noun in cloud.identity.service.nouns for route in noun.routes]
+        given = {
+            (route.method, route.path)
+            for route in routes
+            if route.reply is TOKEN_REPLY and (route.method, route.path) != ("GET", "/v3/auth/tokens")
+        }
+        assert given and given <= LOGINS.keys() <= {(route.method, route.path) for route in routes}
+
+    quick(story)
 
 
 def test_the_log_is_paged_and_bounded_by_time(tell):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import inspect
 import json
 import re
 import time
@@ -273,7 +274,7 @@ def test_keys_are_kept_and_looked_for_anew(provider: Provider, tmp_path: Path):
 def _openid(cloud: Cloud) -> Any:
     noun = next(one for one in cloud.identity.service.nouns if one.name == "federation")
     handler: Any = noun.routes[0].handler
-    return handler.__self__._openid
+    return inspect.unwrap(handler).__self__._openid
 
 
 def test_opaque_tokens_are_asked_about(provider: Provider, tmp_path: Path):
@@ -453,6 +454,15 @@ def _follow(url: str) -> str:
     except Exception as answer:
         return str(answer.headers["location"])  # type: ignore[attr-defined]
     raise AssertionError
+
+
+async def back_from_provider(cloud: Cloud, provider: Provider) -> tuple[str, str]:
+    """The path and the cookie with which ann's browser comes back."""
+    provider.people["ann"] = ("secret", {key: CLAIMS[key] for key in CLAIMS if key != "sub"})
+    away = await cloud.anyone("GET", f"/v3/auth/OS-FEDERATION/websso/openid?origin={DASHBOARD}")
+    assert away.status == 302, away
+    back = urlsplit(_follow(away.headers["location"]))
+    return f"{back.path.removeprefix('/identity')}?{back.query}", away.headers["set-cookie"].partition(";")[0]
 
 
 def test_a_browser_logs_in_for_a_dashboard(provider: Provider, tmp_path: Path):

@@ -250,7 +250,7 @@ class Identity(ServiceFace):
             type="identity",
             dialect=IdentityDialect(settings.list_limit or None),
             base_rules=BASE_RULES,
-            nouns=(
+            nouns=self._audited(
                 *self._entrance(issuer),
                 domains.NOUN,
                 projects(settings.max_project_tree_depth),
@@ -276,6 +276,9 @@ class Identity(ServiceFace):
             versions=[VERSION],
             description="Identity: users, projects, roles, tokens and the catalog",
         )
+
+    def _audited(self, *nouns: Noun) -> tuple[Noun, ...]:
+        return tuple(audited(noun, self.audit) for noun in nouns)
 
     def _entrance(self, issuer: Issuer) -> tuple[Noun, ...]:
         """The nouns of logging in, and of what it is done with. Raises BadPasswordSetting."""
@@ -312,7 +315,7 @@ class Identity(ServiceFace):
                     compliance,
                 )
             ),
-            audited(auth(logins), self.audit),
+            auth(logins),
             users_with(
                 users(PasswordHandlers(self.passwords, check, policy, self.authenticator, compliance)),
                 self._directories,

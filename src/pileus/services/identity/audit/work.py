@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from pileus.core.ids import new_hex_id
 from pileus.services.identity.common.generation import SCOPE
 from pileus.services.identity.rules.cadf import AUTHENTICATE, Outcome, Record, record_of_change
 from pileus.services.identity.tables.audit import audit_cursor, audit_log
+from pileus.services.identity.tables.credentials import application_credentials, credentials
 from pileus.services.identity.tables.projects import projects
 from pileus.services.identity.tables.users import users
 from pileus.store.event import event_of, events
@@ -41,12 +42,17 @@ _NAMED = (
     .select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
     .where(users.c.name.in_(bindparam("names", expanding=True)))
 )
+_OWNERS = tuple(
+    select(table.c.id, table.c.user_id).where(table.c.id.in_(bindparam("ids", expanding=True)))
+    for table in (application_credentials, credentials)
+)
 _OLD = select(audit_log.c.id).where(audit_log.c.event_time < bindparam("before")).limit(BATCH)
 _FORGET = audit_log.delete().where(audit_log.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt to log in. Whom it was for is by id, or by name and the id or name of a domain."""
+    """An attempt to log in. Whom it was for is by id, or by name and the id or name of a domain, or by the id
+    of the application credential or EC2 credential that was used."""
 
     at: dt.datetime
     outcome: Outcome
@@ -58,6 +64,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     domain_id: str | None = None
     domain_name: str | None = None
+    credential_id: str | None = None
     project_id: str | None = None
     reason: str | None = None
 
@@ -96,13 +103,17 @@ def audit_collect(tx: Tx) -> tuple[list[Record], bool]:
 
 def audit_logins(tx: Tx, logins: Sequence[Login]) -> list[Record]:
     """Write log-ins. Only users who exist are named: a password typed as a name is not kept."""
-    by_id = _names(tx, (one.user_id for one in logins))
+    owners = _owners(tx, (one.credential_id for one in logins))
+    by_id = _names(tx, (*(one.user_id for one in logins), *owners.values()))
     by_name = _named(tx, logins)
     records = []
     for one in logins:
         user_id = (
-            one.user_id if one.user_id in by_id else by_name.get((one.name, one.domain_id or one.domain_name))
+            _known(by_id, one.user_id)
+            or by_name.get((one.name, one.domain_id or one.domain_name))
+            or _known(by_id, owners.get(one.credential_id or ""))
         )
+        named = by_id.get(user_id or "") or (one.name if user_id else None)
         records.append(
             Record(
                 id=new_hex_id(),
@@ -113,7 +124,7 @@ def audit_logins(tx: Tx, logins: Sequence[Login]) -> list[Record]:
                 target_type="user",
                 target_id=user_id,
                 initiator_id=user_id,
-                initiator_name=by_id.get(user_id or "") or (one.name if user_id else None),
+                initiator_name=named,
                 project_id=one.project_id,
                 address=one.address or None,
                 agent=one.agent,
@@ -137,6 +148,18 @@ def audit_trim(tx: Tx, before: dt.datetime) -> int:
 def _names(tx: Tx, ids: Iterable[str | None]) -> dict[str, str]:
     wanted = sorted({one for one in ids if one is not None})
     return {row.id: row.name for row in tx.rows(_NAMES, {"ids": wanted})} if wanted else {}
+
+
+def _known(by_id: Mapping[str, str], user_id: str | None) -> str | None:
+    return user_id if user_id in by_id else None
+
+
+def _owners(tx: Tx, ids: Iterable[str | None]) -> dict[str, str]:
+    """Whose these credentials are."""
+    wanted = sorted({one for one in ids if one is not None})
+    if not wanted:
+        return {}
+    return {row.id: row.user_id for find in _OWNERS for row in tx.rows(find, {"ids": wanted})}
 
 
 def _named(tx: Tx, logins: Sequence[Login]) -> dict[tuple[str | None, str | None], str]:

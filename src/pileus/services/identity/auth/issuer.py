@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from pileus.services.identity.auth.view import token_view
@@ -19,6 +20,9 @@ from pileus.web.reply import Reply
 from pileus.web.request import Request
 
 VARY = (b"vary", b"X-Auth-Token")
+
+ISSUED: ContextVar[list[Token] | None] = ContextVar("issued", default=None)
+"""Where whoever watches a log-in gets to know the token that it gave, whatever form its reply has."""
 
 
 class Issuer:
@@ -59,7 +63,7 @@ class Issuer:
         for bound in (credential, trust, session.access):
             if bound is not None and bound.expires_at is not None:
                 expires_at = min(expires_at, bound.expires_at)
-        return Token(
+        token = Token(
             user_id=session.holder_id,
             scope=session.scope,
             methods=methods,
@@ -74,6 +78,9 @@ class Issuer:
             protocol_id=shown_by[1] if parent is None else parent.protocol_id,
             certificate=certificate if parent is None else parent.certificate,
         )
+        if (issued := ISSUED.get()) is not None:
+            issued.append(token)
+        return token
 
     def reply(
         self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None, status: int

@@ -100,15 +100,16 @@ def _parse_signed(value: Any) -> Signed:
 
 
 SIGNED = types.Type("signed request", _parse_signed, _STRUCT.schema)
-_NAMES = ("credentials", "credential", "ec2Credentials")
-_BODY = types.dict_of(dict.fromkeys(_NAMES, types.nullable(SIGNED)), additional=types.anything)
+SIGNED_NAMES = ("credentials", "credential", "ec2Credentials")
+"""The names that a body may give to what was signed."""
+_BODY = types.dict_of(dict.fromkeys(SIGNED_NAMES, types.nullable(SIGNED)), additional=types.anything)
 
 
 def _read(request: Request) -> Signed:
     body = request.json()
     if not body or not isinstance(body, dict):
         raise ValidationError("request must include a request body")
-    name = next((name for name in _NAMES if body.get(name)), None)
+    name = next((name for name in SIGNED_NAMES if body.get(name)), None)
     if name is None or not isinstance(body[name], dict) or "access" not in body[name]:
         raise Unauthorized("EC2 signature not supplied")
     try:

@@ -160,6 +160,17 @@ def _form(request: Request) -> dict[str, str]:
     return form
 
 
+def client_named(request: Request) -> str | None:
+    """The client that a request names, if it can be read."""
+    try:
+        form = _form(request)
+    except _Refusal:
+        return None
+    if client_certificate(request.scope, request.settings) is None and (basic := _basic(request)):
+        return basic[0]
+    return form.get("client_id")
+
+
 def _basic(request: Request) -> tuple[str, str] | None:
     """Client and secret of HTTP's basic authentication; both may be percent-encoded (RFC 6749, 2.3.1)."""
     kind, _, value = (request.header("authorization") or "").partition(" ")
