@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.api.identity.cloud import Client, Cloud
+from tests.api.identity.cloud import PASSWORD, Client, Cloud
+from tests.api.identity.test_multi_factor import RECEIPT, ann, auth, passcode
 
 from pileus.core.context import system_context
 from pileus.policy import Policies
@@ -43,17 +44,75 @@ async def _another(cloud: Cloud, url: str, folder) -> AsyncIterator[Client]:
     identity = Identity(store, folder / "token-keys", clock=cloud.clock)
     try:
         await identity.start(store)
-        app = create_app(
-            [identity.service],
-            store=store,
-            authenticator=identity.authenticator,
-            policy=Policies({"identity": identity.service.rules}, {"identity": {}}),
-            clock=cloud.clock,
-        )
-        yield Client(app)
+        yield _client(cloud, identity, store)
     finally:
         await identity.close()
         await store.close()
+
+
+def _client(cloud: Cloud, identity: Identity, store: Store) -> Client:
+    app = create_app(
+        [identity.service],
+        store=store,
+        authenticator=identity.authenticator,
+        policy=Policies({"identity": identity.service.rules}, {"identity": {}}),
+        clock=cloud.clock,
+    )
+    return Client(app)
+
+
+@contextlib.asynccontextmanager
+async def _unaware(cloud: Cloud, folder) -> AsyncIterator[Client]:
+    """A server that has the keys of the file, and has not been told of any change."""
+    identity = Identity(cloud.store, folder / "token-keys", clock=cloud.clock)
+    try:
+        yield _client(cloud, identity, cloud.store)
+    finally:
+        await identity.close()
+
+
+def test_what_was_sealed_since_opens_on_a_server_that_was_not_told(quick, tmp_path):
+    async def story(cloud: Cloud) -> None:
+        for ring in cloud.identity.rings:
+            await _rotate(cloud, ring)
+        user = await ann(cloud, ["password", "totp"])
+        half = auth(["password"], password=PASSWORD)
+        proven = await cloud.anyone("POST", "/v3/auth/tokens", half)
+        assert proven.status == 401 and RECEIPT in proven.headers
+        async with _unaware(cloud, tmp_path) as there:
+            whole = auth(["totp", "password"], totp=passcode(cloud), password=PASSWORD)
+            assert (await there("POST", "/v3/auth/tokens", whole)).status == 201
+        cloud.clock.advance(30)
+        async with _unaware(cloud, tmp_path) as there:
+            rest = auth(["totp"], totp=passcode(cloud))
+            receipt = {"openstack_auth_receipt": proven.headers[RECEIPT]}
+            assert (await there("POST", "/v3/auth/tokens", rest, **receipt)).status == 201
+
+            leaked = next(
+                one.id for one in (await cloud.identity.rings[0].refresh()).keys if one.state == "primary"
+            )
+            await cloud.identity.rings[0].withdraw(system_context(cloud.clock.now()), leaked)
+            cloud.clock.advance(30)
+            rest = auth(["totp"], totp=passcode(cloud))
+            assert (await there("POST", "/v3/auth/tokens", rest, **receipt)).status == 401
+
+        # many are opened with one look at the keys
+        async def statements(client: Client) -> int:
+            client.token = cloud.admin.token
+            before = cloud.store.statements
+            shown = await client("GET", f"/v3/credentials?user_id={user['id']}")
+            assert [one["blob"] for one in shown.json["credentials"]].count("secret") == count
+            return cloud.store.statements - before
+
+        counts = []
+        for count in (2, 6):
+            while len((await cloud.admin("GET", "/v3/credentials")).json["credentials"]) < count + 1:
+                await cloud.admin.make("credential", user_id=user["id"], type="cert", blob="secret")
+            async with _unaware(cloud, tmp_path) as there:
+                counts.append(await statements(there))
+        assert counts[0] == counts[1]
+
+    quick(story)
 
 
 def test_tokens_outlive_rotations_and_not_the_withdrawal_of_their_key(tell):

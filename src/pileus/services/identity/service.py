@@ -289,7 +289,9 @@ class Identity(ServiceFace):
             raise BadPasswordSetting(reason=str(error)) from None
         check = PasswordCheck(self.passwords, settings.lockout)
         totp = TotpCheck(self.credential_keys, check, settings.totp_previous_windows)
-        receipts = Receipts(self.keys, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS)
+        receipts = Receipts(
+            self.authenticator.ring, dt.timedelta(seconds=settings.receipt_lifetime_s), METHODS
+        )
         lifetime = dt.timedelta(seconds=settings.token_lifetime_s)
         logins = AuthHandlers(
             self.authenticator,
@@ -309,7 +311,7 @@ class Identity(ServiceFace):
                     OpenId(settings.openid),
                     issuer,
                     receipts,
-                    self.keys,
+                    self.authenticator.ring,
                     lifetime,
                     settings.federation,
                     compliance,

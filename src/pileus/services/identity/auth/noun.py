@@ -141,7 +141,7 @@ class AuthHandlers:
         which a receipt may be given, and Unauthorized."""
         now = request.context.now
         proven = await self._prove(request, login)
-        receipt = self._receipts.read(request, proven.user_id)
+        receipt = await self._receipts.read(request, proven.user_id)
         methods = tuple(map(_method, login.proofs)) + (receipt.methods if receipt else ())
         shown = tuple(dict.fromkeys(methods + (proven.parent.methods if proven.parent else ())))
         wanted = catalog and request.parameter("nocatalog") is None
@@ -206,7 +206,7 @@ class AuthHandlers:
             case PasswordProof():
                 return Proven((await self._prove_password(request, proof)).id)
             case TotpProof():
-                proven = [self._receipts.holder(request), *(one.user_id for one in before)]
+                proven = [await self._receipts.holder(request), *(one.user_id for one in before)]
                 return Proven((await self._totp.account(request, proof, proven)).id)
             case OAuth1Proof():
                 access = await proven_access(request)

@@ -10,8 +10,8 @@ from pileus.core.errors import Unauthenticated
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.rules.methods import methods_required, methods_suffice
 from pileus.services.identity.sessions.session import Account
-from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.receipts import Receipt, receipt_open, receipt_seal
+from pileus.services.identity.tokens.ring import KeyRing
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 
@@ -30,28 +30,33 @@ class InsufficientAuthMethods(Unauthenticated):
 
 
 class Receipts:
-    """Takes receipts and gives them; ``known`` are the methods that this cloud has."""
+    """Takes receipts and gives them, sealed with the keys of tokens; ``known`` are the methods that this
+    cloud has."""
 
-    def __init__(self, keys: TokenKeys, lifetime: dt.timedelta, known: Collection[str]) -> None:
-        self._keys = keys
+    def __init__(self, ring: KeyRing, lifetime: dt.timedelta, known: Collection[str]) -> None:
+        self._ring = ring
         self._lifetime = lifetime
         self._known = known
 
-    def read(self, request: Request, user_id: str) -> Receipt | None:
+    async def read(self, request: Request, user_id: str) -> Receipt | None:
         """The receipt that came with a request. Raises Unauthorized for one that is not good for the user."""
         text = request.header(HEADER)
         if text is None:
             return None
-        receipt = receipt_open(self._keys, text)
+        receipt = await self._open(text)
         if receipt is None or receipt.user_id != user_id or receipt.expires_at <= request.context.now:
             raise Unauthorized("the receipt is none of ours, is another user's, or has ended")
         return receipt
 
-    def holder(self, request: Request) -> str | None:
+    async def holder(self, request: Request) -> str | None:
         """Whose receipt came with a request; None where there is none of ours that has not ended."""
         text = request.header(HEADER)
-        receipt = receipt_open(self._keys, text) if text is not None else None
+        receipt = await self._open(text) if text is not None else None
         return None if receipt is None or receipt.expires_at <= request.context.now else receipt.user_id
+
+    async def _open(self, text: str) -> Receipt | None:
+        await self._ring.keep_up()  # a receipt comes before the token whose check would tell of other keys
+        return receipt_open(self._ring.keys, text)
 
     def require(self, account: Account, shown: tuple[str, ...], receipt: Receipt | None) -> None:
         """Raise InsufficientAuthMethods, or Unauthorized where the user has changed since the receipt."""
@@ -82,7 +87,7 @@ class Receipts:
             },
             "required_auth_methods": methods_required(account.options, methods, self._known),
         }
-        return Reply.json(body, 401).header(HEADER, receipt_seal(self._keys, receipt))
+        return Reply.json(body, 401).header(HEADER, receipt_seal(self._ring.keys, receipt))
 
 
 def _time(moment: dt.datetime) -> str:

@@ -6,7 +6,6 @@ A passcode counts once, the first of them that is used in a step ends those of e
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, or_, select
@@ -17,7 +16,7 @@ from pileus.services.identity.rules.totp import Guesses, matching_step, secret_o
 from pileus.services.identity.sessions.session import Account, Key, account_find
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.sealing import blob_open
+from pileus.services.identity.tokens.ring import blobs_open
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
@@ -48,10 +47,20 @@ class TotpProof(msgspec.Struct, frozen=True):
     passcode: str
 
 
-def totp_keys(tx: Tx, user: Key) -> tuple[Account | None, list[Any]]:
-    """The account, and its keys as they are kept."""
+class TotpKey(msgspec.Struct, frozen=True):
+    """A key of passcodes as a credential's blob has it, and the last step that one of its was used in."""
+
+    id: str
+    blob: str
+    used_step: int | None
+
+
+def totp_keys(tx: Tx, keys: TokenKeys, user: Key) -> tuple[Account | None, list[TotpKey]]:
+    """The account, and its keys of passcodes. Raises CredentialEncryptionError."""
     account = account_find(tx, user)
-    return account, [] if account is None else tx.rows(_KEYS_OF, {"user_id": account.id})
+    rows = [] if account is None else tx.rows(_KEYS_OF, {"user_id": account.id})
+    blobs = blobs_open(tx, keys, [row.sealed for row in rows])
+    return account, [TotpKey(row.id, blob, row.used_step) for row, blob in zip(rows, blobs, strict=True)]
 
 
 def totp_use(tx: Tx, key: str, step: int) -> bool:
@@ -76,7 +85,7 @@ class TotpCheck:
         ``proven`` are the ids of those who have shown something else.
         """
         now = request.context.now
-        account, kept = await request.read(totp_keys, proof.user)
+        account, kept = await request.read(totp_keys, self._keys, proof.user)
         if account is None or not kept:
             raise Unauthorized(f"no such user, or one without a key: {proof.user}")
         known = account.id in proven
@@ -84,7 +93,7 @@ class TotpCheck:
             raise Unauthorized(f"too many wrong passcodes for user {account.id}")
         right = False
         for row in kept:
-            secret = secret_of(blob_open(self._keys, row.sealed))
+            secret = secret_of(row.blob)
             step = matching_step(secret, proof.passcode, now, self._previous) if secret is not None else None
             if step is not None and (row.used_step is None or row.used_step < step):
                 right = await request.write(totp_use, row.id, step)

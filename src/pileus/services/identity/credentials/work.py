@@ -25,8 +25,8 @@ from pileus.services.identity.credentials.resource import (
 from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.ring import ring_read
-from pileus.services.identity.tokens.sealing import blob_open, blob_seal
+from pileus.services.identity.tokens.ring import blobs_open
+from pileus.services.identity.tokens.sealing import blob_seal
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -67,13 +67,9 @@ def credentials_read(
 ) -> list[Values]:
     """Credentials with their blobs opened, by id."""
     found = fetch(tx, CREDENTIAL, ids, where)
-    for one in found:
-        if (blob := keys.open(one["sealed"])) is not None:
-            one["blob"] = blob.decode()
-            continue
-        # another server may have changed the keys since this one was told
-        ring = ring_read(tx, keys, "credential")
-        one["blob"] = blob_open(TokenKeys.of(ring.in_order), one["sealed"])
+    blobs = blobs_open(tx, keys, [one["sealed"] for one in found])
+    for one, blob in zip(found, blobs, strict=True):
+        one["blob"] = blob
     return sorted(found, key=lambda one: str(one["id"]))
 
 

@@ -24,8 +24,8 @@ from pileus.services.identity.rules.domain_config import (
 )
 from pileus.services.identity.tables.domain_config import domain_options
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.ring import ring_read
-from pileus.services.identity.tokens.sealing import blob_open, blob_seal
+from pileus.services.identity.tokens.ring import blobs_open
+from pileus.services.identity.tokens.sealing import blob_seal
 from pileus.store.tx import Tx
 
 _c = domain_options.c
@@ -47,20 +47,17 @@ _decode = msgspec.json.Decoder().decode
 
 def config_read(tx: Tx, domain_id: str, keys: TokenKeys | None = None) -> dict[str, dict[str, Any]]:
     """A domain's options, in groups; the sensitive ones only with the ``keys`` that open them."""
+    rows = tx.rows(_OF_DOMAIN.order_by(_c.group_name, _c.option_name), {"domain": domain_id})
+    hidden = [row for row in rows if row.sealed is not None]
+    opened: dict[str, Any] = {}
+    if keys is not None:
+        blobs = blobs_open(tx, keys, [row.sealed for row in hidden])
+        opened = {row.id: _decode(blob) for row, blob in zip(hidden, blobs, strict=True)}
     found: dict[str, dict[str, Any]] = {}
-    for row in tx.rows(_OF_DOMAIN.order_by(_c.group_name, _c.option_name), {"domain": domain_id}):
-        if row.sealed is None:
-            value = row.value
-        elif keys is None:
-            continue
-        else:
-            opened = keys.open(row.sealed)
-            if opened is None:  # another server may have changed the keys since this one was told
-                opened = blob_open(
-                    TokenKeys.of(ring_read(tx, keys, "credential").in_order), row.sealed
-                ).encode()
-            value = _decode(opened)
-        found.setdefault(row.group_name, {})[row.option_name] = value
+    for row in rows:
+        if row.sealed is None or row.id in opened:
+            value = row.value if row.sealed is None else opened[row.id]
+            found.setdefault(row.group_name, {})[row.option_name] = value
     return found
 
 

@@ -26,7 +26,7 @@ from pileus.services.identity.federation.openid import OpenId, challenge_of
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.mapping import NotMapped, mapping_apply
 from pileus.services.identity.sessions.session import Account, ScopeRequest
-from pileus.services.identity.tokens.keys import TokenKeys
+from pileus.services.identity.tokens.ring import KeyRing
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -92,7 +92,7 @@ class FederationHandlers:
         openid: OpenId,
         issuer: Issuer,
         receipts: Receipts,
-        keys: TokenKeys,
+        ring: KeyRing,
         lifetime: dt.timedelta,
         settings: FederationSettings,
         compliance: Compliance,
@@ -100,7 +100,7 @@ class FederationHandlers:
         self._openid = openid
         self._issuer = issuer
         self._receipts = receipts
-        self._keys = keys
+        self._ring = ring
         self._lifetime = lifetime
         self._settings = settings
         self._compliance = compliance
@@ -176,7 +176,7 @@ class FederationHandlers:
             "scope": "openid profile email",
             "client_id": self._openid.settings.client_id,
             "redirect_uri": _callback(request),
-            "state": self._keys.seal(msgspec.msgpack.encode(away), now_s),
+            "state": self._ring.keys.seal(msgspec.msgpack.encode(away), now_s),
             "nonce": nonce,
             "code_challenge": challenge_of(verifier),
             "code_challenge_method": "S256",
@@ -192,7 +192,7 @@ class FederationHandlers:
 
     async def callback(self, request: Request) -> Reply:
         """GET …/websso-callback: back from the provider, and on to the dashboard with a token."""
-        away = self._away(request)
+        away = await self._away(request)
         provider = await request.read(provider_find, away.idp_id, away.protocol_id)
         code = request.parameter("code")
         if not code or not provider.remote_ids:
@@ -216,9 +216,10 @@ class FederationHandlers:
         token = next((value for name, value in reply.headers if name == b"x-subject-token"), None)
         return reply if token is None else _posting(away.origin, token.decode())
 
-    def _away(self, request: Request) -> _Away:
+    async def _away(self, request: Request) -> _Away:
         """Open the state that this browser carried. Raises Unauthorized for another's."""
-        payload = self._keys.open(request.parameter("state") or "")
+        await self._ring.keep_up()
+        payload = self._ring.keys.open(request.parameter("state") or "")
         try:
             away = msgspec.msgpack.decode(payload or b"", type=_Away)
         except msgspec.DecodeError:

@@ -29,6 +29,7 @@ from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tables.domain_config import domain_options
 from pileus.services.identity.tables.keys import shared_keys
 from pileus.services.identity.tokens.keys import KEY_BYTES, TokenKeys, fingerprint
+from pileus.services.identity.tokens.sealing import blob_open
 from pileus.store import Published, Store
 from pileus.store.tx import Tx
 
@@ -109,6 +110,22 @@ def ring_read(tx: Tx, file: TokenKeys, purpose: Purpose) -> Ring:
         return _of_file(file, revision)
     keys = tuple(Key(row.id, row.state, row.created_at, row.retired_at) for row in rows)
     return Ring(keys, {row.id: file.unwrap(row.sealed) for row in rows}, revision)
+
+
+def blobs_open(tx: Tx, keys: TokenKeys, sealed: Sequence[str]) -> list[str]:
+    """Open what credentials' keys sealed. Raises CredentialEncryptionError.
+
+    Another server may have changed the keys since this one was told: what its own don't open, those of the
+    database do, which are read once.
+    """
+    opened = [keys.open(one) for one in sealed]
+    if None in opened:
+        current = TokenKeys.of(ring_read(tx, keys, "credential").in_order)
+        return [
+            blob_open(current, one) if blob is None else blob.decode()
+            for one, blob in zip(sealed, opened, strict=True)
+        ]
+    return [blob.decode() for blob in opened if blob is not None]
 
 
 def _of_file(file: TokenKeys, revision: int) -> Ring:
@@ -250,6 +267,11 @@ class KeyRing:
         ring = await self._store.read(ring_read, self.keys, self.purpose)
         self.keys.install(ring.in_order, ring.revision)
         return ring
+
+    async def keep_up(self) -> None:
+        """Read the ring if it has changed since, for what is opened without a token's check."""
+        if revision_of(await self._store.read(generation_read)) != self.keys.revision:
+            await self.refresh()
 
     async def rotate(self, context: Context, active: int, needed: dt.timedelta) -> Ring:
         """Rotate. Raises NotMigrated."""
