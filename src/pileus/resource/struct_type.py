@@ -17,6 +17,9 @@ def struct_type(kind: type[Any]) -> Type:
     """The type of JSON objects that are converted to a struct."""
 
     def parse(value: Any) -> Any:
+        if (path := _place_of_nul(value)) is not None:
+            reason = "a text with a NUL character is not a valid string"
+            raise BadValue(reason, reason, value=value, path=path)
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
@@ -24,6 +27,24 @@ def struct_type(kind: type[Any]) -> Type:
 
     schemas, components = msgspec.json.schema_components((kind,), ref_template="{name}")
     return Type(kind.__name__, parse, _inline(schemas[0], components))
+
+
+def _place_of_nul(value: Any) -> tuple[str | int, ...] | None:
+    """Where the first text with a NUL is, which PostgreSQL does not take; None where there is none."""
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
+    while waiting:
+        one, path = waiting.pop()
+        if isinstance(one, str):
+            if "\x00" in one:
+                return path
+        elif isinstance(one, dict):
+            for name, below in one.items():
+                if "\x00" in name:
+                    return path
+                waiting.append((below, (*path, name)))
+        elif isinstance(one, list):
+            waiting.extend((below, (*path, place)) for place, below in enumerate(one))
+    return None
 
 
 def _bad_value(text: str, value: Any) -> BadValue:

@@ -397,6 +397,11 @@ _ME = {"user": {"name": "admin", "domain": {"id": DEFAULT}, "password": PASSWORD
             400,
             "Invalid input for field 'identity/password/user/name': Expected `str | null`, got `int`",
         ),
+        (
+            _auth({"methods": ["password"], "password": {"user": {"id": "a\x00", "password": "x"}}}),
+            400,
+            "Invalid input for field 'identity/password/user/id': a text with a NUL",
+        ),
         (_auth({"methods": ["password"], "password": _ME}, "project"), 400, "is not 'unscoped'"),
         (_auth({"methods": ["password"], "password": _ME}, {}), 400, "in scope"),
         (

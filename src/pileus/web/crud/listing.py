@@ -70,7 +70,7 @@ def _listing(request: Request, crud: Crud, *, usual: bool = True) -> Listing:
         listing.where.extend(narrowed)
     if listing.paged:
         default = dialect.default_limit if crud.page is None else crud.page
-    bound(listing, default, request.settings.page_limit or dialect.max_limit)
+        bound(listing, default, request.settings.page_limit or dialect.max_limit)
     return listing
 
 
