@@ -24,6 +24,11 @@ _USERS: dict[str, str | Example] = {
     "password_expires_at": "password_expires_at=lt:2026-01-01T00:00:00Z",
 }
 _ROLES: dict[str, str | Example] = {}
+_LIMITS: dict[str, str | Example] = {
+    "service_id": "service_id={service}",
+    "region_id": "region_id={region}",
+    "resource_name": "resource_name=cores",
+}
 
 OPERATIONS: Operations = {
     "/v3/users": {
@@ -108,6 +113,55 @@ OPERATIONS: Operations = {
     "/v3/auth/system": {},
     "/v3/roles/{id}/implies": {},
     "/v3/role_inferences": {},
+    "/v3/OS-TRUST/trusts": {
+        "trustor_user_id": "trustor_user_id={ann}",
+        "trustee_user_id": "trustee_user_id={admin}",
+    },
+    "/v3/OS-TRUST/trusts/{id}/roles": {},
+    "/v3/users/{id}/access_rules": {
+        name: Example(f"{name}={value}", path="/v3/users/{admin}/access_rules")
+        for name, value in (("service", "compute"), ("method", "GET"), ("path", "/v2.1/servers"))
+    },
+    "/v3/OS-OAUTH1/consumers": {},
+    "/v3/users/{id}/OS-OAUTH1/access_tokens": {},
+    "/v3/users/{id}/OS-OAUTH1/access_tokens/{token_id}/roles": {},
+    "/v3/policies": {"type": "type=text/plain"},
+    "/v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints": {},
+    **{
+        f"/v3/OS-EP-FILTER/{path}": {}
+        for path in (
+            "endpoint_groups",
+            "endpoint_groups/{endpoint_group_id}/endpoints",
+            "endpoint_groups/{endpoint_group_id}/projects",
+            "endpoints/{endpoint_id}/projects",
+            "projects/{project_id}/endpoint_groups",
+            "projects/{project_id}/endpoints",
+        )
+    },
+    "/v3/registered_limits": _LIMITS,
+    "/v3/limits": {**_LIMITS, "domain_id": "domain_id={domain}", "project_id": "project_id={project}"},
+    "/v3/OS-FEDERATION/identity_providers": {"id": "id=idp1", "enabled": "enabled=true"},
+    "/v3/OS-FEDERATION/identity_providers/{idp_id}/protocols": {},
+    "/v3/OS-FEDERATION/mappings": {},
+    "/v3/OS-FEDERATION/service_providers": {"id": "id=sp1", "enabled": "enabled=true"},
+    "/v3/OS-FEDERATION/projects": {},
+    "/v3/OS-FEDERATION/domains": {},
+    "/v3/OS-PILEUS-AUDIT/events": {
+        "action": "action=created.user",
+        "event_type": "event_type=identity.user.created",
+        "outcome": "outcome=failure",
+        "target_type": "target_type=data/security/project",
+        "target_id": "target_id={ann}",
+        "initiator_id": "initiator_id={admin}",
+        "initiator_name": "initiator_name=nobody",
+        "project_id": "project_id={project}",
+        "address": "address=192.0.2.77",
+        "request_id": "request_id=req-none",
+        "since": "since=2100-01-01T00:00:00",
+        "until": "until=2000-01-01T00:00:00",
+        "limit": "limit=1",
+        "marker": "marker={event}",
+    },
     **{
         f"/v3/{place}/{{actor_id}}/roles": _ROLES
         for place in (
@@ -125,6 +179,18 @@ OPERATIONS: Operations = {
 NO_LISTS = {
     "/v3/auth/tokens",
     "/v3/auth/catalog",
+    "/v3/auth/OS-FEDERATION/identity_providers/{idp_id}/protocols/{id}/websso",
+    "/v3/auth/OS-FEDERATION/websso-callback",
+    "/v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{id}/auth",
+    "/v3/OS-FEDERATION/saml2/metadata",
+    "/v3/OS-OAUTH2/token",
+    "/v3/endpoints/{endpoint_id}/OS-ENDPOINT-POLICY/policy",
+    "/v3/limits/model",
+    "/v3/domains/{id}/config",
+    "/v3/domains/{id}/config/security_compliance",
+    "/v3/domains/config/default",
+    "/v3/domains/config/{group}/default",
+    "/v3/domains/config/{group}/{option}/default",
     *(
         f"/v3/OS-INHERIT/{kind}s/{{id}}/{actor}s/{{actor_id}}/roles/{{role_id}}/inherited_to_projects"
         for kind in ("project", "domain")
@@ -138,7 +204,11 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
     """People, groups and projects in two domains that differ in everything that a list can ask for."""
     with databases.fresh("sqlite", folder) as url:
         async with cloud(url, folder) as api:
+            await api.identity.start(api.store)
             facts = await _fill(api)
+            await api.identity.audit.flush()
+            events = (await api.admin("GET", "/v3/OS-PILEUS-AUDIT/events")).json["events"]
+            facts["event"] = events[0]["id"]
 
             async def ask(person: str, version: str, path: str) -> tuple[int, Any]:
                 answer = await Client(api.app, api.admin.token)("GET", path)
@@ -179,10 +249,13 @@ async def _fill(api: Cloud) -> dict[str, str]:
     await admin.make("credential", type="totp", blob="x", user_id=ann)
     me = (await admin("GET", "/v3/users?name=admin")).json["users"][0]["id"]
     await admin.make("credential", type="cert", blob="x", user_id=me)
-    for name in ("app1", "app2"):
-        body = {"application_credential": {"name": name, "secret": "s"}}
+    for name, method, path in (("app1", "GET", "/v2.1/servers"), ("app2", "POST", "/v3/users")):
+        rule = {"service": "compute" if name == "app1" else "identity", "method": method, "path": path}
+        body = {"application_credential": {"name": name, "secret": "s", "access_rules": [rule]}}
         made = await admin("POST", f"/v3/users/{me}/application_credentials", body)
         assert made.status == 201, made
+    await _fill_extensions(api, region, service, {"project_id": project}, {"domain_id": domain})
+    await _trust(api, me, ann, project)
     return {
         "admin": me,
         "ann": ann,
@@ -195,6 +268,48 @@ async def _fill(api: Cloud) -> dict[str, str]:
     }
 
 
-async def _put(admin: Client, path: str) -> None:
-    answer = await admin("PUT", f"/v3/{path}")
-    assert answer.status == 204, (path, answer)
+async def _fill_extensions(
+    api: Cloud, region: str, service: str, project: dict[str, str], domain: dict[str, str]
+) -> None:
+    admin = api.admin
+    for kind in ("text/plain", "application/json"):
+        made = await admin("POST", "/v3/policies", {"policy": {"type": kind, "blob": "x"}})
+        assert made.status == 201, made
+    other = (await admin.make("service", type="y", name="y"))["id"]
+    cores = {"service_id": service, "region_id": region, "resource_name": "cores"}
+    disks = {"service_id": other, "resource_name": "disks"}
+    kinds = [{**one, "default_limit": 5} for one in (cores, disks)]
+    limits = [{**cores, **project, "resource_limit": 3}, {**disks, **domain, "resource_limit": 3}]
+    for name, body in (("registered_limits", kinds), ("limits", limits)):
+        made = await admin("POST", f"/v3/{name}", {name: body})
+        assert made.status == 201, made
+    for number, enabled in ((1, True), (2, False)):
+        provider = {"enabled": enabled}
+        await _put(admin, f"OS-FEDERATION/identity_providers/idp{number}", {"identity_provider": provider})
+        urls = {"auth_url": "https://sp.example/auth", "sp_url": "https://sp.example/sp"}
+        await _put(
+            admin, f"OS-FEDERATION/service_providers/sp{number}", {"service_provider": provider | urls}
+        )
+
+
+async def _trust(api: Cloud, admin: str, ann: str, project: str) -> None:
+    """Ann and the administrator trust each other."""
+    found = (await api.admin("GET", "/v3/projects?name=admin")).json["projects"]
+    by_ann = await api.as_("ann", {"project": {"id": project}})
+    for client, pair, place, role in (
+        (by_ann, (ann, admin), project, "member"),
+        (api.admin, (admin, ann), found[0]["id"], "admin"),
+    ):
+        trust = {
+            **dict(zip(("trustor_user_id", "trustee_user_id"), pair, strict=True)),
+            "impersonation": True,
+            "project_id": place,
+            "roles": [{"name": role}],
+        }
+        made = await client("POST", "/v3/OS-TRUST/trusts", {"trust": trust})
+        assert made.status == 201, made
+
+
+async def _put(admin: Client, path: str, body: Any = None) -> None:
+    answer = await admin("PUT", f"/v3/{path}", body)
+    assert answer.status == (204 if body is None else 201), (path, answer)
