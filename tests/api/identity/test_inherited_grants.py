@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.identity.cloud import PASSWORD, Client, Cloud
+from tests.api.identity.cloud import PASSWORD, Client, Cloud, run
+
+from pileus.services.identity.service import IdentitySettings
 
 
 class Tree:
@@ -174,7 +176,7 @@ def test_assignments_tell_what_is_inherited(tell):
     tell(story)
 
 
-def test_the_cost_does_not_grow_with_the_tree(quick):
+def test_the_cost_does_not_grow_with_the_tree(tmp_path):
     async def story(cloud: Cloud) -> None:
         admin = cloud.admin
         tree = await Tree.grow(cloud)
@@ -201,4 +203,5 @@ def test_the_cost_does_not_grow_with_the_tree(quick):
         tree.leaf = {**tree.leaf, "id": parent}
         assert await statements() == few
 
-    quick(story)
+    settings = IdentitySettings(max_project_tree_depth=20)
+    run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, settings)

@@ -377,7 +377,7 @@ _ME = {"user": {"name": "admin", "domain": {"id": DEFAULT}, "password": PASSWORD
         (_auth({"methods": ["password"]}), 400, "Expecting to find password in identity"),
         (_auth({"methods": ["token"]}), 400, "Expecting to find token in identity"),
         (_auth({"methods": ["token"], "token": {}}), 400, "Invalid input for field 'identity/token'"),
-        (_auth({"methods": ["oauth1"]}), 401, "unsupported method"),
+        (_auth({"methods": ["saml2"]}), 401, "unsupported method"),
         (_auth({"methods": ["password"], "password": {"user": {"id": "x"}}}), 400, "find password in user"),
         (_auth({"methods": ["password"], "password": {"user": {"password": "x"}}}), 400, "id or name must"),
         (
