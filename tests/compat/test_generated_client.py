@@ -22,7 +22,9 @@ PACKAGE = "pileus_generated_client"
 NEED_MORE = {
     "identity_get_v3_auth_tokens",  # a token in a header
     "image_get_v2_info_stores",  # several stores
+    "identity_get_v3_auth_os_federation_websso_callback",  # a state that the browser carried to a provider
 }
+"""Operations, by their ids in the document, that a token alone does not suffice for."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,11 @@ def operations(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
             yield one.name.rpartition(".")[2], module
 
 
+def _letters(name: str) -> str:
+    """A name as generators and documents agree on it, who set underscores and capitals differently."""
+    return "".join(one for one in name.lower() if one.isalnum())
+
+
 def test_the_document_is_openapi(document: Any) -> None:
     found = [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()]
     assert not found
@@ -98,19 +105,25 @@ def test_the_document_is_openapi(document: Any) -> None:
 def test_lists_are_read_as_they_are_described(package: ModuleType, client: Any, document: Any) -> None:
     """Every GET without parameters in its path: the reply is of the described form."""
     asked = 0
-    every = [one for path in document["paths"].values() for one in path.values()]
-    ended = {one["operationId"].lower() for one in every if one.get("x-openstack-versions", ("", ""))[1]}
+    described = {
+        _letters(one["operationId"]): one for path in document["paths"].values() for one in path.values()
+    }
+    need_more = {_letters(name) for name in NEED_MORE}
+    assert need_more <= set(described)
     for name, module in operations(package):
         parameters = inspect.signature(module.sync_detailed).parameters.values()
         required = [one.name for one in parameters if one.default is inspect.Parameter.empty]
+        operation = described[_letters(name)]
+        ended = operation.get("x-openstack-versions", ("", ""))[1]
         if (
-            name in NEED_MORE | ended
+            ended
+            or _letters(name) in need_more
             or required != ["client"]
             or ("_list_" not in name and "_get_" not in name)
         ):
             continue
         reply = module.sync_detailed(client=client)
-        assert reply.status_code in (200, 300), (name, reply.content)
+        assert str(reply.status_code.value) in operation["responses"], (name, reply.content)
         asked += 1
     assert asked > 30
 
