@@ -53,6 +53,32 @@ def test_a_start_seeds_and_the_next_one_only_moves_endpoints(tell):
     tell(story)
 
 
+def test_a_new_cloud_has_the_roles_that_services_know_immutable(tell):
+    async def story(cloud: Cloud) -> None:
+        async def options() -> dict[str, object]:
+            roles = (await cloud.admin("GET", "/v3/roles")).json["roles"]
+            return {role["name"]: role["options"] for role in roles}
+
+        known = {name: {"immutable": True} for name in ("admin", "manager", "member", "reader", "service")}
+        own: dict[str, object] = {name: {} for name in ("itsec", "projectmanager", "netadmin", "developer")}
+        assert await options() == {**known, **own}
+        reader = f"/v3/roles/{await cloud.role('reader')}"
+        assert (await cloud.admin("DELETE", reader)).status == 403
+        assert (await cloud.admin("PATCH", reader, {"role": {"name": "other"}})).status == 403
+        free = {"role": {"options": {"immutable": None}}}
+        for name in ("reader", "member"):
+            path = f"/v3/roles/{await cloud.role(name)}"
+            assert (await cloud.admin("PATCH", path, free)).status == 200
+        assert (await cloud.admin("DELETE", reader)).status == 204
+
+        # the next start leaves them as their owners made them
+        again = Seed(endpoints=(), password_hash=None)
+        await cloud.identity.seed(system_context(cloud.clock.now()), again)
+        assert await options() == {**known, **own, "member": {}, "reader": {}}
+
+    tell(story)
+
+
 def test_an_administrator_without_a_password_can_not_log_in(quick):
     async def story(cloud: Cloud) -> None:
         seed = Seed(endpoints=(), password_hash=None, user_name="second", project_name="second")

@@ -242,7 +242,10 @@ async def _revoke_role(cloud: Cloud, two: Pair) -> Answer:
 
 
 async def _delete_role(cloud: Cloud, two: Pair) -> Answer:
-    return await cloud.admin("DELETE", f"/v3/roles/{await cloud.role('member')}")
+    path = f"/v3/roles/{await cloud.role('member')}"
+    changed = await cloud.admin("PATCH", path, {"role": {"options": {"immutable": False}}})
+    assert changed.status == 200
+    return await cloud.admin("DELETE", path)
 
 
 def _disable(kind: str, key: str) -> Any:

@@ -17,6 +17,7 @@ from pileus.core.context import Context
 from pileus.core.ids import new_hex_id
 from pileus.services.identity.common.attributes import DEFAULT_DOMAIN
 from pileus.services.identity.common.generation import announce_token_change, generation_begin
+from pileus.services.identity.common.options import IMMUTABLE
 from pileus.services.identity.standing.grants import SYSTEM_ID
 from pileus.services.identity.tables.catalog import endpoints, regions, services
 from pileus.services.identity.tables.grants import grants
@@ -29,6 +30,7 @@ from pileus.store.upsert import upsert
 INTERFACES = ("admin", "internal", "public")
 
 MODERN_ROLES = ("admin", "manager", "member", "reader", "service")
+"""The roles that services know by name: a new cloud has them immutable, as Keystone's bootstrap does it."""
 CLASSIC_ROLES = ("itsec", "projectmanager", "netadmin", "developer")
 IMPLICATIONS = (
     ("admin", "manager"),
@@ -124,12 +126,12 @@ def _seed_roles(tx: Tx, seed: Seed) -> dict[str, str]:
     known = {row.name: row.id for row in tx.rows(select(roles.c.id, roles.c.name).where(roles.c.owner == ""))}
     missing = [name for name in seed.role_ids if name not in known]
     made = {name: seed.role_ids[name] for name in missing}
+    # A cloud that was there before keeps roles that may be changed, also those that are made anew.
+    fixed = {} if known else {name: {IMMUTABLE: True} for name in MODERN_ROLES}
+    common = {"owner": "", "domain_id": None, "description": None, "extra": None}
     tx.insert(
         roles,
-        [
-            {"id": key, "name": name, "owner": "", "domain_id": None, "description": None, "extra": None}
-            for name, key in made.items()
-        ],
+        [{**common, "id": key, "name": name, "options": fixed.get(name, {})} for name, key in made.items()],
     )
     ids = {**known, **made}
     # Only new roles get their implications: an administrator may have removed one on purpose.
