@@ -64,6 +64,32 @@ def test_who_names_networks_has_a_rule_of_his_own(tmp_path: Path) -> None:
     tell(story, tmp_path, overrides={rule: "rule:context_is_admin"})
 
 
+def test_old_actions_have_the_rules_that_nova_gives_them(tmp_path: Path) -> None:
+    rules = ("os-create-backup", "os-multinic:add", "os-multinic:remove")
+
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        network_id = await api.a_network()
+        server_id = (await api.boot(host, networks=[{"uuid": network_id}]))["id"]
+        backup = {"name": "x", "backup_type": "daily", "rotation": 1}
+        (port,) = (await api("GET", f"/servers/{server_id}/os-interface")).json["interfaceAttachments"]
+        address = {"address": port["fixed_ips"][0]["ip_address"]}
+        for rule, verb, argument, status in (
+            (rules[0], "createBackup", backup, 501),
+            (rules[1], "addFixedIp", {"networkId": network_id}, 202),
+            (rules[2], "removeFixedIp", address, 202),
+        ):
+            refused = await api.at("2.40").act(server_id, verb, argument)
+            assert refused.status == 403
+            assert refused.message == f"Policy doesn't allow os_compute_api:{rule} to be performed."
+            assert (await api.as_("admin", "2.40").act(server_id, verb, argument)).status == status, verb
+        # what they were judged by before is another matter
+        assert (await api.act(server_id, "createImage", {"name": "x"})).status == 501
+
+    overrides = {f"os_compute_api:{rule}": "rule:context_is_admin" for rule in rules}
+    tell(story, tmp_path, overrides=overrides)
+
+
 def test_who_sees_the_details_of_events_is_a_matter_of_rules(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         host = await api.host()

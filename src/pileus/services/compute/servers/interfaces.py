@@ -293,14 +293,14 @@ def interface_actions(handlers: InterfaceHandlers) -> dict[str, Action]:
         "addFixedIp": Action(
             network,
             handlers.add_address,
-            rule=_RULE + "create",
+            rule="os_compute_api:os-multinic:add",
             versions=("", "2.43"),
             summary="Add an address on a network",
         ),
         "removeFixedIp": Action(
             address,
             handlers.remove_address,
-            rule=_RULE + "delete",
+            rule="os_compute_api:os-multinic:remove",
             versions=("", "2.43"),
             summary="Remove an address",
         ),
@@ -318,6 +318,8 @@ def interfaces_noun(handlers: InterfaceHandlers) -> Noun:
                 "os-attach-interfaces:show": ADMIN_OR_READER,
                 "os-attach-interfaces:create": ADMIN_OR_MEMBER,
                 "os-attach-interfaces:delete": ADMIN_OR_MEMBER,
+                "os-multinic:add": ADMIN_OR_MEMBER,
+                "os-multinic:remove": ADMIN_OR_MEMBER,
             }
         ),
         extensions=(Extension("os-attach-interfaces", "AttachInterfaces", "Attach interface support."),),
