@@ -29,13 +29,15 @@ def listen_tcp(address: str) -> socket.socket:
     """A listening socket on ``HOST:PORT`` (``[::1]:PORT`` for IPv6); raises BadListenAddress."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 1 << 16):
+        raise BadListenAddress(address=address, reason="it is not HOST:PORT, with a port of 0 to 65535")
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, int(port)))
         sock.listen(BACKLOG)
-    except (OSError, ValueError, OverflowError) as error:
+    except (OSError, ValueError) as error:
         raise BadListenAddress(address=address, reason=error) from error
     return sock
 
