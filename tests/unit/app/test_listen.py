@@ -7,7 +7,19 @@ import pytest
 from pileus.app.serving.http import BadListenAddress, listen_tcp
 
 
-@pytest.mark.parametrize("address", ["", "nonsense", "127.0.0.1:", "127.0.0.1:x", "::1", "h:65536", "h:-1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nonsense",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "::1",
+        "127.0.0.1:65536",
+        "127.0.0.1:0000000099999",
+        "h:-1",
+    ],
+)
 def test_what_is_no_address_and_port(address: str) -> None:
     with pytest.raises(BadListenAddress):
         listen_tcp(address)

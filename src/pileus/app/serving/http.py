@@ -37,7 +37,7 @@ def listen_tcp(address: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, int(port)))
         sock.listen(BACKLOG)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise BadListenAddress(address=address, reason=error) from error
     return sock
 
