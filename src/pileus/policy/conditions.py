@@ -13,7 +13,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, String, and_, case, cast, func, literal, or_
+from sqlalchemy import (
+    Boolean,
+    ColumnClause,
+    ColumnElement,
+    Integer,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    or_,
+)
 
 from pileus.core.context import Context
 from pileus.policy.closures import caller_values, lowered
@@ -155,7 +168,7 @@ def _field(node: Field, columns: Columns, wanted: bool) -> Condition:
         found = _begins_with(column, node.pattern)
     elif isinstance(column.type, Boolean):
         word = node.value.lower()
-        found = column == (word in ("true", "1")) if word in ("true", "1", "false", "0") else False
+        found = _holds(column, word in ("true", "1")) if word in ("true", "1", "false", "0") else False
     else:
         found = _column_is(column, node.value, True) if node.value != _NONE else column == _NONE
     if wanted:
@@ -163,6 +176,13 @@ def _field(node: Field, columns: Columns, wanted: bool) -> Condition:
     if isinstance(found, bool):
         return not found
     return or_(column.is_(None), ~found)
+
+
+def _holds(column: ColumnElement[Any], wanted: bool) -> Condition:
+    """A stored truth is compared, so that an index serves it; one that is computed is a condition itself."""
+    if isinstance(column, ColumnClause):
+        return column == wanted
+    return column if wanted else not_(column)
 
 
 def _begins_with(column: ColumnElement[Any], pattern: str) -> Condition:

@@ -85,7 +85,7 @@ class Access:
         and the service says so.
         """
         rule = rule or resource.rule(action)
-        condition = self.policy.condition(rule, self.context, resource.policy_columns)
+        condition = self.policy.condition(rule, self.context, resource.policy_columns(self.context))
         if condition is True:
             return None
         if condition is False:

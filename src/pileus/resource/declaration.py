@@ -57,8 +57,12 @@ Loader = Callable[[Tx, list[str]], Mapping[str, Any]]
 Saver = Callable[[Tx, Context, Mapping[str, Any]], None]
 """``(tx, context, {id: value})``: the writing counterpart of a loader; replaces what was there."""
 
-Targets = Callable[[Tx, Sequence[Values]], Sequence[Mapping[str, Any]]]
-"""``(tx, several) -> [{name: value}]``: what the policy looks at besides the values, in the same order."""
+Targets = Callable[[Tx, Context, Sequence[Values]], Sequence[Mapping[str, Any]]]
+"""``(tx, context, several) -> [{name: value}]``: what the policy looks at besides the values, in the same
+order."""
+
+Seen = Callable[[Context], ColumnElement[Any]]
+"""``context -> column``: a column whose value depends on who looks (whether a network is shared with him)."""
 
 Default = Callable[[Context, Mapping[str, Any]], Any]
 
@@ -87,6 +91,8 @@ def request_time(context: Context, values: Mapping[str, Any]) -> Any:
 class _AttributeOptions:
     column: ColumnElement[Any] | None = None
     """Where it is stored or computed in SQL; without it, the table's column of the attribute's name."""
+    seen: Seen | None = None
+    """The value as the caller sees it, in views, filters and policy rules; ``column`` is what is stored."""
     loader: Loader | None = None
     """For what lives in another table: one statement for all rows of a reply."""
     saver: Saver | None = None
@@ -165,7 +171,8 @@ class Resource:
     marker that is not there nothing follows, where other lists refuse it. ``additional``: bodies may hold
     attributes that nobody declared.
     ``targets`` gives the policy more to look at than the values themselves (a port's
-    ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL.
+    ``network:project_id``), for many at once, and ``policy_columns`` the same as SQL; a column that depends
+    on who asks is a function of the context.
     ``rules`` overrides the rule names that the wording derives for the actions
     ``create get list update delete``; ``not_found`` the error of a missing one.
     """
@@ -186,7 +193,7 @@ class Resource:
         bulk: bool | None = None,
         default_sort: Sequence[tuple[str, bool]] = (),
         targets: Targets | None = None,
-        policy_columns: Mapping[str, ColumnElement[Any]] | None = None,
+        policy_columns: Mapping[str, ColumnElement[Any] | Seen] | None = None,
         parents: Mapping[str, Resource] | None = None,
         unknown_marker_ends: bool = False,
         additional: Additional | None = None,
@@ -236,25 +243,27 @@ class Resource:
             if column is not None:
                 self.columns[attribute.name] = column
 
-    @property
-    def policy_columns(self) -> Mapping[str, ColumnElement[Any]]:
-        """The columns that policy rules may look at."""
-        known: Mapping[str, ColumnElement[Any]] | None = self.plans.get("policy_columns")
+    def policy_columns(self, context: Context) -> Mapping[str, ColumnElement[Any]]:
+        """The columns that policy rules may look at, as the caller sees them."""
+        known: tuple[dict[str, ColumnElement[Any]], dict[str, Seen]] | None = self.plans.get("policy_columns")
         if known is None:
-            known = {
-                policy_name: column
+            columns: dict[str, ColumnElement[Any] | Seen] = {
+                policy_name: self.attributes[name].seen or column
                 for name, column in self.columns.items()
                 for policy_name in self.policy_names(name)
             }
-            known = {**known, **self._policy_columns}
-            self.plans["policy_columns"] = known
-        return known
+            columns |= self._policy_columns
+            fixed = {name: one for name, one in columns.items() if isinstance(one, ColumnElement)}
+            seen = {name: one for name, one in columns.items() if not isinstance(one, ColumnElement)}
+            known = self.plans["policy_columns"] = (fixed, seen)
+        fixed, seen = known
+        return {**fixed, **{name: see(context) for name, see in seen.items()}} if seen else fixed
 
-    def judged(self, tx: Tx | None, several: Sequence[Values]) -> list[dict[str, Any]]:
+    def judged(self, tx: Tx | None, context: Context, several: Sequence[Values]) -> list[dict[str, Any]]:
         """Make the targets of the policy for these; without ``tx`` nothing from ``targets``."""
         more: Sequence[Mapping[str, Any]] = [{}] * len(several)
         if self.targets is not None and tx is not None:
-            more = self.targets(tx, several)
+            more = self.targets(tx, context, several)
         names = self.policy_names
         return [
             {

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, or_, select
 
+from pileus.core.context import Context
 from pileus.core.errors import Fault
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.tag_table import tagged, tagged_with_all
@@ -64,14 +65,19 @@ def bound(listing: Listing, default: int | None, maximum: int | None) -> None:
         listing.limit = min(listing.limit, maximum)
 
 
-def filter_condition(resource: Resource, attribute: Attribute, texts: Sequence[str]) -> ColumnElement[bool]:
+def filter_condition(
+    resource: Resource, attribute: Attribute, texts: Sequence[str], context: Context | None = None
+) -> ColumnElement[bool]:
     """An attribute equal to any of the texts of a query; raises BadValue where a text is not of its type.
+    What depends on who looks is compared as ``context`` sees it.
 
     The empty text also matches NULL, as OpenStack's clients ask for unset values.
     """
     if attribute.condition is not None:
         return attribute.condition(texts)
     column = resource.columns[attribute.name]
+    if attribute.seen is not None and context is not None:
+        column = attribute.seen(context)
     values = [attribute.type.query(text) for text in texts if text or not attribute.type.accepts_none]
     choices: list[ColumnElement[bool]] = []
     if len(values) == 1:

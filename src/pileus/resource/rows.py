@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Select, select
 
-from pileus.resource.declaration import Loader, Resource, Values
+from pileus.core.context import Context
+from pileus.resource.declaration import Loader, Resource, Seen, Values
 from pileus.store.column_in import column_in
 from pileus.store.schema import JsonText, raw_json
 from pileus.store.tx import Tx
@@ -32,12 +33,14 @@ class Plan:
         "key_index",
         "loaders",
         "names",
+        "seen",
     )
 
     def __init__(self, resource: Resource, names: Sequence[str], *, as_json: bool) -> None:
         attributes = [resource.attributes[name] for name in names]
         self.names: list[str] = []
         self.columns: list[ColumnElement[Any]] = []
+        self.seen: list[tuple[int, Seen]] = []
         self.loaders: list[tuple[str, Loader, Any]] = [
             (one.name, one.loader, one.empty) for one in attributes if one.loader
         ]
@@ -57,6 +60,8 @@ class Plan:
                 self.converters.append((one.name, _raw))
             elif as_json and one.type.show:
                 self.converters.append((one.name, one.type.show))
+            if one.seen:
+                self.seen.append((len(self.columns), one.seen))
             self.names.append(one.name)
             self.columns.append(column)
         self.hidden_key = resource.key not in self.names and resource.key in resource.columns
@@ -64,6 +69,15 @@ class Plan:
             self.names.append(resource.key)
             self.columns.append(resource.columns[resource.key])
         self.key_index = self.names.index(resource.key) if resource.key in self.names else 0
+
+    def columns_for(self, context: Context) -> list[ColumnElement[Any]]:
+        """The columns to select for a view: what depends on who looks is as the caller sees it."""
+        if not self.seen:
+            return self.columns
+        columns = list(self.columns)
+        for at, see in self.seen:
+            columns[at] = see(context)
+        return columns
 
     def load(self, tx: Tx, rows: Sequence[Any]) -> list[tuple[str, Mapping[str, Any], Any]]:
         """Ask the loaders about all rows at once: name, values by key, and what stands for none."""

@@ -52,7 +52,7 @@ def show(
             view[name] = value
             if attribute.alias:
                 view[attribute.alias] = value
-        judged = resource.judged(None, [Values(values)])[0] if guards else {}
+        judged = resource.judged(None, access.context, [Values(values)])[0] if guards else {}
         for name, rule in guards:
             if not access.allows(rule, judged):
                 del view[name]
@@ -95,7 +95,7 @@ class Page:
         self._chosen = not access.visible(resource)[1]
         names = chosen(access, resource, fields) if self._chosen else tuple(resource.attributes)
         self._plan = plan(resource, names, as_json=self._chosen)
-        self._rows = tx.rows(statement(self._plan.columns))
+        self._rows = tx.rows(statement(self._plan.columns_for(access.context)))
         self._loaded = self._plan.load(tx, self._rows)
         self.keys = self._plan.keys(self._rows)
 

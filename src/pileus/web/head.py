@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pileus.core.context import Context
 from pileus.resource.versions import Version
 from pileus.resource.wording import Wording
 from pileus.web.reading import read_query
@@ -40,6 +41,11 @@ class Head:
         self.version = version
         self._headers = headers
         self._query: list[tuple[str, str]] | None = None
+
+    @property
+    def caller(self) -> Context | None:
+        """Who asks, once that is known."""
+        return None
 
     @property
     def method(self) -> str:

@@ -80,6 +80,10 @@ class Request(Head):
         self._access: Access | None = None
 
     @property
+    def caller(self) -> Context:
+        return self.context
+
+    @property
     def dialect(self) -> Dialect:
         """The conventions of the service that serves it."""
         return self.service.dialect

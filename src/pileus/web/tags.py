@@ -114,14 +114,14 @@ def tag_routes(resource: Resource, path: str, *, rules: Mapping[str, str] | None
 
 def _look(tx: Tx, request: Request, resource: Resource, rule: str) -> Values:
     values = find(tx, request, resource, lock=False)
-    request.access.require(rule, target_of(tx, resource, values))
+    request.access.require(rule, target_of(tx, request, resource, values))
     return values
 
 
 def _change(tx: Tx, request: Request, *, resource: Resource, rule: str, change: object) -> Values:
     assert callable(change)
     original = find(tx, request, resource)
-    request.access.require(rule, target_of(tx, resource, original))
+    request.access.require(rule, target_of(tx, request, resource, original))
     check_revision(resource, original, wanted_revision(request))
     wanted = change(original["tags"])
     if list(wanted) == list(original["tags"]):

@@ -56,7 +56,7 @@ def update_one(
         original = find_judged(tx, request, crud, "update", lock=True)
     else:
         original = find_seen(tx, request, crud)
-        target = target_of_update(target_of(tx, resource, original), changes)
+        target = target_of_update(target_of(tx, request, resource, original), changes)
         request.access.require(resource.rule("update"), target)
         request.access.require_attributes(resource, "update", changes, target)
         check_revision(resource, original, revision)
@@ -91,7 +91,7 @@ def delete_one(tx: Tx, request: Request, crud: Crud, unit: Delete, revision: int
         original = find_judged(tx, request, crud, "delete", lock=True)
     else:
         original = find_seen(tx, request, crud)
-        request.access.require(resource.rule("delete"), target_of(tx, resource, original))
+        request.access.require(resource.rule("delete"), target_of(tx, request, resource, original))
         check_revision(resource, original, revision)
     if crud.guard is not None:
         crud.guard(tx, request, "delete", [original])

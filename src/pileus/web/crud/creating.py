@@ -27,7 +27,7 @@ def create_handler(crud: Crud, status: int) -> Handler:
             for spec in specs:
                 crud.judge(request, "create", spec)
         elif resource.targets is None:
-            _may_create(request, resource, specs, resource.judged(None, specs))
+            _may_create(request, resource, specs, resource.judged(None, request.context, specs))
         if crud.prepare is not None:
             for spec in specs:
                 await crud.prepare(request, spec)
@@ -48,7 +48,7 @@ def create_several(tx: Tx, request: Request, crud: Crud, unit: Create, specs: li
     resource = crud.resource
     if crud.judge is None and resource.targets is not None:
         try:
-            _may_create(request, resource, specs, resource.judged(tx, specs))
+            _may_create(request, resource, specs, resource.judged(tx, request.context, specs))
         except Forbidden:
             # Whoever may make none in a parent of his own is told so, whichever parent the path names.
             asked = specs if _may_in_own(tx, request, resource, specs) else [_given(spec) for spec in specs]
@@ -59,7 +59,7 @@ def create_several(tx: Tx, request: Request, crud: Crud, unit: Create, specs: li
 
 def _may_in_own(tx: Tx, request: Request, resource: Resource, specs: Sequence[Values]) -> bool:
     rule, project_id = resource.rule("create"), request.context.project_id
-    for target in resource.judged(tx, specs):
+    for target in resource.judged(tx, request.context, specs):
         own = {name: project_id for name in target if name.endswith(":project_id")}
         if not request.access.allows(rule, {**target, **own}):
             return False

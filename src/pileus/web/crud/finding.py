@@ -127,9 +127,9 @@ def find_parents(tx: Tx, request: Request, resource: Resource, named: Sequence[M
             raise parent.not_found(min(missing))
 
 
-def target_of(tx: Tx, resource: Resource, values: Values) -> Mapping[str, Any]:
+def target_of(tx: Tx, request: Request, resource: Resource, values: Values) -> Mapping[str, Any]:
     """Return what the policy judges of one that exists."""
-    return resource.judged(tx, [values])[0]
+    return resource.judged(tx, request.context, [values])[0]
 
 
 def scope(

@@ -83,7 +83,7 @@ class NeutronDialect(NeutronWording, Dialect):
                 unknown.append(name)
                 continue
             try:
-                listing.where.append(filter_condition(resource, attribute, texts))
+                listing.where.append(filter_condition(resource, attribute, texts, head.caller))
             except BadValue as bad:
                 raise self.bad_value(name, texts, bad) from None
         if unknown:

@@ -100,7 +100,10 @@ def _shared_with(request: Request) -> list[ColumnElement[bool]]:
 def _by_policy(request: Request) -> list[ColumnElement[bool]]:
     """The condition that the rule ``get_image`` makes."""
     project_id = request.context.project_id
-    columns: dict[str, ColumnElement[Any]] = {**IMAGE.policy_columns, "project_id": images.c.owner}
+    columns: dict[str, ColumnElement[Any]] = {
+        **IMAGE.policy_columns(request.context),
+        "project_id": images.c.owner,
+    }
     if project_id is not None:
         columns["member_id"] = case((_member(project_id, ALL), literal(project_id)), else_=None)
     condition = request.parts.policy.of("image").condition("get_image", request.context, columns)

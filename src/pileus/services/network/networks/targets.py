@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
 
+from pileus.core.context import Context
 from pileus.resource.declaration import Values
 from pileus.services.network.common.errors import NetworkNotFound
 from pileus.services.network.networks.tables import networks
@@ -24,7 +25,7 @@ NETWORK_COLUMNS: Mapping[str, ColumnElement[Any]] = {
 }
 
 
-def network_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+def network_targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
     """The values with their networks' facts beside them; NetworkNotFound where one does not exist."""
     wanted = {one["network_id"] for one in several}
     owners = {row.id: row for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Values
@@ -50,7 +51,7 @@ def _rules(tx: Tx, policy_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _policy_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+def _policy_targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
     """Rules with their policies' owner beside them, None for a policy that is not there: nobody's."""
     wanted = {one["policy_id"] for one in several}
     owners = {row.id: row.project_id for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}

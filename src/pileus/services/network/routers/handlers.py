@@ -90,7 +90,7 @@ def _bad_interface(text: str) -> BadRequest:
 
 def _router(tx: Tx, request: Request, rule: str) -> Values:
     router = find(tx, request, ROUTER)
-    request.access.require(rule, target_of(tx, ROUTER, router))
+    request.access.require(rule, target_of(tx, request, ROUTER, router))
     check_revision(ROUTER, router, wanted_revision(request))
     return router
 

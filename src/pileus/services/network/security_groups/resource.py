@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Values
@@ -82,7 +83,7 @@ def _rules(tx: Tx, group_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _group_targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+def _group_targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
     """Rules with their groups' owner beside them; SecurityGroupNotFound where a group does not exist."""
     wanted = {one["security_group_id"] for one in several}
     owners = {row.id: row.project_id for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}
