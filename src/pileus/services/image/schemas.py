@@ -1,7 +1,8 @@
-"""JSON schemas of the API's views, made from the declarations: image, images, member, members."""
+"""JSON schemas of the API's views, made from the declarations."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.errors import NotFound
@@ -9,6 +10,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.members.resource import MEMBER
+from pileus.services.image.metadefs.schemas import METADEF_SCHEMAS
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -89,10 +91,22 @@ SCHEMAS = {
 
 async def show_schema(request: Request) -> Reply:
     """One schema."""
-    found = SCHEMAS.get(request.path["name"])
+    return _found(SCHEMAS, request)
+
+
+async def show_metadef_schema(request: Request) -> Reply:
+    """One schema of metadata definitions."""
+    return _found(METADEF_SCHEMAS, request)
+
+
+def _found(schemas: Mapping[str, Any], request: Request) -> Reply:
+    found = schemas.get(request.path["name"])
     if found is None:
         raise NotFound
     return Reply.json(found)
+
+
+_REPLY = types.dict_of({"name": types.string(None)}, required=("name",), additional=types.anything)
 
 
 NOUN = Noun(
@@ -103,8 +117,16 @@ NOUN = Noun(
             "/v2/schemas/{name}",
             show_schema,
             rule=ANYBODY,
-            reply=types.dict_of({"name": types.string(None)}, required=("name",), additional=types.anything),
+            reply=_REPLY,
             summary="Show a JSON schema",
+        ),
+        Route(
+            "GET",
+            "/v2/schemas/metadefs/{name}",
+            show_metadef_schema,
+            rule=ANYBODY,
+            reply=_REPLY,
+            summary="Show a JSON schema of metadata definitions",
         ),
     ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.core.clock import Clock
-from pileus.core.context import Context
+from pileus.core.context import Context, system_context
 from pileus.resource.check import check_create
 from pileus.resource.declaration import Values
 from pileus.services.image.config import ImageConfig, from_settings
@@ -24,6 +24,8 @@ from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.tags import noun as image_tags
 from pileus.services.image.images.work import image_create, image_get
 from pileus.services.image.members.noun import noun as members
+from pileus.services.image.metadefs.noun import NOUN as METADEFS
+from pileus.services.image.metadefs.seed import metadefs_seed
 from pileus.services.image.policy import BASE_RULES
 from pileus.services.image.schemas import NOUN as SCHEMAS
 from pileus.services.image.store import DataStore, FileStore
@@ -71,6 +73,7 @@ class Images(ServiceFace):
                 image_data(self.data),
                 image_tags(config),
                 members(config),
+                METADEFS,
                 SCHEMAS,
             ),
             versions=VERSIONS,
@@ -78,8 +81,9 @@ class Images(ServiceFace):
         )
 
     async def start(self, store: Store) -> None:
-        """Take up what a crash left half done."""
+        """Take up what a crash left half done; a new cloud gets the usual metadata definitions."""
         await self.data.recover(store, self._clock)
+        await store.write(metadefs_seed, system_context(self._clock.now()))
 
     def ticket(self, image_id: str, purpose: str = DOWNLOAD, seconds: int = 300) -> str:
         """The value of ``X-Image-Ticket`` for one image's bytes; ``purpose`` is DOWNLOAD or UPLOAD."""

@@ -445,6 +445,69 @@ CREATE TABLE mappings (
 	schema_version VARCHAR(5) NOT NULL, 
 	CONSTRAINT pk_mappings PRIMARY KEY (id)
 );
+CREATE TABLE metadef_associations (
+	namespace_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(80) NOT NULL, 
+	prefix VARCHAR(80), 
+	properties_target VARCHAR(80), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_associations PRIMARY KEY (namespace_id, name), 
+	CONSTRAINT fk_metadef_associations_name FOREIGN KEY(name) REFERENCES metadef_resource_types (name), 
+	CONSTRAINT fk_metadef_associations_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE
+);
+CREATE TABLE metadef_namespaces (
+	id VARCHAR(36) NOT NULL, 
+	namespace VARCHAR(80) NOT NULL, 
+	display_name VARCHAR(80), 
+	description TEXT, 
+	visibility VARCHAR(20) NOT NULL, 
+	protected BOOLEAN NOT NULL, 
+	owner VARCHAR(255), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_namespaces PRIMARY KEY (id), 
+	CONSTRAINT uq_metadef_namespaces_namespace UNIQUE (namespace)
+);
+CREATE TABLE metadef_objects (
+	id VARCHAR(36) NOT NULL, 
+	namespace_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(80) NOT NULL, 
+	document TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_objects PRIMARY KEY (id), 
+	CONSTRAINT fk_metadef_objects_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_metadef_objects_namespace_id_name UNIQUE (namespace_id, name)
+);
+CREATE TABLE metadef_properties (
+	id VARCHAR(36) NOT NULL, 
+	namespace_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(80) NOT NULL, 
+	document TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_properties PRIMARY KEY (id), 
+	CONSTRAINT fk_metadef_properties_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_metadef_properties_namespace_id_name UNIQUE (namespace_id, name)
+);
+CREATE TABLE metadef_resource_types (
+	name VARCHAR(80) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_resource_types PRIMARY KEY (name)
+);
+CREATE TABLE metadef_tags (
+	id VARCHAR(36) NOT NULL, 
+	namespace_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(80) NOT NULL, 
+	document TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metadef_tags PRIMARY KEY (id), 
+	CONSTRAINT fk_metadef_tags_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_metadef_tags_namespace_id_name UNIQUE (namespace_id, name)
+);
 CREATE TABLE network_segments (
 	network_type VARCHAR(16) NOT NULL, 
 	physical_network VARCHAR(64) NOT NULL, 
@@ -596,8 +659,8 @@ CREATE TABLE "ports" (
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -772,6 +835,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
 INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
+INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1079,14 +1143,14 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
@@ -1120,3 +1184,4 @@ CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id)
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
