@@ -1,11 +1,12 @@
 """The namespaces that a new cloud has: those that OpenStack ships, by their names, titles and values.
 
-``namespaces.json`` is read at the first start only. Who deletes or changes one keeps it so.
+They are inserted at the first start only: who deletes or changes one keeps it so. ``namespaces.json`` is read
+when this is imported, since a server that has dropped its rights may not be able to.
 """
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,11 +22,12 @@ from pileus.services.image.metadefs.tables import (
 )
 from pileus.store.tx import Tx
 
+_DOCUMENTS = Path(__file__).with_name("namespaces.json").read_bytes()
+
 
 def usual_namespaces() -> list[dict[str, Any]]:
     """The documents, each like the body that makes a namespace."""
-    text = resources.files(__package__).joinpath("namespaces.json").read_bytes()
-    decoded: list[dict[str, Any]] = msgspec.json.decode(text)
+    decoded: list[dict[str, Any]] = msgspec.json.decode(_DOCUMENTS)
     return decoded
 
 
