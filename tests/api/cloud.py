@@ -38,6 +38,7 @@ PEOPLE = {
     "reader": Context(now=_THEN, user_id="u3", project_id=P1, roles=("reader",)),
     "manager": Context(now=_THEN, user_id="u4", project_id=P1, roles=("manager", "member", "reader")),
     "netadmin": Context(now=_THEN, user_id="u5", project_id=P1, roles=("netadmin", "reader")),
+    "service": Context(now=_THEN, user_id="u7", project_id=P2, roles=("service", "reader"), is_service=True),
     "itsec": Context(now=_THEN, user_id="u6", project_id=P2, roles=("itsec",)),
 }
 """Who speaks, by the token: where no identity service is among those that are served."""

@@ -81,6 +81,8 @@ class DeviceDetails(Record, frozen=True):
     rate_limit: RateLimit | None = None
     quarantined: bool = False
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
+    tx_steering: Word | None = None
+    """``thread`` or ``hash``: how the switch chooses a transmit queue (a hint); None: by itself."""
 
 
 class ForwardingEntry(Record, frozen=True):

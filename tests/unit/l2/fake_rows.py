@@ -17,6 +17,9 @@ _COLUMNS = {"ingress_policing_rate": "rate_kbps", "ingress_policing_burst": "bur
 def _patched(row: Any, columns: dict[str, Any]) -> Any:
     changes = {}
     for column, value in columns.items():
+        if column == "other_config":
+            changes["tx_steering"] = value.get("tx-steering")
+            continue
         name = _COLUMNS.get(column, column)
         if isinstance(value, dict):
             merged = getattr(row, name) | value

@@ -363,6 +363,21 @@ def test_rules_and_members_change_by_wake_up() -> None:
     scenario(story)
 
 
+def test_a_hint_reaches_the_interface_and_leaves_it() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1, tx_steering="hash"), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(
+                lambda: bench.client.by_name("Interface")["tap1"]["other_config"] == {"tx-steering": "hash"}
+            )
+            server.put_device(replace(server.devices["port-1"], tx_steering=None), "n1")
+            await until(lambda: bench.client.by_name("Interface")["tap1"]["other_config"] == {})
+
+    scenario(story)
+
+
 @pytest.mark.parametrize("enforcement", ["policing", "meter"])
 def test_the_enforcement_of_a_limit_is_told(enforcement: str) -> None:
     async def story() -> None:

@@ -36,7 +36,7 @@ SWITCH_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Interface": (
         *("name", "type", "options", "external_ids", "mac_in_use", "ofport", "ofport_request"),
         *("ingress_policing_rate", "ingress_policing_burst", "error", "link_state", "admin_state"),
-        *("mtu_request", "ifindex"),
+        *("mtu_request", "ifindex", "other_config"),
     ),
     "Controller": ("target", "is_connected"),
 }

@@ -331,6 +331,8 @@ def _interface_columns(details: DeviceDetails, present: InterfaceView) -> dict[s
     columns: dict[str, Any] = {name: new for name, (old, new) in wanted.items() if old != new}
     if any(present.external_ids.get(key) != value for key, value in ids.items()):
         columns["external_ids"] = ids
+    if present.tx_steering != details.tx_steering:
+        columns["other_config"] = {"tx-steering": details.tx_steering}
     return columns
 
 

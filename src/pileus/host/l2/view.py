@@ -21,6 +21,7 @@ class InterfaceView(msgspec.Struct, frozen=True):
     rate_kbps: int = 0
     burst_kb: int = 0
     error: str | None = None
+    tx_steering: str | None = None
 
 
 class PortView(msgspec.Struct, frozen=True):
@@ -87,4 +88,5 @@ def _interface(row: Mapping[str, Any]) -> InterfaceView:
         rate_kbps=row["ingress_policing_rate"],
         burst_kb=row["ingress_policing_burst"],
         error=row["error"],
+        tx_steering=row["other_config"].get("tx-steering"),
     )

@@ -33,6 +33,7 @@ from pileus.services.network.floating_ips.followers import floating_ips_follow, 
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
+from pileus.services.network.port_bindings import noun as port_bindings
 from pileus.services.network.ports import noun as ports
 from pileus.services.network.ports.defaults import new_port
 from pileus.services.network.ports.followers import ports_bind_waiting, ports_leave_networks
@@ -128,6 +129,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             subnets.noun(config),
             subnetpools.NOUN,
             ports.noun(config),
+            port_bindings.noun(config),
             routers.noun(config, agent),
             floating_ips.noun(config),
             security_groups.NOUN,

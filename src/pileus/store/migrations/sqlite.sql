@@ -629,6 +629,16 @@ CREATE TABLE policy_associations (
 	CONSTRAINT fk_policy_associations_region_id FOREIGN KEY(region_id) REFERENCES regions (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_policy_associations_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE
 );
+CREATE TABLE port_bindings (
+	port_id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	vnic_type VARCHAR(64) NOT NULL, 
+	profile TEXT NOT NULL, 
+	vif_type VARCHAR(64) NOT NULL, 
+	vif_details TEXT NOT NULL, 
+	CONSTRAINT pk_port_bindings PRIMARY KEY (port_id, host), 
+	CONSTRAINT fk_port_bindings_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
+);
 CREATE TABLE "ports" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -657,10 +667,19 @@ CREATE TABLE "ports" (
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
 	quarantined BOOLEAN DEFAULT 0 NOT NULL, 
+	dns_domain VARCHAR(255) DEFAULT '' NOT NULL, 
+	trusted BOOLEAN, 
+	hints TEXT, 
+	data_plane_status VARCHAR(16), 
+	propagate_uplink_status BOOLEAN DEFAULT 1 NOT NULL, 
+	device_profile VARCHAR(255), 
+	hardware_offload_type VARCHAR(16), 
+	numa_affinity_policy VARCHAR(16), 
+	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -836,6 +855,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
 INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
+INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1147,11 +1167,6 @@ CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
@@ -1182,6 +1197,12 @@ CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id)
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
+CREATE INDEX ix_port_bindings_host ON port_bindings (host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);

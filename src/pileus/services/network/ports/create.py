@@ -17,7 +17,7 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Values
 from pileus.services.network.common.copies import copied
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports import events, rules
+from pileus.services.network.ports import events, rules, traits
 from pileus.services.network.ports.addressing import allocate, slots_of
 from pileus.services.network.ports.binding import bind_port
 from pileus.services.network.ports.facts import PortFacts, facts_of_new
@@ -95,6 +95,9 @@ def _decide(spec: Values, facts: PortFacts) -> None:
     spec["extra_dhcp_opts"] = rules.dhcp_options((), spec.get("extra_dhcp_opts") or ())
     spec["allowed_address_pairs"] = spec.get("allowed_address_pairs") or []
     spec["binding:profile"] = spec.get("binding:profile") or {}
+    traits.fill_profile({}, spec)
+    rules.check_profile(spec["binding:profile"])
+    spec["ip_allocation"] = traits.allocation_kind(spec.get("fixed_ips"))
     spec["status"] = NOT_APPLICABLE if spec["device_owner"] == device_owners.FLOATING_IP else DOWN
     rules.check_security(
         spec["port_security_enabled"],

@@ -22,6 +22,7 @@ _ON_NODE = frozenset(
         "device_owner",
         "extra_dhcp_opts",
         "fixed_ips",
+        "hints",
         "mac_address",
         "port_security_enabled",
         "qos_policy_id",

@@ -7,7 +7,7 @@ from functools import partial
 from pileus.resource.declaration import Extension
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports import timeline
+from pileus.services.network.ports import timeline, traits
 from pileus.services.network.ports.requests import (
     requested_port_create,
     requested_port_delete,
@@ -68,6 +68,7 @@ EXTENSIONS = (
         "Allow to tag ports during bulk creation",
         "2019-12-29T19:00:00-00:00",
     ),
+    *traits.EXTENSIONS,
 )
 
 

@@ -37,6 +37,7 @@ from pileus.services.network.common.policy import (
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
+from pileus.services.network.ports import traits
 from pileus.services.network.ports.filters import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import device_owners, macs
@@ -265,6 +266,7 @@ PORT = Resource(
             filter=True,
             description="Whether the port carries no packet, whatever else it says: set by compute.",
         ),
+        *traits.ATTRIBUTES,
         *STANDARD,
     ),
 )
@@ -308,5 +310,6 @@ RULES = rules(
         "update_port:binding:vnic_type": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
         "update_port:allowed_address_pairs": _PAIRS_RULE,
         "delete_port": any_of(ADMIN_OR_SERVICE, NET_OWNER_MEMBER, PROJECT_MEMBER),
+        **traits.RULES,
     }
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Update
 from pileus.services.network.common.errors import InUse, InvalidInput
@@ -39,6 +41,16 @@ class AllowedAddressPairExhausted(Invalid):
 
 class DhcpOptionsExhausted(Invalid):
     message = "The number of extra DHCP options exceeds the maximum {quota}."
+
+
+LONGEST_PROFILE = 4095
+"""Characters of a binding's profile as JSON."""
+
+
+def check_profile(profile: Mapping[str, Any]) -> None:
+    """InvalidInput where a binding's profile is too long."""
+    if len(msgspec.json.encode(profile)) > LONGEST_PROFILE:
+        raise InvalidInput("binding:profile value too large")
 
 
 MOST_OPTIONS = 128

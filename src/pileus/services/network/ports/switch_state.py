@@ -66,6 +66,7 @@ _DEVICES = select(
     ports.c.revision_number,
     networks.c.qos_policy_id.label("network_qos_policy_id"),
     ports.c.qos_policy_id,
+    ports.c.hints,
 ).select_from(ports.join(networks, networks.c.id == ports.c.network_id))
 _LIMITS = select(
     bandwidth_limits.c.qos_policy_id, bandwidth_limits.c.max_kbps, bandwidth_limits.c.max_burst_kbps
@@ -194,7 +195,14 @@ def _device(
         status=row.status,
         revision=row.revision_number,
         rate_limit=limits.get(policy) if policy else None,
+        tx_steering=_tx_steering(row.hints),
     )
+
+
+def _tx_steering(hints: Mapping[str, Any] | None) -> str | None:
+    """How the switch chooses a transmit queue for what it sends to the port."""
+    found: str | None = (hints or {}).get("openvswitch", {}).get("other_config", {}).get("tx-steering")
+    return found
 
 
 def _fixed_ip(ip: Mapping[str, str], prefix: Row[Any] | None) -> FixedIP:

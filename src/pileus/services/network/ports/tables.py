@@ -8,7 +8,18 @@ from the other side. Only ``ports/work.py`` and ``ports/automatic.py`` write eit
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, false
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    false,
+    true,
+)
 
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 
@@ -36,6 +47,15 @@ ports = Table(
     Column("vif_type", String(64), nullable=False),
     Column("vif_details", JsonText, nullable=False),
     Column("dns_name", Name, nullable=False),
+    Column("dns_domain", Name, nullable=False, server_default=""),
+    Column("trusted", Boolean),
+    Column("hints", JsonText),
+    Column("data_plane_status", String(16)),
+    Column("propagate_uplink_status", Boolean, nullable=False, server_default=true()),
+    Column("device_profile", Name),
+    Column("hardware_offload_type", String(16)),
+    Column("numa_affinity_policy", String(16)),
+    Column("ip_allocation", String(16), nullable=False, server_default="immediate"),
     Column("qos_policy_id", Id, ForeignKey("qos_policies.id"), index=True),
     Column("rate_limited_by", String(16)),
     Column("quarantined", Boolean, nullable=False, server_default=false()),

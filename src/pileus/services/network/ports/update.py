@@ -11,7 +11,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.ports import events, rules
+from pileus.services.network.ports import events, rules, traits
 from pileus.services.network.ports.addressing import allocate, slots_of
 from pileus.services.network.ports.binding import bind_port
 from pileus.services.network.ports.create import DOWN
@@ -25,6 +25,7 @@ from pileus.services.network.ports.rows import (
     membership_rows,
 )
 from pileus.services.network.rules import macs
+from pileus.services.network.rules.binding import is_plugged
 from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -89,10 +90,15 @@ def _decide(one: Update, config: NetworkConfig) -> None:
     port, changes = one.original, one.changes
     if "security_groups" in changes:
         changes["security_groups"] = sorted(set(changes["security_groups"] or ()))
+    traits.fill_profile(port, changes)
+    if changes.get("binding:profile"):
+        rules.check_profile(changes["binding:profile"])
+    if "mac_address" not in changes and traits.takes_mac(port, changes):
+        changes["mac_address"] = traits.mac_of_device(changes)
     mac = changes.get("mac_address")
     if "mac_address" in changes and mac is None:
         changes["mac_address"] = mac = macs.make(1, config.dice, base=config.base_mac)[0]
-    if mac is not None and mac != port["mac_address"] and port["binding:host_id"]:
+    if mac is not None and mac != port["mac_address"] and is_plugged(port):
         raise PortBound(
             port_id=port["id"],
             vif_type=port["binding:vif_type"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pileus.services.network.rules.segments import TUNNELS
@@ -24,6 +24,11 @@ class Binding(NamedTuple):
     vif_type: str
     vif_details: dict[str, Any]
     reason: str = ""
+
+
+def is_plugged(port: Mapping[str, Any]) -> bool:
+    """Whether something carries the port: it is bound, and the binding did not fail."""
+    return port["binding:vif_type"] not in (UNBOUND, BINDING_FAILED)
 
 
 def bind(
