@@ -300,6 +300,24 @@ def node_revoke(host: str, simulated: Simulated = False, state: State = None) ->
     revoke(host, simulated, state)
 
 
+@node.command("network")
+def node_network(
+    form: Annotated[
+        str, typer.Option("--format", help="interfaces (ifupdown), netplan or networkd.")
+    ] = "interfaces",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The file to be written; of networkd, the folder.")
+    ] = None,
+    simulated: Simulated = False,
+    state: State = None,
+    file: Config = None,
+) -> None:
+    """Write this node's declared network ([host_network]) as the operating system's own files."""
+    from pileus.app.commands.node_network import show
+
+    show(form, output, simulated, state, file)
+
+
 Name = Annotated[str, typer.Option("--name", help="The unit's name.")]
 
 

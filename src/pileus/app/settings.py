@@ -15,6 +15,7 @@ from pileus.core.settings import Loaded, Section, load
 from pileus.host.hypervisor.section import HypervisorSection
 from pileus.host.l2.section import SwitchSection
 from pileus.host.section import AgentSection
+from pileus.host.uplinks.section import HostNetworkSection
 from pileus.services.compute.section import ComputeSection
 from pileus.services.identity.section import (
     FederationSection,
@@ -41,6 +42,7 @@ class Settings(Section, frozen=True):
     compute: ComputeSection = ComputeSection()
     agent: AgentSection = AgentSection()
     switch: SwitchSection = SwitchSection()
+    host_network: HostNetworkSection = HostNetworkSection()
     hypervisor: HypervisorSection = HypervisorSection()
     simulation: SimulationSection = SimulationSection()
 

@@ -150,8 +150,8 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
     """Line numbers of sections and keys (tomllib tells none)."""
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w-]+)\s*\]", line):
-            section = header[1]
+        if header := re.match(r"\s*\[\[?\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*\]", line):
+            section = header[1] if header[2] is None else f"{header[1]}.{header[2]}"
             yield section, number
         elif key := re.match(r"\s*(?:([\w-]+)\s*\.\s*)?([\w-]+)\s*=", line):
             yield f"{key[1] or section}.{key[2]}", number
@@ -159,7 +159,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
 
 def _explain(error: msgspec.ValidationError, sources: Mapping[str, str]) -> str:
     text = str(error)
-    if found := re.search(r" - at `\$\.([\w.]+)", text):
-        key = ".".join(found[1].split(".")[:2])
-        return f"{sources.get(key, 'settings')}: {key}: {text[: found.start()]}"
+    if found := re.search(r" - at `\$\.(\w+(?:\.\w+)?)([^`]*)", text):
+        key, inside = found[1], found[2].replace("[...]", "")
+        return f"{sources.get(key, 'settings')}: {key}{inside}: {text[: found.start()]}"
     return text

@@ -13,6 +13,7 @@ import pytest
 from tests.waiting import PATIENCE_S, until
 
 from pileus.core.clock import SystemClock
+from pileus.drivers.interfaces.spec import Bond, Bridge, HostNetwork
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.simulated import SimulatedFlows
@@ -24,6 +25,8 @@ from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.plan import keyed
+from pileus.host.l2.settings import OWNER
+from pileus.host.uplinks.apply import Uplinks
 from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
 
 from .scene import SETTINGS, SSH, device, group, mac, network
@@ -42,6 +45,7 @@ class Bench:
         self.client: OvsdbClient
         self.agent: SwitchAgent
         self.settings = replace(SETTINGS, enforcement=enforcement)  # type: ignore[arg-type]
+        self.network = HostNetwork()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -54,8 +58,14 @@ class Bench:
             self.client,
             self.flows,
             polices=True,
+            uplinks=self.uplinks(),
         )
         self._task = asyncio.create_task(self.agent.run())
+
+    def uplinks(self) -> Uplinks:
+        mapped = [bridge for _, bridge in self.settings.bridge_mappings]
+        more: dict[str, Any] = {"datapath_type": "netdev", "mapped": mapped, "lower_owner": OWNER}
+        return Uplinks(self.network, self.client, SimulatedLinks(self.switch), **more)
 
     async def kill(self) -> None:
         """The object is dropped wherever it is; nothing is told goodbye."""
@@ -512,3 +522,35 @@ def test_bridges_can_be_joined_by_veth_pairs() -> None:
         assert "int-br-ex" not in await links.links()
 
     scenario(story)
+
+
+def test_the_hosts_own_network_comes_before_what_stands_on_it() -> None:
+    """A bond of the bridge of a physical network; a restart changes nothing, and the bridge is left to the
+    agent when the settings name it no more."""
+
+    async def story() -> None:
+        bench = Bench(cloud())
+        bridge = SETTINGS.bridge_mappings[0][1]
+        bond = Bond(name="bond0", bridge=bridge, members=("eth1", "eth2"))
+        bench.network = HostNetwork(bridges=(Bridge(name=bridge),), bonds=(bond,))
+        await bench.start()
+        await until(lambda: bench.agent.in_sync.is_set())
+        rows = bench.client.by_name("Port")
+        names = {rows[name].uuid for name in (bridge, "bond0", f"phy-{bridge}")}
+        assert bench.client.by_name("Bridge")[bridge]["ports"] == names
+        state = bench.agent.configurations()["host_network"]
+        assert state["bonds"] == {"bond0": {"mode": "active-backup", "lacp": "off"}}
+        assert state["problems"].keys() == {"eth1", "eth2"}  # the simulated host has no cards
+        await bench.kill()
+        await bench.start()
+        assert await bench.full_pass() == 0
+        await bench.kill()
+        bench.network = HostNetwork()
+        await bench.start()
+        await until(lambda: bench.agent.in_sync.is_set())
+        assert bench.client.by_name("Bridge")[bridge]["external_ids"]["pileus-owner"] == OWNER
+        assert "bond0" not in bench.client.by_name("Port")
+        assert await bench.full_pass() == 0
+        await bench.kill()
+
+    asyncio.run(story())

@@ -30,7 +30,7 @@ def show(simulated: bool, state: Path | None, file: Path | None, as_json: bool) 
     rows = [
         (
             one.key,
-            ", ".join(one.value) if isinstance(one.value, tuple) else str(one.value),
+            ", ".join(map(_text, one.value)) if isinstance(one.value, tuple) else str(one.value),
             one.source,
             one.meaning,
         )
@@ -63,3 +63,11 @@ def _without_password(url: str) -> str:
         return url
     scheme, separator, credentials = head.partition("://")
     return f"{scheme}{separator}{credentials.partition(':')[0]}:***@{tail}"
+
+
+def _text(value: Any) -> str:
+    """A member of a list: a word, or a table in the form of JSON, without what is not set."""
+    if not isinstance(value, msgspec.Struct):
+        return str(value)
+    table = {key: one for key, one in msgspec.to_builtins(value).items() if one not in ("", None, [])}
+    return msgspec.json.encode(table).decode()

@@ -14,11 +14,13 @@ from pileus.host.dhcp.agent import DhcpAgent
 from pileus.host.hypervisor.agent import HypervisorAgent
 from pileus.host.hypervisor.inventory import memory_used_mib
 from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.settings import OWNER
 from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
 from pileus.host.l3.agent import L3Agent
 from pileus.host.metadata.agent import MetadataAgent
 from pileus.host.namespaces.agent import NamespaceSettings
+from pileus.host.uplinks.apply import Uplinks
 
 
 class NodeAgents(msgspec.Struct, frozen=True):
@@ -82,8 +84,22 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             memory_used=some.memory_used or memory_used_mib,
         )
     return NodeAgents(
-        switch=SwitchAgent(node, switch.bridges, server, clock, switch.client, switch.flows, silence=silence),
+        switch=SwitchAgent(
+            *(node, switch.bridges, server, clock, switch.client, switch.flows),
+            silence=silence,
+            uplinks=_uplinks(parts),
+        ),
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
         machines=machines,
+    )
+
+
+def _uplinks(parts: NodeParts) -> Uplinks:
+    switch = parts.switch
+    return Uplinks(
+        *(switch.network, switch.client, parts.links),
+        datapath_type=switch.bridges.datapath_type,
+        mapped=[bridge for _, bridge in switch.bridges.bridge_mappings],
+        lower_owner=OWNER,
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisers
 from pileus.drivers.dnsmasq.spec import DhcpServers
+from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.libvirt.hypervisor import Hypervisor
 from pileus.drivers.listening.listeners import Listeners
 from pileus.drivers.netlink.links import Links
@@ -27,12 +28,14 @@ from pileus.host.l2.settings import BridgeSettings
 
 class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     """``client`` of the switch's database is not connected yet; all agents of the node share it, and the
-    switch agent closes it. ``silencer`` keeps what guests send from the machine's own stack."""
+    switch agent closes it. ``silencer`` keeps what guests send from the machine's own stack.
+    ``network`` is the declared network of the host itself."""
 
     bridges: BridgeSettings
     client: OvsdbClient
     flows: FlowTable
     silencer: PacketFilter | None = None
+    network: HostNetwork = HostNetwork()
 
 
 class RouterParts(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 
 from pileus.app.nodes.machines import simulated_machines
 from pileus.app.nodes.parts import NodeParts, RouterParts, SwitchParts
-from pileus.app.nodes.switch import bridge_settings
+from pileus.app.nodes.switch import bridge_settings, host_network
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
@@ -51,6 +51,7 @@ async def simulated_parts(
             ),
             client=switch.client(),
             flows=SimulatedFlows(switch),
+            network=host_network(settings),
         ),
         links=links,
         listeners=SimulatedListeners(),

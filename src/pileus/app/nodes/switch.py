@@ -13,6 +13,8 @@ from pileus.app.nodes.parts import SwitchParts
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
+from pileus.drivers.interfaces.checks import problems
+from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -52,6 +54,14 @@ def bridge_settings(
         tunnel_types=switch.tunnel_types,
         vxlan_port=switch.vxlan_port,
     )
+
+
+def host_network(settings: Settings) -> HostNetwork:
+    """Return the declared network of the node itself; ends the command where it can't be put together."""
+    network = settings.host_network.network()
+    if found := problems(network):
+        bootstrap.fail("host_network: " + "; ".join(found))
+    return network
 
 
 def kernel_has_openvswitch() -> bool:
@@ -113,6 +123,7 @@ class RealSwitch:
             client=self.client(),
             flows=OvsOfctl(self.run_dir),
             silencer=_silencer(self.datapath_type),
+            network=host_network(self._settings),
         )
 
     async def keep_running(self, folder: StateFolder) -> None:

@@ -32,7 +32,10 @@ SWITCH_COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("name", "ports", "datapath_type", "datapath_id", "fail_mode", "protocols"),
         *("external_ids", "other_config", "controller", "mirrors"),
     ),
-    "Port": ("name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids", "other_config"),
+    "Port": (
+        *("name", "interfaces", "tag", "trunks", "vlan_mode", "external_ids", "other_config"),
+        *("bond_mode", "lacp", "bond_updelay", "bond_downdelay"),
+    ),
     "Interface": (
         *("name", "type", "options", "external_ids", "mac_in_use", "ofport", "ofport_request"),
         *("ingress_policing_rate", "ingress_policing_burst", "error", "link_state", "admin_state"),

@@ -90,6 +90,22 @@ class Edit:
                 self.set_interface(name, interface)
         self.set_port(name, columns)
 
+    def ensure_bond(self, bridge: str, name: str, members: Iterable[str], **columns: Any) -> None:
+        """A port with these interfaces, in the place of those that it has, on a bridge where it stays: a bond
+        is moved by deleting it in one commit and making it in the next."""
+        if self._find("Port", name) is None:
+            first, *_ = names = list(members)
+            self._add_port(self._bridge(bridge), name, {}, first)
+        else:
+            names = list(members)
+        port = self._known("Port", name)
+        present = {self._interface_name(uuid): uuid for uuid in port.values["interfaces"]}
+        for member in names:
+            if member not in present:
+                present[member] = self._insert("Interface", member).uuid
+        port.values["interfaces"] = frozenset(present[member] for member in names)
+        self.set_port(name, columns)
+
     def delete_port(self, name: str) -> None:
         """No such port, on whatever bridge it is."""
         port = self._find("Port", name)
@@ -213,8 +229,16 @@ class Edit:
         self._drafts.setdefault(table, {})[name] = draft
         return draft
 
-    def _add_port(self, bridge: _Draft, name: str, interface: Mapping[str, Any]) -> None:
-        row = self._insert("Interface", name)
+    def _interface_name(self, uuid: str) -> str:
+        row = self._client.tables["Interface"].get(uuid)
+        if row is not None:
+            return str(row["name"])
+        return next(name for name, draft in self._drafts["Interface"].items() if draft.uuid == uuid)
+
+    def _add_port(
+        self, bridge: _Draft, name: str, interface: Mapping[str, Any], interface_name: str = ""
+    ) -> None:
+        row = self._insert("Interface", interface_name or name)
         self._set("Interface", row, interface)
         port = self._insert("Port", name)
         port.values["interfaces"] = frozenset((row.uuid,))
@@ -226,8 +250,8 @@ class Edit:
         row = self._client.tables["Port"].get(uuid)
         if row is None:  # inserted by this edit
             name = next(name for name, draft in self._drafts["Port"].items() if draft.uuid == uuid)
-            del self._drafts["Port"][name]
-            del self._drafts["Interface"][name]
+            for interface in self._drafts["Port"].pop(name).values["interfaces"]:
+                del self._drafts["Interface"][self._interface_name(interface)]
         else:
             self._drafts.setdefault("Port", {}).pop(row["name"], None)
             self._deleted["Port"].add(row["name"])

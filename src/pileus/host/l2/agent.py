@@ -39,6 +39,7 @@ from pileus.host.l2.status import StatusBook
 from pileus.host.l2.vetting import Vetted, Vetting
 from pileus.host.l2.view import InterfaceView, SwitchView
 from pileus.host.switch import SwitchUnreachable
+from pileus.host.uplinks.apply import Uplinks
 from pileus.wire import scopes
 from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
 from pileus.wire.switch import SwitchStateRequest
@@ -67,7 +68,8 @@ class _Planned(msgspec.Struct, frozen=True):
 class SwitchAgent(Agent):
     """Wires the ports of one switch. ``links`` makes the veth pairs where bridges are joined by those;
     ``polices`` overrides the question whether the kernel can (None: try); ``silence`` keeps what devices send
-    from the machine where the switch is in user space."""
+    from the machine where the switch is in user space; ``uplinks`` brings what is declared of the host's own
+    network first."""
 
     binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
@@ -85,6 +87,7 @@ class SwitchAgent(Agent):
         links: Links | None = None,
         polices: bool | None = None,
         silence: Silence | None = None,
+        uplinks: Uplinks | None = None,
     ) -> None:
         super().__init__(settings, server, clock)
         if bridges.link == "veth" and links is None:
@@ -98,6 +101,7 @@ class SwitchAgent(Agent):
         self._links = links
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
+        self._uplinks = uplinks
         self._status = StatusBook(settings.host)
         self._told_once = False
         self._read_at: dict[str, int] = {}
@@ -139,6 +143,7 @@ class SwitchAgent(Agent):
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
             "enable_distributed_routing": False,
+            **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }
 
     def scopes(self) -> frozenset[str]:
@@ -298,7 +303,7 @@ class SwitchAgent(Agent):
 
     async def _act(self, read_back: bool) -> int:
         bridges, applier = self._bridges, self._applier
-        changes = 0
+        changes = await self._uplinks.bring(whole=read_back) if self._uplinks is not None else 0
         model, row_plan = self._rows(self._plannable())
         for _ in range(_ROUNDS):  # what is plugged while a transaction is under way has its own
             if not row_plan.edits:
