@@ -25,6 +25,11 @@ def security_group(group_id: str) -> str:
     return f"security_group:{group_id}"
 
 
+def address_group(group_id: str) -> str:
+    """The prefixes in an address group."""
+    return f"address_group:{group_id}"
+
+
 def port(port_id: str) -> str:
     """One port's details."""
     return f"port:{port_id}"
@@ -72,7 +77,9 @@ OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "hypervisor"})
 """Kinds of scopes whose key is the host that alone may listen to them."""
 OF_THE_CLOUD = frozenset({"tunnels"})
 """Kinds that every node may listen to."""
-OF_WHAT_IS_SERVED = frozenset({"network", "security_group", "port", "router", "server", "dhcp_network"})
+OF_WHAT_IS_SERVED = frozenset(
+    {"network", "security_group", "address_group", "port", "router", "server", "dhcp_network"}
+)
 """Kinds that a node may listen to while its agents serve the thing, or are scheduled for it."""
 
 

@@ -106,8 +106,8 @@ class NetworkDetails(Record, frozen=True):
 
 class SecurityRule(Record, frozen=True):
     """One rule. ``ethertype`` is IPv4 or IPv6; ``protocol`` is None, a name or a number as text;
-    for ICMP ``port_range_min``/``max`` are type and code. ``remote_group_id`` or
-    ``remote_ip_prefix`` name the other side (both None: anyone)."""
+    for ICMP ``port_range_min``/``max`` are type and code. ``remote_group_id``, ``remote_address_group_id``
+    or ``remote_ip_prefix`` name the other side (all None: anyone)."""
 
     rule_id: Uuid
     direction: Word
@@ -117,6 +117,7 @@ class SecurityRule(Record, frozen=True):
     port_range_max: PortNumber | None = None
     remote_ip_prefix: AddressOrPrefix | None = None
     remote_group_id: Uuid | None = None
+    remote_address_group_id: Uuid | None = None
 
 
 class SecurityGroupDetails(Record, frozen=True):
@@ -126,6 +127,13 @@ class SecurityGroupDetails(Record, frozen=True):
     security_group_id: Uuid
     rules: tuple[SecurityRule, ...] = ()
     member_ips: tuple[AddressOrPrefix, ...] = ()
+
+
+class AddressGroupDetails(Record, frozen=True):
+    """The prefixes in an address group that rules refer to."""
+
+    address_group_id: Uuid
+    addresses: tuple[AddressOrPrefix, ...] = ()
 
 
 class TunnelEndpoint(Record, frozen=True):
@@ -139,15 +147,16 @@ class TunnelEndpoint(Record, frozen=True):
 class SwitchStateRequest(Record, frozen=True):
     """Asks for what the agent must read again.
 
-    ``devices``, ``networks``, ``security_groups``: None asks for everything that
-    the host serves, a tuple for exactly these ids (ids that the host does not
-    serve are left out of the answer).
+    ``devices``, ``networks``, ``security_groups``, ``address_groups``: None asks for
+    everything that the host serves, a tuple for exactly these ids (ids that the host
+    does not serve are left out of the answer).
     """
 
     host: HostName
     devices: tuple[InterfaceId, ...] | None = None
     networks: tuple[Uuid, ...] | None = None
     security_groups: tuple[Uuid, ...] | None = None
+    address_groups: tuple[Uuid, ...] | None = None
 
 
 class SwitchState(Record, frozen=True):
@@ -158,6 +167,7 @@ class SwitchState(Record, frozen=True):
     devices: tuple[DeviceDetails, ...] = ()
     networks: tuple[NetworkDetails, ...] = ()
     security_groups: tuple[SecurityGroupDetails, ...] = ()
+    address_groups: tuple[AddressGroupDetails, ...] = ()
     tunnels: tuple[TunnelEndpoint, ...] = ()
 
 

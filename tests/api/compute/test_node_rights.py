@@ -37,6 +37,7 @@ class Victim(msgspec.Struct):
     address: str
     network: str
     group: str
+    address_group: str
     router: str
     floating_ip: str
     operation: str
@@ -66,6 +67,14 @@ async def victim(api: Cloud) -> Victim:
         "POST", f"{net}/floatingips", {"floatingip": {"floating_network_id": public, "port_id": port["id"]}}
     )
     assert floating.status == 201, floating
+    addresses = await api("POST", f"{net}/address-groups", {"address_group": {"addresses": ["10.0.0.0/8"]}})
+    address_group = addresses.json["address_group"]["id"]
+    rule = {
+        "security_group_id": port["security_groups"][0],
+        "direction": "ingress",
+        "remote_address_group_id": address_group,
+    }
+    assert (await api("POST", f"{net}/security-group-rules", {"security_group_rule": rule})).status == 201
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
     other = await api.host("h2")
@@ -78,6 +87,7 @@ async def victim(api: Cloud) -> Victim:
         address=port["fixed_ips"][0]["ip_address"],
         network=network,
         group=port["security_groups"][0],
+        address_group=address_group,
         router=router,
         floating_ip=floating.json["floatingip"]["id"],
         operation=next(row.id for row in rows if row.kind == "server.reboot"),
@@ -109,9 +119,9 @@ ME = Node("h2")
 
 async def _switch_state(api: Cloud, it: Victim) -> None:
     state: Any = await api.wire["switch_state"](
-        SwitchStateRequest("h2", (it.port,), (it.network,), (it.group,)), ME
+        SwitchStateRequest("h2", (it.port,), (it.network,), (it.group,), (it.address_group,)), ME
     )
-    assert (state.devices, state.networks, state.security_groups) == ((), (), ())
+    assert (state.devices, state.networks, state.security_groups, state.address_groups) == ((), (), (), ())
 
 
 async def _device_status(api: Cloud, it: Victim) -> None:
@@ -247,6 +257,7 @@ def test_a_node_hears_of_what_its_agents_serve(tmp_path: Path, kind: str) -> Non
             "host": scopes.host("h1"),
             "network": scopes.network(it.network),
             "security_group": scopes.security_group(it.group),
+            "address_group": scopes.address_group(it.address_group),
             "port": scopes.port(it.port),
             "router": scopes.router(it.router),
             "server": scopes.server(it.server),

@@ -32,6 +32,7 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
         "port": (await api.make("port", network_id=network_id))["id"],
         "router": (await api.make("router"))["id"],
         "group": (await api.make("security_group", name="g"))["id"],
+        "addresses": (await api.make("address_group", name="a"))["id"],
         "scope": scope,
         "pool": (await api.make("subnetpool", **pool))["id"],
         "policy": (await admin.make("policy", name="q", project_id=project_id))["id"],
@@ -142,6 +143,23 @@ NAMED: dict[str, tuple[str, Asked]] = {
             "security_group_rule", security_group_id=own["group"], direction="ingress", remote_group_id=one
         ),
     ),
+    "security_group_rule.remote_address_group_id": (
+        "addresses",
+        lambda one, own: post(
+            "security_group_rule",
+            security_group_id=own["group"],
+            direction="ingress",
+            remote_address_group_id=one,
+        ),
+    ),
+    "addresses of an address group, added": (
+        "addresses",
+        lambda one, own: ("PUT", f"/v2.0/address-groups/{one}/add_addresses", {"addresses": ["10.0.0.0/8"]}),
+    ),
+    "addresses of an address group, removed": (
+        "addresses",
+        lambda one, own: ("PUT", f"/v2.0/address-groups/{one}/remove_addresses", {"addresses": []}),
+    ),
     "rules of a policy, made": (
         "policy",
         lambda one, own: (
@@ -176,11 +194,17 @@ _COLLECTIONS = {
     "port": "ports",
     "router": "routers",
     "group": "security-groups",
+    "addresses": "address-groups",
     "scope": "address-scopes",
     "pool": "subnetpools",
     "policy": "qos/policies",
 }
-_NAMES = {"group": "security_group", "scope": "address_scope", "pool": "subnetpool"}
+_NAMES = {
+    "group": "security_group",
+    "addresses": "address_group",
+    "scope": "address_scope",
+    "pool": "subnetpool",
+}
 
 
 def _named(method: str, path: str, body: dict[str, Any] | None) -> Asked:
@@ -193,7 +217,7 @@ for _kind, _path in _COLLECTIONS.items():
         NAMED[f"{_kind}, {_method}"] = (_kind, _named(_method, _path + "/{}", _body))
     _page = _path + "?limit=1&sort_key=id&sort_dir=asc&marker={}"
     NAMED[f"{_kind}, marker"] = (_kind, _named("GET", _page, None))
-    if _kind != "scope":
+    if _kind not in ("scope", "addresses"):
         NAMED[f"tags of a {_kind}"] = (_kind, _named("PUT", _path + "/{}/tags/blue", None))
 
 

@@ -201,6 +201,7 @@ OPERATIONS: Operations = {
         "id": "id={rule}",
         "project_id": Example(f"project_id={P1}", person="admin"),
         "remote_group_id": "remote_group_id={group}",
+        "remote_address_group_id": "remote_address_group_id={addresses}",
         "direction": "direction=ingress",
         "protocol": "protocol=TCP",
         "ethertype": "ethertype=ipv6",
@@ -212,6 +213,14 @@ OPERATIONS: Operations = {
         "description": "description=the first",
         "normalized_cidr": "normalized_cidr=10.0.0.5/32",
         **_paged("direction", "protocol", "ethertype", "port_range_min", "remote_ip_prefix", marker="rule"),
+    },
+    "/v2.0/address-groups": {
+        "id": "id={addresses}",
+        "project_id": Example(f"project_id={P1}", person="admin"),
+        "revision_number": "revision_number=2",
+        "name": "name=first",
+        "description": "description=the first",
+        **_paged("name", "description", marker="addresses"),
     },
     "/v2.0/agents": _AGENTS,
     "/v2.0/agents/{agent_id}/dhcp-networks": _as(
@@ -322,7 +331,8 @@ async def _fill(api: Cloud) -> dict[str, str]:
         (await admin.an_outside(cidr))[0] for cidr in ("203.0.113.0/24", "198.51.100.0/24")
     ]
     group = (await api.make("security_group", **said, stateful=False))["id"]
-    rule = await _rules(api, group)
+    addresses = await _address_groups(api)
+    rule = await _rules(api, group, addresses)
     port = await api.make(
         "port", **said, network_id=network["network"], admin_state_up=False, device_id="mine",
         device_owner="somebody", mac_address="fa:16:3e:00:00:01", security_groups=[group],
@@ -357,6 +367,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     return {
         **network, **pools, **policies, "network_id": network["network"], "agent_id": serving[0]["id"],
         "l3_agent": agents[0]["id"], "port": port["id"], "id": port["id"], "group": group, "rule": rule,
+        "addresses": addresses,
         "router": router, "floating": floating["id"], "address": floating["floating_ip_address"],
         "other_outside": other_outside,
     }  # fmt: skip
@@ -395,13 +406,22 @@ async def _networks(api: Cloud, pools: dict[str, str], said: dict[str, Any]) -> 
     return {"network": network, "other": other, "subnet": subnet["id"]}
 
 
-async def _rules(api: Cloud, group: str) -> str:
+async def _address_groups(api: Cloud) -> str:
+    one = await api.make("address_group", name="first", description="the first", addresses=["10.0.0.0/8"])
+    await api("PUT", f"/v2.0/address-groups/{one['id']}/add_addresses", {"addresses": ["10.0.0.0/9"]})
+    await api.make("address_group", name="other")
+    await api.as_("bob").make("address_group", name="another's")
+    return str(one["id"])
+
+
+async def _rules(api: Cloud, group: str, addresses: str) -> str:
     base = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
     rule = await api.make(
         "security_group_rule", **base, port_range_min=80, port_range_max=81, remote_ip_prefix="10.0.0.5",
         description="the first",
     )  # fmt: skip
     await api.make("security_group_rule", **{**base, "protocol": "udp"}, remote_group_id=group)
+    await api.make("security_group_rule", **{**base, "protocol": "sctp"}, remote_address_group_id=addresses)
     await api.as_("bob").make("security_group", name="another's", tags=["red"])
     made = await api.make("security_group", name="other", tags=["red"])
     await api.make("security_group_rule", security_group_id=made["id"], direction="egress", protocol="udp")

@@ -6,6 +6,7 @@ from pileus.host.l2.model import Model
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.view import BridgeView, InterfaceView, PortView, SwitchView
 from pileus.wire.switch import (
+    AddressGroupDetails,
     DeviceDetails,
     FixedIP,
     ForwardingEntry,
@@ -72,6 +73,7 @@ def model(
     devices: list[DeviceDetails],
     networks: list[NetworkDetails] | None = None,
     groups: list[SecurityGroupDetails] | None = None,
+    address_groups: dict[str, tuple[str, ...]] | None = None,
 ) -> Model:
     members = tuple(fixed.ip_address for d in devices for fixed in d.fixed_ips)
     return Model(
@@ -79,6 +81,9 @@ def model(
         devices={d.port_id: d for d in devices},
         networks={n.network_id: n for n in networks or [network(remote=2)]},
         groups={g.security_group_id: g for g in groups or [group(members=members)]},
+        address_groups={
+            key: AddressGroupDetails(key, addresses) for key, addresses in (address_groups or {}).items()
+        },
         tunnels=(TunnelEndpoint("n1", "192.0.2.1"), TunnelEndpoint("n2", "192.0.2.2")),
     )
 

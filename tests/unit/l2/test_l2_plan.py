@@ -5,12 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from pileus.host.l2 import tables as t
-from pileus.host.l2.model import Model
+from pileus.host.l2.model import Model, Named
 from pileus.host.l2.plan import FlowBook, FlowSet, Wiring, compare, plan_flows, plan_meters, wire
+from pileus.host.l2.question import question
 from pileus.host.l2.rows import RemoveBridge, RemovePort, plan_rows, purge_rows, wanted_tunnels
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.view import BridgeView, SwitchView
 from pileus.wire.switch import (
+    AddressGroupDetails,
     AddressPair,
     ForwardingEntry,
     RateLimit,
@@ -155,6 +157,44 @@ def test_one_member_more_is_one_flow() -> None:
     change = compare(later["br-int"], flows["br-int"], t.COOKIES)
     assert len(change) == 1
     assert "nw_src=10.99.0.1" in change.add[0].match
+
+
+def test_an_address_group_is_a_flow_a_prefix_whoever_refers_to_it() -> None:
+    offices = {"offices": ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/64")}
+    ssh = SecurityRule("a", "ingress", "IPv4", "tcp", 22, 22, remote_address_group_id="offices")
+    out = SecurityRule("b", "egress", "IPv4", "udp", remote_address_group_id="offices")
+    web = group("web", (replace(ssh, rule_id="c", port_range_min=80, port_range_max=80), out))
+    devices = [device(1), device(2, security_group_ids=("web",))]
+    wanted = model(devices, groups=[group(rules=(ssh,)), web], address_groups=offices)
+    _, wiring, flows = converge(wanted, view([plug(1), plug(2)]))
+    number = wiring.numbers.conjunctions["offices"]
+    for match in ("ip,nw_src=10.0.0.0/8", "ip,nw_src=192.0.2.7", "ipv6,ipv6_src=2001:db8::/64"):
+        assert _actions(flows["br-int"], t.INGRESS_RULES, match) == [f"conjunction({number},1/2)"]
+    assert _actions(flows["br-int"], t.EGRESS_RULES, "nw_dst=10.0.0.0/8") == [f"conjunction({number},1/2)"]
+    for port in (22, 80):
+        assert _actions(flows["br-int"], t.INGRESS_RULES, f"tp_dst={port}") == [f"conjunction({number},2/2)"]
+    more = {"offices": AddressGroupDetails("offices", (*offices["offices"], "172.16.0.0/12"))}
+    later = plan_flows(replace(wanted, address_groups=more), wiring, SETTINGS, FlowBook())
+    added = compare(later["br-int"], flows["br-int"], t.COOKIES)
+    assert (len(added.add), len(added.delete)) == (2, 0), "one in each direction in which rules name it"
+    gone = replace(wanted, address_groups={"offices": AddressGroupDetails("offices", ())})
+    removed = compare(plan_flows(gone, wiring, SETTINGS, FlowBook())["br-int"], flows["br-int"], t.COOKIES)
+    assert (len(removed.add), len(removed.delete)) == (0, 6)
+
+
+def test_a_model_asks_for_address_groups_that_it_lacks_and_forgets_those_it_needs_no_more() -> None:
+    rule = SecurityRule("a", "ingress", "IPv4", remote_address_group_id="offices")
+    wanted = model([device(1)], groups=[group(rules=(rule,))], address_groups={"old": ("10.0.0.0/8",)})
+    assert wanted.missing().address_groups == {"offices"}
+    assert wanted.pruned().address_groups == {}
+    request = SwitchStateRequest(
+        "n1", devices=(), networks=(), security_groups=(), address_groups=("offices",)
+    )
+    told = AddressGroupDetails("offices", ("10.1.0.0/16",))
+    after = wanted.absorb(request, SwitchState(position=4, address_groups=(told,)))
+    assert after.pruned().address_groups == {"offices": told} and after.position == wanted.position
+    woken = question("n1", ["address_group:offices", "address_group:stranger"], after, frozenset())
+    assert woken == request
 
 
 def test_a_port_of_many_groups_shares_flows_with_its_like() -> None:
@@ -331,7 +371,7 @@ def test_answers_are_laid_over_the_model() -> None:
     assert set(later.devices) == {"port-1", "port-3"}
     assert later.networks == base.networks
     assert later.position == base.position, "a part says nothing about the rest"
-    assert later.missing() == ({"other"}, set())
+    assert later.missing() == Named(networks={"other"}, groups=set(), address_groups=set())
     whole = later.absorb(SwitchStateRequest("n1"), SwitchState(position=9))
     assert (whole.position, whole.devices, whole.networks) == (9, {}, {})
 

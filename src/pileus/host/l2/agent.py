@@ -33,6 +33,7 @@ from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
+from pileus.host.l2.question import question
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.silence import Silence, devices
 from pileus.host.l2.status import StatusBook
@@ -242,11 +243,19 @@ class SwitchAgent(Agent):
         model = self.model
         if request is not None:
             model = await self._asked_model(model, request)
-        networks, groups = model.missing()
-        known = {scopes.network(n) for n in networks} | {scopes.security_group(g) for g in groups}
+        missing = model.missing()
+        known = {
+            *map(scopes.network, missing.networks),
+            *map(scopes.security_group, missing.groups),
+            *map(scopes.address_group, missing.address_groups),
+        }
         if known and (request is not None or not known <= self._read_at.keys()):
             more = SwitchStateRequest(
-                self.host, devices=(), networks=tuple(sorted(networks)), security_groups=tuple(sorted(groups))
+                self.host,
+                devices=(),
+                networks=tuple(sorted(missing.networks)),
+                security_groups=tuple(sorted(missing.groups)),
+                address_groups=tuple(sorted(missing.address_groups)),
             )
             model = await self._asked_model(model, more)
         self.model = model.pruned()
@@ -259,6 +268,7 @@ class SwitchAgent(Agent):
                 *(scopes.port(port_id) for port_id in plugged),
                 *(scopes.network(network_id) for network_id in self.model.networks),
                 *(scopes.security_group(group_id) for group_id in self.model.groups),
+                *(scopes.address_group(group_id) for group_id in self.model.address_groups),
             }
         )
         if served != self._served:
@@ -268,25 +278,7 @@ class SwitchAgent(Agent):
     def _question(self, work: Work, plugged: frozenset[str]) -> SwitchStateRequest | None:
         if work.reread or not self._told_once:
             return SwitchStateRequest(self.host)
-        named: dict[str, set[str]] = {}
-        for scope in work.scopes:
-            kind, key = scopes.split(scope)
-            named.setdefault(kind, set()).add(key)
-        devices: set[str] | None = named.get("port", set()) | (
-            plugged - self._asked - self.model.devices.keys()
-        )
-        if "host" in named and "port" not in named:
-            devices = None
-        networks = named.get("network", set()) & self.model.networks.keys()
-        groups = named.get("security_group", set()) & self.model.groups.keys()
-        if devices is not None and not (devices or networks or groups or "tunnels" in named):
-            return None
-        return SwitchStateRequest(
-            self.host,
-            devices=None if devices is None else tuple(sorted(devices)),
-            networks=tuple(sorted(networks)),
-            security_groups=tuple(sorted(groups)),
-        )
+        return question(self.host, work.scopes, self.model, plugged - self._asked)
 
     async def _asked_model(self, model: Model, request: SwitchStateRequest) -> Model:
         state = await self.call(SWITCH_STATE, request)
@@ -294,6 +286,7 @@ class SwitchAgent(Agent):
             (scopes.port, request.devices),
             (scopes.network, request.networks),
             (scopes.security_group, request.security_groups),
+            (scopes.address_group, request.address_groups),
         ):
             for key in ids or ():
                 self._read_at[make(key)] = state.position

@@ -6,12 +6,13 @@ not in the answer is not this host's (any more).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 from typing import Any, TypeVar
 
 import msgspec
 
 from pileus.wire.switch import (
+    AddressGroupDetails,
     DeviceDetails,
     NetworkDetails,
     SecurityGroupDetails,
@@ -23,6 +24,14 @@ from pileus.wire.switch import (
 T = TypeVar("T")
 
 
+class Named(msgspec.Struct, frozen=True):
+    """Ids of what devices refer to, by kind."""
+
+    networks: set[str]
+    groups: set[str]
+    address_groups: set[str]
+
+
 class Model(msgspec.Struct, frozen=True):
     """Everything the server wants of this switch, by id. Never changed in place."""
 
@@ -30,6 +39,7 @@ class Model(msgspec.Struct, frozen=True):
     devices: dict[str, DeviceDetails] = {}
     networks: dict[str, NetworkDetails] = {}
     groups: dict[str, SecurityGroupDetails] = {}
+    address_groups: dict[str, AddressGroupDetails] = {}
     tunnels: tuple[TunnelEndpoint, ...] = ()
 
     def absorb(self, request: SwitchStateRequest, state: SwitchState) -> Model:
@@ -38,7 +48,8 @@ class Model(msgspec.Struct, frozen=True):
         The position becomes the answer's only when everything was asked for: a partial answer
         says nothing of what else happened before it.
         """
-        whole = request.devices is None and request.networks is None and request.security_groups is None
+        asked = (request.devices, request.networks, request.security_groups, request.address_groups)
+        whole = all(kind is None for kind in asked)
         return Model(
             position=state.position if whole else self.position,
             devices=_laid(self.devices, request.devices, ((d.port_id, d) for d in state.devices)),
@@ -48,17 +59,35 @@ class Model(msgspec.Struct, frozen=True):
                 request.security_groups,
                 ((g.security_group_id, g) for g in state.security_groups),
             ),
+            address_groups=_laid(
+                self.address_groups,
+                request.address_groups,
+                ((g.address_group_id, g) for g in state.address_groups),
+            ),
             tunnels=state.tunnels,
         )
 
-    def missing(self) -> tuple[set[str], set[str]]:
-        """Networks and groups that are referred to and not here: to be asked for."""
-        networks = {device.network_id for device in self.devices.values()} - self.networks.keys()
+    def named(self) -> Named:
+        """Everything that the devices refer to, and the rules of their groups."""
+        networks = {device.network_id for device in self.devices.values()}
         groups = {group for device in self.devices.values() for group in device.security_group_ids}
+        address_groups = set()
         for group_id in tuple(groups):
             if group := self.groups.get(group_id):
                 groups |= {rule.remote_group_id for rule in group.rules if rule.remote_group_id}
-        return networks, groups - self.groups.keys()
+                address_groups |= {
+                    rule.remote_address_group_id for rule in group.rules if rule.remote_address_group_id
+                }
+        return Named(networks, groups, address_groups)
+
+    def missing(self) -> Named:
+        """Tell the ids that are referred to and not here: to be asked for."""
+        named = self.named()
+        return Named(
+            named.networks - self.networks.keys(),
+            named.groups - self.groups.keys(),
+            named.address_groups - self.address_groups.keys(),
+        )
 
     def without(self, port_ids: Container[str]) -> Model:
         """Without these devices."""
@@ -73,16 +102,17 @@ class Model(msgspec.Struct, frozen=True):
 
     def pruned(self) -> Model:
         """Without networks and groups that no device of this host needs."""
-        networks = {device.network_id for device in self.devices.values()}
-        groups = {group for device in self.devices.values() for group in device.security_group_ids}
-        for group_id in tuple(groups):
-            if group := self.groups.get(group_id):
-                groups |= {rule.remote_group_id for rule in group.rules if rule.remote_group_id}
+        named = self.named()
         return msgspec.structs.replace(
             self,
-            networks={key: self.networks[key] for key in self.networks.keys() & networks},
-            groups={key: self.groups[key] for key in self.groups.keys() & groups},
+            networks=_those(self.networks, named.networks),
+            groups=_those(self.groups, named.groups),
+            address_groups=_those(self.address_groups, named.address_groups),
         )
+
+
+def _those(known: Mapping[str, T], keys: Set[str]) -> dict[str, T]:
+    return {key: known[key] for key in known.keys() & keys}
 
 
 def _laid(old: Mapping[str, T], asked: Iterable[str] | None, answer: Iterable[tuple[str, T]]) -> dict[str, T]:

@@ -231,13 +231,14 @@ def _groups(model: Model, numbers: rules.GroupNumbers, book: FlowBook) -> Iterab
         members = [model.groups[group] for group in profile.split(",") if group in model.groups]
         security_rules = tuple(rule for group in members for rule in group.rules)
         remote = {
-            rule.remote_group_id: numbers.conjunctions[rule.remote_group_id]
-            for rule in security_rules
-            if rule.remote_group_id
+            other: numbers.conjunctions[other] for rule in security_rules if (other := rules.other_side(rule))
         }
         yield book.fragment(("profile", profile), rules.profile_flows, number, security_rules, remote)
     referred = rules.directions_of_members(numbers.profiles, model.groups)
     addresses = {group: model.groups[group].member_ips for group in referred if group in model.groups}
+    addresses |= {
+        group: model.address_groups[group].addresses for group in referred if group in model.address_groups
+    }
     yield book.fragment("members", rules.member_flows, referred, addresses, numbers.conjunctions)
 
 

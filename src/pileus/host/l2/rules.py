@@ -1,11 +1,12 @@
-"""Security groups as flows: profiles, rules, remote groups.
+"""Security groups as flows: profiles, rules, remote groups and address groups.
 
 A *profile* is a set of security groups that at least one device has. The rules of its groups
 exist once for the profile, however many devices have it. A rule that names a remote group is
 a conjunction of two dimensions (ovs-fields(7), "Conjunctive Match Fields"): *who* (one flow
 for each member's address, of the group alone: no profile, rule or network in it) and *what*
 (one flow for each rule, in its profile). So one member more is one flow in each direction,
-and a rule or a device more leaves the members' flows alone.
+and a rule or a device more leaves the members' flows alone. An address group is a remote group
+whose members are its prefixes.
 
 The manual calls the outcome unpredictable where several conjunctions hold for one packet:
 which one is found is not said, that one is found is. All of ours lead to the same table, so
@@ -59,6 +60,11 @@ class GroupNumbers(msgspec.Struct, frozen=True):
     conjunctions: dict[str, int] = {}
 
 
+def other_side(rule: SecurityRule) -> str | None:
+    """The group or address group whose members a rule is about; None: it is about anyone, or a prefix."""
+    return rule.remote_group_id or rule.remote_address_group_id
+
+
 def number_groups(
     devices: Iterable[DeviceDetails], groups: Mapping[str, SecurityGroupDetails]
 ) -> GroupNumbers:
@@ -66,11 +72,11 @@ def number_groups(
     profiles = {profile_key(device) for device in devices if is_secured(device)}
     in_use = {group_id for profile in profiles for group_id in profile.split(",")}
     remote = {
-        rule.remote_group_id
+        other
         for group_id in in_use
         if group_id in groups
         for rule in groups[group_id].rules
-        if rule.remote_group_id
+        if (other := other_side(rule))
     }
     return GroupNumbers(stable_ids(profiles), stable_ids(remote))
 
@@ -83,10 +89,10 @@ def profile_flows(
     for rule in security_rules:
         for match in _matches(rule, number):
             key = (rule.direction, match)
-            if rule.remote_group_id is None:
+            if (other := other_side(rule)) is None:
                 opened[key] = None  # open to anyone: it takes the members in
             elif (members := opened.setdefault(key, set())) is not None:
-                members.add(conjunctions[rule.remote_group_id])
+                members.add(conjunctions[other])
     flows = []
     for (direction, match), members in opened.items():
         table, accept = _TABLES[direction]
@@ -118,13 +124,13 @@ def _matches(rule: SecurityRule, number: int) -> list[str]:
 def directions_of_members(
     profiles: Iterable[str], groups: Mapping[str, SecurityGroupDetails]
 ) -> dict[str, frozenset[str]]:
-    """Remote group to the directions in which a rule of a profile in use refers to it."""
+    """Remote group or address group to the directions in which a rule of a profile in use refers to it."""
     found: dict[str, set[str]] = {}
     for group_id in {group_id for profile in profiles for group_id in profile.split(",")}:
         if group_id in groups:
             for rule in groups[group_id].rules:
-                if rule.remote_group_id:
-                    found.setdefault(rule.remote_group_id, set()).add(rule.direction)
+                if other := other_side(rule):
+                    found.setdefault(other, set()).add(rule.direction)
     return {group_id: frozenset(directions) for group_id, directions in found.items()}
 
 

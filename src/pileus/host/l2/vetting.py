@@ -21,6 +21,7 @@ from pileus.host.l2.devices import is_multicast
 from pileus.host.l2.match import protocol_number
 from pileus.host.l2.model import Model
 from pileus.wire.switch import (
+    AddressGroupDetails,
     DeviceDetails,
     ForwardingEntry,
     NetworkDetails,
@@ -86,6 +87,7 @@ class Vetting:
         self._devices = _Examined(device_fault)
         self._networks = _Examined(_network)
         self._groups = _Examined(_group)
+        self._address_groups = _Examined(_address_group)
         self._refused: dict[str, str] = {}
         self._left_out: dict[str, int] = {}
         self._last: tuple[Model, Vetted] | None = None
@@ -107,6 +109,8 @@ class Vetting:
             self._left_out["networks"] = sum(count for _, (_, _, count) in self._networks.verdicts())
         if self._groups.take(model.groups):
             self._left_out["groups"] = sum(count for _, (_, count) in self._groups.verdicts())
+        if self._address_groups.take(model.address_groups):
+            self._left_out["address groups"] = sum(count for _, (_, count) in self._address_groups.verdicts())
         tunnels = tuple(_endpoints(model.tunnels))
         left_out = sum(self._left_out.values())
         refused = self._refused
@@ -118,6 +122,7 @@ class Vetting:
                 devices={key: one for key, one in model.devices.items() if key not in refused},
                 networks={key: clean for key, (_, clean, _) in self._networks.verdicts()},
                 groups={key: clean for key, (clean, _) in self._groups.verdicts()},
+                address_groups={key: clean for key, (clean, _) in self._address_groups.verdicts()},
                 tunnels=tunnels,
             ),
             refused,
@@ -201,6 +206,14 @@ def _group(group: SecurityGroupDetails) -> tuple[SecurityGroupDetails, int]:
     return msgspec.structs.replace(group, rules=tuple(rules), member_ips=members), left_out
 
 
+def _address_group(group: AddressGroupDetails) -> tuple[AddressGroupDetails, int]:
+    addresses = tuple(address for address in group.addresses if _is_address_or_prefix(address))
+    left_out = len(group.addresses) - len(addresses)
+    if left_out:
+        _log.warning("addresses are left out", address_group=group.address_group_id, addresses=left_out)
+    return msgspec.structs.replace(group, addresses=addresses), left_out
+
+
 def rule_fault(rule: SecurityRule) -> str | None:
     """Why a rule can't be a rule; None if it can."""
     if rule.direction not in ("ingress", "egress") or rule.ethertype not in ("IPv4", "IPv6"):
@@ -216,8 +229,9 @@ def rule_fault(rule: SecurityRule) -> str | None:
             return f"{number} is no port, type or code of {rule.protocol}"
     if rule.remote_ip_prefix is not None and not _is_address_or_prefix(rule.remote_ip_prefix):
         return f"{rule.remote_ip_prefix!r} is no prefix"
-    if rule.remote_group_id and not _ID.fullmatch(rule.remote_group_id):
-        return f"{rule.remote_group_id!r} is no security group's id"
+    for other in (rule.remote_group_id, rule.remote_address_group_id):
+        if other and not _ID.fullmatch(other):
+            return f"{other!r} is no group's id"
     return None
 
 

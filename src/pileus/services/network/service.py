@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from pileus.core.clock import Clock
 from pileus.services.network import api, availability_zones, ip_availability, quotas, service_providers
+from pileus.services.network.address_groups import noun as address_groups
 from pileus.services.network.agents import noun as agents_noun
 from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.agents.serving import served_scopes, serves_guests_of
@@ -132,6 +133,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             port_bindings.noun(config),
             routers.noun(config, agent),
             floating_ips.noun(config),
+            address_groups.NOUN,
             security_groups.NOUN,
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),

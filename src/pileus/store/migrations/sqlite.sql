@@ -9,6 +9,22 @@ CREATE TABLE access_rules (
 	CONSTRAINT fk_access_rules_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_access_rules_user_id_service_method_path UNIQUE (user_id, service, method, path)
 );
+CREATE TABLE address_group_addresses (
+	address_group_id VARCHAR(36) NOT NULL, 
+	address VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_address_group_addresses PRIMARY KEY (address_group_id, address), 
+	CONSTRAINT fk_address_group_addresses_address_group_id FOREIGN KEY(address_group_id) REFERENCES address_groups (id) ON DELETE CASCADE
+);
+CREATE TABLE address_groups (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_address_groups PRIMARY KEY (id)
+);
 CREATE TABLE address_scopes (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -677,8 +693,8 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
@@ -856,6 +872,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
 INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
 INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
+INSERT INTO "schema_revisions" VALUES('network','0020_address_groups');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -868,7 +885,7 @@ CREATE TABLE security_group_ports (
 	CONSTRAINT fk_security_group_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_ports_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id)
 );
-CREATE TABLE security_group_rules (
+CREATE TABLE "security_group_rules" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	security_group_id VARCHAR(36) NOT NULL, 
@@ -885,10 +902,12 @@ CREATE TABLE security_group_rules (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
+	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest)
+	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
 	id VARCHAR(36) NOT NULL, 
@@ -1119,8 +1138,6 @@ CREATE INDEX ix_resource_tags_tag ON resource_tags (tag);
 CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
 CREATE INDEX ix_networks_project_id ON networks (project_id);
 CREATE INDEX ix_networks_qos_policy_id ON networks (qos_policy_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
-CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_network_segments_network_id ON network_segments (network_id);
 CREATE INDEX ix_subnets_network_id ON subnets (network_id);
 CREATE INDEX ix_subnets_project_id ON subnets (project_id);
@@ -1163,8 +1180,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1201,8 +1218,12 @@ CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
+CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);

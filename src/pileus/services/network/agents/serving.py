@@ -30,6 +30,7 @@ def served_scopes(tx: Tx, host: str, wanted: Iterable[str]) -> set[str]:
         ("port", ports_served),
         ("network", networks_served),
         ("security_group", groups_served),
+        ("address_group", address_groups_served),
         ("dhcp_network", dhcp_networks_served),
         ("router", routers_served),
     ):
@@ -70,11 +71,7 @@ def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 
 def groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Security groups of ports on the host, and those that their rules refer to."""
-    here = (
-        select(security_group_ports.c.security_group_id)
-        .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
-        .where(ports.c.host == host)
-    )
+    here = _groups_here(host)
     wanted = sorted(ids)
     remote = security_group_rules.c.remote_group_id
     return _ids(
@@ -88,11 +85,31 @@ def groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     )
 
 
+def address_groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
+    """Address groups that rules of ports on the host refer to."""
+    remote = security_group_rules.c.remote_address_group_id
+    return _ids(
+        tx,
+        select(remote).where(
+            column_in(tx, remote, sorted(ids)),
+            security_group_rules.c.security_group_id.in_(_groups_here(host)),
+        ),
+    )
+
+
 def serves_guests_of(tx: Tx, host: str, network_id: str | None, router_id: str | None) -> bool:
     """Whether guests of a network, or behind a router, reach the host's metadata agent."""
     if router_id is not None:
         return bool(routers_served(tx, host, [router_id]))
     return network_id is not None and bool(dhcp_networks_served(tx, host, [network_id]))
+
+
+def _groups_here(host: str) -> Select[tuple[str]]:
+    return (
+        select(security_group_ports.c.security_group_id)
+        .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
+        .where(ports.c.host == host)
+    )
 
 
 def _dhcp_networks(host: str) -> Select[tuple[str]]:

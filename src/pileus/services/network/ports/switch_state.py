@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, or_, select
 
+from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
@@ -24,6 +25,7 @@ from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.switch import (
+    AddressGroupDetails,
     AddressPair,
     DeviceDetails,
     FixedIP,
@@ -117,7 +119,22 @@ _RULES = select(
     security_group_rules.c.port_range_max,
     security_group_rules.c.normalized_cidr,
     security_group_rules.c.remote_group_id,
+    security_group_rules.c.remote_address_group_id,
 ).order_by(security_group_rules.c.security_group_id, security_group_rules.c.id)
+_ADDRESS_GROUPS_HERE = select(security_group_rules.c.remote_address_group_id).where(
+    security_group_rules.c.security_group_id.in_(_GROUPS_HERE),
+    security_group_rules.c.remote_address_group_id.is_not(None),
+)
+_PREFIXES = (
+    select(address_groups.c.id, address_group_addresses.c.address)
+    .select_from(
+        address_groups.outerjoin(
+            address_group_addresses, address_group_addresses.c.address_group_id == address_groups.c.id
+        )
+    )
+    .where(address_groups.c.id.in_(_ADDRESS_GROUPS_HERE))
+    .order_by(address_groups.c.id, address_group_addresses.c.address)
+)
 _MEMBERS = select(
     security_group_ports.c.security_group_id, ports.c.fixed_ips, ports.c.allowed_address_pairs
 ).select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
@@ -138,11 +155,15 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
     groups: tuple[SecurityGroupDetails, ...] = ()
     if request.security_groups is None or request.security_groups:
         groups = _groups(tx, here, request.security_groups)
+    prefixes: tuple[AddressGroupDetails, ...] = ()
+    if request.address_groups is None or request.address_groups:
+        prefixes = _address_groups(tx, here, request.address_groups)
     return SwitchState(
         position=position,
         devices=devices,
         networks=nets,
         security_groups=groups,
+        address_groups=prefixes,
         tunnels=tuple(
             TunnelEndpoint(host=row.host, tunneling_ip=row.tunneling_ip, tunnel_types=tuple(row.tunnel_types))
             for row in mesh
@@ -281,6 +302,19 @@ def _groups(
     )
 
 
+def _address_groups(
+    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None
+) -> tuple[AddressGroupDetails, ...]:
+    """The address groups that rules of ports here refer to, empty ones among them."""
+    found: dict[str, list[str]] = {}
+    for row in tx.rows(_narrow(_PREFIXES, address_groups.c.id, wanted), here):
+        found.setdefault(row.id, []).extend([row.address] if row.address is not None else [])
+    return tuple(
+        AddressGroupDetails(address_group_id=group, addresses=tuple(addresses))
+        for group, addresses in found.items()
+    )
+
+
 def _rule(row: Row[Any]) -> SecurityRule:
     return SecurityRule(
         rule_id=row.id,
@@ -291,6 +325,7 @@ def _rule(row: Row[Any]) -> SecurityRule:
         port_range_max=row.port_range_max,
         remote_ip_prefix=row.normalized_cidr,
         remote_group_id=row.remote_group_id,
+        remote_address_group_id=row.remote_address_group_id,
     )
 
 

@@ -100,7 +100,8 @@ def normalise(rule: Mapping[str, Any]) -> dict[str, Any]:
     protocol = _with_ethertype(ethertype, protocol)
     low, high = _check_ports(protocol, low, high)
     prefix, group = rule.get("remote_ip_prefix"), rule.get("remote_group_id")
-    if prefix is not None and group is not None:
+    address_group = rule.get("remote_address_group_id")
+    if [prefix, group, address_group].count(None) < 2:
         raise SecurityGroupMultipleRemoteEntites()
     return {
         "direction": direction,
@@ -110,6 +111,7 @@ def normalise(rule: Mapping[str, Any]) -> dict[str, Any]:
         "port_range_max": high,
         **_prefix(ethertype, prefix),
         "remote_group_id": group,
+        "remote_address_group_id": address_group,
     }
 
 
@@ -121,10 +123,12 @@ def key(rule: Mapping[str, Any]) -> str:
     prefix = rule["normalized_cidr"]
     if prefix in ("0.0.0.0/0", "::/0"):
         prefix = None
-    fields = (
+    fields: tuple[Any, ...] = (
         rule["direction"], rule["ethertype"], None if protocol == "any" else protocol,
         rule["port_range_min"], rule["port_range_max"], prefix, rule["remote_group_id"],
     )  # fmt: skip
+    if rule["remote_address_group_id"] is not None:  # others are stored with the digest of the rest
+        fields = (*fields, rule["remote_address_group_id"])
     return hashlib.sha1(repr(fields).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -136,6 +140,7 @@ def default_rules(group_id: str) -> list[dict[str, Any]]:
         "port_range_max": None,
         "remote_ip_prefix": None,
         "normalized_cidr": None,
+        "remote_address_group_id": None,
     }
     return [
         {"direction": direction, "ethertype": ethertype, "remote_group_id": remote, **empty}

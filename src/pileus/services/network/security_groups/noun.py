@@ -34,6 +34,12 @@ EXTENSIONS = (
         "2020-05-16T10:00:00-00:00",
     ),
     Extension(
+        "security-groups-remote-address-group",
+        "Remote address group id field for security group rules",
+        "Add new field of remote address group id in SG rules",
+        "2020-08-25T10:00:00-00:00",
+    ),
+    Extension(
         "security-groups-shared-filtering",
         "Security group filtering on the shared field",
         "Support filtering security groups on the shared field",

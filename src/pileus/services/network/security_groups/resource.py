@@ -14,7 +14,7 @@ from pileus.resource.declaration import Attribute, Resource, Values
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.common.attributes import ID, PROJECT, REFERENCE, TEXT
+from pileus.services.network.common.attributes import ID, PROJECT, TEXT
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.policy import (
     ADMIN,
@@ -70,7 +70,6 @@ def rule_view(row: Mapping[str, Any]) -> dict[str, Any]:
     """A rule as it stands inside its group."""
     view = {name: value for name, value in row.items() if name not in _HIDDEN}
     view["tenant_id"] = view["project_id"]
-    view["remote_address_group_id"] = None
     for name in ("created_at", "updated_at"):
         view[name] = types.timestamp.show(view[name])  # type: ignore[misc]
     return view
@@ -163,7 +162,14 @@ SECURITY_GROUP_RULE = Resource(
             filter=True,
             sort=True,
         ),
-        Attribute("remote_address_group_id", REFERENCE, compute=lambda rule: None),
+        Attribute(
+            "remote_address_group_id",
+            types.nullable(types.string(36)),
+            default=None,
+            create=True,
+            filter=True,
+            sort=True,
+        ),
         Attribute("digest", types.string(40), visible=False),
         *(one for one in STANDARD if one.name != "tags"),
     ),

@@ -49,6 +49,7 @@ security_group_rules = Table(
     Column("remote_ip_prefix", String(64)),
     Column("normalized_cidr", String(64)),
     Column("remote_group_id", Id, ForeignKey("security_groups.id", ondelete="CASCADE"), index=True),
+    Column("remote_address_group_id", Id, ForeignKey("address_groups.id"), index=True),
     Column("description", Name, nullable=False),
     Column("digest", String(40), nullable=False),
     Column("created_at", Moment, nullable=False),

@@ -11,6 +11,7 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
+from pileus.services.network.address_groups.membership import check_address_groups
 from pileus.services.network.common.copies import copied
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
@@ -163,6 +164,9 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
         raise DuplicateSecurityGroupRuleInPost()
     spend(tx, specs, RULE_QUOTA)
     check_groups(tx, context, {spec["remote_group_id"] for spec in specs if spec["remote_group_id"]})
+    check_address_groups(
+        tx, context, {spec["remote_address_group_id"] for spec in specs if spec["remote_address_group_id"]}
+    )
     try:
         with tx.savepoint():
             SECURITY_GROUP_RULE.insert(tx, context, specs)
