@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 
 from msgspec.structs import replace
 from tests.system.node_world import BEYOND, OUTSIDE, REAL, ROUTER, NodeWorld, story_in_a_world, until
@@ -13,7 +14,7 @@ from pileus.drivers.advertising.advertisers import Advertisement
 from pileus.drivers.netlink.links import Address, Route
 from pileus.drivers.process import run
 from pileus.wire.dhcp import HostRoute, PortAddress
-from pileus.wire.l3 import RouterSubnet
+from pileus.wire.l3 import PortForwarding, RouterSubnet
 from pileus.wire.switch import FixedIP
 
 pytestmark = REAL
@@ -133,6 +134,56 @@ def test_connections_survive_a_restart_and_end_with_their_floating_ip() -> None:
             world.router(floating_ips=())
             await until(lambda: world.server.statuses[-1].floating_ips == ())
             assert await says("gone") == "silence"
+
+    story_in_a_world(story)
+
+
+def test_a_port_forwarding_carries_until_it_goes() -> None:
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        fixed = host.addresses[0].ip_address
+        forwarding = PortForwarding("pf-1", "fip-200", "172.24.4.200", "tcp", 2222, 2222, fixed, 7000, 7000)
+        other = replace(forwarding, port_forwarding_id="pf-2", protocol="udp", internal_first=7001)
+        both = (forwarding, replace(other, internal_last=7001))
+        world.router(port_forwardings=both)
+        await world.leased(guest, host)
+        await until(lambda: world.server.statuses[-1].floating_ips == ("fip-200",))
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(world.program(guest.namespace, "serve", "7000"))
+            at = ("talk", "172.24.4.200", "2222")
+            talking = await stack.enter_async_context(world.program(world.outside, *at))
+            assert talking.stdin is not None
+            assert talking.stdout is not None
+
+            async def says(word: str) -> str:
+                assert talking.stdin is not None
+                assert talking.stdout is not None
+                talking.stdin.write(f"{word}\n".encode())
+                return (await asyncio.wait_for(talking.stdout.readline(), 5)).decode().strip()
+
+            assert await asyncio.wait_for(talking.stdout.readline(), 5) == b"connected\n"
+            assert await says("through") == "through"
+            inside = await stack.enter_async_context(world.program(guest.namespace, "receive", "7001"))
+            sent = ("send", "172.24.4.200", "2222", "200", "1")
+            async with world.program(world.outside, *sent) as sending:
+                count, _ = await sending.communicate()
+            await asyncio.sleep(0.3)
+            inside.terminate()
+            came, _ = await inside.communicate()
+            assert json.loads(came)["packets"] == int(count) > 0
+            await world.kill("l3")
+            assert await says("without") == "without"
+            await world.start("l3")
+            await until(lambda: world.agents["l3"].metrics.full_passes == 1)
+            assert world.agents["l3"].metrics.changes == 0
+            # The floating IP stays for the other one, and the connection ends within a second.
+            world.router(port_forwardings=both[1:])
+            began = answered = time.monotonic()
+            while await says("gone") != "silence":
+                answered = time.monotonic()
+            assert answered - began < 1
+        assert await world.full_pass("l3") == 0
 
     story_in_a_world(story)
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from pileus.wire.dhcp import HostRoute, ServicePort
 from pileus.wire.records import Record
-from pileus.wire.types import Count, HostName, IpAddress, IpPrefix, Position, Text, Uuid, Word, clip
+from pileus.wire.types import (
+    Count,
+    HostName,
+    IpAddress,
+    IpPrefix,
+    Position,
+    ServicePortNumber,
+    Text,
+    Uuid,
+    Word,
+    clip,
+)
 
 
 class RouterSubnet(Record, frozen=True):
@@ -39,6 +52,21 @@ class FloatingIP(Record, frozen=True):
     burst_kb: Count = 0
 
 
+class PortForwarding(Record, frozen=True):
+    """Ports of a floating IP that lead to an address behind this router: each to its own port there, by
+    the order of both ranges, or all to one (``internal_last`` is ``internal_first``)."""
+
+    port_forwarding_id: Uuid
+    floating_ip_id: Uuid
+    floating_ip_address: IpAddress
+    protocol: Literal["tcp", "udp"]
+    external_first: ServicePortNumber
+    external_last: ServicePortNumber
+    fixed_ip_address: IpAddress
+    internal_first: ServicePortNumber
+    internal_last: ServicePortNumber
+
+
 class RouterDetails(Record, frozen=True):
     """A router that is bound to this host's L3 agent."""
 
@@ -50,6 +78,7 @@ class RouterDetails(Record, frozen=True):
     interfaces: tuple[RouterPort, ...] = ()
     floating_ips: tuple[FloatingIP, ...] = ()
     routes: tuple[HostRoute, ...] = ()
+    port_forwardings: tuple[PortForwarding, ...] = ()
 
 
 class L3StateRequest(Record, frozen=True):

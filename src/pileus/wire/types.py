@@ -61,6 +61,8 @@ Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Position = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 Mtu = Annotated[int, Meta(ge=0, le=65535)]
 PortNumber = Annotated[int, Meta(ge=-1, le=65535)]
+ServicePortNumber = Annotated[int, Meta(ge=1, le=65535)]
+"""A port of TCP or UDP that something listens at."""
 Pause = Annotated[float, Meta(ge=0.01, le=86400)]
 """Seconds between two things that are done again and again: never none at all."""
 IpVersion = Annotated[int, Meta(ge=4, le=6)]

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from sqlalchemy import create_engine, inspect
 from tests import databases
 from tests.api.network.cloud import CONFIG, Cloud, cloud
 
-from pileus.services import network
 from pileus.services.network import service
-from pileus.services.network.floating_ips.resource import FLOATING_IP
-from pileus.store.schema import metadata
-from pileus.web.noun import Noun
 
 PAGE = (Path(__file__).parents[3] / "docs" / "adding-a-resource.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
@@ -31,31 +21,7 @@ FILES = {
     for kind, text in BLOCKS
     if kind == "python"
 }
-FOLDER = "port_forwardings"
-
-
-@pytest.fixture(scope="module")
-def noun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noun]:
-    """The noun of the folder that the page's Python blocks are, inside the network service."""
-    root = tmp_path_factory.mktemp("network")
-    (root / FOLDER).mkdir()
-    (root / FOLDER / "__init__.py").write_text("")
-    for name, text in FILES.items():
-        if name.startswith(FOLDER):
-            (root / name).write_text(text)
-    tables, attributes = set(metadata.tables), set(FLOATING_IP.attributes)
-    network.__path__.append(str(root))
-    try:
-        yield importlib.import_module(f"{network.__name__}.{FOLDER}.noun").NOUN
-    finally:
-        network.__path__.remove(str(root))
-        for name in [name for name in sys.modules if name.startswith(f"{network.__name__}.{FOLDER}")]:
-            del sys.modules[name]
-        for name in set(metadata.tables) - tables:
-            metadata.remove(metadata.tables[name])
-        for name in set(FLOATING_IP.attributes) - attributes:
-            del FLOATING_IP.attributes[name]
-        FLOATING_IP.plans.clear()
+SOURCE = Path(service.__file__).parents[2]
 
 
 def exchanges() -> Iterator[tuple[str, str, Any, int, Any]]:
@@ -101,7 +67,14 @@ async def _scene(api: Cloud) -> dict[str, str]:
     return {"PORT": port["id"], "FLOATING_IP": floating["id"]}
 
 
-def test_the_page(noun: Noun, tmp_path: Path) -> None:
+def test_the_files_are_those_of_the_tree() -> None:
+    assert len(FILES) == 7
+    for name, text in FILES.items():
+        below = SOURCE if name.startswith("store/") else SOURCE / "services" / "network"
+        assert text == (below / name).read_text(), name
+
+
+def test_the_page(tmp_path: Path) -> None:
     def with_ids(value: Any, ids: dict[str, str]) -> Any:
         text = json.dumps(value)
         for name, key in ids.items():
@@ -112,7 +85,7 @@ def test_the_page(noun: Noun, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'example.sqlite'}"
         databases.make_tables(url)
         seen = 0
-        async with cloud(url, CONFIG, more=(noun,)) as api:
+        async with cloud(url, CONFIG) as api:
             ids = await _scene(api)
             for method, path, body, status, promised in exchanges():
                 reply = await api(method, with_ids(path, ids), with_ids(body, ids))
@@ -128,35 +101,9 @@ def test_the_page(noun: Noun, tmp_path: Path) -> None:
     assert asyncio.run(main()) == 11
 
 
-def test_the_line_fits_where_it_goes() -> None:
+def test_the_line_is_where_the_page_says() -> None:
     (diff,) = [text for kind, text in BLOCKS if kind == "diff"]
-    around = [line[1:] for line in diff.splitlines() if line.startswith(" ")]
-    added = [line[1:].strip() for line in diff.splitlines() if line.startswith("+")]
+    lines = [line[1:] for line in diff.splitlines()]
     tuple_of_nouns = Path(service.__file__).read_text().splitlines()
-    assert added == [f"{FOLDER}.NOUN,"] and all(line in tuple_of_nouns for line in around)
-
-
-def test_the_migration_makes_what_is_declared(noun: Noun) -> None:
-    def described(connection: Any) -> Any:
-        looked = inspect(connection)
-        return (
-            [{**one, "type": str(one["type"])} for one in looked.get_columns(FOLDER)],
-            sorted(str(sorted(one["column_names"])) for one in looked.get_unique_constraints(FOLDER)),
-            sorted(
-                (*one["constrained_columns"], one["referred_table"])
-                for one in looked.get_foreign_keys(FOLDER)
-            ),
-        )
-
-    found = []
-    for migrated in (False, True):
-        with create_engine("sqlite://").begin() as connection:
-            if migrated:
-                names: dict[str, Any] = {"__name__": "migration"}
-                exec(compile(FILES["migration"], "migration", "exec"), names)
-                with Operations.context(MigrationContext.configure(connection)):
-                    names["upgrade"]()
-            else:
-                metadata.tables[FOLDER].create(connection)
-            found.append(described(connection))
-    assert found[0] == found[1]
+    at = tuple_of_nouns.index(lines[0])
+    assert tuple_of_nouns[at : at + len(lines)] == lines

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pileus.drivers.nft.difference import difference
+from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.router import FloatingIp, RouterRules, render
 
 ROUTER = RouterRules(
@@ -21,6 +22,11 @@ ROUTER = RouterRules(
     ),
     metadata_port=9697,
 )
+FORWARDINGS = (
+    Forwarding("p2", "udp", "172.24.4.10", (8000, 8003), "10.0.0.6", (80, 83)),
+    Forwarding("p1", "tcp", "172.24.4.10", (2222, 2222), "10.0.0.5", (22, 22)),
+    Forwarding("p3", "tcp", "172.24.4.10", (5000, 5999), "10.0.0.5", (5000, 5999)),
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,7 @@ ROUTER = RouterRules(
     [
         ("router", ROUTER),
         ("no_gateway", RouterRules(inside=("qr-1",), metadata_port=9697)),
+        ("forwarding", replace(ROUTER, floating_ips=(), forwardings=FORWARDINGS)),
         ("no_source_nat", replace(ROUTER, source_address=None, metadata_port=None)),
     ],
 )

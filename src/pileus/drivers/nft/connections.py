@@ -1,5 +1,5 @@
 """Forgetting connections: what translation rules decided at a connection's first packet stays in the
-kernel's table for as long as it lives, so a floating IP that goes must take its connections along.
+kernel's table for as long as it lives, so a floating IP that goes must take its connections along, and a port forwarding those of its ports.
 
 Speaks ctnetlink (linux/netfilter/nfnetlink_conntrack.h) on a raw netlink socket: one dump,
 then the entries to delete, some hundred to a message.
@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from pileus.drivers.namespace import socket_in
 
@@ -20,7 +21,9 @@ _CT_NEW, _CT_GET, _CT_DELETE = 0x100, 0x101, 0x102
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _TUPLE_ORIG, _TUPLE_REPLY, _ID, _ZONE = 1, 2, 12, 18
-_TUPLE_IP = 1
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_IP_DESTINATION, _PROTO_NUMBER, _PROTO_DESTINATION_PORT = 2, 1, 3
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _NESTED_MASK = 0x3FFF
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -29,17 +32,38 @@ _ENOENT = 2
 _TIMEOUT_S = 10.0
 
 
-def forget(namespace: str | None, addresses: Collection[str]) -> int:
-    """Delete the connections that have one of these IPv4 addresses at any end, before or after translation.
-    Gives back how many went; blocks. Raises OSError."""
-    wanted = {ipaddress.IPv4Address(address).packed for address in addresses}
-    if not wanted:
+class Listening(NamedTuple):
+    """Some ports of an address to which connections were made."""
+
+    address: str
+    protocol: str
+    first: int
+    last: int
+
+
+def forget(namespace: str | None, gone: Collection[str | Listening]) -> int:
+    """Delete the connections that have one of these IPv4 addresses at any end, before or after translation,
+    or were made to one of the ports. Gives back how many went; blocks. Raises OSError."""
+    if not gone:
         return 0
+    addresses = {ipaddress.IPv4Address(one).packed for one in gone if isinstance(one, str)}
+    listening: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
+    for one in gone:
+        if isinstance(one, Listening):
+            key = ipaddress.IPv4Address(one.address).packed, _PROTOCOLS[one.protocol]
+            listening.setdefault(key, []).append((one.first, one.last))
+
+    def is_wanted(body: bytes) -> bool:
+        if addresses and _ends(body) & addresses:
+            return True
+        address, protocol, port = _made_to(body)
+        return any(first <= port <= last for first, last in listening.get((address, protocol), ()))
+
     with socket_in(namespace, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
         netlink.settimeout(_TIMEOUT_S)
         netlink.bind((0, 0))
         netlink.send(_message(_CT_GET, _REQUEST | _DUMP, 1, b""))
-        found = [body for body in _dumped(netlink) if _ends(body) & wanted]
+        found = [body for body in _dumped(netlink) if is_wanted(body)]
         return sum(
             _delete(netlink, found[start : start + _AT_ONCE]) for start in range(0, len(found), _AT_ONCE)
         )
@@ -111,3 +135,19 @@ def _ends(body: bytes) -> set[bytes]:
         if kind == _TUPLE_IP
         for _, address, _ in _attributes(ip)
     }
+
+
+def _made_to(body: bytes) -> tuple[bytes, int, int]:
+    """The address, protocol and port that the first packet was for."""
+    address, protocol, port = b"", 0, 0
+    for direction, tuple_, _ in _attributes(body):
+        if direction != _TUPLE_ORIG:
+            continue
+        for kind, part, _ in _attributes(tuple_):
+            values = {number: value for number, value, _ in _attributes(part)}
+            if kind == _TUPLE_IP:
+                address = values.get(_IP_DESTINATION, b"")
+            elif kind == _TUPLE_PROTO:
+                protocol = values.get(_PROTO_NUMBER, b"\0")[0]
+                port = int.from_bytes(values.get(_PROTO_DESTINATION_PORT, b""), "big")
+    return address, protocol, port

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pileus.drivers.nft.connections import forget
+from pileus.drivers.nft.connections import Listening, forget
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.generation import read_generation
 from pileus.drivers.nft.table import Command, InstalledTable, Table, TableKey, parse_ruleset
@@ -57,9 +57,10 @@ class PacketFilter(Protocol):
     async def remove(self, gone: Mapping[Namespace, Collection[TableKey]]) -> None:
         """Delete tables; those that are not there are gone already."""
 
-    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
-        """End what is known of connections that have one of these IPv4 addresses at any end: after a
-        floating IP went, since rules are asked at a connection's beginning only. Gives back how many."""
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str | Listening]]) -> int:
+        """End what is known of connections that have one of these IPv4 addresses at any end, or were made to
+        one of the ports: after a floating IP or a forwarding went, since rules are asked at a connection's
+        beginning only. Gives back how many."""
 
 
 class Nft:
@@ -128,7 +129,7 @@ class Nft:
 
         await _each(gone, one)
 
-    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str | Listening]]) -> int:
         """See PacketFilter."""
         counts: list[int] = []
 

@@ -2,7 +2,8 @@
 
 A floating IP is one element in each of two maps: coming in, its address becomes the port's;
 going out, the port's becomes it. What leaves through the gateway from a port without one
-gets the gateway's address. A port that talks to a floating IP of the same router comes back
+gets the gateway's address. Single ports of a floating IP may lead to several ports inside
+(``forwarding.py``). A port that talks to a floating IP of the same router comes back
 to its peer from outside (its floating IP, else the gateway's address), so that replies pass
 through here again. Between the inner subnets nothing is translated. (Neutron's L3 agent
 arranges the same with iptables.)
@@ -15,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from pileus.drivers.nft import forwarding
+from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
 
 TABLE = f"{PREFIX}router"
@@ -44,6 +47,7 @@ class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
     inside: tuple[str, ...] = ()
     """Interfaces to the inner subnets."""
     floating_ips: tuple[FloatingIp, ...] = ()
+    forwardings: tuple[Forwarding, ...] = ()
     metadata_port: int | None = None
     """Local port of the metadata service; None: none is here."""
     metadata_address: str = "169.254.169.254"
@@ -71,11 +75,12 @@ def render(rules: RouterRules) -> Table:
                 counted=True,
                 elements=tuple(Element(item.fixed, item.floating, item.id) for item in floating),
             ),
+            *forwarding.sets(rules.forwardings),
         ),
         chains=(
             Chain("mark", tuple(_mark(rules)), Base("filter", "prerouting", _MANGLE)),
             Chain("prerouting", tuple(_prerouting(rules)), Base("nat", "prerouting", _DESTINATION_NAT)),
-            Chain("output", (_to_fixed(),), Base("nat", "output", _DESTINATION_NAT)),
+            Chain("output", (_to_fixed(), *forwarding.rules()), Base("nat", "output", _DESTINATION_NAT)),
             Chain("input", tuple(_input(rules)), Base("filter", "input", _FILTER)),
             Chain("postrouting", tuple(_postrouting(rules)), Base("nat", "postrouting", _SOURCE_NAT)),
         ),
@@ -100,6 +105,7 @@ def _prerouting(rules: RouterRules) -> Iterable[Rule]:
             ),
         )
     yield _to_fixed()
+    yield from forwarding.rules()
 
 
 def _to_fixed() -> Rule:

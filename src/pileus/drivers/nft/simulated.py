@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from pileus.core.files import write_atomically
+from pileus.drivers.nft.connections import Listening
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.driver import FilterFailed, Namespace
 from pileus.drivers.nft.table import (
@@ -37,7 +38,7 @@ class SimulatedFilter:
 
     def __init__(self, state_file: Path | None = None) -> None:
         self.loads = 0
-        self.forgotten: list[tuple[Namespace, str]] = []
+        self.forgotten: list[tuple[Namespace, str | Listening]] = []
         self._generations: Counter[str] = Counter()
         self._file = state_file
         self._rulesets: dict[str, Ruleset] = {}
@@ -85,7 +86,7 @@ class SimulatedFilter:
             }
         )
 
-    async def forget_connections(self, gone: Mapping[Namespace, Collection[str]]) -> int:
+    async def forget_connections(self, gone: Mapping[Namespace, Collection[str | Listening]]) -> int:
         """See PacketFilter. There are no connections."""
         self.forgotten += [
             (namespace, address) for namespace, addresses in gone.items() for address in addresses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ PREFIX = "pileus_"
 
 Atom = str | int
 Key = Atom | tuple[Atom, ...]
-"""An address, prefix (``10.0.0.0/24``), name, port or mark; a tuple where the type is a concatenation."""
+"""An address, prefix (``10.0.0.0/24``), name, port, range of ports (``80-89``) or mark; a tuple where the
+type is a concatenation."""
+_RANGE = re.compile(r"\d+-\d+")
 
 Expression = Mapping[str, Any]
 Command = dict[str, Any]
@@ -235,6 +238,8 @@ def _key_json(key: Key) -> Any:
     if isinstance(key, str) and "/" in key:
         address, _, length = key.partition("/")
         return {"prefix": {"addr": address, "len": int(length)}}
+    if isinstance(key, str) and _RANGE.fullmatch(key):
+        return {"range": [int(part) for part in key.split("-")]}
     return key
 
 

@@ -138,7 +138,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         return L3_STATUS, L3Status(
             self.host,
             tuple(sorted(router.router_id for router in in_force)),
-            tuple(sorted(item.floating_ip_id for router in in_force for item in router.floating_ips)),
+            tuple(sorted({floating_id for router in in_force for floating_id in plan.floating_ids(router)})),
             dict(sorted(self.failed.items())),
         )
 

@@ -1,12 +1,14 @@
 """Applies the L3 agent's packet rules: all routers in one call of the driver, and the connections
-of floating IPs that went are forgotten."""
+of floating IPs and port forwardings that went are forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from pileus.core import log
+from pileus.drivers.nft.connections import Listening
 from pileus.drivers.nft.driver import FilterFailed, Namespace, PacketFilter
+from pileus.drivers.nft.forwarding import FORWARDED_ADDRESS, FORWARDED_PORT
 from pileus.drivers.nft.router import FLOATING_TO_FIXED, RouterRules, render
 from pileus.drivers.nft.table import Command, Table, parse_element
 
@@ -32,12 +34,14 @@ class RuleApplier:
         except FilterFailed as failure:
             done = failure.done
             failed = {str(namespace): why for namespace, why in failure.reasons.items()}
-        gone = {name: lost for name, commands in done.items() if (lost := _floating_gone(commands))}
+        gone = {name: lost for name, commands in done.items() if (lost := _translations_gone(commands))}
         if gone:
             try:
                 await self._filter.forget_connections(gone)
             except FilterFailed as failure:
-                _log.warning("connections of floating IPs that went are not ended", why=str(failure))
+                _log.warning(
+                    "connections of floating IPs or forwardings that went are not ended", why=str(failure)
+                )
         names = [name for name in wanted if name not in failed]
         self._generations |= {
             str(key): value for key, value in (await self._filter.generations(names)).items()
@@ -53,15 +57,20 @@ class RuleApplier:
         return {name for name, value in known.items() if found.get(name, value) != value}
 
 
-def _floating_gone(commands: Iterable[Command]) -> set[str]:
-    """The floating IPs that a load took away or gave to another port."""
-    return {
-        str(parse_element(listed)[0].key)
-        for command in commands
-        for target in [command.get("delete", {}).get("element", {})]
-        if target.get("name") == FLOATING_TO_FIXED
-        for listed in target["elem"]
-    }
+def _translations_gone(commands: Iterable[Command]) -> set[str | Listening]:
+    """The floating IPs, and the forwarded ports, that a load took away or gave to another port."""
+    gone: set[str | Listening] = set()
+    for command in commands:
+        target = command.get("delete", {}).get("element", {})
+        for listed in target.get("elem", ()):
+            key = parse_element(listed)[0].key
+            if target["name"] == FLOATING_TO_FIXED:
+                gone.add(str(key))
+            elif target["name"] in (FORWARDED_ADDRESS, FORWARDED_PORT) and isinstance(key, tuple):
+                protocol, address, ports = map(str, key)
+                first, _, last = ports.partition("-")
+                gone.add(Listening(address, protocol, int(first), int(last or first)))
+    return gone
 
 
 def _size(command: Command) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
+from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
@@ -71,7 +72,9 @@ def quieted(router: RouterDetails) -> RouterDetails:
         return router
     gateway = _silent(router.gateway) if router.gateway is not None else None
     interfaces = tuple(map(_silent, router.interfaces))
-    return msgspec.structs.replace(router, gateway=gateway, interfaces=interfaces, floating_ips=(), routes=())
+    return msgspec.structs.replace(
+        router, gateway=gateway, interfaces=interfaces, floating_ips=(), routes=(), port_forwardings=()
+    )
 
 
 def _silent(port: RouterPort) -> RouterPort:
@@ -83,7 +86,9 @@ def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
     """The namespace of a router."""
     ports = []
     if router.gateway is not None:
-        floating = [f"{item.floating_ip_address}/32" for item in router.floating_ips]
+        outside = [item.floating_ip_address for item in router.floating_ips]
+        outside += [item.floating_ip_address for item in router.port_forwardings]
+        floating = [f"{address}/32" for address in dict.fromkeys(outside)]
         ports.append(_namespace_port(gateway_name(router.gateway), router.gateway, floating))
     answering = _answering_v6(router)
     ports += [
@@ -111,6 +116,18 @@ def plan_rules(router: RouterDetails) -> RouterRules:
         floating_ips=tuple(
             FloatingIp(item.floating_ip_id, item.floating_ip_address, item.fixed_ip_address)
             for item in sorted(router.floating_ips, key=lambda item: item.floating_ip_id)
+            if gateway is not None
+        ),
+        forwardings=tuple(
+            Forwarding(
+                item.port_forwarding_id,
+                item.protocol,
+                item.floating_ip_address,
+                (item.external_first, item.external_last),
+                item.fixed_ip_address,
+                (item.internal_first, item.internal_last),
+            )
+            for item in router.port_forwardings
             if gateway is not None
         ),
         metadata_port=METADATA_PORT,
@@ -168,6 +185,13 @@ def networks(router: RouterDetails) -> set[str]:
     """The networks that the router has ports on."""
     ports = [*router.interfaces, *([router.gateway] if router.gateway is not None else [])]
     return {port.network_id for port in ports}
+
+
+def floating_ids(router: RouterDetails) -> set[str]:
+    """The floating IPs that the router translates, whole or single ports of them."""
+    return {item.floating_ip_id for item in router.floating_ips} | {
+        item.floating_ip_id for item in router.port_forwardings
+    }
 
 
 def unreachable(router: RouterDetails) -> list[HostRoute]:

@@ -30,11 +30,12 @@ from pileus.services.network.dhcp.followers import (
     dhcp_restores_ports,
 )
 from pileus.services.network.floating_ips import noun as floating_ips
-from pileus.services.network.floating_ips.followers import floating_ips_follow, floating_ips_release
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.port_bindings import noun as port_bindings
+from pileus.services.network.port_forwardings import noun as port_forwardings
+from pileus.services.network.port_forwardings.followers import translations_follow, translations_release
 from pileus.services.network.ports import noun as ports
 from pileus.services.network.ports.defaults import new_port
 from pileus.services.network.ports.followers import ports_bind_waiting, ports_leave_networks
@@ -97,8 +98,8 @@ PREFIX = "/networking"
 FOLLOWERS = Followers(
     networks_deleting=(ports_leave_networks,),
     ports_created=(dhcp_follows_ports,),
-    ports_updated=(floating_ips_follow,),
-    ports_deleting=(floating_ips_release,),
+    ports_updated=(translations_follow,),
+    ports_deleting=(translations_release,),
     service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
     agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
@@ -134,6 +135,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             routers.noun(config, agent),
             floating_ips.noun(config),
             address_groups.NOUN,
+            port_forwardings.NOUN,
             security_groups.NOUN,
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),

@@ -40,7 +40,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(floatingip_create, config=config),
                 update=floatingip_update,
                 delete=partial(floatingip_delete, config=config),
-                statements={"list": 4, "create": 20, "get": 5, "update": 12, "delete": 14},
+                statements={"list": 5, "create": 20, "get": 6, "update": 13, "delete": 15},
             ),
             *tag_routes(FLOATING_IP, PATH, rules=tag_rule_names("floatingip")),
         ),

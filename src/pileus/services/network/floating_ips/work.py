@@ -27,6 +27,7 @@ from pileus.services.network.floating_ips.resource import FLOATING_IP, port_deta
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.visible import visible_networks
+from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.defaults import elevated, new_port
 from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.facts import facts_of_new
@@ -34,6 +35,7 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.rules import device_owners
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.event import Event
 from pileus.store.tx import Tx
@@ -58,6 +60,10 @@ class FloatingIPPortAlreadyAssociated(InUse):
 
 class ExternalIpAddressExhausted(Invalid):
     message = "Unable to find any IP address on external network {net_id}."
+
+
+class FipInUseByPortForwarding(InUse):
+    message = "Floating IP {id} in use by Port Forwarding resources."
 
 
 class PortInQuarantine(Conflict):
@@ -141,7 +147,10 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
             changes["port_id"] = one.original["port_id"]
         changes.setdefault("port_id", None)
         changes.setdefault("fixed_ip_address", None)
+        if changes["port_id"] is changes["fixed_ip_address"] is one.original["port_id"] is None:
+            continue  # it leads nowhere as a whole, and what it forwards stays
         associated.append((one.original, changes))
+    _refuse_forwarding(tx, [original["id"] for original, changes in associated if changes["port_id"]])
     _associate(tx, context, associated)
     for original, changes in associated:
         if any(changes[name] != original[name] for name in ("port_id", "fixed_ip_address", "router_id")):
@@ -162,10 +171,19 @@ def floatingip_delete(
     tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig
 ) -> None:
     """Delete floating IPs with their own ports."""
+    _refuse_forwarding(tx, [one["id"] for one in originals if one["router_id"] and not one["port_id"]])
     FLOATING_IP.remove(tx, originals)
     own = fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
     delete_ports(tx, elevated(context), own, config)
     tx.emit_many([_event(context, "floatingip.delete", one, one["router_id"]) for one in originals])
+
+
+def _refuse_forwarding(tx: Tx, ids: Sequence[str]) -> None:
+    """FipInUseByPortForwarding where one of these forwards single ports."""
+    if ids:
+        statement = select(port_forwardings.c.floatingip_id)
+        for row in tx.rows(statement.where(column_in(tx, port_forwardings.c.floatingip_id, ids)).limit(1)):
+            raise FipInUseByPortForwarding(id=row.floatingip_id)
 
 
 def _bad(text: str) -> BadRequest:

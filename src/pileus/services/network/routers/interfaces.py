@@ -25,6 +25,7 @@ from pileus.services.network.routers.reading import (
     AttachedPort,
     Attachments,
     attachments,
+    subnets_forwarded,
     subnets_used,
     used_by_floating_ips,
 )
@@ -230,7 +231,10 @@ def _check_inside_pools(context: Context, port: Values, subnet: Mapping[str, Any
 
 
 def _check_unused(tx: Tx, there: Attachments, router: Values, going: Sequence[str]) -> None:
-    used = subnets_used(used_by_floating_ips(tx, [router["id"]]))
+    leading = used_by_floating_ips(tx, [router["id"]])
+    used = subnets_used(leading)
+    if any(row.fixed_port_id is None for row in leading):
+        used |= subnets_forwarded(tx, [router["id"]])
     for subnet_id in going:
         values = {"router_id": router["id"], "subnet_id": subnet_id}
         if subnet_id in used:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -104,6 +105,15 @@ _IN_USE = (
     .select_from(floating_ips.outerjoin(ports, ports.c.id == floating_ips.c.fixed_port_id))
     .where(floating_ips.c.router_id.in_(bindparam("ids", expanding=True)))
 )
+_FORWARDED = (
+    select(port_forwardings.c.internal_ip_address, ports.c.fixed_ips)
+    .select_from(
+        port_forwardings.join(floating_ips, floating_ips.c.id == port_forwardings.c.floatingip_id).join(
+            ports, ports.c.id == port_forwardings.c.internal_port_id
+        )
+    )
+    .where(floating_ips.c.router_id.in_(bindparam("ids", expanding=True)))
+)
 
 
 def attachments(tx: Tx, router_ids: Sequence[str], more_networks: Collection[str] = ()) -> Attachments:
@@ -116,6 +126,14 @@ def attachments(tx: Tx, router_ids: Sequence[str], more_networks: Collection[str
     )
     rows = tx.rows(_SUBNETS, {"ids": sorted(wanted)}) if wanted else []
     return Attachments(attached_ports, {row.id: row for row in rows})
+
+
+def subnets_forwarded(tx: Tx, router_ids: Sequence[str]) -> set[str]:
+    """The subnets of the addresses that floating IPs forward single ports to through these routers."""
+    rows = tx.rows(_FORWARDED, {"ids": list(router_ids)})
+    return {
+        ip["subnet_id"] for row in rows for ip in row.fixed_ips if ip["ip_address"] == row.internal_ip_address
+    }
 
 
 def used_by_floating_ips(tx: Tx, router_ids: Sequence[str]) -> list[Row[Any]]:

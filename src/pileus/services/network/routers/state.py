@@ -13,17 +13,27 @@ from sqlalchemy import Row, and_, bindparam, select
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.tables import bandwidth_limits
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
+from pileus.services.network.rules.forwarding import bounds
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
-from pileus.wire.l3 import FloatingIP, L3State, L3StateRequest, RouterDetails, RouterPort, RouterSubnet
+from pileus.wire.l3 import (
+    FloatingIP,
+    L3State,
+    L3StateRequest,
+    PortForwarding,
+    RouterDetails,
+    RouterPort,
+    RouterSubnet,
+)
 
 _HOSTED = (
     select(router_bindings.c.router_id)
@@ -93,10 +103,16 @@ _FLOATING_IPS = (
     .where(floating_ips.c.router_id.in_(_HOSTED), floating_ips.c.fixed_ip_address.is_not(None))
     .order_by(floating_ips.c.id)
 )
+_PORT_FORWARDINGS = (
+    select(port_forwardings, floating_ips.c.router_id, floating_ips.c.floating_ip_address)
+    .select_from(port_forwardings.join(floating_ips, floating_ips.c.id == port_forwardings.c.floatingip_id))
+    .where(floating_ips.c.router_id.in_(_HOSTED))
+    .order_by(port_forwardings.c.id)
+)
 
 
 def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
-    """Read the answer; five statements."""
+    """Read the answer; six statements."""
     position = newest_position(tx)
     wanted = request.routers
     if wanted is not None and not wanted:
@@ -109,10 +125,18 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
     attached_ports = _by_router(tx.rows(narrow(_PORTS, router_ports.c.router_id), here))
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
+    forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
     return L3State(
         position=position,
         routers=tuple(
-            _router(row, attached_ports.get(row.id, ()), prefixes, floating.get(row.id, ())) for row in found
+            _router(
+                row,
+                attached_ports.get(row.id, ()),
+                prefixes,
+                floating.get(row.id, ()),
+                forwarded.get(row.id, ()),
+            )
+            for row in found
         ),
     )
 
@@ -133,6 +157,7 @@ def _router(
     attached_ports: Sequence[Row[Any]],
     prefixes: Mapping[str, Row[Any]],
     floating: Sequence[Row[Any]],
+    forwarded: Sequence[Row[Any]],
 ) -> RouterDetails:
     gateway = next(
         (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
@@ -160,6 +185,22 @@ def _router(
             for one in floating
         ),
         routes=tuple(HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.routes),
+        port_forwardings=tuple(map(_port_forwarding, forwarded)),
+    )
+
+
+def _port_forwarding(row: Row[Any]) -> PortForwarding:
+    external, internal = bounds(row.external_port_range), bounds(row.internal_port_range)
+    return PortForwarding(
+        port_forwarding_id=row.id,
+        floating_ip_id=row.floatingip_id,
+        floating_ip_address=row.floating_ip_address,
+        protocol=row.protocol,
+        external_first=external[0],
+        external_last=external[1],
+        fixed_ip_address=row.internal_ip_address,
+        internal_first=internal[0],
+        internal_last=internal[1],
     )
 
 

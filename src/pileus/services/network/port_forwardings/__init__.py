@@ -1,0 +1,1 @@
+"""Port forwardings: ports of a floating IP that lead to ports inside."""
