@@ -1,5 +1,6 @@
 """Forgetting connections: what translation rules decided at a connection's first packet stays in the
-kernel's table for as long as it lives, so a floating IP that goes must take its connections along, and a port forwarding those of its ports.
+kernel's table for as long as it lives, so a floating IP that goes must take its connections along, and a
+port forwarding those of its ports.
 
 Speaks ctnetlink (linux/netfilter/nfnetlink_conntrack.h) on a raw netlink socket: one dump,
 then the entries to delete, some hundred to a message.

@@ -1,4 +1,4 @@
-"""Ending the translations of ports that go, or of addresses that ports lose: floating IPs and port forwardings."""
+"""Ending the floating IPs and port forwardings of ports that go, and of addresses that ports lose."""
 
 from __future__ import annotations
 

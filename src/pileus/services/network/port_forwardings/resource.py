@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from pileus.core.context import Context
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Values
@@ -48,7 +49,7 @@ PORT = types.nullable(number(1, GREATEST_PORT))
 PORT_RANGE = types.nullable(Type("port range", _parse_range, {"type": "string", "maxLength": 11}))
 
 
-def _targets(tx: Tx, several: Sequence[Values]) -> list[Mapping[str, Any]]:
+def _targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
     """The values with the floating IP's owner beside them, None for one that is not there: nobody's."""
     wanted = sorted({one["floatingip_id"] for one in several})
     statement = select(floating_ips.c.id, floating_ips.c.project_id)
