@@ -17,6 +17,7 @@ from pileus.services.network.agents import noun as agents_noun
 from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.agents.serving import served_scopes, serves_guests_of
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.auto_allocated_topology import noun as auto_allocated_topology
 from pileus.services.network.common.names import is_host_name
 from pileus.services.network.common.policy import BASE_RULES, CALLER_RULES
 from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, ProjectsOf
@@ -140,6 +141,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),
             qos.NOUN,
+            auto_allocated_topology.noun(config),
             quotas.NOUN,
             ip_availability.NOUN,
             availability_zones.noun(config),

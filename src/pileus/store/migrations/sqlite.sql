@@ -130,6 +130,14 @@ CREATE TABLE audit_log (
 	details TEXT, 
 	CONSTRAINT pk_audit_log PRIMARY KEY (id)
 );
+CREATE TABLE auto_allocated_topologies (
+	project_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_auto_allocated_topologies PRIMARY KEY (project_id), 
+	CONSTRAINT fk_auto_allocated_topologies_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_auto_allocated_topologies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+);
 CREATE TABLE compute_nodes (
 	number INTEGER NOT NULL, 
 	id VARCHAR(36) NOT NULL, 
@@ -710,9 +718,9 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -891,6 +899,7 @@ INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
 INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
 INSERT INTO "schema_revisions" VALUES('network','0020_address_groups');
 INSERT INTO "schema_revisions" VALUES('network','0031_port_forwardings');
+INSERT INTO "schema_revisions" VALUES('network','0032_topologies_made_on_demand');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1198,8 +1207,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1236,12 +1245,14 @@ CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
 CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
+CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
+CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, tuple_
 
 from pileus.core.context import Context
-from pileus.core.errors import Invalid, Unavailable
+from pileus.core.errors import Conflict, Invalid, Unavailable
 from pileus.core.repeats import first_repeat
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.quotas import network_quota, spend
-from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
@@ -51,6 +50,10 @@ class ExternalNetworkInUse(InUse):
     )
 
 
+class DefaultExternalNetworkExists(Conflict):
+    message = "A default external network already exists: {net_id}."
+
+
 class SegmentsSetInConjunctionWithProviders(Invalid):
     message = "Segments and provider values cannot both be set."
 
@@ -77,11 +80,7 @@ _GATEWAYS_IN = (
     .limit(1)
 )
 _IP_VERSIONS_IN = select(subnets.c.ip_version).where(subnets.c.network_id == bindparam("network")).distinct()
-_NOT_DEFAULT = (
-    update(networks)
-    .where(networks.c.is_default, networks.c.id.not_in(bindparam("ids", expanding=True)))
-    .values(is_default=False, **next_revision(networks, bindparam("now")))
-)
+_DEFAULT = select(networks.c.id).where(networks.c.is_default, networks.c.external).limit(2)
 _DELETE_SUBNETS = delete(subnets).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -96,6 +95,7 @@ def network_create(
     check_policies(tx, context, {spec["qos_policy_id"] for spec in specs})
     _give_default_policies(tx, specs)
     spend(tx, specs, NETWORK_QUOTA)
+    _check_default(tx, specs)
     for _ in range(ATTEMPTS):
         chosen = _choose_segments(tx, specs, config)
         for spec, segment in zip(specs, chosen, strict=True):
@@ -115,7 +115,6 @@ def network_create(
                 )
         except Duplicate:
             continue
-        _one_default(tx, context, specs)
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
         return specs
     raise NoNetworkFoundInMaximumAllowedAttempts()
@@ -140,8 +139,15 @@ def network_update(
         if network["router:external"] and changes.get("router:external") is False:
             _check_not_outside(tx, network)
     check_policy_changes(tx, context, updates)
+    _check_default(
+        tx,
+        [
+            {**one.original, **one.changes}
+            for one in updates
+            if {"is_default", "router:external"} & {*one.changes}
+        ],
+    )
     after = NETWORK.change(tx, context, updates)
-    _one_default(tx, context, [one.changes | {"id": one.original["id"]} for one in updates])
     tx.emit_many([_event(context, "network.update", network) for network in after])
     return after
 
@@ -293,11 +299,17 @@ def _check_not_outside(tx: Tx, network: Values) -> None:
         raise ExternalNetworkInUse(net_id=network["id"])
 
 
-def _one_default(tx: Tx, context: Context, several: Sequence[Mapping[str, Any]]) -> None:
-    """A network that becomes the default one takes that from the one that was."""
-    new = [one["id"] for one in several if one.get("is_default")]
-    if new:
-        tx.execute(_NOT_DEFAULT, {"ids": new, "now": context.now})
+def _check_default(tx: Tx, several: Sequence[Mapping[str, Any]]) -> None:
+    """DefaultExternalNetworkExists where one of several would be the second; others can't be the default."""
+    new = [one["id"] for one in several if one["is_default"] and one["router:external"]]
+    if not new:
+        return
+    tx.lock("default_external_network")
+    for row in tx.rows(_DEFAULT):
+        if row.id not in new:
+            raise DefaultExternalNetworkExists(net_id=row.id)
+    if len(new) > 1:
+        raise DefaultExternalNetworkExists(net_id=new[0])
 
 
 def _check_unshare(tx: Tx, network: Values) -> None:

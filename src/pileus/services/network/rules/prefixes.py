@@ -128,6 +128,19 @@ def share(prefixes: Iterable[str], others: Iterable[str]) -> bool:
     return False
 
 
+def without(version: int, prefixes: Iterable[str], removed: Iterable[str]) -> list[str]:
+    """The fewest prefixes of what remains when others are taken away."""
+    _, gone = compact(list(removed))
+    address: Any = {4: ipaddress.IPv4Address, 6: ipaddress.IPv6Address}[version]
+    left = _gaps([_pool(one) for one in prefixes], sorted(map(_pool, gone)))
+    several: list[Any] = [
+        one
+        for gap in left
+        for one in ipaddress.summarize_address_range(address(gap.first), address(gap.last))
+    ]
+    return [str(one) for one in ipaddress.collapse_addresses(several)]
+
+
 def first_free(version: int, prefixes: Iterable[str], taken: Iterable[str], length: int) -> str | None:
     """A free prefix of this length, out of the smallest gap that has room; None where none has."""
     size = 2 ** (BITS[version] - length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pileus.resource.declaration import Extension
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
-from pileus.services.network.subnetpools import work
+from pileus.services.network.subnetpools import prefix_routes, work
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, RULES, SUBNETPOOL
 from pileus.web.crud import crud
 from pileus.web.noun import Noun
@@ -25,6 +25,7 @@ EXTENSIONS = (
         "2016-02-18T18:00:00-00:00",
     ),
     Extension("address-scope", "Address scope", "Address scopes extension.", "2015-07-26T10:00:00-00:00"),
+    *prefix_routes.EXTENSIONS,
 )
 
 NOUN = Noun(
@@ -37,6 +38,7 @@ NOUN = Noun(
             update=work.subnetpool_update,
             delete=work.subnetpool_delete,
         ),
+        *prefix_routes.ROUTES,
         *tag_routes(SUBNETPOOL, POOLS, rules=tag_rule_names("subnetpool")),
         *crud(
             ADDRESS_SCOPE,
@@ -46,7 +48,7 @@ NOUN = Noun(
             delete=work.address_scope_delete,
         ),
     ),
-    rules=(*RULES, *tag_rules("subnetpool")),
+    rules=(*RULES, *prefix_routes.RULES, *tag_rules("subnetpool")),
     quotas=(work.SUBNETPOOL_QUOTA,),
     extensions=EXTENSIONS,
 )

@@ -48,6 +48,10 @@ class IllegalSubnetPoolIpVersionAssociationToAddressScope(Invalid):
     )
 
 
+class IllegalSubnetPoolUpdate(Invalid):
+    message = "Illegal subnetpool update : {reason}."
+
+
 _LENGTHS = ("min_prefixlen", "max_prefixlen", "default_prefixlen")
 _DEFAULTS = select(subnetpools.c.id).where(
     subnetpools.c.is_default, subnetpools.c.ip_version == bindparam("version")
@@ -84,6 +88,8 @@ def subnetpool_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
     updates = copied_updates(updates)
     for one in updates:
         pool, changes = one.original, one.changes
+        if pool["address_scope_id"]:
+            _check_owned(tx, context, pool)
         if "prefixes" in changes:
             version, compacted = prefixes.compact(changes["prefixes"])
             if version != pool["ip_version"]:
@@ -139,6 +145,16 @@ def address_scope_delete(tx: Tx, context: Context, originals: Sequence[Values]) 
     except Referenced:
         raise AddressScopeInUse(address_scope_id=originals[0]["id"]) from None
     tx.emit_many([event(context, "address_scope.delete", one["id"], one["project_id"]) for one in originals])
+
+
+def _check_owned(tx: Tx, context: Context, pool: Values) -> None:
+    """IllegalSubnetPoolUpdate where the pool is in a scope of somebody else's, who says what is in it."""
+    scope = tx.first(_SCOPES, {"scope": pool["address_scope_id"]})
+    if scope is not None and not (context.is_admin or scope.project_id == context.project_id):
+        raise IllegalSubnetPoolUpdate(
+            reason=f"subnetpool {pool['id']} cannot be updated when associated with shared address scope "
+            f"{pool['address_scope_id']}"
+        )
 
 
 def _check_default(tx: Tx, pool: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from pileus.resource.declaration import Extension
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.subnets import onboard
 from pileus.services.network.subnets.resource import RULES, SUBNET
 from pileus.services.network.subnets.work import SUBNET_QUOTA, subnet_create, subnet_delete, subnet_update
 from pileus.web.crud import crud
@@ -27,6 +28,7 @@ EXTENSIONS = (
         "Provides ability to set the subnet service_types field",
         "2016-03-15T18:00:00-00:00",
     ),
+    *onboard.EXTENSIONS,
 )
 
 
@@ -43,9 +45,10 @@ def noun(config: NetworkConfig) -> Noun:
                 delete=partial(subnet_delete, config=config),
                 statements={"list": 4, "create": 26, "get": 4, "update": 22, "delete": 18},
             ),
+            *onboard.ROUTES,
             *tag_routes(SUBNET, PATH, rules=tag_rule_names("subnet")),
         ),
-        rules=(*RULES, *tag_rules("subnet")),
+        rules=(*RULES, *onboard.RULES, *tag_rules("subnet")),
         quotas=(SUBNET_QUOTA,),
         extensions=EXTENSIONS,
     )
