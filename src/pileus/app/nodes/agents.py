@@ -88,6 +88,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             *(node, switch.bridges, server, clock, switch.client, switch.flows),
             silence=silence,
             uplinks=_uplinks(parts),
+            polices=switch.polices,
         ),
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
@@ -98,7 +99,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
 def _uplinks(parts: NodeParts) -> Uplinks:
     switch = parts.switch
     return Uplinks(
-        *(switch.network, switch.client, parts.links),
+        *(switch.network, switch.client, switch.cards or parts.links),
         datapath_type=switch.bridges.datapath_type,
         mapped=[bridge for _, bridge in switch.bridges.bridge_mappings],
         lower_owner=OWNER,

@@ -25,6 +25,8 @@ logger = log.get("agent")
 async def real_parts(folder: StateFolder, settings: Settings, host: str, switch: RealSwitch) -> NodeParts:
     """The parts of this machine as the node ``host``. A duty for which it lacks a program is left out, and
     said in the log; libvirt is started where none runs."""
+    if switch.relay is not None:
+        return _switch_alone(switch, host)
     duties = _possible_duties(settings)
     if "dhcp" in duties and (raised := raise_limits(folder.limits)):
         logger.info("raised limits of the kernel for many networks", limits=list(raised))
@@ -44,6 +46,14 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
         router=_router() if "l3" in duties else None,
         machines=found,
         keepers=tuple(keepers),
+    )
+
+
+def _switch_alone(switch: RealSwitch, host: str) -> NodeParts:
+    """A node whose switch is elsewhere: nothing of this machine can be plugged into it."""
+    logger.info("the switch is reached by a root helper: this node has no DHCP, no routers and no machines")
+    return NodeParts(
+        switch=switch.parts(host), links=LinuxLinks(), listeners=LinuxListeners(), close=switch.relay_closed
     )
 
 

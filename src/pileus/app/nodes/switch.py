@@ -20,6 +20,9 @@ from pileus.drivers.openflow.table import OvsOfctl
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
 from pileus.drivers.process import ProgramFailed
+from pileus.drivers.relay import machine
+from pileus.drivers.relay.prefix import parse_prefix
+from pileus.drivers.relay.sockets import DATABASE, RelaySockets
 from pileus.host.l2.settings import BridgeSettings
 
 SYSTEM_RUN = Path("/var/run/openvswitch")
@@ -80,6 +83,10 @@ def datapath_of_this_kernel() -> DatapathType:
 class RealSwitch:
     """Where this node's switch is reached, and by which datapath."""
 
+    relay: RelaySockets | None = None
+    _polices: bool | None = None
+    _prefix: tuple[str, ...] = ()
+
     def __init__(self, settings: Settings, address: str, run_dir: Path, datapath_type: str) -> None:
         self._settings = settings
         self._address = address
@@ -88,7 +95,10 @@ class RealSwitch:
 
     @classmethod
     async def open(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
-        """Find the switch; where none runs start the system's, or one of our own below the state folder."""
+        """Find the switch; where none runs start the system's, or one of our own below the state folder. One
+        that a root helper leads to is as it is."""
+        if settings.switch.root_helper:
+            return await cls._open_far(folder, settings)
         datapath = settings.switch.datapath_type
         if datapath == "auto":
             datapath = datapath_of_this_kernel()
@@ -112,6 +122,34 @@ class RealSwitch:
         await daemons.start()
         return cls(settings, daemons.address, daemons.run_dir, datapath)
 
+    @classmethod
+    async def _open_far(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
+        section = settings.switch
+        far = Path(section.ovsdb.removeprefix("unix:")) if section.ovsdb else SYSTEM_RUN / DATABASE
+        if (section.ovsdb and not section.ovsdb.startswith("unix:/")) or far.name != DATABASE:
+            bootstrap.fail(f"switch.ovsdb with a root helper is unix:/FOLDER/{DATABASE}, as it is there")
+        try:
+            prefix, command = parse_prefix(section.root_helper), parse_prefix(section.relay)
+            relay = RelaySockets(prefix, command, far.parent, folder.agent / "far")
+        except ValueError as error:
+            bootstrap.fail(f"switch.root_helper, switch.relay: {error}")
+        datapath: str = section.datapath_type
+        if datapath == "auto":
+            datapath = "system" if await machine.kernel_has_openvswitch(prefix) else "netdev"
+        switch = cls(settings, f"unix:{relay.folder / DATABASE}", relay.folder, datapath)
+        switch.relay = relay
+        switch._prefix = prefix
+        switch._polices = datapath == "system" and await machine.kernel_polices(prefix)
+        bridges = bridge_settings(settings, "", datapath, tunneling_ip=ALONE)
+        names = [bridges.integration_bridge, bridges.tunnel_bridge]
+        await relay.start([*names, *(bridge for _, bridge in bridges.bridge_mappings)])
+        return switch
+
+    async def relay_closed(self) -> None:
+        """End the connections to a switch elsewhere."""
+        if self.relay is not None:
+            await self.relay.close()
+
     def client(self) -> OvsdbClient:
         """A client of the switch's database, not yet connected."""
         return OvsdbClient(self._address)
@@ -122,8 +160,10 @@ class RealSwitch:
             bridges=bridge_settings(self._settings, host, self.datapath_type, tunneling_ip=ALONE),
             client=self.client(),
             flows=OvsOfctl(self.run_dir),
-            silencer=_silencer(self.datapath_type),
+            silencer=_silencer(self.datapath_type, self._prefix),
             network=host_network(self._settings),
+            cards=machine.FarCards(self._prefix) if self.relay is not None else None,
+            polices=self._polices,
         )
 
     async def keep_running(self, folder: StateFolder) -> None:
@@ -141,6 +181,9 @@ class RealSwitch:
 
     async def close(self, folder: StateFolder) -> None:
         """End the switch if it is our own, or was started for us and has nothing of anybody's."""
+        if self.relay is not None:
+            await self.relay.close()
+            return
         daemons = _own_daemons(folder, self.datapath_type)
         if self.run_dir == daemons.run_dir:
             await daemons.stop()
@@ -152,9 +195,11 @@ class RealSwitch:
             await system_switch.stop(_marker(folder), bridges)
 
 
-def _silencer(datapath_type: str) -> nft.Nft | None:
+def _silencer(datapath_type: str, prefix: tuple[str, ...]) -> nft.Nft | None:
     if datapath_type != "netdev":
         return None
+    if prefix:
+        return nft.Nft(prefix)
     if missing := nft.missing_programs():
         logger.warning("what guests send can't be kept from this machine's own stack", missing=missing)
         return None

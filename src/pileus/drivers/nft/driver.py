@@ -16,6 +16,7 @@ from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.generation import read_generation
 from pileus.drivers.nft.table import Command, InstalledTable, Table, TableKey, parse_ruleset
 from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.relay.prefix import prefixed
 
 PACKAGES = ("nftables",)
 """Of Debian."""
@@ -66,7 +67,9 @@ class PacketFilter(Protocol):
 class Nft:
     """``PacketFilter`` for real."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        """``prefix`` is put before each command: the tables are those of another place."""
+        self._prefix = tuple(prefix)
         self._environment = os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
     async def read(
@@ -83,6 +86,9 @@ class Nft:
 
     async def generations(self, namespaces: Collection[Namespace]) -> dict[Namespace, int]:
         """See PacketFilter."""
+
+        if self._prefix:  # asked by a socket of the kernel's, and that is another one
+            return {}
 
         def ask() -> dict[Namespace, int]:
             found = {}
@@ -149,7 +155,9 @@ class Nft:
 
     async def _nft(self, namespace: Namespace, *arguments: str, stdin: bytes = b"") -> bytes:
         inside = ("ip", "netns", "exec", namespace) if namespace else ()
-        return await run((*inside, "nft", "-j", *arguments), stdin=stdin, environment=self._environment)
+        words = (*inside, "nft", "-j", *arguments)
+        command = prefixed(self._prefix, words) if self._prefix else words
+        return await run(command, stdin=stdin, environment=self._environment)
 
 
 def missing_programs() -> list[str]:

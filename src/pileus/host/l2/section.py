@@ -15,6 +15,15 @@ class SwitchSection(Section, frozen=True):
     ovsdb: Annotated[
         str, Description(description="unix:/PATH or tcp:HOST:PORT of ovsdb-server; empty: the system's")
     ] = ""
+    root_helper: Annotated[
+        str,
+        Description(
+            description="words before each command for the switch (ssh root@dom0): it is in another place"
+        ),
+    ] = ""
+    relay: Annotated[
+        str, Description(description="command that reaches {socket} there by its standard input and output")
+    ] = "socat - UNIX-CONNECT:{socket}"
     integration_bridge: Annotated[str, Description(description="name of the integration bridge")] = "br-int"
     tunnel_bridge: Annotated[str, Description(description="name of the tunnel bridge")] = "br-tun"
     datapath_type: Annotated[

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pileus.core import log
 from pileus.drivers.interfaces.spec import OWNER, OWNER_KEY, HostNetwork
-from pileus.drivers.netlink.links import LinkError, Links
+from pileus.drivers.netlink.links import Link, LinkError
 from pileus.drivers.ovsdb.client import OvsdbClient, TransactionFailed
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
@@ -20,6 +20,18 @@ _SWITCH_WITHIN_S = 15.0
 _COLUMNS = ("tag", "bond_mode", "lacp", "bond_updelay", "bond_downdelay", "other_config")
 
 
+class Cards(Protocol):
+    """A machine's network cards; raises LinkError. ``Links`` are such."""
+
+    async def links(self, namespace: str | None = None) -> dict[str, Link]:
+        """Its interfaces by name."""
+        ...
+
+    async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:
+        """Bring interfaces up."""
+        ...
+
+
 class Uplinks:
     """The declared network of one host. ``mapped`` are its bridges of physical networks; ``lower_owner`` is
     the label of the agent that runs this, which makes those of them that are declared nowhere."""
@@ -28,7 +40,7 @@ class Uplinks:
         self,
         network: HostNetwork,
         client: OvsdbClient,
-        links: Links,
+        cards: Cards,
         *,
         datapath_type: str,
         mapped: Iterable[str],
@@ -37,7 +49,7 @@ class Uplinks:
         self.problems: dict[str, str] = {}
         self._network = network
         self._client = client
-        self._links = links
+        self._cards = cards
         self._datapath_type = datapath_type
         self._mapped = frozenset(mapped)
         self._lower_owner = lower_owner
@@ -114,10 +126,10 @@ class Uplinks:
         if not wanted:
             return {}
         try:
-            present = await self._links.links()
+            present = await self._cards.links()
             down = [name for name in sorted(wanted) if name in present and not present[name].up]
             if down:
-                await self._links.set_up(down)
+                await self._cards.set_up(down)
         except LinkError as error:
             return {"network cards": f"they can't be set up: {reason(error)}"}
         return dict.fromkeys(sorted(wanted - present.keys()), "the host has no such network card")
