@@ -93,6 +93,8 @@ class _AttributeOptions:
     """Where it is stored or computed in SQL; without it, the table's column of the attribute's name."""
     seen: Seen | None = None
     """The value as the caller sees it, in views, filters and policy rules; ``column`` is what is stored."""
+    view_only: bool = False
+    """Read for views alone, since units of work have no use for it; they fill it in for their own replies."""
     loader: Loader | None = None
     """For what lives in another table: one statement for all rows of a reply."""
     saver: Saver | None = None

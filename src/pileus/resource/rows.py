@@ -137,6 +137,15 @@ def plan(resource: Resource, names: tuple[str, ...], *, as_json: bool) -> Plan:
     return known
 
 
+def _stored(resource: Resource) -> Plan:
+    """The plan of everything that units of work are given."""
+    known: Plan | None = resource.plans.get("stored")
+    if known is None:
+        names = tuple(name for name, one in resource.attributes.items() if not one.view_only)
+        known = resource.plans["stored"] = Plan(resource, names, as_json=False)
+    return known
+
+
 def fetch(
     tx: Tx,
     resource: Resource,
@@ -146,7 +155,7 @@ def fetch(
     lock: bool = False,
 ) -> list[Values]:
     """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE."""
-    wanted = plan(resource, tuple(resource.attributes), as_json=False)
+    wanted = _stored(resource)
     statement: Select[Any] | None = resource.plans.get("fetch")
     if statement is None:
         statement = resource.plans["fetch"] = select(*wanted.columns).select_from(resource.source)

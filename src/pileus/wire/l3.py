@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 
 from pileus.wire.dhcp import HostRoute, ServicePort
+from pileus.wire.qos import AddressQos
 from pileus.wire.records import Record
 from pileus.wire.types import (
-    Count,
     HostName,
     IpAddress,
     IpPrefix,
@@ -42,14 +42,12 @@ class RouterPort(Record, frozen=True):
 
 
 class FloatingIP(Record, frozen=True):
-    """A floating IP whose fixed address is behind this router. ``rate_kbps`` 0: no limit."""
+    """A floating IP whose fixed address is behind this router."""
 
     floating_ip_id: Uuid
     floating_ip_address: IpAddress
     fixed_ip_address: IpAddress
     port_id: Uuid
-    rate_kbps: Count = 0
-    burst_kb: Count = 0
 
 
 class PortForwarding(Record, frozen=True):
@@ -79,6 +77,8 @@ class RouterDetails(Record, frozen=True):
     floating_ips: tuple[FloatingIP, ...] = ()
     routes: tuple[HostRoute, ...] = ()
     port_forwardings: tuple[PortForwarding, ...] = ()
+    limits: tuple[AddressQos, ...] = ()
+    """Of floating IPs and of the gateway's own addresses."""
 
 
 class L3StateRequest(Record, frozen=True):

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
 from pileus.wire.types import (
     AddressOrPrefix,
@@ -44,17 +45,6 @@ class AddressPair(Record, frozen=True):
     mac_address: MacAddress
 
 
-class RateLimit(Record, frozen=True):
-    """A policer on what the guest sends; kilobits a second, and kilobits of burst.
-
-    ``qos_id`` names the rule set it came from (seed 004: ``ovsqos``).
-    """
-
-    qos_id: Uuid
-    rate_kbps: Count
-    burst_kb: Count
-
-
 class Segment(Record, frozen=True):
     """How a network is carried: ``flat``, ``vlan`` (on ``physical_network``) or ``vxlan``/``gre``."""
 
@@ -79,6 +69,8 @@ class DeviceDetails(Record, frozen=True):
     status: OptionalWord = "DOWN"
     revision: Count = 0
     rate_limit: RateLimit | None = None
+    """The limit of what the guest sends; the rest of its policy is in ``qos``."""
+    qos: PortQos | None = None
     quarantined: bool = False
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
     tx_steering: Word | None = None

@@ -209,8 +209,14 @@ def test_rule_types(tmp_path: Path) -> None:
             listed = (await api("GET", f"/v2.0/qos/rule-types{query}")).json["rule_types"]
             return [one["type"] for one in listed]
 
-        assert await kinds() == await kinds("?all_supported=true") == ["bandwidth_limit"]
-        assert "dscp_marking" in await kinds("?all_rules=True")
+        assert await kinds() == await kinds("?all_supported=true") == await kinds("?all_rules=True")
+        assert await kinds() == [
+            "bandwidth_limit",
+            "dscp_marking",
+            "minimum_bandwidth",
+            "minimum_packet_rate",
+            "packet_rate_limit",
+        ]
         refused(await api("GET", "/v2.0/qos/rule-types?type=x"), 400, "HTTPBadRequest")
         refused(await api("GET", "/v2.0/qos/rule-types?all_rules=x"), 400, "InvalidInput")
         path = "/v2.0/qos/rule-types/bandwidth_limit"
@@ -220,7 +226,16 @@ def test_rule_types(tmp_path: Path) -> None:
         assert driver["name"] == "openvswitch"
         names = {one["parameter_name"] for one in driver["supported_parameters"]}
         assert names == {"max_kbps", "max_burst_kbps", "direction"}
-        assert (await admin("GET", "/v2.0/qos/rule-types/dscp_marking")).json["rule_type"]["drivers"] == []
+        marks = (await admin("GET", "/v2.0/qos/rule-types/dscp_marking")).json["rule_type"]
+        (parameter,) = marks["drivers"][0]["supported_parameters"]
+        assert (parameter["parameter_name"], parameter["parameter_type"]) == ("dscp_mark", "choices")
+        assert {0, 46, 56} <= {*parameter["parameter_values"]} and 1 not in parameter["parameter_values"]
+        least = (await admin("GET", "/v2.0/qos/rule-types/minimum_packet_rate")).json["rule_type"]
+        assert least["drivers"][0]["supported_parameters"][-1] == {
+            "parameter_name": "direction",
+            "parameter_type": "choices",
+            "parameter_values": ["any", "ingress", "egress"],
+        }
         assert (await admin("GET", "/v2.0/qos/rule-types/none")).status == 404
 
     tell(story, tmp_path)

@@ -72,6 +72,26 @@ NAMED: dict[str, tuple[str, Asked]] = {
         "policy", lambda one, own: post("port", network_id=own["network"], qos_policy_id=one)
     ),
     "port.qos_policy_id, changed": ("policy", lambda one, own: put("port", own["port"], qos_policy_id=one)),
+    "floatingip.qos_policy_id": (
+        "policy", lambda one, own: post("floatingip", floating_network_id=own["outside"], qos_policy_id=one)
+    ),
+    "floatingip.qos_policy_id, changed": (
+        "policy", lambda one, own: put("floatingip", own["floating"], qos_policy_id=one)
+    ),
+    "router.external_gateway_info.qos_policy_id": (
+        "policy",
+        lambda one, own: post(
+            "router", external_gateway_info={"network_id": own["outside"], "qos_policy_id": one}
+        ),
+    ),
+    "router.external_gateway_info.qos_policy_id, changed": (
+        "policy",
+        lambda one, own: put(
+            "router",
+            own["router"],
+            external_gateway_info={"network_id": own["outside"], "qos_policy_id": one},
+        ),
+    ),
     "subnet.network_id": (
         "network", lambda one, own: post("subnet", network_id=one, ip_version=4, cidr="10.9.0.0/24")
     ),

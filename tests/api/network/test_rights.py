@@ -46,10 +46,10 @@ def test_a_projects_default_policy_is_its_new_networks(tmp_path: Path) -> None:
         default = await admin.make("policy", name="usual", is_default=True, project_id=P1)
         other = await admin.make("policy", name="other", project_id=P1)
         body = {"policy": {"name": "second", "is_default": True, "project_id": P1}}
-        refused(await admin("POST", "/v2.0/qos/policies", body), 409, "QosPolicyDefaultAlreadyExists")
+        refused(await admin("POST", "/v2.0/qos/policies", body), 409, "QoSPolicyDefaultAlreadyExists")
         path = f"/v2.0/qos/policies/{other['id']}"
         refused(
-            await admin("PUT", path, {"policy": {"is_default": True}}), 409, "QosPolicyDefaultAlreadyExists"
+            await admin("PUT", path, {"policy": {"is_default": True}}), 409, "QoSPolicyDefaultAlreadyExists"
         )
         assert (await api.make("network"))["qos_policy_id"] == default["id"]
         assert (await api.make("network", qos_policy_id=other["id"]))["qos_policy_id"] == other["id"]

@@ -279,8 +279,26 @@ OPERATIONS: Operations = {
             "marker": "marker={limit}",
         },
     ),
+    "/v2.0/qos/policies/{policy_id}/dscp_marking_rules": _as(
+        "admin", {"dscp_mark": "dscp_mark=46", "id": "id={rule}", "fields": "fields=id"}
+    ),
+    "/v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules": _as(
+        "admin", {"min_kbps": "min_kbps=1", "direction": "direction=ingress", "id": "id={rule}"}
+    ),
+    "/v2.0/qos/policies/{policy_id}/minimum_packet_rate_rules": _as(
+        "admin", {"min_kpps": "min_kpps=1", "direction": "direction=any", "id": "id={rule}"}
+    ),
+    "/v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": _as(
+        "admin",
+        {
+            "max_kpps": "max_kpps=1",
+            "max_burst_kpps": "max_burst_kpps=1",
+            "direction": "direction=ingress",
+            "id": "id={rule}",
+        },
+    ),
     "/v2.0/qos/rule-types": {
-        "all_rules": "all_rules=True",
+        "all_rules": "all_rules=x",
         "all_supported": "all_supported=x",
         "type": "type=x",
         "marker": "marker=bandwidth_limit",
@@ -443,6 +461,14 @@ async def _policies(api: Cloud, said: dict[str, Any]) -> dict[str, str]:
     await admin.make("policy", name="other", shared=True, is_default=True, tags=["red"])
     path = f"/v2.0/qos/policies/{policy}/bandwidth_limit_rules"
     limit = await admin("POST", path, {"bandwidth_limit_rule": {"max_kbps": 1000}})
+    for kind, values in (
+        ("dscp_marking_rule", {"dscp_mark": 8}),
+        ("minimum_bandwidth_rule", {"min_kbps": 10}),
+        ("minimum_packet_rate_rule", {"min_kpps": 10}),
+        ("packet_rate_limit_rule", {"max_kpps": 10}),
+    ):
+        made = await admin("POST", f"/v2.0/qos/policies/{policy}/{kind}s", {kind: values})
+        assert made.status == 201, made
     return {
         "policy": policy, "policy_id": policy, "limit": limit.json["bandwidth_limit_rule"]["id"],
     }  # fmt: skip

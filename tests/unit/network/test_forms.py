@@ -12,7 +12,8 @@ from pileus.resource.types import BadValue
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE
+from pileus.services.network.qos.kinds import BANDWIDTH_LIMIT
+from pileus.services.network.qos.resource import RULES_BY_KIND
 from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.security_groups.resource import SECURITY_GROUP, SECURITY_GROUP_RULE
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL
@@ -72,7 +73,7 @@ TAKEN: list[tuple[Resource, str, Any, Any]] = [
     (ROUTER, "routes", None, []),
     (SUBNETPOOL, "min_prefixlen", "8", 8),
     (SUBNETPOOL, "default_quota", "5", 5),
-    (BANDWIDTH_LIMIT_RULE, "max_kbps", "1000", 1000),
+    (RULES_BY_KIND[BANDWIDTH_LIMIT], "max_kbps", "1000", 1000),
     (SECURITY_GROUP, "stateful", "no", False),
     (SECURITY_GROUP_RULE, "ethertype", "ipv6", "IPv6"),
     (SECURITY_GROUP_RULE, "protocol", 6, "6"),

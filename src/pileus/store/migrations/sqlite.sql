@@ -756,16 +756,6 @@ CREATE TABLE projects (
 	CONSTRAINT fk_projects_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT uq_projects_owner_name UNIQUE (owner, name)
 );
-CREATE TABLE qos_bandwidth_limits (
-	id VARCHAR(36) NOT NULL, 
-	qos_policy_id VARCHAR(36) NOT NULL, 
-	direction VARCHAR(8) NOT NULL, 
-	max_kbps INTEGER NOT NULL, 
-	max_burst_kbps INTEGER NOT NULL, 
-	CONSTRAINT pk_qos_bandwidth_limits PRIMARY KEY (id), 
-	CONSTRAINT fk_qos_bandwidth_limits_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
-	CONSTRAINT uq_qos_bandwidth_limits_qos_policy_id_direction UNIQUE (qos_policy_id, direction)
-);
 CREATE TABLE qos_policies (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -777,6 +767,24 @@ CREATE TABLE qos_policies (
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
 	CONSTRAINT pk_qos_policies PRIMARY KEY (id)
+);
+CREATE TABLE qos_router_policies (
+	router_id VARCHAR(36) NOT NULL, 
+	qos_policy_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_qos_router_policies PRIMARY KEY (router_id), 
+	CONSTRAINT fk_qos_router_policies_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_qos_router_policies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+);
+CREATE TABLE qos_rules (
+	id VARCHAR(36) NOT NULL, 
+	qos_policy_id VARCHAR(36) NOT NULL, 
+	rule_type VARCHAR(32) NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	amount INTEGER NOT NULL, 
+	burst INTEGER NOT NULL, 
+	CONSTRAINT pk_qos_rules PRIMARY KEY (id), 
+	CONSTRAINT fk_qos_rules_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_qos_rules_qos_policy_id_rule_type_direction UNIQUE (qos_policy_id, rule_type, direction)
 );
 CREATE TABLE quota_limits (
 	project_id VARCHAR(36) NOT NULL, 
@@ -900,6 +908,7 @@ INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of
 INSERT INTO "schema_revisions" VALUES('network','0020_address_groups');
 INSERT INTO "schema_revisions" VALUES('network','0031_port_forwardings');
 INSERT INTO "schema_revisions" VALUES('network','0032_topologies_made_on_demand');
+INSERT INTO "schema_revisions" VALUES('network','0033_qos_rules_of_all_kinds');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -931,9 +940,9 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1207,8 +1216,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1241,18 +1250,19 @@ CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id)
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
+CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_policy_id);

@@ -20,6 +20,7 @@ from pileus.services.network.common.policy import (
     rules,
 )
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.store.tx import Tx
 
@@ -58,6 +59,7 @@ _ADDRESS = types.nullable(types.ip_address)
 FLOATING_IP = Resource(
     "floatingip",
     table=floating_ips,
+    source=floating_ips.join(networks, networks.c.id == floating_ips.c.floating_network_id),
     wording=NEUTRON,
     not_found=FloatingIPNotFound,
     attributes=(
@@ -103,8 +105,16 @@ FLOATING_IP = Resource(
             "qos_policy_id",
             REFERENCE,
             default=None,
+            create=True,
+            update=True,
             filter=True,
-            description="Always null: rates of floating IPs are not limited yet.",
+        ),
+        Attribute(
+            "qos_network_policy_id",
+            REFERENCE,
+            column=networks.c.qos_policy_id,
+            default=None,
+            description="The policy of its network, which holds where the floating IP has none of its own.",
         ),
         Attribute("dns_name", RELATIVE_NAME, default="", create=True),
         Attribute("dns_domain", DOMAIN_NAME, default="", create=True),

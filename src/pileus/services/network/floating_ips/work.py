@@ -34,6 +34,7 @@ from pileus.services.network.ports.facts import facts_of_new
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
+from pileus.services.network.qos.reading import check_policies, check_policy_changes
 from pileus.services.network.rules import device_owners
 from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
@@ -110,6 +111,7 @@ def floatingip_create(
             raise NetworkNotFound(network_id=network_id)
         if not visible[network_id].external:
             raise _bad(f"Network {network_id} is not a valid external network")
+    check_policies(tx, context, {spec["qos_policy_id"] for spec in specs})
     as_admin = elevated(context)
     own_ports = [_own_port(as_admin, spec) for spec in specs]
     facts = facts_of_new(tx, as_admin, own_ports, config)
@@ -124,6 +126,7 @@ def floatingip_create(
             raise ExternalIpAddressExhausted(net_id=spec["floating_network_id"])
         spec["floating_ip_address"], spec["floating_port_id"] = address, port["id"]
         spec["router_id"], spec["status"], spec["port_details"] = None, "DOWN", None
+        spec["qos_network_policy_id"] = visible[spec["floating_network_id"]].qos_policy_id
     _associate(tx, context, [(spec, spec) for spec in specs])
     _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
     tx.emit_many([_event(context, "floatingip.create", spec, spec["router_id"]) for spec in specs])
@@ -150,6 +153,7 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
         if changes["port_id"] is changes["fixed_ip_address"] is one.original["port_id"] is None:
             continue  # it leads nowhere as a whole, and what it forwards stays
         associated.append((one.original, changes))
+    check_policy_changes(tx, context, updates)
     _refuse_forwarding(tx, [original["id"] for original, changes in associated if changes["port_id"]])
     _associate(tx, context, associated)
     for original, changes in associated:

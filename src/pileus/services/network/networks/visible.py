@@ -12,7 +12,12 @@ from pileus.services.network.networks.tables import networks
 from pileus.store.tx import Tx
 
 _NETWORKS = select(
-    networks.c.id, networks.c.project_id, networks.c.shared, networks.c.external, networks.c.name
+    networks.c.id,
+    networks.c.project_id,
+    networks.c.shared,
+    networks.c.external,
+    networks.c.name,
+    networks.c.qos_policy_id,
 ).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 
 

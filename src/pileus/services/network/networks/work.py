@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, tuple_
@@ -21,6 +21,7 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.reading import check_policies, check_policy_changes, default_policies
+from pileus.services.network.qos.uses import hosts_on, refuse_unsupported_networks
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners, segments
 from pileus.services.network.rules.segments import Segment
@@ -138,7 +139,7 @@ def network_update(
             _check_unshare(tx, network)
         if network["router:external"] and changes.get("router:external") is False:
             _check_not_outside(tx, network)
-    check_policy_changes(tx, context, updates)
+    hosts = _change_policies(tx, context, updates)
     _check_default(
         tx,
         [
@@ -148,7 +149,7 @@ def network_update(
         ],
     )
     after = NETWORK.change(tx, context, updates)
-    tx.emit_many([_event(context, "network.update", network) for network in after])
+    tx.emit_many([_event(context, "network.update", network, hosts) for network in after])
     return after
 
 
@@ -167,6 +168,18 @@ def network_delete(tx: Tx, context: Context, originals: Sequence[Values], *, con
     tx.emit_many([_event(context, "network.delete", network) for network in originals])
 
 
+def _change_policies(tx: Tx, context: Context, updates: Sequence[Update]) -> set[str]:
+    """Check the QoS policies that networks are to have, and return the scopes of hosts that enforce them."""
+    check_policy_changes(tx, context, updates)
+    changed = {
+        one.original["id"]: one.changes["qos_policy_id"]
+        for one in updates
+        if one.changes.get("qos_policy_id", one.original["qos_policy_id"]) != one.original["qos_policy_id"]
+    }
+    refuse_unsupported_networks(tx, [(key, policy_id) for key, policy_id in changed.items() if policy_id])
+    return hosts_on(tx, changed)
+
+
 def _give_default_policies(tx: Tx, specs: Sequence[Values]) -> None:
     without = [spec for spec in specs if not spec["qos_policy_id"]]
     defaults = default_policies(tx, {spec["project_id"] for spec in without})
@@ -179,13 +192,13 @@ def network_in_use(network_id: str) -> NetworkInUse:
     return NetworkInUse(net_id=network_id, reason="There are one or more ports still in use on the network")
 
 
-def _event(context: Context, kind: str, network: Values) -> Any:
+def _event(context: Context, kind: str, network: Values, more: Collection[str] = ()) -> Any:
     return event(
         context,
         kind,
         network["id"],
         network["project_id"],
-        [scopes.network(network["id"]), scopes.dhcp_network(network["id"])],
+        [scopes.network(network["id"]), scopes.dhcp_network(network["id"]), *sorted(more)],
         name=network["name"],
     )
 

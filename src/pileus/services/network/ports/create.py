@@ -22,6 +22,7 @@ from pileus.services.network.ports.addressing import allocate, slots_of
 from pileus.services.network.ports.binding import bind_port
 from pileus.services.network.ports.facts import PortFacts, facts_of_new
 from pileus.services.network.ports.macs import give_macs
+from pileus.services.network.ports.qos import check_supported, show_requests
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.rows import (
     ATTEMPTS,
@@ -46,6 +47,7 @@ def create_ports(
     specs = copied(specs)
     for spec in specs:
         _decide(spec, facts)
+    check_supported(tx, specs)
     named_macs = [spec["mac_address"] for spec in specs]
     wished = [(spec["fixed_ips"], spec["allowed_address_pairs"]) for spec in specs]
     for _ in range(ATTEMPTS):
@@ -73,6 +75,7 @@ def create_ports(
             facts = facts_of_new(tx, context, specs, config)
             continue
         tx.emit_many([events.created(context, spec) for spec in specs])
+        show_requests(tx, specs)
         return specs
     raise AddressesContended(net_id=specs[0]["network_id"])
 
@@ -105,5 +108,6 @@ def _decide(spec: Values, facts: PortFacts) -> None:
         spec["allowed_address_pairs"],
         groups_given=True,
     )
+    spec["qos_network_policy_id"] = facts.networks[spec["network_id"]].qos_policy_id
     binding = bind_port(spec, facts.networks, facts.agents)
     spec["binding:vif_type"], spec["binding:vif_details"] = binding.vif_type, binding.vif_details

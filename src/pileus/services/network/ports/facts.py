@@ -32,6 +32,7 @@ class NetworkFacts(NamedTuple):
     network_type: str
     physical_network: str | None
     port_security_enabled: bool
+    qos_policy_id: str | None = None
 
 
 class SubnetFacts(NamedTuple):
@@ -86,6 +87,7 @@ _NETWORKS = select(
     networks.c.network_type,
     networks.c.physical_network,
     networks.c.port_security_enabled,
+    networks.c.qos_policy_id,
 ).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 _SUBNETS = (
     select(

@@ -40,6 +40,7 @@ from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_ta
 from pileus.services.network.ports import traits
 from pileus.services.network.ports.filters import in_security_groups, with_fixed_ips
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.qos.resource_requests import resource_requests
 from pileus.services.network.rules import device_owners, macs
 
 VNIC_TYPES = (
@@ -253,6 +254,21 @@ PORT = Resource(
         Attribute("dns_name", HOST_NAME, default="", create=True, update=True, filter=True),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         Attribute(
+            "qos_network_policy_id",
+            REFERENCE,
+            column=networks.c.qos_policy_id,
+            default=None,
+            description="The policy of its network, which holds where the port has none of its own.",
+        ),
+        Attribute(
+            "resource_request",
+            types.nullable(types.dict_of({}, additional=types.anything)),
+            loader=resource_requests,
+            view_only=True,
+            policy_get=True,
+            description="What the port asks of its host by its policy's minima, in Placement's words.",
+        ),
+        Attribute(
             "qos_enforced_by",
             types.nullable(types.string(16)),
             column=ports.c.rate_limited_by,
@@ -297,6 +313,7 @@ RULES = rules(
         "get_port:binding:vif_details": ADMIN_OR_SERVICE,
         "get_port:binding:host_id": ADMIN_OR_SERVICE,
         "get_port:binding:profile": ADMIN_OR_SERVICE,
+        "get_port:resource_request": ADMIN_OR_SERVICE,
         "update_port": any_of(ADMIN_OR_SERVICE, PROJECT_MEMBER),
         "update_port:device_id": _MEMBER_OR_SERVICE,
         "update_port:device_owner": _DEVICE_OWNER_RULE,

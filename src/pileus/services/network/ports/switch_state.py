@@ -16,7 +16,8 @@ from pileus.services.network.address_groups.tables import address_group_addresse
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.qos.kinds import EGRESS
+from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
@@ -31,7 +32,6 @@ from pileus.wire.switch import (
     FixedIP,
     ForwardingEntry,
     NetworkDetails,
-    RateLimit,
     SecurityGroupDetails,
     SecurityRule,
     Segment,
@@ -70,20 +70,6 @@ _DEVICES = select(
     ports.c.qos_policy_id,
     ports.c.hints,
 ).select_from(ports.join(networks, networks.c.id == ports.c.network_id))
-_LIMITS = select(
-    bandwidth_limits.c.qos_policy_id, bandwidth_limits.c.max_kbps, bandwidth_limits.c.max_burst_kbps
-).where(
-    bandwidth_limits.c.direction == "egress",
-    bandwidth_limits.c.qos_policy_id.in_(
-        select(ports.c.qos_policy_id)
-        .where(_PLUGGED, ports.c.qos_policy_id.is_not(None))
-        .union(
-            select(networks.c.qos_policy_id).where(
-                networks.c.id.in_(_HERE), networks.c.qos_policy_id.is_not(None)
-            )
-        )
-    ),
-)
 _SUBNETS = select(subnets.c.id, subnets.c.cidr, subnets.c.gateway_ip).where(subnets.c.network_id.in_(_HERE))
 _NETWORKS = select(
     networks.c.id,
@@ -182,22 +168,14 @@ def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) ->
     statement = _narrow(_DEVICES.where(_PLUGGED), ports.c.id, wanted).order_by(ports.c.id)
     rows = tx.rows(statement, here)
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
-    limits = {
-        row.qos_policy_id: RateLimit(
-            qos_id=row.qos_policy_id, rate_kbps=row.max_kbps, burst_kb=row.max_burst_kbps
-        )
-        for row in tx.rows(_LIMITS, here)
-    }
-    return tuple(_device(row, prefixes, limits) for row in rows)
+    policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
+    return tuple(_device(row, prefixes, policies) for row in rows)
 
 
 def _device(
-    row: Row[Any], prefixes: Mapping[str, Row[Any]], limits: Mapping[str, RateLimit]
+    row: Row[Any], prefixes: Mapping[str, Row[Any]], policies: Mapping[str, PolicyRules]
 ) -> DeviceDetails:
-    # A port's own policy goes before its network's; ports of the network's own services have none.
-    policy = row.qos_policy_id
-    if policy is None and not row.device_owner.startswith("network:"):
-        policy = row.network_qos_policy_id
+    policy = policies.get(_policy_of(row) or "")
     return DeviceDetails(
         port_id=row.id,
         network_id=row.network_id,
@@ -215,9 +193,19 @@ def _device(
         device_owner=row.device_owner,
         status=row.status,
         revision=row.revision_number,
-        rate_limit=limits.get(policy) if policy else None,
+        rate_limit=policy.limit(EGRESS) if policy else None,
+        qos=policy.of_port() if policy else None,
         tx_steering=_tx_steering(row.hints),
     )
+
+
+def _policy_of(row: Row[Any]) -> str | None:
+    """A port's own policy goes before its network's; ports of the network's own services have none of the
+    network's (a gateway's addresses are limited in the router)."""
+    if row.qos_policy_id is None and not row.device_owner.startswith("network:"):
+        found: str | None = row.network_qos_policy_id
+        return found
+    return str(row.qos_policy_id) if row.qos_policy_id else None
 
 
 def _tx_steering(hints: Mapping[str, Any] | None) -> str | None:

@@ -17,6 +17,7 @@ from pileus.services.network.ports.binding import bind_port
 from pileus.services.network.ports.create import DOWN
 from pileus.services.network.ports.facts import PortFacts, facts_of_changes
 from pileus.services.network.ports.macs import refuse_taken_mac
+from pileus.services.network.ports.qos import check_supported, show_requests
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.rows import (
     ATTEMPTS,
@@ -57,6 +58,9 @@ def update_ports(
     for one in updates:
         check_one_kind(facts.stateful, one.changes.get("security_groups") or ())
         _decide(one, config)
+    check_supported(
+        tx, [{**one.original, **one.changes} for one in updates if one.changes.get("qos_policy_id")]
+    )
     for one in updates:
         _rebind(one, facts)
     readdressed = [
@@ -81,6 +85,7 @@ def update_ports(
         tx.emit_many(
             [events.updated(context, one.original, port) for one, port in zip(updates, changed, strict=True)]
         )
+        show_requests(tx, changed)
         return changed
     raise AddressesContended(net_id=updates[0].original["network_id"])
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-from pileus.resource.declaration import Extension
+from collections.abc import Iterator
+from functools import partial
+
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
-from pileus.services.network.qos import rule_types, work
-from pileus.services.network.qos.resource import BANDWIDTH_LIMIT_RULE, OVSQOS, POLICY, RULES
-from pileus.web.crud import crud
+from pileus.services.network.qos import ovsqos, rule_types, rule_work, work
+from pileus.services.network.qos.extensions import EXTENSIONS
+from pileus.services.network.qos.kinds import Kind
+from pileus.services.network.qos.resource import ALIASES, POLICY, RULES, RULES_BY_KIND
+from pileus.services.network.qos.tables import rules
+from pileus.web.crud import Crud, crud, crud_routes
 from pileus.web.noun import Noun
+from pileus.web.routes import Route
 from pileus.web.tags import tag_routes
 
 POLICIES = "/v2.0/qos/policies"
-EXTENSIONS = (
-    Extension("qos", "Quality of Service", "The Quality of Service extension.", "2015-06-08T10:00:00-00:00"),
-    Extension(
-        "qos-default",
-        "QoS default policy",
-        "Expose the QoS default policy per project",
-        "2017-04-06T10:00:00-00:00",
-    ),
-    Extension(
-        "qos-rule-type-details",
-        "Details of QoS rule types",
-        "Expose details about QoS rule types supported by loaded backend drivers",
-        "2017-06-22T10:00:00-00:00",
-    ),
-    Extension(
-        "qos-rule-type-filter",
-        "Allow to filter the list of QoS rule types",
-        "Filters all_rules and all_supported of the list of QoS rule types.",
-        "2022-02-02T10:00:00-00:00",
-    ),
-)
+
+
+def _rule_routes(kind: Kind) -> Iterator[Route]:
+    """Make the routes of a kind of rules below their policy, and by alias in both spellings: with dashes, as
+    Neutron has them, and as its reference writes them."""
+    resource = RULES_BY_KIND[kind]
+    below = Crud(
+        resource=resource,
+        create=partial(rule_work.rule_create, kind=kind, resource=resource),
+        update=partial(rule_work.rule_update, kind=kind, resource=resource),
+        delete=partial(rule_work.rule_delete, resource=resource),
+        where=(rules.c.rule_type == kind.name,),
+        not_found=rule_work.rule_missing,
+    )
+    yield from crud_routes(below, f"{POLICIES}/{{policy_id}}/{resource.plural}")
+    alias = ALIASES.get(kind)
+    if alias is None:
+        return
+    by_alias = Crud(
+        resource=alias,
+        update=partial(rule_work.rule_update, kind=kind, resource=alias),
+        delete=partial(rule_work.rule_delete, resource=alias),
+        where=(rules.c.rule_type == kind.name,),
+        not_found=rule_work.rule_missing,
+    )
+    for path in (alias.collection, alias.plural):
+        yield from crud_routes(by_alias, f"/v2.0/qos/{path}", list_=False)
+
 
 NOUN = Noun(
     name="policy",
@@ -41,19 +54,13 @@ NOUN = Noun(
         ),
         *tag_routes(POLICY, POLICIES, rules=tag_rule_names("policy")),
         *tag_routes(POLICY, "/v2.0/policies", rules=tag_rule_names("policy")),  # where Neutron has them
-        *crud(
-            BANDWIDTH_LIMIT_RULE,
-            f"{POLICIES}/{{policy_id}}/bandwidth_limit_rules",
-            create=work.limit_create,
-            update=work.limit_update,
-            delete=work.limit_delete,
-        ),
+        *(route for kind in RULES_BY_KIND for route in _rule_routes(kind)),
         *rule_types.ROUTES,
         *crud(
-            OVSQOS,
+            ovsqos.OVSQOS,
             "/v2.0/ovsqoss",
-            create=work.ovsqos_create,
-            update=work.ovsqos_update,
+            create=ovsqos.ovsqos_create,
+            update=ovsqos.ovsqos_update,
             delete=work.policy_delete,
         ),
     ),

@@ -17,6 +17,13 @@ class QosPolicyNotFound(NotFound):
     message = "QoS policy {policy_id} could not be found."
 
 
+class QosRuleNotFound(NotFound):
+    message = "QoS rule {rule_id} for policy {policy_id} could not be found."
+
+    def __init__(self, *, policy_id: str = "", rule_id: str = "", **named: str) -> None:
+        super().__init__(policy_id=policy_id, rule_id=rule_id or named["id"])
+
+
 class PolicyRemoveAuthorizationError(Forbidden):
     message = "Failed to remove provided policy {policy_id} because you are not authorized."
 
@@ -41,11 +48,20 @@ def check_policies(tx: Tx, context: Context, policy_ids: Collection[str | None])
 def check_policy_changes(tx: Tx, context: Context, updates: Sequence[Update]) -> None:
     """The same for what is to have another policy from now on: PolicyRemoveAuthorizationError where the
     one that it has is not this caller's to take away."""
-    pairs = [
-        (one.original["qos_policy_id"], one.changes["qos_policy_id"])
-        for one in updates
-        if "qos_policy_id" in one.changes and one.changes["qos_policy_id"] != one.original["qos_policy_id"]
-    ]
+    check_policy_pairs(
+        tx,
+        context,
+        [
+            (one.original["qos_policy_id"], one.changes["qos_policy_id"])
+            for one in updates
+            if "qos_policy_id" in one.changes
+            and one.changes["qos_policy_id"] != one.original["qos_policy_id"]
+        ],
+    )
+
+
+def check_policy_pairs(tx: Tx, context: Context, pairs: Sequence[tuple[str | None, str | None]]) -> None:
+    """The same for pairs of the old policy and the new."""
     usable = _usable(tx, context, {policy_id for pair in pairs for policy_id in pair if policy_id})
     for old, new in pairs:
         if old and old not in usable:

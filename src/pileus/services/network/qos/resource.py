@@ -1,4 +1,4 @@
-"""The declarations of QoS: today's policies and bandwidth limits, and seed 004's ``ovsqos``."""
+"""The declarations of QoS policies and of their rules, below their policy and by alias."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
-from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, Values
 from pileus.resource.standard import STANDARD
@@ -21,34 +20,32 @@ from pileus.services.network.common.policy import (
     PARENT_OWNER_MANAGER,
     PARENT_OWNER_READER,
     any_of,
-    rules,
 )
-from pileus.services.network.qos.reading import QosPolicyNotFound
-from pileus.services.network.qos.tables import bandwidth_limits, policies
+from pileus.services.network.common.policy import rules as as_rules
+from pileus.services.network.qos.conflicts import RuleFacts, in_order
+from pileus.services.network.qos.kinds import EGRESS, KINDS, MINIMUM_PACKET_RATE, PACKET_RATE_LIMIT, Kind
+from pileus.services.network.qos.reading import QosPolicyNotFound, QosRuleNotFound
+from pileus.services.network.qos.tables import policies, rules
 from pileus.store.tx import Tx
 
-
-class QosRuleNotFound(NotFound):
-    message = "QoS rule {id} could not be found."
-
-
-class OvsqosNotFound(NotFound):
-    message = "QoS {id} could not be found."
-
-
-_RULES_OF = select(bandwidth_limits).where(
-    bandwidth_limits.c.qos_policy_id.in_(bindparam("ids", expanding=True))
-)
+_RULES_OF = select(rules).where(rules.c.qos_policy_id.in_(bindparam("ids", expanding=True)))
 _OWNERS = select(policies.c.id, policies.c.project_id).where(
     policies.c.id.in_(bindparam("ids", expanding=True))
 )
 
 
+def rules_of(tx: Tx, policy_ids: Sequence[str]) -> dict[str, list[RuleFacts]]:
+    """The rules of policies, in their order; one statement."""
+    found: dict[str, list[RuleFacts]] = {}
+    for row in tx.rows(_RULES_OF, {"ids": list(policy_ids)}):
+        found.setdefault(row.qos_policy_id, []).append(
+            RuleFacts(row.id, row.qos_policy_id, row.rule_type, row.direction, row.amount, row.burst)
+        )
+    return {policy_id: in_order(several) for policy_id, several in found.items()}
+
+
 def _rules(tx: Tx, policy_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in tx.rows(_RULES_OF, {"ids": policy_ids}):
-        found.setdefault(row.qos_policy_id, []).append({**row._mapping, "type": "bandwidth_limit"})
-    return found
+    return {key: [rule.view() for rule in several] for key, several in rules_of(tx, policy_ids).items()}
 
 
 def _policy_targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
@@ -85,99 +82,104 @@ POLICY = Resource(
     ),
 )
 
-BANDWIDTH_LIMIT_RULE = Resource(
-    "bandwidth_limit_rule",
-    table=bandwidth_limits,
-    source=bandwidth_limits.join(policies, policies.c.id == bandwidth_limits.c.qos_policy_id),
-    wording=NEUTRON,
-    bulk=False,
-    not_found=QosRuleNotFound,
-    rules={
-        "create": "create_policy_bandwidth_limit_rule",
-        "get": "get_policy_bandwidth_limit_rule",
-        "list": "get_policy_bandwidth_limit_rule",
-        "update": "update_policy_bandwidth_limit_rule",
-        "delete": "delete_policy_bandwidth_limit_rule",
-    },
-    parents={"policy_id": POLICY},
-    targets=_policy_targets,
-    policy_columns={"ext_parent:project_id": policies.c.project_id},
-    attributes=(
-        ID,
-        Attribute("policy_id", types.uuid, column=bandwidth_limits.c.qos_policy_id, visible=False),
-        Attribute("max_kbps", number(0), create=True, update=True, required=True, filter=True, sort=True),
-        Attribute("max_burst_kbps", number(0), default=0, create=True, update=True, filter=True, sort=True),
-        Attribute(
-            "direction",
-            types.enum("egress"),
-            default="egress",
-            create=True,
+
+def _attributes(kind: Kind, *, made: bool) -> tuple[Attribute, ...]:
+    """The attributes of a rule; ``made``: rules are made under this name too."""
+    burst = Attribute("burst", number(0), default=0, visible=False)
+    if kind.burst:
+        burst = Attribute(
+            kind.burst,
+            number(0),
+            column=rules.c.burst,
+            default=0,
+            create=made,
             update=True,
             filter=True,
             sort=True,
-            description="What the guest sends; the other way is not limited yet.",
-        ),
-    ),
-)
-
-# Seed 004's client, `quantum qos-create --name N --rate R --burst B`, speaks of one flat thing. Its commands
-# add an "s" to the resource's name for paths and lists, hence ``ovsqoss``.
-OVSQOS = Resource(
-    "ovsqos",
-    plural="ovsqoss",
-    table=policies,
-    source=policies.outerjoin(
-        bandwidth_limits,
-        (bandwidth_limits.c.qos_policy_id == policies.c.id) & (bandwidth_limits.c.direction == "egress"),
-    ),
-    wording=NEUTRON,
-    not_found=OvsqosNotFound,
-    rules={
-        "create": "create_policy",
-        "get": "get_policy",
-        "list": "get_policy",
-        "update": "update_policy",
-        "delete": "delete_policy",
-    },
-    policy_columns={"shared": policies.c.shared},
-    attributes=(
+        )
+    direction = Attribute("direction", types.string(8), default="", visible=False)
+    if kind.directions:
+        direction = Attribute(
+            "direction",
+            kind.direction_type,
+            default=EGRESS,
+            create=made,
+            update=True,
+            filter=True,
+            sort=True,
+            description="``egress``: what the guest sends.",
+        )
+    return (
         ID,
-        NAME,
-        PROJECT,
+        Attribute("policy_id", types.uuid, column=rules.c.qos_policy_id, visible=False),
+        Attribute("rule_type", types.string(32), default=kind.name, visible=False),
         Attribute(
-            "rate",
-            number(0),
-            column=bandwidth_limits.c.max_kbps,
-            create=True,
+            kind.amount,
+            kind.amount_type,
+            column=rules.c.amount,
+            create=made,
             update=True,
-            required=True,
+            required=made,
             filter=True,
-            description="Kilobits a second.",
+            sort=True,
         ),
-        Attribute(
-            "burst",
-            number(0),
-            column=bandwidth_limits.c.max_burst_kbps,
-            default=0,
-            create=True,
-            update=True,
-            filter=True,
-            description="Kilobits; 0 leaves it to the switch.",
-        ),
-        *(
-            Attribute(one.name, one.type, default=one.default, visible=False)
-            for one in STANDARD
-            if one.name != "tags"
-        ),
-        Attribute("shared", types.boolean, default=False, visible=False),
-        Attribute("is_default", types.boolean, default=False, visible=False),
-    ),
-)
+        burst,
+        direction,
+    )
+
+
+def _rule(kind: Kind) -> Resource:
+    return Resource(
+        kind.rule,
+        table=rules,
+        source=rules.join(policies, policies.c.id == rules.c.qos_policy_id),
+        wording=NEUTRON,
+        bulk=False,
+        not_found=QosRuleNotFound,
+        rules={
+            "create": f"create_policy_{kind.rule}",
+            "get": f"get_policy_{kind.rule}",
+            "list": f"get_policy_{kind.rule}",
+            "update": f"update_policy_{kind.rule}",
+            "delete": f"delete_policy_{kind.rule}",
+        },
+        parents={"policy_id": POLICY},
+        targets=_policy_targets,
+        policy_columns={"ext_parent:project_id": policies.c.project_id},
+        attributes=_attributes(kind, made=True),
+    )
+
+
+def _alias(kind: Kind) -> Resource:
+    """The same rule without the way through its policy: it is shown, changed and deleted, not made."""
+    return Resource(
+        f"alias_{kind.rule}",
+        table=rules,
+        source=rules.join(policies, policies.c.id == rules.c.qos_policy_id),
+        wording=NEUTRON,
+        bulk=False,
+        not_found=QosRuleNotFound,
+        targets=_policy_targets,
+        policy_columns={"ext_parent:project_id": policies.c.project_id},
+        attributes=_attributes(kind, made=False),
+    )
+
+
+RULES_BY_KIND = {kind: _rule(kind) for kind in KINDS}
+ALIASES = {kind: _alias(kind) for kind in KINDS if kind is not PACKET_RATE_LIMIT}
+"""Neutron has no alias for packet rate limits."""
 
 _PARENT_READER = any_of(ADMIN, PARENT_OWNER_READER)
 _PARENT_MANAGER = any_of(ADMIN, PARENT_OWNER_MANAGER)
 
-RULES = rules(
+
+def _alias_check(verb: str, kind: Kind) -> str:
+    if kind is MINIMUM_PACKET_RATE:
+        return f"rule:{verb}_policy_{kind.rule}"
+    return _PARENT_READER if verb == "get" else _PARENT_MANAGER
+
+
+RULES = as_rules(
     {
         "get_policy": any_of(ADMIN_OR_READER, "rule:shared_qos_policy"),
         "create_policy": ADMIN_OR_MANAGER,
@@ -185,10 +187,17 @@ RULES = rules(
         "update_policy": ADMIN_OR_MANAGER,
         "update_policy:shared": ADMIN,
         "delete_policy": ADMIN_OR_MANAGER,
-        "get_policy_bandwidth_limit_rule": _PARENT_READER,
-        "create_policy_bandwidth_limit_rule": _PARENT_MANAGER,
-        "update_policy_bandwidth_limit_rule": _PARENT_MANAGER,
-        "delete_policy_bandwidth_limit_rule": _PARENT_MANAGER,
         "get_rule_type": "role:reader",
+        **{f"get_policy_{kind.rule}": _PARENT_READER for kind in KINDS},
+        **{
+            f"{verb}_policy_{kind.rule}": _PARENT_MANAGER
+            for kind in KINDS
+            for verb in ("create", "update", "delete")
+        },
+        **{
+            f"{verb}_alias_{kind.rule}": _alias_check(verb, kind)
+            for kind in ALIASES
+            for verb in ("get", "update", "delete")
+        },
     }
 )

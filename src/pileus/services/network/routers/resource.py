@@ -15,10 +15,11 @@ from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.addressing import ROUTES
-from pileus.services.network.common.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, ZONE_HINTS
+from pileus.services.network.common.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, REFERENCE, ZONE_HINTS
 from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.qos.tables import router_policies
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
@@ -29,7 +30,13 @@ class RouterNotFound(NotFound):
 
 
 _GATEWAYS = (
-    select(routers.c.id, routers.c.enable_snat, ports.c.network_id, ports.c.fixed_ips)
+    select(
+        routers.c.id,
+        routers.c.enable_snat,
+        ports.c.network_id,
+        ports.c.fixed_ips,
+        router_policies.c.qos_policy_id,
+    )
     .select_from(
         routers.join(
             router_ports,
@@ -37,7 +44,9 @@ _GATEWAYS = (
                 router_ports.c.router_id == routers.c.id,
                 router_ports.c.port_type == device_owners.ROUTER_GATEWAY,
             ),
-        ).join(ports, ports.c.id == router_ports.c.port_id)
+        )
+        .join(ports, ports.c.id == router_ports.c.port_id)
+        .outerjoin(router_policies, router_policies.c.router_id == routers.c.id)
     )
     .where(routers.c.id.in_(bindparam("ids", expanding=True)))
 )
@@ -51,14 +60,21 @@ _ZONES = (
 )
 
 
-def gateway_info(network_id: str, fixed_ips: list[dict[str, str]], enable_snat: bool) -> dict[str, Any]:
+def gateway_info(
+    network_id: str, fixed_ips: list[dict[str, str]], enable_snat: bool, qos_policy_id: str | None = None
+) -> dict[str, Any]:
     """``external_gateway_info`` as it is shown."""
-    return {"network_id": network_id, "external_fixed_ips": fixed_ips, "enable_snat": enable_snat}
+    return {
+        "network_id": network_id,
+        "external_fixed_ips": fixed_ips,
+        "enable_snat": enable_snat,
+        "qos_policy_id": qos_policy_id,
+    }
 
 
 def _gateways(tx: Tx, router_ids: list[str]) -> dict[str, dict[str, Any]]:
     return {
-        row.id: gateway_info(row.network_id, row.fixed_ips, row.enable_snat)
+        row.id: gateway_info(row.network_id, row.fixed_ips, row.enable_snat, row.qos_policy_id)
         for row in tx.rows(_GATEWAYS, {"ids": router_ids})
     }
 
@@ -68,7 +84,12 @@ def _zones(tx: Tx, router_ids: list[str]) -> dict[str, list[str]]:
 
 
 _INFO = types.dict_of(
-    {"network_id": types.uuid, "enable_snat": types.boolean, "external_fixed_ips": FIXED_IPS},
+    {
+        "network_id": types.uuid,
+        "enable_snat": types.boolean,
+        "external_fixed_ips": FIXED_IPS,
+        "qos_policy_id": REFERENCE,
+    },
     required=("network_id",),
 )
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.qos.tables import bandwidth_limits
+from pileus.services.network.routers.limits import router_limits
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
@@ -34,6 +34,7 @@ from pileus.wire.l3 import (
     RouterPort,
     RouterSubnet,
 )
+from pileus.wire.qos import AddressQos
 
 _HOSTED = (
     select(router_bindings.c.router_id)
@@ -88,17 +89,6 @@ _FLOATING_IPS = (
         floating_ips.c.floating_ip_address,
         floating_ips.c.fixed_ip_address,
         floating_ips.c.fixed_port_id,
-        bandwidth_limits.c.max_kbps,
-        bandwidth_limits.c.max_burst_kbps,
-    )
-    .select_from(
-        floating_ips.outerjoin(
-            bandwidth_limits,
-            and_(
-                bandwidth_limits.c.qos_policy_id == floating_ips.c.qos_policy_id,
-                bandwidth_limits.c.direction == "egress",
-            ),
-        )
     )
     .where(floating_ips.c.router_id.in_(_HOSTED), floating_ips.c.fixed_ip_address.is_not(None))
     .order_by(floating_ips.c.id)
@@ -126,6 +116,7 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
     forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
+    limits = router_limits(tx, _HOSTED, here)
     return L3State(
         position=position,
         routers=tuple(
@@ -135,6 +126,7 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
                 prefixes,
                 floating.get(row.id, ()),
                 forwarded.get(row.id, ()),
+                limits.get(row.id, ()),
             )
             for row in found
         ),
@@ -158,6 +150,7 @@ def _router(
     prefixes: Mapping[str, Row[Any]],
     floating: Sequence[Row[Any]],
     forwarded: Sequence[Row[Any]],
+    limits: tuple[AddressQos, ...],
 ) -> RouterDetails:
     gateway = next(
         (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
@@ -179,13 +172,12 @@ def _router(
                 floating_ip_address=one.floating_ip_address,
                 fixed_ip_address=one.fixed_ip_address,
                 port_id=one.fixed_port_id,
-                rate_kbps=one.max_kbps or 0,
-                burst_kb=one.max_burst_kbps or 0,
             )
             for one in floating
         ),
         routes=tuple(HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.routes),
         port_forwardings=tuple(map(_port_forwarding, forwarded)),
+        limits=limits,
     )
 
 

@@ -16,6 +16,11 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.gateway_qos import (
+    GatewayPolicy,
+    gateway_policies_set,
+    gateway_policy,
+)
 from pileus.services.network.routers.gateways import GatewayRequest, gateways_clear, gateways_set, snat
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
@@ -60,6 +65,8 @@ def router_create(
     ]
     if requests:
         shown = gateways_set(tx, context, requests, config, new=True)
+        asked = [GatewayPolicy(one.router["id"], None, one.info) for one in requests]
+        gateway_policies_set(tx, context, asked, shown)
         for request in requests:
             request.router["external_gateway_info"] = shown[request.router["id"]]
     tx.emit_many([router_event(context, "router.create", spec) for spec in specs])
@@ -71,7 +78,7 @@ def router_update(
 ) -> list[Values]:
     """Change routers; gateway and routes must go together with what they are on."""
     updates = copied_updates(updates)
-    requests = []
+    requests, policies = [], []
     for one in updates:
         if "external_gateway_info" in one.changes:
             info = one.changes["external_gateway_info"]
@@ -79,7 +86,11 @@ def router_update(
             # The routes that are checked are those that the router will have.
             router = Values({**one.original, **one.changes})
             requests.append(GatewayRequest(router, info))
+            policies.append(
+                GatewayPolicy(router["id"], gateway_policy(one.original["external_gateway_info"]), info)
+            )
     shown = gateways_set(tx, context, requests, config) if requests else {}
+    gateway_policies_set(tx, context, policies, shown)
     for one in updates:
         if one.original["id"] in shown:
             one.changes["external_gateway_info"] = shown[one.original["id"]]
