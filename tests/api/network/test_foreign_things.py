@@ -180,6 +180,15 @@ NAMED: dict[str, tuple[str, Asked]] = {
         "addresses",
         lambda one, own: ("PUT", f"/v2.0/address-groups/{one}/remove_addresses", {"addresses": []}),
     ),
+    "default_security_group_rule.remote_group_id": (
+        "group",
+        lambda one, own: post("default_security_group_rule", direction="ingress", remote_group_id=one),
+    ),
+    "default_security_group_rule.remote_address_group_id": (
+        "addresses",
+        lambda one, own: post("default_security_group_rule", direction="ingress", remote_address_group_id=one
+        ),
+    ),
     "rules of a policy, made": (
         "policy",
         lambda one, own: (

@@ -212,6 +212,7 @@ OPERATIONS: Operations = {
         "revision_number": "revision_number=2",
         "description": "description=the first",
         "normalized_cidr": "normalized_cidr=10.0.0.5/32",
+        "belongs_to_default_sg": "belongs_to_default_sg=True",
         **_paged("direction", "protocol", "ethertype", "port_range_min", "remote_ip_prefix", marker="rule"),
     },
     "/v2.0/address-groups": {
@@ -221,6 +222,21 @@ OPERATIONS: Operations = {
         "name": "name=first",
         "description": "description=the first",
         **_paged("name", "description", marker="addresses"),
+    },
+    "/v2.0/default-security-group-rules": {
+        "id": "id={default_rule}",
+        "direction": "direction=ingress",
+        "protocol": "protocol=sctp",
+        "ethertype": "ethertype=IPv6",
+        "port_range_max": "port_range_max=81",
+        "port_range_min": "port_range_min=80",
+        "remote_ip_prefix": "remote_ip_prefix=10.0.0.0/8",
+        "remote_group_id": "remote_group_id=PARENT",
+        "remote_address_group_id": "remote_address_group_id={addresses}",
+        "used_in_default_sg": "used_in_default_sg=False",
+        "used_in_non_default_sg": "used_in_non_default_sg=False",
+        "description": "description=the first",
+        **_paged("direction", "ethertype", "protocol", marker="default_rule"),
     },
     "/v2.0/agents": _AGENTS,
     "/v2.0/agents/{agent_id}/dhcp-networks": _as(
@@ -351,6 +367,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     group = (await api.make("security_group", **said, stateful=False))["id"]
     addresses = await _address_groups(api)
     rule = await _rules(api, group, addresses)
+    default_rule = await _default_rules(api, addresses)
     port = await api.make(
         "port", **said, network_id=network["network"], admin_state_up=False, device_id="mine",
         device_owner="somebody", mac_address="fa:16:3e:00:00:01", security_groups=[group],
@@ -385,7 +402,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     return {
         **network, **pools, **policies, "network_id": network["network"], "agent_id": serving[0]["id"],
         "l3_agent": agents[0]["id"], "port": port["id"], "id": port["id"], "group": group, "rule": rule,
-        "addresses": addresses,
+        "addresses": addresses, "default_rule": default_rule,
         "router": router, "floating": floating["id"], "address": floating["floating_ip_address"],
         "other_outside": other_outside,
     }  # fmt: skip
@@ -430,6 +447,18 @@ async def _address_groups(api: Cloud) -> str:
     await api.make("address_group", name="other")
     await api.as_("bob").make("address_group", name="another's")
     return str(one["id"])
+
+
+async def _default_rules(api: Cloud, addresses: str) -> str:
+    admin = api.as_("admin")
+    made = await admin.make(
+        "default_security_group_rule", direction="ingress", protocol="sctp", port_range_min=80,
+        port_range_max=81, remote_ip_prefix="10.0.0.0/8", description="the first",
+    )  # fmt: skip
+    await admin.make(
+        "default_security_group_rule", direction="egress", protocol="udp", remote_address_group_id=addresses
+    )
+    return str(made["id"])
 
 
 async def _rules(api: Cloud, group: str, addresses: str) -> str:

@@ -64,14 +64,3 @@ def test_same_rules_in_other_words() -> None:
         assert security.key(rule(**one)) == security.key(rule(**other))
     assert security.key(rule()) != security.key(rule(ethertype="IPv6"))
     assert security.key(rule()) != security.key(rule(protocol="udp"))
-
-
-def test_the_four_default_rules() -> None:
-    rules = security.default_rules("g")
-    assert [(r["direction"], r["ethertype"], r["remote_group_id"]) for r in rules] == [
-        ("egress", "IPv4", None),
-        ("egress", "IPv6", None),
-        ("ingress", "IPv4", "g"),
-        ("ingress", "IPv6", "g"),
-    ]
-    assert len({security.key(r) for r in rules}) == 4

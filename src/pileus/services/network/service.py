@@ -22,6 +22,7 @@ from pileus.services.network.common.names import is_host_name
 from pileus.services.network.common.policy import BASE_RULES, CALLER_RULES
 from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, ProjectsOf
 from pileus.services.network.config import from_settings as read_settings
+from pileus.services.network.default_security_group_rules import noun as default_security_group_rules
 from pileus.services.network.dhcp import noun as dhcp
 from pileus.services.network.dhcp.followers import (
     dhcp_agent_reported,
@@ -138,6 +139,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             address_groups.NOUN,
             port_forwardings.NOUN,
             security_groups.NOUN,
+            default_security_group_rules.NOUN,
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),
             qos.NOUN,

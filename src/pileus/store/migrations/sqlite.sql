@@ -182,6 +182,29 @@ CREATE TABLE credentials (
 	extra TEXT, used_step BIGINT, 
 	CONSTRAINT pk_credentials PRIMARY KEY (id)
 );
+CREATE TABLE default_security_group_rules (
+	id VARCHAR(36) NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	ethertype VARCHAR(8) NOT NULL, 
+	protocol VARCHAR(40), 
+	port_range_min INTEGER, 
+	port_range_max INTEGER, 
+	remote_ip_prefix VARCHAR(64), 
+	remote_is_parent BOOLEAN NOT NULL, 
+	remote_to_group_id VARCHAR(36), 
+	remote_address_group_id VARCHAR(36), 
+	used_in_default_sg BOOLEAN NOT NULL, 
+	used_in_non_default_sg BOOLEAN NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	digest VARCHAR(40) NOT NULL, 
+	CONSTRAINT pk_default_security_group_rules PRIMARY KEY (id), 
+	CONSTRAINT fk_default_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id), 
+	CONSTRAINT fk_default_security_group_rules_remote_to_group_id FOREIGN KEY(remote_to_group_id) REFERENCES security_groups (id) ON DELETE CASCADE
+);
+INSERT INTO "default_security_group_rules" VALUES('5dff6495-db8c-5099-814e-dfd54ac56136','egress','IPv4',NULL,NULL,NULL,NULL,0,NULL,NULL,1,1,'Legacy default SG rule for egress traffic','da80bc8ca72791bf152a680656e16c1e8e287124');
+INSERT INTO "default_security_group_rules" VALUES('5b5bcbf1-b361-5f6c-ba88-181e20616f68','egress','IPv6',NULL,NULL,NULL,NULL,0,NULL,NULL,1,1,'Legacy default SG rule for egress traffic','811f4f95d9b33ed97f89223b09cf209e123e94bc');
+INSERT INTO "default_security_group_rules" VALUES('02cea1c2-6604-53ba-9776-772464107909','ingress','IPv4',NULL,NULL,NULL,NULL,1,NULL,NULL,1,0,'Legacy default SG rule for ingress traffic','c36c63958168ce14f0c8141626a63789fb1704e5');
+INSERT INTO "default_security_group_rules" VALUES('139cbe6a-28ae-5561-8397-89e11b80f1bf','ingress','IPv6',NULL,NULL,NULL,NULL,1,NULL,NULL,1,0,'Legacy default SG rule for ingress traffic','7889229f2b74c06f0b353f7c5aec8f998a710c46');
 CREATE TABLE default_security_groups (
 	project_id VARCHAR(36) NOT NULL, 
 	security_group_id VARCHAR(36) NOT NULL, 
@@ -718,9 +741,9 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -909,6 +932,7 @@ INSERT INTO "schema_revisions" VALUES('network','0020_address_groups');
 INSERT INTO "schema_revisions" VALUES('network','0031_port_forwardings');
 INSERT INTO "schema_revisions" VALUES('network','0032_topologies_made_on_demand');
 INSERT INTO "schema_revisions" VALUES('network','0033_qos_rules_of_all_kinds');
+INSERT INTO "schema_revisions" VALUES('network','0034_default_security_group_rules');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -940,8 +964,8 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
@@ -1250,15 +1274,15 @@ CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id)
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
@@ -1266,3 +1290,6 @@ CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_r
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
 CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_policy_id);
+CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
+CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
+CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);

@@ -58,6 +58,7 @@ BASE_RULES = (
     Rule("admin_owner_or_sg_owner", any_of("rule:owner", "rule:admin_or_sg_owner")),
     Rule("sg_owner", "project_id:%(security_group:project_id)s", "The owner of the rule's group"),
     Rule("shared_security_group", "field:security_groups:shared=True"),
+    Rule("rule_default_sg", "field:security_group_rules:belongs_to_default_sg=True"),
     Rule("shared_address_groups", "field:address_groups:shared=True"),
     Rule("ext_parent_owner", "project_id:%(ext_parent:project_id)s", "The owner of what this belongs to"),
     Rule("shared_qos_policy", "field:policies:shared=True"),

@@ -132,28 +132,6 @@ def key(rule: Mapping[str, Any]) -> str:
     return hashlib.sha1(repr(fields).encode(), usedforsecurity=False).hexdigest()
 
 
-def default_rules(group_id: str) -> list[dict[str, Any]]:
-    """The four rules of a project's default group: everything out, and in from the group itself."""
-    empty = {
-        "protocol": None,
-        "port_range_min": None,
-        "port_range_max": None,
-        "remote_ip_prefix": None,
-        "normalized_cidr": None,
-        "remote_address_group_id": None,
-    }
-    return [
-        {"direction": direction, "ethertype": ethertype, "remote_group_id": remote, **empty}
-        for direction, remote in (("egress", None), ("ingress", group_id))
-        for ethertype in ("IPv4", "IPv6")
-    ]
-
-
-def group_rules() -> list[dict[str, Any]]:
-    """The two rules that any new group begins with: everything out."""
-    return default_rules("")[:2]
-
-
 def ethertype_of(given: Any) -> str:
     """The normal form of an ethertype's name; SecurityGroupRuleInvalidEtherType for what is none."""
     found = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(str(given).lower())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sqlalchemy import bindparam, select
 
@@ -11,12 +10,12 @@ from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
 from pileus.resource.event import event
 from pileus.services.network.common.derived_ids import derived_id
-from pileus.services.network.rules import security
 from pileus.services.network.security_groups.tables import (
     default_security_groups,
     security_group_rules,
     security_groups,
 )
+from pileus.services.network.security_groups.templates import rule_rows, template_rules
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -66,7 +65,7 @@ def check_one_kind(stateful: Mapping[str, bool], group_ids: Collection[str]) -> 
 
 
 def default_groups(tx: Tx, context: Context, project_ids: Collection[str]) -> dict[str, str]:
-    """The default group's id for each project, made with its four rules where there is none yet.
+    """The default group's id for each project, made with its rules where there is none yet.
 
     One statement where they exist. Of two requests that come first at the same time one makes
     the group, and the other finds it.
@@ -111,10 +110,11 @@ def _make_defaults(tx: Tx, context: Context, project_ids: Collection[str]) -> di
         default_security_groups,
         [{"project_id": project_id, "security_group_id": group_id} for project_id, group_id in made.items()],
     )
+    templates = template_rules(tx, of_default_groups=True)
     rows = [
-        rule_row(context, rule, group_id, project_id, number)
+        row
         for project_id, group_id in made.items()
-        for number, rule in enumerate(security.default_rules(group_id))
+        for row in rule_rows(context, templates, group_id, project_id)
     ]
     tx.insert(security_group_rules, rows)
     tx.emit_many(
@@ -131,20 +131,3 @@ def _make_defaults(tx: Tx, context: Context, project_ids: Collection[str]) -> di
         ]
     )
     return made
-
-
-def rule_row(
-    context: Context, rule: dict[str, Any], group_id: str, project_id: str, number: int
-) -> dict[str, Any]:
-    """The row of a rule that a group begins with."""
-    return {
-        "id": derived_id(context, group_id, str(number)),
-        "project_id": project_id,
-        "security_group_id": group_id,
-        **rule,
-        "description": "",
-        "digest": security.key(rule),
-        "created_at": context.now,
-        "updated_at": context.now,
-        "revision_number": 1,
-    }

@@ -40,6 +40,12 @@ EXTENSIONS = (
         "2020-08-25T10:00:00-00:00",
     ),
     Extension(
+        "security-groups-rules-belongs-to-default-sg",
+        "Security group rule belongs to the project's default security group",
+        "Flag to determine if the security group rule belongs to the project's default security group",
+        "2023-05-23T10:00:00-00:00",
+    ),
+    Extension(
         "security-groups-shared-filtering",
         "Security group filtering on the shared field",
         "Support filtering security groups on the shared field",

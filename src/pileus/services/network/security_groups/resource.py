@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
@@ -28,7 +28,11 @@ from pileus.services.network.common.policy import (
 )
 from pileus.services.network.rules import security
 from pileus.services.network.security_groups.membership import DEFAULT, SecurityGroupNotFound
-from pileus.services.network.security_groups.tables import security_group_rules, security_groups
+from pileus.services.network.security_groups.tables import (
+    default_security_groups,
+    security_group_rules,
+    security_groups,
+)
 from pileus.store.tx import Tx
 
 
@@ -40,13 +44,22 @@ class SecurityGroupRuleNotFound(NotFound):
     message = "Security group rule {id} does not exist"
 
 
+_IN_DEFAULT_GROUP = exists().where(
+    default_security_groups.c.security_group_id == security_group_rules.c.security_group_id
+)
 _RULES_OF = (
-    select(security_group_rules)
+    select(security_group_rules, _IN_DEFAULT_GROUP.label("belongs_to_default_sg"))
     .where(security_group_rules.c.security_group_id.in_(bindparam("ids", expanding=True)))
     .order_by(security_group_rules.c.created_at, security_group_rules.c.id)
 )
-_OWNERS = select(security_groups.c.id, security_groups.c.project_id).where(
-    security_groups.c.id.in_(bindparam("ids", expanding=True))
+_OWNERS = (
+    select(security_groups.c.id, security_groups.c.project_id, default_security_groups.c.security_group_id)
+    .select_from(
+        security_groups.outerjoin(
+            default_security_groups, default_security_groups.c.security_group_id == security_groups.c.id
+        )
+    )
+    .where(security_groups.c.id.in_(bindparam("ids", expanding=True)))
 )
 _HIDDEN = frozenset({"digest"})
 
@@ -66,6 +79,19 @@ _PREFIX = _read_by(
 )
 
 
+MATCHED = (
+    Attribute(
+        "direction", types.enum("ingress", "egress"), create=True, required=True, filter=True, sort=True
+    ),
+    Attribute("ethertype", _ETHERTYPE, default="IPv4", create=True, filter=True, sort=True),
+    Attribute("protocol", _PROTOCOL, default=None, create=True, filter=True, sort=True),
+    Attribute("port_range_min", _PORT, default=None, create=True, filter=True, sort=True),
+    Attribute("port_range_max", _PORT, default=None, create=True, filter=True, sort=True),
+    Attribute("remote_ip_prefix", _PREFIX, default=None, create=True, filter=True, sort=True),
+)
+"""The attributes of a rule that packets are compared with, apart from groups of addresses."""
+
+
 def rule_view(row: Mapping[str, Any]) -> dict[str, Any]:
     """A rule as it stands inside its group."""
     view = {name: value for name, value in row.items() if name not in _HIDDEN}
@@ -83,13 +109,21 @@ def _rules(tx: Tx, group_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _group_targets(tx: Tx, context: Context, several: Sequence[Values]) -> list[Mapping[str, Any]]:
-    """Rules with their groups' owner beside them; SecurityGroupNotFound where a group does not exist."""
+    """Rules with their groups' owner beside them, and whether those are default groups;
+    SecurityGroupNotFound where a group does not exist."""
     wanted = {one["security_group_id"] for one in several}
-    owners = {row.id: row.project_id for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}
-    missing = wanted - owners.keys()
+    groups = {row.id: row for row in tx.rows(_OWNERS, {"ids": sorted(wanted)})}
+    missing = wanted - groups.keys()
     if missing:
         raise SecurityGroupNotFound(id=min(missing))
-    return [{**one, "security_group:project_id": owners[one["security_group_id"]]} for one in several]
+    return [
+        {
+            **one,
+            "security_group:project_id": groups[one["security_group_id"]].project_id,
+            "belongs_to_default_sg": groups[one["security_group_id"]].security_group_id is not None,
+        }
+        for one in several
+    ]
 
 
 SECURITY_GROUP = Resource(
@@ -123,35 +157,7 @@ SECURITY_GROUP_RULE = Resource(
         ID,
         PROJECT,
         Attribute("security_group_id", types.string(36), create=True, required=True, filter=True, sort=True),
-        Attribute(
-            "direction", types.enum("ingress", "egress"), create=True, required=True, filter=True, sort=True
-        ),
-        Attribute("ethertype", _ETHERTYPE, default="IPv4", create=True, filter=True, sort=True),
-        Attribute("protocol", _PROTOCOL, default=None, create=True, filter=True, sort=True),
-        Attribute(
-            "port_range_min",
-            _PORT,
-            default=None,
-            create=True,
-            filter=True,
-            sort=True,
-        ),
-        Attribute(
-            "port_range_max",
-            _PORT,
-            default=None,
-            create=True,
-            filter=True,
-            sort=True,
-        ),
-        Attribute(
-            "remote_ip_prefix",
-            _PREFIX,
-            default=None,
-            create=True,
-            filter=True,
-            sort=True,
-        ),
+        *MATCHED,
         Attribute("normalized_cidr", types.nullable(types.cidr), default=None, filter=True, sort=True),
         Attribute(
             "remote_group_id",
@@ -169,6 +175,14 @@ SECURITY_GROUP_RULE = Resource(
             create=True,
             filter=True,
             sort=True,
+        ),
+        Attribute(
+            "belongs_to_default_sg",
+            types.boolean,
+            column=_IN_DEFAULT_GROUP,
+            default=False,
+            filter=True,
+            description="Whether its group is the default group of a project.",
         ),
         Attribute("digest", types.string(40), visible=False),
         *(one for one in STANDARD if one.name != "tags"),

@@ -22,7 +22,6 @@ from pileus.services.network.security_groups.membership import (
     SecurityGroupNotFound,
     check_groups,
     default_groups,
-    rule_row,
 )
 from pileus.services.network.security_groups.resource import (
     SECURITY_GROUP,
@@ -36,6 +35,7 @@ from pileus.services.network.security_groups.tables import (
     security_group_rules,
     security_groups,
 )
+from pileus.services.network.security_groups.templates import rule_rows, template_rules
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -64,6 +64,10 @@ class DuplicateSecurityGroupRuleInPost(InUse):
     message = "Duplicate Security Group Rule in POST."
 
 
+class SecurityGroupRulesNotSingleProject(Invalid):
+    message = "Multiple project_ids in bulk security group rule create not allowed"
+
+
 class SecurityGroupNotSingleGroupRules(Invalid):
     message = "Only allowed to update rules for one security profile at a time"
 
@@ -84,24 +88,23 @@ _SAME = select(security_group_rules.c.id, security_group_rules.c.digest).where(
 
 
 def security_group_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
-    """Write new groups, each with the two rules that let everything out."""
+    """Write new groups, each with the rules that the cloud's groups begin with."""
     specs = copied(specs)
     for spec in specs:
         check_new_name(spec["name"])
     default_groups(tx, context, {spec["project_id"] for spec in specs})
     spend(tx, specs, GROUP_QUOTA)
-    spend(tx, [spec for spec in specs for _ in security.group_rules()], RULE_QUOTA)
+    templates = template_rules(tx, of_default_groups=False)
+    spend(tx, [spec for spec in specs for _ in templates], RULE_QUOTA)
     SECURITY_GROUP.insert(tx, context, specs)
-    rows = [
-        rule_row(context, rule, spec["id"], spec["project_id"], number)
-        for spec in specs
-        for number, rule in enumerate(security.group_rules())
-    ]
+    rows = [row for spec in specs for row in rule_rows(context, templates, spec["id"], spec["project_id"])]
     tx.insert(security_group_rules, rows)
     rows.sort(key=lambda row: row["id"])  # as they are listed
     for spec in specs:
         spec["security_group_rules"] = [
-            rule_view(row) for row in rows if row["security_group_id"] == spec["id"]
+            rule_view({**row, "belongs_to_default_sg": False})
+            for row in rows
+            if row["security_group_id"] == spec["id"]
         ]
     tx.emit_many([_event(context, "security_group.create", spec) for spec in specs])
     return specs
@@ -155,8 +158,12 @@ def security_group_rule_create(tx: Tx, context: Context, specs: Sequence[Values]
     group_id = specs[0]["security_group_id"]
     if any(spec["security_group_id"] != group_id for spec in specs):
         raise SecurityGroupNotSingleGroupRules()
+    if len({spec["project_id"] for spec in specs}) > 1:
+        raise SecurityGroupRulesNotSingleProject()
     specs = copied(specs)
+    in_default_group = _defaults_among(tx, [group_id])
     for spec in specs:
+        spec["belongs_to_default_sg"] = in_default_group
         spec.update(security.normalise(spec))
         spec["digest"] = security.key(spec)
     digests = [spec["digest"] for spec in specs]

@@ -1,0 +1,1 @@
+"""Default security group rules: the rules that new security groups begin with."""
