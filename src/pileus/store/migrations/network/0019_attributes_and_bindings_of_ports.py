@@ -32,7 +32,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("hints", schema.JsonText(), nullable=True))
         batch_op.add_column(sa.Column("data_plane_status", sa.String(length=16), nullable=True))
         batch_op.add_column(
-            sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.text("1"), nullable=False)
+            sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.true(), nullable=False)
         )
         batch_op.add_column(sa.Column("device_profile", sa.String(length=255), nullable=True))
         batch_op.add_column(sa.Column("hardware_offload_type", sa.String(length=16), nullable=True))
