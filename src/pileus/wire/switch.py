@@ -114,11 +114,13 @@ class SecurityRule(Record, frozen=True):
 
 class SecurityGroupDetails(Record, frozen=True):
     """A group's rules, and the addresses of its members (every port in it, on any host, and
-    their allowed address pairs), for groups that rules refer to."""
+    their allowed address pairs), for groups that rules refer to. Of a stateless group no connection is
+    tracked: what it lets in and what it lets out are two things."""
 
     security_group_id: Uuid
     rules: tuple[SecurityRule, ...] = ()
     member_ips: tuple[AddressOrPrefix, ...] = ()
+    stateful: bool = True
 
 
 class AddressGroupDetails(Record, frozen=True):

@@ -17,6 +17,7 @@ _ICMPV6_OUT = (130, 131, 132, 133, 143)
 """Listener queries and reports, router solicitation. Neighbour solicitations and advertisements
 are let out by SOURCE, which checks what they claim."""
 _ICMPV6_IN = (130, 134, 135, 136)
+_UNTRACKED = f"{t.PROFILE}=0x{t.STATELESS:x}/0x{t.STATELESS:x}"
 
 
 def _flow(table: int, priority: int, match: str, actions: str) -> Flow:
@@ -93,11 +94,16 @@ def _state(entry: int, state: int, rules: int, onward: str) -> Iterator[Flow]:
         # No rule (any more): the mark cuts the replies, too.
         cut = f"ct(commit,zone={t.ZONE},exec(set_field:0x1->ct_mark))"
         yield _flow(rules, 10, f"ct_state=+trk+est,ct_mark=0x0,{family}", cut)
+    for family in _FAMILIES:
+        yield _flow(entry, 60, f"{family},{_UNTRACKED}", f"resubmit(,{rules})")
+    # What the sender's own connection tracking said of the packet is nothing to this device.
+    yield _flow(rules, 20, _UNTRACKED, "drop")
     yield _flow(state, 0, "", "drop")
     yield _flow(rules, 0, "", "drop")
 
 
 def _accept(accept: int, onward: str) -> Iterator[Flow]:
+    yield _flow(accept, 95, _UNTRACKED, onward)
     for family in _FAMILIES:
         new = f"ct(commit,zone={t.ZONE})"
         recommit = f"ct(commit,zone={t.ZONE},exec(set_field:0->ct_mark))"

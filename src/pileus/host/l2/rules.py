@@ -14,6 +14,7 @@ it does not matter. What overlaps lies at one priority for the same reason.
 
 Packets come here when they open a connection or go in its first direction, so a rule that is
 taken away is noticed by connections that it let in: they are marked, and cut in both directions.
+Those of devices with stateless groups all come here, in both directions, and are not tracked.
 """
 
 from __future__ import annotations
@@ -65,6 +66,16 @@ def other_side(rule: SecurityRule) -> str | None:
     return rule.remote_group_id or rule.remote_address_group_id
 
 
+def stateless_profiles(profiles: Iterable[str], groups: Mapping[str, SecurityGroupDetails]) -> set[str]:
+    """Those whose groups are stateless. The server lets no port have both kinds; where it had, or where a
+    group is not known yet, connections are tracked."""
+    return {
+        profile
+        for profile in profiles
+        if all(key in groups and not groups[key].stateful for key in profile.split(","))
+    }
+
+
 def number_groups(
     devices: Iterable[DeviceDetails], groups: Mapping[str, SecurityGroupDetails]
 ) -> GroupNumbers:
@@ -78,7 +89,12 @@ def number_groups(
         for rule in groups[group_id].rules
         if (other := other_side(rule))
     }
-    return GroupNumbers(stable_ids(profiles), stable_ids(remote))
+    numbers = stable_ids(profiles)
+    stateless = stateless_profiles(profiles, groups)
+    return GroupNumbers(
+        {key: number | tables.STATELESS if key in stateless else number for key, number in numbers.items()},
+        stable_ids(remote),
+    )
 
 
 def profile_flows(

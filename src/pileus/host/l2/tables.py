@@ -44,6 +44,8 @@ NETWORK = "reg6"
 """The local VLAN."""
 PROFILE = "reg7"
 """The set of security groups that applies."""
+STATELESS = 1 << 31
+"""The bit of a profile whose groups are stateless: packets of such devices are not tracked."""
 OUTPUT = "NXM_NX_REG8[]"
 OUTPUT_REGISTER = "reg8"
 """The OpenFlow port of the receiver."""

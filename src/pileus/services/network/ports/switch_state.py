@@ -21,7 +21,11 @@ from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
-from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
+from pileus.services.network.security_groups.tables import (
+    security_group_ports,
+    security_group_rules,
+    security_groups,
+)
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -107,6 +111,11 @@ _RULES = select(
     security_group_rules.c.remote_group_id,
     security_group_rules.c.remote_address_group_id,
 ).order_by(security_group_rules.c.security_group_id, security_group_rules.c.id)
+_GROUPS = (
+    select(security_groups.c.id, security_groups.c.stateful)
+    .where(or_(security_groups.c.id.in_(_GROUPS_HERE), security_groups.c.id.in_(_REMOTE_GROUPS_HERE)))
+    .order_by(security_groups.c.id)
+)
 _ADDRESS_GROUPS_HERE = select(security_group_rules.c.remote_address_group_id).where(
     security_group_rules.c.security_group_id.in_(_GROUPS_HERE),
     security_group_rules.c.remote_address_group_id.is_not(None),
@@ -273,20 +282,15 @@ def _groups(
         members.setdefault(row.security_group_id, set()).update(
             _addresses(row.fixed_ips, row.allowed_address_pairs)
         )
-    # A group without a rule, and one whose last member has gone, must be said as well.
-    known = (
-        select(security_group_ports.c.security_group_id)
-        .distinct()
-        .where(or_(member_of.in_(_GROUPS_HERE), member_of.in_(_REMOTE_GROUPS_HERE)))
-    )
-    served = {row[0] for row in tx.rows(_narrow(known, member_of, wanted), here)}
+    # A group without a rule, and one without a member, must be said as well.
     return tuple(
         SecurityGroupDetails(
-            security_group_id=group,
-            rules=tuple(rules.get(group, ())),
-            member_ips=tuple(sorted(members.get(group, ()))),
+            security_group_id=row.id,
+            rules=tuple(rules.get(row.id, ())),
+            member_ips=tuple(sorted(members.get(row.id, ()))),
+            stateful=row.stateful,
         )
-        for group in sorted(served | rules.keys() | members.keys())
+        for row in tx.rows(_narrow(_GROUPS, security_groups.c.id, wanted), here)
     )
 
 
