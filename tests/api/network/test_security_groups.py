@@ -128,6 +128,41 @@ def test_a_group_in_use_stays(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_port_has_groups_of_one_kind(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        await api.report("h1")
+        network, _ = await api.a_network()
+        free = await api.make("security_group", name="free", stateful=False)
+        kept = await api.make("security_group", name="kept")
+        assert (free["stateful"], kept["stateful"]) == (False, True)
+        for word, group in (("False", free), ("true", kept)):
+            found = await api("GET", f"/v2.0/security-groups?stateful={word}")
+            ids = {one["id"] for one in found.json["security_groups"]}
+            assert group["id"] in ids and not ids >= {free["id"], kept["id"]}
+        both = {"network_id": network, "security_groups": [free["id"], kept["id"]]}
+        refused = await api("POST", "/v2.0/ports", {"port": both})
+        assert (refused.status, refused.error) == (409, "SecurityGroupConflict")
+        assert refused.message == (
+            "Error Cannot apply both stateful and stateless security groups on the same port at the same "
+            "time while attempting the operation."
+        )
+        port = await api.make("port", network_id=network, security_groups=[free["id"]])
+        path = f"/v2.0/ports/{port['id']}"
+        changed = await api("PUT", path, {"port": {"security_groups": both["security_groups"]}})
+        assert (changed.status, changed.error) == (409, "SecurityGroupConflict")
+        await api.as_("admin")("PUT", path, {"port": {"binding:host_id": "h1"}})
+        (told,) = (await api.switch("h1")).security_groups
+        assert (told.security_group_id, told.stateful) == (free["id"], False)
+        assert (await api("PUT", path, {"port": {"security_groups": [kept["id"]]}})).status == 200
+        (told,) = (await api.switch("h1")).security_groups
+        assert (told.security_group_id, told.stateful) == (kept["id"], True)
+        # Not in use any more, it may become one of the other kind.
+        body = {"security_group": {"stateful": True}}
+        assert (await api("PUT", f"/v2.0/security-groups/{free['id']}", body)).status == 200
+
+    tell(story, tmp_path)
+
+
 def test_group_quota(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         answers = [

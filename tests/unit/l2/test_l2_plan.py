@@ -216,6 +216,27 @@ def test_a_port_of_many_groups_shares_flows_with_its_like() -> None:
     assert len(ssh) == 1, "equal rules of two groups are one"
 
 
+def test_devices_of_stateless_groups_are_marked_by_their_profile() -> None:
+    bare = replace(group("bare", (SSH,)), stateful=False)
+    bare_too = replace(group("bare-too", ()), stateful=False)
+    devices = [
+        device(1),
+        device(2, security_group_ids=("bare",)),
+        device(3, security_group_ids=("bare", "bare-too")),
+        device(4, security_group_ids=("bare", "unknown")),
+        device(5, security_group_ids=("bare", "default")),
+    ]
+    _, wiring, flows = converge(
+        model(devices, groups=[group(), bare, bare_too]), view([plug(n) for n in range(1, 6)])
+    )
+    marked = {key for key, one in wiring.devices.items() if one.profile & t.STATELESS}
+    assert marked == {"port-2", "port-3"}, "whoever has another group, too, or one that is not known, is not"
+    profile = wiring.devices["port-2"].profile
+    assert _actions(flows["br-int"], t.INGRESS_RULES, f"tp_dst=22,reg7=0x{profile:x}") == [
+        f"resubmit(,{t.INGRESS_ACCEPT})"
+    ]
+
+
 def test_a_rule_for_anyone_takes_in_one_for_a_group() -> None:
     rules = (
         SecurityRule("a", "ingress", "IPv4", "tcp", 22, 22, None, "default"),
