@@ -741,8 +741,8 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
@@ -964,9 +964,9 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1274,15 +1274,15 @@ CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id)
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
 CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
