@@ -117,7 +117,8 @@ def _from_text(raw: str, kind: Any) -> Any:
         except ValueError:
             return raw
     if getattr(plain, "__origin__", None) is tuple:
-        return tuple(part.strip() for part in raw.split(",") if part.strip())
+        parts = tuple(part.strip() for part in raw.split(",") if part.strip())
+        return tuple(_from_text(part, plain.__args__[0]) for part in parts)
     return raw
 
 

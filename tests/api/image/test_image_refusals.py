@@ -73,13 +73,16 @@ def test_no_body_makes_a_500(kind: str, tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         image = (await api.make())["id"]
         await api("POST", f"/v2/images/{image}/members", {"member": P2})
+        await api.as_("admin")("POST", "/v2/metadefs/namespaces", {"namespace": "N"})
         for route in api.images.service.routes:
-            path = route.path.format(image_id=image, member_id=P2, tag="t", name="image")
             if route.method in ("GET", "DELETE"):
                 continue
+            names = {"image_id": image, "member_id": P2, "tag": "t", "name": "image", "namespace": "N"}
+            path = route.path.format(**names)
+            asked = api.as_("admin") if "/metadefs/" in path or "/tasks" in path else api
             for body in NONSENSE:
                 headers = {"content-type": PATCH if route.method == "PATCH" else "application/json"}
-                answer = await api(route.method, path, data=[body], headers=headers)
+                answer = await asked(route.method, path, data=[body], headers=headers)
                 # what is no nonsense to a route (an empty patch, a tag without a body) may succeed
                 assert answer.status < 500, (route, body, answer)
                 if answer.status >= 300:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
@@ -44,6 +45,7 @@ def make_services(
         read_or_create_secret(folder.image_ticket_key, 32),
         image.from_settings(settings.image),
         clock,
+        find_endpoint=partial(identity.find_endpoint, "image"),
     )
     machines = compute.Compute(
         compute.from_settings(settings.compute), network_config, clock, ticket=images.download_path, ask=ask

@@ -30,6 +30,7 @@ from pileus.services.identity.auth.noun import noun as auth
 from pileus.services.identity.auth.receipts import Receipts
 from pileus.services.identity.auth.totp import TotpCheck
 from pileus.services.identity.catalog import endpoints, regions, services
+from pileus.services.identity.catalog.catalog import endpoint_url
 from pileus.services.identity.common.dialect import IdentityDialect
 from pileus.services.identity.common.policy import BASE_RULES
 from pileus.services.identity.credentials.ec2 import Ec2Handlers
@@ -368,6 +369,10 @@ class Identity(ServiceFace):
     async def seed(self, context: Context, seed: Seed) -> bool:
         """Make the first contents of the cloud that are missing; True if the administrator was made."""
         return await self._store.write(identity_seed, context, seed)
+
+    async def find_endpoint(self, service_type: str, region: str, interface: str) -> str | None:
+        """The address of a service in a region, by the catalog; None where it has none without holes."""
+        return await self._store.read(endpoint_url, service_type, region, interface)
 
     async def close(self) -> None:
         await self.audit.close()

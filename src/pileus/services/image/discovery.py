@@ -1,7 +1,7 @@
 """The versions of the API, the import methods, and the usage of a project.
 
 Versions are named for what they brought (Image API v2, "API versions"): those are listed whose additions are
-here, so not 2.8 and 2.10 to 2.14 (several stores, tasks, caches) nor 2.16 on (caches, locations).
+here, so not 2.8, 2.10, 2.11, 2.13 and 2.14 (several stores, caches) nor 2.16 on (caches, locations).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pileus.web.routes import ANYBODY, Route
 
 VERSIONS = tuple(
     ApiVersion(f"v2.{minor}", "/v2", "CURRENT" if minor == 15 else "SUPPORTED")
-    for minor in (15, 9, 7, 6, 5, 4, 3, 2, 1, 0)
+    for minor in (15, 12, 9, 7, 6, 5, 4, 3, 2, 1, 0)
 )
 
 

@@ -11,6 +11,7 @@ from pileus.resource.declaration import Attribute, Resource
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.members.resource import MEMBER
 from pileus.services.image.metadefs.schemas import METADEF_SCHEMAS
+from pileus.services.image.tasks.resource import TASK
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -64,6 +65,13 @@ def _member() -> dict[str, Any]:
     return {"name": "member", "properties": properties}
 
 
+def _task() -> dict[str, Any]:
+    properties = {name: _property(one, False) for name, one in TASK.attributes.items()}
+    for name in ("self", "schema"):
+        properties[name] = {"type": "string", "readOnly": True}
+    return {"name": "task", "properties": properties}
+
+
 def _collection(resource: Resource, item: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": resource.plural,
@@ -86,6 +94,8 @@ SCHEMAS = {
     "images": _collection(IMAGE, _image()),
     "member": _member(),
     "members": _collection(MEMBER, _member()),
+    "task": _task(),
+    "tasks": _collection(TASK, _task()),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,3 +25,17 @@ class ImageSection(Section, frozen=True):
     require_format_match: Annotated[
         bool, Description(description="refuse data of no known format that is declared as one")
     ] = True
+    import_schemes: Annotated[
+        tuple[Literal["http", "https"], ...], Description(description="schemes that web-download may use")
+    ] = ("http", "https")
+    import_ports: Annotated[tuple[int, ...], Description(description="ports that web-download may ask")] = (
+        80,
+        443,
+    )
+    import_networks: Annotated[
+        tuple[str, ...],
+        Description(description="networks (CIDR) that web-download may ask though they are not public"),
+    ] = ()
+    import_within_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds that the download of one image may take")
+    ] = 14_400

@@ -23,12 +23,19 @@ from pileus.services.image.images.noun import noun as images
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.tags import noun as image_tags
 from pileus.services.image.images.work import image_create, image_get
+from pileus.services.image.imports.chain import FindEndpoint, Parts
+from pileus.services.image.imports.fetching import Fetcher, HttpFetcher
+from pileus.services.image.imports.noun import Imports
+from pileus.services.image.imports.noun import noun as image_imports
+from pileus.services.image.imports.worker import ImportWorker
 from pileus.services.image.members.noun import noun as members
 from pileus.services.image.metadefs.noun import NOUN as METADEFS
 from pileus.services.image.metadefs.seed import metadefs_seed
 from pileus.services.image.policy import BASE_RULES
 from pileus.services.image.schemas import NOUN as SCHEMAS
 from pileus.services.image.store import DataStore, FileStore
+from pileus.services.image.tasks.noun import NOUN as TASKS
+from pileus.services.image.tasks.work import tasks_trim
 from pileus.services.image.tickets import DOWNLOAD, UPLOAD, Tickets
 from pileus.store import Store
 from pileus.web.dialects.glance import GLANCE_API
@@ -54,10 +61,24 @@ _NODE_TICKET_S = 3600
 
 
 class Images(ServiceFace):
-    """``data`` keeps the bytes, ``ticket_key`` seals tickets."""
+    """``data`` keeps the bytes, ``ticket_key`` seals tickets. ``find_endpoint`` looks an image service up in
+    the catalog, and ``fetcher`` fetches what imports are of (from the network, unless another is given)."""
 
-    def __init__(self, data: DataStore, ticket_key: bytes, config: ImageConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        data: DataStore,
+        ticket_key: bytes,
+        config: ImageConfig,
+        clock: Clock,
+        *,
+        find_endpoint: FindEndpoint | None = None,
+        fetcher: Fetcher | None = None,
+    ) -> None:
         self._clock = clock
+        self._find_endpoint = find_endpoint or _no_endpoint
+        self._fetcher = fetcher or HttpFetcher(config)
+        self._imports = Imports()
+        self._worker: ImportWorker | None = None
         self._tickets = Tickets(ticket_key)
         self.config = config
         self.data = ImageData(data, self._tickets, config)
@@ -71,6 +92,8 @@ class Images(ServiceFace):
                 discovery(config),
                 images(self.data.delete, config),
                 image_data(self.data),
+                image_imports(self._imports),
+                TASKS,
                 image_tags(config),
                 members(config),
                 METADEFS,
@@ -84,6 +107,11 @@ class Images(ServiceFace):
         """Take up what a crash left half done; a new cloud gets the usual metadata definitions."""
         await self.data.recover(store, self._clock)
         await store.write(metadefs_seed, system_context(self._clock.now()))
+        parts = Parts(store, self.data, self.config, self._fetcher, self._find_endpoint, {})
+        self._worker = ImportWorker(parts, self._clock)
+        self._imports.parts, self._imports.wake = parts, self._worker.wake
+        self._worker.start()
+        store.trim_also(tasks_trim)
 
     def ticket(self, image_id: str, purpose: str = DOWNLOAD, seconds: int = 300) -> str:
         """The value of ``X-Image-Ticket`` for one image's bytes; ``purpose`` is DOWNLOAD or UPLOAD."""
@@ -95,7 +123,13 @@ class Images(ServiceFace):
         return f"{PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
 
     async def close(self) -> None:
+        if self._worker is not None:
+            await self._worker.close()
         self.data.close()
+
+
+async def _no_endpoint(region: str, interface: str) -> None:
+    """A catalog that has nothing."""
 
 
 def new_image(context: Context, properties: Mapping[str, str] | None = None, **values: Any) -> Values:

@@ -413,6 +413,22 @@ CREATE TABLE image_properties (
 	CONSTRAINT pk_image_properties PRIMARY KEY (image_id, name), 
 	CONSTRAINT fk_image_properties_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
 );
+CREATE TABLE image_tasks (
+	id VARCHAR(36) NOT NULL, 
+	type VARCHAR(30) NOT NULL, 
+	status VARCHAR(20) NOT NULL, 
+	owner VARCHAR(255) NOT NULL, 
+	image_id VARCHAR(36), 
+	user_id VARCHAR(255), 
+	request_id VARCHAR(64), 
+	input TEXT NOT NULL, 
+	result TEXT, 
+	message TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	expires_at DATETIME, 
+	CONSTRAINT pk_image_tasks PRIMARY KEY (id)
+);
 CREATE TABLE images (
 	id VARCHAR(36) NOT NULL, 
 	owner VARCHAR(255), 
@@ -741,9 +757,9 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -927,6 +943,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
 INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
+INSERT INTO "schema_revisions" VALUES('image','0020_tasks_of_images');
 INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
 INSERT INTO "schema_revisions" VALUES('network','0020_address_groups');
 INSERT INTO "schema_revisions" VALUES('network','0031_port_forwardings');
@@ -964,9 +981,9 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1240,8 +1257,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
+CREATE INDEX ix_grants_target_id ON grants (target_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1277,15 +1294,17 @@ CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
+CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
+CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);

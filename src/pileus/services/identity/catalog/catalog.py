@@ -86,6 +86,15 @@ def catalog_rows(tx: Tx, project_id: str | None = None) -> tuple[CatalogRow, ...
     return tuple(row for row, enabled, _ in rows if enabled and (not own or row.id in own))
 
 
+def endpoint_url(tx: Tx, service_type: str, region: str, interface: str) -> str | None:
+    """The address of a service in a region; None where there is none, or where it has holes to fill."""
+    for row in catalog_rows(tx):
+        wanted = (row.service_type, row.region_id, row.interface) == (service_type, region, interface)
+        if wanted and not HOLE.search(row.url):
+            return row.url
+    return None
+
+
 def _in_group(row: CatalogRow, filters: Mapping[str, Any]) -> bool:
     return all(getattr(row, name) == value for name, value in filters.items())
 

@@ -7,15 +7,15 @@ has; answers are bounded in size and time.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pileus.core.errors import Unavailable
+from pileus.web.outgoing import Address, connector_to
 
 MOST_BYTES = 1 << 20
 WITHIN_S = 10.0
@@ -61,11 +61,7 @@ class Fetcher:
         if parts.hostname is None or parts.username is not None:
             raise ProviderUnavailable(f"{url} is no plain address")
         try:
-            addresses = await _addresses(parts.hostname, parts.port or 443)
-            refused = [one for one in addresses if not _may_ask(one, plain=plain)]
-            if refused or not addresses:
-                raise ProviderUnavailable(f"{url} is at {refused or 'no address'}")
-            connector = aiohttp.TCPConnector(resolver=_Known(addresses))  # type: ignore[arg-type]
+            connector = await connector_to(parts.hostname, parts.port or 443, partial(_may_ask, plain=plain))
             timeout = aiohttp.ClientTimeout(total=WITHIN_S)
             auth = aiohttp.BasicAuth(*client) if client is not None else None
             async with (
@@ -90,41 +86,7 @@ class Fetcher:
         return found
 
 
-async def _addresses(host: str, port: int) -> list[str]:
-    import asyncio
-
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return sorted({str(one[4][0]) for one in found})
-
-
-def _may_ask(text: str, *, plain: bool) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
+def _may_ask(address: Address, *, plain: bool) -> bool:
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
     return plain or not address.is_loopback
-
-
-class _Known:
-    """Resolves to the addresses that were looked at, so that a name can't be another one's a moment later."""
-
-    def __init__(self, addresses: list[str]) -> None:
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[dict[str, Any]]:
-        return [
-            {
-                "hostname": host,
-                "host": one,
-                "port": port,
-                "family": socket.AF_INET6 if ":" in one else socket.AF_INET,
-                "proto": 0,
-                "flags": socket.AI_NUMERICHOST,
-            }
-            for one in self._addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""

@@ -1,10 +1,11 @@
-"""Handlers of upload, download, staging and import."""
+"""Handlers of upload, download and staging; and how an import's data is taken."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -15,11 +16,10 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden, Invalid, Unauthenticated
 from pileus.core.ids import new_hex_id
-from pileus.resource import types
 from pileus.resource.declaration import Values
-from pileus.resource.types import BadValue
-from pileus.services.image.config import IMPORT_METHODS, MIB, ImageConfig
+from pileus.services.image.config import MIB, ImageConfig
 from pileus.services.image.data import work
+from pileus.services.image.data.facts import Facts
 from pileus.services.image.data.ranges import Unsatisfiable, byte_range
 from pileus.services.image.data.receiving import Receiver
 from pileus.services.image.data.sending import send_data
@@ -32,9 +32,6 @@ from pileus.store import Store
 from pileus.web.faults import UnsupportedMediaType
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-
-_METHOD = types.dict_of({"name": types.enum(*IMPORT_METHODS)}, required=("name",), additional=types.anything)
-IMPORT_BODY = types.dict_of({"method": _METHOD}, required=("method",), additional=types.anything)
 
 _BINARY = "application/octet-stream"
 _THREADS = 4
@@ -81,17 +78,30 @@ class ImageData:
         """``PUT /v2/images/{image_id}/stage``"""
         return await self._receive(request, work.STAGING, "modify_image")
 
-    async def import_staged(self, request: Request) -> Reply:
-        """``POST /v2/images/{image_id}/import``: the data is in the store already, so it is done at once."""
-        body = request.json()
+    async def take(
+        self, store: Store, image_id: str, name: str, pieces: AsyncGenerator[bytes, None]
+    ) -> Facts:
+        """Write what comes as the object ``name`` of an image that is being imported.
+
+        It is durable when this returns. Raises what the pieces raise, ImageTooLarge, LimitExceeded,
+        StorageFull or ImageGone, and then it is not there.
+        """
+        receiver = Receiver(
+            partial(self._data.create, name),
+            self._executor,
+            self._config.largest_bytes,
+            partial(self._reserve, store, image_id, name),
+            0,
+        )
         try:
-            IMPORT_BODY.parse(body)
-        except BadValue:
-            method = body.get("method") if isinstance(body, dict) else None
-            name = method.get("name") if isinstance(method, dict) else None
-            raise Invalid(f"Unknown import method name '{name}'.") from None
-        await request.write(work.image_import, request, self._config)
-        return Reply.empty(202)
+            async with aclosing(pieces):
+                await receiver.take(pieces)
+            facts = await receiver.facts()
+            await receiver.finish()
+        except BaseException:
+            await asyncio.shield(asyncio.ensure_future(receiver.abandon()))
+            raise
+        return facts
 
     async def download(self, request: Request) -> Reply:
         """``GET /v2/images/{image_id}/file``, whole or a range of it."""
@@ -150,7 +160,7 @@ class ImageData:
             partial(self._data.create, name),
             self._executor,
             self._config.largest_bytes,
-            partial(self._reserve, request, name),
+            partial(self._reserve, request.parts.store, request.path["image_id"], name),
             size,
         )
         try:
@@ -163,12 +173,11 @@ class ImageData:
         await asyncio.shield(asyncio.ensure_future(self._store(request, begin, image, name, receiver)))
         return Reply.empty()
 
-    async def _reserve(self, request: Request, name: str, size: int) -> int:
+    async def _reserve(self, store: Store, image_id: str, name: str, size: int) -> int:
         """Let an upload go on beyond what it has: a good piece at once, near the quota's end as it comes."""
-        image_id = request.path["image_id"]
         for wanted in (size + RESERVED_AT_ONCE, -(-size // MIB) * MIB):
             try:
-                await request.write(work.upload_reserve, image_id, name, wanted, self._config)
+                await store.write(work.upload_reserve, image_id, name, wanted, self._config)
                 return wanted
             except LimitExceeded as error:
                 refused = error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pileus.resource import types
-from pileus.services.image.data.handlers import IMPORT_BODY, ImageData
+from pileus.services.image.data.handlers import ImageData
 from pileus.services.image.policy import ADMIN, ADMIN_OR_MEMBER, VISIBLE, rules
 from pileus.web.noun import Noun
-from pileus.web.routes import NO_BODY, Route
+from pileus.web.routes import Route
 
-_FILE, _STAGE, _IMPORT = (f"/v2/images/{{image_id}}/{name}" for name in ("file", "stage", "import"))
+_FILE, _STAGE = (f"/v2/images/{{image_id}}/{name}" for name in ("file", "stage"))
 
 
 def noun(data: ImageData) -> Noun:
@@ -46,16 +46,6 @@ def noun(data: ImageData) -> Noun:
                 rule="modify_image",
                 body=types.binary,
                 summary="Stage data",
-            ),
-            Route(
-                "POST",
-                _IMPORT,
-                data.import_staged,
-                status=202,
-                rule="modify_image",
-                body=IMPORT_BODY,
-                reply=NO_BODY,
-                summary="Import staged data",
             ),
         ),
         rules=rules(

@@ -1,4 +1,4 @@
-"""Units of work of an upload: begin, finish, undo; and the same for staging and import.
+"""Units of work of an upload: begin, finish, undo; and the same for staging and imports.
 
 ``begin`` makes the image ``saving`` (or ``uploading``) with the name of the object that is being written;
 only who knows that name finishes or undoes. An image that is deleted meanwhile is not there to be finished.
@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
@@ -27,7 +26,7 @@ from pileus.services.image.quotas import spend_bytes
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
-SAVING, STAGING = "saving", "uploading"
+SAVING, STAGING, IMPORTING = "saving", "uploading", "importing"
 
 
 def upload_begin(
@@ -102,31 +101,27 @@ def stage_finish(
 def upload_undo(tx: Tx, context: Context, image_id: str, name: str) -> None:
     """Queue the image again, if the image is still there and waits for this object."""
     found = fetch(tx, IMAGE, [image_id], [images.c.object == name], lock=True)
-    if found and found[0]["status"] in (SAVING, STAGING):
+    if found and found[0]["status"] in (SAVING, STAGING, IMPORTING):
         _requeue(tx, context, found[0])
 
 
-def image_import(tx: Tx, request: Request, config: ImageConfig) -> None:
-    """Make the staged data of the image that the path names its data.
+def import_begin(tx: Tx, context: Context, image: Values, name: str | None) -> Values:
+    """Make an image ``importing``; ``name`` is the object that will be written, None for what is staged."""
+    changes: dict[str, Any] = {} if name is None else {"object": name, "reserved": 0}
+    return _change(tx, context, image, IMPORTING, status=IMPORTING, **changes)
 
-    Raises Conflict where nothing is staged, and ImageDataRefused for content that is not what it should be.
-    """
-    image = find_image(tx, request, lock=True, rule="modify_image")
-    if image["status"] == "active":
-        raise Conflict("Image with status active cannot be target for import")
-    if image["status"] != STAGING or image["staged"] is None:
-        raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
-    for format_name in ("container_format", "disk_format"):
-        if not image[format_name]:
-            raise Conflict(f"'{format_name}' needs to be set before import")
-    facts = msgspec.convert(image["staged"], Facts)
+
+def import_finish(tx: Tx, context: Context, image: Values, facts: Facts, config: ImageConfig) -> None:
+    """Make an image active whose data is there. Raises LimitExceeded, or ImageDataRefused for content that is
+    not what the image says."""
+    _spend_beyond_reserved(tx, image, facts.size, config)
     virtual_size = judge(
         image["disk_format"],
         image["container_format"],
         facts.finding,
         require_match=config.require_format_match,
     )
-    _activate(tx, request.context, image, facts, virtual_size)
+    _activate(tx, context, image, facts, virtual_size)
 
 
 def uploads_recover(tx: Tx, context: Context, worker: str) -> int:
@@ -154,7 +149,7 @@ def object_names(tx: Tx) -> set[str]:
 
 def _find_upload(tx: Tx, image_id: str, name: str) -> Values:
     found = fetch(tx, IMAGE, [image_id], [images.c.object == name], lock=True)
-    if not found or found[0]["status"] not in (SAVING, STAGING):
+    if not found or found[0]["status"] not in (SAVING, STAGING, IMPORTING):
         raise ImageGone(id=image_id)
     return found[0]
 

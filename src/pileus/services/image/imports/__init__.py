@@ -1,0 +1,1 @@
+"""Imports: an image's data is fetched, or taken from where it was staged."""

@@ -1,0 +1,1 @@
+"""Tasks: what an import is doing, or how it ended."""
