@@ -65,6 +65,14 @@ class PortForwarding(Record, frozen=True):
     internal_last: ServicePortNumber
 
 
+class ConntrackHelper(Record, frozen=True):
+    """A protocol whose connections to a port are read for further ones."""
+
+    helper: Word
+    protocol: Literal["tcp", "udp"]
+    port: ServicePortNumber
+
+
 class RouterDetails(Record, frozen=True):
     """A router that is bound to this host's L3 agent."""
 
@@ -79,6 +87,7 @@ class RouterDetails(Record, frozen=True):
     port_forwardings: tuple[PortForwarding, ...] = ()
     limits: tuple[AddressQos, ...] = ()
     """Of floating IPs and of the gateway's own addresses."""
+    conntrack_helpers: tuple[ConntrackHelper, ...] = ()
 
 
 class L3StateRequest(Record, frozen=True):

@@ -14,7 +14,7 @@ from pileus.host.agent import AgentSettings
 from pileus.host.l3.agent import L3Agent
 from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire.dhcp import HostRoute, PortAddress
-from pileus.wire.l3 import RouterSubnet
+from pileus.wire.l3 import ConntrackHelper, RouterSubnet
 
 from .scene import floating, inner, outer, router, router_id
 
@@ -297,5 +297,25 @@ def test_without_snat_nothing_is_translated_on_the_way_out() -> None:
             await bench.after(lambda: server.put_router(router()))
             table = (await bench.filter.read([name]))[name]["ip", TABLE]
             assert any(c.startswith("source ") for c in table.chains["postrouting"].comments)
+
+    scenario(story)
+
+
+def test_a_helper_that_the_kernel_has_not_is_left_out_and_told() -> None:
+    async def story() -> None:
+        server = NamespaceServer()
+        other, ftp = ConntrackHelper("other", "tcp", 6566), ConntrackHelper("ftp", "tcp", 21)
+        server.put_router(router(1, conntrack_helpers=(other, ftp)))
+        server.put_router(router(2, conntrack_helpers=(other,)))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            assert server.statuses[-1].failed == {}
+            assert server.statuses[-1].routers == (router_id(1), router_id(2))
+            name = f"qrouter-{router_id(1)}"
+            assert (await bench.filter.read([name]))[name]["ip", TABLE].objects.keys() == {
+                ("ct helper", "ftp_tcp")
+            }
+            assert bench.agent.configurations()["conntrack_helpers_missing"] == ["other_tcp"]
+            assert await bench.full_pass() == 0
 
     scenario(story)

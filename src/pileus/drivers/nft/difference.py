@@ -23,6 +23,7 @@ from pileus.drivers.nft.table import (
     Table,
     chain_body,
     elements_body,
+    object_body,
     rule_body,
     set_body,
 )
@@ -39,6 +40,11 @@ def difference(wanted: Table, installed: InstalledTable | None) -> list[Command]
     for declared in wanted.sets:
         commands += _set_commands(where, declared, present.sets.get(declared.name))
     commands += [
+        {"add": object_body(*where, one.kind, one.name, one)}
+        for one in wanted.objects
+        if (one.kind, one.name) not in present.objects
+    ]
+    commands += [
         {"add": chain_body(*where, chain.name, chain.base)}
         for chain in wanted.chains
         if chain.name not in present.chains
@@ -53,6 +59,8 @@ def difference(wanted: Table, installed: InstalledTable | None) -> list[Command]
     commands += [
         {"delete": set_body(*where, old.declared)} for name, old in present.sets.items() if name not in names
     ]
+    objects = {(one.kind, one.name) for one in wanted.objects}
+    commands += [{"delete": object_body(*where, *key)} for key in present.objects if key not in objects]
     return commands
 
 

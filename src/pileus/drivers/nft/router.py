@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
-from pileus.drivers.nft import forwarding
+from pileus.drivers.nft import forwarding, helpers
 from pileus.drivers.nft.forwarding import Forwarding
+from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
 
 TABLE = f"{PREFIX}router"
@@ -48,6 +49,7 @@ class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
     """Interfaces to the inner subnets."""
     floating_ips: tuple[FloatingIp, ...] = ()
     forwardings: tuple[Forwarding, ...] = ()
+    helpers: tuple[Helper, ...] = ()
     metadata_port: int | None = None
     """Local port of the metadata service; None: none is here."""
     metadata_address: str = "169.254.169.254"
@@ -79,11 +81,13 @@ def render(rules: RouterRules) -> Table:
         ),
         chains=(
             Chain("mark", tuple(_mark(rules)), Base("filter", "prerouting", _MANGLE)),
+            Chain("helpers", tuple(helpers.rules(rules.helpers)), Base("filter", "prerouting", _MANGLE)),
             Chain("prerouting", tuple(_prerouting(rules)), Base("nat", "prerouting", _DESTINATION_NAT)),
             Chain("output", (_to_fixed(), *forwarding.rules()), Base("nat", "output", _DESTINATION_NAT)),
             Chain("input", tuple(_input(rules)), Base("filter", "input", _FILTER)),
             Chain("postrouting", tuple(_postrouting(rules)), Base("nat", "postrouting", _SOURCE_NAT)),
         ),
+        objects=helpers.objects(rules.helpers),
     )
 
 

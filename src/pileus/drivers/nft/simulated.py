@@ -30,6 +30,8 @@ from pileus.drivers.nft.table import (
 )
 
 _HOST = ""
+HELPERS = frozenset({"Q.931", "amanda", "ftp", "irc", "netbios-ns", "pptp", "sane", "sip", "snmp", "tftp"})
+"""The helpers for connections that a kernel may have."""
 
 
 class SimulatedFilter:
@@ -149,6 +151,10 @@ class Ruleset:
                 {kind: body | {"elem": list(elements.values())}}
                 for kind, body, elements in table["sets"].values()
             ]
+            entries += [
+                {kind: body | ({"packets": 0, "bytes": 0} if kind == "counter" else {})}
+                for kind, body in table.get("objects", {}).values()
+            ]
             chains = table["chains"].values()
             entries += [{"chain": {k: v for k, v in chain.items() if k != "rules"}} for chain in chains]
             entries += [{"rule": rule} for chain in chains for rule in chain["rules"]]
@@ -171,10 +177,14 @@ class Ruleset:
             self._set_command(verb, table, kind, body)
         elif kind == "element":
             self._element_command(verb, table, body)
+        elif kind in ("counter", "ct helper"):
+            self._object_command(verb, table, kind, body)
         elif kind == "rule" and verb == "add":
             self._need(table["chains"], body["chain"])
             for name in _references(body["expr"]):
                 self._need(table["sets"], name)
+            for name in _objects(body["expr"]):
+                self._need(table.get("objects", {}), name)
             table["chains"][body["chain"]]["rules"].append(body)
         else:
             raise Refused(f"Error: {verb} {kind}")
@@ -214,6 +224,20 @@ class Ruleset:
             raise Refused(f"Error: Could not process rule: Device or resource busy: set {body['name']}")
         del sets[body["name"]]
 
+    def _object_command(self, verb: str, table: dict[str, Any], kind: str, body: dict[str, Any]) -> None:
+        objects = table.setdefault("objects", {})  # a state file of earlier versions has none
+        if verb == "add":
+            if kind == "ct helper" and body["type"] not in HELPERS:
+                raise Refused(f"Error: Could not process rule: No such file or directory: {body['type']}")
+            objects.setdefault(f"{kind} {body['name']}", (kind, body))
+            return
+        name = f"{kind} {body['name']}"
+        self._need(objects, name)
+        rules = (rule for chain in table["chains"].values() for rule in chain["rules"])
+        if any(name in _objects(rule["expr"]) for rule in rules):
+            raise Refused(f"Error: Could not process rule: Device or resource busy: {name}")
+        del objects[name]
+
     def _element_command(self, verb: str, table: dict[str, Any], body: dict[str, Any]) -> None:
         self._need(table["sets"], body["name"])
         elements = table["sets"][body["name"]][2]
@@ -238,6 +262,16 @@ class Ruleset:
     def _need(names: Collection[str], name: str) -> None:
         if name not in names:
             raise Refused(f"Error: No such file or directory: {name}")
+
+
+def _objects(expressions: Sequence[Any]) -> set[str]:
+    """The counters and helpers that a rule names."""
+    return {
+        f"{kind} {name}"
+        for expression in expressions
+        for kind, name in expression.items()
+        if kind in ("counter", "ct helper") and isinstance(name, str)
+    }
 
 
 def _references(expressions: Any) -> set[str]:

@@ -51,6 +51,16 @@ class NamedSet(msgspec.Struct, frozen=True, kw_only=True):
         return self.type, self.value_type, self.interval, self.counted
 
 
+class NamedObject(msgspec.Struct, frozen=True):
+    """A stateful object that rules name: a ``counter``, or a ``ct helper`` with ``type`` and ``protocol``.
+    Its name says all about it: one that is there under the name is the one that is wanted."""
+
+    kind: Literal["counter", "ct helper"]
+    name: str
+    type: str = ""
+    protocol: str = ""
+
+
 class Rule(msgspec.Struct, frozen=True):
     """A rule: expressions and statements in nft's JSON, and a label of a few words."""
 
@@ -90,6 +100,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     family: Literal["ip", "ip6", "inet", "arp", "bridge", "netdev"] = "ip"
     sets: tuple[NamedSet, ...] = ()
     chains: tuple[Chain, ...] = ()
+    objects: tuple[NamedObject, ...] = ()
 
 
 class InstalledChain(msgspec.Struct):
@@ -108,10 +119,11 @@ class InstalledSet(msgspec.Struct):
 
 
 class InstalledTable(msgspec.Struct):
-    """A table as read."""
+    """A table as read; of its objects packets and bytes, which only counters have."""
 
     sets: dict[str, InstalledSet] = {}
     chains: dict[str, InstalledChain] = {}
+    objects: dict[tuple[str, str], tuple[int, int]] = {}
 
 
 TableKey = tuple[str, str]
@@ -133,6 +145,8 @@ def parse_ruleset(listed: Mapping[str, Any]) -> dict[TableKey, InstalledTable]:
             table.chains[body["chain"]].comments.append(body.get("comment", ""))
         elif kind in ("set", "map"):
             table.sets[body["name"]] = _installed_set(body)
+        elif kind in ("counter", "ct helper"):
+            table.objects[kind, body["name"]] = body.get("packets", 0), body.get("bytes", 0)
     return found
 
 
@@ -149,6 +163,14 @@ def set_body(family: str, table: str, declared: NamedSet, elements: Sequence[Ele
     if elements:
         body["elem"] = [element_json(element) for element in elements]
     return {"map" if declared.value_type else "set": body}
+
+
+def object_body(family: str, table: str, kind: str, name: str, wanted: NamedObject | None = None) -> Command:
+    """The object that adds (``wanted``) or deletes a counter or a helper."""
+    body: dict[str, Any] = {"family": family, "table": table, "name": name}
+    if wanted is not None and kind == "ct helper":
+        body |= {"type": wanted.type, "protocol": wanted.protocol, "l3proto": family}
+    return {kind: body}
 
 
 def elements_body(family: str, table: str, name: str, elements: Iterable[Element]) -> Command:

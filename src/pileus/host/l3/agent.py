@@ -69,6 +69,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             "interfaces": sum(len(router.interfaces) for router in routers),
             "floating_ips": sum(len(router.floating_ips) for router in routers),
             "failed": len(self.failed),
+            "conntrack_helpers_missing": sorted(self._rules.missing_helpers),
             "agent_mode": "legacy",
             "router_id": "",
             "gateway_external_network_id": "",

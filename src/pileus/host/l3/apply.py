@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from pileus.core import log
 from pileus.drivers.nft.connections import Listening
 from pileus.drivers.nft.driver import FilterFailed, Namespace, PacketFilter
@@ -21,19 +23,21 @@ class RuleApplier:
     def __init__(self, packet_filter: PacketFilter) -> None:
         self._filter = packet_filter
         self._generations: dict[str, int] = {}
+        self.missing_helpers: dict[str, str] = {}
+        """Conntrack helpers that the kernel refuses, by the names of their objects, with the reason."""
 
     async def enforce(self, wanted: Mapping[str, RouterRules]) -> tuple[int, dict[str, str]]:
         """Make the tables in these namespaces as described; how much changed, and which could not be
         made, by namespace with the reason."""
         if not wanted:
             return 0, {}
-        tables: dict[Namespace, Sequence[Table]] = {name: [render(rules)] for name, rules in wanted.items()}
-        failed: dict[str, str] = {}
-        try:
-            done = await self._filter.apply(tables)
-        except FilterFailed as failure:
-            done = failure.done
-            failed = {str(namespace): why for namespace, why in failure.reasons.items()}
+        wanted = {name: self._possible(rules) for name, rules in wanted.items()}
+        done, failed = await self._load(wanted)
+        if any(wanted[name].helpers for name in failed):
+            await self._find_missing(wanted, failed)
+            again = {name: self._possible(wanted[name]) for name in failed}
+            more, failed = await self._load(again)
+            done = {**done, **more}
         gone = {name: lost for name, commands in done.items() if (lost := _translations_gone(commands))}
         if gone:
             try:
@@ -48,6 +52,42 @@ class RuleApplier:
         }
         changes = sum(map(_size, (command for commands in done.values() for command in commands)))
         return changes + bool(failed), failed
+
+    async def _load(
+        self, wanted: Mapping[str, RouterRules]
+    ) -> tuple[Mapping[Namespace, list[Command]], dict[str, str]]:
+        tables: dict[Namespace, Sequence[Table]] = {name: [render(rules)] for name, rules in wanted.items()}
+        try:
+            return await self._filter.apply(tables), {}
+        except FilterFailed as failure:
+            return failure.done, {str(namespace): why for namespace, why in failure.reasons.items()}
+
+    def _possible(self, rules: RouterRules) -> RouterRules:
+        """The rules without the helpers that this kernel has not."""
+        if not self.missing_helpers:
+            return rules
+        possible = tuple(one for one in rules.helpers if one.object.name not in self.missing_helpers)
+        return replace(rules, helpers=possible)
+
+    async def _find_missing(self, wanted: Mapping[str, RouterRules], failed: Mapping[str, str]) -> None:
+        """Find the helpers that are refused where the same rules without any are taken, one by one."""
+        bare = {name: replace(wanted[name], helpers=()) for name in failed if wanted[name].helpers}
+        _, refused = await self._load(bare)
+        for name, rules in bare.items():
+            if name in refused:
+                continue
+            for one in wanted[name].helpers:
+                if one.object.name in self.missing_helpers:
+                    continue
+                _, why = await self._load({name: replace(rules, helpers=(one,))})
+                if why:
+                    self.missing_helpers[one.object.name] = why[name]
+                    _log.warning(
+                        "this node's kernel has no such conntrack helper: routers here do without it",
+                        helper=one.helper,
+                        protocol=one.protocol,
+                        why=why[name],
+                    )
 
     async def changed(self, names: Iterable[str]) -> set[str]:
         """Those namespaces whose rules somebody has changed since they were brought into force."""

@@ -14,6 +14,7 @@ import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
 from pileus.drivers.nft.forwarding import Forwarding
+from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
@@ -129,6 +130,9 @@ def plan_rules(router: RouterDetails) -> RouterRules:
             )
             for item in router.port_forwardings
             if gateway is not None
+        ),
+        helpers=tuple(
+            sorted(Helper(item.helper, item.protocol, item.port) for item in router.conntrack_helpers)
         ),
         metadata_port=METADATA_PORT,
     )

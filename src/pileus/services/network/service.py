@@ -22,6 +22,7 @@ from pileus.services.network.common.names import is_host_name
 from pileus.services.network.common.policy import BASE_RULES, CALLER_RULES
 from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, ProjectsOf
 from pileus.services.network.config import from_settings as read_settings
+from pileus.services.network.conntrack_helpers import noun as conntrack_helpers
 from pileus.services.network.default_security_group_rules import noun as default_security_group_rules
 from pileus.services.network.dhcp import noun as dhcp
 from pileus.services.network.dhcp.followers import (
@@ -135,8 +136,10 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             ports.noun(config),
             port_bindings.noun(config),
             routers.noun(config, agent),
+            conntrack_helpers.NOUN,
             floating_ips.noun(config),
             port_forwardings.NOUN,
+            address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,
             address_groups.NOUN,

@@ -173,6 +173,16 @@ CREATE TABLE compute_services (
 	CONSTRAINT uq_compute_services_host_binary UNIQUE (host, binary), 
 	CONSTRAINT uq_compute_services_id UNIQUE (id)
 );
+CREATE TABLE conntrack_helpers (
+	id VARCHAR(36) NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	protocol VARCHAR(8) NOT NULL, 
+	port INTEGER NOT NULL, 
+	helper VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_conntrack_helpers PRIMARY KEY (id), 
+	CONSTRAINT fk_conntrack_helpers_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_conntrack_helpers_router_id UNIQUE (router_id, protocol, port, helper)
+);
 CREATE TABLE credentials (
 	id VARCHAR(64) NOT NULL, 
 	user_id VARCHAR(64) NOT NULL, 
@@ -758,8 +768,8 @@ CREATE TABLE "ports" (
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -950,6 +960,7 @@ INSERT INTO "schema_revisions" VALUES('network','0031_port_forwardings');
 INSERT INTO "schema_revisions" VALUES('network','0032_topologies_made_on_demand');
 INSERT INTO "schema_revisions" VALUES('network','0033_qos_rules_of_all_kinds');
 INSERT INTO "schema_revisions" VALUES('network','0034_default_security_group_rules');
+INSERT INTO "schema_revisions" VALUES('network','0035_conntrack_helpers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1297,14 +1308,14 @@ CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
+CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);

@@ -83,7 +83,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 6, "create": 44, "get": 6, "update": 38, "delete": 22},
+                statements={"list": 7, "create": 44, "get": 7, "update": 39, "delete": 23},
             ),
             *interface_routes(config),
             *scheduler.routes(agent),

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
@@ -26,6 +27,7 @@ from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
 from pileus.wire.l3 import (
+    ConntrackHelper,
     FloatingIP,
     L3State,
     L3StateRequest,
@@ -99,10 +101,15 @@ _PORT_FORWARDINGS = (
     .where(floating_ips.c.router_id.in_(_HOSTED))
     .order_by(port_forwardings.c.id)
 )
+_CONNTRACK_HELPERS = (
+    select(conntrack_helpers)
+    .where(conntrack_helpers.c.router_id.in_(_HOSTED))
+    .order_by(conntrack_helpers.c.id)
+)
 
 
 def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
-    """Read the answer; six statements."""
+    """Read the answer; seven statements."""
     position = newest_position(tx)
     wanted = request.routers
     if wanted is not None and not wanted:
@@ -117,6 +124,7 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
     floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
     forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
     limits = router_limits(tx, _HOSTED, here)
+    helping = _by_router(tx.rows(narrow(_CONNTRACK_HELPERS, conntrack_helpers.c.router_id), here))
     return L3State(
         position=position,
         routers=tuple(
@@ -127,6 +135,7 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
                 floating.get(row.id, ()),
                 forwarded.get(row.id, ()),
                 limits.get(row.id, ()),
+                helping.get(row.id, ()),
             )
             for row in found
         ),
@@ -151,6 +160,7 @@ def _router(
     floating: Sequence[Row[Any]],
     forwarded: Sequence[Row[Any]],
     limits: tuple[AddressQos, ...],
+    helping: Sequence[Row[Any]],
 ) -> RouterDetails:
     gateway = next(
         (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
@@ -178,6 +188,7 @@ def _router(
         routes=tuple(HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.routes),
         port_forwardings=tuple(map(_port_forwarding, forwarded)),
         limits=limits,
+        conntrack_helpers=tuple(ConntrackHelper(one.helper, one.protocol, one.port) for one in helping),
     )
 
 

@@ -1,0 +1,1 @@
+"""Conntrack helpers of routers: protocols whose further connections are followed through translation."""
