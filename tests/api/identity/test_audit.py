@@ -16,7 +16,7 @@ from tests.openid_provider import Provider
 
 from pileus.services.identity.audit.book import AuditBook
 from pileus.services.identity.audit.logins import LOGINS
-from pileus.services.identity.audit.work import audit_trim
+from pileus.services.identity.audit.work import Bounds, audit_trim
 from pileus.services.identity.auth.view import TOKEN_REPLY
 from pileus.services.identity.rules.cadf import Record
 from pileus.services.identity.service import IdentitySettings
@@ -199,8 +199,57 @@ def test_the_log_is_paged_and_bounded_by_time(tell):
         assert (await cloud.admin("GET", f"{EVENTS}?since=yesterday")).status == 400
 
         # what is old goes, in batches
-        assert await cloud.store.write(audit_trim, begin + dt.timedelta(seconds=3.5)) >= 3
+        bounds = Bounds(1000, 1000)
+        assert await cloud.store.write(audit_trim, begin + dt.timedelta(seconds=3.5), bounds) >= 3
         assert [one["details"]["name"] for one in await _log(cloud, f"since={since}")] == ["g4", "g3"]
+
+    tell(story)
+
+
+def test_refused_attempts_of_nobody_are_counted_and_not_listed(tell):
+    async def story(cloud: Cloud) -> None:
+        await cloud.identity.start(cloud.store)
+        ann = await cloud.admin.make("user", name="ann", password=PASSWORD)
+        for number in range(5):
+            assert (await cloud.login(f"nobody {number}", "wrong")).status == 401
+            broken = {"methods": ["password", f"m{number}"], "password": {"user": {"id": ann["id"]}}}
+            assert (
+                await cloud.anyone("POST", "/v3/auth/tokens", {"auth": {"identity": broken}})
+            ).status in (400, 401)
+            await cloud.identity.audit.flush()
+        for _ in range(2):
+            assert (await cloud.login("ann", "wrong")).status == 401
+        found = await _log(cloud, "outcome=failure", least=4)
+        told = [(one["initiator_id"], one["reason"], one["details"].get("attempts", 1)) for one in found]
+        of_ann = [one for one in told if one[0] == ann["id"] and one[1] == "Unauthorized"]
+        assert of_ann == [(ann["id"], "Unauthorized", 1)] * 2, "each wrong password of a user is a line"
+        assert (None, "Unauthorized", 5) in told and (ann["id"], "MalformedAuth", 5) in told
+        assert len(told) == 4
+        cloud.clock.advance(3600)
+        cloud.admin = await cloud.as_("admin", {"project": {"name": "admin", "domain": {"name": "Default"}}})
+        assert (await cloud.login("nobody", "wrong")).status == 401
+        assert len(await _log(cloud, "outcome=failure", least=5)) == 5, "an hour is over"
+
+    tell(story)
+
+
+def test_the_log_is_bounded_by_number_and_refusals_drive_no_change_out(tell):
+    async def story(cloud: Cloud) -> None:
+        await cloud.identity.start(cloud.store)
+        group = await cloud.admin.make("group", name="first")
+        await _log(cloud, f"target_id={group['id']}")
+        for number in range(6):
+            assert (await cloud.login("admin", f"wrong {number}")).status == 401
+        await _log(cloud, "outcome=failure", least=6)
+        trim = dt.datetime(2000, 1, 1)
+        while await cloud.store.write(audit_trim, trim, Bounds(1000, 2)):
+            pass
+        assert len(await _log(cloud, "outcome=failure")) == 2
+        assert len(await _log(cloud, f"target_id={group['id']}")) == 1
+        while await cloud.store.write(audit_trim, trim, Bounds(1, 2)):
+            pass
+        left = (await cloud.admin("GET", EVENTS)).json["events"]
+        assert [one["outcome"] for one in left] == ["failure"], "the newest line"
 
     tell(story)
 

@@ -36,6 +36,12 @@ class IdentitySection(Section, frozen=True):
     keep_audit_days: Annotated[
         float, msgspec.Meta(gt=0, description="days that lines of the audit log are kept")
     ] = 90.0
+    keep_audit_events: Annotated[
+        int, msgspec.Meta(ge=1000, description="lines of the audit log that are kept at most")
+    ] = 1_000_000
+    keep_refused_logins: Annotated[
+        int, msgspec.Meta(ge=100, description="of them, lines of log-ins that were refused")
+    ] = 100_000
     max_active_keys: Annotated[
         int,
         msgspec.Meta(ge=3, description="keys of tokens, and of credentials, that are kept after a rotation"),

@@ -22,7 +22,7 @@ from pileus.services.identity.assignments import noun as assignments
 from pileus.services.identity.audit import noun as audit_log
 from pileus.services.identity.audit.book import AuditBook
 from pileus.services.identity.audit.logins import audited
-from pileus.services.identity.audit.work import audit_trim
+from pileus.services.identity.audit.work import Bounds, audit_trim
 from pileus.services.identity.auth.body import METHODS
 from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.noun import AuthHandlers
@@ -138,6 +138,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     notification_format: Format = "cadf"
     notification_opt_out: tuple[str, ...] = ()
     keep_audit_days: float = 90
+    audit_bounds: Bounds = Bounds(1_000_000, 100_000)
     password_regex: str = ""
     password_regex_description: str = ""
     max_redelegation_count: int = 3
@@ -186,6 +187,7 @@ def from_settings(
         notification_format=settings.notification_format,
         notification_opt_out=settings.notification_opt_out,
         keep_audit_days=settings.keep_audit_days,
+        audit_bounds=Bounds(settings.keep_audit_events, settings.keep_refused_logins),
         password_regex=rules.password_regex,
         password_regex_description=rules.password_regex_description,
         lockout=Lockout(rules.lockout_failure_attempts, rules.lockout_duration),
@@ -357,7 +359,7 @@ class Identity(ServiceFace):
         store.subscribe(self._published)
         self.audit.start()
         keep = dt.timedelta(days=self._settings.keep_audit_days)
-        store.trim_also(lambda tx, now: audit_trim(tx, now - keep))
+        store.trim_also(lambda tx, now: audit_trim(tx, now - keep, self._settings.audit_bounds))
         await store.read(tree_require, self._settings.limit_model)
         if self._beginning is not None:
             first = self._beginning()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, Kind
 from pileus.services.identity.audit.book import AuditBook
 from pileus.services.identity.audit.work import Login
 from pileus.services.identity.auth.issuer import ISSUED
@@ -61,14 +61,15 @@ def _noting(handler: Handler, book: AuditBook, read: _Read) -> Handler:
         try:
             reply = await handler(request)
         except Fault as fault:
-            book.note(_failed(request, read(request), type(fault).__name__))
+            proved = fault.kind is not Kind.INVALID
+            book.note(_failed(request, read(request), type(fault).__name__, proved=proved))
             raise
         finally:
             ISSUED.reset(watching)
         if issued and reply.status < 400:
             book.note(_succeeded(request, read(request).methods, issued[-1]))
         else:
-            book.note(_failed(request, read(request), _reason(reply)))
+            book.note(_failed(request, read(request), _reason(reply), proved=reply.status != 400))
         return reply
 
     return handle
@@ -84,9 +85,12 @@ def _succeeded(request: Request, methods: tuple[str, ...], token: Token) -> Logi
     )
 
 
-def _failed(request: Request, attempt: _Attempt, reason: str) -> Login:
+def _failed(request: Request, attempt: _Attempt, reason: str, *, proved: bool = True) -> Login:
     """A refused attempt, by the class of the refusal: its sentence is for the client, or for the log."""
-    return _login(request, outcome="failure", reason=reason, **msgspec.structs.asdict(attempt))
+    said = msgspec.structs.asdict(attempt)
+    return _login(
+        request, outcome="failure", reason=reason, route=request.route.path, proved=proved, **said
+    )
 
 
 def _login(request: Request, **values: Any) -> Login:

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from pileus.core.ids import new_hex_id
+from pileus.services.identity.audit.refusals import refusals_write
 from pileus.services.identity.common.generation import SCOPE
 from pileus.services.identity.rules.cadf import AUTHENTICATE, Outcome, Record, record_of_change
 from pileus.services.identity.tables.audit import audit_cursor, audit_log
@@ -46,7 +47,14 @@ _OWNERS = tuple(
     select(table.c.id, table.c.user_id).where(table.c.id.in_(bindparam("ids", expanding=True)))
     for table in (application_credentials, credentials)
 )
-_OLD = select(audit_log.c.id).where(audit_log.c.event_time < bindparam("before")).limit(BATCH)
+_OLD = select(audit_log.c.id).where(audit_log.c.event_time <= bindparam("until")).limit(BATCH)
+_REFUSED = audit_log.c.outcome == "failure"
+_NEWEST_FIRST = (
+    select(audit_log.c.event_time)
+    .order_by(audit_log.c.event_time.desc())
+    .limit(1)
+    .offset(bindparam("count"))
+)
 _FORGET = audit_log.delete().where(audit_log.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -67,6 +75,16 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     credential_id: str | None = None
     project_id: str | None = None
     reason: str | None = None
+    route: str = ""
+    proved: bool = True
+    """Whether a proof was looked at: a body that can't be read costs nothing to send again."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How many lines are kept at most, and how many of them of refused log-ins."""
+
+    events: int
+    refused: int
 
 
 def audit_collect(tx: Tx) -> tuple[list[Record], bool]:
@@ -106,7 +124,7 @@ def audit_logins(tx: Tx, logins: Sequence[Login]) -> list[Record]:
     owners = _owners(tx, (one.credential_id for one in logins))
     by_id = _names(tx, (*(one.user_id for one in logins), *owners.values()))
     by_name = _named(tx, logins)
-    records = []
+    records, single, repeatable = [], [], []
     for one in logins:
         user_id = (
             _known(by_id, one.user_id)
@@ -114,32 +132,48 @@ def audit_logins(tx: Tx, logins: Sequence[Login]) -> list[Record]:
             or _known(by_id, owners.get(one.credential_id or ""))
         )
         named = by_id.get(user_id or "") or (one.name if user_id else None)
-        records.append(
-            Record(
-                id=new_hex_id(),
-                event_time=one.at,
-                event_type=AUTHENTICATE,
-                action="authenticate",
-                outcome=one.outcome,
-                target_type="user",
-                target_id=user_id,
-                initiator_id=user_id,
-                initiator_name=named,
-                project_id=one.project_id,
-                address=one.address or None,
-                agent=one.agent,
-                request_id=one.request_id,
-                reason=one.reason,
-                details={"methods": list(one.methods)},
-            )
-        )
-    _write(tx, records)
+        record = _record(one, user_id, named)
+        records.append(record)
+        if one.outcome == "failure" and (user_id is None or not one.proved):
+            repeatable.append((one.route, record))
+        else:
+            single.append(record)
+    _write(tx, single)
+    refusals_write(tx, repeatable)
     return records
 
 
-def audit_trim(tx: Tx, before: dt.datetime) -> int:
-    """Delete a batch of what is older than a moment; how many."""
-    ids = [row.id for row in tx.rows(_OLD, {"before": before})]
+def _record(login: Login, user_id: str | None, name: str | None) -> Record:
+    return Record(
+        id=new_hex_id(),
+        event_time=login.at,
+        event_type=AUTHENTICATE,
+        action="authenticate",
+        outcome=login.outcome,
+        target_type="user",
+        target_id=user_id,
+        initiator_id=user_id,
+        initiator_name=name,
+        project_id=login.project_id,
+        address=login.address or None,
+        agent=login.agent,
+        request_id=login.request_id,
+        reason=login.reason,
+        details={"methods": list(login.methods)},
+    )
+
+
+def audit_trim(tx: Tx, before: dt.datetime, bounds: Bounds) -> int:
+    """Delete a batch of what is older than a moment, or beyond the bounds; how many.
+
+    Refused log-ins have a bound of their own, so that nobody drives changes out of the log with them.
+    """
+    until = tx.scalar(_NEWEST_FIRST, {"count": bounds.events}) or before
+    ids = [row.id for row in tx.rows(_OLD, {"until": max(until, before)})]
+    if not ids:
+        beyond = tx.scalar(_NEWEST_FIRST.where(_REFUSED), {"count": bounds.refused})
+        rows = [] if beyond is None else tx.rows(_OLD.where(_REFUSED), {"until": beyond})
+        ids = [row.id for row in rows]
     if ids:
         tx.execute(_FORGET, {"ids": ids})
     return len(ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, String, Table
+from sqlalchemy import Column, Index, Integer, String, Table
 
 from pileus.store.schema import BigInt, JsonText, LongText, Moment, Name, metadata
 
@@ -24,6 +24,7 @@ audit_log = Table(
     Column("request_id", String(64), index=True),
     Column("reason", LongText),
     Column("details", JsonText),
+    Index("ix_audit_log_outcome_event_time", "outcome", "event_time"),
 )
 
 audit_cursor = Table(
