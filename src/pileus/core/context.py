@@ -20,7 +20,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     (``system_scope``), or none. ``roles`` are role names. ``is_admin``: ownership does not matter for this
     caller; ``is_service``: nor for this one, which is another service of the cloud. ``certificate`` is the
     thumbprint of that which has to come with the caller's token. ``access_rules`` are
-    the only requests that his token may make, where there are bounds.
+    the only requests that his token may make, where there are bounds. ``methods`` are those by which the
+    token was had.
     """
 
     now: dt.datetime
@@ -38,6 +39,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     is_service: bool = False
     certificate: str = ""
     access_rules: tuple[AccessRule, ...] | None = None
+    methods: tuple[str, ...] = ()
 
     def credentials(self) -> dict[str, Any]:
         """The dictionary that policy rules of oslo.policy's language look into."""

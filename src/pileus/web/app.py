@@ -225,6 +225,8 @@ class App:
                 extra.append((b"www-authenticate", b'Keystone uri="/identity/v3"'))
                 raise
             return Context(now=self.clock.now(), request_id=request_id)
+        if service.accept is not None:
+            service.accept(context)
         return msgspec.structs.replace(context, now=self.clock.now(), request_id=request_id)
 
     def _require_certificate(self, wanted: str, scope: Scope) -> None:

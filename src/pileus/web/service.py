@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pileus.core.context import Context
 from pileus.policy import Rule
 from pileus.resource.declaration import Extension, Resource
 from pileus.resource.quota import Quota
@@ -38,7 +39,8 @@ class Service:
     ``base_rules`` are the policy's words that the nouns' rules share; ``caller_rules`` those that fill in
     fields of the caller's Context (``{"is_admin": "context_is_admin"}``), so that units of work know them.
     ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
-    path was read so, and raises a Fault for one that is not to be served.
+    path was read so, and raises a Fault for one that is not to be served. ``accept`` is asked about each
+    caller who has a token, and raises a Fault for one who is not served here.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Service:
     microversions: Microversions | None = None
     spelling: Callable[[str], Spelling | None] | None = None
     admit: Callable[..., None] | None = None
+    accept: Callable[[Context], None] | None = None
     description: str = ""
     routes: tuple[Route, ...] = field(init=False)
     rules: tuple[Rule, ...] = field(init=False)

@@ -213,9 +213,10 @@ def test_refused_attempts_of_nobody_are_counted_and_not_listed(tell):
         for number in range(5):
             assert (await cloud.login(f"nobody {number}", "wrong")).status == 401
             broken = {"methods": ["password", f"m{number}"], "password": {"user": {"id": ann["id"]}}}
-            assert (
-                await cloud.anyone("POST", "/v3/auth/tokens", {"auth": {"identity": broken}})
-            ).status in (400, 401)
+            assert (await cloud.anyone("POST", "/v3/auth/tokens", {"auth": {"identity": broken}})).status in (
+                400,
+                401,
+            )
             await cloud.identity.audit.flush()
         for _ in range(2):
             assert (await cloud.login("ann", "wrong")).status == 401

@@ -12,11 +12,14 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Client, Cloud, run
 from tests.asgi import Answer
 
+from pileus.services.identity.auth.totp import guess_take
 from pileus.services.identity.rules.passwords import Lockout
-from pileus.services.identity.rules.totp import WRONG_PER_STEP
+from pileus.services.identity.rules.totp import GUESSES_PER_STEP, step_of
 from pileus.services.identity.service import IdentitySettings
+from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.payload import token_open
 from pileus.services.identity.tokens.receipts import receipt_open
+from pileus.store.tx import Tx
 
 KEY = b"12345678901234567890"
 BLOB = base64.b32encode(KEY).decode().rstrip("=")
@@ -128,11 +131,48 @@ def test_keys_that_are_none_are_passed_over(quick):
 def test_few_passcodes_can_be_guessed(quick):
     async def story(cloud: Cloud) -> None:
         await ann(cloud)
-        for _ in range(WRONG_PER_STEP):
+        for _ in range(GUESSES_PER_STEP):
             assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
         assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 401, "too many"
         cloud.clock.advance(30)
         assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 201
+
+    quick(story)
+
+
+def test_passcodes_are_counted_for_all_servers(tell):
+    async def story(cloud: Cloud) -> None:
+        await ann(cloud)
+        for _ in range(GUESSES_PER_STEP - 1):
+            assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
+        step = step_of(cloud.clock.now())
+        user = (await cloud.admin("GET", "/v3/users?name=ann")).json["users"][0]["id"]
+        assert await cloud.store.write(guess_take, user, step, proof=False), "the last one, by another server"
+        assert not await cloud.store.write(guess_take, user, step, proof=False)
+        assert await cloud.store.write(guess_take, user, step, proof=True), "who has shown more counts apart"
+        assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 401
+        cloud.clock.advance(30)
+        assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 201
+
+    tell(story)
+
+
+def test_a_key_that_nothing_opens_keeps_nobody_out(quick):
+    async def story(cloud: Cloud) -> None:
+        user = await ann(cloud)
+        lost = await cloud.admin.make("credential", type="totp", user_id=user["id"], blob=BLOB)
+
+        def spoil(tx: Tx) -> None:
+            tx.execute(credentials.update().where(credentials.c.id == lost["id"]).values(sealed="x"))
+
+        await cloud.store.write(spoil)
+        assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 201
+        listed = (await cloud.admin("GET", "/v3/credentials")).json["credentials"]
+        assert len(listed) == 1 and listed[0]["id"] != lost["id"]
+        one = f"/v3/credentials/{lost['id']}"
+        assert (await cloud.admin("GET", one)).status == 500
+        assert (await cloud.admin("DELETE", one)).status == 204
+        assert (await cloud.admin("GET", one)).status == 404
 
     quick(story)
 
@@ -178,7 +218,7 @@ def test_nobody_keeps_another_out_by_guessing_his_passcodes(quick):
     async def story(cloud: Cloud) -> None:
         await ann(cloud, ["password", "totp"])
         await cloud.admin.make("user", name="bob", password=PASSWORD)
-        for _ in range(WRONG_PER_STEP + 1):
+        for _ in range(GUESSES_PER_STEP + 1):
             assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
             mixed = auth(["password", "totp"], name="bob", password=PASSWORD, totp="0")
             mixed["auth"]["identity"]["totp"]["user"]["name"] = "ann"
@@ -187,12 +227,12 @@ def test_nobody_keeps_another_out_by_guessing_his_passcodes(quick):
         assert (await ask(cloud, whole)).status == 201
         cloud.clock.advance(30)
         part = await ask(cloud, auth(["password"], password=PASSWORD))
-        for _ in range(WRONG_PER_STEP):
+        for _ in range(GUESSES_PER_STEP):
             assert (await ask(cloud, auth(["totp"], totp="0"))).status == 401
         rest = {RECEIPT: part.headers[RECEIPT]}
         assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)), **rest)).status == 201
         cloud.clock.advance(30)
-        for _ in range(WRONG_PER_STEP):
+        for _ in range(GUESSES_PER_STEP):
             assert (await ask(cloud, auth(["password", "totp"], password=PASSWORD, totp="0"))).status == 401
         whole = auth(["password", "totp"], password=PASSWORD, totp=passcode(cloud))
         assert (await ask(cloud, whole)).status == 401, "who knows the password guesses as few"

@@ -10,9 +10,14 @@ from urllib.parse import parse_qs
 
 import pytest
 from oauthlib import oauth1
+from sqlalchemy import select
 from tests.api.identity.cloud import Answer, Client, Cloud
 from tests.api.identity.test_credentials import ask, signed_keys
 from tests.asgi import encoded
+
+from pileus.core.context import system_context
+from pileus.services.identity.tables.oauth1 import access_tokens, consumers, request_tokens
+from pileus.store.tx import Tx
 
 EPOCH = dt.datetime(1970, 1, 1)
 HOST = "http://cloud:5000/identity"
@@ -97,6 +102,45 @@ async def scene(cloud: Cloud) -> Scene:
     token = (await boss("GET", "/v3/auth/tokens", x_subject_token=boss.token or "")).json["token"]
     made = (await cloud.admin("POST", "/v3/OS-OAUTH1/consumers", {"consumer": {}})).json["consumer"]
     return Scene(cloud, boss, (token["user"]["id"], token["project"]["id"]), Consumer(cloud, made))
+
+
+def _kept(tx: Tx) -> list[tuple[str | None, str | None]]:
+    tables = (consumers, request_tokens, access_tokens)
+    return [(row.secret, row.sealed) for table in tables for row in tx.rows(select(table))]
+
+
+def test_secrets_are_kept_sealed_also_those_of_an_earlier_version(tell):
+    async def story(cloud: Cloud) -> None:
+        stage = await scene(cloud)
+        asked = form(await stage.consumer.ask(stage.project_id))
+        access = await stage.access()
+        shown = {
+            str(value)
+            for keys in (stage.consumer.keys, access.keys, asked)
+            for name, value in keys.items()
+            if "secret" in name
+        }
+        kept = await cloud.store.read(_kept)
+        assert len(shown) == len(kept) == 3 and all(secret is None for secret, _ in kept)
+        assert not any(secret in (sealed or "") for secret in shown for _, sealed in kept)
+
+        def unseal(tx: Tx) -> None:
+            for table, key in ((consumers, access.id), (access_tokens, access.keys["resource_owner_key"])):
+                name = "client_secret" if table is consumers else "resource_owner_secret"
+                change = table.update().where(table.c.id == key)
+                tx.execute(change.values(secret=access.keys[name], sealed=None))
+
+        await cloud.store.write(unseal)
+        assert (await access.login()).status == 201, "another server may be of the earlier version"
+        await cloud.identity.start(cloud.store)
+        assert all(secret is None and sealed for secret, sealed in await cloud.store.read(_kept))
+        assert (await access.login()).status == 201
+        ring = cloud.identity.rings[1]
+        await ring.rotate(system_context(cloud.clock.now()), 3, dt.timedelta(hours=1))
+        assert await ring.migrate(0) == 3
+        assert (await access.login()).status == 201
+
+    tell(story)
 
 
 def test_consumers_are_made_shown_changed_and_deleted(tell):

@@ -153,6 +153,27 @@ def test_an_administrator_of_a_domain_does_not_rise_above_it(quick):
     quick(story)
 
 
+def test_the_domain_of_a_user_decides_who_sets_his_password(quick):
+    async def story(cloud: Cloud) -> None:
+        stage = Stage(cloud)
+        await stage.build()
+        client, other = stage.clients["DA"], stage.known["other"]
+        body = {"name": "his", "password": PASSWORD, "domain_id": other}
+        user = (await cloud.admin.make("user", **body))["id"]
+        for changes in ({"password": "mine"}, {"enabled": False}, {"options": {"lock_password": True}}):
+            refused = await client("PATCH", f"/v3/users/{user}", {"user": changes})
+            assert refused.status == 403 and "identity:update_user" in refused.message, changes
+        hashed = {"password_hash": "$2b$12$" + "a" * 53}
+        assert (await client("PUT", f"/v3/users/{user}/password_hash", hashed)).status == 403
+        assert (await cloud.login(id=user)).status == 201
+        assert (await client("PATCH", f"/v3/users/{user}", {"user": {"email": "x"}})).status == 200
+        assert (await cloud.admin("PATCH", f"/v3/users/{user}", {"user": {"password": "x"}})).status == 200
+        own = await client.make("user", name="hers", password=PASSWORD, domain_id=stage.known["own"])
+        assert (await client("PATCH", f"/v3/users/{own['id']}", {"user": {"password": "x"}})).status == 200
+
+    quick(story)
+
+
 @pytest.mark.parametrize("persona", ["DA", "DG"])
 def test_no_domain_by_way_of_projects(quick, persona):
     async def story(cloud: Cloud) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from calendar import timegm
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,13 @@ from pileus.services.identity.common.dialect import IdentityDialect
 from pileus.services.identity.common.policy import BASE_RULES
 from pileus.services.identity.credentials.ec2 import Ec2Handlers
 from pileus.services.identity.credentials.ec2 import noun as ec2_credentials
-from pileus.services.identity.credentials.ec2tokens import SignatureHandlers
+from pileus.services.identity.credentials.ec2tokens import Ec2TokenHandlers
 from pileus.services.identity.credentials.ec2tokens import noun as ec2_tokens
 from pileus.services.identity.credentials.noun import CredentialHandlers
 from pileus.services.identity.credentials.noun import noun as credentials
+from pileus.services.identity.credentials.s3tokens import S3TokenHandlers
+from pileus.services.identity.credentials.s3tokens import noun as s3_tokens
+from pileus.services.identity.credentials.signers import Signers, refuse_ec2_tokens
 from pileus.services.identity.directory.directories import Directories
 from pileus.services.identity.directory.nouns import groups_with, users_with
 from pileus.services.identity.domain_config.noun import DomainConfigHandlers
@@ -55,6 +59,7 @@ from pileus.services.identity.limits.noun import tree_require
 from pileus.services.identity.oauth1 import consumers
 from pileus.services.identity.oauth1.access_tokens import AccessTokenHandlers
 from pileus.services.identity.oauth1.access_tokens import noun as oauth1_access_tokens
+from pileus.services.identity.oauth1.secrets import secrets_seal
 from pileus.services.identity.oauth1.tokens import OAuthHandlers
 from pileus.services.identity.oauth1.tokens import noun as oauth1_tokens
 from pileus.services.identity.oauth2.noun import OAuth2Handlers, OAuth2Settings
@@ -245,7 +250,7 @@ class Identity(ServiceFace):
         told = self._told if notify is not None else None
         self._directories = Directories(store, self.credential_keys)
         self.audit = AuditBook(store, told, settings.notification_opt_out)
-        issuer = Issuer(self.keys, dt.timedelta(seconds=settings.token_lifetime_s))
+        issuer = Issuer(self.authenticator, dt.timedelta(seconds=settings.token_lifetime_s))
         keys = self.credential_keys
         self._inactive_users = InactiveUsers(settings.compliance, clock)
         self.service = Service(
@@ -257,15 +262,7 @@ class Identity(ServiceFace):
                 *self._entrance(issuer),
                 domains.NOUN,
                 projects(settings.max_project_tree_depth),
-                application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
-                access_rules(AccessRuleHandlers(self.authenticator)),
-                credentials(CredentialHandlers(self.authenticator, keys)),
-                ec2_credentials(Ec2Handlers(self.authenticator, keys)),
-                ec2_tokens(SignatureHandlers(issuer, keys)),
-                trusts(TrustHandlers(self.authenticator, settings.max_redelegation_count)),
-                consumers.NOUN,
-                oauth1_tokens(OAuthHandlers(self.authenticator, *settings.oauth1_token_lifetimes_s)),
-                oauth1_access_tokens(AccessTokenHandlers(self.authenticator)),
+                *self._programs(issuer),
                 groups_with(groups.NOUN, self._directories),
                 roles.NOUN,
                 grants.NOUN,
@@ -277,7 +274,25 @@ class Identity(ServiceFace):
             ),
             prefix=prefix,
             versions=[VERSION],
+            accept=refuse_ec2_tokens,
             description="Identity: users, projects, roles, tokens and the catalog",
+        )
+
+    def _programs(self, issuer: Issuer) -> tuple[Noun, ...]:
+        """The nouns of what users let programs and other users do."""
+        settings, keys = self._settings, self.credential_keys
+        signers = Signers(issuer, keys, settings.compliance)
+        return (
+            application_credentials(ApplicationCredentialHandlers(self.authenticator, self.passwords)),
+            access_rules(AccessRuleHandlers(self.authenticator)),
+            credentials(CredentialHandlers(self.authenticator, keys)),
+            ec2_credentials(Ec2Handlers(self.authenticator, keys)),
+            ec2_tokens(Ec2TokenHandlers(signers)),
+            s3_tokens(S3TokenHandlers(signers)),
+            trusts(TrustHandlers(self.authenticator, settings.max_redelegation_count)),
+            consumers.noun(consumers.ConsumerHandlers(keys)),
+            oauth1_tokens(OAuthHandlers(self.authenticator, keys, *settings.oauth1_token_lifetimes_s)),
+            oauth1_access_tokens(AccessTokenHandlers(self.authenticator)),
         )
 
     def _audited(self, *nouns: Noun) -> tuple[Noun, ...]:
@@ -303,11 +318,12 @@ class Identity(ServiceFace):
             check,
             totp,
             receipts,
+            self.credential_keys,
             compliance,
             self._directories,
         )
         return (
-            oauth2(OAuth2Handlers(logins, issuer, receipts, self.keys, settings.oauth2, compliance)),
+            oauth2(OAuth2Handlers(logins, issuer, receipts, settings.oauth2, compliance)),
             *FEDERATION,
             federation(
                 FederationHandlers(
@@ -356,6 +372,7 @@ class Identity(ServiceFace):
     async def start(self, store: Store) -> None:
         for ring in self.rings:
             await ring.refresh()
+        await secrets_seal(store, self.credential_keys, timegm(self._clock.now().timetuple()))
         store.subscribe(self._published)
         self.audit.start()
         keep = dt.timedelta(days=self._settings.keep_audit_days)

@@ -88,9 +88,7 @@ def _succeeded(request: Request, methods: tuple[str, ...], token: Token) -> Logi
 def _failed(request: Request, attempt: _Attempt, reason: str, *, proved: bool = True) -> Login:
     """A refused attempt, by the class of the refusal: its sentence is for the client, or for the log."""
     said = msgspec.structs.asdict(attempt)
-    return _login(
-        request, outcome="failure", reason=reason, route=request.route.path, proved=proved, **said
-    )
+    return _login(request, outcome="failure", reason=reason, route=request.route.path, proved=proved, **said)
 
 
 def _login(request: Request, **values: Any) -> Login:
@@ -157,6 +155,7 @@ def _of_browser(request: Request) -> _Attempt:
 LOGINS: Mapping[tuple[str, str], _Read] = {
     ("POST", "/v3/auth/tokens"): _of_body,
     ("POST", "/v3/ec2tokens"): _of_signature,
+    ("POST", "/v3/s3tokens"): _of_signature,
     ("POST", "/v3/OS-OAUTH2/token"): _of_client,
     **{
         (method, "/v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{id}/auth"): _of_provider

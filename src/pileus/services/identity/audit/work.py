@@ -50,10 +50,7 @@ _OWNERS = tuple(
 _OLD = select(audit_log.c.id).where(audit_log.c.event_time <= bindparam("until")).limit(BATCH)
 _REFUSED = audit_log.c.outcome == "failure"
 _NEWEST_FIRST = (
-    select(audit_log.c.event_time)
-    .order_by(audit_log.c.event_time.desc())
-    .limit(1)
-    .offset(bindparam("count"))
+    select(audit_log.c.event_time).order_by(audit_log.c.event_time.desc()).limit(1).offset(bindparam("count"))
 )
 _FORGET = audit_log.delete().where(audit_log.c.id.in_(bindparam("ids", expanding=True)))
 

@@ -11,10 +11,10 @@ from typing import Any
 from pileus.services.identity.auth.view import token_view
 from pileus.services.identity.catalog.catalog import CatalogRow, catalog_rows
 from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.sessions.session import Admit, ScopeRequest, Session, session_open
 from pileus.services.identity.sessions.trusts import trust_consume
-from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain, token_seal
+from pileus.services.identity.tokens.payload import Token, new_audit_id, token_chain
 from pileus.store.tx import Tx
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -28,8 +28,8 @@ ISSUED: ContextVar[list[Token] | None] = ContextVar("issued", default=None)
 class Issuer:
     """Issues tokens; ``lifetime`` is that of a token that was not made from another."""
 
-    def __init__(self, keys: TokenKeys, lifetime: dt.timedelta) -> None:
-        self._keys = keys
+    def __init__(self, authenticator: Authenticator, lifetime: dt.timedelta) -> None:
+        self._authenticator = authenticator
         self._lifetime = lifetime
 
     def token(
@@ -82,11 +82,15 @@ class Issuer:
             issued.append(token)
         return token
 
-    def reply(
+    async def reply(
         self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None, status: int
     ) -> Reply:
         """A new token with its document."""
-        return token_reply(token, session, catalog, token_seal(self._keys, token), status)
+        return token_reply(token, session, catalog, await self.seal(token), status)
+
+    async def seal(self, token: Token) -> str:
+        """The text of a new token."""
+        return await self._authenticator.seal(token)
 
 
 def open_with_catalog(

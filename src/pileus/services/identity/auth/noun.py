@@ -49,6 +49,7 @@ from pileus.services.identity.sessions.delegation import ApplicationCredential, 
 from pileus.services.identity.sessions.session import Account, ById, Key, ScopeRequest, Session, account_find
 from pileus.services.identity.standing.grants import SYSTEM_ID, roles_of, targets_of
 from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token
 from pileus.services.identity.tokens.revocations import token_revoke
 from pileus.store.tx import Tx
@@ -114,6 +115,7 @@ class AuthHandlers:
         check: PasswordCheck,
         totp: TotpCheck,
         receipts: Receipts,
+        credential_keys: TokenKeys,
         compliance: Compliance | None = None,
         directories: Directories | None = None,
     ) -> None:
@@ -123,6 +125,7 @@ class AuthHandlers:
         self._check = check
         self._totp = totp
         self._receipts = receipts
+        self._credential_keys = credential_keys
         self._compliance = compliance or Compliance()
         self._directories = directories
 
@@ -131,8 +134,8 @@ class AuthHandlers:
         try:
             token, session, catalog = await self.log_in(request, read_login(request))
         except InsufficientAuthMethods as insufficient:
-            return self._receipts.reply(request.context.now, insufficient)
-        return self._issuer.reply(token, session, catalog, 201)
+            return await self._receipts.reply(request.context.now, insufficient)
+        return await self._issuer.reply(token, session, catalog, 201)
 
     async def log_in(
         self, request: Request, login: Login, *, catalog: bool = True
@@ -209,7 +212,7 @@ class AuthHandlers:
                 proven = [await self._receipts.holder(request), *(one.user_id for one in before)]
                 return Proven((await self._totp.account(request, proof, proven)).id)
             case OAuth1Proof():
-                access = await proven_access(request)
+                access = await proven_access(request, self._credential_keys)
                 return Proven(access.user_id, scope=ScopeRequest("oauth1", ById(access.id), True))
             case ApplicationCredentialProof():
                 credential = await self._prove_credential(request, proof)

@@ -65,7 +65,7 @@ class Receipts:
         if not methods_suffice(account.options, shown, self._known):
             raise InsufficientAuthMethods(account, shown)
 
-    def reply(self, now: dt.datetime, insufficient: InsufficientAuthMethods) -> Reply:
+    async def reply(self, now: dt.datetime, insufficient: InsufficientAuthMethods) -> Reply:
         """The refusal, with a receipt for what was shown."""
         account, methods = insufficient.account, insufficient.methods
         receipt = Receipt(
@@ -87,6 +87,7 @@ class Receipts:
             },
             "required_auth_methods": methods_required(account.options, methods, self._known),
         }
+        await self._ring.keep_up()
         return Reply.json(body, 401).header(HEADER, receipt_seal(self._ring.keys, receipt))
 
 

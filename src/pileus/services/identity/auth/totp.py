@@ -10,14 +10,17 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import bindparam, or_, select
 
+from pileus.core import log
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.passwords.check import PasswordCheck
-from pileus.services.identity.rules.totp import Guesses, matching_step, secret_of
+from pileus.services.identity.rules.totp import GUESSES_PER_STEP, matching_step, secret_of, step_of
 from pileus.services.identity.sessions.session import Account, Key, account_find
-from pileus.services.identity.tables.credentials import credentials
+from pileus.services.identity.tables.credentials import credentials, totp_guesses
+from pileus.services.identity.tables.users import users
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.ring import blobs_open
+from pileus.services.identity.tokens.ring import blobs_open_each
 from pileus.store.tx import Tx
+from pileus.store.upsert import upsert
 from pileus.web.request import Request
 
 TOTP_TYPE = "totp"
@@ -30,6 +33,10 @@ _KEYS_OF = (
     .order_by(credentials.c.id)
     .limit(MOST_KEYS)
 )
+_HOLD = select(users.c.id).where(users.c.id == bindparam("id")).with_for_update()
+_GUESSES = select(totp_guesses.c.step, totp_guesses.c.guesses).where(
+    totp_guesses.c.user_id == bindparam("user_id"), totp_guesses.c.proof == bindparam("proof")
+)
 _USE = (
     credentials.update()
     .where(
@@ -38,6 +45,9 @@ _USE = (
     )
     .values(used_step=bindparam("step"))
 )
+
+
+logger = log.get("identity")
 
 
 class TotpProof(msgspec.Struct, frozen=True):
@@ -56,16 +66,39 @@ class TotpKey(msgspec.Struct, frozen=True):
 
 
 def totp_keys(tx: Tx, keys: TokenKeys, user: Key) -> tuple[Account | None, list[TotpKey]]:
-    """The account, and its keys of passcodes. Raises CredentialEncryptionError."""
+    """The account, and its keys of passcodes; one that no key opens any more is passed over."""
     account = account_find(tx, user)
     rows = [] if account is None else tx.rows(_KEYS_OF, {"user_id": account.id})
-    blobs = blobs_open(tx, keys, [row.sealed for row in rows])
-    return account, [TotpKey(row.id, blob, row.used_step) for row, blob in zip(rows, blobs, strict=True)]
+    blobs = blobs_open_each(tx, keys, [row.sealed for row in rows])
+    found = []
+    for row, blob in zip(rows, blobs, strict=True):
+        if blob is None:
+            logger.warning("a key of passcodes can't be opened", credential=row.id)
+        else:
+            found.append(TotpKey(row.id, blob, row.used_step))
+    return account, found
 
 
 def totp_use(tx: Tx, key: str, step: int) -> bool:
     """Note that a passcode of that step was used; False if it was, or a later one."""
     return tx.execute(_USE, {"key": key, "step": step}).rowcount == 1
+
+
+def guess_take(tx: Tx, user_id: str, step: int, *, proof: bool) -> bool:
+    """Count a passcode that is looked at now, on whichever server; False if there were enough in this step.
+
+    Those that come with another ``proof`` of the same user count apart, so that nobody who knows no more
+    than his name keeps a user out.
+    """
+    if tx.first(_HOLD, {"id": user_id}) is None:
+        return False
+    row = tx.first(_GUESSES, {"user_id": user_id, "proof": proof})
+    count = row.guesses + 1 if row is not None and row.step == step else 1
+    if count > GUESSES_PER_STEP:
+        return False
+    values = {"user_id": user_id, "proof": proof, "step": step, "guesses": count}
+    tx.execute(upsert(tx.dialect, totp_guesses, ("step", "guesses")), values)
+    return True
 
 
 class TotpCheck:
@@ -75,7 +108,6 @@ class TotpCheck:
         self._keys = keys
         self._check = check
         self._previous = previous
-        self._guesses = Guesses()
 
     async def account(
         self, request: Request, proof: TotpProof, proven: Collection[str | None] = ()
@@ -89,8 +121,10 @@ class TotpCheck:
         if account is None or not kept:
             raise Unauthorized(f"no such user, or one without a key: {proof.user}")
         known = account.id in proven
-        if self._guesses.are_too_many(account.id, now, proof=known) or self._check.is_locked(now, account):
-            raise Unauthorized(f"too many wrong passcodes for user {account.id}")
+        if self._check.is_locked(now, account) or not await request.write(
+            guess_take, account.id, step_of(now), proof=known
+        ):
+            raise Unauthorized(f"too many passcodes for user {account.id}")
         right = False
         for row in kept:
             secret = secret_of(row.blob)
@@ -98,8 +132,6 @@ class TotpCheck:
             if step is not None and (row.used_step is None or row.used_step < step):
                 right = await request.write(totp_use, row.id, step)
                 break
-        if not right:
-            self._guesses.add(account.id, now, proof=known)
         if not await self._check.settle(request, account, right=right):
             raise Unauthorized(f"wrong passcode for user {account.id}")
         return account

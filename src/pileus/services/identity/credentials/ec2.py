@@ -31,6 +31,7 @@ from pileus.services.identity.credentials.work import (
     MANAGING,
     credential_create,
     credential_delete,
+    credentials_list,
     credentials_read,
     encode_blob,
     may_know_keys,
@@ -72,7 +73,7 @@ class Ec2Handlers:
         where = [credentials.c.user_id == user_id, credentials.c.type == EC2]
         session = await self._session(request)
         where += within_delegation(session)
-        found = await request.read(credentials_read, self._keys, where)
+        found = await request.read(credentials_list, self._keys, where)
         views = [_view(request, one) for one in found if is_ec2(one) and may_know_keys(session, one)]
         return Reply.json({"credentials": views, "links": one_page_links(request)})
 

@@ -35,6 +35,8 @@ from pileus.services.identity.credentials.work import (
     credential_create,
     credential_delete,
     credential_update,
+    credentials_found,
+    credentials_list,
     credentials_read,
     encode_blob,
     may_know_keys,
@@ -78,7 +80,7 @@ class CredentialHandlers:
             where.append(false() if seen is False else seen)
         session = await self._session(request)
         where += within_delegation(session)
-        found = await request.read(credentials_read, self._keys, where)
+        found = await request.read(credentials_list, self._keys, where)
         reached = [one for one in found if not logs_in(one) or may_know_keys(session, one)]
         return page_reply(request, CREDENTIAL, listing, reached)
 
@@ -142,7 +144,8 @@ class CredentialHandlers:
 
     async def _find(self, request: Request, action: str) -> Values:
         key = request.path["id"]
-        found = await request.read(credentials_read, self._keys, (), [key])
+        find = credentials_found if action == "delete" else credentials_read
+        found = await request.read(find, self._keys, (), [key])
         request.authorise(CREDENTIAL.rule(action), credential_target(found[0] if found else None))
         if not found:
             raise CredentialNotFound(id=key)

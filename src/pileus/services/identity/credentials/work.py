@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement
 
+from pileus.core import log
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Forbidden
 from pileus.resource.declaration import Update, Values
@@ -25,11 +26,13 @@ from pileus.services.identity.credentials.resource import (
 from pileus.services.identity.sessions.session import Session
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.ring import blobs_open
-from pileus.services.identity.tokens.sealing import blob_seal
+from pileus.services.identity.tokens.ring import blobs_open_each
+from pileus.services.identity.tokens.sealing import CredentialEncryptionError, blob_seal
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.web.request import Request
+
+logger = log.get("identity")
 
 MANAGING = "credentials"
 """The things that a restricted application credential must not manage, in the words of the refusal."""
@@ -65,12 +68,39 @@ def credentials_read(
     where: Sequence[ColumnElement[bool]] = (),
     ids: Sequence[str] | None = None,
 ) -> list[Values]:
-    """Credentials with their blobs opened, by id."""
+    """Credentials with their blobs opened, by id. Raises CredentialEncryptionError."""
+    found = credentials_found(tx, keys, where, ids)
+    if any(one["blob"] is None for one in found):
+        raise CredentialEncryptionError
+    return found
+
+
+def credentials_found(
+    tx: Tx,
+    keys: TokenKeys,
+    where: Sequence[ColumnElement[bool]] = (),
+    ids: Sequence[str] | None = None,
+) -> list[Values]:
+    """Credentials by id; the blob of one that no key opens any more is None."""
     found = fetch(tx, CREDENTIAL, ids, where)
-    blobs = blobs_open(tx, keys, [one["sealed"] for one in found])
+    blobs = blobs_open_each(tx, keys, [one["sealed"] for one in found])
     for one, blob in zip(found, blobs, strict=True):
         one["blob"] = blob
+        if blob is None:
+            logger.warning("a credential can't be opened", credential=one["id"])
     return sorted(found, key=lambda one: str(one["id"]))
+
+
+def credentials_list(tx: Tx, keys: TokenKeys, where: Sequence[ColumnElement[bool]]) -> list[Values]:
+    """Credentials by id, but those that no key opens: they keep nobody from the others.
+
+    Raises CredentialEncryptionError where none can be opened: then it is the key that is lost.
+    """
+    found = credentials_found(tx, keys, where)
+    opened = [one for one in found if one["blob"] is not None]
+    if found and not opened:
+        raise CredentialEncryptionError
+    return opened
 
 
 def credential_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
@@ -131,7 +161,7 @@ def may_know_keys(session: Session, keys: Mapping[str, Any]) -> bool:
     """
     if session.bound is not None:
         name, key = session.bound
-        return is_ec2(keys) and ec2_blob(keys["blob"]).get(name) == key
+        return is_ec2(keys) and keys["blob"] is not None and ec2_blob(keys["blob"]).get(name) == key
     return session.scope.kind != "domain" or keys["user_id"] == session.user.id
 
 

@@ -145,10 +145,10 @@ class FederationHandlers:
                 open_with_catalog, now, user_id, ScopeRequest(chosen=True), "", False, admit
             )
         except InsufficientAuthMethods as insufficient:
-            return self._receipts.reply(now, insufficient)
+            return await self._receipts.reply(now, insufficient)
         shown_by = (provider.id, method) if foreign else ("", "")
         token = self._issuer.token(now, session, (method,), shown_by=shown_by)
-        return self._issuer.reply(token, session, catalog, 201)
+        return await self._issuer.reply(token, session, catalog, 201)
 
     async def websso(self, request: Request) -> Reply:
         """GET …/websso/{id} and …/identity_providers/{idp_id}/protocols/{id}/websso: off to the provider."""
@@ -170,6 +170,7 @@ class FederationHandlers:
         browser, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         now_s = calendar.timegm(request.context.now.timetuple())
         nonce = secrets.token_urlsafe(24)
+        await self._ring.keep_up()
         away = _Away("sso", idp_id, protocol_id, origin, nonce, verifier, browser, now_s + WITHIN_S)
         query = {
             "response_type": "code",

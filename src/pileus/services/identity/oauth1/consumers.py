@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,9 @@ from pileus.services.identity.common.errors import SchemaValidationError
 from pileus.services.identity.common.generation import announce_many, announce_token_changes
 from pileus.services.identity.common.judging import judging
 from pileus.services.identity.common.policy import ADMIN, NOT_DOMAINS, READ, rules
+from pileus.services.identity.oauth1.secrets import new_secret, secret_seal
 from pileus.services.identity.tables.oauth1 import consumers
+from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store.tx import Tx
 from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
@@ -42,19 +43,14 @@ CONSUMER = Resource(
     attributes=(
         ID,
         Attribute("description", types.nullable(types.string(None)), create=True, update=True),
-        Attribute("secret", types.string(64), visible=False),
+        Attribute("sealed", types.string(None), visible=False),
         EXTRA,
     ),
 )
 
 
-def new_secret() -> str:
-    """A secret that nobody guesses, in the letters that consumers expect."""
-    return secrets.token_hex(16)
-
-
 def consumer_create(tx: Tx, context: Context, specs: list[Values]) -> list[Values]:
-    """Write new consumers; ``secret`` is handed in."""
+    """Write new consumers; ``sealed`` is handed in."""
     CONSUMER.insert(tx, context, specs)
     announce_many(tx, context, "consumer.create", [(spec["id"], {}) for spec in specs])
     return specs
@@ -73,14 +69,21 @@ def consumer_delete(tx: Tx, context: Context, originals: list[Values]) -> None:
     announce_token_changes(tx, context, "consumer.delete", [(one["id"], {}) for one in originals])
 
 
-async def create(request: Request) -> Reply:
-    """POST /v3/OS-OAUTH1/consumers: the secret is in this reply and nowhere else."""
-    spec = parse_create(CONSUMER, request)[0]
-    request.authorise(CONSUMER.rule("create"))
-    spec["secret"] = new_secret()
-    made = (await request.write(consumer_create, request.context, [spec]))[0]
-    view = show(request, CONSUMER, [made])[0]
-    return Reply.json({CONSUMER.name: {**view, "secret": made["secret"]}}, 201)
+class ConsumerHandlers:
+    """The handler; ``keys`` seal secrets."""
+
+    def __init__(self, keys: TokenKeys) -> None:
+        self._keys = keys
+
+    async def create(self, request: Request) -> Reply:
+        """POST /v3/OS-OAUTH1/consumers: the secret is in this reply and nowhere else."""
+        spec = parse_create(CONSUMER, request)[0]
+        request.authorise(CONSUMER.rule("create"))
+        secret = new_secret()
+        spec["sealed"] = secret_seal(self._keys, request, secret)
+        made = (await request.write(consumer_create, request.context, [spec]))[0]
+        view = show(request, CONSUMER, [made])[0]
+        return Reply.json({CONSUMER.name: {**view, "secret": secret}}, 201)
 
 
 async def _prepare(request: Request, values: Values) -> None:
@@ -102,20 +105,23 @@ CONSUMERS = Crud(
     prepare=_prepare,
 )
 
-NOUN = Noun(
-    name="consumer",
-    routes=tuple(
-        dataclasses.replace(route, handler=create) if route.action == "create" else route
-        for route in crud_routes(CONSUMERS, "/v3/OS-OAUTH1/consumers")
-    ),
-    rules=rules(
-        {
-            "get_consumer": READ,
-            "list_consumers": READ,
-            "create_consumer": ADMIN,
-            "update_consumer": ADMIN,
-            "delete_consumer": ADMIN,
-        },
-        NOT_DOMAINS,
-    ),
-)
+
+def noun(handlers: ConsumerHandlers) -> Noun:
+    """Make the noun."""
+    return Noun(
+        name="consumer",
+        routes=tuple(
+            dataclasses.replace(route, handler=handlers.create) if route.action == "create" else route
+            for route in crud_routes(CONSUMERS, "/v3/OS-OAUTH1/consumers")
+        ),
+        rules=rules(
+            {
+                "get_consumer": READ,
+                "list_consumers": READ,
+                "create_consumer": ADMIN,
+                "update_consumer": ADMIN,
+                "delete_consumer": ADMIN,
+            },
+            NOT_DOMAINS,
+        ),
+    )

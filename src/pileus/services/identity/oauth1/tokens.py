@@ -24,7 +24,8 @@ from pileus.services.identity.common.generation import announce_many
 from pileus.services.identity.common.policy import ADMIN, rules
 from pileus.services.identity.common.replies import TEXT, shape
 from pileus.services.identity.oauth1.access_tokens import AccessTokenNotFound
-from pileus.services.identity.oauth1.consumers import ConsumerNotFound, new_secret
+from pileus.services.identity.oauth1.consumers import ConsumerNotFound
+from pileus.services.identity.oauth1.secrets import new_secret, secret_open, secret_seal
 from pileus.services.identity.oauth1.signatures import (
     MissingParameter,
     nonce_use,
@@ -40,6 +41,7 @@ from pileus.services.identity.standing.graph import role_graph
 from pileus.services.identity.standing.named_roles import NAMED_ROLE, roles_named
 from pileus.services.identity.tables.oauth1 import access_tokens, consumers, request_tokens
 from pileus.services.identity.tables.projects import projects
+from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.store.errors import Referenced
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
@@ -58,7 +60,7 @@ class RequestTokenNotFound(NotFound):
 
 
 _KEY: BindParameter[str] = bindparam("id")
-_CONSUMER_SECRET = select(consumers.c.secret).where(consumers.c.id == _KEY)
+_CONSUMER = select(consumers.c.secret, consumers.c.sealed).where(consumers.c.id == _KEY)
 _PROJECT = select(projects.c.id).where(projects.c.id == _KEY, projects.c.is_domain.is_(False))
 _REQUEST_TOKEN = select(request_tokens).where(request_tokens.c.id == _KEY)
 _USED = request_tokens.delete().where(request_tokens.c.id == _KEY)
@@ -70,20 +72,36 @@ _AUTHORISE = (
 )
 
 
-def consumer_secret(tx: Tx, key: str) -> str | None:
+def consumer_secret(tx: Tx, keys: TokenKeys, key: str) -> str | None:
     """The secret of a consumer; None where there is none of that id."""
-    found: str | None = tx.scalar(_CONSUMER_SECRET, {"id": key})
-    return found
+    row = tx.first(_CONSUMER, {"id": key})
+    return None if row is None else secret_open(tx, keys, row)
 
 
-def _asked(tx: Tx, consumer_id: str, project_id: str) -> str:
+def _asked(tx: Tx, keys: TokenKeys, consumer_id: str, project_id: str) -> str:
     """The secret of the consumer. Raises NotFound for the project or the consumer."""
     if tx.first(_PROJECT, {"id": project_id}) is None:
         raise ProjectNotFound(id=project_id)
-    secret = consumer_secret(tx, consumer_id)
+    secret = consumer_secret(tx, keys, consumer_id)
     if secret is None:
         raise ConsumerNotFound
     return secret
+
+
+def _secrets_of_access(tx: Tx, keys: TokenKeys, key: str) -> tuple[AccessToken | None, str, str]:
+    """An access token, its consumer's secret and its own."""
+    access = access_token_find(tx, key)
+    if access is None:
+        return None, "", ""
+    return access, consumer_secret(tx, keys, access.consumer_id) or "", secret_open(tx, keys, access)
+
+
+def _secrets_of_request(
+    tx: Tx, keys: TokenKeys, now: dt.datetime, key: str, consumer_id: str
+) -> tuple[Any, str | None, str]:
+    """A request token, the consumer's secret and its own. Raises as ``request_token_find``."""
+    asked = request_token_find(tx, now, key)
+    return asked, consumer_secret(tx, keys, consumer_id), secret_open(tx, keys, asked)
 
 
 def request_token_create(tx: Tx, context: Context, row: dict[str, Any], parameters: dict[str, str]) -> None:
@@ -138,25 +156,27 @@ def access_token_create(
     announce_many(tx, context, "access_token.create", [(row["id"], {"user_id": row["user_id"]})])
 
 
-async def proven_access(request: Request) -> AccessToken:
+async def proven_access(request: Request, keys: TokenKeys) -> AccessToken:
     """The access token with which a request is signed. Raises NotFound, Unauthorized, ValidationError."""
     parameters = signed_parameters(request, "oauth_token", "oauth_consumer_key")
-    access = await request.read(access_token_find, parameters["oauth_token"])
+    access, secret, own = await request.read(_secrets_of_access, keys, parameters["oauth_token"])
     if access is None:
         raise AccessTokenNotFound
     if access.consumer_id != parameters["oauth_consumer_key"]:
         raise Unauthorized("the access token is another consumer's")
-    secret = await request.read(consumer_secret, access.consumer_id)
-    signature_check(request, secret or "", access.secret)
+    signature_check(request, secret, own)
     await request.write(nonce_use, request.context.now, parameters)
     return access
 
 
 class OAuthHandlers:
-    """The handlers; tokens live for so many seconds, or for ever where it is 0."""
+    """The handlers; tokens live for so many seconds, or for ever where it is 0. ``keys`` seal secrets."""
 
-    def __init__(self, authenticator: Authenticator, request_token_s: int, access_token_s: int) -> None:
+    def __init__(
+        self, authenticator: Authenticator, keys: TokenKeys, request_token_s: int, access_token_s: int
+    ) -> None:
         self._authenticator = authenticator
+        self._keys = keys
         self._request_token_s = request_token_s
         self._access_token_s = access_token_s
 
@@ -167,16 +187,17 @@ class OAuthHandlers:
         project_id = request.header("requested-project-id")
         if not project_id:
             raise MissingParameter(attribute="Requested-Project-Id")
-        signature_check(request, await request.read(_asked, consumer_id, project_id))
+        signature_check(request, await request.read(_asked, self._keys, consumer_id, project_id))
+        secret = new_secret()
         row = {
             "id": new_hex_id(),
-            "secret": new_secret(),
+            "sealed": secret_seal(self._keys, request, secret),
             "consumer_id": consumer_id,
             "project_id": project_id,
             "expires_at": _after(request, self._request_token_s),
         }
         await request.write(request_token_create, request.context, row, parameters)
-        return _form(row)
+        return _form(row, secret)
 
     async def authorise(self, request: Request) -> Reply:
         """PUT /v3/OS-OAUTH1/authorize/{id}"""
@@ -191,18 +212,20 @@ class OAuthHandlers:
         """POST /v3/OS-OAUTH1/access_token"""
         parameters = signed_parameters(request, "oauth_consumer_key", "oauth_token", "oauth_verifier")
         consumer_id = parameters["oauth_consumer_key"]
-        asked = await request.read(request_token_find, request.context.now, parameters["oauth_token"])
-        secret = await request.read(consumer_secret, consumer_id)
+        asked, secret, own = await request.read(
+            _secrets_of_request, self._keys, request.context.now, parameters["oauth_token"], consumer_id
+        )
         if secret is None or asked.consumer_id != consumer_id:
             raise Unauthorized("no such consumer, or not that of the request token")
-        signature_check(request, secret, asked.secret)
+        signature_check(request, secret, own)
         if asked.user_id is None or not secrets.compare_digest(
             (asked.verifier or "").encode(), parameters["oauth_verifier"].encode()
         ):
             raise Unauthorized("the request token is not authorised, or with another verifier")
+        made = new_secret()
         row = {
             "id": new_hex_id(),
-            "secret": new_secret(),
+            "sealed": secret_seal(self._keys, request, made),
             "consumer_id": consumer_id,
             "project_id": asked.project_id,
             "user_id": asked.user_id,
@@ -210,7 +233,7 @@ class OAuthHandlers:
             "expires_at": _after(request, self._access_token_s),
         }
         await request.write(access_token_create, request.context, asked.id, row, parameters)
-        return _form(row)
+        return _form(row, made)
 
 
 def _after(request: Request, seconds: int) -> dt.datetime | None:
@@ -230,9 +253,9 @@ def _roles(request: Request) -> list[dict[str, str]]:
     return found
 
 
-def _form(row: dict[str, Any]) -> Reply:
+def _form(row: dict[str, Any], secret: str) -> Reply:
     """A new token as OAuth has it."""
-    parts = {"oauth_token": row["id"], "oauth_token_secret": row["secret"]}
+    parts = {"oauth_token": row["id"], "oauth_token_secret": secret}
     if row["expires_at"] is not None:
         parts["oauth_expires_at"] = row["expires_at"].isoformat(timespec="microseconds") + "Z"
     body = urlencode(parts, safe=":").encode()

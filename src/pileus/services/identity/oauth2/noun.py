@@ -30,8 +30,7 @@ from pileus.services.identity.rules.mapping import Mapped, NotMapped, mapping_ap
 from pileus.services.identity.sessions.session import Account, ById, ScopeRequest, account_find
 from pileus.services.identity.tables.federation import mappings
 from pileus.services.identity.tables.users import users
-from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Token, token_seal
+from pileus.services.identity.tokens.payload import Token
 from pileus.store.tx import Tx
 from pileus.web.client_certificate import client_certificate, thumbprint
 from pileus.web.noun import Noun
@@ -75,14 +74,12 @@ class OAuth2Handlers:
         auth: AuthHandlers,
         issuer: Issuer,
         receipts: Receipts,
-        keys: TokenKeys,
         settings: OAuth2Settings,
         compliance: Compliance,
     ) -> None:
         self._auth = auth
         self._issuer = issuer
         self._receipts = receipts
-        self._keys = keys
         self._settings = settings
         self._compliance = compliance
 
@@ -96,7 +93,7 @@ class OAuth2Handlers:
             return _of_fault(fault).reply()
         seconds = int((token.expires_at - request.context.now).total_seconds())
         body = {
-            "access_token": token_seal(self._keys, token),
+            "access_token": await self._issuer.seal(token),
             "token_type": "Bearer",
             "expires_in": max(0, seconds),
         }

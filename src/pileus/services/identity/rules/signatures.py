@@ -95,6 +95,27 @@ def verify(secret: str, signed: Signed) -> None:
     raise BadSignature("Invalid EC2 signature")
 
 
+_S3_SERVICES = frozenset({b"s3", b"iam", b"sts"})
+
+
+def verify_text(secret: str, text: bytes, given: str) -> None:
+    """Raise BadSignature unless a string to sign of S3's was signed with the secret: of version 4 by how it
+    begins, of version 2 otherwise."""
+    if text.startswith(b"AWS4"):
+        lines = text.split(b"\n")
+        scope = lines[2].split(b"/") if len(lines) == 4 and lines[0] == ALGORITHM.encode() else []
+        if len(scope) != 4 or scope[2] not in _S3_SERVICES or scope[3] != b"aws4_request":
+            raise BadSignature("Invalid EC2 signature.")
+        key = f"AWS4{secret}".encode()
+        for part in (*scope, text):
+            key = hmac.new(key, part, hashlib.sha256).digest()
+        right = key.hex()
+    else:
+        right = base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha1).digest()).decode("ascii")
+    if not hmac.compare_digest(right.encode(), given.encode()):
+        raise BadSignature("Credential signature mismatch")
+
+
 def check_time(signed: Signed, now: dt.datetime) -> None:
     """Raise BadSignature for a signature (one that was verified) that is too old, or of the future.
 

@@ -6,15 +6,14 @@ import base64
 import binascii
 import datetime as dt
 import hmac
-from collections import OrderedDict
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 STEP_S = 30
 DIGITS = 6
-WRONG_PER_STEP = 5
-_REMEMBERED = 4096
+GUESSES_PER_STEP = 5
+"""So few of a million passcodes of a user are looked at within a step."""
 _EPOCH = dt.datetime(1970, 1, 1)
 
 
@@ -41,27 +40,3 @@ def matching_step(secret: bytes, passcode: str, now: dt.datetime, previous: int)
         if step >= 0 and hmac.compare_digest(totp.generate(step * STEP_S), given) and found is None:
             found = step
     return found
-
-
-class Guesses:
-    """Counts wrong passcodes of each user within a step, so that few of a million can be tried.
-
-    Those that came with another ``proof`` of the same user count apart, so that nobody who knows no more than
-    his name keeps a user out.
-    """
-
-    def __init__(self) -> None:
-        self._wrong: OrderedDict[tuple[str, bool], tuple[int, int]] = OrderedDict()
-
-    def are_too_many(self, user_id: str, now: dt.datetime, *, proof: bool = False) -> bool:
-        """Whether no passcode of the user is looked at any more in this step."""
-        step, count = self._wrong.get((user_id, proof), (0, 0))
-        return step == step_of(now) and count >= WRONG_PER_STEP
-
-    def add(self, user_id: str, now: dt.datetime, *, proof: bool = False) -> None:
-        """Count a wrong one."""
-        step, count = self._wrong.pop((user_id, proof), (0, 0))
-        present = step_of(now)
-        self._wrong[user_id, proof] = (present, count + 1 if step == present else 1)
-        if len(self._wrong) > _REMEMBERED:
-            self._wrong.popitem(last=False)

@@ -18,7 +18,7 @@ from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.common.generation import SCOPE, generation_read, revision_of
 from pileus.services.identity.sessions.session import Session, session_read
 from pileus.services.identity.tokens.keys import TokenKeys
-from pileus.services.identity.tokens.payload import Token, token_open
+from pileus.services.identity.tokens.payload import Token, token_open, token_seal
 from pileus.services.identity.tokens.ring import KeyRing
 from pileus.store import Published, Store
 
@@ -58,11 +58,7 @@ class Authenticator:
     async def authenticate(self, text: str) -> Authenticated:
         """Read the session of a token as it is now. Raises Unauthorized."""
         digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
-        generation = self._generation
-        if generation is None or not self._alone:
-            generation = await self._read_generation()
-        if revision_of(generation) != self._keys.revision:
-            await self.ring.refresh()
+        generation = await self._keep_up()
         known = self._known.get(digest)
         until = None if known is None else known.session.user.groups_until
         left_group = until is not None and until <= self._clock.now()
@@ -74,6 +70,20 @@ class Authenticator:
             self._known.pop(digest, None)
             raise Unauthorized("the token has expired")
         return known
+
+    async def seal(self, token: Token) -> str:
+        """The text of a token, sealed with a key that is still good on every server."""
+        await self._keep_up()
+        return token_seal(self._keys, token)
+
+    async def _keep_up(self) -> int:
+        """Read the keys anew if they have changed; returns the present generation."""
+        generation = self._generation
+        if generation is None or not self._alone:
+            generation = await self._read_generation()
+        if revision_of(generation) != self._keys.revision:
+            await self.ring.refresh()
+        return generation
 
     async def _work_out(self, text: str, digest: bytes, before: Authenticated | None) -> Authenticated:
         while True:
@@ -111,6 +121,6 @@ class Authenticator:
 
 
 def _context(token: Token, session: Session, clock: Clock) -> Context:
-    """The context of requests with a token, which knows the certificate that has to come with it."""
+    """The context of requests with a token, which knows how it was had and what has to come with it."""
     context = session.context(clock.now())
-    return msgspec.structs.replace(context, certificate=token.certificate) if token.certificate else context
+    return msgspec.structs.replace(context, certificate=token.certificate, methods=token.methods)

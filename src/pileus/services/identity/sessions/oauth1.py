@@ -12,10 +12,11 @@ from pileus.store.tx import Tx
 
 
 class AccessToken(msgspec.Struct, frozen=True):
-    """The roles of a user in a project that a consumer may have."""
+    """The roles of a user in a project that a consumer may have; of its secret only how it is kept."""
 
     id: str
-    secret: str
+    secret: str | None
+    sealed: str | None
     consumer_id: str
     project_id: str
     user_id: str
@@ -34,6 +35,7 @@ def access_token_find(tx: Tx, key: str) -> AccessToken | None:
     return AccessToken(
         row.id,
         row.secret,
+        row.sealed,
         row.consumer_id,
         row.project_id,
         row.user_id,

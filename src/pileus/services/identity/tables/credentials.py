@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, Text, UniqueConstraint
 
 from pileus.store.schema import BigInt, Id, JsonText, LongText, Moment, Name, metadata
 
@@ -18,6 +18,16 @@ credentials = Table(
     # The last step of which a passcode was used, where this is a key of passcodes.
     Column("used_step", BigInt),
     Column("extra", JsonText),
+)
+
+# Passcodes of a user that were looked at in a step, those that came with another proof apart.
+totp_guesses = Table(
+    "totp_guesses",
+    metadata,
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("proof", Boolean, primary_key=True),
+    Column("step", BigInt, nullable=False),
+    Column("guesses", Integer, nullable=False),
 )
 
 application_credentials = Table(

@@ -1,6 +1,7 @@
 """OAuth 1.0a: consumers, the tokens with which they ask, and those with which they act for a user.
 
-Their secrets are kept as they are: they are what signatures are checked with.
+Their secrets are sealed with the keys of credentials (``sealed``). ``secret`` holds those that an earlier
+version wrote, until the next start seals them.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from sqlalchemy import Column, ForeignKey, String, Table
 
 from pileus.store.schema import Id, JsonText, LongText, Moment, metadata
 
-_SECRET = String(64)
-
 consumers = Table(
     "oauth1_consumers",
     metadata,
     Column("id", Id, primary_key=True),
     Column("description", LongText),
-    Column("secret", _SECRET, nullable=False),
+    Column("secret", String(64)),
+    Column("sealed", LongText),
     Column("extra", JsonText),
 )
 
@@ -24,7 +24,8 @@ request_tokens = Table(
     "oauth1_request_tokens",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("secret", _SECRET, nullable=False),
+    Column("secret", String(64)),
+    Column("sealed", LongText),
     Column(
         "consumer_id", Id, ForeignKey("oauth1_consumers.id", ondelete="CASCADE"), nullable=False, index=True
     ),
@@ -39,7 +40,8 @@ access_tokens = Table(
     "oauth1_access_tokens",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("secret", _SECRET, nullable=False),
+    Column("secret", String(64)),
+    Column("sealed", LongText),
     Column(
         "consumer_id", Id, ForeignKey("oauth1_consumers.id", ondelete="CASCADE"), nullable=False, index=True
     ),

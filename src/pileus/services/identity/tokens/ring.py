@@ -28,8 +28,9 @@ from pileus.services.identity.rules.keys import Key, rotated, withdrawn
 from pileus.services.identity.tables.credentials import credentials
 from pileus.services.identity.tables.domain_config import domain_options
 from pileus.services.identity.tables.keys import shared_keys
+from pileus.services.identity.tables.oauth1 import access_tokens, consumers, request_tokens
 from pileus.services.identity.tokens.keys import KEY_BYTES, TokenKeys, fingerprint
-from pileus.services.identity.tokens.sealing import blob_open
+from pileus.services.identity.tokens.sealing import CredentialEncryptionError
 from pileus.store import Published, Store
 from pileus.store.tx import Tx
 
@@ -37,7 +38,7 @@ Purpose = Literal["token", "credential"]
 
 _OF_PURPOSE = select(shared_keys).where(shared_keys.c.purpose == bindparam("purpose"))
 _FORGET = shared_keys.delete().where(shared_keys.c.purpose == bindparam("of_purpose"))
-SEALED: tuple[Table, ...] = (credentials, domain_options)
+SEALED: tuple[Table, ...] = (credentials, domain_options, consumers, request_tokens, access_tokens)
 """The tables whose column ``sealed`` was sealed with a key of credentials, by ``id``."""
 
 
@@ -118,14 +119,21 @@ def blobs_open(tx: Tx, keys: TokenKeys, sealed: Sequence[str]) -> list[str]:
     Another server may have changed the keys since this one was told: what its own don't open, those of the
     database do, which are read once.
     """
+    opened = blobs_open_each(tx, keys, sealed)
+    if None in opened:
+        raise CredentialEncryptionError
+    return [blob for blob in opened if blob is not None]
+
+
+def blobs_open_each(tx: Tx, keys: TokenKeys, sealed: Sequence[str]) -> list[str | None]:
+    """Open what credentials' keys sealed; None for what no key opens, which keeps nobody from the others."""
     opened = [keys.open(one) for one in sealed]
     if None in opened:
         current = TokenKeys.of(ring_read(tx, keys, "credential").in_order)
-        return [
-            blob_open(current, one) if blob is None else blob.decode()
-            for one, blob in zip(sealed, opened, strict=True)
+        opened = [
+            current.open(one) if blob is None else blob for one, blob in zip(sealed, opened, strict=True)
         ]
-    return [blob.decode() for blob in opened if blob is not None]
+    return [None if blob is None else blob.decode() for blob in opened]
 
 
 def _of_file(file: TokenKeys, revision: int) -> Ring:

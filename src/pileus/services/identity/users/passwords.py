@@ -17,7 +17,7 @@ from pileus.services.identity.sessions.authenticator import Authenticator
 from pileus.services.identity.sessions.bounds import require_own, require_unrestricted
 from pileus.services.identity.sessions.session import Account, ById, account_find
 from pileus.services.identity.standing.guard import require_standing
-from pileus.services.identity.users.declared import find_user
+from pileus.services.identity.users.declared import find_user, require_own_domain
 from pileus.services.identity.users.history import passwords_before
 from pileus.services.identity.users.resource import USER
 from pileus.services.identity.users.work import password_change, password_import
@@ -150,6 +150,7 @@ class PasswordHandlers:
             if not found:
                 raise UserNotFound(id=request.path["id"])
             require_standing(tx, request, [("user", found[0]["id"])])
+            require_own_domain(request, found[0])
             password_import(tx, request.context, found[0], encoded, self.compliance)
 
         await request.write(unit)
