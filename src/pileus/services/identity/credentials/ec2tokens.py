@@ -57,7 +57,7 @@ _BODY = types.dict_of(dict.fromkeys(SIGNED_NAMES, types.nullable(SIGNED)), addit
 
 
 def credentials_of(request: Request) -> tuple[str, dict[str, Any]]:
-    """What was signed, and the name that the body gives to it. Raises ValidationError, Unauthorized."""
+    """Read the part of the body that was signed, and its name. Raises ValidationError, Unauthorized."""
     body = request.json()
     if not body or not isinstance(body, dict):
         raise ValidationError("request must include a request body")

@@ -54,7 +54,7 @@ class S3TokenHandlers:
 
 
 def _read(request: Request) -> tuple[_Signed, bytes]:
-    """What was signed, and the string to sign. Raises Invalid, Unauthorized."""
+    """Read the signed part of the body, and the string to sign. Raises Invalid, Unauthorized."""
     name, given = credentials_of(request)
     try:
         signed: _Signed = _BODY.parse({name: given})[name]

@@ -18,7 +18,7 @@ from pileus.web.crud import Crud
 from pileus.web.request import Request
 
 SIGNING_IN = frozenset({"password", "enabled", "options"})
-"""What decides whether, and with what, a user logs in."""
+"""Attributes that decide whether, and with which proof, a user logs in."""
 
 
 class OtherDomain(Forbidden):
