@@ -620,24 +620,26 @@ CREATE TABLE node_tokens (
 	refused_before DATETIME, 
 	CONSTRAINT pk_node_tokens PRIMARY KEY (host)
 );
-CREATE TABLE oauth1_access_tokens (
+CREATE TABLE "oauth1_access_tokens" (
 	id VARCHAR(36) NOT NULL, 
-	secret VARCHAR(64) NOT NULL, 
+	secret VARCHAR(64), 
 	consumer_id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	user_id VARCHAR(36) NOT NULL, 
 	role_ids TEXT NOT NULL, 
 	expires_at DATETIME, 
+	sealed TEXT, 
 	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
-CREATE TABLE oauth1_consumers (
+CREATE TABLE "oauth1_consumers" (
 	id VARCHAR(36) NOT NULL, 
 	description TEXT, 
-	secret VARCHAR(64) NOT NULL, 
+	secret VARCHAR(64), 
 	extra TEXT, 
+	sealed TEXT, 
 	CONSTRAINT pk_oauth1_consumers PRIMARY KEY (id)
 );
 CREATE TABLE oauth1_nonces (
@@ -645,15 +647,16 @@ CREATE TABLE oauth1_nonces (
 	expires_at DATETIME NOT NULL, 
 	CONSTRAINT pk_oauth1_nonces PRIMARY KEY (id)
 );
-CREATE TABLE oauth1_request_tokens (
+CREATE TABLE "oauth1_request_tokens" (
 	id VARCHAR(36) NOT NULL, 
-	secret VARCHAR(64) NOT NULL, 
+	secret VARCHAR(64), 
 	consumer_id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	user_id VARCHAR(36), 
 	role_ids TEXT, 
 	verifier VARCHAR(16), 
 	expires_at DATETIME, 
+	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
@@ -767,9 +770,9 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -952,6 +955,8 @@ INSERT INTO "schema_revisions" VALUES('identity','0027_audit_log');
 INSERT INTO "schema_revisions" VALUES('identity','0028_oauth1');
 INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
+INSERT INTO "schema_revisions" VALUES('identity','0031_bounded_audit_log');
+INSERT INTO "schema_revisions" VALUES('identity','0032_sealed_secrets_and_counted_passcodes');
 INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
 INSERT INTO "schema_revisions" VALUES('image','0020_tasks_of_images');
 INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
@@ -992,9 +997,9 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1172,6 +1177,14 @@ CREATE TABLE subnets (
 	CONSTRAINT pk_subnets PRIMARY KEY (id), 
 	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
+CREATE TABLE totp_guesses (
+	user_id VARCHAR(36) NOT NULL, 
+	proof BOOLEAN NOT NULL, 
+	step BIGINT NOT NULL, 
+	guesses INTEGER NOT NULL, 
+	CONSTRAINT pk_totp_guesses PRIMARY KEY (user_id, proof), 
+	CONSTRAINT fk_totp_guesses_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
 CREATE TABLE trust_roles (
 	trust_id VARCHAR(36) NOT NULL, 
 	role_id VARCHAR(36) NOT NULL, 
@@ -1292,30 +1305,31 @@ CREATE INDEX ix_audit_log_initiator_id ON audit_log (initiator_id);
 CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
 CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);
 CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
-CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
-CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
-CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
-CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
+CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
+CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
