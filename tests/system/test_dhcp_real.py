@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
 from msgspec.structs import replace
 from tests.system.node_world import MTU, NET, REAL, NodeWorld, story_in_a_world, subnet, until
 
+from pileus.drivers.process import ProgramFailed
 from pileus.wire.dhcp import HostRoute
 
 pytestmark = REAL
@@ -53,6 +55,23 @@ def test_names_of_guests_are_resolved_where_no_other_resolver_is_given() -> None
         for name in (at_b.hostname, f"{at_b.hostname}.cloud.example"):
             answer = await world.lab.run(a, ["busybox", "nslookup", name, "10.1.0.2"])
             assert at_b.addresses[0].ip_address in answer.decode()
+        # A name in a domain of its own is known before its guest has asked for anything.
+        _, at_c = await world.guest()
+        world.network(
+            subnets=(subnet(1, dns_nameservers=()),),
+            hosts=(at_a, at_b, replace(at_c, hostname="web", domain="shop.example.")),
+            dns_domain="cloud.example.",
+        )
+
+        async def resolved() -> None:
+            while True:
+                with contextlib.suppress(ProgramFailed):
+                    found = await world.lab.run(a, ["busybox", "nslookup", "web.shop.example", "10.1.0.2"])
+                    if at_c.addresses[0].ip_address in found.decode():
+                        return
+
+        async with asyncio.timeout(10):
+            await resolved()
 
     story_in_a_world(story)
 

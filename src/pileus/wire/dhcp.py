@@ -73,6 +73,8 @@ class DhcpHost(Record, frozen=True):
     addresses: tuple[PortAddress, ...]
     hostname: DomainName
     options: tuple[DhcpOption, ...] = ()
+    domain: DomainName = ""
+    """The domain of the name, where that is not the network's."""
 
 
 class ServicePort(Record, frozen=True):

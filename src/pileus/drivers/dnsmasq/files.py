@@ -10,7 +10,7 @@ import msgspec
 
 from pileus.core.names import path_part
 
-WATCHED = ("options", "hosts")
+WATCHED = ("options", "hosts", "names")
 """In this order: options are there before a host that is tagged with them."""
 
 

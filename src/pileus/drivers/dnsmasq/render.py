@@ -1,9 +1,10 @@
 """A network's server as dnsmasq's arguments and files. Pure. (dnsmasq(8), RFC 2132, 3442, 8415.)
 
 Arguments hold what only a restart can change: where to listen, which subnets there are. The
-rest are files of two folders that dnsmasq watches: ``hosts`` has one per port, ``options`` one
-for the network and one for each subnet and port with options of its own. A new file is taken
-in as it appears; a changed or deleted one when dnsmasq is told (SIGHUP).
+rest are files of three folders that dnsmasq watches: ``hosts`` has one per port, ``options`` one
+for the network and one for each subnet and port with options of its own, ``names`` one for each
+port whose name is in a domain of its own. A new file is taken in as it appears; a changed or
+deleted one when dnsmasq is told (SIGHUP).
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ def _host_files(host: DhcpHost) -> Mapping[str, str]:
         files[f"options/port-{host.port_id}"] = _lines(
             _option(f"port-{host.port_id}", option) for option in host.options
         )
+    if host.fqdn:
+        name = _hostname(host.fqdn)
+        files[f"names/{host.port_id}"] = _lines(f"{parse_address(one)} {name}" for one in host.addresses)
     return files
 
 
@@ -88,6 +92,7 @@ def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tup
         f"--dhcp-leasefile={folder / 'leases'}",
         f"--dhcp-hostsdir={folder / 'hosts'}",
         f"--dhcp-optsdir={folder / 'options'}",
+        f"--hostsdir={folder / 'names'}",
         f"--log-facility={folder / 'log'}",
         "--quiet-dhcp",
         "--quiet-dhcp6",
@@ -95,8 +100,18 @@ def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tup
         f"--user={user}",
         f"--group={group}",
         *(_domain(network.domain, network.names) if network.domain else ()),
+        *_own_domains(network),
         *(_range(subnet, network.lease_s) for subnet in network.subnets),
     )
+
+
+def _own_domains(network: DhcpNetwork) -> Iterable[str]:
+    """Domains that hosts have of their own: what is not known in one does not exist, and is not refused,
+    as clients take for a failure (of the one address version that a name does not have)."""
+    if not network.names:
+        return ()
+    domains = {_hostname(host.fqdn).partition(".")[2] for host in network.hosts if host.fqdn}
+    return (f"--local=/{domain}/" for domain in sorted(domains))
 
 
 def _domain(name: str, names: bool) -> tuple[str, ...]:

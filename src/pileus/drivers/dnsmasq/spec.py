@@ -46,6 +46,8 @@ class DhcpHost(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     hostname: str | None = None
     options: tuple[DhcpOption, ...] = ()
+    fqdn: str | None = None
+    """Its name in a domain other than the network's, by which its addresses are resolved at any time."""
 
 
 class DhcpNetwork(msgspec.Struct, frozen=True, kw_only=True):

@@ -209,6 +209,7 @@ def _examined(
             addresses=addresses,
             hostname=host.hostname if _LABEL.fullmatch(host.hostname) else None,
             options=options,
+            fqdn=_fqdn(host),
         )
         fault = host_fault(told)
         claims = (host.mac_address.lower(), *addresses)
@@ -221,6 +222,12 @@ def _examined(
 
 def _tellable(option: DhcpOption) -> bool:
     return bool(_OPTION.fullmatch(option.name)) and option.value.isprintable()
+
+
+def _fqdn(host: DhcpHost) -> str | None:
+    """The name of a host whose domain is not its network's."""
+    domain = _domain(host.domain) if host.domain else None
+    return f"{host.hostname}.{domain}" if domain and _LABEL.fullmatch(host.hostname) else None
 
 
 def _domain(name: str) -> str | None:

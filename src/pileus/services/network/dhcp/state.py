@@ -6,7 +6,7 @@ in ``switch_state``, the position is read first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, select
@@ -20,6 +20,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import DHCP_AGENT
+from pileus.services.network.rules.names import domain_of, host_name
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -54,6 +55,7 @@ _PORTS = (
         ports.c.host,
         ports.c.fixed_ips,
         ports.c.dns_name,
+        ports.c.dns_domain,
         ports.c.extra_dhcp_opts,
         dhcp_ports.c.port_id.is_not(None).label("is_dhcp"),
         router_ports.c.port_type.label("router_port"),
@@ -144,7 +146,7 @@ def _network(
             for row in on_it
             if row.fixed_ips and not (row.is_dhcp or row.router_port or row.is_floating)
         ),
-        dns_domain=net.dns_domain,
+        dns_domain=domain_of(net.dns_domain),
     )
 
 
@@ -175,15 +177,9 @@ def _host(port: Row[Any]) -> DhcpHost:
         mac_address=port.mac_address,
         addresses=_addresses(port),
         hostname=port.dns_name or host_name(port.fixed_ips),
+        domain=port.dns_domain if port.dns_name else "",
         options=tuple(
             DhcpOption(name=one["opt_name"], value=one["opt_value"], ip_version=one["ip_version"])
             for one in port.extra_dhcp_opts
         ),
     )
-
-
-def host_name(fixed_ips: Sequence[Mapping[str, str]]) -> str:
-    """Name a guest that has no name: ``host-10-0-0-5``, by an IPv4 address if it has one."""
-    addresses = [ip["ip_address"] for ip in fixed_ips]
-    chosen = next((one for one in addresses if "." in one), addresses[0])
-    return "host-" + chosen.replace(".", "-").replace(":", "-")

@@ -16,6 +16,7 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.naming import names_follow_domains
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.tables import segments as taken_segments
@@ -149,6 +150,7 @@ def network_update(
         ],
     )
     after = NETWORK.change(tx, context, updates)
+    names_follow_domains(tx, updates)
     tx.emit_many([_event(context, "network.update", network, hosts) for network in after])
     return after
 

@@ -31,6 +31,7 @@ from pileus.services.network.ports.rows import (
     membership_rows,
 )
 from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.names import assignment
 from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -63,6 +64,7 @@ def create_ports(
             spec["allowed_address_pairs"] = rules.address_pairs(
                 pairs, spec["mac_address"], config.max_address_pairs
             )
+            spec["dns_assignment"] = assignment(spec, facts.networks[spec["network_id"]].dns_domain)
         try:
             with tx.savepoint():
                 PORT.insert(tx, context, specs)

@@ -33,7 +33,9 @@ _ON_NODE = frozenset(
 
 
 # What DHCP tells guests, or finds them by.
-_ON_DHCP = frozenset({"device_owner", "dns_name", "extra_dhcp_opts", "fixed_ips", "mac_address"})
+_ON_DHCP = frozenset(
+    {"device_owner", "dns_domain", "dns_name", "extra_dhcp_opts", "fixed_ips", "mac_address"}
+)
 
 # What a router's own port is to its L3 agent.
 _ON_ROUTER = frozenset({"binding:host_id", "device_id", "device_owner", "fixed_ips", "mac_address"})

@@ -33,6 +33,7 @@ class NetworkFacts(NamedTuple):
     physical_network: str | None
     port_security_enabled: bool
     qos_policy_id: str | None = None
+    dns_domain: str = ""
 
 
 class SubnetFacts(NamedTuple):
@@ -88,6 +89,7 @@ _NETWORKS = select(
     networks.c.physical_network,
     networks.c.port_security_enabled,
     networks.c.qos_policy_id,
+    networks.c.dns_domain,
 ).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 _SUBNETS = (
     select(

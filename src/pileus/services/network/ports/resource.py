@@ -21,7 +21,7 @@ from pileus.services.network.common.attributes import (
     TEXT,
 )
 from pileus.services.network.common.errors import PortNotFound
-from pileus.services.network.common.names import HOST_NAME
+from pileus.services.network.common.names import DOMAIN_NAME, HOST_NAME
 from pileus.services.network.common.policy import (
     ADMIN_OR_MEMBER,
     ADMIN_OR_SERVICE,
@@ -50,6 +50,7 @@ VNIC_TYPES = (
 
 
 _FIXED_IP = {"subnet_id": types.uuid, "ip_address": types.ip_address}
+_ASSIGNED = {"ip_address": types.ip_address, "hostname": types.string(), "fqdn": types.string()}
 _BLANK_OPTIONS = ("router", "classless-static-route")
 
 
@@ -252,6 +253,15 @@ PORT = Resource(
             policy_get=True,
         ),
         Attribute("dns_name", HOST_NAME, default="", create=True, update=True, filter=True),
+        Attribute(
+            "dns_domain",
+            DOMAIN_NAME,
+            default="",
+            create=True,
+            update=True,
+            description="The domain of its name, where that is not its network's.",
+        ),
+        Attribute("dns_assignment", types.list_of(types.dict_of(_ASSIGNED)), default=[]),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         Attribute(
             "qos_network_policy_id",

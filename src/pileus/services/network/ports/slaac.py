@@ -14,8 +14,10 @@ from sqlalchemy import Row, bindparam, delete, select, update
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import addresses
+from pileus.services.network.rules.names import assignment
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -29,6 +31,8 @@ _FACTS = (
     ports.c.host,
     ports.c.fixed_ips,
     ports.c.security_groups,
+    ports.c.dns_name,
+    ports.c.dns_domain,
 )
 # The rows are held, since their lists of addresses are written whole.
 _IN_NETWORKS = (
@@ -50,7 +54,14 @@ _USERS = (
 _SET_FIXED_IPS = (
     update(ports)
     .where(ports.c.id == bindparam("key"))
-    .values(fixed_ips=bindparam("addresses"), **next_revision(ports, bindparam("now")))
+    .values(
+        fixed_ips=bindparam("addresses"),
+        dns_assignment=bindparam("names"),
+        **next_revision(ports, bindparam("now")),
+    )
+)
+_DOMAINS = select(networks.c.id, networks.c.dns_domain).where(
+    networks.c.id.in_(bindparam("ids", expanding=True))
 )
 _DELETE_ALLOCATIONS = delete(ip_allocations).where(
     ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True))
@@ -94,11 +105,19 @@ def addresses_remove(tx: Tx, context: Context, rows: Sequence[Row[Any]], subnet_
 def _write(
     tx: Tx, context: Context, rows: Sequence[Row[Any]], fixed_ips: Mapping[str, list[dict[str, str]]]
 ) -> None:
+    domains = dict(map(tuple, tx.rows(_DOMAINS, {"ids": sorted({row.network_id for row in rows})})))
     tx.execute(
         _SET_FIXED_IPS,
         [
-            {"key": port_id, "addresses": several, "now": context.now}
-            for port_id, several in fixed_ips.items()
+            {
+                "key": row.id,
+                "addresses": fixed_ips[row.id],
+                "names": assignment(
+                    {**row._mapping, "fixed_ips": fixed_ips[row.id]}, domains[row.network_id]
+                ),
+                "now": context.now,
+            }
+            for row in rows
         ],
     )
     tx.emit_many(

@@ -48,6 +48,7 @@ ports = Table(
     Column("vif_details", JsonText, nullable=False),
     Column("dns_name", Name, nullable=False),
     Column("dns_domain", Name, nullable=False, server_default=""),
+    Column("dns_assignment", JsonText, nullable=False),
     Column("trusted", Boolean),
     Column("hints", JsonText),
     Column("data_plane_status", String(16)),

@@ -69,6 +69,15 @@ EXTENSIONS = (
         "Expose status of underlying data plane",
         "2017-01-24T10:00:00-00:00",
     ),
+    Extension(
+        "dns-domain-ports",
+        "dns_domain for ports",
+        "Allows the DNS domain to be specified for a network port.",
+        "2017-04-24T10:00:00-00:00",
+    ),
+    Extension(
+        "dns-integration", "DNS Integration", "Provides integration with DNS.", "2015-08-15T18:00:00-00:00"
+    ),
     Extension("ip_allocation", "IP Allocation", "IP allocation extension.", "2016-06-10T23:00:00-00:00"),
     Extension(
         "port-device-profile",

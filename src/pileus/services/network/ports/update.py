@@ -27,6 +27,7 @@ from pileus.services.network.ports.rows import (
 )
 from pileus.services.network.rules import macs
 from pileus.services.network.rules.binding import is_plugged
+from pileus.services.network.rules.names import assignment
 from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -76,6 +77,11 @@ def update_ports(
                     _readdress(tx, readdressed, facts, config)
                 if regrouped:
                     _regroup(tx, regrouped)
+                for one in updates:
+                    if {"fixed_ips", "dns_name", "dns_domain"} & {*one.changes}:
+                        network = facts.networks[one.original["network_id"]]
+                        merged = {**one.original, **one.changes}
+                        one.changes["dns_assignment"] = assignment(merged, network.dns_domain)
                 changed = PORT.change(tx, context, updates)
         except Duplicate:
             for one in updates:
