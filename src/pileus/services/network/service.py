@@ -142,7 +142,6 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,
-            address_groups.NOUN,
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),
             qos.NOUN,
