@@ -42,6 +42,57 @@ def test_links_lead_there_and_back(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_lists_that_no_table_stands_behind_have_pages_too(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        order = "sort_key=alias&sort_dir=asc&fields=alias"
+        path = "/v2.0/extensions?"
+        whole = [one["alias"] for one in (await api("GET", path + order)).json["extensions"]]
+
+        async def page(query: str) -> tuple[list[str], dict[str, str]]:
+            said = (await api("GET", path + query)).json
+            found = {one["rel"]: urlsplit(one["href"]).query for one in said.get("extensions_links", [])}
+            return [one["alias"] for one in said["extensions"]], found
+
+        first, beside = await page(f"{order}&limit=20")
+        assert first == whole[:20] and set(beside) == {"next", "previous"}
+        second, beside = await page(beside["next"])
+        assert second == whole[20:40]
+        back, beside = await page(beside["previous"])
+        assert back == first and "page_reverse=True" in beside["previous"]
+        before, beside = await page(beside["previous"])
+        assert before == [] and set(beside) == {"next"}
+        assert await page(order) == (whole, {})
+        last, beside = await page(f"{order}&limit=20&page_reverse=true")
+        assert last == whole[-20:] and set(beside) == {"next", "previous"}
+
+    tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_of_the_changed_since_a_moment(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        old = await api.make("network", name="old")
+        touched = await api.make("network", name="touched")
+        api.clock.advance(60)
+        since = api.clock.now().isoformat(timespec="seconds") + "Z"
+        assert names(await api("GET", f"/v2.0/networks?changed_since={since}")) == []
+        await api("PUT", f"/v2.0/networks/{touched['id']}", {"network": {"description": "x"}})
+        await api.make("network", name="new")
+        changed = await api("GET", f"/v2.0/networks?changed_since={since}&sort_key=name&sort_dir=asc")
+        assert names(changed) == ["new", "touched"]
+        both = await api("GET", f"/v2.0/networks?changed_since={since}&id={old['id']}")
+        assert names(both) == []
+        for text in ("yesterday", "", "2026-13-01T00:00:00Z"):
+            bad = await api("GET", f"/v2.0/networks?changed_since={text}")
+            assert (bad.status, bad.error) == (400, "InvalidInput")
+            assert bad.message == (
+                "Invalid input for operation: The input changed_since must be in the following format: "
+                "YYYY-MM-DDTHH:MM:SSZ."
+            )
+
+    tell(story, tmp_path, kind)
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_pages_in_the_order_of_any_keys_however_often_named(tmp_path: Path, kind: str) -> None:
     """Truths among them; what a marker asks of the database must not grow with the square of the keys."""

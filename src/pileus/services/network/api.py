@@ -5,7 +5,7 @@ from __future__ import annotations
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Extension
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -139,7 +139,7 @@ def _view(extension: Extension) -> dict[str, object]:
 async def list_extensions(request: Request) -> Reply:
     """List the extensions that the nouns bring."""
     views = [_view(one) for one in request.service.extensions]
-    return Reply.json({"extensions": list_views(request, views, "alias")})
+    return views_reply(request, "extensions", views, "alias")
 
 
 async def show_extension(request: Request) -> Reply:
@@ -160,7 +160,7 @@ NOUN = Noun(
             f"{ROOT}/extensions",
             list_extensions,
             rule=ANYBODY,
-            reply=types.dict_of({"extensions": types.list_of(_EXTENSION)}),
+            reply=views_type("extensions", _EXTENSION),
             summary="List extensions",
         ),
         Route(

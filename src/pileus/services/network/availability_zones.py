@@ -11,7 +11,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.policy import rules
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.config import NetworkConfig
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
@@ -21,18 +21,15 @@ from pileus.web.routes import Route
 
 RULE = "get_availability_zone"
 
-_REPLY = types.dict_of(
-    {
-        "availability_zones": types.list_of(
-            types.dict_of(
-                {
-                    "name": types.string(),
-                    "resource": types.enum("network", "router"),
-                    "state": types.enum("available", "unavailable"),
-                }
-            )
-        )
-    }
+_REPLY = views_type(
+    "availability_zones",
+    types.dict_of(
+        {
+            "name": types.string(),
+            "resource": types.enum("network", "router"),
+            "state": types.enum("available", "unavailable"),
+        }
+    ),
 )
 _RESOURCES = {"DHCP agent": "network", "L3 agent": "router"}
 
@@ -60,8 +57,7 @@ def noun(config: NetworkConfig) -> Noun:
         request.authorise(RULE)
         since = config.alive_since(request.context.now)
         zones = await request.read(availability_zones, since)
-        shown = list_views(request, zones, "name", ("name", "resource", "state"))
-        return Reply.json({"availability_zones": shown})
+        return views_reply(request, "availability_zones", zones, "name", ("name", "resource", "state"))
 
     return Noun(
         name="availability_zone",

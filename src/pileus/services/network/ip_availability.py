@@ -14,7 +14,7 @@ from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.common.attributes import IP_VERSION
 from pileus.services.network.common.errors import NetworkNotFound
 from pileus.services.network.common.policy import ADMIN_OR_SERVICE, rules
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
@@ -133,8 +133,7 @@ async def list_availabilities(request: Request) -> Reply:
     for name, values in wanted.items():
         statement = statement.where(_FILTERS[name].in_(values))
     found = await request.read(availabilities, statement)
-    shown = list_views(request, found, "network_id", answered=_FILTERS)
-    return Reply.json({"network_ip_availabilities": shown})
+    return views_reply(request, "network_ip_availabilities", found, "network_id", answered=_FILTERS)
 
 
 async def show_availability(request: Request) -> Reply:
@@ -155,7 +154,7 @@ NOUN = Noun(
             PATH,
             list_availabilities,
             rule=RULE,
-            reply=types.dict_of({"network_ip_availabilities": types.list_of(_VIEW)}),
+            reply=views_type("network_ip_availabilities", _VIEW),
             summary="List use of addresses",
         ),
         Route(

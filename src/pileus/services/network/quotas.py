@@ -25,7 +25,7 @@ from pileus.services.network.common.attributes import number
 from pileus.services.network.common.bodies import body_of, object_named
 from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.network.common.quotas import SERVICE
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
@@ -64,9 +64,7 @@ _TEXT = types.string(36)
 _BODY = object_named("quota", types.dict_of(dict.fromkeys(_BESIDES, types.anything), additional=_LIMIT))
 _LIMITS = types.dict_of({}, additional=_LIMIT)
 _SHOWN = types.dict_of({"quota": _LIMITS})
-_LIST = types.dict_of(
-    {"quotas": types.list_of(types.dict_of({"project_id": _TEXT, "tenant_id": _TEXT}, additional=_LIMIT))}
-)
+_LIST = views_type("quotas", types.dict_of({"project_id": _TEXT, "tenant_id": _TEXT}, additional=_LIMIT))
 _DETAILS = types.dict_of(
     {
         "quota": types.dict_of(
@@ -89,7 +87,7 @@ async def list_quotas(request: Request) -> Reply:
     """List projects that have limits of their own."""
     request.authorise("update_quota")
     limits = await request.read(_all_limits, request.service.quotas)
-    return Reply.json({"quotas": list_views(request, limits, "project_id", ("project_id", "tenant_id"))})
+    return views_reply(request, "quotas", limits, "project_id", ("project_id", "tenant_id"))
 
 
 async def show_quota(request: Request) -> Reply:

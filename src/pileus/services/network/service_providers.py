@@ -5,7 +5,7 @@ from __future__ import annotations
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.network.common.policy import rules
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -20,19 +20,16 @@ EXTENSIONS = (
         "2013-01-20T00:00:00-00:00",
     ),
 )
-_REPLY = types.dict_of(
-    {
-        "service_providers": types.list_of(
-            types.dict_of({"name": types.string(), "service_type": types.string(), "default": types.boolean})
-        )
-    }
+_REPLY = views_type(
+    "service_providers",
+    types.dict_of({"name": types.string(), "service_type": types.string(), "default": types.boolean}),
 )
 
 
 async def list_service_providers(request: Request) -> Reply:
     """List none."""
     request.authorise(RULE)
-    return Reply.json({"service_providers": list_views(request, [], "name")})
+    return views_reply(request, "service_providers", [], "name")
 
 
 NOUN = Noun(

@@ -6,6 +6,7 @@ Sources: the Networking API reference; neutron-lib ``attributes`` and
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -13,8 +14,8 @@ from urllib.parse import urlencode
 from pileus.core.errors import Fault, Kind
 from pileus.resource.declaration import Resource
 from pileus.resource.listing import LARGEST, Listing, Sort, filter_condition, sortable, tag_conditions
-from pileus.resource.types import BadValue
-from pileus.resource.wordings.neutron import BadRequest, HTTPBadRequest, NeutronWording
+from pileus.resource.types import BadValue, timestamp
+from pileus.resource.wordings.neutron import BadRequest, HTTPBadRequest, InvalidInput, NeutronWording
 from pileus.web.dialects import ApiVersion, Dialect
 from pileus.web.head import Head
 
@@ -31,6 +32,7 @@ _PLAIN = {
     "Forbidden": "HTTPForbidden",
     "Conflict": "HTTPConflict",
 }
+CHANGED_SINCE = "changed_since"
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
 
@@ -40,6 +42,7 @@ class NeutronDialect(NeutronWording, Dialect):
     internal_message = "Request Failed: internal server error while processing your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "fields": {"type": "string"},
+        "changed_since": {"type": "string", "format": "date-time"},
         "limit": {"type": "integer", "minimum": 0},
         "marker": {"type": "string"},
         "page_reverse": {"type": "boolean"},
@@ -66,7 +69,7 @@ class NeutronDialect(NeutronWording, Dialect):
             elif name == "marker":
                 listing.marker = text or None
             elif name == "page_reverse":
-                listing.reverse = text.lower() in ("true", "1")
+                listing.reverse = text.lower() == "true"
             elif name == "sort_key":
                 keys.extend([text] if text else [])
             elif name == "sort_dir":
@@ -77,6 +80,9 @@ class NeutronDialect(NeutronWording, Dialect):
         for name, texts in filters.items():
             if name in _TAGS and resource.resolve("tags") is not None:
                 listing.where.extend(tag_conditions(resource, name, texts))
+                continue
+            if name == CHANGED_SINCE and "updated_at" in resource.columns:
+                listing.where.append(resource.columns["updated_at"] >= moment_of(texts[0]))
                 continue
             attribute = resource.resolve(name)
             if attribute is None or not attribute.filter:
@@ -97,25 +103,37 @@ class NeutronDialect(NeutronWording, Dialect):
     ) -> dict[str, Any]:
         if listing.limit is None:
             return {}
-        links = []
-        kept = [(name, text) for name, text in head.query if name not in ("marker", "page_reverse")]
-        here = head.path_url
-
-        def link(rel: str, edge: Sequence[str], reverse: bool) -> dict[str, str]:
-            marker = [("marker", edge[0])] if edge else []
-            query = [*kept, *marker, *([("page_reverse", "True")] if reverse else [])]
-            return {"rel": rel, "href": f"{here}?{urlencode(query)}"}
-
-        # A link is left out only where the page shows that nothing can follow. An empty page behind the
-        # last one leads back to the last one: "previous" without a marker counts from the end.
-        if more or listing.reverse:
-            links.append(link("next", keys[-1:], False))
-        if more or not listing.reverse:
-            links.append(link("previous", keys[:1], True))
+        links = page_links(head, keys, more=more, reverse=listing.reverse)
         return {f"{resource.plural}_links": links} if links else {}
 
     def versions_document(self, head: Head, versions: Sequence[ApiVersion], base: str) -> tuple[int, Any]:
         return 200, {"versions": [self.version_entry(version, base) for version in versions]}
+
+
+def page_links(head: Head, keys: Sequence[str], *, more: bool, reverse: bool) -> list[dict[str, str]]:
+    """Links to the pages around one; ``keys`` are what markers are, in the page's order."""
+    kept = [(name, text) for name, text in head.query if name not in ("marker", "page_reverse")]
+
+    def link(rel: str, edge: Sequence[str], back: bool) -> dict[str, str]:
+        marker = [("marker", edge[0])] if edge else []
+        query = [*kept, *marker, *([("page_reverse", "True")] if back else [])]
+        return {"rel": rel, "href": f"{head.path_url}?{urlencode(query)}"}
+
+    # A link is left out only where the page shows that nothing can follow. An empty page behind the
+    # last one leads back to the last one: "previous" without a marker counts from the end.
+    links = [link("next", keys[-1:], False)] if more or reverse else []
+    return [*links, link("previous", keys[:1], True)] if more or not reverse else links
+
+
+def moment_of(text: str) -> dt.datetime:
+    """The moment that ``changed_since`` names."""
+    try:
+        moment: dt.datetime = timestamp.parse(text)
+    except BadValue:
+        raise InvalidInput(
+            reason=f"The input {CHANGED_SINCE} must be in the following format: YYYY-MM-DDTHH:MM:SSZ"
+        ) from None
+    return moment
 
 
 def page_size(text: str) -> int | None:

@@ -5,25 +5,37 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pileus.resource import types
+from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import HTTPBadRequest
-from pileus.web.dialects.neutron import page_size
+from pileus.web.dialects.neutron import page_links, page_size
+from pileus.web.reply import Reply
 from pileus.web.request import Request
 
 View = Mapping[str, Any]
+_LINK = types.dict_of({"rel": types.enum("next", "previous"), "href": types.string(None)})
 _LANGUAGE = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
 
 
-def list_views(
+def views_type(plural: str, view: Type) -> Type:
+    """The type of such a list's replies."""
+    return types.dict_of({plural: types.list_of(view), f"{plural}_links": types.list_of(_LINK)})
+
+
+def views_reply(
     request: Request,
+    plural: str,
     views: Sequence[View],
     key: str,
     filters: Collection[str] = (),
     *,
     answered: Collection[str] = (),
-) -> list[dict[str, Any]]:
-    """Those of the views that the query asks for. ``key``: the attribute that a marker is one of;
-    ``filters``: those that are compared; ``answered``: parameters that the caller has obeyed already.
-    HTTPBadRequest for a parameter that means nothing here."""
+) -> Reply:
+    """Those of the views that the query asks for, with links to the pages around them.
+
+    ``key``: the attribute that a marker is one of; ``filters``: those that are compared; ``answered``:
+    parameters that the caller has obeyed already. HTTPBadRequest for a parameter that means nothing here.
+    """
     asked: dict[str, list[str]] = {}
     for name, text in request.query:
         asked.setdefault(name, []).append(text)
@@ -36,9 +48,15 @@ def list_views(
         for view in views
         if all(str(view[name]) in texts for name, texts in asked.items() if name in filters)
     ]
-    found = _page(_sorted(found, asked), asked, key)
+    limit = page_size(asked["limit"][-1]) if "limit" in asked else None
+    reverse = asked.get("page_reverse", ["false"])[-1].lower() == "true"
+    found = _page(_sorted(found, asked), asked.get("marker", [""])[-1], key, limit, reverse)
     fields = [text for text in asked.get("fields", ()) if text]
-    return [{name: value for name, value in view.items() if not fields or name in fields} for view in found]
+    shown = [{name: value for name, value in view.items() if not fields or name in fields} for view in found]
+    if limit is None:
+        return Reply.json({plural: shown})
+    links = page_links(request, [view[key] for view in found], more=len(found) >= limit, reverse=reverse)
+    return Reply.json({plural: shown, **({f"{plural}_links": links} if links else {})})
 
 
 def _sorted(views: list[View], asked: Mapping[str, list[str]]) -> list[View]:
@@ -56,10 +74,7 @@ def _sorted(views: list[View], asked: Mapping[str, list[str]]) -> list[View]:
     return views
 
 
-def _page(views: list[View], asked: Mapping[str, list[str]], key: str) -> list[View]:
-    limit = page_size(asked["limit"][-1]) if "limit" in asked else None
-    reverse = asked.get("page_reverse", ["false"])[-1].lower() in ("true", "1")
-    marker = asked.get("marker", [""])[-1]
+def _page(views: list[View], marker: str, key: str, limit: int | None, reverse: bool) -> list[View]:
     if marker:
         places = [place for place, view in enumerate(views) if view[key] == marker]
         if not places:

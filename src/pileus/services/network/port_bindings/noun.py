@@ -9,7 +9,7 @@ from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import BadValue, Type
 from pileus.services.network.common.bodies import body_of
 from pileus.services.network.common.policy import ADMIN_OR_SERVICE, SERVICE, rules
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.port_bindings.work import (
     ACTIVE,
@@ -109,9 +109,7 @@ def _show(tx: Tx, request: Request) -> dict[str, Any]:
 async def list_bindings(request: Request) -> Reply:
     """List the bindings of a port."""
     found = await request.read(_list, request)
-    return Reply.json(
-        {"bindings": list_views(request, found, "host", ("host", "vif_type", "vnic_type", "status"))}
-    )
+    return views_reply(request, "bindings", found, "host", ("host", "vif_type", "vnic_type", "status"))
 
 
 async def show_binding(request: Request) -> Reply:
@@ -163,7 +161,7 @@ class _Handlers:
 
 def _routes(config: NetworkConfig) -> tuple[Route, ...]:
     on_host, get, change = f"{PATH}/{{host}}", "get_port_binding", _Handlers(config)
-    several = types.dict_of({"bindings": types.list_of(_VIEW)})
+    several = views_type("bindings", _VIEW)
     return (
         Route("GET", PATH, list_bindings, rule=get, reply=several, summary="List bindings of a port"),
         Route(

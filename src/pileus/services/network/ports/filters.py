@@ -23,8 +23,9 @@ def with_fixed_ips(texts: Sequence[str]) -> ColumnElement[bool]:
     like = []
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator:
-            raise BadValue(f"'{text}' is not of the form key=value", value=text)
+        name, value = name.strip(), value.strip()
+        if not separator or not name:
+            raise BadValue(f"'{text}' is not of the form <key>=[value]", value=text, conversion=True)
         match name:
             case "ip_address":
                 exact.setdefault(name, []).append(canonical(value) or value)

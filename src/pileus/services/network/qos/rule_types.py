@@ -7,7 +7,7 @@ from pileus.core.errors import Forbidden, NotFound
 from pileus.resource import types
 from pileus.resource.types import BadValue
 from pileus.resource.wordings.neutron import NEUTRON
-from pileus.services.network.common.view_lists import list_views
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.qos.kinds import BY_NAME, KINDS
 from pileus.web.reply import Reply
 from pileus.web.request import Request
@@ -35,7 +35,7 @@ async def list_rule_types(request: Request) -> Reply:
         except BadValue as bad:
             raise NEUTRON.bad_value(name, text, bad) from None
     views = [{"type": kind.name} for kind in KINDS]
-    return Reply.json({"rule_types": list_views(request, views, "type", answered=_FILTERS)})
+    return views_reply(request, "rule_types", views, "type", answered=_FILTERS)
 
 
 async def show_rule_type(request: Request) -> Reply:
@@ -63,7 +63,7 @@ ROUTES = (
         "/v2.0/qos/rule-types",
         list_rule_types,
         rule="get_rule_type",
-        reply=types.dict_of({"rule_types": types.list_of(types.dict_of({"type": _KIND}))}),
+        reply=views_type("rule_types", types.dict_of({"type": _KIND})),
         summary="List QoS rule types",
     ),
     Route(
