@@ -242,6 +242,16 @@ _NAMES = {
 }
 
 
+def _shared(object_type: str) -> Asked:
+    said = {"object_type": object_type, "target_tenant": P1, "action": "access_as_shared"}
+    return lambda one, own: ("POST", "/v2.0/rbac-policies", {"rbac_policy": {**said, "object_id": one}})
+
+
+for _kind in ("network", "policy", "group", "addresses", "scope", "pool"):
+    _type = {**_NAMES, "policy": "qos_policy"}.get(_kind, _kind)
+    NAMED[f"rbac_policy.object_id, {_kind}"] = (_kind, _shared(_type))
+
+
 def _named(method: str, path: str, body: dict[str, Any] | None) -> Asked:
     return lambda one, own: (method, f"/v2.0/{path.format(one)}", body)
 

@@ -104,6 +104,7 @@ def test_quotas(tmp_path: Path) -> None:
             "subnet": 100,
             "subnetpool": -1,
             "port": 500,
+            "rbac_policy": 10,
             "router": 10,
             "floatingip": 50,
             "security_group": 10,

@@ -313,6 +313,19 @@ OPERATIONS: Operations = {
             "id": "id={rule}",
         },
     ),
+    "/v2.0/rbac-policies": _as(
+        "admin",
+        {
+            "id": "id={rule}",
+            "object_type": "object_type=subnetpool",
+            "object_id": "object_id={policy}",
+            "action": "action=access_as_external",
+            "target_project": f"target_project={P2}",
+            "target_tenant": f"target_tenant={P2}",
+            "project_id": f"project_id={P1}",
+            **_paged("object_type"),
+        },
+    ),
     "/v2.0/qos/rule-types": {
         "all_rules": "all_rules=x",
         "all_supported": "all_supported=x",

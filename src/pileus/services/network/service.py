@@ -45,6 +45,7 @@ from pileus.services.network.ports.followers import ports_bind_waiting, ports_le
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.work import PORT_QUOTA, port_create, port_delete, port_update
 from pileus.services.network.qos import noun as qos
+from pileus.services.network.rbac_policies import noun as rbac_policies
 from pileus.services.network.routers import noun as routers
 from pileus.services.network.routers.followers import (
     l3_agent_reported,
@@ -145,6 +146,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             agents_noun.noun(config, agent),
             dhcp.noun(config, agent),
             qos.NOUN,
+            rbac_policies.NOUN,
             auto_allocated_topology.noun(config),
             quotas.NOUN,
             ip_availability.NOUN,

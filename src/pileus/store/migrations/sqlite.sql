@@ -630,8 +630,8 @@ CREATE TABLE "oauth1_access_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE "oauth1_consumers" (
@@ -659,8 +659,8 @@ CREATE TABLE "oauth1_request_tokens" (
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
@@ -771,8 +771,8 @@ CREATE TABLE "ports" (
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
@@ -845,6 +845,28 @@ CREATE TABLE quota_limits (
 	resource VARCHAR(64) NOT NULL, 
 	hard_limit INTEGER NOT NULL, 
 	CONSTRAINT pk_quota_limits PRIMARY KEY (project_id, service, resource)
+);
+CREATE TABLE rbac_policies (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	object_type VARCHAR(32) NOT NULL, 
+	object_id VARCHAR(36) NOT NULL, 
+	action VARCHAR(32) NOT NULL, 
+	target_project VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36), 
+	qos_policy_id VARCHAR(36), 
+	security_group_id VARCHAR(36), 
+	subnetpool_id VARCHAR(36), 
+	address_scope_id VARCHAR(36), 
+	address_group_id VARCHAR(36), 
+	CONSTRAINT pk_rbac_policies PRIMARY KEY (id), 
+	CONSTRAINT fk_rbac_policies_address_group_id FOREIGN KEY(address_group_id) REFERENCES address_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_rbac_policies_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_rbac_policies_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_rbac_policies_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_rbac_policies_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_rbac_policies_subnetpool_id FOREIGN KEY(subnetpool_id) REFERENCES subnetpools (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_rbac_policies_object_id_action_target_project UNIQUE (object_id, action, target_project)
 );
 CREATE TABLE regions (
 	id VARCHAR(255) NOT NULL, 
@@ -968,6 +990,7 @@ INSERT INTO "schema_revisions" VALUES('network','0033_qos_rules_of_all_kinds');
 INSERT INTO "schema_revisions" VALUES('network','0034_default_security_group_rules');
 INSERT INTO "schema_revisions" VALUES('network','0035_conntrack_helpers');
 INSERT INTO "schema_revisions" VALUES('network','0036_names_of_ports');
+INSERT INTO "schema_revisions" VALUES('network','0037_rbac_policies');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -999,8 +1022,8 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
@@ -1317,16 +1340,16 @@ CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
 CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
@@ -1334,8 +1357,16 @@ CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_po
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
+CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
+CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
+CREATE INDEX ix_rbac_policies_project_id ON rbac_policies (project_id);
+CREATE INDEX ix_rbac_policies_qos_policy_id ON rbac_policies (qos_policy_id);
+CREATE INDEX ix_rbac_policies_security_group_id ON rbac_policies (security_group_id);
+CREATE INDEX ix_rbac_policies_subnetpool_id ON rbac_policies (subnetpool_id);
+CREATE INDEX ix_rbac_policies_target_project_action ON rbac_policies (target_project, action);

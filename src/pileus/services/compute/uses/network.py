@@ -43,6 +43,7 @@ from pileus.services.network.service import (
     serves_guests_of,
 )
 from pileus.services.network.service import served_scopes as network_scopes_served
+from pileus.services.network.sharing.targets import QOS_POLICIES, caller_of, shared_to
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 
@@ -151,7 +152,10 @@ def ports_free(tx: Tx, project_id: str) -> int:
 
 def qos_policy_usable(tx: Tx, access: Access, policy_id: str) -> bool:
     """Whether there is such a QoS policy, and the caller may use it."""
-    mine = or_(policies.c.project_id == (access.context.project_id or ""), policies.c.shared)
+    mine = or_(
+        policies.c.project_id == (access.context.project_id or ""),
+        shared_to(QOS_POLICIES, caller_of(access.context)),
+    )
     found = select(policies.c.id).where(policies.c.id == policy_id)
     return tx.first(found if is_admin(access) else found.where(mine)) is not None
 

@@ -17,6 +17,7 @@ from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
 from pileus.services.network.common.attributes import ID, MOST, NAME, PROJECT
 from pileus.services.network.common.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, any_of, rules
+from pileus.services.network.sharing.targets import ADDRESS_GROUPS, seen_shared
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 
@@ -71,6 +72,7 @@ ADDRESS_GROUP = Resource(
     table=address_groups,
     wording=NEUTRON,
     not_found=AddressGroupNotFound,
+    policy_columns={"shared": seen_shared(ADDRESS_GROUPS)},
     attributes=(
         ID,
         NAME,

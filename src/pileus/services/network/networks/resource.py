@@ -34,6 +34,7 @@ from pileus.services.network.common.policy import (
 )
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.sharing.targets import NETWORKS, seen_external, seen_shared
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -117,6 +118,7 @@ NETWORK = Resource(
     table=networks,
     wording=NEUTRON,
     not_found=NetworkNotFound,
+    policy_columns={"router:external": seen_external},
     attributes=(
         ID,
         NAME,
@@ -127,6 +129,7 @@ NETWORK = Resource(
         Attribute(
             "shared",
             types.boolean,
+            seen=seen_shared(NETWORKS),
             default=False,
             create=True,
             update=True,

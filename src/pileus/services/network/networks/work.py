@@ -26,6 +26,14 @@ from pileus.services.network.qos.uses import hosts_on, refuse_unsupported_networ
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners, segments
 from pileus.services.network.rules.segments import Segment
+from pileus.services.network.sharing.everybody import (
+    grant_everybody,
+    revoke_anybody,
+    share_changed,
+    share_new,
+)
+from pileus.services.network.sharing.targets import EVERYBODY, EXTERNAL, NETWORKS, SHARED
+from pileus.services.network.sharing.uses import stranded
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
@@ -117,6 +125,9 @@ def network_create(
                 )
         except Duplicate:
             continue
+        share_new(tx, context, NETWORKS, specs)
+        outside = [(spec["id"], spec["project_id"]) for spec in specs if spec["router:external"]]
+        grant_everybody(tx, context, NETWORKS, outside, EXTERNAL)
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
         return specs
     raise NoNetworkFoundInMaximumAllowedAttempts()
@@ -138,8 +149,6 @@ def network_update(
                 segments.check_mtu(network["id"], changes["mtu"], versions)
         if network["shared"] and changes.get("shared") is False:
             _check_unshare(tx, network)
-        if network["router:external"] and changes.get("router:external") is False:
-            _check_not_outside(tx, network)
     hosts = _change_policies(tx, context, updates)
     _check_default(
         tx,
@@ -149,6 +158,8 @@ def network_update(
             if {"is_default", "router:external"} & {*one.changes}
         ],
     )
+    share_changed(tx, context, NETWORKS, updates)
+    _change_external(tx, context, updates)
     after = NETWORK.change(tx, context, updates)
     names_follow_domains(tx, updates)
     tx.emit_many([_event(context, "network.update", network, hosts) for network in after])
@@ -309,9 +320,28 @@ def _free_segments(
     raise segments.NoNetworkAvailable()
 
 
-def _check_not_outside(tx: Tx, network: Values) -> None:
-    if tx.first(_GATEWAYS_IN, {"network": network["id"]}) is not None:
-        raise ExternalNetworkInUse(net_id=network["id"])
+def _change_external(tx: Tx, context: Context, updates: Sequence[Update]) -> None:
+    """Let everybody's routers go through networks that lead outside from now on, and nobody's through those
+    that don't; ExternalNetworkInUse where one has a gateway there."""
+    changed = [
+        one
+        for one in updates
+        if bool(one.changes.get("router:external", one.original["router:external"]))
+        != one.original["router:external"]
+    ]
+    gone = [one.original["id"] for one in changed if one.original["router:external"]]
+    for network_id in gone:
+        check_not_outside(tx, network_id)
+    revoke_anybody(tx, gone, EXTERNAL)
+    new = [one.original for one in changed if not one.original["router:external"]]
+    owners = [(network["id"], network["project_id"]) for network in new]
+    grant_everybody(tx, context, NETWORKS, owners, EXTERNAL)
+
+
+def check_not_outside(tx: Tx, network_id: str) -> None:
+    """ExternalNetworkInUse where a router has its gateway on the network."""
+    if tx.first(_GATEWAYS_IN, {"network": network_id}) is not None:
+        raise ExternalNetworkInUse(net_id=network_id)
 
 
 def _check_default(tx: Tx, several: Sequence[Mapping[str, Any]]) -> None:
@@ -328,11 +358,6 @@ def _check_default(tx: Tx, several: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _check_unshare(tx: Tx, network: Values) -> None:
-    stranger = tx.first(
-        select(ports.c.id)
-        .where(ports.c.network_id == network["id"], ports.c.project_id != network["project_id"])
-        .where(ports.c.project_id != "")
-        .limit(1)
-    )
-    if stranger is not None:
+    """InvalidSharedSetting where others have ports in it, whom no policy of their own would let."""
+    if stranded(tx, NETWORKS, SHARED, network["id"], network["project_id"], EVERYBODY):
         raise InvalidSharedSetting(network=network["name"])

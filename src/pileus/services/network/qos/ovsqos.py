@@ -26,6 +26,7 @@ from pileus.services.network.qos.resource import rules_of
 from pileus.services.network.qos.rule_work import tell
 from pileus.services.network.qos.tables import policies, rules
 from pileus.services.network.qos.uses import refuse_unsupported_rule
+from pileus.services.network.sharing.targets import QOS_POLICIES, seen_shared
 from pileus.store.tx import Tx
 
 
@@ -54,7 +55,7 @@ OVSQOS = Resource(
         "update": "update_policy",
         "delete": "delete_policy",
     },
-    policy_columns={"shared": policies.c.shared},
+    policy_columns={"shared": seen_shared(QOS_POLICIES)},
     attributes=(
         ID,
         NAME,

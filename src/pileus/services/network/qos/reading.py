@@ -10,6 +10,7 @@ from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
 from pileus.resource.declaration import Update
 from pileus.services.network.qos.tables import policies
+from pileus.services.network.sharing.targets import QOS_POLICIES, caller_of, shared_to
 from pileus.store.tx import Tx
 
 
@@ -28,9 +29,9 @@ class PolicyRemoveAuthorizationError(Forbidden):
     message = "Failed to remove provided policy {policy_id} because you are not authorized."
 
 
-_EXISTING = select(policies.c.id, policies.c.project_id, policies.c.shared).where(
-    policies.c.id.in_(bindparam("ids", expanding=True))
-)
+_EXISTING = select(
+    policies.c.id, policies.c.project_id, shared_to(QOS_POLICIES, bindparam("caller")).label("shared")
+).where(policies.c.id.in_(bindparam("ids", expanding=True)))
 _DEFAULTS = select(policies.c.project_id, policies.c.id).where(
     policies.c.project_id.in_(bindparam("projects", expanding=True)), policies.c.is_default
 )
@@ -82,6 +83,6 @@ def _usable(tx: Tx, context: Context, policy_ids: Collection[str]) -> set[str]:
     mighty = context.is_admin or context.is_service
     return {
         row.id
-        for row in tx.rows(_EXISTING, {"ids": sorted(policy_ids)})
+        for row in tx.rows(_EXISTING, {"ids": sorted(policy_ids), "caller": caller_of(context)})
         if mighty or row.shared or row.project_id == context.project_id
     }

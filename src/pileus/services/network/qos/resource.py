@@ -26,6 +26,7 @@ from pileus.services.network.qos.conflicts import RuleFacts, in_order
 from pileus.services.network.qos.kinds import EGRESS, KINDS, MINIMUM_PACKET_RATE, PACKET_RATE_LIMIT, Kind
 from pileus.services.network.qos.reading import QosPolicyNotFound, QosRuleNotFound
 from pileus.services.network.qos.tables import policies, rules
+from pileus.services.network.sharing.targets import QOS_POLICIES, seen_shared
 from pileus.store.tx import Tx
 
 _RULES_OF = select(rules).where(rules.c.qos_policy_id.in_(bindparam("ids", expanding=True)))
@@ -69,6 +70,7 @@ POLICY = Resource(
         Attribute(
             "shared",
             types.boolean,
+            seen=seen_shared(QOS_POLICIES),
             default=False,
             create=True,
             update=True,

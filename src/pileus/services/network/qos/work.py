@@ -13,6 +13,8 @@ from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.qos.reading import default_policies
 from pileus.services.network.qos.resource import POLICY
 from pileus.services.network.qos.uses import QosPolicyInUse, refuse_used
+from pileus.services.network.sharing.everybody import share_changed, share_new
+from pileus.services.network.sharing.targets import QOS_POLICIES
 from pileus.store.errors import Referenced
 from pileus.store.event import Event
 from pileus.store.tx import Tx
@@ -28,6 +30,7 @@ def policy_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Val
         raise BadRequest(resource="QoS policy", msg='Must have "policy_id"')
     _one_default(tx, [spec for spec in specs if spec["is_default"]])
     POLICY.insert(tx, context, specs)
+    share_new(tx, context, QOS_POLICIES, specs)
     tx.emit_many([_event(context, "qos_policy.create", spec) for spec in specs])
     return list(specs)
 
@@ -38,6 +41,7 @@ def policy_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[V
         tx,
         [one.original for one in updates if one.changes.get("is_default") and not one.original["is_default"]],
     )
+    share_changed(tx, context, QOS_POLICIES, updates)
     after = POLICY.change(tx, context, updates)
     tx.emit_many([_event(context, "qos_policy.update", one) for one in after])
     return after

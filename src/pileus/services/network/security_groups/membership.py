@@ -16,6 +16,7 @@ from pileus.services.network.security_groups.tables import (
     security_groups,
 )
 from pileus.services.network.security_groups.templates import rule_rows, template_rules
+from pileus.services.network.sharing.targets import SECURITY_GROUPS, caller_of, shared_to
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -32,7 +33,10 @@ class SecurityGroupConflict(Conflict):
 
 
 _EXISTING = select(
-    security_groups.c.id, security_groups.c.project_id, security_groups.c.shared, security_groups.c.stateful
+    security_groups.c.id,
+    security_groups.c.project_id,
+    shared_to(SECURITY_GROUPS, bindparam("caller")).label("shared"),
+    security_groups.c.stateful,
 ).where(security_groups.c.id.in_(bindparam("ids", expanding=True)))
 _DEFAULTS = select(default_security_groups.c.project_id, default_security_groups.c.security_group_id).where(
     default_security_groups.c.project_id.in_(bindparam("projects", expanding=True))
@@ -46,7 +50,7 @@ def check_groups(tx: Tx, context: Context, group_ids: Collection[str]) -> Mappin
         return {}
     mine = {
         row.id: row.stateful
-        for row in tx.rows(_EXISTING, {"ids": sorted(group_ids)})
+        for row in tx.rows(_EXISTING, {"ids": sorted(group_ids), "caller": caller_of(context)})
         if context.is_admin or row.shared or row.project_id == context.project_id
     }
     missing = set(group_ids) - mine.keys()

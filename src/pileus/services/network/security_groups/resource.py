@@ -33,6 +33,7 @@ from pileus.services.network.security_groups.tables import (
     security_group_rules,
     security_groups,
 )
+from pileus.services.network.sharing.targets import SECURITY_GROUPS, seen_shared
 from pileus.store.tx import Tx
 
 
@@ -136,7 +137,7 @@ SECURITY_GROUP = Resource(
         Attribute("name", TEXT, default="", create=True, update=True, filter=True, sort=True),
         PROJECT,
         Attribute("stateful", types.boolean, default=True, create=True, update=True, filter=True),
-        Attribute("shared", types.boolean, default=False, filter=True),
+        Attribute("shared", types.boolean, seen=seen_shared(SECURITY_GROUPS), default=False, filter=True),
         Attribute("security_group_rules", types.anything, loader=_rules, empty=()),
         *STANDARD,
     ),

@@ -14,6 +14,7 @@ from pileus.resource.declaration import Values
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InvalidInput
 from pileus.services.network.rules import addresses, prefixes
+from pileus.services.network.sharing.targets import SUBNETPOOLS, caller_of, shared_to
 from pileus.services.network.subnetpools.resource import SubnetPoolNotFound
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
@@ -28,7 +29,7 @@ class SubnetPoolQuotaExceeded(OverQuota):
     message = "Per-project subnet pool prefix quota exceeded."
 
 
-_POOLS = select(subnetpools).where(
+_POOLS = select(subnetpools, shared_to(SUBNETPOOLS, bindparam("caller")).label("granted")).where(
     or_(
         subnetpools.c.id.in_(bindparam("ids", expanding=True)),
         subnetpools.c.is_default & bindparam("or_default", type_=Boolean()),
@@ -91,7 +92,10 @@ def _pools(tx: Tx, context: Context, asking: Sequence[Values]) -> dict[str, Row[
     """The pools asked for, by id; ``subnetpool_id`` is filled in where the default one was meant."""
     named = sorted({spec["subnetpool_id"] for spec in asking if spec["subnetpool_id"]})
     or_default = any(spec["use_default_subnetpool"] for spec in asking)
-    found = {row.id: row for row in tx.rows(_POOLS, {"ids": named, "or_default": or_default})}
+    found = {
+        row.id: row
+        for row in tx.rows(_POOLS, {"ids": named, "or_default": or_default, "caller": caller_of(context)})
+    }
     defaults = {row.ip_version: row.id for row in found.values() if row.is_default}
     for spec in asking:
         if not spec["subnetpool_id"]:
@@ -99,7 +103,9 @@ def _pools(tx: Tx, context: Context, asking: Sequence[Values]) -> dict[str, Row[
                 raise _bad(f"No default subnetpool found for IPv{spec['ip_version']}")
             spec["subnetpool_id"] = defaults[spec["ip_version"]]
         pool = found.get(spec["subnetpool_id"])
-        mine = pool is not None and (context.is_admin or pool.shared or pool.project_id == context.project_id)
+        mine = pool is not None and (
+            context.is_admin or pool.granted or pool.project_id == context.project_id
+        )
         if pool is None or not mine:
             raise SubnetPoolNotFound(subnetpool_id=spec["subnetpool_id"])
         if "ip_version" in spec.given and spec["ip_version"] != pool.ip_version:

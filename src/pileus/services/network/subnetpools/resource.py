@@ -27,6 +27,7 @@ from pileus.services.network.common.policy import (
     any_of,
     rules,
 )
+from pileus.services.network.sharing.targets import ADDRESS_SCOPES, SUBNETPOOLS, seen_shared
 from pileus.services.network.subnetpools.tables import address_scopes, subnetpools
 
 
@@ -56,7 +57,6 @@ SUBNETPOOL = Resource(
     table=subnetpools,
     wording=NEUTRON,
     not_found=SubnetPoolNotFound,
-    policy_columns={"shared": subnetpools.c.shared},
     attributes=(
         ID,
         Attribute(
@@ -104,6 +104,7 @@ SUBNETPOOL = Resource(
         Attribute(
             "shared",
             types.boolean,
+            seen=seen_shared(SUBNETPOOLS),
             default=False,
             create=True,
             policy=True,
@@ -123,7 +124,6 @@ ADDRESS_SCOPE = Resource(
     table=address_scopes,
     wording=NEUTRON,
     not_found=AddressScopeNotFound,
-    policy_columns={"shared": address_scopes.c.shared},
     attributes=(
         ID,
         NAME,
@@ -139,6 +139,7 @@ ADDRESS_SCOPE = Resource(
         Attribute(
             "shared",
             types.boolean,
+            seen=seen_shared(ADDRESS_SCOPES),
             default=False,
             create=True,
             update=True,

@@ -15,6 +15,8 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.rules import prefixes
+from pileus.services.network.sharing.everybody import share_changed, share_new
+from pileus.services.network.sharing.targets import ADDRESS_SCOPES, SUBNETPOOLS, caller_of, shared_to
 from pileus.services.network.subnetpools.resource import ADDRESS_SCOPE, SUBNETPOOL, AddressScopeNotFound
 from pileus.services.network.subnetpools.tables import address_scopes, subnetpools
 from pileus.services.network.subnets.tables import subnets
@@ -57,7 +59,10 @@ _DEFAULTS = select(subnetpools.c.id).where(
     subnetpools.c.is_default, subnetpools.c.ip_version == bindparam("version")
 )
 _SCOPES = select(
-    address_scopes.c.id, address_scopes.c.project_id, address_scopes.c.shared, address_scopes.c.ip_version
+    address_scopes.c.id,
+    address_scopes.c.project_id,
+    shared_to(ADDRESS_SCOPES, bindparam("caller")).label("shared"),
+    address_scopes.c.ip_version,
 ).where(address_scopes.c.id == bindparam("scope"))
 _IN_SCOPE = select(subnetpools.c.id, subnetpools.c.prefixes).where(
     subnetpools.c.address_scope_id == bindparam("scope")
@@ -79,6 +84,7 @@ def subnetpool_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list
         _check_default(tx, spec)
         _check_scope(tx, context, spec)
     SUBNETPOOL.insert(tx, context, specs)
+    share_new(tx, context, SUBNETPOOLS, specs)
     tx.emit_many([event(context, "subnetpool.create", one["id"], one["project_id"]) for one in specs])
     return specs
 
@@ -120,6 +126,7 @@ def subnetpool_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> 
 def address_scope_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
     """Write new scopes."""
     ADDRESS_SCOPE.insert(tx, context, specs)
+    share_new(tx, context, ADDRESS_SCOPES, specs)
     tx.emit_many([event(context, "address_scope.create", one["id"], one["project_id"]) for one in specs])
     return list(specs)
 
@@ -132,6 +139,7 @@ def address_scope_update(tx: Tx, context: Context, updates: Sequence[Update]) ->
                 f"Unable to update address scope {one.original['id']} : Shared address scope "
                 "can't be unshared"
             )
+    share_changed(tx, context, ADDRESS_SCOPES, updates)
     after = ADDRESS_SCOPE.change(tx, context, updates)
     tx.emit_many([event(context, "address_scope.update", one["id"], one["project_id"]) for one in after])
     return after
@@ -149,7 +157,7 @@ def address_scope_delete(tx: Tx, context: Context, originals: Sequence[Values]) 
 
 def _check_owned(tx: Tx, context: Context, pool: Values) -> None:
     """IllegalSubnetPoolUpdate where the pool is in a scope of somebody else's, who says what is in it."""
-    scope = tx.first(_SCOPES, {"scope": pool["address_scope_id"]})
+    scope = tx.first(_SCOPES, {"scope": pool["address_scope_id"], "caller": caller_of(context)})
     if scope is not None and not (context.is_admin or scope.project_id == context.project_id):
         raise IllegalSubnetPoolUpdate(
             reason=f"subnetpool {pool['id']} cannot be updated when associated with shared address scope "
@@ -174,7 +182,7 @@ def _check_scope(tx: Tx, context: Context, pool: Mapping[str, Any]) -> None:
     if not scope_id:
         return
     tx.lock(f"address_scope:{scope_id}")
-    scope = tx.first(_SCOPES, {"scope": scope_id})
+    scope = tx.first(_SCOPES, {"scope": scope_id, "caller": caller_of(context)})
     if scope is None or not (context.is_admin or scope.shared or scope.project_id == context.project_id):
         raise AddressScopeNotFound(address_scope_id=scope_id)
     if scope.ip_version != pool["ip_version"]:

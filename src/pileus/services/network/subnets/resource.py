@@ -27,6 +27,7 @@ from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.networks.targets import NETWORK_COLUMNS, network_targets
 from pileus.services.network.rules import addresses
+from pileus.services.network.sharing.targets import NETWORKS, seen_shared
 from pileus.services.network.subnets.tables import subnets
 
 _MODE = types.nullable(types.enum("dhcpv6-stateful", "dhcpv6-stateless", "slaac"))
@@ -125,6 +126,7 @@ SUBNET = Resource(
             "shared",
             types.boolean,
             column=networks.c.shared,
+            seen=seen_shared(NETWORKS),
             default=False,
             visible=False,
             filter=True,

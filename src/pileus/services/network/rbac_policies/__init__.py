@@ -1,0 +1,1 @@
+"""RBAC policies: whom an owner lets see and use what is his."""

@@ -1,0 +1,1 @@
+"""Sharing: which projects may see and use what belongs to another."""
