@@ -96,3 +96,10 @@ def canonical(text: str) -> str | None:
         return address(text)
     except NotAnAddress:
         return None
+
+
+def link_local(mac_address: str) -> str:
+    """The IPv6 address that a MAC address gives itself (RFC 4291, appendix A)."""
+    octets = bytearray.fromhex(mac_address.replace(":", ""))
+    octets[0] ^= 2
+    return str(IPv6Address(b"\xfe\x80" + bytes(6) + octets[:3] + b"\xff\xfe" + octets[3:]))

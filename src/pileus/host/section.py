@@ -26,3 +26,11 @@ class AgentSection(Section, frozen=True):
         tuple[Literal["dhcp", "l3"], ...],
         Description(description="what this node does for networks besides switching"),
     ] = ("dhcp", "l3")
+    l3_agent_mode: Annotated[
+        Literal["legacy", "dvr", "dvr_snat", "dvr_no_external"],
+        Description(
+            description="routers that this node serves: legacy: whole ones; dvr_snat: these, and what is "
+            "central of distributed ones; dvr, dvr_no_external: distributed ones for its own guests, with "
+            "their floating IPs or without"
+        ),
+    ] = "dvr_snat"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from pileus.wire.dhcp import HostRoute, ServicePort
 from pileus.wire.qos import AddressQos
@@ -73,6 +74,17 @@ class ConntrackHelper(Record, frozen=True):
     port: ServicePortNumber
 
 
+class HaDetails(Record, frozen=True):
+    """How a router of high availability hears of itself on other hosts: by VRRP, with a port on a network
+    that all routers of its project share. ``port`` is this host's; ``cidr`` the network's only subnet."""
+
+    port: ServicePort
+    network_id: Uuid
+    cidr: IpPrefix
+    vr_id: Annotated[int, Meta(ge=1, le=255)]
+    advert_interval_ms: Annotated[int, Meta(ge=10, le=40950)] = 200
+
+
 class RouterDetails(Record, frozen=True):
     """A router that is bound to this host's L3 agent."""
 
@@ -88,6 +100,7 @@ class RouterDetails(Record, frozen=True):
     limits: tuple[AddressQos, ...] = ()
     """Of floating IPs and of the gateway's own addresses."""
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
+    ha: HaDetails | None = None
 
 
 class L3StateRequest(Record, frozen=True):
@@ -112,6 +125,8 @@ class L3Status(Record, frozen=True):
     routers: tuple[Uuid, ...] = ()
     floating_ips: tuple[Uuid, ...] = ()
     failed: dict[Uuid, Text] = msgspec.field(default_factory=dict)
+    ha_states: dict[Uuid, Word] = msgspec.field(default_factory=dict)
+    """Of routers of high availability: ``active`` or ``standby``."""
 
     def __post_init__(self) -> None:
         clip(self, "failed")

@@ -75,6 +75,8 @@ class DeviceDetails(Record, frozen=True):
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
     tx_steering: Word | None = None
     """``thread`` or ``hash``: how the switch chooses a transmit queue (a hint); None: by itself."""
+    replicated: bool = False
+    """Other hosts have the same port, one of which answers: frames for it go to all of them."""
 
 
 class ForwardingEntry(Record, frozen=True):

@@ -14,6 +14,7 @@ from pileus.app.sections import SimulationSection
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.bus.client import WireClient
+from pileus.drivers.keepalived.simulated import SimulatedVrrp
 
 SOURCE = Path(__file__).parents[3] / "src" / "pileus"
 AGENTS = ("SwitchAgent", "MetadataAgent", "DhcpAgent", "L3Agent", "HypervisorAgent")
@@ -23,7 +24,7 @@ def agents(folder: StateFolder, number: int, *, without_machines: bool = False) 
     settings = Settings(simulation=SimulationSection(hosts=2, network_hosts=1))
 
     async def make() -> NodeAgents:
-        parts = await simulated_parts(folder, settings, number, simulated_cache(folder))
+        parts = await simulated_parts(folder, settings, number, simulated_cache(folder), SimulatedVrrp())
         if without_machines:
             parts = msgspec.structs.replace(parts, machines=None)
         async with WireClient(f"unix:{folder.socket}", "") as client:

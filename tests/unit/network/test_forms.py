@@ -68,7 +68,7 @@ TAKEN: list[tuple[Resource, str, Any, Any]] = [
         {"network_id": NOBODY, "enable_snat": "no"},
         {"network_id": NOBODY, "enable_snat": False},
     ),
-    (ROUTER, "distributed", None, False),
+    (ROUTER, "distributed", None, None),
     (ROUTER, "ha", "false", False),
     (ROUTER, "routes", None, []),
     (SUBNETPOOL, "min_prefixlen", "8", 8),

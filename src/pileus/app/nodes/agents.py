@@ -72,6 +72,8 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         namespaces.append(
             L3Agent(
                 *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
+                virtual_routers=router.virtual_routers,
+                agent_mode=settings.agent.l3_agent_mode,
                 metadata=metadata,
                 namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
             )

@@ -14,6 +14,7 @@ import msgspec
 from pileus.drivers.advertising.advertisers import Advertisers
 from pileus.drivers.dnsmasq.spec import DhcpServers
 from pileus.drivers.interfaces.spec import HostNetwork
+from pileus.drivers.keepalived.spec import VirtualRouters
 from pileus.drivers.libvirt.hypervisor import Hypervisor
 from pileus.drivers.listening.listeners import Listeners
 from pileus.drivers.netlink.links import Links
@@ -43,10 +44,11 @@ class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterParts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a node that routes."""
+    """Of a node that routes. ``virtual_routers``: None where it can hold no router ready for others."""
 
     packet_filter: PacketFilter
     advertisers: Advertisers
+    virtual_routers: VirtualRouters | None = None
 
 
 class MachineParts(msgspec.Struct, frozen=True, kw_only=True):

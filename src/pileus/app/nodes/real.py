@@ -15,6 +15,7 @@ from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.dnsmasq import driver as dnsmasq
+from pileus.drivers.keepalived import driver as keepalived
 from pileus.drivers.listening.linux import LinuxListeners
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
@@ -43,7 +44,7 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
         links=LinuxLinks(),
         listeners=LinuxListeners(),
         dhcp=dnsmasq.Dnsmasq(folder.dhcp) if "dhcp" in duties else None,
-        router=_router() if "l3" in duties else None,
+        router=_router(folder) if "l3" in duties else None,
         machines=found,
         keepers=tuple(keepers),
     )
@@ -57,8 +58,15 @@ def _switch_alone(switch: RealSwitch, host: str) -> NodeParts:
     )
 
 
-def _router() -> RouterParts:
-    return RouterParts(packet_filter=nft.Nft(), advertisers=LinuxAdvertisers())
+def _router(folder: StateFolder) -> RouterParts:
+    missing = keepalived.missing_programs()
+    if missing:
+        logger.warning("this node holds no routers of high availability ready", programs=missing)
+    return RouterParts(
+        packet_filter=nft.Nft(),
+        advertisers=LinuxAdvertisers(),
+        virtual_routers=None if missing else keepalived.Keepalived(folder.virtual_routers, LinuxLinks()),
+    )
 
 
 def _possible_duties(settings: Settings) -> set[str]:

@@ -13,6 +13,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
+from pileus.drivers.keepalived.simulated import SimulatedKeepalived, SimulatedVrrp
 from pileus.drivers.listening.simulated import SimulatedListeners
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.nft.simulated import SimulatedFilter
@@ -32,10 +33,10 @@ def host_name(number: int) -> str:
 
 
 async def simulated_parts(
-    folder: StateFolder, settings: Settings, number: int, cache: ImageCache
+    folder: StateFolder, settings: Settings, number: int, cache: ImageCache, vrrp: SimulatedVrrp
 ) -> NodeParts:
-    """The parts of one of ``simulation.hosts``, whose switch's database other programs can reach. ``cache``
-    is of all of them: an image that many need is fetched once."""
+    """The parts of one of ``simulation.hosts``, whose switch's database other programs can reach. All have
+    one ``cache``, so that an image that many need is fetched once, and one ``vrrp``, to hear each other."""
     host = host_name(number)
     home = folder.hosts / host
     home.mkdir(exist_ok=True)
@@ -56,17 +57,21 @@ async def simulated_parts(
         links=links,
         listeners=SimulatedListeners(),
         dhcp=SimulatedDhcp(home / "dhcp.json") if networking else None,
-        router=_router(home / "nft.json", links) if networking else None,
+        router=_router(home / "nft.json", host, links, vrrp) if networking else None,
         machines=simulated_machines(home, settings, cache),
         watch_interval_s=WATCH_S,
         close=switch.close,
     )
 
 
-def _router(state_file: Path, links: SimulatedLinks) -> RouterParts:
+def _router(state_file: Path, host: str, links: SimulatedLinks, vrrp: SimulatedVrrp) -> RouterParts:
     packet_filter = SimulatedFilter(state_file)
     links.on_gone = packet_filter.forget_namespace
-    return RouterParts(packet_filter=packet_filter, advertisers=SimulatedAdvertisers())
+    return RouterParts(
+        packet_filter=packet_filter,
+        advertisers=SimulatedAdvertisers(),
+        virtual_routers=SimulatedKeepalived(host, vrrp, links),
+    )
 
 
 def _underlay_address(number: int) -> str:

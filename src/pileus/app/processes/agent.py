@@ -27,6 +27,7 @@ from pileus.bus.client import WireClient
 from pileus.bus.node import node_secret, node_token, read_token
 from pileus.core import log
 from pileus.core.errors import Fault
+from pileus.drivers.keepalived.simulated import SimulatedVrrp
 from pileus.host.agent import Agent
 
 logger = log.get("agent")
@@ -86,9 +87,10 @@ async def _simulated(folder: StateFolder, settings: Settings, secret: bytes) -> 
     parts: list[NodeParts] = []
     agents: list[Agent] = []
     cache = simulated_cache(folder)
+    vrrp = SimulatedVrrp(folder.hosts / "vrrp.json")
     for number in range(1, settings.simulation.hosts + 1):
         host = host_name(number)
-        parts.append(await simulated_parts(folder, settings, number, cache))
+        parts.append(await simulated_parts(folder, settings, number, cache, vrrp))
         token = node_token(secret, host, settings.server.node_token_lifetime_s)
         clients.append(WireClient(_server_address(folder, settings), token, _tls(settings)))
         agents += node_agents(settings, host, clients[-1], parts[-1]).all()

@@ -16,7 +16,6 @@ name.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import grp
 import os
 import pwd
@@ -31,14 +30,13 @@ from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
 from pileus.drivers.dnsmasq.render import PROGRAM, TAGGED, Rendered, render
 from pileus.drivers.dnsmasq.spec import Applied, DhcpFailed, DhcpNetwork, Lease
+from pileus.drivers.outliving import arguments_of, end, is_in, processes
 from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 
 PACKAGES = ("dnsmasq-base",)
 """Of Debian."""
 
 _AT_ONCE = 4
-_ENDS_WITHIN_S = 5.0
-_NAMESPACES = Path("/run/netns")
 
 
 def missing_programs() -> list[str]:
@@ -167,16 +165,8 @@ class Dnsmasq:
 
     async def _end(self, network_id: str, lost: dict[str, int]) -> None:
         number = lost.pop(network_id, None) or self._pid(network_id)
-        if number is None:
-            return
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, how)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_ENDS_WITHIN_S):
-                    while self._arguments(number) is not None:  # noqa: ASYNC110 - not our child
-                        await asyncio.sleep(0.005)
-                    return
+        if number is not None:
+            await end(number)
 
     def _leases(self, network_id: str) -> list[Lease]:
         try:
@@ -196,19 +186,13 @@ class Dnsmasq:
             number = int((self._home(network_id) / "pid").read_text())
         except (OSError, ValueError):
             return None
-        arguments = self._arguments(number)
+        arguments = arguments_of(number)
         ours = arguments is not None and self._label(network_id) in arguments
         return number if ours and user_of(number) in self._users else None
 
     def _is_as(self, number: int, wanted: Rendered, namespace: str | None) -> bool:
         """Whether a process has these arguments and is in the namespace that now has that name."""
-        if self._arguments(number) != wanted.arguments:
-            return False
-        here = _NAMESPACES / path_part(namespace) if namespace else Path("/proc/self/ns/net")
-        try:
-            return Path(f"/proc/{number}/ns/net").stat().st_ino == here.stat().st_ino
-        except OSError:
-            return False
+        return arguments_of(number) == wanted.arguments and is_in(number, namespace)
 
     def _lost(self, network_ids: Iterable[str]) -> dict[str, int]:
         """Processes of these networks whose pid file is not there; looks through all processes only when
@@ -219,26 +203,13 @@ class Dnsmasq:
     def _scan(self) -> dict[str, int]:
         found = {}
         start = f"--pid-file={self._folder}/"
-        for entry in os.scandir("/proc"):
-            if not entry.name.isdigit():
-                continue
-            arguments = self._arguments(int(entry.name)) or ()
+        for number, arguments in processes():
             for argument in arguments[1:2] if arguments[:1] == (PROGRAM,) else ():
                 network_id, _, file = argument.removeprefix(start).partition("/")
-                number = int(entry.name)
                 named = argument.startswith(start) and file == "pid" and is_path_part(network_id)
                 if named and user_of(number) in self._users:
                     found[network_id] = number
         return found
-
-    @staticmethod
-    def _arguments(number: int) -> tuple[str, ...] | None:
-        """A process's arguments; None when it is gone (a zombie has none either)."""
-        try:
-            text = Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            return None
-        return tuple(text.rstrip("\0").split("\0")) if text else None
 
 
 def _holders(texts: Iterable[str]) -> set[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pileus.core.addresses import link_local
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
 from pileus.host.l2.rules import is_secured
@@ -23,14 +24,6 @@ class Wired(msgspec.Struct, frozen=True):
     number: int
     profile: int
     metered: bool = False
-
-
-def link_local(mac_address: str) -> str:
-    """The IPv6 address that a MAC address gives itself (RFC 4291, appendix A)."""
-    octets = [int(part, 16) for part in mac_address.split(":")]
-    octets[0] ^= 2
-    groups = [*octets[:3], 0xFF, 0xFE, *octets[3:]]
-    return str(ipaddress.IPv6Address(bytes([0xFE, 0x80, *[0] * 6, *groups])))
 
 
 def is_multicast(mac_address: str) -> bool:
@@ -75,6 +68,8 @@ Parts = tuple[int, int, str, str]
 def _parts(wired: Wired) -> Iterator[Parts]:
     secured = is_secured(wired.details)
     yield _classify(wired, secured)
+    if wired.details.replicated:
+        yield from _quiet(wired)
     if secured:
         for mac_address, addresses in sources(wired.details).items():
             yield from _source(wired.ofport, mac_address, addresses)
@@ -94,6 +89,13 @@ def _classify(wired: Wired, secured: bool) -> Parts:
         f"in_port={wired.ofport}",
         f"{meter}{','.join(registers)},resubmit(,{onward})",
     )
+
+
+def _quiet(wired: Wired) -> Iterator[Parts]:
+    """A host that stands by says nothing, not even which groups it listens to: switches beyond would learn
+    the hardware address, which all hosts of the port have, at the wrong place."""
+    for kind in (130, 131, 132, 143):
+        yield t.CLASSIFY, 110, f"icmp6,in_port={wired.ofport},icmp_type={kind}", "drop"
 
 
 def _source(ofport: int, mac_address: str, addresses: list[str]) -> Iterator[Parts]:
@@ -128,8 +130,9 @@ def deliver(wired: Wired) -> tuple[str, str]:
 def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
     network, number = f"{t.NETWORK}=0x{wired.vlan:x}", f"{t.NUMBER}=0x{wired.number:x}"
     here = ",".join(deliver(wired))
-    yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
-    yield from _questions(wired, network, here)
+    if not wired.details.replicated:  # else its network's flows lead to the others, too
+        yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
+        yield from _questions(wired, network, here)
     if not secured:
         yield t.DELIVER, 50, number, f"output:{wired.ofport}"
         return

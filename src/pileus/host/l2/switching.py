@@ -77,6 +77,14 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
         for step in deliver(wired)
     ]
     yield t.SWITCH, 10, register, ",".join([*unknown, *outward]) or "drop"
+    for wired in network.devices:
+        if wired.details.replicated:
+            # Which of the hosts is active is not known here, and is never the switch's to find out.
+            everywhere = ",".join([*deliver(wired), *outward])
+            yield t.SWITCH, 20, f"{register},dl_dst={wired.details.mac_address.lower()}", everywhere
+            for address in (ip.ip_address for ip in wired.details.fixed_ips if ":" not in ip.ip_address):
+                asked = f"arp,{register},dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa={address},arp_op=1"
+                yield t.SWITCH, 17, asked, everywhere
     for mac_address, claimants in _shared_addresses(network.devices).items():
         steps = [step for wired in claimants for step in deliver(wired)]
         yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *outward])
@@ -173,17 +181,19 @@ def tunnel_flows(
         )
     ]
     ports: set[int] = set()
+    ways: dict[str, set[int]] = {}
     answered: set[str] = set()
     for entry in network.forwarding:
         ofport = tunnel_ports.get((segment.network_type, entry.tunneling_ip))
         if ofport is None:
             continue
         ports.add(ofport)
-        flows.append(_unicast(vlan, entry.mac_address.lower(), tunnel_id, ofport))
+        ways.setdefault(entry.mac_address.lower(), set()).add(ofport)
         for address in entry.ip_addresses if arp_responder else ():
             if ":" not in address and "/" not in address and address not in answered:
                 answered.add(address)
                 flows.append(_arp_answer(vlan, address, entry.mac_address.lower()))
+    flows += [_unicast(vlan, mac, tunnel_id, *sorted(numbers)) for mac, numbers in ways.items()]
     if ports:
         outputs = ",".join(f"output:{ofport}" for ofport in sorted(ports))
         actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,{outputs}"
@@ -192,8 +202,10 @@ def tunnel_flows(
 
 
 @MEMOS.remember(1 << 15)
-def _unicast(vlan: int, mac_address: str, tunnel_id: int, ofport: int) -> Flow:
-    actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,output:{ofport}"
+def _unicast(vlan: int, mac_address: str, tunnel_id: int, *ofports: int) -> Flow:
+    """To the host that has the address; a port of a router of high availability is on several."""
+    outputs = ",".join(f"output:{ofport}" for ofport in ofports)
+    actions = f"pop_vlan,set_field:0x{tunnel_id:x}->tun_id,{outputs}"
     return Flow(t.TUN_UNICAST, 1, f"dl_vlan={vlan},dl_dst={mac_address}", actions, t.NETWORK_COOKIE)
 
 

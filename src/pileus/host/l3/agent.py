@@ -7,6 +7,7 @@ nothing, so established connections go on.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -15,13 +16,16 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.advertising.advertisers import Advertisement, Advertisers
+from pileus.drivers.keepalived.spec import VirtualRouter, VirtualRouters
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.flow.reconcile import Work
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import reason
-from pileus.host.l3 import plan
+from pileus.host.l3 import ha_plan, plan
 from pileus.host.l3.apply import RuleApplier
+from pileus.host.l3.ha import HaBook
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
 from pileus.host.namespaces.model import Namespace
@@ -52,6 +56,8 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         packet_filter: PacketFilter,
         advertisers: Advertisers,
         *,
+        virtual_routers: VirtualRouters | None = None,
+        agent_mode: str = "dvr_snat",
         metadata: MetadataServer | None = None,
         namespaces: NamespaceSettings | None = None,
     ) -> None:
@@ -60,6 +66,8 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._rules = RuleApplier(packet_filter)
         self._advertisers = advertisers
         self._advertised: dict[str, list[Advertisement]] = {}
+        self._ha = HaBook(virtual_routers)
+        self._agent_mode = agent_mode
 
     def configurations(self) -> dict[str, Any]:
         routers = self.desired.values()
@@ -70,7 +78,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             "floating_ips": sum(len(router.floating_ips) for router in routers),
             "failed": len(self.failed),
             "conntrack_helpers_missing": sorted(self._rules.missing_helpers),
-            "agent_mode": "legacy",
+            "agent_mode": self._agent_mode,
             "router_id": "",
             "gateway_external_network_id": "",
             "handle_internal_only_routers": True,
@@ -97,13 +105,40 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         return {*map(scopes.router, self.desired), *map(scopes.network, networks)}
 
     def namespace(self, thing: RouterDetails) -> Namespace | None:
-        return plan.plan_namespace(thing, self._namespaces.namespace_prefix)
+        whole = plan.plan_namespace(thing, self._namespaces.namespace_prefix)
+        return whole if thing.ha is None else ha_plan.held_ready(thing.ha, whole)
 
     def endpoints(self, thing: RouterDetails, namespace: Namespace) -> Iterable[MetadataEndpoint]:
+        if thing.ha is not None and not self._ha.is_active(thing.router_id):
+            return ()
         return plan.plan_endpoints(thing, namespace)
+
+    async def watch(self) -> None:
+        await asyncio.gather(super().watch(), self._watch_ha())
+
+    async def _watch_ha(self) -> None:
+        """Whoever becomes active or stands by begins or ends what only the active one does, at once."""
+        while self._ha.can_be:
+            await self._ha.changed()
+            self.reconciler.wake()
+
+    async def reconcile(self, work: Work) -> int:
+        for router_id in await self._ha.refreshed():
+            self._done.pop(router_id, None)
+        return await super().reconcile(work)
+
+    async def make_way(self, things: Collection[RouterDetails]) -> None:
+        """Where a router is no longer held ready, keepalived takes its addresses away as it ends."""
+        try:
+            await self._ha.leave(
+                {key for key, router in self.desired.items() if router.ha is not None}, search=False
+            )
+        except Exception as error:
+            _log.warning("not all that keeps routers ready has ended", why=reason(error))
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
         rules, failed = {}, {}
+        virtual: dict[str, VirtualRouter] = {}
         for router in things:
             namespace = self._wanted[router.router_id]
             try:
@@ -115,24 +150,35 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                         nexthop=route.nexthop,
                     )
                 rules[namespace.name] = plan.plan_rules(router)
-                self._advertised[router.router_id] = plan.plan_advertisements(router, namespace)
+                advertised = plan.plan_advertisements(router, namespace)
+                if router.ha is not None:
+                    whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)
+                    virtual[router.router_id] = ha_plan.plan_virtual_router(router, router.ha, whole)
+                    advertised = advertised if self._ha.is_active(router.router_id) else []
+                self._advertised[router.router_id] = advertised
             except Exception as error:
                 failed[router.router_id] = reason(error)
         by_name = {self._wanted[router.router_id].name: router.router_id for router in things}
         changes, refused = await self._rules.enforce(rules)
+        before = self._ha.states(virtual)
+        put, not_virtual = await self._ha.enforce(virtual)
+        if before != self._ha.states(virtual):
+            self._ha.doubt(virtual)
+            self.reconciler.wake()  # what the active one serves is planned by the next pass
         await self._advertise()
-        return changes, failed | {by_name[name]: why for name, why in refused.items()}
+        return changes + put, failed | not_virtual | {by_name[name]: why for name, why in refused.items()}
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._advertised = {key: some for key, some in self._advertised.items() if key in wanted}
         await self._advertise()
-        return 0  # a namespace takes its rules along
+        return await self._ha.leave(wanted)  # a namespace takes its rules along
 
     async def _advertise(self) -> None:
         await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
 
     async def release(self) -> None:
         self._advertisers.close()
+        self._ha.close()
         await super().release()
 
     def status(self, in_force: Collection[RouterDetails]) -> tuple[Call[Any, Any], msgspec.Struct]:
@@ -141,8 +187,9 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             tuple(sorted(router.router_id for router in in_force)),
             tuple(sorted({floating_id for router in in_force for floating_id in plan.floating_ids(router)})),
             dict(sorted(self.failed.items())),
+            self._ha.states(sorted(router.router_id for router in in_force if router.ha is not None)),
         )
 
     async def disturbed(self) -> Collection[str]:
         names = {namespace.name: namespace.key for namespace in self._in_force()}
-        return {names[name] for name in await self._rules.changed(names)}
+        return {names[name] for name in await self._rules.changed(names)} | await self._ha.ended()

@@ -142,6 +142,9 @@ class NamespaceAgent(Agent, Generic[T]):
         """Bring into force what is the agent's own, in namespaces that are there: how many changes, and
         failures by id. Raises for nothing that a single one is to blame for."""
 
+    async def make_way(self, things: Collection[T]) -> None:
+        """End what would disturb the making of these things' namespaces. Raises for nothing."""
+
     @abc.abstractmethod
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         """End what runs for things other than ``wanted``, before their namespaces (among ``found``) go."""
@@ -371,6 +374,7 @@ class NamespaceAgent(Agent, Generic[T]):
         applier, wanted = self._applier, list(self._wanted.values())
         namespaces = [self._wanted[key] for key in dirty if key in self._wanted]
         found, failed = await applier.look(namespaces, wanted)
+        await self.make_way(list(dirty.values()))
         built = await applier.build(
             [namespace for namespace in namespaces if namespace.key not in failed], found
         )

@@ -16,13 +16,15 @@ that one when another takes its name."""
 
 
 class NamespacePort(msgspec.Struct, frozen=True):
-    """An interface of a namespace. ``addresses`` with their prefix length."""
+    """An interface of a namespace. ``addresses`` with their prefix length. ``shared``: another program gives
+    and takes addresses and routes here, too."""
 
     name: str
     port_id: str
     mac: str
     mtu: int
     addresses: tuple[str, ...] = ()
+    shared: bool = False
 
 
 class NamespaceRoute(msgspec.Struct, frozen=True):

@@ -128,7 +128,7 @@ def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[
         for text in sorted(present.difference(wanted))
         if text == METADATA_V6 or ipaddress.ip_interface(text).ip not in _LINK_LOCAL
     ]
-    return come, gone
+    return come, [] if port.shared else gone
 
 
 def _routes(namespace: Namespace, inside: Contents) -> tuple[list[Route], list[Route]]:
@@ -139,13 +139,17 @@ def _routes(namespace: Namespace, inside: Contents) -> tuple[list[Route], list[R
         wanted.setdefault(destination, Route(namespace.name, destination, route.via, route.device))
     present = {(route.destination, route.via, route.device) for route in inside.routes}
     come = [r for r in wanted.values() if (r.destination, r.via, r.device) not in present]
+    shared = {port.name for port in namespace.ports if port.shared}
     doubles = Counter(route.destination for route in inside.routes)
     gone = [
         Route(namespace.name, route.destination, route.via, route.device)
         for route in inside.routes
         # Another way to a wanted destination is replaced, and needs no taking away.
-        if route.destination not in wanted
-        or (doubles[route.destination] > 1 and _differs(route, wanted[route.destination]))
+        if route.device not in shared
+        and (
+            route.destination not in wanted
+            or (doubles[route.destination] > 1 and _differs(route, wanted[route.destination]))
+        )
     ]
     return come, gone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,14 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     dhcp_lease_time_s: int = 86400
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
+    l3_ha: bool = False
+    max_l3_agents_per_router: int = 3
+    min_l3_agents_per_router: int = 0
+    l3_ha_net_cidr: str = "169.254.192.0/18"
+    l3_ha_network_type: str = ""
+    ha_advert_interval_ms: int = 200
+    router_distributed: bool = False
+    down_before_distributed: bool = True
     projects_of_servers: ProjectsOf = _no_servers
     holders_of: HoldersOf = _no_holders
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
@@ -152,9 +161,34 @@ def from_settings(
         dhcp_lease_time_s=settings.dhcp_lease_time_s,
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
+        l3_ha=settings.l3_ha,
+        max_l3_agents_per_router=settings.max_l3_agents_per_router,
+        min_l3_agents_per_router=_least_agents(settings),
+        l3_ha_net_cidr=_prefix("network.l3_ha_net_cidr", settings.l3_ha_net_cidr),
+        l3_ha_network_type=settings.l3_ha_network_type,
+        ha_advert_interval_ms=settings.ha_vrrp_advert_interval_ms,
+        router_distributed=settings.router_distributed,
+        down_before_distributed=settings.router_admin_state_down_before_update,
         projects_of_servers=projects_of_servers,
         holders_of=holders_of,
     )
+
+
+def _least_agents(settings: NetworkSection) -> int:
+    least, most = settings.min_l3_agents_per_router, settings.max_l3_agents_per_router
+    if most and least > most:
+        raise BadSettings(f"network.max_l3_agents_per_router: {most} is less than the least, {least}")
+    return least
+
+
+def _prefix(key: str, text: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        raise BadSettings(f"{key}: '{text}' is no IPv4 network") from None
+    if network.prefixlen > 29:
+        raise BadSettings(f"{key}: '{text}' has too few addresses")
+    return str(network)
 
 
 def _range(key: str, text: str, greatest: int) -> tuple[int, int]:

@@ -45,6 +45,37 @@ class NetworkSection(Section, frozen=True):
     allow_automatic_dhcp_failover: Annotated[
         bool, Description(description="networks of a dead DHCP agent are served by another")
     ] = True
+    l3_ha: Annotated[
+        bool, Description(description="new routers are of high availability where nobody says otherwise")
+    ] = False
+    max_l3_agents_per_router: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=16, description="agents that hold a router of high availability ready; 0: all"),
+    ] = 3
+    min_l3_agents_per_router: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=16, description="living agents without which no router of high availability is made"
+        ),
+    ] = 0
+    l3_ha_net_cidr: Annotated[
+        str, Description(description="subnet on which the agents of a router hear of each other")
+    ] = "169.254.192.0/18"
+    l3_ha_network_type: Annotated[
+        str, Description(description="type of those networks; empty: as networks of projects")
+    ] = ""
+    ha_vrrp_advert_interval_ms: Annotated[
+        int,
+        msgspec.Meta(
+            ge=50, le=40950, description="milliseconds between two signs of life of an active router"
+        ),
+    ] = 200
+    router_distributed: Annotated[
+        bool, Description(description="new routers are distributed where nobody says otherwise")
+    ] = False
+    router_admin_state_down_before_update: Annotated[
+        bool, Description(description="routers must be down before they become distributed or cease to be")
+    ] = True
     allow_automatic_l3agent_failover: Annotated[
         bool, Description(description="routers of a dead L3 agent move to another")
     ] = True

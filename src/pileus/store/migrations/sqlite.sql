@@ -249,6 +249,12 @@ CREATE TABLE domain_options (
 	CONSTRAINT fk_domain_options_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_domain_options_domain_id_group_name_option_name UNIQUE (domain_id, group_name, option_name)
 );
+CREATE TABLE dvr_host_macs (
+	host VARCHAR(255) NOT NULL, 
+	mac_address VARCHAR(17) NOT NULL, 
+	CONSTRAINT pk_dvr_host_macs PRIMARY KEY (host), 
+	CONSTRAINT uq_dvr_host_macs_mac_address UNIQUE (mac_address)
+);
 CREATE TABLE endpoint_groups (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -386,6 +392,22 @@ CREATE TABLE groups (
 	CONSTRAINT pk_groups PRIMARY KEY (id), 
 	CONSTRAINT fk_groups_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT uq_groups_domain_id_name UNIQUE (domain_id, name)
+);
+CREATE TABLE ha_networks (
+	project_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_ha_networks PRIMARY KEY (project_id), 
+	CONSTRAINT fk_ha_networks_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT uq_ha_networks_network_id UNIQUE (network_id)
+);
+CREATE TABLE ha_vr_ids (
+	network_id VARCHAR(36) NOT NULL, 
+	vr_id INTEGER NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT pk_ha_vr_ids PRIMARY KEY (network_id, vr_id), 
+	CONSTRAINT fk_ha_vr_ids_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_ha_vr_ids_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_ha_vr_ids_router_id UNIQUE (router_id)
 );
 CREATE TABLE identity_generation (
 	id INTEGER NOT NULL, 
@@ -658,9 +680,9 @@ CREATE TABLE "oauth1_request_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
@@ -772,8 +794,8 @@ CREATE TABLE "ports" (
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -914,11 +936,17 @@ CREATE TABLE roles (
 );
 CREATE TABLE router_bindings (
 	router_id VARCHAR(36) NOT NULL, 
+	binding_index INTEGER NOT NULL, 
 	agent_id VARCHAR(36) NOT NULL, 
 	bound_at DATETIME NOT NULL, 
-	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id), 
+	ha_port_id VARCHAR(36), 
+	ha_state VARCHAR(16), 
+	ha_state_at DATETIME, 
+	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id, binding_index), 
 	CONSTRAINT fk_router_bindings_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_router_bindings_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+	CONSTRAINT fk_router_bindings_ha_port_id FOREIGN KEY(ha_port_id) REFERENCES ports (id), 
+	CONSTRAINT fk_router_bindings_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_router_bindings_router_id_agent_id UNIQUE (router_id, agent_id)
 );
 CREATE TABLE router_ports (
 	port_id VARCHAR(36) NOT NULL, 
@@ -928,7 +956,7 @@ CREATE TABLE router_ports (
 	CONSTRAINT fk_router_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_router_ports_router_id FOREIGN KEY(router_id) REFERENCES routers (id)
 );
-CREATE TABLE routers (
+CREATE TABLE "routers" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -941,6 +969,8 @@ CREATE TABLE routers (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
+	distributed BOOLEAN DEFAULT 0 NOT NULL, 
+	ha BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_routers PRIMARY KEY (id)
 );
 CREATE TABLE schema_revisions (
@@ -991,6 +1021,7 @@ INSERT INTO "schema_revisions" VALUES('network','0034_default_security_group_rul
 INSERT INTO "schema_revisions" VALUES('network','0035_conntrack_helpers');
 INSERT INTO "schema_revisions" VALUES('network','0036_names_of_ports');
 INSERT INTO "schema_revisions" VALUES('network','0037_rbac_policies');
+INSERT INTO "schema_revisions" VALUES('network','0038_routers_of_high_availability_and_distributed_ones');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1023,8 +1054,8 @@ CREATE TABLE "security_group_rules" (
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1293,8 +1324,6 @@ CREATE INDEX ix_allocations_host ON allocations (host);
 CREATE INDEX ix_flavor_access_project_id ON flavor_access (project_id);
 CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
 CREATE INDEX ix_address_scopes_project_id ON address_scopes (project_id);
-CREATE INDEX ix_routers_project_id ON routers (project_id);
-CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
 CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
 CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
 CREATE INDEX ix_dhcp_bindings_agent_id ON dhcp_bindings (agent_id);
@@ -1336,13 +1365,13 @@ CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
@@ -1357,11 +1386,11 @@ CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_po
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
@@ -1370,3 +1399,6 @@ CREATE INDEX ix_rbac_policies_qos_policy_id ON rbac_policies (qos_policy_id);
 CREATE INDEX ix_rbac_policies_security_group_id ON rbac_policies (security_group_id);
 CREATE INDEX ix_rbac_policies_subnetpool_id ON rbac_policies (subnetpool_id);
 CREATE INDEX ix_rbac_policies_target_project_action ON rbac_policies (target_project, action);
+CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
+CREATE INDEX ix_router_bindings_ha_port_id ON router_bindings (ha_port_id);
+CREATE INDEX ix_routers_project_id ON routers (project_id);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,9 +89,15 @@ def _filtered(request: Request, crud: Crud) -> Iterator[ColumnElement[bool]]:
             raise request.dialect.bad_value(name, texts, bad) from None
 
 
-def list_page(tx: Tx, request: Request, resource: Resource, listing: Listing) -> list[bytes]:
+def list_page(
+    tx: Tx,
+    request: Request,
+    resource: Resource,
+    listing: Listing,
+    view: Callable[[Request, str, dict[str, Any]], dict[str, Any]] | None = None,
+) -> list[bytes]:
     """The encoded reply of a list request, made wholly in the reader's thread."""
-    return _page(tx, request, Crud(resource=resource), listing, None)
+    return _page(tx, request, Crud(resource=resource, view=view), listing, None)
 
 
 def _page(tx: Tx, request: Request, crud: Crud, listing: Listing, rule: str | None) -> list[bytes]:

@@ -189,7 +189,7 @@ _BEHIND_ROUTER = _BY_ADDRESS.where(
         .select_from(router_ports.join(_routers_own, _routers_own.c.port_id == router_ports.c.port_id))
         .where(
             router_ports.c.router_id == bindparam("router"),
-            router_ports.c.port_type != device_owners.ROUTER_GATEWAY,
+            router_ports.c.port_type.in_(device_owners.INTERFACES),
         )
     )
 )

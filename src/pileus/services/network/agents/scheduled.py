@@ -25,6 +25,9 @@ Unit = Callable[[Tx, Context, str, str], None]
 """``(tx, context, agent id, id of what it serves)``."""
 
 
+About = Callable[[Tx, Context, str], Callable[[dict[str, Any]], dict[str, Any]]]
+
+
 class Scheduler(NamedTuple):
     """The scheduler of agents of a ``kind`` (``dhcp``, ``l3``): they serve something by rows of ``bindings``.
 
@@ -37,6 +40,8 @@ class Scheduler(NamedTuple):
     bindings: Table
     bind: Unit
     unbind: Unit
+    about: About | None = None
+    """``(tx, context, id of what is served) -> agent's view -> the same with what its list says besides``."""
 
     @property
     def key(self) -> str:
@@ -112,13 +117,18 @@ class Scheduler(NamedTuple):
             agent_id = request.path.get("agent_id")
             named = agent_id or request.path[self.parameter]
             bound = select(other).where(of == named)
-            return await _list_where(request, listed, listed.columns["id"].in_(bound), agent_id)
+            about = self.about if agent_id is None else None
+            return await _list_where(request, listed, listed.columns["id"].in_(bound), agent_id, about)
 
         return Route("GET", path, handler, resource=listed, action="list", rule=rule, summary=summary)
 
 
 async def _list_where(
-    request: Request, resource: Resource, where: ColumnElement[Any], agent_id: str | None
+    request: Request,
+    resource: Resource,
+    where: ColumnElement[Any],
+    agent_id: str | None,
+    about: About | None,
 ) -> Reply:
     """A list as usual, narrowed by ``where``; AgentNotFound where an agent is named that is not there."""
     listing = request.dialect.listing(request, resource)
@@ -127,6 +137,9 @@ async def _list_where(
     def page(tx: Tx) -> list[bytes]:
         if agent_id is not None and tx.first(select(agents.c.id).where(agents.c.id == agent_id)) is None:
             raise AgentNotFound(id=agent_id)
-        return list_page(tx, request, resource, listing)
+        if about is None:
+            return list_page(tx, request, resource, listing)
+        tell = about(tx, request.context, next(iter(request.path.values())))
+        return list_page(tx, request, resource, listing, lambda _, __, view: tell(view))
 
     return Reply.chunks(await request.read(page))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import ColumnElement, Select, or_, select, union
 
+from pileus.services.network.agents.replicas import replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.ports.tables import ports
@@ -41,7 +42,7 @@ def served_scopes(tx: Tx, host: str, wanted: Iterable[str]) -> set[str]:
 
 def ports_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Ports that are bound to the host."""
-    return _ids(tx, select(ports.c.id).where(column_in(tx, ports.c.id, sorted(ids)), ports.c.host == host))
+    return _ids(tx, select(ports.c.id).where(column_in(tx, ports.c.id, sorted(ids)), _is_on(host)))
 
 
 def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
@@ -60,7 +61,7 @@ def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     return _ids(
         tx,
         union(
-            select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), ports.c.host == host),
+            select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), _is_on(host)),
             _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
             select(ports.c.network_id)
             .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
@@ -110,6 +111,10 @@ def _groups_here(host: str) -> Select[tuple[str]]:
         .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
         .where(ports.c.host == host)
     )
+
+
+def _is_on(host: str) -> ColumnElement[bool]:
+    return or_(ports.c.host == host, ports.c.id.in_(replicas_on(host)))
 
 
 def _dhcp_networks(host: str) -> Select[tuple[str]]:

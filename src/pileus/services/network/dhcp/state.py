@@ -130,7 +130,7 @@ def _network(
     routed = {
         ip["ip_address"]
         for row in on_it
-        if row.router_port == device_owners.ROUTER_INTERFACE
+        if row.router_port in device_owners.INTERFACES
         for ip in row.fixed_ips
     }
     return DhcpNetwork(

@@ -28,7 +28,7 @@ _ROUTERS_BETWEEN = (
             _to_inside,
             and_(
                 _to_inside.c.port_id == ip_allocations.c.port_id,
-                _to_inside.c.port_type == device_owners.ROUTER_INTERFACE,
+                _to_inside.c.port_type.in_(device_owners.INTERFACES),
             ),
         )
         .join(subnets, subnets.c.id == ip_allocations.c.subnet_id)

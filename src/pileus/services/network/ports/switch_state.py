@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, or_, select
+from sqlalchemy import ColumnElement, Row, Select, String, and_, bindparam, func, or_, select
 
 from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
+from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
@@ -44,7 +45,11 @@ from pileus.wire.switch import (
     TunnelEndpoint,
 )
 
-_PLUGGED = and_(ports.c.host == bindparam("on_host"), ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)))
+_HOST = bindparam("on_host", type_=String)
+_PLUGGED = and_(
+    or_(ports.c.host == _HOST, ports.c.id.in_(replicas_on(_HOST))),
+    ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
+)
 _HERE = select(ports.c.network_id).where(_PLUGGED)
 _GROUPS_HERE = (
     select(security_group_ports.c.security_group_id)
@@ -70,6 +75,7 @@ _DEVICES = select(
     ports.c.device_owner,
     ports.c.status,
     ports.c.revision_number,
+    ports.c.id.in_(replicas_on(_HOST)).label("replicated"),
     networks.c.qos_policy_id.label("network_qos_policy_id"),
     ports.c.qos_policy_id,
     ports.c.hints,
@@ -83,13 +89,19 @@ _NETWORKS = select(
     networks.c.mtu,
     networks.c.admin_state_up,
 )
+_REPLICAS = replicas().subquery()
+_AT = func.coalesce(_REPLICAS.c.host, ports.c.host)
 _ELSEWHERE = (
-    select(ports.c.network_id, ports.c.mac_address, ports.c.fixed_ips, ports.c.host)
-    .select_from(ports.join(networks, networks.c.id == ports.c.network_id))
+    select(ports.c.network_id, ports.c.mac_address, ports.c.fixed_ips, _AT.label("host"))
+    .select_from(
+        ports.join(networks, networks.c.id == ports.c.network_id).outerjoin(
+            _REPLICAS, _REPLICAS.c.port_id == ports.c.id
+        )
+    )
     .where(
         networks.c.network_type.in_(sorted(TUNNELS)),
         ports.c.host != "",
-        ports.c.host != bindparam("on_host"),
+        bindparam("on_host") != _AT,
         ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
     )
     .order_by(ports.c.network_id, ports.c.mac_address)
@@ -200,6 +212,7 @@ def _device(
         security_group_ids=tuple(row.security_groups),
         device_id=row.device_id,
         device_owner=row.device_owner,
+        replicated=bool(row.replicated),
         status=row.status,
         revision=row.revision_number,
         rate_limit=policy.limit(EGRESS) if policy else None,

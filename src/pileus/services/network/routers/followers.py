@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from pileus.core.context import Context
 from pileus.resource.declaration import Values
 from pileus.services.network.config import AgentSeen, NetworkConfig
+from pileus.services.network.routers.ha_scheduling import ha_agents_deleting, ha_routers_fill_up
 from pileus.services.network.routers.scheduling import (
     routers_bind_ports,
     routers_leave_dead_agents,
@@ -54,11 +55,12 @@ def l3_agents_deleting(
 ) -> Callable[[], Collection[str]]:
     """Schedule routers of agents that are deleted to others; their scopes are told."""
     served = routers_served_by(tx, agent_ids)
+    fill_up = ha_agents_deleting(tx, context, agent_ids, config)
 
     def after() -> Collection[str]:
         routers_schedule(tx, context, served, config)
         routers_bind_ports(tx, context, served, config)
-        return [scopes.router(router_id) for router_id in served]
+        return [scopes.router(router_id) for router_id in (*served, *fill_up())]
 
     return after
 
@@ -68,3 +70,4 @@ def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: boo
     routers_leave_dead_agents(tx, context, config)
     if appeared:
         routers_schedule_unhosted(tx, context, config)
+        ha_routers_fill_up(tx, context, config)

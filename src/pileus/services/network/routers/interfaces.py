@@ -21,6 +21,7 @@ from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
+from pileus.services.network.routers.kinds import interface_owner
 from pileus.services.network.routers.reading import (
     AttachedPort,
     Attachments,
@@ -32,7 +33,6 @@ from pileus.services.network.routers.reading import (
 from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.routers.work import router_event
-from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.routing import Attached, check_apart
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -111,7 +111,7 @@ def interface_add_subnet(
             project_id=router["project_id"],
             network_id=subnet["network_id"],
             device_id=router["id"],
-            device_owner=device_owners.ROUTER_INTERFACE,
+            device_owner=interface_owner(router),
             fixed_ips=[address],
             **{"binding:host_id": host},
         )
@@ -159,7 +159,7 @@ def interface_add_port(
     changes = Values(
         {
             "device_id": router["id"],
-            "device_owner": device_owners.ROUTER_INTERFACE,
+            "device_owner": interface_owner(router),
             "binding:host_id": _host(tx, context, router, there, config),
         }
     )
@@ -277,7 +277,7 @@ def _subnets(tx: Tx, fixed_ips: Sequence[Mapping[str, str]]) -> list[Any]:
 
 
 def _own(tx: Tx, router: Values, port: Values) -> None:
-    row = {"port_id": port["id"], "router_id": router["id"], "port_type": device_owners.ROUTER_INTERFACE}
+    row = {"port_id": port["id"], "router_id": router["id"], "port_type": interface_owner(router)}
     tx.insert(router_ports, [row])
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeAlias
 
 from pileus.resource.declaration import Extension, Resource
 from pileus.services.network.agents.scheduled import Scheduler
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.ha_scheduling import states_of
 from pileus.services.network.routers.handlers import interface_routes
+from pileus.services.network.routers.hosting import router_bind, router_unbind
 from pileus.services.network.routers.resource import ROUTER, RULES
-from pileus.services.network.routers.scheduling import router_bind, router_unbind
 from pileus.services.network.routers.state import l3_state
 from pileus.services.network.routers.status import l3_status
 from pileus.services.network.routers.tables import router_bindings
 from pileus.services.network.routers.work import ROUTER_QUOTA, router_create, router_delete, router_update
+from pileus.store.tx import Tx
 from pileus.web.answers import Answer
 from pileus.web.crud import crud
 from pileus.web.noun import Noun
@@ -61,7 +66,16 @@ EXTENSIONS = (
         "Schedule routers among l3 agents",
         "2013-02-07T10:00:00-00:00",
     ),
+    Extension("l3-ha", "HA Router extension", "Adds HA capability to routers.", "2014-04-26T00:00:00-00:00"),
 )
+
+
+View: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _with_ha_state(tx: Tx, router_id: str, alive_since: dt.datetime) -> View:
+    states = states_of(tx, router_id, alive_since)
+    return lambda agent: {**agent, "ha_state": states.get(agent["id"])}
 
 
 def noun(config: NetworkConfig, agent: Resource) -> Noun:
@@ -73,6 +87,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
         router_bindings,
         partial(router_bind, config=config),
         partial(router_unbind, config=config),
+        lambda tx, context, router_id: _with_ha_state(tx, router_id, config.alive_since(context.now)),
     )
     return Noun(
         name="router",
@@ -83,7 +98,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 7, "create": 44, "get": 7, "update": 39, "delete": 23},
+                statements={"list": 7, "create": 90, "get": 7, "update": 90, "delete": 44},
             ),
             *interface_routes(config),
             *scheduler.routes(agent),
@@ -92,5 +107,8 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
         rules=(*RULES, *tag_rules("router"), *scheduler.rules()),
         quotas=(ROUTER_QUOTA,),
         extensions=EXTENSIONS,
-        answers=(Answer(L3_STATE, l3_state), Answer(L3_STATUS, l3_status, writes=True)),
+        answers=(
+            Answer(L3_STATE, partial(l3_state, config=config)),
+            Answer(L3_STATUS, partial(l3_status, config=config), writes=True),
+        ),
     )

@@ -32,7 +32,8 @@ class AttachedPort(NamedTuple):
 
 
 class Attachments(NamedTuple):
-    """The ports of some routers and the subnets of the networks that these are on, by id."""
+    """The ports of some routers (not those that routers need for themselves), and the subnets of the networks
+    that these are on, by id."""
 
     attached_ports: dict[str, list[AttachedPort]]
     subnets: dict[str, Row[Any]]
@@ -51,9 +52,7 @@ class Attachments(NamedTuple):
     def interfaces(self, router_id: str) -> list[AttachedPort]:
         """The router's ports on project networks."""
         return [
-            one
-            for one in self.attached_ports.get(router_id, ())
-            if one.port_type == device_owners.ROUTER_INTERFACE
+            one for one in self.attached_ports.get(router_id, ()) if one.port_type in device_owners.INTERFACES
         ]
 
     def reached(self, router_id: str, without: Collection[str] = ()) -> list[Attached]:
@@ -89,7 +88,10 @@ _ATTACHED = (
         ports.c.fixed_ips,
     )
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
-    .where(router_ports.c.router_id.in_(bindparam("ids", expanding=True)))
+    .where(
+        router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
+        router_ports.c.port_type.in_((*device_owners.INTERFACES, device_owners.ROUTER_GATEWAY)),
+    )
     .order_by(router_ports.c.router_id, router_ports.c.port_id)
 )
 _SUBNETS = select(

@@ -11,7 +11,7 @@ from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
-from pileus.resource.types import BadValue, Type
+from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.addressing import ROUTES
@@ -80,7 +80,10 @@ def _gateways(tx: Tx, router_ids: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _zones(tx: Tx, router_ids: list[str]) -> dict[str, list[str]]:
-    return {row.router_id: [row.availability_zone] for row in tx.rows(_ZONES, {"ids": router_ids})}
+    found: dict[str, set[str]] = {}
+    for row in tx.rows(_ZONES, {"ids": router_ids}):
+        found.setdefault(row.router_id, set()).add(row.availability_zone)
+    return {router_id: sorted(zones) for router_id, zones in found.items()}
 
 
 _INFO = types.dict_of(
@@ -99,14 +102,12 @@ def _parse_info(value: Any) -> Any:
     return _INFO.parse(value) if value else None
 
 
-def _parse_never(value: Any) -> bool:
-    """A kind of router that there is not: false may be asked for, and is the truth; null leaves it open."""
-    if value is not None and types.boolean.parse(value):
-        raise BadValue("Routers of this kind are not available here", value=value)
-    return False
+def _parse_flag(value: Any) -> bool | None:
+    """Null leaves it open, as it is to leave it out."""
+    return None if value is None else types.boolean.parse(value)
 
 
-_NEVER = Type("boolean", _parse_never, {"type": "boolean"})
+_FLAG = Type("boolean", _parse_flag, {"type": ["boolean", "null"]}, accepts_none=True)
 
 ROUTER = Resource(
     "router",
@@ -133,23 +134,23 @@ ROUTER = Resource(
         Attribute("routes", ROUTES, default=[], update=True),
         Attribute(
             "distributed",
-            _NEVER,
-            default=False,
-            compute=lambda router: False,
+            _FLAG,
+            default=None,
             create=True,
             update=True,
             policy=True,
-            description="Always false: traffic between subnets goes through the router's host.",
+            filter=True,
+            description="Whether hosts route by themselves what their guests send.",
         ),
         Attribute(
             "ha",
-            _NEVER,
-            default=False,
-            compute=lambda router: False,
+            _FLAG,
+            default=None,
             create=True,
             update=True,
             policy=True,
-            description="Always false: a router has one host, and moves to another when that one dies.",
+            filter=True,
+            description="Whether several agents hold it ready, one of which is active.",
         ),
         Attribute(
             "availability_zone_hints",

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, delete, func, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.defaults import elevated
@@ -22,25 +22,13 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
-from pileus.services.network.rules import device_owners
+from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-_LOCK = "schedule:l3"
-
-
-class InvalidL3Agent(NotFound):
-    message = "Agent {id} is not a L3 Agent or has been disabled"
-
-
-class RouterHostedByL3Agent(Conflict):
-    message = "The router {router_id} has been already hosted by the L3 Agent {agent_id}."
-
-
-class RouterNotHostedByL3Agent(Conflict):
-    message = "The router {router_id} is not hosted by the L3 Agent {agent_id}."
+LOCK = "schedule:l3"
 
 
 class RouterReschedulingFailed(Conflict):
@@ -57,6 +45,10 @@ _AGENTS_AND_ROUTERS = (
         agents.c.availability_zone,
         agents.c.configurations,
         router_bindings.c.router_id,
+        router_bindings.c.binding_index,
+        router_bindings.c.ha_state,
+        router_bindings.c.ha_state_at,
+        routers.c.distributed,
     )
     .select_from(
         agents.outerjoin(
@@ -65,22 +57,22 @@ _AGENTS_AND_ROUTERS = (
                 router_bindings.c.agent_id == agents.c.id,
                 router_bindings.c.router_id.in_(bindparam("ids", expanding=True)),
             ),
-        )
+        ).outerjoin(routers, routers.c.id == router_bindings.c.router_id)
     )
     .where(agents.c.agent_type == L3_AGENT)
     .order_by(agents.c.id)
 )
-_AGENT = select(
-    agents.c.id, agents.c.host, agents.c.agent_type, agents.c.admin_state_up, agents.c.configurations
-).where(agents.c.id == bindparam("agent"))
 _LOADS = select(router_bindings.c.agent_id, func.count().label("load")).group_by(router_bindings.c.agent_id)
 _ROUTERS = (
-    select(routers.c.id, routers.c.project_id, routers.c.availability_zone_hints)
-    .where(routers.c.id.in_(bindparam("ids", expanding=True)))
+    select(routers.c.id, routers.c.project_id, routers.c.availability_zone_hints, routers.c.distributed)
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)), ~routers.c.ha)
     .order_by(routers.c.id)
 )
+_ELSEWHERE = (device_owners.ROUTER_HA, device_owners.AGENT_GATEWAY)
+"""Ports that are bound to a host of their own."""
 _PORTS = select(router_ports.c.port_id, router_ports.c.router_id).where(
-    router_ports.c.router_id.in_(bindparam("ids", expanding=True))
+    router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
+    router_ports.c.port_type.not_in(_ELSEWHERE),
 )
 _GATEWAY_NETWORKS = (
     select(router_ports.c.router_id, ports.c.network_id)
@@ -93,6 +85,7 @@ _GATEWAY_NETWORKS = (
 _UNHOSTED = (
     select(routers.c.id)
     .where(
+        ~routers.c.ha,
         ~select(router_bindings.c.router_id).where(router_bindings.c.router_id == routers.c.id).exists(),
         select(router_ports.c.port_id).where(router_ports.c.router_id == routers.c.id).exists(),
     )
@@ -105,47 +98,26 @@ _OF_DEAD = (
         agents.c.agent_type == L3_AGENT,
         agents.c.admin_state_up,
         agents.c.heartbeat_timestamp < bindparam("since"),
+        # Of these another agent is ready.
+        router_bindings.c.ha_state.is_(None),
     )
     .order_by(router_bindings.c.router_id)
 )
 _UNBIND = delete(router_bindings).where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
-_BOUND = (
-    select(router_bindings.c.router_id, router_bindings.c.agent_id, agents.c.host)
+BOUND = (
+    select(
+        router_bindings.c.router_id,
+        router_bindings.c.binding_index,
+        router_bindings.c.agent_id,
+        router_bindings.c.ha_port_id,
+        router_bindings.c.ha_state,
+        router_bindings.c.ha_state_at,
+        agents.c.host,
+        agents.c.heartbeat_timestamp,
+    )
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
     .where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
 )
-
-
-def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
-    """Bind a router to an agent by request: InvalidL3Agent, RouterHostedByL3Agent."""
-    tx.lock(_LOCK)
-    agent = tx.first(_AGENT, {"agent": agent_id})
-    if agent is None:
-        raise AgentNotFound(id=agent_id)
-    ids = {"ids": [router_id]}
-    outside = {row.router_id: row.network_id for row in tx.rows(_GATEWAY_NETWORKS, ids)}
-    if (
-        agent.agent_type != L3_AGENT
-        or not agent.admin_state_up
-        or not serves_router(agent.configurations, router_id, outside.get(router_id))
-    ):
-        raise InvalidL3Agent(id=agent_id)
-    hosted = tx.first(_BOUND, ids)
-    if hosted is not None:
-        raise RouterHostedByL3Agent(router_id=router_id, agent_id=hosted.agent_id)
-    _bind(tx, context, [(router_id, agent.id, agent.host)])
-    routers_bind_ports(tx, context, [router_id], config)
-
-
-def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
-    """Take a router from an agent by request: RouterNotHostedByL3Agent. No other agent gets it."""
-    if tx.first(_AGENT, {"agent": agent_id}) is None:
-        raise AgentNotFound(id=agent_id)
-    hosted = tx.first(_BOUND, {"ids": [router_id]})
-    if hosted is None or hosted.agent_id != agent_id:
-        raise RouterNotHostedByL3Agent(router_id=router_id, agent_id=agent_id)
-    _unbind(tx, context, [hosted])
-    routers_bind_ports(tx, context, [router_id], config)
 
 
 def routers_host(
@@ -158,9 +130,13 @@ def routers_host(
     gateway gives its router to another, RouterReschedulingFailed where there is none.
     """
     known, alive = _look(tx, context, list(outside), config)
-    leaving = [row for one, row in known.items() if not serves_router(row.configurations, one, outside[one])]
+    leaving = [
+        row
+        for one, row in known.items()
+        if row.ha_state is None and not serves_router(row.configurations, one, outside[one], row.distributed)
+    ]
     if leaving:
-        _unbind(tx, context, leaving)
+        unbind(tx, context, leaving)
     moving = [row.router_id for row in leaving]
     hosts = {one: row.host for one, row in known.items() if one not in moving}
     homeless = {one: network_id for one, network_id in outside.items() if one not in hosts}
@@ -177,9 +153,7 @@ def routers_schedule(tx: Tx, context: Context, router_ids: Sequence[str], config
     """Find agents for routers that have none, and bring their ports there."""
     if not router_ids:
         return
-    outside: dict[str, str | None] = dict.fromkeys(router_ids)
-    for row in tx.rows(_GATEWAY_NETWORKS, {"ids": list(router_ids)}):
-        outside[row.router_id] = row.network_id
+    outside: dict[str, str | None] = {**dict.fromkeys(router_ids), **gateway_networks(tx, router_ids)}
     routers_bind_ports(tx, context, sorted(_schedule(tx, context, outside, config)), config)
 
 
@@ -195,19 +169,21 @@ def routers_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -
     since = {"since": config.alive_since(context.now)}
     if not tx.rows(_OF_DEAD.limit(1), since):
         return
-    tx.lock(_LOCK)
+    tx.lock(LOCK)
     stranded = tx.rows(_OF_DEAD, since)
     ids = [row.router_id for row in stranded]
     if not ids or not _look(tx, context, ids, config)[1]:
         return
-    _unbind(tx, context, stranded)
+    unbind(tx, context, stranded)
     routers_schedule(tx, context, ids, config)
     routers_bind_ports(tx, context, ids, config)
 
 
 def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
-    """The routers that some agents host."""
-    statement = select(router_bindings.c.router_id).where(router_bindings.c.agent_id.in_(list(agent_ids)))
+    """The routers that some agents host, and no others hold ready."""
+    statement = select(router_bindings.c.router_id).where(
+        router_bindings.c.agent_id.in_(list(agent_ids)), router_bindings.c.ha_state.is_(None)
+    )
     return sorted(row[0] for row in tx.rows(statement))
 
 
@@ -216,7 +192,10 @@ def routers_bind_ports(tx: Tx, context: Context, router_ids: Sequence[str], conf
     if not router_ids:
         return
     ids = {"ids": list(router_ids)}
-    hosts = {row.router_id: row.host for row in tx.rows(_BOUND, ids)}
+    bound: dict[str, list[Row[Any]]] = {}
+    for row in tx.rows(BOUND, ids):
+        bound.setdefault(row.router_id, []).append(row)
+    hosts = {one: ha_states.leading(rows).host for one, rows in bound.items()}
     wanted = {row.port_id: hosts.get(row.router_id, "") for row in tx.rows(_PORTS, ids)}
     updates = [
         Update(port, Values({"binding:host_id": wanted[port["id"]]}))
@@ -236,7 +215,9 @@ def _look(
     alive: dict[str, Row[Any]] = {}
     for row in tx.rows(_AGENTS_AND_ROUTERS, {"ids": list(router_ids)}):
         if row.router_id is not None:
-            hosting[row.router_id] = row
+            hosting[row.router_id] = ha_states.leading(
+                [row, *([hosting[row.router_id]] if row.router_id in hosting else [])]
+            )
         if row.admin_state_up and row.heartbeat_timestamp >= since:
             alive[row.agent_id] = row
     return hosting, list(alive.values())
@@ -246,11 +227,11 @@ def _schedule(
     tx: Tx, context: Context, outside: Mapping[str, str | None], config: NetworkConfig
 ) -> dict[str, str]:
     """Choose and write; the hosts of those of the routers that have an agent now."""
-    tx.lock(_LOCK)
+    tx.lock(LOCK)
     hosting, alive = _look(tx, context, list(outside), config)
     if not alive:
         return {}
-    loads: Counter[str] = Counter({row.agent_id: row.load for row in tx.rows(_LOADS)})
+    loads = loads_of(tx)
     bound = []
     for router in tx.rows(_ROUTERS, {"ids": list(outside)}):
         if router.id in hosting:
@@ -258,35 +239,59 @@ def _schedule(
         candidates = [
             Candidate(row.agent_id, row.host, loads[row.agent_id], row.availability_zone)
             for row in alive
-            if serves_router(row.configurations, router.id, outside[router.id])
+            if serves_router(row.configurations, router.id, outside[router.id], router.distributed)
         ]
         zones = router.availability_zone_hints
         for one in choose(candidates, 1, config.scheduler, config.dice, zones):
             loads[one.agent_id] += 1
             bound.append((router.id, one.agent_id, one.host))
-    _bind(tx, context, bound)
+    bind(tx, context, bound)
     return {router_id: row.host for router_id, row in hosting.items()} | {
         router_id: host for router_id, _, host in bound
     }
 
 
-def _bind(tx: Tx, context: Context, several: Sequence[tuple[str, str, str]]) -> None:
+def loads_of(tx: Tx) -> Counter[str]:
+    """How many routers each agent has."""
+    return Counter({row.agent_id: row.load for row in tx.rows(_LOADS)})
+
+
+def gateway_networks(tx: Tx, router_ids: Sequence[str]) -> dict[str, str]:
+    """The external networks of routers that have a gateway."""
+    return {row.router_id: row.network_id for row in tx.rows(_GATEWAY_NETWORKS, {"ids": list(router_ids)})}
+
+
+def agents_alive(tx: Tx, context: Context, config: NetworkConfig) -> list[Row[Any]]:
+    """The agents that could take routers."""
+    return _look(tx, context, (), config)[1]
+
+
+def bind(tx: Tx, context: Context, several: Sequence[tuple[str, str, str]]) -> None:
+    """Bind routers ``(id, agent, host)``, each to its only agent."""
     tx.insert(
         router_bindings,
         [
-            {"router_id": router_id, "agent_id": agent_id, "bound_at": context.now}
+            {"router_id": router_id, "binding_index": 1, "agent_id": agent_id, "bound_at": context.now}
             for router_id, agent_id, _ in several
         ],
     )
-    _tell(tx, context, "router.bind", several)
+    tell(tx, context, "router.bind", several)
 
 
-def _unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
+def unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
+    """Take routers from their only agents (rows of bindings)."""
     tx.execute(_UNBIND, {"ids": [row.router_id for row in rows]})
-    _tell(tx, context, "router.unbind", [(row.router_id, row.agent_id, row.host) for row in rows])
+    tell(tx, context, "router.unbind", [(row.router_id, row.agent_id, row.host) for row in rows])
 
 
-def _tell(tx: Tx, context: Context, kind: str, several: Sequence[tuple[str, str, str]]) -> None:
+def tell(
+    tx: Tx,
+    context: Context,
+    kind: str,
+    several: Sequence[tuple[str, str, str]],
+    more: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
+    """Wake the agents that get or lose routers, and those of more scopes, by router."""
     tx.emit_many(
         [
             event(
@@ -294,7 +299,7 @@ def _tell(tx: Tx, context: Context, kind: str, several: Sequence[tuple[str, str,
                 kind,
                 router_id,
                 None,
-                [scopes.l3(host), scopes.router(router_id)],
+                [scopes.l3(host), scopes.router(router_id), *more.get(router_id, ())],
                 host=host,
                 agent_id=agent_id,
             )

@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.limits import router_limits
-from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.routers.tables import ha_vr_ids, router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.forwarding import bounds
@@ -29,6 +30,7 @@ from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
 from pileus.wire.l3 import (
     ConntrackHelper,
     FloatingIP,
+    HaDetails,
     L3State,
     L3StateRequest,
     PortForwarding,
@@ -44,7 +46,15 @@ _HOSTED = (
     .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
 )
 _ROUTERS = (
-    select(routers.c.id, routers.c.name, routers.c.admin_state_up, routers.c.enable_snat, routers.c.routes)
+    select(
+        routers.c.id,
+        routers.c.name,
+        routers.c.admin_state_up,
+        routers.c.enable_snat,
+        routers.c.routes,
+        ha_vr_ids.c.vr_id,
+    )
+    .select_from(routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id))
     .where(routers.c.id.in_(_HOSTED))
     .order_by(routers.c.id)
 )
@@ -56,6 +66,7 @@ _PORTS = (
         ports.c.network_id,
         ports.c.mac_address,
         ports.c.fixed_ips,
+        ports.c.host,
         networks.c.mtu,
     )
     .select_from(
@@ -108,7 +119,7 @@ _CONNTRACK_HELPERS = (
 )
 
 
-def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
+def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3State:
     """Read the answer; seven statements."""
     position = newest_position(tx)
     wanted = request.routers
@@ -130,12 +141,17 @@ def l3_state(tx: Tx, request: L3StateRequest) -> L3State:
         routers=tuple(
             _router(
                 row,
-                attached_ports.get(row.id, ()),
+                [
+                    attached
+                    for attached in attached_ports.get(row.id, ())
+                    if attached.port_type != device_owners.ROUTER_HA or attached.host == request.host
+                ],
                 prefixes,
                 floating.get(row.id, ()),
                 forwarded.get(row.id, ()),
                 limits.get(row.id, ()),
                 helping.get(row.id, ()),
+                config.ha_advert_interval_ms,
             )
             for row in found
         ),
@@ -161,6 +177,7 @@ def _router(
     forwarded: Sequence[Row[Any]],
     limits: tuple[AddressQos, ...],
     helping: Sequence[Row[Any]],
+    advert_interval_ms: int,
 ) -> RouterDetails:
     gateway = next(
         (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
@@ -174,7 +191,7 @@ def _router(
         interfaces=tuple(
             _port(attached, prefixes)
             for attached in attached_ports
-            if attached.port_type == device_owners.ROUTER_INTERFACE
+            if attached.port_type in device_owners.INTERFACES
         ),
         floating_ips=tuple(
             FloatingIP(
@@ -189,6 +206,7 @@ def _router(
         port_forwardings=tuple(map(_port_forwarding, forwarded)),
         limits=limits,
         conntrack_helpers=tuple(ConntrackHelper(one.helper, one.protocol, one.port) for one in helping),
+        ha=_ha(row, attached_ports, prefixes, advert_interval_ms),
     )
 
 
@@ -207,6 +225,27 @@ def _port_forwarding(row: Row[Any]) -> PortForwarding:
     )
 
 
+def _ha(
+    row: Row[Any],
+    attached_ports: Sequence[Row[Any]],
+    prefixes: Mapping[str, Row[Any]],
+    advert_interval_ms: int,
+) -> HaDetails | None:
+    own = next((one for one in attached_ports if one.port_type == device_owners.ROUTER_HA), None)
+    if own is None or row.vr_id is None or not own.fixed_ips:
+        return None
+    subnet = prefixes.get(own.fixed_ips[0]["subnet_id"])
+    if subnet is None:
+        return None
+    return HaDetails(
+        port=_service_port(own),
+        network_id=own.network_id,
+        cidr=subnet.cidr,
+        vr_id=row.vr_id,
+        advert_interval_ms=advert_interval_ms,
+    )
+
+
 def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
     """A port with its subnets; a gateway has all of its network's, since floating IPs may be from any."""
     if attached.port_type == device_owners.ROUTER_GATEWAY:
@@ -214,15 +253,7 @@ def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
     else:
         reached = [prefixes[ip["subnet_id"]] for ip in attached.fixed_ips if ip["subnet_id"] in prefixes]
     return RouterPort(
-        port=ServicePort(
-            port_id=attached.id,
-            mac_address=attached.mac_address,
-            addresses=tuple(
-                PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"])
-                for ip in attached.fixed_ips
-            ),
-            mtu=mtu_on_node(attached.mtu),
-        ),
+        port=_service_port(attached),
         network_id=attached.network_id,
         subnets=tuple(
             RouterSubnet(
@@ -234,4 +265,15 @@ def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
             )
             for row in reached
         ),
+    )
+
+
+def _service_port(attached: Row[Any]) -> ServicePort:
+    return ServicePort(
+        port_id=attached.id,
+        mac_address=attached.mac_address,
+        addresses=tuple(
+            PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in attached.fixed_ips
+        ),
+        mtu=mtu_on_node(attached.mtu),
     )

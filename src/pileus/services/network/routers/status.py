@@ -11,8 +11,11 @@ from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.routers.scheduling import routers_bind_ports
 from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.rules import ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -34,7 +37,33 @@ _FLOATING_IPS = select(floating_ips.c.id, floating_ips.c.project_id, floating_ip
 )
 
 
-def l3_status(tx: Tx, context: Context, status: L3Status) -> Acknowledged:
+_HA_BINDINGS = (
+    select(
+        router_bindings.c.router_id,
+        router_bindings.c.agent_id,
+        router_bindings.c.ha_state,
+        agents.c.host,
+        routers.c.project_id,
+    )
+    .select_from(
+        router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id).join(
+            routers, routers.c.id == router_bindings.c.router_id
+        )
+    )
+    .where(
+        router_bindings.c.router_id.in_(bindparam("ids", expanding=True)),
+        router_bindings.c.ha_state.is_not(None),
+    )
+    .order_by(router_bindings.c.router_id, router_bindings.c.binding_index)
+)
+_SET_HA_STATE = (
+    update(router_bindings)
+    .where(router_bindings.c.router_id == bindparam("key"), router_bindings.c.agent_id == bindparam("agent"))
+    .values(ha_state=bindparam("state"), ha_state_at=bindparam("at"))
+)
+
+
+def l3_status(tx: Tx, context: Context, status: L3Status, *, config: NetworkConfig) -> Acknowledged:
     """Write what changed; what is not the reporting host's is left as it is.
 
     At most six statements for any number; nobody waits for the outcome, so the events carry no scopes.
@@ -47,7 +76,31 @@ def l3_status(tx: Tx, context: Context, status: L3Status) -> Acknowledged:
         if ids:
             rows = tx.rows(statement, {"ids": ids, "on_host": status.host})
             _write(tx, context, table, kind, rows, good, status.failed, status.host)
+    if status.ha_states:
+        _write_ha_states(tx, context, status, config)
     return Acknowledged(position=newest_position(tx))
+
+
+def _write_ha_states(tx: Tx, context: Context, status: L3Status, config: NetworkConfig) -> None:
+    """Write on which host routers are active; what they have follows."""
+    wanted = {one: state for one, state in status.ha_states.items() if state in ha_states.STATES}
+    rows = tx.rows(_HA_BINDINGS, {"ids": sorted(wanted)})
+    here = {row.router_id: row for row in rows if row.host == status.host}
+    changed = [one for one, row in here.items() if row.ha_state != wanted[one]]
+    if not changed:
+        return
+    written = [
+        {"key": one, "agent": here[one].agent_id, "state": wanted[one], "at": context.now}
+        for one in sorted(changed)
+    ]
+    tx.execute(_SET_HA_STATE, written)
+    routers_bind_ports(tx, context, sorted(changed), config)
+    tx.emit_many(
+        [
+            event(context, f"router.{wanted[one]}", one, here[one].project_id, host=status.host)
+            for one in sorted(changed)
+        ]
+    )
 
 
 def _write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import select
 
@@ -22,9 +21,18 @@ from pileus.services.network.routers.gateway_qos import (
     gateway_policy,
 )
 from pileus.services.network.routers.gateways import GatewayRequest, gateways_clear, gateways_set, snat
+from pileus.services.network.routers.ha_networks import ha_networks_join, ha_networks_leave
+from pileus.services.network.routers.ha_scheduling import (
+    ha_routers_check_agents,
+    ha_routers_schedule,
+    ha_unbind,
+)
+from pileus.services.network.routers.kind_changes import routers_enter_kind, routers_leave_kind
+from pileus.services.network.routers.kinds import check_kind, complete_kind
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
-from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.routers.scheduling import BOUND
+from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.routing import check_routes
 from pileus.store.errors import Referenced
@@ -59,7 +67,14 @@ def router_create(
     for spec in specs:
         spec["enable_snat"] = snat(spec["external_gateway_info"] or {})
         spec["availability_zones"] = []
+        complete_kind(spec, config)
+    several = [spec for spec in specs if spec["ha"]]
+    if several:
+        ha_routers_check_agents(tx, context, config)
     ROUTER.insert(tx, context, specs)
+    if several:
+        ha_networks_join(tx, context, several, config)
+        ha_routers_schedule(tx, context, [spec["id"] for spec in several], config)
     requests = [
         GatewayRequest(spec, spec["external_gateway_info"]) for spec in specs if spec["external_gateway_info"]
     ]
@@ -78,6 +93,8 @@ def router_update(
 ) -> list[Values]:
     """Change routers; gateway and routes must go together with what they are on."""
     updates = copied_updates(updates)
+    other_kind = [one for one in updates if check_kind(one.original, one.changes, config)]
+    routers_leave_kind(tx, context, other_kind, config)
     requests, policies = [], []
     for one in updates:
         if "external_gateway_info" in one.changes:
@@ -104,6 +121,7 @@ def router_update(
             cidrs = [reached.cidr for reached in there.reached(router_id)]
             check_routes(routes, cidrs, there.addresses(router_id))
     after = ROUTER.change(tx, context, updates)
+    routers_enter_kind(tx, context, other_kind, config)
     tx.emit_many([router_event(context, "router.update", router) for router in after])
     return after
 
@@ -119,22 +137,26 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
     gateways_clear(
         tx, context, [attached for several in there.attached_ports.values() for attached in several], config
     )
-    hosts = {row.router_id: row.host for row in tx.rows(_hosts(ids))}
+    hosts: dict[str, list[str]] = {}
+    bound = tx.rows(BOUND, {"ids": ids})
+    for row in bound:
+        hosts.setdefault(row.router_id, []).append(row.host)
+    ha_unbind(tx, context, [row for row in bound if row.ha_state is not None], config)
+    ha_networks_leave(tx, context, [router["id"] for router in originals if router["ha"]], config)
     try:
         with tx.savepoint():
             ROUTER.remove(tx, originals)
     except Referenced:
         raise RouterInUse(router_id=ids[0], reason="still has ports") from None
     tx.emit_many(
-        [router_event(context, "router.delete", router, hosts.get(router["id"])) for router in originals]
+        [router_event(context, "router.delete", router, *hosts.get(router["id"], ())) for router in originals]
     )
 
 
-def router_event(context: Context, kind: str, router: Values, host: str | None = None) -> Event:
-    """Make an event that wakes the router's agent (``host``: also one that no longer hosts it)."""
-    concerned = [scopes.router(router["id"])]
-    if host:
-        concerned.append(scopes.l3(host))
+def router_event(context: Context, kind: str, router: Values, *hosts: str) -> Event:
+    """Make an event that wakes the router's agents (``hosts``: also those that no longer host it)."""
+    concerned = [scopes.router(router["id"]), *map(scopes.l3, hosts)]
+    host = hosts[0] if hosts else None
     return event(context, kind, router["id"], router["project_id"], concerned, host=host, name=router["name"])
 
 
@@ -148,11 +170,3 @@ def check_zones(tx: Tx, zones: set[str], agent_type: str = L3_AGENT) -> None:
     missing = zones - {row[0] for row in tx.rows(statement)}
     if missing:
         raise AvailabilityZoneNotFound(availability_zone=min(missing))
-
-
-def _hosts(router_ids: Sequence[str]) -> Any:
-    return (
-        select(router_bindings.c.router_id, agents.c.host)
-        .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-        .where(router_bindings.c.router_id.in_(router_ids))
-    )

@@ -12,10 +12,23 @@ import unicodedata
 NETWORK = "network:"
 DHCP = "network:dhcp"
 ROUTER_INTERFACE = "network:router_interface"
+HA_INTERFACE = "network:ha_router_replicated_interface"
+"""On a project network, of a router that several agents hold ready."""
+DISTRIBUTED_INTERFACE = "network:router_interface_distributed"
 ROUTER_GATEWAY = "network:router_gateway"
+ROUTER_HA = "network:router_ha_interface"
+"""On the HA network: by it the agents of a router hear of each other."""
+CENTRAL_SNAT = "network:router_centralized_snat"
+"""Of a distributed router, where source addresses are translated."""
+AGENT_GATEWAY = "network:floatingip_agent_gateway"
+"""Of a host, on the external network of floating IPs that it translates."""
 FLOATING_IP = "network:floatingip"
 
-OF_ROUTERS = (ROUTER_INTERFACE, ROUTER_GATEWAY)
+INTERFACES = (ROUTER_INTERFACE, HA_INTERFACE, DISTRIBUTED_INTERFACE)
+"""A router's ports on project networks, by the kind of the router."""
+OF_ROUTERS = (*INTERFACES, ROUTER_GATEWAY, ROUTER_HA, CENTRAL_SNAT, AGENT_GATEWAY)
+REPLICATED = (HA_INTERFACE, ROUTER_GATEWAY)
+"""Ports of an HA router that each of its hosts has."""
 
 AUTO_DELETED = (DHCP, "network:dhcp_agent", "network:distributed")
 """These go with their network or subnet; nobody has to take them away first."""

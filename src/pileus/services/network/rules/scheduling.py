@@ -34,12 +34,25 @@ def choose(
     return eligible[:count]
 
 
-def serves_router(configurations: Mapping[str, Any], router_id: str, gateway_network_id: str | None) -> bool:
+SNAT_MODES = ("legacy", "dvr_snat")
+"""Modes of L3 agents that host routers; others (``dvr``, ``dvr_no_external``) serve guests of their host."""
+
+
+def serves_router(
+    configurations: Mapping[str, Any],
+    router_id: str,
+    gateway_network_id: str | None,
+    distributed: bool | None = False,
+) -> bool:
     """Whether an L3 agent of these configurations (seed 003) can host a router at all.
 
     Without namespaces an agent serves the one router that it names. An agent may leave routers without a
-    gateway to others, and may serve the gateways of one external network only.
+    gateway to others, and may serve the gateways of one external network only. What is central of a
+    distributed router needs an agent that is meant for that.
     """
+    mode = configurations.get("agent_mode", "legacy")
+    if mode not in SNAT_MODES or (distributed and mode != "dvr_snat"):
+        return False
     if not configurations.get("use_namespaces", True) and configurations.get("router_id") != router_id:
         return False
     if gateway_network_id is None:

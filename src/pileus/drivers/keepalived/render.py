@@ -1,0 +1,55 @@
+"""keepalived's configuration of one virtual router. Pure.
+
+Only the marker is told to the others: the addresses beside it need not be the same everywhere at every
+moment, and there may be many. All hosts have one priority and none takes over from an active one, so that
+a host that comes back causes no second outage.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pileus.drivers.keepalived.spec import VirtualRouter
+
+PROGRAM = "keepalived"
+_PRIORITY = 50
+_NICE = -15
+"""An active router that gets no processor for a while would be taken for dead."""
+_ANNOUNCE_AGAIN_S = 30
+
+
+def render(router: VirtualRouter, fifo: Path) -> str:
+    """The file; ``fifo`` is told of each change of state."""
+    addresses = [
+        f"{one.address} dev {one.device}{' -nodad' if ':' in one.address else ''} no_track"
+        for one in router.addresses
+    ]
+    routes = [
+        f"{one.destination}{f' via {one.via}' if one.via else ''} dev {one.device} no_track"
+        for one in router.routes
+    ]
+    lines = [
+        "global_defs {",
+        "    vrrp_version 3",
+        f"    vrrp_notify_fifo {fifo}",
+        f"    vrrp_priority {_NICE}",
+        "}",
+        f"vrrp_instance VR_{router.vr_id} {{",
+        "    state BACKUP",
+        "    nopreempt",
+        f"    interface {router.interface}",
+        f"    virtual_router_id {router.vr_id}",
+        f"    priority {_PRIORITY}",
+        f"    advert_int {router.advert_interval_ms / 1000:.2f}",
+        "    garp_master_delay 1",
+        f"    garp_master_refresh {_ANNOUNCE_AGAIN_S}",
+        *_block("virtual_ipaddress", [f"{router.marker} dev {router.interface}"]),
+        *_block("virtual_ipaddress_excluded", addresses),
+        *_block("virtual_routes", routes),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _block(name: str, lines: list[str]) -> list[str]:
+    return [f"    {name} {{", *(f"        {line}" for line in lines), "    }"] if lines else []
