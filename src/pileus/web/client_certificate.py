@@ -37,5 +37,10 @@ def client_certificate(scope: Mapping[str, Any], settings: WebSettings) -> bytes
 
 
 def thumbprint(certificate: bytes) -> str:
-    """The ``x5t#S256`` of a certificate (RFC 8705): SHA-256 in Base64 for URLs."""
-    return base64.urlsafe_b64encode(hashlib.sha256(certificate).digest()).rstrip(b"=").decode()
+    """The ``x5t#S256`` of a certificate as Keystone makes it and keystonemiddleware compares it.
+
+    That is the SHA-256 of the PEM form, in Base64 for URLs with its padding, where RFC 8705 has that of the
+    DER form without padding.
+    """
+    pem = ssl.DER_cert_to_PEM_cert(certificate)
+    return base64.urlsafe_b64encode(hashlib.sha256(pem.encode("ascii")).digest()).decode()

@@ -105,6 +105,10 @@ def _operation(service: Service, route: Route, path: str, schemas: dict[str, Any
         operation["x-openstack-versions"] = list(route.versions)
     if route.rule:
         operation["x-policy-rule"] = route.rule
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": one.schema}
+        for name, one in route.query.items()
+    ]
     if resource is not None and route.action:
         parameters += _query(service, resource, route.action)
         _bodies(service, resource, route, operation, schemas)

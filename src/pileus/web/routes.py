@@ -59,7 +59,7 @@ class Route:
     that a reply may be one; ``status`` is that of success. ``rule`` is the policy's, ANYBODY where every
     caller with a token may. ``actions`` are the verbs of a body that names one (``{"os-start": null}``).
     ``statements`` bounds the SQL statements that a request may take, however many things it is about: tests
-    of the API fail beyond it.
+    of the API fail beyond it. ``query`` are parameters that are no filters of a resource (for OpenAPI).
     """
 
     method: str
@@ -77,6 +77,7 @@ class Route:
     rule: str | None = None
     actions: Mapping[str, Action] = field(default_factory=dict)
     statements: int | None = None
+    query: Mapping[str, Type] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -120,3 +120,18 @@ def test_quotas_of_a_user(tmp_path: Path) -> None:
         assert (await api("GET", user)).json["quota_set"]["cores"] == 20
 
     tell(story, tmp_path)
+
+
+def test_limits_of_a_named_project_have_a_rule_of_their_own(tmp_path: Path) -> None:
+    """Also where it is the caller's own, as in Nova."""
+
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        assert (await api("GET", "/limits")).status == 200
+        for project in (P1, "other", ""):
+            path = f"/limits?tenant_id={project}"
+            refused = await api("GET", path)
+            assert refused.status == 403 and "os_compute_api:limits:other_project" in refused.message
+            assert (await admin("GET", path)).status == 200
+
+    tell(story, tmp_path)

@@ -411,6 +411,7 @@ ROWS = (
     Row("delete_credential", "DELETE /v3/credentials/none", 404, ADMINS),
     Row("ec2tokens_validate", "POST /v3/ec2tokens", 400, ADMINS, {"credentials": {"access": 1}}),
     Row("s3tokens_validate", "POST /v3/s3tokens", 400, ADMINS, {"credentials": {"access": 1}}),
+    Row("list_revoke_events", "GET /v3/OS-REVOKE/events", 200, CLOUD),
     # tokens
     Row("validate_token", "GET /v3/auth/tokens", 200, SEES_ALL),
     Row("check_token", "HEAD /v3/auth/tokens", 200, SEES_ALL),

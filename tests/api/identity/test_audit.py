@@ -11,6 +11,7 @@ import pytest
 from tests.api.identity import test_federation as federated
 from tests.api.identity.cloud import DEFAULT, PASSWORD, Client, Cloud, run
 from tests.api.identity.test_credentials import ask, keys_of, owner, signed_keys
+from tests.api.identity.test_federation_browser import back_from_provider
 from tests.api.identity.test_oauth2 import CLIENT, basic, credential, grant
 from tests.openid_provider import Provider
 
@@ -148,7 +149,7 @@ def test_users_of_identity_providers_log_in_too(tmp_path):
         since = f"{LOGIN}&since={quote(cloud.clock.now().isoformat() + 'Z')}"
         assert (await federated.come(cloud, provider.token(federated.CLAIMS))).status == 201
         assert (await federated.come(cloud, "none")).status == 401
-        path, cookie = await federated.back_from_provider(cloud, provider)
+        path, cookie = await back_from_provider(cloud, provider)
         for sent, status in (({}, 401), ({"cookie": cookie}, 200)):
             cloud.clock.advance(0.01)
             assert (await cloud.anyone("GET", path, **sent)).status == status
@@ -253,6 +254,37 @@ def test_the_log_is_bounded_by_number_and_refusals_drive_no_change_out(tell):
         assert [one["outcome"] for one in left] == ["failure"], "the newest line"
 
     tell(story)
+
+
+def test_each_query_narrows_the_list(quick):
+    async def story(cloud: Cloud) -> None:
+        await cloud.identity.start(cloud.store)
+        ann = await cloud.person("ann", "member")
+        group = await cloud.admin.make("group", name="one")
+        assert (await cloud.login("ann", "wrong")).status == 401
+        every = await _log(cloud, least=8)
+        for name in (
+            "event_type",
+            "action",
+            "outcome",
+            "target_type",
+            "initiator_id",
+            "initiator_name",
+            "project_id",
+            "target_id",
+            "request_id",
+        ):
+            values = {one[name] for one in every if one[name]}
+            assert values, name
+            for value in values:
+                found = await _log(cloud, f"{name}={quote(value)}&limit=1000")
+                wanted = {one["id"] for one in every if one[name] == value}
+                assert wanted <= {one["id"] for one in found}, (name, value)
+                assert {one[name] for one in found} == {value}
+        assert await _log(cloud, f"target_id={group['id']}&outcome=failure", least=0) == []
+        assert ann.token
+
+    quick(story)
 
 
 def test_a_name_that_no_database_takes_keeps_nothing_from_the_log(tell):

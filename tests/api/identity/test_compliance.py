@@ -332,3 +332,22 @@ def test_anybody_reads_what_passwords_have_to_be(tmp_path: Path):
 
     settings = IdentitySettings(password_regex=".{7,}", password_regex_description="seven characters")
     run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, settings)
+
+
+def test_what_passwords_have_to_be_is_changed_by_a_file_only(quick):
+    async def story(cloud: Cloud) -> None:
+        ann = await cloud.person("ann", "member")
+        path = "/v3/domains/default/config/security_compliance"
+        for one in (path, f"{path}/password_regex"):
+            for method in ("PATCH", "DELETE"):
+                body = (
+                    {"config": {"security_compliance": {"password_regex": "x"}}}
+                    if method == "PATCH"
+                    else None
+                )
+                refused = await cloud.admin(method, one, body)
+                assert refused.status == 403 and "Invalid domain specific configuration" in refused.message
+                hidden = await ann(method, one, body)
+                assert hidden.status == 403 and "Invalid domain" not in hidden.message
+
+    quick(story)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.identity.cloud import Cloud
+from tests.api.identity.cloud import Cloud, run
+
+from pileus.services.identity.service import IdentitySettings
 
 FILTER = "/v3/OS-EP-FILTER"
 
@@ -157,3 +159,19 @@ def test_what_is_refused(quick):
             assert (await member(method, path)).status == 403, path
 
     quick(story)
+
+
+def test_a_setting_leaves_those_without_endpoints_of_their_own_none(tmp_path):
+    async def story(cloud: Cloud) -> None:
+        project = await _project(cloud)
+        assert await _catalog(cloud, project) == set()
+        for scope in ({"system": {"all": True}}, {"project": {"name": "admin", "domain": {"id": "default"}}}):
+            assert (await cloud.login(scope=scope)).json["token"]["catalog"] == []
+        group = await _group(cloud, interface="public")
+        assert (
+            await cloud.admin("PUT", f"{FILTER}/endpoint_groups/{group['id']}/projects/{project}")
+        ).status == 204
+        assert len(await _catalog(cloud, project)) == 3
+
+    settings = IdentitySettings(return_all_endpoints_if_no_filter=False)
+    run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, settings)

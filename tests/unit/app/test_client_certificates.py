@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -67,3 +69,12 @@ def test_the_listener_hands_on_certificates(tmp_path: Path):
             await http.stop()
 
     asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_thumbprints_are_those_that_keystonemiddleware_compares():
+    """As ``oauth2_mtls_token`` works one out: of the PEM text that OpenSSL writes, with the padding."""
+    der = b"a certificate, for what a digest cares"
+    body = base64.b64encode(der).decode()
+    pem = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+    wanted = base64.urlsafe_b64encode(hashlib.sha256(pem.encode()).digest()).decode()
+    assert thumbprint(der) == wanted and wanted.endswith("=")

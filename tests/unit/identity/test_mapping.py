@@ -208,3 +208,23 @@ def test_expressions_are_linear():
     rules = [rule(NAME, {"type": "x", "any_one_of": ["^(a+)+$"], "regex": True})]
     with pytest.raises(NotMapped):
         apply(rules, UserName="x", x="a" * 50_000 + "b")
+
+
+def test_groups_with_domains_of_their_own_are_json_where_the_rule_has_no_domain():
+    rule = {
+        "local": [{"user": {"name": "{0}"}}, {"groups": "{1}"}],
+        "remote": [{"type": "UserName"}, {"type": "Groups"}],
+    }
+    one = 'JSON:{"name":"g1","domain":{"name":"Default"}}'
+    two = 'JSON:{"name":"g2","domain":{"id":"d"}}'
+    found = mapping_apply([rule], "1.0", {"UserName": ["ann"], "Groups": [one, two]})
+    assert list(found.groups) == [
+        {"name": "g1", "domain": {"name": "Default"}},
+        {"name": "g2", "domain": {"id": "d"}},
+    ]
+    for wrong in ("g1", "JSON:", "JSON:[]", 'JSON:{"name":"g1"}', 'JSON:{"name":"g","domain":{}}'):
+        with pytest.raises(NotMapped):
+            mapping_apply([rule], "1.0", {"UserName": ["ann"], "Groups": [wrong]})
+    rule["local"][1] = {"groups": "{1}", "domain": {"id": "mine"}}
+    named = mapping_apply([rule], "1.0", {"UserName": ["ann"], "Groups": [two]})
+    assert list(named.groups) == [{"name": two, "domain": {"id": "mine"}}], "no claim chooses the domain"

@@ -68,10 +68,15 @@ def _read(tx: Tx, project_id: str) -> tuple[dict[str, int], Usage]:
 
 
 async def show_limits(request: Request) -> Reply:
-    """Show those of the caller's project, or for administrators of ``tenant_id``."""
+    """Show those of the caller's project, or of ``tenant_id`` for those whom a rule of its own lets ask.
+
+    As in Nova that rule is asked whichever project the parameter names.
+    """
     enforce(request)
-    project_id = request.parameter("tenant_id") or request.context.project_id or ""
-    if project_id != request.context.project_id:
+    named = request.parameter("tenant_id")
+    project_id = request.context.project_id or ""
+    if named is not None:
+        project_id = named or project_id
         request.authorise("os_compute_api:limits:other_project", {"project_id": project_id})
     limits, used = await request.read(_read, project_id)
     absolute = {name: limits[source] for name, source in _LIMITS.items()}

@@ -53,6 +53,10 @@ class IdentitySection(Section, frozen=True):
     list_limit: Annotated[
         int, msgspec.Meta(ge=0, description="length of a list where the request names none; 0: no bound")
     ] = 0
+    return_all_endpoints_if_no_filter: Annotated[
+        bool,
+        Description(description="a project without endpoints of its own has all in its catalog"),
+    ] = True
     oauth1_request_token_s: Annotated[
         int, msgspec.Meta(ge=0, description="seconds until an OAuth request token expires; 0: never")
     ] = 28800

@@ -70,6 +70,8 @@ from pileus.services.identity.policies import associations as policy_association
 from pileus.services.identity.policies import noun as policies
 from pileus.services.identity.projects import domains
 from pileus.services.identity.projects.noun import noun as projects
+from pileus.services.identity.revoke.noun import RevocationHandlers
+from pileus.services.identity.revoke.noun import noun as revocation_events
 from pileus.services.identity.roles import noun as roles
 from pileus.services.identity.rules.cadf import Format, Record, notification
 from pileus.services.identity.rules.compliance import Compliance
@@ -156,6 +158,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     oauth2: OAuth2Settings = OAuth2Settings()
     hashing: HashingLimits = HashingLimits()
     receipt_lifetime_s: int = 300
+    return_all_endpoints_if_no_filter: bool = True
     totp_previous_windows: int = 1
 
 
@@ -183,6 +186,7 @@ def from_settings(
     return IdentitySettings(
         token_lifetime_s=settings.token_lifetime_s,
         receipt_lifetime_s=settings.receipt_lifetime_s,
+        return_all_endpoints_if_no_filter=settings.return_all_endpoints_if_no_filter,
         totp_previous_windows=settings.totp_previous_windows,
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
@@ -250,7 +254,11 @@ class Identity(ServiceFace):
         told = self._told if notify is not None else None
         self._directories = Directories(store, self.credential_keys)
         self.audit = AuditBook(store, told, settings.notification_opt_out)
-        issuer = Issuer(self.authenticator, dt.timedelta(seconds=settings.token_lifetime_s))
+        issuer = Issuer(
+            self.authenticator,
+            dt.timedelta(seconds=settings.token_lifetime_s),
+            unfiltered_catalogs=settings.return_all_endpoints_if_no_filter,
+        )
         keys = self.credential_keys
         self._inactive_users = InactiveUsers(settings.compliance, clock)
         self.service = Service(
@@ -270,6 +278,7 @@ class Identity(ServiceFace):
                 *CATALOG,
                 limits(settings.limit_model),
                 audit_log.NOUN,
+                revocation_events(RevocationHandlers(dt.timedelta(seconds=settings.token_lifetime_s))),
                 domain_config(DomainConfigHandlers(keys)),
             ),
             prefix=prefix,

@@ -28,8 +28,11 @@ ISSUED: ContextVar[list[Token] | None] = ContextVar("issued", default=None)
 class Issuer:
     """Issues tokens; ``lifetime`` is that of a token that was not made from another."""
 
-    def __init__(self, authenticator: Authenticator, lifetime: dt.timedelta) -> None:
+    def __init__(
+        self, authenticator: Authenticator, lifetime: dt.timedelta, *, unfiltered_catalogs: bool = True
+    ) -> None:
         self._authenticator = authenticator
+        self._unfiltered = unfiltered_catalogs
         self._lifetime = lifetime
 
     def token(
@@ -86,27 +89,45 @@ class Issuer:
         self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None, status: int
     ) -> Reply:
         """A new token with its document."""
-        return token_reply(token, session, catalog, await self.seal(token), status)
+        return await self.document(token, session, catalog, await self.seal(token), status)
+
+    async def document(
+        self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None, text: str, status: int
+    ) -> Reply:
+        """A token's document; ``text`` is the token itself."""
+        view = await self.view(token, session, catalog)
+        return Reply.json({"token": view}, status, [VARY]).header("x-subject-token", text)
+
+    async def view(
+        self, token: Token, session: Session, catalog: Sequence[CatalogRow] | None
+    ) -> dict[str, Any]:
+        """A token as the API shows it."""
+        providers = await self._authenticator.service_providers()
+        return token_view(token, session, catalog, providers)
+
+    def open(
+        self,
+        tx: Tx,
+        now: dt.datetime,
+        user_id: str,
+        scope: ScopeRequest,
+        credential_id: str,
+        wanted: bool,
+        admit: Admit | None = None,
+    ) -> tuple[Session, tuple[CatalogRow, ...] | None]:
+        """Open the session of an authenticated user, with the catalog where it is ``wanted`` and shown."""
+        session = session_open(tx, now, user_id, scope, credential_id, admit)
+        if not wanted or session.scope.kind == "unscoped":
+            return session, None
+        return session, self.catalog(tx, session)
+
+    def catalog(self, tx: Tx, session: Session) -> tuple[CatalogRow, ...]:
+        """The catalog of a session."""
+        return catalog_rows(tx, project_of(session), unfiltered=self._unfiltered)
 
     async def seal(self, token: Token) -> str:
         """The text of a new token."""
         return await self._authenticator.seal(token)
-
-
-def open_with_catalog(
-    tx: Tx,
-    now: dt.datetime,
-    user_id: str,
-    scope: ScopeRequest,
-    credential_id: str,
-    wanted: bool,
-    admit: Admit | None = None,
-) -> tuple[Session, tuple[CatalogRow, ...] | None]:
-    """Open the session of an authenticated user, with the catalog where it is ``wanted`` and shown."""
-    session = session_open(tx, now, user_id, scope, credential_id, admit)
-    return session, catalog_rows(
-        tx, project_of(session)
-    ) if wanted and session.scope.kind != "unscoped" else None
 
 
 def project_of(session: Session) -> str | None:
@@ -118,11 +139,3 @@ async def require_use(request: Request, session: Session) -> None:
     """Count one use of a trust that has so many. Raises TrustUseLimitReached where it was the last one's."""
     if session.trust is not None and session.trust.remaining_uses is not None:
         await request.write(trust_consume, session.trust.id)
-
-
-def token_reply(
-    token: Token, session: Session, catalog: Sequence[CatalogRow] | None, text: str, status: int
-) -> Reply:
-    """A token's document; ``text`` is the token itself."""
-    body: dict[str, Any] = {"token": token_view(token, session, catalog)}
-    return Reply.json(body, status, [VARY]).header("x-subject-token", text)

@@ -24,15 +24,12 @@ from pileus.services.identity.auth.body import (
 from pileus.services.identity.auth.issuer import (
     VARY,
     Issuer,
-    open_with_catalog,
-    project_of,
     require_use,
-    token_reply,
 )
 from pileus.services.identity.auth.receipts import InsufficientAuthMethods, Receipts
 from pileus.services.identity.auth.totp import TotpCheck, TotpProof
 from pileus.services.identity.auth.view import TOKEN_REPLY, substitutions
-from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_rows, catalog_view
+from pileus.services.identity.catalog.catalog import CATALOG, CatalogRow, catalog_view
 from pileus.services.identity.common.errors import TokenNotFound, Unauthorized
 from pileus.services.identity.common.policy import ADMIN, READ, rules
 from pileus.services.identity.common.replies import LINKS, PAGE_LINKS, one_page_links, own_link, shape
@@ -157,7 +154,7 @@ class AuthHandlers:
             admitted[:] = [account]
 
         session, rows = await request.read(
-            open_with_catalog,
+            self._issuer.open,
             now,
             proven.user_id,
             proven.scope or login.scope,
@@ -198,7 +195,10 @@ class AuthHandlers:
     ) -> Proven:
         match proof:
             case TokenProof(token=text):
-                token = (await self._authenticator.authenticate(text)).token
+                try:
+                    token = (await self._authenticator.authenticate(text)).token
+                except Unauthenticated:
+                    raise TokenNotFound from None
                 certificate = client_certificate(request.scope, request.settings)
                 if token.certificate and (
                     certificate is None or thumbprint(certificate) != token.certificate
@@ -249,8 +249,8 @@ class AuthHandlers:
         authenticated, text = await self._subject(request, "identity:validate_token")
         catalog = None
         if request.parameter("nocatalog") is None:
-            catalog = await request.read(catalog_rows, project_of(authenticated.session))
-        return token_reply(authenticated.token, authenticated.session, catalog, text, 200)
+            catalog = await request.read(self._issuer.catalog, authenticated.session)
+        return await self._issuer.document(authenticated.token, authenticated.session, catalog, text, 200)
 
     async def check(self, request: Request) -> Reply:
         """HEAD /v3/auth/tokens"""
@@ -284,7 +284,7 @@ class AuthHandlers:
         if authenticated.session.scope.kind == "unscoped":
             rows: Sequence[CatalogRow] = ()
         else:
-            rows = await request.read(catalog_rows, project_of(authenticated.session))
+            rows = await request.read(self._issuer.catalog, authenticated.session)
         catalog = catalog_view(rows, substitutions(authenticated.session))
         return Reply.json({"catalog": catalog, "links": one_page_links(request)})
 

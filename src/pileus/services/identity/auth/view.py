@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pileus.resource import types
@@ -46,6 +46,7 @@ _TOKEN = shape(
         "OS-TRUST:trust": shape(
             {"id": TEXT, "impersonation": types.strict_boolean, "trustor_user": _ID, "trustee_user": _ID}
         ),
+        "service_providers": types.list_of(shape({"auth_url": TEXT, "id": TEXT, "sp_url": TEXT})),
         "roles": types.list_of(REFERENCE),
         "catalog": CATALOG,
     },
@@ -53,7 +54,12 @@ _TOKEN = shape(
 TOKEN_REPLY = shape({"token": _TOKEN})
 
 
-def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | None) -> dict[str, Any]:
+def token_view(
+    token: Token,
+    session: Session,
+    catalog: Sequence[CatalogRow] | None,
+    providers: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
     """The document below ``token``; the catalog is left out of unscoped ones, and where it is None."""
     user = session.user
     view: dict[str, Any] = {
@@ -69,6 +75,8 @@ def token_view(token: Token, session: Session, catalog: Sequence[CatalogRow] | N
         "expires_at": _time(token.expires_at),
         "issued_at": _time(token.issued_at),
     }
+    if providers:
+        view["service_providers"] = list(providers)
     _show_origin(view, token, session)
     place = session.place
     match session.scope.kind:

@@ -73,9 +73,14 @@ CATALOG = types.list_of(
 )
 
 
-def catalog_rows(tx: Tx, project_id: str | None = None) -> tuple[CatalogRow, ...]:
-    """All of it, in one statement; of a project that has endpoints or endpoint groups only those."""
+def catalog_rows(tx: Tx, project_id: str | None = None, *, unfiltered: bool = True) -> tuple[CatalogRow, ...]:
+    """All of it, in one statement; of a project that has endpoints or endpoint groups only those.
+
+    Without ``unfiltered`` who has no endpoints of a project's own has none at all.
+    """
     if project_id is None:
+        if not unfiltered:
+            return ()
         return tuple(CatalogRow(*tuple(row)) for row in tx.rows(_ROWS))
     found = tx.rows(_ROWS_OF_PROJECT, {"project_id": project_id})
     rows = [(CatalogRow(*tuple(row)[:7]), *tuple(row)[7:9]) for row in found]
@@ -83,6 +88,8 @@ def catalog_rows(tx: Tx, project_id: str | None = None) -> tuple[CatalogRow, ...
     if found and tuple(found[0])[9]:  # the project has endpoint groups
         groups = [row.filters for row in tx.rows(_GROUPS_OF_PROJECT, {"project_id": project_id})]
         own |= {row.id for row, _, _ in rows if any(_in_group(row, filters) for filters in groups)}
+    if not own and not unfiltered:
+        return ()
     return tuple(row for row, enabled, _ in rows if enabled and (not own or row.id in own))
 
 

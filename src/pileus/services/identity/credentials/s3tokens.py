@@ -13,7 +13,7 @@ import msgspec
 
 from pileus.resource import types
 from pileus.resource.struct_type import struct_type
-from pileus.services.identity.auth.view import TOKEN_REPLY, token_view
+from pileus.services.identity.auth.view import TOKEN_REPLY
 from pileus.services.identity.common.errors import SchemaValidationError
 from pileus.services.identity.common.policy import rules
 from pileus.services.identity.credentials.ec2tokens import SIGNED_NAMES, credentials_of
@@ -50,7 +50,7 @@ class S3TokenHandlers:
             verify_text(secret, text, signed.signature)
 
         token, session, catalog = await self._signers.log_in(request, signed.access, check)
-        return Reply.json({"token": token_view(token, session, catalog)})
+        return Reply.json({"token": await self._signers.issuer.view(token, session, catalog)})
 
 
 def _read(request: Request) -> tuple[_Signed, bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pileus.core.context import Context
 from pileus.core.errors import Forbidden, NotFound
 from pileus.services.identity.auth.admission import require_active
-from pileus.services.identity.auth.issuer import Issuer, open_with_catalog, require_use
+from pileus.services.identity.auth.issuer import Issuer, require_use
 from pileus.services.identity.catalog.catalog import CatalogRow
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.credentials.resource import EC2, ec2_blob, ec2_id
@@ -81,7 +81,7 @@ class Signers:
         def admit(account: Account) -> None:
             require_active(now, self._compliance, account)
 
-        session, catalog = await request.read(open_with_catalog, now, user_id, scope, bound, True, admit)
+        session, catalog = await request.read(self.issuer.open, now, user_id, scope, bound, True, admit)
         if session.scope.id != credential["project_id"]:
             raise Unauthorized("the keys are not for the project of what they are bound to")
         await require_use(request, session)

@@ -16,12 +16,18 @@ import msgspec
 from pileus.core.errors import Invalid, NotFound
 from pileus.resource import types
 from pileus.services.identity.auth.admission import require_active
-from pileus.services.identity.auth.issuer import Issuer, open_with_catalog
+from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.receipts import InsufficientAuthMethods, Receipts
 from pileus.services.identity.auth.view import TOKEN_REPLY
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.federation.claims import mapped_claims
-from pileus.services.identity.federation.login import Provider, provider_find, providers_with, user_take_in
+from pileus.services.identity.federation.login import (
+    Provider,
+    provider_find,
+    providers_with,
+    require_remote_id,
+    user_take_in,
+)
 from pileus.services.identity.federation.openid import OpenId, challenge_of
 from pileus.services.identity.rules.compliance import Compliance
 from pileus.services.identity.rules.mapping import NotMapped, mapping_apply
@@ -124,7 +130,9 @@ class FederationHandlers:
         """An unscoped token for the user that the claims give."""
         now, method = request.context.now, provider.protocol_id
         try:
-            mapped = mapping_apply(provider.rules, provider.version, mapped_claims(claims))
+            said = mapped_claims(claims)
+            require_remote_id(provider, said)
+            mapped = mapping_apply(provider.rules, provider.version, said)
         except NotMapped as reason:
             raise Unauthorized(f"claims of {provider.id}: {reason}") from None
         user_id, foreign = await request.write(
@@ -142,7 +150,7 @@ class FederationHandlers:
 
         try:
             session, catalog = await request.read(
-                open_with_catalog, now, user_id, ScopeRequest(chosen=True), "", False, admit
+                self._issuer.open, now, user_id, ScopeRequest(chosen=True), "", False, admit
             )
         except InsufficientAuthMethods as insufficient:
             return await self._receipts.reply(now, insufficient)
@@ -287,7 +295,15 @@ def noun(handlers: FederationHandlers) -> Noun:
                 for method in ("GET", "POST")
             ),
             *(
-                route(method, path, handlers.websso, "Log in through a browser", 302, reply=NO_BODY)
+                route(
+                    method,
+                    path,
+                    handlers.websso,
+                    "Log in through a browser",
+                    302,
+                    reply=NO_BODY,
+                    query={"origin": types.string(None)},
+                )
                 for path in (f"{auth}/websso/{{id}}", f"{auth}/{of_protocol}/websso")
                 for method in ("GET", "POST")
             ),
@@ -296,6 +312,7 @@ def noun(handlers: FederationHandlers) -> Noun:
                 f"{auth}/websso-callback",
                 handlers.callback,
                 "Come back from an identity provider",
+                query=dict.fromkeys(("state", "code", "error"), types.string(None)),
                 reply=types.binary,
             ),
             *(

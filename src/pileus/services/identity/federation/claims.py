@@ -15,13 +15,27 @@ MOST_VALUES = 2000
 
 
 def mapped_claims(claims: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The claims under both names, each as a list of texts."""
+    """The claims under both names, each as a list of texts.
+
+    Of claims that share a name of the first kind (``Groups`` and ``groups``, ``a-b`` and ``a_b``) the one
+    that is written in its form counts, and none where no one is: another spelling passes no mapping.
+    """
     found: dict[str, list[str]] = {}
+    sharing: dict[str, list[str]] = {}
     for name, value in claims.items():
         values = [_text(one) for one in (value if isinstance(value, list) else [value])][:MOST_VALUES]
         if values:
-            found[f"OIDC-{name}"] = found[f"HTTP_OIDC_{name.upper().replace('-', '_')}"] = values
+            found[f"OIDC-{name}"] = values
+            sharing.setdefault(_form_of(name), []).append(name)
+    for form, names in sharing.items():
+        counts = names[0] if len(names) == 1 else form if form in names else None
+        if counts is not None:
+            found[f"HTTP_OIDC_{form.upper()}"] = found[f"OIDC-{counts}"]
     return found
+
+
+def _form_of(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
 from pileus.core.context import Context
-from pileus.core.errors import Forbidden
+from pileus.core.errors import Forbidden, Invalid
 from pileus.core.ids import new_hex_id
 from pileus.resource.check import check_create
 from pileus.services.identity.common.errors import DomainNotFound, Unauthorized
@@ -50,6 +50,18 @@ class ProviderDisabled(Forbidden):
     message = "Identity Provider {idp} is disabled"
 
 
+class NoRemoteId(Invalid):
+    """The claims do not have that which a protocol's ``remote_id_attribute`` names (400)."""
+
+    message = "Could not find Identity Provider identifier in environment"
+
+
+class OtherRemoteId(Forbidden):
+    """The claims name another identity provider (403)."""
+
+    message = "Incoming identity provider identifier not included among the accepted identifiers."
+
+
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """An enabled identity provider with one of its protocols and the mapping that this names."""
 
@@ -58,13 +70,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     domain_id: str
     ttl_min: int | None
     remote_ids: tuple[str, ...]
+    remote_id_attribute: str | None
     rules: list[dict[str, Any]]
     version: str
 
 
 _IDP = select(identity_providers).where(identity_providers.c.id == bindparam("idp_id"))
 _PROTOCOL = (
-    select(federation_protocols.c.id, mappings.c.rules, mappings.c.schema_version)
+    select(
+        federation_protocols.c.id,
+        federation_protocols.c.remote_id_attribute,
+        mappings.c.rules,
+        mappings.c.schema_version,
+    )
     .join(mappings, mappings.c.id == federation_protocols.c.mapping_id)
     .where(
         federation_protocols.c.idp_id == bindparam("idp_id"), federation_protocols.c.id == bindparam("key")
@@ -94,9 +112,25 @@ def provider_find(tx: Tx, idp_id: str, protocol_id: str) -> Provider:
         domain_id=idp.domain_id,
         ttl_min=idp.authorization_ttl,
         remote_ids=tuple(remote_ids_load(tx, [idp_id]).get(idp_id, ())),
+        remote_id_attribute=found.remote_id_attribute,
         rules=found.rules,
         version=found.schema_version,
     )
+
+
+def require_remote_id(provider: Provider, claims: Mapping[str, Sequence[str]]) -> None:
+    """Raise where the claim of a protocol's ``remote_id_attribute`` is not a remote id of the provider.
+
+    The issuer was compared already; this is one more condition, as Keystone has it. Raises NoRemoteId,
+    OtherRemoteId.
+    """
+    if not provider.remote_id_attribute:
+        return
+    found = claims.get(provider.remote_id_attribute)
+    if not found:
+        raise NoRemoteId
+    if not set(found) <= set(provider.remote_ids):
+        raise OtherRemoteId
 
 
 def providers_with(tx: Tx, protocol_id: str) -> list[str]:

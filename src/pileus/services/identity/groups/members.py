@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
+from pileus.resource.declaration import Values
+from pileus.resource.rows import fetch
 from pileus.services.identity.common.errors import GroupNotFound, UserNotFound
 from pileus.services.identity.common.generation import announce_token_change
+from pileus.services.identity.groups.resource import GROUP
+from pileus.services.identity.tables.federation import expiring_memberships
 from pileus.services.identity.tables.groups import group_members, groups
 from pileus.services.identity.tables.users import users
 from pileus.store.errors import Duplicate, Referenced
@@ -29,6 +35,10 @@ _MEMBER = (group_members.c.user_id == bindparam("of_user")) & (
     group_members.c.group_id == bindparam("of_group")
 )
 _IS_MEMBER = select(group_members.c.user_id).where(_MEMBER)
+_EXPIRING = select(expiring_memberships.c.group_id, expiring_memberships.c.expires_at).where(
+    expiring_memberships.c.user_id == bindparam("user_id"),
+    expiring_memberships.c.expires_at > bindparam("now"),
+)
 _REMOVE = group_members.delete().where(_MEMBER)
 
 
@@ -75,6 +85,19 @@ def membership_find(tx: Tx, group_id: str, user_id: str) -> Membership:
         user.domain_id if user else None,
         tx.first(_IS_MEMBER, {"of_user": user_id, "of_group": group_id}) is not None,
     )
+
+
+def groups_of_user(
+    tx: Tx, now: dt.datetime, user_id: str, where: Sequence[ColumnElement[bool]]
+) -> list[Values]:
+    """The groups of a user; those that an identity provider put him into with the end of that."""
+    ends = {row.group_id: row.expires_at for row in tx.rows(_EXPIRING, {"user_id": user_id, "now": now})}
+    mine = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
+    lasting = {row.group_id for row in tx.rows(mine)}
+    found = fetch(tx, GROUP, sorted(ends.keys() | lasting), where) if ends or lasting else []
+    for one in found:
+        one["membership_expires_at"] = None if one["id"] in lasting else ends[one["id"]]
+    return found
 
 
 def member_add(tx: Tx, context: Context, group_id: str, user_id: str) -> None:

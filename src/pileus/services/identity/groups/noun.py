@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pileus.resource.rows import fetch
 from pileus.services.identity.common.judging import in_tokens_domain, judging
+from pileus.services.identity.common.pages import list_request, page_reply
 from pileus.services.identity.common.policy import ADMIN, READ, domain_reader, rules
 from pileus.services.identity.groups.members import (
     Membership,
     NotInGroup,
+    groups_of_user,
     member_add,
     member_remove,
     membership_find,
 )
-from pileus.services.identity.groups.resource import GROUP, group_target
+from pileus.services.identity.groups.resource import GROUP, GROUP_OF_USER, group_target
 from pileus.services.identity.groups.work import group_create, group_delete, group_update
 from pileus.services.identity.standing.guard import require_standing, standing_guard
 from pileus.services.identity.tables.groups import group_members, groups
@@ -42,11 +44,12 @@ GROUPS = Crud(
 
 
 async def list_groups_of_user(request: Request) -> Reply:
-    """GET /v3/users/{id}/groups"""
+    """GET /v3/users/{id}/groups: with the end of memberships that an identity provider gave."""
     user = await find_user(request)
-    mine = group_members.select().with_only_columns(group_members.c.group_id)
-    has_user = groups.c.id.in_(mine.where(group_members.c.user_id == user["id"]))
-    return await list_reply(request, GROUPS, [has_user, *_groups_of_domain(request)])
+    listing = list_request(request, GROUP)
+    where = [*listing.where, *_groups_of_domain(request)]
+    found = await request.read(groups_of_user, request.context.now, user["id"], where)
+    return page_reply(request, GROUP_OF_USER, listing, found)
 
 
 async def list_members(request: Request) -> Reply:
@@ -114,7 +117,7 @@ NOUN = Noun(
             "GET",
             "/v3/users/{id}/groups",
             list_groups_of_user,
-            resource=GROUP,
+            resource=GROUP_OF_USER,
             action="list",
             rule="identity:list_groups_for_user",
             summary="List the groups of a user",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pileus.resource.declaration import Resource
+from pileus.resource import types
+from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.wordings.keystone import KEYSTONE
 from pileus.services.identity.common.attributes import ADDITIONAL, DESCRIPTION, DOMAIN_ID, EXTRA, ID, NAME
 from pileus.services.identity.common.errors import GroupNotFound
@@ -20,6 +21,20 @@ GROUP = Resource(
     policy_columns={"target.domain_id": groups.c.domain_id},
     attributes=(ID, NAME, DOMAIN_ID, DESCRIPTION, EXTRA),
 )
+
+
+GROUP_OF_USER = Resource(
+    "group",
+    table=groups,
+    wording=KEYSTONE,
+    not_found=GroupNotFound,
+    additional=ADDITIONAL,
+    attributes=(
+        *GROUP.attributes.values(),
+        Attribute("membership_expires_at", types.nullable(types.timestamp_micro)),
+    ),
+)
+"""A group as one of a user's: ``membership_expires_at`` is when he leaves it, where that is known."""
 
 
 def group_target(values: Mapping[str, Any] | None) -> dict[str, Any]:

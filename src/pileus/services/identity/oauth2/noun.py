@@ -20,7 +20,7 @@ from pileus.core.errors import Fault, Kind
 from pileus.resource import types
 from pileus.services.identity.auth.admission import require_active
 from pileus.services.identity.auth.body import ApplicationCredentialProof, Login
-from pileus.services.identity.auth.issuer import Issuer, open_with_catalog
+from pileus.services.identity.auth.issuer import Issuer
 from pileus.services.identity.auth.noun import AuthHandlers
 from pileus.services.identity.auth.receipts import InsufficientAuthMethods, Receipts
 from pileus.services.identity.common.errors import Unauthorized
@@ -140,7 +140,7 @@ class OAuth2Handlers:
             self._receipts.require(found, (METHOD,), None)
 
         scope = ScopeRequest("project", ById(account.default_project_id), True)
-        session, _ = await request.read(open_with_catalog, now, account.id, scope, "", False, admit)
+        session, _ = await request.read(self._issuer.open, now, account.id, scope, "", False, admit)
         return self._issuer.token(now, session, (METHOD,), certificate=thumbprint(certificate))
 
 

@@ -24,7 +24,19 @@ has them, no more."""
 
 MOST_RULES = 1000
 _EVALUATIONS = ("any_one_of", "not_any_of", "blacklist", "whitelist")
+_JSON = "JSON:"
 _PLACE = re.compile(r"\{(\d{1,3})\}")
+
+
+class _DomainJson(msgspec.Struct, forbid_unknown_fields=True):
+    id: str = ""
+    name: str = ""
+
+
+class _GroupJson(msgspec.Struct):
+    name: str
+    domain: _DomainJson
+
 
 Claims = Mapping[str, Sequence[str]]
 Selected = list[list[str]]
@@ -263,9 +275,26 @@ def _several(value: Any) -> list[str]:
 
 def _groups(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     domain = part.get("domain")
-    if domain is None:
+    if domain is not None:
+        return [{"name": name, "domain": domain} for name in _several(part["groups"])]
+    return [_group_json(text) for text in _several(part["groups"])]
+
+
+def _group_json(text: str) -> dict[str, Any]:
+    """Read a group with its domain, as ``JSON:{"name": ..., "domain": {"id": ...}}``.
+
+    Only where the rule names no domain, so that no claim chooses one where a rule does. Raises NotMapped.
+    """
+    if not text.startswith(_JSON):
         raise NotMapped("'groups' without a 'domain'")
-    return [{"name": name, "domain": domain} for name in _several(part["groups"])]
+    try:
+        group = msgspec.json.decode(text.removeprefix(_JSON), type=_GroupJson)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotMapped(f"groups: {error}") from None
+    if bool(group.domain.id) is bool(group.domain.name):
+        raise NotMapped("groups: a domain has an id or a name")
+    named = {"id": group.domain.id} if group.domain.id else {"name": group.domain.name}
+    return {"name": group.name, "domain": named}
 
 
 def _projects_json(text: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pileus.core.clock import Clock
 from pileus.core.context import Context
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.common.generation import SCOPE, generation_read, revision_of
-from pileus.services.identity.sessions.session import Session, session_read
+from pileus.services.identity.sessions.session import Session, service_providers_read, session_read
 from pileus.services.identity.tokens.keys import TokenKeys
 from pileus.services.identity.tokens.payload import Token, token_open, token_seal
 from pileus.services.identity.tokens.ring import KeyRing
@@ -49,6 +49,7 @@ class Authenticator:
         self._alone = store.dialect == "sqlite"
         self._generation: int | None = None
         self._turns = 0
+        self._providers: tuple[int, tuple[dict[str, str], ...]] | None = None
         store.subscribe(self._published)
 
     async def __call__(self, text: str) -> Context:
@@ -60,7 +61,7 @@ class Authenticator:
         digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
         generation = await self._keep_up()
         known = self._known.get(digest)
-        until = None if known is None else known.session.user.groups_until
+        until = None if known is None else known.session.groups_until
         left_group = until is not None and until <= self._clock.now()
         if known is None or known.generation != generation or left_group:
             known = await self._work_out(text, digest, known)
@@ -75,6 +76,15 @@ class Authenticator:
         """The text of a token, sealed with a key that is still good on every server."""
         await self._keep_up()
         return token_seal(self._keys, token)
+
+    async def service_providers(self) -> tuple[dict[str, str], ...]:
+        """The enabled service providers, as tokens name them; read once in a generation."""
+        generation = self._generation
+        if generation is None:
+            generation = await self._read_generation()
+        if self._providers is None or self._providers[0] != generation:
+            self._providers = generation, await self._store.read(service_providers_read)
+        return self._providers[1]
 
     async def _keep_up(self) -> int:
         """Read the keys anew if they have changed; returns the present generation."""

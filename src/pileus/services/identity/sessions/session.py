@@ -23,6 +23,7 @@ from pileus.services.identity.tables.federation import (
     expiring_memberships,
     federation_protocols,
     identity_providers,
+    service_providers,
 )
 from pileus.services.identity.tables.projects import projects
 from pileus.services.identity.tables.users import users
@@ -78,6 +79,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     credential: ApplicationCredential | None = None
     trust: Trust | None = None
     access: AccessToken | None = None
+    lent_until: dt.datetime | None = None
+    """When the first group leaves the trustor that his identity provider put him into."""
+
+    @property
+    def groups_until(self) -> dt.datetime | None:
+        """When the session has to be read anew: a membership ends, on which its roles may rest."""
+        return min(
+            (one for one in (self.user.groups_until, self.lent_until) if one is not None), default=None
+        )
 
     @property
     def access_rules(self) -> tuple[AccessRule, ...] | None:
@@ -123,6 +133,20 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             access_rules=self.access_rules,
             is_admin="admin" in names and self.scope.kind != "domain",
         )
+
+
+_SERVICE_PROVIDERS = (
+    select(service_providers.c.id, service_providers.c.auth_url, service_providers.c.sp_url)
+    .where(service_providers.c.enabled.is_(True))
+    .order_by(service_providers.c.id)
+)
+
+
+def service_providers_read(tx: Tx) -> tuple[dict[str, str], ...]:
+    """The enabled service providers, as tokens name them."""
+    return tuple(
+        {"auth_url": row.auth_url, "id": row.id, "sp_url": row.sp_url} for row in tx.rows(_SERVICE_PROVIDERS)
+    )
 
 
 class ById(msgspec.Struct, frozen=True):
@@ -242,6 +266,12 @@ def account_find(tx: Tx, key: Key) -> Account | None:
     )
 
 
+def groups_for_now(tx: Tx, user_id: str, now: dt.datetime) -> tuple[str, ...]:
+    """The groups that a user's identity provider put him into."""
+    account = _in_groups(tx, account_find(tx, ById(user_id)), now)
+    return () if account is None else account.groups
+
+
 def _in_groups(tx: Tx, account: Account | None, now: dt.datetime) -> Account | None:
     """The account with the groups that an identity provider put it into: no statement for others."""
     if account is None or not account.is_federated:
@@ -320,7 +350,7 @@ def session_read(tx: Tx, token: Token, now: dt.datetime) -> tuple[int, Session]:
     if token.issued_at < account.tokens_after:
         raise Unauthorized(f"user {token.user_id} has changed since the token was issued")
     if token.trust_id:
-        return generation, _trust_read(tx, account, token)
+        return generation, _trust_read(tx, now, account, token)
     if token.access_token_id:
         return generation, _accessed(tx, account, access_token_find(tx, token.access_token_id))
     if token.credential_id:
@@ -357,21 +387,23 @@ def _trust_open(tx: Tx, now: dt.datetime, account: Account, trust_id: str) -> Se
     chain = trust_pedigree(tx, trust_id)
     if not chain or any(one.ended(now) for one in chain):
         raise Unauthorized(f"there is no trust {trust_id}, or it has ended")
-    return _trusted(tx, account, chain)
+    return _trusted(tx, now, account, chain)
 
 
-def _trust_read(tx: Tx, account: Account, token: Token) -> Session:
+def _trust_read(tx: Tx, now: dt.datetime, account: Account, token: Token) -> Session:
     """The session of a token for a trust: it ends with the trust, and not with the trust's last use."""
     chain = trust_pedigree(tx, token.trust_id)
     if not chain:
         raise Unauthorized(f"trust {token.trust_id} is gone")
     try:
-        return _trusted(tx, account, chain, token.issued_at)
+        return _trusted(tx, now, account, chain, token.issued_at)
     except Refused as refusal:
         raise Unauthorized(refusal.reason) from None
 
 
-def _trusted(tx: Tx, account: Account, chain: list[Trust], issued_at: dt.datetime | None = None) -> Session:
+def _trusted(
+    tx: Tx, now: dt.datetime, account: Account, chain: list[Trust], issued_at: dt.datetime | None = None
+) -> Session:
     """The session of a trustee: the trust's roles, all of which the first trustor must have as yet.
 
     ``chain`` is the trust and those that it was redelegated from: whoever passed it on must be enabled.
@@ -390,7 +422,10 @@ def _trusted(tx: Tx, account: Account, chain: list[Trust], issued_at: dt.datetim
     if agents and users_enabled(tx, agents) != agents:
         raise Refused(f"one of the users of {trust.id} is gone or disabled")
     graph = role_graph(tx)
-    held = closure(graph, roles_of(tx, first.trustor_user_id, "project", trust.project_id))
+    source = trustor if first.trustor_user_id == trustor.id else account_find(tx, ById(first.trustor_user_id))
+    source = _in_groups(tx, source, now)
+    groups = source.groups if source is not None else ()
+    held = closure(graph, roles_of(tx, first.trustor_user_id, "project", trust.project_id, groups))
     if not trust.role_ids or not closure(graph, trust.role_ids).keys() | trust.role_ids <= held.keys():
         raise Refused(f"the trustor of {trust.id} does not have its roles any more")
     scope = Scope("project", trust.project_id)
@@ -400,6 +435,7 @@ def _trusted(tx: Tx, account: Account, chain: list[Trust], issued_at: dt.datetim
         place=_place(tx, scope),
         roles=effective(graph, trust.role_ids),
         trust=trust,
+        lent_until=source.groups_until if source is not None else None,
     )
 
 

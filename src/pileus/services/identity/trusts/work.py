@@ -13,6 +13,7 @@ from pileus.services.identity.common.errors import ProjectNotFound, RoleNotFound
 from pileus.services.identity.common.expiry import expiry_read
 from pileus.services.identity.common.generation import announce_many, announce_token_changes
 from pileus.services.identity.rules.roles import RoleGraph, closure
+from pileus.services.identity.sessions.session import groups_for_now
 from pileus.services.identity.sessions.trusts import trust_pedigree
 from pileus.services.identity.standing.grants import roles_of
 from pileus.services.identity.standing.graph import role_graph
@@ -50,7 +51,7 @@ def trust_create(tx: Tx, context: Context, spec: Values, parent_id: str | None, 
     if parent_id is not None and not chain:
         raise TrustNotFound(id=parent_id)
     trustor = chain[-1].trustor_user_id if chain else spec["trustor_user_id"]
-    _require_roles(tx, graph, trustor, spec["project_id"], role_ids)
+    _require_roles(tx, context, graph, trustor, spec["project_id"], role_ids)
     spec["expires_at"] = expiry_read(spec["expires_at"], context.now)
     count = redelegation_count(spec, chain, most)
     expires_at = redelegated_expiry(spec, role_ids, chain, most)
@@ -75,14 +76,20 @@ def trust_create(tx: Tx, context: Context, spec: Values, parent_id: str | None, 
 
 
 def _require_roles(
-    tx: Tx, graph: RoleGraph, user_id: str, project_id: str | None, role_ids: Sequence[str]
+    tx: Tx,
+    context: Context,
+    graph: RoleGraph,
+    user_id: str,
+    project_id: str | None,
+    role_ids: Sequence[str],
 ) -> None:
     """Raise RoleNotFound for a role that the user does not have in the project, himself or by another."""
     held: frozenset[str] = frozenset()
     if project_id:
         if tx.first(_PROJECT, {"id": project_id}) is None:
             raise ProjectNotFound(id=project_id)
-        held = frozenset(closure(graph, roles_of(tx, user_id, "project", project_id)))
+        groups = groups_for_now(tx, user_id, context.now)
+        held = frozenset(closure(graph, roles_of(tx, user_id, "project", project_id, groups)))
     for role_id in role_ids:
         if role_id not in held:
             raise RoleNotFound(id=role_id)

@@ -10,7 +10,7 @@ from pileus.services.identity.common.replies import TEXT_OR_NONE, shape
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Route
+from pileus.web.routes import NO_BODY, Route
 
 _RULE = "identity:get_security_compliance_domain_config"
 
@@ -48,6 +48,24 @@ class ComplianceHandlers:
             )
         return Reply.json({"config": {option: self._readable[option]}})
 
+    async def refuse(self, request: Request) -> Reply:
+        """PATCH or DELETE …/security_compliance, …/security_compliance/{option}: the settings are a file's.
+
+        As in Keystone, whoever may not change a domain's configuration is told that first.
+        """
+        rule = request.route.rule
+        assert rule is not None
+        request.authorise(rule)
+        option = request.path.get("option")
+        raise InvalidDomainConfig(
+            reason=(
+                "Group security_compliance is not supported for domain specific configurations"
+                if option is None
+                else f"Option {option} in group security_compliance is not supported for domain specific "
+                "configurations"
+            )
+        )
+
     def _check(self, request: Request) -> None:
         request.authorise(_RULE)
         if request.path["id"] != DEFAULT_DOMAIN:
@@ -83,6 +101,20 @@ def noun(handlers: ComplianceHandlers) -> Noun:
                 rule=_RULE,
                 reply=shape({"config": types.dict_of(_READABLE)}),
                 summary="Show a part of what passwords have to be",
+            ),
+            *(
+                Route(
+                    method,
+                    f"{path}{part}",
+                    handlers.refuse,
+                    status=403,
+                    body=NO_BODY,
+                    reply=NO_BODY,
+                    rule=f"identity:{verb}_domain_config",
+                    summary="Refuse to change what passwords have to be",
+                )
+                for method, verb in (("PATCH", "update"), ("DELETE", "delete"))
+                for part in ("", "/{option}")
             ),
         ),
         rules=rules({"get_security_compliance_domain_config": ""}),

@@ -1,0 +1,1 @@
+"""Revocation events, for services that check tokens by themselves."""
