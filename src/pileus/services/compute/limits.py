@@ -7,7 +7,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version, parse
 from pileus.services.compute.api import enforce
-from pileus.services.compute.policy import ADMIN_OR_READER, EVERYBODY, rules
+from pileus.services.compute.policy import ADMIN, EVERYBODY, rules
 from pileus.services.compute.quotas.counting import Usage, limits_of, usage_with_groups
 from pileus.services.compute.replies import COUNT, INTEGER, always, named
 from pileus.store.tx import Tx
@@ -96,7 +96,7 @@ async def show_limits(request: Request) -> Reply:
 
 LIMITS = Noun(
     name="limit",
-    rules=rules({"limits": EVERYBODY, "limits:other_project": ADMIN_OR_READER}),
+    rules=rules({"limits": EVERYBODY, "limits:other_project": ADMIN}),
     extensions=(Extension("os-used-limits", "UsedLimits", "Provide data on limited resource being used."),),
     routes=(
         Route(
