@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import aiohttp
 
+_RESOLVE_S = 15
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -29,7 +31,11 @@ async def connector_to(host: str, port: int, may_ask: Callable[[Address], bool])
     """
     import aiohttp  # 60 ms, which a cloud that asks nobody does not spend
 
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    looking = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.wait_for(looking, _RESOLVE_S)
+    except TimeoutError:
+        raise AddressRefused(f"{host} can't be resolved in {_RESOLVE_S} s") from None
     addresses = sorted({str(one[4][0]) for one in found})
     refused = [one for one in addresses if not may_ask(normal_address(one))]
     if refused or not addresses:

@@ -314,6 +314,11 @@ def test_addresses_that_are_refused_at_once(tmp_path: Path) -> None:
             {"name": "glance-download", "glance_image_id": 5, "glance_region": "Far"},
         ):
             assert (await api.start_import(image, **method)).status == 400, method
+        # there is one store: all of them are just that one
+        direct = {"method": {"name": "glance-direct"}, "all_stores": True}
+        assert (await api("POST", f"/v2/images/{image}/import", direct)).status == 409
+        some = {**direct, "all_stores_must_succeed": False}
+        assert (await api("POST", f"/v2/images/{image}/import", some)).status == 400
         bare = (await api("POST", "/v2/images", {})).json["id"]
         refused = await api.start_import(bare, name="web-download", uri="https://a.example/disk")
         assert (refused.status, refused.json["message"]) == (

@@ -74,11 +74,16 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
         _preload(settings)
         if _source_is_closed(settings):
             migrations.preload()
-            importlib.import_module("pileus.services.identity.directory.client")
+            for module in _LATE_MODULES:
+                importlib.import_module(module)
     except (Fault, OSError, PolicyError) as error:
         bootstrap.fail(str(error))
     privileges.drop(settings.server.user)
     lifecycle.run(lambda: _serve(server, http))
+
+
+_LATE_MODULES = ("aiohttp", "encodings.idna", "pileus.services.identity.directory.client")
+"""Modules that the first download, or the first look into a directory, imports."""
 
 
 def _preload(settings: Settings) -> None:

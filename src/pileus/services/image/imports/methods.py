@@ -42,8 +42,8 @@ def read_import(body: Any, config: ImageConfig) -> Import:
         given = body.get("method") if isinstance(body, dict) else None
         name = given.get("name") if isinstance(given, dict) else None
         raise Invalid(f"Unknown import method name '{name}'.") from None
-    if body.get("stores") or body.get("all_stores"):
-        raise Invalid("'stores' and 'all_stores' need several stores, and this site has one.")
+    if body.get("all_stores_must_succeed", True) is False:
+        raise Invalid("All_stores_must_succeed can only be set where there are several stores.")
     if method["name"] == WEB:
         return Import(method=WEB, uri=read_uri(method.get("uri"), config))
     if method["name"] == GLANCE:
