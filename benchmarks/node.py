@@ -23,9 +23,10 @@ from pileus.app.nodes.guests import Plug, plug_interfaces, unplug_interfaces
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.openflow.flow import parse_flow
-from pileus.drivers.openflow.table import OvsOfctl
+from pileus.drivers.openflow.table import OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
+from pileus.host.l2.tables import GROUP_COOKIE
 
 HOST = os.uname().nodename
 GUESTS = "pileus-bench"
@@ -38,6 +39,7 @@ def measure() -> Iterator[Row]:
         client = cloud.client()
         unlimited(client)
         network_id = network(client, "node", "10.8.0.0/16")
+        yield from _members(cloud, client, network_id)
         for count, peer, goal in ((50, None, None), (200, 23.7, 1.0), (500, None, None)):
             with _ports(cloud, client, network_id, count) as plugs:
                 floor = _floor(cloud, count)
@@ -55,8 +57,11 @@ def measure() -> Iterator[Row]:
 
 
 @contextmanager
-def _ports(cloud: Cloud, client: Client, network_id: str, count: int) -> Iterator[list[Plug]]:
-    wanted = [{"network_id": network_id, "binding:host_id": HOST, "device_id": GUESTS} for _ in range(count)]
+def _ports(
+    cloud: Cloud, client: Client, network_id: str, count: int, groups: list[str] | None = None
+) -> Iterator[list[Plug]]:
+    one = {"network_id": network_id, "binding:host_id": HOST, "device_id": GUESTS}
+    wanted = [one | ({"security_groups": groups} if groups else {}) for _ in range(count)]
     made = client.call("POST", f"{NET}/ports", {"ports": wanted})["ports"]
     plugs = [Plug(port_id=port["id"], namespace="", mac=port["mac_address"]) for port in made]
     links = LinuxLinks()
@@ -152,7 +157,9 @@ def _floor(cloud: Cloud, count: int) -> float:
         for name in names:
             edit.ensure_port("br-floor", name, interface={"type": "patch", "options": {"peer": f"{name}x"}})
         await edit.commit(wait_s=30)
-        await OvsOfctl(run_dir).apply("br-floor", flows)
+        table = OpenFlow(run_dir)
+        await table.apply("br-floor", flows)
+        await table.close()
         elapsed = time.perf_counter() - started
         away = Edit(client)
         away.delete_bridge("br-floor")
@@ -161,3 +168,44 @@ def _floor(cloud: Cloud, count: int) -> float:
         return elapsed
 
     return asyncio.run(main())
+
+
+def _members(cloud: Cloud, client: Client, network_id: str) -> Iterator[Row]:
+    """One member more in a group of 1,000 to which a port here refers, from the request to the flow."""
+    rule = {"direction": "ingress", "ethertype": "IPv4"}
+    group = client.call("POST", f"{NET}/security-groups", {"security_group": {"name": "many"}})
+    group_id = group["security_group"]["id"]
+    rule |= {"security_group_id": group_id, "remote_group_id": group_id}
+    client.call("POST", f"{NET}/security-group-rules", {"security_group_rule": rule})
+    member = {"network_id": network_id, "security_groups": [group_id]}
+    made = client.call("POST", f"{NET}/ports", {"ports": [member for _ in range(1000)]})["ports"]
+    with _ports(cloud, client, network_id, 1, [group_id]) as plugs:
+        _plug(cloud, client, plugs)
+        yield Row(
+            "one member more in a group of 1,000, request to flow",
+            asyncio.run(_one_more(cloud, client, member)) * 1000,
+            "ms", None, 10.0,
+        )  # fmt: skip
+        _unplug(cloud, client, plugs)
+    for port in made:
+        client.call("DELETE", f"{NET}/ports/{port['id']}")
+
+
+async def _one_more(cloud: Cloud, client: Client, member: dict[str, object]) -> float:
+    flows, taken = OpenFlow(cloud.state / "agent" / "ovs"), []
+
+    async def count() -> int:
+        return await flows.count("br-int", GROUP_COOKIE, (1 << 64) - 1)
+
+    for _ in range(20):
+        before = await count()
+        started = time.perf_counter()
+        port = await asyncio.to_thread(client.call, "POST", f"{NET}/ports", {"port": member})
+        while await count() <= before:
+            await asyncio.sleep(0.0005)
+        taken.append(time.perf_counter() - started)
+        await asyncio.to_thread(client.call, "DELETE", f"{NET}/ports/{port['port']['id']}")
+        while await count() > before:
+            await asyncio.sleep(0.002)
+    await flows.close()
+    return statistics.median(taken)

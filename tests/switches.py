@@ -16,7 +16,7 @@ from pileus.drivers.netlink.links import Links
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.openflow.simulated import SimulatedFlows
-from pileus.drivers.openflow.table import FlowTable, OvsOfctl
+from pileus.drivers.openflow.table import FlowTable, OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
@@ -61,6 +61,7 @@ class Host:
     async def stop(self) -> None:
         for client in self.clients:
             await client.close()
+        await self.flows.close()
 
     async def restart_database(self) -> None: ...
 
@@ -77,7 +78,7 @@ class RealHost(Host):
         self.namespace = f"plt-{os.getpid()}-{next(_numbers)}"
         self.daemons = SwitchDaemons(folder, namespace=self.namespace)
         self.links = LinuxLinks(self.namespace)
-        self.flows = OvsOfctl(folder)
+        self.flows = OpenFlow(folder)
         self.socket = folder / "db.sock"
 
     async def start(self) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.switches import Host
+from tests.switches import Host, eventually
 
 from pileus.drivers.openflow.flow import Flow, difference, parse_flow
-from pileus.drivers.openflow.table import FlowRejected, Meter, MeterBand, SwitchAbsent, SwitchRefused
+from pileus.drivers.openflow.table import (
+    Bucket,
+    FlowRejected,
+    Group,
+    Meter,
+    MeterBand,
+    PacketOut,
+    SwitchAbsent,
+    SwitchRefused,
+)
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.process import run
@@ -190,6 +200,92 @@ def test_meters_come_change_and_go_with_the_flows_that_use_them(host: Host) -> N
             await host.flows.apply_meters("br-int", {7: Meter(MeterBand(0))})
 
     host.run(story())
+
+
+def test_groups_come_change_and_go_with_the_flows_that_use_them(host: Host) -> None:
+    async def story() -> None:
+        await with_bridge(host)
+        choice = Group("select", (Bucket("output:1", 3), Bucket("set_field:0x5->reg0,output:2", 1)))
+        everybody = Group("all", (Bucket("output:1"), Bucket("output:3")))
+        await host.flows.apply_groups("br-int", {1: choice, 2: choice})
+        await host.flows.apply_groups("br-int", {2: everybody})
+        assert await host.flows.groups("br-int") == {1: choice, 2: everybody}
+        grouped = Flow(0, 1, "in_port=4", "group:2", OURS)
+        free = Flow(0, 1, "in_port=5", "output:1", OURS)
+        await host.flows.apply("br-int", [grouped, free])
+        assert set(await host.flows.dump("br-int")) == {grouped, free}
+        await host.flows.apply_groups("br-int", {}, [2, 44])
+        assert await host.flows.groups("br-int") == {1: choice}
+        assert await host.flows.dump("br-int") == [free]
+        with pytest.raises(SwitchRefused):
+            await host.flows.apply_groups("br-int", {7: Group("all", (Bucket("no_such_action"),))})
+
+    host.run(story())
+
+
+def test_packets_come_and_go_by_the_controllers_way(host: Host) -> None:
+    frame = bytes.fromhex("ffffffffffff0a0000000001") + b"\x12\x34" + bytes(50)
+
+    async def story() -> None:
+        await with_bridge(host)
+        packets = host.flows.packets_in("br-int")
+        first = asyncio.ensure_future(anext(packets))
+
+        async def came() -> bool:
+            out = PacketOut(frame, "controller(userdata=01.02.ff)", in_port=7)
+            await host.flows.packet_out("br-int", out)
+            return first.done()
+
+        await eventually(came)
+        packet = await first
+        assert (packet.data, packet.userdata, packet.value("in_port")) == (frame, b"\x01\x02\xff", 7)
+        with pytest.raises(SwitchRefused):
+            await host.flows.packet_out("br-int", PacketOut(frame, "no_such_action"))
+        await host.kill_vswitchd()
+        assert [packet async for packet in packets if packet.data != frame] == []
+
+    host.run(story())
+
+
+def test_the_connection_is_made_again_after_a_restart(host: Host) -> None:
+    async def story() -> None:
+        await with_bridge(host)
+        flow = Flow(0, 1, "", "drop", OURS)
+        for _ in range(2):
+            await host.flows.apply("br-int", [flow])
+            assert await host.flows.dump("br-int") == [flow]
+            gone = asyncio.ensure_future(host.flows.until_gone("br-int"))
+            await host.kill_vswitchd()
+            await gone
+            await host.start_vswitchd()
+        await host.flows.close()
+        assert await host.flows.dump("br-int") == []
+
+    host.run(story())
+
+
+@pytest.mark.real
+def test_a_flow_sends_its_packets_to_the_controller_with_their_registers(real_host: Host) -> None:
+    frame = bytes.fromhex("ffffffffffff0a0000000001") + b"\x12\x34" + bytes(50)
+
+    async def story() -> None:
+        await with_bridge(real_host)
+        actions = "set_field:0x77->reg5,controller(userdata=aa.bb)"
+        await real_host.flows.apply("br-int", [Flow(0, 1, "dl_type=0x1234", actions, OURS)])
+        packets = real_host.flows.packets_in("br-int")
+        first = asyncio.ensure_future(anext(packets))
+
+        async def came() -> bool:
+            await real_host.flows.packet_out("br-int", PacketOut(frame, "resubmit(,0)", in_port=3))
+            return first.done()
+
+        await eventually(came)
+        packet = await first
+        assert (packet.data, packet.userdata, packet.cookie, packet.table) == (frame, b"\xaa\xbb", OURS, 0)
+        assert (packet.value("reg5"), packet.value("in_port"), packet.value("reg6")) == (0x77, 3, None)
+        await packets.aclose()
+
+    real_host.run(story())
 
 
 @pytest.mark.real

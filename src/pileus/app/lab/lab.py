@@ -28,7 +28,7 @@ from pileus.app.nodes import guests
 from pileus.app.nodes.switch import DatapathType, datapath_of_this_kernel
 from pileus.drivers.netlink.links import Address, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
-from pileus.drivers.openflow.table import OvsOfctl
+from pileus.drivers.openflow.table import OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons
 from pileus.drivers.ovsdb.edit import Edit
@@ -62,9 +62,9 @@ class LabHost(msgspec.Struct, frozen=True):
         """A client of the host's database, not yet connected."""
         return OvsdbClient(self.daemons.address)
 
-    def flows(self) -> OvsOfctl:
+    def flows(self) -> OpenFlow:
         """The host's flow tables."""
-        return OvsOfctl(self.run_dir)
+        return OpenFlow(self.run_dir)
 
     def bridge_settings(self) -> BridgeSettings:
         """The settings of the host's switch agent."""

@@ -16,7 +16,7 @@ from pileus.core import log
 from pileus.drivers.interfaces.checks import problems
 from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.nft import driver as nft
-from pileus.drivers.openflow.table import OvsOfctl
+from pileus.drivers.openflow.table import OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
 from pileus.drivers.process import ProgramFailed
@@ -159,7 +159,7 @@ class RealSwitch:
         return SwitchParts(
             bridges=bridge_settings(self._settings, host, self.datapath_type, tunneling_ip=ALONE),
             client=self.client(),
-            flows=OvsOfctl(self.run_dir),
+            flows=OpenFlow(self.run_dir),
             silencer=_silencer(self.datapath_type, self._prefix),
             network=host_network(self._settings),
             cards=machine.FarCards(self._prefix) if self.relay is not None else None,

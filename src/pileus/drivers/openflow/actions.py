@@ -28,13 +28,13 @@ _VLAN_ID = ("mod_vlan_vid", "set_vlan_vid")
 _VLAN_PRIORITY = ("mod_vlan_pcp", "set_vlan_pcp")
 _KNOWN = frozenset(
     (
-        *("output", "enqueue", "controller", "bundle", "bundle_load", "group", "drop", "clone", "exit"),
-        *("strip_vlan", "pop_vlan", "push_vlan", "push_mpls", "pop_mpls", "encap", "decap"),
-        *("set_field", "load", "move", "push", "pop", "delete_field", "set_mpls_label", "set_mpls_tc"),
-        *("set_mpls_ttl", "dec_mpls_ttl", "dec_ttl", "dec_nsh_ttl", "mod_nw_tos", "set_queue", "pop_queue"),
+        *("output", "controller", "bundle", "bundle_load", "group", "drop", "clone", "exit"),
+        *("strip_vlan", "pop_vlan", "push_vlan", "push_mpls", "pop_mpls"),
+        *("set_field", "load", "move", "push", "pop"),
+        *("set_mpls_ttl", "dec_mpls_ttl", "dec_ttl", "mod_nw_tos", "set_queue", "pop_queue"),
         *("resubmit", "learn", "conjunction", "ct", "ct_clear", "note", "sample", "multipath"),
         *("fin_timeout", "check_pkt_larger", "write_metadata", "meter", "goto_table"),
-        *("write_actions", "apply_actions", "clear_actions"),
+        *("write_actions", "clear_actions"),
         *_MODIFY,
         *_VLAN_ID,
         *_VLAN_PRIORITY,
@@ -118,7 +118,9 @@ def subfield(text: str) -> tuple[Field, int, int]:
         raise BadFlow(f"{text} is not a field or a part of one")
     known = field(found[1])
     if found[2] is None:
-        return known, 0, known.bits - 1
+        # Of a part, ovs-fields(7) counts 12 bits here: the one that says whether there is a tag is none.
+        part_of_tag = known.name == "vlan_vid" and "[" in text
+        return known, 0, (12 if part_of_tag else known.bits) - 1
     low = int(found[2])
     high = int(found[3]) if found[3] else low
     if not low <= high < known.bits:
@@ -150,6 +152,10 @@ def _action(action: str) -> str:
             return f"output:{_output(argument)}"
         case "controller" if separator == ":":
             return f"controller:{argument}"
+        case "controller":
+            return _controller(argument)
+        case "write_actions":
+            return f"write_actions({canonical_actions(argument)})"
         case "resubmit":
             return _resubmit(argument)
         case "mod_nw_tos":
@@ -214,6 +220,8 @@ def _ct(argument: str) -> str:
         key, separator, value = _head(part)
         if separator == "(" and key == "exec":
             done.append(f"exec({canonical_actions(value)})")
+        elif separator == "(" and key == "nat":
+            done.append(f"nat({','.join(sorted(split_arguments(value)))})")
         elif part.startswith("zone="):
             zone = part[5:]
             if zone[:1].isdigit():
@@ -224,6 +232,20 @@ def _ct(argument: str) -> str:
         else:
             done.append(_generic(part))
     return ",".join(sorted(done))
+
+
+def _controller(argument: str) -> str:
+    """In one order, without what is so unless another is said."""
+    values = {key: value for key, _, value in (part.partition("=") for part in split_arguments(argument))}
+    most = integer(values.pop("max_len", "65535"))
+    for name, usual in (("reason", "action"), ("id", "0"), ("userdata", ""), ("meter_id", "")):
+        if values.get(name) == usual:
+            del values[name]
+    if not values:
+        return f"controller:{most}"
+    if most != 65535:
+        values["max_len"] = str(most)
+    return f"controller({','.join(f'{key}={values[key]}' for key in sorted(values))})"
 
 
 def _learn(argument: str) -> str:

@@ -1,35 +1,28 @@
-"""A short OpenFlow 1.3 conversation with a bridge, for what has no batch in ovs-ofctl: meters.
+"""One OpenFlow connection with a bridge, over its management socket.
 
-N meters are N messages and one barrier on one connection, where ovs-ofctl needs a process for
-each. Message layouts are those of the OpenFlow Switch Specification 1.3.5 (7.1 header, 7.3.4.5
-meter modification, 7.3.5.3 aggregate statistics, 7.3.5.14 meter configuration, 7.5.1 hello, 7.5.4 errors).
+Requests are answered by their number: an *exchange* is some messages and the last of them, whose answer ends
+it (a barrier, a multipart reply). Errors among them come before that answer, each with the number of the
+message that it is about. The peer is not trusted to speak well: a message that is too short ends the
+connection, and all who wait for an answer hear that it was lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
+from pileus.drivers.openflow import messages as m
+from pileus.drivers.openflow.fields import BadFlow
 
-_VERSION = 4
-_HEADER = struct.Struct("!BBHI")
-_HELLO, _ERROR, _ECHO_REQUEST, _ECHO_REPLY = 0, 1, 2, 3
-_MULTIPART_REQUEST, _MULTIPART_REPLY = 18, 19
-_BARRIER_REQUEST, _BARRIER_REPLY, _METER_MOD = 20, 21, 29
-_METER_CONFIG, _MORE = 10, 1
-_AGGREGATE, _ALL_TABLES, _ANY = 2, 0xFF, 0xFFFFFFFF
-_EMPTY_MATCH = struct.pack("!HH4x", 1, 4)
-_ADD, _MODIFY, _DELETE = 0, 1, 2
-_ALL_METERS = 0xFFFFFFFF
-_KBPS, _PKTPS, _BURST = 1, 2, 4
-_DROP_BAND = 1
-_METER_HEAD = struct.Struct("!HHI")
-_BAND = struct.Struct("!HHII4x")
-_ANSWERS_WITHIN_S = 10.0
+_ANSWERS_WITHIN_S = 30.0
+_GREETS_WITHIN_S = 10.0
+_VERSION_BITMAP = 1
+_WAITING_PACKETS = 1024
+Message = tuple[int, bytes]
+"""A type, and the body behind the header."""
 
 
 class SwitchRefused(Exception):
@@ -38,169 +31,269 @@ class SwitchRefused(Exception):
     def __init__(self, kind: int, code: int, about: str) -> None:
         self.kind = kind
         self.code = code
-        super().__init__(f"OpenFlow error {kind}, {code} for {about}")
+        super().__init__(f"{m.error_name(kind, code)} for {about}")
 
 
-class MeterBand(msgspec.Struct, frozen=True):
-    """Above this rate packets are dropped; in the meter's unit, and its thousandth's for the burst:
-    kilobits a second and kilobits, or packets a second and packets. A burst of 0 is the switch's choice."""
+class Refusal(Exception):
+    """An error with the number of the message of the exchange that it is about."""
 
-    rate: int
-    burst: int = 0
-
-
-class Meter(msgspec.Struct, frozen=True):
-    """A meter with one band that drops. ``packets``: counts packets, not kilobits."""
-
-    band: MeterBand
-    packets: bool = False
+    def __init__(self, place: int, kind: int, code: int) -> None:
+        self.place = place
+        self.kind = kind
+        self.code = code
+        super().__init__(m.error_name(kind, code))
 
 
-async def read_meters(path: Path) -> dict[int, Meter]:
-    """All of a bridge's meters that have one dropping band; raises OSError, SwitchRefused."""
-    async with _conversation(path) as channel:
-        body = struct.pack("!HH4xI4x", _METER_CONFIG, 0, _ALL_METERS)
-        number = channel.send(_MULTIPART_REQUEST, body)
-        meters: dict[int, Meter] = {}
-        while True:
-            kind, answer = await channel.answer(number, "the list of meters")
-            if kind != _MULTIPART_REPLY:
-                continue
-            _, flags = struct.unpack_from("!HH", answer)
-            meters |= dict(_parse_meters(answer[8:]))
-            if not flags & _MORE:
-                return meters
+class _Exchange:
+    """Messages with the numbers ``numbers``; the answer to the message ``last`` ends it."""
+
+    def __init__(self, numbers: range, last: int, done: asyncio.Future[list[bytes]]) -> None:
+        self.numbers = numbers
+        self.last = last
+        self.done = done
+        self.bodies: list[bytes] = []
+        self.refusal: Refusal | None = None
+
+    def refused(self, number: int, kind: int, code: int) -> None:
+        # An error about the whole (a bundle that failed) says less than the one about its part.
+        if self.refusal is None:
+            place = self.numbers.index(number) if number in self.numbers else len(self.numbers)
+            self.refusal = Refusal(place, kind, code)
+
+    def end(self) -> None:
+        if self.done.done():
+            return
+        if self.refusal is not None:
+            self.done.set_exception(self.refusal)
+        else:
+            self.done.set_result(self.bodies)
 
 
-async def count_flows(path: Path, cookie: int, mask: int) -> int:
-    """How many flows of all tables have a cookie with these bits; raises OSError, SwitchRefused."""
-    async with _conversation(path) as channel:
-        head = struct.pack("!HH4x", _AGGREGATE, 0)
-        asked = struct.pack("!B3xII4xQQ", _ALL_TABLES, _ANY, _ANY, cookie, mask)
-        number = channel.send(_MULTIPART_REQUEST, head + asked + _EMPTY_MATCH)
-        while True:
-            kind, answer = await channel.answer(number, "the number of flows")
-            if kind == _MULTIPART_REPLY:
-                count: int = struct.unpack_from("!QQI", answer, 8)[2]
-                return count
+class Channel(asyncio.Protocol):
+    """A connection after the greeting; made by ``open_channel``."""
 
-
-async def change_meters(path: Path, put: Mapping[int, Meter], delete: Iterable[int]) -> None:
-    """Write and delete meters, and wait until the switch has; raises OSError, SwitchRefused.
-
-    Deleting a meter deletes the flows that use it (OpenFlow 1.3.5, 6.4); what is not there is
-    deleted without a word.
-    """
-    delete = list(delete)
-    if not put and not delete:
-        return
-    present = await read_meters(path) if put else {}
-    async with _conversation(path) as channel:
-        about = {}
-        for number in delete:
-            about[channel.send(_METER_MOD, _meter_mod(_DELETE, number, None))] = f"meter {number}"
-        for number, meter in put.items():
-            if present.get(number) != meter:
-                command = _MODIFY if number in present else _ADD
-                about[channel.send(_METER_MOD, _meter_mod(command, number, meter))] = f"meter {number}"
-        await channel.barrier(about)
-
-
-def _meter_mod(command: int, number: int, meter: Meter | None) -> bytes:
-    if meter is None:
-        return struct.pack("!HHI", command, 0, number)
-    flags = (_PKTPS if meter.packets else _KBPS) | (_BURST if meter.band.burst else 0)
-    band = _BAND.pack(_DROP_BAND, _BAND.size, meter.band.rate, meter.band.burst)
-    return struct.pack("!HHI", command, flags, number) + band
-
-
-def _parse_meters(body: bytes) -> Iterable[tuple[int, Meter]]:
-    start = 0
-    while start < len(body):
-        length, flags, number = _METER_HEAD.unpack_from(body, start)
-        if length == _METER_HEAD.size + _BAND.size:
-            kind, _, rate, burst = _BAND.unpack_from(body, start + _METER_HEAD.size)
-            if kind == _DROP_BAND:
-                known_burst = burst if flags & _BURST else 0
-                yield number, Meter(MeterBand(rate, known_burst), packets=bool(flags & _PKTPS))
-        start += length
-
-
-class _Channel:
-    """One connection after the greeting."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.loop = loop
+        self.greeted: asyncio.Future[None] = loop.create_future()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.on_packet: Callable[[m.PacketIn], None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
         self._number = 0
+        self._exchanges: dict[int, _Exchange] = {}
 
-    def send(self, kind: int, body: bytes = b"", number: int | None = None) -> int:
-        if number is None:
-            self._number += 1
-            number = self._number
-        self._writer.write(_HEADER.pack(_VERSION, kind, _HEADER.size + len(body), number) + body)
-        return number
+    # -- asyncio's side
 
-    async def receive(self) -> tuple[int, int, bytes]:
-        """Kind, number and body of the next message that is no probe."""
-        while True:
-            _, kind, length, number = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
-            body = await self._reader.readexactly(length - _HEADER.size)
-            if kind != _ECHO_REQUEST:
-                return kind, number, body
-            self.send(_ECHO_REPLY, body, number)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        bitmap = struct.pack("!HHI", _VERSION_BITMAP, 8, 1 << m.VERSION)
+        transport.write(m.HEADER.pack(m.VERSION, m.HELLO, m.HEADER.size + len(bitmap), self._next()) + bitmap)
 
-    async def answer(self, number: int, about: str) -> tuple[int, bytes]:
-        while True:
-            kind, answered, body = await self.receive()
-            if answered == number:
-                _raise_error(kind, body, about)
-                return kind, body
-
-    async def barrier(self, about: Mapping[int, str]) -> None:
-        """Wait until all that was sent is done; the first error among it is raised."""
-        number = self.send(_BARRIER_REQUEST)
-        refused: SwitchRefused | None = None
-        while True:
-            kind, answered, body = await self.receive()
-            try:
-                _raise_error(kind, body, about.get(answered, "a message"))
-            except SwitchRefused as error:
-                refused = refused or error
-            if kind == _BARRIER_REPLY and answered == number:
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= m.HEADER.size:
+            version, kind, length, number = m.HEADER.unpack_from(buffer, start)
+            if length < m.HEADER.size:
+                self.close(ConnectionResetError(f"a message of {length} bytes"))
+                return
+            if len(buffer) - start < length:
                 break
-        if refused is not None:
-            raise refused
+            body = bytes(memoryview(buffer)[start + m.HEADER.size : start + length])
+            start += length
+            try:
+                self._take(version, kind, number, body)
+            except (struct.error, ValueError, IndexError, KeyError) as error:
+                self.close(ConnectionResetError(f"a message of type {kind} can't be read: {error}"))
+                return
+        del buffer[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(exc or ConnectionResetError("the switch closed the connection"))
+
+    # -- ours
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the switch was there a moment ago."""
+        return not self.gone.done()
+
+    def close(self, why: Exception | None = None) -> None:
+        """End it; who waits for an answer hears why."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._lost(why or ConnectionResetError("the connection was closed"))
+
+    def _lost(self, why: Exception) -> None:
+        exchanges, self._exchanges = self._exchanges, {}
+        for exchange in {id(one): one for one in exchanges.values()}.values():
+            if not exchange.done.done():
+                exchange.done.set_exception(ConnectionResetError(str(why)))
+        if not self.greeted.done():
+            self.greeted.set_exception(ConnectionResetError(str(why)))
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def _next(self) -> int:
+        self._number = self._number % 0xFFFFFFFE + 1
+        return self._number
+
+    def _take(self, version: int, kind: int, number: int, body: bytes) -> None:
+        match kind:
+            case m.HELLO:
+                if not _speaks(version, body):
+                    self.close(ConnectionResetError(f"the switch does not speak OpenFlow 1.4 but {version}"))
+                elif not self.greeted.done():
+                    self.greeted.set_result(None)
+            case m.ECHO_REQUEST:
+                self._send(m.ECHO_REPLY, body, number)
+            case m.VENDOR_MESSAGE:
+                packet = m.parse_packet_in(body)
+                if packet is not None and self.on_packet is not None:
+                    self.on_packet(packet)
+            case m.ERROR:
+                reason, code = struct.unpack_from("!HH", body)
+                if (exchange := self._exchanges.get(number)) is not None:
+                    exchange.refused(number, reason, code)
+                    if number == exchange.last:
+                        self._end(exchange)
+                elif not self.greeted.done():
+                    self.close(ConnectionResetError(m.error_name(reason, code)))
+            case _:
+                exchange = self._exchanges.get(number)
+                if exchange is None or number != exchange.last:
+                    return
+                exchange.bodies.append(body)
+                if kind == m.MULTIPART_REPLY and struct.unpack_from("!HH", body)[1] & m.MORE:
+                    return
+                self._end(exchange)
+
+    def _end(self, exchange: _Exchange) -> None:
+        self._forget(exchange)
+        exchange.end()
+
+    def _forget(self, exchange: _Exchange) -> None:
+        for number in (*exchange.numbers, exchange.last):
+            self._exchanges.pop(number, None)
+
+    def _send(self, kind: int, body: bytes, number: int) -> None:
+        assert self._transport is not None
+        if len(body) + m.HEADER.size > 0xFFFF:
+            raise BadFlow(f"a message of {len(body)} bytes is too long")
+        self._transport.write(m.HEADER.pack(m.VERSION, kind, m.HEADER.size + len(body), number) + body)
+
+    async def exchange(self, several: list[Message]) -> list[bytes]:
+        """Send messages; the bodies of the answers to the last. Raises Refusal (of the first that was
+        refused), ConnectionError, TimeoutError."""
+        if not self.is_open:
+            raise ConnectionResetError("the switch closed the connection")
+        if self._number + len(several) > 0xFFFFFFF0:  # numbers of one exchange follow each other
+            self._number = 0
+        first = self._number + 1
+        data = bytearray()
+        for kind, body in several:
+            length = len(body) + m.HEADER.size
+            if length > 0xFFFF:
+                raise BadFlow(f"a message of {length} bytes is too long")
+            data += m.HEADER.pack(m.VERSION, kind, length, self._next())
+            data += body
+        exchange = self._exchange(range(first, self._number), self._number)
+        assert self._transport is not None
+        self._transport.write(bytes(data))
+        return await self._answer(exchange)
+
+    def _exchange(self, numbers: range, last: int) -> _Exchange:
+        exchange = _Exchange(numbers, last, self.loop.create_future())
+        self._exchanges.update(dict.fromkeys((*numbers, last), exchange))
+        return exchange
+
+    async def _answer(self, exchange: _Exchange) -> list[bytes]:
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                return await exchange.done
+        except TimeoutError:
+            self.close(TimeoutError("no answer"))
+            raise
+        finally:
+            self._forget(exchange)
+
+    async def question(self, body: bytes) -> bytes:
+        """One multipart request: what all its replies say, joined."""
+        bodies = await self.exchange([(m.MULTIPART_REQUEST, body)])
+        return b"".join([body[8:] for body in bodies])
+
+    async def changes(self, several: list[Message]) -> None:
+        """Send messages and wait until the switch has done them all; raises Refusal."""
+        await self.exchange([*several, (m.BARRIER_REQUEST, b"")])
+
+    async def bundle(self, several: list[Message]) -> None:
+        """All of these at once or none, in their order; raises Refusal with the place of the culprit."""
+        number = self._number & 0x7FFFFFFF
+        start = [(m.BUNDLE_CONTROL, m.bundle_control(number, m.OPEN))]
+        place = self._number + 2
+        if place + len(several) > 0xFFFFFFF0:
+            place, self._number = 2, 0
+        adds = [
+            (m.BUNDLE_ADD, m.bundle_add(number, place + index, kind, body))
+            for index, (kind, body) in enumerate(several)
+        ]
+        try:
+            await self.exchange([*start, *adds, (m.BUNDLE_CONTROL, m.bundle_control(number, m.CLOSE))])
+        except Refusal as refusal:
+            with contextlib.suppress(Refusal):
+                await self.exchange([(m.BUNDLE_CONTROL, m.bundle_control(number, m.DISCARD))])
+            raise Refusal(refusal.place - 1, refusal.kind, refusal.code) from None
+        # Errors of a commit bear the numbers of the messages inside of the bundle.
+        exchange = self._exchange(range(place, place + len(several)), self._next())
+        self._send(m.BUNDLE_CONTROL, m.bundle_control(number, m.COMMIT), exchange.last)
+        await self._answer(exchange)
+
+    async def hear_packets(self) -> asyncio.Queue[m.PacketIn | None]:
+        """Ask for packets that flows send to the controller; None ends them. What comes faster than it is
+        read is lost, as on any busy wire."""
+        queue: asyncio.Queue[m.PacketIn | None] = asyncio.Queue(_WAITING_PACKETS)
+
+        def take(packet: m.PacketIn | None) -> None:
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(packet)
+
+        def end(_: asyncio.Future[None]) -> None:
+            while queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+        self.on_packet = take
+        self.gone.add_done_callback(end)
+        await self.changes(
+            [(m.VENDOR_MESSAGE, m.packet_in_format()), (m.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))]
+        )
+        return queue
 
 
-async def until_gone(path: Path) -> None:
-    """Return when the switch behind a management socket has gone (or was never there)."""
+def _speaks(version: int, body: bytes) -> bool:
+    """Whether a greeting's sender speaks our version: by its bitmap (OpenFlow 1.4, 7.5.1) or its own."""
+    start = 0
+    while start + 4 <= len(body):
+        kind, length = struct.unpack_from("!HH", body, start)
+        if length < 4:
+            break
+        if kind == _VERSION_BITMAP and length >= 8:
+            return bool(struct.unpack_from("!I", body, start + 4)[0] & 1 << m.VERSION)
+        start += length + -length % 8
+    return version >= m.VERSION
+
+
+async def open_channel(path: Path) -> Channel:
+    """Connect and greet; raises OSError, TimeoutError."""
+    loop = asyncio.get_running_loop()
+    _, channel = await loop.create_unix_connection(Channel, str(path))
     try:
-        async with _conversation(path, None) as channel:
-            while True:
-                await channel.receive()
-    except OSError:
-        return
-
-
-@asynccontextmanager
-async def _conversation(path: Path, timeout_s: float | None = _ANSWERS_WITHIN_S) -> AsyncIterator[_Channel]:
-    reader, writer = await asyncio.open_unix_connection(path)
-    try:
-        async with asyncio.timeout(timeout_s):
-            channel = _Channel(reader, writer)
-            channel.send(_HELLO)
-            kind, number, body = await channel.receive()
-            if kind != _HELLO:
-                _raise_error(kind, body, f"the greeting (message {number})")
-            yield channel
-    except asyncio.IncompleteReadError as error:
-        raise ConnectionResetError("the switch closed the connection") from error
-    finally:
-        writer.close()
-
-
-def _raise_error(kind: int, body: bytes, about: str) -> None:
-    if kind == _ERROR:
-        reason, code = struct.unpack_from("!HH", body)
-        raise SwitchRefused(reason, code, about)
+        async with asyncio.timeout(_GREETS_WITHIN_S):
+            await channel.greeted
+    except BaseException:
+        channel.close()
+        raise
+    return channel

@@ -216,7 +216,8 @@ def _mask(known: Field, text: str) -> int:
 
 def _flags(names: tuple[str, ...], text: str, ones: int) -> tuple[int, int]:
     if text[0] not in "+-":  # flags joined by bars are all of them: the others must be clear
-        return sum(1 << names.index(name) for name in text.split("|")), ones
+        known = (1 << len(names)) - 1 if names is _CT_STATE else ones  # a switch knows no others there
+        return sum(1 << names.index(name) for name in text.split("|")), known
     value = mask = 0
     for part in text.replace("+", " +").replace("-", " -").split():
         bit = 1 << names.index(part[1:])

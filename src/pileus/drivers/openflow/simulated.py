@@ -1,26 +1,38 @@
-"""Flows and meters of a simulated switch: what OvsOfctl is to a real one.
+"""Flows, meters and groups of a simulated switch: what OpenFlow is to a real one.
 
-Flows are kept with the simulated switch's bridges and die with them. What ovs-ofctl or a
-switch would refuse is refused; so is a field without its protocol, which the real ones drop
-with a warning that nobody sees. A bundle is taken as a whole or not at all.
+Flows are kept with the simulated switch's bridges and die with them. What can't be written to a
+switch, or what it would refuse, is refused. A bundle is taken as a whole or not at all. Packets are not
+switched; one that is to go to the controller comes back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import cast
 
 import msgspec
 
+from pileus.drivers.openflow import messages
+from pileus.drivers.openflow.actions import split_arguments
 from pileus.drivers.openflow.fields import BadFlow
 from pileus.drivers.openflow.flow import Flow, Key, parse_flow
-from pileus.drivers.openflow.table import FlowRejected, Meter, SwitchAbsent, SwitchRefused
+from pileus.drivers.openflow.table import (
+    FlowRejected,
+    Group,
+    Meter,
+    PacketIn,
+    PacketOut,
+    SwitchAbsent,
+    SwitchRefused,
+)
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 
 _METER = re.compile(r"\bmeter:(\d+)")
-_GROUP = re.compile(r"\bgroup:\d+")
+_GROUP = re.compile(r"\bgroup:(\d+)")
 _METER_MOD_FAILED, _BAD_RATE, _INVALID_METER = 12, 6, 2
+_USERDATA = re.compile(r"userdata=([0-9a-f.]*)")
 
 
 class SimulatedFlows:
@@ -28,6 +40,10 @@ class SimulatedFlows:
 
     def __init__(self, switch: SimulatedSwitch) -> None:
         self._switch = switch
+        self._groups: dict[str, dict[int, Group]] = {}
+        self._listeners: dict[str, set[asyncio.Queue[PacketIn | None]]] = {}
+        self.sent: dict[str, list[PacketOut]] = {}
+        """Packets that were given to a bridge, to be looked at by tests."""
 
     async def dump(self, bridge: str) -> list[Flow]:
         return list(self._flows(bridge).values())
@@ -38,13 +54,15 @@ class SimulatedFlows:
         for flow in added:
             try:
                 flow.check()
+                messages.flow_mod(flow, messages.ADD)
             except BadFlow as error:
                 raise FlowRejected(bridge, str(error), str(flow)) from error
             for number in _METER.findall(flow.actions):
                 if int(number) not in self._switch.meters[bridge]:
                     raise FlowRejected(bridge, "OFPMMFC_INVALID_METER", str(flow))
-            if _GROUP.search(flow.actions):
-                raise FlowRejected(bridge, "OFPBAC_BAD_OUT_GROUP", str(flow))
+            for number in _GROUP.findall(flow.actions):
+                if int(number) not in self._groups.get(bridge, {}):
+                    raise FlowRejected(bridge, "OFPBAC_BAD_OUT_GROUP", str(flow))
         for flow in added:
             flows[flow.key] = flow
         for flow in delete:
@@ -78,6 +96,59 @@ class SimulatedFlows:
                 del flows[key]
         meters.update({number: msgspec.to_builtins(meter) for number, meter in put.items()})
         self._switch.flows_changed()
+
+    async def groups(self, bridge: str) -> dict[int, Group]:
+        self._flows(bridge)
+        return dict(self._groups.get(bridge, {}))
+
+    async def apply_groups(self, bridge: str, put: Mapping[int, Group], delete: Iterable[int] = ()) -> None:
+        flows, groups = self._flows(bridge), self._groups.setdefault(bridge, {})
+        for number, group in put.items():
+            try:
+                messages.group_mod(messages.ADD, number, group)
+            except BadFlow as error:
+                raise SwitchRefused(*messages.BAD_BUCKET, f"group {number}: {error}") from error
+        groups.update(put)
+        for number in delete:
+            groups.pop(number, None)
+            for key in [key for key, flow in flows.items() if str(number) in _GROUP.findall(flow.actions)]:
+                del flows[key]
+        self._switch.flows_changed()
+
+    async def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
+        self._flows(bridge)
+        queue: asyncio.Queue[PacketIn | None] = asyncio.Queue()
+        listeners = self._listeners.setdefault(bridge, set())
+        listeners.add(queue)
+        gone = asyncio.ensure_future(self.until_gone(bridge))
+        gone.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (packet := await queue.get()) is not None:
+                yield packet
+        finally:
+            gone.cancel()
+            listeners.discard(queue)
+
+    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
+        self._flows(bridge)
+        try:
+            messages.packet_out(packet)
+        except BadFlow as error:
+            raise SwitchRefused(*messages.BAD_ACTION, f"a packet: {error}") from error
+        self.sent.setdefault(bridge, []).append(packet)
+        for action in split_arguments(packet.actions):
+            if action.lower().startswith("controller"):
+                found = _USERDATA.search(action)
+                said = bytes.fromhex(found[1].replace(".", "")) if found else b""
+                self.bring(bridge, PacketIn(packet.data, userdata=said, match=f"in_port={packet.in_port:#x}"))
+
+    def bring(self, bridge: str, packet: PacketIn) -> None:
+        """A packet for the controller, as if a flow had sent it."""
+        for queue in self._listeners.get(bridge, ()):
+            queue.put_nowait(packet)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     def incarnation(self, bridge: str) -> str | None:
         present = self._switch.running and bridge in self._switch.flows

@@ -1,4 +1,4 @@
-"""Reading and writing a bridge's flows and meters: the protocol, and ovs-ofctl behind it.
+"""Reading and writing a bridge's flows, meters and groups, and packets by its controller's way.
 
 ``apply`` is one atomic bundle (OpenFlow 1.4): all of it is in force when it returns, or none.
 The switch answers a bundle's commit after its tables have changed, so no barrier is needed
@@ -8,34 +8,37 @@ that is written again with other actions keeps them too.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from pileus.drivers.openflow.channel import (
-    Meter,
-    MeterBand,
-    SwitchRefused,
-    change_meters,
-    count_flows,
-    read_meters,
-    until_gone,
-)
-from pileus.drivers.openflow.flow import Flow, Key, parse_flow
-from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.openflow import messages as m
+from pileus.drivers.openflow.channel import Channel, Message, Refusal, SwitchRefused, open_channel
+from pileus.drivers.openflow.fields import BadFlow
+from pileus.drivers.openflow.flow import Flow, Key
+from pileus.drivers.openflow.messages import Bucket, Group, Meter, MeterBand, PacketIn, PacketOut
 
-__all__ = ["FlowRejected", "FlowTable", "Meter", "MeterBand", "OvsOfctl", "SwitchAbsent", "SwitchRefused"]
-
-_TIMEOUT_S = 30.0
-_SYNTAX = re.compile(r"^ovs-ofctl: -:(\d+): (.*)$", re.MULTILINE)
-_REFUSAL = re.compile(r"^Error (\w+) for: OFPT_FLOW_MOD [^:]*: (.*)$", re.MULTILINE)
-_ABSENT = re.compile(r"No such file or directory|Connection (refused|reset)|End of file|Broken pipe")
-_PACKETS = re.compile(r"n_packets=(\d+)")
+__all__ = [
+    "Bucket",
+    "FlowRejected",
+    "FlowTable",
+    "Group",
+    "Meter",
+    "MeterBand",
+    "OpenFlow",
+    "PacketIn",
+    "PacketOut",
+    "SwitchAbsent",
+    "SwitchRefused",
+]
 
 
 class FlowRejected(Exception):
-    """The switch, or the program that writes to it, refused a bundle; none of it is in force.
+    """The switch refused a bundle, or a flow of it can't be written; none of it is in force.
 
     ``culprit`` is the flow in question as far as it is known, ``reason`` what is wrong with it.
     """
@@ -80,6 +83,27 @@ class FlowTable(Protocol):
         SwitchRefused. Flows that use a deleted meter go with it."""
         ...
 
+    async def groups(self, bridge: str) -> dict[int, Group]:
+        """The groups of a bridge by their number."""
+        ...
+
+    async def apply_groups(self, bridge: str, put: Mapping[int, Group], delete: Iterable[int] = ()) -> None:
+        """Write (new or changed) and delete groups, then wait for a barrier; raises SwitchRefused. Flows that
+        use a deleted group go with it."""
+        ...
+
+    def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
+        """The packets that flows send to the controller, until the bridge goes."""
+        ...
+
+    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
+        """Let the switch treat a packet; raises SwitchRefused."""
+        ...
+
+    async def close(self) -> None:
+        """End the connections; they are made again when they are needed."""
+        ...
+
     def incarnation(self, bridge: str) -> str | None:
         """Another text after vswitchd was started again (its flows were lost); None: no such bridge."""
         ...
@@ -89,63 +113,109 @@ class FlowTable(Protocol):
         ...
 
 
-class OvsOfctl:
-    """Flows of the bridges whose management sockets are in vswitchd's run directory."""
+class OpenFlow:
+    """Bridges whose management sockets are in vswitchd's run directory. One connection to each is kept, and
+    made again when vswitchd has closed it; packets come by one of their own,
+    so that many don't delay flows."""
 
-    def __init__(self, run_dir: Path = Path("/var/run/openvswitch"), program: str = "ovs-ofctl") -> None:
-        # ovs-ofctl looks for a relative socket in a directory of its own.
+    def __init__(self, run_dir: Path = Path("/var/run/openvswitch")) -> None:
         self._run_dir = run_dir.absolute()
-        self._program = program
-        self._parsed: dict[str, dict[str, Flow]] = {}
+        self._channels: dict[str, Channel] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._parsed: dict[str, dict[bytes, Flow | None]] = {}
 
     async def dump(self, bridge: str) -> list[Flow]:
-        output = await self._ofctl("dump-flows", bridge, "--no-stats", "--no-names")
-        # Most lines are those of the last dump: they are not read again.
+        entries = await self._entries(bridge)
+        # Most are those of the last dump: they are not read again.
         known = self._parsed.get(bridge, {})
-        lines = [line for line in output.decode().splitlines() if "actions=" in line]
-        parsed = {line: known.get(line) or parse_flow(line) for line in lines}
+        parsed = {still: known[still] if still in known else _parse(still) for still, _ in entries}
         self._parsed[bridge] = parsed
-        return list(parsed.values())
+        return [flow for flow in parsed.values() if flow is not None]
 
     async def apply(self, bridge: str, add: Iterable[Flow], delete: Iterable[Flow] = ()) -> None:
-        lines = [f"add {flow}" for flow in add] + [_deletion(flow) for flow in delete]
-        if not lines:
+        flows = [(flow, m.ADD) for flow in add] + [(flow, m.DELETE_STRICT) for flow in delete]
+        if not flows:
             return
-        for line in lines:
-            if not line.isprintable():  # a line break would begin another command
-                raise FlowRejected(bridge, "characters that can't be printed", repr(line))
-        text = "\n".join(lines).encode()
+        mods: list[Message] = []
+        for flow, command in flows:
+            try:
+                mods.append((m.FLOW_MOD, m.flow_mod(flow, command)))
+            except BadFlow as error:
+                raise FlowRejected(bridge, str(error), str(flow)) from error
         try:
-            await self._ofctl("add-flows", bridge, "--bundle", rest=("-",), stdin=text)
-        except ProgramFailed as failure:
-            reason, culprit = _blame(failure.stderr, lines)
-            raise FlowRejected(bridge, reason, culprit) from failure
+            async with self._conversation(bridge) as channel:
+                await channel.bundle(mods)
+        except Refusal as refusal:
+            culprit = str(flows[refusal.place][0]) if 0 <= refusal.place < len(flows) else ""
+            raise FlowRejected(bridge, str(refusal), culprit) from refusal
 
     async def packets(self, bridge: str) -> Mapping[Key, int]:
-        output = await self._ofctl("dump-flows", bridge, "--no-names")
-        counts = {}
-        for line in output.decode().splitlines():
-            if (found := _PACKETS.search(line)) is not None:
-                counts[parse_flow(line).key] = int(found[1])
-        return counts
+        counted = ((_parse(still), packets) for still, packets in await self._entries(bridge))
+        return {flow.key: packets for flow, packets in counted if flow is not None}
 
     async def count(self, bridge: str, cookie: int, mask: int) -> int:
-        try:
-            return await count_flows(self._socket(bridge), cookie, mask)
-        except OSError as error:
-            raise SwitchAbsent(f"{bridge}: {error}") from error
+        async with self._conversation(bridge) as channel:
+            return m.parse_count(await channel.question(m.flow_question(cookie, mask, m.MP_AGGREGATE)))
 
     async def meters(self, bridge: str) -> dict[int, Meter]:
-        try:
-            return await read_meters(self._socket(bridge))
-        except OSError as error:
-            raise SwitchAbsent(f"{bridge}: {error}") from error
+        async with self._conversation(bridge) as channel:
+            return dict(m.parse_meters(await channel.question(m.meter_question())))
 
     async def apply_meters(self, bridge: str, put: Mapping[int, Meter], delete: Iterable[int] = ()) -> None:
+        present = await self.meters(bridge) if put else {}
+        mods: list[tuple[str, Message]] = [
+            (f"meter {number}", (m.METER_MOD, m.meter_mod(m.DELETE, number, None))) for number in delete
+        ]
+        for number, meter in put.items():
+            if present.get(number) != meter:
+                command = m.MODIFY if number in present else m.ADD
+                mods.append((f"meter {number}", (m.METER_MOD, m.meter_mod(command, number, meter))))
+        await self._change(bridge, mods)
+
+    async def groups(self, bridge: str) -> dict[int, Group]:
+        async with self._conversation(bridge) as channel:
+            return dict(m.parse_groups(await channel.question(m.group_question())))
+
+    async def apply_groups(self, bridge: str, put: Mapping[int, Group], delete: Iterable[int] = ()) -> None:
+        present = await self.groups(bridge) if put else {}
+        mods: list[tuple[str, Message]] = []
+        for number, group in put.items():
+            if present.get(number) != group:
+                command = m.MODIFY if number in present else m.ADD
+                try:
+                    mods.append((f"group {number}", (m.GROUP_MOD, m.group_mod(command, number, group))))
+                except BadFlow as error:
+                    raise SwitchRefused(*m.BAD_BUCKET, f"group {number}: {error}") from error
+        mods += [(f"group {number}", (m.GROUP_MOD, m.group_mod(m.DELETE, number, None))) for number in delete]
+        await self._change(bridge, mods)
+
+    async def _change(self, bridge: str, mods: list[tuple[str, Message]]) -> None:
+        if not mods:
+            return
         try:
-            await change_meters(self._socket(bridge), put, delete)
-        except OSError as error:
-            raise SwitchAbsent(f"{bridge}: {error}") from error
+            async with self._conversation(bridge) as channel:
+                await channel.changes([message for _, message in mods])
+        except Refusal as refusal:
+            about = mods[refusal.place][0] if 0 <= refusal.place < len(mods) else "a message"
+            raise SwitchRefused(refusal.kind, refusal.code, about) from refusal
+
+    async def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
+        with _absent(bridge):
+            channel = await open_channel(self._socket(bridge))
+        try:
+            with _absent(bridge):
+                queue = await channel.hear_packets()
+            while (packet := await queue.get()) is not None:
+                yield packet
+        finally:
+            channel.close()
+
+    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
+        try:
+            body = m.packet_out(packet)
+        except BadFlow as error:
+            raise SwitchRefused(*m.BAD_ACTION, f"a packet: {error}") from error
+        await self._change(bridge, [("a packet", (m.PACKET_OUT, body))])
 
     def incarnation(self, bridge: str) -> str | None:
         try:
@@ -155,32 +225,49 @@ class OvsOfctl:
         return f"{status.st_ino}-{status.st_ctime_ns}"
 
     async def until_gone(self, bridge: str) -> None:
-        await until_gone(self._socket(bridge))
+        with contextlib.suppress(SwitchAbsent, Refusal):
+            async with self._conversation(bridge) as channel:
+                await asyncio.shield(channel.gone)
+
+    async def close(self) -> None:
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.close()
+
+    async def _entries(self, bridge: str) -> list[tuple[bytes, int]]:
+        async with self._conversation(bridge) as channel:
+            return list(m.flow_entries(await channel.question(m.flow_question())))
+
+    @asynccontextmanager
+    async def _conversation(self, bridge: str) -> AsyncIterator[Channel]:
+        """The bridge's connection; what goes wrong with it is that the switch is absent."""
+        with _absent(bridge):
+            yield await self._channel(bridge)
+
+    async def _channel(self, bridge: str) -> Channel:
+        async with self._opening.setdefault(bridge, asyncio.Lock()):
+            channel = self._channels.get(bridge)
+            if channel is None or not channel.is_open or channel.loop is not asyncio.get_running_loop():
+                channel = self._channels[bridge] = await open_channel(self._socket(bridge))
+            return channel
 
     def _socket(self, bridge: str) -> Path:
         return self._run_dir / f"{bridge}.mgmt"
 
-    async def _ofctl(
-        self, command: str, bridge: str, *options: str, rest: tuple[str, ...] = (), stdin: bytes = b""
-    ) -> bytes:
-        arguments = (self._program, "-O", "OpenFlow14", *options, command, f"unix:{self._socket(bridge)}")
-        try:
-            return await run((*arguments, *rest), stdin=stdin, timeout_s=_TIMEOUT_S)
-        except ProgramFailed as failure:
-            if _ABSENT.search(failure.stderr):
-                raise SwitchAbsent(f"{bridge}: {failure.stderr.strip()}") from failure
-            raise
+
+@contextlib.contextmanager
+def _absent(bridge: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, ValueError, struct.error) as error:  # it has gone, or talks nonsense
+        raise SwitchAbsent(f"{bridge}: {error}") from error
 
 
-def _deletion(flow: Flow) -> str:
-    match = f",{flow.match}" if flow.match else ""
-    return f"delete_strict cookie={flow.cookie:#x}/-1,table={flow.table},priority={flow.priority}{match}"
-
-
-def _blame(stderr: str, lines: list[str]) -> tuple[str, str]:
-    """Parse ovs-ofctl's first complaint: the reason and the flow."""
-    if (found := _SYNTAX.search(stderr)) is not None:
-        return found[2], lines[int(found[1]) - 1]
-    if (found := _REFUSAL.search(stderr)) is not None:
-        return found[1], found[2]
-    return stderr.strip()[-500:], ""
+def _parse(still: bytes) -> Flow | None:
+    """A flow; None: it has what we don't know, so it is none of ours and no flow of ours has its match."""
+    try:
+        flow = m.parse_entry(still)
+        _ = flow.key, flow.effect
+    except BadFlow:
+        return None
+    return flow

@@ -129,6 +129,7 @@ class SwitchAgent(Agent):
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         await self._client.close()
+        await self._flows.close()
 
     def configurations(self) -> dict[str, Any]:
         bridges = self._bridges
