@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,7 +101,8 @@ def asked(folder: Path, peer: Peer, question: Callable[[OpenFlow], Awaitable[obj
             await flows.close()
             server.close()
 
-    return asyncio.run(story())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the agents' processes
+        return runner.run(story())
 
 
 def message(kind: int, number: int, body: bytes = b"", length: int | None = None) -> bytes:

@@ -13,6 +13,7 @@ import contextlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from pileus.drivers.openflow import messages as m
 from pileus.drivers.openflow.fields import BadFlow
@@ -86,10 +87,11 @@ class Channel(asyncio.Protocol):
     # -- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass
         bitmap = struct.pack("!HHI", _VERSION_BITMAP, 8, 1 << m.VERSION)
-        transport.write(m.HEADER.pack(m.VERSION, m.HELLO, m.HEADER.size + len(bitmap), self._next()) + bitmap)
+        self._transport.write(
+            m.HEADER.pack(m.VERSION, m.HELLO, m.HEADER.size + len(bitmap), self._next()) + bitmap
+        )
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
