@@ -101,8 +101,10 @@ class Meter(msgspec.Struct, frozen=True):
 
 
 class Bucket(msgspec.Struct, frozen=True, eq=False):
-    """What a group does with a packet; ``actions`` in the words of ovs-ofctl. ``weight`` is for ``select``.
-    Two are equal when a switch would do the same."""
+    """One way in which a group treats a packet; ``actions`` in the words of ovs-ofctl.
+
+    ``weight`` is for ``select``. Two are equal when a switch would do the same.
+    """
 
     actions: str
     weight: int = 0
