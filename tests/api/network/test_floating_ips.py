@@ -187,3 +187,21 @@ def test_the_agent_says_when_it_works(tmp_path: Path) -> None:
         assert (await change(api, made, port_id=None)).json["floatingip"]["status"] == "DOWN"
 
     tell(story, tmp_path)
+
+
+def test_pools_are_the_subnets_of_external_networks(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        outside, subnet = await api.as_("admin").an_outside()
+        await api.a_network()
+        (pool,) = (await api("GET", "/v2.0/floatingip_pools")).json["floatingip_pools"]
+        assert (pool["network_id"], pool["subnet_id"]) == (outside, subnet)
+        assert (pool["cidr"], pool["project_id"]) == ("203.0.113.0/24", P1)
+        made = await api.make(
+            "floatingip", floating_network_id=pool["network_id"], subnet_id=pool["subnet_id"]
+        )
+        assert made["floating_ip_address"].startswith("203.0.113.")
+        other = await api("GET", "/v2.0/floatingip_pools?cidr=10.0.0.0/24&fields=cidr")
+        assert other.json["floatingip_pools"] == []
+        refused(await api("GET", "/v2.0/floatingip_pools?colour=red"), 400, "HTTPBadRequest")
+
+    tell(story, tmp_path)

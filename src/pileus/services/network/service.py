@@ -32,7 +32,9 @@ from pileus.services.network.dhcp.followers import (
     dhcp_follows_ports,
     dhcp_restores_ports,
 )
+from pileus.services.network.flavors import noun as flavors
 from pileus.services.network.floating_ips import noun as floating_ips
+from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
@@ -140,6 +142,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             conntrack_helpers.NOUN,
             floating_ips.noun(config),
             port_forwardings.NOUN,
+            pools.NOUN,
             address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,
@@ -152,6 +155,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             ip_availability.NOUN,
             availability_zones.noun(config),
             service_providers.NOUN,
+            flavors.NOUN,
         ),
         versions=(ApiVersion("v2.0", "/v2.0", "CURRENT", "2016-01-01T00:00:00Z"),),
         description="OpenStack Networking",

@@ -1,6 +1,8 @@
-"""Providers of services that networks can be given by others: there are none (extension ``service-type``)."""
+"""Providers of services: who may make routers, and how (extension ``service-type``)."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from pileus.resource import types
 from pileus.resource.declaration import Extension
@@ -26,10 +28,36 @@ _REPLY = views_type(
 )
 
 
+class Provider(NamedTuple):
+    """A way of making routers, of one kind. ``driver``: its class in Neutron, by which profiles name it."""
+
+    name: str
+    driver: str
+    distributed: bool = False
+    ha: bool = False
+    service_type: str = "L3_ROUTER_NAT"
+    default: bool = False
+
+
+_DRIVERS = "neutron.services.l3_router.service_providers."
+PROVIDERS = (
+    Provider("ha", f"{_DRIVERS}ha.HaDriver", ha=True),
+    Provider("single_node", f"{_DRIVERS}single_node.SingleNodeDriver"),
+)
+
+
+def provider_of_driver(driver: str) -> Provider | None:
+    """The provider with a driver of this name."""
+    return next((one for one in PROVIDERS if one.driver == driver), None)
+
+
 async def list_service_providers(request: Request) -> Reply:
-    """List none."""
+    """List them."""
     request.authorise(RULE)
-    return views_reply(request, "service_providers", [], "name")
+    shown = [
+        {"service_type": one.service_type, "name": one.name, "default": one.default} for one in PROVIDERS
+    ]
+    return views_reply(request, "service_providers", shown, "name", ("service_type", "name", "default"))
 
 
 NOUN = Noun(

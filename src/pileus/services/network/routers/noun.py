@@ -61,6 +61,9 @@ EXTENSIONS = (
         "2015-01-01T10:00:00-00:00",
     ),
     Extension(
+        "l3-flavors", "Router Flavor Extension", "Flavor support for routers.", "2016-05-17T00:00:00-00:00"
+    ),
+    Extension(
         "l3_agent_scheduler",
         "L3 Agent Scheduler",
         "Schedule routers among l3 agents",

@@ -158,6 +158,9 @@ ROUTER = Resource(
             default=[],
             create=True,
         ),
+        Attribute(
+            "flavor_id", REFERENCE, default=None, create=True, policy=True, policy_get=False, sort=True
+        ),
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         *STANDARD,
     ),
@@ -168,6 +171,7 @@ RULES = rules(
         "create_router": ADMIN_OR_MEMBER,
         "create_router:distributed": ADMIN,
         "create_router:ha": ADMIN,
+        "create_router:flavor_id": ADMIN_OR_MEMBER,
         "create_router:external_gateway_info": ADMIN_OR_MEMBER,
         "create_router:external_gateway_info:network_id": ADMIN_OR_MEMBER,
         "create_router:external_gateway_info:enable_snat": ADMIN,

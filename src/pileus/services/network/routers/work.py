@@ -15,6 +15,7 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.flavored import refuse_other_kinds, take_flavors
 from pileus.services.network.routers.gateway_qos import (
     GatewayPolicy,
     gateway_policies_set,
@@ -63,6 +64,7 @@ def router_create(
     """Write new routers; those that ask for a gateway get one, and then an agent."""
     specs = copied(specs)
     spend(tx, specs, ROUTER_QUOTA)
+    take_flavors(tx, [spec for spec in specs if spec["flavor_id"]])
     check_zones(tx, {zone for spec in specs for zone in spec["availability_zone_hints"]})
     for spec in specs:
         spec["enable_snat"] = snat(spec["external_gateway_info"] or {})
@@ -94,6 +96,7 @@ def router_update(
     """Change routers; gateway and routes must go together with what they are on."""
     updates = copied_updates(updates)
     other_kind = [one for one in updates if check_kind(one.original, one.changes, config)]
+    refuse_other_kinds(other_kind)
     routers_leave_kind(tx, context, other_kind, config)
     requests, policies = [], []
     for one in updates:
