@@ -15,6 +15,7 @@ from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.metering import MeteringReport
 from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
 from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
@@ -47,6 +48,9 @@ DHCP_STATE = Call("dhcp_state", DhcpStateRequest, DhcpState, BULK, "Which networ
 DHCP_STATUS = Call("dhcp_status", DhcpStatus, Acknowledged, QUICK, "These networks have their DHCP now.")
 L3_STATE = Call("l3_state", L3StateRequest, L3State, BULK, "What should my routers look like?")
 L3_STATUS = Call("l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place.")
+METERING_REPORT = Call(
+    "metering_report", MeteringReport, Acknowledged, QUICK, "This is what my routers have counted."
+)
 METADATA = Call("metadata", MetadataRequest, MetadataReply, QUICK, "A guest asks for its metadata.")
 HYPERVISOR_STATE = Call(
     "hypervisor_state",
@@ -71,6 +75,7 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         DHCP_STATUS,
         L3_STATE,
         L3_STATUS,
+        METERING_REPORT,
         METADATA,
         HYPERVISOR_STATE,
         HYPERVISOR_REPORT,

@@ -85,6 +85,22 @@ class HaDetails(Record, frozen=True):
     advert_interval_ms: Annotated[int, Meta(ge=10, le=40950)] = 200
 
 
+class MeteringRule(Record, frozen=True):
+    """Traffic through the gateway that a label counts, or (``excluded``) does not, by its inner addresses."""
+
+    direction: Literal["ingress", "egress"]
+    excluded: bool
+    source: IpPrefix | None = None
+    destination: IpPrefix | None = None
+
+
+class MeteringLabel(Record, frozen=True):
+    """A counter, and what it counts."""
+
+    label_id: Uuid
+    rules: tuple[MeteringRule, ...] = ()
+
+
 class RouterDetails(Record, frozen=True):
     """A router that is bound to this host's L3 agent."""
 
@@ -100,6 +116,7 @@ class RouterDetails(Record, frozen=True):
     limits: tuple[AddressQos, ...] = ()
     """Of floating IPs and of the gateway's own addresses."""
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
+    metering_labels: tuple[MeteringLabel, ...] = ()
     ha: HaDetails | None = None
 
 

@@ -38,7 +38,10 @@ def agents(folder: StateFolder, number: int, *, without_machines: bool = False) 
 def test_a_part_that_a_node_lacks_is_an_agent_that_it_lacks(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     folder.hosts.mkdir()
-    full = ["neutron-openvswitch-agent", "neutron-metadata-agent", "neutron-dhcp-agent", "neutron-l3-agent"]
+    full = [
+        *("neutron-openvswitch-agent", "neutron-metadata-agent", "neutron-dhcp-agent", "neutron-l3-agent"),
+        "neutron-metering-agent",
+    ]
     assert [one.binary for one in agents(folder, 1).all()] == [*full, "nova-compute"]
     assert [one.binary for one in agents(folder, 1, without_machines=True).all()] == full
     # A host that serves no networks has nobody who would ask for metadata.

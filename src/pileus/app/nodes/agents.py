@@ -19,6 +19,7 @@ from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
 from pileus.host.l3.agent import L3Agent
 from pileus.host.metadata.agent import MetadataAgent
+from pileus.host.metering.agent import MeteringAgent
 from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.host.uplinks.apply import Uplinks
 
@@ -30,13 +31,14 @@ class NodeAgents(msgspec.Struct, frozen=True):
     switch: SwitchAgent
     metadata: MetadataAgent | None
     namespaces: tuple[DhcpAgent | L3Agent, ...]
+    metering: MeteringAgent | None
     machines: HypervisorAgent | None
 
     def all(self) -> list[Agent]:
         """Every agent, in the order of their start."""
         return [
             agent
-            for agent in (self.switch, self.metadata, *self.namespaces, self.machines)
+            for agent in (self.switch, self.metadata, *self.namespaces, self.metering, self.machines)
             if agent is not None
         ]
 
@@ -52,6 +54,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
     silence = Silence(switch.silencer) if switch.silencer is not None else None
     metadata = MetadataAgent(node, server, clock, parts.listeners)
     namespaces: list[DhcpAgent | L3Agent] = []
+    metering = None
 
     def namespace_settings(prefix: str) -> NamespaceSettings:
         return NamespaceSettings(
@@ -69,15 +72,15 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             )
         )
     if (router := parts.router) is not None:
-        namespaces.append(
-            L3Agent(
-                *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
-                virtual_routers=router.virtual_routers,
-                agent_mode=settings.agent.l3_agent_mode,
-                metadata=metadata,
-                namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
-            )
+        routing = L3Agent(
+            *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
+            virtual_routers=router.virtual_routers,
+            agent_mode=settings.agent.l3_agent_mode,
+            metadata=metadata,
+            namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
         )
+        namespaces.append(routing)
+        metering = MeteringAgent(node, server, clock, routing.counted)
     machines = None
     if (some := parts.machines) is not None:
         machines = HypervisorAgent(
@@ -94,6 +97,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         ),
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
+        metering=metering,
         machines=machines,
     )
 

@@ -31,6 +31,8 @@ from pileus.drivers.nft.table import (
 
 def difference(wanted: Table, installed: InstalledTable | None) -> list[Command]:
     """The commands that make ``installed`` (None: there is no such table) into ``wanted``; empty if it is."""
+    if wanted.absent:
+        return [{"delete": _table(wanted)}] if installed is not None else []
     if installed is not None and not _fits(wanted, installed):
         return [{"delete": _table(wanted)}, *difference(wanted, None)]
     present = installed if installed is not None else InstalledTable()

@@ -101,6 +101,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     sets: tuple[NamedSet, ...] = ()
     chains: tuple[Chain, ...] = ()
     objects: tuple[NamedObject, ...] = ()
+    absent: bool = False
+    """There shall be no such table."""
 
 
 class InstalledChain(msgspec.Struct):

@@ -32,6 +32,7 @@ from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
 from pileus.wire.calls import L3_STATE, L3_STATUS, Call
 from pileus.wire.l3 import L3StateRequest, L3Status, RouterDetails
+from pileus.wire.metering import MeteringCount
 
 _log = log.get("host.l3")
 
@@ -137,7 +138,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             _log.warning("not all that keeps routers ready has ended", why=reason(error))
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
-        rules, failed = {}, {}
+        rules, counters, failed = {}, {}, {}
         virtual: dict[str, VirtualRouter] = {}
         for router in things:
             namespace = self._wanted[router.router_id]
@@ -150,6 +151,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                         nexthop=route.nexthop,
                     )
                 rules[namespace.name] = plan.plan_rules(router)
+                counters[namespace.name] = plan.plan_metering(router)
                 advertised = plan.plan_advertisements(router, namespace)
                 if router.ha is not None:
                     whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)
@@ -159,7 +161,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             except Exception as error:
                 failed[router.router_id] = reason(error)
         by_name = {self._wanted[router.router_id].name: router.router_id for router in things}
-        changes, refused = await self._rules.enforce(rules)
+        changes, refused = await self._rules.enforce(rules, counters)
         before = self._ha.states(virtual)
         put, not_virtual = await self._ha.enforce(virtual)
         if before != self._ha.states(virtual):
@@ -180,6 +182,21 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._advertisers.close()
         self._ha.close()
         await super().release()
+
+    async def counted(self) -> list[MeteringCount]:
+        """What the metering labels of the routers in force have counted so far."""
+        keys = {
+            namespace.name: namespace.key
+            for namespace in self._in_force()
+            if self.desired[namespace.key].metering_labels
+        }
+        if not keys:
+            return []
+        return [
+            MeteringCount(label_id, keys[name], packets, octets)
+            for name, labels in sorted((await self._rules.counted(keys)).items())
+            for label_id, (packets, octets) in sorted(labels.items())
+        ]
 
     def status(self, in_force: Collection[RouterDetails]) -> tuple[Call[Any, Any], msgspec.Struct]:
         return L3_STATUS, L3Status(

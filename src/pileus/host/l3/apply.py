@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from pileus.core import log
+from pileus.drivers.nft import metering
 from pileus.drivers.nft.connections import Listening
 from pileus.drivers.nft.driver import FilterFailed, Namespace, PacketFilter
 from pileus.drivers.nft.forwarding import FORWARDED_ADDRESS, FORWARDED_PORT
@@ -23,14 +24,18 @@ class RuleApplier:
     def __init__(self, packet_filter: PacketFilter) -> None:
         self._filter = packet_filter
         self._generations: dict[str, int] = {}
+        self._besides: dict[str, Table] = {}
         self.missing_helpers: dict[str, str] = {}
         """Conntrack helpers that the kernel refuses, by the names of their objects, with the reason."""
 
-    async def enforce(self, wanted: Mapping[str, RouterRules]) -> tuple[int, dict[str, str]]:
-        """Make the tables in these namespaces as described; how much changed, and which could not be
-        made, by namespace with the reason."""
+    async def enforce(
+        self, wanted: Mapping[str, RouterRules], besides: Mapping[str, Table] | None = None
+    ) -> tuple[int, dict[str, str]]:
+        """Make the tables in these namespaces as described, and a further one ``besides``; how much changed,
+        and which could not be made, by namespace with the reason."""
         if not wanted:
             return 0, {}
+        self._besides = dict(besides or {})
         wanted = {name: self._possible(rules) for name, rules in wanted.items()}
         done, failed = await self._load(wanted)
         if any(wanted[name].helpers for name in failed):
@@ -56,7 +61,10 @@ class RuleApplier:
     async def _load(
         self, wanted: Mapping[str, RouterRules]
     ) -> tuple[Mapping[Namespace, list[Command]], dict[str, str]]:
-        tables: dict[Namespace, Sequence[Table]] = {name: [render(rules)] for name, rules in wanted.items()}
+        tables: dict[Namespace, Sequence[Table]] = {
+            name: [render(rules), *([self._besides[name]] if name in self._besides else [])]
+            for name, rules in wanted.items()
+        }
         try:
             return await self._filter.apply(tables), {}
         except FilterFailed as failure:
@@ -88,6 +96,23 @@ class RuleApplier:
                         protocol=one.protocol,
                         why=why[name],
                     )
+
+    async def counted(self, names: Iterable[str]) -> dict[str, dict[str, tuple[int, int]]]:
+        """The counters of metering labels in these namespaces: packets and bytes by label."""
+        try:
+            found = await self._filter.read(list(names))
+        except FilterFailed as failure:
+            _log.warning("counters can't be read", why=str(failure))
+            return {}
+        return {
+            str(name): {
+                metering.label_id(counter): both
+                for (kind, counter), both in tables[key].objects.items()
+                if kind == "counter"
+            }
+            for name, tables in found.items()
+            if (key := ("inet", metering.TABLE)) in tables
+        }
 
     async def changed(self, names: Iterable[str]) -> set[str]:
         """Those namespaces whose rules somebody has changed since they were brought into force."""

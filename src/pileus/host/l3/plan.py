@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
+from pileus.drivers.nft import metering
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.router import FloatingIp, RouterRules
+from pileus.drivers.nft.table import Table
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
 from pileus.wire.dhcp import HostRoute
@@ -74,7 +76,13 @@ def quieted(router: RouterDetails) -> RouterDetails:
     gateway = _silent(router.gateway) if router.gateway is not None else None
     interfaces = tuple(map(_silent, router.interfaces))
     return msgspec.structs.replace(
-        router, gateway=gateway, interfaces=interfaces, floating_ips=(), routes=(), port_forwardings=()
+        router,
+        gateway=gateway,
+        interfaces=interfaces,
+        floating_ips=(),
+        routes=(),
+        port_forwardings=(),
+        metering_labels=(),
     )
 
 
@@ -136,6 +144,22 @@ def plan_rules(router: RouterDetails) -> RouterRules:
         ),
         metadata_port=METADATA_PORT,
     )
+
+
+def plan_metering(router: RouterDetails) -> Table:
+    """Plan the counters of the router's metering labels."""
+    gateways = [gateway_name(router.gateway)] if router.gateway is not None else []
+    labels = [
+        metering.Label(
+            label.label_id,
+            tuple(
+                metering.Metered(rule.direction == "ingress", rule.excluded, rule.source, rule.destination)
+                for rule in label.rules
+            ),
+        )
+        for label in router.metering_labels
+    ]
+    return metering.render(gateways, labels)
 
 
 def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[MetadataEndpoint]:

@@ -36,6 +36,7 @@ from pileus.services.network.flavors import noun as flavors
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.metering import noun as metering
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.port_bindings import noun as port_bindings
@@ -143,6 +144,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             floating_ips.noun(config),
             port_forwardings.NOUN,
             pools.NOUN,
+            metering.NOUN,
             address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,

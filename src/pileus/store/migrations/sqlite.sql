@@ -322,6 +322,14 @@ CREATE TABLE flavor_access (
 	CONSTRAINT pk_flavor_access PRIMARY KEY (flavor_id, project_id), 
 	CONSTRAINT fk_flavor_access_flavor_id FOREIGN KEY(flavor_id) REFERENCES flavors (id) ON DELETE CASCADE
 );
+CREATE TABLE flavor_service_profiles (
+	flavor_id VARCHAR(36) NOT NULL, 
+	service_profile_id VARCHAR(36) NOT NULL, 
+	bound_at DATETIME NOT NULL, 
+	CONSTRAINT pk_flavor_service_profiles PRIMARY KEY (flavor_id, service_profile_id), 
+	CONSTRAINT fk_flavor_service_profiles_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_flavor_service_profiles_service_profile_id FOREIGN KEY(service_profile_id) REFERENCES service_profiles (id)
+);
 CREATE TABLE flavors (
 	id VARCHAR(255) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -602,6 +610,46 @@ CREATE TABLE metadef_tags (
 	CONSTRAINT pk_metadef_tags PRIMARY KEY (id), 
 	CONSTRAINT fk_metadef_tags_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_metadef_tags_namespace_id_name UNIQUE (namespace_id, name)
+);
+CREATE TABLE metering_counters (
+	label_id VARCHAR(36) NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	packets BIGINT NOT NULL, 
+	octets BIGINT NOT NULL, 
+	last_packets BIGINT NOT NULL, 
+	last_octets BIGINT NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_metering_counters PRIMARY KEY (label_id, router_id, host), 
+	CONSTRAINT fk_metering_counters_label_id FOREIGN KEY(label_id) REFERENCES metering_labels (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_metering_counters_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+);
+CREATE TABLE metering_label_rules (
+	id VARCHAR(36) NOT NULL, 
+	metering_label_id VARCHAR(36) NOT NULL, 
+	direction VARCHAR(8) NOT NULL, 
+	excluded BOOLEAN NOT NULL, 
+	remote_ip_prefix VARCHAR(64), 
+	source_ip_prefix VARCHAR(64), 
+	destination_ip_prefix VARCHAR(64), 
+	CONSTRAINT pk_metering_label_rules PRIMARY KEY (id), 
+	CONSTRAINT fk_metering_label_rules_metering_label_id FOREIGN KEY(metering_label_id) REFERENCES metering_labels (id) ON DELETE CASCADE
+);
+CREATE TABLE metering_labels (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	CONSTRAINT pk_metering_labels PRIMARY KEY (id)
+);
+CREATE TABLE network_flavors (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	service_type VARCHAR(36) NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	CONSTRAINT pk_network_flavors PRIMARY KEY (id)
 );
 CREATE TABLE network_segments (
 	network_type VARCHAR(16) NOT NULL, 
@@ -971,7 +1019,9 @@ CREATE TABLE "routers" (
 	updated_at DATETIME NOT NULL, 
 	distributed BOOLEAN DEFAULT 0 NOT NULL, 
 	ha BOOLEAN DEFAULT 0 NOT NULL, 
-	CONSTRAINT pk_routers PRIMARY KEY (id)
+	flavor_id VARCHAR(36), 
+	CONSTRAINT pk_routers PRIMARY KEY (id), 
+	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id)
 );
 CREATE TABLE schema_revisions (
 	service VARCHAR(32) NOT NULL, 
@@ -1022,6 +1072,8 @@ INSERT INTO "schema_revisions" VALUES('network','0035_conntrack_helpers');
 INSERT INTO "schema_revisions" VALUES('network','0036_names_of_ports');
 INSERT INTO "schema_revisions" VALUES('network','0037_rbac_policies');
 INSERT INTO "schema_revisions" VALUES('network','0038_routers_of_high_availability_and_distributed_ones');
+INSERT INTO "schema_revisions" VALUES('network','0039_flavors_of_routers');
+INSERT INTO "schema_revisions" VALUES('network','0040_metering');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1053,9 +1105,9 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1161,6 +1213,14 @@ CREATE TABLE servers (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, 
 	CONSTRAINT pk_servers PRIMARY KEY (id)
+);
+CREATE TABLE service_profiles (
+	id VARCHAR(36) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	driver VARCHAR(1024) NOT NULL, 
+	metainfo VARCHAR(4096) NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	CONSTRAINT pk_service_profiles PRIMARY KEY (id)
 );
 CREATE TABLE service_providers (
 	id VARCHAR(64) NOT NULL, 
@@ -1335,8 +1395,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1365,13 +1425,13 @@ CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
-CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
 CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
+CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
 CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
@@ -1386,11 +1446,11 @@ CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_po
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
-CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
@@ -1401,4 +1461,9 @@ CREATE INDEX ix_rbac_policies_subnetpool_id ON rbac_policies (subnetpool_id);
 CREATE INDEX ix_rbac_policies_target_project_action ON rbac_policies (target_project, action);
 CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
 CREATE INDEX ix_router_bindings_ha_port_id ON router_bindings (ha_port_id);
+CREATE INDEX ix_flavor_service_profiles_service_profile_id ON flavor_service_profiles (service_profile_id);
 CREATE INDEX ix_routers_project_id ON routers (project_id);
+CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
+CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
+CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
+CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);

@@ -18,6 +18,7 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.limits import router_limits
+from pileus.services.network.routers.metering_state import labels_of_routers
 from pileus.services.network.routers.tables import ha_vr_ids, router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
@@ -33,6 +34,7 @@ from pileus.wire.l3 import (
     HaDetails,
     L3State,
     L3StateRequest,
+    MeteringLabel,
     PortForwarding,
     RouterDetails,
     RouterPort,
@@ -48,6 +50,7 @@ _HOSTED = (
 _ROUTERS = (
     select(
         routers.c.id,
+        routers.c.project_id,
         routers.c.name,
         routers.c.admin_state_up,
         routers.c.enable_snat,
@@ -136,6 +139,7 @@ def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3Sta
     forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
     limits = router_limits(tx, _HOSTED, here)
     helping = _by_router(tx.rows(narrow(_CONNTRACK_HELPERS, conntrack_helpers.c.router_id), here))
+    metering = labels_of_routers(tx, found)
     return L3State(
         position=position,
         routers=tuple(
@@ -151,6 +155,7 @@ def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3Sta
                 forwarded.get(row.id, ()),
                 limits.get(row.id, ()),
                 helping.get(row.id, ()),
+                metering[row.id],
                 config.ha_advert_interval_ms,
             )
             for row in found
@@ -177,6 +182,7 @@ def _router(
     forwarded: Sequence[Row[Any]],
     limits: tuple[AddressQos, ...],
     helping: Sequence[Row[Any]],
+    metering: tuple[MeteringLabel, ...],
     advert_interval_ms: int,
 ) -> RouterDetails:
     gateway = next(
@@ -205,6 +211,7 @@ def _router(
         routes=tuple(HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.routes),
         port_forwardings=tuple(map(_port_forwarding, forwarded)),
         limits=limits,
+        metering_labels=metering,
         conntrack_helpers=tuple(ConntrackHelper(one.helper, one.protocol, one.port) for one in helping),
         ha=_ha(row, attached_ports, prefixes, advert_interval_ms),
     )

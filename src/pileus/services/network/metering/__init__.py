@@ -1,0 +1,1 @@
+"""Metering labels: what of the traffic through routers is counted, and the counts."""

@@ -1,0 +1,199 @@
+"""Units of work of metering labels and rules, and of what nodes have counted."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict, Invalid
+from pileus.resource.declaration import Values
+from pileus.resource.event import event
+from pileus.services.network.agents.tables import agents
+from pileus.services.network.metering.resource import METERING_LABEL, METERING_LABEL_RULE
+from pileus.services.network.metering.tables import (
+    metering_counters,
+    metering_label_rules,
+    metering_labels,
+)
+from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.rules.agent_types import L3_AGENT
+from pileus.store.column_in import column_in
+from pileus.store.events import newest_position
+from pileus.store.tx import Tx
+from pileus.wire import scopes
+from pileus.wire.metering import MeteringReport
+from pileus.wire.switch import Acknowledged
+
+_PREFIXES = ("remote_ip_prefix", "source_ip_prefix", "destination_ip_prefix")
+
+
+class MeteringLabelRuleOverlaps(Conflict):
+    message = "Metering label rule with remote_ip_prefix '{remote_ip_prefix}' overlaps another."
+
+
+class InvalidMeteringRule(Invalid):
+    message = "{reason}"
+
+
+_LABELS = select(metering_labels).where(metering_labels.c.id.in_(bindparam("ids", expanding=True)))
+_HOSTED = (
+    select(router_bindings.c.router_id)
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+)
+_COUNTED = select(metering_counters).where(
+    metering_counters.c.host == bindparam("on_host"),
+    metering_counters.c.label_id.in_(bindparam("labels", expanding=True)),
+    metering_counters.c.router_id.in_(bindparam("routers", expanding=True)),
+)
+
+
+def label_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
+    """Write new labels; nothing is counted before they have rules."""
+    METERING_LABEL.insert(tx, context, specs)
+    return list(specs)
+
+
+def label_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete labels with their rules and counts."""
+    _tell(tx, context, "metering_label.delete", originals, {one["id"]: one for one in originals})
+    METERING_LABEL.remove(tx, originals)
+
+
+def rule_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
+    """Write new rules; remote prefixes of one label, direction and kind lie apart."""
+    labels = sorted({spec["metering_label_id"] for spec in specs})
+    statement = select(metering_label_rules).where(
+        column_in(tx, metering_label_rules.c.metering_label_id, labels)
+    )
+    others: list[Mapping[str, Any]] = [dict(row._mapping) for row in tx.rows(statement)]
+    for spec in specs:
+        _check(spec)
+        for other in others:
+            _check_apart(spec, other)
+        others.append(spec)
+    METERING_LABEL_RULE.insert(tx, context, specs)
+    _tell(tx, context, "metering_label_rule.create", specs, _labels(tx, labels))
+    return list(specs)
+
+
+def rule_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
+    """Delete rules."""
+    METERING_LABEL_RULE.remove(tx, originals)
+    labels = _labels(tx, {one["metering_label_id"] for one in originals})
+    _tell(tx, context, "metering_label_rule.delete", originals, labels)
+
+
+def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowledged:
+    """Add what routers of the reporting host have counted since; at most six statements for any number. An
+    event ``l3.meter`` for each label says how much came."""
+    told = {(one.label_id, one.router_id): one for one in report.counters}
+    keys: dict[str, Any] = {
+        "labels": sorted({label_id for label_id, _ in told}),
+        "routers": sorted({router_id for _, router_id in told}),
+    }
+    if not told:
+        return Acknowledged(position=newest_position(tx))
+    hosted = {row[0] for row in tx.rows(_HOSTED, {"on_host": report.host})}
+    labels = _labels(tx, keys["labels"])
+    keys["on_host"] = report.host
+    known = {(row.label_id, row.router_id): row for row in tx.rows(_COUNTED, keys)}
+    new, changed = [], []
+    more: dict[str, list[int]] = {}
+    for key, one in told.items():
+        if key[0] not in labels or key[1] not in hosted:
+            continue
+        row = known.get(key)
+        packets, octets = one.packets, one.octets
+        if row is not None and packets >= row.last_packets and octets >= row.last_octets:
+            packets, octets = packets - row.last_packets, octets - row.last_octets
+        last = {"last_packets": one.packets, "last_octets": one.octets, "updated_at": context.now}
+        if row is None:
+            ids = {"label_id": key[0], "router_id": key[1], "host": report.host}
+            new.append({**ids, "packets": packets, "octets": octets, **last})
+        elif packets or octets or row.last_packets != one.packets:
+            sums = {"packets": row.packets + packets, "octets": row.octets + octets}
+            changed.append({"of_label": key[0], "of_router": key[1], **sums, **last})
+        if packets or octets:
+            counted = more.setdefault(key[0], [0, 0])
+            counted[0] += packets
+            counted[1] += octets
+    tx.insert(metering_counters, new)
+    if changed:
+        where = (
+            metering_counters.c.label_id == bindparam("of_label"),
+            metering_counters.c.router_id == bindparam("of_router"),
+            metering_counters.c.host == report.host,
+        )
+        tx.execute(update(metering_counters).where(*where), changed)
+    tx.emit_many(
+        [
+            event(
+                context,
+                "l3.meter",
+                label_id,
+                labels[label_id]["project_id"],
+                host=report.host,
+                label_id=label_id,
+                pkts=packets,
+                bytes=octets,
+            )
+            for label_id, (packets, octets) in sorted(more.items())
+        ]
+    )
+    return Acknowledged(position=newest_position(tx))
+
+
+def _check(spec: Values) -> None:
+    if spec["remote_ip_prefix"] and (spec["source_ip_prefix"] or spec["destination_ip_prefix"]):
+        raise InvalidMeteringRule(
+            reason="Cannot use 'remote-ip-prefix' in conjunction with 'source-ip-prefix' or "
+            "'destination-ip-prefix'."
+        )
+    if not any(spec[name] for name in _PREFIXES):
+        raise InvalidMeteringRule(
+            reason="You must define at least one of the following parameters 'remote_ip_prefix', or "
+            "'source_ip_prefix' or 'destination_ip_prefix'."
+        )
+
+
+def _check_apart(spec: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    same = all(spec[name] == other[name] for name in ("metering_label_id", "direction", "excluded"))
+    if not same or not spec["remote_ip_prefix"] or not other["remote_ip_prefix"]:
+        return
+    one, two = (ipaddress.ip_network(each["remote_ip_prefix"], strict=False) for each in (spec, other))
+    if one.version == two.version and one.overlaps(two):
+        raise MeteringLabelRuleOverlaps(remote_ip_prefix=spec["remote_ip_prefix"])
+
+
+def _labels(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    return {row.id: dict(row._mapping) for row in tx.rows(_LABELS, {"ids": sorted(ids)})}
+
+
+def _tell(
+    tx: Tx,
+    context: Context,
+    kind: str,
+    several: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Emit an event for each; the agents of the labels' routers look again."""
+    statement = select(routers.c.id, routers.c.project_id)
+    projects = {label["project_id"] for label in labels.values()}
+    if not any(label["shared"] for label in labels.values()):
+        statement = statement.where(column_in(tx, routers.c.project_id, sorted(projects)))
+    concerned: dict[str, list[str]] = {}
+    for row in tx.rows(statement):
+        concerned.setdefault(row.project_id, []).append(scopes.router(row.id))
+    events = []
+    for one in several:
+        label = labels[one.get("metering_label_id", one["id"])]
+        found = concerned.get(label["project_id"], [])
+        if label["shared"]:
+            found = [scope for some in concerned.values() for scope in some]
+        events.append(event(context, kind, one["id"], label["project_id"], found, label_id=label["id"]))
+    tx.emit_many(events)
