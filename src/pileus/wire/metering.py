@@ -1,4 +1,4 @@
-"""What routers have counted, as the metering agent tells it."""
+"""Counts of metering labels, as the metering agent tells them."""
 
 from __future__ import annotations
 

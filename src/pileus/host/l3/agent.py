@@ -184,7 +184,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         await super().release()
 
     async def counted(self) -> list[MeteringCount]:
-        """What the metering labels of the routers in force have counted so far."""
+        """Count by metering label and router, of the routers in force."""
         keys = {
             namespace.name: namespace.key
             for namespace in self._in_force()
