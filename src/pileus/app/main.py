@@ -417,6 +417,21 @@ def keys_migrate(simulated: Simulated = False, state: State = None) -> None:
     migrate(simulated, state)
 
 
+@keys.command("rewrap")
+def keys_rewrap(
+    stage: Annotated[
+        bool, typer.Option("--stage", help="Only make the file, to be copied to the other servers first.")
+    ] = False,
+    credentials: OfCredentials = False,
+    simulated: Simulated = False,
+    state: State = None,
+) -> None:
+    """Replace the key file that seals the keys in the database, after it has leaked."""
+    from pileus.app.commands.keys import rewrap
+
+    rewrap(stage, credentials, simulated, state)
+
+
 @image.command("build")
 def image_build(
     output: Annotated[

@@ -31,6 +31,20 @@ class KeyList(msgspec.Struct, frozen=True):
     keys: tuple[KeyFacts, ...]
 
 
+class KeyFileQuestion(msgspec.Struct, frozen=True):
+    """A purpose, and whether its next key file shall only be made."""
+
+    purpose: Purpose
+    stage: bool = False
+
+
+class KeyFileFacts(msgspec.Struct, frozen=True):
+    """The file that holds the new key, and how many keys of the database are sealed with it."""
+
+    path: str
+    count: int = 0
+
+
 class Migrated(msgspec.Struct, frozen=True):
     """How many credentials were sealed anew."""
 

@@ -15,14 +15,18 @@ from pileus.core.context import system_context
 from pileus.policy import Policies
 from pileus.services.identity.service import Identity
 from pileus.services.identity.tables.keys import shared_keys
+from pileus.services.identity.tokens.keys import KeyFileMismatch, TokenKeys
 from pileus.services.identity.tokens.ring import (
     KeyInUse,
     KeyNotFound,
     KeyRing,
+    NotInDatabase,
     NotMigrated,
     Ring,
+    ring_read,
 )
 from pileus.store import Store
+from pileus.store.tx import Tx
 from pileus.web.app import create_app
 
 LIFETIME = dt.timedelta(hours=1)
@@ -222,6 +226,43 @@ def test_credentials_are_sealed_anew_before_their_key_goes(tell):
         await _rotate(cloud, ring)
         shown = (await cloud.admin("GET", "/v3/credentials")).json["credentials"]
         assert {one["id"]: one["blob"] for one in shown} == {one["id"]: one["blob"] for one in [*made, late]}
+
+    tell(story)
+
+
+def test_another_key_file_takes_the_place_of_one_that_leaked(url, tell, tmp_path):
+    async def story(cloud: Cloud) -> None:
+        ring, file = cloud.identity.rings[0], tmp_path / "token-keys"
+        with pytest.raises(NotInDatabase):
+            await ring.rewrap()
+        await _rotate(cloud, ring)
+        token = await cloud.login()
+        leaked = file.read_bytes()
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "token-keys").write_bytes(leaked)
+        ring.keys.stage()
+        staged = ring.keys.staged_path
+        assert staged.stat().st_mode & 0o777 == 0o600 and len(staged.read_bytes()) == 32
+        (other / "token-keys.next").write_bytes(staged.read_bytes())
+
+        assert await ring.rewrap() == 3
+        assert not staged.exists() and file.read_bytes() != leaked
+        await ring.refresh()
+        assert (await Client(cloud.app, token.token)("GET", "/v3/auth/projects")).status == 200
+        await _rotate(cloud, ring)
+
+        def with_file(secret: bytes, tx: Tx) -> Ring:
+            (tmp_path / "tried").write_bytes(secret)
+            return ring_read(tx, TokenKeys(tmp_path / "tried"), "token")
+
+        with pytest.raises(KeyFileMismatch):
+            await cloud.store.read(lambda tx: with_file(leaked, tx))
+        assert len((await cloud.store.read(lambda tx: with_file(file.read_bytes(), tx))).keys) == 4
+        there = TokenKeys(other / "token-keys")
+        assert len((await cloud.store.read(ring_read, there, "token")).keys) == 4
+        assert not (other / "token-keys.next").exists(), "a server that has the staged file takes it over"
+        assert (other / "token-keys").read_bytes() == file.read_bytes()
 
     tell(story)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from pileus.app.commands.node import ask
 from pileus.app.state import StateFolder, default_root
-from pileus.wire.keys import KeyList, KeyQuestion, Migrated, Purpose
+from pileus.wire.keys import KeyFileFacts, KeyFileQuestion, KeyList, KeyQuestion, Migrated, Purpose
 
 
 def _folder(simulated: bool, state: Path | None) -> StateFolder:
@@ -40,6 +40,16 @@ def migrate(simulated: bool, state: Path | None) -> None:
     """Seal all credentials with the primary key."""
     found = ask(_folder(simulated, state), "keys_migrate", KeyQuestion("credential"), Migrated)
     sys.stdout.write(f"{found.count} credentials were encrypted with the primary key.\n")
+
+
+def rewrap(stage: bool, credentials: bool, simulated: bool, state: Path | None) -> None:
+    """Seal the database's keys with a new key file, or only make that file to be copied."""
+    question = KeyFileQuestion(_purpose(credentials), stage)
+    found = ask(_folder(simulated, state), "keys_rewrap", question, KeyFileFacts)
+    if stage:
+        sys.stdout.write(f"{found.path} was made: copy it to the same place on each other server.\n")
+    else:
+        sys.stdout.write(f"{found.count} keys were sealed anew with {found.path}.\n")
 
 
 def _print(found: KeyList, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.services.identity.service import Identity
 from pileus.services.identity.tokens.ring import KeyRing, Ring
-from pileus.wire.keys import KeyFacts, KeyList, KeyQuestion, Migrated
+from pileus.wire.keys import KeyFacts, KeyFileFacts, KeyFileQuestion, KeyList, KeyQuestion, Migrated
 
 CREDENTIALS_NEEDED = dt.timedelta(hours=1)
 """A server that was cut off may go on sealing with the key that was primary; no longer than this."""
@@ -37,6 +37,7 @@ class KeyAdministration:
             "keys_rotate": (KeyQuestion, self.rotate),
             "keys_withdraw": (KeyQuestion, self.withdraw),
             "keys_migrate": (KeyQuestion, self.migrate),
+            "keys_rewrap": (KeyFileQuestion, self.rewrap),
         }
 
     async def show(self, asked: KeyQuestion) -> KeyList:
@@ -58,6 +59,15 @@ class KeyAdministration:
         """Seal all credentials with the primary key."""
         ring, _needed = self._rings["credential"]
         return Migrated(await ring.migrate(timegm(self._clock.now().timetuple())))
+
+    async def rewrap(self, asked: KeyFileQuestion) -> KeyFileFacts:
+        """Seal the keys in the database with those of another file, or only make that file."""
+        ring, _ = self._rings[asked.purpose]
+        if asked.stage:
+            ring.keys.stage()
+            return KeyFileFacts(str(ring.keys.staged_path))
+        count = await ring.rewrap()
+        return KeyFileFacts(str(ring.keys.staged_path.with_suffix("")), count)
 
 
 def _facts(ring: Ring) -> KeyList:

@@ -8,6 +8,7 @@ seal, and the file seals nothing else any more.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ class TokenKeys:
         self._fernet: MultiFernet
         self._installed = path is None
         self._stamp = 0
+        self._staged: list[bytes] = []
         if path is not None:
             self._load()
 
@@ -111,16 +113,46 @@ class TokenKeys:
         except InvalidToken:
             return None
 
-    def wrap(self, secret: bytes) -> str:
-        """Seal another key with one that is derived from the file's first."""
-        return _fernet([_wrapping(self.of_file[0])]).encrypt(secret).decode("ascii")
+    def wrap(self, secret: bytes, *, staged: bool = False) -> str:
+        """Seal another key with one derived from the file's first, or from that of the staged file."""
+        own = self._staged[0] if staged else self.of_file[0]
+        return _fernet([_wrapping(own)]).encrypt(secret).decode("ascii")
 
     def unwrap(self, sealed: str) -> bytes:
-        """Open another key. Raises KeyFileMismatch where the file is not the one that sealed it."""
-        try:
-            return _fernet([_wrapping(secret) for secret in self.of_file]).decrypt(sealed.encode("ascii"))
-        except InvalidToken:
-            raise KeyFileMismatch(path=self._path) from None
+        """Open another key. Raises KeyFileMismatch where the file is not the one that sealed it.
+
+        Where it was the staged file's, all keys are sealed with that by now, and it takes the file's place.
+        """
+        text = sealed.encode("ascii")
+        for attempt in range(2):
+            with contextlib.suppress(InvalidToken):
+                return _fernet([_wrapping(secret) for secret in self.of_file]).decrypt(text)
+            if attempt == 0 and self._path is not None:
+                self._load()  # an administrator may have put other files here
+            with contextlib.suppress(InvalidToken):
+                if self._staged:
+                    opened = _fernet([_wrapping(secret) for secret in self._staged]).decrypt(text)
+                    self.promote()
+                    return opened
+        raise KeyFileMismatch(path=self._path) from None
+
+    @property
+    def staged_path(self) -> Path:
+        """The file of the key that shall take the place of this file's."""
+        assert self._path is not None
+        return self._path.with_name(f"{self._path.name}.next")
+
+    def stage(self) -> None:
+        """Make the staged file, where there is none."""
+        read_or_create_secret(self.staged_path, KEY_BYTES)
+        self._load()
+
+    def promote(self) -> None:
+        """Put the staged file in the place of the file: no key of that opens anything any more."""
+        assert self._path is not None
+        with contextlib.suppress(FileNotFoundError):
+            self.staged_path.replace(self._path)
+        self._load()
 
     def rotate(self) -> None:
         """Begin to seal with a new key of the file; the newest ``KEPT`` stay."""
@@ -135,5 +167,9 @@ class TokenKeys:
         content = read_or_create_secret(path, KEY_BYTES)
         self._stamp = path.stat().st_mtime_ns
         self.of_file = [content[at : at + KEY_BYTES] for at in range(0, len(content), KEY_BYTES)]
+        with contextlib.suppress(FileNotFoundError):
+            self._staged = [self.staged_path.read_bytes()[:KEY_BYTES]]
+        if not self.staged_path.exists():
+            self._staged = []
         if not self._installed:
             self._fernet = _fernet(self.of_file)

@@ -38,6 +38,7 @@ Purpose = Literal["token", "credential"]
 
 _OF_PURPOSE = select(shared_keys).where(shared_keys.c.purpose == bindparam("purpose"))
 _FORGET = shared_keys.delete().where(shared_keys.c.purpose == bindparam("of_purpose"))
+_REWRAP = shared_keys.update().where(shared_keys.c.id == bindparam("of_id")).values(sealed=bindparam("anew"))
 SEALED: tuple[Table, ...] = (credentials, domain_options, consumers, request_tokens, access_tokens)
 """The tables whose column ``sealed`` was sealed with a key of credentials, by ``id``."""
 
@@ -77,6 +78,15 @@ class NotMigrated(Conflict):
         "Unable to rotate credential keys because not all credentials are encrypted with the primary key. "
         "Please make sure all credentials have been encrypted with the primary key using `pileus keys "
         "migrate`."
+    )
+
+
+class NotInDatabase(Conflict):
+    """Nothing was rotated yet: the file's keys seal tokens or credentials themselves (409)."""
+
+    message = (
+        "The keys of this file are in use themselves. Rotate them first (`pileus keys rotate`): from then on "
+        "the file seals the keys in the database, and nothing else."
     )
 
 
@@ -179,6 +189,17 @@ def ring_withdraw(
     ids = [fingerprint(secret) for secret in fresh]
     after = withdrawn(ring.keys, key_id, ids, context.now)
     _write(tx, context, file, purpose, ring, after, dict(zip(ids, fresh, strict=True)), "withdraw")
+
+
+def ring_rewrap(tx: Tx, file: TokenKeys, purpose: Purpose) -> int:
+    """Seal the keys of a purpose with the staged file's key; how many. Raises NotInDatabase."""
+    tx.lock("keys")
+    rows = tx.rows(_OF_PURPOSE, {"purpose": purpose})
+    if not rows:
+        raise NotInDatabase
+    wrapped = [{"of_id": row.id, "anew": file.wrap(file.unwrap(row.sealed), staged=True)} for row in rows]
+    tx.execute(_REWRAP.where(shared_keys.c.purpose == purpose), wrapped)
+    return len(rows)
 
 
 def _write(
@@ -286,6 +307,16 @@ class KeyRing:
         fresh = [secrets.token_bytes(KEY_BYTES) for _ in range(2)]
         await self._store.write(ring_rotate, context, self.keys, self.purpose, fresh, active, needed)
         return await self.refresh()
+
+    async def rewrap(self) -> int:
+        """Seal the database's keys with a new key file, which takes the place of the present one; how many.
+
+        Raises NotInDatabase.
+        """
+        self.keys.stage()
+        count = await self._store.write(ring_rewrap, self.keys, self.purpose)
+        self.keys.promote()
+        return count
 
     async def withdraw(self, context: Context, key_id: str) -> Ring:
         """Withdraw a key. Raises KeyNotFound, KeyInUse."""
