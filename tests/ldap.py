@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.certificates import make_certificate
+
 PROGRAM = "/usr/sbin/slapd"
 SUFFIX = "dc=example,dc=org"
 ADMIN, ADMIN_PASSWORD = f"cn=admin,{SUFFIX}", "bind secret"
@@ -33,15 +35,26 @@ access to * by dn.exact="{admin}" write by users read by * none
 
 
 class Ldap:
-    """Started at once; ``stop`` ends it, ``start`` begins again on the same port."""
+    """Started at once; ``stop`` ends it, ``start`` begins again on the same port.
 
-    def __init__(self) -> None:
+    With ``tls`` it takes StartTLS, and listens at ``tls_url`` too; ``authority`` is what its clients trust.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pileus-ldap-"))
+        self._tls = tls
         (self._folder / "data").mkdir()
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = int(sock.getsockname()[1])
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.tls_port = int(sock.getsockname()[1])
         text = _CONFIG.format(folder=self._folder, suffix=SUFFIX, admin=ADMIN, password=ADMIN_PASSWORD)
+        self.authority = self._folder / "localhost.pem"
+        if tls:
+            certificate, key = make_certificate(self._folder, "localhost")
+            text = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n{text}"
         (self._folder / "slapd.conf").write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -50,9 +63,14 @@ class Ldap:
     def url(self) -> str:
         return f"ldap://127.0.0.1:{self.port}"
 
+    @property
+    def tls_url(self) -> str:
+        return f"ldaps://127.0.0.1:{self.tls_port}"
+
     def start(self) -> None:
         """Start, and wait until it listens."""
-        command = [PROGRAM, "-d", "0", "-h", self.url, "-f", str(self._folder / "slapd.conf")]
+        urls = f"{self.url} {self.tls_url}" if self._tls else self.url
+        command = [PROGRAM, "-d", "0", "-h", urls, "-f", str(self._folder / "slapd.conf")]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(500):
             with socket.socket() as sock:

@@ -14,6 +14,8 @@ import pytest
 from tests.api.identity.cloud import PASSWORD, Cloud
 from tests.ldap import ADMIN, ADMIN_PASSWORD, PROGRAM, SUFFIX, Ldap
 
+from pileus.services.identity.rules.directory import Options, filter_of
+
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="slapd is not installed"),
@@ -227,3 +229,92 @@ def test_a_dead_server_is_told_and_stops_no_other_domain(quick, server):
                 assert answer.status == 503
 
     quick(story)
+
+
+def test_members_of_a_group_are_those_of_the_directory(quick, server):
+    async def story(cloud: Cloud) -> None:
+        domain = await _domain(cloud, server)
+        dev = (await cloud.admin("GET", f"/v3/groups?domain_id={domain}&name=dev")).json["groups"][0]
+
+        async def names() -> list[str]:
+            answer = await cloud.admin("GET", f"/v3/groups/{dev['id']}/users?sort_key=name")
+            assert answer.status == 200, answer
+            return [one["name"] for one in answer.json["users"]]
+
+        assert await names() == ["Ann", "anna*"], "none of them has logged in"
+        group = f"dn: cn=dev,ou=teams,{SUFFIX}\nchangetype: modify\n"
+        server.modify(f"{group}replace: member\nmember: uid=u2,ou=people,{SUFFIX}\n")
+        try:
+            assert await names() == ["Bob"]
+        finally:
+            members = "".join(f"member: uid={key},ou=people,{SUFFIX}\n" for key in ("u1", "u3"))
+            server.modify(f"{group}replace: member\n{members}")
+        assert await names() == ["Ann", "anna*"]
+        stranger = await cloud.person("eve", "member")
+        assert (await stranger("GET", f"/v3/groups/{dev['id']}/users")).status == 403
+
+    quick(story)
+
+
+def test_a_bit_of_a_number_disables_a_user_as_in_active_directory(quick, server):
+    async def story(cloud: Cloud) -> None:
+        for key, name, number in (("m1", "Max", "512"), ("m2", "Mia", "514")):
+            server.add(person(key, name, employeeNumber=number))
+        try:
+            mask: dict[str, Any] = {
+                "user_enabled_attribute": "employeeNumber",
+                "user_enabled_mask": 2,
+                "user_enabled_default": "512",
+            }
+            domain = await _domain(cloud, server, **mask)
+            listed = (await cloud.admin("GET", f"/v3/users?domain_id={domain}")).json["users"]
+            enabled = {one["name"]: one["enabled"] for one in listed}
+            assert enabled == {"Ann": True, "Bob": True, "anna*": True, "Max": True, "Mia": False}
+            assert (await _login(cloud, domain, "Max", "Max-secret")).status == 201
+            assert (await _login(cloud, domain, "Mia", "Mia-secret")).status == 401
+        finally:
+            for key in ("m1", "m2"):
+                server.modify(f"dn: uid={key},ou=people,{SUFFIX}\nchangetype: delete\n")
+
+        # the attribute says who is locked
+        locked = {"user_enabled_attribute": "employeeType", "user_enabled_invert": True}
+        other = await _domain(cloud, server, "inverted", **locked, user_enabled_default="False")
+        listed = (await cloud.admin("GET", f"/v3/users?domain_id={other}")).json["users"]
+        assert all(one["enabled"] for one in listed) and len(listed) == 3
+
+    quick(story)
+
+
+@pytest.mark.parametrize("way", ["ldaps", "starttls"])
+def test_a_directory_behind_tls(quick, way):
+    async def story(cloud: Cloud) -> None:
+        ways: dict[str, dict[str, Any]] = {
+            "ldaps": {"url": it.tls_url},
+            "starttls": {"url": it.url, "use_tls": True},
+        }
+        secure = ways[way]
+        domain = await _domain(cloud, it, **{**secure, "tls_cacertfile": str(it.authority)})
+        assert (await _login(cloud, domain, "Ann", "Ann-secret")).status == 201
+        assert (await _login(cloud, domain, "Ann", "wrong")).status == 401
+        listed = await cloud.admin("GET", f"/v3/users?domain_id={domain}")
+        assert [one["name"] for one in listed.json["users"]] == ["Ann"]
+        strange = await _domain(cloud, it, "strange", **secure)
+        refused = await _login(cloud, strange, "Ann", "Ann-secret")
+        assert refused.status == 503, "its certificate is signed by nobody who is known"
+        blind = await _domain(cloud, it, "blind", **{**secure, "tls_req_cert": "never"})
+        assert (await _login(cloud, blind, "Ann", "Ann-secret")).status == 201
+
+    it = Ldap(tls=True)
+    try:
+        it.add(PEOPLE + "\n" + person("u1", "Ann"))
+        quick(story)
+    finally:
+        it.close()
+
+
+def test_groups_in_groups_are_asked_for_by_active_directorys_rule():
+    options = Options("d", "D", {"group_ad_nesting": True, "group_objectclass": "group"})
+    name = options.chained(options.attribute("group", "member"))
+    text = filter_of(options, "group", str, [(name, "equals", "cn=ann")])
+    assert text == "(&(objectClass=group)(member:1.2.840.113556.1.4.1941:=cn=ann))"
+    assert Options("d", "D", {}).chained("member") == "member"

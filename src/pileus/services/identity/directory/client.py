@@ -51,6 +51,27 @@ def teams(options: Options, conditions: list[tuple[str, str, str]]) -> list[Team
         return [one for dn, values in found if (one := team_of(options, dn, values)) is not None]
 
 
+def members(options: Options, group_id: str, group_name: str) -> list[Person] | None:
+    """The users in a group; None where there is no such group any more."""
+    with _Session(options) as session:
+        named = session.search("group", [(options.attribute("group", "name"), "equals", group_name)])
+        parsed = (team_of(options, dn, values) for dn, values in named)
+        team = next((one for one in parsed if one is not None and one.id == group_id), None)
+        if team is None:
+            return None
+        enabled = session.enabled_dns()
+        nested = options["group_ad_nesting"]
+        conditions = [(options.chained("memberOf"), "equals", team.dn)] if nested else []
+        found = []
+        for dn, values in session.search("user", conditions):
+            local = values.get(options.attribute("user", "id").lower(), [b""])[0]
+            own = local.decode("utf-8", "replace") if options["group_members_are_ids"] else dn
+            person = person_of(options, dn, values, enabled)
+            if person is not None and (nested or own.lower() in team.members):
+                found.append(person)
+        return found
+
+
 def log_in(options: Options, name: str, password: str) -> tuple[Person, list[Team]] | None:
     """The user with that name and password, and his groups; None where there is none, or it is wrong."""
     if not password:
@@ -68,7 +89,7 @@ def log_in(options: Options, name: str, password: str) -> tuple[Person, list[Tea
             if options["group_members_are_ids"]:
                 local = values.get(options.attribute("user", "id").lower(), [b""])[0]
                 who = local.decode("utf-8", "replace")
-            mine = [(options.attribute("group", "member"), "equals", who)]
+            mine = [(options.chained(options.attribute("group", "member")), "equals", who)]
             found = session.search("group", mine)
             groups = [one for at, values in found if (one := team_of(options, at, values)) is not None]
             return person, groups

@@ -6,14 +6,20 @@ A server that is slow or dead holds ``AT_ONCE`` threads and whoever waits for th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pileus.services.identity.common.errors import Unauthorized
 from pileus.services.identity.common.generation import SCOPE
 from pileus.services.identity.directory.errors import DirectoryUnavailable
-from pileus.services.identity.directory.work import directories_read, login_sync, people_sync, teams_sync
+from pileus.services.identity.directory.work import (
+    directories_read,
+    login_sync,
+    members_sync,
+    people_sync,
+    teams_sync,
+)
 from pileus.services.identity.rules.directory import Options, Person, Team, conditions_of
 from pileus.services.identity.sessions.session import Account, ById, Key
 from pileus.services.identity.tokens.keys import TokenKeys
@@ -107,6 +113,13 @@ class Directories:
         await request.write(teams_sync, request.context, domain_id, found)
         return [one.id for one in found]
 
+    async def read_members(self, request: Request, group: Mapping[str, Any]) -> None:
+        """Write who is in a group of a directory now; nothing for a group of another domain."""
+        directory = await self.of_domain(group["domain_id"])
+        if directory is not None:
+            found = await directory.call(_members, group["id"], group["name"])
+            await request.write(members_sync, request.context, group["domain_id"], group["id"], found or [])
+
     def close(self) -> None:
         """Let the threads go."""
         for directory in (self._known or {}).values():
@@ -148,6 +161,12 @@ def _teams(options: Options, conditions: list[tuple[str, str, str]]) -> list[Tea
     from pileus.services.identity.directory import client
 
     return client.teams(options, conditions)
+
+
+def _members(options: Options, group_id: str, group_name: str) -> list[Person] | None:
+    from pileus.services.identity.directory import client
+
+    return client.members(options, group_id, group_name)
 
 
 def _meant(every: dict[str, _Directory], key: Key, account: Account | None) -> _Directory | None:

@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from pileus.core.errors import Forbidden
+from pileus.resource.rows import fetch
 from pileus.services.identity.directory.directories import Directories
 from pileus.services.identity.groups.noun import GROUPS
+from pileus.services.identity.groups.resource import GROUP, group_target
 from pileus.services.identity.tables.groups import groups
 from pileus.services.identity.tables.users import users
 from pileus.services.identity.users.declared import USERS
@@ -41,7 +43,14 @@ def users_with(noun: Noun, directories: Directories) -> Noun:
 
 def groups_with(noun: Noun, directories: Directories) -> Noun:
     """The noun of groups, with those of directories."""
-    return _with(noun, directories, "/v3/groups", GROUPS, groups, directories.list_teams)
+    made = _with(noun, directories, "/v3/groups", GROUPS, groups, directories.list_teams)
+    routes = tuple(
+        dataclasses.replace(route, handler=_members(route.handler, directories))
+        if (route.method, route.path) == ("GET", "/v3/groups/{id}/users")
+        else route
+        for route in made.routes
+    )
+    return dataclasses.replace(made, routes=routes)
 
 
 def _with(noun: Noun, directories: Directories, base: str, crud: Crud, table: Table, search: Search) -> Noun:
@@ -80,6 +89,19 @@ def _listing(handler: Handler, directories: Directories, crud: Crud, table: Tabl
             return [there]
 
         return await crud_list_handler(dataclasses.replace(crud, list_where=only))(request)
+
+    return handle
+
+
+def _members(handler: Handler, directories: Directories) -> Handler:
+    """A list of members that asks the directory first, for a caller who may see it."""
+
+    async def handle(request: Request) -> Reply:
+        if await directories.any():
+            for group in await request.read(fetch, GROUP, [request.path["id"]]):
+                if request.access.allows("identity:list_users_in_group", group_target(group)):
+                    await directories.read_members(request, group)
+        return await handler(request)
 
     return handle
 

@@ -125,6 +125,22 @@ def teams_sync(tx: Tx, context: Context, domain_id: str, teams: Sequence[Team]) 
         )
 
 
+def members_sync(tx: Tx, context: Context, domain_id: str, group_id: str, people: Sequence[Person]) -> None:
+    """Write the users of a group as the directory has them: tokens of who came or left change."""
+    people_sync(tx, context, domain_id, people)
+    inside = group_members.c.group_id == group_id
+    had = {row.user_id for row in tx.rows(group_members.select().where(inside))}
+    has = {one.id for one in people}
+    if had - has:
+        tx.execute(
+            group_members.delete().where(inside, column_in(tx, group_members.c.user_id, sorted(had - has)))
+        )
+    if has - had:
+        tx.insert(group_members, [{"user_id": key, "group_id": group_id} for key in sorted(has - had)])
+    if had != has:
+        announce_token_changes(tx, context, "group.update", [(group_id, {"changed": ["members"]})])
+
+
 def login_sync(
     tx: Tx, context: Context, domain_id: str, person: Person, teams: Sequence[Team]
 ) -> Account | None:

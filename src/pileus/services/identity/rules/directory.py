@@ -19,6 +19,9 @@ Kind = Literal["user", "group"]
 Attributes = Mapping[str, Sequence[bytes]]
 """The values of an entry by the names of its attributes in small letters."""
 
+IN_CHAIN = "1.2.840.113556.1.4.1941"
+"""Active Directory's rule of comparison that follows groups in groups."""
+
 COMPARISONS = ("contains", "startswith", "endswith", "equals", "exact")
 
 
@@ -67,6 +70,10 @@ class Options:
     def attribute(self, kind: Kind, name: str) -> str:
         """The directory's name of an attribute."""
         return str(self[f"{kind}_{name}_attribute"])
+
+    def chained(self, attribute: str) -> str:
+        """Name the attribute in a condition: with the rule that follows groups in groups, where they are."""
+        return f"{attribute}:{IN_CHAIN}:" if self["group_ad_nesting"] else attribute
 
     def wanted(self, kind: Kind) -> list[str]:
         """The attributes that are asked for."""

@@ -47,6 +47,7 @@ DEFAULTS: Config = {
         "group_id_attribute": "cn",
         "group_name_attribute": "ou",
         "group_members_are_ids": False,
+        "group_ad_nesting": False,
         "group_member_attribute": "member",
         "group_desc_attribute": "description",
         "group_attribute_ignore": [],
