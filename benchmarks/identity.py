@@ -92,7 +92,7 @@ def check_of_a_known_token() -> Row:
             await identity.seed(system_context(clock.now()), Seed(endpoints=(), password_hash=None))
             user_id = await store.read(lambda tx: tx.scalar(select(users.c.id)))
             session = await store.read(session_open, clock.now(), user_id, ScopeRequest())
-            issuer = Issuer(identity.keys, dt.timedelta(hours=1))
+            issuer = Issuer(identity.authenticator, dt.timedelta(hours=1))
             text = token_seal(identity.keys, issuer.token(clock.now(), session, ("password",)))
             await identity.authenticator(text)
             begun = time.perf_counter()
