@@ -37,6 +37,7 @@ from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.metering import noun as metering
+from pileus.services.network.network_segment_ranges import noun as network_segment_ranges
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
 from pileus.services.network.port_bindings import noun as port_bindings
@@ -135,6 +136,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
         nouns=(
             api.NOUN,
             networks.noun(config),
+            network_segment_ranges.noun(config),
             subnets.noun(config),
             subnetpools.NOUN,
             ports.noun(config),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, tuple_
+from sqlalchemy import bindparam, delete, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, Unavailable
-from pileus.core.repeats import first_repeat
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.allocation import choose_segments
 from pileus.services.network.networks.naming import names_follow_domains
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
@@ -25,7 +25,6 @@ from pileus.services.network.qos.reading import check_policies, check_policy_cha
 from pileus.services.network.qos.uses import hosts_on, refuse_unsupported_networks
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners, segments
-from pileus.services.network.rules.segments import Segment
 from pileus.services.network.sharing.everybody import (
     grant_everybody,
     revoke_anybody,
@@ -72,15 +71,6 @@ class NoNetworkFoundInMaximumAllowedAttempts(Unavailable):
     message = "Unable to create the network. No available network found in maximum allowed attempts."
 
 
-_TAKEN_AMONG = select(taken_segments.c.segmentation_id).where(
-    taken_segments.c.network_type == bindparam("network_type"),
-    taken_segments.c.physical_network == bindparam("physical_network"),
-    taken_segments.c.segmentation_id.in_(bindparam("numbers", expanding=True)),
-)
-_TAKEN = select(taken_segments.c.segmentation_id).where(
-    taken_segments.c.network_type == bindparam("network_type"),
-    taken_segments.c.physical_network == bindparam("physical_network"),
-)
 _GATEWAYS_IN = (
     select(ports.c.network_id)
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
@@ -107,7 +97,7 @@ def network_create(
     spend(tx, specs, NETWORK_QUOTA)
     _check_default(tx, specs)
     for _ in range(ATTEMPTS):
-        chosen = _choose_segments(tx, specs, config)
+        chosen = choose_segments(tx, specs, config)
         for spec, segment in zip(specs, chosen, strict=True):
             spec[TYPE] = segment.network_type
             spec[PHYSICAL] = segment.physical_network or None
@@ -249,75 +239,6 @@ def _check_provider(spec: Values, config: NetworkConfig) -> None:
             return
         raise InvalidInput("provider:network_type required")
     segments.check(spec[TYPE], spec.get(PHYSICAL), spec.get(NUMBER), config.ranges)
-
-
-def _choose_segments(tx: Tx, specs: Sequence[Values], config: NetworkConfig) -> list[Segment]:
-    """A segment for each; those asked for by name must be free, the others are drawn from the ranges."""
-    chosen: list[Segment | None] = [_asked(spec) for spec in specs]
-    asked = [segment for segment in chosen if segment is not None]
-    if asked:
-        key = (
-            taken_segments.c.network_type,
-            taken_segments.c.physical_network,
-            taken_segments.c.segmentation_id,
-        )
-        taken = tx.first(select(*key).where(tuple_(*key).in_(asked)))
-        twice = first_repeat(asked)
-        if taken is not None:
-            raise segments.in_use(Segment(*taken))
-        if twice is not None:
-            raise segments.in_use(asked[twice])
-    groups: dict[tuple[str | None, str | None], list[int]] = {}
-    for position, spec in enumerate(specs):
-        if chosen[position] is None:
-            groups.setdefault((spec.get(TYPE), spec.get(PHYSICAL)), []).append(position)
-    for (network_type, physical_network), positions in groups.items():
-        found = _free_segments(tx, network_type, physical_network, len(positions), asked, config)
-        for position, segment in zip(positions, found, strict=True):
-            chosen[position] = segment
-    return [segment for segment in chosen if segment is not None]
-
-
-def _asked(spec: Values) -> Segment | None:
-    if spec.get(TYPE) == "flat":
-        return Segment("flat", spec[PHYSICAL])
-    if spec.get(NUMBER) is not None:
-        return Segment(spec[TYPE], spec.get(PHYSICAL) or "", spec[NUMBER])
-    return None
-
-
-def _free_segments(
-    tx: Tx,
-    network_type: str | None,
-    physical_network: str | None,
-    count: int,
-    avoid: Sequence[Segment],
-    config: NetworkConfig,
-) -> list[Segment]:
-    """``count`` free segments of one type (None: of the types that projects get, in order)."""
-    found: list[Segment] = []
-    for kind in [network_type] if network_type else config.ranges.order:
-        for name, ranges in config.ranges.pools(kind):
-            if physical_network is not None and name != physical_network:
-                continue
-            wanted = count - len(found)
-            drawn = segments.draw(ranges, 2 * wanted + 4, config.dice)
-            place = {"network_type": kind, "physical_network": name}
-            taken = {row[0] for row in tx.rows(_TAKEN_AMONG, {**place, "numbers": drawn})}
-            taken |= {other.segmentation_id for other in avoid if other[:2] == (kind, name)}
-            free = [number for number in drawn if number not in taken][:wanted]
-            if len(free) < wanted:
-                taken |= {row[0] for row in tx.rows(_TAKEN, place)} | set(free)
-                while len(free) < wanted:
-                    number = segments.free(ranges, taken, config.dice)
-                    if number is None:
-                        break
-                    taken.add(number)
-                    free.append(number)
-            found += [Segment(kind, name, number) for number in free]
-            if len(found) == count:
-                return found
-    raise segments.NoNetworkAvailable()
 
 
 def _change_external(tx: Tx, context: Context, updates: Sequence[Update]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pileus.core.errors import Conflict, Unavailable
@@ -16,7 +16,7 @@ OVERHEAD = {"flat": 0, "vlan": 0, "vxlan": 50, "gre": 42}
 """Bytes that the encapsulation takes from the underlay's MTU with an IPv4 underlay: VXLAN 20 IP + 8 UDP +
 8 VXLAN + 14 Ethernet (RFC 7348); GRE 20 IP + 8 GRE with key + 14 Ethernet (RFC 2784, RFC 2890)."""
 
-_LIMITS = {"vlan": (1, 4094), "vxlan": (1, 2**24 - 1), "gre": (1, 2**32 - 1)}
+LIMITS = {"vlan": (1, 4094), "vxlan": (1, 2**24 - 1), "gre": (1, 2**32 - 1)}
 
 
 class VlanIdInUse(InUse):
@@ -92,7 +92,7 @@ def check(
                 f"Physical network {physical_network} requires segmentation_id to be specified"
             )
     if segmentation_id is not None:
-        low, high = _LIMITS[network_type]
+        low, high = LIMITS[network_type]
         if not low <= segmentation_id <= high:
             raise InvalidInput(f"segmentation_id out of range ({low} through {high})")
 
@@ -106,9 +106,30 @@ def in_use(segment: Segment) -> InUse:
     return TunnelIdInUse(tunnel_id=segment.segmentation_id)
 
 
-def draw(ranges: Sequence[tuple[int, int]], count: int, dice: random.Random) -> list[int]:
-    """Up to ``count`` different ids at random, for asking the database which of them are taken."""
+FIRST_DRAWN = 1000
+"""Ids that are tried before all others: small numbers are easier to read in a packet."""
+
+
+def minus(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what remains of ranges when others are taken out of them."""
+    left = list(ranges)
+    for low, high in others:
+        left = [
+            part
+            for first, last in left
+            for part in ((first, min(last, low - 1)), (max(first, high + 1), last))
+            if part[0] <= part[1]
+        ]
+    return left
+
+
+def draw(
+    ranges: Sequence[tuple[int, int]], count: int, dice: random.Random, among: int | None = None
+) -> list[int]:
+    """Up to ``count`` different ids at random, of the first ``among``, for asking the database which of them
+    are taken."""
     total = sum(last - first + 1 for first, last in ranges)
+    total = total if among is None else min(total, among)
     drawn = dice.sample(range(total), min(count, total))
     return [_at(ranges, offset) for offset in drawn]
 
