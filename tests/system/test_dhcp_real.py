@@ -36,6 +36,7 @@ def test_a_guest_gets_its_lease_and_what_it_is_told() -> None:
             "0.0.0.0/0,10.1.0.1",
         }
         assert await world.pings(guest.namespace, "10.1.0.2")
+        await until(lambda: ("started", told["address"]) in world.server.leases)
         leases = await world.agents["dhcp"].leases(NET)
         assert [(lease.address, lease.mac) for lease in leases] == [(told["address"], host.mac_address)]
         assert await world.full_pass("dhcp") == 0

@@ -9,7 +9,7 @@ from typing import Any
 from tests.fake_server import FakeServer
 
 from pileus.wire import scopes as scope_names
-from pileus.wire.dhcp import DhcpNetwork, DhcpState, DhcpStateRequest, DhcpStatus
+from pileus.wire.dhcp import DhcpNetwork, DhcpState, DhcpStateRequest, DhcpStatus, LeaseReport
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status, RouterDetails
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 from pileus.wire.switch import Acknowledged
@@ -27,6 +27,7 @@ class NamespaceServer(FakeServer):
             200, "text/plain", f"{request.path} {request.source_ip}".encode()
         )
         self.statuses: list[Any] = []
+        self.leases: list[tuple[str, str]] = []
         self.asked: list[Any] = []
 
     def put_network(self, *networks: DhcpNetwork, host: str = "n1") -> None:
@@ -62,6 +63,10 @@ class NamespaceServer(FakeServer):
 
     def _dhcp_status(self, status: DhcpStatus) -> Acknowledged:
         self.statuses.append(status)
+        return Acknowledged(self.position)
+
+    def _dhcp_leases(self, report: LeaseReport) -> Acknowledged:
+        self.leases += [(one.kind, one.ip_address) for one in report.changes]
         return Acknowledged(self.position)
 
     def _l3_state(self, request: L3StateRequest) -> L3State:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from pileus.wire.agents import AgentReply, AgentReport
-from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus
+from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus, LeaseReport
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataReply, MetadataRequest
@@ -46,6 +46,9 @@ DEVICE_STATUS = Call(
 )
 DHCP_STATE = Call("dhcp_state", DhcpStateRequest, DhcpState, BULK, "Which networks do I serve, and to whom?")
 DHCP_STATUS = Call("dhcp_status", DhcpStatus, Acknowledged, QUICK, "These networks have their DHCP now.")
+DHCP_LEASES = Call(
+    "dhcp_leases", LeaseReport, Acknowledged, QUICK, "Guests got, renewed and lost these leases."
+)
 L3_STATE = Call("l3_state", L3StateRequest, L3State, BULK, "What should my routers look like?")
 L3_STATUS = Call("l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place.")
 METERING_REPORT = Call(
@@ -73,6 +76,7 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         DEVICE_STATUS,
         DHCP_STATE,
         DHCP_STATUS,
+        DHCP_LEASES,
         L3_STATE,
         L3_STATUS,
         METERING_REPORT,

@@ -115,6 +115,24 @@ class DhcpState(Record, frozen=True):
     lease_time_s: Count = 86400
 
 
+class LeaseChange(Record, frozen=True):
+    """A lease that was ``started``, ``renewed`` or has ``ended``. Those of IPv6 name no ``mac_address``;
+    ``expires_s``: seconds since 1970, 0 for never."""
+
+    network_id: Uuid
+    kind: Word
+    ip_address: IpAddress
+    mac_address: MacAddress | None = None
+    expires_s: Count = 0
+
+
+class LeaseReport(Record, frozen=True):
+    """What became of leases since the last report, oldest first."""
+
+    host: HostName
+    changes: tuple[LeaseChange, ...] = ()
+
+
 class DhcpStatus(Record, frozen=True):
     """The networks that the agent serves now: those whose dnsmasq answers, and those that failed (with the
     reason). ``ports`` of served networks can't be told all that they should, with the reason."""

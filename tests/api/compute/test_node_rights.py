@@ -21,7 +21,7 @@ from pileus.store.schema import metadata
 from pileus.wire import scopes
 from pileus.wire.agents import AgentReport
 from pileus.wire.calls import CALLS
-from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus
+from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus, LeaseChange, LeaseReport
 from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, OperationReport, ServerReport
 from pileus.wire.l3 import L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataRequest
@@ -144,6 +144,11 @@ async def _dhcp_status(api: Cloud, it: Victim) -> None:
     await api.wire["dhcp_status"](DhcpStatus("h2", failed={it.network: "broken"}), ME)
 
 
+async def _dhcp_leases(api: Cloud, it: Victim) -> None:
+    change = LeaseChange(network_id=it.network, kind="started", ip_address=it.address)
+    await api.wire["dhcp_leases"](LeaseReport("h2", (change,)), ME)
+
+
 async def _l3_state(api: Cloud, it: Victim) -> None:
     for asked in ((it.router,), None):
         state: Any = await api.wire["l3_state"](L3StateRequest("h2", asked), ME)
@@ -221,6 +226,7 @@ ATTACKS: dict[str, Attack] = {
     "device_status": _device_status,
     "dhcp_state": _dhcp_state,
     "dhcp_status": _dhcp_status,
+    "dhcp_leases": _dhcp_leases,
     "l3_state": _l3_state,
     "l3_status": _l3_status,
     "metadata": _metadata,

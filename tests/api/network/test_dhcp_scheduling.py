@@ -18,7 +18,7 @@ from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store import Tx
 from pileus.wire import scopes
-from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus
+from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus, LeaseChange, LeaseReport
 
 KIND = "DHCP agent"
 
@@ -350,6 +350,27 @@ def test_who_is_told_and_what_is_heard(tmp_path: Path) -> None:
         assert [kind for kind in seen if kind.startswith("port.")] == ["port.dhcp_failed"]
         await api.wire["dhcp_status"](DhcpStatus(host="h2", ports={port["id"]: "forged"}), Node("h2"))
         assert len(seen["port.dhcp_failed"]) == 1
+        # Leases are shown in the timelines of the ports that hold them, and of no others.
+        address = port["fixed_ips"][0]["ip_address"]
+
+        async def lease(kind: str, host: str = "h1", **differing: Any) -> None:
+            values = {"ip_address": address, "mac_address": port["mac_address"], "expires_s": 1800000000}
+            change = LeaseChange(network_id=network, kind=kind, **{**values, **differing})
+            await api.wire["dhcp_leases"](LeaseReport(host=host, changes=(change,)), Node(host))
+
+        for kind in ("started", "renewed", "ended"):
+            await lease(kind)
+        await lease("started", host="h2")
+        await lease("started", mac_address="fa:16:3e:99:99:99")
+        await lease("started", ip_address="10.0.0.250")
+        await lease("forged")
+        shown = (await api("GET", f"/v2.0/ports/{port['id']}/timeline")).json["timeline"]
+        said = [(one["step"], one["detail"]) for one in shown if "lease" in one["step"]]
+        assert said == [
+            ("port lease started", f"{address} until 2027-01-15T08:00:00Z"),
+            ("port lease renewed", f"{address} until 2027-01-15T08:00:00Z"),
+            ("port lease ended", address),
+        ]
         assert await position() >= bound
         unsubscribe()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
@@ -9,13 +11,18 @@ from tests.unit.namespace_bench import Bench, running, scenario, until
 from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
+from pileus.core.errors import Unavailable
+from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
+from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpSubnet, Lease
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.host.agent import AgentSettings
 from pileus.host.dhcp.agent import DhcpAgent
+from pileus.host.dhcp.lease_watch import LeaseWatch
+from pileus.host.dhcp.leases import compare, current
 from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.wire import scopes
-from pileus.wire.dhcp import DhcpOption, PortAddress
+from pileus.wire.dhcp import DhcpOption, LeaseChange, PortAddress
 
 from .scene import host, net_id, network, subnet
 
@@ -81,6 +88,76 @@ def test_many_networks_are_one_question_one_transaction_and_few_batches() -> Non
             assert bench.transactions() == transactions + 1
 
     scenario(story)
+
+
+def test_leases_are_told_once_whatever_restarts() -> None:
+    async def story() -> None:
+        server = NamespaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            bench.dhcp.ask(net_id(1), host(10).mac_address)
+            await until(lambda: server.leases == [("started", "10.1.0.10")])
+            bench.dhcp.ask(net_id(1), host(11).mac_address)
+            await until(lambda: server.leases[1:] == [("started", "10.1.0.11")])
+            # The port goes, and its lease is given back.
+            server.put_network(network(hosts=1))
+            await until(lambda: server.leases[2:] == [("ended", "10.1.0.11")])
+            watch = LeaseWatch(bench.dhcp, SystemClock(), _never)
+            assert await watch.look([net_id(1)]) == 0, "what was told before a restart is not told again"
+
+    scenario(story)
+
+
+async def _never(changes: object) -> None:
+    raise AssertionError(changes)
+
+
+def test_what_becomes_of_leases() -> None:
+    one, other = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
+
+    def leases(*several: tuple[str, str, int]) -> dict[str, Lease]:
+        return {address: Lease(address, mac, None, "", expires) for address, mac, expires in several}
+
+    before = leases(("10.0.0.1", one, 100), ("10.0.0.2", one, 100), ("10.0.0.3", one, 100))
+    after = leases(("10.0.0.1", one, 100), ("10.0.0.2", one, 200), ("10.0.0.3", other, 200))
+    changes = compare("n", before, after)
+    assert [(change.kind, change.ip_address, change.mac_address) for change in changes] == [
+        ("ended", "10.0.0.3", one),
+        ("renewed", "10.0.0.2", one),
+        ("started", "10.0.0.3", other),
+    ]
+    assert compare("n", after, after) == []
+    assert [*current(before.values(), 99.0)] == [*before]
+    assert current(before.values(), 100.0) == {}
+    assert [*current(leases(("10.0.0.9", one, 0)).values(), 1e12)] == ["10.0.0.9"]
+
+
+def test_leases_that_can_not_be_told_are_told_later() -> None:
+    async def story() -> None:
+        servers = SimulatedDhcp()
+        await servers.apply([DhcpNetwork(network_id="n", interface="tap", subnets=(SUBNET,), hosts=(HOST,))])
+        servers.ask("n", HOST.mac)
+        heard: list[str] = []
+        answers = iter([True, False])
+
+        async def tell(changes: Sequence[LeaseChange]) -> None:
+            if next(answers):
+                raise Unavailable
+            heard.extend(change.kind for change in changes)
+
+        watch = LeaseWatch(servers, SystemClock(), tell)
+        with pytest.raises(Unavailable):
+            await watch.look(["n"])
+        assert await watch.look(["n"]) == 1
+        assert await watch.look(["n"]) == 0
+        assert heard == ["started"]
+
+    scenario(story)
+
+
+SUBNET = DhcpSubnet(id="s", cidr="10.7.0.0/24", server="10.7.0.2")
+HOST = DhcpHost(port_id="p", mac="fa:16:3e:00:00:01", addresses=("10.7.0.5",))
 
 
 def test_a_server_runs_only_where_it_shall() -> None:

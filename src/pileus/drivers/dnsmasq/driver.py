@@ -25,6 +25,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+import msgspec
+
+from pileus.core.files import open_folder, read_own_file, write_atomically
 from pileus.core.names import is_path_part, path_part
 from pileus.drivers.dnsmasq import files
 from pileus.drivers.dnsmasq.leases import Release, parse_leases, send_releases
@@ -37,6 +40,9 @@ PACKAGES = ("dnsmasq-base",)
 """Of Debian."""
 
 _AT_ONCE = 4
+_MOST_BYTES = 1 << 25
+"""Of a lease file: twice what the most leases that a server gives take."""
+_TOLD = msgspec.json.Decoder(list[Lease])
 
 
 def missing_programs() -> list[str]:
@@ -105,6 +111,35 @@ class Dnsmasq:
         """See DhcpServers."""
         return await asyncio.to_thread(self._leases, network_id)
 
+    async def lease_stamps(self, network_ids: Collection[str]) -> dict[str, object]:
+        """See DhcpServers."""
+
+        def stamps() -> dict[str, object]:
+            found: dict[str, object] = {}
+            for network_id in network_ids:
+                with contextlib.suppress(OSError):
+                    seen = (self._home(network_id) / "leases").lstat()
+                    found[network_id] = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+            return found
+
+        return await asyncio.to_thread(stamps)
+
+    async def told_leases(self, network_id: str) -> list[Lease]:
+        """See DhcpServers."""
+
+        def read() -> list[Lease]:
+            try:
+                return _TOLD.decode((self._home(network_id) / "told").read_bytes())
+            except (FileNotFoundError, msgspec.DecodeError):
+                return []
+
+        return await asyncio.to_thread(read)
+
+    async def keep_told_leases(self, network_id: str, leases: Sequence[Lease]) -> None:
+        """See DhcpServers."""
+        path = self._home(network_id) / "told"
+        await asyncio.to_thread(write_atomically, path, msgspec.json.encode(leases), durable=False)
+
     async def _apply(self, network: DhcpNetwork, lost: dict[str, int]) -> Applied:
         folder = self._home(network.network_id)
         wanted = render(network, folder, self._user, self._group)
@@ -170,7 +205,7 @@ class Dnsmasq:
 
     def _leases(self, network_id: str) -> list[Lease]:
         try:
-            return parse_leases((self._home(network_id) / "leases").read_text())
+            return parse_leases(_read_plain(self._home(network_id), "leases"))
         except FileNotFoundError:
             return []
 
@@ -210,6 +245,15 @@ class Dnsmasq:
                 if named and user_of(number) in self._users:
                     found[network_id] = number
         return found
+
+
+def _read_plain(folder: Path, name: str) -> str:
+    """The text of a file that a lesser user writes: a regular one of bounded size, and no link to another."""
+    number = open_folder(folder)
+    try:
+        return read_own_file(name, number, limit=_MOST_BYTES).decode(errors="replace")
+    finally:
+        os.close(number)
 
 
 def _holders(texts: Iterable[str]) -> set[tuple[str, str]]:

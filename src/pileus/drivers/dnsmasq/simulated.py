@@ -36,6 +36,7 @@ class Server(msgspec.Struct):
     network: DhcpNetwork
     leases: dict[str, Lease] = {}
     runs: bool = True
+    told: list[Lease] = []
 
 
 class SimulatedDhcp:
@@ -80,6 +81,24 @@ class SimulatedDhcp:
         """See DhcpServers."""
         server = self._servers.get(network_id)
         return list(server.leases.values()) if server is not None else []
+
+    async def lease_stamps(self, network_ids: Collection[str]) -> dict[str, object]:
+        """See DhcpServers."""
+        some = {network_id: self._servers.get(network_id) for network_id in network_ids}
+        return {
+            key: tuple(one.leases.values()) for key, one in some.items() if one is not None and one.leases
+        }
+
+    async def told_leases(self, network_id: str) -> list[Lease]:
+        """See DhcpServers."""
+        server = self._servers.get(network_id)
+        return list(server.told) if server is not None else []
+
+    async def keep_told_leases(self, network_id: str, leases: Sequence[Lease]) -> None:
+        """See DhcpServers."""
+        if network_id in self._servers:
+            self._servers[network_id].told = list(leases)
+            self._store()
 
     def ask(self, network_id: str, mac: str) -> Offer | None:
         """Answer the client with this MAC over IPv4; None: no answer. It then holds a lease."""

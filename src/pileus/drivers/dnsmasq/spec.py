@@ -113,6 +113,15 @@ class DhcpServers(Protocol):
     async def leases(self, network_id: str) -> list[Lease]:
         """Return the leases that were given out, the newest state of each address."""
 
+    async def lease_stamps(self, network_ids: Collection[str]) -> dict[str, object]:
+        """For each network something that differs once its leases differ; cheap."""
+
+    async def told_leases(self, network_id: str) -> list[Lease]:
+        """The leases that were kept last; they go with the server."""
+
+    async def keep_told_leases(self, network_id: str, leases: Sequence[Lease]) -> None:
+        """Keep leases as told, over restarts."""
+
 
 class DhcpFailed(Exception):
     """Servers that could not be made as wanted: by network's id, why."""

@@ -8,6 +8,7 @@ restart finds the processes again and changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.core.recurring import Recurring
 from pileus.drivers.dnsmasq.render import MEMOS
 from pileus.drivers.dnsmasq.spec import DhcpServers, Lease
 from pileus.drivers.netlink.links import Links
@@ -22,13 +24,14 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.dhcp import plan
 from pileus.host.dhcp.apply import ServerApplier
+from pileus.host.dhcp.lease_watch import LeaseWatch
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
 from pileus.host.namespaces.model import Namespace
 from pileus.wire import scopes
-from pileus.wire.calls import DHCP_STATE, DHCP_STATUS, Call
-from pileus.wire.dhcp import DhcpNetwork, DhcpStateRequest, DhcpStatus
+from pileus.wire.calls import DHCP_LEASES, DHCP_STATE, DHCP_STATUS, Call
+from pileus.wire.dhcp import DhcpNetwork, DhcpStateRequest, DhcpStatus, LeaseChange, LeaseReport
 
 _log = log.get("host.dhcp")
 
@@ -63,6 +66,7 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         self._lease_s = 86400
         self._left_out: dict[str, dict[str, str]] = {}
         self._told_ports: dict[str, str] = {}
+        self._lease_watch = LeaseWatch(servers, clock, self._tell_leases)
 
     def configurations(self) -> dict[str, Any]:
         served = [network for network in self.desired.values() if plan.is_served(network)]
@@ -80,6 +84,24 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
     async def leases(self, network_id: str) -> Sequence[Lease]:
         """The leases that guests of a network hold."""
         return await self._servers.leases(network_id)
+
+    async def watch(self) -> None:
+        await asyncio.gather(super().watch(), self._watch_leases())
+
+    async def _watch_leases(self) -> None:
+        """Look at the leases every few seconds; what can't be told now is told later."""
+        trouble = Recurring(_log, "leases are not told")
+        while True:
+            await asyncio.sleep(self._namespaces.watch_interval_s)
+            try:
+                await self._lease_watch.look([namespace.key for namespace in self._in_force()])
+            except Exception as error:
+                trouble.happened(type(error).__name__, why=reason(error))
+            else:
+                trouble.over()
+
+    async def _tell_leases(self, changes: Sequence[LeaseChange]) -> None:
+        await self.call(DHCP_LEASES, LeaseReport(self.host, tuple(changes)))
 
     async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, DhcpNetwork]]:
         wanted = None if ids is None else tuple(sorted(ids))

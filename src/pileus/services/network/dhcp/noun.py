@@ -7,6 +7,7 @@ from functools import partial
 from pileus.resource.declaration import Extension, Resource
 from pileus.services.network.agents.scheduled import Scheduler
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.leases import dhcp_leases
 from pileus.services.network.dhcp.scheduling import network_bind, network_unbind
 from pileus.services.network.dhcp.state import dhcp_state
 from pileus.services.network.dhcp.status import dhcp_status
@@ -14,7 +15,7 @@ from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.resource import NETWORK
 from pileus.web.answers import Answer
 from pileus.web.noun import Noun
-from pileus.wire.calls import DHCP_STATE, DHCP_STATUS
+from pileus.wire.calls import DHCP_LEASES, DHCP_STATE, DHCP_STATUS
 
 EXTENSIONS = (
     Extension(
@@ -44,5 +45,6 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
         answers=(
             Answer(DHCP_STATE, partial(dhcp_state, config=config)),
             Answer(DHCP_STATUS, dhcp_status, writes=True),
+            Answer(DHCP_LEASES, dhcp_leases, writes=True),
         ),
     )

@@ -46,11 +46,11 @@ def timeline_read(tx: Tx, port_id: str) -> list[Entry]:
         at = row.at.isoformat(timespec="microseconds") + "Z"
         entries.append(
             Entry(
-                step=row.kind.replace(".", " "),
+                step=row.kind.replace(".", " ").replace("lease_", "lease "),
                 started_at=at,
                 finished_at=at,
                 host=row.host,
-                detail=", ".join(payload.get("changed") or ()),
+                detail=payload.get("detail") or ", ".join(payload.get("changed") or ()),
                 error=payload.get("reason") or "",
                 request_id=row.request_id,
             )
