@@ -101,6 +101,19 @@ def status(simulated: Simulated = False, state: State = None) -> None:
 
 
 @app.command()
+def agents(
+    host: Annotated[str | None, typer.Argument(help="Those of this host only.")] = None,
+    simulated: Simulated = False,
+    state: State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
+) -> None:
+    """List the agents of all hosts: what each serves, how far it is behind, its last pass."""
+    from pileus.app.commands.agents import show
+
+    show(host, simulated, state, as_json)
+
+
+@app.command()
 def routes(
     service: Annotated[str, typer.Argument(help="identity, network, image or compute; all if none.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,

@@ -34,6 +34,7 @@ _log = log.get("host.agent")
 
 _STREAM_RETRY_S = 0.2
 _STREAM_RETRY_LIMIT_S = 5.0
+_LONGEST_ERROR = 500
 _HEARTBEAT_RETRY_S = 2.0
 
 
@@ -84,6 +85,9 @@ class Agent(abc.ABC):
         self._server = server
         self._started_at = clock.now().strftime("%Y-%m-%d %H:%M:%S")
         self._reported = False
+        self._pass_clock = clock
+        self._last_pass: tuple[str, float] | None = None
+        self._newest = 0
         self.report_trouble = Trouble(_log, "the report was not taken", agent=self.binary)
         self._stream_trouble = Trouble(_log, "the stream of wake-ups ended", agent=self.binary)
         self.in_sync = asyncio.Event()
@@ -167,7 +171,10 @@ class Agent(abc.ABC):
 
     async def _pass(self, work: Work) -> None:
         metrics = self.metrics
+        began = self._pass_clock.monotonic()
         changes = await self.reconcile(work)
+        ended = self._pass_clock.now().strftime("%Y-%m-%d %H:%M:%S")
+        self._last_pass = ended, round(self._pass_clock.monotonic() - began, 4)
         metrics.passes += 1
         metrics.changes += changes
         metrics.changes_of_last_pass = changes
@@ -190,12 +197,24 @@ class Agent(abc.ABC):
             agent_type=self.agent_type,
             topic=self.topic,
             started_at=self._started_at,
-            configurations=self.configurations(),
+            configurations={**self.configurations(), "reconciliation": self._reconciliation()},
             availability_zone=self._base.availability_zone,
             resources_synced=status.full_passes > 0 and status.failures_in_a_row == 0,
             start=not self._reported,
             scopes=tuple(sorted(self.scopes())),
         )
+
+    def _reconciliation(self) -> dict[str, Any]:
+        """How far the agent is: positions it had not read at its last report, its last pass, what fails."""
+        status = self.reconciler.status
+        ended, took = self._last_pass or (None, None)
+        return {
+            "behind": max(0, self._newest - self.position()),
+            "passes": status.passes,
+            "last_pass_at": ended,
+            "last_pass_s": took,
+            "error": (status.last_error or "")[:_LONGEST_ERROR] if status.failures_in_a_row else None,
+        }
 
     async def _heartbeat(self) -> None:
         while True:
@@ -215,6 +234,7 @@ class Agent(abc.ABC):
 
     def _heard(self, reply: AgentReply) -> None:
         self._reported = True
+        self._newest = reply.position
         self.agent_id = reply.agent_id
         changed = reply.admin_state_up != self.admin_state_up
         self.admin_state_up = reply.admin_state_up
