@@ -127,7 +127,7 @@ class LeaseChange(Record, frozen=True):
 
 
 class LeaseReport(Record, frozen=True):
-    """What became of leases since the last report, oldest first."""
+    """A report of what became of leases since the last one, oldest first."""
 
     host: HostName
     changes: tuple[LeaseChange, ...] = ()

@@ -42,7 +42,7 @@ def show(host: str | None, simulated: bool, state: Path | None, as_json: bool) -
 
 
 def describe(agent: Mapping[str, Any]) -> dict[str, Any]:
-    """What is shown of one agent. ``behind`` and what follows are of its last report; None: not said."""
+    """Describe one agent. ``behind`` and what follows are of its last report; None: not said."""
     said = agent["configurations"]
     passes = said.get("reconciliation") or {}
     state = "up" if agent["alive"] else "down"

@@ -16,6 +16,7 @@ name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import grp
 import os
 import pwd

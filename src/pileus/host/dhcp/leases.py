@@ -16,7 +16,7 @@ def current(leases: Iterable[Lease], now: float) -> dict[str, Lease]:
 
 
 def compare(network_id: str, before: Mapping[str, Lease], after: Mapping[str, Lease]) -> list[LeaseChange]:
-    """What happened in between; an address that went from one guest to another ended and started."""
+    """Find what happened in between; an address that went from one guest to another ended and started."""
     changes = []
     for address, lease in sorted(before.items()):
         if address not in after or not _same_holder(lease, after[address]):
