@@ -89,8 +89,8 @@ def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         return dataclasses.replace(route, handler=handler)
 
-    def watching(self: Router, owner: Any, prefix: str, routes: Iterable[Route]) -> None:
-        add(self, owner, prefix, [watched(route) for route in routes])
+    def watching(self: Router, owner: Any, prefix: str, routes: Iterable[Route], **more: bool) -> None:
+        add(self, owner, prefix, [watched(route) for route in routes], **more)
 
     monkeypatch.setattr(Enforcer, "check", checked)
     monkeypatch.setattr(Enforcer, "condition", conditioned)

@@ -96,7 +96,7 @@ class App:
             if service.prefix:
                 routes.append(health_route())
             _check_rules(routes, policy.of(service.type))
-            self._router.add(service, service.prefix, routes)
+            self._router.add(service, service.prefix, routes, either_spelling=service.dialect.either_spelling)
         if services:
             at_root = [openapi_route(services), health_route()]
             if all(service.prefix for service in services):

@@ -110,19 +110,28 @@ class Router:
     def __init__(self) -> None:
         self._root = _Node()
 
-    def add(self, owner: Any, prefix: str, routes: Iterable[Route]) -> None:
-        """Hang routes below ``prefix``; ``owner`` comes back with a match. ValueError for a doubled route."""
+    def add(self, owner: Any, prefix: str, routes: Iterable[Route], *, either_spelling: bool = False) -> None:
+        """Hang routes below ``prefix``; ``owner`` comes back with a match. ValueError for a doubled route.
+
+        ``either_spelling``: collections (``/v2.0/address-groups``) are also found where the dashes of their
+        names are underscores, and the other way round.
+        """
+        collection = len(segments(prefix)) + 1
         for route in routes:
             node = self._root
             names = []
-            for segment in segments(prefix + route.path):
+            for place, segment in enumerate(segments(prefix + route.path)):
                 if segment.startswith("{"):
                     names.append(segment.strip("{}"))
                     if node.parameter is None:
                         node.parameter = _Node()
                     node = node.parameter
-                else:
-                    node = node.literal.setdefault(segment, _Node())
+                    continue
+                child = node.literal.setdefault(segment, _Node())
+                if either_spelling and place == collection:
+                    for other in (segment.replace("-", "_"), segment.replace("_", "-")):
+                        node.literal.setdefault(other, child)
+                node = child
             if node.leaf is None:
                 node.leaf = Leaf(owner, tuple(names))
             elif node.leaf.names != tuple(names):

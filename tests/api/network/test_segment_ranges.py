@@ -97,6 +97,11 @@ def test_ranges_that_are_refused(tmp_path: Path) -> None:
             assert (refused.status, refused.error) == (400, "NetworkSegmentRangeDefaultReadOnly")
         found = (await admin("GET", f"{PATH}?id={first['id']}&fields=id")).json["network_segment_ranges"]
         assert found == [{"id": first["id"]}]
+        # Neutron finds collections by either spelling, and its own test client relies on that.
+        for spelling in ("network-segment-ranges", "security_groups", "address_scopes"):
+            assert (await admin("GET", f"/v2.0/{spelling}")).status == 200, spelling
+        for other in ("ports-", "networks/add-router-interface"):
+            assert (await admin("GET", f"/v2.0/{other}")).status == 404, other
         tagged = await admin("PUT", f"{PATH}/{first['id']}/tags/blue")
         assert tagged.status == 201
         shown = (await admin("GET", f"{PATH}/{first['id']}")).json["network_segment_range"]

@@ -78,6 +78,8 @@ class Dialect(Wording):
 
     statuses: ClassVar[Mapping[Kind, int]] = STATUS
     strict_media: ClassVar[bool] = False
+    either_spelling: ClassVar[bool] = False
+    """Whether names of collections may have dashes or underscores, whichever a client writes."""
     """Whether a body that is not called JSON is refused with 415."""
     request_id_header: ClassVar[bytes | None] = None
     """A second name, older than X-OpenStack-Request-Id, under which replies carry the request's id."""

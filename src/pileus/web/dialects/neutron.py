@@ -39,6 +39,7 @@ _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 class NeutronDialect(NeutronWording, Dialect):
     """The Networking API v2.0."""
 
+    either_spelling = True
     internal_message = "Request Failed: internal server error while processing your request."
     list_parameters: ClassVar[Mapping[str, Any]] = {
         "fields": {"type": "string"},
