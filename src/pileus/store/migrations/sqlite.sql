@@ -651,6 +651,21 @@ CREATE TABLE network_flavors (
 	enabled BOOLEAN NOT NULL, 
 	CONSTRAINT pk_network_flavors PRIMARY KEY (id)
 );
+CREATE TABLE network_segment_ranges (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36), 
+	name VARCHAR(255) NOT NULL, 
+	shared BOOLEAN NOT NULL, 
+	network_type VARCHAR(16) NOT NULL, 
+	physical_network VARCHAR(64) NOT NULL, 
+	minimum BIGINT NOT NULL, 
+	maximum BIGINT NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_network_segment_ranges PRIMARY KEY (id)
+);
 CREATE TABLE network_segments (
 	network_type VARCHAR(16) NOT NULL, 
 	physical_network VARCHAR(64) NOT NULL, 
@@ -728,8 +743,8 @@ CREATE TABLE "oauth1_request_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
@@ -842,8 +857,8 @@ CREATE TABLE "ports" (
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -1074,6 +1089,7 @@ INSERT INTO "schema_revisions" VALUES('network','0037_rbac_policies');
 INSERT INTO "schema_revisions" VALUES('network','0038_routers_of_high_availability_and_distributed_ones');
 INSERT INTO "schema_revisions" VALUES('network','0039_flavors_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0040_metering');
+INSERT INTO "schema_revisions" VALUES('network','0041_ranges_of_segments');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1105,8 +1121,8 @@ CREATE TABLE "security_group_rules" (
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
@@ -1422,16 +1438,16 @@ CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
 CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
-CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
@@ -1446,11 +1462,11 @@ CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_po
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
