@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -131,9 +131,13 @@ def test_what_becomes_of_leases() -> None:
     assert [*current(before.values(), 99.0)] == [*before]
     assert current(before.values(), 100.0) == {}
     assert [*current(leases(("10.0.0.9", one, 0)).values(), 1e12)] == ["10.0.0.9"]
+    odd = leases(
+        ("10.0.0", one, 100), ("10.0.0.1", "fa:16", 100), ("10.0.0.2", one, 1 << 60), ("::1", "", 100)
+    )
+    assert [*current(odd.values(), 1.0)] == ["::1"]
 
 
-def test_leases_that_can_not_be_told_are_told_later() -> None:
+def test_leases_that_can_not_be_told_are_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         servers = SimulatedDhcp()
         await servers.apply([DhcpNetwork(network_id="n", interface="tap", subnets=(SUBNET,), hosts=(HOST,))])
@@ -146,12 +150,25 @@ def test_leases_that_can_not_be_told_are_told_later() -> None:
                 raise Unavailable
             heard.extend(change.kind for change in changes)
 
+        broken = servers.leases
+
+        async def leases(network_id: str) -> list[Lease]:
+            if network_id == "bad":
+                raise OSError("is no file of ours")
+            return await broken(network_id)
+
+        async def stamps(network_ids: Collection[str]) -> dict[str, object]:
+            return dict.fromkeys(network_ids, 1)
+
+        monkeypatch.setattr(servers, "leases", leases)
+        monkeypatch.setattr(servers, "lease_stamps", stamps)
         watch = LeaseWatch(servers, SystemClock(), tell)
         with pytest.raises(Unavailable):
-            await watch.look(["n"])
-        assert await watch.look(["n"]) == 1
-        assert await watch.look(["n"]) == 0
+            await watch.look(["bad", "n"])
+        assert await watch.look(["bad", "n"]) == 1
+        assert await watch.look(["bad", "n"]) == 0
         assert heard == ["started"]
+        assert [*watch.failed] == ["bad"]
 
     scenario(story)
 

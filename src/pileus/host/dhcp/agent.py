@@ -98,7 +98,10 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
             except Exception as error:
                 trouble.happened(type(error).__name__, why=reason(error))
             else:
-                trouble.over()
+                if self._lease_watch.failed:
+                    trouble.happened("unread", networks=self._lease_watch.failed)
+                else:
+                    trouble.over()
 
     async def _tell_leases(self, changes: Sequence[LeaseChange]) -> None:
         await self.call(DHCP_LEASES, LeaseReport(self.host, tuple(changes)))

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from pileus.core.clock import Clock
 from pileus.drivers.dnsmasq.spec import DhcpServers, Lease
 from pileus.host.dhcp.leases import compare, current
+from pileus.host.isolation import reason
 from pileus.wire.dhcp import LeaseChange
 
 _AT_ONCE = 500
@@ -29,6 +30,8 @@ class LeaseWatch:
         self._tell = tell
         self._stamps: dict[str, object] = {}
         self._ends: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
+        """Networks whose leases could not be read at the last look, with the reason."""
 
     async def look(self, network_ids: Collection[str]) -> int:
         """Tell what changed in these networks; how much it was."""
@@ -41,9 +44,14 @@ class LeaseWatch:
         ]
         told = 0
         waiting: dict[str, tuple[dict[str, Lease], list[LeaseChange]]] = {}
+        self.failed = {}
         for network_id in due:
-            after = current(await self._servers.leases(network_id), now)
-            before = {lease.address: lease for lease in await self._servers.told_leases(network_id)}
+            try:
+                after = current(await self._servers.leases(network_id), now)
+                before = {lease.address: lease for lease in await self._servers.told_leases(network_id)}
+            except Exception as error:  # one file that can't be read keeps no other network waiting
+                self.failed[network_id] = reason(error)
+                continue
             waiting[network_id] = (after, compare(network_id, before, after))
         for several in _batches(waiting):
             changes = [change for network_id in several for change in waiting[network_id][1]]

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
+from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.dnsmasq.spec import Lease
 from pileus.wire.dhcp import LeaseChange
 
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_LAST = 1 << 40
 STARTED, RENEWED, ENDED = "started", "renewed", "ended"
 
 
 def current(leases: Iterable[Lease], now: float) -> dict[str, Lease]:
-    """Those that have not run out, by address."""
-    return {lease.address: lease for lease in leases if lease.expires == 0 or lease.expires > now}
+    """Those that have not run out, by address; without any that could not be told, whoever wrote it."""
+    return {
+        lease.address: lease
+        for lease in leases
+        if (lease.expires == 0 or now < lease.expires < _LAST) and _is_tellable(lease)
+    }
+
+
+def _is_tellable(lease: Lease) -> bool:
+    try:
+        parse_address(lease.address)
+    except NotAnAddress:
+        return False
+    return not lease.mac or _MAC.fullmatch(lease.mac) is not None
 
 
 def compare(network_id: str, before: Mapping[str, Lease], after: Mapping[str, Lease]) -> list[LeaseChange]:
