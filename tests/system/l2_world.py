@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from tests.patience import PATIENCE
+from tests.system.bridge_lab import BridgeHost
 from tests.unit.l2.switch_server import SwitchServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
@@ -56,6 +57,7 @@ class World:
         self.server.networks = {
             "net": NetworkDetails("net", Segment("vxlan", None, 100)),
             "vlan": NetworkDetails("vlan", Segment("vlan", "physnet1", 1234)),
+            "flat": NetworkDetails("flat", Segment("flat", "physnet1")),
         }
         self.group("open", *ANYONE)
         self.group("closed")
@@ -64,7 +66,12 @@ class World:
         self.server.put_group(SecurityGroupDetails(group_id, rules))
 
     async def start(self, host: LabHost) -> None:
-        agent = SwitchAgent(
+        agent = host.agent(self.server) if isinstance(host, BridgeHost) else self._switch_agent(host)
+        self.agents[host.name] = agent
+        self.tasks[host.name] = asyncio.create_task(agent.run())
+
+    def _switch_agent(self, host: LabHost) -> SwitchAgent:
+        return SwitchAgent(
             AgentSettings(host=host.name),
             host.bridge_settings(),
             self.server,
@@ -73,8 +80,6 @@ class World:
             host.flows(),
             silence=Silence(nft.Nft(), host.namespace),
         )
-        self.agents[host.name] = agent
-        self.tasks[host.name] = asyncio.create_task(agent.run())
 
     async def stop(self, name: str) -> None:
         task = self.tasks.pop(name)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.system.bridge_lab import BridgeHost, BridgeLab
 from tests.unit.l2.switch_server import SwitchServer
 from tests.unit.namespace_server import NamespaceServer
 
@@ -74,6 +75,9 @@ def why_not_real() -> str | None:
         return f"not installed: {', '.join(missing)}"
     return None if Path("/dev/net/tun").exists() else "the machine has no /dev/net/tun"
 
+
+MECHANISMS = pytest.mark.parametrize("make_lab", [Lab, BridgeLab], ids=["openvswitch", "linuxbridge"])
+"""What carries the ports of the node."""
 
 REAL = [
     pytest.mark.real,
@@ -168,6 +172,8 @@ class NodeWorld:
 
     def _make(self, kind: str) -> Agent:
         settings = AgentSettings(host="n1")
+        if kind == "switch" and isinstance(self.host, BridgeHost):
+            return self.host.agent(self.switching)
         if kind == "switch":
             return SwitchAgent(
                 settings,
@@ -377,7 +383,7 @@ async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def story_in_a_world(story: Callable[[NodeWorld], Any]) -> None:
+def story_in_a_world(story: Callable[[NodeWorld], Any], make_lab: type[Lab] = Lab) -> None:
     """Run a story in a lab of its own; afterwards nothing of it is left."""
 
     async def tell() -> None:
@@ -385,7 +391,7 @@ def story_in_a_world(story: Callable[[NodeWorld], Any]) -> None:
         folder = Path(tempfile.mkdtemp(prefix=name))
         folder.chmod(0o755)  # dnsmasq reads its files as nobody
         try:
-            async with Lab(1, folder / "lab", name) as lab:
+            async with make_lab(1, folder / "lab", name) as lab:
                 world = NodeWorld(lab, folder, name)
                 try:
                     await world.open()

@@ -8,8 +8,9 @@ import os
 import signal
 
 from msgspec.structs import replace
-from tests.system.node_world import MTU, NET, REAL, NodeWorld, story_in_a_world, subnet, until
+from tests.system.node_world import MECHANISMS, MTU, NET, REAL, NodeWorld, story_in_a_world, subnet, until
 
+from pileus.app.lab.lab import Lab
 from pileus.drivers.process import ProgramFailed
 from pileus.wire.dhcp import HostRoute
 
@@ -22,7 +23,8 @@ def pid_of(world: NodeWorld, network_id: str = NET) -> int:
     return number
 
 
-def test_a_guest_gets_its_lease_and_what_it_is_told() -> None:
+@MECHANISMS
+def test_a_guest_gets_its_lease_and_what_it_is_told(make_lab: type[Lab]) -> None:
     async def story(world: NodeWorld) -> None:
         routes = (HostRoute("192.168.0.0/16", "10.1.0.250"),)
         guest, host = await world.guest()
@@ -41,7 +43,7 @@ def test_a_guest_gets_its_lease_and_what_it_is_told() -> None:
         assert [(lease.address, lease.mac) for lease in leases] == [(told["address"], host.mac_address)]
         assert await world.full_pass("dhcp") == 0
 
-    story_in_a_world(story)
+    story_in_a_world(story, make_lab)
 
 
 def test_names_of_guests_are_resolved_where_no_other_resolver_is_given() -> None:

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_world import ANYONE, OUT, SSH, TRAFFIC, World, until
 
 from pileus.app.lab.lab import Guest, Lab
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
-from pileus.drivers.process import ProgramFailed
+from pileus.drivers.process import ProgramFailed, run
 from pileus.host.l2 import tables as t
 from pileus.wire.switch import (
     AddressPair,
@@ -45,8 +46,8 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="module")
-def shared_world(runner: asyncio.Runner) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["openvswitch", "linuxbridge"])
+def shared_world(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[World]:
     async def open_world() -> World:
         await lab.open()
         world = World(lab)
@@ -59,7 +60,8 @@ def shared_world(runner: asyncio.Runner) -> Iterator[World]:
         for name in list(world.tasks):
             await world.stop(name)
 
-    lab = Lab(2, Path(tempfile.mkdtemp(prefix="plab")), f"pt{os.getpid() % 1000}")
+    state, name = Path(tempfile.mkdtemp(prefix="plab")), f"pt{os.getpid() % 1000}"
+    lab = BridgeLab(2, state, name) if request.param == "linuxbridge" else Lab(2, state, name)
     try:
         world = runner.run(open_world())
         yield world
@@ -75,6 +77,14 @@ def world(shared_world: World, runner: asyncio.Runner) -> Iterator[World]:
     runner.run(shared_world.clear())
 
 
+@pytest.fixture
+def switch_world(world: World) -> World:
+    """A world of Open vSwitch: the question is about a part that Linux bridges do not have."""
+    if isinstance(world.lab, BridgeLab):
+        pytest.skip("Linux bridges have no ovs-vswitchd, no counters of flows and no rate limits")
+    return world
+
+
 def test_ping_within_a_host_and_through_the_tunnel(world: World, runner: asyncio.Runner) -> None:
     async def story() -> None:
         (a, _), (_, b), (_, c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
@@ -85,7 +95,23 @@ def test_ping_within_a_host_and_through_the_tunnel(world: World, runner: asyncio
     runner.run(story())
 
 
+def test_ping_on_a_flat_network(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        on_flat = {"network_id": "flat"}
+        (a, _), (_, b), (_, c), (_, other) = await world.guests(
+            ("n1", on_flat), ("n1", on_flat), ("n2", on_flat), ("n2", {})
+        )
+        for there in (b, c):
+            assert await world.pings(a, there.fixed_ips[0].ip_address)
+        assert not await world.pings(a, other.fixed_ips[0].ip_address), "another network"
+
+    runner.run(story())
+
+
 def test_ping_on_a_vlan(world: World, runner: asyncio.Runner) -> None:
+    if isinstance(world.lab, BridgeLab) and not Path("/proc/net/vlan").exists():
+        pytest.skip("this kernel has no VLANs of network cards (802.1Q)")
+
     async def story() -> None:
         on_vlan = {"network_id": "vlan"}
         (a, _), (_, b), (_, other) = await world.guests(("n1", on_vlan), ("n2", on_vlan), ("n2", {}))
@@ -261,6 +287,7 @@ def test_broadcasts_pass_the_receivers_rules(world: World, runner: asyncio.Runne
 def test_a_restart_loses_no_packet_and_no_counter(world: World, runner: asyncio.Runner) -> None:
     async def story() -> None:
         (a, _), (b, at_b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        counted = not isinstance(world.lab, BridgeLab)
         flows = world.lab.hosts["n1"].flows()
 
         async def restarts() -> None:
@@ -276,12 +303,14 @@ def test_a_restart_loses_no_packet_and_no_counter(world: World, runner: asyncio.
         for receiver, details in ((b, at_b), (c, at_c)):
             address = details.fixed_ips[0].ip_address
             assert await world.pings(a, address)
-            before = await flows.packets("br-int")
+            before = await flows.packets("br-int") if counted else {}
             counting = asyncio.create_task(world.count(a, receiver, address, 1000, 4.0))
             await restarts()
             sent, came = await counting
             assert sent >= 3500
             assert came["packets"] == sent, came
+            if not counted:
+                continue
             # vswitchd brings the datapath's counters into its flows about once a second.
             async with asyncio.timeout(10):
                 while True:
@@ -295,7 +324,9 @@ def test_a_restart_loses_no_packet_and_no_counter(world: World, runner: asyncio.
     runner.run(story())
 
 
-def test_a_rate_limit_holds(world: World, runner: asyncio.Runner) -> None:
+def test_a_rate_limit_holds(switch_world: World, runner: asyncio.Runner) -> None:
+    world = switch_world
+
     async def story() -> None:
         limit = {"rate_limit": RateLimit("q", 2000, 200)}
         (a, at_a), (b, at_b) = await world.guests(("n1", limit), ("n1", {}))
@@ -315,7 +346,9 @@ def test_a_rate_limit_holds(world: World, runner: asyncio.Runner) -> None:
     runner.run(story())
 
 
-def test_vswitchd_killed(world: World, runner: asyncio.Runner) -> None:
+def test_vswitchd_killed(switch_world: World, runner: asyncio.Runner) -> None:
+    world = switch_world
+
     async def story() -> None:
         (a, _), (_, b), (_, c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
         daemons = world.lab.hosts["n1"].daemons
@@ -330,7 +363,9 @@ def test_vswitchd_killed(world: World, runner: asyncio.Runner) -> None:
     runner.run(story())
 
 
-def test_ovsdb_restarted(world: World, runner: asyncio.Runner) -> None:
+def test_ovsdb_restarted(switch_world: World, runner: asyncio.Runner) -> None:
+    world = switch_world
+
     async def story() -> None:
         await world.guests(("n1", {}))
         daemons = world.lab.hosts["n1"].daemons
@@ -353,10 +388,74 @@ async def _say(world: World, guest: Guest, address: str, port: str, text: str) -
     return said.decode().split()
 
 
+def test_what_a_guest_sends_to_a_bridge_never_reaches_the_host(world: World, runner: asyncio.Runner) -> None:
+    """Frames to the bridge's own address and to the broadcast address, with the host's address in them."""
+    if not isinstance(world.lab, BridgeLab):
+        pytest.skip("Open vSwitch has no bridge of the kernel's")
+
+    async def story() -> None:
+        ((a, at_a),) = await world.guests(("n1", {}))
+        host = world.lab.hosts["n1"]
+        bridge = (await LinuxLinks(host.namespace).links())["brqnet"]
+        here = Guest("n1", "", host.namespace, "")
+
+        async def heard() -> int:
+            async with world.program(here, "receive", "5353") as listening:
+                for mac in (bridge.mac, "ff:ff:ff:ff:ff:ff"):
+                    frames = (sys.executable, TRAFFIC, "frames", "eth0", mac, host.underlay_ip, "5353")
+                    await world.lab.run(a, frames)
+                await asyncio.sleep(0.2)
+                listening.terminate()
+                came, _ = await listening.communicate()
+                return int(json.loads(came)["packets"])
+
+        assert await heard() == 0
+        await world.change(at_a, port_security_enabled=False, security_group_ids=())
+        assert await heard() == 0, "nor without port security"
+        # The test can see them: without the rules they arrive. Then the agent notices, and repairs.
+        agent = world.agents["n1"]
+        asleep, agent.reconciler.wake = agent.reconciler.wake, lambda *_, **__: None  # type: ignore[method-assign]
+        await nft.Nft().remove({host.namespace: [("bridge", "pileus_ports")]})
+        assert await heard() > 0
+        agent.reconciler.wake = asleep  # type: ignore[method-assign]
+        await until(lambda: agent.metrics.changes_of_last_pass > 5)
+        assert await heard() == 0
+
+    runner.run(story())
+
+
+def test_what_is_taken_away_by_hand_comes_back(world: World, runner: asyncio.Runner) -> None:
+    """A bridge, a tunnel, and an entry of the tunnel's table."""
+    if not isinstance(world.lab, BridgeLab):
+        pytest.skip("Open vSwitch has no links of the kernel's")
+
+    async def story() -> None:
+        (a, _), (_, b) = await world.guests(("n1", {}), ("n2", {}))
+        host, address = world.lab.hosts["n1"], b.fixed_ips[0].ip_address
+        assert await world.pings(a, address)
+        for words in (
+            ("ip", "link", "del", "brqnet"),
+            ("ip", "link", "del", "vxlan-100"),
+            ("bridge", "fdb", "del", "00:00:00:00:00:00", "dev", "vxlan-100", "dst", "192.0.2.2"),
+            ("ip", "link", "set", a.interface, "nomaster"),
+        ):
+            await run(("ip", "netns", "exec", host.namespace, *words))
+            async with asyncio.timeout(15):
+                while not await world.pings(a, address, 1):
+                    pass
+        # Nothing of ours is left when the guests are gone.
+        await world.clear()
+        links = await LinuxLinks(host.namespace).links()
+        assert not [name for name in links if name.startswith(("brq", "vxlan-"))]
+
+    runner.run(story())
+
+
 def test_what_a_guest_sends_to_its_tap_or_to_everybody_never_reaches_the_host(
-    world: World, runner: asyncio.Runner
+    switch_world: World, runner: asyncio.Runner
 ) -> None:
     """Frames to the device's own address and to the broadcast address, with the host's address in them."""
+    world = switch_world
 
     async def story() -> None:
         (a, _), (b, at_b) = await world.guests(("n1", {}), ("n1", {}))

@@ -8,8 +8,18 @@ import json
 import time
 
 from msgspec.structs import replace
-from tests.system.node_world import BEYOND, OUTSIDE, REAL, ROUTER, NodeWorld, story_in_a_world, until
+from tests.system.node_world import (
+    BEYOND,
+    MECHANISMS,
+    OUTSIDE,
+    REAL,
+    ROUTER,
+    NodeWorld,
+    story_in_a_world,
+    until,
+)
 
+from pileus.app.lab.lab import Lab
 from pileus.drivers.advertising.advertisers import Advertisement
 from pileus.drivers.netlink.links import Address, Route
 from pileus.drivers.process import run
@@ -20,7 +30,8 @@ from pileus.wire.switch import FixedIP
 pytestmark = REAL
 
 
-def test_out_by_the_gateway_in_by_the_floating_ip() -> None:
+@MECHANISMS
+def test_out_by_the_gateway_in_by_the_floating_ip(make_lab: type[Lab]) -> None:
     async def story(world: NodeWorld) -> None:
         (a, at_a), (b, at_b) = await world.guest(1), await world.guest(2)
         world.network(1, hosts=(at_a,))
@@ -45,7 +56,7 @@ def test_out_by_the_gateway_in_by_the_floating_ip() -> None:
         assert not await world.pings(world.outside, "172.24.4.200", 1)
         assert await world.pings(a.namespace, BEYOND)
 
-    story_in_a_world(story)
+    story_in_a_world(story, make_lab)
 
 
 def test_neighbours_are_told_where_a_floating_ip_is_now() -> None:

@@ -53,13 +53,14 @@ class Cloud(one.Cloud):
         return network["id"], made["id"]
 
     async def report(self, host: str, *, start: bool = True, **configurations: Any) -> Any:
-        """A switch agent's report from a host."""
+        """A switch agent's report from a host; one with ``interface_mappings`` is of Linux bridges."""
         known = {"tunnel_types": ["vxlan"], "bridge_mappings": {"physnet1": "br-ex"}, **configurations}
+        bridges = "interface_mappings" in known
         return await self.wire["agent_report"](
             AgentReport(
                 host=host,
-                binary="neutron-openvswitch-agent",
-                agent_type="Open vSwitch agent",
+                binary="neutron-linuxbridge-agent" if bridges else "neutron-openvswitch-agent",
+                agent_type="Linux bridge agent" if bridges else "Open vSwitch agent",
                 topic="N/A",
                 started_at="2026-01-01 00:00:00",
                 configurations=known,

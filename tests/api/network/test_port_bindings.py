@@ -197,3 +197,31 @@ def test_a_physical_device_gives_its_port_its_address(tmp_path: Path) -> None:
         assert after["mac_address"] != "52:54:00:12:34:56"
 
     tell(story, tmp_path)
+
+
+def test_a_host_of_linux_bridges_binds_as_a_bridge(tmp_path: Path) -> None:
+    """It is in the mesh of tunnels with hosts of Open vSwitch, and in the list of agents."""
+
+    async def story(api: Cloud) -> None:
+        network, _ = await api.a_network()
+        admin = api.as_("admin")
+        await api.report("h1", tunneling_ip="192.0.2.1")
+        await api.report("h2", tunneling_ip="192.0.2.2", interface_mappings={"physnet1": "eth1"})
+        made = [
+            await admin.make("port", network_id=network, **{"binding:host_id": host}) for host in ("h1", "h2")
+        ]
+        assert [port["binding:vif_type"] for port in made] == ["ovs", "bridge"]
+        details = made[1]["binding:vif_details"]
+        assert details == {"connectivity": "l2", "port_filter": True, "bound_drivers": {"0": "linuxbridge"}}
+        ends = {}
+        for host in ("h1", "h2"):
+            state = await api.switch(host)
+            ends[host] = [entry.tunneling_ip for one in state.networks for entry in one.forwarding]
+            assert {end.host for end in state.tunnels} >= {"h1", "h2"} - {host}
+        assert ends == {"h1": ["192.0.2.2"], "h2": ["192.0.2.1"]}
+        listed = (await admin("GET", "/v2.0/agents?agent_type=Linux+bridge+agent")).json["agents"]
+        assert [(one["host"], one["binary"]) for one in listed] == [("h2", "neutron-linuxbridge-agent")]
+        await api.status("h2", up=(made[1]["id"],))
+        assert (await api("GET", f"/v2.0/ports/{made[1]['id']}")).json["port"]["status"] == "ACTIVE"
+
+    tell(story, tmp_path)

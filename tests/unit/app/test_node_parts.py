@@ -15,13 +15,18 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.bus.client import WireClient
 from pileus.drivers.keepalived.simulated import SimulatedVrrp
+from pileus.host.l2.section import SwitchSection
 
 SOURCE = Path(__file__).parents[3] / "src" / "pileus"
-AGENTS = ("SwitchAgent", "MetadataAgent", "DhcpAgent", "L3Agent", "HypervisorAgent")
+AGENTS = ("SwitchAgent", "LinuxBridgeAgent", "MetadataAgent", "DhcpAgent", "L3Agent", "HypervisorAgent")
 
 
-def agents(folder: StateFolder, number: int, *, without_machines: bool = False) -> NodeAgents:
-    settings = Settings(simulation=SimulationSection(hosts=2, network_hosts=1))
+TWO_HOSTS = Settings(simulation=SimulationSection(hosts=2, network_hosts=1))
+
+
+def agents(
+    folder: StateFolder, number: int, settings: Settings = TWO_HOSTS, *, without_machines: bool = False
+) -> NodeAgents:
 
     async def make() -> NodeAgents:
         parts = await simulated_parts(folder, settings, number, simulated_cache(folder), SimulatedVrrp())
@@ -46,6 +51,13 @@ def test_a_part_that_a_node_lacks_is_an_agent_that_it_lacks(tmp_path: Path) -> N
     assert [one.binary for one in agents(folder, 1, without_machines=True).all()] == full
     # A host that serves no networks has nobody who would ask for metadata.
     assert [one.binary for one in agents(folder, 2).all()] == ["neutron-openvswitch-agent", "nova-compute"]
+
+
+def test_a_node_of_linux_bridges_has_their_agent(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.hosts.mkdir()
+    bridges = Settings(switch=SwitchSection(mechanism="linuxbridge"))
+    assert agents(folder, 1, bridges).switch.binary == "neutron-linuxbridge-agent"
 
 
 def test_agents_are_made_in_one_place() -> None:

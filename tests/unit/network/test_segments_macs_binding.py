@@ -84,6 +84,21 @@ def agent(alive: bool = True, **configurations: object) -> AgentFacts:
     return AgentFacts("Open vSwitch agent", alive, configurations)
 
 
+def test_a_linux_bridge_agent_binds_by_its_cards() -> None:
+    def found(network_type: str, physical_network: str | None, **configurations: object) -> tuple[str, str]:
+        one = AgentFacts("Linux bridge agent", True, configurations)
+        outcome = bind("h1", "normal", network_type, physical_network, [one])
+        return outcome.vif_type, outcome.reason
+
+    cards, theirs = {"physnet1": "eth1"}, {"physnet2": "br0"}
+    assert found("vxlan", None, tunnel_types=["vxlan"]) == ("bridge", "")
+    assert found("vlan", "physnet1", interface_mappings=cards) == ("bridge", "")
+    assert found("flat", "physnet2", bridge_mappings=theirs) == ("bridge", "")
+    no_card = "the host has no network card for physical network physnet2"
+    assert found("vlan", "physnet2", bridge_mappings=theirs) == ("binding_failed", no_card)
+    assert "the Linux bridge agent of the host has no gre tunnels" in found("gre", None)
+
+
 def test_binding_says_why_not() -> None:
     good = agent(tunnel_types=["vxlan"], bridge_mappings={"physnet1": "br-ex"})
     assert bind("", "normal", "vxlan", None, []).vif_type == "unbound"

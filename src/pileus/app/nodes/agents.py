@@ -7,7 +7,7 @@ import msgspec
 from pileus.app.nodes.parts import NodeParts
 from pileus.app.settings import Settings
 from pileus.bus.client import WireClient
-from pileus.core.clock import SystemClock
+from pileus.core.clock import Clock, SystemClock
 from pileus.host.agent import Agent, AgentSettings
 from pileus.host.dhcp import agent as dhcp
 from pileus.host.dhcp.agent import DhcpAgent
@@ -18,6 +18,7 @@ from pileus.host.l2.settings import OWNER
 from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
 from pileus.host.l3.agent import L3Agent
+from pileus.host.linuxbridge.agent import LinuxBridgeAgent
 from pileus.host.metadata.agent import MetadataAgent
 from pileus.host.metering.agent import MeteringAgent
 from pileus.host.namespaces.agent import NamespaceSettings
@@ -51,7 +52,6 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         full_pass_interval_s=settings.agent.resync_interval_s,
     )
     clock, switch = SystemClock(), parts.switch
-    silence = Silence(switch.silencer) if switch.silencer is not None else None
     metadata = MetadataAgent(node, server, clock, parts.listeners)
     namespaces: list[DhcpAgent | L3Agent] = []
     metering = None
@@ -89,16 +89,27 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             memory_used=some.memory_used or memory_used_mib,
         )
     return NodeAgents(
-        switch=SwitchAgent(
-            *(node, switch.bridges, server, clock, switch.client, switch.flows),
-            silence=silence,
-            uplinks=_uplinks(parts),
-            polices=switch.polices,
-        ),
+        switch=_switch_agent(node, server, clock, parts),
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
         metering=metering,
         machines=machines,
+    )
+
+
+def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> SwitchAgent:
+    switch = parts.switch
+    if (bridges := parts.linux_bridges) is not None:
+        return LinuxBridgeAgent(
+            *(node, bridges.settings, server, clock, switch.client, switch.flows),
+            *(bridges.bridges, bridges.packet_filter),
+            tracker=bridges.tracker,
+        )
+    return SwitchAgent(
+        *(node, switch.bridges, server, clock, switch.client, switch.flows),
+        silence=Silence(switch.silencer) if switch.silencer is not None else None,
+        uplinks=_uplinks(parts),
+        polices=switch.polices,
     )
 
 

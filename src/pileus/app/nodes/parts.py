@@ -16,6 +16,7 @@ from pileus.drivers.dnsmasq.spec import DhcpServers
 from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.keepalived.spec import VirtualRouters
 from pileus.drivers.libvirt.hypervisor import Hypervisor
+from pileus.drivers.linuxbridge.bridges import Bridges
 from pileus.drivers.listening.listeners import Listeners
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
@@ -25,6 +26,8 @@ from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.l2.settings import BridgeSettings
+from pileus.host.linuxbridge.filtering import Tracker
+from pileus.host.linuxbridge.settings import LinuxBridgeSettings
 from pileus.host.uplinks.apply import Cards
 
 
@@ -41,6 +44,16 @@ class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     network: HostNetwork = HostNetwork()
     cards: Cards | None = None
     polices: bool | None = None
+
+
+class BridgeParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a node without Open vSwitch: its kernel's bridges. The switch's ``client`` is of the plugging
+    board."""
+
+    settings: LinuxBridgeSettings
+    bridges: Bridges
+    packet_filter: PacketFilter
+    tracker: Tracker | None = None
 
 
 class RouterParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +84,7 @@ class NodeParts(msgspec.Struct, frozen=True, kw_only=True):
 
     switch: SwitchParts
     links: Links
+    linux_bridges: BridgeParts | None = None
     listeners: Listeners
     dhcp: DhcpServers | None = None
     router: RouterParts | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from pileus.app import bootstrap
 from pileus.app.nodes import machines
 from pileus.app.nodes.external_address import restore
 from pileus.app.nodes.limits import raise_limits
@@ -32,6 +33,13 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
     if "dhcp" in duties and (raised := raise_limits(folder.limits)):
         logger.info("raised limits of the kernel for many networks", limits=list(raised))
     found = await machines.real_machines(folder, settings, offloads=switch.datapath_type != "netdev")
+    bridges = None
+    if settings.switch.mechanism == "linuxbridge":
+        if missing := nft.missing_programs():
+            bootstrap.fail(f"Linux bridges need programs that are not installed: {', '.join(missing)}")
+        switch_parts, bridges = await switch.linux_bridges(folder, host)
+    else:
+        switch_parts = switch.parts(host)
     keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [
         lambda: switch.keep_running(folder),
         lambda: restore(folder.external_address, switch.client(), switch.datapath_type),
@@ -40,13 +48,15 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
         kvm = found.settings.kvm
         keepers.append(lambda: machines.keep_running(folder, kvm))
     return NodeParts(
-        switch=switch.parts(host),
+        switch=switch_parts,
         links=LinuxLinks(),
+        linux_bridges=bridges,
         listeners=LinuxListeners(),
         dhcp=dnsmasq.Dnsmasq(folder.dhcp) if "dhcp" in duties else None,
         router=_router(folder) if "l3" in duties else None,
         machines=found,
         keepers=tuple(keepers),
+        close=switch.board_closed,
     )
 
 

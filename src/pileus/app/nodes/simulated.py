@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 
 from pileus.app.nodes.machines import simulated_machines
-from pileus.app.nodes.parts import NodeParts, RouterParts, SwitchParts
-from pileus.app.nodes.switch import bridge_settings, host_network
+from pileus.app.nodes.parts import BridgeParts, NodeParts, RouterParts, SwitchParts
+from pileus.app.nodes.switch import bridge_settings, host_network, linux_bridge_settings
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.keepalived.simulated import SimulatedKeepalived, SimulatedVrrp
+from pileus.drivers.linuxbridge.simulated import SimulatedBridges
 from pileus.drivers.listening.simulated import SimulatedListeners
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.nft.simulated import SimulatedFilter
@@ -44,6 +45,17 @@ async def simulated_parts(
     await switch.listen(home / "db.sock")
     bridges = bridge_settings(settings, host, "netdev", tunneling_ip=_underlay_address(number))
     links = SimulatedLinks(state_file=home / "links.json")
+    address = _underlay_address(number)
+    linux = None
+    if settings.switch.mechanism == "linuxbridge":
+        linux = BridgeParts(
+            settings=msgspec.structs.replace(
+                linux_bridge_settings(settings, host, address), watch_interval_s=WATCH_S
+            ),
+            bridges=SimulatedBridges(links.links),
+            packet_filter=SimulatedFilter(home / "bridge-nft.json"),
+            tracker="bridge",
+        )
     networking = number <= settings.simulation.network_hosts
     return NodeParts(
         switch=SwitchParts(
@@ -55,6 +67,7 @@ async def simulated_parts(
             network=host_network(settings),
         ),
         links=links,
+        linux_bridges=linux,
         listeners=SimulatedListeners(),
         dhcp=SimulatedDhcp(home / "dhcp.json") if networking else None,
         router=_router(home / "nft.json", host, links, vrrp) if networking else None,

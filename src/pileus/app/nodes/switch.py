@@ -9,13 +9,16 @@ from typing import Literal
 
 from pileus.app import bootstrap
 from pileus.app.nodes import system_switch
-from pileus.app.nodes.parts import SwitchParts
+from pileus.app.nodes.parts import BridgeParts, SwitchParts
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.drivers.interfaces.checks import problems
 from pileus.drivers.interfaces.spec import HostNetwork
+from pileus.drivers.linuxbridge.board import PluggingBoard
+from pileus.drivers.linuxbridge.linux import LinuxBridges
 from pileus.drivers.nft import driver as nft
+from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.openflow.table import OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
@@ -24,6 +27,7 @@ from pileus.drivers.relay import machine
 from pileus.drivers.relay.prefix import parse_prefix
 from pileus.drivers.relay.sockets import DATABASE, RelaySockets
 from pileus.host.l2.settings import BridgeSettings
+from pileus.host.linuxbridge.settings import LinuxBridgeSettings
 
 SYSTEM_RUN = Path("/var/run/openvswitch")
 ALONE = "127.0.0.1"
@@ -41,22 +45,39 @@ def bridge_settings(
 ) -> BridgeSettings:
     """The agent's view of ``[switch]``; ``tunneling_ip`` stands in where none is set."""
     switch = settings.switch
-    mappings = []
-    for entry in switch.bridge_mappings:
-        physical_network, colon, bridge = entry.partition(":")
-        if not (physical_network and colon and bridge):
-            bootstrap.fail(f"switch.bridge_mappings: {entry!r} is not PHYSNET:BRIDGE")
-        mappings.append((physical_network, bridge))
     return BridgeSettings(
         host=host,
         integration_bridge=switch.integration_bridge,
         tunnel_bridge=switch.tunnel_bridge,
         datapath_type="netdev" if datapath_type == "netdev" else "system",
-        bridge_mappings=tuple(mappings),
+        bridge_mappings=_pairs("switch.bridge_mappings", switch.bridge_mappings, "BRIDGE"),
         tunneling_ip=switch.tunneling_ip or tunneling_ip,
         tunnel_types=switch.tunnel_types,
         vxlan_port=switch.vxlan_port,
     )
+
+
+def linux_bridge_settings(settings: Settings, host: str, tunneling_ip: str = "") -> LinuxBridgeSettings:
+    """The Linux-bridge agent's view of ``[switch]``; ``tunneling_ip`` stands in where none is set."""
+    switch = settings.switch
+    return LinuxBridgeSettings(
+        host=host,
+        board=switch.integration_bridge,
+        interfaces=_pairs("switch.interface_mappings", switch.interface_mappings, "CARD"),
+        bridges=_pairs("switch.bridge_mappings", switch.bridge_mappings, "BRIDGE"),
+        tunneling_ip=switch.tunneling_ip or tunneling_ip,
+        vxlan_port=switch.vxlan_port,
+    )
+
+
+def _pairs(key: str, entries: tuple[str, ...], what: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for entry in entries:
+        physical_network, colon, name = entry.partition(":")
+        if not (physical_network and colon and name):
+            bootstrap.fail(f"{key}: {entry!r} is not PHYSNET:{what}")
+        found.append((physical_network, name))
+    return tuple(found)
 
 
 def host_network(settings: Settings) -> HostNetwork:
@@ -84,6 +105,7 @@ class RealSwitch:
     """Where this node's switch is reached, and by which datapath."""
 
     relay: RelaySockets | None = None
+    board: PluggingBoard | None = None
     _polices: bool | None = None
     _prefix: tuple[str, ...] = ()
 
@@ -97,6 +119,9 @@ class RealSwitch:
     async def open(cls, folder: StateFolder, settings: Settings) -> RealSwitch:
         """Find the switch; where none runs start the system's, or one of our own below the state folder. One
         that a root helper leads to is as it is."""
+        if settings.switch.mechanism == "linuxbridge":
+            run_dir = folder.agent / "board"
+            return cls(settings, f"unix:{run_dir / DATABASE}", run_dir, "system")
         if settings.switch.root_helper:
             return await cls._open_far(folder, settings)
         datapath = settings.switch.datapath_type
@@ -166,6 +191,25 @@ class RealSwitch:
             polices=self._polices,
         )
 
+    async def linux_bridges(self, folder: StateFolder, host: str) -> tuple[SwitchParts, BridgeParts]:
+        """The kernel's bridges as the parts of the node ``host``, with its plugging board, which is served
+        from now on."""
+        self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        board = self.board = PluggingBoard(folder.agent / "board.json")
+        await board.listen(self.run_dir / DATABASE)
+        settings = linux_bridge_settings(self._settings, host, ALONE)
+        switch = SwitchParts(
+            bridges=BridgeSettings(host=host, integration_bridge=settings.board),
+            client=board.client(),
+            flows=SimulatedFlows(board),
+        )
+        return switch, BridgeParts(settings=settings, bridges=LinuxBridges(), packet_filter=nft.Nft())
+
+    async def board_closed(self) -> None:
+        """Write down what is plugged."""
+        if self.board is not None:
+            await self.board.close()
+
     async def keep_running(self, folder: StateFolder) -> None:
         """Start our own switch again when it dies (the system's is its service manager's affair)."""
         daemons = _own_daemons(folder, self.datapath_type)
@@ -183,6 +227,10 @@ class RealSwitch:
         """End the switch if it is our own, or was started for us and has nothing of anybody's."""
         if self.relay is not None:
             await self.relay.close()
+            return
+        if self.board is not None:
+            await self.board.close()
+            (folder.agent / "board.json").unlink(missing_ok=True)
             return
         daemons = _own_daemons(folder, self.datapath_type)
         if self.run_dir == daemons.run_dir:

@@ -10,8 +10,16 @@ from pileus.core.settings import Description, Section
 
 
 class SwitchSection(Section, frozen=True):
-    """``[switch]``: Open vSwitch on a node."""
+    """``[switch]``: Open vSwitch, or Linux bridges, on a node."""
 
+    mechanism: Annotated[
+        Literal["openvswitch", "linuxbridge"],
+        Description(description="what carries ports: Open vSwitch, or the kernel's bridges"),
+    ] = "openvswitch"
+    interface_mappings: Annotated[
+        tuple[str, ...],
+        Description(description="PHYSNET:CARD, network cards of the physical networks of Linux bridges"),
+    ] = ()
     ovsdb: Annotated[
         str, Description(description="unix:/PATH or tcp:HOST:PORT of ovsdb-server; empty: the system's")
     ] = ""

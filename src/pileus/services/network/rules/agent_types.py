@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-SWITCH_AGENTS = ("Open vSwitch agent",)
+OPEN_VSWITCH_AGENT = "Open vSwitch agent"
+LINUX_BRIDGE_AGENT = "Linux bridge agent"
+SWITCH_AGENTS = (OPEN_VSWITCH_AGENT, LINUX_BRIDGE_AGENT)
+"""Agents that plug ports."""
 DHCP_AGENT = "DHCP agent"
 L3_AGENT = "L3 agent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pileus.services.network.rules.agent_types import LINUX_BRIDGE_AGENT, SWITCH_AGENTS
 from pileus.services.network.rules.segments import TUNNELS
 
 UNBOUND, BINDING_FAILED = "unbound", "binding_failed"
@@ -47,24 +48,33 @@ def bind(
     for agent in agents:
         refusal = _refusal(agent, network_type, physical_network)
         if refusal is None:
+            if agent.agent_type == LINUX_BRIDGE_AGENT:
+                return Binding("bridge", dict(_BRIDGE_DETAILS))
             return Binding("ovs", _details(agent.configurations))
         reason = refusal
     return Binding(BINDING_FAILED, {}, reason)
 
 
 def _refusal(agent: AgentFacts, network_type: str, physical_network: str | None) -> str | None:
-    if agent.agent_type != "Open vSwitch agent":
+    if agent.agent_type not in SWITCH_AGENTS:
         return f"the {agent.agent_type} plugs no ports"
     if not agent.alive:
-        return "the Open vSwitch agent of the host is down"
+        return f"the {agent.agent_type} of the host is down"
     if network_type in TUNNELS:
         if network_type not in (agent.configurations.get("tunnel_types") or ()):
-            return f"the Open vSwitch agent of the host has no {network_type} tunnels"
+            return f"the {agent.agent_type} of the host has no {network_type} tunnels"
         return None
     mappings = agent.configurations.get("bridge_mappings") or {}
-    if physical_network not in mappings:
+    if agent.agent_type == LINUX_BRIDGE_AGENT:
+        cards = agent.configurations.get("interface_mappings") or {}
+        if physical_network not in cards and not (network_type == "flat" and physical_network in mappings):
+            return f"the host has no network card for physical network {physical_network}"
+    elif physical_network not in mappings:
         return f"the host has no bridge for physical network {physical_network}"
     return None
+
+
+_BRIDGE_DETAILS = {"connectivity": "l2", "port_filter": True, "bound_drivers": {"0": "linuxbridge"}}
 
 
 def _details(configurations: dict[str, Any]) -> dict[str, Any]:
