@@ -172,9 +172,11 @@ def test_without_connection_tracking_groups_are_not_pretended() -> None:
     async def story(node: Node) -> None:
         node.want(1)
         node.want(2, port_security_enabled=False, security_group_ids=())
-        await node.plug(1, 2)
+        node.server.put_group(SecurityGroupDetails("loose", (), stateful=False))
+        node.want(3, security_group_ids=("loose",))
+        await node.plug(1, 2, 3)
         await node.start("")
-        await until(lambda: node.status(2) == "ACTIVE")
+        await until(lambda: node.status(2) == node.status(3) == "ACTIVE")
         failed = [failure for status in node.server.statuses for failure in status.failed]
         assert [one.port_id for one in failed] == ["p1"] and "tracks no connections" in failed[0].reason
         assert await node.master(1) is None

@@ -212,6 +212,15 @@ def test_a_profile_exists_once_and_a_member_is_an_element() -> None:
     assert len(more) - len(few) == 7  # a guard for each
 
 
+def test_of_a_stateless_group_no_reply_is_known() -> None:
+    def labels(group: SecurityGroupDetails) -> set[str]:
+        some = model(device(1), web=group)
+        (table,) = filtering.tables(some, [Filtered(some.devices["p1"], "tap1", "brq")], [], {}, "bridge")
+        return {rule.label for chain in table.chains if chain.name.startswith("in-") for rule in chain.rules}
+
+    assert labels(WEB) - labels(replace(WEB, stateful=False)) == {"invalid", "reply"}
+
+
 def test_who_may_do_less_is_found() -> None:
     def permits(**groups: SecurityGroupDetails) -> dict[str, plan.Permits]:
         return {"p1": plan.permits(model(**groups), ["web"])}

@@ -183,7 +183,10 @@ class LinuxBridgeAgent(SwitchAgent):
         extra = [port.interface.name for port in doubles]
         wanted = plan.links(model, interfaces, extra, seen, self._settings)
         if not self._tracker:
-            stateful = {key: NO_TRACKER for key, one in wanted.wired.items() if is_secured(one.details)}
+            secured = {key: one.details for key, one in wanted.wired.items() if is_secured(one.details)}
+            profiles = {key: rules.profile_key(details) for key, details in secured.items()}
+            stateless = rules.stateless_profiles(profiles.values(), model.groups)
+            stateful = {key: NO_TRACKER for key, profile in profiles.items() if profile not in stateless}
             wanted = _without(plan.Links(wanted.networks, wanted.wired, stateful, wanted.dead), stateful)
         filtering.tables(model, wanted.wired.values(), wanted.dead, {}, self._tracker or "")
         return wanted

@@ -26,7 +26,7 @@ from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, N
 from pileus.host.l2.devices import sources
 from pileus.host.l2.match import protocol_number
 from pileus.host.l2.model import Model
-from pileus.host.l2.rules import is_secured, other_side, profile_key
+from pileus.host.l2.rules import is_secured, other_side, profile_key, stateless_profiles
 from pileus.wire.switch import DeviceDetails, SecurityRule
 
 _log = log.get("host.linuxbridge")
@@ -203,11 +203,12 @@ def _guard(details: DeviceDetails) -> Iterator[Rule]:
 # -- rules of groups
 
 
-def _profiles(model: Model, profiles: Iterable[str]) -> Iterator[Chain]:
+def _profiles(model: Model, profiles: list[str]) -> Iterator[Chain]:
+    stateless = stateless_profiles(profiles, model.groups)
     for profile in profiles:
         for direction in ("egress", "ingress"):
             chain = f"{'out' if direction == 'egress' else 'in'}-{_profile_name(profile)}"
-            yield Chain(chain, tuple(_profile(model, profile, direction)))
+            yield Chain(chain, tuple(_profile(model, profile, direction, tracked=profile not in stateless)))
 
 
 def _profile_name(profile: str) -> str:
@@ -215,14 +216,15 @@ def _profile_name(profile: str) -> str:
     return hashlib.sha256(profile.encode()).hexdigest()[:16]
 
 
-def _profile(model: Model, profile: str, direction: str) -> Iterator[Rule]:
+def _profile(model: Model, profile: str, direction: str, *, tracked: bool) -> Iterator[Rule]:
     out = direction == "egress"
     yield Rule("arp", (_protocol("arp"), _ACCEPT))
     yield Rule("dhcp", (_protocol("ip"), *_ports("udp", *((68, 67) if out else (67, 68))), _ACCEPT))
     yield Rule("dhcpv6", (_protocol("ip6"), *_ports("udp", *((546, 547) if out else (547, 546))), _ACCEPT))
     yield Rule("icmpv6", (_icmpv6(*(_OUT_ICMPV6 if out else _IN_ICMPV6)), _ACCEPT))
-    yield Rule("invalid", (_is(_meta("mark"), INVALID), _DROP))
-    yield Rule("reply", (_is(_meta("mark"), REPLY), _ACCEPT))
+    if tracked:
+        yield Rule("invalid", (_is(_meta("mark"), INVALID), _DROP))
+        yield Rule("reply", (_is(_meta("mark"), REPLY), _ACCEPT))
     for group_id in profile.split(","):
         group = model.groups.get(group_id)
         for rule in group.rules if group is not None else ():
