@@ -194,12 +194,13 @@ class Cloud(one.Cloud):
         below = "" if path.startswith("/networking") else "/compute" if root else "/compute/v2.1"
         return await self.request(method, below + path, body, headers)
 
-    async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net") -> str:
+    async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net", **values: Any) -> str:
         """A network with a subnet, of the person who speaks."""
         answer = await self("POST", "/networking/v2.0/networks", {"network": {"name": name}})
         assert answer.status == 201, answer
         network_id: str = answer.json["network"]["id"]
         subnet = {"network_id": network_id, "cidr": cidr, "ip_version": 4, "dns_nameservers": ["192.0.2.53"]}
+        subnet |= values
         answer = await self("POST", "/networking/v2.0/subnets", {"subnet": subnet})
         assert answer.status == 201, answer
         return network_id

@@ -66,6 +66,24 @@ def test_metadata_for_guests(tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_a_guest_on_a_network_without_dhcp_has_a_config_drive(tmp_path: Path) -> None:
+    """Nobody asked for one: there is no other way to its addresses."""
+
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        network_id = await api.a_network(enable_dhcp=False, gateway_ip="10.0.0.1")
+        server = await api.boot(host, "quiet", networks=[{"uuid": network_id}])
+        assert server["config_drive"] == "True"
+        (wanted,) = (await host.state()).servers
+        drive, address = wanted.config_drive, server["addresses"]["net"][0]["addr"]
+        document = json.loads(drive["openstack/latest/network_data.json"])
+        assert [(one["type"], one["ip_address"]) for one in document["networks"]] == [("ipv4", address)]
+        place = json.loads(drive["openstack/latest/meta_data.json"])["network_config"]["content_path"]
+        assert f"    address {address}/24\n" in drive[f"openstack{place}"].decode()
+
+    tell(story, tmp_path)
+
+
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAkBhbVJ2rBTgL1g4eGvKQ9EGCZ8BqvEZq8u7PV somebody@somewhere"
 
 

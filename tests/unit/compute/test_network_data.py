@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from pileus.resource.declaration import Values
 from pileus.services.compute.instance_metadata.facts import MetadataFacts
-from pileus.services.compute.instance_metadata.openstack import network_data
+from pileus.services.compute.instance_metadata.interfaces_file import interfaces_file
+from pileus.services.compute.instance_metadata.openstack import file_contents, meta_data, network_data
+from pileus.services.compute.rules.untold import is_untold
 from pileus.services.compute.servers.attached import AttachedPort
 
 PORT = "3f1c0c61-1f5d-4b3e-9c3c-6c8f1d8d7a01"
@@ -128,3 +133,98 @@ def test_name_servers_that_mean_none_are_not_told() -> None:
     data = told((quiet, "10.0.0.7"), (quiet_6, "fd00::7"))
     assert data["services"] == []
     assert [network["services"] for network in data["networks"]] == [[], []]
+
+
+def facts_of(server: dict[str, Any], *pairs: tuple[dict[str, Any], str]) -> MetadataFacts:
+    subnets = {f"s{number}": Values(one) for number, (one, _) in enumerate(pairs)}
+    fixed = [{"subnet_id": f"s{number}", "ip_address": address} for number, (_, address) in enumerate(pairs)]
+    port = Values({"id": PORT, "network_id": "n", "mac_address": "fa:16:3e:00:00:01", "fixed_ips": fixed})
+    plugged = [AttachedPort(port, True, 0, None, "net", {})]
+    return MetadataFacts(
+        server=Values(server), ports=plugged, networks={"n": Values({"mtu": 1450})}, subnets=subnets
+    )
+
+
+STATIC = (
+    subnet(
+        "10.0.0.0/24",
+        gateway_ip="10.0.0.1",
+        host_routes=[{"destination": "192.0.2.0/25", "nexthop": "10.0.0.9"}],
+        dns_nameservers=["192.0.2.53", "0.0.0.0"],
+    ),
+    "10.0.0.7",
+)
+
+
+def test_a_guest_without_cloud_init_has_an_interfaces_file(tmp_path: Path) -> None:
+    six = subnet("fd00::/64", enable_dhcp=True, ipv6_address_mode="slaac")
+    text = interfaces_file(facts_of({}, STATIC, (six, "fd00::7")))
+    assert text is not None
+    assert text.decode().splitlines() == [
+        "auto lo",
+        "iface lo inet loopback",
+        "",
+        "auto eth0",
+        "iface eth0 inet static",
+        "    hwaddress ether fa:16:3e:00:00:01",
+        "    address 10.0.0.7/24",
+        "    gateway 10.0.0.1",
+        "    up ip route add 192.0.2.0/25 via 10.0.0.9 dev $IFACE",
+        "    dns-nameservers 192.0.2.53",
+        "iface eth0 inet6 auto",
+        "    hwaddress ether fa:16:3e:00:00:01",
+    ]
+    if shutil.which("ifquery") is not None:
+        file = tmp_path / "interfaces"
+        file.write_bytes(text)
+        done = subprocess.run(
+            ["ifquery", "-i", str(file), "eth0"], capture_output=True, text=True, check=True
+        )
+        assert {"address: 10.0.0.7", "netmask: 255.255.255.0", "gateway: 10.0.0.1"} <= set(
+            done.stdout.splitlines()
+        )
+    # Where everything is told there is none.
+    dhcp = subnet("10.0.0.0/24", enable_dhcp=True)
+    assert interfaces_file(facts_of({}, (dhcp, "10.0.0.7"))) is None
+    assert interfaces_file(facts_of({})) is None
+
+
+def test_the_interfaces_file_lies_behind_the_files_that_were_given() -> None:
+    given = [{"path": "/etc/motd", "contents": "aGk="}]
+    server = {
+        "id": "s",
+        "hostname": "h",
+        "name": "n",
+        "launch_index": 0,
+        "availability_zone": "",
+        "project_id": "p",
+        "properties": {},
+        "random_seed": "",
+        "key_data": None,
+        "files": given,
+        "password": None,
+        "user_data": None,
+    }
+    facts = facts_of(server, STATIC)
+    assert meta_data(facts)["network_config"] == {"name": "network_config", "content_path": "/content/0001"}
+    assert file_contents(facts, 0) == b"hi"
+    assert file_contents(facts, 1) == interfaces_file(facts)
+    assert file_contents(facts, 2) is None
+    assert "network_config" not in meta_data(facts_of(server))
+
+
+def test_a_port_of_a_linux_bridge_is_one_of_a_bridge() -> None:
+    facts = facts_of({}, STATIC)
+    facts.ports[0].port["binding:vif_type"] = "bridge"
+    assert network_data(facts)["links"][0]["type"] == "bridge"
+
+
+def test_who_needs_a_config_drive() -> None:
+    def of(network_id: str, **values: Any) -> dict[str, Any]:
+        return {"network_id": network_id, **subnet("10.0.0.0/24", **values)}
+
+    assert is_untold([of("a")], ["a"])
+    assert not is_untold([of("a")], ["b"])
+    assert not is_untold([of("a"), of("a", enable_dhcp=True)], ["a"])
+    assert not is_untold([of("a", ipv6_address_mode="slaac")], ["a"])
+    assert is_untold([of("a", enable_dhcp=True), of("b")], ["a", "b"])

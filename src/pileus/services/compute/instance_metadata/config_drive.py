@@ -16,7 +16,7 @@ def config_drive(facts: MetadataFacts) -> dict[str, bytes]:
     for version in ("2012-08-10", "2018-08-27", "latest"):
         files = openstack.files_of(facts, version)
         tree |= {f"openstack/{version}/{name}": data for name, data in files.items()}
-    for number in range(len(facts.server["files"] or [])):
+    for number in range(len(facts.server["files"] or []) + 1):
         contents = openstack.file_contents(facts, number)
         if contents is not None:
             tree[f"openstack/content/{number:04d}"] = contents

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from pileus.services.compute.instance_metadata.facts import MetadataFacts
+from pileus.services.compute.instance_metadata.interfaces_file import interfaces_file
 from pileus.services.compute.rules.base64 import decode
 
 VERSIONS = (
@@ -68,6 +69,10 @@ def meta_data(facts: MetadataFacts) -> dict[str, Any]:
             {"path": one["path"], "content_path": f"/content/{number:04d}"}
             for number, one in enumerate(server["files"])
         ]
+    if interfaces_file(facts) is not None:
+        # behind the files that were given for the guest
+        content = f"/content/{len(server['files'] or []):04d}"
+        document["network_config"] = {"name": "network_config", "content_path": content}
     if server["password"]:
         document["admin_pass"] = server["password"]
     return document
@@ -102,7 +107,7 @@ def network_data(facts: MetadataFacts) -> dict[str, Any]:
             {
                 "id": link_id,
                 "vif_id": port["id"],
-                "type": "ovs",
+                "type": _link_type(port),
                 "mtu": None if dhcp else facts.networks[port["network_id"]]["mtu"],
                 "ethernet_mac_address": port["mac_address"],
             }
@@ -119,6 +124,12 @@ def network_data(facts: MetadataFacts) -> dict[str, Any]:
     if not links:
         return {}
     return {"links": links, "networks": networks, "services": list(services.values())}
+
+
+def _link_type(port: Mapping[str, Any]) -> str:
+    """Tell how the port is plugged on its host; ``ovs`` while it is not."""
+    plugged = port.get("binding:vif_type")
+    return "bridge" if plugged == "bridge" else "ovs"
 
 
 def _by_subnet(port: Mapping[str, Any], subnets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -172,8 +183,10 @@ def user_data(facts: MetadataFacts) -> bytes | None:
 
 
 def file_contents(facts: MetadataFacts, number: int) -> bytes | None:
-    """A personality file's bytes."""
+    """A personality file's bytes; behind the last of them the guest's interfaces file, where it has one."""
     files = facts.server["files"] or []
+    if number == len(files):
+        return interfaces_file(facts)
     if not 0 <= number < len(files):
         return None
     return decode(files[number]["contents"])

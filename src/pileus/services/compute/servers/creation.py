@@ -21,6 +21,7 @@ from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.quotas.counting import spend_up_to
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.untold import is_untold
 from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.checks import (
     check_files,
@@ -83,6 +84,7 @@ def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: Compu
     interfaces = networks_decide(
         access, spec.networks, facts.networks, len(spec.ids), with_groups=bool(spec.groups)
     )
+    untold = is_untold(facts.networks.subnets, (one["network_id"] for one in interfaces))
     if not facts.qos_policy_usable:
         raise BadRequest(f"QoS policy {spec.qos_policy_id} could not be found.")
     return Plan(
@@ -90,7 +92,7 @@ def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: Compu
         image=image,
         hardware=hardware,
         keypair=facts.keypair,
-        config_drive=spec.config_drive or bool(needs_drive),
+        config_drive=spec.config_drive or bool(needs_drive) or untold,
         hints=_hints(spec, facts),
         groups=groups,
         interfaces=interfaces,
