@@ -73,6 +73,9 @@ class DeviceDetails(Record, frozen=True):
     qos: PortQos | None = None
     quarantined: bool = False
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
+    parent_id: Uuid | None = None
+    """The port of the trunk whose interface carries this one's frames, with the tag ``vlan_id``."""
+    vlan_id: Count = 0
     tx_steering: Word | None = None
     """``thread`` or ``hash``: how the switch chooses a transmit queue (a hint); None: by itself."""
     replicated: bool = False

@@ -267,6 +267,7 @@ class SwitchAgent(Agent):
             {
                 scopes.tunnels(),
                 *(scopes.port(port_id) for port_id in plugged),
+                *(scopes.port(key) for key, device in self.model.devices.items() if device.parent_id),
                 *(scopes.network(network_id) for network_id in self.model.networks),
                 *(scopes.security_group(group_id) for group_id in self.model.groups),
                 *(scopes.address_group(group_id) for group_id in self.model.address_groups),
@@ -402,7 +403,9 @@ class SwitchAgent(Agent):
             return less, attempt(less)
 
     def _blame_edits(self, model: Model, row_plan: rows.RowPlan, failed: Failures[rows.RowEdit]) -> None:
-        by_name = {port.name: port_id for port_id, port in row_plan.alive.items()}
+        by_name = {
+            port.name: port_id for port_id, port in row_plan.alive.items() if rows.is_own(port_id, port)
+        }
         for edit, error in failed:
             port_id = by_name.get(edit.name)
             if port_id is not None:

@@ -24,6 +24,10 @@ class Wired(msgspec.Struct, frozen=True):
     number: int
     profile: int
     metered: bool = False
+    tag: int = 0
+    """The guest's VLAN of a subport, whose frames wear it on the interface; 0: they are untagged there."""
+    shared: bool = False
+    """Several ports of a trunk use the interface: the sender is told by its number as well."""
 
 
 def is_multicast(mac_address: str) -> bool:
@@ -72,7 +76,7 @@ def _parts(wired: Wired) -> Iterator[Parts]:
         yield from _quiet(wired)
     if secured:
         for mac_address, addresses in sources(wired.details).items():
-            yield from _source(wired.ofport, mac_address, addresses)
+            yield from _source(_sender(wired), mac_address, addresses)
     yield from _delivery(wired, secured)
 
 
@@ -83,12 +87,15 @@ def _classify(wired: Wired, secured: bool) -> Parts:
         registers.insert(0, f"set_field:0x{wired.number:x}->{t.NUMBER}")
         registers.append(f"set_field:0x{wired.profile:x}->{t.PROFILE}")
     onward = t.GUARD if secured else t.SWITCH
-    return (
-        t.CLASSIFY,
-        100,
-        f"in_port={wired.ofport}",
-        f"{meter}{','.join(registers)},resubmit(,{onward})",
-    )
+    actions = f"{','.join(registers)},resubmit(,{onward})"
+    if wired.tag:
+        return t.CLASSIFY, 105, f"in_port={wired.ofport},dl_vlan={wired.tag}", f"{meter}pop_vlan,{actions}"
+    return t.CLASSIFY, 100, f"in_port={wired.ofport}", f"{meter}{actions}"
+
+
+def _sender(wired: Wired) -> str:
+    number = f",{t.NUMBER}=0x{wired.number:x}" if wired.shared else ""
+    return f"in_port={wired.ofport}{number}"
 
 
 def _quiet(wired: Wired) -> Iterator[Parts]:
@@ -98,9 +105,9 @@ def _quiet(wired: Wired) -> Iterator[Parts]:
         yield t.CLASSIFY, 110, f"icmp6,in_port={wired.ofport},icmp_type={kind}", "drop"
 
 
-def _source(ofport: int, mac_address: str, addresses: list[str]) -> Iterator[Parts]:
+def _source(sender: str, mac_address: str, addresses: list[str]) -> Iterator[Parts]:
     """Only these addresses with this MAC address: in Ethernet, ARP, IP and neighbour discovery."""
-    origin = f"in_port={ofport},dl_src={mac_address}"
+    origin = f"{sender},dl_src={mac_address}"
     switch, track = f"resubmit(,{t.SWITCH})", f"resubmit(,{t.EGRESS})"
     yield t.GUARD, 50, origin, f"resubmit(,{t.SOURCE})"
     for address in addresses:
@@ -134,17 +141,20 @@ def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
         yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
         yield from _questions(wired, network, here)
     if not secured:
-        yield t.DELIVER, 50, number, f"output:{wired.ofport}"
+        yield t.DELIVER, 50, number, _tagged(wired.tag, f"output:{wired.ofport}")
         return
-    yield (
-        t.DELIVER,
-        50,
-        number,
+    judged = (
         f"set_field:0x{wired.profile:x}->{t.PROFILE},"
-        f"set_field:0x{wired.ofport:x}->{t.OUTPUT_REGISTER},resubmit(,{t.INGRESS})",
+        f"set_field:0x{wired.ofport:x}->{t.OUTPUT_REGISTER},resubmit(,{t.INGRESS})"
     )
+    yield t.DELIVER, 50, number, _tagged(wired.tag, judged)
     # A flooded frame does not come back to its sender: it would be judged as if it were incoming.
     yield t.DELIVER, 60, f"in_port={wired.ofport},{number}", "drop"
+
+
+def _tagged(tag: int, actions: str) -> str:
+    """As a subport's guest sees it; the frame is as before afterwards, for other receivers."""
+    return f"push_vlan:0x8100,set_field:{0x1000 + tag}->vlan_vid,{actions},pop_vlan" if tag else actions
 
 
 def _questions(wired: Wired, network: str, here: str) -> Iterator[Parts]:

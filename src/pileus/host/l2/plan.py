@@ -14,7 +14,7 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import rules, switching
+from pileus.host.l2 import rules, switching, trunks
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.model import Model
 from pileus.host.l2.pipeline import integration_flows
@@ -102,6 +102,7 @@ def wire(
     out: it is noticed when it gets one. ``is_metered``: whether a meter limits an interface's rate."""
     numbers = rules.number_groups((model.devices[port_id] for port_id in rows.alive), model.groups)
     devices = {}
+    parents = trunks.parents(model, rows.alive)
     for port_id, port in rows.alive.items():
         details = model.devices[port_id]
         ofport = view.ofport(port.name)
@@ -116,7 +117,10 @@ def wire(
                 if rules.is_secured(details)
                 else rules.NO_PROFILE,
                 metered=bool(details.rate_limit and details.rate_limit.rate_kbps)
-                and is_metered(port.interface),
+                # An interface's policer can't tell the ports of a trunk apart.
+                and (bool(details.parent_id) or port_id in parents or is_metered(port.interface)),
+                tag=details.vlan_id if details.parent_id else 0,
+                shared=bool(details.parent_id) or port_id in parents,
             )
     joints = {
         bridge: joint

@@ -14,6 +14,7 @@ import msgspec
 from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.openflow.memos import MEMOS
+from pileus.host.l2 import trunks
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate
 from pileus.host.l2.settings import (
@@ -23,6 +24,7 @@ from pileus.host.l2.settings import (
     NUMBER_KEY,
     OWNER,
     OWNER_KEY,
+    SUBPORTS_KEY,
     BridgeSettings,
 )
 from pileus.host.l2.view import InterfaceView, PortView, SwitchView
@@ -122,9 +124,11 @@ def plan_rows(
             )
         else:
             alive[port_id] = port
+    alive |= trunks.carried(model, alive, _wanted_up)
     last = _last_number(view, settings)
     vlans, numbers = _numbers(model, view, alive, last, last_vlans or {})
     held = {port.external_ids.get(NUMBER_KEY) for port in alive.values()}
+    held |= {str(one.number) for port in alive.values() for one in trunks.remembered(port).values()}
     newest = next((n for n in reversed(numbers.values()) if str(n) not in held), last)
     edits: list[RowEdit] = [
         *_bridges(view, settings, newest),
@@ -177,6 +181,15 @@ def _numbers(
             used_numbers.add(int(number))
             if port_id is not None and port_id in alive and alive[port_id].name == port.name:
                 numbers[port_id] = int(number)
+        for port_id, one in trunks.remembered(port).items():
+            used_vlans.add(one.vlan)
+            if one.vlan not in seen_vlans or vlans.get(one.network_id) == one.vlan:
+                vlans.setdefault(one.network_id, one.vlan)
+            seen_vlans.add(one.vlan)
+            if 0 < one.number <= _LAST_NUMBER and one.number not in used_numbers:
+                used_numbers.add(one.number)
+                if port_id in alive and alive[port_id].name == port.name:
+                    numbers[port_id] = one.number
     networks = dict.fromkeys(model.devices[port_id].network_id for port_id in sorted(alive))
     return (
         allocate(networks, vlans, used_vlans, _LAST_VLAN),
@@ -302,11 +315,20 @@ def _tunnels(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterat
 def _devices(
     model: Model, alive: Mapping[str, PortView], vlans: Mapping[str, int], numbers: Mapping[str, int]
 ) -> Iterator[SetPort]:
+    subports: dict[str, list[tuple[str, trunks.Remembered]]] = {}
     for port_id, port in alive.items():
+        if not is_own(port_id, port):
+            network_id = model.devices[port_id].network_id
+            one = trunks.Remembered(network_id, vlans[network_id], numbers[port_id])
+            subports.setdefault(port.name, []).append((port_id, one))
+    for port_id, port in alive.items():
+        if not is_own(port_id, port):
+            continue
         details = model.devices[port_id]
         labels = {
             NETWORK_KEY: details.network_id,
             NUMBER_KEY: str(numbers[port_id]),
+            SUBPORTS_KEY: trunks.written(subports.get(port.name, ())),
         }
         columns: dict[str, Any] = {}
         if port.tag != vlans[details.network_id]:
@@ -316,6 +338,11 @@ def _devices(
         interface = _interface_columns(details, port.interface)
         if columns or interface:
             yield SetPort(port.name, columns, interface)
+
+
+def is_own(port_id: str, port: PortView) -> bool:
+    """Whether the interface is the device's own; a subport's is its parent's."""
+    return port.interface.external_ids.get("iface-id") == port_id
 
 
 def _interface_columns(details: DeviceDetails, present: InterfaceView) -> dict[str, Any]:
@@ -342,7 +369,7 @@ def _dead(ports: list[PortView]) -> Iterator[SetPort]:
         if port.tag != DEAD_VLAN:
             columns["tag"] = DEAD_VLAN
         if NETWORK_KEY in port.external_ids or NUMBER_KEY in port.external_ids:
-            columns["external_ids"] = {NETWORK_KEY: None, NUMBER_KEY: None}
+            columns["external_ids"] = {NETWORK_KEY: None, NUMBER_KEY: None, SUBPORTS_KEY: None}
         if columns:
             yield SetPort(port.name, columns)
 
@@ -403,6 +430,6 @@ def _is_inner(port: PortView, settings: BridgeSettings) -> bool:
 def _released(port: PortView) -> SetPort:
     return SetPort(
         port.name,
-        {"tag": None, "external_ids": {NETWORK_KEY: None, NUMBER_KEY: None}},
+        {"tag": None, "external_ids": {NETWORK_KEY: None, NUMBER_KEY: None, SUBPORTS_KEY: None}},
         {"ingress_policing_rate": 0, "ingress_policing_burst": 0},
     )

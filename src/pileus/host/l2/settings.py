@@ -16,6 +16,9 @@ NETWORK_KEY = "pileus-network"
 NUMBER_KEY = "pileus-number"
 """On a Port of a wired device: its number on this switch (connection-tracking zone and meter)."""
 
+SUBPORTS_KEY = "pileus-subports"
+"""On a Port whose interface carries a trunk: its subports with their networks, VLANs and numbers."""
+
 LAST_NUMBER_KEY = "pileus-last-number"
 """On br-int: the device number given out last. Numbers go round, so that a new device does not come
 into a connection-tracking zone that still knows the connections of the one before."""

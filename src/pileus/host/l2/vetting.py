@@ -20,6 +20,7 @@ from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2.devices import is_multicast
 from pileus.host.l2.match import protocol_number
 from pileus.host.l2.model import Model
+from pileus.host.l2.trunks import LAST_TAG, second_tags
 from pileus.wire.switch import (
     AddressGroupDetails,
     DeviceDetails,
@@ -141,6 +142,7 @@ class Vetting:
                 for one in candidates
                 if one.network_id in bad_networks
             }
+        refused |= dict(second_tags(one for one in candidates if one.port_id not in refused))
         return refused | _second_claims(one for one in candidates if one.port_id not in refused)
 
 
@@ -164,6 +166,8 @@ def device_fault(device: DeviceDetails) -> str | None:
     for text in (device.device_id, device.device_owner):
         if text and not text.isprintable():
             return f"{text!r} has characters that can't be printed"
+    if device.parent_id is not None and not 1 <= device.vlan_id <= LAST_TAG:
+        return f"{device.vlan_id} is no tag of a subport"
     limit = device.rate_limit
     if limit is not None and not (0 <= limit.rate_kbps <= _RATE_LIMIT and 0 <= limit.burst_kb <= _RATE_LIMIT):
         return f"{limit.rate_kbps} kbit/s with bursts of {limit.burst_kb} kbit is no rate limit"

@@ -54,6 +54,7 @@ NewPortsFollower = Callable[[Tx, Context, Sequence[Values], Collection[str], "Ne
 PortsFollower = Callable[[Tx, Context, Sequence[Values], "NetworkConfig"], None]
 ChangedPortsFollower = Callable[[Tx, Context, Sequence[tuple[Values, Values]], "NetworkConfig"], None]
 ServicePortsFollower = Callable[[Tx, Context, Sequence[Values], Mapping[str, str], "NetworkConfig"], None]
+ReportFollower = Callable[[Tx, Context, Collection[str], Collection[str], "NetworkConfig"], None]
 AgentFollower = Callable[[Tx, Context, AgentSeen, "NetworkConfig"], None]
 LeavingAgentsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], Callable[[], Collection[str]]]
 
@@ -76,6 +77,8 @@ class Followers:
     """``(tx, context, [(before, after)], config)``."""
     ports_deleting: tuple[PortsFollower, ...] = ()
     """``(tx, context, ports, config)``: before the rows go."""
+    ports_reported: tuple[ReportFollower, ...] = ()
+    """``(tx, context, trunk_ids, failed, config)``: a switch agent has reported on ports of these trunks."""
     service_ports_changed: tuple[ServicePortsFollower, ...] = ()
     """``(tx, context, ports, {id: owner}, config)``: a request has moved or deleted ports of the network."""
     agents_reported: tuple[AgentFollower, ...] = ()

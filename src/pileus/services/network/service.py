@@ -67,6 +67,12 @@ from pileus.services.network.subnetpools import noun as subnetpools
 from pileus.services.network.subnets import noun as subnets
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
+from pileus.services.network.trunks import noun as trunks
+from pileus.services.network.trunks.followers import (
+    trunks_follow_ports,
+    trunks_follow_reports,
+    trunks_leave_ports,
+)
 from pileus.store import Store
 from pileus.web.answers import Handler, handlers
 from pileus.web.dialects import ApiVersion
@@ -106,8 +112,9 @@ PREFIX = "/networking"
 FOLLOWERS = Followers(
     networks_deleting=(ports_leave_networks,),
     ports_created=(dhcp_follows_ports,),
-    ports_updated=(translations_follow,),
-    ports_deleting=(translations_release,),
+    ports_updated=(translations_follow, trunks_follow_ports),
+    ports_deleting=(trunks_leave_ports, translations_release),
+    ports_reported=(trunks_follow_reports,),
     service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
     agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
@@ -141,6 +148,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             subnetpools.NOUN,
             ports.noun(config),
             port_bindings.noun(config),
+            trunks.noun(config),
             routers.noun(config, agent),
             conntrack_helpers.NOUN,
             floating_ips.noun(config),

@@ -93,6 +93,6 @@ def noun(config: NetworkConfig) -> Noun:
         extensions=EXTENSIONS,
         answers=(
             Answer(SWITCH_STATE, switch_state),
-            Answer(DEVICE_STATUS, device_status, writes=True),
+            Answer(DEVICE_STATUS, partial(device_status, config=config), writes=True),
         ),
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
+from pileus.services.network.common.errors import InUse
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
@@ -28,6 +29,8 @@ from pileus.services.network.ports.work import (
 )
 from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules import device_owners
+from pileus.services.network.trunks.tables import subports, trunks
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 
 
@@ -35,6 +38,14 @@ class DeviceIDNotOwnedByTenant(Conflict):
     message = (
         "The following device_id {device_id} is not owned by your tenant or matches another tenants router."
     )
+
+
+class PortInUseAsTrunkParent(InUse):
+    message = "Port {port_id} is currently a parent port for trunk {trunk_id}."
+
+
+class PortInUseAsSubPort(InUse):
+    message = "Port {port_id} is currently a subport for trunk {trunk_id}."
 
 
 _ROUTERS = select(routers.c.id, routers.c.project_id).where(
@@ -91,8 +102,23 @@ def requested_port_delete(
     requests. DHCP's own come back at once, as others."""
     own = kinds_of(tx, {port["id"] for port in originals})
     check_removable(originals, own)
+    _check_trunks(tx, [port["id"] for port in originals])
     delete_ports(tx, context, originals, config)
     _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
+
+
+def _check_trunks(tx: Tx, ids: Sequence[str]) -> None:
+    """PortInUseAsTrunkParent, PortInUseAsSubPort: a trunk is taken apart by its own requests."""
+    of_parents = select(trunks.c.id, trunks.c.port_id, literal(True).label("parent"))
+    of_children = select(subports.c.trunk_id, subports.c.port_id, literal(False))
+    used = tx.first(
+        of_parents.where(column_in(tx, trunks.c.port_id, ids)).union_all(
+            of_children.where(column_in(tx, subports.c.port_id, ids))
+        )
+    )
+    if used is not None:
+        kind = PortInUseAsTrunkParent if used.parent else PortInUseAsSubPort
+        raise kind(port_id=used.port_id, trunk_id=used.id)
 
 
 def _differs(update: Update, names: Collection[str]) -> bool:

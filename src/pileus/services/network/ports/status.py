@@ -5,26 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.trunks.tables import subports, trunks
 from pileus.store.event import Event
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.switch import Acknowledged, DeviceStatus
 
-_REPORTED = select(
-    ports.c.id,
-    ports.c.project_id,
-    ports.c.network_id,
-    ports.c.device_id,
-    ports.c.status,
-    ports.c.admin_state_up,
-    ports.c.rate_limited_by,
-).where(ports.c.id.in_(bindparam("ids", expanding=True)), ports.c.host == bindparam("on_host"))
+_REPORTED = (
+    select(
+        ports.c.id,
+        ports.c.project_id,
+        ports.c.network_id,
+        ports.c.device_id,
+        ports.c.status,
+        ports.c.admin_state_up,
+        ports.c.rate_limited_by,
+        func.coalesce(trunks.c.id, subports.c.trunk_id).label("trunk_id"),
+    )
+    .select_from(
+        ports.outerjoin(trunks, trunks.c.port_id == ports.c.id).outerjoin(
+            subports, subports.c.port_id == ports.c.id
+        )
+    )
+    .where(ports.c.id.in_(bindparam("ids", expanding=True)), ports.c.host == bindparam("on_host"))
+)
 _SET = (
     update(ports)
     .where(
@@ -37,7 +48,7 @@ _SET = (
 _SET_MEANS = update(ports).where(ports.c.id == bindparam("key")).values(rate_limited_by=bindparam("means"))
 
 
-def device_status(tx: Tx, context: Context, status: DeviceStatus) -> Acknowledged:
+def device_status(tx: Tx, context: Context, status: DeviceStatus, *, config: NetworkConfig) -> Acknowledged:
     """Write the status of many ports; those that are not bound to the reporting host are left as they are.
 
     At most five statements for any number of ports; none written where nothing changes. Nobody else's
@@ -72,6 +83,9 @@ def device_status(tx: Tx, context: Context, status: DeviceStatus) -> Acknowledge
             ),
         ]
     )
+    if trunk_ids := {row.trunk_id for row in mine.values() if row.trunk_id is not None}:
+        for follow in config.followers.ports_reported:
+            follow(tx, context, trunk_ids, failed, config)
     return Acknowledged(position=newest_position(tx))
 
 

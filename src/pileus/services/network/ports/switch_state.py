@@ -28,6 +28,7 @@ from pileus.services.network.security_groups.tables import (
     security_groups,
 )
 from pileus.services.network.subnets.tables import subnets
+from pileus.services.network.trunks.tables import subports, trunks
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.switch import (
@@ -79,7 +80,13 @@ _DEVICES = select(
     networks.c.qos_policy_id.label("network_qos_policy_id"),
     ports.c.qos_policy_id,
     ports.c.hints,
-).select_from(ports.join(networks, networks.c.id == ports.c.network_id))
+    trunks.c.port_id.label("parent_id"),
+    subports.c.segmentation_id,
+).select_from(
+    ports.join(networks, networks.c.id == ports.c.network_id)
+    .outerjoin(subports, subports.c.port_id == ports.c.id)
+    .outerjoin(trunks, trunks.c.id == subports.c.trunk_id)
+)
 _SUBNETS = select(subnets.c.id, subnets.c.cidr, subnets.c.gateway_ip).where(subnets.c.network_id.in_(_HERE))
 _NETWORKS = select(
     networks.c.id,
@@ -218,6 +225,8 @@ def _device(
         rate_limit=policy.limit(EGRESS) if policy else None,
         qos=policy.of_port() if policy else None,
         tx_steering=_tx_steering(row.hints),
+        parent_id=row.parent_id,
+        vlan_id=row.segmentation_id or 0,
     )
 
 
