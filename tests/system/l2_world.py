@@ -150,6 +150,12 @@ class World:
             return False
         return True
 
+    async def tagged_ping(self, guest: Guest, vlan: int, own: str, address: str, mac: str = "") -> str:
+        """The tag of the reply to an echo request with a tag, or "silence"."""
+        arguments = ["tagged-ping", "eth0", str(vlan), own, address, *([mac] if mac else [])]
+        said = await self.lab.run(guest, [sys.executable, "-u", TRAFFIC, *arguments])
+        return said.decode().strip()
+
     @contextlib.asynccontextmanager
     async def program(self, guest: Guest, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """traffic.py in a guest, after it said that it is ready."""
@@ -161,7 +167,7 @@ class World:
         )
         assert child.stdout is not None
         try:
-            if arguments[0] in ("receive", "serve"):
+            if arguments[0] in ("receive", "serve", "tagged-answer"):
                 assert await asyncio.wait_for(child.stdout.readline(), 5) == b"ready\n"
             yield child
         finally:

@@ -3,6 +3,9 @@
 traffic.py receive PORT                 until told to stop by SIGTERM; then prints what came
 traffic.py send ADDRESS PORT RATE SECONDS [SIZE]   prints how many were sent
 traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that MAC, whoever has the address
+traffic.py tagged-ping DEVICE VLAN OWN ADDRESS [MAC]   an echo request in a frame with that tag (0: none);
+    prints the tag of the reply, or "silence"
+traffic.py tagged-answer DEVICE VLAN OWN   answers ARP and echo requests with that tag until told to stop
 traffic.py serve PORT                   a TCP server that echoes; traffic.py talk ADDRESS PORT
 """
 
@@ -77,6 +80,97 @@ def frames(device: str, mac: str, address: str, port: int) -> None:
     print("sent")
 
 
+SOL_PACKET, PACKET_AUXDATA, VLAN_VALID = 263, 8, 1 << 4
+
+
+class Tagged:
+    """Frames with a VLAN tag by a raw socket: works where the kernel has no 802.1Q."""
+
+    def __init__(self, device: str, vlan: int, mac: str = "") -> None:
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        self.socket.bind((device, 0))
+        self.own = bytes.fromhex(mac.replace(":", "")) if mac else self.socket.getsockname()[4]
+        self.vlan = vlan
+
+    def send(self, to: bytes, kind: int, data: bytes) -> None:
+        tag = struct.pack("!HH", 0x8100, self.vlan) if self.vlan else b""
+        self.socket.send(to + self.own + tag + struct.pack("!H", kind) + data)
+
+    def arp(self, verb: int, to: bytes, own: str, target: bytes, address: str) -> None:
+        head = struct.pack("!HHBBH", 1, 0x800, 6, 4, verb)
+        data = head + self.own + socket.inet_aton(own) + target + socket.inet_aton(address)
+        self.send(to, 0x806, data.ljust(46, b"\0"))
+
+    def icmp(self, to: bytes, kind: int, own: str, address: str, body: bytes) -> None:
+        message = struct.pack("!BBH", kind, 0, 0) + body
+        message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+        head = struct.pack("!BBHHHBBH", 69, 0, 20 + len(message), 1, 0, 64, 1, 0)
+        head += socket.inet_aton(own) + socket.inet_aton(address)
+        self.send(to, 0x800, head[:10] + struct.pack("!H", checksum(head)) + head[12:] + message)
+
+    def receive(self) -> tuple[int, bytes]:
+        """The tag and the frame without it."""
+        while True:
+            frame, extra, _, where = self.socket.recvmsg(2048, 64)
+            if where[2] == 4:  # what this machine itself sends
+                continue
+            tag = 0
+            for level, kind, data in extra:
+                if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+                    status, _, _, _, _, tci, _ = struct.unpack("IIIHHHH", data)
+                    tag = tci & 0xFFF if status & VLAN_VALID else 0
+            return tag, frame
+
+
+def checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return 0xFFFF - total
+
+
+def tagged_ping(device: str, vlan: int, own: str, address: str, mac: str = "") -> None:
+    wire, everybody = Tagged(device, vlan, mac), b"\xff" * 6
+    there = b""
+    deadline = time.monotonic() + 3
+    wire.socket.settimeout(0.3)
+    while time.monotonic() < deadline:
+        if there:
+            wire.icmp(there, 8, own, address, struct.pack("!HH", 7, 1) + b"pileus--")
+        else:
+            wire.arp(1, everybody, own, bytes(6), address)
+        try:
+            while True:
+                tag, frame = wire.receive()
+                kind, data = frame[12:14], frame[14:]
+                if kind == b"\x08\x06" and data[6:8] == b"\0\2" and data[14:18] == socket.inet_aton(address):
+                    there = data[8:14]
+                    break
+                echoed = kind == b"\x08\0" and (data[9], data[20]) == (1, 0)
+                if echoed and data[12:16] == socket.inet_aton(address):
+                    print(tag, flush=True)
+                    return
+        except TimeoutError:
+            continue
+    print("silence", flush=True)
+
+
+def tagged_answer(device: str, vlan: int, own: str) -> None:
+    wire = Tagged(device, vlan)
+    print("ready", flush=True)
+    while True:
+        tag, frame = wire.receive()
+        kind, data = frame[12:14], frame[14:]
+        if tag != vlan:
+            continue
+        if kind == b"\x08\x06" and data[6:8] == b"\0\1" and data[24:28] == socket.inet_aton(own):
+            wire.arp(2, data[8:14], own, data[8:14], socket.inet_ntoa(data[14:18]))
+        elif kind == b"\x08\0" and data[9] == 1 and data[20] == 8 and data[16:20] == socket.inet_aton(own):
+            length = int.from_bytes(data[2:4])
+            wire.icmp(frame[6:12], 0, own, socket.inet_ntoa(data[12:16]), data[24:length])
+
+
 def serve(port: int) -> None:
     listener = socket.create_server(("0.0.0.0", port))
     print("ready", flush=True)
@@ -108,6 +202,10 @@ if __name__ == "__main__":
             send(rest[0], int(rest[1]), float(rest[2]), float(rest[3]), *map(int, rest[4:]))
         case "frames":
             frames(rest[0], rest[1], rest[2], int(rest[3]))
+        case "tagged-ping":
+            tagged_ping(rest[0], int(rest[1]), *rest[2:])
+        case "tagged-answer":
+            tagged_answer(rest[0], int(rest[1]), rest[2])
         case "serve":
             serve(int(rest[0]))
         case "talk":
