@@ -1,4 +1,4 @@
-"""What goes together in a trunk, and the state it is in. Pure."""
+"""Rules of trunks: the ports that may be in one, and the state that follows from theirs. Pure."""
 
 from __future__ import annotations
 
