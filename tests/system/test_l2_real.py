@@ -353,9 +353,16 @@ def test_vswitchd_killed(switch_world: World, runner: asyncio.Runner) -> None:
         (a, _), (_, b), (_, c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
         daemons = world.lab.hosts["n1"].daemons
         await daemons.stop_vswitchd(kill=True)
-        await daemons.start_vswitchd()
         agent = world.agents["n1"]
-        await until(lambda: agent.metrics.changes_of_last_pass > 20)
+
+        def held() -> bool:
+            (row,) = agent._client.tables["Open_vSwitch"].values()
+            return row["other_config"].get("flow-restore-wait") == "true"
+
+        await until(held)
+        before = agent.metrics.changes
+        await daemons.start_vswitchd()
+        await until(lambda: agent.metrics.changes > before + 20 and not held())
         await agent.reconciler.settled()
         for there in (b, c):
             assert await world.pings(a, there.fixed_ips[0].ip_address, 3)

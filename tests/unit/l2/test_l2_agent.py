@@ -25,6 +25,7 @@ from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.plan import keyed
+from pileus.host.l2.restart import HELD_KEY, WAIT_KEY, RestartHold
 from pileus.host.l2.settings import OWNER
 from pileus.host.uplinks.apply import Uplinks
 from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
@@ -236,6 +237,48 @@ def test_flows_come_back_after_vswitchd() -> None:
             await asyncio.sleep(0.05)
             bench.switch.start_vswitchd()
             await until(lambda: bench.ours() == flows)
+
+    scenario(story)
+
+
+def test_a_switch_that_starts_again_waits_for_its_flows_and_never_for_ever() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+
+            def held() -> tuple[bool, bool]:
+                (row,) = bench.client.tables["Open_vSwitch"].values()
+                return WAIT_KEY in row["other_config"], HELD_KEY in row["external_ids"]
+
+            bench.switch.stop_vswitchd()
+            await until(lambda: held() == (True, True))
+            bench.switch.start_vswitchd()
+            await until(lambda: held() == (False, False))
+            assert bench.ours() > 0
+            # An agent that dies meanwhile leaves it to the next one.
+            bench.switch.stop_vswitchd()
+            await until(lambda: held() == (True, True))
+            await bench.kill()
+            bench.switch.start_vswitchd()
+            await bench.start()
+            await until(lambda: bench.client.connected and held() == (False, False))
+            # Where no pass ends, time does; what somebody else has set stays.
+            hold = RestartHold(bench.client, hold_for_s=0.0)
+            await hold.begin("br-int")
+            assert held() == (True, True)
+            await asyncio.sleep(0.001)
+            await hold.check()
+            await until(lambda: held() == (False, False))
+            edit = Edit(bench.client)
+            edit.set_switch({"other_config": {WAIT_KEY: "true"}})
+            await edit.commit()
+            await hold.begin("br-int")
+            await hold.end()
+            await until(lambda: held() == (True, False))
 
     scenario(story)
 

@@ -34,6 +34,7 @@ from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.question import question
+from pileus.host.l2.restart import RestartHold
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.silence import Silence, devices
 from pileus.host.l2.status import StatusBook
@@ -99,6 +100,7 @@ class SwitchAgent(Agent):
         self._client = client
         self._flows = flows
         self._applier = SwitchApplier(client, flows, clock)
+        self._hold = RestartHold(client)
         self._links = links
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
@@ -185,12 +187,14 @@ class SwitchAgent(Agent):
             # A socket may be left behind by the one that died: then this returns at once.
             if incarnation is not None:
                 await self._flows.until_gone(bridge)
+                await self._hold.begin(bridge)
             await asyncio.sleep(_ABSENT_PAUSE_S)
 
     async def _watch_flows(self) -> None:
         """Nobody tells of flows and packet rules that somebody takes away: they are counted."""
         while True:
             await asyncio.sleep(self._bridges.watch_interval_s)
+            await self._hold.check()
             if not (self.reconciler.is_resting and self._client.connected):
                 continue
             passes = self.metrics.passes
@@ -344,6 +348,7 @@ class SwitchAgent(Agent):
         if read_back or self._status.has_news(model, wiring):
             changed = [name for name, (number, _) in written.items() if number]
             await _all(applier.read_back(name, wanted[name], written[name][1]) for name in changed)
+        await self._hold.end()
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
