@@ -47,13 +47,16 @@ ANYONE = (*OUT, PING, PING6, UDP)
 class World:
     """The lab, the server and an agent for each host."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, tunnel_types: tuple[str, ...] = ("vxlan",)) -> None:
         self.lab = lab
+        self.tunnel_types = tunnel_types
         self.server = SwitchServer()
         self.agents: dict[str, SwitchAgent] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.numbers = itertools.count(1)
-        self.server.tunnels = [TunnelEndpoint(h.name, h.underlay_ip) for h in lab.hosts.values()]
+        self.server.tunnels = [
+            TunnelEndpoint(h.name, h.underlay_ip, tunnel_types) for h in lab.hosts.values()
+        ]
         self.server.networks = {
             "net": NetworkDetails("net", Segment("vxlan", None, 100)),
             "vlan": NetworkDetails("vlan", Segment("vlan", "physnet1", 1234)),
@@ -73,7 +76,7 @@ class World:
     def _switch_agent(self, host: LabHost) -> SwitchAgent:
         return SwitchAgent(
             AgentSettings(host=host.name),
-            host.bridge_settings(),
+            replace(host.bridge_settings(), tunnel_types=self.tunnel_types),
             self.server,
             SystemClock(),
             host.client(),

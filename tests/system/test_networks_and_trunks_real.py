@@ -1,4 +1,4 @@
-"""Trunks on real Open vSwitch: a guest's tagged frames reach the networks of their subports, and no others.
+"""Networks of all types, and trunks, on real Open vSwitch: who reaches whom, and who never does.
 
 The kernel may lack 802.1Q, so the guest's VLANs are raw sockets.
 """
@@ -39,7 +39,9 @@ def runner() -> Iterator[asyncio.Runner]:
 def world(runner: asyncio.Runner) -> Iterator[World]:
     async def open_world() -> World:
         await lab.open()
-        world = World(lab)
+        world = World(lab, ("vxlan", "gre"))
+        world.server.networks["gre"] = NetworkDetails("gre", Segment("gre", None, 70000))
+        world.server.networks["flat"] = NetworkDetails("flat", Segment("flat", "physnet1", None))
         world.server.networks["blue"] = NetworkDetails("blue", Segment("vxlan", None, 200))
         world.group("open", *ANYONE)
         for host in lab.hosts.values():
@@ -80,6 +82,32 @@ async def subport(
     await until(lambda: world.server.devices[details.port_id].status == "ACTIVE", 15)
     await asyncio.gather(*(agent.reconciler.settled() for agent in world.agents.values()))
     return details
+
+
+@pytest.mark.parametrize("kind", ["gre", "net", "vlan", "flat"])
+def test_guests_of_one_network_reach_each_other_on_all_hosts_and_no_others(
+    world: World, runner: asyncio.Runner, kind: str
+) -> None:
+    async def story() -> None:
+        here = {"network_id": kind}
+        others = sorted({"gre", "net", "vlan", "flat"} - {kind})
+        (a, at_a), (_, at_b), (c, at_c), *strangers = await world.guests(
+            ("n1", here), ("n1", here), ("n2", here), *(("n2", {"network_id": one}) for one in others)
+        )
+        for one in (at_b, at_c):
+            for fixed in one.fixed_ips:
+                assert await world.pings(a, fixed.ip_address), fixed
+        for fixed in at_a.fixed_ips:
+            assert await world.pings(c, fixed.ip_address), fixed
+        sent, came = await world.count(a, c, at_c.fixed_ips[0].ip_address, 200, 1.0)
+        assert came["packets"] == sent
+        for _, stranger in strangers:
+            assert not await world.pings(a, stranger.fixed_ips[0].ip_address, 1)
+
+    try:
+        runner.run(story())
+    finally:
+        runner.run(world.clear())
 
 
 def test_tagged_frames_reach_the_network_of_their_subport_only(world: World, runner: asyncio.Runner) -> None:
