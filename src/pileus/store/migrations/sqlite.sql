@@ -715,9 +715,9 @@ CREATE TABLE "oauth1_access_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE "oauth1_consumers" (
 	id VARCHAR(36) NOT NULL, 
@@ -856,9 +856,9 @@ CREATE TABLE "ports" (
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -1090,6 +1090,7 @@ INSERT INTO "schema_revisions" VALUES('network','0038_routers_of_high_availabili
 INSERT INTO "schema_revisions" VALUES('network','0039_flavors_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0040_metering');
 INSERT INTO "schema_revisions" VALUES('network','0041_ranges_of_segments');
+INSERT INTO "schema_revisions" VALUES('network','0042_trunks_and_their_subports');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1122,8 +1123,8 @@ CREATE TABLE "security_group_rules" (
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
-	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1309,6 +1310,16 @@ CREATE TABLE subnets (
 	CONSTRAINT pk_subnets PRIMARY KEY (id), 
 	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
+CREATE TABLE subports (
+	port_id VARCHAR(36) NOT NULL, 
+	trunk_id VARCHAR(36) NOT NULL, 
+	segmentation_type VARCHAR(32) NOT NULL, 
+	segmentation_id INTEGER NOT NULL, 
+	CONSTRAINT pk_subports PRIMARY KEY (port_id), 
+	CONSTRAINT fk_subports_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
+	CONSTRAINT fk_subports_trunk_id FOREIGN KEY(trunk_id) REFERENCES trunks (id) ON DELETE CASCADE, 
+	CONSTRAINT uq_subports_trunk_id_segmentation_type_segmentation_id UNIQUE (trunk_id, segmentation_type, segmentation_id)
+);
 CREATE TABLE totp_guesses (
 	user_id VARCHAR(36) NOT NULL, 
 	proof BOOLEAN NOT NULL, 
@@ -1316,6 +1327,21 @@ CREATE TABLE totp_guesses (
 	guesses INTEGER NOT NULL, 
 	CONSTRAINT pk_totp_guesses PRIMARY KEY (user_id, proof), 
 	CONSTRAINT fk_totp_guesses_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE trunks (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	admin_state_up BOOLEAN NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_trunks PRIMARY KEY (id), 
+	CONSTRAINT fk_trunks_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
+	CONSTRAINT uq_trunks_port_id UNIQUE (port_id)
 );
 CREATE TABLE trust_roles (
 	trust_id VARCHAR(36) NOT NULL, 
@@ -1441,13 +1467,13 @@ CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
-CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
@@ -1463,10 +1489,10 @@ CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_ru
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_project_id ON ports (project_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
@@ -1483,3 +1509,4 @@ CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
 CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
 CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
 CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);
+CREATE INDEX ix_trunks_project_id ON trunks (project_id);
