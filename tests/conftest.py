@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import engine
 
 GOLDEN = Path(__file__).with_name("golden")
+_DAYS = 5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,15 +23,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--machine", metavar="SUITE", default="", help="run the stories on a machine: bookworm, trixie or all"
     )
+    parser.addoption(
+        "--sample", action="store_true", help=f"of the nightly tests run one in {_DAYS}, each day others"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a machine of its own, unless one was asked for."""
+    """Leave out what needs a machine of its own, unless one was asked for, and other days' samples."""
+    away: set[pytest.Item] = set()
     if not config.getoption("--machine"):
-        away = [item for item in items if item.get_closest_marker("machine")]
-        if away:
-            config.hook.pytest_deselected(items=away)
-            items[:] = [item for item in items if item not in away]
+        away |= {item for item in items if item.get_closest_marker("machine")}
+    if config.getoption("--sample"):
+        nightly = (item for item in items if item.get_closest_marker("nightly"))
+        away |= {item for item in nightly if not _is_todays(item.nodeid)}
+    if away:
+        config.hook.pytest_deselected(items=sorted(away, key=items.index))
+        items[:] = [item for item in items if item not in away]
+
+
+def _is_todays(nodeid: str) -> bool:
+    """Whether today's sample has a nightly test: each is in it once in so many days, by its name."""
+    return (zlib.crc32(nodeid.encode()) + dt.datetime.now(dt.UTC).date().toordinal()) % _DAYS == 0
 
 
 @pytest.fixture

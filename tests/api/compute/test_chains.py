@@ -232,6 +232,7 @@ def test_a_conductor_killed_before_and_after_each_commit(tmp_path: Path, kind: s
     assert kills >= 2 * len(chains.doing(CASES[kind].chain))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])
 def test_a_conductor_killed_on_other_databases(tmp_path: Path, database: str) -> None:
     assert asyncio.run(chains.kill_everywhere(make, BootCase, tmp_path, database)) == 6
@@ -265,6 +266,7 @@ def test_nobody_reports_and_the_conductor_is_killed_as_well(tmp_path: Path, kind
     assert kills >= 2
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("database", ["postgresql", "mariadb"])
 @pytest.mark.parametrize("kind", [REBOOT.kind, REBUILD.kind])
 def test_nobody_reports_on_other_databases(tmp_path: Path, kind: str, database: str) -> None:

@@ -188,11 +188,16 @@ class HostMachine(RuleBasedStateMachine):
         await self.bench.close()
 
     async def _settle(self) -> None:
-        """Full passes until one changes nothing: the first ones may repair what nobody said a word of."""
+        """Full passes until two in a row change nothing.
+
+        The first ones may repair what nobody said a word of, or have begun before the last change.
+        """
         self.bench.running.reconciler.hurry()
-        for _ in range(6):
+        quiet = 0
+        for _ in range(8):
             changes = await self.bench.full_pass()
-            if changes == 0:
+            quiet = quiet + 1 if changes == 0 else 0
+            if quiet == 2:
                 return
         raise AssertionError(f"a full pass still changed {changes} things")
 
