@@ -59,6 +59,7 @@ class Dnsmasq:
     def __init__(self, folder: Path, *, user: str = "nobody") -> None:
         self._folder = folder
         self._user = user
+        self._memories: dict[str, files.Memory] = {}
         account = pwd.getpwnam(user)
         self._group = grp.getgrgid(account.pw_gid).gr_name
         # dnsmasq begins as we are, and goes on as its user.
@@ -91,6 +92,7 @@ class Dnsmasq:
         lost = await asyncio.to_thread(self._lost, network_ids)
         await asyncio.gather(*(self._end(network_id, lost) for network_id in network_ids))
         for network_id in network_ids:
+            self._memories.pop(network_id, None)
             await asyncio.to_thread(shutil.rmtree, self._home(network_id), ignore_errors=True)
 
     async def running(self) -> set[str]:
@@ -174,7 +176,7 @@ class Dnsmasq:
         for part in (folder, *folder.parents):
             if not part.stat().st_mode & 0o001:
                 raise OSError(f"{part} does not let {self._user} pass, as whom {PROGRAM} runs")
-        return files.bring(folder, wanted.files)
+        return files.bring(folder, wanted.files, self._memories.setdefault(folder.name, {}))
 
     def _releases(self, network: DhcpNetwork, changes: files.Changes, wanted: Rendered) -> list[Release]:
         """Leases of IPv4 addresses whose port no longer has them."""

@@ -24,9 +24,14 @@ class Changes(msgspec.Struct, frozen=True):
     before: dict[str, str]
 
 
-def bring(folder: Path, files: Mapping[str, str]) -> Changes:
+Memory = dict[str, tuple[tuple[int, int, int], str]]
+"""Files as they were read last, with inode, time and size then: what has these still is not read again.
+Each change is a rename, so that it has another inode."""
+
+
+def bring(folder: Path, files: Mapping[str, str], memory: Memory | None = None) -> Changes:
     """Make the files below ``folder`` these; only what differs is written, each whole or not at all."""
-    present = read(folder)
+    present = read(folder, memory)
     added = [path for path in files if path not in present]
     replaced = [path for path in files if path in present and present[path] != files[path]]
     deleted = [path for path in present if path not in files]
@@ -38,16 +43,26 @@ def bring(folder: Path, files: Mapping[str, str]) -> Changes:
     return Changes(tuple(added), tuple(replaced), tuple(deleted), before)
 
 
-def read(folder: Path) -> dict[str, str]:
+def read(folder: Path, memory: Memory | None = None) -> dict[str, str]:
     """The files below ``folder``, whose sub-folders are made where there are none."""
     found = {}
+    known = {} if memory is None else dict(memory)
+    seen: Memory = {}
     for name in WATCHED:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for entry in os.scandir(folder / name):
             if entry.name.startswith("."):
                 Path(entry.path).unlink(missing_ok=True)  # half written when a process died
-            else:
-                found[f"{name}/{entry.name}"] = Path(entry.path).read_text()
+                continue
+            path, state = f"{name}/{entry.name}", entry.stat()
+            stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
+            before = known.get(path)
+            text = before[1] if before is not None and before[0] == stamp else Path(entry.path).read_text()
+            found[path] = text
+            seen[path] = (stamp, text)
+    if memory is not None:
+        memory.clear()
+        memory.update(seen)
     return found
 
 
