@@ -45,6 +45,15 @@ class AddressPair(Record, frozen=True):
     mac_address: MacAddress
 
 
+class PacketLog(Record, frozen=True):
+    """A log that a port's packets are written into: those that its security groups let through
+    (``ACCEPT``, the first of each connection), those they drop (``DROP``), or both (``ALL``)."""
+
+    log_id: Uuid
+    project_id: Text
+    event: Word
+
+
 class Segment(Record, frozen=True):
     """How a network is carried: ``flat``, ``vlan`` (on ``physical_network``) or ``vxlan``/``gre``."""
 
@@ -71,6 +80,7 @@ class DeviceDetails(Record, frozen=True):
     rate_limit: RateLimit | None = None
     """The limit of what the guest sends; the rest of its policy is in ``qos``."""
     qos: PortQos | None = None
+    logs: tuple[PacketLog, ...] = ()
     quarantined: bool = False
     """The port carries no packet, whatever its administrative state, its groups and its security say."""
     parent_id: Uuid | None = None

@@ -43,6 +43,10 @@ def post(kind: str, **values: Any) -> tuple[str, str, Any]:
     return "POST", f"/v2.0/{kind.replace('_', '-')}s", {kind: values}
 
 
+def post_log(**values: Any) -> tuple[str, str, Any]:
+    return "POST", "/v2.0/log/logs", {"log": {"resource_type": "security_group", **values}}
+
+
 def put(kind: str, thing: str, **values: Any) -> tuple[str, str, Any]:
     return "PUT", f"/v2.0/{kind.replace('_', '-')}s/{thing}", {kind: values}
 
@@ -189,6 +193,8 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: post("default_security_group_rule", direction="ingress", remote_address_group_id=one
         ),
     ),
+    "log.resource_id": ("group", lambda one, own: post_log(resource_id=one)),
+    "log.target_id": ("port", lambda one, own: post_log(target_id=one)),
     "rules of a policy, made": (
         "policy",
         lambda one, own: (
@@ -217,9 +223,11 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: ("DELETE", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
     ),
 }  # fmt: skip
-# A member makes no rules, in whichever policy, and no default rules.
+# A member makes no rules, in whichever policy, no default rules and no logs.
 FORBIDDEN = {
     "rules of a policy, made",
+    "log.resource_id",
+    "log.target_id",
     "default_security_group_rule.remote_group_id",
     "default_security_group_rule.remote_address_group_id",
 }

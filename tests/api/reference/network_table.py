@@ -238,6 +238,20 @@ OPERATIONS: Operations = {
         "description": "description=the first",
         **_paged("direction", "ethertype", "protocol", marker="default_rule"),
     },
+    "/v2.0/log/loggable-resources": {"fields": Example("fields=x", person="admin")},
+    "/v2.0/log/logs": _as("admin", {
+        "id": "id={log}",
+        "project_id": f"project_id={P1}",
+        "name": "name=first",
+        "description": "description=the first",
+        "revision_number": "revision_number=2",
+        "resource_type": "resource_type=none",
+        "resource_id": "resource_id={group}",
+        "target_id": "target_id={port}",
+        "event": "event=DROP",
+        "enabled": "enabled=False",
+        **_paged("name", "resource_type", marker="log"),
+    }),
     "/v2.0/agents": _AGENTS,
     "/v2.0/agents/{agent_id}/dhcp-networks": _as(
         "admin", {"name": "name=none", "limit": "limit=1", "fields": "fields=id"}
@@ -415,7 +429,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     return {
         **network, **pools, **policies, "network_id": network["network"], "agent_id": serving[0]["id"],
         "l3_agent": agents[0]["id"], "port": port["id"], "id": port["id"], "group": group, "rule": rule,
-        "addresses": addresses, "default_rule": default_rule,
+        "addresses": addresses, "default_rule": default_rule, "log": await _logs(api, group, port["id"]),
         "router": router, "floating": floating["id"], "address": floating["floating_ip_address"],
         "other_outside": other_outside,
     }  # fmt: skip
@@ -460,6 +474,20 @@ async def _address_groups(api: Cloud) -> str:
     await api.make("address_group", name="other")
     await api.as_("bob").make("address_group", name="another's")
     return str(one["id"])
+
+
+async def _logs(api: Cloud, group: str, port: str) -> str:
+    manager, admin = api.as_("manager"), api.as_("admin")
+    ids = []
+    for person, values in (
+        (manager, {"resource_id": group, "event": "DROP", "enabled": False, "name": "first"}),
+        (manager, {"target_id": port}),
+        (admin, {}),
+    ):
+        body = {"log": {"resource_type": "security_group", **values}}
+        ids.append((await person("POST", "/v2.0/log/logs", body)).json["log"]["id"])
+    await manager("PUT", f"/v2.0/log/logs/{ids[0]}", {"log": {"description": "the first"}})
+    return str(ids[0])
 
 
 async def _default_rules(api: Cloud, addresses: str) -> str:

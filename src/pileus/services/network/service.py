@@ -36,6 +36,7 @@ from pileus.services.network.flavors import noun as flavors
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.logs import noun as logs
 from pileus.services.network.metering import noun as metering
 from pileus.services.network.network_segment_ranges import noun as network_segment_ranges
 from pileus.services.network.networks import noun as networks
@@ -163,6 +164,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             qos.NOUN,
             rbac_policies.NOUN,
             auto_allocated_topology.noun(config),
+            logs.NOUN,
             quotas.NOUN,
             ip_availability.NOUN,
             availability_zones.noun(config),

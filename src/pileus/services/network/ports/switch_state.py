@@ -16,6 +16,7 @@ from pileus.services.network.address_groups.tables import address_group_addresse
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.kinds import EGRESS
 from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
@@ -72,6 +73,7 @@ _DEVICES = select(
     ports.c.fixed_ips,
     ports.c.allowed_address_pairs,
     ports.c.security_groups,
+    ports.c.project_id,
     ports.c.device_id,
     ports.c.device_owner,
     ports.c.status,
@@ -197,11 +199,12 @@ def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) ->
     rows = tx.rows(statement, here)
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
-    return tuple(_device(row, prefixes, policies) for row in rows)
+    logs = PortLogs(tx, rows)
+    return tuple(_device(row, prefixes, policies, logs) for row in rows)
 
 
 def _device(
-    row: Row[Any], prefixes: Mapping[str, Row[Any]], policies: Mapping[str, PolicyRules]
+    row: Row[Any], prefixes: Mapping[str, Row[Any]], policies: Mapping[str, PolicyRules], logs: PortLogs
 ) -> DeviceDetails:
     policy = policies.get(_policy_of(row) or "")
     return DeviceDetails(
@@ -227,6 +230,7 @@ def _device(
         tx_steering=_tx_steering(row.hints),
         parent_id=row.parent_id,
         vlan_id=row.segmentation_id or 0,
+        logs=logs.of(row),
     )
 
 
