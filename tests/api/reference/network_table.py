@@ -250,7 +250,7 @@ OPERATIONS: Operations = {
         "target_id": "target_id={port}",
         "event": "event=DROP",
         "enabled": "enabled=False",
-        **_paged("name", "resource_type", marker="log"),
+        **_paged("name", marker="log", person="admin"),
     }),
     "/v2.0/agents": _AGENTS,
     "/v2.0/agents/{agent_id}/dhcp-networks": _as(
