@@ -39,8 +39,8 @@ def check_create(
     foreign = "project_id" in given and given["project_id"] != context.project_id
     if foreign and wording.projects_own and not (context.is_admin or context.is_service):
         raise wording.foreign_project(ADMIN_ONLY)
-    for name, attribute in resource.attributes.items():
-        if name not in values and _stored(resource, attribute):
+    for name, attribute in _all_stored(resource):
+        if name not in values:
             values[name] = _default(attribute, context, values)
     if resource.additional is not None:
         values[resource.additional.attribute] = additional or None
@@ -88,6 +88,15 @@ def _split(resource: Resource, body: Mapping[str, Any]) -> tuple[Mapping[str, An
     if len(additional) > keeps.most or any(len(name) > keeps.longest_name for name in additional):
         raise resource.wording.too_many_additional(resource, keeps.most)
     return known, additional
+
+
+def _all_stored(resource: Resource) -> list[tuple[str, Attribute]]:
+    """The attributes that a new one has values of, found once for a declaration."""
+    known: list[tuple[str, Attribute]] | None = resource.plans.get("completed")
+    if known is None:
+        known = [(name, one) for name, one in resource.attributes.items() if _stored(resource, one)]
+        resource.plans["completed"] = known
+    return known
 
 
 def _stored(resource: Resource, attribute: Attribute) -> bool:

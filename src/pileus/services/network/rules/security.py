@@ -6,9 +6,10 @@ protocol numbers are IANA's.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pileus.core.addresses import parse_interface
 from pileus.core.errors import Invalid
@@ -171,10 +172,27 @@ def prefix_of(given: Any) -> str | None:
     """A remote prefix with its host bits, an address being one of full length; InvalidCIDR otherwise."""
     if not given:
         return None
+    return _read(given).text
+
+
+class _Prefix(NamedTuple):
+    text: str
+    ethertype: str
+    network: str
+
+
+def _read(given: Any) -> _Prefix:
     try:
-        return str(parse_interface(given))
+        return _read_text(given if isinstance(given, str) else "")
     except ValueError:
         raise InvalidCIDR(input=given) from None
+
+
+@functools.lru_cache(1 << 12)
+def _read_text(text: str) -> _Prefix:
+    """A prefix is read with the body and again with its rule, and a thousand rules share a few."""
+    interface = parse_interface(text)
+    return _Prefix(str(interface), f"IPv{interface.version}", str(interface.network))
 
 
 def _check_ethertype_protocol(ethertype: str, protocol: str | None) -> None:
@@ -218,10 +236,9 @@ def _check_ports(protocol: str | None, low: Any, high: Any) -> tuple[int | None,
 
 
 def _prefix(ethertype: str, prefix: str | None) -> dict[str, str | None]:
-    prefix = prefix_of(prefix)
-    if prefix is None:
+    if not prefix:
         return {"remote_ip_prefix": None, "normalized_cidr": None}
-    interface = parse_interface(prefix)
-    if (interface.version == 4) != (ethertype == "IPv4"):
-        raise SecurityGroupRuleParameterConflict(ethertype=ethertype, cidr=prefix)
-    return {"remote_ip_prefix": str(interface), "normalized_cidr": str(interface.network)}
+    found = _read(prefix)
+    if found.ethertype != ethertype:
+        raise SecurityGroupRuleParameterConflict(ethertype=ethertype, cidr=found.text)
+    return {"remote_ip_prefix": found.text, "normalized_cidr": found.network}
