@@ -24,7 +24,7 @@ from tests.unit.l2.test_l2_plan import converge
 from pileus.drivers.openflow.flow import difference
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.host.l2 import tables as t
-from pileus.wire.switch import FixedIP, SecurityRule
+from pileus.wire.switch import FixedIP, PacketLog, SecurityRule
 
 pytestmark = pytest.mark.real
 
@@ -109,6 +109,7 @@ def scenes(draw: st.DrawFn) -> dict[str, Any]:
         "friends": tuple(draw(st.sets(everybody, max_size=4))),
         "offices": tuple(draw(st.sets(every_prefix, max_size=3))),
         "stateful": draw(st.booleans()),
+        "logged": draw(st.booleans()),
         "packets": draw(st.lists(packets(), min_size=8, max_size=8)),
     }
 
@@ -168,7 +169,9 @@ class Tracer:
         ]
         groups.append(group(FRIENDS, (), scene["friends"]))
         own = tuple(FixedIP(address, "subnet") for address in OWN.values())
-        secured = device(1, security_group_ids=tuple(f"g{n}" for n in range(len(groups) - 1)), fixed_ips=own)
+        own_groups = tuple(f"g{n}" for n in range(len(groups) - 1))
+        logs = (PacketLog("log", "project", "ALL"),) if scene["logged"] else ()
+        secured = device(1, security_group_ids=own_groups, fixed_ips=own, logs=logs)
         free = device(2, port_security_enabled=False, security_group_ids=(), fixed_ips=())
         wanted = model([secured, free], [network()], groups, {OFFICES: scene["offices"]})
         _, _, flows = converge(wanted, view([plug(1), plug(2)]), SETTINGS)
@@ -252,7 +255,8 @@ def test_the_tracer_tells_both(tracer: Tracer) -> None:
 
     async def story() -> None:
         ssh = SecurityRule("r", "ingress", "IPv4", "tcp", 22, 22, remote_address_group_id=OFFICES)
-        scene = {"groups": [[ssh]], "friends": (), "offices": ("192.0.2.0/29",), "stateful": True}
+        scene = {"groups": [[ssh]], "friends": (), "offices": ("192.0.2.0/29",)}
+        scene |= {"stateful": True, "logged": False}
         await tracer.install(scene)
         packet = Packet("ingress", "IPv4", "tcp", "192.0.2.7", 22)
         assert await tracer.passes(packet, "trk,new")

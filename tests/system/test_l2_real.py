@@ -14,9 +14,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_world import ANYONE, OUT, SSH, TRAFFIC, World, until
 
@@ -27,6 +29,8 @@ from pileus.drivers.process import ProgramFailed, run
 from pileus.host.l2 import tables as t
 from pileus.wire.switch import (
     AddressPair,
+    DeviceDetails,
+    PacketLog,
     RateLimit,
     SecurityRule,
 )
@@ -205,6 +209,50 @@ def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Ru
             await world.change_group("ssh", SSH)
             # What was said meanwhile is said again by TCP.
             assert "two" in await said("three")
+
+    runner.run(story())
+
+
+def test_packets_of_logged_ports_are_written_down(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        world.group("ssh", SSH)
+        world.group("free", SSH)
+        world.server.groups["free"] = replace(world.server.groups["free"], stateful=False)
+        everything = (PacketLog("log", "project", "ALL"),)
+        (a, at_a), (b, at_b), (_, free) = await world.guests(
+            ("n1", {}),
+            ("n2", {"security_group_ids": ("ssh",), "logs": everything}),
+            ("n2", {"security_group_ids": ("free",), "logs": everything}),
+        )
+        source, address = at_a.fixed_ips[0].ip_address, at_b.fixed_ips[0].ip_address
+
+        def told(port: DeviceDetails, **fields: Any) -> list[Any]:
+            wanted = {"event": "packet", "port": port.port_id, "source": source, **fields}.items()
+            return [line for line in lines if line.items() >= wanted]
+
+        with capture_logs() as lines:
+            async with world.program(b, "serve", "22"):
+                # The agent listens a moment after it has written the flows.
+                async with asyncio.timeout(20):
+                    while not told(at_b, action="ACCEPT"):
+                        assert await _say(world, a, address, "22", "hello") == ["connected", "hello"]
+                lines.clear()
+                assert await _say(world, a, address, "22", "hello") == ["connected", "hello"]
+            await _say(world, a, address, "23", "hello")
+            await _say(world, a, free.fixed_ips[0].ip_address, "22", "hello")
+            await _say(world, a, free.fixed_ips[0].ip_address, "23", "hello")
+            await until(lambda: bool(told(free, action="DROP", destination_port=23)))
+            await until(lambda: bool(told(at_b, action="DROP", destination_port=23)))
+            (accepted,) = told(at_b, action="ACCEPT")
+            assert accepted["destination_port"] == 22 and accepted["protocol"] == "tcp"
+            assert accepted["security_groups"] == ["ssh"] and accepted["log_ids"] == ["log"]
+            assert accepted["destination"] == address and accepted["direction"] == "ingress"
+            assert told(free, action="ACCEPT", destination_port=22)
+            # Without the log nothing is told, and packets go their way as before.
+            await world.change(at_b, logs=())
+            lines.clear()
+            await _say(world, a, address, "23", "hello")
+            assert not told(at_b)
 
     runner.run(story())
 

@@ -32,6 +32,7 @@ from pileus.host.isolation import Failures, culprits, reason
 from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.model import Model
+from pileus.host.l2.packet_log import PacketLog
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.question import question
 from pileus.host.l2.restart import RestartHold
@@ -105,6 +106,7 @@ class SwitchAgent(Agent):
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
         self._uplinks = uplinks
+        self._packet_log = PacketLog(bridges, flows, clock)
         self._status = StatusBook(settings.host)
         self._told_once = False
         self._read_at: dict[str, int] = {}
@@ -160,7 +162,9 @@ class SwitchAgent(Agent):
         return {scope for scope in scopes if max(self._read_at.get(scope, 0), self.model.position) < position}
 
     async def watch(self) -> None:
-        await asyncio.gather(self._watch_rows(), self._watch_vswitchd(), self._watch_flows())
+        await asyncio.gather(
+            self._watch_rows(), self._watch_vswitchd(), self._watch_flows(), self._packet_log.watch()
+        )
 
     async def _watch_rows(self) -> None:
         generation = self._client.generation
@@ -352,6 +356,7 @@ class SwitchAgent(Agent):
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
+        self._packet_log.follow(wiring.devices.values())
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
             self._patience.went_well(port_id)

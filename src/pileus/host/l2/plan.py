@@ -16,6 +16,7 @@ import msgspec
 from pileus.drivers.openflow.flow import Flow, Key
 from pileus.host.l2 import rules, switching, trunks
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
+from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
 from pileus.host.l2.pipeline import integration_flows
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
@@ -222,6 +223,9 @@ def _integration(
     yield book.fragment("plain", plain_flows, wiring.plain)
     for port_id, wired in wiring.devices.items():
         yield book.fragment(("device", port_id), device_flows, wired)
+        if wired.details.logs:
+            # Under a name of their own: a switch that refuses these carries the device all the same.
+            yield book.fragment(("log", f"log of {port_id}"), log_flows, wired)
     for network in networks:
         # The forwarding entries are the tunnel bridge's business.
         details = msgspec.structs.replace(network.details, forwarding=())

@@ -45,4 +45,14 @@ class SwitchSection(Section, frozen=True):
     tunnel_types: Annotated[
         tuple[Literal["vxlan", "gre"], ...], Description(description="tunnels that this node can make")
     ] = ("vxlan",)
+    log_rate_limit: Annotated[
+        int,
+        msgspec.Meta(ge=100, description="packets of logged ports that are written down in a second"),
+    ] = 100
+    log_burst_limit: Annotated[
+        int, msgspec.Meta(ge=25, description="packets that may be written down at once")
+    ] = 25
+    log_file: Annotated[
+        str, Description(description="file for these lines, as JSON; empty: the agent's own log")
+    ] = ""
     vxlan_port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="UDP port of VXLAN")] = 4789

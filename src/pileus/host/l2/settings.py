@@ -52,6 +52,11 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     link: Literal["patch", "veth"] = "patch"
     arp_responder: bool = True
     enforcement: Literal["auto", "policing", "meter"] = "auto"
+    log_rate_limit: int = 100
+    """Packets of logged devices that are written down in a second, and ``log_burst_limit`` at once."""
+    log_burst_limit: int = 25
+    log_file: str = ""
+    """Where they are written; empty: the agent's own log."""
     watch_interval_s: float = 2.0
     """How often what tells nobody of its end (flows, packet rules) is counted."""
 
