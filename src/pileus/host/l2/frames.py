@@ -1,4 +1,4 @@
-"""What a frame says of itself: addresses, protocol, ports; as far as it can be read."""
+"""The facts that a frame states of itself: addresses, protocol, ports; as far as it can be read."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def read_verdict(userdata: bytes) -> Verdict | None:
-    """What a flow has sent along; None: it is no flow of a log."""
+    """Read what a flow has sent along; None: it is no flow of a log."""
     if len(userdata) != _FORM.size or not userdata.startswith(_MARK):
         return None
     _, bits, number = _FORM.unpack(userdata)
