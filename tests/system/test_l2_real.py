@@ -213,7 +213,9 @@ def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Ru
     runner.run(story())
 
 
-def test_packets_of_logged_ports_are_written_down(world: World, runner: asyncio.Runner) -> None:
+def test_packets_of_logged_ports_are_written_down(switch_world: World, runner: asyncio.Runner) -> None:
+    world = switch_world
+
     async def story() -> None:
         world.group("ssh", SSH)
         world.group("free", SSH)

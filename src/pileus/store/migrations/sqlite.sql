@@ -542,6 +542,23 @@ CREATE TABLE locks (
 	name VARCHAR(255) NOT NULL, 
 	CONSTRAINT pk_locks PRIMARY KEY (name)
 );
+CREATE TABLE logs (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	resource_type VARCHAR(36) NOT NULL, 
+	resource_id VARCHAR(36), 
+	target_id VARCHAR(36), 
+	event VARCHAR(8) NOT NULL, 
+	enabled BOOLEAN NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_logs PRIMARY KEY (id), 
+	CONSTRAINT fk_logs_resource_id FOREIGN KEY(resource_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_logs_target_id FOREIGN KEY(target_id) REFERENCES ports (id) ON DELETE CASCADE
+);
 CREATE TABLE mappings (
 	id VARCHAR(64) NOT NULL, 
 	rules TEXT NOT NULL, 
@@ -743,9 +760,9 @@ CREATE TABLE "oauth1_request_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
@@ -856,9 +873,9 @@ CREATE TABLE "ports" (
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -1091,6 +1108,7 @@ INSERT INTO "schema_revisions" VALUES('network','0039_flavors_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0040_metering');
 INSERT INTO "schema_revisions" VALUES('network','0041_ranges_of_segments');
 INSERT INTO "schema_revisions" VALUES('network','0042_trunks_and_their_subports');
+INSERT INTO "schema_revisions" VALUES('network','0043_logs_of_security_groups');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1467,13 +1485,13 @@ CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
-CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
 CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
@@ -1510,3 +1528,6 @@ CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
 CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
 CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);
 CREATE INDEX ix_trunks_project_id ON trunks (project_id);
+CREATE INDEX ix_logs_project_id ON logs (project_id);
+CREATE INDEX ix_logs_resource_id ON logs (resource_id);
+CREATE INDEX ix_logs_target_id ON logs (target_id);
