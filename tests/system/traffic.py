@@ -1,6 +1,6 @@
 """UDP packets with numbers on them, counted: run by a bare Python inside of a guest's namespace.
 
-traffic.py receive PORT                 until told to stop by SIGTERM; then prints what came
+traffic.py receive PORT [SKIP]          until told to stop by SIGTERM; then prints what came after SKIP seconds
 traffic.py send ADDRESS PORT RATE SECONDS [SIZE]   prints how many were sent
 traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that MAC, whoever has the address
 traffic.py tagged-ping DEVICE VLAN OWN ADDRESS [MAC]   an echo request in a frame with that tag (0: none);
@@ -17,12 +17,12 @@ import sys
 import time
 
 
-def receive(port: int) -> None:
+def receive(port: int, skip: float = 0.0) -> None:
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     listener.bind(("0.0.0.0", port))
     seen: set[int] = set()
-    octets, first, last = 0, 0.0, 0.0
+    octets, first, last, began = 0, 0.0, 0.0, 0.0
 
     def report(*_: object) -> None:
         gaps = sorted(set(range(min(seen), max(seen) + 1)) - seen)[:20] if seen else []
@@ -34,7 +34,11 @@ def receive(port: int) -> None:
     print("ready", flush=True)
     while True:
         data = listener.recv(2048)
-        last = time.monotonic()
+        now = time.monotonic()
+        began = began or now
+        if now - began < skip:
+            continue
+        last = now
         first = first or last
         seen.add(struct.unpack_from("!I", data)[0])
         octets += len(data) + 42  # as the wire counts: with Ethernet, IP and UDP
@@ -197,7 +201,7 @@ if __name__ == "__main__":
     verb, *rest = sys.argv[1:]
     match verb:
         case "receive":
-            receive(int(rest[0]))
+            receive(int(rest[0]), *map(float, rest[1:]))
         case "send":
             send(rest[0], int(rest[1]), float(rest[2]), float(rest[3]), *map(int, rest[4:]))
         case "frames":

@@ -334,7 +334,6 @@ OPERATIONS: Operations = {
             "object_type": "object_type=subnetpool",
             "object_id": "object_id={policy}",
             "action": "action=access_as_external",
-            "target_project": f"target_project={P2}",
             "target_tenant": f"target_tenant={P2}",
             "project_id": f"project_id={P1}",
             **_paged("object_type"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pileus.wire.qos import PacketRateLimit, PortQos
 from pileus.wire.switch import AddressPair, FixedIP, RateLimit, SecurityRule, Segment
 
 from .scene import DEFAULT_RULES, SSH, device, group, mac, model, network, plug, view
@@ -12,14 +13,28 @@ from .test_l2_plan import converge
 
 def test_flow_tables(golden: Callable[[str, str], None]) -> None:
     devices = [
-        device(1, rate_limit=RateLimit("q", 1000, 100)),
+        device(
+            1,
+            rate_limit=RateLimit("q", 1000, 100),
+            qos=PortQos(
+                ingress=RateLimit("q", 2000, 0),
+                egress_packets=PacketRateLimit(1),
+                ingress_packets=PacketRateLimit(2, 1),
+                dscp_mark=46,
+            ),
+        ),
         device(
             2,
             fixed_ips=(FixedIP("10.0.0.2", "s"), FixedIP("fd00::2", "s6")),
             security_group_ids=("default", "web"),
             allowed_address_pairs=(AddressPair("10.7.0.0/16", mac(77)),),
         ),
-        device(3, "wire", port_security_enabled=False),
+        device(
+            3,
+            "wire",
+            port_security_enabled=False,
+            qos=PortQos(ingress_packets=PacketRateLimit(3), dscp_mark=8),
+        ),
         device(4, "flat", device_owner="network:dhcp"),
         device(5, "flat", security_group_ids=()),
         device(6, admin_state_up=False),

@@ -7,10 +7,12 @@ import msgspec
 from pileus.host.l2 import tables as t
 from pileus.host.l2.model import Model, Named
 from pileus.host.l2.plan import FlowBook, FlowSet, Wiring, compare, plan_flows, plan_meters, wire
+from pileus.host.l2.qos import Meter
 from pileus.host.l2.question import question
 from pileus.host.l2.rows import RemoveBridge, RemovePort, plan_rows, purge_rows, wanted_tunnels
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.view import BridgeView, SwitchView
+from pileus.wire.qos import PacketRateLimit, PortQos
 from pileus.wire.switch import (
     AddressGroupDetails,
     AddressPair,
@@ -355,8 +357,18 @@ def test_a_rate_limit_is_rows_and_a_meter_where_need_be() -> None:
     assert (switch.ports["tap1"].interface.rate_kbps, switch.ports["tap1"].interface.burst_kb) == (1000, 100)
     assert plan_meters(wiring) == {}
     _, metered, with_meter = converge(limited, switch, metered=True)
-    assert {n: (m.rate_kbps, m.burst_kb) for n, m in plan_meters(metered).items()} == {1: (1000, 100)}
+    assert {n: (m.rate, m.burst) for n, m in plan_meters(metered).items()} == {1: (1000, 100)}
     assert _actions(with_meter["br-int"], t.CLASSIFY, "in_port=101")[0].startswith("meter:1,")
+    packets = PortQos(ingress=RateLimit("q", 3000, 0), ingress_packets=PacketRateLimit(1 << 30, 2))
+    _, both, flows = converge(model([device(1, qos=packets), device(2)]), switch)
+    assert list(plan_meters(both).values()) == [
+        Meter(3000, 2400), Meter((1 << 32) - 1, 2000, packets=True)
+    ]  # fmt: skip
+    first, second = plan_meters(both)
+    assert _actions(flows["br-int"], t.OUTPUT_TABLE, "reg5=0x1") == [
+        f"meter:{first},resubmit(,{t.DELIVERED})"
+    ]
+    assert _actions(flows["br-int"], t.DELIVERED, "reg5=0x1") == [f"meter:{second},output:101"]
     lifted = model([device(1), device(2)])
     switch, _, _ = converge(lifted, switch)
     assert (switch.ports["tap1"].interface.rate_kbps, switch.ports["tap1"].interface.burst_kb) == (0, 0)

@@ -18,7 +18,7 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.flow.patience import Patience
 from pileus.host.isolation import Failures, by_halves, reason
-from pileus.host.l2 import plan, tables
+from pileus.host.l2 import plan, qos, tables
 from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
 from pileus.host.l2.settings import OWNER, OWNER_KEY
 from pileus.host.l2.view import SwitchView, switch_view
@@ -41,7 +41,7 @@ class SwitchApplier:
         self._refused = Patience(clock)
         self._refused_edits = Patience(clock)
         self._believed: dict[str, plan.FlowSet] = {}
-        self._believed_meters: dict[str, dict[int, plan.Meter]] = {}
+        self._believed_meters: dict[str, dict[int, qos.Meter]] = {}
         self._incarnations: dict[str, str | None] = {}
 
     def view(self) -> SwitchView:
@@ -156,12 +156,12 @@ class SwitchApplier:
         if missing := plan.compare(expected, present, ()).add:
             raise NotInForce(f"{bridge}: {len(missing)} flows are missing, one is {missing[0]}")
 
-    async def put_meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> int:
+    async def put_meters(self, bridge: str, wanted: Mapping[int, qos.Meter]) -> int:
         """Write the meters that flows are about to use; how many."""
         present = await self._meters(bridge, wanted)
         put = {number: meter for number, meter in wanted.items() if present.get(number) != meter}
         if put:
-            meters = {n: Meter(MeterBand(meter.rate_kbps, meter.burst_kb)) for n, meter in put.items()}
+            meters = {n: Meter(MeterBand(meter.rate, meter.burst), meter.packets) for n, meter in put.items()}
             try:
                 await self._flows.apply_meters(bridge, meters)
             except SwitchRefused as error:
@@ -172,7 +172,7 @@ class SwitchApplier:
             present.update(put)
         return len(put)
 
-    async def drop_meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> int:
+    async def drop_meters(self, bridge: str, wanted: Mapping[int, qos.Meter]) -> int:
         """Take away meters that no flow uses any more; how many. All meters of br-int are ours."""
         present = await self._meters(bridge, wanted)
         gone = [number for number in present if number not in wanted]
@@ -182,11 +182,12 @@ class SwitchApplier:
                 del present[number]
         return len(gone)
 
-    async def _meters(self, bridge: str, wanted: Mapping[int, plan.Meter]) -> dict[int, plan.Meter]:
+    async def _meters(self, bridge: str, wanted: Mapping[int, qos.Meter]) -> dict[int, qos.Meter]:
         if bridge not in self._believed_meters:
             found = await self._flows.meters(bridge)
             self._believed_meters[bridge] = {
-                number: plan.Meter(meter.band.rate, meter.band.burst) for number, meter in found.items()
+                number: qos.Meter(meter.band.rate, meter.band.burst, meter.packets)
+                for number, meter in found.items()
             }
         return self._believed_meters[bridge]
 

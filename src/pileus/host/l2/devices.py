@@ -9,7 +9,9 @@ import msgspec
 
 from pileus.core.addresses import link_local
 from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import qos
 from pileus.host.l2 import tables as t
+from pileus.host.l2.qos import Parts
 from pileus.host.l2.rules import is_secured
 from pileus.wire.switch import DeviceDetails
 
@@ -66,12 +68,9 @@ def _flow(table: int, priority: int, match: str, actions: str) -> Flow:
     return Flow(table, priority, match, actions, t.DEVICE_COOKIE)
 
 
-Parts = tuple[int, int, str, str]
-
-
 def _parts(wired: Wired) -> Iterator[Parts]:
     secured = is_secured(wired.details)
-    yield _classify(wired, secured)
+    yield from _classify(wired, secured)
     if wired.details.replicated:
         yield from _quiet(wired)
     if secured:
@@ -80,8 +79,7 @@ def _parts(wired: Wired) -> Iterator[Parts]:
     yield from _delivery(wired, secured)
 
 
-def _classify(wired: Wired, secured: bool) -> Parts:
-    meter = f"meter:{wired.number}," if wired.metered else ""
+def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
     registers = [f"set_field:0x{wired.vlan:x}->{t.NETWORK}"]
     if secured:
         registers.insert(0, f"set_field:0x{wired.number:x}->{t.NUMBER}")
@@ -89,8 +87,11 @@ def _classify(wired: Wired, secured: bool) -> Parts:
     onward = t.GUARD if secured else t.SWITCH
     actions = f"{','.join(registers)},resubmit(,{onward})"
     if wired.tag:
-        return t.CLASSIFY, 105, f"in_port={wired.ofport},dl_vlan={wired.tag}", f"{meter}pop_vlan,{actions}"
-    return t.CLASSIFY, 100, f"in_port={wired.ofport}", f"{meter}{actions}"
+        plain = (t.CLASSIFY, 105, f"in_port={wired.ofport},dl_vlan={wired.tag}", f"pop_vlan,{actions}")
+    else:
+        plain = (t.CLASSIFY, 100, f"in_port={wired.ofport}", actions)
+    through = qos.sending(wired.number, wired.details, wired.metered)
+    yield from qos.classified(plain, _sender(wired), wired.details, through)
 
 
 def _sender(wired: Wired) -> str:
@@ -140,8 +141,11 @@ def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
     if not wired.details.replicated:  # else its network's flows lead to the others, too
         yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
         yield from _questions(wired, network, here)
+    through = qos.receiving(wired.number, wired.details)
+    yield from qos.delivered(number, wired.ofport, through)
     if not secured:
-        yield t.DELIVER, 50, number, _tagged(wired.tag, f"output:{wired.ofport}")
+        direct = f"resubmit(,{t.OUTPUT_TABLE})" if through else f"output:{wired.ofport}"
+        yield t.DELIVER, 50, number, _tagged(wired.tag, direct)
         return
     judged = (
         f"set_field:0x{wired.profile:x}->{t.PROFILE},"

@@ -71,7 +71,8 @@ def _egress() -> Iterator[Flow]:
 
 
 def _ingress() -> Iterator[Flow]:
-    output = f"output:{t.OUTPUT}"
+    output = f"resubmit(,{t.OUTPUT_TABLE})"
+    yield _flow(t.OUTPUT_TABLE, 0, "", f"output:{t.OUTPUT}")
     yield _flow(t.INGRESS, 90, "arp", output)
     yield _flow(t.INGRESS, 90, "udp,tp_src=67,tp_dst=68", output)
     yield _flow(t.INGRESS, 90, "udp6,tp_src=547,tp_dst=546", output)

@@ -19,6 +19,7 @@ from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
 from pileus.host.l2.pipeline import integration_flows
+from pileus.host.l2.qos import Meter, meters
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
 from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
 from pileus.host.l2.switching import Joint, LocalNetwork
@@ -28,13 +29,6 @@ Inputs = TypeVarTuple("Inputs")
 
 FlowSet = dict[Key, Flow]
 """Flows by what makes them one and the same: table, priority and match."""
-
-
-class Meter(msgspec.Struct, frozen=True):
-    """A rate limit in OpenFlow: kilobits a second and kilobits of burst."""
-
-    rate_kbps: int
-    burst_kb: int
 
 
 class Wiring(msgspec.Struct, frozen=True):
@@ -282,11 +276,11 @@ def _physical(
 
 
 def plan_meters(wiring: Wiring) -> dict[int, Meter]:
-    """Meters of br-int by number, for the devices that are limited by one."""
+    """Meters of br-int by number, for the devices that are limited by some."""
     return {
-        wired.number: Meter(limit.rate_kbps, max(limit.burst_kb, 1))
+        number: meter
         for wired in wiring.devices.values()
-        if wired.metered and (limit := wired.details.rate_limit)
+        for number, meter in meters(wired.number, wired.details, wired.metered).items()
     }
 
 

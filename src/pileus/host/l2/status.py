@@ -51,9 +51,9 @@ class StatusBook:
             elif state == "up" or (port_id in down_here and state != "down"):
                 down.append(port_id)
         means = {
-            port_id: "meter" if wired.metered else "policing"
+            port_id: "policing" if wired.details.rate_limit is not None and not wired.metered else "meter"
             for port_id, wired in wiring.devices.items()
-            if wired.details.rate_limit is not None
+            if wired.details.rate_limit is not None or wired.details.qos is not None
         }
         status = DeviceStatus(
             host=self._host,

@@ -14,6 +14,9 @@ A packet on br-int, from left to right::
 Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
 untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
 
+QoS stands at both ends: CLASSIFY marks and meters what a device sends (POLICE, where two meters do),
+OUTPUT_TABLE what it gets (and DELIVERED).
+
 Registers say what a packet is about, so that nearly all flows are shared by all ports: a
 port adds flows to CLASSIFY, GUARD, SOURCE, SWITCH and DELIVER only, and rules exist once for
 each distinct *set* of security groups (a profile), not for each port.
@@ -22,6 +25,7 @@ each distinct *set* of security groups (a profile), not for each port.
 from __future__ import annotations
 
 CLASSIFY = 0
+POLICE = 10
 GUARD = 20
 SOURCE = 21
 EGRESS = 30
@@ -36,6 +40,8 @@ INGRESS = 80
 INGRESS_STATE = 81
 INGRESS_RULES = 82
 INGRESS_ACCEPT = 83
+OUTPUT_TABLE = 90
+DELIVERED = 91
 
 NUMBER = "reg5"
 """The number of the device whose rules are applied: the sender's, then the receiver's. It is

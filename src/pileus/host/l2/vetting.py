@@ -168,9 +168,11 @@ def device_fault(device: DeviceDetails) -> str | None:
             return f"{text!r} has characters that can't be printed"
     if device.parent_id is not None and not 1 <= device.vlan_id <= LAST_TAG:
         return f"{device.vlan_id} is no tag of a subport"
-    limit = device.rate_limit
-    if limit is not None and not (0 <= limit.rate_kbps <= _RATE_LIMIT and 0 <= limit.burst_kb <= _RATE_LIMIT):
-        return f"{limit.rate_kbps} kbit/s with bursts of {limit.burst_kb} kbit is no rate limit"
+    for limit in (device.rate_limit, device.qos.ingress if device.qos else None):
+        if limit is not None and not (
+            0 <= limit.rate_kbps <= _RATE_LIMIT and 0 <= limit.burst_kb <= _RATE_LIMIT
+        ):
+            return f"{limit.rate_kbps} kbit/s with bursts of {limit.burst_kb} kbit is no rate limit"
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sqlalchemy import ColumnElement
+
 from pileus.core.addresses import parse_interface
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
@@ -13,11 +15,13 @@ from pileus.resource.declaration import Values
 from pileus.resource.revision import check_revision
 from pileus.resource.types import BadValue, Type
 from pileus.services.network.address_groups.resource import ADDRESS_GROUP, ADDRESSES
+from pileus.services.network.address_groups.tables import address_groups
 from pileus.services.network.address_groups.work import addresses_add, addresses_remove
 from pileus.services.network.common.attributes import MOST
 from pileus.services.network.common.bodies import body_of
 from pileus.store.tx import Tx
-from pileus.web.crud import find, shown_reply, target_of
+from pileus.web.crud import Crud, shown_reply, target_of
+from pileus.web.crud.finding import find_seen
 from pileus.web.precondition import wanted_revision
 from pileus.web.reply import Reply
 from pileus.web.request import Handler, Request
@@ -58,6 +62,17 @@ _BODY = Type(
 )
 
 
+def changeable(request: Request) -> Sequence[ColumnElement[bool]]:
+    """The groups that a request may be about: whoever would change one that is only shared with him is told,
+    as by Neutron, that there is none."""
+    if request.method == "GET" or request.context.is_admin:
+        return ()
+    return (address_groups.c.project_id == (request.context.project_id or ""),)
+
+
+_CHANGED = Crud(resource=ADDRESS_GROUP, visible=changeable)
+
+
 def _handler(rule: str, unit: Unit) -> Handler:
     async def handler(request: Request) -> Reply:
         wanted = body_of(request)
@@ -68,7 +83,7 @@ def _handler(rule: str, unit: Unit) -> Handler:
 
 
 def _change(tx: Tx, request: Request, rule: str, unit: Unit, wanted: Sequence[str]) -> Values:
-    group = find(tx, request, ADDRESS_GROUP)
+    group = find_seen(tx, request, _CHANGED)
     request.access.require(rule, target_of(tx, request, ADDRESS_GROUP, group))
     check_revision(ADDRESS_GROUP, group, wanted_revision(request))
     return unit(tx, request.context, group, wanted)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pileus.resource.declaration import Extension
 from pileus.services.network.address_groups import work
-from pileus.services.network.address_groups.handlers import address_routes
+from pileus.services.network.address_groups.handlers import address_routes, changeable
 from pileus.services.network.address_groups.resource import ADDRESS_GROUP, RULES
-from pileus.web.crud import crud
+from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
 
 PATH = "/v2.0/address-groups"
@@ -14,12 +14,15 @@ PATH = "/v2.0/address-groups"
 NOUN = Noun(
     name="address_group",
     routes=(
-        *crud(
-            ADDRESS_GROUP,
+        *crud_routes(
+            Crud(
+                resource=ADDRESS_GROUP,
+                create=work.address_group_create,
+                update=work.address_group_update,
+                delete=work.address_group_delete,
+                visible=changeable,
+            ),
             PATH,
-            create=work.address_group_create,
-            update=work.address_group_update,
-            delete=work.address_group_delete,
         ),
         *address_routes(PATH),
     ),

@@ -59,9 +59,9 @@ RBAC_POLICY = Resource(
         Attribute("object_type", _TYPE, create=True, required=True, filter=True, sort=True),
         Attribute("object_id", types.uuid, create=True, required=True, filter=True, sort=True),
         Attribute(
-            "target_project",
+            "target_tenant",
             _TARGET,
-            alias="target_tenant",
+            column=rbac_policies.c.target_project,
             create=True,
             update=True,
             required=True,
@@ -75,15 +75,15 @@ RBAC_POLICY = Resource(
     ),
 )
 
-_NOT_EVERYBODY = any_of(ADMIN, "not field:rbac_policy:target_project=*")
+_NOT_EVERYBODY = any_of(ADMIN, "not field:rbac_policy:target_tenant=*")
 
 RULES = rules(
     {
         "create_rbac_policy": ADMIN_OR_MEMBER,
-        "create_rbac_policy:target_project": _NOT_EVERYBODY,
+        "create_rbac_policy:target_tenant": _NOT_EVERYBODY,
         "get_rbac_policy": ADMIN_OR_READER,
         "update_rbac_policy": ADMIN_OR_MEMBER,
-        "update_rbac_policy:target_project": _NOT_EVERYBODY,
+        "update_rbac_policy:target_tenant": _NOT_EVERYBODY,
         "delete_rbac_policy": ADMIN_OR_MEMBER,
     }
 )

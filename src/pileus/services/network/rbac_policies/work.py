@@ -91,7 +91,7 @@ def rbac_policy_create(tx: Tx, context: Context, specs: Sequence[Values]) -> lis
             )
         _owned(context, kind, _object(tx, context, kind, spec["object_id"]))
         if kind is SUBNETPOOLS:
-            _check_scope(tx, spec["object_id"], spec["target_project"])
+            _check_scope(tx, spec["object_id"], spec["target_tenant"])
         spec[kind.object_column] = spec["object_id"]
     spend(tx, specs, RBAC_POLICY_QUOTA)
     try:
@@ -109,10 +109,10 @@ def rbac_policy_create(tx: Tx, context: Context, specs: Sequence[Values]) -> lis
 def rbac_policy_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
     """Give policies to others; RbacPolicyInUse where those who had one need it."""
     for one in updates:
-        kind, new = BY_TYPE[one.original["object_type"]], one.changes.get("target_project")
+        kind, new = BY_TYPE[one.original["object_type"]], one.changes.get("target_tenant")
         thing = _object(tx, context, kind, one.original["object_id"])
         _owned(context, kind, thing)
-        if new is not None and new != one.original["target_project"]:
+        if new is not None and new != one.original["target_tenant"]:
             _check_left(tx, kind, thing, one.original, new)
     try:
         with tx.savepoint():
@@ -168,9 +168,12 @@ def _check_scope(tx: Tx, pool_id: str, target: str) -> None:
 
 
 def _check_left(tx: Tx, kind: Kind, thing: Row[Any], policy: Values, new: str | None) -> None:
-    """RbacPolicyInUse where a project would lose what it uses: its target gets ``new``, or goes."""
-    action, target = policy["action"], policy["target_project"]
+    """RbacPolicyInUse where a project would lose what it uses: the target becomes ``new``, or goes. As in
+    Neutron, a new target that is no better than the old keeps only routers where they are."""
+    action, target = policy["action"], policy["target_tenant"]
     details = ""
+    if action == SHARED and new != EVERYBODY:
+        new = None
     if kind is NETWORKS:
         details = _GATEWAYS if action == EXTERNAL else _SHARING.format(network=thing.id)
         if action == EXTERNAL and target == EVERYBODY and thing.is_default:
