@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 
+import pytest
 from msgspec.structs import replace
 from tests.system.node_world import (
     BEYOND,
@@ -25,6 +26,7 @@ from pileus.drivers.netlink.links import Address, Route
 from pileus.drivers.process import run
 from pileus.wire.dhcp import HostRoute, PortAddress
 from pileus.wire.l3 import PortForwarding, RouterSubnet
+from pileus.wire.qos import AddressQos, RateLimit
 from pileus.wire.switch import FixedIP
 
 pytestmark = REAL
@@ -318,5 +320,51 @@ def test_guests_make_their_addresses_of_what_the_router_says() -> None:
         async with asyncio.timeout(15):
             while await ways():
                 await asyncio.sleep(0.1)
+
+    story_in_a_world(story)
+
+
+@pytest.mark.slow
+def test_a_floating_ip_and_a_gateway_are_limited_both_ways() -> None:
+    limit_kbps = 2000
+
+    async def story(world: NodeWorld) -> None:
+        guest, host = await world.guest()
+        world.network(hosts=(host,))
+        floating = world.floating(200, host.addresses[0].ip_address)
+        limit = RateLimit("q", limit_kbps, 0)
+        world.router(
+            floating_ips=(floating,), limits=(AddressQos(floating.floating_ip_address, limit, limit),)
+        )
+        await world.leased(guest, host)
+        await world.pings_soon(world.outside, floating.floating_ip_address)
+
+        async def rate_kbps(sender: str, receiver: str, address: str) -> float:
+            """What comes in steady state: the burst and the first second's worth are over by then."""
+            async with world.program(receiver, "receive", "5001", "3") as listening:
+                async with world.program(sender, "send", address, "5001", "900", "6", "1000") as sending:
+                    await sending.communicate()
+                listening.terminate()
+                came = json.loads((await listening.communicate())[0])
+            # a router counts packets without their Ethernet header
+            return float((came["octets"] - 14 * came["packets"]) * 8 / 1000 / came["seconds"])
+
+        async def is_limited() -> list[bool]:
+            found = [
+                await rate_kbps(guest.namespace, world.outside, OUTSIDE),
+                await rate_kbps(world.outside, guest.namespace, floating.floating_ip_address),
+            ]
+            assert all(rate > 0.9 * limit_kbps for rate in found), found
+            return [rate < 1.1 * limit_kbps for rate in found]
+
+        assert await is_limited() == [True, True]
+        assert await world.full_pass("l3") == 0
+        # without a floating IP the guest leaves under the gateway's address, which has a limit of its own
+        world.router(floating_ips=(), limits=(AddressQos("172.24.4.101", egress=limit),))
+        await until(lambda: world.server.statuses[-1].floating_ips == ())
+        assert 0.9 * limit_kbps < await rate_kbps(guest.namespace, world.outside, OUTSIDE) < 1.1 * limit_kbps
+        world.router(floating_ips=(floating,), limits=())
+        await world.pings_soon(world.outside, floating.floating_ip_address)
+        assert await is_limited() == [False, False]
 
     story_in_a_world(story)

@@ -1,6 +1,6 @@
 """UDP packets with numbers on them, counted: run by a bare Python inside of a guest's namespace.
 
-traffic.py receive PORT [SKIP]          until told to stop by SIGTERM; then prints what came after SKIP seconds
+traffic.py receive PORT [SKIP]   until told to stop by SIGTERM; then prints what came after SKIP seconds
 traffic.py send ADDRESS PORT RATE SECONDS [SIZE]   prints how many were sent
 traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that MAC, whoever has the address
 traffic.py tagged-ping DEVICE VLAN OWN ADDRESS [MAC]   an echo request in a frame with that tag (0: none);

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.forwarding import Forwarding
+from pileus.drivers.nft.limits import AddressLimit
 from pileus.drivers.nft.router import FloatingIp, RouterRules, render
 
 ROUTER = RouterRules(
@@ -35,6 +36,17 @@ FORWARDINGS = (
         ("router", ROUTER),
         ("no_gateway", RouterRules(inside=("qr-1",), metadata_port=9697)),
         ("forwarding", replace(ROUTER, floating_ips=(), forwardings=FORWARDINGS)),
+        (
+            "limits",
+            replace(
+                ROUTER,
+                limits=(
+                    AddressLimit("172.24.4.10", outward=True, rate_kbps=2000),
+                    AddressLimit("172.24.4.10", outward=False, rate_kbps=8000, burst_kb=1000),
+                    AddressLimit("2001:db8::2", outward=True, rate_kbps=1000),
+                ),
+            ),
+        ),
         ("no_source_nat", replace(ROUTER, source_address=None, metadata_port=None)),
     ],
 )

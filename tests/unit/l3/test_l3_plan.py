@@ -11,6 +11,7 @@ from pileus.drivers.nft.router import render
 from pileus.host.l3 import plan
 from pileus.wire.dhcp import HostRoute, PortAddress
 from pileus.wire.l3 import RouterSubnet
+from pileus.wire.qos import AddressQos, RateLimit
 
 from .scene import floating, inner, outer, router
 
@@ -25,6 +26,11 @@ def test_golden(golden: Callable[[str, str], None]) -> None:
         interfaces=(inner(1), inner(2), six),
         floating_ips=(floating(201, 11), floating(200, 10)),
         routes=(HostRoute("192.168.0.0/16", "10.2.0.77"),),
+        limits=(
+            AddressQos("172.24.4.101", egress=RateLimit("q", 1000, 0)),
+            AddressQos("172.24.4.200", RateLimit("q", 2000, 100), RateLimit("q", 3000, 0)),
+            AddressQos("172.24.4.201", ingress=RateLimit("q", 0, 0)),
+        ),
     )
     namespace = plan.plan_namespace(wanted, "qrouter-")
     made = {

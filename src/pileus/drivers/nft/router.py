@@ -1,4 +1,4 @@
-"""The packet rules of a router as one table: metadata, floating IPs, source NAT. Pure.
+"""The packet rules of a router as one table: metadata, floating IPs, source NAT, limits. Pure.
 
 A floating IP is one element in each of two maps: coming in, its address becomes the port's;
 going out, the port's becomes it. What leaves through the gateway from a port without one
@@ -16,9 +16,10 @@ from typing import Any
 
 import msgspec
 
-from pileus.drivers.nft import forwarding, helpers
+from pileus.drivers.nft import forwarding, helpers, limits
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
+from pileus.drivers.nft.limits import AddressLimit
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
 
 TABLE = f"{PREFIX}router"
@@ -50,6 +51,7 @@ class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
     floating_ips: tuple[FloatingIp, ...] = ()
     forwardings: tuple[Forwarding, ...] = ()
     helpers: tuple[Helper, ...] = ()
+    limits: tuple[AddressLimit, ...] = ()
     metadata_port: int | None = None
     """Local port of the metadata service; None: none is here."""
     metadata_address: str = "169.254.169.254"
@@ -86,6 +88,7 @@ def render(rules: RouterRules) -> Table:
             Chain("output", (_to_fixed(), *forwarding.rules()), Base("nat", "output", _DESTINATION_NAT)),
             Chain("input", tuple(_input(rules)), Base("filter", "input", _FILTER)),
             Chain("postrouting", tuple(_postrouting(rules)), Base("nat", "postrouting", _SOURCE_NAT)),
+            *limits.chains(rules.gateway, rules.limits),
         ),
         objects=helpers.objects(rules.helpers),
     )

@@ -16,6 +16,7 @@ from pileus.drivers.advertising.advertisers import Advertisement, Prefix, messag
 from pileus.drivers.nft import metering
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
+from pileus.drivers.nft.limits import AddressLimit
 from pileus.drivers.nft.router import FloatingIp, RouterRules
 from pileus.drivers.nft.table import Table
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
@@ -142,6 +143,7 @@ def plan_rules(router: RouterDetails) -> RouterRules:
         helpers=tuple(
             sorted(Helper(item.helper, item.protocol, item.port) for item in router.conntrack_helpers)
         ),
+        limits=tuple(plan_limits(router)),
         metadata_port=METADATA_PORT,
     )
 
@@ -160,6 +162,14 @@ def plan_metering(router: RouterDetails) -> Table:
         for label in router.metering_labels
     ]
     return metering.render(gateways, labels)
+
+
+def plan_limits(router: RouterDetails) -> Iterator[AddressLimit]:
+    """Plan the limits of floating IPs and of the gateway's addresses."""
+    for one in router.limits:
+        for outward, limit in ((True, one.egress), (False, one.ingress)):
+            if limit is not None and limit.rate_kbps:
+                yield AddressLimit(one.address, outward, limit.rate_kbps, limit.burst_kb)
 
 
 def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[MetadataEndpoint]:
