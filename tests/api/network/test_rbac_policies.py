@@ -53,6 +53,8 @@ def test_the_life_of_a_policy(database: str, tmp_path: Path) -> None:
             "target_tenant": P2,
         }
         one = f"{PATH}/{policy['id']}"
+        narrow = (await api("GET", f"{PATH}?fields=project_id&fields=target_tenant")).json["rbac_policies"]
+        assert narrow == [{"project_id": P1, "target_tenant": P2}]
         assert (await api("GET", one)).json == {"rbac_policy": policy}
         assert (await api("GET", PATH)).json == {"rbac_policies": [policy]}
         assert (await bob("GET", PATH)).json == {"rbac_policies": []}

@@ -31,6 +31,7 @@ from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import Failures, culprits, reason
 from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchApplier
+from pileus.host.l2.minima import UnmetMinima
 from pileus.host.l2.model import Model
 from pileus.host.l2.packet_log import PacketLog
 from pileus.host.l2.policer import kernel_polices
@@ -108,6 +109,7 @@ class SwitchAgent(Agent):
         self._uplinks = uplinks
         self._packet_log = PacketLog(bridges, flows, clock)
         self._status = StatusBook(settings.host)
+        self._minima = UnmetMinima(_log)
         self._told_once = False
         self._read_at: dict[str, int] = {}
         self._asked: set[str] = set()
@@ -149,6 +151,7 @@ class SwitchAgent(Agent):
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
             "enable_distributed_routing": False,
+            "minimum_bandwidth_enforced": False,
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }
 
@@ -462,6 +465,7 @@ class SwitchAgent(Agent):
         if news is not None:
             await self.call(DEVICE_STATUS, news)
             self._status.told(news, self.model)
+        self._minima.look(wired.details for wired in wiring.devices.values())
 
     async def purge(self, *, guests: bool = False) -> None:
         """Take away all that is ours from the switch; with ``guests`` the devices' ports, too."""

@@ -80,9 +80,11 @@ def _parts(wired: Wired) -> Iterator[Parts]:
 
 
 def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
+    through = qos.sending(wired.number, wired.details, wired.metered)
     registers = [f"set_field:0x{wired.vlan:x}->{t.NETWORK}"]
-    if secured:
+    if secured or len(through) > 1:
         registers.insert(0, f"set_field:0x{wired.number:x}->{t.NUMBER}")
+    if secured:
         registers.append(f"set_field:0x{wired.profile:x}->{t.PROFILE}")
     onward = t.GUARD if secured else t.SWITCH
     actions = f"{','.join(registers)},resubmit(,{onward})"
@@ -90,7 +92,6 @@ def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
         plain = (t.CLASSIFY, 105, f"in_port={wired.ofport},dl_vlan={wired.tag}", f"pop_vlan,{actions}")
     else:
         plain = (t.CLASSIFY, 100, f"in_port={wired.ofport}", actions)
-    through = qos.sending(wired.number, wired.details, wired.metered)
     yield from qos.classified(plain, _sender(wired), wired.details, through)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pileus.resource.declaration import Extension
 from pileus.services.network.rbac_policies.resource import RBAC_POLICY, RULES
 from pileus.services.network.rbac_policies.work import (
@@ -10,8 +12,9 @@ from pileus.services.network.rbac_policies.work import (
     rbac_policy_delete,
     rbac_policy_update,
 )
-from pileus.web.crud import crud
+from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
+from pileus.web.request import Request
 
 EXTENSIONS = (
     Extension(
@@ -46,14 +49,26 @@ EXTENSIONS = (
     ),
 )
 
+
+def _only_asked(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]:
+    """Leave ``tenant_id`` out where the request names fields, and not this one, as Neutron does here."""
+    fields = {text for name, text in request.query if name == "fields" and text}
+    if fields and "tenant_id" not in fields:
+        view.pop("tenant_id", None)
+    return view
+
+
 NOUN = Noun(
     name="rbac_policy",
-    routes=crud(
-        RBAC_POLICY,
+    routes=crud_routes(
+        Crud(
+            resource=RBAC_POLICY,
+            create=rbac_policy_create,
+            update=rbac_policy_update,
+            delete=rbac_policy_delete,
+            view=_only_asked,
+        ),
         "/v2.0/rbac-policies",
-        create=rbac_policy_create,
-        update=rbac_policy_update,
-        delete=rbac_policy_delete,
     ),
     rules=RULES,
     quotas=(RBAC_POLICY_QUOTA,),

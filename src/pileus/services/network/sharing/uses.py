@@ -88,12 +88,15 @@ def stranded(
     tx: Tx, kind: Kind, action: str, object_id: str, owner: str, target: str, new: str | None = None
 ) -> set[str]:
     """Find the projects that use an object and could not any more, if ``target`` lost its policy (or ``new``
-    had it instead). Its owner always may. Two statements at most."""
+    had it instead). As in Neutron, the owner's own ports keep no network shared, while what he uses of
+    another kind does that. Two statements at most."""
     if target == owner:
         return set()
     here = {"object": object_id}
     left = {row[0] for row in tx.rows(_TARGETS, {**here, "action": action})} - {target}
-    left |= {owner} | ({new} if new else set())
+    left |= {new} if new else set()
+    if kind is NETWORKS and action == SHARED:
+        left.add(owner)
     if EVERYBODY in left:
         return set()
     users = {row[0] for row in tx.rows(_USERS[kind.object_type, action], here)}
