@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pileus.wire.distributed import DistributedRouter
 from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
 from pileus.wire.types import (
@@ -178,6 +179,8 @@ class SwitchState(Record, frozen=True):
     security_groups: tuple[SecurityGroupDetails, ...] = ()
     address_groups: tuple[AddressGroupDetails, ...] = ()
     tunnels: tuple[TunnelEndpoint, ...] = ()
+    routers: tuple[DistributedRouter, ...] = ()
+    """Always complete, too."""
 
 
 class DeviceFailure(Record, frozen=True):

@@ -27,6 +27,8 @@ from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 PACKAGES = ("keepalived",)
 """Of Debian."""
 _AT_ONCE = 4
+_TRIES, _PAUSE_S = 200, 0.02
+"""How long it may take until keepalived has written its number down."""
 
 
 def missing_programs() -> list[str]:
@@ -151,13 +153,16 @@ class Keepalived:
 
     async def _start(self, router: VirtualRouter) -> int:
         """keepalived goes to the background at once, and writes down its number when it has read the file."""
-        (self._home(router.router_id) / "pid").unlink(missing_ok=True)
+        home = self._home(router.router_id)
+        for file in ("pid", "vrrp_pid"):  # of one that was killed: its number may be another's by now
+            (home / file).unlink(missing_ok=True)
         inside = ("ip", "netns", "exec", router.namespace)
         await run_daemon((*inside, *self._arguments(router.router_id)), environment=self._environment)
-        async with asyncio.timeout(10):
-            while (number := self._pid(router.router_id)) is None:  # noqa: ASYNC110 - not our child
-                await asyncio.sleep(0.01)
-        return number
+        for _ in range(_TRIES):
+            if (number := self._pid(router.router_id)) is not None:
+                return number
+            await asyncio.sleep(_PAUSE_S)
+        raise OSError(f"{PROGRAM} ended as soon as it had begun, or began too slowly")
 
     async def _remove(self, router_id: str, lost: dict[str, int]) -> None:
         number = self._pid(router_id) or lost.get(router_id)

@@ -150,7 +150,7 @@ class SwitchAgent(Agent):
             "datapath_type": bridges.datapath_type,
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
-            "enable_distributed_routing": False,
+            "enable_distributed_routing": True,
             "minimum_bandwidth_enforced": False,
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }

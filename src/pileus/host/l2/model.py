@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from pileus.wire.distributed import DistributedRouter
 from pileus.wire.switch import (
     AddressGroupDetails,
     DeviceDetails,
@@ -41,6 +42,7 @@ class Model(msgspec.Struct, frozen=True):
     groups: dict[str, SecurityGroupDetails] = {}
     address_groups: dict[str, AddressGroupDetails] = {}
     tunnels: tuple[TunnelEndpoint, ...] = ()
+    routers: tuple[DistributedRouter, ...] = ()
 
     def absorb(self, request: SwitchStateRequest, state: SwitchState) -> Model:
         """This model with the answer ``state`` to ``request`` laid over it.
@@ -65,11 +67,12 @@ class Model(msgspec.Struct, frozen=True):
                 ((g.address_group_id, g) for g in state.address_groups),
             ),
             tunnels=state.tunnels,
+            routers=state.routers,
         )
 
     def named(self) -> Named:
         """Everything that the devices refer to, and the rules of their groups."""
-        networks = {device.network_id for device in self.devices.values()}
+        networks = {device.network_id for device in self.devices.values()} | self.routed()
         groups = {group for device in self.devices.values() for group in device.security_group_ids}
         address_groups = set()
         for group_id in tuple(groups):
@@ -79,6 +82,10 @@ class Model(msgspec.Struct, frozen=True):
                     rule.remote_address_group_id for rule in group.rules if rule.remote_address_group_id
                 }
         return Named(networks, groups, address_groups)
+
+    def routed(self) -> set[str]:
+        """The networks of distributed routers."""
+        return {one.network_id for router in self.routers for one in router.interfaces}
 
     def missing(self) -> Named:
         """Tell the ids that are referred to and not here: to be asked for."""

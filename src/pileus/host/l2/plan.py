@@ -14,10 +14,11 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import rules, switching, trunks
+from pileus.host.l2 import routing, rules, switching, trunks
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
+from pileus.host.l2.numbers import stable_ids
 from pileus.host.l2.pipeline import integration_flows
 from pileus.host.l2.qos import Meter, meters
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
@@ -41,6 +42,7 @@ class Wiring(msgspec.Struct, frozen=True):
     dead: tuple[int, ...]
     plain: tuple[int, ...]
     numbers: rules.GroupNumbers
+    vlans: dict[str, int] = {}
 
 
 class FlowBook:
@@ -137,6 +139,7 @@ def wire(
         dead=tuple(sorted(number for port in rows.dead if (number := view.ofport(port.name)))),
         plain=_plain(view, settings),
         numbers=numbers,
+        vlans=rows.vlans,
     )
 
 
@@ -192,6 +195,8 @@ def _local_networks(model: Model, wiring: Wiring, settings: BridgeSettings) -> l
     for wired in wiring.devices.values():
         devices.setdefault(wired.details.network_id, []).append(wired)
     bridges = dict(settings.bridge_mappings)
+    for network_id in sorted(model.routed() & model.networks.keys() & wiring.vlans.keys()):
+        devices.setdefault(network_id, [])
     result = []
     for network_id, members in devices.items():
         details = model.networks[network_id]
@@ -201,7 +206,7 @@ def _local_networks(model: Model, wiring: Wiring, settings: BridgeSettings) -> l
         else:
             joint = wiring.joints.get(bridges.get(details.segment.physical_network or "", ""))
         members.sort(key=lambda wired: wired.number)
-        result.append(LocalNetwork(details, members[0].vlan, tuple(members), joint))
+        result.append(LocalNetwork(details, wiring.vlans[network_id], tuple(members), joint))
     return result
 
 
@@ -225,7 +230,27 @@ def _integration(
         details = msgspec.structs.replace(network.details, forwarding=())
         inner = msgspec.structs.replace(network, details=details)
         yield book.fragment(("network", details.network_id), switching.network_flows, inner)
+    yield from _routers(model, wiring, networks, book)
     yield from _groups(model, wiring.numbers, book)
+
+
+def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: FlowBook) -> Iterable[FlowSet]:
+    yield book.fragment("routing base", routing.routing_base)
+    if not model.routers:
+        return
+    carried = {network.details.network_id: network for network in networks}
+    joints = [wiring.tunnel_joint, *wiring.joints.values()]
+    outer = tuple(sorted({joint.inner for joint in joints if joint is not None}))
+    numbers = stable_ids(router.router_id for router in model.routers)
+    for router in model.routers:
+        macs = {one.mac_address.lower() for one in router.interfaces}
+        routed = tuple(
+            routing.RoutedNetwork(one, network.vlan, routing.destinations(network, macs))
+            for one in router.interfaces
+            if (network := carried.get(one.network_id)) is not None
+        )
+        number = numbers[router.router_id]
+        yield book.fragment(("router", router.router_id), routing.router_flows, router, number, routed, outer)
 
 
 def _groups(model: Model, numbers: rules.GroupNumbers, book: FlowBook) -> Iterable[FlowSet]:

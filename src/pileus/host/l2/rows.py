@@ -16,7 +16,7 @@ from pileus.drivers.netlink.links import Veth
 from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2 import trunks
 from pileus.host.l2.model import Model
-from pileus.host.l2.numbers import allocate
+from pileus.host.l2.numbers import allocate, stable_ids
 from pileus.host.l2.settings import (
     DEAD_VLAN,
     LAST_NUMBER_KEY,
@@ -191,10 +191,29 @@ def _numbers(
                 if port_id in alive and alive[port_id].name == port.name:
                     numbers[port_id] = one.number
     networks = dict.fromkeys(model.devices[port_id].network_id for port_id in sorted(alive))
+    for network_id in sorted(model.routed() & model.networks.keys()):
+        _hold(network_id, vlans, used_vlans, last_vlans)
+        networks.setdefault(network_id)
     return (
         allocate(networks, vlans, used_vlans, _LAST_VLAN),
         allocate(sorted(alive), numbers, used_numbers, _LAST_NUMBER, after=last),
     )
+
+
+def _hold(network_id: str, vlans: dict[str, int], used: set[int], last_vlans: Mapping[str, int]) -> None:
+    """Choose the VLAN of a network that may have no port to write it on: as before, else by its name, so that
+    a restart chooses the same."""
+    if network_id in vlans:
+        return
+    number = last_vlans.get(network_id) or _hashed(network_id)
+    if network_id in last_vlans or number not in used:
+        vlans[network_id] = number
+        used.add(number)
+
+
+def _hashed(network_id: str) -> int:
+    (number,) = stable_ids([network_id], _LAST_VLAN).values()
+    return number
 
 
 def _last_number(view: SwitchView, settings: BridgeSettings) -> int:

@@ -297,7 +297,8 @@ class NamespaceAgent(Agent, Generic[T]):
             for key, thing in self.desired.items()
             if self._done.get(key) != thing and not self._patience.waits(key, thing)
         }
-        gone = self._done.keys() - self.desired.keys()
+        # Also what could never be made wholly leaves something.
+        gone = {*self._done, *self._wanted} - self.desired.keys()
         if not dirty and not gone and not work.inspect and not work.reread:
             return 0
         before = set(self._wanted)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, Select, or_, select, union
 
+from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
@@ -56,13 +57,16 @@ def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 
 
 def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
-    """Networks with a port on the host, or that its DHCP agent or one of its routers serves."""
+    """Networks with a port on the host, that a distributed router leads to from there, or that its DHCP agent
+    or one of its routers serves."""
     wanted = sorted(ids)
+    beyond = networks_beyond(select(ports.c.network_id).where(_is_on(host)))
     return _ids(
         tx,
         union(
             select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), _is_on(host)),
             _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
+            beyond.where(column_in(tx, beyond.selected_columns[0], wanted)),
             select(ports.c.network_id)
             .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
             .where(column_in(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, String, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, String, and_, bindparam, func, or_, select, union
 
 from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
+from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.distributed_state import distributed_routers, distributed_statement
 from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.kinds import EGRESS
@@ -53,6 +55,9 @@ _PLUGGED = and_(
     ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
 )
 _HERE = select(ports.c.network_id).where(_PLUGGED)
+_CARRIED = union(_HERE, networks_beyond(_HERE))
+"""Networks that a host carries: also those that a distributed router leads to from there."""
+_ROUTERS = distributed_statement(_HERE)
 _GROUPS_HERE = (
     select(security_group_ports.c.security_group_id)
     .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
@@ -185,6 +190,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
             for row in mesh
             if row.host != request.host
         ),
+        routers=distributed_routers(tx, _ROUTERS, here),
     )
 
 
@@ -262,10 +268,10 @@ def _networks(
     tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None, endpoints: Mapping[str, str]
 ) -> tuple[NetworkDetails, ...]:
     found = tx.rows(
-        _narrow(_NETWORKS.where(networks.c.id.in_(_HERE)), networks.c.id, wanted).order_by(networks.c.id),
+        _narrow(_NETWORKS.where(networks.c.id.in_(_CARRIED)), networks.c.id, wanted).order_by(networks.c.id),
         here,
     )
-    far = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_HERE)), ports.c.network_id, wanted)
+    far = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_CARRIED)), ports.c.network_id, wanted)
     forwarding: dict[str, list[ForwardingEntry]] = {}
     for row in tx.rows(far, here):
         endpoint = endpoints.get(row.host)

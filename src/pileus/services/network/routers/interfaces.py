@@ -21,6 +21,7 @@ from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
+from pileus.services.network.routers.central_ports import central_ports_sync
 from pileus.services.network.routers.kinds import interface_owner
 from pileus.services.network.routers.reading import (
     AttachedPort,
@@ -117,7 +118,7 @@ def interface_add_subnet(
         )
         (port,) = port_create(tx, as_admin, [spec], config=config)
         _own(tx, router, port)
-    _touch(tx, context, router)
+    _touch(tx, context, router, port["network_id"], config)
     return _view(router, port, [subnet["id"]])
 
 
@@ -165,7 +166,7 @@ def interface_add_port(
     )
     (port,) = update_ports(tx, elevated(context), [Update(port, changes)], config=config)
     _own(tx, router, port)
-    _touch(tx, context, router)
+    _touch(tx, context, router, port["network_id"], config)
     return _view(router, port, [row.id for row in rows])
 
 
@@ -191,7 +192,7 @@ def interface_remove(
     else:
         tx.execute(delete(router_ports).where(router_ports.c.port_id == port["id"]))
         delete_ports(tx, elevated(context), [port], config)
-    _touch(tx, context, router)
+    _touch(tx, context, router, port["network_id"], config)
     return _view(router, port, going)
 
 
@@ -281,8 +282,10 @@ def _own(tx: Tx, router: Values, port: Values) -> None:
     tx.insert(router_ports, [row])
 
 
-def _touch(tx: Tx, context: Context, router: Values) -> None:
+def _touch(tx: Tx, context: Context, router: Values, network_id: str, config: NetworkConfig) -> None:
     touch(tx, routers, [router["id"]], context.now)
+    if router["distributed"]:
+        central_ports_sync(tx, context, [router["id"]], config, network_id)
     tx.emit(router_event(context, "router.update", router))
 
 

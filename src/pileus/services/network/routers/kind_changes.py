@@ -13,6 +13,7 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.defaults import elevated
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
+from pileus.services.network.routers.central_ports import central_ports_sync
 from pileus.services.network.routers.ha_networks import ha_networks_join, ha_networks_leave
 from pileus.services.network.routers.ha_scheduling import (
     ha_routers_check_agents,
@@ -59,6 +60,13 @@ def routers_enter_kind(tx: Tx, context: Context, updates: Sequence[Update], conf
         return
     after = [Values({**one.original, **one.changes}) for one in updates]
     _rename_ports(tx, context, after, config)
+    spread = [
+        new["id"]
+        for one, new in zip(updates, after, strict=True)
+        if new["distributed"] != one.original["distributed"]
+    ]
+    if spread:
+        central_ports_sync(tx, context, spread, config)
     changed = [new for one, new in zip(updates, after, strict=True) if new["ha"] != one.original["ha"]]
     if several := [new for new in changed if new["ha"]]:
         ha_routers_check_agents(tx, context, config)

@@ -69,7 +69,21 @@ EXTENSIONS = (
         "Schedule routers among l3 agents",
         "2013-02-07T10:00:00-00:00",
     ),
+    Extension(
+        "dvr",
+        "Distributed Virtual Router",
+        "Enables configuration of Distributed Virtual Routers.",
+        "2014-06-1T10:00:00-00:00",
+    ),
     Extension("l3-ha", "HA Router extension", "Adds HA capability to routers.", "2014-04-26T00:00:00-00:00"),
+)
+
+DOWN_FIRST = Extension(
+    "router-admin-state-down-before-update",
+    "Enforce Router's Admin State Down Before Update Extension",
+    "Ensure that the admin state of a router is DOWN (admin_state_up=False) before updating the distributed "
+    "attribute",
+    "2019-07-02T15:56:00",
 )
 
 
@@ -109,7 +123,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
         ),
         rules=(*RULES, *tag_rules("router"), *scheduler.rules()),
         quotas=(ROUTER_QUOTA,),
-        extensions=EXTENSIONS,
+        extensions=(*EXTENSIONS, *((DOWN_FIRST,) if config.down_before_distributed else ())),
         answers=(
             Answer(L3_STATE, partial(l3_state, config=config)),
             Answer(L3_STATUS, partial(l3_status, config=config), writes=True),

@@ -15,6 +15,7 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.central_ports import central_ports_sync
 from pileus.services.network.routers.flavored import refuse_other_kinds, take_flavors
 from pileus.services.network.routers.gateway_qos import (
     GatewayPolicy,
@@ -125,6 +126,13 @@ def router_update(
             check_routes(routes, cidrs, there.addresses(router_id))
     after = ROUTER.change(tx, context, updates)
     routers_enter_kind(tx, context, other_kind, config)
+    told = [
+        one.original["id"]
+        for one in updates
+        if one.original["distributed"] and {"routes", "admin_state_up"} & {*one.changes}
+    ]
+    if told:
+        central_ports_sync(tx, context, told, config)
     tx.emit_many([router_event(context, "router.update", router) for router in after])
     return after
 

@@ -27,7 +27,7 @@ FLOATING_IP = "network:floatingip"
 INTERFACES = (ROUTER_INTERFACE, HA_INTERFACE, DISTRIBUTED_INTERFACE)
 """A router's ports on project networks, by the kind of the router."""
 OF_ROUTERS = (*INTERFACES, ROUTER_GATEWAY, ROUTER_HA, CENTRAL_SNAT, AGENT_GATEWAY)
-REPLICATED = (HA_INTERFACE, ROUTER_GATEWAY)
+REPLICATED = (HA_INTERFACE, DISTRIBUTED_INTERFACE, CENTRAL_SNAT, ROUTER_GATEWAY)
 """Ports of an HA router that each of its hosts has."""
 
 AUTO_DELETED = (DHCP, "network:dhcp_agent", "network:distributed")

@@ -1,0 +1,162 @@
+"""Flows of distributed routers: each host routes what its own guests send, in its switch. Pure.
+
+A guest that sends to the router's hardware address is on a host that has all of the router's networks, even
+those of which no guest is here; it is sent on in the network of its destination, as if by a router there::
+
+    SWITCH ─(to the router's address)─► ROUTE ─► an address that is known: its network, its hardware address
+                                         ├─────► an extra route: that of the next hop
+                                         └─────► anything else: to the router's central port, on the same
+                                                 network, unchanged
+    and from there to SWITCH again.
+
+ARP for the router, and echo requests to it, are answered where they are asked. Frames from other hosts are no
+business of these flows: those have been routed where they started. IPv6 is routed centrally.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import tables as t
+from pileus.host.l2.switching import LocalNetwork
+from pileus.wire.distributed import DistributedInterface, DistributedRouter
+
+ROUTE = 55
+ROUTER = "reg9"
+"""The number of the router that a packet was sent to."""
+
+_SWITCH = f"resubmit(,{t.SWITCH})"
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """An address on one of a router's networks, here or on another host."""
+
+    address: str
+    mac_address: str
+
+
+class RoutedNetwork(msgspec.Struct, frozen=True):
+    """A network of a router, by its number here. ``outer``: the OpenFlow ports by which frames come from
+    elsewhere."""
+
+    interface: DistributedInterface
+    vlan: int
+    destinations: tuple[Destination, ...]
+
+
+Parts = tuple[int, int, str, str]
+
+
+def router_flows(
+    router: DistributedRouter, number: int, networks: tuple[RoutedNetwork, ...], outer: tuple[int, ...]
+) -> list[Flow]:
+    """All flows of one router."""
+    return [Flow(*parts, t.NETWORK_COOKIE) for parts in _parts(router, number, networks, outer)]
+
+
+def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destination, ...]:
+    """The IPv4 addresses of a network that are known here, but those of the router itself."""
+    found: dict[str, str] = {}
+    for entry in network.details.forwarding:
+        found |= dict.fromkeys(_old(entry.ip_addresses), entry.mac_address.lower())
+    for wired in network.devices:
+        addresses = tuple(fixed.ip_address for fixed in wired.details.fixed_ips)
+        found |= dict.fromkeys(_old(addresses), wired.details.mac_address.lower())
+    return tuple(Destination(address, mac) for address, mac in found.items() if mac not in own)
+
+
+def routing_base() -> list[Flow]:
+    """Drop what nobody routes."""
+    return [Flow(ROUTE, 0, "", "drop", t.BRIDGE_COOKIE)]
+
+
+def _parts(
+    router: DistributedRouter, number: int, networks: tuple[RoutedNetwork, ...], outer: tuple[int, ...]
+) -> Iterator[Parts]:
+    mine = f"{ROUTER}=0x{number:x}"
+    yield ROUTE, 180, f"ip,{mine},nw_ttl=0", "drop"
+    yield ROUTE, 180, f"ip,{mine},nw_ttl=1", "drop"
+    hops: dict[str, str] = {}
+    for network in networks:
+        yield from _entrance(network, number, outer)
+        yield from _own_addresses(network.interface, mine)
+        for destination in network.destinations:
+            onward = _onward(network, destination.mac_address)
+            hops[destination.address] = onward
+            yield ROUTE, 100, f"ip,{mine},nw_dst={destination.address}", onward
+        central = network.interface.central_mac
+        if central is not None:
+            actions = f"set_field:{central.lower()}->eth_dst,{_SWITCH}"
+            yield ROUTE, 10, f"ip,{mine},{t.NETWORK}=0x{network.vlan:x}", actions
+    for route in router.routes:
+        prefix = ipaddress.ip_network(route.destination, strict=False)
+        if prefix.version == 4 and prefix.prefixlen and route.nexthop in hops:
+            yield ROUTE, 20 + prefix.prefixlen, f"ip,{mine},nw_dst={prefix}", hops[route.nexthop]
+
+
+def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> Iterator[Parts]:
+    register, mac = f"{t.NETWORK}=0x{network.vlan:x}", network.interface.mac_address.lower()
+    to_router = f"ip,{register},dl_dst={mac}"
+    yield t.SWITCH, 40, to_router, f"set_field:0x{number:x}->{ROUTER},resubmit(,{ROUTE})"
+    questions = [
+        f"arp,{register},arp_op=1,arp_tpa={address}" for address in _old(network.interface.ip_addresses)
+    ]
+    for question, address in zip(questions, _old(network.interface.ip_addresses), strict=True):
+        yield t.SWITCH, 40, question, _arp_answer(mac, address)
+    for port in outer:
+        for match in (to_router, *questions):
+            yield t.SWITCH, 41, f"{match},in_port={port}", "drop"
+
+
+def _own_addresses(interface: DistributedInterface, mine: str) -> Iterator[Parts]:
+    mac = interface.mac_address.lower()
+    for address in _old(interface.ip_addresses):
+        yield ROUTE, 200, f"icmp,{mine},nw_dst={address},icmp_type=8,icmp_code=0", _echo_answer(mac, address)
+        yield ROUTE, 190, f"ip,{mine},nw_dst={address}", "drop"
+
+
+def _onward(network: RoutedNetwork, mac_address: str) -> str:
+    steps = (
+        "dec_ttl",
+        f"set_field:{network.interface.mac_address.lower()}->eth_src",
+        f"set_field:{mac_address.lower()}->eth_dst",
+        f"set_field:0x{network.vlan:x}->{t.NETWORK}",
+        _SWITCH,
+    )
+    return ",".join(steps)
+
+
+def _arp_answer(mac: str, address: str) -> str:
+    """The request turned into its own answer (RFC 826), back to where it came from."""
+    steps = (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac}->eth_src",
+        "set_field:2->arp_op",
+        "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
+        "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
+        f"set_field:{mac}->arp_sha",
+        f"set_field:{address}->arp_spa",
+        "IN_PORT",
+    )
+    return ",".join(steps)
+
+
+def _echo_answer(mac: str, address: str) -> str:
+    steps = (
+        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+        f"set_field:{mac}->eth_src",
+        "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]",
+        f"set_field:{address}->ip_src",
+        "set_field:64->nw_ttl",
+        "set_field:0->icmp_type",
+        "IN_PORT",
+    )
+    return ",".join(steps)
+
+
+def _old(addresses: tuple[str, ...]) -> list[str]:
+    return [address for address in addresses if ":" not in address]

@@ -1,0 +1,131 @@
+"""Distributed routers: their central ports, agents, and what switches are told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tests import databases
+from tests.api.network.cloud import CONFIG, P1, Cloud, tell
+from tests.api.network.test_dhcp_scheduling import agent_of
+from tests.api.network.test_ha_routers import ports_of
+from tests.api.network.test_l3_scheduling import KIND, bind, hosted
+from tests.api.network.test_routers import act, put, refused
+
+INTERFACE, CENTRAL = "network:router_interface_distributed", "network:router_centralized_snat"
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_switches_are_told_of_the_routers_of_their_networks(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        outside, _ = await admin.an_outside()
+        for host in ("h1", "h2", "h3"):
+            await api.node(host)
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        near, near_subnet = await api.a_network("10.1.0.0/24")
+        far, far_subnet = await api.a_network("10.2.0.0/24")
+        info = {"network_id": outside}
+        router = await admin.make("router", project_id=P1, distributed=True, external_gateway_info=info)
+        assert (router["distributed"], router["ha"]) == (True, False)
+        await act(api, router, "add_router_interface", subnet_id=near_subnet)
+        await act(api, router, "add_router_interface", subnet_id=far_subnet)
+        interfaces = {port["network_id"]: port for port in await ports_of(api, router, INTERFACE)}
+        central = {port["network_id"]: port for port in await ports_of(api, router, CENTRAL)}
+        assert interfaces.keys() == central.keys() == {near, far}
+        assert {port["binding:host_id"] for port in central.values()} == {"h1"}
+        for port in (*interfaces.values(), *central.values()):
+            refused(await admin("DELETE", f"/v2.0/ports/{port['id']}"), 409, "ServicePortInUse")
+        (seen,) = (await api.routing("h1")).routers
+        assert {one.port.port_id for one in seen.interfaces} == {port["id"] for port in central.values()}
+
+        # A host with a guest on one of its networks is told of the router, and of the other network.
+        assert (await api.switch("h2")).routers == ()
+        for host, network in (("h2", near), ("h3", far)):
+            port = await api.make("port", network_id=network)
+            await admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"binding:host_id": host}})
+        told = await api.switch("h2")
+        (one,) = told.routers
+        assert {i.network_id: (i.mac_address, i.central_mac) for i in one.interfaces} == {
+            network: (interfaces[network]["mac_address"], central[network]["mac_address"])
+            for network in (near, far)
+        }
+        assert {network.network_id for network in told.networks} == {near, far}
+        there = next(network for network in told.networks if network.network_id == far)
+        assert port["mac_address"] in {entry.mac_address for entry in there.forwarding}
+
+        # It becomes a central one, and a distributed one again.
+        refused(
+            await put(admin, router, distributed=False),
+            400,
+            "BadRequest",
+            "Cannot change the 'distributed' attribute of active routers.",
+        )
+        await put(admin, router, admin_state_up=False)
+        assert (await api.switch("h2")).routers == ()
+        await put(admin, router, distributed=False)
+        assert await ports_of(api, router, CENTRAL) == await ports_of(api, router, INTERFACE) == []
+        assert len(await ports_of(api, router, "network:router_interface")) == 2
+        await put(admin, router, distributed=True)
+        await put(admin, router, admin_state_up=True)
+        assert len(await ports_of(api, router, CENTRAL)) == 2 and len((await api.switch("h2")).routers) == 1
+        for subnet in (near_subnet, far_subnet):
+            await act(api, router, "remove_router_interface", subnet_id=subnet)
+        assert await ports_of(api, router, CENTRAL) == [] and (await api.switch("h2")).routers == ()
+        assert (await admin("DELETE", f"/v2.0/routers/{router['id']}")).status == 204
+
+    tell(story, tmp_path, kind)
+
+
+def test_agents_by_their_modes(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        _, subnet = await api.a_network()
+        modes = {"h1": "legacy", "h2": "dvr", "h3": "dvr_no_external"}
+        for host, mode in modes.items():
+            await api.node(host)
+            await api.service_agent(host, KIND, agent_mode=mode)
+        router = await admin.make("router", project_id=P1, distributed=True)
+        await act(api, router, "add_router_interface", subnet_id=subnet)
+        assert await hosted(api, router) == [], "nobody here can do what is central"
+        by_host = {host: await agent_of(api, host, KIND) for host in modes}
+        refused(await bind(admin, by_host["h1"], router["id"]), 409, "RouterL3AgentMismatch")
+        refused(await bind(admin, by_host["h2"], router["id"]), 409, "DVRL3CannotAssignToDvrAgent")
+        refused(await bind(admin, by_host["h3"], router["id"]), 409, "DVRL3CannotAssignToDvrAgent")
+        await api.node("h4")
+        await api.service_agent("h4", KIND, agent_mode="dvr_snat")
+        assert await hosted(api, router) == ["h4"]
+        plain = await api.make("router")
+        _, other = await api.a_network("10.9.0.0/24")
+        await act(api, plain, "add_router_interface", subnet_id=other)
+        assert await hosted(api, plain) in (["h1"], ["h4"])
+
+    tell(story, tmp_path)
+
+
+def test_both_at_once_and_by_a_setting(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h2"):
+            await api.node(host)
+            await api.service_agent(host, KIND, agent_mode="dvr_snat")
+        network, subnet = await api.a_network()
+        made = await admin.make("router", project_id=P1, ha=True)
+        assert (made["ha"], made["distributed"]) == (True, True)
+        await act(api, made, "add_router_interface", subnet_id=subnet)
+        assert sorted(await hosted(api, made)) == ["h1", "h2"]
+        (central,) = await ports_of(api, made, CENTRAL)
+        for host in ("h1", "h2"):
+            devices = {one.port_id: one for one in (await api.switch(host)).devices}
+            assert devices[central["id"]].replicated
+        # While routers need not be down: at once.
+        assert (await put(admin, made, distributed=False)).json["router"]["distributed"] is False
+        assert await ports_of(api, made, CENTRAL) == []
+        assert len(await ports_of(api, made, "network:ha_router_replicated_interface")) == 1
+        aliases = {one["alias"] for one in (await api("GET", "/v2.0/extensions")).json["extensions"]}
+        assert "dvr" in aliases and "router-admin-state-down-before-update" not in aliases
+        assert network
+
+    config = replace(CONFIG, router_distributed=True, down_before_distributed=False)
+    tell(story, tmp_path, config=config)

@@ -1,0 +1,59 @@
+"""Flows of distributed routers: what is routed, what is answered, and what is nobody's business."""
+
+from __future__ import annotations
+
+from pileus.host.l2.routing import ROUTE, Destination, RoutedNetwork, router_flows
+from pileus.wire.dhcp import HostRoute
+from pileus.wire.distributed import DistributedInterface, DistributedRouter
+
+MACS = {1: "fa:16:3e:00:00:a1", 2: "fa:16:3e:00:00:a2"}
+
+
+def network(number: int, *addresses: str, central: str | None = None) -> RoutedNetwork:
+    interface = DistributedInterface(f"net-{number}", MACS[number], (f"10.{number}.0.1", "fd00::1"), central)
+    some = tuple(
+        Destination(address, f"fa:16:3e:00:0{number}:{i:02x}") for i, address in enumerate(addresses)
+    )
+    return RoutedNetwork(interface, number, some)
+
+
+def flows(*networks: RoutedNetwork, routes: tuple[HostRoute, ...] = ()) -> dict[tuple[int, int, str], str]:
+    router = DistributedRouter("router", tuple(one.interface for one in networks), routes)
+    return {(f.table, f.priority, f.match): f.actions for f in router_flows(router, 5, networks, (77,))}
+
+
+def test_a_known_address_is_sent_on_in_its_own_network() -> None:
+    found = flows(network(1), network(2, "10.2.0.9"))
+    (onward,) = [
+        actions for (table, priority, _), actions in found.items() if (table, priority) == (ROUTE, 100)
+    ]
+    assert onward.split(",") == [
+        "dec_ttl",
+        f"set_field:{MACS[2]}->eth_src",
+        "set_field:fa:16:3e:00:02:00->eth_dst",
+        "set_field:0x2->reg6",
+        "resubmit(",
+        "60)",
+    ]
+
+
+def test_what_comes_from_elsewhere_is_not_routed_again() -> None:
+    dropped = {
+        match
+        for (_, priority, match), actions in flows(network(1)).items()
+        if priority == 41 and actions == "drop"
+    }
+    assert len(dropped) == 2 and all("in_port=77" in match for match in dropped)
+
+
+def test_an_extra_route_is_that_of_its_next_hop_and_the_rest_is_central() -> None:
+    routes = (HostRoute("10.77.0.0/24", "10.2.0.9"), HostRoute("10.78.0.0/24", "10.2.0.99"))
+    found = flows(network(1, central="fa:16:3e:00:00:cc"), network(2, "10.2.0.9"), routes=routes)
+    by_priority = {priority: actions for (table, priority, _), actions in found.items() if table == ROUTE}
+    assert by_priority[44] == by_priority[100], "the next hop that is not known has no flow"
+    assert by_priority[10] == "set_field:fa:16:3e:00:00:cc->eth_dst,resubmit(,60)"
+    assert sum(priority == 10 for table, priority, _ in found if table == ROUTE) == 1
+
+
+def test_only_ipv4_is_routed_here() -> None:
+    assert not any("fd00" in match or "ipv6" in match for _, _, match in flows(network(1, "10.1.0.7")))
