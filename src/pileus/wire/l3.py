@@ -117,6 +117,9 @@ class RouterDetails(Record, frozen=True):
     """Of floating IPs and of the gateway's own addresses."""
     conntrack_helpers: tuple[ConntrackHelper, ...] = ()
     metering_labels: tuple[MeteringLabel, ...] = ()
+    enable_ndp_proxy: bool = False
+    """Nobody comes in to the inner IPv6 subnets but for the addresses in ``ndp_proxies``."""
+    ndp_proxies: tuple[IpAddress, ...] = ()
     ha: HaDetails | None = None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from pileus.core.names import path_part
 from pileus.drivers.netlink.announce import announcement
-from pileus.drivers.netlink.dump import SET_BY_SOMEBODY, dump_links
+from pileus.drivers.netlink.dump import PROXY, SET_BY_SOMEBODY, dump_links
 from pileus.drivers.netlink.links import Address, LinkError, Route, Tap, Veth
 from pileus.drivers.netlink.visiting import NAMESPACES, Work
 
@@ -204,6 +204,36 @@ def addresses_deleter(addresses: Iterable[Address]) -> Work[None]:
             _ask(about, netlink.addr, "del", index=link.index, address=host, prefixlen=int(length))
 
     return work
+
+
+def proxies_ensurer(addresses: Iterable[Address]) -> Work[None]:
+    """Adds neighbours to answer for that are missing."""
+
+    def work(netlink: Any) -> None:
+        indexes = _indexes()
+        for address in addresses:
+            neighbour = _proxied(address, _index(indexes, address.device))
+            _ask(f"{address.address} on {address.device}", netlink.neigh, "replace", **neighbour)
+
+    return work
+
+
+def proxies_deleter(addresses: Iterable[Address]) -> Work[None]:
+    """Removes neighbours to answer for that are there."""
+
+    def work(netlink: Any) -> None:
+        indexes = _indexes()
+        for address in addresses:
+            if address.device in indexes:
+                neighbour = _proxied(address, indexes[address.device])
+                about = f"{address.address} on {address.device}"
+                _ask(about, netlink.neigh, "del", missing_is_fine=True, **neighbour)
+
+    return work
+
+
+def _proxied(address: Address, index: int) -> dict[str, Any]:
+    return {"dst": address.address, "ifindex": index, "family": socket.AF_INET6, "flags": PROXY}
 
 
 def routes_deleter(routes: Iterable[Route]) -> Work[None]:

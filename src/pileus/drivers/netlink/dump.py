@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+import msgspec
+
 from pileus.drivers.netlink.links import Link, LinkError, Route
 
 T = TypeVar("T")
 
-_GET_LINK, _GET_ADDRESS, _GET_ROUTE = 18, 22, 26
+_GET_LINK, _GET_ADDRESS, _GET_ROUTE, _GET_NEIGHBOUR = 18, 22, 26, 30
 _ERROR, _DONE = 2, 3
 _REQUEST_DUMP, _INTERRUPTED = 0x301, 0x10
 _HEADER = struct.Struct("=IHHII")
@@ -24,6 +26,10 @@ _ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR = struct.Struct("=BBHiHBB")
+_NDA_DESTINATION = 1
+PROXY = 8
+"""NTF_PROXY, of a neighbour for whom somebody here answers (linux/neighbour.h)."""
 _ADDRESS_MAC, _NAME, _MTU, _ALIAS = 1, 3, 4, 20
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_DEVICE, _RTA_GATEWAY = 1, 4, 5
@@ -44,9 +50,17 @@ def dump_links() -> dict[str, Link]:
 
 
 def dump_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
-    """Interfaces, and the routes of the main table that somebody set. Raises LinkError."""
+    """Interfaces with the neighbours that they answer for, and the routes of the main table that somebody
+    set. Raises LinkError."""
     with _socket() as netlink:
         links = _repeat_interrupted(lambda: _links(netlink))
+        proxied = _repeat_interrupted(lambda: _proxied(netlink))
+        links = {
+            name: msgspec.structs.replace(link, proxied=tuple(sorted(proxied[link.index])))
+            if link.index in proxied
+            else link
+            for name, link in links.items()
+        }
         names = {link.index: name for name, link in links.items()}
         return links, _repeat_interrupted(lambda: tuple(_routes(netlink, names)))
 
@@ -96,6 +110,18 @@ def _links(netlink: socket.socket) -> dict[str, Link]:
             index=index,
         )
     return links
+
+
+def _proxied(netlink: socket.socket) -> dict[int, list[str]]:
+    """The IPv6 neighbours for whom somebody answers, by the interface."""
+    found: dict[int, list[str]] = defaultdict(list)
+    asked = _NEIGHBOUR.pack(socket.AF_INET6, 0, 0, 0, 0, PROXY, 0)
+    for body in _dump(netlink, _GET_NEIGHBOUR, asked):
+        family, _, _, index, _, flags, _ = _NEIGHBOUR.unpack_from(body)
+        packed = _attributes(body[_NEIGHBOUR.size :]).get(_NDA_DESTINATION)
+        if family == socket.AF_INET6 and flags & PROXY and packed is not None:
+            found[index].append(socket.inet_ntop(family, packed))
+    return found
 
 
 def _routes(netlink: socket.socket, names: dict[int, str]) -> Iterator[Route]:

@@ -69,6 +69,8 @@ class Link(msgspec.Struct, frozen=True):
     up: bool
     addresses: tuple[str, ...] = ()
     index: int = 0
+    proxied: tuple[str, ...] = ()
+    """IPv6 addresses of others for which the namespace answers neighbours here."""
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -115,6 +117,15 @@ class Links(Protocol):
 
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
         """These routes, each in the place of another to its destination."""
+        ...
+
+    async def ensure_proxies(self, addresses: Iterable[Address]) -> None:
+        """Answer neighbours for these IPv6 addresses, which are without a prefix length, on their devices
+        (the sysctl ``proxy_ndp`` lets it)."""
+        ...
+
+    async def delete_proxies(self, addresses: Iterable[Address]) -> None:
+        """Answer for these no more."""
         ...
 
     async def delete_addresses(self, addresses: Iterable[Address]) -> None:

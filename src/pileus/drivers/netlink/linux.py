@@ -18,6 +18,8 @@ from pileus.drivers.netlink.changes import (
     ensure_taps,
     loopback_up,
     peers_ensurer,
+    proxies_deleter,
+    proxies_ensurer,
     routes_deleter,
     routes_ensurer,
     set_up,
@@ -82,6 +84,12 @@ class LinuxLinks:
 
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
         await self._visit_places(routes, routes_ensurer)
+
+    async def ensure_proxies(self, addresses: Iterable[Address]) -> None:
+        await self._visit_places(addresses, proxies_ensurer)
+
+    async def delete_proxies(self, addresses: Iterable[Address]) -> None:
+        await self._visit_places(addresses, proxies_deleter)
 
     async def delete_addresses(self, addresses: Iterable[Address]) -> None:
         await self._visit_places(addresses, addresses_deleter)

@@ -144,6 +144,21 @@ class SimulatedLinks:
             self._put(address.namespace, msgspec.structs.replace(link, addresses=held))
         self._store()
 
+    async def ensure_proxies(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            link = self._link((address.namespace, address.device))
+            proxied = tuple(sorted({*link.proxied, address.address}))
+            self._put(address.namespace, msgspec.structs.replace(link, proxied=proxied))
+        self._store()
+
+    async def delete_proxies(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            link = self._place(address.namespace).get(address.device)
+            if link is not None:
+                proxied = tuple(one for one in link.proxied if one != address.address)
+                self._put(address.namespace, msgspec.structs.replace(link, proxied=proxied))
+        self._store()
+
     async def delete_addresses(self, addresses: Iterable[Address]) -> None:
         for address in addresses:
             link = self._place(address.namespace).get(address.device)

@@ -106,6 +106,8 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         return {*map(scopes.router, self.desired), *map(scopes.network, networks)}
 
     def namespace(self, thing: RouterDetails) -> Namespace | None:
+        if thing.ha is not None and not self._ha.is_active(thing.router_id):
+            thing = msgspec.structs.replace(thing, ndp_proxies=())  # the active one answers for them
         whole = plan.plan_namespace(thing, self._namespaces.namespace_prefix)
         return whole if thing.ha is None else ha_plan.held_ready(thing.ha, whole)
 
@@ -138,7 +140,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             _log.warning("not all that keeps routers ready has ended", why=reason(error))
 
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
-        rules, counters, failed = {}, {}, {}
+        rules, besides, failed = {}, {}, {}
         virtual: dict[str, VirtualRouter] = {}
         for router in things:
             namespace = self._wanted[router.router_id]
@@ -151,7 +153,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                         nexthop=route.nexthop,
                     )
                 rules[namespace.name] = plan.plan_rules(router)
-                counters[namespace.name] = plan.plan_metering(router)
+                besides[namespace.name] = [plan.plan_metering(router), plan.plan_ndp_proxy(router)]
                 advertised = plan.plan_advertisements(router, namespace)
                 if router.ha is not None:
                     whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)
@@ -161,7 +163,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             except Exception as error:
                 failed[router.router_id] = reason(error)
         by_name = {self._wanted[router.router_id].name: router.router_id for router in things}
-        changes, refused = await self._rules.enforce(rules, counters)
+        changes, refused = await self._rules.enforce(rules, besides)
         before = self._ha.states(virtual)
         put, not_virtual = await self._ha.enforce(virtual)
         if before != self._ha.states(virtual):

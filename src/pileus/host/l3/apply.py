@@ -24,14 +24,14 @@ class RuleApplier:
     def __init__(self, packet_filter: PacketFilter) -> None:
         self._filter = packet_filter
         self._generations: dict[str, int] = {}
-        self._besides: dict[str, Table] = {}
+        self._besides: dict[str, Sequence[Table]] = {}
         self.missing_helpers: dict[str, str] = {}
         """Conntrack helpers that the kernel refuses, by the names of their objects, with the reason."""
 
     async def enforce(
-        self, wanted: Mapping[str, RouterRules], besides: Mapping[str, Table] | None = None
+        self, wanted: Mapping[str, RouterRules], besides: Mapping[str, Sequence[Table]] | None = None
     ) -> tuple[int, dict[str, str]]:
-        """Make the tables in these namespaces as described, and a further one ``besides``; how much changed,
+        """Make the tables in these namespaces as described, and those ``besides``; how much changed,
         and which could not be made, by namespace with the reason."""
         if not wanted:
             return 0, {}
@@ -62,8 +62,7 @@ class RuleApplier:
         self, wanted: Mapping[str, RouterRules]
     ) -> tuple[Mapping[Namespace, list[Command]], dict[str, str]]:
         tables: dict[Namespace, Sequence[Table]] = {
-            name: [render(rules), *([self._besides[name]] if name in self._besides else [])]
-            for name, rules in wanted.items()
+            name: [render(rules), *self._besides.get(name, ())] for name, rules in wanted.items()
         }
         try:
             return await self._filter.apply(tables), {}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
-from pileus.drivers.nft import metering
+from pileus.drivers.nft import metering, ndp_proxy
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.limits import AddressLimit
@@ -32,6 +32,8 @@ _HTTP = 80
 _DEFAULTS = ((4, "0.0.0.0/0"), (6, "::/0"))
 
 SYSCTLS = {
+    # Of what it answers for it is told address by address.
+    "ipv6/conf/all/proxy_ndp": "1",
     "ipv4/ip_forward": "1",
     "ipv6/conf/all/forwarding": "1",
     # A router knows its ways; it is told none by others.
@@ -84,6 +86,8 @@ def quieted(router: RouterDetails) -> RouterDetails:
         routes=(),
         port_forwardings=(),
         metering_labels=(),
+        enable_ndp_proxy=False,
+        ndp_proxies=(),
     )
 
 
@@ -99,7 +103,8 @@ def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
         outside = [item.floating_ip_address for item in router.floating_ips]
         outside += [item.floating_ip_address for item in router.port_forwardings]
         floating = [f"{address}/32" for address in dict.fromkeys(outside)]
-        ports.append(_namespace_port(gateway_name(router.gateway), router.gateway, floating))
+        outer = _namespace_port(gateway_name(router.gateway), router.gateway, floating)
+        ports.append(msgspec.structs.replace(outer, proxied=proxied(router)))
     answering = _answering_v6(router)
     ports += [
         _namespace_port(name, port, [f"{METADATA_V6}/64"] if name in answering else [])
@@ -170,6 +175,23 @@ def plan_limits(router: RouterDetails) -> Iterator[AddressLimit]:
         for outward, limit in ((True, one.egress), (False, one.ingress)):
             if limit is not None and limit.rate_kbps:
                 yield AddressLimit(one.address, outward, limit.rate_kbps, limit.burst_kb)
+
+
+def proxied(router: RouterDetails) -> tuple[str, ...]:
+    """The addresses for which the router answers outside: of IPv6, behind it."""
+    return router.ndp_proxies if router.enable_ndp_proxy else ()
+
+
+def plan_ndp_proxy(router: RouterDetails) -> Table:
+    """Plan who may come in to inner IPv6 subnets."""
+    prefixes = {
+        subnet.cidr
+        for port in router.interfaces
+        for subnet in port.subnets
+        if router.enable_ndp_proxy and ":" in subnet.cidr
+    }
+    gateway = gateway_name(router.gateway) if router.gateway is not None else None
+    return ndp_proxy.render(gateway, sorted(prefixes), proxied(router))
 
 
 def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[MetadataEndpoint]:

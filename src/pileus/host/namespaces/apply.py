@@ -85,7 +85,8 @@ class NamespaceApplier:
             if len(plan):
                 # Also of a batch that is refused something may have been done.
                 built.changes += len(plan)
-                built.fresh += [address for address in plan.addresses if address not in built.fresh]
+                told = (*plan.addresses, *plan.proxies)
+                built.fresh += [address for address in told if address not in built.fresh]
                 await self._apply(plan)
 
         namespaces = sorted(dirty, key=lambda namespace: namespace.key)
@@ -108,6 +109,8 @@ class NamespaceApplier:
         await links.delete_addresses(plan.gone_addresses)
         await links.ensure_addresses(plan.addresses)
         await links.ensure_routes(plan.routes)
+        await links.delete_proxies(plan.gone_proxies)
+        await links.ensure_proxies(plan.proxies)
 
     async def plug(
         self, wanted: Iterable[Namespace], home: Mapping[str, Link], waiting: Container[str] = ()

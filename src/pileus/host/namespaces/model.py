@@ -25,6 +25,8 @@ class NamespacePort(msgspec.Struct, frozen=True):
     mtu: int
     addresses: tuple[str, ...] = ()
     shared: bool = False
+    proxied: tuple[str, ...] = ()
+    """IPv6 addresses of others for which it answers neighbours (RFC 4389)."""
 
 
 class NamespaceRoute(msgspec.Struct, frozen=True):

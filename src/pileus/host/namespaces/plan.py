@@ -31,10 +31,12 @@ class NamespacePlan(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     gone_routes: tuple[Route, ...] = ()
     gone_addresses: tuple[Address, ...] = ()
+    proxies: tuple[Address, ...] = ()
+    gone_proxies: tuple[Address, ...] = ()
 
     def __len__(self) -> int:
         settings = sum(map(len, self.sysctls.values()))
-        lists = (self.namespaces, self.veths, self.addresses, self.routes)
+        lists = (self.namespaces, self.veths, self.addresses, self.routes, self.proxies, self.gone_proxies)
         return settings + sum(map(len, (*lists, self.gone_routes, self.gone_addresses)))
 
 
@@ -47,6 +49,8 @@ def plan_namespaces(
     veths: list[Veth] = []
     addresses: list[Address] = []
     gone_addresses: list[Address] = []
+    proxies: list[Address] = []
+    gone_proxies: list[Address] = []
     routes: list[Route] = []
     gone_routes: list[Route] = []
     home = found[None].links
@@ -66,6 +70,9 @@ def plan_namespaces(
             come, gone = _addresses(namespace.name, port, present)
             addresses += come
             gone_addresses += gone
+            come, gone = _proxied(namespace.name, port, present)
+            proxies += come
+            gone_proxies += gone
         made, removed = _routes(namespace, inside)
         routes += made
         gone_routes += removed
@@ -77,6 +84,8 @@ def plan_namespaces(
         tuple(routes),
         tuple(gone_routes),
         tuple(gone_addresses),
+        tuple(proxies),
+        tuple(gone_proxies),
     )
 
 
@@ -129,6 +138,13 @@ def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[
         if text == METADATA_V6 or ipaddress.ip_interface(text).ip not in _LINK_LOCAL
     ]
     return come, [] if port.shared else gone
+
+
+def _proxied(namespace: str, port: NamespacePort, link: Link | None) -> tuple[list[Address], list[Address]]:
+    present = set(link.proxied) if link is not None else set()
+    wanted = {str(ipaddress.ip_address(address)) for address in port.proxied}
+    come = [Address(namespace, port.name, text) for text in sorted(wanted - present)]
+    return come, [Address(namespace, port.name, text) for text in sorted(present - wanted)]
 
 
 def _routes(namespace: Namespace, inside: Contents) -> tuple[list[Route], list[Route]]:

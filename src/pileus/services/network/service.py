@@ -38,6 +38,7 @@ from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.logs import noun as logs
 from pileus.services.network.metering import noun as metering
+from pileus.services.network.ndp_proxies import noun as ndp_proxies
 from pileus.services.network.network_segment_ranges import noun as network_segment_ranges
 from pileus.services.network.networks import noun as networks
 from pileus.services.network.networks.resource import NETWORK
@@ -156,6 +157,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             port_forwardings.NOUN,
             pools.NOUN,
             metering.NOUN,
+            ndp_proxies.NOUN,
             address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,

@@ -22,6 +22,7 @@ from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
+from pileus.services.network.routers.ndp import ndp_check_gateways_unused
 from pileus.services.network.routers.reading import (
     AttachedPort,
     Attachments,
@@ -145,6 +146,7 @@ def _remove(tx: Tx, context: Context, attached_ports: Sequence[AttachedPort], co
     networks = {attached.router_id: attached.network_id for attached in attached_ports}
     for row in used_by_floating_ips(tx, list(networks)):
         raise RouterExternalGatewayInUseByFloatingIp(router_id=row.router_id, net_id=networks[row.router_id])
+    ndp_check_gateways_unused(tx, list(networks))
     ids = [attached.port_id for attached in attached_ports]
     tx.execute(delete(router_ports).where(router_ports.c.port_id.in_(ids)))
     delete_ports(tx, elevated(context), fetch(tx, PORT, ids, lock=True), config)

@@ -23,6 +23,7 @@ from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.routers.central_ports import central_ports_sync
 from pileus.services.network.routers.kinds import interface_owner
+from pileus.services.network.routers.ndp import ndp_check_subnets_unused
 from pileus.services.network.routers.reading import (
     AttachedPort,
     Attachments,
@@ -232,6 +233,8 @@ def _check_inside_pools(context: Context, port: Values, subnet: Mapping[str, Any
 
 
 def _check_unused(tx: Tx, there: Attachments, router: Values, going: Sequence[str]) -> None:
+    if any(there.subnets[subnet_id].ip_version == 6 for subnet_id in going):
+        ndp_check_subnets_unused(tx, router["id"], going)
     leading = used_by_floating_ips(tx, [router["id"]])
     used = subnets_used(leading)
     if any(row.fixed_port_id is None for row in leading):

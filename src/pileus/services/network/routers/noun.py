@@ -115,7 +115,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 7, "create": 90, "get": 7, "update": 90, "delete": 44},
+                statements={"list": 7, "create": 91, "get": 7, "update": 93, "delete": 45},
             ),
             *interface_routes(config),
             *scheduler.routes(agent),

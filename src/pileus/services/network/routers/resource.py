@@ -153,6 +153,15 @@ ROUTER = Resource(
             description="Whether several agents hold it ready, one of which is active.",
         ),
         Attribute(
+            "enable_ndp_proxy",
+            _FLAG,
+            default=None,
+            create=True,
+            update=True,
+            filter=True,
+            description="Whether it answers outside for IPv6 addresses behind it that have an NDP proxy.",
+        ),
+        Attribute(
             "availability_zone_hints",
             ZONE_HINTS,
             default=[],

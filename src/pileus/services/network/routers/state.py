@@ -14,6 +14,7 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.ndp_proxies.tables import ndp_proxies
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
@@ -55,6 +56,7 @@ _ROUTERS = (
         routers.c.admin_state_up,
         routers.c.enable_snat,
         routers.c.routes,
+        routers.c.enable_ndp_proxy,
         ha_vr_ids.c.vr_id,
     )
     .select_from(routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id))
@@ -120,6 +122,11 @@ _CONNTRACK_HELPERS = (
     .where(conntrack_helpers.c.router_id.in_(_HOSTED))
     .order_by(conntrack_helpers.c.id)
 )
+_NDP_PROXIES = (
+    select(ndp_proxies.c.router_id, ndp_proxies.c.ip_address)
+    .where(ndp_proxies.c.router_id.in_(_HOSTED))
+    .order_by(ndp_proxies.c.ip_address)
+)
 
 
 def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3State:
@@ -139,6 +146,7 @@ def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3Sta
     forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
     limits = router_limits(tx, _HOSTED, here)
     helping = _by_router(tx.rows(narrow(_CONNTRACK_HELPERS, conntrack_helpers.c.router_id), here))
+    proxied = _by_router(tx.rows(narrow(_NDP_PROXIES, ndp_proxies.c.router_id), here))
     metering = labels_of_routers(tx, found)
     return L3State(
         position=position,
@@ -156,6 +164,7 @@ def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3Sta
                 limits.get(row.id, ()),
                 helping.get(row.id, ()),
                 metering[row.id],
+                proxied.get(row.id, ()),
                 config.ha_advert_interval_ms,
             )
             for row in found
@@ -183,6 +192,7 @@ def _router(
     limits: tuple[AddressQos, ...],
     helping: Sequence[Row[Any]],
     metering: tuple[MeteringLabel, ...],
+    proxied: Sequence[Row[Any]],
     advert_interval_ms: int,
 ) -> RouterDetails:
     gateway = next(
@@ -213,6 +223,8 @@ def _router(
         port_forwardings=tuple(map(_port_forwarding, forwarded)),
         limits=limits,
         metering_labels=metering,
+        enable_ndp_proxy=row.enable_ndp_proxy,
+        ndp_proxies=tuple(one.ip_address for one in proxied),
         conntrack_helpers=tuple(ConntrackHelper(one.helper, one.protocol, one.port) for one in helping),
         ha=_ha(row, attached_ports, prefixes, advert_interval_ms),
     )

@@ -20,6 +20,7 @@ routers = Table(
     Column("availability_zone_hints", JsonText, nullable=False),
     Column("distributed", Boolean, nullable=False, server_default=false()),
     Column("ha", Boolean, nullable=False, server_default=false()),
+    Column("enable_ndp_proxy", Boolean, nullable=False, server_default=false()),
     Column("flavor_id", Id, ForeignKey("network_flavors.id"), index=True),
     *standard_columns(),
 )

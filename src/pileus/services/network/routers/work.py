@@ -31,6 +31,7 @@ from pileus.services.network.routers.ha_scheduling import (
 )
 from pileus.services.network.routers.kind_changes import routers_enter_kind, routers_leave_kind
 from pileus.services.network.routers.kinds import check_kind, complete_kind
+from pileus.services.network.routers.ndp import ndp_after_gateways, ndp_before_gateways, ndp_of_new
 from pileus.services.network.routers.reading import attachments
 from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.routers.scheduling import BOUND
@@ -71,6 +72,7 @@ def router_create(
         spec["enable_snat"] = snat(spec["external_gateway_info"] or {})
         spec["availability_zones"] = []
         complete_kind(spec, config)
+    ndp_of_new(tx, specs)
     several = [spec for spec in specs if spec["ha"]]
     if several:
         ha_routers_check_agents(tx, context, config)
@@ -99,6 +101,7 @@ def router_update(
     other_kind = [one for one in updates if check_kind(one.original, one.changes, config)]
     refuse_other_kinds(other_kind)
     routers_leave_kind(tx, context, other_kind, config)
+    ndp_before_gateways(updates)
     requests, policies = [], []
     for one in updates:
         if "external_gateway_info" in one.changes:
@@ -112,6 +115,7 @@ def router_update(
             )
     shown = gateways_set(tx, context, requests, config) if requests else {}
     gateway_policies_set(tx, context, policies, shown)
+    ndp_after_gateways(tx, updates)
     for one in updates:
         if one.original["id"] in shown:
             one.changes["external_gateway_info"] = shown[one.original["id"]]
