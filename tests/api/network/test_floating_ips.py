@@ -193,7 +193,8 @@ def test_pools_are_the_subnets_of_external_networks(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         outside, subnet = await api.as_("admin").an_outside()
         await api.a_network()
-        (pool,) = (await api("GET", "/v2.0/floatingip_pools")).json["floatingip_pools"]
+        (pool,) = (await api("GET", "/v2.0/floatingip-pools")).json["floatingip_pools"]
+        assert (await api("GET", "/v2.0/floatingip_pools")).json == {"floatingip_pools": [pool]}
         assert (pool["network_id"], pool["subnet_id"]) == (outside, subnet)
         assert (pool["cidr"], pool["project_id"]) == ("203.0.113.0/24", P1)
         made = await api.make(

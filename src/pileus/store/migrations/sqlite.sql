@@ -660,6 +660,22 @@ CREATE TABLE metering_labels (
 	shared BOOLEAN NOT NULL, 
 	CONSTRAINT pk_metering_labels PRIMARY KEY (id)
 );
+CREATE TABLE ndp_proxies (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	router_id VARCHAR(36) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	ip_address VARCHAR(64) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_ndp_proxies PRIMARY KEY (id), 
+	CONSTRAINT fk_ndp_proxies_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
+	CONSTRAINT fk_ndp_proxies_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
+	CONSTRAINT uq_ndp_proxies_router_id_ip_address UNIQUE (router_id, ip_address)
+);
 CREATE TABLE network_flavors (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -733,8 +749,8 @@ CREATE TABLE "oauth1_access_tokens" (
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE "oauth1_consumers" (
 	id VARCHAR(36) NOT NULL, 
@@ -761,8 +777,8 @@ CREATE TABLE "oauth1_request_tokens" (
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
@@ -873,9 +889,9 @@ CREATE TABLE "ports" (
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -1052,6 +1068,7 @@ CREATE TABLE "routers" (
 	distributed BOOLEAN DEFAULT 0 NOT NULL, 
 	ha BOOLEAN DEFAULT 0 NOT NULL, 
 	flavor_id VARCHAR(36), 
+	enable_ndp_proxy BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_routers PRIMARY KEY (id), 
 	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id)
 );
@@ -1109,6 +1126,7 @@ INSERT INTO "schema_revisions" VALUES('network','0040_metering');
 INSERT INTO "schema_revisions" VALUES('network','0041_ranges_of_segments');
 INSERT INTO "schema_revisions" VALUES('network','0042_trunks_and_their_subports');
 INSERT INTO "schema_revisions" VALUES('network','0043_logs_of_security_groups');
+INSERT INTO "schema_revisions" VALUES('network','0044_ndp_proxies');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1141,8 +1159,8 @@ CREATE TABLE "security_group_rules" (
 	remote_address_group_id VARCHAR(36), 
 	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
 );
 CREATE TABLE security_groups (
@@ -1455,8 +1473,8 @@ CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
 CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
 CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
-CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
+CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
@@ -1486,11 +1504,11 @@ CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
-CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
 CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
@@ -1507,9 +1525,9 @@ CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_ru
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
-CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
@@ -1522,8 +1540,6 @@ CREATE INDEX ix_rbac_policies_target_project_action ON rbac_policies (target_pro
 CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
 CREATE INDEX ix_router_bindings_ha_port_id ON router_bindings (ha_port_id);
 CREATE INDEX ix_flavor_service_profiles_service_profile_id ON flavor_service_profiles (service_profile_id);
-CREATE INDEX ix_routers_project_id ON routers (project_id);
-CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
 CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
 CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
 CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);
@@ -1531,3 +1547,7 @@ CREATE INDEX ix_trunks_project_id ON trunks (project_id);
 CREATE INDEX ix_logs_project_id ON logs (project_id);
 CREATE INDEX ix_logs_resource_id ON logs (resource_id);
 CREATE INDEX ix_logs_target_id ON logs (target_id);
+CREATE INDEX ix_ndp_proxies_port_id ON ndp_proxies (port_id);
+CREATE INDEX ix_ndp_proxies_project_id ON ndp_proxies (project_id);
+CREATE INDEX ix_routers_project_id ON routers (project_id);
+CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
