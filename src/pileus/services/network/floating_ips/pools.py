@@ -62,10 +62,10 @@ async def list_pools(request: Request) -> Reply:
 
 NOUN = Noun(
     name="floatingip_pool",
-    routes=tuple(
+    routes=(
         Route(
             "GET",
-            path,
+            "/v2.0/floatingip-pools",
             list_pools,
             rule=RULE,
             reply=views_type(
@@ -73,9 +73,7 @@ NOUN = Noun(
                 types.dict_of({name: types.string() for name in (*FIELDS, "tenant_id")}),
             ),
             summary="List pools of floating IPs",
-        )
-        # As Neutron's service has it, and as its reference writes it.
-        for path in ("/v2.0/floatingip-pools", "/v2.0/floatingip_pools")
+        ),
     ),
     rules=rules({RULE: ADMIN_OR_READER}),
     extensions=(
