@@ -218,6 +218,17 @@ def _parts(script: str) -> list[list[str]]:
     ]
 
 
+def test_no_boolean_has_a_number_as_its_default() -> None:
+    """SQLite takes it, PostgreSQL does not."""
+    wrong = [
+        f"{file.parent.name}/{file.name}: {line.strip()}"
+        for file in sorted(lines.FOLDER.glob("*/[0-9]*.py"))
+        for line in file.read_text().splitlines()
+        if "sa.Boolean()" in line and re.search(r"server_default=(sa\.text|[\"'])", line)
+    ]
+    assert not wrong
+
+
 def test_the_snapshot_is_what_the_revisions_make() -> None:
     written = _parts(migrations.SNAPSHOT.read_text())
     assert written == _parts(snapshot()), "python -m pileus.store.migrations --snapshot"

@@ -36,6 +36,7 @@ FREE = {"configurations", "arguments", "result", "cpu_info"}
 """Fields of any shape: whoever takes them checks what he uses."""
 NO_IDS = {
     "segmentation_id",  # a number
+    "vr_id",  # a number of VRRP's
     "device_id",  # what a port's owner says that it is for; kept as text, never used as a name
 }
 U = "00000000-0000-4000-8000-%012d"

@@ -105,7 +105,7 @@ def test_quotas(tmp_path: Path) -> None:
             "subnetpool": -1,
             "port": 500,
             "rbac_policy": 10,
-            "router": 10,
+            "router": 50,
             "floatingip": 50,
             "security_group": 10,
             "security_group_rule": 100,

@@ -41,6 +41,8 @@ class Provider(NamedTuple):
 
 _DRIVERS = "neutron.services.l3_router.service_providers."
 PROVIDERS = (
+    Provider("dvr", f"{_DRIVERS}dvr.DvrDriver", distributed=True),
+    Provider("dvrha", f"{_DRIVERS}dvrha.DvrHaDriver", distributed=True, ha=True),
     Provider("ha", f"{_DRIVERS}ha.HaDriver", ha=True),
     Provider("single_node", f"{_DRIVERS}single_node.SingleNodeDriver"),
 )

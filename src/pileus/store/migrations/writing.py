@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy.sql.elements import False_, True_
+
 from pileus.store import migrations
 from pileus.store.migrations import SNAPSHOT
 from pileus.store.migrations.connections import connected
@@ -116,6 +118,9 @@ def _render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
         return f"sa.String(length={item.length})"
     if kind == "type" and isinstance(item, JsonText | LongText | Moment):
         return f"schema.{type(item).__name__}()"
+    if kind == "server_default" and isinstance(getattr(item, "arg", None), True_ | False_):
+        # SQLite's own words for these, 1 and 0, are no booleans to PostgreSQL.
+        return "sa.true()" if isinstance(item.arg, True_) else "sa.false()"
     return False
 
 

@@ -43,7 +43,7 @@ from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-ROUTER_QUOTA = network_quota("router", 10, routers.c.project_id)
+ROUTER_QUOTA = network_quota("router", 50, routers.c.project_id)
 
 
 class RouterInUse(InUse):

@@ -33,5 +33,5 @@ def upgrade() -> None:
 
     with op.batch_alter_table("routers", schema=None) as batch_op:
         batch_op.add_column(
-            sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+            sa.Column("enable_ndp_proxy", sa.Boolean(), server_default=sa.false(), nullable=False)
         )
