@@ -37,6 +37,8 @@ FREE = {"configurations", "arguments", "result", "cpu_info"}
 NO_IDS = {
     "segmentation_id",  # a number
     "vr_id",  # a number of VRRP's
+    "vlan_id",  # a number
+    "project_id",  # told to whoever reads a log of packets; never used as a name
     "device_id",  # what a port's owner says that it is for; kept as text, never used as a name
 }
 U = "00000000-0000-4000-8000-%012d"

@@ -26,6 +26,8 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
     network_id, subnet_id = await api.a_network(cidr)
     pool = {"name": "p", "prefixes": ["10.200.0.0/16"], "default_prefixlen": 24}
     scope = (await api.make("address_scope", ip_version=4))["id"]
+    parent = (await api.make("port", network_id=network_id))["id"]
+    label = {"metering_label": {"name": "l", "project_id": project_id}}
     return {
         "network": network_id,
         "subnet": subnet_id,
@@ -36,6 +38,8 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
         "scope": scope,
         "pool": (await api.make("subnetpool", **pool))["id"],
         "policy": (await admin.make("policy", name="q", project_id=project_id))["id"],
+        "trunk": (await api.make("trunk", port_id=parent))["id"],
+        "label": (await admin("POST", "/v2.0/metering/metering-labels", label)).json["metering_label"]["id"],
     }
 
 
@@ -45,6 +49,14 @@ def post(kind: str, **values: Any) -> tuple[str, str, Any]:
 
 def post_log(**values: Any) -> tuple[str, str, Any]:
     return "POST", "/v2.0/log/logs", {"log": {"resource_type": "security_group", **values}}
+
+
+def post_proxy(**values: Any) -> tuple[str, str, Any]:
+    return "POST", "/v2.0/ndp_proxies", {"ndp_proxy": values}
+
+
+def subport(port_id: str) -> Things:
+    return {"port_id": port_id, "segmentation_type": "vlan", "segmentation_id": "7"}
 
 
 def put(kind: str, thing: str, **values: Any) -> tuple[str, str, Any]:
@@ -193,6 +205,58 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: post("default_security_group_rule", direction="ingress", remote_address_group_id=one
         ),
     ),
+    "port_forwarding.internal_port_id": (
+        "port",
+        lambda one, own: (
+            "POST",
+            f"/v2.0/floatingips/{own['floating']}/port_forwardings",
+            {
+                "port_forwarding": {
+                    "internal_port_id": one,
+                    "protocol": "tcp",
+                    "internal_port": 80,
+                    "external_port": 80,
+                }
+            },
+        ),
+    ),
+    "ndp_proxy.router_id": ("router", lambda one, own: post_proxy(router_id=one, port_id=own["port"])),
+    "ndp_proxy.port_id": ("port", lambda one, own: post_proxy(router_id=own["router"], port_id=one)),
+    "metering_label_rule.metering_label_id": (
+        "label",
+        lambda one, own: (
+            "POST",
+            "/v2.0/metering/metering-label-rules",
+            {"metering_label_rule": {"metering_label_id": one, "remote_ip_prefix": "10.0.0.0/8"}},
+        ),
+    ),
+    "trunk.port_id": ("port", lambda one, own: post("trunk", port_id=one)),
+    "trunk.sub_ports": (
+        "port",
+        lambda one, own: post("trunk", port_id=own["port"], sub_ports=[subport(one)]),
+    ),
+    "subports of a trunk": (
+        "trunk",
+        lambda one, own: ("PUT", f"/v2.0/trunks/{one}/add_subports", {"sub_ports": [subport(own["port"])]}),
+    ),
+    "subports of a trunk, added": (
+        "port",
+        lambda one, own: (
+            "PUT",
+            f"/v2.0/trunks/{own['trunk']}/add_subports",
+            {"sub_ports": [subport(one)]},
+        ),
+    ),
+    "subports of a trunk, removed": (
+        "trunk",
+        lambda one, own: (
+            "PUT", f"/v2.0/trunks/{one}/remove_subports", {"sub_ports": [{"port_id": own["port"]}]}
+        ),
+    ),
+    "subports of a trunk, listed": (
+        "trunk", lambda one, own: ("GET", f"/v2.0/trunks/{one}/get_subports", None)
+    ),
+    "bindings of a port": ("port", lambda one, own: ("GET", f"/v2.0/ports/{one}/bindings", None)),
     "log.resource_id": ("group", lambda one, own: post_log(resource_id=one)),
     "log.target_id": ("port", lambda one, own: post_log(target_id=one)),
     "rules of a policy, made": (
@@ -223,11 +287,14 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: ("DELETE", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
     ),
 }  # fmt: skip
-# A member makes no rules, in whichever policy, no default rules and no logs.
+# A member makes no rules, in whichever policy, no default rules, no rules of metering and no logs; and sees
+# no bindings.
 FORBIDDEN = {
     "rules of a policy, made",
     "log.resource_id",
     "log.target_id",
+    "metering_label_rule.metering_label_id",
+    "bindings of a port",
     "default_security_group_rule.remote_group_id",
     "default_security_group_rule.remote_address_group_id",
 }
@@ -241,12 +308,15 @@ _COLLECTIONS = {
     "scope": "address-scopes",
     "pool": "subnetpools",
     "policy": "qos/policies",
+    "trunk": "trunks",
+    "label": "metering/metering-labels",
 }
 _NAMES = {
     "group": "security_group",
     "addresses": "address_group",
     "scope": "address_scope",
     "pool": "subnetpool",
+    "label": "metering_label",
 }
 
 
@@ -307,7 +377,8 @@ def test_a_foreign_id_is_answered_like_one_that_does_not_exist(tmp_path: Path, k
 
 
 def test_every_attribute_that_names_a_thing_is_in_the_table() -> None:
-    free = {"project_id", "device_id", "binding:host_id", "provider:segmentation_id"}
+    # A flavor is for all to see.
+    free = {"project_id", "device_id", "binding:host_id", "provider:segmentation_id", "flavor_id"}
     known = {name.split(",")[0] for name in NAMED}
     for resource in network_service(CONFIG, ManualClock()).resources:
         for one in resource.attributes.values():

@@ -109,6 +109,7 @@ def test_quotas(tmp_path: Path) -> None:
             "floatingip": 50,
             "security_group": 10,
             "security_group_rule": 100,
+            "trunk": -1,
         }
         assert (await manager("GET", path)).json["quota"] == defaults
         assert (await api("GET", path)).json["quota"] == defaults
