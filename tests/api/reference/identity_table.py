@@ -125,6 +125,7 @@ OPERATIONS: Operations = {
     "/v3/OS-OAUTH1/consumers": {},
     "/v3/users/{id}/OS-OAUTH1/access_tokens": {},
     "/v3/users/{id}/OS-OAUTH1/access_tokens/{token_id}/roles": {},
+    "/v3/OS-REVOKE/events": {"since": "since=2099-01-01T00:00:00Z"},
     "/v3/policies": {"type": "type=text/plain"},
     "/v3/policies/{policy_id}/OS-ENDPOINT-POLICY/endpoints": {},
     **{
@@ -206,6 +207,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         async with cloud(url, folder) as api:
             await api.identity.start(api.store)
             facts = await _fill(api)
+            await _revoke_one(api)
             await api.identity.audit.flush()
             events = (await api.admin("GET", "/v3/OS-PILEUS-AUDIT/events")).json["events"]
             facts["event"] = events[0]["id"]
@@ -215,6 +217,13 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
                 return answer.status, answer.json
 
             yield Scene(api.identity.service, ask, facts)
+
+
+async def _revoke_one(api: Cloud) -> None:
+    """A token that ended before its time."""
+    token = (await api.login()).token
+    assert token is not None
+    assert (await Client(api.app, token)("DELETE", "/v3/auth/tokens", X_Subject_Token=token)).status == 204
 
 
 async def _fill(api: Cloud) -> dict[str, str]:
