@@ -103,9 +103,10 @@ class Bench:
         await until(lambda: self.agent.metrics.full_passes > before)
         return self.agent.metrics.changes_of_last_full_pass
 
-    def ours(self) -> int:
-        """How many flows of ours there are."""
-        flows = [flow for bridge in self.switch.flows.values() for flow in bridge.values()]
+    def ours(self, *bridges: str) -> int:
+        """How many flows of ours there are, in these bridges or in all."""
+        found = [self.switch.flows.get(bridge, {}) for bridge in bridges or self.switch.flows]
+        flows = [flow for bridge in found for flow in bridge.values()]
         return sum(1 for flow in flows if isinstance(flow, Flow) and flow.cookie in t.COOKIES)
 
 
@@ -268,7 +269,8 @@ def test_a_switch_that_starts_again_waits_for_its_flows_and_never_for_ever() -> 
             await until(lambda: bench.client.connected and held() == (False, False))
             # Where no pass ends, time does; what somebody else has set stays.
             hold = RestartHold(bench.client, hold_for_s=0.0)
-            await hold.begin("br-int")
+            await hold.begin("br-int", "1")
+            await hold.end("1")  # a pass that saw what the ended one left behind
             assert held() == (True, True)
             await asyncio.sleep(0.001)
             await hold.check()
@@ -276,8 +278,8 @@ def test_a_switch_that_starts_again_waits_for_its_flows_and_never_for_ever() -> 
             edit = Edit(bench.client)
             edit.set_switch({"other_config": {WAIT_KEY: "true"}})
             await edit.commit()
-            await hold.begin("br-int")
-            await hold.end()
+            await hold.begin("br-int", "1")
+            await hold.end("2")
             await until(lambda: held() == (True, False))
 
     scenario(story)
@@ -412,6 +414,41 @@ def test_rules_and_members_change_by_wake_up() -> None:
             assert await bench.full_pass() == 0
             server.put_group(group(rules=()))
             await until(lambda: not bench_matches(bench, "tp_dst=8080"))
+
+    scenario(story)
+
+
+def test_a_device_that_was_never_plugged_goes_while_another_changes() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        server.put_device(device(2), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            await until(lambda: server.is_heard(bench.agent.scopes()))
+            assert "port-2" in bench.agent.model.devices
+            server.remove_device("port-2")
+            server.put_device(replace(server.devices["port-1"], admin_state_up=False), "n1")
+            # By these wake-ups, not by the next heartbeat.
+            await until(lambda: "port-2" not in bench.agent.model.devices, server.heartbeat_interval_s / 3)
+
+    scenario(story)
+
+
+def test_a_switch_that_ends_right_after_its_first_pass_is_held() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: bench.ours("br-int") > 0)
+            bench.switch.stop_vswitchd()  # before the watch of vswitchd has looked again
+            hold = RestartHold(bench.client)
+            await until(lambda: hold.is_held)
+            bench.switch.start_vswitchd()
+            await until(lambda: not hold.is_held and bench.ours("br-int") > 0)
 
     scenario(story)
 

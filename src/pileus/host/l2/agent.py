@@ -56,7 +56,6 @@ T = TypeVar("T")
 _SHORTEST_PAUSE_S = 0.05
 _ROUNDS = 3
 """Transactions of one pass, before the flows."""
-_ABSENT_PAUSE_S = 0.1
 _CONNECTS_WITHIN_S = 5.0
 
 
@@ -182,20 +181,13 @@ class SwitchAgent(Agent):
                 self.reconciler.hurry()
 
     async def _watch_vswitchd(self) -> None:
-        """Flows die with vswitchd, and the database says nothing of it."""
         bridge = self._bridges.integration_bridge
-        known: str | None = None
-        while True:
-            incarnation = self._flows.incarnation(bridge)
-            if incarnation is not None and incarnation != known:
-                known = incarnation
-                self.reconciler.wake(inspect=True)
-                self.reconciler.hurry()
-            # A socket may be left behind by the one that died: then this returns at once.
-            if incarnation is not None:
-                await self._flows.until_gone(bridge)
-                await self._hold.begin(bridge)
-            await asyncio.sleep(_ABSENT_PAUSE_S)
+
+        def came() -> None:
+            self.reconciler.wake(inspect=True)
+            self.reconciler.hurry()
+
+        await self._hold.watch(self._flows, bridge, lambda: self._applier.incarnation(bridge), came)
 
     async def _watch_flows(self) -> None:
         """Nobody tells of flows and packet rules that somebody takes away: they are counted."""
@@ -277,8 +269,8 @@ class SwitchAgent(Agent):
         served = frozenset(
             {
                 scopes.tunnels(),
-                *(scopes.port(port_id) for port_id in plugged),
-                *(scopes.port(key) for key, device in self.model.devices.items() if device.parent_id),
+                # Those that are not plugged, too: their going is told by their name, beside others' changes.
+                *map(scopes.port, plugged | set(filter(scopes.is_key, self.model.devices))),
                 *(scopes.network(network_id) for network_id in self.model.networks),
                 *(scopes.security_group(group_id) for group_id in self.model.groups),
                 *(scopes.address_group(group_id) for group_id in self.model.address_groups),
@@ -352,10 +344,13 @@ class SwitchAgent(Agent):
             written.update(zip(names, done, strict=True))
         refused = [flow for _, bad in written.values() for flow in bad]
         changes += sum(number for number, _ in written.values())
-        if read_back or self._status.has_news(model, wiring):
-            changed = [name for name, (number, _) in written.items() if number]
-            await _all(applier.read_back(name, wanted[name], written[name][1]) for name in changed)
-        await self._hold.end()
+        read_back = read_back or self._status.has_news(model, wiring)
+        unproven = [
+            name for name, (n, _) in written.items() if n and (read_back or name in applier.restarted)
+        ]
+        await _all(applier.read_back(name, wanted[name], written[name][1]) for name in unproven)
+        applier.restarted.clear()
+        await self._hold.end(applier.incarnation(inner))
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring

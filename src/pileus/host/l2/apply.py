@@ -42,7 +42,10 @@ class SwitchApplier:
         self._refused_edits = Patience(clock)
         self._believed: dict[str, plan.FlowSet] = {}
         self._believed_meters: dict[str, dict[int, qos.Meter]] = {}
-        self._incarnations: dict[str, str | None] = {}
+        self._incarnations: dict[str, str] = {}
+        self.restarted: set[str] = set()
+        """Bridges that were found in another incarnation since this was last cleared, by whichever
+        pass."""
 
     def view(self) -> SwitchView:
         """The rows as the replica has them."""
@@ -52,6 +55,10 @@ class SwitchApplier:
         """Believe nothing: flows and meters are read again when they are needed."""
         self._believed.clear()
         self._believed_meters.clear()
+
+    def incarnation(self, bridge: str) -> str | None:
+        """The last incarnation in which a bridge's flows were looked at, also a gone one; None: in none."""
+        return self._incarnations.get(bridge)
 
     async def edit(self, edits: Sequence[RowEdit]) -> tuple[int, Failures[RowEdit]]:
         """One transaction, or some where the database refuses it; how many edits were made, and which could
@@ -78,7 +85,9 @@ class SwitchApplier:
         if incarnation is None or incarnation != self._incarnations.get(bridge):
             self._believed.pop(bridge, None)
             self._believed_meters.pop(bridge, None)
-        self._incarnations[bridge] = incarnation
+            self.restarted.add(bridge)
+        if incarnation is not None:
+            self._incarnations[bridge] = incarnation
         if bridge not in self._believed:
             self._believed[bridge] = plan.keyed(await self._flows.dump(bridge))
         return self._believed[bridge]
