@@ -138,6 +138,7 @@ def test_gateways_interfaces_and_routes_come_and_go() -> None:
             assert await bench.full_pass() == 0
             server.remove_router(router_id(1))
             await until(lambda: bench.ports() == {})
+            await bench.settled()
             assert await bench.links.namespaces() == []
 
     scenario(story)
