@@ -13,44 +13,13 @@ from typing import Any
 
 from tests import databases
 from tests.api.network.cloud import CONFIG, P1, P2, Cloud, cloud
+from tests.api.reference import network_links, network_routing, network_security
+from tests.api.reference.network_rows import SORT, by, paged, posted, tags
 from tests.api.reference.runner import Example, Operations, Parameters, Scene
 
 from pileus.services.network.service import network_service
 
-_SORT = "sort_dir=asc&sort_key="
-
-
-def _paged(*keys: str, marker: str = "", person: str = "", key: str = "id") -> dict[str, str | Example]:
-    """What each list can do; ``keys`` are the documented keys of its order."""
-    asked: dict[str, str | Example] = {
-        f"sort_key={name}": Example(
-            f"{_SORT}{name}&limit=1", without=f"sort_dir=desc&sort_key={name}&limit=1", person=person
-        )
-        for name in (*keys, key)
-    }
-    asked["limit"] = Example("limit=1", person=person)
-    asked["fields"] = Example(f"fields={key}", person=person)
-    if marker:
-        asked["marker"] = Example(f"{_SORT}{key}&marker={{{marker}}}", without=f"{_SORT}{key}", person=person)
-    return asked
-
-
-def _as(person: str, parameters: Parameters) -> Parameters:
-    return {
-        name: Example(one, person=person) if isinstance(one, str) else one for name, one in parameters.items()
-    }
-
-
-def _tags() -> dict[str, str | Example]:
-    return {
-        "tags": "tags=blue",
-        "tags-any": "tags-any=blue,green",
-        "not-tags": "not-tags=blue",
-        "not-tags-any": "not-tags-any=blue",
-    }
-
-
-_NETWORKS: Parameters = _as(
+_NETWORKS: Parameters = by(
     "admin",
     {
         "admin_state_up": "admin_state_up=False",
@@ -69,15 +38,15 @@ _NETWORKS: Parameters = _as(
         "vlan_transparent": "vlan_transparent=True",
         "description": "description=the first",
         "is_default": "is_default=True",
-        **_tags(),
-        **_paged("admin_state_up", "mtu", "name", "availability_zone_hints", "tenant_id", person="admin"),
-        "marker": Example(f"{_SORT}name&marker={{network}}", without=f"{_SORT}name&", person="admin"),
+        **tags(),
+        **paged("admin_state_up", "mtu", "name", "availability_zone_hints", "tenant_id"),
+        "marker": Example(f"{SORT}name&marker={{network}}", without=f"{SORT}name&", person="admin"),
         "page_reverse": Example(
-            f"{_SORT}name&limit=1&page_reverse=True", without=f"{_SORT}name&limit=1", person="admin"
+            f"{SORT}name&limit=1&page_reverse=True", without=f"{SORT}name&limit=1", person="admin"
         ),
     },
 )
-_AGENTS: Parameters = _as(
+_AGENTS: Parameters = by(
     "admin",
     {
         "admin_state_up": "admin_state_up=False",
@@ -89,10 +58,13 @@ _AGENTS: Parameters = _as(
         "host": "host=h2",
         "id": "id={l3_agent}",
         "topic": "topic=l3_agent",
-        **_paged("agent_type", "host", "binary", marker="l3_agent", person="admin"),
+        **paged("agent_type", "host", "binary", marker="l3_agent"),
     },
 )
 OPERATIONS: Operations = {
+    **network_links.OPERATIONS,
+    **network_routing.OPERATIONS,
+    **network_security.OPERATIONS,
     "/v2.0/networks": _NETWORKS,
     "/v2.0/subnets": {
         "id": "id={subnet}",
@@ -112,8 +84,8 @@ OPERATIONS: Operations = {
         "subnetpool_id": "subnetpool_id={pool}",
         "dns_publish_fixed_ip": "dns_publish_fixed_ip=True",
         "router:external": "router:external=True",
-        **_tags(),
-        **_paged("cidr", "enable_dhcp", "gateway_ip", "ip_version", "name", "network_id", marker="subnet"),
+        **tags(),
+        **paged("cidr", "enable_dhcp", "gateway_ip", "ip_version", "name", "network_id", marker="subnet"),
     },
     "/v2.0/ports": {
         "admin_state_up": "admin_state_up=False",
@@ -134,8 +106,8 @@ OPERATIONS: Operations = {
         "project_id": Example(f"project_id={P1}", person="admin"),
         "revision_number": "revision_number=2",
         "status": "status=ACTIVE",
-        **_tags(),
-        **_paged("admin_state_up", "device_id", "device_owner", "mac_address", "name", marker="port"),
+        **tags(),
+        **paged("admin_state_up", "device_id", "device_owner", "mac_address", "name", marker="port"),
     },
     "/v2.0/routers": {
         "id": "id={router}",
@@ -144,8 +116,8 @@ OPERATIONS: Operations = {
         "description": "description=the first",
         "admin_state_up": "admin_state_up=False",
         "revision_number": "revision_number=1",
-        **_tags(),
-        **_paged("name", "admin_state_up", marker="router"),
+        **tags(),
+        **paged("name", "admin_state_up", marker="router"),
     },
     "/v2.0/floatingips": {
         "id": "id={floating}",
@@ -158,8 +130,8 @@ OPERATIONS: Operations = {
         "fixed_ip_address": "fixed_ip_address=10.0.0.77",
         "floating_ip_address": "floating_ip_address={address}",
         "port_id": "port_id={port}",
-        **_tags(),
-        **_paged("floating_ip_address", "floating_network_id", "router_id", marker="floating"),
+        **tags(),
+        **paged("floating_ip_address", "floating_network_id", "router_id", marker="floating"),
     },
     "/v2.0/subnetpools": {
         "id": "id={pool}",
@@ -175,8 +147,8 @@ OPERATIONS: Operations = {
         "description": "description=the first",
         "is_default": "is_default=True",
         "revision_number": "revision_number=2",
-        **_tags(),
-        **_paged("name", "min_prefixlen", "max_prefixlen", "default_prefixlen", "ip_version", marker="pool"),
+        **tags(),
+        **paged("name", "min_prefixlen", "max_prefixlen", "default_prefixlen", "ip_version", marker="pool"),
     },
     "/v2.0/address-scopes": {
         "id": "id={scope}",
@@ -184,87 +156,21 @@ OPERATIONS: Operations = {
         "project_id": Example(f"project_id={P1}", person="admin"),
         "ip_version": "ip_version=6",
         "shared": "shared=True",
-        **_paged("name", "ip_version", marker="scope"),
+        **paged("name", "ip_version", marker="scope"),
     },
-    "/v2.0/security-groups": {
-        "id": "id={group}",
-        "project_id": Example(f"project_id={P1}", person="admin"),
-        "revision_number": "revision_number=2",
-        "name": "name=first",
-        "description": "description=the first",
-        "stateful": "stateful=False",
-        "shared": "shared=True",
-        **_tags(),
-        **_paged("name", marker="group"),
-    },
-    "/v2.0/security-group-rules": {
-        "id": "id={rule}",
-        "project_id": Example(f"project_id={P1}", person="admin"),
-        "remote_group_id": "remote_group_id={group}",
-        "remote_address_group_id": "remote_address_group_id={addresses}",
-        "direction": "direction=ingress",
-        "protocol": "protocol=TCP",
-        "ethertype": "ethertype=ipv6",
-        "port_range_max": "port_range_max=81",
-        "port_range_min": "port_range_min=80",
-        "remote_ip_prefix": "remote_ip_prefix=10.0.0.5",
-        "security_group_id": "security_group_id={group}",
-        "revision_number": "revision_number=2",
-        "description": "description=the first",
-        "normalized_cidr": "normalized_cidr=10.0.0.5/32",
-        "belongs_to_default_sg": "belongs_to_default_sg=True",
-        **_paged("direction", "protocol", "ethertype", "port_range_min", "remote_ip_prefix", marker="rule"),
-    },
-    "/v2.0/address-groups": {
-        "id": "id={addresses}",
-        "project_id": Example(f"project_id={P1}", person="admin"),
-        "revision_number": "revision_number=2",
-        "name": "name=first",
-        "description": "description=the first",
-        **_paged("name", "description", marker="addresses"),
-    },
-    "/v2.0/default-security-group-rules": {
-        "id": "id={default_rule}",
-        "direction": "direction=ingress",
-        "protocol": "protocol=sctp",
-        "ethertype": "ethertype=IPv6",
-        "port_range_max": "port_range_max=81",
-        "port_range_min": "port_range_min=80",
-        "remote_ip_prefix": "remote_ip_prefix=10.0.0.0/8",
-        "remote_group_id": "remote_group_id=PARENT",
-        "remote_address_group_id": "remote_address_group_id={addresses}",
-        "used_in_default_sg": "used_in_default_sg=False",
-        "used_in_non_default_sg": "used_in_non_default_sg=False",
-        "description": "description=the first",
-        **_paged("direction", "ethertype", "protocol", marker="default_rule"),
-    },
-    "/v2.0/log/loggable-resources": {"fields": Example("fields=x", person="admin")},
-    "/v2.0/log/logs": _as("admin", {
-        "id": "id={log}",
-        "project_id": f"project_id={P1}",
-        "name": "name=first",
-        "description": "description=the first",
-        "revision_number": "revision_number=2",
-        "resource_type": "resource_type=none",
-        "resource_id": "resource_id={group}",
-        "target_id": "target_id={port}",
-        "event": "event=DROP",
-        "enabled": "enabled=False",
-        **_paged("name", marker="log", person="admin"),
-    }),
     "/v2.0/agents": _AGENTS,
-    "/v2.0/agents/{agent_id}/dhcp-networks": _as(
+    "/v2.0/agents/{agent_id}/dhcp-networks": by(
         "admin", {"name": "name=none", "limit": "limit=1", "fields": "fields=id"}
     ),
     "/v2.0/agents/{agent_id}/l3-routers": {
         "name": Example("name=none", path="/v2.0/agents/{l3_agent}/l3-routers", person="admin"),
         "fields": Example("fields=id", path="/v2.0/agents/{l3_agent}/l3-routers", person="admin"),
     },
-    "/v2.0/networks/{network_id}/dhcp-agents": _as("admin", {"host": "host=h9", "fields": "fields=id"}),
+    "/v2.0/networks/{network_id}/dhcp-agents": by("admin", {"host": "host=h9", "fields": "fields=id"}),
     "/v2.0/routers/{id}/l3-agents": {
         "host": Example("host=h9", path="/v2.0/routers/{router}/l3-agents", person="admin"),
     },
-    "/v2.0/network-ip-availabilities": _as(
+    "/v2.0/network-ip-availabilities": by(
         "admin",
         {
             "network_id": "network_id={network}",
@@ -272,19 +178,19 @@ OPERATIONS: Operations = {
             "tenant_id": f"tenant_id={P1}",
             "project_id": f"project_id={P1}",
             "ip_version": "ip_version=6",
-            **_paged("network_name", marker="network", person="admin", key="network_id"),
+            **paged("network_name", marker="network", key="network_id"),
         },
     ),
     "/v2.0/availability_zones": {
         "state": "state=unavailable",
         "resource": "resource=router",
         "name": "name=west",
-        **_paged("resource", key="name"),
+        **paged("resource", key="name"),
     },
     "/v2.0/service-providers": {"name": "name=x"},
     "/v2.0/extensions": {"limit": "limit=1", "marker": "marker=agent", "fields": "fields=alias", "x": "x=y"},
-    "/v2.0/quotas": _as("admin", {"project_id": f"project_id={P2}", "limit": "limit=1"}),
-    "/v2.0/qos/policies": _as(
+    "/v2.0/quotas": by("admin", {"project_id": f"project_id={P2}", "limit": "limit=1"}),
+    "/v2.0/qos/policies": by(
         "admin",
         {
             "id": "id={policy}",
@@ -294,11 +200,11 @@ OPERATIONS: Operations = {
             "revision_number": "revision_number=1",
             "shared": "shared=True",
             "is_default": "is_default=True",
-            **_tags(),
-            **_paged("name", marker="policy", person="admin"),
+            **tags(),
+            **paged("name", marker="policy"),
         },
     ),
-    "/v2.0/qos/policies/{policy_id}/bandwidth_limit_rules": _as(
+    "/v2.0/qos/policies/{policy_id}/bandwidth_limit_rules": by(
         "admin",
         {
             "max_kbps": "max_kbps=1",
@@ -309,16 +215,16 @@ OPERATIONS: Operations = {
             "marker": "marker={limit}",
         },
     ),
-    "/v2.0/qos/policies/{policy_id}/dscp_marking_rules": _as(
+    "/v2.0/qos/policies/{policy_id}/dscp_marking_rules": by(
         "admin", {"dscp_mark": "dscp_mark=46", "id": "id={rule}", "fields": "fields=id"}
     ),
-    "/v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules": _as(
+    "/v2.0/qos/policies/{policy_id}/minimum_bandwidth_rules": by(
         "admin", {"min_kbps": "min_kbps=1", "direction": "direction=ingress", "id": "id={rule}"}
     ),
-    "/v2.0/qos/policies/{policy_id}/minimum_packet_rate_rules": _as(
+    "/v2.0/qos/policies/{policy_id}/minimum_packet_rate_rules": by(
         "admin", {"min_kpps": "min_kpps=1", "direction": "direction=any", "id": "id={rule}"}
     ),
-    "/v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": _as(
+    "/v2.0/qos/policies/{policy_id}/packet_rate_limit_rules": by(
         "admin",
         {
             "max_kpps": "max_kpps=1",
@@ -327,16 +233,16 @@ OPERATIONS: Operations = {
             "id": "id={rule}",
         },
     ),
-    "/v2.0/rbac-policies": _as(
+    "/v2.0/rbac-policies": by(
         "admin",
         {
-            "id": "id={rule}",
+            "id": "id={rbac}",
             "object_type": "object_type=subnetpool",
-            "object_id": "object_id={policy}",
+            "object_id": "object_id={other}",
             "action": "action=access_as_external",
             "target_tenant": f"target_tenant={P2}",
             "project_id": f"project_id={P1}",
-            **_paged("object_type"),
+            **paged("object_type", "object_id", "action", "target_tenant", "tenant_id", marker="rbac"),
         },
     ),
     "/v2.0/qos/rule-types": {
@@ -345,7 +251,7 @@ OPERATIONS: Operations = {
         "type": "type=x",
         "marker": "marker=bandwidth_limit",
     },
-    "/v2.0/ovsqoss": _as("admin", {"name": "name=first", "rate": "rate=1000", "limit": "limit=1"}),
+    "/v2.0/ovsqoss": by("admin", {"name": "name=first", "rate": "rate=1000", "limit": "limit=1"}),
     "/v2.0/ports/{id}/timeline": {},
     **{
         f"/v2.0/{kind}/{{id}}/tags": {}
@@ -387,19 +293,20 @@ async def _fill(api: Cloud) -> dict[str, str]:
     said: dict[str, Any] = {"name": "first", "description": "the first", "tags": ["blue"]}
     pools = await _pools(api, said)
     network = await _networks(api, pools, said)
-    outside, other_outside = [
-        (await admin.an_outside(cidr))[0] for cidr in ("203.0.113.0/24", "198.51.100.0/24")
-    ]
+    outside, pool_subnet = await admin.an_outside("203.0.113.0/24")
+    await admin("PUT", f"/v2.0/subnets/{pool_subnet}", {"subnet": {"name": "outer"}})
+    other_outside, _ = await admin.an_outside("198.51.100.0/24")
     group = (await api.make("security_group", **said, stateful=False))["id"]
-    addresses = await _address_groups(api)
-    rule = await _rules(api, group, addresses)
-    default_rule = await _default_rules(api, addresses)
+    addresses = await network_security.address_groups(api)
+    rule = await network_security.rules(api, group, addresses)
+    default_rule = await network_security.default_rules(api, addresses)
     port = await api.make(
         "port", **said, network_id=network["network"], admin_state_up=False, device_id="mine",
         device_owner="somebody", mac_address="fa:16:3e:00:00:01", security_groups=[group],
         fixed_ips=[{"subnet_id": network["subnet"], "ip_address": "10.0.0.77"}],
     )  # fmt: skip
     await api.make("port", network_id=network["other"], tags=["red"])
+    await api.make("port", network_id=network["other"], fixed_ips=[])
     bound = await admin.make(
         "port", network_id=network["network"], project_id=P1, **{"binding:host_id": "h1"}
     )
@@ -424,13 +331,26 @@ async def _fill(api: Cloud) -> dict[str, str]:
     api.clock.advance(1000)
     await api.node("h1", "DHCP agent")
     await api.service_agent("h3", "DHCP agent", zone="east")
+    rbac = await posted(
+        api, "/v2.0/rbac-policies", "rbac_policy",
+        object_type="network", object_id=network["other"], action="access_as_shared", target_tenant=P2,
+    )  # fmt: skip
     serving = (await admin("GET", f"/v2.0/networks/{network['network']}/dhcp-agents")).json["agents"]
     return {
         **network, **pools, **policies, "network_id": network["network"], "agent_id": serving[0]["id"],
         "l3_agent": agents[0]["id"], "port": port["id"], "id": port["id"], "group": group, "rule": rule,
-        "addresses": addresses, "default_rule": default_rule, "log": await _logs(api, group, port["id"]),
+        "addresses": addresses, "default_rule": default_rule,
+        "log": await network_security.logs(api, group, port["id"]),
         "router": router, "floating": floating["id"], "address": floating["floating_ip_address"],
-        "other_outside": other_outside,
+        "other_outside": other_outside, "pool_subnet": pool_subnet, "rbac": rbac["id"],
+        **await network_links.trunks(api, said, network["network"]),
+        **await network_links.bindings(api, network["other"]),
+        **await network_links.ranges(api),
+        **await network_routing.forwardings(api, outside, network),
+        **await network_routing.helpers(api, router),
+        **await network_routing.meters(api, router),
+        **await network_routing.proxies(api),
+        **await network_routing.flavors(api),
     }  # fmt: skip
 
 
@@ -465,54 +385,6 @@ async def _networks(api: Cloud, pools: dict[str, str], said: dict[str, Any]) -> 
     path = f"/v2.0/subnets/{subnet['id']}"
     assert (await api("PUT", path, {"subnet": {"host_routes": []}})).status == 200
     return {"network": network, "other": other, "subnet": subnet["id"]}
-
-
-async def _address_groups(api: Cloud) -> str:
-    one = await api.make("address_group", name="first", description="the first", addresses=["10.0.0.0/8"])
-    await api("PUT", f"/v2.0/address-groups/{one['id']}/add_addresses", {"addresses": ["10.0.0.0/9"]})
-    await api.make("address_group", name="other")
-    await api.as_("bob").make("address_group", name="another's")
-    return str(one["id"])
-
-
-async def _logs(api: Cloud, group: str, port: str) -> str:
-    manager, admin = api.as_("manager"), api.as_("admin")
-    ids = []
-    for person, values in (
-        (manager, {"resource_id": group, "event": "DROP", "enabled": False, "name": "first"}),
-        (manager, {"target_id": port}),
-        (admin, {}),
-    ):
-        body = {"log": {"resource_type": "security_group", **values}}
-        ids.append((await person("POST", "/v2.0/log/logs", body)).json["log"]["id"])
-    await manager("PUT", f"/v2.0/log/logs/{ids[0]}", {"log": {"description": "the first"}})
-    return str(ids[0])
-
-
-async def _default_rules(api: Cloud, addresses: str) -> str:
-    admin = api.as_("admin")
-    made = await admin.make(
-        "default_security_group_rule", direction="ingress", protocol="sctp", port_range_min=80,
-        port_range_max=81, remote_ip_prefix="10.0.0.0/8", description="the first",
-    )  # fmt: skip
-    await admin.make(
-        "default_security_group_rule", direction="egress", protocol="udp", remote_address_group_id=addresses
-    )
-    return str(made["id"])
-
-
-async def _rules(api: Cloud, group: str, addresses: str) -> str:
-    base = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
-    rule = await api.make(
-        "security_group_rule", **base, port_range_min=80, port_range_max=81, remote_ip_prefix="10.0.0.5",
-        description="the first",
-    )  # fmt: skip
-    await api.make("security_group_rule", **{**base, "protocol": "udp"}, remote_group_id=group)
-    await api.make("security_group_rule", **{**base, "protocol": "sctp"}, remote_address_group_id=addresses)
-    await api.as_("bob").make("security_group", name="another's", tags=["red"])
-    made = await api.make("security_group", name="other", tags=["red"])
-    await api.make("security_group_rule", security_group_id=made["id"], direction="egress", protocol="udp")
-    return str(rule["id"])
 
 
 async def _routers(api: Cloud, said: dict[str, Any], outside: str, subnet: str) -> str:

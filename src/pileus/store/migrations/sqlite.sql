@@ -776,9 +776,9 @@ CREATE TABLE "oauth1_request_tokens" (
 	expires_at DATETIME, 
 	sealed TEXT, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
@@ -890,8 +890,8 @@ CREATE TABLE "ports" (
 	dns_assignment TEXT NOT NULL, 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
 	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
-	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
@@ -1500,23 +1500,23 @@ CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
 CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
 CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
 CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
 CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
 CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
 CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
@@ -1524,11 +1524,11 @@ CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_po
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
 CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
-CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
+CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
+CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
 CREATE INDEX ix_ports_host ON ports (host);
-CREATE INDEX ix_ports_device_id ON ports (device_id);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pileus.resource import types
-from pileus.resource.types import Type
+from pileus.resource.types import BadValue, Type
 from pileus.resource.wordings.neutron import HTTPBadRequest
 from pileus.web.dialects.neutron import page_links, page_size
 from pileus.web.reply import Reply
@@ -46,7 +46,7 @@ def views_reply(
     found = [
         view
         for view in views
-        if all(str(view[name]) in texts for name, texts in asked.items() if name in filters)
+        if all(_is_one_of(view[name], name, texts) for name, texts in asked.items() if name in filters)
     ]
     limit = page_size(asked["limit"][-1]) if "limit" in asked else None
     reverse = asked.get("page_reverse", ["false"])[-1].lower() == "true"
@@ -57,6 +57,15 @@ def views_reply(
         return Reply.json({plural: shown})
     links = page_links(request, [view[key] for view in found], more=len(found) >= limit, reverse=reverse)
     return Reply.json({plural: shown, **({f"{plural}_links": links} if links else {})})
+
+
+def _is_one_of(value: Any, name: str, texts: Sequence[str]) -> bool:
+    if not isinstance(value, bool):
+        return str(value) in texts
+    try:
+        return value in [types.boolean.parse(text) for text in texts]
+    except BadValue as bad:
+        raise HTTPBadRequest(f"Invalid input for {name}. Reason: {bad.text}.") from None
 
 
 def _sorted(views: list[View], asked: Mapping[str, list[str]]) -> list[View]:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from pileus.resource import types
 from pileus.resource.declaration import Extension
+from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.metering import work
 from pileus.services.network.metering.resource import METERING_LABEL, METERING_LABEL_RULE, RULES
 from pileus.services.network.metering.tables import metering_counters
@@ -59,7 +60,7 @@ async def list_counters(request: Request) -> Reply:
             for row in tx.rows(statement)
         ]
 
-    return Reply.json({"counters": await request.read(unit)})
+    return views_reply(request, "counters", await request.read(unit), "router_id", ("router_id",))
 
 
 NOUN = Noun(
@@ -72,7 +73,7 @@ NOUN = Noun(
             f"{LABELS}/{{label_id}}/counters",
             list_counters,
             rule="get_metering_label",
-            reply=types.dict_of({"counters": types.list_of(_COUNTER)}),
+            reply=views_type("counters", _COUNTER),
             summary="List what was counted for a metering label",
         ),
     ),
