@@ -5,15 +5,15 @@ CREATE TABLE access_rules (
 	service VARCHAR(64) NOT NULL, 
 	method VARCHAR(8) NOT NULL, 
 	path VARCHAR(255) NOT NULL, 
-	CONSTRAINT pk_access_rules PRIMARY KEY (id), 
 	CONSTRAINT fk_access_rules_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_access_rules PRIMARY KEY (id), 
 	CONSTRAINT uq_access_rules_user_id_service_method_path UNIQUE (user_id, service, method, path)
 );
 CREATE TABLE address_group_addresses (
 	address_group_id VARCHAR(36) NOT NULL, 
 	address VARCHAR(64) NOT NULL, 
-	CONSTRAINT pk_address_group_addresses PRIMARY KEY (address_group_id, address), 
-	CONSTRAINT fk_address_group_addresses_address_group_id FOREIGN KEY(address_group_id) REFERENCES address_groups (id) ON DELETE CASCADE
+	CONSTRAINT fk_address_group_addresses_address_group_id FOREIGN KEY(address_group_id) REFERENCES address_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_address_group_addresses PRIMARY KEY (address_group_id, address)
 );
 CREATE TABLE address_groups (
 	id VARCHAR(36) NOT NULL, 
@@ -55,8 +55,8 @@ CREATE TABLE agents (
 CREATE TABLE aggregate_hosts (
 	aggregate BIGINT NOT NULL, 
 	host VARCHAR(255) NOT NULL, 
-	CONSTRAINT pk_aggregate_hosts PRIMARY KEY (aggregate, host), 
-	CONSTRAINT fk_aggregate_hosts_aggregate FOREIGN KEY(aggregate) REFERENCES aggregates (number) ON DELETE CASCADE
+	CONSTRAINT fk_aggregate_hosts_aggregate FOREIGN KEY(aggregate) REFERENCES aggregates (number) ON DELETE CASCADE, 
+	CONSTRAINT pk_aggregate_hosts PRIMARY KEY (aggregate, host)
 );
 CREATE TABLE aggregates (
 	number INTEGER NOT NULL, 
@@ -76,22 +76,22 @@ CREATE TABLE allocations (
 	vcpus INTEGER NOT NULL, 
 	memory_mib INTEGER NOT NULL, 
 	disk_gib INTEGER NOT NULL, 
-	CONSTRAINT pk_allocations PRIMARY KEY (server_id), 
-	CONSTRAINT fk_allocations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+	CONSTRAINT fk_allocations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_allocations PRIMARY KEY (server_id)
 );
 CREATE TABLE application_credential_access_rules (
 	application_credential_id VARCHAR(36) NOT NULL, 
 	access_rule_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_application_credential_access_rules PRIMARY KEY (application_credential_id, access_rule_id), 
 	CONSTRAINT fk_application_credential_access_rules_access_rule_id FOREIGN KEY(access_rule_id) REFERENCES access_rules (id), 
-	CONSTRAINT fk_application_credential_access_rules_application_credential_id FOREIGN KEY(application_credential_id) REFERENCES application_credentials (id) ON DELETE CASCADE
+	CONSTRAINT fk_application_credential_access_rules_application_credential_id FOREIGN KEY(application_credential_id) REFERENCES application_credentials (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_application_credential_access_rules PRIMARY KEY (application_credential_id, access_rule_id)
 );
 CREATE TABLE application_credential_roles (
 	application_credential_id VARCHAR(36) NOT NULL, 
 	role_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_application_credential_roles PRIMARY KEY (application_credential_id, role_id), 
 	CONSTRAINT fk_application_credential_roles_application_credential_id FOREIGN KEY(application_credential_id) REFERENCES application_credentials (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_application_credential_roles_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE
+	CONSTRAINT fk_application_credential_roles_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_application_credential_roles PRIMARY KEY (application_credential_id, role_id)
 );
 CREATE TABLE application_credentials (
 	id VARCHAR(36) NOT NULL, 
@@ -102,9 +102,9 @@ CREATE TABLE application_credentials (
 	secret_hash TEXT NOT NULL, 
 	expires_at DATETIME, 
 	unrestricted BOOLEAN NOT NULL, 
-	CONSTRAINT pk_application_credentials PRIMARY KEY (id), 
 	CONSTRAINT fk_application_credentials_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_application_credentials_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_application_credentials PRIMARY KEY (id), 
 	CONSTRAINT uq_application_credentials_user_id_name UNIQUE (user_id, name)
 );
 CREATE TABLE audit_cursor (
@@ -134,9 +134,9 @@ CREATE TABLE auto_allocated_topologies (
 	project_id VARCHAR(36) NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
 	router_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_auto_allocated_topologies PRIMARY KEY (project_id), 
 	CONSTRAINT fk_auto_allocated_topologies_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_auto_allocated_topologies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+	CONSTRAINT fk_auto_allocated_topologies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_auto_allocated_topologies PRIMARY KEY (project_id)
 );
 CREATE TABLE compute_nodes (
 	number INTEGER NOT NULL, 
@@ -179,8 +179,8 @@ CREATE TABLE conntrack_helpers (
 	protocol VARCHAR(8) NOT NULL, 
 	port INTEGER NOT NULL, 
 	helper VARCHAR(64) NOT NULL, 
-	CONSTRAINT pk_conntrack_helpers PRIMARY KEY (id), 
 	CONSTRAINT fk_conntrack_helpers_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_conntrack_helpers PRIMARY KEY (id), 
 	CONSTRAINT uq_conntrack_helpers_router_id UNIQUE (router_id, protocol, port, helper)
 );
 CREATE TABLE credentials (
@@ -207,9 +207,9 @@ CREATE TABLE default_security_group_rules (
 	used_in_non_default_sg BOOLEAN NOT NULL, 
 	description VARCHAR(255) NOT NULL, 
 	digest VARCHAR(40) NOT NULL, 
-	CONSTRAINT pk_default_security_group_rules PRIMARY KEY (id), 
 	CONSTRAINT fk_default_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id), 
-	CONSTRAINT fk_default_security_group_rules_remote_to_group_id FOREIGN KEY(remote_to_group_id) REFERENCES security_groups (id) ON DELETE CASCADE
+	CONSTRAINT fk_default_security_group_rules_remote_to_group_id FOREIGN KEY(remote_to_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_default_security_group_rules PRIMARY KEY (id)
 );
 INSERT INTO "default_security_group_rules" VALUES('5dff6495-db8c-5099-814e-dfd54ac56136','egress','IPv4',NULL,NULL,NULL,NULL,0,NULL,NULL,1,1,'Legacy default SG rule for egress traffic','da80bc8ca72791bf152a680656e16c1e8e287124');
 INSERT INTO "default_security_group_rules" VALUES('5b5bcbf1-b361-5f6c-ba88-181e20616f68','egress','IPv6',NULL,NULL,NULL,NULL,0,NULL,NULL,1,1,'Legacy default SG rule for egress traffic','811f4f95d9b33ed97f89223b09cf209e123e94bc');
@@ -218,8 +218,8 @@ INSERT INTO "default_security_group_rules" VALUES('139cbe6a-28ae-5561-8397-89e11
 CREATE TABLE default_security_groups (
 	project_id VARCHAR(36) NOT NULL, 
 	security_group_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_default_security_groups PRIMARY KEY (project_id), 
 	CONSTRAINT fk_default_security_groups_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_default_security_groups PRIMARY KEY (project_id), 
 	CONSTRAINT uq_default_security_groups_security_group_id UNIQUE (security_group_id)
 );
 CREATE TABLE dhcp_bindings (
@@ -228,15 +228,15 @@ CREATE TABLE dhcp_bindings (
 	status VARCHAR(16) NOT NULL, 
 	reason TEXT, 
 	bound_at DATETIME NOT NULL, 
-	CONSTRAINT pk_dhcp_bindings PRIMARY KEY (network_id, agent_id), 
 	CONSTRAINT fk_dhcp_bindings_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_dhcp_bindings_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE
+	CONSTRAINT fk_dhcp_bindings_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_dhcp_bindings PRIMARY KEY (network_id, agent_id)
 );
 CREATE TABLE dhcp_ports (
 	port_id VARCHAR(36) NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id), 
-	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
+	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id)
 );
 CREATE TABLE domain_options (
 	id VARCHAR(32) NOT NULL, 
@@ -245,8 +245,8 @@ CREATE TABLE domain_options (
 	option_name VARCHAR(64) NOT NULL, 
 	value TEXT, 
 	sealed TEXT, 
-	CONSTRAINT pk_domain_options PRIMARY KEY (id), 
 	CONSTRAINT fk_domain_options_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_domain_options PRIMARY KEY (id), 
 	CONSTRAINT uq_domain_options_domain_id_group_name_option_name UNIQUE (domain_id, group_name, option_name)
 );
 CREATE TABLE dvr_host_macs (
@@ -270,9 +270,9 @@ CREATE TABLE endpoints (
 	url TEXT NOT NULL, 
 	enabled BOOLEAN NOT NULL, 
 	extra TEXT, 
-	CONSTRAINT pk_endpoints PRIMARY KEY (id), 
 	CONSTRAINT fk_endpoints_region_id FOREIGN KEY(region_id) REFERENCES regions (id), 
-	CONSTRAINT fk_endpoints_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE
+	CONSTRAINT fk_endpoints_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_endpoints PRIMARY KEY (id)
 );
 CREATE TABLE events (
 	id INTEGER NOT NULL, 
@@ -294,18 +294,18 @@ CREATE TABLE expiring_memberships (
 	user_id VARCHAR(36) NOT NULL, 
 	group_id VARCHAR(36) NOT NULL, 
 	expires_at DATETIME NOT NULL, 
-	CONSTRAINT pk_expiring_memberships PRIMARY KEY (user_id, group_id), 
 	CONSTRAINT fk_expiring_memberships_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_expiring_memberships_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_expiring_memberships_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_expiring_memberships PRIMARY KEY (user_id, group_id)
 );
 CREATE TABLE federated_users (
 	user_id VARCHAR(36) NOT NULL, 
 	idp_id VARCHAR(64) NOT NULL, 
 	protocol_id VARCHAR(64) NOT NULL, 
 	unique_id VARCHAR(255) NOT NULL, 
-	CONSTRAINT pk_federated_users PRIMARY KEY (user_id), 
 	CONSTRAINT fk_federated_users_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_federated_users_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_federated_users PRIMARY KEY (user_id), 
 	CONSTRAINT uq_federated_users_idp_id_protocol_id_unique_id UNIQUE (idp_id, protocol_id, unique_id)
 );
 CREATE TABLE federation_protocols (
@@ -313,22 +313,22 @@ CREATE TABLE federation_protocols (
 	id VARCHAR(64) NOT NULL, 
 	mapping_id VARCHAR(64) NOT NULL, 
 	remote_id_attribute VARCHAR(64), 
-	CONSTRAINT pk_federation_protocols PRIMARY KEY (idp_id, id), 
-	CONSTRAINT fk_federation_protocols_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE
+	CONSTRAINT fk_federation_protocols_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_federation_protocols PRIMARY KEY (idp_id, id)
 );
 CREATE TABLE flavor_access (
 	flavor_id VARCHAR(255) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_flavor_access PRIMARY KEY (flavor_id, project_id), 
-	CONSTRAINT fk_flavor_access_flavor_id FOREIGN KEY(flavor_id) REFERENCES flavors (id) ON DELETE CASCADE
+	CONSTRAINT fk_flavor_access_flavor_id FOREIGN KEY(flavor_id) REFERENCES flavors (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_flavor_access PRIMARY KEY (flavor_id, project_id)
 );
 CREATE TABLE flavor_service_profiles (
 	flavor_id VARCHAR(36) NOT NULL, 
 	service_profile_id VARCHAR(36) NOT NULL, 
 	bound_at DATETIME NOT NULL, 
-	CONSTRAINT pk_flavor_service_profiles PRIMARY KEY (flavor_id, service_profile_id), 
 	CONSTRAINT fk_flavor_service_profiles_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_flavor_service_profiles_service_profile_id FOREIGN KEY(service_profile_id) REFERENCES service_profiles (id)
+	CONSTRAINT fk_flavor_service_profiles_service_profile_id FOREIGN KEY(service_profile_id) REFERENCES service_profiles (id), 
+	CONSTRAINT pk_flavor_service_profiles PRIMARY KEY (flavor_id, service_profile_id)
 );
 CREATE TABLE flavors (
 	id VARCHAR(255) NOT NULL, 
@@ -365,12 +365,12 @@ CREATE TABLE floating_ips (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_floating_ips PRIMARY KEY (id), 
 	CONSTRAINT fk_floating_ips_fixed_port_id FOREIGN KEY(fixed_port_id) REFERENCES ports (id), 
 	CONSTRAINT fk_floating_ips_floating_network_id FOREIGN KEY(floating_network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_floating_ips_floating_port_id FOREIGN KEY(floating_port_id) REFERENCES ports (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_floating_ips_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT fk_floating_ips_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
+	CONSTRAINT pk_floating_ips PRIMARY KEY (id), 
 	CONSTRAINT uq_floating_ips_fixed_address UNIQUE (fixed_port_id, floating_network_id, fixed_ip_address), 
 	CONSTRAINT uq_floating_ips_floating_port_id UNIQUE (floating_port_id)
 );
@@ -381,15 +381,15 @@ CREATE TABLE "grants" (
 	target_id VARCHAR(36) NOT NULL, 
 	role_id VARCHAR(36) NOT NULL, 
 	inherited BOOLEAN DEFAULT 0 NOT NULL, 
-	CONSTRAINT pk_grants PRIMARY KEY (actor_kind, actor_id, target_kind, target_id, role_id, inherited), 
-	CONSTRAINT fk_grants_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE
+	CONSTRAINT fk_grants_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_grants PRIMARY KEY (actor_kind, actor_id, target_kind, target_id, role_id, inherited)
 );
 CREATE TABLE group_members (
 	user_id VARCHAR(36) NOT NULL, 
 	group_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_group_members PRIMARY KEY (user_id, group_id), 
 	CONSTRAINT fk_group_members_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_group_members_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_group_members_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_group_members PRIMARY KEY (user_id, group_id)
 );
 CREATE TABLE groups (
 	id VARCHAR(36) NOT NULL, 
@@ -397,24 +397,24 @@ CREATE TABLE groups (
 	domain_id VARCHAR(36) NOT NULL, 
 	description TEXT NOT NULL, 
 	extra TEXT, 
-	CONSTRAINT pk_groups PRIMARY KEY (id), 
 	CONSTRAINT fk_groups_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT pk_groups PRIMARY KEY (id), 
 	CONSTRAINT uq_groups_domain_id_name UNIQUE (domain_id, name)
 );
 CREATE TABLE ha_networks (
 	project_id VARCHAR(36) NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_ha_networks PRIMARY KEY (project_id), 
 	CONSTRAINT fk_ha_networks_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT pk_ha_networks PRIMARY KEY (project_id), 
 	CONSTRAINT uq_ha_networks_network_id UNIQUE (network_id)
 );
 CREATE TABLE ha_vr_ids (
 	network_id VARCHAR(36) NOT NULL, 
 	vr_id INTEGER NOT NULL, 
 	router_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_ha_vr_ids PRIMARY KEY (network_id, vr_id), 
 	CONSTRAINT fk_ha_vr_ids_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_ha_vr_ids_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_ha_vr_ids PRIMARY KEY (network_id, vr_id), 
 	CONSTRAINT uq_ha_vr_ids_router_id UNIQUE (router_id)
 );
 CREATE TABLE identity_generation (
@@ -425,8 +425,8 @@ CREATE TABLE identity_generation (
 CREATE TABLE identity_provider_remote_ids (
 	remote_id VARCHAR(255) NOT NULL, 
 	idp_id VARCHAR(64) NOT NULL, 
-	CONSTRAINT pk_identity_provider_remote_ids PRIMARY KEY (remote_id), 
-	CONSTRAINT fk_identity_provider_remote_ids_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE
+	CONSTRAINT fk_identity_provider_remote_ids_idp_id FOREIGN KEY(idp_id) REFERENCES identity_providers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_identity_provider_remote_ids PRIMARY KEY (remote_id)
 );
 CREATE TABLE identity_providers (
 	id VARCHAR(64) NOT NULL, 
@@ -434,8 +434,8 @@ CREATE TABLE identity_providers (
 	enabled BOOLEAN NOT NULL, 
 	description TEXT, 
 	authorization_ttl INTEGER, 
-	CONSTRAINT pk_identity_providers PRIMARY KEY (id), 
-	CONSTRAINT fk_identity_providers_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_identity_providers_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_identity_providers PRIMARY KEY (id)
 );
 CREATE TABLE image_members (
 	image_id VARCHAR(36) NOT NULL, 
@@ -443,15 +443,15 @@ CREATE TABLE image_members (
 	status VARCHAR(20) NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_image_members PRIMARY KEY (image_id, member_id), 
-	CONSTRAINT fk_image_members_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+	CONSTRAINT fk_image_members_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_image_members PRIMARY KEY (image_id, member_id)
 );
 CREATE TABLE image_properties (
 	image_id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	value TEXT NOT NULL, 
-	CONSTRAINT pk_image_properties PRIMARY KEY (image_id, name), 
-	CONSTRAINT fk_image_properties_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE
+	CONSTRAINT fk_image_properties_image_id FOREIGN KEY(image_id) REFERENCES images (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_image_properties PRIMARY KEY (image_id, name)
 );
 CREATE TABLE image_tasks (
 	id VARCHAR(36) NOT NULL, 
@@ -496,17 +496,17 @@ CREATE TABLE images (
 CREATE TABLE implied_roles (
 	prior_role_id VARCHAR(36) NOT NULL, 
 	implied_role_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_implied_roles PRIMARY KEY (prior_role_id, implied_role_id), 
 	CONSTRAINT fk_implied_roles_implied_role_id FOREIGN KEY(implied_role_id) REFERENCES roles (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_implied_roles_prior_role_id FOREIGN KEY(prior_role_id) REFERENCES roles (id) ON DELETE CASCADE
+	CONSTRAINT fk_implied_roles_prior_role_id FOREIGN KEY(prior_role_id) REFERENCES roles (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_implied_roles PRIMARY KEY (prior_role_id, implied_role_id)
 );
 CREATE TABLE ip_allocations (
 	subnet_id VARCHAR(36) NOT NULL, 
 	ip_address VARCHAR(64) NOT NULL, 
 	port_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_ip_allocations PRIMARY KEY (subnet_id, ip_address), 
 	CONSTRAINT fk_ip_allocations_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_ip_allocations_subnet_id FOREIGN KEY(subnet_id) REFERENCES subnets (id)
+	CONSTRAINT fk_ip_allocations_subnet_id FOREIGN KEY(subnet_id) REFERENCES subnets (id), 
+	CONSTRAINT pk_ip_allocations PRIMARY KEY (subnet_id, ip_address)
 );
 CREATE TABLE keypairs (
 	id INTEGER NOT NULL, 
@@ -533,9 +533,9 @@ CREATE TABLE limits (
 	domain_id VARCHAR(36), 
 	resource_limit INTEGER NOT NULL, 
 	description TEXT, 
-	CONSTRAINT pk_limits PRIMARY KEY (id), 
 	CONSTRAINT fk_limits_owner_id FOREIGN KEY(owner_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_limits_registered_limit_id FOREIGN KEY(registered_limit_id) REFERENCES registered_limits (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_limits PRIMARY KEY (id), 
 	CONSTRAINT uq_limits_registered_limit_id_owner_id UNIQUE (registered_limit_id, owner_id)
 );
 CREATE TABLE locks (
@@ -555,9 +555,9 @@ CREATE TABLE logs (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_logs PRIMARY KEY (id), 
 	CONSTRAINT fk_logs_resource_id FOREIGN KEY(resource_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_logs_target_id FOREIGN KEY(target_id) REFERENCES ports (id) ON DELETE CASCADE
+	CONSTRAINT fk_logs_target_id FOREIGN KEY(target_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_logs PRIMARY KEY (id)
 );
 CREATE TABLE mappings (
 	id VARCHAR(64) NOT NULL, 
@@ -572,9 +572,9 @@ CREATE TABLE metadef_associations (
 	properties_target VARCHAR(80), 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_metadef_associations PRIMARY KEY (namespace_id, name), 
 	CONSTRAINT fk_metadef_associations_name FOREIGN KEY(name) REFERENCES metadef_resource_types (name), 
-	CONSTRAINT fk_metadef_associations_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE
+	CONSTRAINT fk_metadef_associations_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metadef_associations PRIMARY KEY (namespace_id, name)
 );
 CREATE TABLE metadef_namespaces (
 	id VARCHAR(36) NOT NULL, 
@@ -596,8 +596,8 @@ CREATE TABLE metadef_objects (
 	document TEXT NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_metadef_objects PRIMARY KEY (id), 
 	CONSTRAINT fk_metadef_objects_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metadef_objects PRIMARY KEY (id), 
 	CONSTRAINT uq_metadef_objects_namespace_id_name UNIQUE (namespace_id, name)
 );
 CREATE TABLE metadef_properties (
@@ -607,8 +607,8 @@ CREATE TABLE metadef_properties (
 	document TEXT NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_metadef_properties PRIMARY KEY (id), 
 	CONSTRAINT fk_metadef_properties_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metadef_properties PRIMARY KEY (id), 
 	CONSTRAINT uq_metadef_properties_namespace_id_name UNIQUE (namespace_id, name)
 );
 CREATE TABLE metadef_resource_types (
@@ -624,8 +624,8 @@ CREATE TABLE metadef_tags (
 	document TEXT NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_metadef_tags PRIMARY KEY (id), 
 	CONSTRAINT fk_metadef_tags_namespace_id FOREIGN KEY(namespace_id) REFERENCES metadef_namespaces (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metadef_tags PRIMARY KEY (id), 
 	CONSTRAINT uq_metadef_tags_namespace_id_name UNIQUE (namespace_id, name)
 );
 CREATE TABLE metering_counters (
@@ -637,9 +637,9 @@ CREATE TABLE metering_counters (
 	last_packets BIGINT NOT NULL, 
 	last_octets BIGINT NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_metering_counters PRIMARY KEY (label_id, router_id, host), 
 	CONSTRAINT fk_metering_counters_label_id FOREIGN KEY(label_id) REFERENCES metering_labels (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_metering_counters_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+	CONSTRAINT fk_metering_counters_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metering_counters PRIMARY KEY (label_id, router_id, host)
 );
 CREATE TABLE metering_label_rules (
 	id VARCHAR(36) NOT NULL, 
@@ -649,8 +649,8 @@ CREATE TABLE metering_label_rules (
 	remote_ip_prefix VARCHAR(64), 
 	source_ip_prefix VARCHAR(64), 
 	destination_ip_prefix VARCHAR(64), 
-	CONSTRAINT pk_metering_label_rules PRIMARY KEY (id), 
-	CONSTRAINT fk_metering_label_rules_metering_label_id FOREIGN KEY(metering_label_id) REFERENCES metering_labels (id) ON DELETE CASCADE
+	CONSTRAINT fk_metering_label_rules_metering_label_id FOREIGN KEY(metering_label_id) REFERENCES metering_labels (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_metering_label_rules PRIMARY KEY (id)
 );
 CREATE TABLE metering_labels (
 	id VARCHAR(36) NOT NULL, 
@@ -671,9 +671,9 @@ CREATE TABLE ndp_proxies (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_ndp_proxies PRIMARY KEY (id), 
 	CONSTRAINT fk_ndp_proxies_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
 	CONSTRAINT fk_ndp_proxies_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
+	CONSTRAINT pk_ndp_proxies PRIMARY KEY (id), 
 	CONSTRAINT uq_ndp_proxies_router_id_ip_address UNIQUE (router_id, ip_address)
 );
 CREATE TABLE network_flavors (
@@ -704,8 +704,8 @@ CREATE TABLE network_segments (
 	physical_network VARCHAR(64) NOT NULL, 
 	segmentation_id BIGINT NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_network_segments PRIMARY KEY (network_type, physical_network, segmentation_id), 
-	CONSTRAINT fk_network_segments_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE
+	CONSTRAINT fk_network_segments_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_network_segments PRIMARY KEY (network_type, physical_network, segmentation_id)
 );
 CREATE TABLE networks (
 	id VARCHAR(36) NOT NULL, 
@@ -728,8 +728,8 @@ CREATE TABLE networks (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
-	CONSTRAINT pk_networks PRIMARY KEY (id), 
-	CONSTRAINT fk_networks_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id)
+	CONSTRAINT fk_networks_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
+	CONSTRAINT pk_networks PRIMARY KEY (id)
 );
 CREATE TABLE node_tokens (
 	host VARCHAR(255) NOT NULL, 
@@ -747,10 +747,10 @@ CREATE TABLE "oauth1_access_tokens" (
 	role_ids TEXT NOT NULL, 
 	expires_at DATETIME, 
 	sealed TEXT, 
-	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id), 
-	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_access_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_oauth1_access_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_access_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_oauth1_access_tokens PRIMARY KEY (id)
 );
 CREATE TABLE "oauth1_consumers" (
 	id VARCHAR(36) NOT NULL, 
@@ -775,18 +775,18 @@ CREATE TABLE "oauth1_request_tokens" (
 	verifier VARCHAR(16), 
 	expires_at DATETIME, 
 	sealed TEXT, 
-	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id), 
 	CONSTRAINT fk_oauth1_request_tokens_consumer_id FOREIGN KEY(consumer_id) REFERENCES oauth1_consumers (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_oauth1_request_tokens_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id)
 );
 CREATE TABLE old_passwords (
 	id VARCHAR(36) NOT NULL, 
 	user_id VARCHAR(36) NOT NULL, 
 	replaced_at DATETIME NOT NULL, 
 	password_hash TEXT NOT NULL, 
-	CONSTRAINT pk_old_passwords PRIMARY KEY (id), 
-	CONSTRAINT fk_old_passwords_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_old_passwords_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_old_passwords PRIMARY KEY (id)
 );
 CREATE TABLE operations (
 	id VARCHAR(36) NOT NULL, 
@@ -817,11 +817,11 @@ CREATE TABLE policy_associations (
 	endpoint_id VARCHAR(36), 
 	service_id VARCHAR(36), 
 	region_id VARCHAR(255), 
-	CONSTRAINT pk_policy_associations PRIMARY KEY (place), 
 	CONSTRAINT fk_policy_associations_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_policy_associations_policy_id FOREIGN KEY(policy_id) REFERENCES policies (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_policy_associations_region_id FOREIGN KEY(region_id) REFERENCES regions (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_policy_associations_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE
+	CONSTRAINT fk_policy_associations_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_policy_associations PRIMARY KEY (place)
 );
 CREATE TABLE port_bindings (
 	port_id VARCHAR(36) NOT NULL, 
@@ -830,8 +830,8 @@ CREATE TABLE port_bindings (
 	profile TEXT NOT NULL, 
 	vif_type VARCHAR(64) NOT NULL, 
 	vif_details TEXT NOT NULL, 
-	CONSTRAINT pk_port_bindings PRIMARY KEY (port_id, host), 
-	CONSTRAINT fk_port_bindings_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE
+	CONSTRAINT fk_port_bindings_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_port_bindings PRIMARY KEY (port_id, host)
 );
 CREATE TABLE port_forwardings (
 	id VARCHAR(36) NOT NULL, 
@@ -844,9 +844,9 @@ CREATE TABLE port_forwardings (
 	external_port INTEGER, 
 	external_port_range VARCHAR(16) NOT NULL, 
 	description VARCHAR(255) NOT NULL, 
-	CONSTRAINT pk_port_forwardings PRIMARY KEY (id), 
 	CONSTRAINT fk_port_forwardings_floatingip_id FOREIGN KEY(floatingip_id) REFERENCES floating_ips (id), 
 	CONSTRAINT fk_port_forwardings_internal_port_id FOREIGN KEY(internal_port_id) REFERENCES ports (id), 
+	CONSTRAINT pk_port_forwardings PRIMARY KEY (id), 
 	CONSTRAINT uq_port_forwardings_external UNIQUE (floatingip_id, protocol, external_port_range), 
 	CONSTRAINT uq_port_forwardings_internal UNIQUE (internal_port_id, internal_ip_address, protocol, internal_port_range)
 );
@@ -888,30 +888,30 @@ CREATE TABLE "ports" (
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
 	dns_assignment TEXT NOT NULL, 
-	CONSTRAINT pk_ports PRIMARY KEY (id), 
-	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address), 
+	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT pk_ports PRIMARY KEY (id), 
+	CONSTRAINT uq_ports_network_id_mac_address UNIQUE (network_id, mac_address)
 );
 CREATE TABLE project_endpoint_groups (
 	project_id VARCHAR(36) NOT NULL, 
 	endpoint_group_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_project_endpoint_groups PRIMARY KEY (project_id, endpoint_group_id), 
 	CONSTRAINT fk_project_endpoint_groups_endpoint_group_id FOREIGN KEY(endpoint_group_id) REFERENCES endpoint_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_project_endpoint_groups_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_project_endpoint_groups_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_project_endpoint_groups PRIMARY KEY (project_id, endpoint_group_id)
 );
 CREATE TABLE project_endpoints (
 	project_id VARCHAR(36) NOT NULL, 
 	endpoint_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_project_endpoints PRIMARY KEY (project_id, endpoint_id), 
 	CONSTRAINT fk_project_endpoints_endpoint_id FOREIGN KEY(endpoint_id) REFERENCES endpoints (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_project_endpoints_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_project_endpoints_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_project_endpoints PRIMARY KEY (project_id, endpoint_id)
 );
 CREATE TABLE project_tags (
 	project_id VARCHAR(36) NOT NULL, 
 	tag VARCHAR(255) NOT NULL, 
-	CONSTRAINT pk_project_tags PRIMARY KEY (project_id, tag), 
-	CONSTRAINT fk_project_tags_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE
+	CONSTRAINT fk_project_tags_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_project_tags PRIMARY KEY (project_id, tag)
 );
 CREATE TABLE projects (
 	id VARCHAR(36) NOT NULL, 
@@ -923,8 +923,8 @@ CREATE TABLE projects (
 	enabled BOOLEAN NOT NULL, 
 	description TEXT NOT NULL, 
 	extra TEXT, options TEXT DEFAULT '{}' NOT NULL, 
-	CONSTRAINT pk_projects PRIMARY KEY (id), 
 	CONSTRAINT fk_projects_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT pk_projects PRIMARY KEY (id), 
 	CONSTRAINT uq_projects_owner_name UNIQUE (owner, name)
 );
 CREATE TABLE qos_policies (
@@ -942,9 +942,9 @@ CREATE TABLE qos_policies (
 CREATE TABLE qos_router_policies (
 	router_id VARCHAR(36) NOT NULL, 
 	qos_policy_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_qos_router_policies PRIMARY KEY (router_id), 
 	CONSTRAINT fk_qos_router_policies_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
-	CONSTRAINT fk_qos_router_policies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE
+	CONSTRAINT fk_qos_router_policies_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_qos_router_policies PRIMARY KEY (router_id)
 );
 CREATE TABLE qos_rules (
 	id VARCHAR(36) NOT NULL, 
@@ -953,8 +953,8 @@ CREATE TABLE qos_rules (
 	direction VARCHAR(8) NOT NULL, 
 	amount INTEGER NOT NULL, 
 	burst INTEGER NOT NULL, 
-	CONSTRAINT pk_qos_rules PRIMARY KEY (id), 
 	CONSTRAINT fk_qos_rules_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_qos_rules PRIMARY KEY (id), 
 	CONSTRAINT uq_qos_rules_qos_policy_id_rule_type_direction UNIQUE (qos_policy_id, rule_type, direction)
 );
 CREATE TABLE quota_limits (
@@ -977,13 +977,13 @@ CREATE TABLE rbac_policies (
 	subnetpool_id VARCHAR(36), 
 	address_scope_id VARCHAR(36), 
 	address_group_id VARCHAR(36), 
-	CONSTRAINT pk_rbac_policies PRIMARY KEY (id), 
 	CONSTRAINT fk_rbac_policies_address_group_id FOREIGN KEY(address_group_id) REFERENCES address_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_rbac_policies_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_rbac_policies_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_rbac_policies_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_rbac_policies_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_rbac_policies_subnetpool_id FOREIGN KEY(subnetpool_id) REFERENCES subnetpools (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_rbac_policies PRIMARY KEY (id), 
 	CONSTRAINT uq_rbac_policies_object_id_action_target_project UNIQUE (object_id, action, target_project)
 );
 CREATE TABLE regions (
@@ -991,8 +991,8 @@ CREATE TABLE regions (
 	parent_region_id VARCHAR(255), 
 	description TEXT NOT NULL, 
 	extra TEXT, 
-	CONSTRAINT pk_regions PRIMARY KEY (id), 
-	CONSTRAINT fk_regions_parent_region_id FOREIGN KEY(parent_region_id) REFERENCES regions (id)
+	CONSTRAINT fk_regions_parent_region_id FOREIGN KEY(parent_region_id) REFERENCES regions (id), 
+	CONSTRAINT pk_regions PRIMARY KEY (id)
 );
 CREATE TABLE registered_limits (
 	id VARCHAR(36) NOT NULL, 
@@ -1002,9 +1002,9 @@ CREATE TABLE registered_limits (
 	resource_name VARCHAR(255) NOT NULL, 
 	default_limit INTEGER NOT NULL, 
 	description TEXT, 
-	CONSTRAINT pk_registered_limits PRIMARY KEY (id), 
 	CONSTRAINT fk_registered_limits_region_id FOREIGN KEY(region_id) REFERENCES regions (id), 
 	CONSTRAINT fk_registered_limits_service_id FOREIGN KEY(service_id) REFERENCES services (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_registered_limits PRIMARY KEY (id), 
 	CONSTRAINT uq_registered_limits_service_id_region_key_resource_name UNIQUE (service_id, region_key, resource_name)
 );
 CREATE TABLE resource_tags (
@@ -1026,8 +1026,8 @@ CREATE TABLE roles (
 	domain_id VARCHAR(36), 
 	description TEXT, 
 	extra TEXT, options TEXT DEFAULT '{}' NOT NULL, 
-	CONSTRAINT pk_roles PRIMARY KEY (id), 
 	CONSTRAINT fk_roles_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT pk_roles PRIMARY KEY (id), 
 	CONSTRAINT uq_roles_owner_name UNIQUE (owner, name)
 );
 CREATE TABLE router_bindings (
@@ -1038,19 +1038,19 @@ CREATE TABLE router_bindings (
 	ha_port_id VARCHAR(36), 
 	ha_state VARCHAR(16), 
 	ha_state_at DATETIME, 
-	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id, binding_index), 
 	CONSTRAINT fk_router_bindings_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_router_bindings_ha_port_id FOREIGN KEY(ha_port_id) REFERENCES ports (id), 
 	CONSTRAINT fk_router_bindings_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id, binding_index), 
 	CONSTRAINT uq_router_bindings_router_id_agent_id UNIQUE (router_id, agent_id)
 );
 CREATE TABLE router_ports (
 	port_id VARCHAR(36) NOT NULL, 
 	router_id VARCHAR(36) NOT NULL, 
 	port_type VARCHAR(64) NOT NULL, 
-	CONSTRAINT pk_router_ports PRIMARY KEY (port_id), 
 	CONSTRAINT fk_router_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_router_ports_router_id FOREIGN KEY(router_id) REFERENCES routers (id)
+	CONSTRAINT fk_router_ports_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
+	CONSTRAINT pk_router_ports PRIMARY KEY (port_id)
 );
 CREATE TABLE "routers" (
 	id VARCHAR(36) NOT NULL, 
@@ -1069,8 +1069,8 @@ CREATE TABLE "routers" (
 	ha BOOLEAN DEFAULT 0 NOT NULL, 
 	flavor_id VARCHAR(36), 
 	enable_ndp_proxy BOOLEAN DEFAULT 0 NOT NULL, 
-	CONSTRAINT pk_routers PRIMARY KEY (id), 
-	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id)
+	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id), 
+	CONSTRAINT pk_routers PRIMARY KEY (id)
 );
 CREATE TABLE schema_revisions (
 	service VARCHAR(32) NOT NULL, 
@@ -1135,9 +1135,9 @@ CREATE TABLE scope_positions (
 CREATE TABLE security_group_ports (
 	port_id VARCHAR(36) NOT NULL, 
 	security_group_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_security_group_ports PRIMARY KEY (port_id, security_group_id), 
 	CONSTRAINT fk_security_group_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_security_group_ports_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id)
+	CONSTRAINT fk_security_group_ports_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id), 
+	CONSTRAINT pk_security_group_ports PRIMARY KEY (port_id, security_group_id)
 );
 CREATE TABLE "security_group_rules" (
 	id VARCHAR(36) NOT NULL, 
@@ -1157,11 +1157,11 @@ CREATE TABLE "security_group_rules" (
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
 	remote_address_group_id VARCHAR(36), 
-	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
-	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest), 
+	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id), 
 	CONSTRAINT fk_security_group_rules_remote_group_id FOREIGN KEY(remote_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_security_group_rules_security_group_id FOREIGN KEY(security_group_id) REFERENCES security_groups (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_security_group_rules_remote_address_group_id FOREIGN KEY(remote_address_group_id) REFERENCES address_groups (id)
+	CONSTRAINT pk_security_group_rules PRIMARY KEY (id), 
+	CONSTRAINT uq_security_group_rules_security_group_id_digest UNIQUE (security_group_id, digest)
 );
 CREATE TABLE security_groups (
 	id VARCHAR(36) NOT NULL, 
@@ -1184,8 +1184,8 @@ CREATE TABLE server_action_events (
 	details TEXT, 
 	started_at DATETIME NOT NULL, 
 	finished_at DATETIME, 
-	CONSTRAINT pk_server_action_events PRIMARY KEY (server_id, request_id, event), 
-	CONSTRAINT fk_server_action_events_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+	CONSTRAINT fk_server_action_events_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_server_action_events PRIMARY KEY (server_id, request_id, event)
 );
 CREATE TABLE server_actions (
 	server_id VARCHAR(36) NOT NULL, 
@@ -1196,8 +1196,8 @@ CREATE TABLE server_actions (
 	message TEXT, 
 	started_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_server_actions PRIMARY KEY (server_id, request_id), 
-	CONSTRAINT fk_server_actions_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+	CONSTRAINT fk_server_actions_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_server_actions PRIMARY KEY (server_id, request_id)
 );
 CREATE TABLE server_groups (
 	id VARCHAR(36) NOT NULL, 
@@ -1215,8 +1215,8 @@ CREATE TABLE server_interfaces (
 	position INTEGER NOT NULL, 
 	made BOOLEAN NOT NULL, 
 	tag VARCHAR(64), 
-	CONSTRAINT pk_server_interfaces PRIMARY KEY (port_id), 
-	CONSTRAINT fk_server_interfaces_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE
+	CONSTRAINT fk_server_interfaces_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_server_interfaces PRIMARY KEY (port_id)
 );
 CREATE TABLE servers (
 	id VARCHAR(36) NOT NULL, 
@@ -1319,8 +1319,8 @@ CREATE TABLE subnetpools (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_subnetpools PRIMARY KEY (id), 
-	CONSTRAINT fk_subnetpools_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id)
+	CONSTRAINT fk_subnetpools_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id), 
+	CONSTRAINT pk_subnetpools PRIMARY KEY (id)
 );
 CREATE TABLE subnets (
 	id VARCHAR(36) NOT NULL, 
@@ -1343,17 +1343,17 @@ CREATE TABLE subnets (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
-	CONSTRAINT pk_subnets PRIMARY KEY (id), 
-	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id)
+	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT pk_subnets PRIMARY KEY (id)
 );
 CREATE TABLE subports (
 	port_id VARCHAR(36) NOT NULL, 
 	trunk_id VARCHAR(36) NOT NULL, 
 	segmentation_type VARCHAR(32) NOT NULL, 
 	segmentation_id INTEGER NOT NULL, 
-	CONSTRAINT pk_subports PRIMARY KEY (port_id), 
 	CONSTRAINT fk_subports_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
 	CONSTRAINT fk_subports_trunk_id FOREIGN KEY(trunk_id) REFERENCES trunks (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_subports PRIMARY KEY (port_id), 
 	CONSTRAINT uq_subports_trunk_id_segmentation_type_segmentation_id UNIQUE (trunk_id, segmentation_type, segmentation_id)
 );
 CREATE TABLE totp_guesses (
@@ -1361,8 +1361,8 @@ CREATE TABLE totp_guesses (
 	proof BOOLEAN NOT NULL, 
 	step BIGINT NOT NULL, 
 	guesses INTEGER NOT NULL, 
-	CONSTRAINT pk_totp_guesses PRIMARY KEY (user_id, proof), 
-	CONSTRAINT fk_totp_guesses_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+	CONSTRAINT fk_totp_guesses_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_totp_guesses PRIMARY KEY (user_id, proof)
 );
 CREATE TABLE trunks (
 	id VARCHAR(36) NOT NULL, 
@@ -1375,15 +1375,15 @@ CREATE TABLE trunks (
 	revision_number INTEGER NOT NULL, 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	CONSTRAINT pk_trunks PRIMARY KEY (id), 
 	CONSTRAINT fk_trunks_port_id FOREIGN KEY(port_id) REFERENCES ports (id), 
+	CONSTRAINT pk_trunks PRIMARY KEY (id), 
 	CONSTRAINT uq_trunks_port_id UNIQUE (port_id)
 );
 CREATE TABLE trust_roles (
 	trust_id VARCHAR(36) NOT NULL, 
 	role_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT pk_trust_roles PRIMARY KEY (trust_id, role_id), 
-	CONSTRAINT fk_trust_roles_trust_id FOREIGN KEY(trust_id) REFERENCES trusts (id) ON DELETE CASCADE
+	CONSTRAINT fk_trust_roles_trust_id FOREIGN KEY(trust_id) REFERENCES trusts (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_trust_roles PRIMARY KEY (trust_id, role_id)
 );
 CREATE TABLE trusts (
 	id VARCHAR(36) NOT NULL, 
@@ -1396,11 +1396,11 @@ CREATE TABLE trusts (
 	redelegation_count INTEGER NOT NULL, 
 	redelegated_trust_id VARCHAR(36), 
 	extra TEXT, 
-	CONSTRAINT pk_trusts PRIMARY KEY (id), 
 	CONSTRAINT fk_trusts_project_id FOREIGN KEY(project_id) REFERENCES projects (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_trusts_redelegated_trust_id FOREIGN KEY(redelegated_trust_id) REFERENCES trusts (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_trusts_trustee_user_id FOREIGN KEY(trustee_user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_trusts_trustor_user_id FOREIGN KEY(trustor_user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_trusts PRIMARY KEY (id), 
 	CONSTRAINT uq_trusts_alike UNIQUE (trustor_user_id, trustee_user_id, project_id, impersonation, expires_at)
 );
 CREATE TABLE "users" (
@@ -1421,114 +1421,95 @@ CREATE TABLE "users" (
 	last_active_at DATETIME, 
 	options TEXT DEFAULT '{}' NOT NULL, 
 	origin VARCHAR(36) DEFAULT '' NOT NULL, 
-	CONSTRAINT pk_users PRIMARY KEY (id), 
 	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
+	CONSTRAINT pk_users PRIMARY KEY (id), 
 	CONSTRAINT uq_users_domain_id_name_origin UNIQUE (domain_id, name, origin)
 );
-CREATE INDEX ix_events_request_id ON events (request_id);
-CREATE INDEX ix_events_resource_id ON events (resource_id);
-CREATE INDEX ix_operations_resource_id ON operations (resource_id);
-CREATE INDEX ix_qos_policies_project_id ON qos_policies (project_id);
-CREATE INDEX ix_resource_tags_tag ON resource_tags (tag);
-CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
-CREATE INDEX ix_networks_project_id ON networks (project_id);
-CREATE INDEX ix_networks_qos_policy_id ON networks (qos_policy_id);
-CREATE INDEX ix_network_segments_network_id ON network_segments (network_id);
-CREATE INDEX ix_subnets_network_id ON subnets (network_id);
-CREATE INDEX ix_subnets_project_id ON subnets (project_id);
-CREATE INDEX ix_ip_allocations_port_id ON ip_allocations (port_id);
-CREATE INDEX ix_security_group_ports_security_group_id ON security_group_ports (security_group_id);
-CREATE INDEX ix_projects_domain_id ON projects (domain_id);
-CREATE INDEX ix_projects_parent_id ON projects (parent_id);
-CREATE INDEX ix_regions_parent_region_id ON regions (parent_region_id);
-CREATE INDEX ix_revocations_expires_at ON revocations (expires_at);
+CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
+CREATE INDEX ix_address_scopes_project_id ON address_scopes (project_id);
+CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
+CREATE INDEX ix_allocations_host ON allocations (host);
+CREATE INDEX ix_application_credential_access_rules_access_rule_id ON application_credential_access_rules (access_rule_id);
+CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
+CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
+CREATE INDEX ix_audit_log_event_time ON audit_log (event_time);
+CREATE INDEX ix_audit_log_initiator_id ON audit_log (initiator_id);
+CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
+CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
+CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);
+CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
+CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
+CREATE INDEX ix_credentials_project_id ON credentials (project_id);
+CREATE INDEX ix_credentials_user_id ON credentials (user_id);
+CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
+CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
+CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
+CREATE INDEX ix_dhcp_bindings_agent_id ON dhcp_bindings (agent_id);
+CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
 CREATE INDEX ix_endpoints_region_id ON endpoints (region_id);
 CREATE INDEX ix_endpoints_service_id ON endpoints (service_id);
-CREATE INDEX ix_group_members_group_id ON group_members (group_id);
-CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
-CREATE INDEX ix_images_created_at ON images (created_at);
-CREATE INDEX ix_images_owner ON images (owner);
-CREATE INDEX ix_images_visibility ON images (visibility);
-CREATE INDEX ix_image_members_member_id ON image_members (member_id);
-CREATE INDEX ix_image_properties_name ON image_properties (name);
-CREATE INDEX ix_server_groups_project_id ON server_groups (project_id);
-CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
-CREATE INDEX ix_servers_group_id ON servers (group_id);
-CREATE INDEX ix_servers_host ON servers (host);
-CREATE INDEX ix_servers_project_id_deleted_at ON servers (project_id, deleted_at);
-CREATE INDEX ix_servers_reservation_id ON servers (reservation_id);
-CREATE INDEX ix_servers_task_state ON servers (task_state);
-CREATE INDEX ix_allocations_host ON allocations (host);
+CREATE INDEX ix_events_request_id ON events (request_id);
+CREATE INDEX ix_events_resource_id ON events (resource_id);
+CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_flavor_access_project_id ON flavor_access (project_id);
-CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
-CREATE INDEX ix_address_scopes_project_id ON address_scopes (project_id);
-CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
-CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
-CREATE INDEX ix_dhcp_bindings_agent_id ON dhcp_bindings (agent_id);
+CREATE INDEX ix_flavor_service_profiles_service_profile_id ON flavor_service_profiles (service_profile_id);
 CREATE INDEX ix_floating_ips_floating_network_id ON floating_ips (floating_network_id);
 CREATE INDEX ix_floating_ips_project_id ON floating_ips (project_id);
 CREATE INDEX ix_floating_ips_qos_policy_id ON floating_ips (qos_policy_id);
 CREATE INDEX ix_floating_ips_router_id ON floating_ips (router_id);
-CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
-CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
-CREATE INDEX ix_application_credentials_project_id ON application_credentials (project_id);
-CREATE INDEX ix_application_credential_roles_role_id ON application_credential_roles (role_id);
 CREATE INDEX ix_grants_role_id ON grants (role_id);
 CREATE INDEX ix_grants_target_id ON grants (target_id);
-CREATE INDEX ix_credentials_project_id ON credentials (project_id);
-CREATE INDEX ix_credentials_user_id ON credentials (user_id);
-CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
-CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
+CREATE INDEX ix_group_members_group_id ON group_members (group_id);
+CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
+CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
+CREATE INDEX ix_image_members_member_id ON image_members (member_id);
+CREATE INDEX ix_image_properties_name ON image_properties (name);
+CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
+CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
+CREATE INDEX ix_images_created_at ON images (created_at);
+CREATE INDEX ix_images_owner ON images (owner);
+CREATE INDEX ix_images_visibility ON images (visibility);
+CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
+CREATE INDEX ix_ip_allocations_port_id ON ip_allocations (port_id);
+CREATE INDEX ix_limits_owner_id ON limits (owner_id);
+CREATE INDEX ix_logs_project_id ON logs (project_id);
+CREATE INDEX ix_logs_resource_id ON logs (resource_id);
+CREATE INDEX ix_logs_target_id ON logs (target_id);
+CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
+CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);
+CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
+CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
+CREATE INDEX ix_ndp_proxies_port_id ON ndp_proxies (port_id);
+CREATE INDEX ix_ndp_proxies_project_id ON ndp_proxies (project_id);
+CREATE INDEX ix_network_segments_network_id ON network_segments (network_id);
+CREATE INDEX ix_networks_project_id ON networks (project_id);
+CREATE INDEX ix_networks_qos_policy_id ON networks (qos_policy_id);
+CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
+CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
+CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
+CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
+CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
+CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
+CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
+CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
+CREATE INDEX ix_operations_resource_id ON operations (resource_id);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
 CREATE INDEX ix_policy_associations_policy_id ON policy_associations (policy_id);
 CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id);
 CREATE INDEX ix_policy_associations_service_id ON policy_associations (service_id);
-CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id);
-CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
-CREATE INDEX ix_trusts_project_id ON trusts (project_id);
-CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);
-CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
-CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
-CREATE INDEX ix_registered_limits_region_id ON registered_limits (region_id);
-CREATE INDEX ix_limits_owner_id ON limits (owner_id);
-CREATE INDEX ix_application_credential_access_rules_access_rule_id ON application_credential_access_rules (access_rule_id);
-CREATE INDEX ix_audit_log_event_time ON audit_log (event_time);
-CREATE INDEX ix_audit_log_initiator_id ON audit_log (initiator_id);
-CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
-CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);
-CREATE INDEX ix_oauth1_nonces_expires_at ON oauth1_nonces (expires_at);
-CREATE INDEX ix_identity_providers_domain_id ON identity_providers (domain_id);
-CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
-CREATE INDEX ix_identity_provider_remote_ids_idp_id ON identity_provider_remote_ids (idp_id);
-CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
-CREATE INDEX ix_users_default_project_id ON users (default_project_id);
-CREATE INDEX ix_audit_log_outcome_event_time ON audit_log (outcome, event_time);
-CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
-CREATE INDEX ix_oauth1_access_tokens_project_id ON oauth1_access_tokens (project_id);
-CREATE INDEX ix_oauth1_access_tokens_user_id ON oauth1_access_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
-CREATE INDEX ix_oauth1_request_tokens_expires_at ON oauth1_request_tokens (expires_at);
-CREATE INDEX ix_oauth1_request_tokens_consumer_id ON oauth1_request_tokens (consumer_id);
-CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (project_id);
-CREATE INDEX ix_metadef_namespaces_owner ON metadef_namespaces (owner);
-CREATE INDEX ix_image_tasks_expires_at ON image_tasks (expires_at);
-CREATE INDEX ix_image_tasks_image_id ON image_tasks (image_id);
 CREATE INDEX ix_port_bindings_host ON port_bindings (host);
-CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
-CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
-CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
-CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
-CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
-CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
-CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_policy_id);
-CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);
-CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_security_group_rules (remote_address_group_id);
-CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
 CREATE INDEX ix_ports_device_id ON ports (device_id);
+CREATE INDEX ix_ports_host ON ports (host);
 CREATE INDEX ix_ports_network_id_host ON ports (network_id, host);
 CREATE INDEX ix_ports_project_id ON ports (project_id);
 CREATE INDEX ix_ports_qos_policy_id ON ports (qos_policy_id);
-CREATE INDEX ix_ports_host ON ports (host);
+CREATE INDEX ix_project_endpoint_groups_endpoint_group_id ON project_endpoint_groups (endpoint_group_id);
+CREATE INDEX ix_project_endpoints_endpoint_id ON project_endpoints (endpoint_id);
+CREATE INDEX ix_projects_domain_id ON projects (domain_id);
+CREATE INDEX ix_projects_parent_id ON projects (parent_id);
+CREATE INDEX ix_qos_policies_project_id ON qos_policies (project_id);
+CREATE INDEX ix_qos_router_policies_qos_policy_id ON qos_router_policies (qos_policy_id);
 CREATE INDEX ix_rbac_policies_address_group_id ON rbac_policies (address_group_id);
 CREATE INDEX ix_rbac_policies_address_scope_id ON rbac_policies (address_scope_id);
 CREATE INDEX ix_rbac_policies_network_id ON rbac_policies (network_id);
@@ -1537,17 +1518,36 @@ CREATE INDEX ix_rbac_policies_qos_policy_id ON rbac_policies (qos_policy_id);
 CREATE INDEX ix_rbac_policies_security_group_id ON rbac_policies (security_group_id);
 CREATE INDEX ix_rbac_policies_subnetpool_id ON rbac_policies (subnetpool_id);
 CREATE INDEX ix_rbac_policies_target_project_action ON rbac_policies (target_project, action);
+CREATE INDEX ix_regions_parent_region_id ON regions (parent_region_id);
+CREATE INDEX ix_registered_limits_region_id ON registered_limits (region_id);
+CREATE INDEX ix_resource_tags_tag ON resource_tags (tag);
+CREATE INDEX ix_revocations_expires_at ON revocations (expires_at);
 CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
 CREATE INDEX ix_router_bindings_ha_port_id ON router_bindings (ha_port_id);
-CREATE INDEX ix_flavor_service_profiles_service_profile_id ON flavor_service_profiles (service_profile_id);
-CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
-CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (metering_label_id);
-CREATE INDEX ix_metering_counters_router_id ON metering_counters (router_id);
-CREATE INDEX ix_trunks_project_id ON trunks (project_id);
-CREATE INDEX ix_logs_project_id ON logs (project_id);
-CREATE INDEX ix_logs_resource_id ON logs (resource_id);
-CREATE INDEX ix_logs_target_id ON logs (target_id);
-CREATE INDEX ix_ndp_proxies_port_id ON ndp_proxies (port_id);
-CREATE INDEX ix_ndp_proxies_project_id ON ndp_proxies (project_id);
+CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
 CREATE INDEX ix_routers_project_id ON routers (project_id);
+CREATE INDEX ix_security_group_ports_security_group_id ON security_group_ports (security_group_id);
+CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project_id);
+CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
+CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
+CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
+CREATE INDEX ix_server_groups_project_id ON server_groups (project_id);
+CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
+CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
+CREATE INDEX ix_servers_group_id ON servers (group_id);
+CREATE INDEX ix_servers_host ON servers (host);
+CREATE INDEX ix_servers_project_id_deleted_at ON servers (project_id, deleted_at);
+CREATE INDEX ix_servers_reservation_id ON servers (reservation_id);
+CREATE INDEX ix_servers_task_state ON servers (task_state);
+CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
+CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
+CREATE INDEX ix_subnets_network_id ON subnets (network_id);
+CREATE INDEX ix_subnets_project_id ON subnets (project_id);
+CREATE INDEX ix_trunks_project_id ON trunks (project_id);
+CREATE INDEX ix_trusts_project_id ON trusts (project_id);
+CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);
+CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
+CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
+CREATE INDEX ix_users_default_project_id ON users (default_project_id);
+CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);

@@ -63,6 +63,20 @@ def write_snapshot(path: Path = SNAPSHOT) -> None:
     path.write_text(snapshot())
 
 
+_INDEXES = ("CREATE INDEX", "CREATE UNIQUE INDEX")
+
+
+def _with_ordered_constraints(statement: str) -> str:
+    """A ``CREATE TABLE`` whose constraints, which are its last lines, stand in the order of their text."""
+    lines = statement.split("\n")
+    first = next((place for place, line in enumerate(lines) if line.startswith("\tCONSTRAINT ")), None)
+    if first is None:
+        return statement
+    constraints, end = lines[first:-1], lines[-1]
+    ordered = sorted(line.rstrip(", ") for line in constraints)
+    return "\n".join([*lines[:first], *(f"{line}, " for line in ordered[:-1]), ordered[-1], end])
+
+
 def snapshot() -> str:
     """Dump what the revisions make of an empty SQLite file, as a script."""
     with tempfile.TemporaryDirectory() as folder:
@@ -70,9 +84,13 @@ def snapshot() -> str:
         migrations.upgrade(f"sqlite:///{file}")
         raw = sqlite3.connect(file)
         try:
-            lines = [line for line in raw.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
+            dumped = [line for line in raw.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
         finally:
             raw.close()
+    # Alembic writes the constraints and indexes of a table that it makes anew in no order of its own.
+    indexes = [line for line in dumped if line.startswith(_INDEXES)]
+    lines = [_with_ordered_constraints(line) for line in dumped if not line.startswith(_INDEXES)]
+    lines += sorted(indexes)
     return "-- Written by python -m pileus.store.migrations --snapshot.\n" + "".join(
         f"{line}\n" for line in lines
     )
