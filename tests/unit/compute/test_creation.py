@@ -35,7 +35,14 @@ NETWORK = Values(
     {"id": "n", "router:external": False, "shared": False, "project_id": "p", "port_security_enabled": True}
 )
 SUBNET = Values(
-    {"id": "s", "network_id": "n", "cidr": "10.0.0.0/24", "ipv6_ra_mode": None, "ipv6_address_mode": None}
+    {
+        "id": "s",
+        "network_id": "n",
+        "cidr": "10.0.0.0/24",
+        "enable_dhcp": True,
+        "ipv6_ra_mode": None,
+        "ipv6_address_mode": None,
+    }
 )
 PORT = Values({"id": "x", "network_id": "n", "project_id": "p", "device_id": "", "fixed_ips": [{}]})
 NETWORKS = NetworkFacts([NETWORK], [SUBNET], {"x": PORT}, {}, {("n", "10.0.0.9"): "other"})
