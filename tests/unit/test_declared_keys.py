@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,12 +33,19 @@ def declared(service: str) -> set[str]:
     package = f"pileus.services.{service}"
     for module in pkgutil.walk_packages([str(ROOT / service)], f"{package}."):
         for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Resource):
-                names |= value.attributes.keys() | value.aliases.keys()
-                names |= set(value.table.columns.keys()) if value.table is not None else set()
+            for resource in _resources_in(value):
+                names |= resource.attributes.keys() | resource.aliases.keys()
+                names |= set(resource.table.columns.keys()) if resource.table is not None else set()
     if service == "network":
         names |= agent_resource(ManualClock(), NetworkConfig(followers=FOLLOWERS)).attributes.keys()
     return names
+
+
+def _resources_in(value: Any) -> list[Resource]:
+    """A module's resource, or those of a table of them."""
+    several = list(value.values()) if isinstance(value, dict) else value
+    several = list(several) if isinstance(several, list | tuple) else [several]
+    return [one for one in several if isinstance(one, Resource)]
 
 
 def named(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, int]]:
