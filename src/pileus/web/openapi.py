@@ -131,8 +131,12 @@ def _operation_id(service: Service, route: Route) -> str:
     """``network_create_port`` for what is declared; else the verb and the words of the path."""
     resource = route.resource
     own = f"{route.path.rstrip('/')}/"
-    same = [one.path for one in service.routes if one.resource is resource and one.action == route.action]
-    shortest = route.path == min(same, key=len)
+    same = [
+        one.path
+        for one in service.routes
+        if one.resource and resource and one.resource.name == resource.name and one.action == route.action
+    ]
+    shortest = route.path == min(same, key=len, default="")
     if resource is not None and route.action and own.count("{") <= 1 and shortest:
         name = resource.plural if route.action == "list" else resource.name
         return f"{service.type}_{route.action}_{name}"

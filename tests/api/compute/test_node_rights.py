@@ -25,6 +25,7 @@ from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus, LeaseChange, LeaseRep
 from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, OperationReport, ServerReport
 from pileus.wire.l3 import L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataRequest
+from pileus.wire.metering import MeteringCount, MeteringReport
 from pileus.wire.switch import DeviceFailure, DeviceStatus, SwitchStateRequest
 
 
@@ -216,6 +217,11 @@ async def _agent_report(api: Cloud, it: Victim) -> None:
     assert with_them.position == without.position
 
 
+async def _metering_report(api: Cloud, it: Victim) -> None:
+    counted = MeteringCount(it.floating_ip, it.router, 1, 1)
+    await api.wire["metering_report"](MeteringReport("h2", (counted,)), ME)
+
+
 async def _of_the_bus(api: Cloud, it: Victim) -> None:
     """Answered by the bus itself: tests/contract/test_bus.py."""
 
@@ -229,6 +235,7 @@ ATTACKS: dict[str, Attack] = {
     "dhcp_leases": _dhcp_leases,
     "l3_state": _l3_state,
     "l3_status": _l3_status,
+    "metering_report": _metering_report,
     "metadata": _metadata,
     "hypervisor_state": _hypervisor_state,
     "hypervisor_report": _hypervisor_report,

@@ -156,7 +156,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
             ({"internal_port_range": "1:3", "external_port_range": "1:2"}, "must be N-N or 1-N"),
             ({"internal_port": 1}, "external_port or external_port_range must be specified"),
             ({**good, "internal_port_range": "1:2"}, "internal_port_range can not be specified together"),
-            ({**good, "internal_ip_address": "10.0.0.250"}, "is not suitable for internal neutron port"),
+            ({**good, "internal_ip_address": "10.99.0.250"}, "is not suitable for internal neutron port"),
         ):
             refused(await ask(api, floating, **{**port, **values}), 400, "BadRequest", words)
         refused(await ask(api, {"id": place.subnet}, **good), 404, "FloatingIPNotFound")

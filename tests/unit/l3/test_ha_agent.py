@@ -86,6 +86,7 @@ def test_the_active_one_has_the_addresses_and_advertises() -> None:
             assert await bench.full_pass() == 0, "what is keepalived's stays"
             server.remove_router(router_id(1))
             await until(lambda: not bench.ports())
+            await bench.settled()
             assert await bench.links.namespaces("qrouter-") == []
 
     scenario(story)

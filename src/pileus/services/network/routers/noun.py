@@ -73,7 +73,7 @@ EXTENSIONS = (
         "dvr",
         "Distributed Virtual Router",
         "Enables configuration of Distributed Virtual Routers.",
-        "2014-06-1T10:00:00-00:00",
+        "2014-06-01T10:00:00-00:00",
     ),
     Extension("l3-ha", "HA Router extension", "Adds HA capability to routers.", "2014-04-26T00:00:00-00:00"),
 )
@@ -115,7 +115,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 7, "create": 91, "get": 7, "update": 93, "delete": 45},
+                statements={"list": 7, "create": 91, "get": 7, "update": 93, "delete": 49},
             ),
             *interface_routes(config),
             *scheduler.routes(agent),
