@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, callers_project
@@ -17,6 +19,12 @@ class NetworkSegmentRangeNotFound(NotFound):
 
 
 _LIMIT = number(1, GREATEST)
+
+# The settings' ranges were never made or changed.
+_TIMES_OR_NONE = tuple(
+    replace(one, type=types.nullable(one.type)) if one.name in ("created_at", "updated_at") else one
+    for one in STANDARD
+)
 
 NETWORK_SEGMENT_RANGE = Resource(
     "network_segment_range",
@@ -61,7 +69,7 @@ NETWORK_SEGMENT_RANGE = Resource(
             default=[],
             description="The ids that are free, in order; at most 65536 of them.",
         ),
-        *STANDARD,
+        *_TIMES_OR_NONE,
     ),
 )
 

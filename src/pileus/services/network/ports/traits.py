@@ -11,6 +11,7 @@ from typing import Any
 
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Extension
+from pileus.resource.types import Type
 from pileus.services.network.common.attributes import TEXT, given
 from pileus.services.network.common.policy import ADMIN, any_of
 from pileus.services.network.rules import macs
@@ -26,6 +27,12 @@ _HINTS = types.dict_of(
     }
 )
 
+
+def _unset(inner: Type) -> Type:
+    """A type whose None is shown where nothing was given, and is no value to give."""
+    return Type(inner.name, given(inner).parse, types.nullable(inner).schema, query=inner.query)
+
+
 ATTRIBUTES = (
     Attribute(
         "ip_allocation",
@@ -40,7 +47,7 @@ ATTRIBUTES = (
     ),
     Attribute("propagate_uplink_status", types.boolean, default=True, create=True, update=True),
     Attribute("device_profile", types.nullable(TEXT), default=None, create=True),
-    Attribute("hardware_offload_type", given(types.enum("switchdev")), default=None, create=True),
+    Attribute("hardware_offload_type", _unset(types.enum("switchdev")), default=None, create=True),
     Attribute(
         "numa_affinity_policy",
         types.enum("required", "preferred", "legacy", "socket", None),
@@ -48,7 +55,7 @@ ATTRIBUTES = (
         create=True,
         update=True,
     ),
-    Attribute("trusted", given(types.boolean), default=None, create=True, update=True, policy=True),
+    Attribute("trusted", _unset(types.boolean), default=None, create=True, update=True, policy=True),
     Attribute("hints", types.nullable(_HINTS), default=None, create=True, update=True, policy=True),
 )
 
