@@ -249,12 +249,6 @@ CREATE TABLE domain_options (
 	CONSTRAINT pk_domain_options PRIMARY KEY (id), 
 	CONSTRAINT uq_domain_options_domain_id_group_name_option_name UNIQUE (domain_id, group_name, option_name)
 );
-CREATE TABLE dvr_host_macs (
-	host VARCHAR(255) NOT NULL, 
-	mac_address VARCHAR(17) NOT NULL, 
-	CONSTRAINT pk_dvr_host_macs PRIMARY KEY (host), 
-	CONSTRAINT uq_dvr_host_macs_mac_address UNIQUE (mac_address)
-);
 CREATE TABLE endpoint_groups (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 

@@ -11,13 +11,6 @@ from pileus.store import schema
 def upgrade() -> None:
     """Go one revision up."""
     op.create_table(
-        "dvr_host_macs",
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("mac_address", sa.String(length=17), nullable=False),
-        sa.PrimaryKeyConstraint("host", name=op.f("pk_dvr_host_macs")),
-        sa.UniqueConstraint("mac_address", name=op.f("uq_dvr_host_macs_mac_address")),
-    )
-    op.create_table(
         "ha_networks",
         sa.Column("project_id", sa.String(length=36), nullable=False),
         sa.Column("network_id", sa.String(length=36), nullable=False),
