@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pileus.web.app import App
 
@@ -82,7 +82,8 @@ async def ask(
         "type": "http",
         "method": method,
         "scheme": "http",
-        "path": target.path,
+        "path": unquote(target.path),
+        "raw_path": target.path.encode(),
         "query_string": target.query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
     }

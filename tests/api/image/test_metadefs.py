@@ -177,6 +177,23 @@ def test_objects_and_properties(part: str, tmp_path: Path) -> None:
     tell(story, tmp_path)
 
 
+def test_names_may_have_any_character_but_a_slash(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for name in ("a b", "ä\u2603", "x\r\nSet-Cookie: a=b", "?#%"):
+            made = await admin("POST", BASE, {"namespace": name, "objects": [{"name": name}]})
+            assert made.status == 201, (name, made)
+            location = made.headers["location"]
+            assert location.isascii() and location.isprintable() and " " not in location
+            assert location.endswith(made.json["self"])
+            shown = (await admin("GET", made.json["self"])).json
+            assert shown["namespace"] == name
+            assert (await admin("GET", shown["objects"][0]["self"])).json["name"] == name
+            assert (await admin("DELETE", made.json["self"])).status == 204
+
+    tell(story, tmp_path)
+
+
 def test_tags(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         admin = api.as_("admin")
@@ -233,6 +250,8 @@ BAD: list[tuple[str, str, Any, int]] = [
     ("POST", BASE, [], 400),
     ("POST", BASE, {"namespace": 5}, 400),
     ("POST", BASE, {"namespace": ""}, 400),
+    ("POST", BASE, {"namespace": "a/b"}, 400),
+    ("POST", BASE, {"namespace": "x", "properties": {"a/b": SIZES}}, 400),
     ("POST", BASE, {"namespace": "x" * 81}, 400),
     ("POST", BASE, {"namespace": "x", "visibility": "shared"}, 400),
     ("POST", BASE, {"namespace": "x", "colour": "red"}, 400),

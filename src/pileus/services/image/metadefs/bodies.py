@@ -35,7 +35,8 @@ def _pattern(text: str) -> str:
     return text
 
 
-NAME = types.string(MAX_NAME, minimum=1)
+# A slash in a name could not be told from one of the path.
+NAME = types.string(MAX_NAME, minimum=1, pattern=r"[^/]+")
 _TEXT = types.string(4000)
 _NUMBER = Type("number", _number, {"type": "number"})
 _COUNT = types.strict_integer(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Row, Table, delete, func, select, update
 
@@ -46,12 +47,17 @@ class Kind:
         return func.lower(column) == name.lower() if self.folded else column == name
 
 
+def path_of(namespace: str, *more: str) -> str:
+    """The path of a namespace, or of something in it: names may have any character."""
+    return "/".join([NAMESPACES, *(quote(name, safe=":") for name in (namespace, *more))])
+
+
 def _object_view(namespace: str, row: Row[Any]) -> dict[str, Any]:
     return {
         "name": row.name,
         **row.document,
         **bodies.times(row),
-        "self": f"{NAMESPACES}/{namespace}/objects/{row.name}",
+        "self": path_of(namespace, "objects", row.name),
         "schema": "/v2/schemas/metadefs/object",
     }
 

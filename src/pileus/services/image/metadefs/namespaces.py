@@ -17,12 +17,12 @@ from pileus.services.image.metadefs.errors import (
     ProtectedNamespace,
 )
 from pileus.services.image.metadefs.items import (
-    NAMESPACES,
     OBJECT,
     PROPERTY,
     TAG,
     item_rows,
     new_row,
+    path_of,
     prefixed_object,
 )
 from pileus.services.image.metadefs.resource_types import (
@@ -42,7 +42,7 @@ def namespace_view(row: Row[Any]) -> dict[str, Any]:
     return {
         **{name: value for name, value in own.items() if value is not None},
         **bodies.times(row),
-        "self": f"{NAMESPACES}/{row.namespace}",
+        "self": path_of(row.namespace),
         "schema": "/v2/schemas/metadefs/namespace",
     }
 
