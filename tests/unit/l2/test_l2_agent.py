@@ -3,133 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import until
 
 from pileus.core.clock import SystemClock
 from pileus.drivers.interfaces.spec import Bond, Bridge, HostNetwork
 from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.simulated import SimulatedFlows
-from pileus.drivers.ovsdb.client import OvsdbClient
-from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.agent import AgentSettings
 from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
-from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.plan import keyed
-from pileus.host.l2.restart import HELD_KEY, WAIT_KEY, RestartHold
 from pileus.host.l2.settings import OWNER
-from pileus.host.uplinks.apply import Uplinks
-from pileus.wire.switch import RateLimit, SecurityRule, TunnelEndpoint
+from pileus.wire.switch import RateLimit, SecurityRule
 
-from .scene import SETTINGS, SSH, device, group, mac, network
-from .switch_server import SwitchServer
+from .scene import SETTINGS, SSH, device, group
+from .switch_bench import Bench, bench_matches, cloud, running, scenario
 
 replace = msgspec.structs.replace
-
-
-class Bench:
-    """One simulated node with an agent that can be dropped and started again."""
-
-    def __init__(self, server: SwitchServer, enforcement: str = "policing") -> None:
-        self.server = server
-        self.switch = SimulatedSwitch()
-        self.flows = SimulatedFlows(self.switch)
-        self.client: OvsdbClient
-        self.agent: SwitchAgent
-        self.settings = replace(SETTINGS, enforcement=enforcement)  # type: ignore[arg-type]
-        self.network = HostNetwork()
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self.client = self.switch.client(retry_s=0.01)
-        self.agent = SwitchAgent(
-            AgentSettings(host="n1"),
-            self.settings,
-            self.server,
-            SystemClock(),
-            self.client,
-            self.flows,
-            polices=True,
-            uplinks=self.uplinks(),
-        )
-        self._task = asyncio.create_task(self.agent.run())
-
-    def uplinks(self) -> Uplinks:
-        mapped = [bridge for _, bridge in self.settings.bridge_mappings]
-        more: dict[str, Any] = {"datapath_type": "netdev", "mapped": mapped, "lower_owner": OWNER}
-        return Uplinks(self.network, self.client, SimulatedLinks(self.switch), **more)
-
-    async def kill(self) -> None:
-        """The object is dropped wherever it is; nothing is told goodbye."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    async def plug(self, *numbers: int) -> None:
-        client = self.switch.client()
-        await client.connect()
-        edit = Edit(client)
-        for number in numbers:
-            ids = {"iface-id": f"port-{number}", "attached-mac": mac(number)}
-            edit.ensure_bridge("br-int", datapath_type="netdev")
-            edit.ensure_port("br-int", f"tap{number}", interface={"external_ids": ids})
-        await edit.commit(wait_s=5)
-        await client.close()
-
-    async def unplug(self, *numbers: int) -> None:
-        client = self.switch.client()
-        await client.connect()
-        edit = Edit(client)
-        for number in numbers:
-            edit.delete_port(f"tap{number}")
-        await edit.commit(wait_s=5)
-        await client.close()
-
-    async def full_pass(self) -> int:
-        """How many changes a pass that takes nothing for granted plans."""
-        await self.agent.reconciler.settled()
-        before = self.agent.metrics.full_passes
-        self.agent.reconciler.wake(reread=True, inspect=True)
-        await until(lambda: self.agent.metrics.full_passes > before)
-        return self.agent.metrics.changes_of_last_full_pass
-
-    def ours(self, *bridges: str) -> int:
-        """How many flows of ours there are, in these bridges or in all."""
-        found = [self.switch.flows.get(bridge, {}) for bridge in bridges or self.switch.flows]
-        flows = [flow for bridge in found for flow in bridge.values()]
-        return sum(1 for flow in flows if isinstance(flow, Flow) and flow.cookie in t.COOKIES)
-
-
-def cloud() -> SwitchServer:
-    server = SwitchServer()
-    server.networks["net"] = network()
-    server.groups["default"] = group()
-    server.tunnels = [TunnelEndpoint("n1", "192.0.2.1"), TunnelEndpoint("n2", "192.0.2.2")]
-    return server
-
-
-@contextlib.asynccontextmanager
-async def running(server: SwitchServer, enforcement: str = "policing") -> AsyncIterator[Bench]:
-    bench = Bench(server, enforcement)
-    await bench.start()
-    try:
-        yield bench
-    finally:
-        await bench.kill()
-
-
-def scenario(story: Callable[[], object]) -> None:
-    asyncio.run(story())  # type: ignore[arg-type]
 
 
 def test_a_port_becomes_active_and_a_full_pass_plans_nothing() -> None:
@@ -190,204 +86,6 @@ def test_a_device_of_nobody_is_dead_and_not_mentioned() -> None:
     scenario(story)
 
 
-def test_restart_rewrites_nothing() -> None:
-    async def story() -> None:
-        server = cloud()
-        for number in (1, 2, 3):
-            server.put_device(device(number), "n1")
-        async with running(server) as bench:
-            await bench.plug(1, 2, 3)
-            await until(lambda: all(d.status == "ACTIVE" for d in server.devices.values()))
-            await bench.agent.reconciler.settled()
-            await bench.kill()
-            told = len(server.statuses)
-            await bench.start()
-            await until(lambda: bench.agent.metrics.full_passes > 0)
-            assert bench.agent.metrics.changes == 0
-            assert len(server.statuses) == told, "nothing new to tell"
-
-    scenario(story)
-
-
-def test_what_went_while_the_agent_was_away_is_told_down() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.kill()
-            await bench.unplug(1)
-            await bench.start()
-            await until(lambda: server.devices["port-1"].status == "DOWN")
-
-    scenario(story)
-
-
-def test_flows_come_back_after_vswitchd() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.agent.reconciler.settled()
-            flows = bench.ours()
-            bench.switch.stop_vswitchd()
-            assert bench.ours() == 0
-            await asyncio.sleep(0.05)
-            bench.switch.start_vswitchd()
-            await until(lambda: bench.ours() == flows)
-
-    scenario(story)
-
-
-def test_a_switch_that_starts_again_waits_for_its_flows_and_never_for_ever() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.agent.reconciler.settled()
-
-            def held() -> tuple[bool, bool]:
-                (row,) = bench.client.tables["Open_vSwitch"].values()
-                return WAIT_KEY in row["other_config"], HELD_KEY in row["external_ids"]
-
-            bench.switch.stop_vswitchd()
-            await until(lambda: held() == (True, True))
-            bench.switch.start_vswitchd()
-            await until(lambda: held() == (False, False))
-            assert bench.ours() > 0
-            # An agent that dies meanwhile leaves it to the next one.
-            bench.switch.stop_vswitchd()
-            await until(lambda: held() == (True, True))
-            await bench.kill()
-            bench.switch.start_vswitchd()
-            await bench.start()
-            await until(lambda: bench.client.connected and held() == (False, False))
-            # Where no pass ends, time does; what somebody else has set stays.
-            hold = RestartHold(bench.client, hold_for_s=0.0)
-            await hold.begin("br-int", "1")
-            await hold.end("1")  # a pass that saw what the ended one left behind
-            assert held() == (True, True)
-            await asyncio.sleep(0.001)
-            await hold.check()
-            await until(lambda: held() == (False, False))
-            edit = Edit(bench.client)
-            edit.set_switch({"other_config": {WAIT_KEY: "true"}})
-            await edit.commit()
-            await hold.begin("br-int", "1")
-            await hold.end("2")
-            await until(lambda: held() == (True, False))
-
-    scenario(story)
-
-
-def test_after_a_restart_all_is_written_before_anything_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    order: list[tuple[str, str]] = []
-
-    def noted(what: str) -> None:
-        original = getattr(SwitchApplier, what)
-
-        async def call(applier: SwitchApplier, bridge: str, *rest: Any) -> Any:
-            order.append((what, bridge))
-            return await original(applier, bridge, *rest)
-
-        monkeypatch.setattr(SwitchApplier, what, call)
-
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.agent.reconciler.settled()
-            flows = bench.ours()
-            order.clear()
-            bench.switch.stop_vswitchd()
-            bench.switch.start_vswitchd()
-            await until(lambda: bench.ours() == flows)
-            await bench.agent.reconciler.settled()
-
-    noted("write")
-    noted("read_back")
-    scenario(story)
-    first = [what for what, _ in order].index("read_back")
-    written = [bridge for what, bridge in order[:first] if what == "write"]
-    assert written[-1] == "br-int" and len(set(written)) > 1
-    assert {bridge for what, bridge in order[first:] if what == "read_back"} >= {"br-int"}
-
-
-def test_a_switch_that_is_being_restarted_is_waited_for_and_no_fault_of_ours() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.agent.reconciler.settled()
-            bench.switch.stop_vswitchd()
-            bench.agent.reconciler.wake(inspect=True)
-            status = bench.agent.reconciler.status
-            await until(lambda: status.failures_in_a_row > 0)
-            # So it is one line in the log, and no traceback: test_reconcile.
-            assert "The switch of this node is not there yet: br-int" in str(status.last_error)
-            bench.switch.start_vswitchd()
-            await until(lambda: status.failures_in_a_row == 0)
-
-    scenario(story)
-
-
-def test_ovsdb_connection_lost_and_found() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await until(lambda: bench.agent.metrics.full_passes > 0)
-            bench.switch.disconnect()
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            assert await bench.full_pass() == 0
-
-    scenario(story)
-
-
-def test_without_its_server_the_switch_stays_and_is_repaired() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: server.devices["port-1"].status == "ACTIVE")
-            await bench.agent.reconciler.settled()
-            flows = bench.ours()
-            server.away = True
-            bench.agent.reconciler.wake(reread=True, inspect=True)
-            bench.switch.stop_vswitchd()
-            bench.switch.start_vswitchd()
-            await until(lambda: bench.ours() == flows)
-            server.away = False
-            await until(lambda: bench.agent.reconciler.status.failures_in_a_row == 0)
-
-    scenario(story)
-
-
-def test_a_new_agent_without_server_touches_nothing() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.away = True
-        async with running(server) as bench:
-            await until(lambda: bench.agent.reconciler.status.failures > 1)
-            assert bench.switch.flows == {}
-            server.away = False
-            await until(lambda: bench.agent.metrics.full_passes > 0)
-            assert bench.ours() > 0
-
-    scenario(story)
-
-
 def test_a_change_without_a_wake_up_arrives_by_heartbeat() -> None:
     async def story() -> None:
         server = cloud()
@@ -433,22 +131,6 @@ def test_a_device_that_was_never_plugged_goes_while_another_changes() -> None:
             server.put_device(replace(server.devices["port-1"], admin_state_up=False), "n1")
             # By these wake-ups, not by the next heartbeat.
             await until(lambda: "port-2" not in bench.agent.model.devices, server.heartbeat_interval_s / 3)
-
-    scenario(story)
-
-
-def test_a_switch_that_ends_right_after_its_first_pass_is_held() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        async with running(server) as bench:
-            await bench.plug(1)
-            await until(lambda: bench.ours("br-int") > 0)
-            bench.switch.stop_vswitchd()  # before the watch of vswitchd has looked again
-            hold = RestartHold(bench.client)
-            await until(lambda: hold.is_held)
-            bench.switch.start_vswitchd()
-            await until(lambda: not hold.is_held and bench.ours("br-int") > 0)
 
     scenario(story)
 
@@ -544,27 +226,6 @@ def test_purge_leaves_nothing_of_ours() -> None:
                 await client.close()
 
     scenario(story)
-
-
-def test_sigterm_stop_leaves_the_switch_as_it_is() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.put_device(device(1), "n1")
-        bench = Bench(server)
-        await bench.start()
-        await bench.plug(1)
-        await until(lambda: server.devices["port-1"].status == "ACTIVE")
-        flows = bench.ours()
-        bench.agent.stop()
-        assert bench._task is not None
-        await asyncio.wait_for(bench._task, PATIENCE_S)
-        assert bench.ours() == flows
-
-    scenario(story)
-
-
-def bench_matches(bench: Bench, part: str) -> list[Flow]:
-    return [f for f in bench.switch.flows["br-int"].values() if part in f.match]
 
 
 @pytest.fixture(autouse=True)

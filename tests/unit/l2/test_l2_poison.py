@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.poison import PHASES, poisoned
+from tests.waiting import until
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.table import FlowRejected
@@ -29,8 +30,8 @@ from pileus.wire.switch import (
 )
 
 from .scene import DEFAULT_RULES, SSH, device, group, network
+from .switch_bench import Bench, running, scenario
 from .switch_server import SwitchServer
-from .test_l2_agent import Bench, running, scenario, until
 
 replace = msgspec.structs.replace
 GOOD = (1, 2, 3)

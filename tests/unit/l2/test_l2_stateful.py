@@ -12,6 +12,7 @@ import random
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from tests.waiting import until
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import plan, rows
@@ -23,8 +24,8 @@ from pileus.wire.calls import SWITCH_STATE
 from pileus.wire.switch import RateLimit, SecurityRule, Segment, SwitchStateRequest, TunnelEndpoint
 
 from .scene import DEFAULT_RULES, SSH, device, group, network
+from .switch_bench import Bench, replace
 from .switch_server import SwitchServer
-from .test_l2_agent import Bench, replace, until
 
 NUMBERS = st.integers(1, 6)
 NETWORKS = st.sampled_from(["net", "other", "wire"])
