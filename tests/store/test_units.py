@@ -24,6 +24,8 @@ from tests.store.things import (
     waiting,
 )
 
+from pileus.resource.rows import fetch
+from pileus.services.network.networks.resource import NETWORK
 from pileus.store import Duplicate, Event, Referenced, Store, Tx
 from pileus.store.engine import sqlite
 from pileus.store.engine.pooled import driver_url
@@ -413,5 +415,13 @@ def test_everybody_is_told_when_the_whole_transaction_of_a_group_is_lost(
         assert [await store.read(thing_number, name) for name in names] == [None] * 5
         await store.write(thing_insert, names[0])
         assert await store.read(thing_number, names[0]) == 0
+
+    run(story, url)
+
+
+def test_a_unit_that_only_reads_locks_nothing(url: str) -> None:
+    async def story(store: Store) -> None:
+        with pytest.raises(RuntimeError, match="a unit that only reads locks rows of network"):
+            await store.read(fetch, NETWORK, [new_id()], (), lock=True)
 
     run(story, url)

@@ -154,7 +154,12 @@ def fetch(
     *,
     lock: bool = False,
 ) -> list[Values]:
-    """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE."""
+    """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE.
+
+    Raises RuntimeError when a unit that only reads wants a lock: SQLite would not tell, others would refuse.
+    """
+    if lock and tx.read_only:
+        raise RuntimeError(f"a unit that only reads locks rows of {resource.name}")
     wanted = _stored(resource)
     statement: Select[Any] | None = resource.plans.get("fetch")
     if statement is None:

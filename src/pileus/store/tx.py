@@ -41,6 +41,7 @@ class Tx:
         "dialect",
         "events",
         "lost",
+        "read_only",
         "statements",
         "unified_limits",
     )
@@ -53,6 +54,7 @@ class Tx:
         deadline: Deadline | None = None,
         *,
         unified_limits: str | None = None,
+        read_only: bool = False,
     ) -> None:
         self._connection = connection
         self._control = control
@@ -60,6 +62,7 @@ class Tx:
         self._depth = 0
         self.dialect = dialect
         self.unified_limits = unified_limits
+        self.read_only = read_only
         self.statements = 0
         self.events: list[EventRow] = []
         # Set when the database has ended the transaction already: whatever the unit does now, it has failed

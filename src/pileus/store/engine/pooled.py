@@ -181,7 +181,13 @@ class PooledEngine:
         with self._read_pool.connect() as connection:
             return read_answer(
                 unit,
-                Tx(connection, self.dialect, connection.exec_driver_sql, unified_limits=self.unified_limits),
+                Tx(
+                    connection,
+                    self.dialect,
+                    connection.exec_driver_sql,
+                    unified_limits=self.unified_limits,
+                    read_only=True,
+                ),
             )
 
     def _finish(self, answers: Sequence[Answer]) -> None:

@@ -234,7 +234,14 @@ class SqliteEngine:
         raw = None
         try:
             connection, raw, deadline = self._reader()
-            tx = Tx(connection, self.dialect, raw.execute, deadline, unified_limits=self.unified_limits)
+            tx = Tx(
+                connection,
+                self.dialect,
+                raw.execute,
+                deadline,
+                unified_limits=self.unified_limits,
+                read_only=True,
+            )
             raw.execute("BEGIN")
             return read_answer(unit, tx)
         except BaseException as error:

@@ -70,7 +70,7 @@ async def _get_subports(request: Request) -> Reply:
 
 
 def _look(tx: Tx, request: Request) -> Values:
-    trunk = find(tx, request, TRUNK)
+    trunk = find(tx, request, TRUNK, lock=False)
     request.access.require("get_subports", target_of(tx, request, TRUNK, trunk))
     return trunk
 
