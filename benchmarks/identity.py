@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from pileus.services.identity.tokens.payload import token_seal
 from pileus.store import Store
 
 USERS = 10_000
+TOKENS = 60
 CHECKS = 10_000
 V3 = "/identity/v3"
 
@@ -40,17 +43,18 @@ def measure() -> Iterator[Row]:
     yield from _lists()
 
 
-def hash_ms() -> float:
+class Hash:
     """What one password costs in memory that is kept."""
-    memory = KeptMemory()
-    encoded = memory.hash(PASSWORD)
 
-    def once() -> float:
+    def __init__(self) -> None:
+        self._memory = KeptMemory()
+        self._encoded = self._memory.hash(PASSWORD)
+
+    def once_ms(self) -> float:
+        """Verify the password once."""
         begun = time.perf_counter()
-        assert memory.verify(encoded, PASSWORD)
+        assert self._memory.verify(self._encoded, PASSWORD)
         return (time.perf_counter() - begun) * 1e3
-
-    return median(20, once)
 
 
 def _tokens() -> Iterator[Row]:
@@ -76,9 +80,22 @@ def _tokens() -> Iterator[Row]:
         who = {"id": user, "password": PASSWORD}
         identity = {"methods": ["password"], "password": {"user": who}}
         body = {"auth": {"identity": identity, "scope": {"project": {"id": project}}}}
-        whole = median(20, lambda: client.timed("POST", f"{V3}/auth/tokens", body))
-        yield Row(f"password to token, {ROLES} roles, 30 endpoints", whole, "ms", None, 25)
-        yield Row("of which is not the hash", whole - hash_ms(), "ms", None, 3)
+        client.raw("POST", f"{V3}/auth/tokens", json.dumps(body).encode())
+        identity = {"methods": ["token"], "token": {"id": client.headers["x-subject-token"]}}
+        again = {"auth": {"identity": identity, "scope": {"project": {"id": project}}}}
+        hashing = Hash()
+        # In turns: what a hash costs changes with the machine's other work, by a third within a minute.
+        several = [
+            (
+                client.timed("POST", f"{V3}/auth/tokens", body),
+                hashing.once_ms(),
+                client.timed("POST", f"{V3}/auth/tokens", again),
+            )
+            for _ in range(TOKENS)
+        ]
+        whole, hashed, rest = (statistics.median(one) for one in zip(*several, strict=True))
+        yield Row(f"password to token, {ROLES} roles, 30 endpoints", whole, "ms", None, 25, floor=hashed)
+        yield Row("the same by a token: no hash", rest, "ms", None, 3)
 
 
 def check_of_a_known_token() -> Row:
