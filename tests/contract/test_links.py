@@ -6,9 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 from tests.switches import Host, eventually
 
-from pileus.drivers.netlink.links import Address, Contents, LinkError, Route, Tap, Veth
+from pileus.drivers.netlink.links import (
+    FIRST_PRIORITY,
+    FIRST_TABLE,
+    Address,
+    Contents,
+    Hop,
+    LinkError,
+    PolicyRule,
+    Route,
+    Tap,
+    Veth,
+)
 
 PREFIX = f"plt{os.getpid()}-"
 GUESTS = [f"{PREFIX}g{number}" for number in range(3)]
@@ -111,6 +123,62 @@ def test_addresses_and_routes(host: Host, guests: Callable[[], None]) -> None:
         held = (await host.links.links(GUESTS[0]))["eth0"].addresses
         assert {"192.0.2.1/24", "2001:db8::1/64"} <= set(held)
         assert "192.0.2.3/24" in (await host.links.links(GUESTS[2]))["eth0"].addresses
+
+    guests()
+    host.run(story())
+
+
+def test_several_ways_tables_and_rules(host: Host, guests: Callable[[], None]) -> None:
+    def seen(contents: Contents) -> tuple[object, ...]:
+        return contents.rules, {(one.destination, one.table, one.via, one.hops) for one in contents.routes}
+
+    async def story() -> None:
+        place, second = GUESTS[0], replace(VETHS[1], name="tap9", peer="eth1", namespace=GUESTS[0])
+        await host.links.ensure_veths([second])
+        await host.links.ensure_addresses(
+            Address(place, device, address)
+            for device, address in (
+                ("eth0", "10.0.0.2/24"),
+                ("eth1", "10.1.0.2/24"),
+                ("eth0", "fd00::2/64"),
+                ("eth1", "fd01::2/64"),
+            )
+        )
+        both = (Hop("10.0.0.1", "eth0"), Hop("10.1.0.1", "eth1"))
+        six = (Hop("fd00::1", "eth0"), Hop("fd01::1", "eth1"))
+        table = FIRST_TABLE + 7
+        wanted = [
+            Route(place, "0.0.0.0/0", hops=both),
+            Route(place, "::/0", hops=six),
+            Route(place, "0.0.0.0/0", "10.1.0.1", "eth1", table),
+        ]
+        rules = (
+            PolicyRule(FIRST_PRIORITY, default_is_none=True),
+            PolicyRule(FIRST_PRIORITY + 1, table, 7 << 16, 0xFFFF0000),
+        )
+        await host.links.ensure_routes(wanted)
+        await host.links.ensure_routes(wanted)
+        await host.links.set_rules({place: rules})
+        await host.links.set_rules({place: rules})
+        expected = {
+            ("0.0.0.0/0", 0, None, both),
+            ("::/0", 0, None, six),
+            ("0.0.0.0/0", table, "10.1.0.1", ()),
+        }
+        assert seen((await host.links.read([place]))[place]) == (rules, expected)
+        # One way in the place of several, and back.
+        await host.links.ensure_routes([Route(place, "0.0.0.0/0", "10.0.0.1", "eth0")])
+        expected = {("0.0.0.0/0", 0, "10.0.0.1", ()), *list(expected)} - {("0.0.0.0/0", 0, None, both)}
+        assert seen((await host.links.read([place]))[place]) == (rules, expected)
+        await host.links.ensure_routes(wanted)
+        await host.links.delete_routes(wanted)
+        await host.links.set_rules({place: rules[:1]})
+        assert seen((await host.links.read([place]))[place]) == (rules[:1], set())
+        await host.links.set_rules({place: ()})
+        assert seen((await host.links.read([place]))[place]) == ((), set())
+        with pytest.raises(LinkError, match=r"route to 0\.0\.0\.0/0"):
+            away = (both[0], Hop("192.0.2.1", "eth1"))
+            await host.links.ensure_routes([Route(place, "0.0.0.0/0", hops=away)])
 
     guests()
     host.run(story())

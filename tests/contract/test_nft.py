@@ -21,6 +21,7 @@ from pileus.drivers.nft.router import (
     FLOATING_TO_FIXED,
     TABLE,
     FloatingIp,
+    Gateway,
     RouterRules,
     render,
 )
@@ -117,11 +118,12 @@ def test_a_table_is_made_and_read_back(place: Place) -> None:
         RouterRules(),
         RouterRules(inside=("qr-1", "qr-2"), metadata_port=9697),
         RouterRules(
-            gateway="qg-1", inside=("qr-1",), floating_ips=(FloatingIp("f1", "192.0.2.9", "10.0.0.9"),)
+            gateways=(Gateway("qg-1"),),
+            inside=("qr-1",),
+            floating_ips=(FloatingIp("f1", "192.0.2.9", "10.0.0.9"),),
         ),
         RouterRules(
-            gateway="qg-1",
-            source_address="192.0.2.2",
+            gateways=(Gateway("qg-1", "192.0.2.2"),),
             inside=("qr-1",),
             metadata_port=9697,
             floating_ips=(FloatingIp("f1", "192.0.2.9", "10.0.0.9"),),
@@ -138,7 +140,7 @@ def test_a_second_pass_over_a_router_does_nothing(place: Place, rules: RouterRul
 
 def test_one_floating_ip_is_one_element_in_each_map(place: Place) -> None:
     first, second = FloatingIp("f1", "192.0.2.9", "10.0.0.9"), FloatingIp("f2", "192.0.2.8", "10.0.0.8")
-    rules = RouterRules(gateway="qg-1", source_address="192.0.2.2", floating_ips=(first,))
+    rules = RouterRules(gateways=(Gateway("qg-1", "192.0.2.2"),), floating_ips=(first,))
     place.apply(render(rules))
     two = replace(rules, floating_ips=(first, second))
     commands = place.apply(render(two))
@@ -314,7 +316,7 @@ def wires() -> Iterator[Wires]:
         wires.close()
 
 
-ROUTER = RouterRules(gateway="qg-1", source_address="192.0.2.2", inside=("qr-1", "qr-2"), metadata_port=9697)
+ROUTER = RouterRules(gateways=(Gateway("qg-1", "192.0.2.2"),), inside=("qr-1", "qr-2"), metadata_port=9697)
 ONE, TWO = FloatingIp("f1", "192.0.2.10", "10.0.0.5"), FloatingIp("f2", "192.0.2.11", "10.1.0.6")
 
 

@@ -108,6 +108,7 @@ class RouterDetails(Record, frozen=True):
     name: Text
     admin_state_up: bool
     gateway: RouterPort | None = None
+    """The first one."""
     enable_snat: bool = True
     interfaces: tuple[RouterPort, ...] = ()
     floating_ips: tuple[FloatingIP, ...] = ()
@@ -121,6 +122,11 @@ class RouterDetails(Record, frozen=True):
     """Nobody comes in to the inner IPv6 subnets but for the addresses in ``ndp_proxies``."""
     ndp_proxies: tuple[IpAddress, ...] = ()
     ha: HaDetails | None = None
+    more_gateways: tuple[RouterPort, ...] = ()
+    enable_default_route_ecmp: bool = False
+    """Packets of ports without an address of their own outside leave by all gateways; else by the first."""
+    enable_default_route_bfd: bool = False
+    """Next hops outside are watched by BFD; one that is down is not used."""
 
 
 class L3StateRequest(Record, frozen=True):

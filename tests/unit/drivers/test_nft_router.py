@@ -11,11 +11,10 @@ from msgspec.structs import replace
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.limits import AddressLimit
-from pileus.drivers.nft.router import FloatingIp, RouterRules, render
+from pileus.drivers.nft.router import FloatingIp, Gateway, RouterRules, render
 
 ROUTER = RouterRules(
-    gateway="qg-1",
-    source_address="172.24.4.2",
+    gateways=(Gateway("qg-1", "172.24.4.2"),),
     inside=("qr-2", "qr-1"),
     floating_ips=(
         FloatingIp("f2", "172.24.4.11", "10.0.0.6"),
@@ -47,7 +46,7 @@ FORWARDINGS = (
                 ),
             ),
         ),
-        ("no_source_nat", replace(ROUTER, source_address=None, metadata_port=None)),
+        ("no_source_nat", replace(ROUTER, gateways=(Gateway("qg-1"),), metadata_port=None)),
     ],
 )
 def test_rendering(name: str, rules: RouterRules, golden: Callable[[str, str], None]) -> None:

@@ -121,7 +121,12 @@ def test_the_configuration(tmp_path: object) -> None:
         vr_id=9,
         advert_interval_ms=150,
         addresses=(VirtualAddress("10.0.0.1/24", "qr-1"), VirtualAddress("fd00::1/64", "qr-1")),
-        routes=(VirtualRoute("0.0.0.0/0", "qg-1", "172.24.4.1"), VirtualRoute("10.9.0.0/24", "qr-1")),
+        routes=(
+            VirtualRoute("0.0.0.0/0", "qg-1", "172.24.4.1"),
+            VirtualRoute("10.9.0.0/24", "qr-1"),
+            VirtualRoute("::/0", "qg-1", "fd00::2", table=65537),
+            VirtualRoute("::/0", "", hops=(("fd00::1", "qg-1"), ("fd01::1", "qg-2"))),
+        ),
     )
     text = render(some, Path("/run/fifo"))
     for line in (
@@ -134,5 +139,7 @@ def test_the_configuration(tmp_path: object) -> None:
         "fd00::1/64 dev qr-1 -nodad no_track",
         "0.0.0.0/0 via 172.24.4.1 dev qg-1 no_track",
         "10.9.0.0/24 dev qr-1 no_track",
+        "::/0 table 65537 via fd00::2 dev qg-1 no_track",
+        "::/0 no_track nexthop via fd00::1 dev qg-1 nexthop via fd01::1 dev qg-2",
     ):
         assert line in [one.strip() for one in text.splitlines()]

@@ -8,9 +8,9 @@ import msgspec
 
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.router import render
-from pileus.host.l3 import plan
-from pileus.wire.dhcp import HostRoute, PortAddress
-from pileus.wire.l3 import RouterSubnet
+from pileus.host.l3 import gateways, plan
+from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
+from pileus.wire.l3 import FloatingIP, RouterDetails, RouterPort, RouterSubnet
 from pileus.wire.qos import AddressQos, RateLimit
 
 from .scene import floating, inner, outer, router
@@ -76,3 +76,54 @@ def test_ways_out() -> None:
         ("0.0.0.0/0", "172.24.4.1"),
         ("::/0", "fe80::1"),
     ]
+
+
+def several(**changes: object) -> RouterDetails:
+    """A router with gateways on two networks, and a floating IP of each."""
+    port = ServicePort("000002gw-0", "fa:16:3e:02:bb:01", (PortAddress("192.0.2.9", "b"),))
+    second = RouterPort(port, "beyond", (RouterSubnet("b", "192.0.2.0/24", "192.0.2.1"),))
+    fields = {
+        "gateway": outer(1),
+        "more_gateways": (second,),
+        "floating_ips": (floating(200, 10), FloatingIP("fip-2", "192.0.2.50", "10.1.0.11", "port-11")),
+    }
+    return router(**(fields | changes))
+
+
+def test_several_gateways(golden: Callable[[str, str], None]) -> None:
+    wanted = several(enable_default_route_ecmp=True)
+    made = {
+        "namespace": plan.plan_namespace(wanted, "qrouter-"),
+        "rules": difference(render(plan.plan_rules(wanted)), None),
+        "marks": difference(gateways.plan_marks(wanted), None),
+    }
+    golden("l3/gateways.json", msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n")
+
+
+def test_without_balance_the_first_gateway_is_the_way_out() -> None:
+    def ways(wanted: RouterDetails, table: int = 0) -> list[tuple[str, str | None]]:
+        namespace = plan.plan_namespace(wanted, "q")
+        return [(one.device, one.via) for one in namespace.routes if one.table == table]
+
+    one = several()
+    namespace = plan.plan_namespace(one, "q")
+    assert ways(one) == [("qg-000001gw-00", "172.24.4.1")]
+    tables = [rule.table for rule in namespace.rules if rule.table]
+    assert len(tables) == 2 and namespace.rules[0].default_is_none
+    assert sorted(way for table in tables for way in ways(one, table)) == [
+        ("qg-000001gw-00", "172.24.4.1"),
+        ("qg-000002gw-0", "192.0.2.1"),
+    ]
+    # Whichever is the first, each keeps its mark and its table.
+    turned = several(gateway=one.more_gateways[0], more_gateways=(outer(1),))
+    assert ways(turned) == [("qg-000002gw-0", "192.0.2.1")]
+    assert plan.plan_namespace(turned, "q").rules == namespace.rules
+    single = several(more_gateways=())
+    assert plan.plan_namespace(single, "q").rules == () and gateways.plan_marks(single).absent
+
+
+def test_several_gateways_on_one_network_have_its_floating_ips_once() -> None:
+    second = outer(2, port=msgspec.structs.replace(outer(2).port, port_id="000002gw-0"))
+    wanted = several(more_gateways=(second,), floating_ips=(floating(200, 10),))
+    held = [port.addresses for port in plan.plan_namespace(wanted, "q").ports if port.name[:3] == "qg-"]
+    assert held == [("172.24.4.101/24", "172.24.4.200/32"), ("172.24.4.102/24",)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pileus.drivers.keepalived.spec import VirtualRouter
+from pileus.drivers.keepalived.spec import VirtualRoute, VirtualRouter
 
 PROGRAM = "keepalived"
 _PRIORITY = 50
@@ -24,10 +24,7 @@ def render(router: VirtualRouter, fifo: Path) -> str:
         f"{one.address} dev {one.device}{' -nodad' if ':' in one.address else ''} no_track"
         for one in router.addresses
     ]
-    routes = [
-        f"{one.destination}{f' via {one.via}' if one.via else ''} dev {one.device} no_track"
-        for one in router.routes
-    ]
+    routes = [_route(one) for one in router.routes]
     lines = [
         "global_defs {",
         "    vrrp_version 3",
@@ -49,6 +46,18 @@ def render(router: VirtualRouter, fifo: Path) -> str:
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _route(route: VirtualRoute) -> str:
+    way = f"{f'via {route.via} ' if route.via else ''}dev {route.device}"
+    if route.hops:
+        way = " ".join(f"nexthop via {via} dev {device}" for via, device in route.hops)
+    table = f"table {route.table} " if route.table else ""
+    return (
+        f"{route.destination} {table}no_track {way}"
+        if route.hops
+        else f"{route.destination} {table}{way} no_track"
+    )
 
 
 def _block(name: str, lines: list[str]) -> list[str]:

@@ -37,6 +37,10 @@ class VirtualRoute(msgspec.Struct, frozen=True):
     destination: str
     device: str
     via: str | None = None
+    table: int = 0
+    """0: the main one."""
+    hops: tuple[tuple[str, str], ...] = ()
+    """In the place of both: several neighbours, each with a device."""
 
 
 class VirtualRouter(msgspec.Struct, frozen=True, kw_only=True):

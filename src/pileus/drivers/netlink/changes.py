@@ -19,8 +19,8 @@ from typing import Any
 
 from pileus.core.names import path_part
 from pileus.drivers.netlink.announce import announcement
-from pileus.drivers.netlink.dump import PROXY, SET_BY_SOMEBODY, dump_links
-from pileus.drivers.netlink.links import Address, LinkError, Route, Tap, Veth
+from pileus.drivers.netlink.dump import MAIN_TABLE, PROXY, SET_BY_SOMEBODY, dump_links, dump_rules
+from pileus.drivers.netlink.links import Address, LinkError, PolicyRule, Route, Tap, Veth
 from pileus.drivers.netlink.visiting import NAMESPACES, Work
 
 _SIOCETHTOOL = 0x8946
@@ -240,9 +240,14 @@ def routes_deleter(routes: Iterable[Route]) -> Work[None]:
     """Removes routes that are there."""
 
     def work(netlink: Any) -> None:
+        indexes = _indexes()
         for route in routes:
             family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
             way: dict[str, Any] = {"gateway": route.via} if route.via is not None else {}
+            if route.hops:
+                way["multipath"] = _hops(route, indexes)
+            if route.table:
+                way["table"] = route.table
             _ask(
                 f"route to {route.destination}",
                 netlink.route,
@@ -303,6 +308,10 @@ def routes_ensurer(routes: Iterable[Route]) -> Work[None]:
                 way["gateway"] = route.via
             if route.device is not None:
                 way["oif"] = _index(indexes, route.device)
+            if route.hops:
+                way["multipath"] = _hops(route, indexes)
+            if route.table:
+                way["table"] = route.table
             family = socket.AF_INET6 if ":" in route.destination else socket.AF_INET
             about = f"route to {route.destination}"
             _ask(
@@ -316,6 +325,40 @@ def routes_ensurer(routes: Iterable[Route]) -> Work[None]:
             )
 
     return work
+
+
+def _hops(route: Route, indexes: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"gateway": hop.via, "oif": _index(indexes, hop.device), "hops": 0} for hop in route.hops]
+
+
+def rules_setter(rules: Iterable[PolicyRule]) -> Work[None]:
+    """Makes our rules these; others stay."""
+    wanted = set(rules)
+
+    def work(netlink: Any) -> None:
+        present = set(dump_rules())
+        for verb, some in (("add", wanted - present), ("del", present - wanted)):
+            for rule in sorted(some):
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    _change_rule(netlink, verb, rule, family)
+
+    return work
+
+
+def _change_rule(netlink: Any, verb: str, rule: PolicyRule, family: int) -> None:
+    from pyroute2 import NetlinkError
+
+    more: dict[str, Any] = {"table": rule.table or MAIN_TABLE, "priority": rule.priority, "family": family}
+    if rule.mask:
+        more |= {"fwmark": rule.mark, "fwmask": rule.mask}
+    if rule.default_is_none:
+        more["FRA_SUPPRESS_PREFIXLEN"] = 0
+    try:
+        netlink.rule(verb, **more)
+    except NetlinkError as error:
+        # There already for one of the families, or gone; or the kernel has none of this family.
+        if error.code not in (errno.EEXIST, errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
+            raise LinkError(f"rule {rule.priority}: {os.strerror(error.code)}") from error
 
 
 def set_up(netlink: Any, names: Iterable[str]) -> None:

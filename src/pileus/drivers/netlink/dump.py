@@ -14,11 +14,21 @@ from typing import TypeVar
 
 import msgspec
 
-from pileus.drivers.netlink.links import Link, LinkError, Route
+from pileus.drivers.netlink.links import (
+    FIRST_PRIORITY,
+    FIRST_TABLE,
+    LAST_PRIORITY,
+    LAST_TABLE,
+    Hop,
+    Link,
+    LinkError,
+    PolicyRule,
+    Route,
+)
 
 T = TypeVar("T")
 
-_GET_LINK, _GET_ADDRESS, _GET_ROUTE, _GET_NEIGHBOUR = 18, 22, 26, 30
+_GET_LINK, _GET_ADDRESS, _GET_ROUTE, _GET_NEIGHBOUR, _GET_RULE = 18, 22, 26, 30, 34
 _ERROR, _DONE = 2, 3
 _REQUEST_DUMP, _INTERRUPTED = 0x301, 0x10
 _HEADER = struct.Struct("=IHHII")
@@ -26,16 +36,19 @@ _ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BBHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_HOP = struct.Struct("=HBBi")
+_RULE = struct.Struct("=BBBBBBBBI")
+_FRA_PRIORITY, _FRA_MARK, _FRA_SUPPRESS, _FRA_TABLE, _FRA_MASK = 6, 10, 14, 15, 16
 _NEIGHBOUR = struct.Struct("=BBHiHBB")
 _NDA_DESTINATION = 1
 PROXY = 8
 """NTF_PROXY, of a neighbour for whom somebody here answers (linux/neighbour.h)."""
 _ADDRESS_MAC, _NAME, _MTU, _ALIAS = 1, 3, 4, 20
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DESTINATION, _RTA_DEVICE, _RTA_GATEWAY = 1, 4, 5
+_RTA_DESTINATION, _RTA_DEVICE, _RTA_GATEWAY, _RTA_HOPS, _RTA_TABLE = 1, 4, 5, 9, 15
 _TYPE_MASK = 0x3FFF
 _UP = 1
-_MAIN_TABLE, _UNICAST = 254, 1
+MAIN_TABLE, _UNICAST = 254, 1
 SET_BY_SOMEBODY = 4
 """RTPROT_STATIC, what routes of ours are marked with (linux/rtnetlink.h)."""
 _BUFFER = 1 << 18
@@ -50,8 +63,8 @@ def dump_links() -> dict[str, Link]:
 
 
 def dump_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
-    """Interfaces with the neighbours that they answer for, and the routes of the main table that somebody
-    set. Raises LinkError."""
+    """Interfaces with the neighbours that they answer for, and the routes of the main table and of ours that
+    somebody set. Raises LinkError."""
     with _socket() as netlink:
         links = _repeat_interrupted(lambda: _links(netlink))
         proxied = _repeat_interrupted(lambda: _proxied(netlink))
@@ -63,6 +76,15 @@ def dump_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
         }
         names = {link.index: name for name, link in links.items()}
         return links, _repeat_interrupted(lambda: tuple(_routes(netlink, names)))
+
+
+def dump_rules() -> tuple[PolicyRule, ...]:
+    """The rules that are ours: each that holds for IPv4 and IPv6, or IPv4 where there is no IPv6. One of a
+    single kind of address is not as it shall be, and left out. Raises LinkError."""
+    with _socket() as netlink:
+        old = _repeat_interrupted(lambda: set(_rules(netlink, socket.AF_INET)))
+        new = _repeat_interrupted(lambda: set(_rules(netlink, socket.AF_INET6)))
+    return tuple(sorted(old & new))
 
 
 class _Interrupted(Exception):
@@ -127,9 +149,12 @@ def _proxied(netlink: socket.socket) -> dict[int, list[str]]:
 def _routes(netlink: socket.socket, names: dict[int, str]) -> Iterator[Route]:
     for body in _dump(netlink, _GET_ROUTE, bytes(_ROUTE.size)):
         family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
-        if (table, protocol, kind) != (_MAIN_TABLE, SET_BY_SOMEBODY, _UNICAST):
+        if (protocol, kind) != (SET_BY_SOMEBODY, _UNICAST):
             continue
         found = _attributes(body[_ROUTE.size :])
+        table = _number(found[_RTA_TABLE]) if _RTA_TABLE in found else table
+        if table != MAIN_TABLE and not FIRST_TABLE <= table <= LAST_TABLE:
+            continue
         everything = bytes(4 if family == socket.AF_INET else 16)
         destination = socket.inet_ntop(family, found.get(_RTA_DESTINATION, everything))
         gateway = found.get(_RTA_GATEWAY)
@@ -139,6 +164,39 @@ def _routes(netlink: socket.socket, names: dict[int, str]) -> Iterator[Route]:
             f"{destination}/{length}",
             socket.inet_ntop(family, gateway) if gateway is not None else None,
             names.get(_number(device)) if device is not None else None,
+            0 if table == MAIN_TABLE else table,
+            tuple(sorted(_hops(found.get(_RTA_HOPS, b""), names))),
+        )
+
+
+def _hops(data: bytes, names: dict[int, str]) -> Iterator[Hop]:
+    while len(data) >= _HOP.size:
+        length, _, _, index = _HOP.unpack_from(data)
+        if length < _HOP.size:
+            return
+        gateway = _attributes(data[_HOP.size : length]).get(_RTA_GATEWAY)
+        if gateway is not None:
+            family = socket.AF_INET if len(gateway) == 4 else socket.AF_INET6
+            yield Hop(socket.inet_ntop(family, gateway), names.get(index, ""))
+        data = data[(length + 3) & ~3 :]
+
+
+def _rules(netlink: socket.socket, family: int) -> Iterator[PolicyRule]:
+    for body in _dump(netlink, _GET_RULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
+        # A kernel without such rules for a family answers with those of all: they say whose they are.
+        own, _, _, _, table, *_ = _RULE.unpack_from(body)
+        found = _attributes(body[_RULE.size :])
+        priority = _number(found[_FRA_PRIORITY]) if _FRA_PRIORITY in found else 0
+        if own != family or not FIRST_PRIORITY <= priority <= LAST_PRIORITY:
+            continue
+        table = _number(found[_FRA_TABLE]) if _FRA_TABLE in found else table
+        mark = _number(found[_FRA_MARK]) if _FRA_MARK in found else 0
+        yield PolicyRule(
+            priority,
+            0 if table == MAIN_TABLE else table,
+            mark,
+            _number(found[_FRA_MASK]) if _FRA_MASK in found and mark else 0,
+            _FRA_SUPPRESS in found and _number(found[_FRA_SUPPRESS]) == 0,
         )
 
 

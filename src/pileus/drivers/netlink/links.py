@@ -50,13 +50,40 @@ class Address(msgspec.Struct, frozen=True):
     address: str
 
 
+class Hop(msgspec.Struct, frozen=True, order=True):
+    """One of several ways to a destination: a neighbour on a device."""
+
+    via: str
+    device: str
+
+
 class Route(msgspec.Struct, frozen=True):
-    """``destination`` is a prefix, ``0.0.0.0/0`` and ``::/0`` included; by ``via``, a device, or both."""
+    """``destination`` is a prefix, ``0.0.0.0/0`` and ``::/0`` included; by ``via``, a device, or both; or by
+    several neighbours at once (``hops``), of which each connection takes one. ``table`` 0 is the main one;
+    others are from ``FIRST_TABLE`` to ``LAST_TABLE``."""
 
     namespace: str | None
     destination: str
     via: str | None = None
     device: str | None = None
+    table: int = 0
+    hops: tuple[Hop, ...] = ()
+
+
+FIRST_TABLE, LAST_TABLE = 0x10000, 0x1FFFF
+FIRST_PRIORITY, LAST_PRIORITY = 100, 199
+"""Rules with these are ours."""
+
+
+class PolicyRule(msgspec.Struct, frozen=True, order=True):
+    """A rule of routing for IPv4 and IPv6: packets with ``mark`` in the bits of ``mask`` (0: all packets) are
+    looked up in a table (0: the main one). ``default_is_none``: default routes there do not count."""
+
+    priority: int
+    table: int = 0
+    mark: int = 0
+    mask: int = 0
+    default_is_none: bool = False
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -75,11 +102,12 @@ class Link(msgspec.Struct, frozen=True):
 
 class Contents(msgspec.Struct, frozen=True):
     """The contents of a namespace: interfaces by name, the routes that somebody set (each with its device),
-    and the sysctls that were asked for, without those that the kernel does not have."""
+    the sysctls that were asked for, without those that the kernel does not have, and rules that are ours."""
 
     links: dict[str, Link] = {}
     routes: tuple[Route, ...] = ()
     sysctls: dict[str, str] = {}
+    rules: tuple[PolicyRule, ...] = ()
 
 
 class Links(Protocol):
@@ -116,7 +144,11 @@ class Links(Protocol):
         ...
 
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
-        """These routes, each in the place of another to its destination."""
+        """These routes, each in the place of another to its destination in its table."""
+        ...
+
+    async def set_rules(self, rules: Mapping[str, Iterable[PolicyRule]]) -> None:
+        """By namespace the rules that there shall be, and no others of ours."""
         ...
 
     async def ensure_proxies(self, addresses: Iterable[Address]) -> None:

@@ -22,11 +22,12 @@ from pileus.drivers.netlink.changes import (
     proxies_ensurer,
     routes_deleter,
     routes_ensurer,
+    rules_setter,
     set_up,
     sysctls_setter,
 )
-from pileus.drivers.netlink.dump import dump_links, dump_links_and_routes
-from pileus.drivers.netlink.links import Address, Contents, Link, Route, Tap, Veth
+from pileus.drivers.netlink.dump import dump_links, dump_links_and_routes, dump_rules
+from pileus.drivers.netlink.links import Address, Contents, Link, PolicyRule, Route, Tap, Veth
 from pileus.drivers.netlink.visiting import Work, in_thread, make_namespaces, remove_namespaces, visit
 
 P = TypeVar("P", Address, Route)
@@ -85,6 +86,9 @@ class LinuxLinks:
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
         await self._visit_places(routes, routes_ensurer)
 
+    async def set_rules(self, rules: Mapping[str, Iterable[PolicyRule]]) -> None:
+        await visit([(name, rules_setter(some)) for name, some in rules.items()])
+
     async def ensure_proxies(self, addresses: Iterable[Address]) -> None:
         await self._visit_places(addresses, proxies_ensurer)
 
@@ -128,7 +132,7 @@ class LinuxLinks:
 
 def _contents(sysctls: Sequence[str]) -> Contents:
     links, routes = dump_links_and_routes()
-    return Contents(links, routes, _sysctls(sysctls))
+    return Contents(links, routes, _sysctls(sysctls), dump_rules())
 
 
 def _sysctls(keys: Iterable[str]) -> dict[str, str]:

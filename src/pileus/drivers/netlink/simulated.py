@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pileus.core.files import write_atomically
-from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, Route, Tap, Veth
+from pileus.drivers.netlink.links import Address, Contents, Link, LinkError, PolicyRule, Route, Tap, Veth
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 
 _LOOPBACK = Link("lo", "00:00:00:00:00:00", 65536, "", True, ("127.0.0.1/8", "::1/128"), 1)
@@ -26,6 +26,7 @@ class Saved(msgspec.Struct):
     routes: list[Route]
     pairs: list[tuple[End, End]]
     sysctls: dict[str, dict[str, str]]
+    rules: dict[str, tuple[PolicyRule, ...]] = {}
 
 
 class SimulatedLinks:
@@ -39,7 +40,8 @@ class SimulatedLinks:
         self._switch = switch
         self._file = state_file
         self._links: dict[str | None, dict[str, Link]] = {None: {"lo": _LOOPBACK}}
-        self._routes: dict[tuple[str | None, str], Route] = {}
+        self._routes: dict[tuple[str | None, str, int], Route] = {}
+        self._rules: dict[str, tuple[PolicyRule, ...]] = {}
         self._other_end: dict[End, End] = {}
         self._sysctls: dict[str, dict[str, str]] = {}
         self._number = 1
@@ -49,7 +51,8 @@ class SimulatedLinks:
     def _restore(self, saved: Saved) -> None:
         self._number = saved.number
         self._links = {name or None: links for name, links in saved.links.items()}
-        self._routes = {(route.namespace, route.destination): route for route in saved.routes}
+        self._routes = {(route.namespace, route.destination, route.table): route for route in saved.routes}
+        self._rules = saved.rules
         self._other_end = dict(saved.pairs)
         self._sysctls = saved.sysctls
 
@@ -61,6 +64,7 @@ class SimulatedLinks:
                 list(self._routes.values()),
                 list(self._other_end.items()),
                 self._sysctls,
+                self._rules,
             )
             write_atomically(self._file, msgspec.json.encode(saved), durable=False)
 
@@ -75,11 +79,14 @@ class SimulatedLinks:
             name: Contents(
                 dict(self._links[name]),
                 tuple(
-                    msgspec.structs.replace(route, namespace=None, device=self._way_out(route))
-                    for (place, _), route in self._routes.items()
+                    msgspec.structs.replace(
+                        route, namespace=None, device=None if route.hops else self._way_out(route)
+                    )
+                    for (place, *_), route in self._routes.items()
                     if place == name
                 ),
                 {key: self._sysctls.get(name or "", {}).get(key, "0") for key in keys},
+                self._rules.get(name or "", ()),
             )
             for name in dict.fromkeys(namespaces)
             if name in self._links
@@ -98,6 +105,7 @@ class SimulatedLinks:
             if self._links.pop(name, None) is not None:
                 self.on_gone(name)
             self._sysctls.pop(name, None)
+            self._rules.pop(name, None)
             self._routes = {key: route for key, route in self._routes.items() if key[0] != name}
         self._store()
 
@@ -170,9 +178,10 @@ class SimulatedLinks:
 
     async def delete_routes(self, routes: Iterable[Route]) -> None:
         for route in routes:
-            present = self._routes.get((route.namespace, route.destination))
+            key = route.namespace, route.destination, route.table
+            present = self._routes.get(key)
             if present is not None and route.via in (None, present.via):
-                del self._routes[route.namespace, route.destination]
+                del self._routes[key]
         self._store()
 
     async def ensure_sysctls(self, values: Mapping[str, Mapping[str, str]]) -> None:
@@ -187,11 +196,19 @@ class SimulatedLinks:
     async def ensure_routes(self, routes: Iterable[Route]) -> None:
         for route in routes:
             about = f"route to {route.destination}"
-            if route.device is not None:
-                self._link((route.namespace, route.device))
-            if route.via is not None and not self._reaches(route):
-                raise LinkError(f"{about}: Network is unreachable")
-            self._routes[route.namespace, route.destination] = route
+            for one in _ways(route):
+                if one.device is not None:
+                    self._link((one.namespace, one.device))
+                if one.via is not None and not self._reaches(one):
+                    raise LinkError(f"{about}: Network is unreachable")
+            route = msgspec.structs.replace(route, hops=tuple(sorted(route.hops)))
+            self._routes[route.namespace, route.destination, route.table] = route
+        self._store()
+
+    async def set_rules(self, rules: Mapping[str, Iterable[PolicyRule]]) -> None:
+        for name, some in rules.items():
+            self._place(name)
+            self._rules[name] = tuple(sorted(set(some)))
         self._store()
 
     async def set_up(self, names: Iterable[str], namespace: str | None = None) -> None:
@@ -239,7 +256,7 @@ class SimulatedLinks:
     def _drop_unreachable(self, namespace: str | None) -> None:
         """Routes go with the address or the device that they led by."""
         for key, route in list(self._routes.items()):
-            if key[0] == namespace and self._way_out(route) is None:
+            if key[0] == namespace and all(self._way_out(one) is None for one in _ways(route)):
                 del self._routes[key]
 
     def _reaches(self, route: Route) -> bool:
@@ -265,3 +282,10 @@ class SimulatedLinks:
     def _next(self) -> int:
         self._number += 1
         return self._number
+
+
+def _ways(route: Route) -> list[Route]:
+    """A route of several hops as one for each of them."""
+    if not route.hops:
+        return [route]
+    return [Route(route.namespace, route.destination, hop.via, hop.device) for hop in route.hops]

@@ -28,18 +28,23 @@ class AddressLimit(msgspec.Struct, frozen=True, order=True):
     burst_kb: int = 0
 
 
-def chains(gateway: str | None, limits: Iterable[AddressLimit]) -> Sequence[Chain]:
+def one_or_all(names: Sequence[str]) -> Any:
+    """The right side of a match of an interface's name."""
+    return names[0] if len(names) == 1 else {"set": sorted(names)}
+
+
+def chains(gateways: Sequence[str], limits: Iterable[AddressLimit]) -> Sequence[Chain]:
     """The chains that limit; without rules where nothing is limited."""
-    ordered = sorted(limits) if gateway is not None else []
-    inward = tuple(_rule(one, gateway) for one in ordered if not one.outward)
-    outward = tuple(_rule(one, gateway) for one in ordered if one.outward)
+    ordered = sorted(limits) if gateways else []
+    inward = tuple(_rule(one, gateways) for one in ordered if not one.outward)
+    outward = tuple(_rule(one, gateways) for one in ordered if one.outward)
     return (
         Chain("limit_in", inward, Base("filter", "prerouting", _BEFORE_NAT)),
         Chain("limit_out", outward, Base("filter", "postrouting", _AFTER_NAT)),
     )
 
 
-def _rule(limit: AddressLimit, gateway: str | None) -> Rule:
+def _rule(limit: AddressLimit, gateways: Sequence[str]) -> Rule:
     interface, field = ("oifname", "saddr") if limit.outward else ("iifname", "daddr")
     protocol = "ip6" if ":" in limit.address else "ip"
     burst_kb = limit.burst_kb or limit.rate_kbps * 4 // 5
@@ -56,7 +61,7 @@ def _rule(limit: AddressLimit, gateway: str | None) -> Rule:
     return Rule(
         f"limit {limit.address}",
         (
-            _is({"meta": {"key": interface}}, gateway),
+            _is({"meta": {"key": interface}}, one_or_all(gateways)),
             _is({"payload": {"protocol": protocol, "field": field}}, limit.address),
             over,
             {"drop": None},

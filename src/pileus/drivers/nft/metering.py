@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.drivers.nft.limits import one_or_all
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Expression, NamedObject, Rule, Table
 
 TABLE = f"{PREFIX}metering"
@@ -66,7 +67,7 @@ def _jump(label: Label) -> Rule:
 def _rules(gateways: Sequence[str], label: Label) -> Iterable[Rule]:
     for one in sorted(label.rules, key=lambda rule: not rule.excluded):
         meta = "iifname" if one.inwards else "oifname"
-        outer: Any = gateways[0] if len(gateways) == 1 else {"set": sorted(gateways)}
+        outer = one_or_all(gateways)
         where: list[Expression] = [{"match": {"op": "==", "left": {"meta": {"key": meta}}, "right": outer}}]
         for field, prefix in (("saddr", one.source), ("daddr", one.destination)):
             if prefix is not None:

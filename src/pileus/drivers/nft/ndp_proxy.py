@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pileus.drivers.nft.limits import one_or_all
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
 
 TABLE = f"{PREFIX}ndp_proxy"
 GUARDED, PROXIED = "guarded", "proxied"
 
 
-def render(gateway: str | None, prefixes: Sequence[str], proxied: Sequence[str]) -> Table:
+def render(gateways: Sequence[str], prefixes: Sequence[str], proxied: Sequence[str]) -> Table:
     """The table; none is wanted where no prefix is guarded."""
     return Table(
         name=TABLE,
         family="ip6",
-        absent=gateway is None or not prefixes,
+        absent=not gateways or not prefixes,
         sets=(
             NamedSet(
                 name=GUARDED,
@@ -37,7 +38,7 @@ def render(gateway: str | None, prefixes: Sequence[str], proxied: Sequence[str])
                     Rule(
                         "no proxy",
                         (
-                            _is({"meta": {"key": "iifname"}}, gateway or ""),
+                            _is({"meta": {"key": "iifname"}}, one_or_all(gateways)),
                             _is(_TO, f"@{GUARDED}"),
                             _is(_TO, f"@{PROXIED}", "!="),
                             _is({"ct": {"key": "state"}}, ["new", "invalid", "untracked"], "in"),

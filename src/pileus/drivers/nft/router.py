@@ -19,7 +19,7 @@ import msgspec
 from pileus.drivers.nft import forwarding, helpers, limits
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
-from pileus.drivers.nft.limits import AddressLimit
+from pileus.drivers.nft.limits import AddressLimit, one_or_all
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Element, Expression, NamedSet, Rule, Table
 
 TABLE = f"{PREFIX}router"
@@ -40,12 +40,18 @@ class FloatingIp(msgspec.Struct, frozen=True):
     fixed: str
 
 
-class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules of one router. ``gateway``: the outer interface, None without one."""
+class Gateway(msgspec.Struct, frozen=True):
+    """An outer interface, and the source address of packets of ports without a floating IP that leave by it
+    (None: they leave as they are)."""
 
-    gateway: str | None = None
+    name: str
     source_address: str | None = None
-    """The source address of packets of ports without a floating IP; None: they leave as they are."""
+
+
+class RouterRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of one router."""
+
+    gateways: tuple[Gateway, ...] = ()
     inside: tuple[str, ...] = ()
     """Interfaces to the inner subnets."""
     floating_ips: tuple[FloatingIp, ...] = ()
@@ -88,16 +94,21 @@ def render(rules: RouterRules) -> Table:
             Chain("output", (_to_fixed(), *forwarding.rules()), Base("nat", "output", _DESTINATION_NAT)),
             Chain("input", tuple(_input(rules)), Base("filter", "input", _FILTER)),
             Chain("postrouting", tuple(_postrouting(rules)), Base("nat", "postrouting", _SOURCE_NAT)),
-            *limits.chains(rules.gateway, rules.limits),
+            *limits.chains([one.name for one in rules.gateways], rules.limits),
         ),
         objects=helpers.objects(rules.helpers),
     )
 
 
 def _mark(rules: RouterRules) -> Iterable[Rule]:
-    if rules.gateway is not None:
+    if rules.gateways:
         mark = {"mangle": {"key": _meta("mark"), "value": FROM_OUTSIDE}}
-        yield Rule("from outside", (_is(_meta("iifname"), rules.gateway), mark))
+        yield Rule("from outside", (_is(_meta("iifname"), _outer(rules)), mark))
+
+
+def _outer(rules: RouterRules) -> Any:
+    """The outer interface, or all of them."""
+    return one_or_all([one.name for one in rules.gateways])
 
 
 def _prerouting(rules: RouterRules) -> Iterable[Rule]:
@@ -127,15 +138,20 @@ def _input(rules: RouterRules) -> Iterable[Rule]:
 
 
 def _postrouting(rules: RouterRules) -> Iterable[Rule]:
-    if rules.gateway is None:
+    if not rules.gateways:
         return
-    inner = _is(_meta("oifname"), rules.gateway, "!=")
+    inner = _is(_meta("oifname"), _outer(rules), "!=")
     yield Rule("between inner", (inner, _NOT_FROM_OUTSIDE, _NOT_TRANSLATED, {"accept": None}))
     yield Rule("to floating", ({"snat": {"addr": _looked_up("saddr", FIXED_TO_FLOATING)}},))
-    if rules.source_address is not None:
-        change = {"snat": {"addr": rules.source_address}}
-        yield Rule("source", (_is(_meta("oifname"), rules.gateway), change))
-        yield Rule("hairpin", (_NOT_FROM_OUTSIDE, _TRANSLATED, change))
+    changes = [
+        (one.name, {"snat": {"addr": one.source_address}})
+        for one in rules.gateways
+        if one.source_address is not None
+    ]
+    for name, change in changes:
+        yield Rule("source", (_is(_meta("oifname"), name), change))
+    if changes:
+        yield Rule("hairpin", (_NOT_FROM_OUTSIDE, _TRANSLATED, changes[0][1]))
 
 
 def _is(left: Expression, right: Any, operator: str = "==") -> Expression:

@@ -23,7 +23,7 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.reconcile import Work
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import reason
-from pileus.host.l3 import ha_plan, plan
+from pileus.host.l3 import gateways, ha_plan, plan
 from pileus.host.l3.apply import RuleApplier
 from pileus.host.l3.ha import HaBook
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
@@ -74,7 +74,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         routers = self.desired.values()
         return {
             "routers": len(routers),
-            "ex_gw_ports": sum(router.gateway is not None for router in routers),
+            "ex_gw_ports": sum(len(gateways.all_of(router)) for router in routers),
             "interfaces": sum(len(router.interfaces) for router in routers),
             "floating_ips": sum(len(router.floating_ips) for router in routers),
             "failed": len(self.failed),
@@ -153,7 +153,11 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                         nexthop=route.nexthop,
                     )
                 rules[namespace.name] = plan.plan_rules(router)
-                besides[namespace.name] = [plan.plan_metering(router), plan.plan_ndp_proxy(router)]
+                besides[namespace.name] = [
+                    plan.plan_metering(router),
+                    plan.plan_ndp_proxy(router),
+                    gateways.plan_marks(router),
+                ]
                 advertised = plan.plan_advertisements(router, namespace)
                 if router.ha is not None:
                     whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pileus.core.addresses import link_local
 from pileus.drivers.keepalived.spec import VirtualAddress, VirtualRoute, VirtualRouter
-from pileus.host.namespaces.model import Namespace, NamespacePort
+from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
 from pileus.wire.l3 import HaDetails, RouterDetails
 
 HA_PREFIX = "ha-"
@@ -57,5 +57,10 @@ def plan_virtual_router(router: RouterDetails, ha: HaDetails, whole: Namespace) 
         vr_id=ha.vr_id,
         advert_interval_ms=ha.advert_interval_ms,
         addresses=tuple(addresses),
-        routes=tuple(VirtualRoute(one.destination, one.device, one.via) for one in whole.routes),
+        routes=tuple(_route(one) for one in whole.routes),
     )
+
+
+def _route(route: NamespaceRoute) -> VirtualRoute:
+    hops = tuple((hop.via, hop.device) for hop in route.hops)
+    return VirtualRoute(route.destination, route.device, route.via, route.table, hops)

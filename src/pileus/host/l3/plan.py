@@ -17,19 +17,19 @@ from pileus.drivers.nft import metering, ndp_proxy
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.limits import AddressLimit
-from pileus.drivers.nft.router import FloatingIp, RouterRules
+from pileus.drivers.nft.router import FloatingIp, Gateway, RouterRules
 from pileus.drivers.nft.table import Table
+from pileus.host.l3 import gateways
+from pileus.host.l3.gateways import NAME_CHARACTERS, gateway_name
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
 from pileus.wire.dhcp import HostRoute
-from pileus.wire.l3 import RouterDetails, RouterPort, RouterSubnet
+from pileus.wire.l3 import RouterDetails, RouterPort
 
-GATEWAY_PREFIX, INTERFACE_PREFIX = "qg-", "qr-"
+INTERFACE_PREFIX = "qr-"
 METADATA_PORT = 9697
 """Where the packet rules send what guests ask of the metadata service."""
-_NAME_CHARACTERS = 11
 _HTTP = 80
-_DEFAULTS = ((4, "0.0.0.0/0"), (6, "::/0"))
 
 SYSCTLS = {
     # Of what it answers for it is told address by address.
@@ -61,14 +61,9 @@ _RA_MODES = {
 }
 
 
-def gateway_name(port: RouterPort) -> str:
-    """``qg-`` and the first 11 characters of the port's id."""
-    return GATEWAY_PREFIX + port.port.port_id[:_NAME_CHARACTERS]
-
-
 def interface_name(port: RouterPort) -> str:
     """``qr-`` and the first 11 characters of the port's id."""
-    return INTERFACE_PREFIX + port.port.port_id[:_NAME_CHARACTERS]
+    return INTERFACE_PREFIX + port.port.port_id[:NAME_CHARACTERS]
 
 
 def quieted(router: RouterDetails) -> RouterDetails:
@@ -81,6 +76,7 @@ def quieted(router: RouterDetails) -> RouterDetails:
     return msgspec.structs.replace(
         router,
         gateway=gateway,
+        more_gateways=tuple(map(_silent, router.more_gateways)),
         interfaces=interfaces,
         floating_ips=(),
         routes=(),
@@ -99,11 +95,10 @@ def _silent(port: RouterPort) -> RouterPort:
 def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
     """The namespace of a router."""
     ports = []
-    if router.gateway is not None:
-        outside = [item.floating_ip_address for item in router.floating_ips]
-        outside += [item.floating_ip_address for item in router.port_forwardings]
-        floating = [f"{address}/32" for address in dict.fromkeys(outside)]
-        outer = _namespace_port(gateway_name(router.gateway), router.gateway, floating)
+    floating = gateways.addresses_held(router)
+    for gateway in gateways.all_of(router):
+        name = gateway_name(gateway)
+        outer = _namespace_port(name, gateway, [f"{address}/32" for address in floating[name]])
         ports.append(msgspec.structs.replace(outer, proxied=proxied(router)))
     answering = _answering_v6(router)
     ports += [
@@ -115,23 +110,24 @@ def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:
         name=prefix + router.router_id,
         ports=tuple(ports),
         routes=tuple(_namespace_routes(router)),
-        sysctls=SYSCTLS,
+        sysctls=SYSCTLS | gateways.sysctls(router),
+        rules=gateways.rules(router),
     )
 
 
 def plan_rules(router: RouterDetails) -> RouterRules:
     """Plan the packet rules of a router."""
-    gateway = router.gateway
-    sources = [address.ip_address for address in gateway.port.addresses] if gateway is not None else []
-    source = next((ip for ip in sources if ipaddress.ip_address(ip).version == 4), None)
+    outside = gateways.all_of(router)
     return RouterRules(
-        gateway=gateway_name(gateway) if gateway is not None else None,
-        source_address=source if router.enable_snat else None,
+        gateways=tuple(
+            Gateway(gateway_name(one), gateways.source_address(one) if router.enable_snat else None)
+            for one in outside
+        ),
         inside=tuple(sorted(map(interface_name, router.interfaces))),
         floating_ips=tuple(
             FloatingIp(item.floating_ip_id, item.floating_ip_address, item.fixed_ip_address)
             for item in sorted(router.floating_ips, key=lambda item: item.floating_ip_id)
-            if gateway is not None
+            if outside
         ),
         forwardings=tuple(
             Forwarding(
@@ -143,7 +139,7 @@ def plan_rules(router: RouterDetails) -> RouterRules:
                 (item.internal_first, item.internal_last),
             )
             for item in router.port_forwardings
-            if gateway is not None
+            if outside
         ),
         helpers=tuple(
             sorted(Helper(item.helper, item.protocol, item.port) for item in router.conntrack_helpers)
@@ -155,7 +151,6 @@ def plan_rules(router: RouterDetails) -> RouterRules:
 
 def plan_metering(router: RouterDetails) -> Table:
     """Plan the counters of the router's metering labels."""
-    gateways = [gateway_name(router.gateway)] if router.gateway is not None else []
     labels = [
         metering.Label(
             label.label_id,
@@ -166,7 +161,7 @@ def plan_metering(router: RouterDetails) -> Table:
         )
         for label in router.metering_labels
     ]
-    return metering.render(gateways, labels)
+    return metering.render(list(map(gateway_name, gateways.all_of(router))), labels)
 
 
 def plan_limits(router: RouterDetails) -> Iterator[AddressLimit]:
@@ -190,8 +185,8 @@ def plan_ndp_proxy(router: RouterDetails) -> Table:
         for subnet in port.subnets
         if router.enable_ndp_proxy and ":" in subnet.cidr
     }
-    gateway = gateway_name(router.gateway) if router.gateway is not None else None
-    return ndp_proxy.render(gateway, sorted(prefixes), proxied(router))
+    outside = list(map(gateway_name, gateways.all_of(router)))
+    return ndp_proxy.render(outside, sorted(prefixes), proxied(router))
 
 
 def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[MetadataEndpoint]:
@@ -243,8 +238,7 @@ def plan_advertisements(router: RouterDetails, namespace: Namespace) -> list[Adv
 
 def networks(router: RouterDetails) -> set[str]:
     """The networks that the router has ports on."""
-    ports = [*router.interfaces, *([router.gateway] if router.gateway is not None else [])]
-    return {port.network_id for port in ports}
+    return {port.network_id for port in (*router.interfaces, *gateways.all_of(router))}
 
 
 def floating_ids(router: RouterDetails) -> set[str]:
@@ -283,45 +277,18 @@ def _answering_v6(router: RouterDetails) -> dict[str, str]:
 
 
 def _namespace_routes(router: RouterDetails) -> Iterator[NamespaceRoute]:
-    gateway = router.gateway
-    if gateway is not None:
-        name = gateway_name(gateway)
-        own = {address.subnet_id for address in gateway.port.addresses}
-        for subnet in gateway.subnets:
-            if subnet.subnet_id not in own:
-                # The outer network's other subnets are on the same link: floating IPs may be from there.
-                yield NamespaceRoute(subnet.cidr, name)
-        for version, everything in _DEFAULTS:
-            yield from _default(name, everything, _with_gateway(gateway.subnets, own, version))
+    yield from gateways.routes(router)
     for route in router.routes:
         device = _device_to(router, route.nexthop)
         if device is not None:
             yield NamespaceRoute(route.destination, device, route.nexthop)
 
 
-def _with_gateway(subnets: Iterable[RouterSubnet], own: set[str], version: int) -> RouterSubnet | None:
-    for subnet in subnets:
-        is_version = ipaddress.ip_network(subnet.cidr).version == version
-        if subnet.subnet_id in own and is_version and subnet.gateway_ip is not None:
-            return subnet
-    return None
-
-
-def _default(name: str, everything: str, subnet: RouterSubnet | None) -> Iterator[NamespaceRoute]:
-    if subnet is None or subnet.gateway_ip is None:
-        return
-    gateway = ipaddress.ip_address(subnet.gateway_ip)
-    if gateway not in ipaddress.ip_network(subnet.cidr) and not gateway.is_link_local:
-        yield NamespaceRoute(f"{gateway}/{gateway.max_prefixlen}", name)
-    yield NamespaceRoute(everything, name, str(gateway))
-
-
 def _device_to(router: RouterDetails, nexthop: str) -> str | None:
     """The router's port whose subnet a neighbour is in."""
     address = ipaddress.ip_address(nexthop)
     named = [(interface_name(port), port) for port in router.interfaces]
-    if router.gateway is not None:
-        named.append((gateway_name(router.gateway), router.gateway))
+    named += [(gateway_name(one), one) for one in gateways.all_of(router)]
     for name, port in named:
         if any(address in ipaddress.ip_network(subnet.cidr) for subnet in port.subnets):
             return name

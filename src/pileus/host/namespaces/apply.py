@@ -109,6 +109,8 @@ class NamespaceApplier:
         await links.delete_addresses(plan.gone_addresses)
         await links.ensure_addresses(plan.addresses)
         await links.ensure_routes(plan.routes)
+        if plan.rules:
+            await links.set_rules(plan.rules)
         await links.delete_proxies(plan.gone_proxies)
         await links.ensure_proxies(plan.proxies)
 

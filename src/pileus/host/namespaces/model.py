@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pileus.drivers.netlink.links import Hop, PolicyRule
+
 OWNER_KEY = "pileus-owner"
 """In external_ids of a Port of ours: which agent put it there."""
 INDEX_KEY = "pileus-ifindex"
@@ -35,6 +37,14 @@ class NamespaceRoute(msgspec.Struct, frozen=True):
     destination: str
     device: str
     via: str | None = None
+    table: int = 0
+    hops: tuple[Hop, ...] = ()
+    """In the place of both: several neighbours, each on a device."""
+
+    @property
+    def devices(self) -> set[str]:
+        """The devices that it leads by."""
+        return {hop.device for hop in self.hops} or {self.device}
 
 
 class Namespace(msgspec.Struct, frozen=True):
@@ -45,3 +55,4 @@ class Namespace(msgspec.Struct, frozen=True):
     ports: tuple[NamespacePort, ...] = ()
     routes: tuple[NamespaceRoute, ...] = ()
     sysctls: dict[str, str] = {}
+    rules: tuple[PolicyRule, ...] = ()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from pileus.drivers.netlink.links import Address, Contents, Link, Route, Veth
+from pileus.drivers.netlink.links import Address, Contents, Link, PolicyRule, Route, Veth
 from pileus.host.namespaces.model import Namespace, NamespacePort
 
 METADATA_V6 = "fe80::a9fe:a9fe/64"
@@ -33,11 +33,12 @@ class NamespacePlan(msgspec.Struct, frozen=True):
     gone_addresses: tuple[Address, ...] = ()
     proxies: tuple[Address, ...] = ()
     gone_proxies: tuple[Address, ...] = ()
+    rules: dict[str, tuple[PolicyRule, ...]] = {}
 
     def __len__(self) -> int:
         settings = sum(map(len, self.sysctls.values()))
         lists = (self.namespaces, self.veths, self.addresses, self.routes, self.proxies, self.gone_proxies)
-        return settings + sum(map(len, (*lists, self.gone_routes, self.gone_addresses)))
+        return settings + len(self.rules) + sum(map(len, (*lists, self.gone_routes, self.gone_addresses)))
 
 
 def plan_namespaces(
@@ -53,6 +54,7 @@ def plan_namespaces(
     gone_proxies: list[Address] = []
     routes: list[Route] = []
     gone_routes: list[Route] = []
+    rules: dict[str, tuple[PolicyRule, ...]] = {}
     home = found[None].links
     for namespace in wanted:
         inside = found.get(namespace.name)
@@ -76,6 +78,8 @@ def plan_namespaces(
         made, removed = _routes(namespace, inside)
         routes += made
         gone_routes += removed
+        if set(namespace.rules) != set(inside.rules):
+            rules[namespace.name] = namespace.rules
     return NamespacePlan(
         tuple(namespaces),
         sysctls,
@@ -86,6 +90,7 @@ def plan_namespaces(
         tuple(gone_addresses),
         tuple(proxies),
         tuple(gone_proxies),
+        rules,
     )
 
 
@@ -148,27 +153,25 @@ def _proxied(namespace: str, port: NamespacePort, link: Link | None) -> tuple[li
 
 
 def _routes(namespace: Namespace, inside: Contents) -> tuple[list[Route], list[Route]]:
-    wanted: dict[str, Route] = {}
+    wanted: dict[tuple[str, int], Route] = {}
     for route in namespace.routes:
         destination = str(ipaddress.ip_network(route.destination, strict=False))
         # One way for a destination: the first one.
-        wanted.setdefault(destination, Route(namespace.name, destination, route.via, route.device))
-    present = {(route.destination, route.via, route.device) for route in inside.routes}
-    come = [r for r in wanted.values() if (r.destination, r.via, r.device) not in present]
+        device = None if route.hops else route.device
+        one = Route(namespace.name, destination, route.via, device, route.table, tuple(sorted(route.hops)))
+        wanted.setdefault((destination, route.table), one)
+    present = [msgspec.structs.replace(route, namespace=namespace.name) for route in inside.routes]
+    come = [route for route in wanted.values() if route not in present]
     shared = {port.name for port in namespace.ports if port.shared}
-    doubles = Counter(route.destination for route in inside.routes)
+    doubles = Counter((route.destination, route.table) for route in present)
     gone = [
-        Route(namespace.name, route.destination, route.via, route.device)
-        for route in inside.routes
+        route
+        for route in present
         # Another way to a wanted destination is replaced, and needs no taking away.
-        if route.device not in shared
+        if not shared & {route.device, *(hop.device for hop in route.hops)}
         and (
-            route.destination not in wanted
-            or (doubles[route.destination] > 1 and _differs(route, wanted[route.destination]))
+            (key := (route.destination, route.table)) not in wanted
+            or (doubles[key] > 1 and route != wanted[key])
         )
     ]
     return come, gone
-
-
-def _differs(route: Route, wanted: Route) -> bool:
-    return (route.via, route.device) != (wanted.via, wanted.device)

@@ -123,6 +123,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     l3_ha_network_type: str = ""
     ha_advert_interval_ms: int = 200
     router_distributed: bool = False
+    enable_default_route_ecmp: bool = False
+    enable_default_route_bfd: bool = False
     down_before_distributed: bool = True
     projects_of_servers: ProjectsOf = _no_servers
     holders_of: HoldersOf = _no_holders
@@ -171,6 +173,8 @@ def from_settings(
         l3_ha_network_type=settings.l3_ha_network_type,
         ha_advert_interval_ms=settings.ha_vrrp_advert_interval_ms,
         router_distributed=settings.router_distributed,
+        enable_default_route_ecmp=settings.enable_default_route_ecmp,
+        enable_default_route_bfd=settings.enable_default_route_bfd,
         down_before_distributed=settings.router_admin_state_down_before_update,
         projects_of_servers=projects_of_servers,
         holders_of=holders_of,

@@ -48,6 +48,12 @@ class NetworkSection(Section, frozen=True):
     l3_ha: Annotated[
         bool, Description(description="new routers are of high availability where nobody says otherwise")
     ] = False
+    enable_default_route_ecmp: Annotated[
+        bool, Description(description="new routers send by all their gateways where nobody says otherwise")
+    ] = False
+    enable_default_route_bfd: Annotated[
+        bool, Description(description="new routers watch their next hops where nobody says otherwise")
+    ] = False
     max_l3_agents_per_router: Annotated[
         int,
         msgspec.Meta(ge=0, le=16, description="agents that hold a router of high availability ready; 0: all"),

@@ -1041,7 +1041,7 @@ CREATE TABLE router_bindings (
 CREATE TABLE router_ports (
 	port_id VARCHAR(36) NOT NULL, 
 	router_id VARCHAR(36) NOT NULL, 
-	port_type VARCHAR(64) NOT NULL, 
+	port_type VARCHAR(64) NOT NULL, gateway_index INTEGER DEFAULT '0' NOT NULL, 
 	CONSTRAINT fk_router_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_router_ports_router_id FOREIGN KEY(router_id) REFERENCES routers (id), 
 	CONSTRAINT pk_router_ports PRIMARY KEY (port_id)
@@ -1063,6 +1063,8 @@ CREATE TABLE "routers" (
 	ha BOOLEAN DEFAULT 0 NOT NULL, 
 	flavor_id VARCHAR(36), 
 	enable_ndp_proxy BOOLEAN DEFAULT 0 NOT NULL, 
+	enable_default_route_ecmp BOOLEAN DEFAULT 0 NOT NULL, 
+	enable_default_route_bfd BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id), 
 	CONSTRAINT pk_routers PRIMARY KEY (id)
 );
@@ -1121,6 +1123,7 @@ INSERT INTO "schema_revisions" VALUES('network','0041_ranges_of_segments');
 INSERT INTO "schema_revisions" VALUES('network','0042_trunks_and_their_subports');
 INSERT INTO "schema_revisions" VALUES('network','0043_logs_of_security_groups');
 INSERT INTO "schema_revisions" VALUES('network','0044_ndp_proxies');
+INSERT INTO "schema_revisions" VALUES('network','0045_several_gateways');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 

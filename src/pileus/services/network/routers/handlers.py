@@ -88,7 +88,8 @@ def _bad_interface(text: str) -> BadRequest:
     return BadRequest(resource="router", msg=text)
 
 
-def _router(tx: Tx, request: Request, rule: str) -> Values:
+def router_of(tx: Tx, request: Request, rule: str) -> Values:
+    """Find the router of the path, for one who may do so."""
     router = find(tx, request, ROUTER)
     request.access.require(rule, target_of(tx, request, ROUTER, router))
     check_revision(ROUTER, router, wanted_revision(request))
@@ -100,7 +101,7 @@ def _add(
 ) -> dict[str, Any]:
     if len(wanted) > 1:
         raise BadRequest(resource="router", msg="Cannot specify both subnet-id and port-id")
-    router = _router(tx, request, rule)
+    router = router_of(tx, request, rule)
     if "port_id" in wanted:
         port = find(tx, request, PORT, wanted["port_id"])
         return interfaces.interface_add_port(tx, request.context, router, port, config=config)
@@ -111,7 +112,7 @@ def _add(
 def _remove(
     tx: Tx, request: Request, rule: str, wanted: dict[str, str], config: NetworkConfig
 ) -> dict[str, Any]:
-    router = _router(tx, request, rule)
+    router = router_of(tx, request, rule)
     subnet = find(tx, request, SUBNET, wanted["subnet_id"], lock=False) if "subnet_id" in wanted else None
     return interfaces.interface_remove(
         tx, request.context, router, port_id=wanted.get("port_id"), subnet=subnet, config=config
@@ -122,7 +123,7 @@ def _routes_handler(
     config: NetworkConfig, rule: str, combined: Callable[[Any, Any], list[routing.Route]]
 ) -> Handler:
     def unit(tx: Tx, request: Request, routes: list[routing.Route]) -> Values:
-        router = _router(tx, request, rule)
+        router = router_of(tx, request, rule)
         changes = Values({"routes": combined(router["routes"], routes)}, ("routes",))
         return router_update(tx, request.context, [Update(router, changes)], config=config)[0]
 

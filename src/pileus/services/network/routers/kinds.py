@@ -23,12 +23,16 @@ def complete_kind(spec: dict[str, Any], config: NetworkConfig) -> None:
         spec["ha"] = config.l3_ha
     if spec.get("distributed") is None:
         spec["distributed"] = config.router_distributed
+    if spec.get("enable_default_route_ecmp") is None:
+        spec["enable_default_route_ecmp"] = config.enable_default_route_ecmp
+    if spec.get("enable_default_route_bfd") is None:
+        spec["enable_default_route_bfd"] = config.enable_default_route_bfd
 
 
 def check_kind(original: Mapping[str, Any], changes: dict[str, Any], config: NetworkConfig) -> bool:
     """Whether a change makes a router one of another kind, which it may become while it is down. A null is
     no change, and is left out."""
-    for name in ("ha", "distributed"):
+    for name in ("ha", "distributed", "enable_default_route_ecmp", "enable_default_route_bfd"):
         if changes.get(name, False) is None:
             del changes[name]
     changed = {name for name in ("ha", "distributed") if changes.get(name, original[name]) != original[name]}

@@ -107,14 +107,13 @@ def ndp_after_gateways(tx: Tx, updates: Sequence[Update]) -> None:
     asking = [one.original["id"] for one in updates if one.changes.get("enable_ndp_proxy")]
     if not asking:
         return
-    six = {
-        row.router_id: row.network_id
-        for row in tx.rows(_GATEWAYS, {"ids": asking})
-        if any(":" in ip["ip_address"] for ip in row.fixed_ips)
-    }
-    known = scopes_of(tx, six.values())
+    six: dict[str, set[str]] = {}
+    for row in tx.rows(_GATEWAYS, {"ids": asking}):
+        if any(":" in ip["ip_address"] for ip in row.fixed_ips):
+            six.setdefault(row.router_id, set()).add(row.network_id)
+    known = scopes_of(tx, set().union(*six.values()))
     for router_id in asking:
-        if six.get(router_id) not in known:
+        if six.get(router_id, set()).isdisjoint(known):
             reason = (
                 "The router has no external gateway or the external gateway port has no IPv6 address or IPv6 "
                 "address scope"

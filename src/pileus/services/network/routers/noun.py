@@ -11,6 +11,8 @@ from pileus.resource.declaration import Extension, Resource
 from pileus.services.network.agents.scheduled import Scheduler
 from pileus.services.network.common.policy import tag_rule_names, tag_rules
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.gateway_handlers import EXTENSIONS as GATEWAY_EXTENSIONS
+from pileus.services.network.routers.gateway_handlers import gateway_routes
 from pileus.services.network.routers.ha_scheduling import states_of
 from pileus.services.network.routers.handlers import interface_routes
 from pileus.services.network.routers.hosting import router_bind, router_unbind
@@ -115,15 +117,20 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 7, "create": 91, "get": 7, "update": 93, "delete": 49},
+                statements={"list": 8, "create": 91, "get": 8, "update": 94, "delete": 49},
             ),
             *interface_routes(config),
+            *gateway_routes(config),
             *scheduler.routes(agent),
             *tag_routes(ROUTER, PATH, rules=tag_rule_names("router")),
         ),
         rules=(*RULES, *tag_rules("router"), *scheduler.rules()),
         quotas=(ROUTER_QUOTA,),
-        extensions=(*EXTENSIONS, *((DOWN_FIRST,) if config.down_before_distributed else ())),
+        extensions=(
+            *EXTENSIONS,
+            *GATEWAY_EXTENSIONS,
+            *((DOWN_FIRST,) if config.down_before_distributed else ()),
+        ),
         answers=(
             Answer(L3_STATE, partial(l3_state, config=config)),
             Answer(L3_STATUS, partial(l3_status, config=config), writes=True),

@@ -25,6 +25,7 @@ class AttachedPort(NamedTuple):
     port_type: str
     network_id: str
     fixed_ips: list[dict[str, str]]
+    gateway_index: int = 0
 
     @property
     def subnet_ids(self) -> list[str]:
@@ -39,15 +40,16 @@ class Attachments(NamedTuple):
     subnets: dict[str, Row[Any]]
 
     def gateway(self, router_id: str) -> AttachedPort | None:
-        """The router's gateway port."""
-        return next(
-            (
-                one
-                for one in self.attached_ports.get(router_id, ())
-                if one.port_type == device_owners.ROUTER_GATEWAY
-            ),
-            None,
-        )
+        """The router's first gateway port."""
+        return next(iter(self.gateways(router_id)), None)
+
+    def gateways(self, router_id: str) -> list[AttachedPort]:
+        """The router's gateway ports, the first one first."""
+        return [
+            one
+            for one in self.attached_ports.get(router_id, ())
+            if one.port_type == device_owners.ROUTER_GATEWAY
+        ]
 
     def interfaces(self, router_id: str) -> list[AttachedPort]:
         """The router's ports on project networks."""
@@ -86,13 +88,14 @@ _ATTACHED = (
         router_ports.c.port_type,
         ports.c.network_id,
         ports.c.fixed_ips,
+        router_ports.c.gateway_index,
     )
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
     .where(
         router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
         router_ports.c.port_type.in_((*device_owners.INTERFACES, device_owners.ROUTER_GATEWAY)),
     )
-    .order_by(router_ports.c.router_id, router_ports.c.port_id)
+    .order_by(router_ports.c.router_id, router_ports.c.gateway_index, router_ports.c.port_id)
 )
 _SUBNETS = select(
     subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.ip_version, subnets.c.gateway_ip
@@ -100,6 +103,7 @@ _SUBNETS = select(
 _IN_USE = (
     select(
         floating_ips.c.router_id,
+        floating_ips.c.floating_network_id,
         floating_ips.c.fixed_port_id,
         floating_ips.c.fixed_ip_address,
         ports.c.fixed_ips,

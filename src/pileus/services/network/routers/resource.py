@@ -49,6 +49,17 @@ _GATEWAYS = (
         .outerjoin(router_policies, router_policies.c.router_id == routers.c.id)
     )
     .where(routers.c.id.in_(bindparam("ids", expanding=True)))
+    # The first one last: it is the one that a dictionary by router keeps.
+    .order_by(router_ports.c.gateway_index.desc(), router_ports.c.port_id.desc())
+)
+_ALL_GATEWAYS = (
+    select(router_ports.c.router_id, ports.c.network_id, ports.c.fixed_ips)
+    .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
+    .where(
+        router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
+        router_ports.c.port_type == device_owners.ROUTER_GATEWAY,
+    )
+    .order_by(router_ports.c.gateway_index, router_ports.c.port_id)
 )
 _ZONES = (
     select(router_bindings.c.router_id, agents.c.availability_zone)
@@ -72,11 +83,21 @@ def gateway_info(
     }
 
 
-def _gateways(tx: Tx, router_ids: list[str]) -> dict[str, dict[str, Any]]:
+def gateways_first(tx: Tx, router_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """``external_gateway_info`` of routers that have a gateway: the first one; one statement."""
     return {
         row.id: gateway_info(row.network_id, row.fixed_ips, row.enable_snat, row.qos_policy_id)
         for row in tx.rows(_GATEWAYS, {"ids": router_ids})
     }
+
+
+def gateways_all(tx: Tx, router_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """``external_gateways`` of routers that have any, the first one first; one statement."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.rows(_ALL_GATEWAYS, {"ids": router_ids}):
+        one = {"network_id": row.network_id, "external_fixed_ips": row.fixed_ips}
+        found.setdefault(row.router_id, []).append(one)
+    return found
 
 
 def _zones(tx: Tx, router_ids: list[str]) -> dict[str, list[str]]:
@@ -86,7 +107,7 @@ def _zones(tx: Tx, router_ids: list[str]) -> dict[str, list[str]]:
     return {router_id: sorted(zones) for router_id, zones in found.items()}
 
 
-_INFO = types.dict_of(
+GATEWAY = types.dict_of(
     {
         "network_id": types.uuid,
         "enable_snat": types.boolean,
@@ -99,7 +120,7 @@ _INFO = types.dict_of(
 
 def _parse_info(value: Any) -> Any:
     """Whatever is empty clears the gateway, as null does."""
-    return _INFO.parse(value) if value else None
+    return GATEWAY.parse(value) if value else None
 
 
 def _parse_flag(value: Any) -> bool | None:
@@ -122,13 +143,42 @@ ROUTER = Resource(
         Attribute("status", types.string(16), default="ACTIVE", filter=True, sort=True),
         Attribute(
             "external_gateway_info",
-            Type("gateway", _parse_info, {"anyOf": [_INFO.schema, {"type": "null"}]}, accepts_none=True),
-            loader=_gateways,
+            Type("gateway", _parse_info, {"anyOf": [GATEWAY.schema, {"type": "null"}]}, accepts_none=True),
+            loader=gateways_first,
             default=None,
             create=True,
             update=True,
             policy=True,
             policy_get=False,
+        ),
+        Attribute(
+            "external_gateways",
+            types.list_of(types.dict_of({"network_id": types.uuid, "external_fixed_ips": FIXED_IPS})),
+            loader=gateways_all,
+            view_only=True,
+            empty=(),
+            default=(),
+            description="All its gateways, of which the first is its external_gateway_info.",
+        ),
+        Attribute(
+            "enable_default_route_ecmp",
+            _FLAG,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            description="Whether what leaves without an address of its own goes out by all gateways.",
+        ),
+        Attribute(
+            "enable_default_route_bfd",
+            _FLAG,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            description="Whether next hops outside are watched, so that a dead one is not used.",
         ),
         Attribute("enable_snat", types.boolean, default=True, visible=False),
         Attribute("routes", ROUTES, default=[], update=True),
@@ -181,6 +231,8 @@ RULES = rules(
         "create_router:distributed": ADMIN,
         "create_router:ha": ADMIN,
         "create_router:flavor_id": ADMIN_OR_MEMBER,
+        "create_router:enable_default_route_bfd": ADMIN,
+        "create_router:enable_default_route_ecmp": ADMIN,
         "create_router:external_gateway_info": ADMIN_OR_MEMBER,
         "create_router:external_gateway_info:network_id": ADMIN_OR_MEMBER,
         "create_router:external_gateway_info:enable_snat": ADMIN,
@@ -191,6 +243,8 @@ RULES = rules(
         "update_router": ADMIN_OR_MEMBER,
         "update_router:distributed": ADMIN,
         "update_router:ha": ADMIN,
+        "update_router:enable_default_route_bfd": ADMIN,
+        "update_router:enable_default_route_ecmp": ADMIN,
         "update_router:external_gateway_info": ADMIN_OR_MEMBER,
         "update_router:external_gateway_info:network_id": ADMIN_OR_MEMBER,
         "update_router:external_gateway_info:enable_snat": ADMIN,
@@ -198,6 +252,18 @@ RULES = rules(
         "delete_router": ADMIN_OR_MEMBER,
         "add_router_interface": ADMIN_OR_MEMBER,
         "remove_router_interface": ADMIN_OR_MEMBER,
+        "add_external_gateways": ADMIN_OR_MEMBER,
+        "add_external_gateways:external_gateways": ADMIN_OR_MEMBER,
+        "add_external_gateways:external_gateways:network_id": ADMIN_OR_MEMBER,
+        "add_external_gateways:external_gateways:enable_snat": ADMIN,
+        "add_external_gateways:external_gateways:external_fixed_ips": ADMIN,
+        "update_external_gateways": ADMIN_OR_MEMBER,
+        "update_external_gateways:external_gateways": ADMIN_OR_MEMBER,
+        "update_external_gateways:external_gateways:network_id": ADMIN_OR_MEMBER,
+        "update_external_gateways:external_gateways:enable_snat": ADMIN,
+        "update_external_gateways:external_gateways:external_fixed_ips": ADMIN,
+        "remove_external_gateways": ADMIN_OR_MEMBER,
+        "remove_external_gateways:external_gateways": ADMIN_OR_MEMBER,
         "add_extraroutes": ADMIN_OR_MEMBER,
         "remove_extraroutes": ADMIN_OR_MEMBER,
     }

@@ -57,6 +57,8 @@ _ROUTERS = (
         routers.c.enable_snat,
         routers.c.routes,
         routers.c.enable_ndp_proxy,
+        routers.c.enable_default_route_ecmp,
+        routers.c.enable_default_route_bfd,
         ha_vr_ids.c.vr_id,
     )
     .select_from(routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id))
@@ -80,7 +82,7 @@ _PORTS = (
         )
     )
     .where(router_ports.c.router_id.in_(_HOSTED))
-    .order_by(ports.c.id)
+    .order_by(router_ports.c.gateway_index, ports.c.id)
 )
 _SUBNETS = (
     select(
@@ -195,14 +197,19 @@ def _router(
     proxied: Sequence[Row[Any]],
     advert_interval_ms: int,
 ) -> RouterDetails:
-    gateway = next(
-        (attached for attached in attached_ports if attached.port_type == device_owners.ROUTER_GATEWAY), None
-    )
+    gateways = [
+        _port(attached, prefixes)
+        for attached in attached_ports
+        if attached.port_type == device_owners.ROUTER_GATEWAY
+    ]
     return RouterDetails(
         router_id=row.id,
         name=row.name,
         admin_state_up=row.admin_state_up,
-        gateway=_port(gateway, prefixes) if gateway is not None else None,
+        gateway=gateways[0] if gateways else None,
+        more_gateways=tuple(gateways[1:]),
+        enable_default_route_ecmp=row.enable_default_route_ecmp,
+        enable_default_route_bfd=row.enable_default_route_bfd,
         enable_snat=row.enable_snat,
         interfaces=tuple(
             _port(attached, prefixes)

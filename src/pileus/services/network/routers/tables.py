@@ -21,6 +21,8 @@ routers = Table(
     Column("distributed", Boolean, nullable=False, server_default=false()),
     Column("ha", Boolean, nullable=False, server_default=false()),
     Column("enable_ndp_proxy", Boolean, nullable=False, server_default=false()),
+    Column("enable_default_route_ecmp", Boolean, nullable=False, server_default=false()),
+    Column("enable_default_route_bfd", Boolean, nullable=False, server_default=false()),
     Column("flavor_id", Id, ForeignKey("network_flavors.id"), index=True),
     *standard_columns(),
 )
@@ -33,6 +35,8 @@ router_ports = Table(
     Column("port_id", Id, ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
     Column("router_id", Id, ForeignKey("routers.id"), nullable=False, index=True),
     Column("port_type", String(64), nullable=False),
+    # Of gateways, of which a router may have several: the one with the least is its external_gateway_info.
+    Column("gateway_index", Integer, nullable=False, server_default="0"),
 )
 
 # The key keeps a router from being hosted twice, also when two agents appear at once: hosting begins with

@@ -22,7 +22,7 @@ from pileus.services.network.routers.gateway_qos import (
     gateway_policies_set,
     gateway_policy,
 )
-from pileus.services.network.routers.gateways import GatewayRequest, gateways_clear, gateways_set, snat
+from pileus.services.network.routers.gateways import GatewayRequest, gateways_remove, gateways_set, snat
 from pileus.services.network.routers.ha_networks import ha_networks_join, ha_networks_leave
 from pileus.services.network.routers.ha_scheduling import (
     ha_routers_check_agents,
@@ -33,7 +33,7 @@ from pileus.services.network.routers.kind_changes import routers_enter_kind, rou
 from pileus.services.network.routers.kinds import check_kind, complete_kind
 from pileus.services.network.routers.ndp import ndp_after_gateways, ndp_before_gateways, ndp_of_new
 from pileus.services.network.routers.reading import attachments
-from pileus.services.network.routers.resource import ROUTER
+from pileus.services.network.routers.resource import ROUTER, gateways_all
 from pileus.services.network.routers.scheduling import BOUND
 from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules.agent_types import L3_AGENT
@@ -88,7 +88,10 @@ def router_create(
         asked = [GatewayPolicy(one.router["id"], None, one.info) for one in requests]
         gateway_policies_set(tx, context, asked, shown)
         for request in requests:
-            request.router["external_gateway_info"] = shown[request.router["id"]]
+            info = request.router["external_gateway_info"] = shown[request.router["id"]]
+            if info is not None:
+                brief = {name: info[name] for name in ("network_id", "external_fixed_ips")}
+                request.router["external_gateways"] = [brief]
     tx.emit_many([router_event(context, "router.create", spec) for spec in specs])
     return specs
 
@@ -138,6 +141,9 @@ def router_update(
     if told:
         central_ports_sync(tx, context, told, config)
     tx.emit_many([router_event(context, "router.update", router) for router in after])
+    outside = gateways_all(tx, [router["id"] for router in after])
+    for router in after:
+        router["external_gateways"] = outside.get(router["id"], [])
     return after
 
 
@@ -149,9 +155,8 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
         plugged = [attached.port_id for attached in there.interfaces(router_id)]
         if plugged:
             raise RouterInUse(router_id=router_id, reason=f"has ports still attached: {', '.join(plugged)}")
-    gateways_clear(
-        tx, context, [attached for several in there.attached_ports.values() for attached in several], config
-    )
+    outer = [attached for several in there.attached_ports.values() for attached in several]
+    gateways_remove(tx, context, outer, there, config)
     hosts: dict[str, list[str]] = {}
     bound = tx.rows(BOUND, {"ids": ids})
     for row in bound:
