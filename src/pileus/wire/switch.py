@@ -10,6 +10,7 @@ from msgspec import Meta
 from pileus.wire.distributed import DistributedRouter
 from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
+from pileus.wire.taps import PortTaps
 from pileus.wire.types import (
     AddressOrPrefix,
     Count,
@@ -91,6 +92,8 @@ class DeviceDetails(Record, frozen=True):
     """``thread`` or ``hash``: how the switch chooses a transmit queue (a hint); None: by itself."""
     replicated: bool = False
     """Other hosts have the same port, one of which answers: frames for it go to all of them."""
+    taps: PortTaps | None = None
+    """Copies of its packets for others, and of others' for it."""
 
 
 class ForwardingEntry(Record, frozen=True):
@@ -159,7 +162,7 @@ class SwitchStateRequest(Record, frozen=True):
 
     ``devices``, ``networks``, ``security_groups``, ``address_groups``: None asks for
     everything that the host serves, a tuple for exactly these ids (ids that the host
-    does not serve are left out of the answer).
+    does not serve are left out of the answer). A device brings the subports of its trunk along.
     """
 
     host: HostName
@@ -203,6 +206,8 @@ class DeviceStatus(Record, frozen=True):
     failed: tuple[DeviceFailure, ...] = ()
     enforcement: dict[Uuid, Annotated[Word, Meta(max_length=16)]] = msgspec.field(default_factory=dict)
     """port id to the means that limits its rate: ``policing`` or ``meter``."""
+    taps: dict[Uuid, Annotated[Word, Meta(max_length=16)]] = msgspec.field(default_factory=dict)
+    """id of a tap flow or tap service whose source or target is here, to ``ACTIVE`` or ``DOWN``."""
 
 
 class Acknowledged(Record, frozen=True):

@@ -42,6 +42,8 @@ class Victim(msgspec.Struct):
     router: str
     floating_ip: str
     operation: str
+    tap_service: str
+    tap_flow: str
 
 
 async def victim(api: Cloud) -> Victim:
@@ -76,6 +78,11 @@ async def victim(api: Cloud) -> Victim:
         "remote_address_group_id": address_group,
     }
     assert (await api("POST", f"{net}/security-group-rules", {"security_group_rule": rule})).status == 201
+    service = await api("POST", f"{net}/taas/tap_services", {"tap_service": {"port_id": port["id"]}})
+    tap_service = service.json["tap_service"]["id"]
+    source = await api("POST", f"{net}/ports", {"port": {"network_id": network}})
+    flow = {"tap_service_id": tap_service, "source_port": source.json["port"]["id"], "direction": "IN"}
+    tapped = await api("POST", f"{net}/taas/tap_flows", {"tap_flow": flow})
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
     other = await api.host("h2")
@@ -92,6 +99,8 @@ async def victim(api: Cloud) -> Victim:
         router=router,
         floating_ip=floating.json["floatingip"]["id"],
         operation=next(row.id for row in rows if row.kind == "server.reboot"),
+        tap_service=tap_service,
+        tap_flow=tapped.json["tap_flow"]["id"],
     )
 
 
@@ -130,6 +139,7 @@ async def _device_status(api: Cloud, it: Victim) -> None:
         DeviceStatus("h2", down=(it.port,)),
         DeviceStatus("h2", up=(it.port,), enforcement={it.port: "meter"}),
         DeviceStatus("h2", failed=(DeviceFailure(it.port, "broken"),)),
+        DeviceStatus("h2", taps=dict.fromkeys((it.port, it.tap_service, it.tap_flow), "ACTIVE")),
     ):
         await api.wire["device_status"](said, ME)
 

@@ -39,6 +39,7 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
         "pool": (await api.make("subnetpool", **pool))["id"],
         "policy": (await admin.make("policy", name="q", project_id=project_id))["id"],
         "trunk": (await api.make("trunk", port_id=parent))["id"],
+        "tap": (await api(*post_tap("service", port_id=parent))).json["tap_service"]["id"],
         "label": (await admin("POST", "/v2.0/metering/metering-labels", label)).json["metering_label"]["id"],
     }
 
@@ -53,6 +54,10 @@ def post_log(**values: Any) -> tuple[str, str, Any]:
 
 def post_proxy(**values: Any) -> tuple[str, str, Any]:
     return "POST", "/v2.0/ndp_proxies", {"ndp_proxy": values}
+
+
+def post_tap(kind: str, **values: Any) -> tuple[str, str, Any]:
+    return "POST", f"/v2.0/taas/tap_{kind}s", {f"tap_{kind}": values}
 
 
 def subport(port_id: str) -> Things:
@@ -230,6 +235,21 @@ NAMED: dict[str, tuple[str, Asked]] = {
             {"metering_label_rule": {"metering_label_id": one, "remote_ip_prefix": "10.0.0.0/8"}},
         ),
     ),
+    "tap_service.port_id": ("port", lambda one, own: post_tap("service", port_id=one)),
+    "tap_mirror.port_id": (
+        "port",
+        lambda one, own: post_tap(
+            "mirror", port_id=one, directions={"IN": 1}, remote_ip="198.51.100.9", mirror_type="gre"
+        ),
+    ),
+    "tap_flow.source_port": (
+        "port",
+        lambda one, own: post_tap("flow", tap_service_id=own["tap"], source_port=one, direction="IN"),
+    ),
+    "tap_flow.tap_service_id": (
+        "tap",
+        lambda one, own: post_tap("flow", tap_service_id=one, source_port=own["port"], direction="IN"),
+    ),
     "trunk.port_id": ("port", lambda one, own: post("trunk", port_id=one)),
     "trunk.sub_ports": (
         "port",
@@ -310,6 +330,7 @@ _COLLECTIONS = {
     "policy": "qos/policies",
     "trunk": "trunks",
     "label": "metering/metering-labels",
+    "tap": "taas/tap_services",
 }
 _NAMES = {
     "group": "security_group",
@@ -317,6 +338,7 @@ _NAMES = {
     "scope": "address_scope",
     "pool": "subnetpool",
     "label": "metering_label",
+    "tap": "tap_service",
 }
 
 
@@ -340,7 +362,7 @@ for _kind, _path in _COLLECTIONS.items():
         NAMED[f"{_kind}, {_method}"] = (_kind, _named(_method, _path + "/{}", _body))
     _page = _path + "?limit=1&sort_key=id&sort_dir=asc&marker={}"
     NAMED[f"{_kind}, marker"] = (_kind, _named("GET", _page, None))
-    if _kind not in ("scope", "addresses"):
+    if _kind not in ("scope", "addresses", "tap"):
         NAMED[f"tags of a {_kind}"] = (_kind, _named("PUT", _path + "/{}/tags/blue", None))
 
 

@@ -110,6 +110,9 @@ def test_quotas(tmp_path: Path) -> None:
             "security_group": 10,
             "security_group_rule": 100,
             "trunk": -1,
+            "tap_service": -1,
+            "tap_flow": -1,
+            "tap_mirror": -1,
         }
         assert (await manager("GET", path)).json["quota"] == defaults
         assert (await api("GET", path)).json["quota"] == defaults

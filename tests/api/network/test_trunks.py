@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from tests import databases
 from tests.api.network.cloud import Cloud, tell
+from tests.waiting import until
+
+from pileus.wire import scopes
 
 PATH = "/v2.0/trunks"
 
@@ -144,7 +147,13 @@ def test_subports_are_where_their_parent_is_and_the_state_follows(tmp_path: Path
         assert moved.status == 200
         assert await hosts() == ["h1", "h1", ""]
         path = f"{PATH}/{trunk['id']}"
+        told: set[str] = set()
+        await api.listen(lambda published: told.update(published.scopes))
         await api("PUT", f"{path}/add_subports", {"sub_ports": [vlan(two, 12)]})
+        # The host knows the parent, not yet the subport; the one brings the other along.
+        await until(lambda: scopes.port(parent["id"]) in told)
+        asked = (await api.switch("h1", devices=(parent["id"],))).devices
+        assert {one.port_id for one in asked} == {parent["id"], one["id"], two["id"]}
         assert await hosts() == ["h1", "h1", "h1"]
         devices = {one.port_id: one for one in (await api.switch("h1")).devices}
         assert (devices[one["id"]].parent_id, devices[one["id"]].vlan_id) == (parent["id"], 11)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests import databases
 from tests.api.network.cloud import CONFIG, P1, P2, Cloud, cloud
-from tests.api.reference import network_links, network_routing, network_security
+from tests.api.reference import network_links, network_routing, network_security, network_taps
 from tests.api.reference.network_rows import SORT, by, paged, posted, tags
 from tests.api.reference.runner import Example, Operations, Parameters, Scene
 
@@ -65,6 +65,7 @@ OPERATIONS: Operations = {
     **network_links.OPERATIONS,
     **network_routing.OPERATIONS,
     **network_security.OPERATIONS,
+    **network_taps.OPERATIONS,
     "/v2.0/networks": _NETWORKS,
     "/v2.0/subnets": {
         "id": "id={subnet}",
@@ -344,6 +345,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
         "router": router, "floating": floating["id"], "address": floating["floating_ip_address"],
         "other_outside": other_outside, "pool_subnet": pool_subnet, "rbac": rbac["id"],
         **await network_links.trunks(api, said, network["network"]),
+        **await network_taps.taps(api, port["id"], network["other"]),
         **await network_links.bindings(api, network["other"]),
         **await network_links.ranges(api),
         **await network_routing.forwardings(api, outside, network),

@@ -32,6 +32,7 @@ class SwitchServer(FakeServer):
         self.groups: dict[str, SecurityGroupDetails] = {}
         self.tunnels: list[TunnelEndpoint] = []
         self.statuses: list[DeviceStatus] = []
+        self.taps: dict[str, str] = {}
 
     def put_device(self, device: DeviceDetails, host: str) -> None:
         old_host = self.hosts.get(device.port_id)
@@ -40,6 +41,7 @@ class SwitchServer(FakeServer):
         hosts = {host, old_host} - {None}
         self.changed(
             scope_names.port(device.port_id),
+            *([scope_names.port(device.parent_id)] if device.parent_id else []),
             scope_names.network(device.network_id),
             *(scope_names.host(one) for one in hosts if one),
             *(scope_names.security_group(group) for group in device.security_group_ids),
@@ -70,12 +72,16 @@ class SwitchServer(FakeServer):
             for group in device.security_group_ids:
                 members.setdefault(group, []).extend(ip.ip_address for ip in device.fixed_ips)
 
-        def wanted(asked: tuple[str, ...] | None, key: str) -> bool:
+        def wanted(asked: tuple[str, ...] | None, key: str | None) -> bool:
             return asked is None or key in asked
 
         return SwitchState(
             position=self.position,
-            devices=tuple(d for key, d in here.items() if wanted(request.devices, key)),
+            devices=tuple(
+                d
+                for key, d in here.items()
+                if wanted(request.devices, key) or wanted(request.devices, d.parent_id)
+            ),
             networks=tuple(
                 self._with_forwarding(network, request.host)
                 for key, network in self.networks.items()
@@ -107,6 +113,7 @@ class SwitchServer(FakeServer):
 
     def _device_status(self, status: DeviceStatus) -> Acknowledged:
         self.statuses.append(status)
+        self.taps |= status.taps
         for port_ids, word in ((status.up, "ACTIVE"), (status.down, "DOWN")):
             for port_id in port_ids:
                 device = self.devices.get(port_id)

@@ -135,6 +135,24 @@ def test_a_device_that_was_never_plugged_goes_while_another_changes() -> None:
     scenario(story)
 
 
+def test_a_subport_comes_while_another_port_changes() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.agent.reconciler.settled()
+            await until(lambda: server.is_heard(bench.agent.scopes()))
+            child = device(2, parent_id="port-1", vlan_id=101, device_owner="trunk:subport")
+            server.put_device(child, "n1")
+            server.put_device(replace(server.devices["port-1"], device_id="other"), "n1")
+            # By these wake-ups, not by the next heartbeat.
+            await until(lambda: "port-2" in bench.agent.model.devices, server.heartbeat_interval_s / 3)
+
+    scenario(story)
+
+
 def test_a_hint_reaches_the_interface_and_leaves_it() -> None:
     async def story() -> None:
         server = cloud()

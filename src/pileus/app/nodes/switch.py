@@ -54,6 +54,7 @@ def bridge_settings(
         tunneling_ip=switch.tunneling_ip or tunneling_ip,
         tunnel_types=switch.tunnel_types,
         vxlan_port=switch.vxlan_port,
+        tap_vxlan_port=switch.tap_vxlan_port,
         log_rate_limit=switch.log_rate_limit,
         log_burst_limit=switch.log_burst_limit,
         log_file=switch.log_file,

@@ -11,6 +11,7 @@ from pileus.core.addresses import link_local
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import qos
 from pileus.host.l2 import tables as t
+from pileus.host.l2.copies import Copies
 from pileus.host.l2.qos import Parts
 from pileus.host.l2.rules import is_secured
 from pileus.wire.switch import DeviceDetails
@@ -30,6 +31,8 @@ class Wired(msgspec.Struct, frozen=True):
     """The guest's VLAN of a subport, whose frames wear it on the interface; 0: they are untagged there."""
     shared: bool = False
     """Several ports of a trunk use the interface: the sender is told by its number as well."""
+    copies: Copies = Copies()
+    """Who else gets its packets, and whose it gets."""
 
 
 def is_multicast(mac_address: str) -> bool:
@@ -82,17 +85,20 @@ def _parts(wired: Wired) -> Iterator[Parts]:
 def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
     through = qos.sending(wired.number, wired.details, wired.metered)
     registers = [f"set_field:0x{wired.vlan:x}->{t.NETWORK}"]
-    if secured or len(through) > 1:
+    copied = wired.copies.sent
+    if secured or copied or len(through) > 1:
         registers.insert(0, f"set_field:0x{wired.number:x}->{t.NUMBER}")
     if secured:
         registers.append(f"set_field:0x{wired.profile:x}->{t.PROFILE}")
-    onward = t.GUARD if secured else t.SWITCH
-    actions = f"{','.join(registers)},resubmit(,{onward})"
+    onward = f"resubmit(,{t.GUARD if secured else t.SWITCH})"
+    if copied:
+        onward = f"resubmit(,{t.TAP_OUT}),{onward}"
     if wired.tag:
-        plain = (t.CLASSIFY, 105, f"in_port={wired.ofport},dl_vlan={wired.tag}", f"pop_vlan,{actions}")
+        registers.insert(0, "pop_vlan")
+        place = qos.Place(105, f"in_port={wired.ofport},dl_vlan={wired.tag}", _sender(wired))
     else:
-        plain = (t.CLASSIFY, 100, f"in_port={wired.ofport}", actions)
-    yield from qos.classified(plain, _sender(wired), wired.details, through)
+        place = qos.Place(100, f"in_port={wired.ofport}", _sender(wired))
+    yield from qos.classified(place, ",".join(registers), onward, wired.details, through)
 
 
 def _sender(wired: Wired) -> str:
@@ -143,9 +149,10 @@ def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:
         yield t.SWITCH, 20, f"{network},dl_dst={wired.details.mac_address.lower()}", here
         yield from _questions(wired, network, here)
     through = qos.receiving(wired.number, wired.details)
-    yield from qos.delivered(number, wired.ofport, through)
+    copied = bool(wired.copies.got)
+    yield from qos.delivered(number, wired.ofport, through, copied)
     if not secured:
-        direct = f"resubmit(,{t.OUTPUT_TABLE})" if through else f"output:{wired.ofport}"
+        direct = f"resubmit(,{t.OUTPUT_TABLE})" if through or copied else f"output:{wired.ofport}"
         yield t.DELIVER, 50, number, _tagged(wired.tag, direct)
         return
     judged = (

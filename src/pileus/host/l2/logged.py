@@ -25,7 +25,7 @@ _DROPPED, _INGRESS = 1, 2
 _FAMILIES = ("ip", "ipv6")
 _WAYS = (
     ("egress", t.EGRESS_RULES, t.EGRESS_ACCEPT, f"resubmit(,{t.SWITCH})"),
-    ("ingress", t.INGRESS_RULES, t.INGRESS_ACCEPT, f"output:{t.OUTPUT}"),
+    ("ingress", t.INGRESS_RULES, t.INGRESS_ACCEPT, f"resubmit(,{t.OUTPUT_TABLE})"),
 )
 
 

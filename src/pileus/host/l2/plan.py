@@ -14,7 +14,8 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import routing, rules, switching, trunks
+from pileus.host.l2 import routing, rules, switching, taps, trunks
+from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
@@ -27,6 +28,8 @@ from pileus.host.l2.switching import Joint, LocalNetwork
 from pileus.host.l2.view import InterfaceView, SwitchView
 
 Inputs = TypeVarTuple("Inputs")
+
+_NO_COPIES = Copies()
 
 FlowSet = dict[Key, Flow]
 """Flows by what makes them one and the same: table, priority and match."""
@@ -43,6 +46,8 @@ class Wiring(msgspec.Struct, frozen=True):
     plain: tuple[int, ...]
     numbers: rules.GroupNumbers
     vlans: dict[str, int] = {}
+    taps: frozenset[str] = frozenset()
+    """Tap flows and tap services in force here."""
 
 
 class FlowBook:
@@ -119,6 +124,9 @@ def wire(
                 tag=details.vlan_id if details.parent_id else 0,
                 shared=bool(details.parent_id) or port_id in parents,
             )
+    copies, in_force = taps.copied(model, devices, _ofports(model, view, settings), settings)
+    for port_id, one in copies.items():
+        devices[port_id] = msgspec.structs.replace(devices[port_id], copies=one)
     joints = {
         bridge: joint
         for _, bridge in settings.bridge_mappings
@@ -140,7 +148,13 @@ def wire(
         plain=_plain(view, settings),
         numbers=numbers,
         vlans=rows.vlans,
+        taps=in_force,
     )
+
+
+def _ofports(model: Model, view: SwitchView, settings: BridgeSettings) -> dict[str, int]:
+    names = taps.wanted_ports(model, settings)
+    return {name: number for name in names if (number := view.ofport(name)) is not None}
 
 
 def _joint(view: SwitchView, inner: str, outer: str) -> Joint | None:
@@ -225,6 +239,8 @@ def _integration(
         if wired.details.logs:
             # Under a name of their own: a switch that refuses these carries the device all the same.
             yield book.fragment(("log", f"log of {port_id}"), log_flows, wired)
+        if wired.copies != _NO_COPIES:
+            yield book.fragment(("tap", f"taps of {port_id}"), taps.tap_flows, wired, wired.copies)
     for network in networks:
         # The forwarding entries are the tunnel bridge's business.
         details = msgspec.structs.replace(network.details, forwarding=())

@@ -8,6 +8,7 @@ them through, so that what they drop is not taken from its allowance.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -74,28 +75,41 @@ def receiving(number: int, details: DeviceDetails) -> list[int]:
 Parts = tuple[int, int, str, str]
 
 
-def classified(classify: Parts, sender: str, details: DeviceDetails, through: list[int]) -> Iterator[Parts]:
-    """The flows that stand for a device's plain one in CLASSIFY: through its meters, and marked. ``sender``
-    matches the device once it is classified."""
-    table, priority, match, actions = classify
+class Place(NamedTuple):
+    """Where a device's frames come in: priority and match of its flow in CLASSIFY, and ``sender``, which
+    matches them once they are classified."""
+
+    priority: int
+    match: str
+    sender: str
+
+
+def classified(
+    place: Place, registers: str, onward: str, details: DeviceDetails, through: list[int]
+) -> Iterator[Parts]:
+    """The flows of a device in CLASSIFY: through its meters, and marked. ``registers`` says whose the packet
+    is, ``onward`` leads it on."""
     if len(through) > 1:
-        registers, _, onward = actions.rpartition(",resubmit(")
-        actions = f"{registers},resubmit(,{t.POLICE})"
-        yield t.POLICE, 50, sender, f"meter:{through[1]},resubmit({onward}"
+        yield t.POLICE, 50, place.sender, f"meter:{through[1]},{onward}"
+        onward = f"resubmit(,{t.POLICE})"
     meter = f"meter:{through[0]}," if through else ""
-    yield table, priority, match, f"{meter}{actions}"
+    actions = f"{registers},{onward}"
+    yield t.CLASSIFY, place.priority, place.match, f"{meter}{actions}"
     mark = details.qos.dscp_mark if details.qos is not None else None
     if mark is not None:
         for family in ("ip", "ipv6"):
             marked = f"set_field:{mark}->ip_dscp,{actions}"
-            yield table, priority + 1, f"{family},{match}", f"{meter}{marked}"
+            yield t.CLASSIFY, place.priority + 1, f"{family},{place.match}", f"{meter}{marked}"
 
 
-def delivered(number: str, ofport: int, through: list[int]) -> Iterator[Parts]:
-    """The flows that bring a device what it gets through its meters; ``number`` matches the device."""
+def delivered(number: str, ofport: int, through: list[int], copied: bool = False) -> Iterator[Parts]:
+    """The flows that bring a device what it gets through its meters; ``number`` matches the device.
+    ``copied``: others get it, too."""
+    last = f"resubmit(,{t.TAP_IN}),output:{ofport}" if copied else f"output:{ofport}"
     if not through:
+        if copied:
+            yield t.OUTPUT_TABLE, 50, number, last
         return
-    last = f"output:{ofport}"
     if len(through) > 1:
         yield t.DELIVERED, 50, number, f"meter:{through[1]},{last}"
         last = f"resubmit(,{t.DELIVERED})"

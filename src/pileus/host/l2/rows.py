@@ -14,7 +14,7 @@ import msgspec
 from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.openflow.memos import MEMOS
-from pileus.host.l2 import trunks
+from pileus.host.l2 import taps, trunks
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate, stable_ids
 from pileus.host.l2.settings import (
@@ -134,6 +134,7 @@ def plan_rows(
         *_bridges(view, settings, newest),
         *_joints(view, settings),
         *_tunnels(model, view, settings),
+        *_taps(model, view, settings),
         *_devices(model, alive, vlans, numbers),
         *_dead(dead),
     ]
@@ -331,6 +332,11 @@ def _tunnels(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterat
         yield from _ensure(view, settings.tunnel_bridge, name, {"type": tunnel_type, "options": options})
 
 
+def _taps(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterator[EnsurePort]:
+    for name, interface in taps.wanted_ports(model, settings).items():
+        yield from _ensure(view, settings.integration_bridge, name, interface)
+
+
 def _devices(
     model: Model, alive: Mapping[str, PortView], vlans: Mapping[str, int], numbers: Mapping[str, int]
 ) -> Iterator[SetPort]:
@@ -394,7 +400,7 @@ def _dead(ports: list[PortView]) -> Iterator[SetPort]:
 
 
 def _removals(model: Model, view: SwitchView, settings: BridgeSettings) -> Iterator[RowEdit]:
-    wanted = set(wanted_tunnels(model, settings).values())
+    wanted = {*wanted_tunnels(model, settings).values(), *taps.wanted_ports(model, settings)}
     bridges = {settings.integration_bridge}
     for _, bridge in settings.bridge_mappings:
         bridges.add(bridge)

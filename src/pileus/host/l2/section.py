@@ -55,4 +55,8 @@ class SwitchSection(Section, frozen=True):
     log_file: Annotated[
         str, Description(description="file for these lines, as JSON; empty: the agent's own log")
     ] = ""
+    tap_vxlan_port: Annotated[
+        int,
+        msgspec.Meta(ge=1, le=65535, description="UDP port of the tunnels for copies of packets (taps)"),
+    ] = 4788
     vxlan_port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="UDP port of VXLAN")] = 4789

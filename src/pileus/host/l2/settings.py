@@ -44,6 +44,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     tunneling_ip: str = ""
     tunnel_types: tuple[str, ...] = ("vxlan",)
     vxlan_port: int = 4789
+    tap_vxlan_port: int = 4788
+    """The UDP port of the tunnels for copies of packets: nothing of them comes into a network's."""
     tunnel_prefix: str = ""
     int_prefix: str = "int-"
     phy_prefix: str = "phy-"
@@ -72,6 +74,10 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     def phy_port(self, bridge: str) -> str:
         """The other end of that joint."""
         return f"{self.phy_prefix}{bridge}"
+
+    def tap_port(self, remote_ip: str) -> str:
+        """``tap-0a000001``: the tunnel for copies to and from another node."""
+        return self.tunnel_port("tap", remote_ip)
 
     def tunnel_port(self, tunnel_type: str, remote_ip: str) -> str:
         """``vxlan-0a000001``; an IPv6 endpoint is told by its last 32 bits, as names have 15 characters."""

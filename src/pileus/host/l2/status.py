@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from pileus.host.l2 import plan, rows
+from pileus.host.l2 import plan, rows, taps
 from pileus.host.l2.model import Model
 from pileus.wire.switch import DeviceDetails, DeviceFailure, DeviceStatus
 
@@ -21,12 +22,14 @@ class StatusBook:
         self._told: dict[str, tuple[str, int]] = {}
         self._failures: dict[str, str] = {}
         self._means: dict[str, str] = {}
+        self._tapped: dict[str, tuple[Any, str]] = {}
 
     def forget(self) -> None:
         """Tell again whatever differs."""
         self._told.clear()
         self._failures.clear()
         self._means.clear()
+        self._tapped.clear()
 
     def has_news(self, model: Model, wiring: plan.Wiring) -> bool:
         """Whether a wired device is to be told up."""
@@ -65,9 +68,16 @@ class StatusBook:
                 if self._failures.get(port_id) != reason
             ),
             enforcement={port_id: how for port_id, how in means.items() if self._means.get(port_id) != how},
+            taps={
+                one.tap_id: state
+                for one, state in taps.states(model.devices.values(), wiring.taps)
+                if state != one.status and self._tapped.get(one.tap_id) != (one, state)
+            },
         )
         self._forget_absent(model, failures, means)
-        return status if status.up or status.down or status.failed or status.enforcement else None
+        return (
+            status if any((status.up, status.down, status.failed, status.enforcement, status.taps)) else None
+        )
 
     def told(self, status: DeviceStatus, model: Model) -> None:
         """The server has it."""
@@ -76,6 +86,11 @@ class StatusBook:
                 self._told[port_id] = (state, model.devices[port_id].revision)
         self._failures |= {failure.port_id: failure.reason for failure in status.failed}
         self._means |= status.enforcement
+        for one, state in taps.states(
+            model.devices.values(), {k for k, v in status.taps.items() if v == "ACTIVE"}
+        ):
+            if one.tap_id in status.taps:
+                self._tapped[one.tap_id] = one, state
 
     def _state(self, details: DeviceDetails) -> str:
         """The state at the server: what it was told of this revision, else what it says."""

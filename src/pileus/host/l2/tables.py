@@ -15,7 +15,8 @@ Frames carry no tag inside (the network is in NETWORK); they are tagged on the w
 untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
 
 QoS stands at both ends: CLASSIFY marks and meters what a device sends (POLICE, where two meters do),
-OUTPUT_TABLE what it gets (and DELIVERED).
+OUTPUT_TABLE what it gets (and DELIVERED). Where a device is tapped, both ends lead through TAP_OUT and
+TAP_IN (``taps``).
 
 Registers say what a packet is about, so that nearly all flows are shared by all ports: a
 port adds flows to CLASSIFY, GUARD, SOURCE, SWITCH and DELIVER only, and rules exist once for
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 CLASSIFY = 0
 POLICE = 10
+TAP_OUT = 11
 GUARD = 20
 SOURCE = 21
 EGRESS = 30
@@ -42,6 +44,7 @@ INGRESS_RULES = 82
 INGRESS_ACCEPT = 83
 OUTPUT_TABLE = 90
 DELIVERED = 91
+TAP_IN = 92
 
 NUMBER = "reg5"
 """The number of the device whose rules are applied: the sender's, then the receiver's. It is

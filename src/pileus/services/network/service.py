@@ -69,6 +69,8 @@ from pileus.services.network.subnetpools import noun as subnetpools
 from pileus.services.network.subnets import noun as subnets
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations
+from pileus.services.network.taps import noun as taps
+from pileus.services.network.taps.followers import taps_follow_ports, taps_leave_ports
 from pileus.services.network.trunks import noun as trunks
 from pileus.services.network.trunks.followers import (
     trunks_follow_ports,
@@ -114,8 +116,8 @@ PREFIX = "/networking"
 FOLLOWERS = Followers(
     networks_deleting=(ports_leave_networks,),
     ports_created=(dhcp_follows_ports,),
-    ports_updated=(translations_follow, trunks_follow_ports),
-    ports_deleting=(trunks_leave_ports, translations_release),
+    ports_updated=(translations_follow, trunks_follow_ports, taps_follow_ports),
+    ports_deleting=(trunks_leave_ports, translations_release, taps_leave_ports),
     ports_reported=(trunks_follow_reports,),
     service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
     agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported),
@@ -167,6 +169,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             rbac_policies.NOUN,
             auto_allocated_topology.noun(config),
             logs.NOUN,
+            taps.noun(config),
             quotas.NOUN,
             ip_availability.NOUN,
             availability_zones.noun(config),

@@ -1124,6 +1124,7 @@ INSERT INTO "schema_revisions" VALUES('network','0042_trunks_and_their_subports'
 INSERT INTO "schema_revisions" VALUES('network','0043_logs_of_security_groups');
 INSERT INTO "schema_revisions" VALUES('network','0044_ndp_proxies');
 INSERT INTO "schema_revisions" VALUES('network','0045_several_gateways');
+INSERT INTO "schema_revisions" VALUES('network','0046_taps');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1353,6 +1354,44 @@ CREATE TABLE subports (
 	CONSTRAINT pk_subports PRIMARY KEY (port_id), 
 	CONSTRAINT uq_subports_trunk_id_segmentation_type_segmentation_id UNIQUE (trunk_id, segmentation_type, segmentation_id)
 );
+CREATE TABLE tap_flows (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	tap_service_id VARCHAR(36) NOT NULL, 
+	source_port VARCHAR(36) NOT NULL, 
+	direction VARCHAR(4) NOT NULL, 
+	vlan_filter VARCHAR(1024), 
+	status VARCHAR(16) NOT NULL, 
+	CONSTRAINT fk_tap_flows_source_port FOREIGN KEY(source_port) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_tap_flows_tap_service_id FOREIGN KEY(tap_service_id) REFERENCES tap_services (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_tap_flows PRIMARY KEY (id)
+);
+CREATE TABLE tap_mirrors (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	directions TEXT NOT NULL, 
+	remote_ip VARCHAR(64) NOT NULL, 
+	mirror_type VARCHAR(16) NOT NULL, 
+	CONSTRAINT fk_tap_mirrors_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_tap_mirrors PRIMARY KEY (id)
+);
+CREATE TABLE tap_services (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	number INTEGER NOT NULL, 
+	CONSTRAINT fk_tap_services_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_tap_services PRIMARY KEY (id), 
+	CONSTRAINT uq_tap_services_number UNIQUE (number)
+);
 CREATE TABLE totp_guesses (
 	user_id VARCHAR(36) NOT NULL, 
 	proof BOOLEAN NOT NULL, 
@@ -1541,6 +1580,13 @@ CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
 CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
 CREATE INDEX ix_subnets_network_id ON subnets (network_id);
 CREATE INDEX ix_subnets_project_id ON subnets (project_id);
+CREATE INDEX ix_tap_flows_project_id ON tap_flows (project_id);
+CREATE INDEX ix_tap_flows_source_port ON tap_flows (source_port);
+CREATE INDEX ix_tap_flows_tap_service_id ON tap_flows (tap_service_id);
+CREATE INDEX ix_tap_mirrors_port_id ON tap_mirrors (port_id);
+CREATE INDEX ix_tap_mirrors_project_id ON tap_mirrors (project_id);
+CREATE INDEX ix_tap_services_port_id ON tap_services (port_id);
+CREATE INDEX ix_tap_services_project_id ON tap_services (project_id);
 CREATE INDEX ix_trunks_project_id ON trunks (project_id);
 CREATE INDEX ix_trusts_project_id ON trusts (project_id);
 CREATE INDEX ix_trusts_redelegated_trust_id ON trusts (redelegated_trust_id);

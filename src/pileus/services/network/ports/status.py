@@ -12,6 +12,7 @@ from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.tap_state import taps_reported
 from pileus.services.network.trunks.tables import subports, trunks
 from pileus.store.event import Event
 from pileus.store.events import newest_position
@@ -51,9 +52,10 @@ _SET_MEANS = update(ports).where(ports.c.id == bindparam("key")).values(rate_lim
 def device_status(tx: Tx, context: Context, status: DeviceStatus, *, config: NetworkConfig) -> Acknowledged:
     """Write the status of many ports; those that are not bound to the reporting host are left as they are.
 
-    At most five statements for any number of ports; none written where nothing changes. Nobody else's
-    switch depends on a port's status, so the events carry no scopes.
+    At most five statements for any number of ports, and as many for taps; none written where nothing changes.
+    Nobody else's switch depends on a port's status, so the events carry no scopes.
     """
+    taps_reported(tx, status)
     failed = {one.port_id: one.reason for one in status.failed}
     ids = sorted({*status.up, *status.down, *failed})
     if not ids:

@@ -20,6 +20,7 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.distributed_state import distributed_routers, distributed_statement
 from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.ports.tap_state import port_taps
 from pileus.services.network.qos.kinds import EGRESS
 from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
@@ -48,6 +49,7 @@ from pileus.wire.switch import (
     SwitchStateRequest,
     TunnelEndpoint,
 )
+from pileus.wire.taps import PortTaps
 
 _HOST = bindparam("on_host", type_=String)
 _PLUGGED = and_(
@@ -94,6 +96,7 @@ _DEVICES = select(
     .outerjoin(subports, subports.c.port_id == ports.c.id)
     .outerjoin(trunks, trunks.c.id == subports.c.trunk_id)
 )
+_CHILDREN = select(subports.c.port_id).select_from(subports.join(trunks, trunks.c.id == subports.c.trunk_id))
 _SUBNETS = select(subnets.c.id, subnets.c.cidr, subnets.c.gateway_ip).where(subnets.c.network_id.in_(_HERE))
 _NETWORKS = select(
     networks.c.id,
@@ -201,16 +204,25 @@ def _narrow(
 
 
 def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[DeviceDetails, ...]:
-    statement = _narrow(_DEVICES.where(_PLUGGED), ports.c.id, wanted).order_by(ports.c.id)
-    rows = tx.rows(statement, here)
+    statement = _DEVICES.where(_PLUGGED)
+    if wanted is not None:
+        # A port with the subports of its trunk: nothing else tells the host of one that comes.
+        children = _CHILDREN.where(trunks.c.port_id.in_(wanted))
+        statement = statement.where(or_(ports.c.id.in_(wanted), ports.c.id.in_(children)))
+    rows = tx.rows(statement.order_by(ports.c.id), here)
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
     logs = PortLogs(tx, rows)
-    return tuple(_device(row, prefixes, policies, logs) for row in rows)
+    taps = port_taps(tx, [row.id for row in rows])
+    return tuple(_device(row, prefixes, policies, logs, taps.get(row.id)) for row in rows)
 
 
 def _device(
-    row: Row[Any], prefixes: Mapping[str, Row[Any]], policies: Mapping[str, PolicyRules], logs: PortLogs
+    row: Row[Any],
+    prefixes: Mapping[str, Row[Any]],
+    policies: Mapping[str, PolicyRules],
+    logs: PortLogs,
+    taps: PortTaps | None,
 ) -> DeviceDetails:
     policy = policies.get(_policy_of(row) or "")
     return DeviceDetails(
@@ -237,6 +249,7 @@ def _device(
         parent_id=row.parent_id,
         vlan_id=row.segmentation_id or 0,
         logs=logs.of(row),
+        taps=taps,
     )
 
 

@@ -27,6 +27,7 @@ from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.event import Event
 from pileus.store.tx import Tx
+from pileus.wire import scopes
 
 TRUNK_QUOTA = network_quota("trunk", -1, trunks.c.project_id)
 
@@ -259,4 +260,6 @@ def _states(tx: Tx, trunk_ids: Sequence[str]) -> dict[str, tuple[str, dict[str, 
 
 
 def _event(context: Context, kind: str, trunk: Mapping[str, Any], **payload: Any) -> Event:
-    return event(context, kind, trunk["id"], trunk["project_id"], (), port_id=trunk["port_id"], **payload)
+    # The host of the parent listens to no subport that it does not know yet.
+    told = [scopes.port(trunk["port_id"])] if kind in ("trunk.create", "trunk.subports_add") else ()
+    return event(context, kind, trunk["id"], trunk["project_id"], told, port_id=trunk["port_id"], **payload)
