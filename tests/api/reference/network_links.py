@@ -53,6 +53,21 @@ OPERATIONS: Operations = {
         },
     ),
     "/v2.0/network_segment_ranges/{id}/tags": {},
+    "/v2.0/segments": by(
+        "admin",
+        {
+            "id": "id={segment}",
+            "network_id": "network_id={segmented}",
+            "network_type": "network_type=vlan",
+            "physical_network": "physical_network=bare",
+            "segmentation_id": "segmentation_id=2001",
+            "name": "name=first",
+            "description": "description=the first",
+            "revision_number": "revision_number=2",
+            **paged("name", "network_id", "network_type", "physical_network", marker="segment"),
+        },
+    ),
+    "/v2.0/segments/{id}/tags": {},
 }
 
 
@@ -73,6 +88,23 @@ async def bindings(api: Cloud, network: str) -> dict[str, str]:
     for host in ("h1", "h4"):
         await posted(api.as_("service"), f"/v2.0/ports/{guest['id']}/bindings", "binding", host=host)
     return {"guest": guest["id"], "bound_host": "h1"}
+
+
+async def segments(api: Cloud) -> dict[str, str]:
+    """One more of a network that has one."""
+    admin = api.as_("admin")
+    network = await admin.make("network")
+    made = await admin.make(
+        "segment",
+        network_id=network["id"],
+        network_type="vlan",
+        physical_network="bare",
+        segmentation_id=2001,
+        description="the first",
+    )
+    body = {"segment": {"name": "first"}}
+    assert (await admin("PUT", f"/v2.0/segments/{made['id']}", body)).status == 200
+    return {"segment": made["id"], "segmented": network["id"]}
 
 
 async def ranges(api: Cloud) -> dict[str, str]:

@@ -348,6 +348,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
         **await network_taps.taps(api, port["id"], network["other"]),
         **await network_links.bindings(api, network["other"]),
         **await network_links.ranges(api),
+        **await network_links.segments(api),
         **await network_routing.forwardings(api, outside, network),
         **await network_routing.helpers(api, router),
         **await network_routing.meters(api, router),

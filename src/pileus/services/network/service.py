@@ -65,6 +65,7 @@ from pileus.services.network.section import NetworkSection
 from pileus.services.network.security_groups import noun as security_groups
 from pileus.services.network.security_groups.membership import default_groups
 from pileus.services.network.security_groups.resource import SECURITY_GROUP
+from pileus.services.network.segments import noun as segments
 from pileus.services.network.subnetpools import noun as subnetpools
 from pileus.services.network.subnets import noun as subnets
 from pileus.services.network.subnets.resource import SUBNET
@@ -148,6 +149,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             api.NOUN,
             networks.noun(config),
             network_segment_ranges.noun(config),
+            segments.noun(config),
             subnets.noun(config),
             subnetpools.NOUN,
             ports.noun(config),

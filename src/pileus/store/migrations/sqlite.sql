@@ -693,14 +693,6 @@ CREATE TABLE network_segment_ranges (
 	updated_at DATETIME NOT NULL, 
 	CONSTRAINT pk_network_segment_ranges PRIMARY KEY (id)
 );
-CREATE TABLE network_segments (
-	network_type VARCHAR(16) NOT NULL, 
-	physical_network VARCHAR(64) NOT NULL, 
-	segmentation_id BIGINT NOT NULL, 
-	network_id VARCHAR(36) NOT NULL, 
-	CONSTRAINT fk_network_segments_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
-	CONSTRAINT pk_network_segments PRIMARY KEY (network_type, physical_network, segmentation_id)
-);
 CREATE TABLE networks (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -721,7 +713,7 @@ CREATE TABLE networks (
 	qos_policy_id VARCHAR(36), 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	revision_number INTEGER NOT NULL, 
+	revision_number INTEGER NOT NULL, segments TEXT, 
 	CONSTRAINT fk_networks_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT pk_networks PRIMARY KEY (id)
 );
@@ -1125,6 +1117,7 @@ INSERT INTO "schema_revisions" VALUES('network','0043_logs_of_security_groups');
 INSERT INTO "schema_revisions" VALUES('network','0044_ndp_proxies');
 INSERT INTO "schema_revisions" VALUES('network','0045_several_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0046_taps');
+INSERT INTO "schema_revisions" VALUES('network','0047_segments_of_networks');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1172,6 +1165,22 @@ CREATE TABLE security_groups (
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
 	CONSTRAINT pk_security_groups PRIMARY KEY (id)
+);
+CREATE TABLE segments (
+	id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	network_type VARCHAR(16) NOT NULL, 
+	physical_network VARCHAR(64) NOT NULL, 
+	segmentation_id BIGINT NOT NULL, 
+	segment_index INTEGER NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	revision_number INTEGER NOT NULL, 
+	CONSTRAINT fk_segments_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_segments PRIMARY KEY (id), 
+	CONSTRAINT uq_segments_carrier UNIQUE (network_type, physical_network, segmentation_id)
 );
 CREATE TABLE server_action_events (
 	server_id VARCHAR(36) NOT NULL, 
@@ -1320,7 +1329,7 @@ CREATE TABLE subnetpools (
 	CONSTRAINT fk_subnetpools_address_scope_id FOREIGN KEY(address_scope_id) REFERENCES address_scopes (id), 
 	CONSTRAINT pk_subnetpools PRIMARY KEY (id)
 );
-CREATE TABLE subnets (
+CREATE TABLE "subnets" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
@@ -1341,7 +1350,9 @@ CREATE TABLE subnets (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
 	revision_number INTEGER NOT NULL, 
+	segment_id VARCHAR(36), 
 	CONSTRAINT fk_subnets_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_subnets_segment_id FOREIGN KEY(segment_id) REFERENCES segments (id), 
 	CONSTRAINT pk_subnets PRIMARY KEY (id)
 );
 CREATE TABLE subports (
@@ -1517,7 +1528,6 @@ CREATE INDEX ix_metering_label_rules_metering_label_id ON metering_label_rules (
 CREATE INDEX ix_metering_labels_project_id ON metering_labels (project_id);
 CREATE INDEX ix_ndp_proxies_port_id ON ndp_proxies (port_id);
 CREATE INDEX ix_ndp_proxies_project_id ON ndp_proxies (project_id);
-CREATE INDEX ix_network_segments_network_id ON network_segments (network_id);
 CREATE INDEX ix_networks_project_id ON networks (project_id);
 CREATE INDEX ix_networks_qos_policy_id ON networks (qos_policy_id);
 CREATE INDEX ix_oauth1_access_tokens_consumer_id ON oauth1_access_tokens (consumer_id);
@@ -1568,6 +1578,7 @@ CREATE INDEX ix_security_group_rules_project_id ON security_group_rules (project
 CREATE INDEX ix_security_group_rules_remote_address_group_id ON security_group_rules (remote_address_group_id);
 CREATE INDEX ix_security_group_rules_remote_group_id ON security_group_rules (remote_group_id);
 CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
+CREATE INDEX ix_segments_network_id ON segments (network_id);
 CREATE INDEX ix_server_groups_project_id ON server_groups (project_id);
 CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
 CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
@@ -1580,6 +1591,7 @@ CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
 CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);
 CREATE INDEX ix_subnets_network_id ON subnets (network_id);
 CREATE INDEX ix_subnets_project_id ON subnets (project_id);
+CREATE INDEX ix_subnets_segment_id ON subnets (segment_id);
 CREATE INDEX ix_tap_flows_project_id ON tap_flows (project_id);
 CREATE INDEX ix_tap_flows_source_port ON tap_flows (source_port);
 CREATE INDEX ix_tap_flows_tap_service_id ON tap_flows (tap_service_id);

@@ -21,6 +21,7 @@ from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
+from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.create import create_ports
 from pileus.services.network.ports.defaults import elevated, new_port
@@ -44,7 +45,7 @@ _BOUND = (
     .order_by(dhcp_bindings.c.network_id, agents.c.host)
 )
 _WITH_DHCP = (
-    select(subnets.c.network_id, subnets.c.id)
+    select(subnets.c.network_id, subnets.c.id, subnets.c.segment_id)
     .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)), subnets.c.enable_dhcp)
     .order_by(subnets.c.created_at, subnets.c.id)
 )
@@ -100,16 +101,7 @@ def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], conf
     ids = {"ids": sorted(network_ids)}
     if not network_ids:
         return
-    subnet_ids: dict[str, list[str]] = {}
-    for row in tx.rows(_WITH_DHCP, ids):
-        subnet_ids.setdefault(row.network_id, []).append(row.id)
-    wanted = {
-        (row.network_id, row.host): _Wanted(
-            row.network_id, row.host, row.project_id, tuple(subnet_ids[row.network_id])
-        )
-        for row in tx.rows(_BOUND, ids)
-        if row.network_id in subnet_ids
-    }
+    wanted = _wanted(tx, ids)
     mine = ports.c.id.in_(select(dhcp_ports.c.port_id).where(dhcp_ports.c.network_id.in_(ids["ids"])))
     there: dict[tuple[str, str], Values] = {}
     spare: dict[str, list[Values]] = {}
@@ -137,6 +129,27 @@ def dhcp_ports_sync(tx: Tx, context: Context, network_ids: Collection[str], conf
         update_ports(tx, as_admin, updates, config=config)
     delete_ports(tx, as_admin, [port for several in spare.values() for port in several], config)
     _make(tx, as_admin, missing, config)
+
+
+def _wanted(tx: Tx, ids: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], _Wanted]:
+    """The ports that should be there, by network and host: a host serves the segment that it reaches."""
+    served: dict[str, list[tuple[str, str | None]]] = {}
+    for row in tx.rows(_WITH_DHCP, ids):
+        served.setdefault(row.network_id, []).append((row.id, row.segment_id))
+    bound = [row for row in tx.rows(_BOUND, ids) if row.network_id in served]
+    routed = [network_id for network_id, several in served.items() if any(segment for _, segment in several)]
+    near = host_segments(tx, segments_of(tx, routed), {row.host for row in bound})
+    wanted = {}
+    for row in bound:
+        segment = near.get((row.network_id, row.host))
+        own = tuple(
+            subnet_id
+            for subnet_id, of in served[row.network_id]
+            if of is None or (segment is not None and segment.id == of)
+        )
+        if own:
+            wanted[row.network_id, row.host] = _Wanted(row.network_id, row.host, row.project_id, own)
+    return wanted
 
 
 def _changes(port: Values, wanted: _Wanted) -> dict[str, object]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, select
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, or_, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
@@ -16,6 +16,7 @@ from pileus.resource.event import event
 from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.dhcp.places import places_of
 from pileus.services.network.dhcp.ports import dhcp_ports_sync
 from pileus.services.network.dhcp.tables import PENDING, dhcp_bindings
 from pileus.services.network.networks.tables import networks
@@ -45,6 +46,11 @@ class NetworkNotHostedByDhcpAgent(Conflict):
 _AGENT = select(agents.c.id, agents.c.host, agents.c.agent_type, agents.c.admin_state_up).where(
     agents.c.id == bindparam("agent")
 )
+_IS_ROUTED = exists(
+    select(subnets.c.id).where(
+        subnets.c.network_id == dhcp_bindings.c.network_id, subnets.c.segment_id.is_not(None)
+    )
+)
 # Every DHCP agent, once for each of the networks that it serves (or once, with no network).
 _AGENTS_AND_NETWORKS = (
     select(
@@ -54,6 +60,7 @@ _AGENTS_AND_NETWORKS = (
         agents.c.heartbeat_timestamp,
         agents.c.availability_zone,
         dhcp_bindings.c.network_id,
+        _IS_ROUTED.label("routed"),
     )
     .select_from(
         agents.outerjoin(
@@ -82,7 +89,12 @@ _SERVED_BY = (
 _SHORT = (
     select(networks.c.id)
     .where(
-        bindparam("wanted") > _SERVED_BY,
+        or_(
+            bindparam("wanted") > _SERVED_BY,
+            select(subnets.c.id)
+            .where(subnets.c.network_id == networks.c.id, subnets.c.segment_id.is_not(None))
+            .exists(),
+        ),
         select(subnets.c.id).where(subnets.c.network_id == networks.c.id, subnets.c.enable_dhcp).exists(),
         select(ports.c.id)
         .where(ports.c.network_id == networks.c.id, ports.c.device_owner != device_owners.DHCP)
@@ -139,14 +151,18 @@ def networks_schedule(tx: Tx, context: Context, network_ids: Sequence[str], conf
     there is no DHCP agent at all."""
     if not network_ids:
         return
-    known, alive = _look(tx, context, network_ids, config)
+    known, alive, routed = _look(tx, context, network_ids, config)
     wanted = config.dhcp_agents_per_network
     able = {row.id for row in alive}
-    if not any(len(has) < wanted and able - has for has in (known.get(one, set()) for one in network_ids)):
+    if not any(
+        able - has and (len(has) < wanted or one in routed)
+        for one, has in ((one, known.get(one, set())) for one in network_ids)
+    ):
         return
     tx.lock(_LOCK)
-    known, alive = _look(tx, context, network_ids, config)
+    known, alive, _ = _look(tx, context, network_ids, config)
     hosts = {row.id: row.host for row in alive}
+    places = places_of(tx, network_ids, hosts.values())
     loads: Counter[str] = Counter({row.agent_id: row.load for row in tx.rows(_LOADS)})
     bound = []
     for network in tx.rows(_NETWORKS, {"ids": list(network_ids)}):
@@ -157,9 +173,12 @@ def networks_schedule(tx: Tx, context: Context, network_ids: Sequence[str], conf
             if row.id not in has
         ]
         zones = network.availability_zone_hints
-        for one in choose(candidates, max(wanted - len(has), 0), config.scheduler, config.dice, zones):
-            loads[one.agent_id] += 1
-            bound.append((network, one.agent_id, hosts[one.agent_id]))
+        for place in places[network.id]:
+            there = [one for one in candidates if place is None or one.host in place]
+            lacking = wanted - sum(1 for key in has if place is None or hosts.get(key) in place)
+            for one in choose(there, max(lacking, 0), config.scheduler, config.dice, zones):
+                loads[one.agent_id] += 1
+                bound.append((network, one.agent_id, hosts[one.agent_id]))
     _bind(tx, context, bound, config)
 
 
@@ -195,17 +214,21 @@ def networks_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
 
 def _look(
     tx: Tx, context: Context, network_ids: Sequence[str], config: NetworkConfig
-) -> tuple[dict[str, set[str]], list[Row[Any]]]:
-    """Read which agents the networks have, and which agents could take more."""
+) -> tuple[dict[str, set[str]], list[Row[Any]], set[str]]:
+    """Read which agents the networks have, which agents could take more, and which of those that have some
+    are routed."""
     since: dt.datetime = config.alive_since(context.now)
     served: dict[str, set[str]] = {}
+    routed: set[str] = set()
     alive: dict[str, Row[Any]] = {}
     for row in tx.rows(_AGENTS_AND_NETWORKS, {"ids": list(network_ids)}):
         if row.network_id is not None:
             served.setdefault(row.network_id, set()).add(row.id)
+            if row.routed:
+                routed.add(row.network_id)
         if row.admin_state_up and row.heartbeat_timestamp >= since:
             alive[row.id] = row
-    return served, list(alive.values())
+    return served, list(alive.values()), routed
 
 
 def _bind(

@@ -6,7 +6,7 @@ in ``switch_state``, the position is read first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, select
@@ -81,6 +81,7 @@ _SUBNETS = (
         subnets.c.host_routes,
         subnets.c.ipv6_ra_mode,
         subnets.c.ipv6_address_mode,
+        subnets.c.segment_id,
     )
     .where(subnets.c.network_id.in_(_SERVED))
     .order_by(subnets.c.created_at, subnets.c.id)
@@ -133,6 +134,11 @@ def _network(
         if row.router_port in device_owners.INTERFACES
         for ip in row.fixed_ips
     }
+    # Of a routed network the guests of this host's segment are served.
+    own_subnets = {ip["subnet_id"] for ip in own.fixed_ips}
+    here = {row.segment_id for row in prefixes if row.id in own_subnets}
+    near = [row for row in prefixes if row.segment_id is None or row.segment_id in here]
+    far = {row.id for row in prefixes} - {row.id for row in near}
     return DhcpNetwork(
         network_id=net.id,
         admin_state_up=net.admin_state_up,
@@ -140,18 +146,23 @@ def _network(
         port=ServicePort(
             port_id=own.id, mac_address=own.mac_address, addresses=_addresses(own), mtu=mtu_on_node(net.mtu)
         ),
-        subnets=tuple(_subnet(row, routed) for row in prefixes),
+        subnets=tuple(_subnet(row, routed) for row in near),
         hosts=tuple(
-            _host(row)
+            _host(row, far)
             for row in on_it
-            if row.fixed_ips and not (row.is_dhcp or row.router_port or row.is_floating)
+            if any(ip["subnet_id"] not in far for ip in row.fixed_ips)
+            and not (row.is_dhcp or row.router_port or row.is_floating)
         ),
         dns_domain=domain_of(net.dns_domain),
     )
 
 
-def _addresses(port: Row[Any]) -> tuple[PortAddress, ...]:
-    return tuple(PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in port.fixed_ips)
+def _addresses(port: Row[Any], far: Collection[str] = ()) -> tuple[PortAddress, ...]:
+    return tuple(
+        PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"])
+        for ip in port.fixed_ips
+        if ip["subnet_id"] not in far
+    )
 
 
 def _subnet(row: Row[Any], routed: set[str]) -> DhcpSubnet:
@@ -171,11 +182,11 @@ def _subnet(row: Row[Any], routed: set[str]) -> DhcpSubnet:
     )
 
 
-def _host(port: Row[Any]) -> DhcpHost:
+def _host(port: Row[Any], far: Collection[str]) -> DhcpHost:
     return DhcpHost(
         port_id=port.id,
         mac_address=port.mac_address,
-        addresses=_addresses(port),
+        addresses=_addresses(port, far),
         hostname=port.dns_name or host_name(port.fixed_ips),
         domain=port.dns_domain if port.dns_name else "",
         options=tuple(

@@ -39,6 +39,12 @@ EXTENSIONS = (
         "2013-06-27T10:00:00-00:00",
     ),
     Extension(
+        "l2_adjacency",
+        "L2 Adjacency",
+        "Display L2 Adjacency for Neutron Networks.",
+        "2016-04-12T16:00:00-00:00",
+    ),
+    Extension(
         "net-mtu",
         "Network MTU",
         "Provides MTU attribute for a network resource.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, case, exists, null, select
 
+from pileus.core.context import Context
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Loader, Resource
 from pileus.resource.standard import STANDARD
@@ -34,6 +36,7 @@ from pileus.services.network.common.policy import (
 )
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.networks.tables import segments as segment_rows
 from pileus.services.network.sharing.targets import NETWORKS, seen_external, seen_shared
 from pileus.services.network.subnetpools.tables import subnetpools
 from pileus.services.network.subnets.tables import subnets
@@ -111,7 +114,28 @@ _SEGMENTS = types.list_of(
         additional=types.anything,
     )
 )
-SEGMENTS = Type("segments", _parse_segments, _SEGMENTS.schema)
+SEGMENTS = Type("segments", _parse_segments, types.nullable(_SEGMENTS).schema)
+
+
+def _of_one(column: ColumnElement[Any]) -> Callable[[Context], ColumnElement[Any]]:
+    """A provider attribute as it is shown: none where the network has several segments, or none."""
+    shown = case((networks.c.segments.is_(None), column), else_=null())
+    return lambda context: shown
+
+
+def _carried_by(column: ColumnElement[Any]) -> Callable[[Sequence[str]], ColumnElement[bool]]:
+    """A filter by a provider attribute: any segment of a network counts."""
+    return lambda texts: networks.c.id.in_(select(segment_rows.c.network_id).where(column.in_(texts)))
+
+
+def _numbered(texts: Sequence[str]) -> ColumnElement[bool]:
+    return _carried_by(segment_rows.c.segmentation_id)([_NUMBER.parse(text) for text in texts])
+
+
+_NUMBER = number()
+_ROUTED = exists(
+    select(subnets.c.id).where(subnets.c.network_id == networks.c.id, subnets.c.segment_id.is_not(None))
+)
 
 NETWORK = Resource(
     "network",
@@ -162,30 +186,36 @@ NETWORK = Resource(
             "provider:network_type",
             given(types.string(32)),
             column=networks.c.network_type,
+            seen=_of_one(networks.c.network_type),
             create=True,
             update=True,
             policy=True,
             filter=True,
+            condition=_carried_by(segment_rows.c.network_type),
             sort=True,
         ),
         Attribute(
             "provider:physical_network",
             given(types.string(64)),
             column=networks.c.physical_network,
+            seen=_of_one(networks.c.physical_network),
             create=True,
             update=True,
             policy=True,
             filter=True,
+            condition=_carried_by(segment_rows.c.physical_network),
             sort=True,
         ),
         Attribute(
             "provider:segmentation_id",
             given(number()),
             column=networks.c.segmentation_id,
+            seen=_of_one(networks.c.segmentation_id),
             create=True,
             update=True,
             policy=True,
             filter=True,
+            condition=_numbered,
             sort=True,
         ),
         Attribute(
@@ -194,9 +224,14 @@ NETWORK = Resource(
             default=None,
             create=True,
             policy=True,
-            policy_get=False,
-            visible=False,
-            description="The same as the provider attributes, in a list; of one segment.",
+            description="The provider attributes of each segment, where there are several.",
+        ),
+        Attribute(
+            "l2_adjacency",
+            types.boolean,
+            column=~_ROUTED,
+            default=True,
+            description="Whether all its ports hear each other's broadcasts: not in a routed network.",
         ),
         Attribute(
             "mtu",
@@ -250,6 +285,7 @@ RULES = rules(
         "update_network:provider:segmentation_id": ADMIN,
         "get_network": any_of(ADMIN_OR_READER, SERVICE, "rule:shared", "rule:external"),
         "get_network:provider:network_type": ADMIN,
+        "get_network:segments": ADMIN,
         "get_network:provider:physical_network": ADMIN,
         "get_network:provider:segmentation_id": ADMIN,
         "update_network": ADMIN_OR_MEMBER,

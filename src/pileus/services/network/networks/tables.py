@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Table, UniqueConstraint
 
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 
@@ -22,6 +22,9 @@ networks = Table(
     Column("network_type", String(16), nullable=False),
     Column("physical_network", String(64)),
     Column("segmentation_id", BigInteger),
+    # Its segments as they are shown, where it has another number of them than one; the three columns above
+    # are those of the first.
+    Column("segments", JsonText),
     Column("port_security_enabled", Boolean, nullable=False),
     Column("availability_zone_hints", JsonText, nullable=False),
     Column("dns_domain", Name, nullable=False),
@@ -31,14 +34,21 @@ networks = Table(
     Column("revision_number", Integer, nullable=False),
 )
 
-# One row for each segment in use: its key makes two networks with one tag impossible.
-# A segment without a physical network or number has "" and 0 there, since NULLs are never equal.
+# The second key makes two networks with one tag impossible. A segment without a physical network or number
+# has "" and 0 there, since NULLs are never equal. ``segment_index`` orders the segments of a network.
 segments = Table(
-    "network_segments",
+    "segments",
     metadata,
-    Column("network_type", String(16), primary_key=True),
-    Column("physical_network", String(64), primary_key=True),
-    Column("segmentation_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("network_id", Id, ForeignKey("networks.id", ondelete="CASCADE"), nullable=False),
-    Index("ix_network_segments_network_id", "network_id"),
+    Column("id", Id, primary_key=True),
+    Column("network_id", Id, ForeignKey("networks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("network_type", String(16), nullable=False),
+    Column("physical_network", String(64), nullable=False),
+    Column("segmentation_id", BigInteger, nullable=False),
+    Column("segment_index", Integer, nullable=False),
+    Column("name", Name),
+    Column("description", Name, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("revision_number", Integer, nullable=False),
+    UniqueConstraint("network_type", "physical_network", "segmentation_id", name="uq_segments_carrier"),
 )

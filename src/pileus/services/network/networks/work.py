@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select
 
 from pileus.core.context import Context
-from pileus.core.errors import Conflict, Invalid, Unavailable
+from pileus.core.errors import Conflict, Unavailable
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.network.common.copies import copied, copied_updates
@@ -16,6 +16,13 @@ from pileus.services.network.common.errors import InUse, InvalidInput
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.allocation import choose_segments
+from pileus.services.network.networks.carriers import (
+    as_shown,
+    asked_segments,
+    carried,
+    least_mtu,
+    segment_values,
+)
 from pileus.services.network.networks.naming import names_follow_domains
 from pileus.services.network.networks.resource import NETWORK, NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks
@@ -25,6 +32,7 @@ from pileus.services.network.qos.reading import check_policies, check_policy_cha
 from pileus.services.network.qos.uses import hosts_on, refuse_unsupported_networks
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners, segments
+from pileus.services.network.rules.segments import Segment
 from pileus.services.network.sharing.everybody import (
     grant_everybody,
     revoke_anybody,
@@ -63,10 +71,6 @@ class DefaultExternalNetworkExists(Conflict):
     message = "A default external network already exists: {net_id}."
 
 
-class SegmentsSetInConjunctionWithProviders(Invalid):
-    message = "Segments and provider values cannot both be set."
-
-
 class NoNetworkFoundInMaximumAllowedAttempts(Unavailable):
     message = "Unable to create the network. No available network found in maximum allowed attempts."
 
@@ -89,28 +93,27 @@ def network_create(
 ) -> list[Values]:
     """Write new networks, each with a segment: the one asked for, or a free one of the first type."""
     specs = copied(specs)
-    for spec in specs:
-        _spread_segments(spec)
-        _check_provider(spec, config)
+    wishes = [asked_segments(spec, config) for spec in specs]
     check_policies(tx, context, {spec["qos_policy_id"] for spec in specs})
     _give_default_policies(tx, specs)
     spend(tx, specs, NETWORK_QUOTA)
     _check_default(tx, specs)
+    mtus = [spec.get("mtu") for spec in specs]
     for _ in range(ATTEMPTS):
-        chosen = choose_segments(tx, specs, config)
-        for spec, segment in zip(specs, chosen, strict=True):
-            spec[TYPE] = segment.network_type
-            spec[PHYSICAL] = segment.physical_network or None
-            spec[NUMBER] = segment.segmentation_id or None
-            spec["mtu"] = segments.mtu(segment.network_type, spec.get("mtu"), config.physical_mtu)
+        free = iter(choose_segments(tx, [one for several in wishes for one in several], config))
+        chosen = [[next(free) for _ in several] for several in wishes]
+        for spec, several, mtu in zip(specs, chosen, mtus, strict=True):
+            spec.update(carried(several), l2_adjacency=True)
+            spec["mtu"] = least_mtu(several, mtu, config)
         try:
             with tx.savepoint():
                 NETWORK.insert(tx, context, specs)
                 tx.insert(
                     taken_segments,
                     [
-                        {**segment._asdict(), "network_id": spec["id"]}
-                        for spec, segment in zip(specs, chosen, strict=True)
+                        row
+                        for spec, several in zip(specs, chosen, strict=True)
+                        for row in segment_values(context, spec["id"], several)
                     ],
                 )
         except Duplicate:
@@ -119,7 +122,7 @@ def network_create(
         outside = [(spec["id"], spec["project_id"]) for spec in specs if spec["router:external"]]
         grant_everybody(tx, context, NETWORKS, outside, EXTERNAL)
         tx.emit_many([_event(context, "network.create", spec) for spec in specs])
-        return specs
+        return [as_shown(spec) for spec in specs]
     raise NoNetworkFoundInMaximumAllowedAttempts()
 
 
@@ -132,7 +135,7 @@ def network_update(
         changes, network = one.changes, one.original
         _check_provider_stays(changes, network)
         if changes.get("mtu") is not None:
-            changes["mtu"] = segments.mtu(network[TYPE], changes["mtu"], config.physical_mtu)
+            changes["mtu"] = least_mtu(_segments_of(network), changes["mtu"], config)
             if changes["mtu"] < segments.LEAST_MTU[6]:
                 tx.lock(f"subnets:{network['id']}")  # no subnet comes meanwhile
                 versions = {row.ip_version for row in tx.rows(_IP_VERSIONS_IN, {"network": network["id"]})}
@@ -153,7 +156,7 @@ def network_update(
     after = NETWORK.change(tx, context, updates)
     names_follow_domains(tx, updates)
     tx.emit_many([_event(context, "network.update", network, hosts) for network in after])
-    return after
+    return [as_shown(network) for network in after]
 
 
 def network_delete(tx: Tx, context: Context, originals: Sequence[Values], *, config: NetworkConfig) -> None:
@@ -206,19 +209,10 @@ def _event(context: Context, kind: str, network: Values, more: Collection[str] =
     )
 
 
-def _spread_segments(spec: Values) -> None:
-    """A list of one segment says what the provider attributes say."""
-    asked = spec.pop("segments", None)
-    if asked is None:
-        return
-    if any(spec.get(name) is not None for name in (TYPE, PHYSICAL, NUMBER)):
-        raise SegmentsSetInConjunctionWithProviders()
-    if len(asked) > 1:
-        raise InvalidInput("a network of more than one segment is not supported")
-    for one in asked:
-        if one.get(TYPE) is None:
-            raise InvalidInput("network_type required")
-        spec.update(one)
+def _segments_of(network: Values) -> list[Segment]:
+    """Its segments, as far as their types go."""
+    several = network["segments"]
+    return [Segment(one[TYPE]) for one in ([network] if several is None else several or [{TYPE: "flat"}])]
 
 
 def _check_provider_stays(changes: Values, network: Values) -> None:
@@ -231,14 +225,6 @@ def _check_provider_stays(changes: Values, network: Values) -> None:
             "Plugin does not support updating the following provider network attributes: "
             f"{', '.join(differing)}"
         )
-
-
-def _check_provider(spec: Values, config: NetworkConfig) -> None:
-    if spec.get(TYPE) is None:
-        if spec.get(PHYSICAL) is None and spec.get(NUMBER) is None:
-            return
-        raise InvalidInput("provider:network_type required")
-    segments.check(spec[TYPE], spec.get(PHYSICAL), spec.get(NUMBER), config.ranges)
 
 
 def _change_external(tx: Tx, context: Context, updates: Sequence[Update]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.services.network.ports.facts import NetworkFacts
-from pileus.services.network.rules.binding import AgentFacts, Binding, bind
+from pileus.services.network.rules.binding import AgentFacts, Binding, bind, connected
 
 
 def bind_port(
@@ -17,10 +17,9 @@ def bind_port(
     """Decide what a port is bound to, or why to nothing."""
     network = networks[port["network_id"]]
     host = port["binding:host_id"]
-    return bind(
-        host,
-        port["binding:vnic_type"],
-        network.network_type,
-        network.physical_network,
-        agents.get(host, ()),
-    )
+    there = agents.get(host, [])
+    kind, physical_network = network.network_type, network.physical_network
+    if network.has_several:
+        segment = connected(network.segments, there)
+        kind, physical_network = (segment.network_type, segment.physical_network) if segment else ("", None)
+    return bind(host, port["binding:vnic_type"], kind, physical_network, there)

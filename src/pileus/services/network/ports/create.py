@@ -18,7 +18,7 @@ from pileus.resource.declaration import Values
 from pileus.services.network.common.copies import copied
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports import events, rules, traits
-from pileus.services.network.ports.addressing import allocate, slots_of
+from pileus.services.network.ports.addressing import IpAddressGenerationFailure, allocate, slots_of
 from pileus.services.network.ports.binding import bind_port
 from pileus.services.network.ports.facts import PortFacts, facts_of_new
 from pileus.services.network.ports.macs import give_macs
@@ -49,6 +49,7 @@ def create_ports(
     for spec in specs:
         _decide(spec, facts)
     check_supported(tx, specs)
+    waiting = [spec["ip_allocation"] == traits.DEFERRED for spec in specs]
     named_macs = [spec["mac_address"] for spec in specs]
     wished = [(spec["fixed_ips"], spec["allowed_address_pairs"]) for spec in specs]
     for _ in range(ATTEMPTS):
@@ -56,7 +57,8 @@ def create_ports(
         for spec, (fixed_ips, _) in zip(specs, wished, strict=True):
             spec["fixed_ips"] = fixed_ips
         slots = [
-            (spec["network_id"], slots_of(spec, facts.subnets[spec["network_id"]], config)) for spec in specs
+            (spec["network_id"], [] if deferred else slots_of(spec, facts.subnets_of(spec), config))
+            for spec, deferred in zip(specs, waiting, strict=True)
         ]
         given = allocate(tx, slots, facts.by_id, config)
         for spec, fixed_ips, (_, pairs) in zip(specs, given, wished, strict=True):
@@ -102,7 +104,11 @@ def _decide(spec: Values, facts: PortFacts) -> None:
     spec["binding:profile"] = spec.get("binding:profile") or {}
     traits.fill_profile({}, spec)
     rules.check_profile(spec["binding:profile"])
-    spec["ip_allocation"] = traits.allocation_kind(spec.get("fixed_ips"))
+    spec["ip_allocation"] = traits.allocation_kind(
+        spec.get("fixed_ips"), deferred=not spec["binding:host_id"] and facts.is_routed(spec["network_id"])
+    )
+    if spec["ip_allocation"] == traits.DEFERRED and device_owners.is_trusted(spec["device_owner"]):
+        raise IpAddressGenerationFailure(net_id=spec["network_id"])  # nobody tells where it will be
     spec["status"] = NOT_APPLICABLE if spec["device_owner"] == device_owners.FLOATING_IP else DOWN
     rules.check_security(
         spec["port_security_enabled"],

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 
 from pileus.core.context import Context
+from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.errors import NetworkNotFound
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.networks.host_segments import segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports import rules
 from pileus.services.network.qos.reading import check_policies, check_policy_changes
 from pileus.services.network.rules import addresses
 from pileus.services.network.rules.addresses import Pool
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
-from pileus.services.network.rules.binding import AgentFacts
+from pileus.services.network.rules.binding import AgentFacts, NetworkSegment, connected
 from pileus.services.network.security_groups.membership import check_groups, default_groups
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -34,6 +36,21 @@ class NetworkFacts(NamedTuple):
     port_security_enabled: bool
     qos_policy_id: str | None = None
     dns_domain: str = ""
+    has_several: bool = False
+    """Whether it has another number of segments than one."""
+    segments: tuple[NetworkSegment, ...] = ()
+    """Its segments, where there are several or its subnets belong to some."""
+
+
+class HostNotConnectedToAnySegment(Conflict):
+    message = (
+        "Host {host} is not connected to any segments on routed provider network '{network_id}'.  "
+        "It should be connected to one."
+    )
+
+
+class FixedIpsSubnetsNotOnSameSegment(Invalid):
+    message = "Cannot allocate addresses from different segments."
 
 
 class SubnetFacts(NamedTuple):
@@ -48,6 +65,7 @@ class SubnetFacts(NamedTuple):
     allocation_pools: list[dict[str, str]]
     service_types: list[str]
     enable_dhcp: bool
+    segment_id: str | None = None
 
     @property
     def is_automatic(self) -> bool:
@@ -76,6 +94,30 @@ class PortFacts(NamedTuple):
         """The subnets by their ids."""
         return {one.id: one for several in self.subnets.values() for one in several}
 
+    def is_routed(self, network_id: str) -> bool:
+        """Whether the subnets of a network belong to segments of it."""
+        return any(one.segment_id for one in self.subnets[network_id])
+
+    def subnets_of(self, port: Mapping[str, Any]) -> list[SubnetFacts]:
+        """The subnets that a port may have addresses of: in a routed network those of its host's segment.
+
+        HostNotConnectedToAnySegment; FixedIpsSubnetsNotOnSameSegment where no host is known yet.
+        """
+        network_id, host = port["network_id"], port["binding:host_id"]
+        several = self.subnets[network_id]
+        if port["fixed_ips"] == [] or not self.is_routed(network_id):
+            return several
+        if host:
+            segment = connected(self.networks[network_id].segments, self.agents.get(host, []))
+            near = [one for one in several if segment is not None and one.segment_id == segment.id]
+            if not near:
+                raise HostNotConnectedToAnySegment(host=host, network_id=network_id)
+            return near
+        named = {ip.get("subnet_id") for ip in port["fixed_ips"] or ()}
+        if len({one.segment_id for one in several if one.id in named}) > 1:
+            raise FixedIpsSubnetsNotOnSameSegment()
+        return several
+
     @property
     def with_dhcp(self) -> set[str]:
         """The networks that have a subnet with DHCP."""
@@ -90,6 +132,7 @@ _NETWORKS = select(
     networks.c.port_security_enabled,
     networks.c.qos_policy_id,
     networks.c.dns_domain,
+    networks.c.segments.is_not(None).label("has_several"),
 ).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 _SUBNETS = (
     select(
@@ -102,6 +145,7 @@ _SUBNETS = (
         subnets.c.allocation_pools,
         subnets.c.service_types,
         subnets.c.enable_dhcp,
+        subnets.c.segment_id,
     )
     .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
     .order_by(subnets.c.created_at, subnets.c.id)
@@ -151,9 +195,14 @@ def facts_of_changes(tx: Tx, context: Context, updates: Sequence[Update], config
     hosts = [
         one.changes.get("binding:host_id", one.original["binding:host_id"])
         for one in updates
-        if rules.is_rebound(one)
+        if rules.is_rebound(one) or _is_in(one, nets)
     ]
     return PortFacts(nets, nets_subnets, stateful, {}, agents_by_host(tx, context, hosts, config))
+
+
+def _is_in(one: Update, nets: Mapping[str, NetworkFacts]) -> bool:
+    """Whether new addresses of a port depend on where it is: its network may be a routed one."""
+    return bool({"fixed_ips", "mac_address"} & {*one.changes} and nets[one.original["network_id"]].segments)
 
 
 def networks_and_subnets(
@@ -166,14 +215,28 @@ def networks_and_subnets(
     if missing:
         raise NetworkNotFound(network_id=min(missing))
     theirs: dict[str, list[SubnetFacts]] = {network_id: [] for network_id in network_ids}
+    routed = set()
     for row in tx.rows(_SUBNETS, ids):
         theirs[row.network_id].append(SubnetFacts(*tuple(row)))
-    return found, theirs
+        if row.segment_id is not None:
+            routed.add(row.network_id)
+    return _with_segments(tx, found, routed), theirs
 
 
 def network_facts(tx: Tx, network_ids: Collection[str]) -> dict[str, NetworkFacts]:
     """The networks that exist, by id."""
-    return {row.id: NetworkFacts(*tuple(row)) for row in tx.rows(_NETWORKS, {"ids": sorted(network_ids)})}
+    rows = tx.rows(_NETWORKS, {"ids": sorted(network_ids)})
+    return _with_segments(tx, {row.id: NetworkFacts(*tuple(row)) for row in rows}, ())
+
+
+def _with_segments(
+    tx: Tx, found: dict[str, NetworkFacts], routed: Collection[str]
+) -> dict[str, NetworkFacts]:
+    """The same with the segments of those that have several or are routed; a statement where one does."""
+    wanted = {one.id for one in found.values() if one.has_several} | set(routed)
+    for network_id, several in segments_of(tx, wanted).items():
+        found[network_id] = found[network_id]._replace(segments=several)
+    return found
 
 
 def agents_by_host(

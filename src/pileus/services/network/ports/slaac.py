@@ -14,6 +14,7 @@ from sqlalchemy import Row, bindparam, delete, select, update
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import addresses
@@ -79,12 +80,17 @@ def slaac_addresses_add(tx: Tx, context: Context, subnets: Sequence[Mapping[str,
     for subnet in subnets:
         by_network.setdefault(subnet["network_id"], []).append(subnet)
     rows = tx.rows(_IN_NETWORKS, {"ids": sorted(by_network)})
+    routed = {subnet["network_id"] for subnet in subnets if subnet["segment_id"]}
+    near = host_segments(tx, segments_of(tx, routed), {row.host for row in rows if row.host})
     gained: dict[str, list[dict[str, str]]] = {}
     for row in rows:
+        segment = near.get((row.network_id, row.host))
         gained[row.id] = [
             {"subnet_id": subnet["id"], "ip_address": addresses.eui64(subnet["cidr"], row.mac_address)}
             for subnet in by_network[row.network_id]
+            if subnet["segment_id"] is None or (segment is not None and segment.id == subnet["segment_id"])
         ]
+    rows = [row for row in rows if gained[row.id]]
     if rows:
         tx.insert(
             ip_allocations,

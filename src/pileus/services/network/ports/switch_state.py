@@ -16,6 +16,7 @@ from pileus.services.network.address_groups.tables import address_group_addresse
 from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.distributed_state import distributed_routers, distributed_statement
 from pileus.services.network.ports.log_state import PortLogs
@@ -24,7 +25,7 @@ from pileus.services.network.ports.tap_state import port_taps
 from pileus.services.network.qos.kinds import EGRESS
 from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
-from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
+from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND, NetworkSegment
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.security_groups.tables import (
     security_group_ports,
@@ -105,6 +106,7 @@ _NETWORKS = select(
     networks.c.segmentation_id,
     networks.c.mtu,
     networks.c.admin_state_up,
+    networks.c.segments.is_not(None).label("has_several"),
 )
 _REPLICAS = replicas().subquery()
 _AT = func.coalesce(_REPLICAS.c.host, ports.c.host)
@@ -116,7 +118,7 @@ _ELSEWHERE = (
         )
     )
     .where(
-        networks.c.network_type.in_(sorted(TUNNELS)),
+        or_(networks.c.network_type.in_(sorted(TUNNELS)), networks.c.segments.is_not(None)),
         ports.c.host != "",
         bindparam("on_host") != _AT,
         ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
@@ -284,11 +286,15 @@ def _networks(
         _narrow(_NETWORKS.where(networks.c.id.in_(_CARRIED)), networks.c.id, wanted).order_by(networks.c.id),
         here,
     )
-    far = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_CARRIED)), ports.c.network_id, wanted)
+    statement = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_CARRIED)), ports.c.network_id, wanted)
+    far = tx.rows(statement, here)
+    several = segments_of(tx, [row.id for row in found if row.has_several])
+    near = host_segments(tx, several, {here["on_host"], *(row.host for row in far)}) if several else {}
     forwarding: dict[str, list[ForwardingEntry]] = {}
-    for row in tx.rows(far, here):
+    for row in far:
         endpoint = endpoints.get(row.host)
-        if endpoint is not None:
+        heard = row.network_id not in several or _hear_each_other(row, here["on_host"], near)
+        if endpoint is not None and heard:
             forwarding.setdefault(row.network_id, []).append(
                 ForwardingEntry(
                     mac_address=row.mac_address,
@@ -300,17 +306,30 @@ def _networks(
     return tuple(
         NetworkDetails(
             network_id=row.id,
-            segment=Segment(
-                network_type=row.network_type,
-                physical_network=row.physical_network,
-                segmentation_id=row.segmentation_id,
-            ),
+            segment=_segment(near.get((row.id, here["on_host"])) if row.has_several else row),
             mtu=mtu_on_node(row.mtu),
             admin_state_up=row.admin_state_up,
             forwarding=tuple(forwarding.get(row.id, ())),
         )
         for row in found
     )
+
+
+def _segment(carrier: Any) -> Segment:
+    """By what the host carries a network: its only segment, or the one of several that leads there."""
+    if carrier is None:
+        return Segment(network_type="none")
+    return Segment(
+        network_type=carrier.network_type,
+        physical_network=carrier.physical_network,
+        segmentation_id=carrier.segmentation_id,
+    )
+
+
+def _hear_each_other(port: Row[Any], host: str, near: Mapping[tuple[str, str], NetworkSegment]) -> bool:
+    """Whether a host and that of a port send the frames of their network to each other through tunnels."""
+    own = near.get((port.network_id, host))
+    return own is not None and own.network_type in TUNNELS and own == near.get((port.network_id, port.host))
 
 
 def _groups(

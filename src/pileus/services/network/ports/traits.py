@@ -184,6 +184,9 @@ def mac_of_device(changes: Mapping[str, Any]) -> str | None:
     return macs.normalise(named) if isinstance(named, str) else None
 
 
-def allocation_kind(fixed_ips: Any) -> str:
-    """``ip_allocation`` of a port that has asked for these addresses: none where it asked to have none."""
-    return NONE if fixed_ips == [] else IMMEDIATE
+def allocation_kind(fixed_ips: Any, *, deferred: bool) -> str:
+    """``ip_allocation`` of a port that has asked for these addresses: none where it asked to have none;
+    ``deferred``: what it may have depends on a host that is not known yet."""
+    if fixed_ips == []:
+        return NONE
+    return DEFERRED if deferred and fixed_ips is None else IMMEDIATE

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete
 
 from pileus.core.context import Context
+from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.copies import copied_updates
 from pileus.services.network.common.errors import InUse
@@ -25,7 +26,7 @@ from pileus.services.network.ports.rows import (
     allocation_rows,
     membership_rows,
 )
-from pileus.services.network.rules import macs
+from pileus.services.network.rules import device_owners, macs
 from pileus.services.network.rules.binding import is_plugged
 from pileus.services.network.rules.names import assignment
 from pileus.services.network.security_groups.membership import check_one_kind
@@ -33,6 +34,13 @@ from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
+
+
+class HostNotCompatibleWithFixedIps(Conflict):
+    message = (
+        "Host {host} is not connected to a segment where the existing fixed_ips on port {port_id} will "
+        "function given the routed network topology."
+    )
 
 
 class PortBound(InUse):
@@ -67,8 +75,10 @@ def update_ports(
     readdressed = [
         (one, _asked_addresses(one, facts))
         for one in updates
-        if {"fixed_ips", "mac_address"} & {*one.changes}
+        if {"fixed_ips", "mac_address"} & {*one.changes} or _is_awaited(one)
     ]
+    for one in updates:
+        _check_place(one, facts)
     regrouped = [one for one in updates if "security_groups" in one.changes]
     for _ in range(ATTEMPTS):
         try:
@@ -159,8 +169,37 @@ def _regroup(tx: Tx, updates: Sequence[Update]) -> None:
     tx.insert(security_group_ports, membership_rows(after))
 
 
-def _asked_addresses(one: Update, facts: PortFacts) -> list[Mapping[str, str]]:
-    """The addresses that a port is to have now; without a word on them, those that it has."""
+def _is_awaited(one: Update) -> bool:
+    """Whether a host is named now that a port has waited for with its addresses."""
+    port = one.original
+    return (
+        port["ip_allocation"] == traits.DEFERRED
+        and not port["fixed_ips"]
+        and "fixed_ips" not in one.changes
+        and bool(one.changes.get("binding:host_id"))
+    )
+
+
+def _check_place(one: Update, facts: PortFacts) -> None:
+    """HostNotCompatibleWithFixedIps where a guest's addresses are of another segment than its new host's."""
+    port = one.original
+    host = one.changes.get("binding:host_id") or port["binding:host_id"]
+    if (
+        host == port["binding:host_id"]
+        or "fixed_ips" in one.changes
+        or not facts.is_routed(port["network_id"])
+    ):
+        return
+    if port["fixed_ips"] and not device_owners.is_trusted(port["device_owner"]):
+        near = {subnet.id for subnet in facts.subnets_of({**port, **one.changes})}
+        if not near.issuperset(ip["subnet_id"] for ip in port["fixed_ips"]):
+            raise HostNotCompatibleWithFixedIps(host=host, port_id=port["id"])
+
+
+def _asked_addresses(one: Update, facts: PortFacts) -> list[Mapping[str, str]] | None:
+    """The addresses that a port is to have now; without a word on them, those that it has; None for any."""
+    if _is_awaited(one):
+        return None
     if "fixed_ips" in one.changes:
         return _keep_by_name(one.changes["fixed_ips"] or [], one.original["fixed_ips"])
     return list(_without_slaac(one.original, facts))
@@ -168,7 +207,7 @@ def _asked_addresses(one: Update, facts: PortFacts) -> list[Mapping[str, str]]:
 
 def _readdress(
     tx: Tx,
-    updates: Sequence[tuple[Update, list[Mapping[str, str]]]],
+    updates: Sequence[tuple[Update, list[Mapping[str, str]] | None]],
     facts: PortFacts,
     config: NetworkConfig,
 ) -> None:
@@ -180,7 +219,7 @@ def _readdress(
         had = {(ip["subnet_id"], ip["ip_address"]) for ip in port["fixed_ips"]}
         keep |= had
         merged = {**port, **one.changes, "fixed_ips": asked}
-        slots.append((port["network_id"], slots_of(merged, facts.subnets[port["network_id"]], config, had)))
+        slots.append((port["network_id"], slots_of(merged, facts.subnets_of(merged), config, had)))
     given = allocate(tx, slots, facts.by_id, config, keep)
     rows = []
     for (one, _), addresses in zip(updates, given, strict=True):

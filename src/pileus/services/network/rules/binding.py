@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pileus.services.network.rules.agent_types import LINUX_BRIDGE_AGENT, SWITCH_AGENTS
@@ -25,6 +25,24 @@ class Binding(NamedTuple):
     vif_type: str
     vif_details: dict[str, Any]
     reason: str = ""
+
+
+class NetworkSegment(NamedTuple):
+    """A segment of a network."""
+
+    id: str
+    network_type: str
+    physical_network: str | None = None
+    segmentation_id: int | None = None
+
+
+def connected(segments: Sequence[NetworkSegment], agents: Sequence[AgentFacts]) -> NetworkSegment | None:
+    """Find the segment that the switch agents of a host lead to: the first that one of them carries."""
+    for one in segments:
+        for agent in agents:
+            if agent.agent_type in SWITCH_AGENTS and not _lack(agent, one.network_type, one.physical_network):
+                return one
+    return None
 
 
 def is_plugged(port: Mapping[str, Any]) -> bool:
@@ -60,10 +78,17 @@ def _refusal(agent: AgentFacts, network_type: str, physical_network: str | None)
         return f"the {agent.agent_type} plugs no ports"
     if not agent.alive:
         return f"the {agent.agent_type} of the host is down"
+    return _lack(agent, network_type, physical_network)
+
+
+def _lack(agent: AgentFacts, network_type: str, physical_network: str | None) -> str | None:
+    """Say what an agent lacks to carry a segment."""
     if network_type in TUNNELS:
         if network_type not in (agent.configurations.get("tunnel_types") or ()):
             return f"the {agent.agent_type} of the host has no {network_type} tunnels"
         return None
+    if not network_type:
+        return "the host is connected to no segment of the network"
     mappings = agent.configurations.get("bridge_mappings") or {}
     if agent.agent_type == LINUX_BRIDGE_AGENT:
         cards = agent.configurations.get("interface_mappings") or {}

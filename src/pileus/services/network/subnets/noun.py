@@ -28,6 +28,18 @@ EXTENSIONS = (
         "Provides ability to set the subnet service_types field",
         "2016-03-15T18:00:00-00:00",
     ),
+    Extension(
+        "subnet-segmentid-enforce",
+        "Subnet SegmentID (policy enforced)",
+        "Enforce segment_id policy rule.",
+        "2018-09-04T00:00:00-00:00",
+    ),
+    Extension(
+        "subnet-segmentid-writable",
+        "Subnet SegmentID (writable)",
+        "Provides a writable segment_id attribute for a subnet resource.",
+        "2018-03-12T00:00:00-00:00",
+    ),
     *onboard.EXTENSIONS,
 )
 

@@ -11,7 +11,16 @@ from pileus.resource.standard import STANDARD
 from pileus.resource.types import Type
 from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.common.addressing import CIDR, NAMESERVERS, POOLS, ROUTES
-from pileus.services.network.common.attributes import ID, IP_VERSION, MOST, NAME, PROJECT, given, number
+from pileus.services.network.common.attributes import (
+    ID,
+    IP_VERSION,
+    MOST,
+    NAME,
+    PROJECT,
+    REFERENCE,
+    given,
+    number,
+)
 from pileus.services.network.common.errors import SubnetNotFound
 from pileus.services.network.common.policy import (
     ADMIN,
@@ -133,6 +142,17 @@ SUBNET = Resource(
             description="Whether its network is shared; for lists only.",
         ),
         Attribute(
+            "segment_id",
+            REFERENCE,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            filter=True,
+            sort=True,
+            description="The segment of a routed network that it belongs to.",
+        ),
+        Attribute(
             "dns_publish_fixed_ip", types.boolean, default=False, create=True, update=True, filter=True
         ),
         *STANDARD,
@@ -144,11 +164,14 @@ _OWNERS = any_of(PROJECT_MEMBER, ADMIN, NET_OWNER_MEMBER)
 RULES = rules(
     {
         "create_subnet": any_of(ADMIN, NET_OWNER_MEMBER),
+        "create_subnet:segment_id": ADMIN,
         "create_subnet:service_types": ADMIN,
         "get_subnet": any_of(
             PROJECT_READER, "rule:shared", "rule:external_network", ADMIN, NET_OWNER_READER, SERVICE
         ),
+        "get_subnet:segment_id": ADMIN,
         "update_subnet": _OWNERS,
+        "update_subnet:segment_id": ADMIN,
         "update_subnet:service_types": ADMIN,
         "delete_subnet": _OWNERS,
     }

@@ -26,6 +26,7 @@ subnets = Table(
     Column("dns_nameservers", JsonText, nullable=False),
     Column("host_routes", JsonText, nullable=False),
     Column("service_types", JsonText, nullable=False),
+    Column("segment_id", Id, ForeignKey("segments.id"), index=True),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("revision_number", Integer, nullable=False),

@@ -24,6 +24,7 @@ from pileus.services.network.ports.slaac import addresses_remove, ports_using, s
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import addresses, device_owners, segments
 from pileus.services.network.subnetpools.allocation import prefixes_allocate
+from pileus.services.network.subnets import places
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.errors import Referenced
@@ -69,7 +70,12 @@ _GATEWAY_PORT = (
     )
 )
 _PREFIXES = select(
-    subnets.c.network_id, subnets.c.id, subnets.c.cidr, subnets.c.ip_version, subnets.c.subnetpool_id
+    subnets.c.network_id,
+    subnets.c.id,
+    subnets.c.cidr,
+    subnets.c.ip_version,
+    subnets.c.subnetpool_id,
+    subnets.c.segment_id,
 ).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -94,9 +100,12 @@ def subnet_create(
         spec["router:external"] = network.external
     existing: dict[str, list[tuple[str, str]]] = {network_id: [] for network_id in network_ids}
     pools: dict[tuple[str, int], str | None] = {}
+    placed: dict[str, set[str | None]] = {}
     for row in tx.rows(_PREFIXES, {"ids": network_ids}):
         existing[row.network_id].append((row.id, row.cidr))
         pools[(row.network_id, row.ip_version)] = row.subnetpool_id
+        placed.setdefault(row.network_id, set()).add(row.segment_id)
+    places.check_new(tx, specs, placed)
     for spec in specs:
         family = (spec["network_id"], spec["ip_version"])
         if pools.setdefault(family, spec["subnetpool_id"]) != spec["subnetpool_id"]:
@@ -109,6 +118,7 @@ def subnet_create(
                 f"overlaps with another subnet"
             )
         others.append((spec["id"], spec["cidr"]))
+    places.route_new(tx, context, specs)
     try:
         with tx.savepoint():
             SUBNET.insert(tx, context, specs)
@@ -135,11 +145,13 @@ def subnet_update(
         _check(merged, config, before=one.original)
         for name in one.changes:
             one.changes[name] = merged[name]
+    places.check_changed(tx, updates)
+    places.route_changed(tx, updates)
     after = SUBNET.change(tx, context, updates)
     switched = {
         new["network_id"]
         for one, new in zip(updates, after, strict=True)
-        if new["enable_dhcp"] != one.original["enable_dhcp"]
+        if any(new[name] != one.original[name] for name in ("enable_dhcp", "segment_id"))
     }
     dhcp_ports_sync(tx, context, switched, config)
     touch(tx, networks, {subnet["network_id"] for subnet in after}, context.now)
@@ -159,6 +171,7 @@ def subnet_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
         with tx.savepoint():
             addresses_remove(tx, context, found, ids)
             SUBNET.remove(tx, originals)
+            places.route_without(tx, context, originals)
     except Referenced:
         # A port got an address between the look and the delete.
         raise _in_use(ids[0]) from None
