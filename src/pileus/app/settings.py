@@ -12,6 +12,7 @@ from typing import Any
 
 from pileus.app.sections import LimitSection, LogSection, ServerSection, SimulationSection
 from pileus.core.settings import Loaded, Section, load
+from pileus.drivers.dns.section import ExternalDnsSection
 from pileus.host.hypervisor.section import HypervisorSection
 from pileus.host.l2.section import SwitchSection
 from pileus.host.section import AgentSection
@@ -38,6 +39,7 @@ class Settings(Section, frozen=True):
     oauth2: OAuth2Section = OAuth2Section()
     security_compliance: SecurityComplianceSection = SecurityComplianceSection()
     network: NetworkSection = NetworkSection()
+    external_dns: ExternalDnsSection = ExternalDnsSection()
     image: ImageSection = ImageSection()
     compute: ComputeSection = ComputeSection()
     agent: AgentSection = AgentSection()

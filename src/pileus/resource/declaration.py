@@ -113,6 +113,8 @@ class _AttributeOptions:
     """Whether reading is guarded too; without it, as ``policy`` says."""
     visible: bool = True
     """Shown in views; a hidden attribute may still be set (``password``) or filtered by."""
+    omitted: bool = False
+    """Left out of views where there is no value."""
     filter: bool = False
     condition: Callable[[Sequence[str]], ColumnElement[bool]] | None = None
     """For filters that compare no column: the texts of a query as a condition; may raise BadValue."""

@@ -33,6 +33,7 @@ class Plan:
         "key_index",
         "loaders",
         "names",
+        "omitted",
         "seen",
     )
 
@@ -49,6 +50,7 @@ class Plan:
         ]
         self.converters: list[tuple[str, Callable[[Any], Any]]] = []
         self.aliases = [(one.alias, one.name) for one in attributes if one.alias] if as_json else []
+        self.omitted = [one.name for one in attributes if one.omitted] if as_json else []
         for one in attributes:
             column = resource.columns.get(one.name)
             if column is None:
@@ -118,6 +120,10 @@ class Plan:
         for alias, name in self.aliases:
             for one in made:
                 one[alias] = one[name]
+        for name in self.omitted:
+            for one in made:
+                if one[name] is None:
+                    del one[name]
         if self.hidden_key:
             for one in made:
                 del one[key]

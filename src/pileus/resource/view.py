@@ -49,13 +49,15 @@ def show(
             value = attribute.compute(values) if attribute.compute else values.get(name, attribute.empty)
             if value is not None and attribute.type.show:
                 value = attribute.type.show(value)
+            if value is None and attribute.omitted:
+                continue
             view[name] = value
             if attribute.alias:
                 view[attribute.alias] = value
         judged = resource.judged(None, access.context, [Values(values)])[0] if guards else {}
         for name, rule in guards:
             if not access.allows(rule, judged):
-                del view[name]
+                view.pop(name, None)
         if decorate is not None:
             decorate(view)
         views.append(view)

@@ -261,7 +261,7 @@ def test_a_list_of_one_segment(tmp_path: Path) -> None:
         refused(await ask(segments=[vlan], **vlan), 400, "SegmentsSetInConjunctionWithProviders")
         refused(await ask(segments=[vlan]), 409, "VlanIdInUse")
         refused(await ask(segments=[{"provider:physical_network": "physnet1"}]), 400, "InvalidInput")
-        refused(await ask(segments=[vlan, vlan]), 400, "InvalidInput")
+        refused(await ask(segments=[vlan, vlan]), 400, "SegmentsContainDuplicateEntry")
         refused(await ask(segments=[{**vlan, "colour": 1}]), 400, "HTTPBadRequest")
         member = {"network": {"segments": [{"provider:network_type": "vxlan"}]}}
         refused(await api("POST", "/v2.0/networks", member), 403, "PolicyNotAuthorized")

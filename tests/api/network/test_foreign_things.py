@@ -27,6 +27,7 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
     pool = {"name": "p", "prefixes": ["10.200.0.0/16"], "default_prefixlen": 24}
     scope = (await api.make("address_scope", ip_version=4))["id"]
     parent = (await api.make("port", network_id=network_id))["id"]
+    (segment,) = (await admin("GET", f"/v2.0/segments?network_id={network_id}")).json["segments"]
     label = {"metering_label": {"name": "l", "project_id": project_id}}
     return {
         "network": network_id,
@@ -38,6 +39,7 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
         "scope": scope,
         "pool": (await api.make("subnetpool", **pool))["id"],
         "policy": (await admin.make("policy", name="q", project_id=project_id))["id"],
+        "segment": segment["id"],
         "trunk": (await api.make("trunk", port_id=parent))["id"],
         "tap": (await api(*post_tap("service", port_id=parent))).json["tap_service"]["id"],
         "label": (await admin("POST", "/v2.0/metering/metering-labels", label)).json["metering_label"]["id"],
@@ -76,6 +78,18 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: (
             "POST", "/v2.0/ports", {"ports": [{"network_id": own["network"]}, {"network_id": one}]}
         ),
+    ),
+    "segment.network_id": (
+        "network", lambda one, own: post("segment", network_id=one, network_type="vxlan")
+    ),
+    "subnet.segment_id": (
+        "segment",
+        lambda one, own: post(
+            "subnet", network_id=own["network"], ip_version=4, cidr="10.9.0.0/24", segment_id=one
+        ),
+    ),
+    "subnet.segment_id, changed": (
+        "segment", lambda one, own: put("subnet", own["subnet"], segment_id=one)
     ),
     "port.fixed_ips": (
         "subnet", lambda one, own: post("port", network_id=own["network"], fixed_ips=[{"subnet_id": one}])
@@ -307,9 +321,12 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: ("DELETE", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
     ),
 }  # fmt: skip
-# A member makes no rules, in whichever policy, no default rules, no rules of metering and no logs; and sees
-# no bindings.
+# A member makes no rules, in whichever policy, no default rules, no rules of metering, no segments and no
+# logs; and sees no bindings.
 FORBIDDEN = {
+    "segment.network_id",
+    "subnet.segment_id",
+    "subnet.segment_id, changed",
     "rules of a policy, made",
     "log.resource_id",
     "log.target_id",
@@ -400,7 +417,14 @@ def test_a_foreign_id_is_answered_like_one_that_does_not_exist(tmp_path: Path, k
 
 def test_every_attribute_that_names_a_thing_is_in_the_table() -> None:
     # A flavor is for all to see.
-    free = {"project_id", "device_id", "binding:host_id", "provider:segmentation_id", "flavor_id"}
+    free = {
+        "project_id",
+        "device_id",
+        "binding:host_id",
+        "provider:segmentation_id",
+        "flavor_id",
+        "segmentation_id",
+    }
     known = {name.split(",")[0] for name in NAMED}
     for resource in network_service(CONFIG, ManualClock()).resources:
         for one in resource.attributes.values():

@@ -84,7 +84,12 @@ def test_reading_settings_imports_no_service() -> None:
     assert {name for name in loaded if "section" not in name} - own <= {
         *("pileus.app", "pileus.core", "pileus.core.errors", "pileus.core.settings"),
         *("pileus.host", "pileus.host.l2", "pileus.host.hypervisor", "pileus.host.uplinks"),
-        *("pileus.drivers", "pileus.drivers.interfaces", "pileus.drivers.interfaces.spec"),
+        *(
+            "pileus.drivers",
+            "pileus.drivers.dns",
+            "pileus.drivers.interfaces",
+            "pileus.drivers.interfaces.spec",
+        ),
         *("pileus.services", "pileus.services.identity", "pileus.services.network"),
         *("pileus.services.image", "pileus.services.compute"),
     }

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core.clock import Clock
 from pileus.core.files import read_or_create_secret
+from pileus.drivers.dns.updates import DynamicUpdates
 from pileus.services.compute import service as compute
 from pileus.services.compute.servers.host_questions import Ask
 from pileus.services.identity.service import Beginning, Identity, Notify
@@ -39,7 +42,17 @@ def make_services(
         beginning=beginning,
         notify=notify,
     )
-    network_config = network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of)
+    outside = settings.external_dns
+    network_config = msgspec.structs.replace(
+        network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of),
+        publish_reverse=outside.reverse,
+    )
+    networking = network.Network(
+        network_config,
+        clock,
+        publisher=DynamicUpdates(outside) if outside.server else None,
+        publish_retry_s=outside.retry_s,
+    )
     images = image.Images(
         image.FileStore(folder.images, settings.image.kept_free_mib << 20),
         read_or_create_secret(folder.image_ticket_key, 32),
@@ -50,4 +63,4 @@ def make_services(
     machines = compute.Compute(
         compute.from_settings(settings.compute), network_config, clock, ticket=images.download_path, ask=ask
     )
-    return identity, (identity, network.Network(network_config, clock), images, machines)
+    return identity, (identity, networking, images, machines)

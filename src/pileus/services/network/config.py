@@ -126,6 +126,10 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_default_route_ecmp: bool = False
     enable_default_route_bfd: bool = False
     down_before_distributed: bool = True
+    publishes: bool = False
+    """Whether a server outside gets the names of ports and floating IPs; ``publish_reverse``: and those of
+    their addresses."""
+    publish_reverse: bool = False
     projects_of_servers: ProjectsOf = _no_servers
     holders_of: HoldersOf = _no_holders
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from pileus.core.clock import Clock
+from pileus.core.dns import DnsPublisher
+from pileus.core.ids import new_id
 from pileus.services.network import api, availability_zones, ip_availability, quotas, service_providers
 from pileus.services.network.address_groups import noun as address_groups
 from pileus.services.network.agents import noun as agents_noun
@@ -32,6 +36,8 @@ from pileus.services.network.dhcp.followers import (
     dhcp_follows_ports,
     dhcp_restores_ports,
 )
+from pileus.services.network.external_dns import noun as external_dns
+from pileus.services.network.external_dns.worker import DnsWorker
 from pileus.services.network.flavors import noun as flavors
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
@@ -174,6 +180,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             taps.noun(config),
             quotas.NOUN,
             ip_availability.NOUN,
+            external_dns.noun(config),
             availability_zones.noun(config),
             service_providers.NOUN,
             flavors.NOUN,
@@ -186,10 +193,37 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
 class Network(ServiceFace):
     """The service; its units decide with ``config``."""
 
-    def __init__(self, config: NetworkConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        clock: Clock,
+        publisher: DnsPublisher | None = None,
+        publish_retry_s: float = 30.0,
+    ) -> None:
+        """``publisher`` brings names to a server outside, and is tried again so long after a failure."""
         self._clock = clock
-        self.config = config
-        self.service = network_service(config, clock)
+        self._publisher, self._publish_retry_s = publisher, publish_retry_s
+        self._worker: DnsWorker | None = None
+        self.config = msgspec.structs.replace(config, publishes=publisher is not None)
+        self.service = network_service(self.config, clock)
 
     def answers(self, store: Store) -> Mapping[str, Handler]:
         return handlers(self.service.answers, store, self._clock)
+
+    async def start(self, store: Store) -> None:
+        """Begin to publish names, where there is a server for them."""
+        if self._publisher is not None:
+            self._worker = DnsWorker(
+                store,
+                self.config,
+                self._publisher,
+                self._clock,
+                owner=new_id(),
+                retry_s=self._publish_retry_s,
+            )
+            self._worker.start()
+
+    async def close(self) -> None:
+        """Stop publishing."""
+        if self._worker is not None:
+            await self._worker.close()

@@ -238,6 +238,18 @@ CREATE TABLE dhcp_ports (
 	CONSTRAINT fk_dhcp_ports_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_dhcp_ports PRIMARY KEY (port_id)
 );
+CREATE TABLE dns_records (
+	name VARCHAR(255) NOT NULL, 
+	record_type VARCHAR(8) NOT NULL, 
+	data VARCHAR(255) NOT NULL, 
+	resource_id VARCHAR(36) NOT NULL, 
+	resource_type VARCHAR(16) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	reason VARCHAR(255), 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_dns_records PRIMARY KEY (name, record_type, data, resource_id)
+);
 CREATE TABLE domain_options (
 	id VARCHAR(32) NOT NULL, 
 	domain_id VARCHAR(36) NOT NULL, 
@@ -873,7 +885,7 @@ CREATE TABLE "ports" (
 	hardware_offload_type VARCHAR(16), 
 	numa_affinity_policy VARCHAR(16), 
 	ip_allocation VARCHAR(16) DEFAULT 'immediate' NOT NULL, 
-	dns_assignment TEXT NOT NULL, 
+	dns_assignment TEXT NOT NULL, dns_keywords TEXT, 
 	CONSTRAINT fk_ports_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
 	CONSTRAINT fk_ports_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT pk_ports PRIMARY KEY (id), 
@@ -1118,6 +1130,7 @@ INSERT INTO "schema_revisions" VALUES('network','0044_ndp_proxies');
 INSERT INTO "schema_revisions" VALUES('network','0045_several_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0046_taps');
 INSERT INTO "schema_revisions" VALUES('network','0047_segments_of_networks');
+INSERT INTO "schema_revisions" VALUES('network','0048_published_names');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1493,6 +1506,7 @@ CREATE INDEX ix_default_security_group_rules_remote_address_group_id ON default_
 CREATE INDEX ix_default_security_group_rules_remote_to_group_id ON default_security_group_rules (remote_to_group_id);
 CREATE INDEX ix_dhcp_bindings_agent_id ON dhcp_bindings (agent_id);
 CREATE INDEX ix_dhcp_ports_network_id ON dhcp_ports (network_id);
+CREATE INDEX ix_dns_records_resource_id ON dns_records (resource_id);
 CREATE INDEX ix_endpoints_region_id ON endpoints (region_id);
 CREATE INDEX ix_endpoints_service_id ON endpoints (service_id);
 CREATE INDEX ix_events_request_id ON events (request_id);

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 
 from pileus.resource import types
 from pileus.resource.types import BadValue, Type
 
 FQDN = 255
 """The most characters that a name with all its domains may have."""
+
+KEYWORDS = ("project_id", "project_name", "user_id", "user_name")
+"""Labels of a domain that stand for what a port's maker is, as ``<project_id>``."""
 
 _LABEL = re.compile(r"[a-z0-9-]{1,63}")
 
@@ -53,7 +57,7 @@ def _check_room(name: str, room: int, addition: str) -> None:
         )
 
 
-def _check_labels(name: str) -> None:
+def _check_labels(name: str, keywords: Collection[str] = ()) -> None:
     plain = name.removesuffix(".")
     labels = plain.split(".")
     reason = ""
@@ -64,7 +68,7 @@ def _check_labels(name: str) -> None:
             reason = "Encountered an empty component"
         elif label.startswith("-") or label.endswith("-"):
             reason = f"Name '{label}' must not start or end with a hyphen"
-        elif not _LABEL.fullmatch(label):
+        elif label not in keywords and not _LABEL.fullmatch(label):
             reason = (
                 f"Name '{label}' must be 1-63 characters long, each of which can only be alphanumeric or a "
                 "hyphen"
@@ -95,11 +99,12 @@ def _relative_name(name: str) -> str:
 
 
 def _domain_name(name: str) -> str:
+    """Check a domain; a label may be a keyword that stands for what a port's maker is."""
     lower = name.lower()
     if lower and not lower.endswith("."):
         raise BadValue(f"'{lower}' is not a FQDN", value=name)
     if lower:
-        _check_labels(lower)
+        _check_labels(lower, [f"<{keyword}>" for keyword in KEYWORDS])
     _check_room(lower, 2, "sub-domain")
     return lower
 

@@ -20,7 +20,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import DHCP_AGENT
-from pileus.services.network.rules.names import domain_of, host_name
+from pileus.services.network.rules.names import domain_for, domain_of, host_name
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -56,6 +56,8 @@ _PORTS = (
         ports.c.fixed_ips,
         ports.c.dns_name,
         ports.c.dns_domain,
+        ports.c.dns_keywords,
+        ports.c.project_id,
         ports.c.extra_dhcp_opts,
         dhcp_ports.c.port_id.is_not(None).label("is_dhcp"),
         router_ports.c.port_type.label("router_port"),
@@ -148,7 +150,7 @@ def _network(
         ),
         subnets=tuple(_subnet(row, routed) for row in near),
         hosts=tuple(
-            _host(row, far)
+            _host(row, far, net.dns_domain)
             for row in on_it
             if any(ip["subnet_id"] not in far for ip in row.fixed_ips)
             and not (row.is_dhcp or row.router_port or row.is_floating)
@@ -182,13 +184,14 @@ def _subnet(row: Row[Any], routed: set[str]) -> DhcpSubnet:
     )
 
 
-def _host(port: Row[Any], far: Collection[str]) -> DhcpHost:
+def _host(port: Row[Any], far: Collection[str], network_domain: str) -> DhcpHost:
+    has_own = port.dns_name and (port.dns_domain or "<" in network_domain)
     return DhcpHost(
         port_id=port.id,
         mac_address=port.mac_address,
         addresses=_addresses(port, far),
         hostname=port.dns_name or host_name(port.fixed_ips),
-        domain=port.dns_domain if port.dns_name else "",
+        domain=(domain_for(dict(port._mapping), network_domain) or "") if has_own else "",
         options=tuple(
             DhcpOption(name=one["opt_name"], value=one["opt_value"], ip_version=one["ip_version"])
             for one in port.extra_dhcp_opts

@@ -12,7 +12,15 @@ from pileus.services.network.rules.names import assignment
 from pileus.store.tx import Tx
 
 _PORTS = (
-    select(ports.c.id, ports.c.network_id, ports.c.fixed_ips, ports.c.dns_name, ports.c.dns_domain)
+    select(
+        ports.c.id,
+        ports.c.network_id,
+        ports.c.project_id,
+        ports.c.fixed_ips,
+        ports.c.dns_name,
+        ports.c.dns_domain,
+        ports.c.dns_keywords,
+    )
     .where(ports.c.network_id.in_(bindparam("ids", expanding=True)), ports.c.dns_domain == "")
     .order_by(ports.c.id)
     .with_for_update()

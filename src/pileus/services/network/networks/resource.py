@@ -224,6 +224,7 @@ NETWORK = Resource(
             default=None,
             create=True,
             policy=True,
+            omitted=True,
             description="The provider attributes of each segment, where there are several.",
         ),
         Attribute(

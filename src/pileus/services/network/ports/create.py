@@ -31,7 +31,7 @@ from pileus.services.network.ports.rows import (
     membership_rows,
 )
 from pileus.services.network.rules import device_owners
-from pileus.services.network.rules.names import assignment
+from pileus.services.network.rules.names import assignment, keywords_of
 from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -48,6 +48,8 @@ def create_ports(
     specs = copied(specs)
     for spec in specs:
         _decide(spec, facts)
+        if "<" in (spec["dns_domain"] or facts.networks[spec["network_id"]].dns_domain):
+            spec["dns_keywords"] = keywords_of(context, spec["project_id"])
     check_supported(tx, specs)
     waiting = [spec["ip_allocation"] == traits.DEFERRED for spec in specs]
     named_macs = [spec["mac_address"] for spec in specs]

@@ -262,6 +262,13 @@ PORT = Resource(
             description="The domain of its name, where that is not its network's.",
         ),
         Attribute("dns_assignment", types.list_of(types.dict_of(_ASSIGNED)), default=[]),
+        Attribute(
+            "dns_keywords",
+            types.nullable(types.dict_of({}, additional=types.string(None))),
+            default=None,
+            visible=False,
+            description="What its maker is, for domains with keywords.",
+        ),
         Attribute("qos_policy_id", REFERENCE, default=None, create=True, update=True, filter=True),
         Attribute(
             "qos_network_policy_id",

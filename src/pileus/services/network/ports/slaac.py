@@ -34,6 +34,7 @@ _FACTS = (
     ports.c.security_groups,
     ports.c.dns_name,
     ports.c.dns_domain,
+    ports.c.dns_keywords,
 )
 # The rows are held, since their lists of addresses are written whole.
 _IN_NETWORKS = (

@@ -49,6 +49,7 @@ ports = Table(
     Column("dns_name", Name, nullable=False),
     Column("dns_domain", Name, nullable=False, server_default=""),
     Column("dns_assignment", JsonText, nullable=False),
+    Column("dns_keywords", JsonText),
     Column("trusted", Boolean),
     Column("hints", JsonText),
     Column("data_plane_status", String(16)),

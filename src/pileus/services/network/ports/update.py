@@ -28,7 +28,7 @@ from pileus.services.network.ports.rows import (
 )
 from pileus.services.network.rules import device_owners, macs
 from pileus.services.network.rules.binding import is_plugged
-from pileus.services.network.rules.names import assignment
+from pileus.services.network.rules.names import assignment, keywords_of
 from pileus.services.network.security_groups.membership import check_one_kind
 from pileus.services.network.security_groups.tables import security_group_ports
 from pileus.services.network.subnets.tables import ip_allocations
@@ -67,6 +67,8 @@ def update_ports(
     for one in updates:
         check_one_kind(facts.stateful, one.changes.get("security_groups") or ())
         _decide(one, config)
+        if "<" in (one.changes.get("dns_domain") or "") and not one.original["dns_keywords"]:
+            one.changes["dns_keywords"] = keywords_of(context, one.original["project_id"])
     check_supported(
         tx, [{**one.original, **one.changes} for one in updates if one.changes.get("qos_policy_id")]
     )

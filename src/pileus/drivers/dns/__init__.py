@@ -1,0 +1,1 @@
+"""Servers of the domain name system that take records: by dynamic updates, and their simulated twin."""

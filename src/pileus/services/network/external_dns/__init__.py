@@ -1,0 +1,1 @@
+"""Names of ports and floating IPs in a server of names outside."""
