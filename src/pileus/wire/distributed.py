@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.records import Record
-from pileus.wire.types import IpAddress, MacAddress, Uuid
+from pileus.wire.types import IpAddress, IpPrefix, MacAddress, Uuid
 
 
 class DistributedInterface(Record, frozen=True):
@@ -15,6 +15,8 @@ class DistributedInterface(Record, frozen=True):
     mac_address: MacAddress
     ip_addresses: tuple[IpAddress, ...]
     central_mac: MacAddress | None = None
+    cidrs: tuple[IpPrefix, ...] = ()
+    """The subnets that it has these addresses of."""
 
 
 class DistributedRouter(Record, frozen=True):
@@ -23,3 +25,35 @@ class DistributedRouter(Record, frozen=True):
     router_id: Uuid
     interfaces: tuple[DistributedInterface, ...]
     routes: tuple[HostRoute, ...] = ()
+
+
+class OuterSubnet(Record, frozen=True):
+    """A subnet of an external network, and who leads further from there."""
+
+    cidr: IpPrefix
+    gateway_ip: IpAddress | None = None
+
+
+class HostGateway(Record, frozen=True):
+    """The port of a host itself on an external network: its hardware address answers for the floating IPs
+    that the host translates there."""
+
+    port_id: Uuid
+    network_id: Uuid
+    mac_address: MacAddress
+    ip_addresses: tuple[IpAddress, ...]
+    subnets: tuple[OuterSubnet, ...] = ()
+
+
+class DistributedFloatingIp(Record, frozen=True):
+    """A floating IP that the host of its port translates."""
+
+    floating_ip_id: Uuid
+    floating_ip_address: IpAddress
+    fixed_ip_address: IpAddress
+    network_id: Uuid
+    """The external one."""
+    port_id: Uuid
+    router_id: Uuid
+    in_force: bool = False
+    """The server has heard that this host translates it."""

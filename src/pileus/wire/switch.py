@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pileus.wire.distributed import DistributedRouter
+from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway
 from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
 from pileus.wire.taps import PortTaps
@@ -183,7 +183,9 @@ class SwitchState(Record, frozen=True):
     address_groups: tuple[AddressGroupDetails, ...] = ()
     tunnels: tuple[TunnelEndpoint, ...] = ()
     routers: tuple[DistributedRouter, ...] = ()
-    """Always complete, too."""
+    """Always complete, too, as is all that distributed routers have."""
+    floating_ips: tuple[DistributedFloatingIp, ...] = ()
+    gateways: tuple[HostGateway, ...] = ()
 
 
 class DeviceFailure(Record, frozen=True):
@@ -208,6 +210,8 @@ class DeviceStatus(Record, frozen=True):
     """port id to the means that limits its rate: ``policing`` or ``meter``."""
     taps: dict[Uuid, Annotated[Word, Meta(max_length=16)]] = msgspec.field(default_factory=dict)
     """id of a tap flow or tap service whose source or target is here, to ``ACTIVE`` or ``DOWN``."""
+    floating_ips: tuple[Uuid, ...] = ()
+    """Those that this host translates now."""
 
 
 class Acknowledged(Record, frozen=True):

@@ -13,9 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pileus.core.clock import ManualClock
-from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.openflow.table import PacketIn
-from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.l2 import tables as t
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.frames import described
@@ -125,7 +123,7 @@ def packet(direction: str = "ingress", action: str = DROP, number: int = 7) -> P
 def a_log(**settings: Any) -> tuple[PacketLog, ManualClock]:
     clock = ManualClock()
     changed = msgspec.structs.replace(SETTINGS, **settings)
-    return PacketLog(changed, SimulatedFlows(SimulatedSwitch(devices=set())), clock), clock
+    return PacketLog(changed, clock), clock
 
 
 def test_lines_say_who_what_and_why() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pileus.host.l2.routing import ROUTE, Destination, RoutedNetwork, router_flows
+from pileus.host.l2 import tables as t
+from pileus.host.l2.routing import ROUTE, Destination, RoutedNetwork, outer_routes, router_flows
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedInterface, DistributedRouter
 
@@ -10,7 +11,13 @@ MACS = {1: "fa:16:3e:00:00:a1", 2: "fa:16:3e:00:00:a2"}
 
 
 def network(number: int, *addresses: str, central: str | None = None) -> RoutedNetwork:
-    interface = DistributedInterface(f"net-{number}", MACS[number], (f"10.{number}.0.1", "fd00::1"), central)
+    interface = DistributedInterface(
+        f"net-{number}",
+        MACS[number],
+        (f"10.{number}.0.1", "fd00::1"),
+        central,
+        (f"10.{number}.0.0/24", "fd00::/64"),
+    )
     some = tuple(
         Destination(address, f"fa:16:3e:00:0{number}:{i:02x}") for i, address in enumerate(addresses)
     )
@@ -49,10 +56,26 @@ def test_what_comes_from_elsewhere_is_not_routed_again() -> None:
 def test_an_extra_route_is_that_of_its_next_hop_and_the_rest_is_central() -> None:
     routes = (HostRoute("10.77.0.0/24", "10.2.0.9"), HostRoute("10.78.0.0/24", "10.2.0.99"))
     found = flows(network(1, central="fa:16:3e:00:00:cc"), network(2, "10.2.0.9"), routes=routes)
-    by_priority = {priority: actions for (table, priority, _), actions in found.items() if table == ROUTE}
-    assert by_priority[44] == by_priority[100], "the next hop that is not known has no flow"
-    assert by_priority[10] == "set_field:fa:16:3e:00:00:cc->eth_dst,resubmit(,60)"
-    assert sum(priority == 10 for table, priority, _ in found if table == ROUTE) == 1
+    routed = {
+        match.split("nw_dst=")[-1]: actions for (table, _, match), actions in found.items() if table == ROUTE
+    }
+    central = f"resubmit(,{t.CENTRAL})"
+    assert routed["10.77.0.0/24"] == routed["10.2.0.9"]
+    assert routed["10.78.0.0/24"] == central, "its next hop is not known here"
+    assert routed["10.1.0.0/24"] == routed["169.254.169.254"] == central, (
+        "not outside, whatever is translated"
+    )
+    (onward,) = [actions for (table, _, _), actions in found.items() if table == t.CENTRAL]
+    assert onward == "set_field:fa:16:3e:00:00:cc->eth_dst,resubmit(,60)"
+
+
+def test_an_extra_route_to_the_outside_is_that_of_floating_ips() -> None:
+    routes = (HostRoute("10.77.0.0/24", "203.0.113.7"), HostRoute("10.78.0.0/24", "10.2.0.99"))
+    router = DistributedRouter("router", (network(1).interface, network(2).interface), routes)
+    assert outer_routes(router) == [routes[0]]
+    assert not any(
+        "10.77.0.0/24" in match for _, _, match in flows(network(1), network(2), routes=routes[:1])
+    )
 
 
 def test_only_ipv4_is_routed_here() -> None:

@@ -268,7 +268,13 @@ def _fin_timeout(body: bytes) -> str:
     return f"fin_timeout(idle_timeout={idle},hard_timeout={hard})"
 
 
-def _learn(body: bytes) -> str:
+def _learn2(body: bytes) -> str:
+    """With the most flows that are learnt; the result is written nowhere."""
+    (limit,) = struct.unpack_from("!I", body, 22)
+    return _learn(body[:22] + body[30:], limit)
+
+
+def _learn(body: bytes, limit: int = 0) -> str:
     idle, hard, priority, cookie, flags, table, fin_idle, fin_hard = struct.unpack_from("!HHHQHBxHH", body)
     said = [f"table={table}"]
     for name, value, usual in (
@@ -278,6 +284,7 @@ def _learn(body: bytes) -> str:
         ("fin_hard_timeout", fin_hard, 0),
         ("priority", priority, 32768),
         ("cookie", cookie, 0),
+        ("limit", limit, 0),
     ):
         if value != usual:
             said.append(f"{name}={value}")
@@ -323,6 +330,7 @@ _NICIRA: dict[int, Callable[[bytes], str]] = {
     e.NX_RESUBMIT_TABLE: _resubmit_table,
     e.NX_OUTPUT_REG: _output_reg,
     e.NX_LEARN: _learn,
+    e.NX_LEARN2: _learn2,
     e.NX_EXIT: lambda body: "exit",
     e.NX_FIN_TIMEOUT: _fin_timeout,
     e.NX_CONTROLLER: _controller,

@@ -27,7 +27,7 @@ NX_RESUBMIT_TABLE, NX_OUTPUT_REG, NX_LEARN, NX_EXIT, NX_FIN_TIMEOUT, NX_CONTROLL
 NX_DEC_TTL_IDS, NX_PUSH, NX_POP, NX_SAMPLE, NX_SET_MASKED, NX_CONJUNCTION, NX_CT, NX_NAT = (
     *(21, 27, 28, 29, 33, 34, 35, 36),
 )
-NX_CONTROLLER2, NX_CLONE, NX_CT_CLEAR, NX_CHECK_LENGTH = 37, 42, 43, 49
+NX_CONTROLLER2, NX_CLONE, NX_CT_CLEAR, NX_LEARN2, NX_CHECK_LENGTH = 37, 42, 43, 45, 49
 HASHES = ("eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst")
 LINKS = ("modulo_n", "hash_threshold", "hrw", "iter_hash")
 MEMBERS = ("active_backup", "hrw")
@@ -347,8 +347,11 @@ def _learn(argument: str, protocol: int) -> bytes:
     body = struct.pack("!HHHQ", *(values.pop(key, 0) for key in keys))
     body += struct.pack("!HBx", flags, values.pop("table"))
     body += struct.pack("!HH", values.pop("fin_idle_timeout", 0), values.pop("fin_hard_timeout", 0))
+    limit = values.pop("limit", 0)
     if values:
         raise BadFlow(f"learn: {', '.join(values)}")
+    if limit:
+        return nicira(NX_LEARN2, body + struct.pack("!I4x", limit) + specs)
     return nicira(NX_LEARN, body + specs)
 
 

@@ -45,8 +45,8 @@ class SimulatedFlows:
         self.sent: dict[str, list[PacketOut]] = {}
         """Packets that were given to a bridge, to be looked at by tests."""
 
-    async def dump(self, bridge: str) -> list[Flow]:
-        return list(self._flows(bridge).values())
+    async def dump(self, bridge: str, cookie: int = 0, mask: int = 0) -> list[Flow]:
+        return [flow for flow in self._flows(bridge).values() if flow.cookie & mask == cookie & mask]
 
     async def apply(self, bridge: str, add: Iterable[Flow], delete: Iterable[Flow] = ()) -> None:
         flows = self._flows(bridge)

@@ -58,8 +58,8 @@ class FlowTable(Protocol):
     """The flows of a switch as an agent reads and writes them. Bridges are named; all calls raise
     SwitchAbsent."""
 
-    async def dump(self, bridge: str) -> list[Flow]:
-        """Each flow of all tables."""
+    async def dump(self, bridge: str, cookie: int = 0, mask: int = 0) -> list[Flow]:
+        """Each flow of all tables whose cookie has the bits of ``cookie`` that are in ``mask``."""
         ...
 
     async def apply(self, bridge: str, add: Iterable[Flow], delete: Iterable[Flow] = ()) -> None:
@@ -124,8 +124,10 @@ class OpenFlow:
         self._opening: dict[str, asyncio.Lock] = {}
         self._parsed: dict[str, dict[bytes, Flow | None]] = {}
 
-    async def dump(self, bridge: str) -> list[Flow]:
-        entries = await self._entries(bridge)
+    async def dump(self, bridge: str, cookie: int = 0, mask: int = 0) -> list[Flow]:
+        entries = await self._entries(bridge, cookie, mask)
+        if mask:
+            return [flow for still, _ in entries if (flow := _parse(still)) is not None]
         # Most are those of the last dump: they are not read again.
         known = self._parsed.get(bridge, {})
         parsed = {still: known[still] if still in known else _parse(still) for still, _ in entries}
@@ -234,9 +236,9 @@ class OpenFlow:
         for channel in channels.values():
             channel.close()
 
-    async def _entries(self, bridge: str) -> list[tuple[bytes, int]]:
+    async def _entries(self, bridge: str, cookie: int = 0, mask: int = 0) -> list[tuple[bytes, int]]:
         async with self._conversation(bridge) as channel:
-            return list(m.flow_entries(await channel.question(m.flow_question())))
+            return list(m.flow_entries(await channel.question(m.flow_question(cookie, mask))))
 
     @asynccontextmanager
     async def _conversation(self, bridge: str) -> AsyncIterator[Channel]:

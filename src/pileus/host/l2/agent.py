@@ -31,9 +31,9 @@ from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.isolation import Failures, culprits, reason
 from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchApplier
+from pileus.host.l2.controller import Controller
 from pileus.host.l2.minima import UnmetMinima
 from pileus.host.l2.model import Model
-from pileus.host.l2.packet_log import PacketLog
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.question import question
 from pileus.host.l2.restart import RestartHold
@@ -106,7 +106,7 @@ class SwitchAgent(Agent):
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
         self._uplinks = uplinks
-        self._packet_log = PacketLog(bridges, flows, clock)
+        self._controller = Controller(bridges, flows, clock)
         self._status = StatusBook(settings.host)
         self._minima = UnmetMinima(_log)
         self._told_once = False
@@ -133,6 +133,7 @@ class SwitchAgent(Agent):
     async def release(self) -> None:
         if self._retry_timer is not None:
             self._retry_timer.cancel()
+        self._controller.close()
         await self._client.close()
         await self._flows.close()
 
@@ -165,7 +166,7 @@ class SwitchAgent(Agent):
 
     async def watch(self) -> None:
         await asyncio.gather(
-            self._watch_rows(), self._watch_vswitchd(), self._watch_flows(), self._packet_log.watch()
+            self._watch_rows(), self._watch_vswitchd(), self._watch_flows(), self._controller.watch()
         )
 
     async def _watch_rows(self) -> None:
@@ -354,7 +355,7 @@ class SwitchAgent(Agent):
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
-        self._packet_log.follow(wiring.devices.values())
+        self._controller.follow(wiring)
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
             self._patience.went_well(port_id)

@@ -99,6 +99,9 @@ def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
     else:
         place = qos.Place(100, f"in_port={wired.ofport}", _sender(wired))
     yield from qos.classified(place, ",".join(registers), onward, wired.details, through)
+    if wired.tag:
+        match = f"in_port={wired.ofport},{t.NETWORK}=0x{wired.vlan:x}"
+        yield t.ANSWER, 10, match, f"push_vlan:0x8100,set_field:{0x1000 + wired.tag}->vlan_vid,IN_PORT"
 
 
 def _sender(wired: Wired) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pileus.wire.distributed import DistributedRouter
+from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway
 from pileus.wire.switch import (
     AddressGroupDetails,
     DeviceDetails,
@@ -43,6 +43,8 @@ class Model(msgspec.Struct, frozen=True):
     address_groups: dict[str, AddressGroupDetails] = {}
     tunnels: tuple[TunnelEndpoint, ...] = ()
     routers: tuple[DistributedRouter, ...] = ()
+    floating_ips: tuple[DistributedFloatingIp, ...] = ()
+    gateways: tuple[HostGateway, ...] = ()
 
     def absorb(self, request: SwitchStateRequest, state: SwitchState) -> Model:
         """This model with the answer ``state`` to ``request`` laid over it.
@@ -68,6 +70,8 @@ class Model(msgspec.Struct, frozen=True):
             ),
             tunnels=state.tunnels,
             routers=state.routers,
+            floating_ips=state.floating_ips,
+            gateways=state.gateways,
         )
 
     def named(self) -> Named:
@@ -84,8 +88,9 @@ class Model(msgspec.Struct, frozen=True):
         return Named(networks, groups, address_groups)
 
     def routed(self) -> set[str]:
-        """The networks of distributed routers."""
-        return {one.network_id for router in self.routers for one in router.interfaces}
+        """The networks of distributed routers, and the external ones that this host has a gateway to."""
+        inner = {one.network_id for router in self.routers for one in router.interfaces}
+        return inner | {gateway.network_id for gateway in self.gateways}
 
     def missing(self) -> Named:
         """Tell the ids that are referred to and not here: to be asked for."""

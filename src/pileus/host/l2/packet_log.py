@@ -6,7 +6,6 @@ protocol and ports. What comes faster than the rate is counted, and told by the 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import logging.handlers
@@ -15,7 +14,7 @@ from typing import Any
 
 from pileus.core import log
 from pileus.core.clock import Clock
-from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
+from pileus.drivers.openflow.table import PacketIn
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.frames import described
 from pileus.host.l2.logged import logs_of, read_verdict
@@ -23,18 +22,13 @@ from pileus.host.l2.settings import BridgeSettings
 
 _log = log.get("host.l2.packets")
 
-_PAUSE_S = 0.5
-
 
 class PacketLog:
     """Follows the devices of a switch, and writes down what its flows tell of their packets."""
 
-    def __init__(self, settings: BridgeSettings, flows: FlowTable, clock: Clock) -> None:
-        self._bridge = settings.integration_bridge
-        self._flows = flows
+    def __init__(self, settings: BridgeSettings, clock: Clock) -> None:
         self._clock = clock
         self._devices: dict[int, Wired] = {}
-        self._wanted = asyncio.Event()
         self._rate, self._burst = settings.log_rate_limit, settings.log_burst_limit
         self._tokens = float(self._burst)
         self._filled_at = clock.monotonic()
@@ -44,23 +38,11 @@ class PacketLog:
     def follow(self, devices: Iterable[Wired]) -> None:
         """These are the devices now."""
         self._devices = {one.number: one for one in devices if one.details.logs}
-        if self._devices:
-            self._wanted.set()
-        else:
-            self._wanted.clear()
 
-    async def watch(self) -> None:
-        """Listen while any device is logged, and again when the switch comes back."""
-        while True:
-            await self._wanted.wait()
-            try:
-                async for packet in self._flows.packets_in(self._bridge):
-                    self.write(packet)
-                    if not self._wanted.is_set():
-                        break
-            except (SwitchAbsent, OSError):
-                pass  # its return is noticed elsewhere
-            await asyncio.sleep(_PAUSE_S)
+    @property
+    def wanted(self) -> bool:
+        """Whether any device is logged."""
+        return bool(self._devices)
 
     def write(self, packet: PacketIn) -> None:
         """Write one packet down, if it is a logged device's and the rate lets it."""

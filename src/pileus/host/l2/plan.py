@@ -14,7 +14,7 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import routing, rules, switching, taps, trunks
+from pileus.host.l2 import answers, floating, routing, rules, switching, taps, trunks
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.logged import log_flows
@@ -25,6 +25,7 @@ from pileus.host.l2.qos import Meter, meters
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
 from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
 from pileus.host.l2.switching import Joint, LocalNetwork
+from pileus.host.l2.translated import translated
 from pileus.host.l2.view import InterfaceView, SwitchView
 
 Inputs = TypeVarTuple("Inputs")
@@ -48,6 +49,9 @@ class Wiring(msgspec.Struct, frozen=True):
     vlans: dict[str, int] = {}
     taps: frozenset[str] = frozenset()
     """Tap flows and tap services in force here."""
+    outsides: tuple[floating.Outside, ...] = ()
+    """The host's gateways to external networks that it carries."""
+    translations: tuple[floating.Translation, ...] = ()
 
 
 class FlowBook:
@@ -139,6 +143,7 @@ def wire(
         for endpoint, name in wanted_tunnels(model, settings).items():
             if (ofport := view.ofport(name)) is not None:
                 tunnel_ports[endpoint] = ofport
+    outsides, translations = translated(model, devices, rows.vlans, joints, settings)
     return Wiring(
         devices=devices,
         joints=joints,
@@ -149,6 +154,8 @@ def wire(
         numbers=numbers,
         vlans=rows.vlans,
         taps=in_force,
+        outsides=outsides,
+        translations=translations,
     )
 
 
@@ -251,12 +258,14 @@ def _integration(
 
 
 def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: FlowBook) -> Iterable[FlowSet]:
+    joints = [wiring.tunnel_joint, *wiring.joints.values()]
+    outer = tuple(sorted({joint.inner for joint in joints if joint is not None}))
     yield book.fragment("routing base", routing.routing_base)
+    yield book.fragment("answers", answers.answer_flows, outer)
+    yield book.fragment("floating base", floating.floating_base)
     if not model.routers:
         return
     carried = {network.details.network_id: network for network in networks}
-    joints = [wiring.tunnel_joint, *wiring.joints.values()]
-    outer = tuple(sorted({joint.inner for joint in joints if joint is not None}))
     numbers = stable_ids(router.router_id for router in model.routers)
     for router in model.routers:
         macs = {one.mac_address.lower() for one in router.interfaces}
@@ -267,6 +276,13 @@ def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: F
         )
         number = numbers[router.router_id]
         yield book.fragment(("router", router.router_id), routing.router_flows, router, number, routed, outer)
+    outsides = {outside.gateway.network_id: outside for outside in wiring.outsides}
+    for network_id, outside in outsides.items():
+        yield book.fragment(("outside", network_id), floating.outside_flows, outside)
+    for one in wiring.translations:
+        outside = outsides[one.floating.network_id]
+        key = ("translation", one.floating.floating_ip_id)
+        yield book.fragment(key, floating.translation_flows, one, outside.gateway, outside.vlan)
 
 
 def _groups(model: Model, numbers: rules.GroupNumbers, book: FlowBook) -> Iterable[FlowSet]:

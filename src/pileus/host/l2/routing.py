@@ -5,8 +5,9 @@ those of which no guest is here; it is sent on in the network of its destination
 
     SWITCH ─(to the router's address)─► ROUTE ─► an address that is known: its network, its hardware address
                                          ├─────► an extra route: that of the next hop
-                                         └─────► anything else: to the router's central port, on the same
-                                                 network, unchanged
+                                         ├─────► to the outside, of a floating IP: translated (``floating``)
+                                         └─────► anything else, by CENTRAL: to the router's central port, on
+                                                 the same network, unchanged
     and from there to SWITCH again.
 
 ARP for the router, and echo requests to it, are answered where they are asked. Frames from other hosts are no
@@ -22,13 +23,13 @@ import msgspec
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
+from pileus.host.l2.answers import arp_answer, echo_answer
 from pileus.host.l2.switching import LocalNetwork
+from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedInterface, DistributedRouter
 
-ROUTE = 55
-ROUTER = "reg9"
-"""The number of the router that a packet was sent to."""
-
+ROUTE, ROUTER = t.ROUTE, t.ROUTER
+_METADATA = "169.254.169.254"
 _SWITCH = f"resubmit(,{t.SWITCH})"
 
 
@@ -71,7 +72,7 @@ def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destinati
 
 def routing_base() -> list[Flow]:
     """Drop what nobody routes."""
-    return [Flow(ROUTE, 0, "", "drop", t.BRIDGE_COOKIE)]
+    return [Flow(table, 0, "", "drop", t.BRIDGE_COOKIE) for table in (ROUTE, t.CENTRAL)]
 
 
 def _parts(
@@ -80,7 +81,9 @@ def _parts(
     mine = f"{ROUTER}=0x{number:x}"
     yield ROUTE, 180, f"ip,{mine},nw_ttl=0", "drop"
     yield ROUTE, 180, f"ip,{mine},nw_ttl=1", "drop"
+    central = f"resubmit(,{t.CENTRAL})"
     hops: dict[str, str] = {}
+    inner = _inner(router)
     for network in networks:
         yield from _entrance(network, number, outer)
         yield from _own_addresses(network.interface, mine)
@@ -88,14 +91,36 @@ def _parts(
             onward = _onward(network, destination.mac_address)
             hops[destination.address] = onward
             yield ROUTE, 100, f"ip,{mine},nw_dst={destination.address}", onward
-        central = network.interface.central_mac
-        if central is not None:
-            actions = f"set_field:{central.lower()}->eth_dst,{_SWITCH}"
-            yield ROUTE, 10, f"ip,{mine},{t.NETWORK}=0x{network.vlan:x}", actions
+        if network.interface.central_mac is not None:
+            actions = f"set_field:{network.interface.central_mac.lower()}->eth_dst,{_SWITCH}"
+            yield t.CENTRAL, 10, f"{mine},{t.NETWORK}=0x{network.vlan:x}", actions
+    yield ROUTE, 10, f"ip,{mine}", central
+    # Of nobody that is known, and yet not outside.
+    for prefix in (*inner, _METADATA):
+        length = prefix.prefixlen if isinstance(prefix, ipaddress.IPv4Network) else 32
+        yield ROUTE, 20 + length, f"ip,{mine},nw_dst={prefix}", central
     for route in router.routes:
         prefix = ipaddress.ip_network(route.destination, strict=False)
-        if prefix.version == 4 and prefix.prefixlen and route.nexthop in hops:
-            yield ROUTE, 20 + prefix.prefixlen, f"ip,{mine},nw_dst={prefix}", hops[route.nexthop]
+        if prefix.version == 4 and prefix.prefixlen and not _is_outside(route.nexthop, inner):
+            match = f"ip,{mine},nw_dst={prefix}"
+            yield ROUTE, 20 + prefix.prefixlen, match, hops.get(route.nexthop, central)
+
+
+def outer_routes(router: DistributedRouter) -> list[HostRoute]:
+    """Extra routes of IPv4 whose next hop is on none of the router's own subnets."""
+    inner = _inner(router)
+    return [
+        route for route in router.routes if ":" not in route.destination and _is_outside(route.nexthop, inner)
+    ]
+
+
+def _inner(router: DistributedRouter) -> list[ipaddress.IPv4Network]:
+    return [ipaddress.IPv4Network(cidr) for one in router.interfaces for cidr in _old(one.cidrs)]
+
+
+def _is_outside(nexthop: str, inner: Collection[ipaddress.IPv4Network]) -> bool:
+    address = ipaddress.ip_address(nexthop)
+    return address.version == 4 and bool(inner) and not any(address in prefix for prefix in inner)
 
 
 def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> Iterator[Parts]:
@@ -106,7 +131,7 @@ def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> It
         f"arp,{register},arp_op=1,arp_tpa={address}" for address in _old(network.interface.ip_addresses)
     ]
     for question, address in zip(questions, _old(network.interface.ip_addresses), strict=True):
-        yield t.SWITCH, 40, question, _arp_answer(mac, address)
+        yield t.SWITCH, 40, question, arp_answer(mac, address)
     for port in outer:
         for match in (to_router, *questions):
             yield t.SWITCH, 41, f"{match},in_port={port}", "drop"
@@ -115,7 +140,7 @@ def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> It
 def _own_addresses(interface: DistributedInterface, mine: str) -> Iterator[Parts]:
     mac = interface.mac_address.lower()
     for address in _old(interface.ip_addresses):
-        yield ROUTE, 200, f"icmp,{mine},nw_dst={address},icmp_type=8,icmp_code=0", _echo_answer(mac, address)
+        yield ROUTE, 200, f"icmp,{mine},nw_dst={address},icmp_type=8,icmp_code=0", echo_answer(mac, address)
         yield ROUTE, 190, f"ip,{mine},nw_dst={address}", "drop"
 
 
@@ -126,34 +151,6 @@ def _onward(network: RoutedNetwork, mac_address: str) -> str:
         f"set_field:{mac_address.lower()}->eth_dst",
         f"set_field:0x{network.vlan:x}->{t.NETWORK}",
         _SWITCH,
-    )
-    return ",".join(steps)
-
-
-def _arp_answer(mac: str, address: str) -> str:
-    """The request turned into its own answer (RFC 826), back to where it came from."""
-    steps = (
-        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
-        f"set_field:{mac}->eth_src",
-        "set_field:2->arp_op",
-        "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]",
-        "move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]",
-        f"set_field:{mac}->arp_sha",
-        f"set_field:{address}->arp_spa",
-        "IN_PORT",
-    )
-    return ",".join(steps)
-
-
-def _echo_answer(mac: str, address: str) -> str:
-    steps = (
-        "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
-        f"set_field:{mac}->eth_src",
-        "move:NXM_OF_IP_SRC[]->NXM_OF_IP_DST[]",
-        f"set_field:{address}->ip_src",
-        "set_field:64->nw_ttl",
-        "set_field:0->icmp_type",
-        "IN_PORT",
     )
     return ",".join(steps)
 

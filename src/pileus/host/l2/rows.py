@@ -32,8 +32,8 @@ from pileus.wire.switch import DeviceDetails, DeviceFailure
 
 _LABEL = {OWNER_KEY: OWNER}
 _LAST_VLAN = DEAD_VLAN - 1
-_LAST_NUMBER = 65535
-"""Connection-tracking zones are 16 bits wide; zone 0 is the host's own."""
+_LAST_NUMBER = 0x7FFF
+"""Connection-tracking zones are 16 bits wide; zone 0 is the host's own, and the upper half translations'."""
 
 
 class EnsureBridge(msgspec.Struct, frozen=True):

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.host.l2 import plan, rows, taps
+from pileus.host.l2.floating import identity
 from pileus.host.l2.model import Model
+from pileus.wire.distributed import DistributedFloatingIp
 from pileus.wire.switch import DeviceDetails, DeviceFailure, DeviceStatus
 
 
@@ -23,6 +25,7 @@ class StatusBook:
         self._failures: dict[str, str] = {}
         self._means: dict[str, str] = {}
         self._tapped: dict[str, tuple[Any, str]] = {}
+        self._translated: set[str] = set()
 
     def forget(self) -> None:
         """Tell again whatever differs."""
@@ -30,10 +33,13 @@ class StatusBook:
         self._failures.clear()
         self._means.clear()
         self._tapped.clear()
+        self._translated.clear()
 
     def has_news(self, model: Model, wiring: plan.Wiring) -> bool:
-        """Whether a wired device is to be told up."""
-        return any(self._state(model.devices[port_id]) != "up" for port_id in wiring.devices)
+        """Whether a wired device is to be told up, or a floating IP translated."""
+        return bool(self._translations(wiring)) or any(
+            self._state(model.devices[port_id]) != "up" for port_id in wiring.devices
+        )
 
     def news(
         self, model: Model, row_plan: rows.RowPlan, wiring: plan.Wiring, failed: Mapping[str, str]
@@ -44,11 +50,12 @@ class StatusBook:
         failures = {failure.port_id: failure.reason for failure in row_plan.failed} | dict(failed)
         down_here = {port.interface.external_ids["iface-id"] for port in row_plan.dead}
         up, down = [], []
+        present = wiring.devices.keys() | {outside.gateway.port_id for outside in wiring.outsides}
         for port_id, details in model.devices.items():
             state = self._state(details)
             if port_id in failures or (port_id in row_plan.alive and port_id not in wiring.devices):
                 continue  # the latter were plugged a moment ago: vswitchd has not numbered them yet
-            if port_id in wiring.devices:
+            if port_id in present:
                 if state != "up":
                     up.append(port_id)
             elif state == "up" or (port_id in down_here and state != "down"):
@@ -73,17 +80,23 @@ class StatusBook:
                 for one, state in taps.states(model.devices.values(), wiring.taps)
                 if state != one.status and self._tapped.get(one.tap_id) != (one, state)
             },
+            floating_ips=tuple(one.floating_ip_id for one in self._translations(wiring)),
         )
         self._forget_absent(model, failures, means)
-        return (
-            status if any((status.up, status.down, status.failed, status.enforcement, status.taps)) else None
+        told = (
+            *(status.up, status.down, status.failed, status.enforcement),
+            *(status.taps, status.floating_ips),
         )
+        return status if any(told) else None
 
     def told(self, status: DeviceStatus, model: Model) -> None:
         """The server has it."""
         for state, port_ids in (("up", status.up), ("down", status.down)):
             for port_id in port_ids:
                 self._told[port_id] = (state, model.devices[port_id].revision)
+        self._translated |= {
+            identity(one) for one in model.floating_ips if one.floating_ip_id in status.floating_ips
+        }
         self._failures |= {failure.port_id: failure.reason for failure in status.failed}
         self._means |= status.enforcement
         for one, state in taps.states(
@@ -91,6 +104,12 @@ class StatusBook:
         ):
             if one.tap_id in status.taps:
                 self._tapped[one.tap_id] = one, state
+
+    def _translations(self, wiring: plan.Wiring) -> list[DistributedFloatingIp]:
+        """Floating IPs that are translated here, which the server has not heard."""
+        found = [one.floating for one in wiring.translations if not one.floating.in_force]
+        self._translated &= set(map(identity, found))
+        return [one for one in found if identity(one) not in self._translated]
 
     def _state(self, details: DeviceDetails) -> str:
         """The state at the server: what it was told of this revision, else what it says."""

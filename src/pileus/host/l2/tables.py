@@ -11,6 +11,9 @@ A packet on br-int, from left to right::
           ├────► SERVICES: what asks for a router or a DHCP server goes to those only, and out
           └────► out: to the tunnel bridge or to a physical network's bridge, tagged with the local VLAN
 
+What is sent to a distributed router goes from SWITCH to ROUTE and back, in another network (``routing``); to
+the outside by a floating IP, and from there, through FLOATING_OUT and FLOATING_IN (``floating``).
+
 Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
 untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
 
@@ -34,10 +37,19 @@ EGRESS = 30
 EGRESS_STATE = 31
 EGRESS_RULES = 32
 EGRESS_ACCEPT = 33
+ROUTE = 55
+FLOATING_IN = 56
+FLOATING_OUT = 57
+NEIGHBOURS = 58
+RESOLVED = 59
 SWITCH = 60
 DELIVER = 61
 SERVICES = 62
 FLOOD = 63
+HOPS = 65
+HELD = 66
+ANSWER = 67
+CENTRAL = 68
 INGRESS = 80
 INGRESS_STATE = 81
 INGRESS_RULES = 82
@@ -55,6 +67,12 @@ PROFILE = "reg7"
 """The set of security groups that applies."""
 STATELESS = 1 << 31
 """The bit of a profile whose groups are stateless: packets of such devices are not tracked."""
+ROUTER = "reg9"
+"""The number of the distributed router that a packet was sent to."""
+NEXT_HOP = "reg10"
+"""The IPv4 address of the neighbour outside that a packet goes to."""
+KNOWN = "reg11"
+"""1: the neighbour's hardware address is in the packet; or its announcement has been heard."""
 OUTPUT = "NXM_NX_REG8[]"
 OUTPUT_REGISTER = "reg8"
 """The OpenFlow port of the receiver."""
@@ -76,6 +94,9 @@ NETWORK_COOKIE = 0x50110003
 """Flows of a network: translation, flooding, forwarding."""
 GROUP_COOKIE = 0x50110004
 """Flows of security groups."""
+
+LEARNT_COOKIE = 0x50110010
+"""Flows that the switch has learnt by ours: neighbours outside. The agent does not plan them."""
 
 COOKIES = frozenset({BRIDGE_COOKIE, DEVICE_COOKIE, NETWORK_COOKIE, GROUP_COOKIE})
 """All that are ours: a flow with another cookie is somebody else's and stays."""

@@ -56,6 +56,8 @@ ChangedPortsFollower = Callable[[Tx, Context, Sequence[tuple[Values, Values]], "
 ServicePortsFollower = Callable[[Tx, Context, Sequence[Values], Mapping[str, str], "NetworkConfig"], None]
 ReportFollower = Callable[[Tx, Context, Collection[str], Collection[str], "NetworkConfig"], None]
 AgentFollower = Callable[[Tx, Context, AgentSeen, "NetworkConfig"], None]
+FloatingIpsFollower = Callable[[Tx, Context, Mapping[str, Collection[str]], "NetworkConfig"], None]
+HostFollower = Callable[[Tx, Context, str, Sequence[str], "NetworkConfig"], None]
 LeavingAgentsFollower = Callable[[Tx, Context, Sequence[str], "NetworkConfig"], Callable[[], Collection[str]]]
 
 
@@ -79,6 +81,15 @@ class Followers:
     """``(tx, context, ports, config)``: before the rows go."""
     ports_reported: tuple[ReportFollower, ...] = ()
     """``(tx, context, trunk_ids, failed, config)``: a switch agent has reported on ports of these trunks."""
+    floating_ips_changed: tuple[FloatingIpsFollower, ...] = ()
+    """``(tx, context, {router id: port ids}, config)``: floating IPs come, change or go; both are those that
+    they lead to, or did."""
+    floating_ips_reported: tuple[HostFollower, ...] = ()
+    """``(tx, context, host, ids, config)``: a host's switch agent translates them."""
+    floating_ips_central: tuple[IdsFollower, ...] = ()
+    """``(tx, context, ids, config)``: a router's agent translates them, as a host did or does."""
+    routers_spread: tuple[IdsFollower, ...] = ()
+    """``(tx, context, ids, config)``: routers are distributed from now on, or not any more."""
     service_ports_changed: tuple[ServicePortsFollower, ...] = ()
     """``(tx, context, ports, {id: owner}, config)``: a request has moved or deleted ports of the network."""
     agents_reported: tuple[AgentFollower, ...] = ()

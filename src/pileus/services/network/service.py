@@ -39,6 +39,14 @@ from pileus.services.network.dhcp.followers import (
 from pileus.services.network.external_dns import noun as external_dns
 from pileus.services.network.external_dns.worker import DnsWorker
 from pileus.services.network.flavors import noun as flavors
+from pileus.services.network.floating_ip_hosts.followers import (
+    floating_ips_back,
+    floating_ips_follow_agents,
+    floating_ips_follow_ports,
+    floating_ips_follow_routers,
+    floating_ips_on_host,
+    floating_ips_placed,
+)
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
@@ -123,11 +131,15 @@ PREFIX = "/networking"
 FOLLOWERS = Followers(
     networks_deleting=(ports_leave_networks,),
     ports_created=(dhcp_follows_ports,),
-    ports_updated=(translations_follow, trunks_follow_ports, taps_follow_ports),
+    ports_updated=(translations_follow, trunks_follow_ports, taps_follow_ports, floating_ips_follow_ports),
     ports_deleting=(trunks_leave_ports, translations_release, taps_leave_ports),
     ports_reported=(trunks_follow_reports,),
+    floating_ips_changed=(floating_ips_placed,),
+    floating_ips_reported=(floating_ips_on_host,),
+    floating_ips_central=(floating_ips_back,),
+    routers_spread=(floating_ips_follow_routers,),
     service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
-    agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported),
+    agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported, floating_ips_follow_agents),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
     agents_deleting=(dhcp_agents_deleting, l3_agents_deleting),
 )

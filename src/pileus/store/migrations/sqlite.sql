@@ -354,6 +354,23 @@ CREATE TABLE flavors (
 	CONSTRAINT pk_flavors PRIMARY KEY (id), 
 	CONSTRAINT uq_flavors_name UNIQUE (name)
 );
+CREATE TABLE floating_ip_gateways (
+	port_id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT fk_floating_ip_gateways_network_id FOREIGN KEY(network_id) REFERENCES networks (id), 
+	CONSTRAINT fk_floating_ip_gateways_port_id FOREIGN KEY(port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_floating_ip_gateways PRIMARY KEY (port_id), 
+	CONSTRAINT uq_floating_ip_gateways_host_network_id UNIQUE (host, network_id)
+);
+CREATE TABLE floating_ip_hosts (
+	floating_ip_id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	port_id VARCHAR(36) NOT NULL, 
+	fixed_ip_address VARCHAR(64) NOT NULL, 
+	CONSTRAINT fk_floating_ip_hosts_floating_ip_id FOREIGN KEY(floating_ip_id) REFERENCES floating_ips (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_floating_ip_hosts PRIMARY KEY (floating_ip_id)
+);
 CREATE TABLE floating_ips (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -1131,6 +1148,7 @@ INSERT INTO "schema_revisions" VALUES('network','0045_several_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0046_taps');
 INSERT INTO "schema_revisions" VALUES('network','0047_segments_of_networks');
 INSERT INTO "schema_revisions" VALUES('network','0048_published_names');
+INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1514,6 +1532,7 @@ CREATE INDEX ix_events_resource_id ON events (resource_id);
 CREATE INDEX ix_expiring_memberships_group_id ON expiring_memberships (group_id);
 CREATE INDEX ix_flavor_access_project_id ON flavor_access (project_id);
 CREATE INDEX ix_flavor_service_profiles_service_profile_id ON flavor_service_profiles (service_profile_id);
+CREATE INDEX ix_floating_ip_gateways_network_id ON floating_ip_gateways (network_id);
 CREATE INDEX ix_floating_ips_floating_network_id ON floating_ips (floating_network_id);
 CREATE INDEX ix_floating_ips_project_id ON floating_ips (project_id);
 CREATE INDEX ix_floating_ips_qos_policy_id ON floating_ips (qos_policy_id);

@@ -10,6 +10,7 @@ from sqlalchemy import Row, bindparam, update
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -27,8 +28,8 @@ _FREE = (
 )
 
 
-def floating_ips_free(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
-    """Free floating IPs; rows of ``id``, ``project_id`` and ``router_id``."""
+def floating_ips_free(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: NetworkConfig) -> None:
+    """Free floating IPs; rows of ``id``, ``project_id``, ``router_id`` and ``port_id``."""
     if not rows:
         return
     tx.execute(_FREE, {"ids": [row.id for row in rows], "now": context.now})
@@ -45,3 +46,9 @@ def floating_ips_free(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> Non
             for row in rows
         ]
     )
+    leading: dict[str, set[str]] = {}
+    for row in rows:
+        if row.router_id:
+            leading.setdefault(row.router_id, set()).add(row.port_id)
+    for follow in config.followers.floating_ips_changed if leading else ():
+        follow(tx, context, leading, config)

@@ -38,9 +38,10 @@ def noun(config: NetworkConfig) -> Noun:
                 FLOATING_IP,
                 PATH,
                 create=partial(floatingip_create, config=config),
-                update=floatingip_update,
+                update=partial(floatingip_update, config=config),
                 delete=partial(floatingip_delete, config=config),
-                statements={"list": 5, "create": 20, "get": 6, "update": 13, "delete": 15},
+                # Of distributed routers a host may get, or lose, its gateway.
+                statements={"list": 5, "create": 40, "get": 6, "update": 32, "delete": 30},
             ),
             *tag_routes(FLOATING_IP, PATH, rules=tag_rule_names("floatingip")),
         ),

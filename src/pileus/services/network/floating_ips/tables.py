@@ -30,3 +30,24 @@ floating_ips = Table(
         "fixed_port_id", "floating_network_id", "fixed_ip_address", name="uq_floating_ips_fixed_address"
     ),
 )
+
+# The port of a host itself on an external network, by whose hardware address it answers for the floating IPs
+# that it translates there. There is one where the host can, so its row says that it does.
+floating_ip_gateways = Table(
+    "floating_ip_gateways",
+    metadata,
+    Column("port_id", Id, ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", Name, nullable=False),
+    Column("network_id", Id, ForeignKey("networks.id"), nullable=False, index=True),
+    UniqueConstraint("host", "network_id"),
+)
+
+# Which host has said that it translates a floating IP, and what for. Until it has, the router's agent does.
+floating_ip_hosts = Table(
+    "floating_ip_hosts",
+    metadata,
+    Column("floating_ip_id", Id, ForeignKey("floating_ips.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", Name, nullable=False),
+    Column("port_id", Id, nullable=False),
+    Column("fixed_ip_address", String(64), nullable=False),
+)

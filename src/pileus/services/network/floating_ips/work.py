@@ -130,10 +130,13 @@ def floatingip_create(
     _associate(tx, context, [(spec, spec) for spec in specs])
     _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
     tx.emit_many([_event(context, "floatingip.create", spec, spec["router_id"]) for spec in specs])
+    _call_followers(tx, context, specs, config)
     return specs
 
 
-def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> list[Values]:
+def floatingip_update(
+    tx: Tx, context: Context, updates: Sequence[Update], *, config: NetworkConfig
+) -> list[Values]:
     """Associate floating IPs with other ports, or with none; a change of something else leaves the port.
 
     A change of nothing at all clears the association: once it was the only thing that could be changed.
@@ -168,6 +171,10 @@ def floatingip_update(tx: Tx, context: Context, updates: Sequence[Update]) -> li
             for one, new in zip(updates, after, strict=True)
         ]
     )
+    placed = [one for one in updates if {"port_id", "qos_policy_id"} & {*one.changes}]
+    moved = {one.original["id"] for one in placed}
+    now = [new for new in after if new["id"] in moved]
+    _call_followers(tx, context, [*(one.original for one in placed), *now], config)
     return after
 
 
@@ -180,6 +187,17 @@ def floatingip_delete(
     own = fetch(tx, PORT, [one["floating_port_id"] for one in originals], lock=True)
     delete_ports(tx, elevated(context), own, config)
     tx.emit_many([_event(context, "floatingip.delete", one, one["router_id"]) for one in originals])
+    _call_followers(tx, context, originals, config)
+
+
+def _call_followers(tx: Tx, context: Context, floating: Sequence[Values], config: NetworkConfig) -> None:
+    """Call those who follow where floating IPs lead; not where they lead nowhere."""
+    leading: dict[str, set[str]] = {}
+    for one in floating:
+        if one["router_id"] and one["port_id"]:
+            leading.setdefault(one["router_id"], set()).add(one["port_id"])
+    for follow in config.followers.floating_ips_changed if leading else ():
+        follow(tx, context, leading, config)
 
 
 def _refuse_forwarding(tx: Tx, ids: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ _TO_PORTS = union_all(
 
 def translations_release(tx: Tx, context: Context, going: Sequence[Values], config: NetworkConfig) -> None:
     """End those of ports that go; one statement where there is none."""
-    _end(tx, context, tx.rows(_TO_PORTS, {"ids": [port["id"] for port in going]}))
+    _end(tx, context, tx.rows(_TO_PORTS, {"ids": [port["id"] for port in going]}), config)
 
 
 def translations_follow(
@@ -68,11 +68,11 @@ def translations_follow(
     }
     if moved:
         rows = tx.rows(_TO_PORTS, {"ids": list(moved)})
-        _end(tx, context, [row for row in rows if row.ip_address not in moved[row.port_id]])
+        _end(tx, context, [row for row in rows if row.ip_address not in moved[row.port_id]], config)
 
 
-def _end(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
-    floating_ips_free(tx, context, [row for row in rows if row.kind == _FLOATING])
+def _end(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: NetworkConfig) -> None:
+    floating_ips_free(tx, context, [row for row in rows if row.kind == _FLOATING], config)
     forwardings = [row.id for row in rows if row.kind == _FORWARDING]
     if forwardings:
         port_forwarding_delete(tx, context, fetch(tx, PORT_FORWARDING, forwardings, lock=True))

@@ -1,19 +1,39 @@
-"""Distributed routers in the desired state of a node's switch; one statement."""
+"""Distributed routers in the desired state of a node's switch: two statements, more only where there are
+any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, String, and_, bindparam, or_, select
 
 from pileus.services.network.agents.distributed import routers_of
+from pileus.services.network.agents.floating_hosts import (
+    IN_FORCE,
+    fixed,
+    may_be_translated,
+    on_hosts,
+    with_gateways,
+)
+from pileus.services.network.floating_ips.tables import (
+    floating_ip_gateways,
+    floating_ip_hosts,
+    floating_ips,
+)
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
+from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute
-from pileus.wire.distributed import DistributedInterface, DistributedRouter
+from pileus.wire.distributed import (
+    DistributedFloatingIp,
+    DistributedInterface,
+    DistributedRouter,
+    HostGateway,
+    OuterSubnet,
+)
 
 
 def distributed_statement(networks: Select[Any]) -> Select[Any]:
@@ -40,17 +60,88 @@ def distributed_statement(networks: Select[Any]) -> Select[Any]:
     )
 
 
-def distributed_routers(
-    tx: Tx, statement: Select[Any], here: Mapping[str, Any]
-) -> tuple[DistributedRouter, ...]:
-    """Read the routers that concern a host."""
+class HostRouting(NamedTuple):
+    """All that a host's switch must know of distributed routers."""
+
+    routers: tuple[DistributedRouter, ...] = ()
+    floating_ips: tuple[DistributedFloatingIp, ...] = ()
+    gateways: tuple[HostGateway, ...] = ()
+
+
+_SUBNETS = select(subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.gateway_ip).where(
+    subnets.c.network_id.in_(bindparam("networks", expanding=True))
+)
+_ON_HOST = fixed.c.host == bindparam("on_host", type_=String)
+_FLOATING_IPS = (
+    select(
+        floating_ips.c.id,
+        floating_ips.c.floating_ip_address,
+        floating_ips.c.fixed_ip_address,
+        floating_ips.c.floating_network_id,
+        floating_ips.c.fixed_port_id,
+        floating_ips.c.router_id,
+        floating_ip_hosts.c.host,
+    )
+    .select_from(
+        with_gateways(on_hosts()).outerjoin(
+            floating_ip_hosts, and_(IN_FORCE, floating_ip_hosts.c.host == fixed.c.host)
+        )
+    )
+    .where(_ON_HOST, or_(may_be_translated(), floating_ip_hosts.c.host.is_not(None)))
+    .order_by(floating_ips.c.id)
+)
+_GATEWAYS = (
+    select(ports.c.id, ports.c.network_id, ports.c.mac_address, ports.c.fixed_ips)
+    .select_from(floating_ip_gateways.join(ports, ports.c.id == floating_ip_gateways.c.port_id))
+    .where(floating_ip_gateways.c.host == bindparam("on_host", type_=String))
+    .order_by(ports.c.id)
+)
+
+
+def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> HostRouting:
+    """Read what concerns a host; one statement where no router does."""
     found: dict[str, list[Row[Any]]] = {}
     for row in tx.rows(statement, here):
         found.setdefault(row.router_id, []).append(row)
-    return tuple(_router(router_id, rows) for router_id, rows in found.items())
+    if not found:
+        return HostRouting()
+    floating = tx.rows(_FLOATING_IPS, here)
+    outside = tx.rows(_GATEWAYS, here) if floating else []
+    concerned = {row.network_id for rows in found.values() for row in rows}
+    concerned |= {row.network_id for row in outside}
+    prefixes = tx.rows(_SUBNETS, {"networks": sorted(concerned)})
+    cidrs = {row.id: row.cidr for row in prefixes}
+    return HostRouting(
+        routers=tuple(_router(router_id, rows, cidrs) for router_id, rows in found.items()),
+        floating_ips=tuple(
+            DistributedFloatingIp(
+                floating_ip_id=row.id,
+                floating_ip_address=row.floating_ip_address,
+                fixed_ip_address=row.fixed_ip_address,
+                network_id=row.floating_network_id,
+                port_id=row.fixed_port_id,
+                router_id=row.router_id,
+                in_force=row.host is not None,
+            )
+            for row in floating
+        ),
+        gateways=tuple(_gateway(row, prefixes) for row in outside),
+    )
 
 
-def _router(router_id: str, rows: list[Row[Any]]) -> DistributedRouter:
+def _gateway(port: Row[Any], prefixes: Sequence[Row[Any]]) -> HostGateway:
+    return HostGateway(
+        port_id=port.id,
+        network_id=port.network_id,
+        mac_address=port.mac_address,
+        ip_addresses=tuple(ip["ip_address"] for ip in port.fixed_ips),
+        subnets=tuple(
+            OuterSubnet(row.cidr, row.gateway_ip) for row in prefixes if row.network_id == port.network_id
+        ),
+    )
+
+
+def _router(router_id: str, rows: list[Row[Any]], cidrs: Mapping[str, str]) -> DistributedRouter:
     central: dict[str, str] = {}
     for row in rows:
         if row.port_type == device_owners.CENTRAL_SNAT:
@@ -63,6 +154,7 @@ def _router(router_id: str, rows: list[Row[Any]]) -> DistributedRouter:
                 mac_address=row.mac_address,
                 ip_addresses=tuple(ip["ip_address"] for ip in row.fixed_ips),
                 central_mac=central.get(row.network_id),
+                cidrs=tuple(cidrs[ip["subnet_id"]] for ip in row.fixed_ips if ip["subnet_id"] in cidrs),
             )
             for row in rows
             if row.port_type == device_owners.DISTRIBUTED_INTERFACE

@@ -83,7 +83,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(requested_port_create, config=config),
                 update=partial(requested_port_update, config=config),
                 delete=partial(requested_port_delete, config=config),
-                statements={"list": 5, "create": 44, "get": 4, "update": 30, "delete": 24},
+                statements={"list": 5, "create": 44, "get": 4, "update": 44, "delete": 40},
             ),
             *tag_routes(PORT, PATH, rules=tag_rule_names("port")),
             *timeline.ROUTES,

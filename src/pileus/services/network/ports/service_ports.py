@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import BindParameter, bindparam, literal, select
 
 from pileus.services.network.dhcp.tables import dhcp_ports
-from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.floating_ips.tables import floating_ip_gateways, floating_ips
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
@@ -18,6 +18,9 @@ _KINDS = (
     .where(router_ports.c.port_id.in_(_IDS))
     .union_all(
         select(dhcp_ports.c.port_id, literal(device_owners.DHCP)).where(dhcp_ports.c.port_id.in_(_IDS)),
+        select(floating_ip_gateways.c.port_id, literal(device_owners.AGENT_GATEWAY)).where(
+            floating_ip_gateways.c.port_id.in_(_IDS)
+        ),
         select(floating_ips.c.floating_port_id, literal(device_owners.FLOATING_IP)).where(
             floating_ips.c.floating_port_id.in_(_IDS)
         ),

@@ -58,6 +58,8 @@ def device_status(tx: Tx, context: Context, status: DeviceStatus, *, config: Net
     taps_reported(tx, status)
     failed = {one.port_id: one.reason for one in status.failed}
     ids = sorted({*status.up, *status.down, *failed})
+    for follow in config.followers.floating_ips_reported if status.floating_ips else ():
+        follow(tx, context, status.host, status.floating_ips, config)
     if not ids:
         return Acknowledged(position=newest_position(tx))
     mine = {row.id: row for row in tx.rows(_REPORTED, {"ids": ids, "on_host": status.host})}

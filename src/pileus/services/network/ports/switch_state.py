@@ -18,7 +18,7 @@ from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
-from pileus.services.network.ports.distributed_state import distributed_routers, distributed_statement
+from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
 from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.tap_state import port_taps
@@ -184,6 +184,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
     prefixes: tuple[AddressGroupDetails, ...] = ()
     if request.address_groups is None or request.address_groups:
         prefixes = _address_groups(tx, here, request.address_groups)
+    routing = host_routing(tx, _ROUTERS, here)
     return SwitchState(
         position=position,
         devices=devices,
@@ -195,7 +196,9 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
             for row in mesh
             if row.host != request.host
         ),
-        routers=distributed_routers(tx, _ROUTERS, here),
+        routers=routing.routers,
+        floating_ips=routing.floating_ips,
+        gateways=routing.gateways,
     )
 
 

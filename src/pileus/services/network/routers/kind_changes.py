@@ -67,6 +67,8 @@ def routers_enter_kind(tx: Tx, context: Context, updates: Sequence[Update], conf
     ]
     if spread:
         central_ports_sync(tx, context, spread, config)
+        for follow in config.followers.routers_spread:
+            follow(tx, context, spread, config)
     changed = [new for one, new in zip(updates, after, strict=True) if new["ha"] != one.original["ha"]]
     if several := [new for new in changed if new["ha"]]:
         ha_routers_check_agents(tx, context, config)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
+from pileus.services.network.agents.floating_hosts import translated
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
@@ -110,7 +111,11 @@ _FLOATING_IPS = (
         floating_ips.c.fixed_ip_address,
         floating_ips.c.fixed_port_id,
     )
-    .where(floating_ips.c.router_id.in_(_HOSTED), floating_ips.c.fixed_ip_address.is_not(None))
+    .where(
+        floating_ips.c.router_id.in_(_HOSTED),
+        floating_ips.c.fixed_ip_address.is_not(None),
+        floating_ips.c.id.not_in(translated(floating_ips.c.router_id.in_(_HOSTED))),
+    )
     .order_by(floating_ips.c.id)
 )
 _PORT_FORWARDINGS = (

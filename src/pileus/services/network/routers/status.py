@@ -12,7 +12,7 @@ from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.floating_ips.tables import floating_ip_hosts, floating_ips
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.scheduling import routers_bind_ports
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
@@ -33,8 +33,19 @@ _HOSTED = (
 _ROUTERS = select(routers.c.id, routers.c.project_id, routers.c.status, routers.c.distributed).where(
     routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED)
 )
-_FLOATING_IPS = select(floating_ips.c.id, floating_ips.c.project_id, floating_ips.c.status).where(
-    floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(_HOSTED)
+_FLOATING_IPS = (
+    select(
+        floating_ips.c.id,
+        floating_ips.c.project_id,
+        floating_ips.c.status,
+        floating_ips.c.router_id,
+        floating_ips.c.fixed_port_id,
+        floating_ip_hosts.c.host,
+    )
+    .select_from(
+        floating_ips.outerjoin(floating_ip_hosts, floating_ip_hosts.c.floating_ip_id == floating_ips.c.id)
+    )
+    .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(_HOSTED))
 )
 
 
@@ -91,7 +102,12 @@ def l3_status(tx: Tx, context: Context, status: L3Status, *, config: NetworkConf
         if ids:
             rows = tx.rows(statement, {"ids": ids, "on_host": status.host})
             _write(tx, context, table, kind, rows, good, status.failed, status.host)
-            spread = [row.id for row in rows if table is routers and row.distributed and row.id in good]
+            if table is floating_ips:
+                back = [row for row in rows if row.id in good and row.host is not None]
+                for follow in config.followers.floating_ips_central if back else ():
+                    follow(tx, context, [row.id for row in back], config)
+                continue
+            spread = [row.id for row in rows if row.distributed and row.id in good]
             if spread:
                 tx.execute(_RAISE_PORTS, {"ids": spread, "now": context.now})
     if status.ha_states:

@@ -1,0 +1,66 @@
+"""Packets that the flows of br-int send to the agent: each goes to whom it is for, by what the flow says of
+it.
+
+The agent is on no packet's usual way: what it hears of are first packets, questions that it answers, and
+lines of logs. While nobody here wants any the connection is not open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pileus.core.clock import Clock
+from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
+from pileus.host.l2.floating import ANSWERED, MISSING
+from pileus.host.l2.neighbours import Neighbours
+from pileus.host.l2.packet_log import PacketLog
+from pileus.host.l2.plan import Wiring
+from pileus.host.l2.settings import BridgeSettings
+
+_PAUSE_S = 0.5
+
+
+class Controller:
+    """Listen to a switch's packets."""
+
+    def __init__(self, settings: BridgeSettings, flows: FlowTable, clock: Clock) -> None:
+        self._bridge = settings.integration_bridge
+        self._flows = flows
+        self._log = PacketLog(settings, clock)
+        self._neighbours = Neighbours(settings, flows, clock)
+        self._wanted = asyncio.Event()
+
+    def follow(self, wiring: Wiring) -> None:
+        """This is in force now."""
+        self._log.follow(wiring.devices.values())
+        self._neighbours.follow(wiring.outsides, wiring.translations)
+        if self._log.wanted or self._neighbours.wanted:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    async def watch(self) -> None:
+        """Listen while anything is wanted, and again when the switch comes back."""
+        await asyncio.gather(self._listen(), self._neighbours.refresh())
+
+    async def _listen(self) -> None:
+        while True:
+            await self._wanted.wait()
+            try:
+                async for packet in self._flows.packets_in(self._bridge):
+                    await self._take(packet)
+                    if not self._wanted.is_set():
+                        break
+            except (SwitchAbsent, OSError):
+                pass  # its return is noticed elsewhere
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _take(self, packet: PacketIn) -> None:
+        if packet.userdata in (MISSING, ANSWERED):
+            await self._neighbours.hear(packet)
+        else:
+            self._log.write(packet)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._neighbours.close()

@@ -1,0 +1,183 @@
+"""Floating IPs that the host of their port translates: which, since when, and who is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests import databases
+from tests.api.network.cloud import CONFIG, Cloud, Node, tell
+from tests.api.network.test_l3_scheduling import KIND
+from tests.api.network.test_routers import act, put, refused
+
+from pileus.services.network.rules.segments import Ranges
+from pileus.wire.l3 import L3Status
+
+GATEWAY = "network:floatingip_agent_gateway"
+WITH_PROVIDER = replace(
+    CONFIG, down_before_distributed=False, ranges=Ranges(flat=("*",), vxlan=((1, 10000),))
+)
+
+
+async def an_outside(admin: Cloud) -> str:
+    flat = {
+        "router:external": True,
+        "provider:network_type": "flat",
+        "provider:physical_network": "physnet1",
+    }
+    network = await admin.make("network", name="outside", **flat)
+    pool = [{"start": "203.0.113.100", "end": "203.0.113.120"}]
+    values = {"cidr": "203.0.113.0/24", "ip_version": 4, "enable_dhcp": False, "allocation_pools": pool}
+    await admin.make("subnet", network_id=network["id"], **values)
+    return str(network["id"])
+
+
+async def a_host(api: Cloud, host: str, *, provider: bool = True, distributed: bool = True) -> None:
+    said: dict[str, Any] = {"enable_distributed_routing": distributed}
+    if not provider:
+        said["bridge_mappings"] = {}
+    await api.report(host, tunneling_ip=f"192.0.2.{host[1:]}", **said)
+
+
+async def gateways(admin: Cloud) -> dict[str, dict[str, Any]]:
+    ports = (await admin("GET", f"/v2.0/ports?device_owner={GATEWAY}")).json["ports"]
+    return {port["binding:host_id"]: port for port in ports}
+
+
+async def a_port(api: Cloud, network: str, host: str = "") -> str:
+    port = await api.make("port", network_id=network)
+    if host:
+        await bound(api, port["id"], host)
+    return str(port["id"])
+
+
+async def bound(api: Cloud, port_id: str, host: str) -> None:
+    path = f"/v2.0/ports/{port_id}"
+    assert (await api.as_("admin")("PUT", path, {"port": {"binding:host_id": host}})).status == 200
+
+
+async def central(api: Cloud) -> set[str]:
+    (router,) = (await api.routing("h1")).routers
+    return {one.floating_ip_id for one in router.floating_ips}
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h2", "h3"):
+            await a_host(api, host)
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        outside = await an_outside(admin)
+        network, subnet = await api.a_network("10.1.0.0/24")
+        info = {"network_id": outside}
+        router = await admin.make("router", distributed=True, external_gateway_info=info)
+        await act(admin, router, "add_router_interface", subnet_id=subnet)
+        port = await a_port(api, network)
+        floating = await api.make("floatingip", floating_network_id=outside, port_id=port)
+        assert await gateways(admin) == {} and await central(api) == {floating["id"]}, "it is on no host"
+        path = f"/v2.0/floatingips/{floating['id']}"
+
+        await bound(api, port, "h2")
+        own = (await gateways(admin))["h2"]
+        assert (own["project_id"], own["network_id"]) == ("", outside)
+        refused(await admin("DELETE", f"/v2.0/ports/{own['id']}"), 409, "ServicePortInUse")
+        told = await api.switch("h2")
+        (one,) = told.floating_ips
+        assert (one.floating_ip_id, one.port_id, one.in_force) == (floating["id"], port, False)
+        (gateway,) = told.gateways
+        assert (gateway.port_id, gateway.mac_address) == (own["id"], own["mac_address"])
+        assert [(s.cidr, s.gateway_ip) for s in gateway.subnets] == [("203.0.113.0/24", "203.0.113.1")]
+        assert outside in {n.network_id for n in told.networks}
+        assert told.routers[0].interfaces[0].cidrs == ("10.1.0.0/24",)
+        assert await central(api) == {floating["id"]}, "until the host has said that it does"
+
+        await api.status("h3", floating_ips=(floating["id"],))
+        assert await central(api) == {floating["id"]}, "that is no word of h3's"
+        await api.status("h2", up=(own["id"],), floating_ips=(floating["id"],))
+        assert await central(api) == set()
+        assert (await api("GET", path)).json["floatingip"]["status"] == "ACTIVE"
+        assert (await gateways(admin))["h2"]["status"] == "ACTIVE"
+        assert (await api.switch("h2")).floating_ips[0].in_force
+
+        # The port moves, and what it leads to changes: each time the agent has it until the host says more.
+        await bound(api, port, "h3")
+        assert set(await gateways(admin)) == {"h3"} and await central(api) == {floating["id"]}
+        assert (await api.switch("h2")).floating_ips == ()
+        await api.status("h3", floating_ips=(floating["id"],))
+        assert await central(api) == set()
+        other = await a_port(api, network, "h3")
+        await api("PUT", path, {"floatingip": {"port_id": other}})
+        assert await central(api) == {floating["id"]}
+        await api.status("h3", floating_ips=(floating["id"],))
+
+        # A policy is enforced by the agent, which takes over before the host lets go.
+        policy = await admin.make("policy", name="limited", shared=True)
+        await api("PUT", path, {"floatingip": {"qos_policy_id": policy["id"]}})
+        assert await central(api) == {floating["id"]}
+        assert (await api.switch("h3")).floating_ips[0].in_force
+        await api.wire["l3_status"](L3Status("h1", floating_ips=(floating["id"],)), Node("h1"))
+        assert (await api.switch("h3")).floating_ips == () and await gateways(admin) == {}
+        await api("PUT", path, {"floatingip": {"qos_policy_id": None}})
+        await api.status("h3", floating_ips=(floating["id"],))
+        assert await central(api) == set()
+
+        # So it is when the router ceases to be distributed; and when the floating IP goes, all goes.
+        await put(admin, router, distributed=False)
+        assert await central(api) == {floating["id"]}
+        await put(admin, router, distributed=True)
+        assert set(await gateways(admin)) == {"h3"}
+        await api("DELETE", f"/v2.0/ports/{other}")
+        assert await gateways(admin) == {}
+        assert (await admin("DELETE", path)).status == 204
+
+    tell(story, tmp_path, kind, config=WITH_PROVIDER)
+
+
+def test_hosts_that_can_not_leave_it_to_the_agent(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h4", "h5"):
+            await a_host(api, host)
+        await a_host(api, "h2", provider=False)
+        await a_host(api, "h3", distributed=False)
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        await api.service_agent("h4", KIND, agent_mode="dvr_no_external")
+        await api.service_agent("h5", KIND, agent_mode="dvr")
+        outside = await an_outside(admin)
+        network, subnet = await api.a_network("10.1.0.0/24")
+        info = {"network_id": outside}
+        router = await admin.make("router", distributed=True, external_gateway_info=info)
+        await act(admin, router, "add_router_interface", subnet_id=subnet)
+        floating = {}
+        for host in ("h2", "h3", "h4", "h5"):
+            port = await a_port(api, network, host)
+            made = await api.make("floatingip", floating_network_id=outside, port_id=port)
+            floating[host] = made["id"]
+        assert set(await gateways(admin)) == {"h5"}
+        for host, key in floating.items():
+            await api.status(host, floating_ips=(key,))
+        assert await central(api) == {floating["h2"], floating["h3"], floating["h4"]}
+        # What a host gets later is seen when its agent begins anew.
+        await a_host(api, "h2")
+        assert set(await gateways(admin)) == {"h2", "h5"}
+        # An external network without an address left for hosts.
+        await a_host(api, "h6")
+        for _ in range(20):
+            if (
+                await api("POST", "/v2.0/floatingips", {"floatingip": {"floating_network_id": outside}})
+            ).status != 201:
+                break
+        port = await a_port(api, network)
+        (spare, *_) = [
+            one
+            for one in (await api("GET", "/v2.0/floatingips")).json["floatingips"]
+            if one["port_id"] is None
+        ]
+        await api("PUT", f"/v2.0/floatingips/{spare['id']}", {"floatingip": {"port_id": port}})
+        await bound(api, port, "h6")
+        assert set(await gateways(admin)) == {"h2", "h5"} and spare["id"] in await central(api)
+
+    tell(story, tmp_path, config=WITH_PROVIDER)
