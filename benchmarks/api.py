@@ -6,6 +6,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.client import Client
 from benchmarks.cloud import Cloud
@@ -161,7 +162,7 @@ def _reading(client: Client) -> Iterator[Row]:
             held += 500
         path = f"{NET}/ports?network_id={second}"
         assert size <= len(client.call("GET", path)["ports"]) <= size + 2, "DHCP has ports of its own"
-        value = median(7, lambda path=path: client.timed("GET", path))
+        value = median(7, partial(client.timed, "GET", path))
         yield Row(f"list {size:,} ports, to the last byte", value, "ms", peer, goal, gate=size == 5000)
     page = f"{NET}/ports?network_id={second}&limit=100"
     yield Row("one page of 100", median(30, lambda: client.timed("GET", page)), "ms", 51, 5)

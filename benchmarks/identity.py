@@ -9,6 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -132,6 +133,6 @@ def _lists() -> Iterator[Row]:
         for what, query in (("list", ""), ("list by a part of the name", "?name__contains=user-99")):
             yield Row(
                 f"{USERS} users: {what}",
-                median(10, lambda query=query: client.timed("GET", f"/identity/v3/users{query}")),
+                median(10, partial(client.timed, "GET", f"/identity/v3/users{query}")),
                 "ms", None, 120,
             )  # fmt: skip

@@ -12,7 +12,7 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from benchmarks.api import NET, network, unlimited
@@ -189,7 +189,7 @@ def _members(cloud: Cloud, client: Client, network_id: str) -> Iterator[Row]:
         _unplug(cloud, client, plugs)
 
 
-async def _one_more(cloud: Cloud, client: Client, member: dict[str, object]) -> float:
+async def _one_more(cloud: Cloud, client: Client, member: Mapping[str, object]) -> float:
     flows, taken = OpenFlow(cloud.state / "agent" / "ovs"), []
 
     async def count() -> int:

@@ -125,8 +125,8 @@ def compare(other: str, only: str) -> Iterator[tuple[str, str, float, float]]:
             time.sleep(3)
             sizes[side].append(sum(cloud.memory_mib(private=True).values()))
     if not only:
-        yield "start to the first authenticated reply", "s", *map(statistics.median, starts)
-        yield "private memory, idle, all processes", "MiB", *map(statistics.median, sizes)
+        yield "start to the first authenticated reply", "s", *_medians(starts)
+        yield "private memory, idle, all processes", "MiB", *_medians(sizes)
     with contextlib.ExitStack() as stack:
         clouds = [stack.enter_context(Cloud("--simulated", python=python)) for python in pythons]
         asked = [Side(cloud, cloud.client()).prepare() for cloud in clouds]
@@ -136,11 +136,15 @@ def compare(other: str, only: str) -> Iterator[tuple[str, str, float, float]]:
             for number in range(ROUNDS.get(what, 60)):
                 for side in (0, 1) if number % 2 else (1, 0):
                     times[side].append(asked[side][what]())
-            yield what, "ms", *map(statistics.median, times)
-            spent = [
+            yield what, "ms", *_medians(times)
+            before, after = (
                 (cloud.processor_ms() - ms) / len(times[0]) for cloud, ms in zip(clouds, used, strict=True)
-            ]
-            yield f"{what}, processor time of the server", "ms", *spent
+            )
+            yield f"{what}, processor time of the server", "ms", before, after
+
+
+def _medians(pair: tuple[list[float], list[float]]) -> tuple[float, float]:
+    return statistics.median(pair[0]), statistics.median(pair[1])
 
 
 def main() -> None:

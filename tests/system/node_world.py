@@ -310,7 +310,8 @@ class NodeWorld:
             while (told := await self.ask(guest, host)) is None:
                 pass
         await self.links.ensure_addresses([Address(guest.namespace, "eth0", f"{told['address']}/24")])
-        routes = [Route(guest.namespace, *text.split(","), device="eth0") for text in told["routes"]]
+        pairs = [text.split(",") for text in told["routes"]]
+        routes = [Route(guest.namespace, to, via, device="eth0") for to, via in pairs]
         if not routes and told["router"]:
             routes = [Route(guest.namespace, "0.0.0.0/0", via=told["router"])]
         await self.links.ensure_routes(routes)

@@ -19,7 +19,7 @@ def provider() -> Iterator[Provider]:
         yield one
 
 
-def test_a_list_of_groups_says_when_they_are_left(provider: Provider, tmp_path: Path):
+def test_a_list_of_groups_says_when_they_are_left(provider: Provider, tmp_path: Path, url: str):
     async def story(cloud: Cloud) -> None:
         group_id, _ = await staff(cloud)
         await corp(cloud, provider, authorization_ttl=120)
@@ -39,7 +39,7 @@ def test_a_list_of_groups_says_when_they_are_left(provider: Provider, tmp_path: 
         found = (await cloud.admin("GET", f"/v3/users/{user}/groups")).json["groups"]
         assert [one["id"] for one in found] == [lasting["id"]], "the other one has ended"
 
-    tell(provider, tmp_path, story)
+    tell(provider, tmp_path, story, url)
 
 
 def test_roles_by_such_a_group_can_be_passed_on_as_long_as_they_hold(provider: Provider, tmp_path: Path):

@@ -46,7 +46,8 @@ def provider() -> Iterator[Provider]:
         yield one
 
 
-def tell(provider: Provider, tmp_path: Path, story: Any, **federation: Any) -> None:
+def tell(provider: Provider, tmp_path: Path, story: Any, url: str = "", **federation: Any) -> None:
+    """Tell a story on SQLite, or on the database of ``url``."""
     settings = IdentitySettings(
         federation=FederationSettings(trusted_dashboards=(DASHBOARD,), **federation),
         openid=OpenIdSettings(
@@ -62,7 +63,7 @@ def tell(provider: Provider, tmp_path: Path, story: Any, **federation: Any) -> N
         cloud.admin = await cloud.as_("admin", {"project": {"name": "admin", "domain": {"id": DEFAULT}}})
         await story(cloud)
 
-    run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, whole, settings)
+    run(url or f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, whole, settings)
 
 
 async def put(cloud: Cloud, kind: str, path: str, **values: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ async def staff(cloud: Cloud) -> tuple[str, str]:
     return group["id"], project["id"]
 
 
-def test_a_user_comes_in_by_a_token_and_goes_on_to_a_project(provider: Provider, tmp_path: Path):
+def test_a_user_comes_in_by_a_token_and_goes_on_to_a_project(provider: Provider, tmp_path: Path, url: str):
     async def story(cloud: Cloud) -> None:
         group_id, project_id = await staff(cloud)
         await corp(cloud, provider)
@@ -139,7 +140,7 @@ def test_a_user_comes_in_by_a_token_and_goes_on_to_a_project(provider: Provider,
             assert [one["id"] for one in found] == [shown["id"]]
         assert (await cloud.admin("GET", "/v3/users?idp_id=none")).json["users"] == []
 
-    tell(provider, tmp_path, story)
+    tell(provider, tmp_path, story, url)
 
 
 def test_a_name_may_be_that_of_a_local_user(provider: Provider, tmp_path: Path):
@@ -158,7 +159,7 @@ def test_a_name_may_be_that_of_a_local_user(provider: Provider, tmp_path: Path):
     tell(provider, tmp_path, story)
 
 
-def test_groups_that_claims_no_longer_name_are_left(provider: Provider, tmp_path: Path):
+def test_groups_that_claims_no_longer_name_are_left(provider: Provider, tmp_path: Path, url: str):
     async def story(cloud: Cloud) -> None:
         _, project_id = await staff(cloud)
         await corp(cloud, provider)
@@ -171,7 +172,7 @@ def test_groups_that_claims_no_longer_name_are_left(provider: Provider, tmp_path
         assert (await cloud.rescope(second.token, scope)).status == 401
         assert (await Client(cloud.app, scoped.token)("GET", "/v3/auth/projects")).status == 401
 
-    tell(provider, tmp_path, story)
+    tell(provider, tmp_path, story, url)
 
 
 @pytest.mark.parametrize("ttl", [0, 120])
@@ -274,6 +275,7 @@ def _openid(cloud: Cloud) -> Any:
     return inspect.unwrap(handler).__self__._openid
 
 
+@pytest.mark.filterwarnings("error:BasicAuth:DeprecationWarning")
 def test_opaque_tokens_are_asked_about(provider: Provider, tmp_path: Path):
     async def story(cloud: Cloud) -> None:
         await corp(cloud, provider)
@@ -324,7 +326,7 @@ def test_who_has_no_user_in_the_mapping_stays_out(provider: Provider, tmp_path: 
     tell(provider, tmp_path, story)
 
 
-def test_local_users_come_in_as_themselves(provider: Provider, tmp_path: Path):
+def test_local_users_come_in_as_themselves(provider: Provider, tmp_path: Path, url: str):
     async def story(cloud: Cloud) -> None:
         user = await cloud.admin.make("user", name="ann", password=PASSWORD)
         local = {"user": {"name": "{0}", "type": "local", "domain": {"id": DEFAULT}}}
@@ -339,7 +341,7 @@ def test_local_users_come_in_as_themselves(provider: Provider, tmp_path: Path):
         part = await come(cloud, provider.token(CLAIMS))
         assert part.status == 401, "who has to show more shows it here too"
 
-    tell(provider, tmp_path, story)
+    tell(provider, tmp_path, story, url)
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.0"])

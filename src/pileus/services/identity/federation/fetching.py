@@ -63,10 +63,10 @@ class Fetcher:
         try:
             connector = await connector_to(parts.hostname, parts.port or 443, partial(_may_ask, plain=plain))
             timeout = aiohttp.ClientTimeout(total=WITHIN_S)
-            auth = aiohttp.BasicAuth(*client) if client is not None else None
+            headers = {} if client is None else {"Authorization": aiohttp.encode_basic_auth(*client)}
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session,
-                session.request(method, url, data=form, auth=auth, allow_redirects=False) as answer,
+                session.request(method, url, data=form, headers=headers, allow_redirects=False) as answer,
             ):
                 if answer.status != 200:
                     raise ProviderUnavailable(f"{url} answers {answer.status}")
