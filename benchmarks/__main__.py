@@ -35,12 +35,19 @@ def _identity() -> Iterator[Row]:
     yield from identity.measure()
 
 
+def _directory() -> Iterator[Row]:
+    from benchmarks import directory
+
+    yield from directory.measure()
+
+
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "api": lambda: api.measure("", "SQLite", lists=True),
     "postgresql": _postgresql,
     "node": _node,
     "compute": _compute,
     "identity": _identity,
+    "directory": _directory,
 }
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from pileus import __version__
+from pileus.app.identity_commands import keys, mapping, users
+from pileus.app.options import Config, Listen, Simulated, State
 
 app = typer.Typer(
     name="pileus",
@@ -21,7 +23,6 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 config = typer.Typer(help="The settings.", no_args_is_help=True)
 node = typer.Typer(help="The nodes.", no_args_is_help=True)
 image = typer.Typer(help="Images.", no_args_is_help=True)
-keys = typer.Typer(help="The keys that seal tokens and credentials.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="keys")
 app.add_typer(config, name="config")
@@ -29,28 +30,10 @@ app.add_typer(node, name="node")
 app.add_typer(image, name="image")
 service = typer.Typer(help="The cloud as a service of systemd.", no_args_is_help=True)
 app.add_typer(service, name="service")
-users = typer.Typer(help="Users.", no_args_is_help=True)
 app.add_typer(users, name="users")
+app.add_typer(mapping, name="mapping")
 
 COMPLETION = "_PILEUS_COMPLETE"
-
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        envvar="PILEUS_STATE",
-        help="The folder where this cloud keeps everything.",
-    ),
-]
-Simulated = Annotated[bool, typer.Option("--simulated", help="Simulated hosts: no root, no switch.")]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings (pileus.toml in the state folder)."),
-]
-Listen = Annotated[
-    str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where the API listens (127.0.0.1:8770).")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -381,70 +364,6 @@ def service_status(name: Name = "pileus") -> None:
     show(name)
 
 
-OfCredentials = Annotated[
-    bool, typer.Option("--credentials", help="The keys of credentials instead of those of tokens.")
-]
-
-
-@keys.command("list")
-def keys_list(
-    credentials: OfCredentials = False,
-    simulated: Simulated = False,
-    state: State = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list.")] = False,
-) -> None:
-    """List the keys that all servers use, without their secrets."""
-    from pileus.app.commands.keys import show
-
-    show(credentials, simulated, state, as_json)
-
-
-@keys.command("rotate")
-def keys_rotate(
-    credentials: OfCredentials = False, simulated: Simulated = False, state: State = None
-) -> None:
-    """Seal with the staged key from now on; the one before still opens what it sealed."""
-    from pileus.app.commands.keys import rotate
-
-    rotate(credentials, simulated, state)
-
-
-@keys.command("withdraw")
-def keys_withdraw(
-    key: Annotated[str, typer.Argument(help="The id of a key, as `pileus keys list` shows it.")],
-    credentials: OfCredentials = False,
-    simulated: Simulated = False,
-    state: State = None,
-) -> None:
-    """Forget a key that has leaked: all servers refuse what it sealed, at once."""
-    from pileus.app.commands.keys import withdraw
-
-    withdraw(key, credentials, simulated, state)
-
-
-@keys.command("migrate")
-def keys_migrate(simulated: Simulated = False, state: State = None) -> None:
-    """Encrypt all credentials with the primary key, after a rotation of theirs."""
-    from pileus.app.commands.keys import migrate
-
-    migrate(simulated, state)
-
-
-@keys.command("rewrap")
-def keys_rewrap(
-    stage: Annotated[
-        bool, typer.Option("--stage", help="Only make the file, to be copied to the other servers first.")
-    ] = False,
-    credentials: OfCredentials = False,
-    simulated: Simulated = False,
-    state: State = None,
-) -> None:
-    """Replace the key file that seals the keys in the database, after it has leaked."""
-    from pileus.app.commands.keys import rewrap
-
-    rewrap(stage, credentials, simulated, state)
-
-
 @image.command("build")
 def image_build(
     output: Annotated[
@@ -455,20 +374,6 @@ def image_build(
     from pileus.app.commands.image import build
 
     build(output)
-
-
-@users.command("import-passwords")
-def users_import_passwords(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV: user_id or domain and user, and password_hash.")
-    ],
-    simulated: Simulated = False,
-    state: State = None,
-) -> None:
-    """Take over the password hashes of a Keystone: users log in with the passwords that they had."""
-    from pileus.app.commands.users import import_passwords
-
-    import_passwords(file, simulated, state)
 
 
 def main() -> None:

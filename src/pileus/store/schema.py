@@ -47,6 +47,13 @@ class Id(String):
         super().__init__(36)
 
 
+class UserId(String):
+    """The id of a user or group: up to 64 characters, which those of directories have (SHA-256)."""
+
+    def __init__(self) -> None:
+        super().__init__(64)
+
+
 class Name(String):
     """A name or description that people write: 255 characters."""
 

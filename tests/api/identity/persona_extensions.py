@@ -8,6 +8,7 @@ from tests.api.identity.persona_table import ALL, CLOUD, SEES_ALL, SEES_CLOUD, R
 _FILTER = "/v3/OS-EP-FILTER"
 _BY_PROJECT = f"{_FILTER}/projects/{{own.project}}/endpoints/{{endpoint}}"
 _BY_GROUP = f"{_FILTER}/endpoint_groups/{{endpoint_group}}/projects/{{own.project}}"
+_MAPPINGS = "/v3/OS-PILEUS-DIRECTORY/mappings"
 _ASSOCIATION = "/v3/policies/{policy}/OS-ENDPOINT-POLICY"
 _POLICY = {"policy": {"blob": "{}", "type": "application/json"}}
 _GROUP = {"endpoint_group": {"name": "{new}", "filters": {"interface": "public"}}}
@@ -114,5 +115,8 @@ EXTENSION_ROWS = (
     Row("get_domain_config_default", "GET /v3/domains/config/default", 200, SEES_CLOUD),
     # the audit log
     Row("list_audit_events", "GET /v3/OS-PILEUS-AUDIT/events", 200, SEES_CLOUD),
+    Row("list_directory_mappings", f"GET {_MAPPINGS}", 200, SEES_CLOUD),
+    Row("look_directory_mappings", f"POST {_MAPPINGS}/look", 200, CLOUD, {"look": {}}),
+    Row("purge_directory_mappings", f"POST {_MAPPINGS}/purge", 200, CLOUD, {"purge": {"all": True}}),
     Row("get_audit_event", "GET /v3/OS-PILEUS-AUDIT/events/none", 404, SEES_CLOUD),
 )

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from tests.api.identity.cloud import PASSWORD, Cloud
-from tests.ldap import ADMIN, ADMIN_PASSWORD, PROGRAM, SUFFIX, Ldap
+from tests.api.identity.directory_world import PEOPLE, log_in, make_domain, person, team
+from tests.ldap import PROGRAM, SUFFIX, Ldap
 
 from pileus.services.identity.rules.directory import Options, filter_of
 
@@ -20,40 +21,6 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="slapd is not installed"),
 ]
-
-PEOPLE = f"""\
-dn: {SUFFIX}
-objectClass: dcObject
-objectClass: organization
-dc: example
-o: Example
-
-dn: ou=people,{SUFFIX}
-objectClass: organizationalUnit
-ou: people
-
-dn: ou=teams,{SUFFIX}
-objectClass: organizationalUnit
-ou: teams
-"""
-
-
-def person(key: str, name: str, **more: str) -> str:
-    """One person in LDIF; his password is his name with ``-secret``."""
-    lines = [f"{attribute}: {value}" for attribute, value in more.items()]
-    return "\n".join(
-        [
-            f"dn: uid={key},ou=people,{SUFFIX}", "objectClass: inetOrgPerson", f"uid: {key}", f"cn: {name}",
-            f"sn: {name}", f"mail: {key}@example.org", f"userPassword: {name}-secret", *lines, "", "",
-        ]
-    )  # fmt: skip
-
-
-def team(name: str, *members: str) -> str:
-    lines = [f"member: uid={key},ou=people,{SUFFIX}" for key in members]
-    return "\n".join(
-        [f"dn: cn={name},ou=teams,{SUFFIX}", "objectClass: groupOfNames", f"cn: {name}", *lines, "", ""]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +40,9 @@ def server() -> Iterator[Ldap]:
         it.close()
 
 
-def config(server: Ldap, **more: Any) -> dict[str, Any]:
-    ldap = {
-        "url": server.url, "user": ADMIN, "password": ADMIN_PASSWORD, "suffix": SUFFIX,
-        "user_tree_dn": f"ou=people,{SUFFIX}", "user_id_attribute": "uid", "user_name_attribute": "cn",
-        "user_enabled_attribute": "employeeType", "group_tree_dn": f"ou=teams,{SUFFIX}",
-        "group_id_attribute": "cn", "group_name_attribute": "cn", **more,
-    }  # fmt: skip
-    return {"identity": {"driver": "ldap"}, "ldap": ldap}
-
-
-async def _domain(cloud: Cloud, server: Ldap, name: str = "acme", **more: Any) -> str:
-    domain = (await cloud.admin.make("domain", name=name))["id"]
-    made = await cloud.admin("PUT", f"/v3/domains/{domain}/config", {"config": config(server, **more)})
-    assert made.status == 201 and "password" not in made.json["config"]["ldap"]
-    return str(domain)
-
-
-async def _login(cloud: Cloud, domain: str, name: str, password: str, scope: Any = None) -> Any:
-    return await cloud.login(name, password, scope, name=name, domain={"id": domain})
-
-
 def test_people_are_listed_by_filters_and_have_stable_ids(tell, server):
     async def story(cloud: Cloud) -> None:
-        domain = await _domain(cloud, server)
+        domain = await make_domain(cloud, server)
 
         async def names(query: str = "", kind: str = "users") -> list[str]:
             answer = await cloud.admin("GET", f"/v3/{kind}?domain_id={domain}{query}&sort_key=name")
@@ -113,7 +59,7 @@ def test_people_are_listed_by_filters_and_have_stable_ids(tell, server):
         assert await names("&limit=1") == ["Ann"]
         assert await names(kind="groups") == ["dev", "ops"]
         listed = (await cloud.admin("GET", f"/v3/users?domain_id={domain}&name=Ann")).json["users"][0]
-        assert listed["id"] == hashlib.sha256(f"{domain}useru1".encode()).hexdigest()[:32]
+        assert listed["id"] == hashlib.sha256(f"{domain}useru1".encode()).hexdigest()
         assert listed["email"] == "u1@example.org" and listed["enabled"] is True
         assert (await cloud.admin("GET", f"/v3/users/{listed['id']}")).json["user"] == listed
         server.add(person("u4", "Dan"))
@@ -129,13 +75,13 @@ def test_people_are_listed_by_filters_and_have_stable_ids(tell, server):
 def test_logging_in_with_roles_of_users_and_groups(tell, server):
     async def story(cloud: Cloud) -> None:
         admin = cloud.admin
-        domain = await _domain(cloud, server)
-        assert (await _login(cloud, domain, "Ann", "wrong")).status == 401
-        assert (await _login(cloud, domain, "Ann", "")).status == 401, "a bind without password is anybody's"
-        assert (await _login(cloud, domain, "nobody", "x")).status == 401
-        assert (await _login(cloud, domain, "anna*", "anna*-secret")).status == 201
-        assert (await _login(cloud, domain, "*", "Ann-secret")).status == 401
-        first = await _login(cloud, domain, "Ann", "Ann-secret")
+        domain = await make_domain(cloud, server)
+        assert (await log_in(cloud, domain, "Ann", "wrong")).status == 401
+        assert (await log_in(cloud, domain, "Ann", "")).status == 401, "a bind without password is anybody's"
+        assert (await log_in(cloud, domain, "nobody", "x")).status == 401
+        assert (await log_in(cloud, domain, "anna*", "anna*-secret")).status == 201
+        assert (await log_in(cloud, domain, "*", "Ann-secret")).status == 401
+        first = await log_in(cloud, domain, "Ann", "Ann-secret")
         assert first.status == 201, first
         user = first.json["token"]["user"]
         assert user["name"] == "Ann" and user["domain"]["id"] == domain
@@ -149,7 +95,7 @@ def test_logging_in_with_roles_of_users_and_groups(tell, server):
         ops = (await admin("GET", f"/v3/groups?domain_id={domain}&name=ops")).json["groups"][0]
         assert (await admin("PUT", f"{path}/groups/{ops['id']}/roles/{member}")).status == 204
         scope = {"project": {"id": project["id"]}}
-        scoped = await _login(cloud, domain, "Ann", "Ann-secret", scope)
+        scoped = await log_in(cloud, domain, "Ann", "Ann-secret", scope)
         assert {one["name"] for one in scoped.json["token"]["roles"]} == {"member", "reader"}
         mine = (await admin("GET", f"/v3/users/{user['id']}/groups")).json["groups"]
         assert {one["name"] for one in mine} == {"dev", "ops"}
@@ -160,14 +106,14 @@ def test_logging_in_with_roles_of_users_and_groups(tell, server):
             f"delete: member\nmember: uid=u1,ou=people,{SUFFIX}\n"
         )
         try:
-            again = await _login(cloud, domain, "Ann", "Ann-secret", scope)
+            again = await log_in(cloud, domain, "Ann", "Ann-secret", scope)
             assert {one["name"] for one in again.json["token"]["roles"]} == {"reader"}
         finally:
             server.modify(
                 f"dn: cn=ops,ou=teams,{SUFFIX}\nchangetype: modify\nreplace: member\n"
                 f"member: uid=u1,ou=people,{SUFFIX}\n"
             )
-        disabled = await _login(cloud, domain, "Bob", "Bob-secret")
+        disabled = await log_in(cloud, domain, "Bob", "Bob-secret")
         assert disabled.status == 401
         # the local domains are as before
         assert (await cloud.login("admin")).status == 201 and (await cloud.login("admin", "x")).status == 401
@@ -177,7 +123,7 @@ def test_logging_in_with_roles_of_users_and_groups(tell, server):
 
 def test_a_directory_is_not_written_to(quick, server):
     async def story(cloud: Cloud) -> None:
-        domain = await _domain(cloud, server)
+        domain = await make_domain(cloud, server)
         user = (await cloud.admin("GET", f"/v3/users?domain_id={domain}&name=Ann")).json["users"][0]
         group = (await cloud.admin("GET", f"/v3/groups?domain_id={domain}&name=ops")).json["groups"][0]
         member = f"/v3/groups/{group['id']}/users/{user['id']}"
@@ -196,30 +142,30 @@ def test_a_directory_is_not_written_to(quick, server):
         assert (await stranger("GET", f"/v3/users?domain_id={domain}")).status == 403
         # without its configuration it is a domain like others
         assert (await cloud.admin("DELETE", f"/v3/domains/{domain}/config")).status == 204
-        assert (await _login(cloud, domain, "Ann", "Ann-secret")).status == 401
+        assert (await log_in(cloud, domain, "Ann", "Ann-secret")).status == 401
         made = await cloud.admin.make("user", name="x", domain_id=domain, password=PASSWORD)
         assert (await cloud.login(id=made["id"])).status == 201
 
     quick(story)
 
 
-def test_a_dead_server_is_told_and_stops_no_other_domain(quick, server):
+def test_a_dead_server_is_told_and_stops_no_othermake_domain(quick, server):
     async def story(cloud: Cloud) -> None:
         with socket.socket() as silent:  # accepts connections, and says nothing
             silent.bind(("127.0.0.1", 0))
             silent.listen(64)
             port = silent.getsockname()[1]
-            dumb = await _domain(cloud, server, "dumb", url=f"ldap://127.0.0.1:{port}")
-            gone = await _domain(cloud, server, "gone", url="ldap://127.0.0.1:9")
-            wrong = await _domain(cloud, server, "wrong", password="not it")
-            acme = await _domain(cloud, server)
-            waiting = [asyncio.ensure_future(_login(cloud, dumb, "Ann", "x")) for _ in range(8)]
+            dumb = await make_domain(cloud, server, "dumb", url=f"ldap://127.0.0.1:{port}")
+            gone = await make_domain(cloud, server, "gone", url="ldap://127.0.0.1:9")
+            wrong = await make_domain(cloud, server, "wrong", password="not it")
+            acme = await make_domain(cloud, server)
+            waiting = [asyncio.ensure_future(log_in(cloud, dumb, "Ann", "x")) for _ in range(8)]
             await asyncio.sleep(0.1)
             began = time.monotonic()
-            assert (await _login(cloud, acme, "Ann", "Ann-secret")).status == 201
+            assert (await log_in(cloud, acme, "Ann", "Ann-secret")).status == 201
             assert (await cloud.login("admin")).status == 201
             for domain in (gone, wrong):
-                refused = await _login(cloud, domain, "Ann", "Ann-secret")
+                refused = await log_in(cloud, domain, "Ann", "Ann-secret")
                 assert refused.status == 503, refused
                 assert "Unable to establish a connection to LDAP Server" in refused.message
                 listed = await cloud.admin("GET", f"/v3/users?domain_id={domain}")
@@ -233,7 +179,7 @@ def test_a_dead_server_is_told_and_stops_no_other_domain(quick, server):
 
 def test_members_of_a_group_are_those_of_the_directory(quick, server):
     async def story(cloud: Cloud) -> None:
-        domain = await _domain(cloud, server)
+        domain = await make_domain(cloud, server)
         dev = (await cloud.admin("GET", f"/v3/groups?domain_id={domain}&name=dev")).json["groups"][0]
 
         async def names() -> list[str]:
@@ -266,19 +212,19 @@ def test_a_bit_of_a_number_disables_a_user_as_in_active_directory(quick, server)
                 "user_enabled_mask": 2,
                 "user_enabled_default": "512",
             }
-            domain = await _domain(cloud, server, **mask)
+            domain = await make_domain(cloud, server, **mask)
             listed = (await cloud.admin("GET", f"/v3/users?domain_id={domain}")).json["users"]
             enabled = {one["name"]: one["enabled"] for one in listed}
             assert enabled == {"Ann": True, "Bob": True, "anna*": True, "Max": True, "Mia": False}
-            assert (await _login(cloud, domain, "Max", "Max-secret")).status == 201
-            assert (await _login(cloud, domain, "Mia", "Mia-secret")).status == 401
+            assert (await log_in(cloud, domain, "Max", "Max-secret")).status == 201
+            assert (await log_in(cloud, domain, "Mia", "Mia-secret")).status == 401
         finally:
             for key in ("m1", "m2"):
                 server.modify(f"dn: uid={key},ou=people,{SUFFIX}\nchangetype: delete\n")
 
         # the attribute says who is locked
         locked = {"user_enabled_attribute": "employeeType", "user_enabled_invert": True}
-        other = await _domain(cloud, server, "inverted", **locked, user_enabled_default="False")
+        other = await make_domain(cloud, server, "inverted", **locked, user_enabled_default="False")
         listed = (await cloud.admin("GET", f"/v3/users?domain_id={other}")).json["users"]
         assert all(one["enabled"] for one in listed) and len(listed) == 3
 
@@ -293,16 +239,16 @@ def test_a_directory_behind_tls(quick, way):
             "starttls": {"url": it.url, "use_tls": True},
         }
         secure = ways[way]
-        domain = await _domain(cloud, it, **{**secure, "tls_cacertfile": str(it.authority)})
-        assert (await _login(cloud, domain, "Ann", "Ann-secret")).status == 201
-        assert (await _login(cloud, domain, "Ann", "wrong")).status == 401
+        domain = await make_domain(cloud, it, **{**secure, "tls_cacertfile": str(it.authority)})
+        assert (await log_in(cloud, domain, "Ann", "Ann-secret")).status == 201
+        assert (await log_in(cloud, domain, "Ann", "wrong")).status == 401
         listed = await cloud.admin("GET", f"/v3/users?domain_id={domain}")
         assert [one["name"] for one in listed.json["users"]] == ["Ann"]
-        strange = await _domain(cloud, it, "strange", **secure)
-        refused = await _login(cloud, strange, "Ann", "Ann-secret")
+        strange = await make_domain(cloud, it, "strange", **secure)
+        refused = await log_in(cloud, strange, "Ann", "Ann-secret")
         assert refused.status == 503, "its certificate is signed by nobody who is known"
-        blind = await _domain(cloud, it, "blind", **{**secure, "tls_req_cert": "never"})
-        assert (await _login(cloud, blind, "Ann", "Ann-secret")).status == 201
+        blind = await make_domain(cloud, it, "blind", **{**secure, "tls_req_cert": "never"})
+        assert (await log_in(cloud, blind, "Ann", "Ann-secret")).status == 201
 
     it = Ldap(tls=True)
     try:

@@ -77,6 +77,12 @@ class IdentitySection(Section, frozen=True):
     totp_previous_windows: Annotated[
         int, msgspec.Meta(ge=0, le=10, description="earlier passcodes that are good besides the present one")
     ] = 1
+    directory_period_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="seconds between looks into LDAP for users who are gone or changed; 0: none"
+        ),
+    ] = 600.0
     logins_waiting: Annotated[
         int, msgspec.Meta(ge=1, description="passwords of all clients that may wait to be checked")
     ] = 512

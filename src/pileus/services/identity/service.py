@@ -44,6 +44,7 @@ from pileus.services.identity.credentials.s3tokens import S3TokenHandlers
 from pileus.services.identity.credentials.s3tokens import noun as s3_tokens
 from pileus.services.identity.credentials.signers import Signers, refuse_ec2_tokens
 from pileus.services.identity.directory.directories import Directories
+from pileus.services.identity.directory.mappings import noun as mappings
 from pileus.services.identity.directory.nouns import groups_with, users_with
 from pileus.services.identity.domain_config.noun import DomainConfigHandlers
 from pileus.services.identity.domain_config.noun import noun as domain_config
@@ -160,6 +161,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
     receipt_lifetime_s: int = 300
     return_all_endpoints_if_no_filter: bool = True
     totp_previous_windows: int = 1
+    directory_period_s: float = 600
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +190,7 @@ def from_settings(
         receipt_lifetime_s=settings.receipt_lifetime_s,
         return_all_endpoints_if_no_filter=settings.return_all_endpoints_if_no_filter,
         totp_previous_windows=settings.totp_previous_windows,
+        directory_period_s=settings.directory_period_s,
         list_limit=settings.list_limit,
         max_redelegation_count=settings.max_redelegation_count,
         max_project_tree_depth=settings.max_project_tree_depth,
@@ -272,6 +275,7 @@ class Identity(ServiceFace):
                 projects(settings.max_project_tree_depth),
                 *self._programs(issuer),
                 groups_with(groups.NOUN, self._directories),
+                mappings(self._directories),
                 roles.NOUN,
                 grants.NOUN,
                 assignments.NOUN,
@@ -393,6 +397,7 @@ class Identity(ServiceFace):
             seed = Seed(endpoints=first.endpoints, region=first.region, password_hash=password_hash)
             await self.seed(system_context(self._clock.now()), seed)
         self._inactive_users.start(store)
+        self._directories.start(self._clock, self._settings.directory_period_s)
 
     async def seed(self, context: Context, seed: Seed) -> bool:
         """Make the first contents of the cloud that are missing; True if the administrator was made."""
@@ -404,7 +409,7 @@ class Identity(ServiceFace):
 
     async def close(self) -> None:
         await self.audit.close()
-        self._directories.close()
+        await self._directories.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._inactive_users.close()
         self.passwords.close()

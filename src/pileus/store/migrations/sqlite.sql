@@ -1,7 +1,7 @@
 -- Written by python -m pileus.store.migrations --snapshot.
-CREATE TABLE access_rules (
+CREATE TABLE "access_rules" (
 	id VARCHAR(36) NOT NULL, 
-	user_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
 	service VARCHAR(64) NOT NULL, 
 	method VARCHAR(8) NOT NULL, 
 	path VARCHAR(255) NOT NULL, 
@@ -93,9 +93,9 @@ CREATE TABLE application_credential_roles (
 	CONSTRAINT fk_application_credential_roles_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_application_credential_roles PRIMARY KEY (application_credential_id, role_id)
 );
-CREATE TABLE application_credentials (
+CREATE TABLE "application_credentials" (
 	id VARCHAR(36) NOT NULL, 
-	user_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	description TEXT, 
@@ -296,16 +296,16 @@ CREATE TABLE events (
 	CONSTRAINT pk_events PRIMARY KEY (id), 
 	CONSTRAINT uq_events_position UNIQUE (position)
 );
-CREATE TABLE expiring_memberships (
-	user_id VARCHAR(36) NOT NULL, 
-	group_id VARCHAR(36) NOT NULL, 
+CREATE TABLE "expiring_memberships" (
+	user_id VARCHAR(64) NOT NULL, 
+	group_id VARCHAR(64) NOT NULL, 
 	expires_at DATETIME NOT NULL, 
 	CONSTRAINT fk_expiring_memberships_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_expiring_memberships_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_expiring_memberships PRIMARY KEY (user_id, group_id)
 );
-CREATE TABLE federated_users (
-	user_id VARCHAR(36) NOT NULL, 
+CREATE TABLE "federated_users" (
+	user_id VARCHAR(64) NOT NULL, 
 	idp_id VARCHAR(64) NOT NULL, 
 	protocol_id VARCHAR(64) NOT NULL, 
 	unique_id VARCHAR(255) NOT NULL, 
@@ -399,7 +399,7 @@ CREATE TABLE floating_ips (
 );
 CREATE TABLE "grants" (
 	actor_kind VARCHAR(8) NOT NULL, 
-	actor_id VARCHAR(36) NOT NULL, 
+	actor_id VARCHAR(64) NOT NULL, 
 	target_kind VARCHAR(8) NOT NULL, 
 	target_id VARCHAR(36) NOT NULL, 
 	role_id VARCHAR(36) NOT NULL, 
@@ -407,19 +407,19 @@ CREATE TABLE "grants" (
 	CONSTRAINT fk_grants_role_id FOREIGN KEY(role_id) REFERENCES roles (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_grants PRIMARY KEY (actor_kind, actor_id, target_kind, target_id, role_id, inherited)
 );
-CREATE TABLE group_members (
-	user_id VARCHAR(36) NOT NULL, 
-	group_id VARCHAR(36) NOT NULL, 
+CREATE TABLE "group_members" (
+	user_id VARCHAR(64) NOT NULL, 
+	group_id VARCHAR(64) NOT NULL, 
 	CONSTRAINT fk_group_members_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_group_members_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_group_members PRIMARY KEY (user_id, group_id)
 );
-CREATE TABLE groups (
-	id VARCHAR(36) NOT NULL, 
+CREATE TABLE "groups" (
+	id VARCHAR(64) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	domain_id VARCHAR(36) NOT NULL, 
 	description TEXT NOT NULL, 
-	extra TEXT, 
+	extra TEXT, local_id VARCHAR(255), gone_at DATETIME, 
 	CONSTRAINT fk_groups_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT pk_groups PRIMARY KEY (id), 
 	CONSTRAINT uq_groups_domain_id_name UNIQUE (domain_id, name)
@@ -758,7 +758,7 @@ CREATE TABLE "oauth1_access_tokens" (
 	secret VARCHAR(64), 
 	consumer_id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
-	user_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
 	role_ids TEXT NOT NULL, 
 	expires_at DATETIME, 
 	sealed TEXT, 
@@ -785,7 +785,7 @@ CREATE TABLE "oauth1_request_tokens" (
 	secret VARCHAR(64), 
 	consumer_id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
-	user_id VARCHAR(36), 
+	user_id VARCHAR(64), 
 	role_ids TEXT, 
 	verifier VARCHAR(16), 
 	expires_at DATETIME, 
@@ -795,9 +795,9 @@ CREATE TABLE "oauth1_request_tokens" (
 	CONSTRAINT fk_oauth1_request_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_oauth1_request_tokens PRIMARY KEY (id)
 );
-CREATE TABLE old_passwords (
+CREATE TABLE "old_passwords" (
 	id VARCHAR(36) NOT NULL, 
-	user_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
 	replaced_at DATETIME NOT NULL, 
 	password_hash TEXT NOT NULL, 
 	CONSTRAINT fk_old_passwords_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
@@ -1027,9 +1027,9 @@ CREATE TABLE resource_tags (
 	tag VARCHAR(255) NOT NULL, 
 	CONSTRAINT pk_resource_tags PRIMARY KEY (resource_id, tag)
 );
-CREATE TABLE revocations (
+CREATE TABLE "revocations" (
 	audit_id VARCHAR(64) NOT NULL, 
-	user_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
 	expires_at DATETIME NOT NULL, 
 	revoked_at DATETIME NOT NULL, 
 	CONSTRAINT pk_revocations PRIMARY KEY (audit_id)
@@ -1126,6 +1126,7 @@ INSERT INTO "schema_revisions" VALUES('identity','0029_domain_options');
 INSERT INTO "schema_revisions" VALUES('identity','0030_federation');
 INSERT INTO "schema_revisions" VALUES('identity','0031_bounded_audit_log');
 INSERT INTO "schema_revisions" VALUES('identity','0032_sealed_secrets_and_counted_passcodes');
+INSERT INTO "schema_revisions" VALUES('identity','0033_ids_of_directories');
 INSERT INTO "schema_revisions" VALUES('image','0019_metadata_definitions');
 INSERT INTO "schema_revisions" VALUES('image','0020_tasks_of_images');
 INSERT INTO "schema_revisions" VALUES('network','0019_attributes_and_bindings_of_ports');
@@ -1434,8 +1435,8 @@ CREATE TABLE tap_services (
 	CONSTRAINT pk_tap_services PRIMARY KEY (id), 
 	CONSTRAINT uq_tap_services_number UNIQUE (number)
 );
-CREATE TABLE totp_guesses (
-	user_id VARCHAR(36) NOT NULL, 
+CREATE TABLE "totp_guesses" (
+	user_id VARCHAR(64) NOT NULL, 
 	proof BOOLEAN NOT NULL, 
 	step BIGINT NOT NULL, 
 	guesses INTEGER NOT NULL, 
@@ -1463,10 +1464,10 @@ CREATE TABLE trust_roles (
 	CONSTRAINT fk_trust_roles_trust_id FOREIGN KEY(trust_id) REFERENCES trusts (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_trust_roles PRIMARY KEY (trust_id, role_id)
 );
-CREATE TABLE trusts (
+CREATE TABLE "trusts" (
 	id VARCHAR(36) NOT NULL, 
-	trustor_user_id VARCHAR(36) NOT NULL, 
-	trustee_user_id VARCHAR(36) NOT NULL, 
+	trustor_user_id VARCHAR(64) NOT NULL, 
+	trustee_user_id VARCHAR(64) NOT NULL, 
 	project_id VARCHAR(36), 
 	impersonation BOOLEAN NOT NULL, 
 	expires_at DATETIME, 
@@ -1482,7 +1483,7 @@ CREATE TABLE trusts (
 	CONSTRAINT uq_trusts_alike UNIQUE (trustor_user_id, trustee_user_id, project_id, impersonation, expires_at)
 );
 CREATE TABLE "users" (
-	id VARCHAR(36) NOT NULL, 
+	id VARCHAR(64) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
 	domain_id VARCHAR(36) NOT NULL, 
 	enabled BOOLEAN NOT NULL, 
@@ -1498,7 +1499,7 @@ CREATE TABLE "users" (
 	created_at DATETIME, 
 	last_active_at DATETIME, 
 	options TEXT DEFAULT '{}' NOT NULL, 
-	origin VARCHAR(36) DEFAULT '' NOT NULL, 
+	origin VARCHAR(64) DEFAULT ('') NOT NULL, local_id VARCHAR(255), gone_at DATETIME, 
 	CONSTRAINT fk_users_domain_id FOREIGN KEY(domain_id) REFERENCES projects (id), 
 	CONSTRAINT pk_users PRIMARY KEY (id), 
 	CONSTRAINT uq_users_domain_id_name_origin UNIQUE (domain_id, name, origin)

@@ -17,7 +17,7 @@ from pileus.store import migrations
 from pileus.store.migrations import SNAPSHOT
 from pileus.store.migrations.connections import connected
 from pileus.store.migrations.lines import FOLDER, known, next_name
-from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
+from pileus.store.schema import Id, JsonText, LongText, Moment, Name, UserId, metadata
 
 _TEMPLATE = '''"""{title}."""
 
@@ -132,7 +132,7 @@ def _difference() -> tuple[list[str], str]:
 
 def _render_type(kind: str, item: Any, _: Any) -> str | Literal[False]:
     """Our types as a revision writes them: lengths as they are now, the rest by name."""
-    if kind == "type" and isinstance(item, Id | Name):
+    if kind == "type" and isinstance(item, Id | UserId | Name):
         return f"sa.String(length={item.length})"
     if kind == "type" and isinstance(item, JsonText | LongText | Moment):
         return f"schema.{type(item).__name__}()"

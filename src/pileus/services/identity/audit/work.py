@@ -41,7 +41,7 @@ _domains = projects.alias("domains")
 _NAMED = (
     select(users.c.id, users.c.name, users.c.domain_id, _domains.c.name.label("domain_name"))
     .select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
-    .where(users.c.name.in_(bindparam("names", expanding=True)))
+    .where(users.c.name.in_(bindparam("names", expanding=True)), users.c.origin == "")
 )
 _OWNERS = tuple(
     select(table.c.id, table.c.user_id).where(table.c.id.in_(bindparam("ids", expanding=True)))

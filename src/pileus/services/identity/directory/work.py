@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, Table, Update, bindparam, select
 
 from pileus.core.context import Context
-from pileus.services.identity.common.generation import announce_token_changes
+from pileus.services.identity.common.errors import Unauthorized
+from pileus.services.identity.common.generation import announce_many, announce_token_changes
 from pileus.services.identity.domain_config.work import config_read
 from pileus.services.identity.rules.directory import Options, Person, Team
 from pileus.services.identity.sessions.session import Account, ById, account_find
@@ -26,6 +28,30 @@ _DIRECTORIES = (
 )
 _RENAME = users.update().where(users.c.id == bindparam("of_id")).values(name=bindparam("as_name"))
 _RENAME_GROUP = groups.update().where(groups.c.id == bindparam("of_id")).values(name=bindparam("as_name"))
+_CHANGE = (
+    users.update()
+    .where(users.c.id == bindparam("of_id"))
+    .values(
+        name=bindparam("as_name"),
+        enabled=bindparam("is_enabled"),
+        tokens_after=bindparam("after"),
+        local_id=bindparam("local"),
+        extra=bindparam("more"),
+        gone_at=None,
+    )
+)
+_CHANGE_GROUP = (
+    groups.update()
+    .where(groups.c.id == bindparam("of_id"))
+    .values(
+        name=bindparam("as_name"),
+        description=bindparam("about"),
+        local_id=bindparam("local"),
+        gone_at=None,
+    )
+)
+
+Entry = TypeVar("Entry", Person, Team)
 
 
 def directories_read(tx: Tx, keys: TokenKeys) -> dict[str, Options]:
@@ -38,99 +64,167 @@ def directories_read(tx: Tx, keys: TokenKeys) -> dict[str, Options]:
     return found
 
 
-def people_sync(tx: Tx, context: Context, domain_id: str, people: Sequence[Person]) -> None:
-    """Write the users of a directory that are new or have changed; tokens of one who is disabled end."""
+def people_sync(tx: Tx, context: Context, domain_id: str, people: Sequence[Person]) -> dict[str, str]:
+    """Write the users of a directory that are new or have changed; tokens of one who is disabled end.
+
+    Returns the ids that they have here, by those that new ones get.
+    """
     unique = {one.id: one for one in people}
-    rows = users.select().where(column_in(tx, users.c.id, list(unique)))
-    known = {row.id: row for row in tx.rows(rows)} if unique else {}
+    known = _known(tx, users, domain_id, unique.values())
+    if len(known) < len(unique):
+        tx.lock(f"directory:{domain_id}")  # who comes in twice at the same time is made once
+        known = _known(tx, users, domain_id, unique.values())
+    ids = {one.id: known[one.id].id if one.id in known else one.id for one in unique.values()}
+    new = [one for one in unique.values() if one.id not in known]
+    changed = [one for one in unique.values() if one.id in known and _of_row(known[one.id]) != _of_entry(one)]
+    if new or changed:
+        named = {one.name: ids[one.id] for one in (*new, *changed)}
+        _make_room(tx, users, (users.c.domain_id == domain_id) & (users.c.origin == ""), named, _RENAME)
+        tx.insert(users, [_user_row(context, domain_id, one) for one in new])
+    if changed:
+        tx.execute(_CHANGE, [_change(context, known[one.id], one) for one in changed])
+    if new:
+        told = [(one.id, {"directory": domain_id}) for one in new]
+        announce_token_changes(tx, context, "user.create", told)
+    _announce_people(tx, context, domain_id, [known[one.id] for one in changed], changed)
+    return ids
+
+
+def _user_row(context: Context, domain_id: str, person: Person) -> dict[str, Any]:
+    return {
+        "id": person.id,
+        "name": person.name,
+        "domain_id": domain_id,
+        "enabled": person.enabled,
+        "tokens_after": context.now,
+        "failed_auth_count": 0,
+        "local_id": person.local_id,
+        "extra": _extra({}, person),
+    }
+
+
+def _change(context: Context, row: Any, person: Person) -> dict[str, Any]:
+    ends = row.enabled and not person.enabled
+    return {
+        "of_id": row.id,
+        "as_name": person.name,
+        "is_enabled": person.enabled,
+        "after": context.now if ends else row.tokens_after,
+        "local": person.local_id,
+        "more": _extra(row.extra or {}, person),
+    }
+
+
+def _extra(others: Mapping[str, Any], person: Person) -> dict[str, Any] | None:
+    """The other values of a user, with the address and description that he has in the directory."""
+    own = {"email": person.email, "description": person.description}
+    return {
+        **{name: value for name, value in others.items() if name not in own},
+        **{name: value for name, value in own.items() if value is not None},
+    } or None
+
+
+def _of_row(row: Any) -> tuple[object, ...]:
+    """All that a directory says of a user, as his row has it."""
+    extra = row.extra or {}
+    return row.name, row.enabled, row.local_id, row.gone_at, extra.get("email"), extra.get("description")
+
+
+def _of_entry(person: Person) -> tuple[object, ...]:
+    return person.name, person.enabled, person.local_id, None, person.email, person.description
+
+
+def _announce_people(
+    tx: Tx, context: Context, domain_id: str, rows: Sequence[Any], people: Sequence[Person]
+) -> None:
+    """Tell of changes: those of names and of who is enabled are seen in tokens."""
+    payload = {"directory": domain_id}
+    seen, unseen = [], []
+    for row, one in zip(rows, people, strict=True):
+        if (row.name, row.enabled) != (one.name, one.enabled):
+            seen.append((str(row.id), payload))
+        elif _of_row(row)[3:] != _of_entry(one)[3:]:
+            unseen.append((str(row.id), payload))
+    if seen:
+        announce_token_changes(tx, context, "user.update", seen)
+    if unseen:
+        announce_many(tx, context, "user.update", unseen)
+
+
+def _known(tx: Tx, table: Table, domain_id: str, entries: Iterable[Entry]) -> dict[str, Any]:
+    """The rows of a domain that entries have already, by the ids that new ones would get."""
+    former: dict[str, str] = {one.former_id: one.id for one in entries}
+    wanted = [*former, *former.values()]
+    if not wanted:
+        return {}
+    found = tx.rows(table.select().where(column_in(tx, table.c.id, wanted), table.c.domain_id == domain_id))
+    by_former = {former[row.id]: row for row in found if row.id in former}
+    return {**by_former, **{row.id: row for row in found if row.id not in former}}
+
+
+def _make_room(
+    tx: Tx, table: Table, inside: ColumnElement[bool], named: Mapping[str, str], rename: Update
+) -> None:
+    """Rename rows whose names have gone to others in the directory: names are unique in a domain."""
+    taken = select(table.c.id, table.c.name).where(inside, column_in(tx, table.c.name, list(named)))
+    moved = [row.id for row in tx.rows(taken) if named[row.name] != row.id]
+    if moved:
+        tx.execute(rename, [{"of_id": key, "as_name": f"gone-{key}"} for key in moved])
+
+
+def teams_sync(tx: Tx, context: Context, domain_id: str, teams: Sequence[Team]) -> dict[str, str]:
+    """Write the groups of a directory that are new or have changed.
+
+    Returns the ids that they have here, by those that new ones get.
+    """
+    unique = {one.id: one for one in teams}
+    known = _known(tx, groups, domain_id, unique.values())
+    if len(known) < len(unique):
+        tx.lock(f"directory:{domain_id}")
+        known = _known(tx, groups, domain_id, unique.values())
+    ids = {one.id: known[one.id].id if one.id in known else one.id for one in unique.values()}
+    new = [one for one in unique.values() if one.id not in known]
     changed = [
         one
         for one in unique.values()
-        if one.id in known and (known[one.id].name, known[one.id].enabled) != (one.name, one.enabled)
+        if (row := known.get(one.id)) is not None
+        and (row.name, row.description, row.local_id, row.gone_at)
+        != (one.name, one.description, one.local_id, None)
     ]
-    new = [one for one in unique.values() if one.id not in known]
-    if not new and not changed:
-        return
-    _make_room(tx, domain_id, [*new, *changed])
+    if new or changed:
+        named = {one.name: ids[one.id] for one in (*new, *changed)}
+        _make_room(tx, groups, groups.c.domain_id == domain_id, named, _RENAME_GROUP)
     tx.insert(
-        users,
+        groups,
         [
             {
                 "id": one.id,
                 "name": one.name,
                 "domain_id": domain_id,
-                "enabled": one.enabled,
-                "tokens_after": context.now,
-                "failed_auth_count": 0,
-                "extra": {
-                    name: value
-                    for name, value in (("email", one.email), ("description", one.description))
-                    if value is not None
-                }
-                or None,
+                "description": one.description,
+                "local_id": one.local_id,
             }
             for one in new
         ],
     )
-    for one in changed:
-        values = {"name": one.name, "enabled": one.enabled}
-        if not one.enabled:
-            values["tokens_after"] = context.now
-        tx.execute(users.update().where(users.c.id == one.id).values(values))
-    told = [*((one.id, "user.create") for one in new), *((one.id, "user.update") for one in changed)]
-    for kind in ("user.create", "user.update"):
-        several = [(key, {"directory": domain_id}) for key, of_kind in told if of_kind == kind]
-        if several:
-            announce_token_changes(tx, context, kind, several)
-
-
-def _make_room(tx: Tx, domain_id: str, people: Sequence[Person]) -> None:
-    """Rename rows whose names have gone to others in the directory: names are unique in a domain."""
-    wanted = {one.name: one.id for one in people}
-    taken = select(users.c.id, users.c.name).where(
-        users.c.domain_id == domain_id, column_in(tx, users.c.name, list(wanted))
-    )
-    moved = [row.id for row in tx.rows(taken) if wanted[row.name] != row.id]
-    if moved:
-        tx.execute(_RENAME, [{"of_id": key, "as_name": f"gone-{key}"} for key in moved])
-
-
-def teams_sync(tx: Tx, context: Context, domain_id: str, teams: Sequence[Team]) -> None:
-    """Write the groups of a directory that are new or are called otherwise."""
-    unique = {one.id: one for one in teams}
-    rows = groups.select().where(column_in(tx, groups.c.id, list(unique)))
-    known = {row.id: row for row in tx.rows(rows)} if unique else {}
-    new = [one for one in unique.values() if one.id not in known]
-    changed = [one for one in unique.values() if one.id in known and known[one.id].name != one.name]
-    if new or changed:
-        wanted = {one.name: one.id for one in (*new, *changed)}
-        taken = select(groups.c.id, groups.c.name).where(
-            groups.c.domain_id == domain_id, column_in(tx, groups.c.name, list(wanted))
-        )
-        moved = [row.id for row in tx.rows(taken) if wanted[row.name] != row.id]
-        if moved:
-            tx.execute(_RENAME_GROUP, [{"of_id": key, "as_name": f"gone-{key}"} for key in moved])
-    tx.insert(
-        groups,
-        [
-            {"id": one.id, "name": one.name, "domain_id": domain_id, "description": one.description}
-            for one in new
-        ],
-    )
     if changed:
-        tx.execute(_RENAME_GROUP, [{"of_id": one.id, "as_name": one.name} for one in changed])
+        values = [
+            {"of_id": ids[one.id], "as_name": one.name, "about": one.description, "local": one.local_id}
+            for one in changed
+        ]
+        tx.execute(_CHANGE_GROUP, values)
     if new:
         announce_token_changes(
             tx, context, "group.create", [(one.id, {"directory": domain_id}) for one in new]
         )
+    return ids
 
 
 def members_sync(tx: Tx, context: Context, domain_id: str, group_id: str, people: Sequence[Person]) -> None:
     """Write the users of a group as the directory has them: tokens of who came or left change."""
-    people_sync(tx, context, domain_id, people)
+    has = set(people_sync(tx, context, domain_id, people).values())
     inside = group_members.c.group_id == group_id
     had = {row.user_id for row in tx.rows(group_members.select().where(inside))}
-    has = {one.id for one in people}
     if had - has:
         tx.execute(
             group_members.delete().where(inside, column_in(tx, group_members.c.user_id, sorted(had - has)))
@@ -142,24 +236,28 @@ def members_sync(tx: Tx, context: Context, domain_id: str, group_id: str, people
 
 
 def login_sync(
-    tx: Tx, context: Context, domain_id: str, person: Person, teams: Sequence[Team]
+    tx: Tx, context: Context, domain_id: str, person: Person, teams: Sequence[Team], expected: str | None
 ) -> Account | None:
-    """Write a user who has just logged in, his groups, and that he is in no others of the domain."""
-    people_sync(tx, context, domain_id, [person])
-    teams_sync(tx, context, domain_id, teams)
+    """Write a user who has just logged in, his groups, and that he is in no others of the domain.
+
+    Raises Unauthorized where he is not the ``expected`` one, but another who has the name now.
+    """
+    user_id = people_sync(tx, context, domain_id, [person])[person.id]
+    if expected is not None and user_id != expected:
+        raise Unauthorized(f"the name of user {expected} is another's in the directory now")
+    has = set(teams_sync(tx, context, domain_id, teams).values())
     inside = select(groups.c.id).where(groups.c.domain_id == domain_id)
-    mine = group_members.c.user_id == person.id
+    mine = group_members.c.user_id == user_id
     had = {
         row.group_id
         for row in tx.rows(group_members.select().where(mine, group_members.c.group_id.in_(inside)))
     }
-    has = {one.id for one in teams}
     if had - has:
         tx.execute(
             group_members.delete().where(mine, column_in(tx, group_members.c.group_id, sorted(had - has)))
         )
     if has - had:
-        tx.insert(group_members, [{"user_id": person.id, "group_id": key} for key in sorted(has - had)])
+        tx.insert(group_members, [{"user_id": user_id, "group_id": key} for key in sorted(has - had)])
     if had != has:
-        announce_token_changes(tx, context, "user.update", [(person.id, {"changed": ["groups"]})])
-    return account_find(tx, ById(person.id))
+        announce_token_changes(tx, context, "user.update", [(user_id, {"changed": ["groups"]})])
+    return account_find(tx, ById(user_id))

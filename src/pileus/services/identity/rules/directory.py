@@ -1,13 +1,16 @@
 """Entries of an LDAP directory as users and groups: which there are by a domain's options, pure.
 
 Options are Keystone's (``rules.domain_config``). The id of a user or group is made of its domain, its kind
-and its id in the directory, as by Keystone's generator ``sha256``, and cut to the width that ids have here:
-it is the same on every server and after every restart.
+and its id in the directory, as by Keystone's generator ``sha256``: it is the same on every server and after
+every restart. Earlier versions cut it to 32 digits (``former_id``); who has such an id keeps it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -25,11 +28,18 @@ IN_CHAIN = "1.2.840.113556.1.4.1941"
 COMPARISONS = ("contains", "startswith", "endswith", "equals", "exact")
 
 
+LONGEST_ID = 255
+OBJECT_GUID = "objectguid"
+"""Active Directory's own id of an entry: 16 bytes that are no text."""
+
+
 class Person(msgspec.Struct, frozen=True):
-    """A user of a directory."""
+    """A user of a directory; ``local_id`` is his id there."""
 
     dn: str
     id: str
+    former_id: str
+    local_id: str
     name: str
     enabled: bool
     email: str | None = None
@@ -41,6 +51,8 @@ class Team(msgspec.Struct, frozen=True):
 
     dn: str
     id: str
+    former_id: str
+    local_id: str
     name: str
     description: str = ""
     members: frozenset[str] = frozenset()
@@ -48,7 +60,7 @@ class Team(msgspec.Struct, frozen=True):
 
 def public_id(domain_id: str, kind: Kind, local_id: str) -> str:
     """The id under which the API knows a user or group of a directory."""
-    return hashlib.sha256(f"{domain_id}{kind}{local_id}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{domain_id}{kind}{local_id}".encode()).hexdigest()
 
 
 class Options:
@@ -62,6 +74,33 @@ class Options:
     def __getitem__(self, name: str) -> Any:
         return self._options.get(name)
 
+    def flag(self, name: str) -> bool:
+        """An option that is true or false, perhaps in words."""
+        value = self._options.get(name)
+        if isinstance(value, str):
+            return value.strip().lower() in ("true", "1", "yes", "on", "t", "y")
+        return bool(value)
+
+    def number(self, name: str) -> int:
+        """An option that is a whole number; the default for what is none."""
+        return int(self._finite(name))
+
+    def seconds(self, name: str) -> float:
+        """An option that is a time; below nought it has no end."""
+        value = self._finite(name)
+        return value if value >= 0 else math.inf
+
+    def _finite(self, name: str) -> float:
+        several: tuple[Any, Any] = (self._options.get(name), DEFAULTS["ldap"][name])
+        for value in several:
+            try:
+                found = float(value)
+            except (TypeError, ValueError):
+                continue
+            if math.isfinite(found):
+                return found
+        return 0.0
+
     def base(self, kind: Kind) -> str:
         """Where users or groups are searched."""
         default = {"user": "ou=Users", "group": "ou=UserGroups"}[kind]
@@ -73,7 +112,7 @@ class Options:
 
     def chained(self, attribute: str) -> str:
         """Name the attribute in a condition: with the rule that follows groups in groups, where they are."""
-        return f"{attribute}:{IN_CHAIN}:" if self["group_ad_nesting"] else attribute
+        return f"{attribute}:{IN_CHAIN}:" if self.flag("group_ad_nesting") else attribute
 
     def wanted(self, kind: Kind) -> list[str]:
         """The attributes that are asked for."""
@@ -90,9 +129,11 @@ def filter_of(
     kind: Kind,
     escape: Callable[[str], str],
     conditions: Iterable[tuple[str, str, str]] = (),
+    local_ids: Sequence[str] = (),
 ) -> str:
     """The filter of a search. ``conditions`` are attributes of the directory, how they compare (``equals``,
-    ``contains``, …), and texts; letters count whatever their case, so the caller looks again."""
+    ``contains``, …), and texts; letters count whatever their case, so the caller looks again. ``local_ids``
+    are those of entries of which any is meant."""
     parts = [f"(objectClass={escape(str(options[f'{kind}_objectclass']))})"]
     if options[f"{kind}_filter"]:
         own = str(options[f"{kind}_filter"])
@@ -103,6 +144,10 @@ def filter_of(
             comparison, safe
         )
         parts.append(f"({name}={shape})")
+    if local_ids:
+        id_name = options.attribute(kind, "id")
+        wanted = (_id_in_filter(id_name, one, escape) for one in local_ids)
+        parts.append(f"(|{''.join(f'({id_name}={one})' for one in wanted)})")
     return f"(&{''.join(parts)})"
 
 
@@ -124,13 +169,15 @@ def person_of(
 ) -> Person | None:
     """The user that an entry is; None for one without id or name. ``enabled_dns`` are the members of the
     group that enables, where there is such a group."""
-    local, name = _text(values, options["user_id_attribute"]), _text(values, options["user_name_attribute"])
+    local, name = local_id(options, "user", dn, values), _text(values, options["user_name_attribute"])
     if not local or not name or len(name) > 255:
         return None
     enabled = dn.lower() in enabled_dns if enabled_dns is not None else _enabled(options, values)
     return Person(
         dn=dn,
         id=public_id(options.domain_id, "user", local),
+        former_id=_former_id(options, "user", values),
+        local_id=local,
         name=name,
         enabled=enabled,
         email=_text(values, options["user_mail_attribute"]),
@@ -140,17 +187,63 @@ def person_of(
 
 def team_of(options: Options, dn: str, values: Attributes) -> Team | None:
     """The group that an entry is; None for one without id or name."""
-    local, name = _text(values, options["group_id_attribute"]), _text(values, options["group_name_attribute"])
+    local, name = local_id(options, "group", dn, values), _text(values, options["group_name_attribute"])
     if not local or not name or len(name) > 255:
         return None
     members = values.get(str(options["group_member_attribute"]).lower(), ())
     return Team(
         dn=dn,
         id=public_id(options.domain_id, "group", local),
+        former_id=_former_id(options, "group", values),
+        local_id=local,
         name=name,
         description=_text(values, options["group_desc_attribute"]) or "",
         members=frozenset(one.decode("utf-8", "replace").lower() for one in members),
     )
+
+
+def local_id(options: Options, kind: Kind, dn: str, values: Attributes) -> str | None:
+    """The id of an entry in its directory; None for one that has none, or none that can be told apart.
+
+    Of several values, which come in any order, it is the one in the entry's own name, or else the least.
+    """
+    name = options.attribute(kind, "id").lower()
+    several = values.get(name, ())
+    if name == OBJECT_GUID:
+        return str(uuid.UUID(bytes_le=bytes(several[0]))) if several and len(several[0]) == 16 else None
+    try:
+        texts = sorted(one.decode("utf-8") for one in several)
+    except UnicodeDecodeError:
+        return None
+    if len(texts) > 1:
+        own = _first_value(dn, name)
+        texts = [one for one in texts if one.lower() == own] or texts
+    return texts[0] if texts and 0 < len(texts[0]) <= LONGEST_ID else None
+
+
+def _first_value(dn: str, attribute: str) -> str | None:
+    """The value of an attribute in the first part of a distinguished name, in small letters."""
+    first = re.split(r"(?<!\\),", dn)[0]
+    for part in re.split(r"(?<!\\)\+", first):
+        key, _, value = part.partition("=")
+        if key.strip().lower() == attribute:
+            return re.sub(r"\\(.)", r"\1", value.strip()).lower()
+    return None
+
+
+def _former_id(options: Options, kind: Kind, values: Attributes) -> str:
+    """The id that earlier versions gave an entry."""
+    text = _text(values, options.attribute(kind, "id")) or ""
+    return public_id(options.domain_id, kind, text)[:32]
+
+
+def _id_in_filter(attribute: str, local: str, escape: Callable[[str], str]) -> str:
+    if attribute.lower() != OBJECT_GUID:
+        return escape(local)
+    try:
+        return "".join(f"\\{byte:02x}" for byte in uuid.UUID(local).bytes_le)
+    except ValueError:
+        return escape(local)
 
 
 def _text(values: Attributes, name: object) -> str | None:
@@ -162,11 +255,11 @@ def _enabled(options: Options, values: Attributes) -> bool:
     text = _text(values, options["user_enabled_attribute"])
     if text is None:
         text = str(options["user_enabled_default"])
-    mask = int(options["user_enabled_mask"] or 0)
+    mask = options.number("user_enabled_mask")
     if mask:
         try:
             return int(text) & mask != mask
         except ValueError:
             return False
     enabled = text.lower() not in ("false", "0", "no", "off")
-    return not enabled if options["user_enabled_invert"] else enabled
+    return not enabled if options.flag("user_enabled_invert") else enabled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, Text, UniqueConstraint
 
-from pileus.store.schema import BigInt, Id, JsonText, LongText, Moment, Name, metadata
+from pileus.store.schema import BigInt, Id, JsonText, LongText, Moment, Name, UserId, metadata
 
 # Users and projects are named as the client names them: Keystone asks for neither to exist.
 credentials = Table(
@@ -24,7 +24,7 @@ credentials = Table(
 totp_guesses = Table(
     "totp_guesses",
     metadata,
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("proof", Boolean, primary_key=True),
     Column("step", BigInt, nullable=False),
     Column("guesses", Integer, nullable=False),
@@ -34,7 +34,7 @@ application_credentials = Table(
     "application_credentials",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", Name, nullable=False),
     Column("description", LongText),
@@ -60,7 +60,7 @@ access_rules = Table(
     "access_rules",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("service", String(64), nullable=False),
     Column("method", String(8), nullable=False),
     Column("path", Name, nullable=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, UniqueConstraint
 
-from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
+from pileus.store.schema import Id, JsonText, LongText, Moment, Name, UserId, metadata
 
 identity_providers = Table(
     "identity_providers",
@@ -60,7 +60,7 @@ service_providers = Table(
 federated_users = Table(
     "federated_users",
     metadata,
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("idp_id", String(64), ForeignKey("identity_providers.id", ondelete="CASCADE"), nullable=False),
     Column("protocol_id", String(64), nullable=False),
     Column("unique_id", Name, nullable=False),
@@ -71,7 +71,7 @@ federated_users = Table(
 expiring_memberships = Table(
     "expiring_memberships",
     metadata,
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", UserId, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True),
     Column("expires_at", Moment, nullable=False),
 )

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Table, UniqueConstraint
 
-from pileus.store.schema import Id, JsonText, LongText, Name, metadata
+from pileus.store.schema import Id, JsonText, LongText, Moment, Name, UserId, metadata
 
 groups = Table(
     "groups",
     metadata,
-    Column("id", Id, primary_key=True),
+    Column("id", UserId, primary_key=True),
     Column("name", Name, nullable=False),
     Column("domain_id", Id, ForeignKey("projects.id"), nullable=False),
     Column("description", LongText, nullable=False),
     Column("extra", JsonText),
+    # Of a group of a directory: its id there, and since when it is no longer found in it.
+    Column("local_id", Name),
+    Column("gone_at", Moment),
     UniqueConstraint("domain_id", "name"),
 )
 
 group_members = Table(
     "group_members",
     metadata,
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("group_id", Id, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", UserId, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True, index=True),
 )

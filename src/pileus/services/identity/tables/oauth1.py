@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, String, Table
 
-from pileus.store.schema import Id, JsonText, LongText, Moment, metadata
+from pileus.store.schema import Id, JsonText, LongText, Moment, UserId, metadata
 
 consumers = Table(
     "oauth1_consumers",
@@ -30,7 +30,7 @@ request_tokens = Table(
         "consumer_id", Id, ForeignKey("oauth1_consumers.id", ondelete="CASCADE"), nullable=False, index=True
     ),
     Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), index=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), index=True),
     Column("role_ids", JsonText),
     Column("verifier", String(16)),
     Column("expires_at", Moment, index=True),
@@ -46,7 +46,7 @@ access_tokens = Table(
         "consumer_id", Id, ForeignKey("oauth1_consumers.id", ondelete="CASCADE"), nullable=False, index=True
     ),
     Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("role_ids", JsonText, nullable=False),
     Column("expires_at", Moment),
 )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, UniqueConstraint
 
-from pileus.store.schema import Id, JsonText, Moment, metadata
+from pileus.store.schema import Id, JsonText, Moment, UserId, metadata
 
 trusts = Table(
     "trusts",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("trustor_user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("trustee_user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("trustor_user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("trustee_user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("project_id", Id, ForeignKey("projects.id", ondelete="CASCADE"), index=True),
     Column("impersonation", Boolean, nullable=False),
     Column("expires_at", Moment),

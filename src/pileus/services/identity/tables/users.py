@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, Table, Text, UniqueConstraint, false
 
-from pileus.store.schema import Id, JsonText, Moment, Name, metadata
+from pileus.store.schema import Id, JsonText, Moment, Name, UserId, metadata
 
 users = Table(
     "users",
     metadata,
-    Column("id", Id, primary_key=True),
+    Column("id", UserId, primary_key=True),
     Column("name", Name, nullable=False),
     Column("domain_id", Id, ForeignKey("projects.id"), nullable=False),
     Column("enabled", Boolean, nullable=False),
@@ -29,7 +29,10 @@ users = Table(
     Column("failed_auth_at", Moment),
     Column("extra", JsonText),
     # Empty, or of who came from an identity provider, his own id again: names there are not unique.
-    Column("origin", Id, nullable=False, server_default=""),
+    Column("origin", UserId, nullable=False, server_default=""),
+    # Of a user of a directory: his id there, and since when he is no longer found in it.
+    Column("local_id", Name),
+    Column("gone_at", Moment),
     UniqueConstraint("domain_id", "name", "origin"),
 )
 
@@ -37,7 +40,7 @@ old_passwords = Table(
     "old_passwords",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("user_id", UserId, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("replaced_at", Moment, nullable=False),
     Column("password_hash", Text, nullable=False),
 )

@@ -7,7 +7,7 @@ from sqlalchemy import Column, String, Table, bindparam, select
 from pileus.core.context import Context
 from pileus.services.identity.common.generation import announce_token_change
 from pileus.services.identity.tokens.payload import Token
-from pileus.store.schema import Id, Moment, metadata
+from pileus.store.schema import Moment, UserId, metadata
 from pileus.store.tx import Tx
 from pileus.store.upsert import upsert
 
@@ -15,7 +15,7 @@ revocations = Table(
     "revocations",
     metadata,
     Column("audit_id", String(64), primary_key=True),
-    Column("user_id", Id, nullable=False),
+    Column("user_id", UserId, nullable=False),
     Column("expires_at", Moment, nullable=False, index=True),
     Column("revoked_at", Moment, nullable=False),
 )
