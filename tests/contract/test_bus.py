@@ -22,7 +22,7 @@ from pileus.bus.client import CallRefused, DownloadRefused, ServerUnreachable, W
 from pileus.bus.endpoint import Endpoint
 from pileus.bus.hub import Hub, NobodyAnswers
 from pileus.bus.node import Node, NodeTokens, controller_token, node_token, read_token
-from pileus.core.errors import Conflict
+from pileus.core.errors import Conflict, UploadRefused
 from pileus.core.files import write_atomically
 from pileus.web.client import Proxies
 from pileus.wire.agents import AgentReply, AgentReport, Wakeup
@@ -131,6 +131,28 @@ def test_a_download_that_is_refused_does_not_tell_its_ticket(on_bus: Callable[[S
             with pytest.raises(ServerUnreachable):
                 async for _ in client.download("/image"):
                     raise AssertionError("nothing comes")
+
+    on_bus(story)
+
+
+def test_an_upload_that_is_refused_does_not_tell_its_ticket(
+    on_bus: Callable[[Story], None], tmp_path: Path
+) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(bytes(5 << 20))
+
+    async def story(bus: Bus) -> None:
+        async with bus.client() as client:
+            with pytest.raises(UploadRefused, match="/wire/v1/call/nothing: status 40") as refused:
+                await client.upload("/wire/v1/call/nothing?ticket=secret", file)
+            assert "secret" not in str(refused.value) and refused.value.status in (401, 404, 405)
+            with pytest.raises(DownloadRefused):
+                await client.holds("/wire/v1/call/nothing?ticket=secret")
+        async with WireClient("unix:/nowhere/bus.sock", "") as client:
+            with pytest.raises(ServerUnreachable):
+                await client.upload("/image", file)
+            with pytest.raises(ServerUnreachable):
+                await client.holds("/image")
 
     on_bus(story)
 

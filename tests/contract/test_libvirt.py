@@ -304,6 +304,37 @@ def test_save_and_go_on(bench: Bench) -> None:
     assert read_console(Path(spec.console_log or ""), limit=10000).text.count(SAYS.encode()) == 1
 
 
+def test_a_disk_is_copied_as_it_is_while_the_guest_goes_on(bench: Bench) -> None:
+    spec = bench.spec()
+    copy, raw = bench.folder / "copy.qcow2", bench.folder / "copy.raw"
+    bench.run(bench.hypervisor.ensure_defined([spec]))
+    with pytest.raises(HypervisorFailed, match="not running"):
+        bench.run(bench.hypervisor.copy_disk(spec.uuid, "vda", copy))
+    bench.run(bench.hypervisor.start(spec.uuid))
+
+    def content() -> bytes:
+        if not bench.is_real:
+            return copy.read_bytes()
+        convert = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(copy), str(raw)]
+        subprocess.run(convert, check=True)
+        return raw.read_bytes()
+
+    disk = Path(spec.disks[0].path).read_bytes()
+    bench.run(bench.hypervisor.copy_disk(spec.uuid, "vda", copy))
+    assert content()[: len(disk)] == disk
+    assert bench.power(spec) is Power.RUNNING
+    # Again, of a machine that is paused, over what is there; and of a disk that there is not.
+    bench.run(bench.hypervisor.suspend(spec.uuid))
+    bench.run(bench.hypervisor.copy_disk(spec.uuid, "vda", copy))
+    assert content()[: len(disk)] == disk
+    assert bench.power(spec) is Power.PAUSED
+    with pytest.raises(HypervisorFailed):
+        bench.run(bench.hypervisor.copy_disk(spec.uuid, "vdz", copy))
+    missing = str(uuid.uuid4())
+    with pytest.raises(DomainMissing):
+        bench.run(bench.hypervisor.copy_disk(missing, "vda", copy))
+
+
 def test_a_deaf_guest_is_destroyed_when_its_time_is_over(bench: Bench) -> None:
     hypervisor, spec = bench.hypervisor, bench.spec()
     if isinstance(hypervisor, SimulatedHypervisor):

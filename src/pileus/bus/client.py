@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -13,11 +15,18 @@ import msgspec
 from yarl import URL
 
 from pileus.core import log
-from pileus.core.errors import Fault, Unavailable
+from pileus.core.errors import Fault, Unavailable, UploadRefused
 from pileus.core.recurring import Recurring
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import Call
-from pileus.wire.codec import CallFault, WakeupRequest, decode, decode_line, decode_reply, encode
+from pileus.wire.codec import (
+    CallFault,
+    WakeupRequest,
+    decode,
+    decode_line,
+    decode_reply,
+    encode,
+)
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -28,6 +37,8 @@ _CHUNK_BYTES = 1 << 20
 _TOKEN = "X-Node-Token"  # noqa: S105 - a header's name
 SILENCE_S = 45.0
 """A stream that is silent for this long (three keep-alives) is taken for dead."""
+_STORED_WITHIN_S = 600.0
+"""How long a server may take to hash and store what it has been sent."""
 
 
 class ServerUnreachable(Unavailable):
@@ -176,6 +187,49 @@ class WireClient:
                     raise ServerUnreachable(reason=f"status {response.status} for {bare}")
                 async for piece in response.content.iter_chunked(_CHUNK_BYTES):
                     yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+
+    async def upload(self, path: str, file: Path) -> None:
+        """PUT a file's content at ``path`` below the server's address.
+
+        Raises UploadRefused for a status of 400 to 499, ServerUnreachable for the rest. Nothing is sent
+        before the server has looked at the asking.
+        """
+        bare = path.partition("?")[0]
+        content = await asyncio.to_thread(file.open, "rb")
+        try:
+            size = os.fstat(content.fileno()).st_size
+            async with self._http().put(
+                URL(self._root + path, encoded=True),
+                data=content,
+                headers={"Content-Type": "application/octet-stream", "Content-Length": str(size)},
+                expect100=True,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_STORED_WITHIN_S),
+            ) as response:
+                if 400 <= response.status < 500:
+                    raise UploadRefused(bare, response.status)
+                if response.status not in (200, 201, 204):
+                    raise ServerUnreachable(reason=f"status {response.status} for {bare}")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+        finally:
+            content.close()
+
+    async def holds(self, path: str) -> bool:
+        """Whether there is content at ``path``; raises as ``download`` does."""
+        bare = path.partition("?")[0]
+        try:
+            async with self._http().get(
+                URL(self._root + path, encoded=True),
+                headers={"Range": "bytes=0-0"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=30.0),
+            ) as response:
+                if 400 <= response.status < 500 and response.status != 416:
+                    raise DownloadRefused(path=bare, status=response.status)
+                return response.status in (200, 206)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
 

@@ -126,3 +126,13 @@ class TooMany(Fault):
     kind = Kind.TOO_MANY
     message = "Too many requests. Try again later."
     retry_after_s = 1
+
+
+class UploadRefused(Fault):
+    """The server will not take what was sent; ``status`` says why."""
+
+    message = "The server refuses {path}: status {status}"
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(path=path, status=status)
+        self.status = status

@@ -272,10 +272,11 @@ def operation_end(
     ids: Collection[str] | None = None,
     resource_ids: Collection[str] | None = None,
     kinds: Collection[str] | None = None,
+    but: Collection[str] = (),
     error: str | None = None,
 ) -> None:
     """End unfinished operations as DONE or FAILED, whoever has them: those of ``ids``, or those of
-    ``resource_ids`` (of some ``kinds``); one statement, and none for nothing."""
+    ``resource_ids`` (of some ``kinds``, or of all ``but`` some); one statement, and none for nothing."""
     if not (ids or resource_ids):
         return
     where = [_IS_UNFINISHED]
@@ -285,5 +286,7 @@ def operation_end(
         where.append(_c.resource_id.in_(sorted(resource_ids)))
     if kinds is not None:
         where.append(_c.kind.in_(sorted(kinds)))
+    if but:
+        where.append(_c.kind.not_in(sorted(but)))
     values = {"state": state, "owner": None, "deadline": None, "error": error, "updated_at": now}
     tx.execute(update(operations).where(*where).values(**values))

@@ -23,8 +23,10 @@ from pileus.core.context import system_context
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
+from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
+from pileus.services.image.service import ImageConfig
 from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
 from pileus.store import Store
 from pileus.store.schema import metadata
@@ -52,13 +54,15 @@ LATEST = "2.96"
 
 
 class Host:
-    """A scripted host. ``have`` maps its servers to (generation, what is applied)."""
+    """A scripted host. ``have`` maps its servers to (generation, what is applied); ``refuses``: why no
+    operation goes well."""
 
     def __init__(self, cloud: Cloud, name: str, memory_mib: int = 16384, zone: str = "") -> None:
         self.cloud, self.name = cloud, name
         self.have: dict[str, tuple[int, str]] = {}
         self.memory_mib, self.zone = memory_mib, zone
         self.fails: str | None = None
+        self.refuses: str | None = None
         self.done: list[str] = []
 
     async def heartbeat(self) -> None:
@@ -126,7 +130,9 @@ class Host:
             for operation in server.operations:
                 if operation.operation_id not in self.done:
                     self.done.append(operation.operation_id)
-                operations.append(OperationReport(operation.operation_id))
+                    if operation.kind == "snapshot" and self.refuses is None:
+                        await self.cloud.fill_image(operation.arguments["image_id"])
+                operations.append(OperationReport(operation.operation_id, self.refuses))
             power = POWER[server.wanted]
             reports.append(ServerReport(server.server_id, server.generation, power, True, None, tuple(steps)))
         wanted = {server.server_id for server in state.servers}
@@ -219,9 +225,17 @@ class Cloud(one.Cloud):
         return await self("POST", "/servers", body)
 
     def conductor(self, *, owner: str = "test", **values: Any) -> Conductor:
-        return Conductor(
-            self.store, self.compute.config, self.network, self.clock, owner=owner, host="c1", **values
-        )
+        return Conductor(self.store, self.parts, self.clock, owner=owner, host="c1", **values)
+
+    @property
+    def files(self) -> Any:
+        """The bytes of images, a ``FakeImages``."""
+        return self.parts.images
+
+    @property
+    def parts(self) -> Parts:
+        """The settings and siblings that steps of chains are given."""
+        return self.compute.parts
 
     async def server(self, server_id: str) -> dict[str, Any]:
         answer = await self("GET", f"/servers/{server_id}")
@@ -249,6 +263,20 @@ class Cloud(one.Cloud):
         answer = await self.as_("admin")("GET", f"/networking/v2.0/ports?device_id={server_id}")
         found: list[dict[str, Any]] = answer.json["ports"]
         return found
+
+    async def fill_image(self, image_id: str) -> None:
+        """What a node's upload makes of an image."""
+        await self.store.write(
+            lambda tx: tx.execute(
+                images.update()
+                .where(images.c.id == image_id, images.c.status == "queued")
+                .values(status="active", object=f"{image_id}.data")
+            )
+        )
+
+    async def image(self, image_id: str) -> Any:
+        """The row of an image, None where there is none."""
+        return await self.store.read(lambda tx: tx.first(images.select().where(images.c.id == image_id)))
 
     async def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -282,6 +310,24 @@ def an_image(key: str, name: str, now: dt.datetime) -> dict[str, Any]:
     }
 
 
+class FakeImages:
+    """The bytes of images, none of which is anywhere; ``deleted``: objects that were to go."""
+
+    config = ImageConfig()
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    def download_path(self, image_id: str) -> str:
+        return f"/image/{image_id}?ticket=t"
+
+    def upload_path(self, image_id: str) -> str:
+        return f"/image/{image_id}?ticket=u"
+
+    async def delete_data(self, name: str) -> None:
+        self.deleted.append(name)
+
+
 @contextlib.asynccontextmanager
 async def cloud(
     url: str, config: ComputeConfig | None = None, overrides: Mapping[str, str] | None = None
@@ -295,13 +341,7 @@ async def cloud(
             followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
         )
         network = Network(settings, clock)
-        compute = Compute(
-            config or ComputeConfig(),
-            settings,
-            clock,
-            ticket=lambda key: f"/image/{key}?ticket=t",
-            ask=_answer,
-        )
+        compute = Compute(config or ComputeConfig(), settings, clock, images=FakeImages(), ask=_answer)
         compute.service = replies.held(compute.service, wrong)
         return [compute, network]
 

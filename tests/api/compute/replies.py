@@ -45,11 +45,13 @@ def check(route: Route, version: Version | None, reply: Reply) -> None:
     assert isinstance(reply.body, bytes | list)
     body = reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
     kind, place = route.reply, f"{route.method} {route.path} {route.rule} at {version}"
+    if isinstance(kind, ByVersion):
+        assert version is not None
+        kind = kind.of(version)
     if kind is None or kind is NO_BODY:
         assert not body, f"{place} declares no body, and answers {body[:200]!r}"
         return
-    assert version is not None
-    wrong = _wrong(kind.of(version) if isinstance(kind, ByVersion) else kind, json.loads(body))
+    wrong = _wrong(kind, json.loads(body))
     assert not wrong, f"{place}: " + "; ".join(wrong)
 
 

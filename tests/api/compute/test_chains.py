@@ -15,9 +15,8 @@ from tests.api.compute.cloud import Cloud, cloud
 from tests.chains import Case
 
 from pileus.core.errors import Conflict
-from pileus.services.compute.servers.chains import BOOT, CHAINS, DELETE, REBOOT, REBUILD
+from pileus.services.compute.servers.chains import BOOT, CHAINS, DELETE, REBOOT, REBUILD, SNAPSHOT
 from pileus.services.compute.servers.chains import delete as deletion
-from pileus.services.compute.servers.chains.common import Parts
 from pileus.store.operations import FAILED, Operation, operations
 
 
@@ -29,7 +28,7 @@ class ServerCase(Case):
     def __init__(self, api: Cloud) -> None:
         self.api = api
         self.store, self.clock = api.store, api.clock
-        self.parts = Parts(api.compute.config, api.network)
+        self.parts = api.parts
 
     async def set_up(self) -> None:
         self.host = await self.api.host()
@@ -199,7 +198,52 @@ class RebootCase(TaskCase):
         assert [one.operations for one in (await self.host.state()).servers] == [()], "it is not done later"
 
 
-CASES = {case.chain.kind: case for case in (BootCase, DeleteCase, RebuildCase, RebootCase)}
+class SnapshotCase(TaskCase):
+    """Of a backup beside which one is too many."""
+
+    chain = SNAPSHOT
+    verb = "createBackup"
+    argument = {"name": "new", "backup_type": "daily", "rotation": 1}  # noqa: RUF012
+
+    async def set_up(self) -> None:
+        await super().set_up()
+        self.images: list[str] = []
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        for name in ("old", "new"):
+            self.clock.advance(1)
+            answer = await self.api.act(self.server_id, self.verb, {**self.argument, "name": name})
+            assert answer.status == 202
+            self.images.append(answer.json["image_id"])
+            if name == "old":
+                await self.host.pass_()
+                await self.api.conductor().work()
+
+    async def assert_done(self) -> None:
+        await super().assert_done()
+        old, new = [await self.api.image(one) for one in self.images]
+        assert old is None and new.status == "active"
+        assert set(self.api.files.deleted) == {f"{self.images[0]}.data"}
+
+    async def assert_action(self, action: str, reason: str | None) -> None:
+        path = f"/servers/{self.server_id}/os-instance-actions"
+        found = (await self.api.as_("admin")("GET", path)).json["instanceActions"]
+        assert [one["action"] for one in found if one["action"] == action] == [action] * 2
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+        new = await self.api.image(self.images[1])
+        if step == "node":
+            assert new is None
+            await self.assert_told("snapshot", 1, 3, reason)
+        else:
+            assert new.status == "active", "what was made stays, although others should have gone"
+
+
+CASES = {case.chain.kind: case for case in (BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase)}
 
 
 @contextlib.asynccontextmanager
@@ -249,6 +293,7 @@ LATE: dict[str, str | None] = {
     REBOOT.kind: "rebooting_hard: took too long",
     REBUILD.kind: "rebuilding: took too long",
     DELETE.kind: None,
+    SNAPSHOT.kind: "image_backup: took too long",
 }
 
 

@@ -75,7 +75,7 @@ def test_old_actions_have_the_rules_that_nova_gives_them(tmp_path: Path) -> None
         (port,) = (await api("GET", f"/servers/{server_id}/os-interface")).json["interfaceAttachments"]
         address = {"address": port["fixed_ips"][0]["ip_address"]}
         for rule, verb, argument, status in (
-            (rules[0], "createBackup", backup, 501),
+            (rules[0], "createBackup", backup, 202),
             (rules[1], "addFixedIp", {"networkId": network_id}, 202),
             (rules[2], "removeFixedIp", address, 202),
         ):
@@ -83,8 +83,9 @@ def test_old_actions_have_the_rules_that_nova_gives_them(tmp_path: Path) -> None
             assert refused.status == 403
             assert refused.message == f"Policy doesn't allow os_compute_api:{rule} to be performed."
             assert (await api.as_("admin", "2.40").act(server_id, verb, argument)).status == status, verb
+            await host.pass_()
         # what they were judged by before is another matter
-        assert (await api.act(server_id, "createImage", {"name": "x"})).status == 501
+        assert (await api.act(server_id, "createImage", {"name": "x"})).status == 202
 
     overrides = {f"os_compute_api:{rule}": "rule:context_is_admin" for rule in rules}
     tell(story, tmp_path, overrides=overrides)

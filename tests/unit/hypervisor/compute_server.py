@@ -12,12 +12,13 @@ import random
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 from tests.fake_server import FakeServer
 
-from pileus.core.errors import Fault, Unavailable
+from pileus.core.errors import Fault, Unavailable, UploadRefused
 from pileus.wire import scopes as scope_names
 from pileus.wire.hypervisor import (
     HypervisorReport,
@@ -46,6 +47,9 @@ class ComputeServer(FakeServer):
         self.images: dict[str, bytes] = {}
         self.downloads: list[str] = []
         self.download_gate: asyncio.Event | None = None
+        self.uploads: list[str] = []
+        self.refuses_uploads = 0
+        self.forgets_to_answer = False
         self.reports: list[HypervisorReport] = []
         self.states: dict[str, ServerReport] = {}
         self.history: defaultdict[str, list[ServerReport]] = defaultdict(list)
@@ -104,6 +108,22 @@ class ComputeServer(FakeServer):
             await self.download_gate.wait()
         await asyncio.sleep(0)
         yield content[len(content) // 2 :]
+
+    async def upload(self, path: str, file: Path) -> None:
+        name = path.split("/")[-1].partition("?")[0]
+        self.uploads.append(name)
+        if self.away:
+            raise Unavailable("the server is away")
+        if self.refuses_uploads:
+            raise UploadRefused(path, self.refuses_uploads)
+        self.images[name] = file.read_bytes()
+        if self.forgets_to_answer:
+            self.forgets_to_answer = False
+            self.refuses_uploads = 409
+            raise Unavailable("the connection broke")
+
+    async def holds(self, path: str) -> bool:
+        return path.split("/")[-1].partition("?")[0] in self.images
 
     def _hypervisor_state(self, request: HypervisorStateRequest) -> HypervisorState:
         return HypervisorState(

@@ -92,10 +92,15 @@ def simulated_cache(folder: StateFolder) -> ImageCache:
 def simulated_machines(home: Path, settings: Settings, cache: ImageCache) -> MachineParts:
     """The twins for a simulated host, whose state is kept in files of its folder ``home``."""
     simulated = _node_settings(settings, home / "instances", kvm=True, offloads=True, durable=False)
+    images = SimulatedImages()
+
+    async def copy(source: Path, target: Path) -> None:
+        await images.convert(source, "qcow2", target, "qcow2")
+
     return MachineParts(
         settings=msgspec.structs.replace(simulated, disk_gib=SIMULATED_DISK_GIB),
-        hypervisor=SimulatedHypervisor(home / "domains.json"),
-        images=SimulatedImages(),
+        hypervisor=SimulatedHypervisor(home / "domains.json", copy=copy),
+        images=images,
         cache=cache,
         memory_used=lambda: 0,
     )

@@ -61,6 +61,6 @@ def make_services(
         find_endpoint=partial(identity.find_endpoint, "image"),
     )
     machines = compute.Compute(
-        compute.from_settings(settings.compute), network_config, clock, ticket=images.download_path, ask=ask
+        compute.from_settings(settings.compute), network_config, clock, images=images, ask=ask
     )
     return identity, (identity, networking, images, machines)

@@ -15,6 +15,7 @@ import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -181,6 +182,29 @@ def device_aliases(definition: str) -> set[str]:
     root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
     names = (element.get("name", "") for element in root.findall("./devices/*/alias"))
     return {name for name in names if name.startswith("ua-")}
+
+
+def disk_targets(definition: str) -> list[str]:
+    """The names of a domain's disks in the machine (``vda``), of its XML."""
+    root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
+    return [one.get("dev", "") for one in root.findall("./devices/disk/target")]
+
+
+def render_backup(targets: Sequence[str], target: str, path: Path) -> str:
+    """The XML of a whole copy of one disk among ``targets`` into a new qcow2.
+
+    Source: https://libvirt.org/formatbackup.html
+    """
+    root = ET.Element("domainbackup", mode="push")
+    disks = ET.SubElement(root, "disks")
+    for one in targets:
+        if one != target:
+            ET.SubElement(disks, "disk", name=one, backup="no")
+            continue
+        disk = ET.SubElement(disks, "disk", name=one, backup="yes", type="file")
+        ET.SubElement(disk, "driver", type="qcow2")
+        ET.SubElement(disk, "target", file=str(path))
+    return _text(root)
 
 
 def _domain(spec: DomainSpec, digest: str) -> ET.Element:

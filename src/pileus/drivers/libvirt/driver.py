@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
@@ -29,6 +30,7 @@ from pileus.drivers.libvirt.reading import LIFECYCLE, POWER, read_stats
 _T = TypeVar("_T")
 
 _LOOK_EVERY_S = 0.5
+COPY_WITHIN_S = 7200
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -220,6 +222,45 @@ class LibvirtHypervisor:
                     domain.undefineFlags(_UNDEFINE)
 
         await self._connection.call("undefine", work)
+
+    async def copy_disk(self, uuid: str, target: str, path: Path, *, quiesce: bool = False) -> None:
+        """See Hypervisor."""
+
+        def begin(domain: libvirt.virDomain) -> None:
+            if domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
+                domain.abortJob()  # of a process that ended before its copy did
+            path.unlink(missing_ok=True)
+            disks = xml.disk_targets(domain.XMLDesc())
+            if quiesce:
+                domain.fsFreeze()
+            try:
+                domain.backupBegin(xml.render_backup(disks, target, path), None)
+            finally:
+                if quiesce:
+                    domain.fsThaw()
+
+        async def is_over() -> bool:
+            return await self._domain(
+                "copy_disk", uuid, lambda domain: domain.jobInfo()[0] == libvirt.VIR_DOMAIN_JOB_NONE
+            )
+
+        def end(domain: libvirt.virDomain) -> None:
+            said = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+            if said.get("type") != libvirt.VIR_DOMAIN_JOB_COMPLETED:
+                why = said.get(libvirt.VIR_DOMAIN_JOB_ERRMSG, "the copy did not come to its end")
+                raise HypervisorFailed("copy_disk", str(why))
+
+        await self._domain("copy_disk", uuid, begin)
+        try:
+            over = await self._wait(is_over, COPY_WITHIN_S)
+        except asyncio.CancelledError:
+            with contextlib.suppress(HypervisorFailed):
+                await self._domain("copy_disk", uuid, lambda domain: domain.abortJob())
+            raise
+        if not over:
+            await self._domain("copy_disk", uuid, lambda domain: domain.abortJob())
+            raise HypervisorFailed("copy_disk", f"the copy took longer than {COPY_WITHIN_S} s")
+        await self._domain("copy_disk", uuid, end)
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -200,6 +201,14 @@ class Hypervisor(Protocol):
 
     async def undefine(self, uuids: Collection[str]) -> None:
         """Destroy and forget, with managed save and NVRAM. Disks stay."""
+
+    async def copy_disk(self, uuid: str, target: str, path: Path, *, quiesce: bool = False) -> None:
+        """Copy a disk of a machine that runs or is paused, as it is in this moment, into a new qcow2 that
+        lies on no other file. The guest goes on meanwhile.
+
+        ``target`` is the disk's name in the machine (``vda``). ``quiesce``: the guest's agent writes out and
+        holds its file systems while the moment is taken. A copy that was begun before is begun anew.
+        """
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """Now if it runs, and for its next start."""

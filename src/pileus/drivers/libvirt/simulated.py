@@ -8,7 +8,8 @@ machines outlive the process, as QEMU's do; a start of the *host* is a new state
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+import shutil
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -71,11 +72,15 @@ def guest_says(spec: DomainSpec) -> str:
     return "\r\n".join(lines)
 
 
+async def _copy_file(source: Path, target: Path) -> None:
+    await asyncio.to_thread(shutil.copyfile, source, target)
+
+
 class SimulatedHypervisor:
     """``Hypervisor`` without machines. ``says``: what a machine writes on its console at each start.
 
     ``faults``: a verb's name to what it raises the next time, once. ``deaf``: machines that hear neither
-    the power button nor requests to let go of devices.
+    the power button nor requests to let go of devices. ``copy``: how a disk is copied.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class SimulatedHypervisor:
         facts: HostFacts = _FACTS,
         says: Callable[[DomainSpec], str] = guest_says,
         clock: Clock | None = None,
+        copy: Callable[[Path, Path], Awaitable[None]] = _copy_file,
     ) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.faults: dict[str, Exception] = {}
@@ -96,6 +102,7 @@ class SimulatedHypervisor:
         self._facts = facts
         self._says = says
         self._clock = clock or SystemClock()
+        self._copy = copy
         self._connected = False
         self._machines: dict[str, Machine] = {}
         if state_file is not None and state_file.exists():
@@ -238,6 +245,17 @@ class SimulatedHypervisor:
             del self._machines[uuid]
             self._post(machine, Change.UNDEFINED, "removed")
         self._store()
+
+    async def copy_disk(self, uuid: str, target: str, path: Path, *, quiesce: bool = False) -> None:
+        """See Hypervisor."""
+        machine = self._machine("copy_disk", uuid)
+        self._need_running("copy_disk", machine)
+        assert machine.running is not None
+        for disk in machine.running.disks:
+            if disk.target == target:
+                await self._copy(Path(disk.path), path)
+                return
+        raise HypervisorFailed("copy_disk", f"invalid argument: no target device {target}")
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""

@@ -24,6 +24,8 @@ QCOW2_HEADER_BYTES = 80
 """As much of a qcow2 as tells whether its content is in another file."""
 
 _QCOW2_MAGIC, _EXTERNAL_DATA_FILE = b"QFI\xfb", 1 << 2
+_QCOW2_CLUSTER_BITS = 16
+_QCOW2_CLUSTER = 1 << _QCOW2_CLUSTER_BITS
 
 
 def has_data_file(header: bytes) -> bool:
@@ -35,6 +37,50 @@ def has_data_file(header: bytes) -> bool:
         return False
     (version,), (features,) = struct.unpack_from(">I", header, 4), struct.unpack_from(">Q", header, 72)
     return version >= 3 and bool(features & _EXTERNAL_DATA_FILE)
+
+
+def empty_qcow2(size: int) -> bytes:
+    """The bytes of a qcow2 of ``size`` bytes in which nothing was ever written: a few clusters of tables.
+
+    Source: QEMU's docs/interop/qcow2.txt, version 3.
+    """
+    mappings = max(1, -(-size // (_QCOW2_CLUSTER * _QCOW2_CLUSTER // 8)))
+    mapping_clusters = -(-mappings * 8 // _QCOW2_CLUSTER)
+    header = struct.pack(
+        ">4sIQIIQIIQQIIQQQQII",
+        _QCOW2_MAGIC,
+        3,
+        0,  # no backing file
+        0,
+        _QCOW2_CLUSTER_BITS,
+        size,
+        0,  # not encrypted
+        mappings,
+        3 * _QCOW2_CLUSTER,  # the table of mappings
+        1 * _QCOW2_CLUSTER,  # the table of reference counts
+        1,
+        0,  # no snapshots
+        0,
+        0,  # features
+        0,
+        0,
+        4,  # reference counts of 16 bits
+        104,
+    )
+    clusters = 3 + mapping_clusters
+    content = bytearray(clusters * _QCOW2_CLUSTER)
+    content[: len(header)] = header
+    struct.pack_into(">Q", content, _QCOW2_CLUSTER, 2 * _QCOW2_CLUSTER)
+    struct.pack_into(f">{clusters}H", content, 2 * _QCOW2_CLUSTER, *([1] * clusters))
+    return bytes(content)
+
+
+def qcow2_size(header: bytes) -> int | None:
+    """Bytes that a guest sees of a qcow2 with these first bytes; None for anything else."""
+    if len(header) < QCOW2_HEADER_BYTES or header[:4] != _QCOW2_MAGIC:
+        return None
+    (size,) = struct.unpack_from(">Q", header, 24)
+    return int(size)
 
 
 class ImageInfo(msgspec.Struct, frozen=True):

@@ -1,8 +1,9 @@
 """Simulated images: a file holds what ``qemu-img info`` would say, and no content.
 
 A raw image is a real sparse file of its size, so that what only looks at sizes is right;
-other formats are a few lines of JSON. A source that is none of ours (an image as it was
-downloaded) counts as content of its own size.
+other formats are a few lines of JSON, but for what an image is converted to: a qcow2 is one that
+QEMU could open, with nothing in it. A source that is none of ours (an image as it was downloaded)
+counts as content of the size that a qcow2 says, or of its file's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import msgspec
 
-from pileus.drivers.qemu_img.images import ImageCheck, ImageFailed, ImageFormat, ImageInfo, backing_name
+from pileus.drivers.qemu_img.images import (
+    QCOW2_HEADER_BYTES,
+    ImageCheck,
+    ImageFailed,
+    ImageFormat,
+    ImageInfo,
+    backing_name,
+    empty_qcow2,
+    qcow2_size,
+)
 
 _MAGIC = "pileus simulated image"
 _LARGEST = 64 * 1024
@@ -62,7 +72,10 @@ class SimulatedImages:
         if compress and target_format == "raw":
             raise ImageFailed("convert", "Compression not supported for this file format")
         size = self._read("convert", source, source_format).size
-        self._write("convert", target, Stub(_MAGIC, target_format, size))
+        if target_format == "qcow2":
+            _put("convert", target, empty_qcow2(size))
+        else:
+            self._write("convert", target, Stub(_MAGIC, target_format, size))
 
     async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
         """See Images."""
@@ -102,6 +115,8 @@ class SimulatedImages:
             text = path.read_bytes() if size <= _LARGEST else b""
         except FileNotFoundError:
             raise ImageFailed(verb, f"Could not open '{path}': No such file or directory") from None
+        if format == "qcow2" and (seen := qcow2_size(_head(path))) is not None:
+            return Stub(_MAGIC, "qcow2", seen)
         try:
             stub = msgspec.json.decode(text, type=Stub)
         except msgspec.DecodeError:
@@ -117,9 +132,21 @@ class SimulatedImages:
                 with path.open("ab") as file:
                     file.truncate(stub.size)
             else:
-                path.write_bytes(msgspec.json.encode(stub))
+                _put(verb, path, msgspec.json.encode(stub))
         except FileNotFoundError:
             raise ImageFailed(verb, f"{path}: Could not create: No such file or directory") from None
+
+
+def _put(verb: str, path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except FileNotFoundError:
+        raise ImageFailed(verb, f"{path}: Could not create: No such file or directory") from None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(QCOW2_HEADER_BYTES)
 
 
 def _used(path: Path) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from pileus.core import log
@@ -36,6 +36,7 @@ from pileus.host.hypervisor.batches import Batches
 from pileus.host.hypervisor.consoles import keep_small
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.executor import Executor, Prepared
+from pileus.host.hypervisor.hands import ImageServer
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
@@ -69,10 +70,8 @@ _CONNECT_PAUSE_S = 2.0
 _HEARTBEAT_RETRY_S = 2.0
 
 
-class ImageServer(Server, Protocol):
+class ComputeServer(Server, ImageServer, Protocol):
     """The calls that this agent makes; ``pileus.bus.client.WireClient`` is one."""
-
-    def download(self, path: str) -> AsyncIterator[bytes]: ...
 
 
 class HypervisorAgent(Agent):
@@ -89,7 +88,7 @@ class HypervisorAgent(Agent):
         self,
         settings: AgentSettings,
         node: NodeSettings,
-        server: ImageServer,
+        server: ComputeServer,
         clock: Clock,
         hypervisor: Hypervisor,
         images: Images,

@@ -18,7 +18,8 @@ from pileus.core.clock import Clock
 from pileus.drivers.libvirt.hypervisor import DomainMissing, Hypervisor
 from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.config_drive import config_drive
-from pileus.host.hypervisor.images import BaseImage, Downloads, ImageCache
+from pileus.host.hypervisor.hands import ImageServer
+from pileus.host.hypervisor.images import BaseImage, ImageCache
 from pileus.host.hypervisor.machine import interface, port_ids
 from pileus.host.hypervisor.operations import Operations
 from pileus.host.hypervisor.plan import Todo
@@ -67,7 +68,7 @@ class Executor:
         hypervisor: Hypervisor,
         images: Images,
         cache: ImageCache,
-        downloads: Downloads,
+        server: ImageServer,
         taps: Taps,
         clock: Clock,
         tell: Tell,
@@ -75,9 +76,9 @@ class Executor:
         self.settings = settings
         self._book = book
         self.hypervisor = hypervisor
-        self._images = images
+        self.images = images
         self._cache = cache
-        self._downloads = downloads
+        self.server = server
         self._taps = taps
         self._steps = Steps(tell, clock)
         self._operations = Operations(self, journal, self._steps, tell)
@@ -103,6 +104,10 @@ class Executor:
         except TRANSIENT as error:  # while taking apart, too
             raise Again(str(error)) from error
 
+    def places(self, server_id: str) -> Places:
+        """Where things of a machine lie."""
+        return self._book.places(server_id)
+
     # -- building
 
     async def _build(self, server: ServerDetails) -> str:
@@ -124,7 +129,7 @@ class Executor:
         if server.image is None:
             return None
         async with self._steps.step(server.server_id, "image.fetch") as note:
-            base = await self._cache.get(server.image, self._downloads)
+            base = await self._cache.get(server.image, self.server)
             note.detail = f"{base.fetched} bytes" if base.fetched else "cached"
         if server.root_gib and base.size > server.root_gib * _GIB:
             raise GivenUp(
@@ -139,12 +144,12 @@ class Executor:
                 path.unlink(missing_ok=True)
             size = server.root_gib * _GIB
             if base is None:
-                await self._images.create(places.root_disk, "qcow2", size or _GIB)
+                await self.images.create(places.root_disk, "qcow2", size or _GIB)
             else:
-                await self._images.create_overlay(places.root_disk, base.path, base.format, size or None)
+                await self.images.create_overlay(places.root_disk, base.path, base.format, size or None)
             places.root_disk.chmod(0o600)  # libvirt gives it to QEMU's user while the machine runs
             if server.ephemeral_gib:
-                await self._images.create(places.ephemeral_disk, "qcow2", server.ephemeral_gib * _GIB)
+                await self.images.create(places.ephemeral_disk, "qcow2", server.ephemeral_gib * _GIB)
                 places.ephemeral_disk.chmod(0o600)
             note.detail = f"{(size or (base.size if base else _GIB)) // _GIB} GiB"
 

@@ -80,6 +80,11 @@ _TARGETS: dict[DiskBus, tuple[str, str]] = {
 """Names of disks on a bus, and the letter at the far end."""
 
 
+def root_target(hardware: Hardware) -> str:
+    """The root disk's name in the machine."""
+    return f"{_TARGETS[cast(DiskBus, hardware.disk_bus)][0]}a"
+
+
 def _asked_for(hardware: Hardware) -> dict[str, Any]:
     """Read what the image or the flavor asks for; nothing of what they are silent about."""
     asked: dict[str, Any] = {
@@ -111,7 +116,7 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
     letters, last = _TARGETS[bus]
     root = Disk(
         path=str(places.root_disk),
-        target=f"{letters}a",
+        target=root_target(hardware),
         serial="root",
         bus=bus,
         boot=1,

@@ -13,29 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from pileus.core import log
-from pileus.drivers.libvirt.hypervisor import Hypervisor
 from pileus.flow.chain import Chain, Step
+from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.records import Finished, Journal
-from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.hypervisor.snapshots import SNAPSHOT
 from pileus.host.hypervisor.steps import TRANSIENT, Steps, Tell, reason_of, whole
 from pileus.wire.hypervisor import OperationReport, PendingOperation, ServerDetails
 
 _log = log.get("host.hypervisor")
-
-
-class Hands(Protocol):
-    """The tools of a step."""
-
-    @property
-    def hypervisor(self) -> Hypervisor: ...
-
-    @property
-    def settings(self) -> NodeSettings: ...
-
-    async def put_config_drive(self, server: ServerDetails) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +54,7 @@ REBOOT = Chain("reboot", (Step("stopping", _stop), Step("starting", _start)))
 
 OPERATIONS: dict[str, NodeOperation] = {
     REBOOT.kind: NodeOperation(REBOOT, lambda operation: "HARD" if _is_hard(operation) else "SOFT"),
+    SNAPSHOT.kind: NodeOperation(SNAPSHOT, lambda operation: str(operation.arguments.get("image_id", ""))),
 }
 """By the word that the server uses for it."""
 

@@ -21,14 +21,12 @@ from pileus.core.clock import Clock
 from pileus.core.context import Context, system_context
 from pileus.flow.chain_runner import ChainRunner
 from pileus.resource.event import event
-from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.tables.servers import server_interfaces, servers
-from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Published, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
@@ -84,8 +82,7 @@ class Conductor:
     def __init__(
         self,
         store: Store,
-        config: ComputeConfig,
-        network: NetworkConfig,
+        parts: Parts,
         clock: Clock,
         *,
         owner: str,
@@ -93,7 +90,7 @@ class Conductor:
         period_s: float = PERIOD_S,
     ) -> None:
         self._store = store
-        self._parts = Parts(config, network)
+        self._parts = parts
         self._clock = clock
         self._host = host
         self._runner = ChainRunner(
@@ -103,7 +100,7 @@ class Conductor:
             clock,
             parts=self._parts,
             owner=owner,
-            lease_s=config.step_deadline_s,
+            lease_s=parts.config.step_deadline_s,
         )
         self._period_s = period_s
         self._woken = asyncio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
@@ -63,10 +63,12 @@ from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_AD
 from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
 from pileus.services.compute.servers.verbs.power import POWER, power_actions
 from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
+from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
 from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVAILABLE_ACTIONS
 from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
 from pileus.services.compute.timeline import TIMELINE, Entry, timeline_read
 from pileus.services.compute.usage import USAGE
+from pileus.services.compute.uses.image import ImageFiles
 from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Store
 from pileus.web.answers import Handler, handlers
@@ -106,9 +108,9 @@ VERSIONS = (
 )
 
 
-def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, ...]:
+def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
     """The nouns of the service, in the order in which they are told."""
-    config, network = parts
+    config, network = parts.config, parts.network
     servers, interfaces = ServerHandlers(parts), InterfaceHandlers(network)
     groups, quarantine = SecurityGroupHandlers(network), QuarantineHandlers(network)
     questions = HostQuestions(ask)
@@ -131,6 +133,7 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
         servers_noun(servers),
         POWER,
         REBUILD,
+        SNAPSHOTS,
         LOCK,
         SERVER_ADMIN,
         UNAVAILABLE,
@@ -138,6 +141,7 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
             server_actions(servers),
             power_actions(parts),
             rebuild_actions(parts),
+            snapshot_actions(parts),
             LOCK_ACTIONS,
             ADMIN_ACTIONS,
             UNAVAILABLE_ACTIONS,
@@ -158,12 +162,12 @@ def nouns(parts: Parts, ticket: Callable[[str], str], ask: Ask) -> tuple[Noun, .
         SERVER_PASSWORD,
         VOLUME_ATTACHMENTS,
         TIMELINE,
-        agents_noun(parts, ticket),
+        agents_noun(parts),
     )
 
 
 class Compute(ServiceFace):
-    """``ticket`` gives the path under which a node gets an image's bytes; ``ask`` asks a host."""
+    """``images`` has the bytes of images; ``ask`` asks a host."""
 
     def __init__(
         self,
@@ -171,11 +175,11 @@ class Compute(ServiceFace):
         network: NetworkConfig,
         clock: Clock,
         *,
-        ticket: Callable[[str], str],
+        images: ImageFiles,
         ask: Ask,
     ) -> None:
         self._clock = clock
-        self._network = network
+        self.parts = Parts(config, network, images)
         self._conductor: Conductor | None = None
         self.config = config
         self.service = Service(
@@ -184,7 +188,7 @@ class Compute(ServiceFace):
             dialect=COMPUTE,
             prefix=PREFIX,
             endpoint_path=ENDPOINT_PATH,
-            nouns=nouns(Parts(config, network), ticket, ask),
+            nouns=nouns(self.parts, ask),
             base_rules=policy.BASE_RULES,
             versions=VERSIONS,
             microversions=MICROVERSIONS,
@@ -199,9 +203,7 @@ class Compute(ServiceFace):
     async def start(self, store: Store) -> None:
         """Make the classic flavors where there are none; begin to bring servers up and to forget old ones."""
         await store.write(flavors_seed, system_context(self._clock.now()))
-        self._conductor = Conductor(
-            store, self.config, self._network, self._clock, owner=new_id(), host=socket.gethostname()
-        )
+        self._conductor = Conductor(store, self.parts, self._clock, owner=new_id(), host=socket.gethostname())
         self._conductor.start()
         kept = dt.timedelta(days=self.config.keep_deleted_servers_days)
         store.trim_also(lambda tx, now: forget(tx, now - kept))

@@ -19,10 +19,11 @@ from pileus.services.image.data.handlers import ImageData
 from pileus.services.image.data.noun import noun as image_data
 from pileus.services.image.discovery import VERSIONS
 from pileus.services.image.discovery import noun as discovery
+from pileus.services.image.errors import LimitExceeded
 from pileus.services.image.images.noun import noun as images
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.tags import noun as image_tags
-from pileus.services.image.images.work import image_create, image_get
+from pileus.services.image.images.work import image_create, image_delete, image_get
 from pileus.services.image.imports.chain import FindEndpoint, Parts
 from pileus.services.image.imports.fetching import Fetcher, HttpFetcher
 from pileus.services.image.imports.noun import Imports
@@ -43,6 +44,7 @@ from pileus.web.face import ServiceFace
 from pileus.web.service import Service
 
 __all__ = [
+    "BASE",
     "DOWNLOAD",
     "IMAGE",
     "PREFIX",
@@ -50,8 +52,10 @@ __all__ = [
     "FileStore",
     "ImageConfig",
     "Images",
+    "LimitExceeded",
     "from_settings",
     "image_create",
+    "image_delete",
     "image_get",
     "new_image",
 ]
@@ -121,6 +125,15 @@ class Images(ServiceFace):
         """Where a node gets an image's bytes: below a server's address, with a ticket for an hour."""
         ticket = self.ticket(image_id, seconds=_NODE_TICKET_S)
         return f"{PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
+
+    def upload_path(self, image_id: str) -> str:
+        """Where a node puts an image's bytes: the same path, with a ticket to write for an hour."""
+        ticket = self.ticket(image_id, UPLOAD, _NODE_TICKET_S)
+        return f"{PREFIX}/v2/images/{image_id}/file?ticket={ticket}"
+
+    async def delete_data(self, name: str) -> None:
+        """Delete an object of the store whose image is gone; one that is not there is fine."""
+        await self.data.delete(name)
 
     async def close(self) -> None:
         if self._worker is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pileus.services.compute.agents.report import hypervisor_report
-from pileus.services.compute.agents.state import Ticket, hypervisor_state
+from pileus.services.compute.agents.state import hypervisor_state
 from pileus.services.compute.instance_metadata.service import metadata_answer
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.web.answers import Answer
@@ -13,12 +13,12 @@ from pileus.web.noun import Noun
 from pileus.wire.calls import HYPERVISOR_REPORT, HYPERVISOR_STATE, METADATA
 
 
-def agents_noun(parts: Parts, ticket: Ticket) -> Noun:
-    """The noun; ``ticket`` gives the path under which a node gets an image's bytes."""
+def agents_noun(parts: Parts) -> Noun:
+    """The noun."""
     return Noun(
         name="agent",
         answers=(
-            Answer(HYPERVISOR_STATE, partial(hypervisor_state, ticket=ticket)),
+            Answer(HYPERVISOR_STATE, partial(hypervisor_state, files=parts.images)),
             Answer(HYPERVISOR_REPORT, partial(hypervisor_report, parts=parts), writes=True),
             Answer(METADATA, metadata_answer),
         ),

@@ -20,7 +20,7 @@ from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import close_gone
-from pileus.services.compute.servers.chains.on_node import ON_NODE
+from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.cleanup import boot_undo, put_error
 from pileus.services.compute.servers.completion import boots_complete
@@ -31,7 +31,16 @@ from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
 from pileus.store.event import TRIMMED, scope_positions
 from pileus.store.events import newest_position
-from pileus.store.operations import DONE, FAILED, PENDING, RUNNING, WAITING, operation_end, operations
+from pileus.store.operations import (
+    DONE,
+    FAILED,
+    PENDING,
+    RUNNING,
+    WAITING,
+    operation_end,
+    operation_go_on,
+    operations,
+)
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
@@ -215,17 +224,26 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
             column_in(tx, c.id, sorted(said)),
             c.kind.in_(sorted(ON_NODE)),
             c.state.in_((PENDING, RUNNING, WAITING)),
+            c.step == NODE,
             c.resource_id.in_(select(servers.c.id).where(servers.c.host == host)),
         )
         .with_for_update()
     )
     if not rows:
         return
-    together: dict[str | None, list[str]] = {}
+    ending: dict[str | None, list[str]] = {}
+    following: dict[str, list[str]] = {}
     for row in rows:
-        together.setdefault(said[row.id].error, []).append(row.id)
-    for error, ids in together.items():
+        then = ON_NODE[row.kind].then
+        if then is None:
+            ending.setdefault(said[row.id].error, []).append(row.id)
+        else:
+            following.setdefault(then, []).append(row.id)
+    for error, ids in ending.items():
         operation_end(tx, DONE if error is None else FAILED, context.now, ids=ids, error=error)
+    for then, ids in following.items():
+        if operation_go_on(tx, ids, from_step=NODE, to_step=then, now=context.now):
+            tx.emit(event(context, "operation.ready", ids[0], None))
     found = fetch(
         tx, SERVER, sorted({row.resource_id for row in rows}), [servers.c.deleted_at.is_(None)], lock=True
     )
@@ -244,7 +262,7 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
             updates.append(Update(server, Values(changes)))
             tx.emit(_changed(context, server, changes))
         ended = [server["id"]]
-        action_finish(tx, context.now, ended, actions=(kind.action,), host=server["host"], error=error)
+        action_finish(tx, context.now, ended, actions=kind.actions, host=server["host"], error=error)
     SERVER.change(tx, context, updates)
 
 

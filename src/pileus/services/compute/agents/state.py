@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,10 +12,10 @@ from pileus.resource.rows import fetch
 from pileus.services.compute.instance_metadata.config_drive import config_drive
 from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.on_node import ON_NODE
+from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
-from pileus.services.compute.uses.image import images_of
+from pileus.services.compute.uses.image import ImageFiles, images_of
 from pileus.services.network.service import mtu_on_node
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
@@ -32,14 +31,11 @@ from pileus.wire.hypervisor import (
     ServerPort,
 )
 
-Ticket = Callable[[str], str]
-"""``(image id) -> path`` under which a node gets an image's bytes, its ticket included."""
-
 _HANDED = (states.SCHEDULING, states.NETWORKING)
 """Tasks in which a server is not its host's yet."""
 
 
-def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket) -> HypervisorState:
+def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFiles) -> HypervisorState:
     """The servers of the host that asks, or those of them that it names."""
     position = newest_position(tx)
     where = [servers.c.host == request.host, servers.c.deleted_at.is_(None)]
@@ -58,15 +54,15 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, ticket: Ticket)
         return HypervisorState(position, (), deleting)
     facts = metadata_facts_read(tx, wanted)
     images = images_of(tx, {server["image_id"] for server in wanted if server["image_id"]})
-    pending = _operations(tx, [server["id"] for server in wanted])
+    pending = _operations(tx, [server["id"] for server in wanted], files)
     details = tuple(
-        _details(server, facts[server["id"]], images, pending.get(server["id"], ()), ticket)
+        _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
         for server in wanted
     )
     return HypervisorState(position, details, deleting)
 
 
-def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperation, ...]]:
+def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, tuple[PendingOperation, ...]]:
     c = operations.c
     rows = tx.rows(
         select(c.id, c.kind, c.resource_id, c.data)
@@ -74,12 +70,17 @@ def _operations(tx: Tx, server_ids: list[str]) -> dict[str, tuple[PendingOperati
             column_in(tx, c.resource_id, server_ids),
             c.kind.in_(sorted(ON_NODE)),
             c.state.in_((PENDING, RUNNING, WAITING)),
+            c.step == NODE,
         )
         .order_by(c.created_at, c.id)
     )
     found: dict[str, tuple[PendingOperation, ...]] = {}
     for row in rows:
-        operation = PendingOperation(row.id, ON_NODE[row.kind].called, dict(row.data or {}))
+        arguments = dict(row.data or {})
+        if image_id := arguments.get("image_id"):
+            # Tickets end: each look gives fresh ones.
+            arguments |= {"upload": files.upload_path(image_id), "download": files.download_path(image_id)}
+        operation = PendingOperation(row.id, ON_NODE[row.kind].called, arguments)
         found[row.resource_id] = (*found.get(row.resource_id, ()), operation)
     return found
 
@@ -89,7 +90,7 @@ def _details(
     facts: MetadataFacts,
     images: dict[str, Values],
     pending: tuple[PendingOperation, ...],
-    ticket: Ticket,
+    files: ImageFiles,
 ) -> ServerDetails:
     flavor = server["flavor"]
     image = images.get(server["image_id"] or "")
@@ -101,7 +102,7 @@ def _details(
         vcpus=server["vcpus"],
         memory_mib=server["memory_mib"],
         root_gib=flavor["disk"],
-        image=None if image is None else _source(image, ticket),
+        image=None if image is None else _source(image, files),
         ports=tuple(_port(one.port, facts.networks) for one in facts.ports),
         ephemeral_gib=flavor["ephemeral"],
         config_drive=config_drive(facts) if server["config_drive"] else None,
@@ -111,14 +112,14 @@ def _details(
     )
 
 
-def _source(image: Values, ticket: Ticket) -> ImageSource:
+def _source(image: Values, files: ImageFiles) -> ImageSource:
     return ImageSource(
         image_id=image["id"],
         disk_format=image["disk_format"] or "raw",
         size=image["size"] or 0,
         os_hash_algo=image["os_hash_algo"] or "",
         os_hash_value=image["os_hash_value"] or "",
-        path=ticket(image["id"]),
+        path=files.download_path(image["id"]),
     )
 
 

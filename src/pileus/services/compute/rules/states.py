@@ -30,6 +30,7 @@ POWERING_OFF = "powering-off"
 POWERING_ON = "powering-on"
 REBUILDING = "rebuilding"
 SNAPSHOT = "image_snapshot"
+BACKUP = "image_backup"
 DELETING = "deleting"
 
 NOSTATE, RUNNING, POWER_PAUSED, SHUTDOWN, CRASHED, POWER_SUSPENDED = 0, 1, 3, 4, 6, 7

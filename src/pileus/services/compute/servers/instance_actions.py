@@ -59,6 +59,7 @@ EVENTS = {
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
     "createImage": "compute_snapshot_instance",
+    "createBackup": "compute_backup_instance",
     "quarantine": "api_quarantine",
     "unquarantine": "api_unquarantine",
 }

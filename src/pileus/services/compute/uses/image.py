@@ -1,18 +1,62 @@
-"""Reads of the image service."""
+"""Images as the compute service needs them: to boot from, and to make of servers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Protocol
 
 from sqlalchemy import select
 
+from pileus.core.context import Context
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.policy import is_admin
+from pileus.services.image.images.tables import image_properties, images
 from pileus.services.image.members.tables import image_members
-from pileus.services.image.service import IMAGE, image_get
+from pileus.services.image.service import (
+    BASE,
+    IMAGE,
+    PREFIX,
+    ImageConfig,
+    LimitExceeded,
+    image_create,
+    image_delete,
+    image_get,
+    new_image,
+)
 from pileus.store.tx import Tx
+
+__all__ = [
+    "IMAGES",
+    "RESERVED",
+    "ImageFiles",
+    "LimitExceeded",
+    "backups_of",
+    "image_begin",
+    "image_drop",
+    "image_usable",
+    "images_of",
+]
+
+IMAGES = f"{PREFIX}/v2/images"
+RESERVED = frozenset(BASE)
+"""Names of an image's own attributes, which no property can have."""
+
+
+class ImageFiles(Protocol):
+    """The bytes of images; ``pileus.services.image.service.Images`` has them."""
+
+    config: ImageConfig
+
+    def download_path(self, image_id: str) -> str:
+        """Where a node gets an image's bytes, below a server's address, with a ticket."""
+
+    def upload_path(self, image_id: str) -> str:
+        """Where a node puts them, with a ticket."""
+
+    async def delete_data(self, name: str) -> None:
+        """Delete an object of the store whose image is gone."""
 
 
 def image_usable(tx: Tx, access: Access, image_id: str) -> Values | None:
@@ -38,3 +82,31 @@ def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:
     if not image_ids:
         return {}
     return {one["id"]: one for one in fetch(tx, IMAGE, sorted(image_ids))}
+
+
+def image_begin(
+    tx: Tx, context: Context, files: ImageFiles, properties: dict[str, str], **values: object
+) -> str:
+    """Write a new image, whose bytes a node will bring; its id. Raises the image service's refusals."""
+    image = new_image(context, properties, **values)
+    image_create(tx, context, [image], config=files.config)
+    return str(image["id"])
+
+
+def image_drop(tx: Tx, context: Context, image: Values) -> str | None:
+    """Delete an image, whatever protects it; the object of the store whose bytes were its, if any."""
+    image_delete(tx, context, [Values({**image, "protected": False})])
+    name: str | None = image["object"]
+    return name
+
+
+def backups_of(tx: Tx, owner: str | None, server_id: str, backup_type: str) -> list[Values]:
+    """The backups of one type of a server that an owner has, newest first."""
+    properties = image_properties.c
+    wanted = {"instance_uuid": server_id, "backup_type": backup_type, "image_type": "backup"}
+    where = [
+        images.c.id.in_(select(properties.image_id).where(properties.name == name, properties.value == value))
+        for name, value in wanted.items()
+    ]
+    found = fetch(tx, IMAGE, None, [images.c.owner == owner, *where])
+    return sorted(found, key=lambda image: (image["created_at"], image["id"]), reverse=True)

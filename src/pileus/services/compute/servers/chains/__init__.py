@@ -4,7 +4,8 @@ from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.chains.delete import DELETE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.rebuild import REBUILD
+from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 
-CHAINS = (BOOT, DELETE, REBUILD, REBOOT)
+CHAINS = (BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT)
 
-__all__ = ["BOOT", "CHAINS", "DELETE", "REBOOT", "REBUILD"]
+__all__ = ["BOOT", "CHAINS", "DELETE", "REBOOT", "REBUILD", "SNAPSHOT"]

@@ -15,18 +15,23 @@ from pileus.services.compute.events import step
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
+from pileus.services.compute.uses.image import ImageFiles
 from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
 from pileus.store.event import Event
 from pileus.store.operations import Operation, operation_create
 from pileus.store.tx import Tx
 
+NODE = "node"
+"""The step in which a server's node carries an operation out."""
+
 
 class Parts(NamedTuple):
-    """Settings that each step is given beside the transaction and the operation."""
+    """Settings that each step is given beside the transaction and the operation, and the bytes of images."""
 
     config: ComputeConfig
     network: NetworkConfig
+    images: ImageFiles
 
 
 def begin(

@@ -20,6 +20,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
+from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 from pileus.services.compute.servers.cleanup import close, put_error, whom_to_tell
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import (
@@ -34,6 +35,8 @@ from pileus.store.operations import (
 from pileus.store.tx import Tx
 
 _DELETED_MEANWHILE = "The server was deleted."
+_CLEARING_UP = (SNAPSHOT.kind,)
+"""Kinds that see by themselves that their server is gone, and still have something to take away."""
 
 
 def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at_once: bool) -> None:
@@ -97,7 +100,9 @@ def _progress(name: str) -> dict[str, int]:
 def _end_operations(tx: Tx, context: Context, server_ids: Sequence[str]) -> None:
     """Deletions are done, and whatever else was under way with the servers is void."""
     operation_end(tx, DONE, context.now, resource_ids=server_ids, kinds=[DELETE.kind])
-    operation_end(tx, FAILED, context.now, resource_ids=server_ids, error=_DELETED_MEANWHILE)
+    operation_end(
+        tx, FAILED, context.now, resource_ids=server_ids, but=_CLEARING_UP, error=_DELETED_MEANWHILE
+    )
 
 
 def _host_is_down(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
@@ -113,7 +118,11 @@ def _close(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
     server = server_of(tx, operation)
     if server is not None:
         close(tx, context, [server], network=parts.network, **_progress(CLOSE))
-    others = [one.id for one in operation_list_of(tx, operation.resource_id) if one.id != operation.id]
+    others = [
+        one.id
+        for one in operation_list_of(tx, operation.resource_id)
+        if one.id != operation.id and one.kind not in _CLEARING_UP
+    ]
     operation_end(tx, FAILED, context.now, ids=others, error=_DELETED_MEANWHILE)
 
 

@@ -5,27 +5,34 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.chains.common import NODE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.reboot import TASKS as REBOOTING
+from pileus.services.compute.servers.chains.snapshot import SETTLE, SNAPSHOT
+from pileus.services.compute.servers.chains.snapshot import TASKS as SNAPSHOTTING
+
+__all__ = ["NODE", "ON_NODE", "OnNode"]
 
 
 class OnNode(NamedTuple):
     """One kind. ``called``: the node's word (``host/hypervisor/operations.py``); ``tasks``: the server's
-    tasks that end with it; ``action``: as users see it; ``succeeded``: what a server then is."""
+    tasks that end with it; ``actions``: as users see it; ``succeeded``: what a server then is; ``then``: the
+    chain's step that follows, whether it went well or not (None: the operation is over)."""
 
     called: str
     tasks: tuple[str, ...]
-    action: str
+    actions: tuple[str, ...]
     succeeded: dict[str, Any]
+    then: str | None = None
 
 
 ON_NODE: dict[str, OnNode] = {
     REBOOT.kind: OnNode(
         "reboot",
         REBOOTING,
-        "reboot",
+        ("reboot",),
         {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "fault": None},
     ),
-    "server.snapshot": OnNode("snapshot", (states.SNAPSHOT,), "createImage", {}),
+    SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
 }
 """By the operation's kind."""

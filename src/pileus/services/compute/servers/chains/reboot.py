@@ -13,7 +13,15 @@ from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import Parts, begin, is_for, server_of, task_wait, told
+from pileus.services.compute.servers.chains.common import (
+    NODE,
+    Parts,
+    begin,
+    is_for,
+    server_of,
+    task_wait,
+    told,
+)
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import Operation
@@ -52,6 +60,6 @@ def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
 
 REBOOT = Chain(
     "server.reboot",
-    (Step("node", wait=task_wait(*TASKS)),),
+    (Step(NODE, wait=task_wait(*TASKS)),),
     on_failed=_failed,
 )

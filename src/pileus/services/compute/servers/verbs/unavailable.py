@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import NAME, NOTHING, at_least, since
+from pileus.services.compute.api import NOTHING, at_least
 from pileus.services.compute.errors import BadRequest, FlavorNotFound, NotHereYet
 from pileus.services.compute.flavors.work import flavor_find
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, rules
-from pileus.services.compute.quotas.counting import limits_of, spend
-from pileus.services.compute.servers.checks import check_metadata
+from pileus.services.compute.quotas.counting import spend
 from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit, target_of
-from pileus.services.compute.servers.requests import FLAVOR_REF, METADATA
+from pileus.services.compute.servers.requests import FLAVOR_REF
 from pileus.services.compute.servers.verbs.common import permitted
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
@@ -29,11 +28,6 @@ _HOST = types.nullable(types.string(255, minimum=1, pattern=r"[a-zA-Z0-9-._]*"))
 _PASSWORD = types.string(255)
 
 
-_IMAGE = types.dict_of({"name": NAME, "metadata": METADATA}, required=("name",))
-_BACKUP = types.dict_of(
-    {"name": NAME, "backup_type": types.string(None), "rotation": types.integer(0), "metadata": METADATA},
-    required=("name", "backup_type", "rotation"),
-)
 _RESCUE = types.nullable(types.dict_of({"adminPass": _PASSWORD, "rescue_image_ref": types.uuid}))
 
 
@@ -90,8 +84,6 @@ class _Unavailable(NamedTuple):
 _UNAVAILABLE = {
     "confirmResize": _Unavailable("servers:confirm_resize", "Resizing"),
     "revertResize": _Unavailable("servers:revert_resize", "Resizing"),
-    "createImage": _Unavailable("servers:create_image", "Making an image of a server", _IMAGE),
-    "createBackup": _Unavailable("os-create-backup", "Making a backup of a server", _BACKUP),
     "migrate": _Unavailable("os-migrate-server:migrate", "Migrating", ByVersion(_migrate_argument)),
     "os-migrateLive": _Unavailable("os-migrate-server:migrate_live", "Migrating", ByVersion(_live_argument)),
     "evacuate": _Unavailable("os-evacuate", "Evacuating", ByVersion(_evacuate_argument)),
@@ -119,8 +111,6 @@ def _refusing(name: str, unavailable: _Unavailable) -> Action:
             request.access.require(f"os_compute_api:{_TO_A_HOST[name]}", target_of(server))
         must_be_unlocked(request, server)
         must_permit(name, server)
-        if name in ("createImage", "createBackup") and not since(request, "2.39"):
-            check_metadata(limits_of(tx, server["project_id"]), argument.get("metadata") or {})
         raise NotHereYet(what=unavailable.what)
 
     async def act(request: Request, argument: Any) -> Reply:
@@ -173,8 +163,6 @@ UNAVAILABLE = Noun(
             "servers:resize": ADMIN_OR_MEMBER,
             "servers:confirm_resize": ADMIN_OR_MEMBER,
             "servers:revert_resize": ADMIN_OR_MEMBER,
-            "servers:create_image": ADMIN_OR_MEMBER,
-            "os-create-backup": ADMIN_OR_MEMBER,
             "os-deferred-delete:restore": ADMIN_OR_MEMBER,
             "os-migrate-server:migrate": ADMIN_OR_MANAGER,
             "os-migrate-server:migrate:host": ADMIN,

@@ -1,0 +1,96 @@
+"""An image of a real guest: what it wrote is in a server that is made of the image."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.clouds import Cloud, until
+from tests.system import test_demo
+from tests.system.test_demo import pileus, state
+
+__all__ = ["state"]
+
+pytestmark = [*test_demo.pytestmark, pytest.mark.nightly]
+
+COMPUTE, IMAGE, NETWORK = "/compute/v2.1", "/image/v2", "/networking/v2.0"
+BOOTED_WITHIN_S = 600.0
+
+
+class Guests:
+    """The demo's cloud: its servers, and a shell in the one that has the floating IP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api = Cloud(folder).api
+        self.folder = folder
+        (self.floating,) = self.api.call("GET", f"{NETWORK}/floatingips")["floatingips"]
+
+    def shell(self, command: str) -> str:
+        """What a command says in the guest, as soon as it answers."""
+        options = (
+            "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR",
+        )  # fmt: skip
+        argv = ["ssh", *(word for one in options for word in ("-o", one)), "-o", "ConnectTimeout=20"]
+        argv += ["-i", str(self.folder / "demo" / "id_ed25519")]
+        argv += [f"root@{self.floating['floating_ip_address']}", command]
+        deadline = time.monotonic() + BOOTED_WITHIN_S
+        while True:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+            if done.returncode == 0:
+                return done.stdout
+            assert time.monotonic() < deadline, done.stderr
+            time.sleep(1)
+
+    def server(self, name: str) -> dict[str, Any]:
+        (found,) = self.api.call("GET", f"{COMPUTE}/servers/detail?name=^{name}$")["servers"]
+        return dict(found)
+
+    def lead_to(self, server_id: str) -> None:
+        """Give the floating IP to a server."""
+        (port,) = self.api.call("GET", f"{NETWORK}/ports?device_id={server_id}")["ports"]
+        body = {"floatingip": {"port_id": port["id"]}}
+        self.api.call("PUT", f"{NETWORK}/floatingips/{self.floating['id']}", body)
+
+    def image_of(self, server_id: str, name: str) -> str:
+        """An image of a server, when it has its bytes."""
+        self.api.call("POST", f"{COMPUTE}/servers/{server_id}/action", {"createImage": {"name": name}})
+        (image,) = self.api.call("GET", f"{IMAGE}/images?name={name}")["images"]
+        until(
+            lambda: self.api.call("GET", f"{IMAGE}/images/{image['id']}")["status"] == "active",
+            BOOTED_WITHIN_S,
+        )
+        return str(image["id"])
+
+
+def test_what_a_guest_wrote_is_in_its_image(state: Path) -> None:
+    pileus("demo", "--state", str(state))
+    guests = Guests(state)
+    first, second = guests.server("demo-1"), guests.server("demo-2")
+    guests.shell("echo written while it ran > /root/mark && sync")
+    up_before = float(guests.shell("cat /proc/uptime").split()[0])
+    image = guests.image_of(first["id"], "of-demo-1")
+    assert float(guests.shell("cat /proc/uptime").split()[0]) > up_before, "it went on"
+
+    # There is room for two: the copy takes the second one's place.
+    guests.api.call("DELETE", f"{COMPUTE}/servers/{second['id']}")
+    body = {
+        "name": "copy",
+        "imageRef": image,
+        "flavorRef": first["flavor"]["id"],
+        "networks": [{"uuid": guests.api.call("GET", f"{NETWORK}/networks?name=demo")["networks"][0]["id"]}],
+        "key_name": "demo",
+        "security_groups": [{"name": "demo"}],
+    }
+    copy = guests.api.call("POST", f"{COMPUTE}/servers", {"server": body})["server"]["id"]
+    until(lambda: guests.server("copy")["status"] == "ACTIVE", BOOTED_WITHIN_S)
+    guests.lead_to(copy)
+    assert guests.shell("cat /root/mark; hostname") == "written while it ran\ncopy\n"
+
+    # One that is off: nothing asks QEMU.
+    guests.api.call("POST", f"{COMPUTE}/servers/{copy}/action", {"os-stop": None})
+    until(lambda: guests.server("copy")["status"] == "SHUTOFF", BOOTED_WITHIN_S)
+    guests.image_of(copy, "of-copy")
+    assert guests.server("copy")["status"] == "SHUTOFF"
