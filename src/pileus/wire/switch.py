@@ -56,6 +56,16 @@ class PacketLog(Record, frozen=True):
     event: Word
 
 
+class LocalIP(Record, frozen=True):
+    """An address that leads to the port for those who are on its host and its network. ``passthrough``: the
+    guest has the address itself; else packets get ``fixed_ip`` in its place."""
+
+    local_ip_id: Uuid
+    local_ip_address: IpAddress
+    fixed_ip: IpAddress
+    passthrough: bool = False
+
+
 class Segment(Record, frozen=True):
     """How a network is carried: ``flat``, ``vlan`` (on ``physical_network``) or ``vxlan``/``gre``."""
 
@@ -90,6 +100,7 @@ class DeviceDetails(Record, frozen=True):
     vlan_id: Count = 0
     tx_steering: Word | None = None
     """``thread`` or ``hash``: how the switch chooses a transmit queue (a hint); None: by itself."""
+    local_ips: tuple[LocalIP, ...] = ()
     replicated: bool = False
     """Other hosts have the same port, one of which answers: frames for it go to all of them."""
     taps: PortTaps | None = None

@@ -42,12 +42,17 @@ async def things_of(api: Cloud, project_id: str, cidr: str) -> Things:
         "segment": segment["id"],
         "trunk": (await api.make("trunk", port_id=parent))["id"],
         "tap": (await api(*post_tap("service", port_id=parent))).json["tap_service"]["id"],
+        "local_ip": (await api.make("local_ip", network_id=network_id))["id"],
         "label": (await admin("POST", "/v2.0/metering/metering-labels", label)).json["metering_label"]["id"],
     }
 
 
 def post(kind: str, **values: Any) -> tuple[str, str, Any]:
     return "POST", f"/v2.0/{kind.replace('_', '-')}s", {kind: values}
+
+
+def post_association(local_ip: str, **values: Any) -> tuple[str, str, Any]:
+    return "POST", f"/v2.0/local_ips/{local_ip}/port_associations", {"port_association": values}
 
 
 def post_log(**values: Any) -> tuple[str, str, Any]:
@@ -289,6 +294,25 @@ NAMED: dict[str, tuple[str, Asked]] = {
     ),
     "subports of a trunk, listed": (
         "trunk", lambda one, own: ("GET", f"/v2.0/trunks/{one}/get_subports", None)
+    ),
+    "local_ip.local_port_id": ("port", lambda one, own: post("local_ip", local_port_id=one)),
+    "local_ip.network_id": ("network", lambda one, own: post("local_ip", network_id=one)),
+    "ports of a local IP": (
+        "local_ip", lambda one, own: ("GET", f"/v2.0/local_ips/{one}/port_associations", None)
+    ),
+    "ports of a local IP, made": (
+        "local_ip", lambda one, own: post_association(one, fixed_port_id=own["port"])
+    ),
+    "port_association.fixed_port_id": (
+        "port", lambda one, own: post_association(own["local_ip"], fixed_port_id=one)
+    ),
+    "gateways of a router": (
+        "network",
+        lambda one, own: (
+            "PUT",
+            f"/v2.0/routers/{own['router']}/add_external_gateways",
+            {"router": {"external_gateways": [{"network_id": one}]}},
+        ),
     ),
     "bindings of a port": ("port", lambda one, own: ("GET", f"/v2.0/ports/{one}/bindings", None)),
     "log.resource_id": ("group", lambda one, own: post_log(resource_id=one)),

@@ -23,6 +23,34 @@ OPERATIONS: Operations = {
     },
     "/v2.0/trunks/{id}/get_subports": {},
     "/v2.0/trunks/{id}/tags": {},
+    "/v2.0/local-ips": {
+        "id": "id={local_ip}",
+        "name": "name=first",
+        "description": "description=the first",
+        "project_id": Example(f"project_id={P2}", person="admin"),
+        "local_port_id": "local_port_id={local_port}",
+        "network_id": "network_id={local_network}",
+        "local_ip_address": "local_ip_address={local_address}",
+        "ip_mode": "ip_mode=passthrough",
+        **paged(
+            *("name", "description", "local_port_id", "network_id", "local_ip_address", "ip_mode"),
+            marker="local_ip",
+        ),
+    },
+    "/v2.0/local_ips/{id}/port_associations": by(
+        "alice",
+        {
+            "local_ip_id": Example("local_ip_id={local_ip}", without="local_ip_id={led_port}"),
+            "local_ip_address": Example(
+                "local_ip_address={local_address}", without="local_ip_address=192.0.2.1"
+            ),
+            "fixed_port_id": "fixed_port_id={led_port}",
+            "fixed_ip": "fixed_ip={led_address}",
+            "host": Example("host=", without="host=h1"),
+            **paged("fixed_ip", marker="led_port", key="fixed_port_id"),
+        },
+        path="/v2.0/local_ips/{local_ip}/port_associations",
+    ),
     "/v2.0/ports/{id}/bindings": by(
         "service",
         {
@@ -79,6 +107,25 @@ async def trunks(api: Cloud, said: dict[str, Any], network: str) -> dict[str, st
     body = {"trunk": {"admin_state_up": False}}
     assert (await api("PUT", f"/v2.0/trunks/{trunk['id']}", body)).status == 200
     return {"trunk": trunk["id"], "trunk_port": ports[1]["id"]}
+
+
+async def local_ips(api: Cloud, network: str, subnet: str, other: str) -> dict[str, str]:
+    """Two, of which one leads to two ports."""
+    address = [{"subnet_id": subnet}]
+    ports = [await api.make("port", network_id=network, fixed_ips=address) for _ in range(3)]
+    await api.make("local_ip", network_id=other, ip_mode="passthrough")
+    made = await api.make("local_ip", local_port_id=ports[0]["id"], name="first", description="the first")
+    for port in ports[1:]:
+        path = f"/v2.0/local_ips/{made['id']}/port_associations"
+        await posted(api, path, "port_association", fixed_port_id=port["id"])
+    return {
+        "local_ip": made["id"],
+        "local_port": ports[0]["id"],
+        "local_network": network,
+        "local_address": made["local_ip_address"],
+        "led_port": ports[1]["id"],
+        "led_address": ports[1]["fixed_ips"][0]["ip_address"],
+    }
 
 
 async def bindings(api: Cloud, network: str) -> dict[str, str]:

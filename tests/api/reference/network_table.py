@@ -347,6 +347,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
         **await network_links.trunks(api, said, network["network"]),
         **await network_taps.taps(api, port["id"], network["other"]),
         **await network_links.bindings(api, network["other"]),
+        **await network_links.local_ips(api, network["network"], network["subnet"], network["other"]),
         **await network_links.ranges(api),
         **await network_links.segments(api),
         **await network_routing.forwardings(api, outside, network),

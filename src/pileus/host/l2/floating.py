@@ -75,7 +75,7 @@ class Outside(msgspec.Struct, frozen=True):
 
 def zones(floating_ips: Iterable[DistributedFloatingIp]) -> dict[str, int]:
     """The zone of each translation, by what it is."""
-    limit = 0x10000 - FIRST_ZONE
+    limit = t.LOCAL_IP_ZONE - FIRST_ZONE
     return {
         key: FIRST_ZONE + number - 1 for key, number in stable_ids(map(identity, floating_ips), limit).items()
     }

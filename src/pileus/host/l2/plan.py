@@ -17,6 +17,7 @@ from pileus.drivers.openflow.flow import Flow, Key
 from pileus.host.l2 import answers, floating, routing, rules, switching, taps, trunks
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
+from pileus.host.l2.local_ips import local_ip_base, local_ip_flows
 from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import stable_ids
@@ -253,8 +254,19 @@ def _integration(
         details = msgspec.structs.replace(network.details, forwarding=())
         inner = msgspec.structs.replace(network, details=details)
         yield book.fragment(("network", details.network_id), switching.network_flows, inner)
+    yield from _local_ips(wiring, book)
     yield from _routers(model, wiring, networks, book)
     yield from _groups(model, wiring.numbers, book)
+
+
+def _local_ips(wiring: Wiring, book: FlowBook) -> Iterable[FlowSet]:
+    yield book.fragment("local IP base", local_ip_base)
+    joints = [wiring.tunnel_joint, *wiring.joints.values()]
+    outer = tuple(sorted({joint.inner for joint in joints if joint is not None}))
+    # Of two ports with one address the one with the lesser id has it.
+    for port_id in sorted(wiring.devices, reverse=True):
+        if wiring.devices[port_id].details.local_ips:
+            yield book.fragment(("local IPs", port_id), local_ip_flows, wiring.devices[port_id], outer)
 
 
 def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: FlowBook) -> Iterable[FlowSet]:

@@ -77,6 +77,8 @@ OUTPUT = "NXM_NX_REG8[]"
 OUTPUT_REGISTER = "reg8"
 """The OpenFlow port of the receiver."""
 ZONE = "NXM_NX_REG5[0..15]"
+LOCAL_IP_ZONE = 0xF000
+"""The first of the zones of local IPs, one for each local VLAN; others are below."""
 
 TUN_CLASSIFY = 0
 TUN_OUTWARD = 2

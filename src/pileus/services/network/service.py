@@ -50,6 +50,7 @@ from pileus.services.network.floating_ip_hosts.followers import (
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.local_ips import noun as local_ips
 from pileus.services.network.logs import noun as logs
 from pileus.services.network.metering import noun as metering
 from pileus.services.network.ndp_proxies import noun as ndp_proxies
@@ -180,6 +181,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             pools.NOUN,
             metering.NOUN,
             ndp_proxies.NOUN,
+            local_ips.noun(config),
             address_groups.NOUN,
             security_groups.NOUN,
             default_security_group_rules.NOUN,

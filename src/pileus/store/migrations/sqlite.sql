@@ -561,6 +561,26 @@ CREATE TABLE limits (
 	CONSTRAINT pk_limits PRIMARY KEY (id), 
 	CONSTRAINT uq_limits_registered_limit_id_owner_id UNIQUE (registered_limit_id, owner_id)
 );
+CREATE TABLE local_ip_associations (
+	local_ip_id VARCHAR(36) NOT NULL, 
+	fixed_port_id VARCHAR(36) NOT NULL, 
+	fixed_ip VARCHAR(64) NOT NULL, 
+	CONSTRAINT fk_local_ip_associations_fixed_port_id FOREIGN KEY(fixed_port_id) REFERENCES ports (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_local_ip_associations_local_ip_id FOREIGN KEY(local_ip_id) REFERENCES local_ips (id), 
+	CONSTRAINT pk_local_ip_associations PRIMARY KEY (local_ip_id, fixed_port_id)
+);
+CREATE TABLE local_ips (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(1024) NOT NULL, 
+	local_port_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	local_ip_address VARCHAR(64) NOT NULL, 
+	ip_mode VARCHAR(16) NOT NULL, 
+	CONSTRAINT fk_local_ips_local_port_id FOREIGN KEY(local_port_id) REFERENCES ports (id), 
+	CONSTRAINT pk_local_ips PRIMARY KEY (id)
+);
 CREATE TABLE locks (
 	name VARCHAR(255) NOT NULL, 
 	CONSTRAINT pk_locks PRIMARY KEY (name)
@@ -1150,6 +1170,7 @@ INSERT INTO "schema_revisions" VALUES('network','0046_taps');
 INSERT INTO "schema_revisions" VALUES('network','0047_segments_of_networks');
 INSERT INTO "schema_revisions" VALUES('network','0048_published_names');
 INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
+INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1553,6 +1574,9 @@ CREATE INDEX ix_images_visibility ON images (visibility);
 CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
 CREATE INDEX ix_ip_allocations_port_id ON ip_allocations (port_id);
 CREATE INDEX ix_limits_owner_id ON limits (owner_id);
+CREATE INDEX ix_local_ip_associations_fixed_port_id ON local_ip_associations (fixed_port_id);
+CREATE INDEX ix_local_ips_local_port_id ON local_ips (local_port_id);
+CREATE INDEX ix_local_ips_project_id ON local_ips (project_id);
 CREATE INDEX ix_logs_project_id ON logs (project_id);
 CREATE INDEX ix_logs_resource_id ON logs (resource_id);
 CREATE INDEX ix_logs_target_id ON logs (target_id);

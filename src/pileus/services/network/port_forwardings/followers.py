@@ -1,4 +1,4 @@
-"""Ending the floating IPs, port forwardings and NDP proxies of ports that go, and of addresses that go."""
+"""Ending what leads to ports and addresses that go: floating IPs, forwardings, NDP proxies, local IPs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pileus.resource.rows import fetch
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.followers import floating_ips_free
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.local_ips.tables import local_ip_associations, local_ips
 from pileus.services.network.ndp_proxies.tables import ndp_proxies
 from pileus.services.network.port_forwardings.resource import PORT_FORWARDING
 from pileus.services.network.port_forwardings.tables import port_forwardings
@@ -22,7 +23,7 @@ from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-_FLOATING, _FORWARDING, _NDP = range(3)
+_FLOATING, _FORWARDING, _NDP, _LOCAL = range(4)
 # All in one statement: it is run for each port that is deleted.
 _TO_PORTS = union_all(
     select(
@@ -49,6 +50,14 @@ _TO_PORTS = union_all(
         ndp_proxies.c.port_id,
         ndp_proxies.c.ip_address,
     ).where(ndp_proxies.c.port_id.in_(bindparam("ids", expanding=True))),
+    select(
+        literal(_LOCAL),
+        local_ips.c.id,
+        local_ips.c.project_id,
+        null(),
+        local_ips.c.local_port_id,
+        local_ips.c.local_ip_address,
+    ).where(local_ips.c.local_port_id.in_(bindparam("ids", expanding=True))),
 ).order_by("kind", "id")
 
 
@@ -68,7 +77,26 @@ def translations_follow(
     }
     if moved:
         rows = tx.rows(_TO_PORTS, {"ids": list(moved)})
-        _end(tx, context, [row for row in rows if row.ip_address not in moved[row.port_id]], config)
+        gone = [row for row in rows if row.kind != _LOCAL and row.ip_address not in moved[row.port_id]]
+        _end(tx, context, gone, config)
+
+
+def _end_local_ips(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
+    """A local IP ends with the port whose address it has; nobody is led to others by it any more."""
+    ids = [row.id for row in rows]
+    table = local_ip_associations
+    led = tx.rows(
+        select(table.c.local_ip_id, table.c.fixed_port_id).where(column_in(tx, table.c.local_ip_id, ids))
+    )
+    if led:
+        tx.execute(delete(table).where(column_in(tx, table.c.local_ip_id, ids)))
+    tx.execute(delete(local_ips).where(column_in(tx, local_ips.c.id, ids)))
+    concerned: dict[str, list[str]] = {}
+    for row in led:
+        concerned.setdefault(row.local_ip_id, []).append(scopes.port(row.fixed_port_id))
+    tx.emit_many(
+        [event(context, "local_ip.delete", row.id, row.project_id, concerned.get(row.id, [])) for row in rows]
+    )
 
 
 def _end(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: NetworkConfig) -> None:
@@ -76,6 +104,9 @@ def _end(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: NetworkConf
     forwardings = [row.id for row in rows if row.kind == _FORWARDING]
     if forwardings:
         port_forwarding_delete(tx, context, fetch(tx, PORT_FORWARDING, forwardings, lock=True))
+    local = [row for row in rows if row.kind == _LOCAL]
+    if local:
+        _end_local_ips(tx, context, local)
     proxies = [row for row in rows if row.kind == _NDP]
     if proxies:
         tx.execute(delete(ndp_proxies).where(column_in(tx, ndp_proxies.c.id, [row.id for row in proxies])))

@@ -18,6 +18,7 @@ from pileus.resource.rows import fetch
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InUse
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.local_ips.tables import local_ips
 from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.service_ports import kinds_of
@@ -48,6 +49,7 @@ class PortInUseAsSubPort(InUse):
     message = "Port {port_id} is currently a subport for trunk {trunk_id}."
 
 
+_PARENT, _CHILD, _LOCAL_IP = range(3)
 _ROUTERS = select(routers.c.id, routers.c.project_id).where(
     routers.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -102,23 +104,29 @@ def requested_port_delete(
     requests. DHCP's own come back at once, as others."""
     own = kinds_of(tx, {port["id"] for port in originals})
     check_removable(originals, own)
-    _check_trunks(tx, [port["id"] for port in originals])
+    _check_unused(tx, [port["id"] for port in originals])
     delete_ports(tx, context, originals, config)
     _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
 
 
-def _check_trunks(tx: Tx, ids: Sequence[str]) -> None:
-    """PortInUseAsTrunkParent, PortInUseAsSubPort: a trunk is taken apart by its own requests."""
-    of_parents = select(trunks.c.id, trunks.c.port_id, literal(True).label("parent"))
-    of_children = select(subports.c.trunk_id, subports.c.port_id, literal(False))
+def _check_unused(tx: Tx, ids: Sequence[str]) -> None:
+    """PortInUseAsTrunkParent, PortInUseAsSubPort, ServicePortInUse: what needs a port goes first."""
+    of_parents = select(trunks.c.id, trunks.c.port_id, literal(_PARENT).label("kind"))
+    of_children = select(subports.c.trunk_id, subports.c.port_id, literal(_CHILD))
+    of_local = select(local_ips.c.id, local_ips.c.local_port_id, literal(_LOCAL_IP))
     used = tx.first(
         of_parents.where(column_in(tx, trunks.c.port_id, ids)).union_all(
-            of_children.where(column_in(tx, subports.c.port_id, ids))
+            of_children.where(column_in(tx, subports.c.port_id, ids)),
+            of_local.where(column_in(tx, local_ips.c.local_port_id, ids)),
         )
     )
-    if used is not None:
-        kind = PortInUseAsTrunkParent if used.parent else PortInUseAsSubPort
-        raise kind(port_id=used.port_id, trunk_id=used.id)
+    if used is None:
+        return
+    if used.kind == _LOCAL_IP:
+        reason = "still referenced by Local IPs"
+        raise ServicePortInUse(port_id=used.port_id, change="deleted", reason=reason)
+    kind = PortInUseAsTrunkParent if used.kind == _PARENT else PortInUseAsSubPort
+    raise kind(port_id=used.port_id, trunk_id=used.id)
 
 
 def _differs(update: Update, names: Collection[str]) -> bool:
@@ -127,7 +135,8 @@ def _differs(update: Update, names: Collection[str]) -> bool:
 
 def _kept(update: Update, own: Mapping[str, str]) -> ServicePortInUse:
     port_id = update.original["id"]
-    return ServicePortInUse(port_id=port_id, change="updated", owner=own[port_id])
+    reason = f"has device owner {own[port_id]}"
+    return ServicePortInUse(port_id=port_id, change="updated", reason=reason)
 
 
 def _plain(device_id: str) -> str:

@@ -19,6 +19,7 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
+from pileus.services.network.ports.local_ip_state import local_ips_of
 from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.tap_state import port_taps
@@ -42,6 +43,7 @@ from pileus.wire.switch import (
     DeviceDetails,
     FixedIP,
     ForwardingEntry,
+    LocalIP,
     NetworkDetails,
     SecurityGroupDetails,
     SecurityRule,
@@ -219,7 +221,10 @@ def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) ->
     policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
     logs = PortLogs(tx, rows)
     taps = port_taps(tx, [row.id for row in rows])
-    return tuple(_device(row, prefixes, policies, logs, taps.get(row.id)) for row in rows)
+    local_ips = local_ips_of(tx, rows)
+    return tuple(
+        _device(row, prefixes, policies, logs, taps.get(row.id), local_ips.get(row.id, ())) for row in rows
+    )
 
 
 def _device(
@@ -228,6 +233,7 @@ def _device(
     policies: Mapping[str, PolicyRules],
     logs: PortLogs,
     taps: PortTaps | None,
+    local_ips: tuple[LocalIP, ...],
 ) -> DeviceDetails:
     policy = policies.get(_policy_of(row) or "")
     return DeviceDetails(
@@ -255,6 +261,7 @@ def _device(
         vlan_id=row.segmentation_id or 0,
         logs=logs.of(row),
         taps=taps,
+        local_ips=local_ips,
     )
 
 

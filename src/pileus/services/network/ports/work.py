@@ -22,7 +22,7 @@ PORT_QUOTA = network_quota("port", 500, ports.c.project_id)
 
 
 class ServicePortInUse(InUse):
-    message = "Port {port_id} cannot be {change} directly via the port API: has device owner {owner}."
+    message = "Port {port_id} cannot be {change} directly via the port API: {reason}."
 
 
 def port_create(
@@ -64,4 +64,5 @@ def check_removable(originals: Sequence[Values], kinds: Mapping[str, str]) -> No
     """ServicePortInUse for the network's own ports but DHCP's; ``kinds`` as ``belonging`` has them."""
     for port in originals:
         if kinds.get(port["id"], device_owners.DHCP) != device_owners.DHCP:
-            raise ServicePortInUse(port_id=port["id"], change="deleted", owner=kinds[port["id"]])
+            reason = f"has device owner {kinds[port['id']]}"
+            raise ServicePortInUse(port_id=port["id"], change="deleted", reason=reason)

@@ -23,6 +23,8 @@ CENTRAL_SNAT = "network:router_centralized_snat"
 AGENT_GATEWAY = "network:floatingip_agent_gateway"
 """Of a host, on the external network of floating IPs that it translates."""
 FLOATING_IP = "network:floatingip"
+LOCAL_IP = "network:local_ip"
+"""Of no guest: a local IP has its address."""
 
 INTERFACES = (ROUTER_INTERFACE, HA_INTERFACE, DISTRIBUTED_INTERFACE)
 """A router's ports on project networks, by the kind of the router."""
