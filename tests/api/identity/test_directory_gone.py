@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from tests.api.identity.cloud import Client, Cloud
+from tests.api.identity.cloud import Client, Cloud, run
 from tests.api.identity.directory_world import PEOPLE, config, log_in, make_domain, person, team
 from tests.ldap import PROGRAM, SUFFIX, Ldap
 from tests.waiting import eventually
 
+from pileus.core.context import system_context
+from pileus.services.identity.directory.gone import Wanted, mapped_read
+from pileus.services.identity.rules.compliance import Compliance
+from pileus.services.identity.service import IdentitySettings
 from pileus.services.identity.tables.groups import groups
 from pileus.services.identity.tables.users import users
+from pileus.services.identity.users.inactive import users_disable_inactive
 from pileus.store.tx import Tx
 
 pytestmark = [
@@ -236,6 +241,22 @@ def test_directories_are_looked_into_by_themselves(quick, server):
         assert (await cloud.admin("GET", f"/v3/users/{there['Ann']}")).json["user"]["enabled"] is False
 
     quick(story)
+
+
+def test_a_directory_says_itself_who_is_inactive(server, tmp_path):
+    async def story(cloud: Cloud) -> None:
+        domain = await make_domain(cloud, server)
+        assert (await log_in(cloud, domain, "Ann", "Ann-secret")).status == 201
+        cloud.clock.advance(11 * 86400)
+        assert (await log_in(cloud, domain, "Ann", "Ann-secret")).status == 201
+        cloud.clock.advance(11 * 86400)
+        context = system_context(cloud.clock.now())
+        disabled = await cloud.store.write(users_disable_inactive, context, rules)
+        theirs = {one.public_id for one in await cloud.store.read(mapped_read, Wanted(type="user"))}
+        assert disabled and not theirs & set(disabled), "only people of this cloud's own"
+
+    rules = Compliance(disable_user_account_days_inactive=10)
+    run(f"sqlite:///{tmp_path}/cloud.sqlite", tmp_path, story, IdentitySettings(compliance=rules))
 
 
 def earlier_ids(tx: Tx, domain: str, names: dict[str, str]) -> dict[str, str]:

@@ -77,6 +77,21 @@ def test_a_passcode_logs_in_once(tell):
     tell(story)
 
 
+def test_a_passcode_of_a_secret_that_is_kept_twice_logs_in_once(tell):
+    async def story(cloud: Cloud) -> None:
+        user = await ann(cloud)
+        for blob in (BLOB, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJR"):
+            credential = {"type": "totp", "user_id": user["id"], "blob": blob}
+            assert (await cloud.admin("POST", "/v3/credentials", {"credential": credential})).status == 201
+        code = passcode(cloud)
+        assert (await ask(cloud, auth(["totp"], totp=code))).status == 201
+        assert (await ask(cloud, auth(["totp"], totp=code))).status == 401
+        cloud.clock.advance(30)
+        assert (await ask(cloud, auth(["totp"], totp=passcode(cloud)))).status == 201
+
+    tell(story)
+
+
 def test_the_passcode_before_is_good_and_those_before_it_are_not(quick):
     async def story(cloud: Cloud) -> None:
         await ann(cloud)

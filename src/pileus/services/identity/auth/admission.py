@@ -27,8 +27,8 @@ def require_fresh_password(now: dt.datetime, account: Account) -> None:
 
 
 def require_active(now: dt.datetime, compliance: Compliance, account: Account) -> None:
-    """Raise Unauthorized for an account that was not active for too long."""
-    if compliance.is_inactive(now, account.options, account.active_at):
+    """Raise Unauthorized for an account that was not active for too long; a directory says so of its own."""
+    if not account.from_directory and compliance.is_inactive(now, account.options, account.active_at):
         raise Unauthorized(f"user {account.id} was inactive for too long")
 
 

@@ -5,7 +5,7 @@ A passcode counts once, the first of them that is used in a step ends those of e
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 from sqlalchemy import bindparam, or_, select
@@ -28,7 +28,7 @@ MOST_KEYS = 10
 """Keys of one user that are tried."""
 
 _KEYS_OF = (
-    select(credentials.c.id, credentials.c.sealed, credentials.c.used_step)
+    select(credentials.c.id, credentials.c.sealed)
     .where(credentials.c.user_id == bindparam("user_id"), credentials.c.type == TOTP_TYPE)
     .order_by(credentials.c.id)
     .limit(MOST_KEYS)
@@ -58,11 +58,10 @@ class TotpProof(msgspec.Struct, frozen=True):
 
 
 class TotpKey(msgspec.Struct, frozen=True):
-    """A key of passcodes as a credential's blob has it, and the last step that one of its was used in."""
+    """A key of passcodes as a credential's blob has it."""
 
     id: str
     blob: str
-    used_step: int | None
 
 
 def totp_keys(tx: Tx, keys: TokenKeys, user: Key) -> tuple[Account | None, list[TotpKey]]:
@@ -75,13 +74,14 @@ def totp_keys(tx: Tx, keys: TokenKeys, user: Key) -> tuple[Account | None, list[
         if blob is None:
             logger.warning("a key of passcodes can't be opened", credential=row.id)
         else:
-            found.append(TotpKey(row.id, blob, row.used_step))
+            found.append(TotpKey(row.id, blob))
     return account, found
 
 
-def totp_use(tx: Tx, key: str, step: int) -> bool:
-    """Note that a passcode of that step was used; False if it was, or a later one."""
-    return tx.execute(_USE, {"key": key, "step": step}).rowcount == 1
+def totp_use(tx: Tx, matching: Sequence[tuple[str, int]]) -> bool:
+    """Note that a passcode of these keys' steps was used; False if it was of one of them, or a later one."""
+    used = [tx.execute(_USE, {"key": key, "step": step}).rowcount for key, step in sorted(matching)]
+    return all(used)
 
 
 def guess_take(tx: Tx, user_id: str, step: int, *, proof: bool) -> bool:
@@ -125,13 +125,14 @@ class TotpCheck:
             guess_take, account.id, step_of(now), proof=known
         ):
             raise Unauthorized(f"too many passcodes for user {account.id}")
-        right = False
+        matching = []
         for row in kept:
             secret = secret_of(row.blob)
             step = matching_step(secret, proof.passcode, now, self._previous) if secret is not None else None
-            if step is not None and (row.used_step is None or row.used_step < step):
-                right = await request.write(totp_use, row.id, step)
-                break
+            if step is not None:
+                matching.append((row.id, step))
+        # A secret may be kept twice: a passcode of it counts once all the same.
+        right = bool(matching) and await request.write(totp_use, matching)
         if not await self._check.settle(request, account, right=right):
             raise Unauthorized(f"wrong passcode for user {account.id}")
         return account

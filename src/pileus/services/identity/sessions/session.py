@@ -55,6 +55,7 @@ class Account(msgspec.Struct, frozen=True):
     is_federated: bool = False
     groups: tuple[str, ...] = ()
     groups_until: dt.datetime | None = None
+    from_directory: bool = False
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -197,6 +198,7 @@ _ACCOUNT = select(
     func.coalesce(users.c.last_active_at, users.c.created_at).label("active_at"),
     users.c.options,
     users.c.origin,
+    users.c.local_id,
 ).select_from(users.join(_domains, _domains.c.id == users.c.domain_id))
 _ACCOUNT_BY_ID = _ACCOUNT.where(users.c.id == bindparam("id"))
 _ACCOUNT_BY_NAME = _ACCOUNT.where(
@@ -263,6 +265,7 @@ def account_find(tx: Tx, key: Key) -> Account | None:
         row.active_at,
         row.options,
         bool(row.origin),
+        from_directory=row.local_id is not None,
     )
 
 

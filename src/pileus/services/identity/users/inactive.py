@@ -25,7 +25,11 @@ _log = log.get("identity")
 _active_at = func.coalesce(users.c.last_active_at, users.c.created_at)
 _LATE = (
     select(users.c.id, users.c.options, _active_at.label("active_at"))
-    .where(users.c.enabled.is_(True), _active_at < bindparam("before", type_=_active_at.type))
+    .where(
+        users.c.enabled.is_(True),
+        users.c.local_id.is_(None),
+        _active_at < bindparam("before", type_=_active_at.type),
+    )
     .with_for_update()
 )
 _DISABLE = (
