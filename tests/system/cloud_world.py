@@ -91,6 +91,9 @@ class ServiceLine:
 class CloudWorld:
     """``routing``: the hosts that have an L3 agent."""
 
+    services = staticmethod(cloud)
+    """``(url, config) ->`` the services that tell the hosts what to do."""
+
     def __init__(self, lab: Lab, folder: Path, name: str, api: Cloud, routing: Sequence[str]) -> None:
         self.lab, self.folder, self.name, self.api = lab, folder, name, api
         self.admin = api.as_("admin")
@@ -339,6 +342,7 @@ def story_in_a_cloud(
     hosts: int = 3,
     routing: Sequence[str] = ("n1", "n2"),
     config: Any = CLOUD_CONFIG,
+    kind: type[CloudWorld] = CloudWorld,
 ) -> None:
     """Run a story in a lab of its own; afterwards nothing of it is left."""
 
@@ -347,9 +351,9 @@ def story_in_a_cloud(
         folder = Path(tempfile.mkdtemp(prefix=name))
         folder.chmod(0o755)
         try:
-            api_of = cloud(f"sqlite:///{folder}/cloud.sqlite", config)
+            api_of = kind.services(f"sqlite:///{folder}/cloud.sqlite", config)
             async with api_of as api, Lab(hosts, folder / "lab", name) as lab:
-                world = CloudWorld(lab, folder, name, api, routing)
+                world = kind(lab, folder, name, api, routing)
                 try:
                     await world.open()
                     await story(world)

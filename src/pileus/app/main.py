@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -366,14 +366,18 @@ def service_status(name: Name = "pileus") -> None:
 
 @image.command("build")
 def image_build(
+    kind: Annotated[
+        Literal["guest", "gateway"],
+        typer.Argument(help="guest: for trying a cloud out; gateway: of routers that are virtual machines."),
+    ] = "guest",
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Where to put it (./pileus-guest.qcow2).")
+        Path | None, typer.Option("--output", metavar="FILE", help="Where to put it (./pileus-KIND.qcow2).")
     ] = None,
 ) -> None:
-    """Build a small bootable guest image from Debian packages."""
+    """Build a small bootable image from Debian packages."""
     from pileus.app.commands.image import build
 
-    build(output)
+    build(output, kind=kind)
 
 
 def main() -> None:

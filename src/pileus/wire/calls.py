@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.wire.agents import AgentReply, AgentReport
 from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus, LeaseReport
+from pileus.wire.gateway import GatewayState, GatewayStateRequest
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataReply, MetadataRequest
@@ -51,6 +52,12 @@ DHCP_LEASES = Call(
 )
 L3_STATE = Call("l3_state", L3StateRequest, L3State, BULK, "What should my routers look like?")
 L3_STATUS = Call("l3_status", L3Status, Acknowledged, QUICK, "These routers and floating IPs are in place.")
+GATEWAY_STATE = Call(
+    "gateway_state", GatewayStateRequest, GatewayState, BULK, "What should my gateway machines be inside?"
+)
+GATEWAY_STATUS = Call(
+    "gateway_status", L3Status, Acknowledged, QUICK, "These gateway machines are what they should be."
+)
 METERING_REPORT = Call(
     "metering_report", MeteringReport, Acknowledged, QUICK, "This is what my routers have counted."
 )
@@ -79,6 +86,8 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         DHCP_LEASES,
         L3_STATE,
         L3_STATUS,
+        GATEWAY_STATE,
+        GATEWAY_STATUS,
         METERING_REPORT,
         METADATA,
         HYPERVISOR_STATE,

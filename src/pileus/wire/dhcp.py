@@ -97,6 +97,9 @@ class DhcpNetwork(Record, frozen=True):
     subnets: tuple[DhcpSubnet, ...] = ()
     hosts: tuple[DhcpHost, ...] = ()
     dns_domain: DomainName = ""
+    elsewhere: tuple[Uuid, ...] = ()
+    """Subnets whose addresses are given out by a gateway machine, and not by the agent, which has metadata
+    for their guests all the same."""
 
 
 class DhcpStateRequest(Record, frozen=True):

@@ -63,6 +63,11 @@ def l3(host: str) -> str:
     return f"l3:{host}"
 
 
+def gateways(host: str) -> str:
+    """Which gateway machines a host has."""
+    return f"gateways:{host}"
+
+
 def hypervisor(host: str) -> str:
     """Which servers a host has."""
     return f"hypervisor:{host}"
@@ -73,7 +78,7 @@ def tunnels() -> str:
     return "tunnels:all"
 
 
-OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "hypervisor"})
+OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "gateways", "hypervisor"})
 """Kinds of scopes whose key is the host that alone may listen to them."""
 OF_THE_CLOUD = frozenset({"tunnels"})
 """Kinds that every node may listen to."""

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 from tests import databases
 from tests.api.compute.cloud import Cloud, Host, Node, tell
+from tests.api.compute.gateways import bring_up, flavored
 
 from pileus.core.errors import Forbidden
 from pileus.services.compute.agents.serving import look
@@ -22,6 +23,7 @@ from pileus.wire import scopes
 from pileus.wire.agents import AgentReport
 from pileus.wire.calls import CALLS
 from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus, LeaseChange, LeaseReport
+from pileus.wire.gateway import GatewayStateRequest
 from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, OperationReport, ServerReport
 from pileus.wire.l3 import L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataRequest
@@ -44,12 +46,14 @@ class Victim(msgspec.Struct):
     operation: str
     tap_service: str
     tap_flow: str
+    machine: str
+    """A router that is one."""
 
 
 async def victim(api: Cloud) -> Victim:
     """A server with everything around it on h1; h2 is there, and has nothing."""
     host = await api.host("h1")
-    for kind in ("DHCP", "L3"):
+    for kind in ("DHCP", "L3", "Gateway VM"):
         await host.service_agent(kind)
     network = await api.a_network()
     server = (await api.boot(host))["id"]
@@ -83,10 +87,13 @@ async def victim(api: Cloud) -> Victim:
     source = await api("POST", f"{net}/ports", {"port": {"network_id": network}})
     flow = {"tap_service_id": tap_service, "source_port": source.json["port"]["id"], "direction": "IN"}
     tapped = await api("POST", f"{net}/taas/tap_flows", {"tap_flow": flow})
+    values = {"flavor_id": await flavored(api), "external_gateway_info": {"network_id": public}}
+    machine = (await api("POST", f"{net}/routers", {"router": values})).json["router"]["id"]
+    await bring_up(api, host)
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
     other = await api.host("h2")
-    for kind in ("DHCP", "L3"):
+    for kind in ("DHCP", "L3", "Gateway VM"):
         await other.service_agent(kind)
     return Victim(
         host=host,
@@ -98,6 +105,7 @@ async def victim(api: Cloud) -> Victim:
         address_group=address_group,
         router=router,
         floating_ip=floating.json["floatingip"]["id"],
+        machine=machine,
         operation=next(row.id for row in rows if row.kind == "server.reboot"),
         tap_service=tap_service,
         tap_flow=tapped.json["tap_flow"]["id"],
@@ -170,6 +178,22 @@ async def _l3_status(api: Cloud, it: Victim) -> None:
     await api.wire["l3_status"](L3Status("h2", (it.router,), (it.floating_ip,)), ME)
     failed = {it.router: "broken", it.floating_ip: "broken"}
     await api.wire["l3_status"](L3Status("h2", failed=failed), ME)
+
+
+async def _gateway_state(api: Cloud, it: Victim) -> None:
+    for asked in ((it.machine, it.router), None):
+        state: Any = await api.wire["gateway_state"](GatewayStateRequest("h2", asked), ME)
+        assert state.machines == ()
+    own: Any = await api.wire["gateway_state"](GatewayStateRequest("h1"), Node("h1"))
+    assert [one.router.router_id for one in own.machines] == [it.machine]
+
+
+async def _gateway_status(api: Cloud, it: Victim) -> None:
+    await api.wire["gateway_status"](L3Status("h2", (it.machine, it.router), (it.floating_ip,)), ME)
+    await api.wire["gateway_status"](L3Status("h2", failed={it.machine: "broken"}), ME)
+    # Nor are routers that an agent of another kind has on the same host.
+    await api.wire["gateway_status"](L3Status("h1", failed={it.router: "broken"}), Node("h1"))
+    await api.wire["l3_status"](L3Status("h1", failed={it.machine: "broken"}), Node("h1"))
 
 
 async def _metadata(api: Cloud, it: Victim) -> None:
@@ -245,6 +269,8 @@ ATTACKS: dict[str, Attack] = {
     "dhcp_leases": _dhcp_leases,
     "l3_state": _l3_state,
     "l3_status": _l3_status,
+    "gateway_state": _gateway_state,
+    "gateway_status": _gateway_status,
     "metering_report": _metering_report,
     "metadata": _metadata,
     "hypervisor_state": _hypervisor_state,
@@ -287,6 +313,7 @@ def test_a_node_hears_of_what_its_agents_serve(tmp_path: Path, kind: str) -> Non
             "dhcp": scopes.dhcp("h1"),
             "dhcp_network": scopes.dhcp_network(it.network),
             "l3": scopes.l3("h1"),
+            "gateways": scopes.gateways("h1"),
             "hypervisor": scopes.hypervisor("h1"),
             "tunnels": scopes.tunnels(),
         }

@@ -1,4 +1,4 @@
-"""``pileus image build``: the small guest image, as a file."""
+"""``pileus image build``: the small guest image, or that of gateway machines, as a file."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ import typer
 from pileus.app import bootstrap
 from pileus.drivers.guestimage import CannotBuildImage, build_image
 
-DEFAULT_NAME = "pileus-guest.qcow2"
 
-
-def build(output: Path | None = None, cache: Path | None = None) -> Path:
-    """Build the image at ``output`` (default: pileus-guest.qcow2 here) and give back where it is.
+def build(output: Path | None = None, cache: Path | None = None, kind: str = "guest") -> Path:
+    """Build the image of a kind at ``output`` (default: pileus-KIND.qcow2 here) and give back where it is.
 
     Progress goes to standard error, the file's path to standard output; ``cache`` keeps the packages
     (default: the user's cache folder). Ends the program with a message where it can't be built.
     """
     started = time.monotonic()
-    file = (output or Path(DEFAULT_NAME)).absolute()
+    file = (output or Path(f"pileus-{kind}.qcow2")).absolute()
     try:
-        image = build_image(file, (cache or default_cache()).absolute(), _say)
+        image = build_image(file, (cache or default_cache()).absolute(), _say, kind=kind)
     except CannotBuildImage as error:
         bootstrap.fail(error.text)
     _say(f"{image.size / 2**20:.1f} MiB in {time.monotonic() - started:.1f} s")

@@ -11,6 +11,7 @@ from pileus.core.clock import Clock, SystemClock
 from pileus.host.agent import Agent, AgentSettings
 from pileus.host.dhcp import agent as dhcp
 from pileus.host.dhcp.agent import DhcpAgent
+from pileus.host.gateways.agent import GatewayAgent
 from pileus.host.hypervisor.agent import HypervisorAgent
 from pileus.host.hypervisor.inventory import memory_used_mib
 from pileus.host.l2.agent import SwitchAgent
@@ -34,12 +35,16 @@ class NodeAgents(msgspec.Struct, frozen=True):
     namespaces: tuple[DhcpAgent | L3Agent, ...]
     metering: MeteringAgent | None
     machines: HypervisorAgent | None
+    gateways: GatewayAgent | None
 
     def all(self) -> list[Agent]:
         """Every agent, in the order of their start."""
         return [
             agent
-            for agent in (self.switch, self.metadata, *self.namespaces, self.metering, self.machines)
+            for agent in (
+                *(self.switch, self.metadata, *self.namespaces, self.metering),
+                *(self.machines, self.gateways),
+            )
             if agent is not None
         ]
 
@@ -81,19 +86,21 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         )
         namespaces.append(routing)
         metering = MeteringAgent(node, server, clock, routing.counted)
-    machines = None
+    machines = gateways = None
     if (some := parts.machines) is not None:
         machines = HypervisorAgent(
             *(node, some.settings, server, clock, some.hypervisor, some.images, some.cache),
             *(parts.links, switch.client),
             memory_used=some.memory_used or memory_used_mib,
         )
+        gateways = GatewayAgent(node, server, clock, some.hypervisor)
     return NodeAgents(
         switch=_switch_agent(node, server, clock, parts),
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
         metering=metering,
         machines=machines,
+        gateways=gateways,
     )
 
 

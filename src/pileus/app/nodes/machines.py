@@ -13,6 +13,7 @@ from pileus.app.nodes.parts import MachineParts
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
+from pileus.drivers.guestimage.simulated import gateway_guest
 from pileus.drivers.libvirt import daemon
 from pileus.drivers.libvirt.kvm import probe_kvm
 from pileus.drivers.libvirt.simulated import SimulatedHypervisor
@@ -99,7 +100,7 @@ def simulated_machines(home: Path, settings: Settings, cache: ImageCache) -> Mac
 
     return MachineParts(
         settings=msgspec.structs.replace(simulated, disk_gib=SIMULATED_DISK_GIB),
-        hypervisor=SimulatedHypervisor(home / "domains.json", copy=copy),
+        hypervisor=SimulatedHypervisor(home / "domains.json", guest=gateway_guest, copy=copy),
         images=images,
         cache=cache,
         memory_used=lambda: 0,

@@ -14,6 +14,7 @@ from pileus.core.files import read_or_create_secret
 from pileus.drivers.dns.updates import DynamicUpdates
 from pileus.services.compute import service as compute
 from pileus.services.compute.servers.host_questions import Ask
+from pileus.services.identity.seed import own_project
 from pileus.services.identity.service import Beginning, Identity, Notify
 from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
@@ -61,6 +62,11 @@ def make_services(
         find_endpoint=partial(identity.find_endpoint, "image"),
     )
     machines = compute.Compute(
-        compute.from_settings(settings.compute), network_config, clock, images=images, ask=ask
+        compute.from_settings(settings.compute),
+        network_config,
+        clock,
+        images=images,
+        ask=ask,
+        own_project=partial(own_project, name=settings.compute.gateway_project),
     )
     return identity, (identity, networking, images, machines)

@@ -22,12 +22,14 @@ from pileus.drivers.process import ProgramFailed
 BUILD_PACKAGES = ("qemu-utils", "e2fsprogs", "mtools")
 
 KERNEL = "linux-image-cloud-amd64"
-PROGRAMS = ("busybox-static", "dropbear-bin")
+BASE = ("busybox-static",)
+PROGRAMS = (*BASE, *contents.GUEST.packages)
 TOOLS = ("syslinux", "syslinux-common")
 ROOT_MIB = 192
 
 # When nothing else says so, files in the image are dated 2023-06-10, the release of Debian 12.
 _EPOCH = 1686355200
+_KINDS = {kind.name: kind for kind in (contents.GUEST, contents.GATEWAY)}
 _NEEDED = {"qemu-img": "qemu-utils", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "mformat": "mtools"}
 
 
@@ -41,8 +43,10 @@ class GuestImage:
     packages: tuple[Package, ...]
 
 
-def build_image(output: Path, cache: Path, say: Say, epoch: int | None = None) -> GuestImage:
-    """Build the image and put it at ``output``, whole or not at all.
+def build_image(
+    output: Path, cache: Path, say: Say, epoch: int | None = None, kind: str = contents.GUEST.name
+) -> GuestImage:
+    """Build the image of a kind (``guest``, ``gateway``) and put it at ``output``, whole or not at all.
 
     ``cache`` keeps downloaded packages; ``say`` is told of each step that takes a while; ``epoch`` (seconds
     since 1970; default: SOURCE_DATE_EPOCH, else a constant) dates the files inside. Raises CannotBuildImage.
@@ -53,17 +57,20 @@ def build_image(output: Path, cache: Path, say: Say, epoch: int | None = None) -
     try:
         cache.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
-        packages = Registry(cache, say).fetch(KERNEL, PROGRAMS, TOOLS)
+        what = _KINDS[kind]
+        packages = Registry(cache, say).fetch(KERNEL, (*BASE, *what.packages), TOOLS)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as name:
             work = Path(name)
-            return _build(output, packages, work, say, epoch)
+            return _build(output, what, packages, work, say, epoch)
     except ProgramFailed as error:
         raise CannotBuildImage(reason=str(error)) from error
     except OSError as error:
         raise CannotBuildImage(reason=f"{error.filename or output}: {error.strerror}") from error
 
 
-def _build(output: Path, packages: list[Package], work: Path, say: Say, epoch: int) -> GuestImage:
+def _build(
+    output: Path, kind: contents.Kind, packages: list[Package], work: Path, say: Say, epoch: int
+) -> GuestImage:
     say("unpacking")
     unpacked = contents.Unpacked(work / "packages")
     for package in packages:
@@ -87,7 +94,7 @@ def _build(output: Path, packages: list[Package], work: Path, say: Say, epoch: i
         "syslinux.cfg": config.encode(),
     }
     disk.make_fat(work / "boot.fat", boot_files, loader, epoch)
-    disk.make_ext4(work / "root.ext4", contents.root(unpacked), ROOT_MIB * disk.MIB, epoch)
+    disk.make_ext4(work / "root.ext4", contents.root(unpacked, kind), ROOT_MIB * disk.MIB, epoch)
     raw = work / "disk.raw"
     disk.assemble(raw, work / "boot.fat", work / "root.ext4", loader.boot_code.read_bytes())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import NamedTuple
 
 from pileus.drivers.guestimage.errors import CannotBuildImage
 from pileus.drivers.guestimage.kernel import Modules
@@ -25,7 +26,30 @@ ROOT_MODULES = (
     *("sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"),  # config drives
     *("8021q", "bridge", "dummy"),  # for people who try networks out inside
 )
-PROGRAMS = ("dropbear", "dropbearkey", "dbclient")
+
+
+class Kind(NamedTuple):
+    """A kind of guest: what it has besides the base. ``layer``: a folder of ours that is laid over all."""
+
+    name: str
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    layer: str | None = None
+
+
+GUEST = Kind("guest", ("dropbear-bin",), ("dropbear", "dropbearkey", "dbclient"))
+GATEWAY = Kind(
+    "gateway",
+    ("nftables", "conntrack", "dnsmasq-base", "qemu-guest-agent"),
+    ("nft", "conntrack", "dnsmasq", "qemu-ga"),
+    (
+        *("nf_tables", "nf_nat", "nf_conntrack_netlink"),
+        *("nft_chain_nat", "nft_nat", "nft_ct", "nft_limit", "nft_redir", "nft_masq", "nft_objref"),
+    ),
+    "gateway",
+)
+"""A router and DHCP server, which is told what to be through QEMU's agent."""
 
 # quiet: what the guest itself says is easy to find; the kernel's own log is in dmesg. devkmsg: our lines are
 # never throttled. console: the last one named is /dev/console. notests: a quarter of a second less.
@@ -71,7 +95,7 @@ class Unpacked:
                 "--library-path",
                 path,
                 "--list",
-                str(self._program(program)),
+                str(self.program(program)),
             )
             for line in (run(command)).decode().splitlines():
                 name, arrow, place = line.strip().partition(" => ")
@@ -79,7 +103,8 @@ class Unpacked:
                     found[name] = Path(place.rpartition(" (")[0]).resolve()
         return found
 
-    def _program(self, name: str) -> Path:
+    def program(self, name: str) -> Path:
+        """The program of a name. Raises CannotBuildImage."""
         for folder in ("sbin", "bin"):
             if (place := self.folder / "usr" / folder / name).is_file():
                 return place
@@ -105,8 +130,8 @@ def initramfs(unpacked: Unpacked, epoch: int) -> bytes:
     return gzip.compress(newc(tree, epoch), 9, mtime=epoch)
 
 
-def root(unpacked: Unpacked) -> Tree:
-    """The root file system."""
+def root(unpacked: Unpacked, kind: Kind = GUEST) -> Tree:
+    """The root file system of a kind of guest."""
     tree = Tree()
     for name in ("dev", "proc", "sys", "run", "mnt", "root", "var/log", "var/lib/pileus", "etc/dropbear"):
         tree.folder(name)
@@ -116,19 +141,22 @@ def root(unpacked: Unpacked) -> Tree:
     tree.folder("home/pileus", 0o750, owner=1000)
     tree.link("var/run", "../run")
     tree.overlay(_OWN / "root")
+    if kind.layer is not None:
+        tree.overlay(_OWN / kind.layer)
     tree.file("etc/shadow", tree.nodes["etc/shadow"].content, 0o600)
     tree.file("bin/busybox", unpacked.busybox.read_bytes(), 0o755)
     for applet in (run((str(unpacked.busybox), "--list-full"))).decode().split():
         tree.link(applet, "/bin/busybox")
-    for program in PROGRAMS:
-        place = unpacked.find("usr", "sbin" if program == "dropbear" else "bin", program)
+    for program in kind.programs:
+        place = unpacked.program(program)
         tree.file(str(place.relative_to(unpacked.folder)), place.read_bytes(), 0o755)
-    tree.link("usr/bin/ssh", "dbclient")
-    for name, library in (unpacked.libraries(PROGRAMS)).items():
+    if "dbclient" in kind.programs:
+        tree.link("usr/bin/ssh", "dbclient")
+    for name, library in (unpacked.libraries(kind.programs)).items():
         folder = "lib64" if name == _LOADER else _LIBRARIES
         tree.file(f"{folder}/{name}", library.read_bytes(), 0o755)
     modules = unpacked.modules()
-    names = modules.closure((*FIRST_MODULES, *MORE_MODULES, *ROOT_MODULES))
+    names = modules.closure((*FIRST_MODULES, *MORE_MODULES, *ROOT_MODULES, *kind.modules))
     folder = f"lib/modules/{modules.version}"
     for name in names:
         tree.file(f"{folder}/{modules.path(name)}", modules.file(name).read_bytes())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
+import libvirt_qemu
 
 from pileus.drivers.libvirt import domain as xml
+from pileus.drivers.libvirt import guest_agent
 from pileus.drivers.libvirt.connection import Connection, is_gone, reason
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 from pileus.drivers.libvirt.hypervisor import (
@@ -19,6 +22,8 @@ from pileus.drivers.libvirt.hypervisor import (
     DomainState,
     DomainStats,
     Event,
+    GuestSaid,
+    GuestSilent,
     HostFacts,
     HypervisorFailed,
     NotDefined,
@@ -31,6 +36,19 @@ _T = TypeVar("_T")
 
 _LOOK_EVERY_S = 0.5
 COPY_WITHIN_S = 7200
+_AGENT_WITHIN_S = 5
+_AGENT_AWAY = frozenset(
+    (
+        libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+        libvirt.VIR_ERR_AGENT_UNSYNCED,
+        libvirt.VIR_ERR_OPERATION_INVALID,
+        libvirt.VIR_ERR_OPERATION_TIMEOUT,
+        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+        libvirt.VIR_ERR_INTERNAL_ERROR,
+    )
+)
+"""Not running, not listening, not able: whatever it is, the guest has done nothing."""
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -261,6 +279,30 @@ class LibvirtHypervisor:
             await self._domain("copy_disk", uuid, lambda domain: domain.abortJob())
             raise HypervisorFailed("copy_disk", f"the copy took longer than {COPY_WITHIN_S} s")
         await self._domain("copy_disk", uuid, end)
+
+    async def run_in_guest(
+        self, uuid: str, command: Sequence[str], input: bytes = b"", timeout_s: float = 30.0
+    ) -> GuestSaid:
+        """See Hypervisor."""
+        ask = partial(self._ask_guest, uuid)
+        started = await ask(guest_agent.start(command, input))
+        pid, deadline = guest_agent.pid(started), asyncio.get_running_loop().time() + timeout_s
+        while (said := guest_agent.said(await ask(guest_agent.status(pid)))) is None:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise GuestSilent("run_in_guest", f"{command[0]} has not ended after {timeout_s:g} s")
+            await asyncio.sleep(_LOOK_EVERY_S)
+        return said
+
+    async def _ask_guest(self, uuid: str, question: str) -> str:
+        def work(domain: libvirt.virDomain) -> str:
+            try:
+                return str(libvirt_qemu.qemuAgentCommand(domain, question, _AGENT_WITHIN_S, 0))
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _AGENT_AWAY:
+                    raise GuestSilent("run_in_guest", reason(error)) from error
+                raise
+
+        return await self._domain("run_in_guest", uuid, work)
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""

@@ -50,6 +50,10 @@ class NotDetached(HypervisorFailed):
     """The guest did not let go of a device in the time allowed."""
 
 
+class GuestSilent(HypervisorFailed):
+    """QEMU's agent in the guest does not answer (yet), or what it runs does not end."""
+
+
 class Power(enum.Enum):
     """virDomainState, in fewer words."""
 
@@ -150,6 +154,13 @@ class HostFacts(msgspec.Struct, frozen=True):
     arch: str
 
 
+class GuestSaid(msgspec.Struct, frozen=True):
+    """How a program ended that QEMU's agent has run in a guest; ``output``: both its streams."""
+
+    exit_code: int
+    output: bytes = b""
+
+
 class Hypervisor(Protocol):
     """One host's machines. All verbs raise HypervisorFailed or one of its kinds."""
 
@@ -209,6 +220,12 @@ class Hypervisor(Protocol):
         ``target`` is the disk's name in the machine (``vda``). ``quiesce``: the guest's agent writes out and
         holds its file systems while the moment is taken. A copy that was begun before is begun anew.
         """
+
+    async def run_in_guest(
+        self, uuid: str, command: Sequence[str], input: bytes = b"", timeout_s: float = 30.0
+    ) -> GuestSaid:
+        """Run a program in the guest by QEMU's agent there. GuestSilent where none answers, or the program
+        does not end in time."""
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """Now if it runs, and for its next start."""

@@ -26,6 +26,8 @@ from pileus.drivers.libvirt.hypervisor import (
     DomainState,
     DomainStats,
     Event,
+    GuestSaid,
+    GuestSilent,
     HostFacts,
     HypervisorFailed,
     HypervisorUnavailable,
@@ -55,6 +57,8 @@ class Machine(msgspec.Struct):
     saved: bool = False
     digest: str = ""
     started_at: float = 0.0
+    inside: dict[str, str] = msgspec.field(default_factory=dict)
+    """Kept by the guest, on its disk."""
 
 
 def guest_says(spec: DomainSpec) -> str:
@@ -76,8 +80,18 @@ async def _copy_file(source: Path, target: Path) -> None:
     await asyncio.to_thread(shutil.copyfile, source, target)
 
 
+Guest = Callable[[DomainSpec, dict[str, str], Sequence[str], bytes], GuestSaid]
+"""``(machine, what it keeps, command, input) -> how the command ended``: a guest with QEMU's agent."""
+
+
+def no_programs(spec: DomainSpec, kept: dict[str, str], command: Sequence[str], input: bytes) -> GuestSaid:
+    """A guest in which there is nothing to run."""
+    return GuestSaid(127, b"not found\n")
+
+
 class SimulatedHypervisor:
-    """``Hypervisor`` without machines. ``says``: what a machine writes on its console at each start.
+    """``Hypervisor`` without machines. ``guest``: what its machines do when they are told to run something.
+    ``says``: what a machine writes on its console at each start.
 
     ``faults``: a verb's name to what it raises the next time, once. ``deaf``: machines that hear neither
     the power button nor requests to let go of devices. ``copy``: how a disk is copied.
@@ -90,6 +104,7 @@ class SimulatedHypervisor:
         prefix: str = NAME_PREFIX,
         facts: HostFacts = _FACTS,
         says: Callable[[DomainSpec], str] = guest_says,
+        guest: Guest = no_programs,
         clock: Clock | None = None,
         copy: Callable[[Path, Path], Awaitable[None]] = _copy_file,
     ) -> None:
@@ -101,6 +116,7 @@ class SimulatedHypervisor:
         self._prefix = prefix
         self._facts = facts
         self._says = says
+        self._guest = guest
         self._clock = clock or SystemClock()
         self._copy = copy
         self._connected = False
@@ -256,6 +272,20 @@ class SimulatedHypervisor:
                 await self._copy(Path(disk.path), path)
                 return
         raise HypervisorFailed("copy_disk", f"invalid argument: no target device {target}")
+
+    async def run_in_guest(
+        self, uuid: str, command: Sequence[str], input: bytes = b"", timeout_s: float = 30.0
+    ) -> GuestSaid:
+        """See Hypervisor."""
+        machine = self._machine("run_in_guest", uuid)
+        running = machine.running
+        if running is None or not running.guest_agent or machine.power is not Power.RUNNING:
+            raise GuestSilent("run_in_guest", "QEMU guest agent is not connected")
+        if uuid in self.deaf:
+            raise GuestSilent("run_in_guest", "Guest agent is not responding")
+        said = self._guest(running, machine.inside, command, input)
+        self._store()
+        return said
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""

@@ -94,7 +94,7 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         while True:
             await asyncio.sleep(self._namespaces.watch_interval_s)
             try:
-                await self._lease_watch.look([namespace.key for namespace in self._in_force()])
+                await self._lease_watch.look(self._with_server())
             except Exception as error:
                 trouble.happened(type(error).__name__, why=reason(error))
             else:
@@ -127,8 +127,12 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         return plan.plan_endpoints(thing, namespace)
 
     async def enforce(self, things: Collection[DhcpNetwork]) -> tuple[int, dict[str, str]]:
-        servers, failed = [], {}
+        servers, failed, ending = [], {}, []
         for network in things:
+            if not plan.gives_addresses(network):
+                ending.append(network.network_id)
+                self._left_out.pop(network.network_id, None)
+                continue
             try:
                 unusable = plan.unusable(network)
                 namespace = self._wanted[network.network_id]
@@ -141,7 +145,7 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
                     _log.warning("left out", network=network.network_id, port=port_id, why=why)
             self._left_out[network.network_id] = unusable
         changes, refused = await self._server_applier.serve(servers)
-        return changes, failed | refused
+        return changes + await self._server_applier.leave(ending), failed | refused
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._left_out = {key: some for key, some in self._left_out.items() if key in wanted}
@@ -168,4 +172,9 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         self._told_ports = news.ports
 
     async def disturbed(self) -> Collection[str]:
-        return await self._server_applier.ended([namespace.key for namespace in self._in_force()])
+        return await self._server_applier.ended(self._with_server())
+
+    def _with_server(self) -> list[str]:
+        """The networks in force that have a dnsmasq here."""
+        in_force = [self.desired.get(namespace.key) for namespace in self._in_force()]
+        return [one.network_id for one in in_force if one is not None and plan.gives_addresses(one)]

@@ -24,6 +24,13 @@ class ServerApplier:
             return 1, failure.reasons
         return sum(map(_size, applied.values())), {}
 
+    async def leave(self, network_ids: Collection[str]) -> int:
+        """End the servers of these networks, whose namespaces stay; how many there were."""
+        there = set(network_ids) & await self._servers.known() if network_ids else set()
+        if there:
+            await self._servers.remove(there)
+        return len(there)
+
     async def end(self, wanted: Collection[str]) -> int:
         """End all servers but the wanted ones; how many."""
         gone = [network_id for network_id in await self._servers.known() if network_id not in wanted]

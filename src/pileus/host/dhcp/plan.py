@@ -10,6 +10,8 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from pileus.drivers.dnsmasq import spec
 from pileus.drivers.dnsmasq.render import host_fault
 from pileus.host.metadata_endpoint import METADATA_V4, METADATA_V6, MetadataEndpoint
@@ -31,8 +33,13 @@ SYSCTLS = {
 
 
 def is_served(network: DhcpNetwork) -> bool:
-    """Whether a dnsmasq is to run."""
+    """Whether its guests are served: addresses are given out, or metadata alone."""
     return network.admin_state_up and any(subnet.enable_dhcp for subnet in network.subnets)
+
+
+def gives_addresses(network: DhcpNetwork) -> bool:
+    """Whether a dnsmasq runs in the namespace: not where gateway machines give out all there is."""
+    return any(subnet.enable_dhcp and subnet.subnet_id not in network.elsewhere for subnet in network.subnets)
 
 
 def interface(network: DhcpNetwork) -> str:
@@ -82,6 +89,7 @@ def plan_endpoints(network: DhcpNetwork, namespace: Namespace) -> list[MetadataE
 def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spec.DhcpNetwork:
     """The network's dnsmasq."""
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
+    network = _without_elsewhere(network)
     subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
     stateful, optional = _modes(network)
     return spec.DhcpNetwork(
@@ -106,6 +114,14 @@ def unusable(network: DhcpNetwork) -> dict[str, str]:
             if not _tellable(option):
                 found[host.port_id] = f"the option {option.name!r} can't be told as it is"
     return found | {host.port_id: why for host, why in _faults(network.hosts, stateful, optional)}
+
+
+def _without_elsewhere(network: DhcpNetwork) -> DhcpNetwork:
+    """The network with what is given out here; those without an address here are left out."""
+    if not network.elsewhere:
+        return network
+    mine = tuple(subnet for subnet in network.subnets if subnet.subnet_id not in network.elsewhere)
+    return msgspec.structs.replace(network, subnets=mine)
 
 
 def _modes(network: DhcpNetwork) -> tuple[set[str], bool]:

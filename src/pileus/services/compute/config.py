@@ -24,6 +24,9 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     step_deadline_s: float = 10
     ticket_lifetime_s: float = 3600
     keep_deleted_servers_days: float = 90
+    gateway_image: str = "gateway"
+    gateway_flavor: str = "m1.tiny"
+    gateway_patience_s: float = 180
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -41,4 +44,7 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         service_down_time_s=settings.service_down_time_s,
         build_timeout_s=settings.build_timeout_s,
         keep_deleted_servers_days=settings.keep_deleted_servers_days,
+        gateway_image=settings.gateway_image,
+        gateway_flavor=settings.gateway_flavor,
+        gateway_patience_s=settings.gateway_patience_s,
     )

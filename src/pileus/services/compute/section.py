@@ -34,6 +34,24 @@ class ComputeSection(Section, frozen=True):
         float,
         msgspec.Meta(gt=0, description="days that deleted servers are kept, for lists and usage reports"),
     ] = 90.0
+    gateway_image: Annotated[
+        str, Description(description="name of the public image that gateway machines begin from")
+    ] = "gateway"
+    gateway_flavor: Annotated[str, Description(description="name of the flavor of gateway machines")] = (
+        "m1.tiny"
+    )
+    gateway_project: Annotated[
+        str,
+        Description(
+            description="project of the default domain that has the gateway machines; made if missing"
+        ),
+    ] = "service"
+    gateway_patience_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, description="seconds that a gateway machine may run without working until it is replaced"
+        ),
+    ] = 180.0
     build_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds that a server may take to become ACTIVE")
     ] = 600.0

@@ -20,6 +20,8 @@ from pileus.services.compute.flavors.access import FLAVOR_ACCESS
 from pileus.services.compute.flavors.extra_specs import FLAVOR_EXTRA_SPECS
 from pileus.services.compute.flavors.noun import FLAVORS
 from pileus.services.compute.flavors.work import flavors_seed
+from pileus.services.compute.gateway_machines.keeper import GatewayKeeper
+from pileus.services.compute.gateway_machines.work import OwnProject
 from pileus.services.compute.keypairs.noun import KEYPAIRS
 from pileus.services.compute.limits import LIMITS
 from pileus.services.compute.microversions import MICROVERSIONS
@@ -167,7 +169,8 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
 
 
 class Compute(ServiceFace):
-    """``images`` has the bytes of images; ``ask`` asks a host."""
+    """``images`` has the bytes of images; ``ask`` asks a host; ``own_project`` gives the project that has the
+    cloud's own servers (None: it has none)."""
 
     def __init__(
         self,
@@ -177,10 +180,13 @@ class Compute(ServiceFace):
         *,
         images: ImageFiles,
         ask: Ask,
+        own_project: OwnProject | None = None,
     ) -> None:
         self._clock = clock
         self.parts = Parts(config, network, images)
         self._conductor: Conductor | None = None
+        self._own_project = own_project
+        self._gateways: GatewayKeeper | None = None
         self.config = config
         self.service = Service(
             name="nova",
@@ -205,10 +211,15 @@ class Compute(ServiceFace):
         await store.write(flavors_seed, system_context(self._clock.now()))
         self._conductor = Conductor(store, self.parts, self._clock, owner=new_id(), host=socket.gethostname())
         self._conductor.start()
+        if self._own_project is not None:
+            self._gateways = GatewayKeeper(store, self.parts, self._clock, self._own_project)
+            self._gateways.start()
         kept = dt.timedelta(days=self.config.keep_deleted_servers_days)
         store.trim_also(lambda tx, now: forget(tx, now - kept))
 
     async def close(self) -> None:
-        """Stop the conductor; what is under way is taken up by the next."""
+        """Stop the conductor and the like; what is under way is taken up by the next."""
+        if self._gateways is not None:
+            await self._gateways.close()
         if self._conductor is not None:
             await self._conductor.close()

@@ -99,6 +99,23 @@ def identity_seed(tx: Tx, context: Context, seed: Seed) -> bool:
     return is_new
 
 
+def own_project(tx: Tx, name: str) -> str:
+    """The id of the project of this name in the default domain, for what the cloud has of its own; it is made
+    where there is none. Nobody has a role there unless he is given one."""
+    found = tx.scalar(
+        select(projects.c.id).where(
+            projects.c.owner == DEFAULT_DOMAIN, projects.c.name == name, projects.c.is_domain.is_(False)
+        )
+    )
+    if found is not None:
+        return str(found)
+    project_id = new_hex_id()
+    home = {"owner": DEFAULT_DOMAIN, "domain_id": DEFAULT_DOMAIN, "parent_id": DEFAULT_DOMAIN}
+    project = {"id": project_id, "name": name, "is_domain": False, "enabled": True, "extra": None}
+    tx.insert(projects, [{**home, **project, "description": "The cloud's own servers"}])
+    return project_id
+
+
 def _seed_projects(tx: Tx, seed: Seed) -> str:
     found = {
         (row.owner, row.name): row.id

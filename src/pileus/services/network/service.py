@@ -50,6 +50,7 @@ from pileus.services.network.floating_ip_hosts.followers import (
 from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
+from pileus.services.network.gateway_machines import noun as gateway_machines
 from pileus.services.network.local_ips import noun as local_ips
 from pileus.services.network.logs import noun as logs
 from pileus.services.network.metering import noun as metering
@@ -175,6 +176,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             port_bindings.noun(config),
             trunks.noun(config),
             routers.noun(config, agent),
+            gateway_machines.noun(config),
             conntrack_helpers.NOUN,
             floating_ips.noun(config),
             port_forwardings.NOUN,

@@ -29,20 +29,24 @@ _REPLY = views_type(
 
 
 class Provider(NamedTuple):
-    """A way of making routers, of one kind. ``driver``: its class in Neutron, by which profiles name it."""
+    """A way of making routers, of one kind. ``driver``: its class in Neutron, by which profiles name it;
+    ``gateway_vm``: each is a virtual machine."""
 
     name: str
     driver: str
     distributed: bool = False
     ha: bool = False
+    gateway_vm: bool = False
     service_type: str = "L3_ROUTER_NAT"
     default: bool = False
 
 
 _DRIVERS = "neutron.services.l3_router.service_providers."
+_OWN_DRIVERS = "pileus.services.l3_router.service_providers."
 PROVIDERS = (
     Provider("dvr", f"{_DRIVERS}dvr.DvrDriver", distributed=True),
     Provider("dvrha", f"{_DRIVERS}dvrha.DvrHaDriver", distributed=True, ha=True),
+    Provider("gateway_vm", f"{_OWN_DRIVERS}gateway_vm.GatewayVmDriver", gateway_vm=True),
     Provider("ha", f"{_DRIVERS}ha.HaDriver", ha=True),
     Provider("single_node", f"{_DRIVERS}single_node.SingleNodeDriver"),
 )

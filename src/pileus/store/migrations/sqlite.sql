@@ -397,6 +397,17 @@ CREATE TABLE floating_ips (
 	CONSTRAINT uq_floating_ips_fixed_address UNIQUE (fixed_port_id, floating_network_id, fixed_ip_address), 
 	CONSTRAINT uq_floating_ips_floating_port_id UNIQUE (floating_port_id)
 );
+CREATE TABLE gateway_machines (
+	router_id VARCHAR(36) NOT NULL, 
+	server_id VARCHAR(36), 
+	failures INTEGER NOT NULL, 
+	reason VARCHAR(1024), 
+	try_at DATETIME, 
+	ailing_since DATETIME, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_gateway_machines PRIMARY KEY (router_id), 
+	CONSTRAINT uq_gateway_machines_server_id UNIQUE (server_id)
+);
 CREATE TABLE "grants" (
 	actor_kind VARCHAR(8) NOT NULL, 
 	actor_id VARCHAR(64) NOT NULL, 
@@ -1106,6 +1117,7 @@ CREATE TABLE "routers" (
 	enable_ndp_proxy BOOLEAN DEFAULT 0 NOT NULL, 
 	enable_default_route_ecmp BOOLEAN DEFAULT 0 NOT NULL, 
 	enable_default_route_bfd BOOLEAN DEFAULT 0 NOT NULL, 
+	gateway_vm BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT fk_routers_flavor_id FOREIGN KEY(flavor_id) REFERENCES network_flavors (id), 
 	CONSTRAINT pk_routers PRIMARY KEY (id)
 );
@@ -1171,6 +1183,7 @@ INSERT INTO "schema_revisions" VALUES('network','0047_segments_of_networks');
 INSERT INTO "schema_revisions" VALUES('network','0048_published_names');
 INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
 INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
+INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 

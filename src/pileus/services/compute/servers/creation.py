@@ -61,7 +61,7 @@ def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeC
     facts = creation_facts_read(tx, access, spec, config)
     plan = decide(access, spec, facts, config)
     count = _spend(tx, access.context, spec, plan)
-    return _write(tx, access.context, spec, plan, count)
+    return servers_write(tx, access.context, spec, plan, count)
 
 
 def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: ComputeConfig) -> Plan:
@@ -159,7 +159,8 @@ def _spend(tx: Tx, context: Context, spec: ServerSpec, plan: Plan) -> int:
     return spend_up_to(tx, project_id, user_id, spec.minimum, most, cores=cores, ram=ram)
 
 
-def _write(tx: Tx, context: Context, spec: ServerSpec, plan: Plan, count: int) -> list[Values]:
+def servers_write(tx: Tx, context: Context, spec: ServerSpec, plan: Plan, count: int) -> list[Values]:
+    """Write servers that have been decided on, and the operation that brings them up."""
     rows = [_row(context, spec, plan, index) for index in range(count)]
     SERVER.insert(tx, context, rows)
     ids = [row["id"] for row in rows]

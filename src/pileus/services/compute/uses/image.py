@@ -77,6 +77,14 @@ def image_usable(tx: Tx, access: Access, image_id: str) -> Values | None:
     return None
 
 
+def image_named(tx: Tx, name: str) -> Values | None:
+    """The newest active image of a name that the cloud's administrators have made public, or None. Anybody
+    may give his own image any name."""
+    c = IMAGE.columns
+    found = fetch(tx, IMAGE, None, [c["name"] == name, c["status"] == "active", c["visibility"] == "public"])
+    return max(found, key=lambda one: (one["created_at"], one["id"]), default=None)
+
+
 def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:
     """Images by id, whoever's they are."""
     if not image_ids:

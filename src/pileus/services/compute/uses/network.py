@@ -20,6 +20,20 @@ from pileus.resource.quota import UNLIMITED, quota_read, quota_usage
 from pileus.resource.rows import fetch
 from pileus.services.compute.policy import is_admin
 from pileus.services.network.floating_ips.tables import floating_ips
+from pileus.services.network.gateway_machines.reading import (
+    KnownMachine,
+    WantedMachine,
+    machines_known,
+    machines_wanted,
+)
+from pileus.services.network.gateway_machines.work import BUILD as MACHINE_BUILD
+from pileus.services.network.gateway_machines.work import ERROR as MACHINE_ERROR
+from pileus.services.network.gateway_machines.work import (
+    machine_forget,
+    machine_place,
+    machine_status,
+    machine_write,
+)
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -48,7 +62,11 @@ from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 
 __all__ = [
+    "MACHINE_BUILD",
+    "MACHINE_ERROR",
+    "KnownMachine",
     "NetworkConfig",
+    "WantedMachine",
     "addresses_of",
     "addresses_taken",
     "as_update",
@@ -62,6 +80,12 @@ __all__ = [
     "is_automatic",
     "is_host_name",
     "is_networks_own",
+    "machine_forget",
+    "machine_place",
+    "machine_status",
+    "machine_write",
+    "machines_known",
+    "machines_wanted",
     "may_have",
     "network_scopes_served",
     "networks_of",

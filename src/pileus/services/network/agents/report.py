@@ -18,7 +18,7 @@ from pileus.services.network.agents.serving import served_scopes
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.derived_ids import derived_id
 from pileus.services.network.config import AgentSeen, NetworkConfig
-from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT, SWITCH_AGENTS
+from pileus.services.network.rules.agent_types import DHCP_AGENT, GATEWAY_AGENT, L3_AGENT, SWITCH_AGENTS
 from pileus.services.network.rules.segments import TUNNELS
 from pileus.store.errors import Duplicate
 from pileus.store.events import newest_position
@@ -191,6 +191,8 @@ def _always(report: AgentReport) -> set[str]:
         found.add(scopes.dhcp(report.host))
     elif report.agent_type == L3_AGENT:
         found.add(scopes.l3(report.host))
+    elif report.agent_type == GATEWAY_AGENT:
+        found.add(scopes.gateways(report.host))
     return found
 
 

@@ -12,7 +12,7 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports
-from pileus.services.network.rules.agent_types import DHCP_AGENT, L3_AGENT
+from pileus.services.network.rules.agent_types import DHCP_AGENT, GATEWAY_AGENT, L3_AGENT, ROUTING_AGENTS
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
@@ -47,12 +47,19 @@ def ports_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 
 
 def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
-    """Networks that the host's DHCP agent is scheduled for."""
-    return _ids(tx, _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, sorted(ids))))
+    """Networks that the host's DHCP agent is scheduled for, or that a gateway machine there serves."""
+    wanted = sorted(ids)
+    return _ids(
+        tx,
+        union(
+            _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
+            _behind_machines(host).where(column_in(tx, ports.c.network_id, wanted)),
+        ),
+    )
 
 
 def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
-    """Routers that the host's L3 agent is scheduled for."""
+    """Routers that the host's L3 agent is scheduled for, or whose machine is there."""
     return _ids(tx, _routers(host).where(column_in(tx, router_bindings.c.router_id, sorted(ids))))
 
 
@@ -105,8 +112,10 @@ def address_groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 def serves_guests_of(tx: Tx, host: str, network_id: str | None, router_id: str | None) -> bool:
     """Whether guests of a network, or behind a router, reach the host's metadata agent."""
     if router_id is not None:
-        return bool(routers_served(tx, host, [router_id]))
-    return network_id is not None and bool(dhcp_networks_served(tx, host, [network_id]))
+        return bool(_ids(tx, _routers(host, (L3_AGENT,)).where(router_bindings.c.router_id == router_id)))
+    if network_id is None:
+        return False
+    return bool(_ids(tx, _dhcp_networks(host).where(dhcp_bindings.c.network_id == network_id)))
 
 
 def _groups_here(host: str) -> Select[tuple[str]]:
@@ -129,11 +138,23 @@ def _dhcp_networks(host: str) -> Select[tuple[str]]:
     )
 
 
-def _routers(host: str) -> Select[tuple[str]]:
+def _behind_machines(host: str) -> Select[tuple[str]]:
+    return (
+        select(ports.c.network_id)
+        .select_from(
+            ports.join(router_ports, router_ports.c.port_id == ports.c.id)
+            .join(router_bindings, router_bindings.c.router_id == router_ports.c.router_id)
+            .join(agents, agents.c.id == router_bindings.c.agent_id)
+        )
+        .where(agents.c.host == host, agents.c.agent_type == GATEWAY_AGENT)
+    )
+
+
+def _routers(host: str, agent_types: Collection[str] = ROUTING_AGENTS) -> Select[tuple[str]]:
     return (
         select(router_bindings.c.router_id)
         .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-        .where(agents.c.host == host, agents.c.agent_type == L3_AGENT)
+        .where(agents.c.host == host, agents.c.agent_type.in_(agent_types))
     )
 
 

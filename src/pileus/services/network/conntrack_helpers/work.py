@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
+
 from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
@@ -13,7 +15,9 @@ from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.copies import copied
 from pileus.services.network.common.revisions import touch
 from pileus.services.network.conntrack_helpers.resource import CONNTRACK_HELPER
+from pileus.services.network.routers.in_machine import refuse_conntrack_helper
 from pileus.services.network.routers.tables import routers
+from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx
 from pileus.wire import scopes
@@ -49,6 +53,9 @@ def conntrack_helper_create(tx: Tx, context: Context, specs: Sequence[Values]) -
     specs = copied(specs)
     for spec in specs:
         _check(spec)
+    of_routers = column_in(tx, routers.c.id, sorted({spec["router_id"] for spec in specs}))
+    for row in tx.rows(select(routers.c.id).where(of_routers, routers.c.gateway_vm).limit(1)):
+        raise refuse_conntrack_helper(row.id)
     try:
         with tx.savepoint():
             CONNTRACK_HELPER.insert(tx, context, specs)

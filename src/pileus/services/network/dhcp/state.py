@@ -7,7 +7,7 @@ in ``switch_state``, the position is read first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, bindparam, select
 
@@ -17,7 +17,7 @@ from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import DHCP_AGENT
 from pileus.services.network.rules.names import domain_for, domain_of, host_name
@@ -42,52 +42,70 @@ _SERVED = (
     .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
     .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == DHCP_AGENT)
 )
-_NETWORKS = (
-    select(networks.c.id, networks.c.admin_state_up, networks.c.mtu, networks.c.dns_domain)
-    .where(networks.c.id.in_(_SERVED))
-    .order_by(networks.c.id)
-)
-_PORTS = (
-    select(
-        ports.c.id,
-        ports.c.network_id,
-        ports.c.mac_address,
-        ports.c.host,
-        ports.c.fixed_ips,
-        ports.c.dns_name,
-        ports.c.dns_domain,
-        ports.c.dns_keywords,
-        ports.c.project_id,
-        ports.c.extra_dhcp_opts,
-        dhcp_ports.c.port_id.is_not(None).label("is_dhcp"),
-        router_ports.c.port_type.label("router_port"),
-        floating_ips.c.id.is_not(None).label("is_floating"),
+
+
+class DhcpStatements(NamedTuple):
+    """Three statements that read some networks for those who answer DHCP there."""
+
+    networks: Select[Any]
+    ports: Select[Any]
+    subnets: Select[Any]
+
+
+def dhcp_statements(served: Select[Any]) -> DhcpStatements:
+    """Make them for the networks that a statement selects."""
+    of_networks = (
+        select(networks.c.id, networks.c.admin_state_up, networks.c.mtu, networks.c.dns_domain)
+        .where(networks.c.id.in_(served))
+        .order_by(networks.c.id)
     )
-    .select_from(
-        ports.outerjoin(dhcp_ports, dhcp_ports.c.port_id == ports.c.id)
-        .outerjoin(router_ports, router_ports.c.port_id == ports.c.id)
-        .outerjoin(floating_ips, floating_ips.c.floating_port_id == ports.c.id)
+    of_ports = (
+        select(
+            ports.c.id,
+            ports.c.network_id,
+            ports.c.mac_address,
+            ports.c.host,
+            ports.c.fixed_ips,
+            ports.c.dns_name,
+            ports.c.dns_domain,
+            ports.c.dns_keywords,
+            ports.c.project_id,
+            ports.c.extra_dhcp_opts,
+            dhcp_ports.c.port_id.is_not(None).label("is_dhcp"),
+            router_ports.c.port_type.label("router_port"),
+            routers.c.gateway_vm,
+            floating_ips.c.id.is_not(None).label("is_floating"),
+        )
+        .select_from(
+            ports.outerjoin(dhcp_ports, dhcp_ports.c.port_id == ports.c.id)
+            .outerjoin(router_ports, router_ports.c.port_id == ports.c.id)
+            .outerjoin(routers, routers.c.id == router_ports.c.router_id)
+            .outerjoin(floating_ips, floating_ips.c.floating_port_id == ports.c.id)
+        )
+        .where(ports.c.network_id.in_(served))
+        .order_by(ports.c.id)
     )
-    .where(ports.c.network_id.in_(_SERVED))
-    .order_by(ports.c.id)
-)
-_SUBNETS = (
-    select(
-        subnets.c.id,
-        subnets.c.network_id,
-        subnets.c.cidr,
-        subnets.c.ip_version,
-        subnets.c.enable_dhcp,
-        subnets.c.gateway_ip,
-        subnets.c.dns_nameservers,
-        subnets.c.host_routes,
-        subnets.c.ipv6_ra_mode,
-        subnets.c.ipv6_address_mode,
-        subnets.c.segment_id,
+    of_subnets = (
+        select(
+            subnets.c.id,
+            subnets.c.network_id,
+            subnets.c.cidr,
+            subnets.c.ip_version,
+            subnets.c.enable_dhcp,
+            subnets.c.gateway_ip,
+            subnets.c.dns_nameservers,
+            subnets.c.host_routes,
+            subnets.c.ipv6_ra_mode,
+            subnets.c.ipv6_address_mode,
+            subnets.c.segment_id,
+        )
+        .where(subnets.c.network_id.in_(served))
+        .order_by(subnets.c.created_at, subnets.c.id)
     )
-    .where(subnets.c.network_id.in_(_SERVED))
-    .order_by(subnets.c.created_at, subnets.c.id)
-)
+    return DhcpStatements(of_networks, of_ports, of_subnets)
+
+
+_HERE = dhcp_statements(_SERVED)
 
 
 def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> DhcpState:
@@ -97,9 +115,9 @@ def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> Dhcp
     wanted = request.networks
     if wanted is not None and not wanted:
         return DhcpState(position=position, lease_time_s=config.dhcp_lease_time_s)
-    nets = tx.rows(_narrow(_NETWORKS, networks.c.id, wanted), here)
-    by_network = _grouped(tx.rows(_narrow(_PORTS, ports.c.network_id, wanted), here)) if nets else {}
-    prefixes = _grouped(tx.rows(_narrow(_SUBNETS, subnets.c.network_id, wanted), here)) if nets else {}
+    nets = tx.rows(_narrow(_HERE.networks, networks.c.id, wanted), here)
+    by_network = _grouped(tx.rows(_narrow(_HERE.ports, ports.c.network_id, wanted), here)) if nets else {}
+    prefixes = _grouped(tx.rows(_narrow(_HERE.subnets, subnets.c.network_id, wanted), here)) if nets else {}
     found = (
         _network(net, by_network.get(net.id, ()), prefixes.get(net.id, ()), request.host) for net in nets
     )
@@ -130,12 +148,10 @@ def _network(
     own = next((row for row in on_it if row.is_dhcp and row.host == host), None)
     if own is None:
         return None
-    routed = {
-        ip["ip_address"]
-        for row in on_it
-        if row.router_port in device_owners.INTERFACES
-        for ip in row.fixed_ips
-    }
+    interfaces = [row for row in on_it if row.router_port in device_owners.INTERFACES]
+    # A gateway machine has no metadata for its guests: they are sent to this agent for it.
+    routed = {ip["ip_address"] for row in interfaces if not row.gateway_vm for ip in row.fixed_ips}
+    in_machine = {ip["subnet_id"] for row in interfaces if row.gateway_vm for ip in row.fixed_ips}
     # Of a routed network the guests of this host's segment are served.
     own_subnets = {ip["subnet_id"] for ip in own.fixed_ips}
     here = {row.segment_id for row in prefixes if row.id in own_subnets}
@@ -148,14 +164,20 @@ def _network(
         port=ServicePort(
             port_id=own.id, mac_address=own.mac_address, addresses=_addresses(own), mtu=mtu_on_node(net.mtu)
         ),
-        subnets=tuple(_subnet(row, routed) for row in near),
-        hosts=tuple(
-            _host(row, far, net.dns_domain)
-            for row in on_it
-            if any(ip["subnet_id"] not in far for ip in row.fixed_ips)
-            and not (row.is_dhcp or row.router_port or row.is_floating)
-        ),
+        subnets=tuple(dhcp_subnet(row, routed) for row in near),
+        hosts=dhcp_hosts(on_it, net.dns_domain, far),
         dns_domain=domain_of(net.dns_domain),
+        elsewhere=tuple(row.id for row in near if row.id in in_machine),
+    )
+
+
+def dhcp_hosts(on_it: Sequence[Row[Any]], dns_domain: str, far: Collection[str] = ()) -> tuple[DhcpHost, ...]:
+    """The ports of a network that have guests who may ask for addresses; none of subnets that are ``far``."""
+    return tuple(
+        _host(row, far, dns_domain)
+        for row in on_it
+        if any(ip["subnet_id"] not in far for ip in row.fixed_ips)
+        and not (row.is_dhcp or row.router_port or row.is_floating)
     )
 
 
@@ -167,7 +189,8 @@ def _addresses(port: Row[Any], far: Collection[str] = ()) -> tuple[PortAddress, 
     )
 
 
-def _subnet(row: Row[Any], routed: set[str]) -> DhcpSubnet:
+def dhcp_subnet(row: Row[Any], routed: Collection[str]) -> DhcpSubnet:
+    """A subnet; ``routed``: the addresses that routers have."""
     return DhcpSubnet(
         subnet_id=row.id,
         cidr=row.cidr,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.common.errors import InvalidInput
 from pileus.services.network.flavors.work import providers_of_flavors
+from pileus.services.network.routers.in_machine import begin_in_machine
 from pileus.store.tx import Tx
 
 
@@ -20,6 +21,9 @@ def take_flavors(tx: Tx, specs: Sequence[Values]) -> None:
             if asked not in (None, made):
                 raise InvalidInput(f"Provider {provider.name} does not support {key}={asked}")
             spec[key] = made
+        spec["gateway_vm"] = provider.gateway_vm
+        if provider.gateway_vm:
+            begin_in_machine(spec)
 
 
 def refuse_other_kinds(updates: Sequence[Update]) -> None:

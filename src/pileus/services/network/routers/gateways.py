@@ -22,6 +22,7 @@ from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
+from pileus.services.network.routers.in_machine import check_gateway_index
 from pileus.services.network.routers.ndp import ndp_check_gateways_unused
 from pileus.services.network.routers.reading import (
     AttachedPort,
@@ -210,8 +211,12 @@ def gateways_make(
     """Make the ports of gateways, on the hosts of their routers; in the order of ``wanted``."""
     if not wanted:
         return []
-    outside: dict[str, str | None] = {one.router["id"]: one.info["network_id"] for one in wanted}
-    hosts = routers_host(tx, context, outside, config)
+    for one in wanted:
+        check_gateway_index(one.router, one.gateway_index)
+    outside: dict[str, str | None] = {
+        one.router["id"]: one.info["network_id"] for one in wanted if not one.router["gateway_vm"]
+    }
+    hosts = routers_host(tx, context, outside, config) if outside else {}
     as_admin = elevated(context)
     specs = [
         new_port(

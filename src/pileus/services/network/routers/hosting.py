@@ -46,17 +46,21 @@ class RouterL3AgentMismatch(Conflict):
     message = "Cannot host distributed router {router_id} on legacy L3 agent {agent_id}."
 
 
+class RouterInMachine(Conflict):
+    message = "Cannot host router {router_id} on L3 agent {agent_id}: it is a virtual machine by its flavor."
+
+
 _AGENT = select(
     agents.c.id, agents.c.host, agents.c.agent_type, agents.c.admin_state_up, agents.c.configurations
 ).where(agents.c.id == bindparam("agent"))
-_ROUTER = select(routers.c.id, routers.c.project_id, routers.c.ha, routers.c.distributed).where(
-    routers.c.id == bindparam("router")
-)
+_ROUTER = select(
+    routers.c.id, routers.c.project_id, routers.c.ha, routers.c.distributed, routers.c.gateway_vm
+).where(routers.c.id == bindparam("router"))
 
 
 def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
     """Bind a router to an agent by request: InvalidL3Agent, DVRL3CannotAssignToDvrAgent,
-    RouterL3AgentMismatch, RouterHostedByL3Agent."""
+    RouterL3AgentMismatch, RouterInMachine, RouterHostedByL3Agent."""
     tx.lock(LOCK)
     agent = tx.first(_AGENT, {"agent": agent_id})
     if agent is None:
@@ -76,9 +80,13 @@ def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, conf
 
 
 def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
-    """Take a router from an agent by request: RouterNotHostedByL3Agent. No other agent gets it."""
-    if tx.first(_AGENT, {"agent": agent_id}) is None:
+    """Take a router from an agent by request: InvalidL3Agent, RouterNotHostedByL3Agent. No other agent gets
+    it."""
+    agent = tx.first(_AGENT, {"agent": agent_id})
+    if agent is None:
         raise AgentNotFound(id=agent_id)
+    if agent.agent_type != L3_AGENT:
+        raise InvalidL3Agent(id=agent_id)
     hosted = [row for row in tx.rows(BOUND, {"ids": [router_id]}) if row.agent_id == agent_id]
     if not hosted:
         raise RouterNotHostedByL3Agent(router_id=router_id, agent_id=agent_id)
@@ -92,6 +100,8 @@ def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, co
 def _check_agent(agent: Row[Any], router: Row[Any], outside: str | None) -> None:
     if agent.agent_type != L3_AGENT:
         raise InvalidL3Agent(id=agent.id)
+    if router.gateway_vm:
+        raise RouterInMachine(router_id=router.id, agent_id=agent.id)
     mode = agent.configurations.get("agent_mode", "legacy")
     if mode not in SNAT_MODES:
         raise DVRL3CannotAssignToDvrAgent()

@@ -22,6 +22,7 @@ from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.update import update_ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.routers.central_ports import central_ports_sync
+from pileus.services.network.routers.in_machine import check_subnets
 from pileus.services.network.routers.kinds import interface_owner
 from pileus.services.network.routers.ndp import ndp_check_subnets_unused
 from pileus.services.network.routers.reading import (
@@ -97,6 +98,7 @@ def interface_add_subnet(
             "making the request"
         )
     _check_address_mode(subnet)
+    check_subnets(router, [subnet])
     there = attachments(tx, [router["id"]])
     _check_apart(there, router, [Attached(subnet["id"], subnet["cidr"])])
     host = _host(tx, context, router, there, config)
@@ -143,6 +145,7 @@ def interface_add_port(
     rows = _subnets(tx, port["fixed_ips"])
     for row in rows:
         _check_address_mode(row._mapping)
+    check_subnets(router, [row._mapping for row in rows])
     there = attachments(tx, [router["id"]])
     if any(row.ip_version == 6 for row in rows):
         attached = _ipv6_port(there, router, port["network_id"])
@@ -271,6 +274,9 @@ def _attached(there: Attachments, router: Values, port_id: str | None, subnet: V
 
 
 def _host(tx: Tx, context: Context, router: Values, there: Attachments, config: NetworkConfig) -> str:
+    """The host of the router, none where its machine will bring the port along."""
+    if router["gateway_vm"]:
+        return ""
     gateway = there.gateway(router["id"])
     outside = {router["id"]: gateway.network_id if gateway is not None else None}
     return routers_host(tx, context, outside, config).get(router["id"], "")

@@ -220,6 +220,7 @@ ROUTER = Resource(
         Attribute(
             "flavor_id", REFERENCE, default=None, create=True, policy=True, policy_get=False, sort=True
         ),
+        Attribute("gateway_vm", types.boolean, default=False, visible=False),
         Attribute("availability_zones", types.list_of(types.string(255)), loader=_zones, empty=()),
         *STANDARD,
     ),

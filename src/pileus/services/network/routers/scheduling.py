@@ -65,7 +65,7 @@ _AGENTS_AND_ROUTERS = (
 _LOADS = select(router_bindings.c.agent_id, func.count().label("load")).group_by(router_bindings.c.agent_id)
 _ROUTERS = (
     select(routers.c.id, routers.c.project_id, routers.c.availability_zone_hints, routers.c.distributed)
-    .where(routers.c.id.in_(bindparam("ids", expanding=True)), ~routers.c.ha)
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)), ~routers.c.ha, ~routers.c.gateway_vm)
     .order_by(routers.c.id)
 )
 _ELSEWHERE = (device_owners.ROUTER_HA, device_owners.AGENT_GATEWAY)
@@ -86,6 +86,7 @@ _UNHOSTED = (
     select(routers.c.id)
     .where(
         ~routers.c.ha,
+        ~routers.c.gateway_vm,
         ~select(router_bindings.c.router_id).where(router_bindings.c.router_id == routers.c.id).exists(),
         select(router_ports.c.port_id).where(router_ports.c.router_id == routers.c.id).exists(),
     )

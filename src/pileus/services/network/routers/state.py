@@ -47,7 +47,7 @@ from pileus.wire.qos import AddressQos
 _HOSTED = (
     select(router_bindings.c.router_id)
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
 )
 _ROUTERS = (
     select(
@@ -136,13 +136,15 @@ _NDP_PROXIES = (
 )
 
 
-def l3_state(tx: Tx, request: L3StateRequest, *, config: NetworkConfig) -> L3State:
+def l3_state(
+    tx: Tx, request: L3StateRequest, *, config: NetworkConfig, agent_type: str = L3_AGENT
+) -> L3State:
     """Read the answer; seven statements."""
     position = newest_position(tx)
     wanted = request.routers
     if wanted is not None and not wanted:
         return L3State(position=position)
-    here = {"on_host": request.host}
+    here = {"on_host": request.host, "of_type": agent_type}
     narrow = (lambda statement, column: statement) if wanted is None else _narrower(wanted)
     found = tx.rows(narrow(_ROUTERS, routers.c.id), here)
     if not found:

@@ -28,7 +28,7 @@ ACTIVE, ERROR = "ACTIVE", "ERROR"
 _HOSTED = (
     select(router_bindings.c.router_id)
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
 )
 _ROUTERS = select(routers.c.id, routers.c.project_id, routers.c.status, routers.c.distributed).where(
     routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED)
@@ -89,7 +89,9 @@ _SET_HA_STATE = (
 )
 
 
-def l3_status(tx: Tx, context: Context, status: L3Status, *, config: NetworkConfig) -> Acknowledged:
+def l3_status(
+    tx: Tx, context: Context, status: L3Status, *, config: NetworkConfig, agent_type: str = L3_AGENT
+) -> Acknowledged:
     """Write what changed; what is not the reporting host's is left as it is.
 
     At most six statements for any number; nobody waits for the outcome, so the events carry no scopes.
@@ -100,7 +102,7 @@ def l3_status(tx: Tx, context: Context, status: L3Status, *, config: NetworkConf
     ):
         ids = sorted({*good, *status.failed})
         if ids:
-            rows = tx.rows(statement, {"ids": ids, "on_host": status.host})
+            rows = tx.rows(statement, {"ids": ids, "on_host": status.host, "of_type": agent_type})
             _write(tx, context, table, kind, rows, good, status.failed, status.host)
             if table is floating_ips:
                 back = [row for row in rows if row.id in good and row.host is not None]

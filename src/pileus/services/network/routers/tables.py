@@ -24,6 +24,7 @@ routers = Table(
     Column("enable_default_route_ecmp", Boolean, nullable=False, server_default=false()),
     Column("enable_default_route_bfd", Boolean, nullable=False, server_default=false()),
     Column("flavor_id", Id, ForeignKey("network_flavors.id"), index=True),
+    Column("gateway_vm", Boolean, nullable=False, server_default=false()),
     *standard_columns(),
 )
 

@@ -29,6 +29,7 @@ from pileus.services.network.routers.ha_scheduling import (
     ha_routers_schedule,
     ha_unbind,
 )
+from pileus.services.network.routers.in_machine import refuse_in_machine
 from pileus.services.network.routers.kind_changes import routers_enter_kind, routers_leave_kind
 from pileus.services.network.routers.kinds import check_kind, complete_kind
 from pileus.services.network.routers.ndp import ndp_after_gateways, ndp_before_gateways, ndp_of_new
@@ -103,6 +104,7 @@ def router_update(
     updates = copied_updates(updates)
     other_kind = [one for one in updates if check_kind(one.original, one.changes, config)]
     refuse_other_kinds(other_kind)
+    refuse_in_machine(updates)
     routers_leave_kind(tx, context, other_kind, config)
     ndp_before_gateways(updates)
     requests, policies = [], []
@@ -175,7 +177,8 @@ def router_delete(tx: Tx, context: Context, originals: Sequence[Values], *, conf
 
 def router_event(context: Context, kind: str, router: Values, *hosts: str) -> Event:
     """Make an event that wakes the router's agents (``hosts``: also those that no longer host it)."""
-    concerned = [scopes.router(router["id"]), *map(scopes.l3, hosts)]
+    of_host = scopes.gateways if router["gateway_vm"] else scopes.l3
+    concerned = [scopes.router(router["id"]), *map(of_host, hosts)]
     host = hosts[0] if hosts else None
     return event(context, kind, router["id"], router["project_id"], concerned, host=host, name=router["name"])
 

@@ -8,3 +8,7 @@ SWITCH_AGENTS = (OPEN_VSWITCH_AGENT, LINUX_BRIDGE_AGENT)
 """Agents that plug ports."""
 DHCP_AGENT = "DHCP agent"
 L3_AGENT = "L3 agent"
+GATEWAY_AGENT = "Gateway VM agent"
+"""Configures routers that are virtual machines, on the machine's host."""
+ROUTING_AGENTS = (L3_AGENT, GATEWAY_AGENT)
+"""Agents that routers are bound to."""

@@ -1,0 +1,306 @@
+"""The gateway agent: makes routers of virtual machines that the hypervisor agent runs here (seed 000).
+
+The machine is a server of the cloud's own. What it is to be inside goes to it as one archive, through the
+channel of QEMU's agent: no network has to work for that, and nobody else can say anything there. It is
+pushed when it differs from what the machine says it has, and the machine is asked again and again whether it
+is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from pileus.core import log
+from pileus.core.clock import Clock
+from pileus.core.errors import Fault
+from pileus.drivers.libvirt.hypervisor import GuestSaid, Hypervisor
+from pileus.flow.patience import Patience
+from pileus.flow.reconcile import Work
+from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.gateways.plan import PROGRAM, Archive, plan_archive
+from pileus.host.isolation import reason
+from pileus.host.l3.plan import floating_ids
+from pileus.wire import scopes
+from pileus.wire.calls import GATEWAY_STATE, GATEWAY_STATUS
+from pileus.wire.gateway import GatewayMachine, GatewayStateRequest
+from pileus.wire.l3 import L3Status
+
+_log = log.get("host.gateways")
+
+WATCH_INTERVAL_S = 5.0
+_AT_ONCE = 3
+_APPLIES_WITHIN_S, _SAYS_WITHIN_S = 60.0, 20.0
+_PATIENCE_S, _LONGEST_PAUSE_S = 0.5, 5.0
+_BOOTS_WITHIN_S, _SILENT_FOR_S = 60.0, 15.0
+"""So long a machine that has never worked, or one that has, may fail until the server is told."""
+_SHORTEST_PAUSE_S = 0.05
+_LONGEST_REASON = 500
+
+
+class _InForce(msgspec.Struct, frozen=True):
+    """An archive that a machine has taken."""
+
+    server_id: str
+    digest: str
+    machine: GatewayMachine
+
+
+class NotTaken(Exception):
+    """The machine could not become what it was told to be."""
+
+
+class GatewayAgent(Agent):
+    """Configures the gateway machines of this host, which ``desired`` has by the routers' ids. The hypervisor
+    is its agent's, who connects it."""
+
+    binary = "pileus-gateway-agent"
+    agent_type = "Gateway VM agent"
+    topic = "gateway_agent"
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        server: Server,
+        clock: Clock,
+        hypervisor: Hypervisor,
+        *,
+        watch_interval_s: float = WATCH_INTERVAL_S,
+    ) -> None:
+        super().__init__(settings, server, clock)
+        self.desired: dict[str, GatewayMachine] = {}
+        self._hypervisor = hypervisor
+        self._clock = clock
+        self._watch_interval_s = watch_interval_s
+        self._patience = Patience(clock, first_s=_PATIENCE_S, limit_s=_LONGEST_PAUSE_S)
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._in_force: dict[str, _InForce] = {}
+        self._worked: dict[str, str] = {}
+        """Servers that have been what they should be once, by router."""
+        self._ailing_since: dict[str, tuple[str, float]] = {}
+        self._lease_s = 86400
+        self._position = 0
+        self._told_once = False
+        self._read_at: dict[str, int] = {}
+        self._served: frozenset[str] = frozenset()
+        self._told: object = None
+        self._retry_timer: asyncio.TimerHandle | None = None
+
+    # -- what the base asks
+
+    def configurations(self) -> dict[str, Any]:
+        routers = [machine.router for machine in self.desired.values()]
+        return {
+            "routers": len(routers),
+            "ex_gw_ports": sum(router.gateway is not None for router in routers),
+            "interfaces": sum(len(router.interfaces) for router in routers),
+            "floating_ips": sum(len(router.floating_ips) for router in routers),
+            "networks": len({one.network_id for machine in self.desired.values() for one in machine.served}),
+            "failed": len(self._failed()),
+        }
+
+    def scopes(self) -> frozenset[str]:
+        return self._served | {scopes.gateways(self.host)}
+
+    def position(self) -> int:
+        return self._position
+
+    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
+        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
+
+    async def prepare(self) -> None:
+        """The hypervisor agent connects."""
+
+    async def release(self) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+
+    async def watch(self) -> None:
+        """Ask the machines whether they are what they were told to be."""
+        while True:
+            await asyncio.sleep(self._watch_interval_s)
+            if not self.reconciler.is_resting or not self._in_force:
+                continue
+            known = dict(self._in_force)
+            answers = await asyncio.gather(*(self._says(one) for one in known.values()))
+            for router_id, said in zip(known, answers, strict=True):
+                if said is not None and self._in_force.get(router_id) is known[router_id]:
+                    _log.warning("a gateway machine is not what it was", router=router_id, why=said)
+                    del self._in_force[router_id]
+                    self.reconciler.wake()
+
+    # -- a pass
+
+    async def reconcile(self, work: Work) -> int:
+        if work.reread:
+            self._told = None
+        if work.inspect:
+            self._in_force.clear()
+            self._patience.hurry()
+        unanswered: Fault | None = None
+        try:
+            await self._ask(work)
+        except Fault as fault:
+            if not self._told_once:
+                raise
+            unanswered = fault
+        changes = await self._act()
+        await self._tell()
+        self._schedule_retry()
+        if unanswered is not None:
+            raise unanswered
+        return changes
+
+    async def _ask(self, work: Work) -> None:
+        ids = self._question(work)
+        if ids is not None and not ids:
+            return
+        wanted = None if ids is None else tuple(sorted(ids))
+        state = await self.call(GATEWAY_STATE, GatewayStateRequest(self.host, wanted))
+        self._lease_s = state.lease_time_s
+        answer = {machine.router.router_id: machine for machine in state.machines}
+        if ids is None:
+            self.desired = answer
+            self._position = state.position
+            self._read_at.clear()
+            self._told_once = True
+        else:
+            self.desired = {key: one for key, one in self.desired.items() if key not in ids} | answer
+        for scope in work.scopes:
+            self._read_at[scope] = state.position
+        served = frozenset(self._listened())
+        if served != self._served:
+            self._served = served
+            self.scopes_changed()
+
+    def _question(self, work: Work) -> set[str] | None:
+        """The routers to be asked for; None for all."""
+        if work.reread or not self._told_once:
+            return None
+        ids: set[str] = set()
+        for scope in work.scopes:
+            kind, key = scopes.split(scope)
+            if kind == "gateways":
+                return None
+            if kind == "router" and key in self.desired:
+                ids.add(key)
+            if kind == "dhcp_network":
+                ids.update(router_id for router_id, one in self.desired.items() if key in _networks(one))
+        return ids
+
+    def _listened(self) -> Iterable[str]:
+        yield from map(scopes.router, self.desired)
+        for network_id in {key for machine in self.desired.values() for key in _networks(machine)}:
+            yield scopes.dhcp_network(network_id)
+
+    async def _act(self) -> int:
+        self._patience.keep(self.desired)
+        for known in (self._in_force, self._worked, self._ailing_since):
+            for key in known.keys() - self.desired.keys():
+                del known[key]
+        due = {
+            key: machine
+            for key, machine in self.desired.items()
+            if not self._has(key, machine) and not self._patience.waits(key, machine)
+        }
+        done = await asyncio.gather(*(self._bring(key, machine) for key, machine in due.items()))
+        return sum(done)
+
+    def _has(self, key: str, machine: GatewayMachine) -> bool:
+        known = self._in_force.get(key)
+        return known is not None and known.machine == machine
+
+    async def _bring(self, key: str, machine: GatewayMachine) -> bool:
+        """Make a machine what it should be; whether something was pushed."""
+        before = self._in_force.pop(key, None)
+        try:
+            archive = plan_archive(machine, self._lease_s)
+            pushed = await self._push(machine.server_id, archive, fresh=before is None)
+        except Exception as error:  # one machine keeps no other waiting
+            why = reason(error)
+            if self._patience.reasons.get(key) != why:
+                _log.warning("not to be done", router=key, server=machine.server_id, why=why)
+            self._patience.failed(key, machine, why)
+            since = self._ailing_since.get(key)
+            if since is None or since[0] != machine.server_id:
+                self._ailing_since[key] = machine.server_id, self._clock.monotonic()
+            return False
+        self._in_force[key] = _InForce(machine.server_id, archive.digest, machine)
+        self._worked[key] = machine.server_id
+        self._ailing_since.pop(key, None)
+        self._patience.went_well(key)
+        return pushed
+
+    async def _push(self, server_id: str, archive: Archive, *, fresh: bool) -> bool:
+        """Give the archive to the machine, unless it has it already (asked where that is not known)."""
+        async with self._gate:
+            if fresh:
+                said = await self._run(server_id, "state", timeout_s=_SAYS_WITHIN_S)
+                if said.exit_code == 0 and _text(said) == archive.digest:
+                    return False
+            said = await self._run(server_id, "apply", archive.content, timeout_s=_APPLIES_WITHIN_S)
+            if said.exit_code != 0 or not _text(said).endswith(archive.digest):
+                raise NotTaken(_text(said) or f"{PROGRAM} ended with {said.exit_code}")
+            return True
+
+    async def _says(self, known: _InForce) -> str | None:
+        """Ask what is wrong with a machine; None where it is well."""
+        try:
+            async with self._gate:
+                said = await self._run(known.server_id, "state", timeout_s=_SAYS_WITHIN_S)
+        except Exception as error:
+            return reason(error)
+        return None if said.exit_code == 0 and _text(said) == known.digest else _text(said) or "no answer"
+
+    async def _run(self, server_id: str, verb: str, content: bytes = b"", *, timeout_s: float) -> GuestSaid:
+        return await self._hypervisor.run_in_guest(server_id, (PROGRAM, verb), content, timeout_s)
+
+    # -- what becomes of it
+
+    def _failed(self) -> Mapping[str, str]:
+        """Why machines do not work, of those that have had their time."""
+        now = self._clock.monotonic()
+        found = {}
+        for key, why in self._patience.reasons.items():
+            server_id, since = self._ailing_since.get(key, ("", now))
+            bound = _SILENT_FOR_S if self._worked.get(key) == server_id else _BOOTS_WITHIN_S
+            if now - since >= bound:
+                found[key] = why
+        return found
+
+    async def _tell(self) -> None:
+        in_force: Collection[_InForce] = self._in_force.values()
+        routers = [one.machine.router for one in in_force]
+        news = L3Status(
+            self.host,
+            tuple(sorted(router.router_id for router in routers)),
+            tuple(sorted({floating_id for router in routers for floating_id in floating_ids(router)})),
+            dict(sorted(self._failed().items())),
+        )
+        # A router whose machine is another one is said to work again, though nothing else has changed.
+        told = news, frozenset(one.server_id for one in in_force)
+        if told != self._told:
+            await self.call(GATEWAY_STATUS, news)
+            self._told = told
+
+    def _schedule_retry(self) -> None:
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        pause = self._patience.pause()
+        self._retry_timer = None
+        if pause is not None:
+            pause = max(pause, _SHORTEST_PAUSE_S)
+            self._retry_timer = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
+
+
+def _networks(machine: GatewayMachine) -> set[str]:
+    return {one.network_id for one in machine.served}
+
+
+def _text(said: GuestSaid) -> str:
+    """The last words of a program in the guest, on one line."""
+    text = said.output.decode(errors="replace").strip()[-_LONGEST_REASON:]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

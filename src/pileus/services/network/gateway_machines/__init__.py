@@ -1,0 +1,1 @@
+"""Gateway machines: routers that are virtual machines."""

@@ -1,0 +1,297 @@
+"""Gateway machines: routers that are servers of the cloud's own, made, kept and replaced for their flavor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import databases
+from tests.api.compute.cloud import Cloud, Host, Node, tell
+from tests.api.compute.gateways import (
+    NET,
+    OWNER,
+    bring_up,
+    configured,
+    flavored,
+    keeper,
+    outside,
+    rename_image,
+    told,
+)
+
+from pileus.services.network.gateway_machines.reading import machines_known
+from pileus.wire.dhcp import DhcpStateRequest
+from pileus.wire.l3 import L3StateRequest, L3Status
+
+
+async def machines(api: Cloud) -> list[dict[str, Any]]:
+    """The servers of the cloud's own, as an administrator sees them."""
+    answer = await api.as_("admin")("GET", "/servers/detail?all_tenants=1")
+    return [one for one in answer.json["servers"] if one["tenant_id"] == OWNER]
+
+
+async def status(api: Cloud, router_id: str) -> str:
+    return str((await api("GET", f"{NET}/routers/{router_id}")).json["router"]["status"])
+
+
+async def ports(api: Cloud, router_id: str) -> dict[str, Any]:
+    """A router's ports by their owner's kind."""
+    found = (await api.as_("admin")("GET", f"{NET}/ports?device_id={router_id}")).json["ports"]
+    return {port["device_owner"].removeprefix("network:router_"): port for port in found}
+
+
+async def a_host(api: Cloud, name: str = "h1") -> Host:
+    host = await api.host(name)
+    await host.service_agent("Gateway VM")
+    return host
+
+
+async def a_router(api: Cloud, public: str | None = None, **values: Any) -> str:
+    """A router of the flavor; its id."""
+    info = {"external_gateway_info": {"network_id": public}} if public else {}
+    body = {"router": {"flavor_id": await flavored(api), **info, **values}}
+    answer = await api("POST", f"{NET}/routers", body)
+    assert answer.status == 201, answer
+    return str(answer.json["router"]["id"])
+
+
+async def add(api: Cloud, router_id: str, network_id: str) -> str:
+    """Put a router on the subnet of a network, whose id it gives back."""
+    subnet = (await api("GET", f"{NET}/subnets?network_id={network_id}")).json["subnets"][0]["id"]
+    path = f"{NET}/routers/{router_id}/add_router_interface"
+    answer = await api("PUT", path, {"subnet_id": subnet})
+    assert answer.status == 200, answer
+    return str(subnet)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_the_life_of_a_gateway_machine(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        await host.service_agent("L3")
+        public = await outside(api)
+        used = (await api("GET", "/limits")).json["limits"]["absolute"]
+        router_id = await a_router(api, public)
+        assert await status(api, router_id) == "BUILD"
+        network_id = await api.a_network("10.7.0.0/24")
+        subnet_id = await add(api, router_id, network_id)
+        await bring_up(api, host)
+
+        # The administrator sees its server; the router's project neither sees nor pays for it.
+        (server,) = await machines(api)
+        assert server["name"] == f"gateway-{router_id}" and server["status"] == "ACTIVE"
+        assert server["metadata"] == {"router_id": router_id}
+        assert (await api("GET", "/servers")).json["servers"] == []
+        assert (await api("GET", f"/servers/{server['id']}")).status == 404
+        assert (await api("GET", "/limits")).json["limits"]["absolute"] == used
+        mine = await ports(api, router_id)
+        assert {port["binding:host_id"] for port in mine.values()} == {"h1"}
+        (details,) = (await host.state()).servers
+        assert {port.port_id for port in details.ports} == {port["id"] for port in mine.values()}
+        assert details.hardware.guest_agent and details.config_drive is None
+
+        # Its agent is told what it routes, and to whom it gives addresses.
+        port = (await api("POST", f"{NET}/ports", {"port": {"network_id": network_id}})).json["port"]
+        machine = (await told(api, "h1"))[router_id]
+        assert machine.server_id == server["id"]
+        assert machine.router.gateway.port.port_id == mine["gateway"]["id"]
+        (served,) = machine.served
+        assert [subnet.subnet_id for subnet in served.subnets] == [subnet_id]
+        assert port["mac_address"] in [one.mac_address for one in served.hosts]
+        assert (await told(api, "h1", "0" * 8 + router_id[8:])) == {}
+        assert await status(api, router_id) == "BUILD"
+        await configured(api, "h1")
+        assert await status(api, router_id) == "ACTIVE"
+        agents = (await api.as_("admin")("GET", f"{NET}/routers/{router_id}/l3-agents")).json["agents"]
+        assert [agent["agent_type"] for agent in agents] == ["Gateway VM agent"]
+
+        # Interfaces come and go while it runs, and floating IPs are its to translate.
+        other = await api.a_network("10.8.0.0/24", "other")
+        more = await add(api, router_id, other)
+        await bring_up(api, host)
+        (details,) = (await host.state()).servers
+        assert len(details.ports) == 3 and details.server_id == server["id"]
+        body = {"floatingip": {"floating_network_id": public, "port_id": port["id"]}}
+        floating = (await api("POST", f"{NET}/floatingips", body)).json["floatingip"]
+        await configured(api, "h1")
+        shown = (await api("GET", f"{NET}/floatingips/{floating['id']}")).json["floatingip"]
+        assert (shown["status"], shown["router_id"]) == ("ACTIVE", router_id)
+        path = f"{NET}/routers/{router_id}/remove_router_interface"
+        assert (await api("PUT", path, {"subnet_id": more})).status == 200
+        await bring_up(api, host)
+        (details,) = (await host.state()).servers
+        assert len(details.ports) == 2 and len((await told(api, "h1"))[router_id].served) == 1
+
+        # With the router goes all of it.
+        assert (await api("DELETE", f"{NET}/floatingips/{floating['id']}")).status == 204
+        assert (await api("PUT", path, {"subnet_id": subnet_id})).status == 200
+        assert (await api("DELETE", f"{NET}/routers/{router_id}")).status == 204
+        await bring_up(api, host)
+        assert await machines(api) == [] and host.have == {}
+        assert await api.store.read(machines_known) == [] and await told(api, "h1") == {}
+        assert await api.count("server_interfaces") == 0 and await api.count("allocations") == 0
+
+    tell(story, tmp_path, kind)
+
+
+def test_one_that_dies_is_replaced(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        hosts = [await a_host(api, "h1"), await a_host(api, "h2")]
+        router_id = await a_router(api, await outside(api))
+        await bring_up(api, *hosts)
+        admin = api.as_("admin")
+
+        async def works() -> dict[str, Any]:
+            for host in hosts:
+                await configured(api, host.name)
+            (server,) = await machines(api)
+            assert (server["status"], await status(api, router_id)) == ("ACTIVE", "ACTIVE"), server
+            await keeper(api).work()
+            return server
+
+        seen = [await works()]
+        where = seen[0]["OS-EXT-SRV-ATTR:host"]
+        # It stops by itself; it is deleted; its host is lost.
+        for trouble in ("stop", "delete", "host"):
+            last = seen[-1]
+            if trouble == "stop":
+                assert (await admin.act(last["id"], "os-stop")).status == 202
+                await next(host for host in hosts if host.name == where).pass_()
+            elif trouble == "delete":
+                assert (await admin("DELETE", f"/servers/{last['id']}")).status == 204
+            else:
+                where = last["OS-EXT-SRV-ATTR:host"]
+                hosts = [host for host in hosts if host.name != where]
+                api.clock.advance(70)
+                for host in hosts:
+                    await host.heartbeat()
+                    await host.service_agent("Gateway VM")
+            await keeper(api).work()
+            if trouble != "delete":
+                assert await status(api, router_id) == "BUILD"
+            await bring_up(api, *hosts)
+            seen.append(await works())
+            assert seen[-1]["id"] != last["id"]
+        assert seen[-1]["OS-EXT-SRV-ATTR:host"] == hosts[0].name
+        assert (await ports(api, router_id))["gateway"]["binding:host_id"] == hosts[0].name
+
+    tell(story, tmp_path)
+
+
+def test_what_can_not_be_made_is_told_and_tried_again(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        public = await outside(api)
+        router_id = await a_router(api, public)
+        # Anybody may name his own image so: only a public one counts.
+        await rename_image(api, "gateway", visibility="shared")
+        await keeper(api).work()
+        (known,) = await api.store.read(machines_known)
+        assert "no active public image named 'gateway'" in (known.reason or "")
+        assert await status(api, router_id) == "ERROR" and await machines(api) == []
+        await rename_image(api, "gateway", visibility="public")
+        await keeper(api).work()
+        assert await machines(api) == []  # not yet
+        api.clock.advance(11)
+        await host.heartbeat()
+        host.fails = "no room on the disk"
+        await bring_up(api, host)
+        (known,) = await api.store.read(machines_known)
+        assert "no room on the disk" in (known.reason or "") and known.failures >= 2
+        assert await status(api, router_id) == "ERROR"
+        host.fails = None
+        api.clock.advance(61)
+        await host.heartbeat()
+        await bring_up(api, host)
+        await configured(api, "h1")
+        await keeper(api).work()
+        (known,) = await api.store.read(machines_known)
+        assert (known.failures, known.reason) == (0, None) and await status(api, router_id) == "ACTIVE"
+
+        # One that runs and does not work is given up after a while.
+        failed = {router_id: "Guest agent is not responding"}
+        await api.wire["gateway_status"](L3Status("h1", failed=failed), Node("h1"))
+        (before,) = await machines(api)
+        await keeper(api).work()
+        assert await status(api, router_id) == "ERROR"
+        assert [one["id"] for one in await machines(api)] == [before["id"]]
+        api.clock.advance(181)
+        await host.heartbeat()
+        await bring_up(api, host)
+        (after,) = await machines(api)
+        assert after["id"] != before["id"]
+
+    tell(story, tmp_path)
+
+
+def test_what_gateway_machines_do_not_do(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        for kind in ("L3", "DHCP"):
+            await host.service_agent(kind)
+        admin = api.as_("admin")
+        public = await outside(api)
+        router_id = await a_router(api, public)
+        flavor_id = (await api("GET", f"{NET}/routers/{router_id}")).json["router"]["flavor_id"]
+        for odd in ({"ha": True}, {"distributed": True}, {"enable_ndp_proxy": True}):
+            body = {"router": {"flavor_id": flavor_id, **odd}}
+            assert (await admin("POST", f"{NET}/routers", body)).status == 400, odd
+        proxied = await api("PUT", f"{NET}/routers/{router_id}", {"router": {"enable_ndp_proxy": True}})
+        assert proxied.status == 400 and "no NDP proxy" in proxied.message
+        second = {"router": {"external_gateways": [{"network_id": public}]}}
+        refused = await admin("PUT", f"{NET}/routers/{router_id}/add_external_gateways", second)
+        assert refused.status == 400 and "has one external gateway" in refused.message
+        network_id = await api.a_network("10.7.0.0/24")
+        six = {"network_id": network_id, "cidr": "2001:db8::/64", "ip_version": 6}
+        subnet = (await api("POST", f"{NET}/subnets", {"subnet": six})).json["subnet"]["id"]
+        path = f"{NET}/routers/{router_id}/add_router_interface"
+        refused = await api("PUT", path, {"subnet_id": subnet})
+        assert refused.status == 400 and "serves IPv4 only" in refused.message
+        helper = {"conntrack_helper": {"helper": "ftp", "protocol": "tcp", "port": 21}}
+        refused = await api("POST", f"{NET}/routers/{router_id}/conntrack_helpers", helper)
+        assert refused.status == 400 and "no conntrack helpers" in refused.message
+
+        # No L3 agent is given it, by request or by itself; another kind of agent takes no others.
+        agents = {
+            one["agent_type"]: one["id"] for one in (await admin("GET", f"{NET}/agents")).json["agents"]
+        }
+        refused = await admin(
+            "POST", f"{NET}/agents/{agents['L3 agent']}/l3-routers", {"router_id": router_id}
+        )
+        assert refused.status == 409 and "virtual machine" in refused.message
+        ordinary = (await api("POST", f"{NET}/routers", {"router": {}})).json["router"]["id"]
+        of_gateways = f"{NET}/agents/{agents['Gateway VM agent']}/l3-routers"
+        assert (await admin("POST", of_gateways, {"router_id": ordinary})).status == 404
+        await bring_up(api, host)
+        assert (await admin("DELETE", f"{of_gateways}/{router_id}")).status == 404
+        state: Any = await api.wire["l3_state"](L3StateRequest("h1"), Node("h1"))
+        assert state.routers == ()
+
+    tell(story, tmp_path)
+
+
+def test_dhcp_agents_leave_addresses_to_the_machine(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        await host.service_agent("DHCP")
+        router_id = await a_router(api, await outside(api))
+        network_id = await api.a_network("10.7.0.0/24")
+        await api("POST", f"{NET}/ports", {"port": {"network_id": network_id}})
+        (net,) = (await _dhcp(api)).networks
+        assert net.elsewhere == ()
+        subnet_id = await add(api, router_id, network_id)
+        await bring_up(api, host)
+        (net,) = (await _dhcp(api)).networks
+        assert net.elsewhere == (subnet_id,)
+        own = net.port.addresses[0].ip_address
+        (served,) = (await told(api, "h1"))[router_id].served
+        (subnet,) = served.subnets
+        routes = [(route.destination, route.nexthop) for route in subnet.host_routes]
+        assert routes == [("169.254.169.254/32", own)]
+
+    tell(story, tmp_path)
+
+
+async def _dhcp(api: Cloud) -> Any:
+    return await api.wire["dhcp_state"](DhcpStateRequest("h1"), Node("h1"))
