@@ -24,9 +24,9 @@ async def gateways(world: CloudWorld) -> set[str]:
 
 
 async def translated(world: CloudWorld, host: str, address: str, *, there: bool = True) -> None:
-    """Wait until a host answers for a floating IP, or does not."""
+    """Wait until a host translates a floating IP, or does not."""
     async with asyncio.timeout(20):
-        while (f"arp_tpa={address}," in await flows(world, host, "br-int", "table=60")) != there:
+        while (f"nat(src={address})" in await flows(world, host, "br-int", "table=55")) != there:
             await asyncio.sleep(0.1)
 
 
@@ -44,7 +44,7 @@ def test_floating_ips_take_the_short_way() -> None:
     async def story(world: CloudWorld) -> None:
         one, subnet = await world.network(1)
         two, other_subnet = await world.network(2)
-        await world.router(subnet, other_subnet, distributed=True)
+        router = await world.router(subnet, other_subnet, distributed=True)
         a, a_port, _ = await world.guest("n2", one, 1)
         b, b_port, at_b = await world.guest("n3", two, 2)
         c, c_port, _ = await world.guest("n2", two, 2)
@@ -112,6 +112,26 @@ def test_floating_ips_take_the_short_way() -> None:
             print(f"policy {bool(to)}: {(sent - came) / RATE:.3f} s lost")
             assert (sent - came) / RATE < 0.25
             assert await held_centrally(world, to_a) == (to is not None)
+
+        # So it is when the router becomes central and distributed again.
+        async def turned(distributed: bool) -> None:
+            changes = {"router": {"distributed": distributed}}
+            assert (await world.admin("PUT", f"/v2.0/routers/{router}", changes)).status == 200
+            await translated(world, "n2", to_a, there=distributed)
+            await asyncio.sleep(0.5)
+
+        for to in (False, True):
+            for sender, receiver, address in (
+                (world.outside, a.namespace, to_a),
+                (a.namespace, world.outside, BEYOND),
+            ):
+                sent, came = await world.stream(
+                    sender, receiver, address, lambda to=to: turned(to), rate=RATE
+                )
+                print(f"distributed={to}: {(sent - came) / RATE:.3f} s lost")
+                assert (sent - came) / RATE < 0.25
+                await turned(not to)
+            await turned(to)
 
         # Elsewhere, and nowhere.
         path = f"/v2.0/floatingips/{floating['id']}"

@@ -13,7 +13,7 @@ from pileus.drivers.netlink.links import Address
 from pileus.drivers.process import run
 
 pytestmark = REAL
-RATE = 500
+RATE = 1000
 
 
 async def flows(world: CloudWorld, host: str, bridge: str, table: str = "") -> str:
@@ -76,10 +76,10 @@ def test_packets_take_the_short_way() -> None:
                 await until(lambda host=host: world.agents[host, "switch"].metrics.full_passes > 0)
 
         sent, came = await world.stream(a.namespace, b.namespace, at_b, agents_die, rate=RATE)
-        assert came == sent > 500
+        assert came == sent > RATE
         visited = await crossed(world, "n1") - quiet
         print(f"{visited} of {sent} packets visited the network node")
-        assert visited < 30
+        assert visited < 60
 
         # Central and distributed again, while packets flow.
         async def turn(distributed: bool) -> None:
@@ -93,8 +93,7 @@ def test_packets_take_the_short_way() -> None:
                 a.namespace, b.namespace, at_b, lambda to=distributed: turn(to), rate=RATE
             )
             print(f"distributed={distributed}: {(sent - came) / RATE:.3f} s lost")
-            # Becoming central is not made before it is broken: hosts cease to route at once.
-            assert (sent - came) / RATE < (0.2 if distributed else 1.0)
+            assert (sent - came) / RATE < 0.2
         await world.pings_soon(world.outside, floating)
 
         # A rule is obeyed after routing as before.

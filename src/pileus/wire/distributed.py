@@ -9,7 +9,7 @@ from pileus.wire.types import IpAddress, IpPrefix, MacAddress, Uuid
 
 class DistributedInterface(Record, frozen=True):
     """A router's port on a network: each host of the network is the router itself for its own guests.
-    ``central_mac``: the port of the same router where the rest of it is, for what a host can't route."""
+    ``central_mac``: another port of the same router, where the rest of it is."""
 
     network_id: Uuid
     mac_address: MacAddress
@@ -57,3 +57,5 @@ class DistributedFloatingIp(Record, frozen=True):
     router_id: Uuid
     in_force: bool = False
     """The server has heard that this host translates it."""
+    leaving: bool = False
+    """The router's agent is about to translate it, and answers for it from now on."""

@@ -38,7 +38,9 @@ def test_switches_are_told_of_the_routers_of_their_networks(kind: str, tmp_path:
         for port in (*interfaces.values(), *central.values()):
             refused(await admin("DELETE", f"/v2.0/ports/{port['id']}"), 409, "ServicePortInUse")
         (seen,) = (await api.routing("h1")).routers
-        assert {one.port.port_id for one in seen.interfaces} == {port["id"] for port in central.values()}
+        assert {one.port.port_id for one in seen.interfaces} == {
+            port["id"] for port in (*central.values(), *interfaces.values())
+        }, "for hosts that don't route, too"
 
         # A host with a guest on one of its networks is told of the router, and of the other network.
         assert (await api.switch("h2")).routers == ()
@@ -54,6 +56,11 @@ def test_switches_are_told_of_the_routers_of_their_networks(kind: str, tmp_path:
         assert {network.network_id for network in told.networks} == {near, far}
         there = next(network for network in told.networks if network.network_id == far)
         assert port["mac_address"] in {entry.mac_address for entry in there.forwarding}
+
+        # As in Neutron, there are central ports while there is a gateway.
+        for gateway, count in (({}, 0), (info, 2)):
+            await put(admin, router, external_gateway_info=gateway)
+            assert len(await ports_of(api, router, CENTRAL)) == count
 
         # It becomes a central one, and a distributed one again.
         refused(
@@ -115,10 +122,11 @@ def test_both_at_once_and_by_a_setting(tmp_path: Path) -> None:
         assert (made["ha"], made["distributed"]) == (True, True)
         await act(api, made, "add_router_interface", subnet_id=subnet)
         assert sorted(await hosted(api, made)) == ["h1", "h2"]
-        (central,) = await ports_of(api, made, CENTRAL)
+        (own,) = await ports_of(api, made, INTERFACE)
+        assert await ports_of(api, made, CENTRAL) == [], "it has no gateway"
         for host in ("h1", "h2"):
             devices = {one.port_id: one for one in (await api.switch(host)).devices}
-            assert devices[central["id"]].replicated
+            assert devices[own["id"]].replicated
         # While routers need not be down: at once.
         assert (await put(admin, made, distributed=False)).json["router"]["distributed"] is False
         assert await ports_of(api, made, CENTRAL) == []

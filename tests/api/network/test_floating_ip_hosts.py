@@ -117,7 +117,8 @@ def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path
         policy = await admin.make("policy", name="limited", shared=True)
         await api("PUT", path, {"floatingip": {"qos_policy_id": policy["id"]}})
         assert await central(api) == {floating["id"]}
-        assert (await api.switch("h3")).floating_ips[0].in_force
+        (one,) = (await api.switch("h3")).floating_ips
+        assert one.in_force and one.leaving
         await api.wire["l3_status"](L3Status("h1", floating_ips=(floating["id"],)), Node("h1"))
         assert (await api.switch("h3")).floating_ips == () and await gateways(admin) == {}
         await api("PUT", path, {"floatingip": {"qos_policy_id": None}})
@@ -127,8 +128,14 @@ def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path
         # So it is when the router ceases to be distributed; and when the floating IP goes, all goes.
         await put(admin, router, distributed=False)
         assert await central(api) == {floating["id"]}
+        told = await api.switch("h3")
+        assert told.floating_ips[0].leaving and len(told.routers) == 1 and len(told.gateways) == 1
+        await api.wire["l3_status"](L3Status("h1", floating_ips=(floating["id"],)), Node("h1"))
+        told = await api.switch("h3")
+        assert told.floating_ips == told.routers == told.gateways == ()
         await put(admin, router, distributed=True)
         assert set(await gateways(admin)) == {"h3"}
+        assert not (await api.switch("h3")).floating_ips[0].leaving
         await api("DELETE", f"/v2.0/ports/{other}")
         assert await gateways(admin) == {}
         assert (await admin("DELETE", path)).status == 204

@@ -86,6 +86,13 @@ def test_both_ways_are_translated_and_only_what_was_goes_on() -> None:
     assert "nw_dst=10.1.0.5" in inside and "nw_src=203.0.113.77" in outside
 
 
+def test_who_is_about_to_let_go_translates_and_answers_no_more() -> None:
+    leaving = translation(replace(FLOATING, leaving=True))
+    flows = translation_flows(leaving, GATEWAY, VLAN)
+    assert not any("arp" in flow.match for flow in flows) and len(flows) == 4
+    assert leaving.zone == translation().zone
+
+
 def test_the_next_hop_is_a_neighbour_a_floating_ip_here_or_the_gateway_of_the_subnet() -> None:
     routes = leading_out(
         GATEWAY, [(5, HostRoute("10.99.0.0/16", "203.0.113.9")), (5, HostRoute("10.98.0.0/16", "10.1.0.9"))]

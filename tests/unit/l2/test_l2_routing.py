@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pileus.host.l2 import tables as t
+from msgspec.structs import replace
+
 from pileus.host.l2.routing import ROUTE, Destination, RoutedNetwork, outer_routes, router_flows
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedInterface, DistributedRouter
@@ -53,20 +54,31 @@ def test_what_comes_from_elsewhere_is_not_routed_again() -> None:
     assert len(dropped) == 2 and all("in_port=77" in match for match in dropped)
 
 
+def test_where_the_port_is_plugged_those_are_served_that_do_not_route() -> None:
+    found = flows(replace(network(1), plugged=True))
+    (served,) = [actions for (_, priority, _), actions in found.items() if priority == 41]
+    assert served == "set_field:0x5->reg9,resubmit(,60)"
+
+
+def test_the_rest_goes_to_the_routers_own_port_and_in_no_circle() -> None:
+    found = flows(network(1))
+    assert found[ROUTE, 10, "ip,reg9=0x5"] == "resubmit(,60)"
+    (entrance,) = [match for (table, priority, match) in found if priority == 40 and match.startswith("ip,")]
+    assert "reg9=0x0" in entrance
+
+
 def test_an_extra_route_is_that_of_its_next_hop_and_the_rest_is_central() -> None:
     routes = (HostRoute("10.77.0.0/24", "10.2.0.9"), HostRoute("10.78.0.0/24", "10.2.0.99"))
     found = flows(network(1, central="fa:16:3e:00:00:cc"), network(2, "10.2.0.9"), routes=routes)
     routed = {
         match.split("nw_dst=")[-1]: actions for (table, _, match), actions in found.items() if table == ROUTE
     }
-    central = f"resubmit(,{t.CENTRAL})"
+    central = "resubmit(,60)"
     assert routed["10.77.0.0/24"] == routed["10.2.0.9"]
     assert routed["10.78.0.0/24"] == central, "its next hop is not known here"
     assert routed["10.1.0.0/24"] == routed["169.254.169.254"] == central, (
         "not outside, whatever is translated"
     )
-    (onward,) = [actions for (table, _, _), actions in found.items() if table == t.CENTRAL]
-    assert onward == "set_field:fa:16:3e:00:00:cc->eth_dst,resubmit(,60)"
 
 
 def test_an_extra_route_to_the_outside_is_that_of_floating_ips() -> None:

@@ -175,8 +175,9 @@ def _translation(one: Translation, mac: str, vlan: int) -> Iterator[Parts]:
     floating, device = one.floating, one.device
     network, router = f"{t.NETWORK}=0x{vlan:x}", f"{t.ROUTER}=0x{one.router:x}"
     address, fixed = floating.floating_ip_address, floating.fixed_ip_address
-    answer = f"{_LEARN},{arp_answer(mac, address)}"
-    yield t.SWITCH, 46, f"arp,{network},arp_op=1,arp_tpa={address}", answer
+    if not floating.leaving:
+        answer = f"{_LEARN},{arp_answer(mac, address)}"
+        yield t.SWITCH, 46, f"arp,{network},arp_op=1,arp_tpa={address}", answer
     inward = f"ct(commit,zone={one.zone},nat(dst={fixed}),table={t.FLOATING_IN})"
     arrived = f"ip,{network},dl_dst={mac},nw_dst={address}"
     yield t.SWITCH, 46, arrived, f"dec_ttl,set_field:0x{one.router:x}->{t.ROUTER},{inward}"

@@ -63,7 +63,7 @@ class Neighbours:
         held = {
             one.floating.floating_ip_address: (outside.vlan, _mac(outside.gateway.mac_address))
             for one in translations
-            if (outside := by_network.get(one.floating.network_id)) is not None
+            if (outside := by_network.get(one.floating.network_id)) is not None and not one.floating.leaving
         }
         new = {address: place for address, place in held.items() if self._held.get(address) != place}
         self._held = held

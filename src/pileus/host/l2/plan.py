@@ -282,7 +282,14 @@ def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: F
     for router in model.routers:
         macs = {one.mac_address.lower() for one in router.interfaces}
         routed = tuple(
-            routing.RoutedNetwork(one, network.vlan, routing.destinations(network, macs))
+            routing.RoutedNetwork(
+                one,
+                network.vlan,
+                routing.destinations(network, macs),
+                plugged=any(
+                    wired.details.mac_address.lower() == one.mac_address.lower() for wired in network.devices
+                ),
+            )
             for one in router.interfaces
             if (network := carried.get(one.network_id)) is not None
         )

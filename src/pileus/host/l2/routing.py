@@ -6,12 +6,13 @@ those of which no guest is here; it is sent on in the network of its destination
     SWITCH ─(to the router's address)─► ROUTE ─► an address that is known: its network, its hardware address
                                          ├─────► an extra route: that of the next hop
                                          ├─────► to the outside, of a floating IP: translated (``floating``)
-                                         └─────► anything else, by CENTRAL: to the router's central port, on
-                                                 the same network, unchanged
+                                         └─────► anything else: on the same network, unchanged, to the port of
+                                                 the router, which is plugged where the rest of it is
     and from there to SWITCH again.
 
 ARP for the router, and echo requests to it, are answered where they are asked. Frames from other hosts are no
-business of these flows: those have been routed where they started. IPv6 is routed centrally.
+business of these flows: those have been routed where they started, or their host does not route, and they
+come to where the router's port is. IPv6 is routed centrally.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 class RoutedNetwork(msgspec.Struct, frozen=True):
-    """A network of a router, by its number here. ``outer``: the OpenFlow ports by which frames come from
-    elsewhere."""
+    """A network of a router, by its number here. ``plugged``: the router's port is plugged here, too."""
 
     interface: DistributedInterface
     vlan: int
     destinations: tuple[Destination, ...]
+    plugged: bool = False
 
 
 Parts = tuple[int, int, str, str]
@@ -72,7 +73,7 @@ def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destinati
 
 def routing_base() -> list[Flow]:
     """Drop what nobody routes."""
-    return [Flow(table, 0, "", "drop", t.BRIDGE_COOKIE) for table in (ROUTE, t.CENTRAL)]
+    return [Flow(ROUTE, 0, "", "drop", t.BRIDGE_COOKIE)]
 
 
 def _parts(
@@ -81,7 +82,8 @@ def _parts(
     mine = f"{ROUTER}=0x{number:x}"
     yield ROUTE, 180, f"ip,{mine},nw_ttl=0", "drop"
     yield ROUTE, 180, f"ip,{mine},nw_ttl=1", "drop"
-    central = f"resubmit(,{t.CENTRAL})"
+    # To the router's port, where that is plugged: ROUTER is set, so the packet does not come here again.
+    central = _SWITCH
     hops: dict[str, str] = {}
     inner = _inner(router)
     for network in networks:
@@ -91,9 +93,6 @@ def _parts(
             onward = _onward(network, destination.mac_address)
             hops[destination.address] = onward
             yield ROUTE, 100, f"ip,{mine},nw_dst={destination.address}", onward
-        if network.interface.central_mac is not None:
-            actions = f"set_field:{network.interface.central_mac.lower()}->eth_dst,{_SWITCH}"
-            yield t.CENTRAL, 10, f"{mine},{t.NETWORK}=0x{network.vlan:x}", actions
     yield ROUTE, 10, f"ip,{mine}", central
     # Of nobody that is known, and yet not outside.
     for prefix in (*inner, _METADATA):
@@ -125,7 +124,7 @@ def _is_outside(nexthop: str, inner: Collection[ipaddress.IPv4Network]) -> bool:
 
 def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> Iterator[Parts]:
     register, mac = f"{t.NETWORK}=0x{network.vlan:x}", network.interface.mac_address.lower()
-    to_router = f"ip,{register},dl_dst={mac}"
+    to_router = f"ip,{register},{ROUTER}=0x0,dl_dst={mac}"
     yield t.SWITCH, 40, to_router, f"set_field:0x{number:x}->{ROUTER},resubmit(,{ROUTE})"
     questions = [
         f"arp,{register},arp_op=1,arp_tpa={address}" for address in _old(network.interface.ip_addresses)
@@ -133,6 +132,10 @@ def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> It
     for question, address in zip(questions, _old(network.interface.ip_addresses), strict=True):
         yield t.SWITCH, 40, question, arp_answer(mac, address)
     for port in outer:
+        if network.plugged:
+            # Of hosts that don't route, or not yet: the port serves them.
+            yield t.SWITCH, 41, f"{to_router},in_port={port}", f"set_field:0x{number:x}->{ROUTER},{_SWITCH}"
+            continue
         for match in (to_router, *questions):
             yield t.SWITCH, 41, f"{match},in_port={port}", "drop"
 

@@ -67,7 +67,7 @@ def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Networks with a port on the host, that a distributed router leads to from there, or that its DHCP agent
     or one of its routers serves."""
     wanted = sorted(ids)
-    beyond = networks_beyond(select(ports.c.network_id).where(_is_on(host)))
+    beyond = networks_beyond(select(ports.c.network_id).where(_is_on(host)), host)
     return _ids(
         tx,
         union(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, String, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, Row, Select, String, and_, bindparam, or_, select
 
 from pileus.services.network.agents.distributed import routers_of
 from pileus.services.network.agents.floating_hosts import (
@@ -36,7 +36,7 @@ from pileus.wire.distributed import (
 )
 
 
-def distributed_statement(networks: Select[Any]) -> Select[Any]:
+def distributed_statement(networks: Select[Any], host: BindParameter[str]) -> Select[Any]:
     """Ports of the distributed routers that have an interface on one of some networks."""
     return (
         select(
@@ -53,8 +53,8 @@ def distributed_statement(networks: Select[Any]) -> Select[Any]:
             )
         )
         .where(
-            router_ports.c.port_type.in_((device_owners.DISTRIBUTED_INTERFACE, device_owners.CENTRAL_SNAT)),
-            router_ports.c.router_id.in_(routers_of(networks)),
+            router_ports.c.port_type.in_((*device_owners.INTERFACES, device_owners.CENTRAL_SNAT)),
+            router_ports.c.router_id.in_(routers_of(networks, host)),
         )
         .order_by(router_ports.c.router_id, ports.c.id)
     )
@@ -81,6 +81,7 @@ _FLOATING_IPS = (
         floating_ips.c.fixed_port_id,
         floating_ips.c.router_id,
         floating_ip_hosts.c.host,
+        may_be_translated().label("is_wanted"),
     )
     .select_from(
         with_gateways(on_hosts()).outerjoin(
@@ -122,6 +123,7 @@ def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> Hos
                 port_id=row.fixed_port_id,
                 router_id=row.router_id,
                 in_force=row.host is not None,
+                leaving=not row.is_wanted,
             )
             for row in floating
         ),
@@ -157,7 +159,7 @@ def _router(router_id: str, rows: list[Row[Any]], cidrs: Mapping[str, str]) -> D
                 cidrs=tuple(cidrs[ip["subnet_id"]] for ip in row.fixed_ips if ip["subnet_id"] in cidrs),
             )
             for row in rows
-            if row.port_type == device_owners.DISTRIBUTED_INTERFACE
+            if row.port_type in device_owners.INTERFACES
         ),
         routes=tuple(
             HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in rows[0].routes

@@ -60,9 +60,9 @@ _PLUGGED = and_(
     ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
 )
 _HERE = select(ports.c.network_id).where(_PLUGGED)
-_CARRIED = union(_HERE, networks_beyond(_HERE))
+_CARRIED = union(_HERE, networks_beyond(_HERE, _HOST))
 """Networks that a host carries: also those that a distributed router leads to from there."""
-_ROUTERS = distributed_statement(_HERE)
+_ROUTERS = distributed_statement(_HERE, _HOST)
 _GROUPS_HERE = (
     select(security_group_ports.c.security_group_id)
     .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))

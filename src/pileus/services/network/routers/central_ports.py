@@ -1,14 +1,13 @@
-"""Ports of distributed routers where the rest of them is: one on each of their IPv4 subnets.
-
-What a host can't route by itself goes there by the subnet: to the outside (source NAT, floating IPs,
-metadata), and to networks that are not carried by tunnels. The router's own port is on no host in particular.
+"""Ports of distributed routers where the rest of them is: one on each of their IPv4 subnets, while they have
+a gateway, as in Neutron. Packets that a host can't route go there by the router's own port, which is plugged
+there, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete, exists, select
 
 from pileus.core.context import Context
 from pileus.resource.event import event
@@ -25,6 +24,7 @@ from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
+_outside = router_ports.alias("outside")
 _PORTS = (
     select(
         router_ports.c.router_id,
@@ -33,6 +33,12 @@ _PORTS = (
         ports.c.network_id,
         ports.c.fixed_ips,
         routers.c.distributed,
+        exists()
+        .where(
+            _outside.c.router_id == router_ports.c.router_id,
+            _outside.c.port_type == device_owners.ROUTER_GATEWAY,
+        )
+        .label("leads_out"),
     )
     .select_from(
         router_ports.join(ports, ports.c.id == router_ports.c.port_id).join(
@@ -64,7 +70,7 @@ def central_ports_sync(
             key = (row.router_id, ip["subnet_id"])
             if row.port_type == device_owners.CENTRAL_SNAT:
                 present[key] = row.port_id
-            elif row.distributed:
+            elif row.distributed and row.leads_out:
                 wanted[key] = row.network_id
     gone = [port_id for key, port_id in present.items() if key not in wanted]
     as_admin = elevated(context)

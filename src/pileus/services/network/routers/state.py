@@ -222,7 +222,6 @@ def _router(
             _port(attached, prefixes)
             for attached in attached_ports
             if attached.port_type in (*device_owners.INTERFACES, device_owners.CENTRAL_SNAT)
-            and _is_central(attached)
         ),
         floating_ips=tuple(
             FloatingIP(
@@ -280,22 +279,12 @@ def _ha(
     )
 
 
-def _is_central(attached: Row[Any]) -> bool:
-    """Whether a port is where the router is: of a distributed one that is IPv6 alone, beside the ports that
-    stand in for it there."""
-    if attached.port_type != device_owners.DISTRIBUTED_INTERFACE:
-        return True
-    return any(":" in ip["ip_address"] for ip in attached.fixed_ips)
-
-
 def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
     """A port with its subnets; a gateway has all of its network's, since floating IPs may be from any."""
     if attached.port_type == device_owners.ROUTER_GATEWAY:
         reached = [row for row in prefixes.values() if row.network_id == attached.network_id]
     else:
         reached = [prefixes[ip["subnet_id"]] for ip in attached.fixed_ips if ip["subnet_id"] in prefixes]
-    if attached.port_type == device_owners.DISTRIBUTED_INTERFACE:
-        reached = [row for row in reached if ":" in row.cidr]
     return RouterPort(
         port=_service_port(attached),
         network_id=attached.network_id,
@@ -317,9 +306,7 @@ def _service_port(attached: Row[Any]) -> ServicePort:
         port_id=attached.id,
         mac_address=attached.mac_address,
         addresses=tuple(
-            PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"])
-            for ip in attached.fixed_ips
-            if ":" in ip["ip_address"] or attached.port_type != device_owners.DISTRIBUTED_INTERFACE
+            PortAddress(ip_address=ip["ip_address"], subnet_id=ip["subnet_id"]) for ip in attached.fixed_ips
         ),
         mtu=mtu_on_node(attached.mtu),
     )

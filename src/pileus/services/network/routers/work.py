@@ -138,7 +138,8 @@ def router_update(
     told = [
         one.original["id"]
         for one in updates
-        if one.original["distributed"] and {"routes", "admin_state_up"} & {*one.changes}
+        if one.original["distributed"]
+        and {"routes", "admin_state_up", "external_gateway_info"} & {*one.changes}
     ]
     if told:
         central_ports_sync(tx, context, told, config)
