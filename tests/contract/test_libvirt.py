@@ -24,6 +24,7 @@ from pileus.drivers.libvirt.hypervisor import (
     Change,
     DomainMissing,
     Event,
+    GuestSilent,
     Hypervisor,
     HypervisorFailed,
     HypervisorUnavailable,
@@ -402,6 +403,21 @@ def test_a_guest_may_keep_a_device(bench: Bench) -> None:
             bench.run(hypervisor.detach_interface(spec.uuid, nic.port_id, timeout_s=0.3))
     bench.run(hypervisor.reboot(spec.uuid, hard=True))
     assert bench.run(hypervisor.stats())[spec.uuid].interfaces == ()
+
+
+def test_a_guest_without_an_agent_is_silent(bench: Bench) -> None:
+    spec = bench.spec(guest_agent=True)
+    bench.run(bench.hypervisor.ensure_defined([spec]))
+    ask = ("/bin/true",)
+    with pytest.raises(GuestSilent):  # off
+        bench.run(bench.hypervisor.run_in_guest(spec.uuid, ask))
+    bench.run(bench.hypervisor.start(spec.uuid))
+    if not bench.is_real:
+        bench.hypervisor.deaf.add(spec.uuid)  # type: ignore[attr-defined]
+    with pytest.raises(GuestSilent):
+        bench.run(bench.hypervisor.run_in_guest(spec.uuid, ask))
+    with pytest.raises(DomainMissing):
+        bench.run(bench.hypervisor.run_in_guest(str(uuid.uuid4()), ask))
 
 
 def test_what_is_missing_is_said(bench: Bench) -> None:

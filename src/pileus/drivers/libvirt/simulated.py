@@ -283,8 +283,10 @@ class SimulatedHypervisor:
             raise GuestSilent("run_in_guest", "QEMU guest agent is not connected")
         if uuid in self.deaf:
             raise GuestSilent("run_in_guest", "Guest agent is not responding")
+        before = dict(machine.inside)
         said = self._guest(running, machine.inside, command, input)
-        self._store()
+        if machine.inside != before:
+            self._store()
         return said
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:

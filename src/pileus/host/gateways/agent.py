@@ -87,6 +87,7 @@ class GatewayAgent(Agent):
         self._read_at: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
         self._told: object = None
+        self._complained: dict[str, str] = {}
         self._retry_timer: asyncio.TimerHandle | None = None
 
     # -- what the base asks
@@ -220,10 +221,7 @@ class GatewayAgent(Agent):
             archive = plan_archive(machine, self._lease_s)
             pushed = await self._push(machine.server_id, archive, fresh=before is None)
         except Exception as error:  # one machine keeps no other waiting
-            why = reason(error)
-            if self._patience.reasons.get(key) != why:
-                _log.warning("not to be done", router=key, server=machine.server_id, why=why)
-            self._patience.failed(key, machine, why)
+            self._patience.failed(key, machine, reason(error))
             since = self._ailing_since.get(key)
             if since is None or since[0] != machine.server_id:
                 self._ailing_since[key] = machine.server_id, self._clock.monotonic()
@@ -273,12 +271,17 @@ class GatewayAgent(Agent):
 
     async def _tell(self) -> None:
         in_force: Collection[_InForce] = self._in_force.values()
+        failed = dict(sorted(self._failed().items()))
+        for key, why in failed.items():
+            if self._complained.get(key) != why:
+                _log.warning("a gateway machine does not work", router=key, why=why)
+        self._complained = failed
         routers = [one.machine.router for one in in_force]
         news = L3Status(
             self.host,
             tuple(sorted(router.router_id for router in routers)),
             tuple(sorted({floating_id for router in routers for floating_id in floating_ids(router)})),
-            dict(sorted(self._failed().items())),
+            failed,
         )
         # A router whose machine is another one is said to work again, though nothing else has changed.
         told = news, frozenset(one.server_id for one in in_force)

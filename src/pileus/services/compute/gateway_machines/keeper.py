@@ -92,6 +92,7 @@ class GatewayKeeper:
     async def work(self) -> None:
         """Look, and do what is to be done until nothing more is due at once."""
         risen, self._risen = self._risen, False
+        before = None
         for _ in range(ROUNDS):
             now = self._clock.now()
             looked = await self._store.read(machines_look, now, self._parts)
@@ -99,6 +100,7 @@ class GatewayKeeper:
             if risen and self._servers:
                 await self._store.write(machines_complete, system_context(now), sorted(self._servers))
                 risen = False
-            if not looked.due:
+            if not looked.due or looked == before:  # what could not be helped is not helped by haste
                 return
+            before = looked
             await self._store.write(machines_work, system_context(now), self._parts, self._own_project)

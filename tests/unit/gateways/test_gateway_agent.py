@@ -1,0 +1,222 @@
+"""The gateway agent: machines are told what to be, looked after, and spoken of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from tests.fake_server import FakeServer
+from tests.unit.gateways.scene import LEASE_S, domain, machine, server_id
+from tests.unit.l3.scene import floating, router_id
+from tests.unit.namespace_bench import scenario, until
+
+from pileus.core.clock import ManualClock
+from pileus.drivers.guestimage.simulated import gateway_guest
+from pileus.drivers.libvirt.hypervisor import GuestSaid
+from pileus.drivers.libvirt.simulated import SimulatedHypervisor
+from pileus.host.agent import AgentSettings
+from pileus.host.gateways.agent import GatewayAgent
+from pileus.wire import scopes
+from pileus.wire.gateway import GatewayMachine, GatewayState
+from pileus.wire.l3 import L3Status
+from pileus.wire.switch import Acknowledged
+
+
+class Gateways(FakeServer):
+    """The server, as far as gateway machines go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machines: dict[str, GatewayMachine] = {}
+        self.statuses: list[L3Status] = []
+
+    def put(self, *several: GatewayMachine) -> None:
+        self.machines |= {one.router.router_id: one for one in several}
+        self.changed(scopes.gateways("n1"), *(scopes.router(one.router.router_id) for one in several))
+
+    def drop(self, key: str) -> None:
+        del self.machines[key]
+        self.changed(scopes.gateways("n1"), scopes.router(key))
+
+    @property
+    def last(self) -> L3Status:
+        return self.statuses[-1] if self.statuses else L3Status("n1")
+
+    def _gateway_state(self, request: Any) -> GatewayState:
+        wanted = self.machines if request.routers is None else request.routers
+        found = tuple(self.machines[key] for key in sorted(wanted) if key in self.machines)
+        return GatewayState(self.position, found, LEASE_S)
+
+    def _gateway_status(self, status: L3Status) -> Acknowledged:
+        self.statuses.append(status)
+        return Acknowledged(self.position)
+
+
+class Bench:
+    """An agent over simulated machines that count what they are told."""
+
+    def __init__(self, server: Gateways) -> None:
+        self.server = server
+        self.clock = ManualClock()
+        self.said: list[tuple[str, str]] = []
+        self.hypervisor = SimulatedHypervisor(guest=self._guest)
+        self.agent = GatewayAgent(
+            AgentSettings(host="n1"), server, self.clock, self.hypervisor, watch_interval_s=0.02
+        )
+
+    def _guest(self, spec: Any, kept: dict[str, str], command: Any, input: bytes) -> GuestSaid:
+        self.said.append((spec.uuid, command[1]))
+        return gateway_guest(spec, kept, command, input)
+
+    async def start(self, *several: GatewayMachine) -> None:
+        """Their virtual machines run."""
+        await self.hypervisor.ensure_defined([domain(one) for one in several])
+        for one in several:
+            await self.hypervisor.start(one.server_id)
+
+    async def hurry(self, passes: int = 1) -> None:
+        """What waits for a moment need not wait."""
+        before = self.agent.metrics.passes
+        self.agent.reconciler.wake(inspect=True)
+        await until(lambda: self.agent.metrics.passes >= before + passes)
+
+    def applied(self, number: int = 1) -> int:
+        return self.said.count((server_id(number), "apply"))
+
+
+@contextlib.asynccontextmanager
+async def running(server: Gateways) -> AsyncIterator[Bench]:
+    bench = Bench(server)
+    await bench.hypervisor.connect()
+    task = asyncio.create_task(bench.agent.run())
+    try:
+        yield bench
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_a_machine_is_told_once_and_again_when_something_changes() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            await bench.start(machine())
+            server.put(machine())
+            await until(lambda: server.last.routers == (router_id(1),))
+            assert bench.applied() == 1 and server.last.failed == {}
+            # What it has already is not told again, also by an agent that has just begun.
+            await bench.hurry()
+            assert bench.applied() == 1
+            server.put(machine(floating_ips=(floating(9),)))
+            await until(lambda: server.last.floating_ips == ("fip-9",))
+            assert bench.applied() == 2
+            assert bench.agent.scopes() == {
+                scopes.gateways("n1"),
+                scopes.router(router_id(1)),
+                scopes.dhcp_network("net-1"),
+            }
+            server.drop(router_id(1))
+            await until(lambda: server.last.routers == ())
+            assert bench.agent.configurations()["routers"] == 0
+
+    scenario(story)
+
+
+def test_one_that_forgets_is_told_again() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            await bench.start(machine())
+            server.put(machine())
+            await until(lambda: bench.applied() == 1)
+            bench.hypervisor._machines[server_id(1)].inside.clear()
+            await until(lambda: bench.applied() == 2)
+
+    scenario(story)
+
+
+def test_one_keeps_no_other_waiting_and_is_spoken_of_when_its_time_is_over() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            await bench.start(machine(2))
+            server.put(machine(1), machine(2))
+            await until(lambda: server.last.routers == (router_id(2),))
+            assert server.last.failed == {}  # the first may still be booting
+            bench.clock.advance(61)
+            await bench.hurry()
+            await until(lambda: router_id(1) in server.last.failed)
+            assert "no domain" in server.last.failed[router_id(1)]
+            await bench.start(machine(1))
+            bench.clock.advance(61)
+            await bench.hurry()
+            await until(lambda: server.last.routers == (router_id(1), router_id(2)))
+            assert server.last.failed == {}
+            # One that has worked and falls silent is not waited for as long.
+            bench.hypervisor.deaf.add(server_id(1))
+            await until(lambda: server.last.routers == (router_id(2),))
+            bench.clock.advance(16)
+            await bench.hurry()
+            await until(lambda: "not responding" in server.last.failed.get(router_id(1), ""))
+
+    scenario(story)
+
+
+def test_another_machine_in_its_place_is_told_of_though_all_else_is_as_before() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            other = machine(1, server=server_id(7))
+            await bench.start(machine(1), other)
+            server.put(machine(1))
+            await until(lambda: server.last.routers == (router_id(1),))
+            said = len(server.statuses)
+            server.put(other)
+            await until(lambda: len(server.statuses) > said)
+            assert server.last.routers == (router_id(1),) and bench.applied(7) == 1
+
+    scenario(story)
+
+
+def test_a_card_that_is_not_there_yet_is_waited_for() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            one = machine()
+            whole = domain(one)
+            await bench.hypervisor.ensure_defined([domain(one, interfaces=whole.interfaces[:1])])
+            await bench.hypervisor.start(one.server_id)
+            server.put(one)
+            await until(lambda: bench.applied() == 1)
+            assert server.last.routers == ()
+            await bench.hypervisor.attach_interface(one.server_id, whole.interfaces[1])
+            bench.clock.advance(61)
+            await bench.hurry()
+            await until(lambda: server.last.routers == (router_id(1),))
+
+    scenario(story)
+
+
+def test_a_guest_that_says_anything_harms_nobody() -> None:
+    async def story() -> None:
+        server = Gateways()
+        async with running(server) as bench:
+            await bench.start(machine(1), machine(2))
+            answers = {server_id(1): GuestSaid(0, b"\xff\x00" + b"x" * 100_000)}
+            usual = bench._guest
+
+            def guest(spec: Any, kept: dict[str, str], command: Any, input: bytes) -> GuestSaid:
+                return answers.get(spec.uuid) or usual(spec, kept, command, input)
+
+            bench.hypervisor._guest = guest
+            server.put(machine(1), machine(2))
+            await until(lambda: server.last.routers == (router_id(2),))
+            bench.clock.advance(61)
+            await bench.hurry()
+            await until(lambda: router_id(1) in server.last.failed)
+            why = server.last.failed[router_id(1)]
+            assert len(why) < 1000 and why.isprintable()
+
+    scenario(story)
