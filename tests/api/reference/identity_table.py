@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 from tests import databases
 from tests.api.identity.cloud import PASSWORD, Client, Cloud, cloud
 from tests.api.reference.runner import Example, Operations, Scene
+
+from pileus.services.identity.tables.groups import groups
+from pileus.services.identity.tables.users import users
+from pileus.store.tx import Tx
 
 _PAGES: dict[str, str | Example] = {"limit": "limit=1", "marker": "marker={admin}"}
 _ORDER: dict[str, str | Example] = {
@@ -147,6 +152,12 @@ OPERATIONS: Operations = {
     "/v3/OS-FEDERATION/service_providers": {"id": "id=sp1", "enabled": "enabled=true"},
     "/v3/OS-FEDERATION/projects": {},
     "/v3/OS-FEDERATION/domains": {},
+    "/v3/OS-PILEUS-DIRECTORY/mappings": {
+        "domain_id": "domain_id={domain}",
+        "public_id": "public_id=m1",
+        "local_id": "local_id=u2",
+        "type": "type=group",
+    },
     "/v3/OS-PILEUS-AUDIT/events": {
         "action": "action=created.user",
         "event_type": "event_type=identity.user.created",
@@ -208,6 +219,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
             await api.identity.start(api.store)
             facts = await _fill(api)
             await _revoke_one(api)
+            await api.store.write(_mapped, facts["domain"])
             await api.identity.audit.flush()
             events = (await api.admin("GET", "/v3/OS-PILEUS-AUDIT/events")).json["events"]
             facts["event"] = events[0]["id"]
@@ -217,6 +229,17 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
                 return answer.status, answer.json
 
             yield Scene(api.identity.service, ask, facts)
+
+
+def _mapped(tx: Tx, domain: str) -> None:
+    """Users and a group that came from directories."""
+    user = {"enabled": True, "tokens_after": dt.datetime(2026, 1, 1), "failed_auth_count": 0}
+    for key, place in (("1", "default"), ("2", domain)):
+        named = {"id": f"m{key}", "name": f"m{key}", "local_id": f"u{key}", "domain_id": place}
+        tx.insert(users, [{**named, **user}])
+    tx.insert(
+        groups, [{"id": "m3", "name": "m3", "local_id": "g", "domain_id": "default", "description": ""}]
+    )
 
 
 async def _revoke_one(api: Cloud) -> None:
