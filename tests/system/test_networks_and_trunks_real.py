@@ -42,6 +42,15 @@ def world(runner: asyncio.Runner) -> Iterator[World]:
         world = World(lab, ("vxlan", "gre"))
         world.server.networks["gre"] = NetworkDetails("gre", Segment("gre", None, 70000))
         world.server.networks["flat"] = NetworkDetails("flat", Segment("flat", "physnet1", None))
+        world.server.networks["clear"] = NetworkDetails(
+            "clear", Segment("vxlan", None, 300), vlan_transparent=True
+        )
+        world.server.networks["clear-vlan"] = NetworkDetails(
+            "clear-vlan", Segment("vlan", "physnet1", 1300), vlan_transparent=True
+        )
+        world.server.networks["service"] = NetworkDetails(
+            "service", Segment("vlan", "physnet1", 1301), qinq=True
+        )
         world.server.networks["blue"] = NetworkDetails("blue", Segment("vxlan", None, 200))
         world.group("open", *ANYONE)
         for host in lab.hosts.values():
@@ -165,6 +174,63 @@ def test_a_restart_keeps_subports_as_they_are(world: World, runner: asyncio.Runn
         await until(lambda: f"{parent.port_id}-7" not in world.agents["n1"].model.devices)
         await world.agents["n1"].reconciler.settled()
         assert await world.tagged_ping(a, 7, "10.0.0.207", here) == "silence"
+
+    try:
+        runner.run(story())
+    finally:
+        runner.run(world.clear())
+
+
+@pytest.mark.parametrize("kind", ["clear", "clear-vlan", "service"])
+def test_tags_of_guests_pass_where_their_network_lets_them(
+    world: World, runner: asyncio.Runner, kind: str
+) -> None:
+    async def story() -> None:
+        here = {"network_id": kind}
+        closed = {**here, "security_group_ids": ("closed",)}
+        (a, at_a), (b, at_b), (c, at_c), (d, at_d), (e, at_e) = await world.guests(
+            ("n1", here), ("n1", here), ("n2", here), ("n2", {}), ("n2", closed)
+        )
+        own, near, far, other, shut = (one.fixed_ips[0].ip_address for one in (at_a, at_b, at_c, at_d, at_e))
+        async with (
+            world.program(b, "tagged-answer", "eth0", "101", near),
+            world.program(c, "tagged-answer", "eth0", "101", far),
+            world.program(d, "tagged-answer", "eth0", "101", other),
+            world.program(e, "tagged-answer", "eth0", "101", shut),
+        ):
+            assert await world.tagged_ping(a, 101, own, near) == "101"
+            assert await world.tagged_ping(a, 101, own, far) == "101"
+            # As without a tag: no other address, no other hardware address, no other network.
+            assert await world.tagged_ping(a, 101, "10.0.0.251", near) == "silence"
+            assert await world.tagged_ping(a, 101, own, near, "fa:16:3e:99:99:99") == "silence"
+            assert await world.tagged_ping(a, 101, own, other) == "silence"
+            # And what the receiver's groups do not let in stays out.
+            assert await world.tagged_ping(a, 101, own, shut) == "silence"
+            # vswitchd's own datapath can't change what it knows of frames with two tags ("failed to
+            # put[modify]"), and forgets it when none has come for ten seconds.
+            if kind == "clear":
+                await world.change(at_c, security_group_ids=("closed",))
+                assert await world.tagged_ping(a, 101, own, far) == "silence"
+                await world.change(at_c, security_group_ids=("open",))
+        assert await world.pings(a, near)
+        assert await world.pings(a, far)
+
+    try:
+        runner.run(story())
+    finally:
+        runner.run(world.clear())
+
+
+def test_tags_of_guests_pass_in_no_other_network(world: World, runner: asyncio.Runner) -> None:
+    async def story() -> None:
+        (a, at_a), (b, at_b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        own, near, far = (one.fixed_ips[0].ip_address for one in (at_a, at_b, at_c))
+        async with (
+            world.program(b, "tagged-answer", "eth0", "101", near),
+            world.program(c, "tagged-answer", "eth0", "101", far),
+        ):
+            assert await world.tagged_ping(a, 101, own, near) == "silence"
+            assert await world.tagged_ping(a, 101, own, far) == "silence"
 
     try:
         runner.run(story())

@@ -124,6 +124,10 @@ class NetworkDetails(Record, frozen=True):
     mtu: Mtu = 1500
     admin_state_up: bool = True
     forwarding: tuple[ForwardingEntry, ...] = ()
+    vlan_transparent: bool = False
+    """Whether frames that guests have tagged pass, with their tags; ``qinq``: and wear the network's own VLAN
+    as a service tag (IEEE 802.1ad) on the physical network."""
+    qinq: bool = False
 
 
 class SecurityRule(Record, frozen=True):

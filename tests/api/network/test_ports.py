@@ -434,3 +434,26 @@ def test_one_hardware_address_on_two_networks(tmp_path: Path) -> None:
         assert (again.status, again.error) == (409, "MacAddressInUse")
 
     tell(story, tmp_path)
+
+
+def test_address_pairs_are_no_addresses_of_many(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        network, _ = await api.a_network()
+        for pair in (
+            {"ip_address": "224.0.0.5"},
+            {"ip_address": "ff02::1"},
+            {"ip_address": "224.0.0.0/8"},
+            {"ip_address": "192.0.0.0/2"},
+            {"ip_address": "::/0"},
+        ):
+            body = {"port": {"network_id": network, "allowed_address_pairs": [pair]}}
+            answer = await api("POST", "/v2.0/ports", body)
+            assert (answer.status, answer.error) == (400, "HTTPBadRequest"), pair
+            assert "multicast" in answer.json["NeutronError"]["message"]
+        pairs = [{"ip_address": "0.0.0.0/0"}, {"ip_address": "128.0.0.0/2"}, {"ip_address": "2001:db8::/32"}]
+        made = await api.make("port", network_id=network, allowed_address_pairs=pairs)
+        assert [one["ip_address"] for one in made["allowed_address_pairs"]] == [
+            one["ip_address"] for one in pairs
+        ]
+
+    tell(story, tmp_path)

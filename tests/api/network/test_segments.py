@@ -387,3 +387,43 @@ def test_a_router_and_a_floating_ip_need_to_know_the_segment(tmp_path: Path) -> 
         assert (await api("POST", "/v2.0/floatingips", wanted)).status == 201
 
     tell(story, tmp_path, config=PROVIDED)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_networks_that_let_tags_of_guests_pass(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        await api.report("h1", tunneling_ip="192.0.2.1", bridge_mappings={"one": "br-1"})
+        await api.report("h2", interface_mappings={"one": "eth1"}, tunneling_ip="192.0.2.2")
+        plain = await api.make("network")
+        assert (plain["vlan_transparent"], plain["qinq"]) == (False, False)
+        clear = await api.make("network", vlan_transparent=True)
+        vlan = {"provider:network_type": "vlan", "provider:physical_network": "one"}
+        service = await admin.make("network", qinq=True, **vlan)
+        found = (await api("GET", "/v2.0/networks?vlan_transparent=True")).json["networks"]
+        assert [one["id"] for one in found] == [clear["id"]]
+        found = (await admin("GET", "/v2.0/networks?qinq=true")).json["networks"]
+        assert [one["id"] for one in found] == [service["id"]]
+        for network in (clear, service):
+            port = await admin.make("port", network_id=network["id"], **{"binding:host_id": "h1"})
+            assert port["binding:vif_type"] == "ovs"
+            lost = await admin.make("port", network_id=network["id"], **{"binding:host_id": "h2"})
+            assert lost["binding:vif_type"] == "binding_failed"
+        told = {one.network_id: (one.vlan_transparent, one.qinq) for one in (await api.switch("h1")).networks}
+        assert told == {clear["id"]: (True, False), service["id"]: (False, True)}
+
+        flat = {"provider:network_type": "flat", "provider:physical_network": "one"}
+        for values, error in (
+            ({"vlan_transparent": True, **flat}, "VlanTransparencyDriverError"),
+            ({"qinq": True, **flat}, "VlanQinqDriverError"),
+            ({"qinq": True}, "VlanQinqDriverError"),
+            ({"qinq": True, "vlan_transparent": True, **vlan}, "InvalidInput"),
+            ({"qinq": "perhaps"}, "InvalidInput"),
+        ):
+            refused(await admin("POST", "/v2.0/networks", {"network": values}), 400, error)
+        change = {"network": {"vlan_transparent": False}}
+        assert (await api("PUT", f"/v2.0/networks/{clear['id']}", change)).status == 400
+        more = {"network_id": service["id"], "network_type": "vxlan"}
+        refused(await admin("POST", PATH, {"segment": more}), 400, "VlanQinqDriverError")
+
+    tell(story, tmp_path, kind, PROVIDED)

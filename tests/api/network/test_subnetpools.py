@@ -132,7 +132,19 @@ def test_use_of_addresses(tmp_path: Path) -> None:
         one = (await admin("GET", f"{path}/{network}")).json["network_ip_availability"]
         assert (one["total_ips"], one["used_ips"]) == (253, 3)
         assert one["subnet_ip_availability"][0]["subnet_id"] == subnet
+        await admin.make("port", network_id=network, fixed_ips=[{"ip_address": "10.0.0.1"}])
+        one = (await admin("GET", f"{path}/{network}")).json["network_ip_availability"]
+        details = {
+            "total_ips_in_subnet": 254,
+            "total_ips_in_allocation_pool": 253,
+            "used_ips_in_subnet": 4,
+            "used_ips_in_allocation_pool": 3,
+        }
+        assert one["ip_availability_details"] == details
+        assert one["subnet_ip_availability"][0]["ip_availability_details"] == details
         found = (await admin("GET", path)).json["network_ip_availabilities"]
+        by_network = {row["network_id"]: row["ip_availability_details"] for row in found}
+        assert by_network == {network: details, empty: dict.fromkeys(details, 0)}
         assert {row["network_id"] for row in found} == {network, empty}
         narrowed = (await admin("GET", f"{path}?ip_version=6")).json["network_ip_availabilities"]
         assert narrowed == []

@@ -96,6 +96,7 @@ OPERATIONS: Operations = {
         },
     ),
     "/v2.0/segments/{id}/tags": {},
+    "/v2.0/dns-records": {},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.host.l2.guest_tags import RaiseVlanLimit
 from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
 from pileus.host.l2.view import BridgeView, InterfaceView, PortView, SwitchView
 
@@ -30,11 +31,13 @@ def _patched(row: Any, columns: dict[str, Any]) -> Any:
 
 def apply_edits(view: SwitchView, edits: Iterable[RowEdit]) -> SwitchView:
     """The view after ``edits``; new ports get the next free OpenFlow number."""
-    bridges, ports = dict(view.bridges), dict(view.ports)
+    bridges, ports, limit = dict(view.bridges), dict(view.ports), view.vlan_limit
     used = {port.interface.ofport for port in ports.values()}
     numbers = (n for n in itertools.count(1) if n not in used)
     for edit in edits:
         match edit:
+            case RaiseVlanLimit():
+                limit = edit.columns["other_config"]["vlan-limit"]
             case EnsureBridge(name, columns):
                 bridges[name] = _patched(bridges.get(name, BridgeView(name)), columns)
             case EnsurePort(bridge, name, interface):
@@ -51,4 +54,4 @@ def apply_edits(view: SwitchView, edits: Iterable[RowEdit]) -> SwitchView:
             case RemoveBridge(name):
                 del bridges[name]
                 ports = {key: port for key, port in ports.items() if port.bridge != name}
-    return SwitchView(bridges, ports)
+    return SwitchView(bridges, ports, limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from pileus.host.l2 import tables as t
@@ -134,6 +136,31 @@ def test_of_two_interfaces_with_one_id_the_working_one_counts() -> None:
     switch, wiring, _ = converge(model([device(1)]), view([double, plug(1)]))
     assert wiring.devices["port-1"].interface == "tap1"
     assert switch.ports["a"].tag == 4095
+
+
+def test_tags_of_guests_pass_where_their_network_lets_them() -> None:
+    def planned(**values: Any) -> tuple[SwitchView, dict[str, FlowSet]]:
+        details = replace(network(segment=Segment("vlan", "physnet1", 1300)), **values)
+        switch, _, flows = converge(model([device(1)], networks=[details]), view([plug(1)]))
+        return switch, flows
+
+    plain, before = planned()
+    clear, after = planned(vlan_transparent=True)
+    assert (plain.vlan_limit, clear.vlan_limit) == (None, "0")
+    tagged = [flow for flow in after["br-int"].values() if flow.key not in before["br-int"]]
+    assert sorted((flow.table, flow.priority, flow.actions) for flow in tagged) == [
+        (t.GUARD, 1001, f"resubmit(,{t.SOURCE})"),
+        *[(t.GUARD, 1002, "drop")] * 4,
+        (t.SWITCH, 45, f"resubmit(,{t.FLOOD})"),
+    ]
+    assert after["br-ex"] == before["br-ex"]
+    _, service = planned(qinq=True)
+    (outward,) = [flow.actions for flow in service["br-ex"].values() if "dl_vlan" in flow.match]
+    assert outward == f"pop_vlan,push_vlan:0x88a8,set_field:{0x1000 + 1300}->vlan_vid,NORMAL"
+    # Whose an address is behind a tag is not known: no answer is given for anybody.
+    far = replace(network(remote=2), vlan_transparent=True)
+    _, _, flows = converge(model([device(1)], networks=[far]), view([plug(1)]))
+    assert not [flow for flow in flows["br-tun"].values() if flow.table == t.TUN_ARP and flow.priority]
 
 
 def test_few_flows_a_port() -> None:

@@ -19,6 +19,7 @@ from pileus.drivers.ovsdb.jsonrpc import ConnectionLost
 from pileus.flow.patience import Patience
 from pileus.host.isolation import Failures, by_halves, reason
 from pileus.host.l2 import plan, qos, tables
+from pileus.host.l2.guest_tags import RaiseVlanLimit
 from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
 from pileus.host.l2.settings import OWNER, OWNER_KEY
 from pileus.host.l2.view import SwitchView, switch_view
@@ -212,13 +213,17 @@ class SwitchApplier:
 def _needs_vswitchd(edit: RowEdit) -> bool:
     if isinstance(edit, SetPort):
         return "ingress_policing_rate" in edit.interface or "ingress_policing_burst" in edit.interface
-    return not isinstance(edit, EnsureBridge) or "fail_mode" in edit.columns
+    if isinstance(edit, EnsureBridge):
+        return "fail_mode" in edit.columns
+    return not isinstance(edit, RaiseVlanLimit)
 
 
 def _write(edit: Edit, one: RowEdit) -> None:
     match one:
         case EnsureBridge(name, columns):
             edit.ensure_bridge(name, **columns)
+        case RaiseVlanLimit():
+            edit.set_switch(one.columns)
         case EnsurePort(bridge, name, interface):
             edit.ensure_port(bridge, name, interface=interface, external_ids={OWNER_KEY: OWNER})
         case SetPort(name, columns, interface):

@@ -9,7 +9,7 @@ import msgspec
 
 from pileus.core.addresses import link_local
 from pileus.drivers.openflow.flow import Flow
-from pileus.host.l2 import qos
+from pileus.host.l2 import guest_tags, qos
 from pileus.host.l2 import tables as t
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.qos import Parts
@@ -29,6 +29,8 @@ class Wired(msgspec.Struct, frozen=True):
     metered: bool = False
     tag: int = 0
     """The guest's VLAN of a subport, whose frames wear it on the interface; 0: they are untagged there."""
+    passes_tags: bool = False
+    """Frames that it has tagged pass."""
     shared: bool = False
     """Several ports of a trunk use the interface: the sender is told by its number as well."""
     copies: Copies = Copies()
@@ -79,6 +81,8 @@ def _parts(wired: Wired) -> Iterator[Parts]:
     if secured:
         for mac_address, addresses in sources(wired.details).items():
             yield from _source(_sender(wired), mac_address, addresses)
+            if wired.passes_tags:
+                yield from guest_tags.device_parts(f"{_sender(wired)},dl_src={mac_address}")
     yield from _delivery(wired, secured)
 
 

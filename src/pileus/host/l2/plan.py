@@ -17,6 +17,7 @@ from pileus.drivers.openflow.flow import Flow, Key
 from pileus.host.l2 import answers, floating, routing, rules, switching, taps, trunks
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
+from pileus.host.l2.guest_tags import passes_tags
 from pileus.host.l2.local_ips import local_ip_base, local_ip_flows
 from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
@@ -127,16 +128,13 @@ def wire(
                 # An interface's policer can't tell the ports of a trunk apart.
                 and (bool(details.parent_id) or port_id in parents or is_metered(port.interface)),
                 tag=details.vlan_id if details.parent_id else 0,
+                passes_tags=passes_tags(model.networks[details.network_id]),
                 shared=bool(details.parent_id) or port_id in parents,
             )
     copies, in_force = taps.copied(model, devices, _ofports(model, view, settings), settings)
     for port_id, one in copies.items():
         devices[port_id] = msgspec.structs.replace(devices[port_id], copies=one)
-    joints = {
-        bridge: joint
-        for _, bridge in settings.bridge_mappings
-        if (joint := _joint(view, settings.int_port(bridge), settings.phy_port(bridge)))
-    }
+    joints = _joints(view, settings)
     tunnel_joint = None
     tunnel_ports = {}
     if settings.tunnelling:
@@ -163,6 +161,15 @@ def wire(
 def _ofports(model: Model, view: SwitchView, settings: BridgeSettings) -> dict[str, int]:
     names = taps.wanted_ports(model, settings)
     return {name: number for name in names if (number := view.ofport(name)) is not None}
+
+
+def _joints(view: SwitchView, settings: BridgeSettings) -> dict[str, Joint]:
+    """To the bridges of physical networks, as far as they are there."""
+    return {
+        bridge: joint
+        for _, bridge in settings.bridge_mappings
+        if (joint := _joint(view, settings.int_port(bridge), settings.phy_port(bridge)))
+    }
 
 
 def _joint(view: SwitchView, inner: str, outer: str) -> Joint | None:
@@ -348,7 +355,9 @@ def _physical(
         segment = network.details.segment
         if network.joint == joint and segment.physical_network == physical_network:
             key = ("physical", network.details.network_id)
-            yield book.fragment(key, switching.physical_flows, segment, network.vlan, joint)
+            yield book.fragment(
+                key, switching.physical_flows, segment, network.vlan, joint, network.details.qinq
+            )
 
 
 def plan_meters(wiring: Wiring) -> dict[int, Meter]:

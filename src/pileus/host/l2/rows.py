@@ -15,6 +15,7 @@ from pileus.core.addresses import NotAnAddress, parse_address
 from pileus.drivers.netlink.links import Veth
 from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2 import taps, trunks
+from pileus.host.l2.guest_tags import RaiseVlanLimit, limit_edits
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import allocate, stable_ids
 from pileus.host.l2.settings import (
@@ -65,7 +66,7 @@ class RemoveBridge(msgspec.Struct, frozen=True):
     name: str
 
 
-RowEdit = EnsureBridge | EnsurePort | SetPort | RemovePort | RemoveBridge
+RowEdit = EnsureBridge | EnsurePort | SetPort | RemovePort | RemoveBridge | RaiseVlanLimit
 
 
 class RowPlan(msgspec.Struct, frozen=True):
@@ -131,6 +132,7 @@ def plan_rows(
     held |= {str(one.number) for port in alive.values() for one in trunks.remembered(port).values()}
     newest = next((n for n in reversed(numbers.values()) if str(n) not in held), last)
     edits: list[RowEdit] = [
+        *limit_edits(model, view),
         *_bridges(view, settings, newest),
         *_joints(view, settings),
         *_tunnels(model, view, settings),

@@ -14,6 +14,7 @@ import msgspec
 
 from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.memos import MEMOS
+from pileus.host.l2 import guest_tags
 from pileus.host.l2 import tables as t
 from pileus.host.l2.devices import Wired, deliver, is_multicast, sources
 from pileus.host.l2.rules import is_secured
@@ -63,6 +64,8 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
             f"in_port={network.joint.inner},{wire}",
             ",".join([*pop, f"set_field:0x{network.vlan:x}->{t.NETWORK}", f"resubmit(,{t.SWITCH})"]),
         )
+    if guest_tags.passes_tags(network.details):
+        yield from guest_tags.network_parts(network.vlan)
     everybody = [step for wired in network.devices for step in deliver(wired)]
     yield t.SWITCH, 15, f"{register},dl_dst={t.MULTICAST}", f"resubmit(,{t.FLOOD})"
     yield t.FLOOD, 10, register, ",".join([*everybody, *outward]) or "drop"
@@ -112,10 +115,10 @@ def _shared_addresses(devices: Sequence[Wired]) -> dict[str, list[Wired]]:
     return found
 
 
-def physical_flows(segment: Segment, vlan: int, joint: Joint) -> list[Flow]:
+def physical_flows(segment: Segment, vlan: int, joint: Joint, qinq: bool = False) -> list[Flow]:
     """On the physical network's bridge: the local VLAN becomes the wire's."""
     vlan_id = segment.segmentation_id
-    translate = "pop_vlan" if vlan_id is None else f"set_field:{0x1000 + vlan_id}->vlan_vid"
+    translate = "pop_vlan" if vlan_id is None else guest_tags.to_wire(vlan_id, service=qinq)
     match = f"in_port={joint.outer},dl_vlan={vlan}"
     return [Flow(t.CLASSIFY, 4, match, f"{translate},NORMAL", t.NETWORK_COOKIE)]
 
@@ -169,6 +172,8 @@ def tunnel_flows(
     arp_responder: bool,
 ) -> list[Flow]:
     """On br-tun: into the segment and out of it, each known remote address to its own tunnel."""
+    # Behind a tag of a guest's an address may be another guest's: only he answers.
+    arp_responder = arp_responder and not guest_tags.passes_tags(network)
     segment = network.segment
     tunnel_id = segment.segmentation_id or 0
     flows = [

@@ -46,6 +46,8 @@ class SwitchView(msgspec.Struct, frozen=True):
 
     bridges: dict[str, BridgeView] = {}
     ports: dict[str, PortView] = {}
+    vlan_limit: str | None = None
+    """How many tags the switch looks behind, as its database says."""
 
     def ofport(self, port_name: str) -> int | None:
         """The OpenFlow number of a port that is there and works."""
@@ -75,7 +77,8 @@ def switch_view(client: OvsdbClient) -> SwitchView:
                 tag=port["tag"],
                 external_ids=port["external_ids"],
             )
-    return SwitchView(bridges, found)
+    limits = (row["other_config"].get("vlan-limit") for row in client.tables.get("Open_vSwitch", {}).values())
+    return SwitchView(bridges, found, next(limits, None))
 
 
 def _interface(row: Mapping[str, Any]) -> InterfaceView:

@@ -1,11 +1,12 @@
-"""How many addresses networks have, and how many are taken (extension ``network-ip-availability``)."""
+"""Addresses that networks have, and that are taken (``network-ip-availability`` and its details)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, func, select
 
 from pileus.resource import types
 from pileus.resource.declaration import Extension
@@ -18,6 +19,7 @@ from pileus.services.network.common.view_lists import views_reply, views_type
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.rules import addresses
 from pileus.services.network.subnets.tables import ip_allocations, subnets
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
@@ -29,6 +31,10 @@ RULE = "get_network_ip_availability"
 
 _TEXT = types.string()
 _COUNTED = {"used_ips": types.integer(0), "total_ips": types.integer(0)}
+_NUMBERS = tuple(
+    f"{what}_ips_in_{where}" for what in ("total", "used") for where in ("subnet", "allocation_pool")
+)
+_DETAILS = types.dict_of(dict.fromkeys(_NUMBERS, types.integer(0)))
 _VIEW = types.dict_of(
     {
         "network_id": types.uuid,
@@ -42,10 +48,12 @@ _VIEW = types.dict_of(
                     "subnet_name": _TEXT,
                     "cidr": types.cidr,
                     "ip_version": IP_VERSION,
+                    "ip_availability_details": _DETAILS,
                     **_COUNTED,
                 }
             )
         ),
+        "ip_availability_details": _DETAILS,
         **_COUNTED,
     }
 )
@@ -64,6 +72,8 @@ _USED = (
     .scalar_subquery()
     .label("used")
 )
+_OF = ip_allocations.c.subnet_id
+_TAKEN = select(_OF, ip_allocations.c.ip_address)
 _ROWS = (
     select(
         networks.c.id.label("network_id"),
@@ -81,10 +91,33 @@ _ROWS = (
 )
 
 
+def _details(row: Row[Any], taken: Collection[str]) -> dict[str, int]:
+    """Count the addresses of a subnet, and those that it gives to who names none."""
+    prefix = ipaddress.ip_network(row.cidr)
+    pools = [
+        addresses.Pool(addresses.number(pool["start"]), addresses.number(pool["end"]))
+        for pool in row.allocation_pools
+    ]
+    whole = addresses.pool_range(prefix).size if prefix.version == 4 else prefix.num_addresses
+    return {
+        "total_ips_in_subnet": whole,
+        "total_ips_in_allocation_pool": sum(pool.size for pool in pools),
+        "used_ips_in_subnet": len(taken),
+        "used_ips_in_allocation_pool": sum(
+            1 for one in map(addresses.number, taken) if any(one in pool for pool in pools)
+        ),
+    }
+
+
 def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
-    """A summary for each network, with one for each of its subnets; one statement."""
+    """A summary for each network, with one for each of its subnets; two statements."""
     found: dict[str, dict[str, Any]] = {}
-    for row in tx.rows(statement):
+    rows = tx.rows(statement)
+    taken: dict[str, list[str]] = {}
+    subnet_ids = sorted({row.subnet_id for row in rows if row.used})
+    for allocation in tx.rows(_TAKEN.where(column_in(tx, _OF, subnet_ids))) if subnet_ids else ():
+        taken.setdefault(allocation.subnet_id, []).append(allocation.ip_address)
+    for row in rows:
         network = found.setdefault(
             row.network_id,
             {
@@ -93,6 +126,7 @@ def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
                 "project_id": row.project_id,
                 "tenant_id": row.project_id,
                 "subnet_ip_availability": [],
+                "ip_availability_details": dict.fromkeys(_NUMBERS, 0),
                 "used_ips": 0,
                 "total_ips": 0,
             },
@@ -103,12 +137,16 @@ def availabilities(tx: Tx, statement: Select[Any]) -> list[dict[str, Any]]:
             addresses.number(pool["end"]) - addresses.number(pool["start"]) + 1
             for pool in row.allocation_pools
         )
+        details = _details(row, taken.get(row.subnet_id, ()))
+        for name, number in details.items():
+            network["ip_availability_details"][name] += number
         network["subnet_ip_availability"].append(
             {
                 "subnet_id": row.subnet_id,
                 "subnet_name": row.subnet_name,
                 "cidr": row.cidr,
                 "ip_version": row.ip_version,
+                "ip_availability_details": details,
                 "used_ips": row.used,
                 "total_ips": total,
             }
@@ -173,6 +211,12 @@ NOUN = Noun(
             "Network IP Availability",
             "Provides IP availability data for each network and subnet.",
             "2015-09-24T00:00:00-00:00",
+        ),
+        Extension(
+            "network-ip-availability-details",
+            "Network IP Availability Details Extension",
+            "Add ip_availability_details attribute to network-ip-availabilities resource.",
+            "2025-10-31T00:00:00-00:00",
         ),
     ),
 )

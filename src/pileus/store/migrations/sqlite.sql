@@ -753,7 +753,7 @@ CREATE TABLE network_segment_ranges (
 	updated_at DATETIME NOT NULL, 
 	CONSTRAINT pk_network_segment_ranges PRIMARY KEY (id)
 );
-CREATE TABLE networks (
+CREATE TABLE "networks" (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -773,7 +773,10 @@ CREATE TABLE networks (
 	qos_policy_id VARCHAR(36), 
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
-	revision_number INTEGER NOT NULL, segments TEXT, 
+	revision_number INTEGER NOT NULL, 
+	segments TEXT, 
+	vlan_transparent BOOLEAN DEFAULT 0 NOT NULL, 
+	qinq BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT fk_networks_qos_policy_id FOREIGN KEY(qos_policy_id) REFERENCES qos_policies (id), 
 	CONSTRAINT pk_networks PRIMARY KEY (id)
 );
@@ -1184,6 +1187,7 @@ INSERT INTO "schema_revisions" VALUES('network','0048_published_names');
 INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
 INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
 INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
+INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 

@@ -23,6 +23,14 @@ class SegmentsSetInConjunctionWithProviders(Invalid):
     message = "Segments and provider values cannot both be set."
 
 
+class VlanTransparencyDriverError(Invalid):
+    message = "Backend does not support VLAN Transparency."
+
+
+class VlanQinqDriverError(Invalid):
+    message = "Backend does not support VLAN QinQ."
+
+
 class SegmentsContainDuplicateEntry(Invalid):
     message = "Duplicate segment entry in request."
 
@@ -50,6 +58,21 @@ def check_provider(one: Mapping[str, Any], config: NetworkConfig) -> None:
             return
         raise InvalidInput("provider:network_type required")
     segments.check(one[TYPE], one.get(PHYSICAL), one.get(NUMBER), config.ranges)
+
+
+TAGS_PASS = frozenset({"vlan", "vxlan", "gre"})
+"""Types of segments that carry guests' tagged frames: of flat ones tags say whose they are."""
+
+
+def check_tags(network: Mapping[str, Any], chosen: Sequence[Segment]) -> None:
+    """VlanTransparencyDriverError, VlanQinqDriverError: where a segment can't carry tags of guests so."""
+    kinds = {one.network_type for one in chosen}
+    if network["vlan_transparent"] and network["qinq"]:
+        raise InvalidInput("vlan_transparent and qinq are two ways to carry tags: a network has one of them")
+    if network["vlan_transparent"] and kinds - TAGS_PASS:
+        raise VlanTransparencyDriverError()
+    if network["qinq"] and kinds - {"vlan"}:
+        raise VlanQinqDriverError()
 
 
 def provider(segment: Segment) -> dict[str, Any]:

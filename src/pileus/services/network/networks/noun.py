@@ -39,6 +39,19 @@ EXTENSIONS = (
         "2013-06-27T10:00:00-00:00",
     ),
     Extension(
+        "vlan-transparent",
+        "Vlantransparent",
+        "Provides Vlan Transparent Networks",
+        "2015-03-23T09:00:00-00:00",
+    ),
+    Extension(
+        "qinq",
+        "QinQ networks",
+        "Expose network 'qinq' attribute in the API. This allows to configure network to allow vlan in vlan "
+        "configuration using 0x88a8 ethertype (QinQ).",
+        "2024-12-02T10:00:00-00:00",
+    ),
+    Extension(
         "l2_adjacency",
         "L2 Adjacency",
         "Display L2 Adjacency for Neutron Networks.",

@@ -228,6 +228,22 @@ NETWORK = Resource(
             description="The provider attributes of each segment, where there are several.",
         ),
         Attribute(
+            "vlan_transparent",
+            types.boolean,
+            default=False,
+            create=True,
+            filter=True,
+            description="Whether frames that guests have tagged pass, with their tags.",
+        ),
+        Attribute(
+            "qinq",
+            types.boolean,
+            default=False,
+            create=True,
+            filter=True,
+            description="The same, in a service tag (IEEE 802.1ad) on the physical network.",
+        ),
+        Attribute(
             "l2_adjacency",
             types.boolean,
             column=~_ROUTED,

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    false,
+)
 
 from pileus.store.schema import Id, JsonText, Moment, Name, metadata
 
@@ -25,6 +35,8 @@ networks = Table(
     # Its segments as they are shown, where it has another number of them than one; the three columns above
     # are those of the first.
     Column("segments", JsonText),
+    Column("vlan_transparent", Boolean, nullable=False, server_default=false()),
+    Column("qinq", Boolean, nullable=False, server_default=false()),
     Column("port_security_enabled", Boolean, nullable=False),
     Column("availability_zone_hints", JsonText, nullable=False),
     Column("dns_domain", Name, nullable=False),

@@ -20,6 +20,7 @@ from pileus.services.network.networks.carriers import (
     as_shown,
     asked_segments,
     carried,
+    check_tags,
     least_mtu,
     segment_values,
 )
@@ -105,6 +106,7 @@ def network_create(
         for spec, several, mtu in zip(specs, chosen, mtus, strict=True):
             spec.update(carried(several), l2_adjacency=True)
             spec["mtu"] = least_mtu(several, mtu, config)
+            check_tags(spec, several)
         try:
             with tx.savepoint():
                 NETWORK.insert(tx, context, specs)

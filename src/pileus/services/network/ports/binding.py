@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.services.network.ports.facts import NetworkFacts
-from pileus.services.network.rules.binding import AgentFacts, Binding, bind, connected
+from pileus.services.network.rules.agent_types import OPEN_VSWITCH_AGENT
+from pileus.services.network.rules.binding import (
+    BINDING_FAILED,
+    AgentFacts,
+    Binding,
+    bind,
+    connected,
+)
 
 
 def bind_port(
@@ -22,4 +29,6 @@ def bind_port(
     if network.has_several:
         segment = connected(network.segments, there)
         kind, physical_network = (segment.network_type, segment.physical_network) if segment else ("", None)
+    if network.passes_tags and there and all(one.agent_type != OPEN_VSWITCH_AGENT for one in there):
+        return Binding(BINDING_FAILED, {}, f"only the {OPEN_VSWITCH_AGENT} carries frames that guests tag")
     return bind(host, port["binding:vnic_type"], kind, physical_network, there)

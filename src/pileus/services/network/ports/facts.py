@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
@@ -38,6 +38,8 @@ class NetworkFacts(NamedTuple):
     dns_domain: str = ""
     has_several: bool = False
     """Whether it has another number of segments than one."""
+    passes_tags: bool = False
+    """Whether frames that guests have tagged pass."""
     segments: tuple[NetworkSegment, ...] = ()
     """Its segments, where there are several or its subnets belong to some."""
 
@@ -133,6 +135,7 @@ _NETWORKS = select(
     networks.c.qos_policy_id,
     networks.c.dns_domain,
     networks.c.segments.is_not(None).label("has_several"),
+    or_(networks.c.vlan_transparent, networks.c.qinq).label("passes_tags"),
 ).where(networks.c.id.in_(bindparam("ids", expanding=True)))
 _SUBNETS = (
     select(

@@ -39,6 +39,12 @@ EXTENSIONS = (
         "2013-07-23T10:00:00-00:00",
     ),
     Extension(
+        "aap-reject-multicast",
+        "Allowed address pairs reject multicast extension",
+        "Reject multicast addresses in Allowed Address Pairs",
+        "2026-04-01T00:00:00-00:00",
+    ),
+    Extension(
         "extra_dhcp_opt",
         "Neutron Extra DHCP options",
         "Extra options configuration for DHCP.",

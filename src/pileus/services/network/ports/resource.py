@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from pileus.core.repeats import first_repeat
@@ -9,7 +10,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
 from pileus.resource.types import BadValue, Type
-from pileus.resource.wordings.neutron import NEUTRON
+from pileus.resource.wordings.neutron import NEUTRON, HTTPBadRequest
 from pileus.services.network.common.attributes import (
     ADMIN_STATE_UP,
     ID,
@@ -80,6 +81,21 @@ def _check_option(option: dict[str, Any]) -> dict[str, Any]:
     return option
 
 
+def _check_pair(pair: dict[str, str]) -> dict[str, str]:
+    """Refuse addresses of many, from which nobody sends (RFC 1112, RFC 4291)."""
+    text = pair.get("ip_address") or ""
+    if text:
+        prefix = ipaddress.ip_network(text, strict=False)
+        many = ipaddress.ip_network("224.0.0.0/4" if prefix.version == 4 else "ff00::/8")
+        if "/" not in text and prefix.subnet_of(many):  # type: ignore[arg-type]
+            raise HTTPBadRequest(f"IP {text} is a multicast address, which is not supported.")
+        if "/" in text and prefix.overlaps(many) and text != "0.0.0.0/0":
+            raise HTTPBadRequest(
+                f"Subnet {text} overlaps with multicast range {many}, which is not supported."
+            )
+    return pair
+
+
 def _parse_group_id(value: Any) -> str:
     """Take an id, or an object with one, as old clients send it."""
     return str(types.uuid.parse(value["id"] if isinstance(value, dict) and "id" in value else value))
@@ -93,7 +109,9 @@ FIXED_IPS = types.normalised(
     _unique_addresses,
 )
 _PAIRS = types.list_of(
-    types.dict_of({"ip_address": types.address_or_prefix, "mac_address": _MAC}),
+    types.normalised(
+        types.dict_of({"ip_address": types.address_or_prefix, "mac_address": _MAC}), _check_pair
+    ),
     maximum=MOST,
     none_is_empty=True,
 )

@@ -109,6 +109,8 @@ _NETWORKS = select(
     networks.c.mtu,
     networks.c.admin_state_up,
     networks.c.segments.is_not(None).label("has_several"),
+    networks.c.vlan_transparent,
+    networks.c.qinq,
 )
 _REPLICAS = replicas().subquery()
 _AT = func.coalesce(_REPLICAS.c.host, ports.c.host)
@@ -319,6 +321,8 @@ def _networks(
             segment=_segment(near.get((row.id, here["on_host"])) if row.has_several else row),
             mtu=mtu_on_node(row.mtu),
             admin_state_up=row.admin_state_up,
+            vlan_transparent=row.vlan_transparent,
+            qinq=row.qinq,
             forwarding=tuple(forwarding.get(row.id, ())),
         )
         for row in found

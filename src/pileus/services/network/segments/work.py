@@ -16,7 +16,7 @@ from pileus.services.network.common.errors import InUse, NetworkNotFound
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.allocation import choose_segments
-from pileus.services.network.networks.carriers import carried, check_provider, narrow
+from pileus.services.network.networks.carriers import carried, check_provider, check_tags, narrow
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.resource import NUMBER, PHYSICAL, TYPE
 from pileus.services.network.networks.tables import networks, segments
@@ -41,7 +41,7 @@ class NoSegmentFoundInMaximumAllowedAttempts(Unavailable):
 
 
 _NETWORKS = (
-    select(networks.c.id, networks.c.project_id, networks.c.mtu, networks.c.name)
+    select(networks.c.id, networks.c.project_id, networks.c.mtu, networks.c.vlan_transparent, networks.c.qinq)
     .where(networks.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(networks.c.id)
     .with_for_update()
@@ -157,6 +157,7 @@ def _carry(tx: Tx, context: Context, found: Mapping[str, Row[Any]], config: Netw
     for network_id, several in present.items():
         values = {**carried(several), "mtu": found[network_id].mtu}
         narrow(values, several, config)
+        check_tags(found[network_id]._mapping, several)  # type: ignore[arg-type]
         rows.append(
             {
                 "key": network_id,
