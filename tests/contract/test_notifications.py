@@ -64,9 +64,10 @@ def test_a_reader_that_comes_late_finds_all_in_order(broker: Broker) -> None:
         assert one["event_type"] == "identity.user.created" and one["priority"] == "INFO"
         assert one["publisher_id"] == "identity.here" and one["timestamp"] == "2026-01-02 03:04:05.000000"
         broker.stop()
-        notifier.send("identity.user.deleted", {"resource_info": "late"}, AT)
+        notifier.send("identity.user.deleted", {"resource_info": "late"}, AT, "metering.n1")
         broker.start()
-        assert (await _read(broker.url, 1))[0]["payload"] == {"resource_info": "late"}
+        (late,) = await _read(broker.url, 1)
+        assert (late["payload"], late["publisher_id"]) == ({"resource_info": "late"}, "metering.n1")
         await notifier.close()
 
     asyncio.run(story())

@@ -49,11 +49,13 @@ class Notifier:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def send(self, event_type: str, payload: dict[str, Any], at: dt.datetime) -> None:
-        """Send one, as soon as the broker takes it."""
+    def send(
+        self, event_type: str, payload: dict[str, Any], at: dt.datetime, publisher: str | None = None
+    ) -> None:
+        """Send one, as soon as the broker takes it; for another publisher where one is named."""
         message = {
             "message_id": new_id(),
-            "publisher_id": self._publisher,
+            "publisher_id": publisher or self._publisher,
             "event_type": event_type,
             "priority": "INFO",
             "payload": payload,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -39,12 +39,14 @@ class Answer:
     """How a call is answered: with a unit of work that gets the request.
 
     A unit that writes is ``(tx, context, request)``, one that reads ``(tx, request)``. The request
-    names its ``host``, which must be that of the node that asks.
+    names its ``host``, which must be that of the node that asks. With ``then`` the unit returns the reply
+    and something more, which ``then`` is given once it is committed.
     """
 
     call: Call[Any, Any]
-    unit: Callable[..., msgspec.Struct]
+    unit: Callable[..., Any]
     writes: bool = False
+    then: Callable[[Any], None] | None = None
 
 
 def handlers(answers: Iterable[Answer], store: Store, clock: Clock) -> dict[str, Handler]:
@@ -63,8 +65,12 @@ def _handler(answer: Answer, store: Store, clock: Clock) -> Handler:
     async def handler(request: Any, node: Node) -> msgspec.Struct:
         if request.host != node.host:
             raise NotYourHost(host=request.host)
+        if answer.then is not None:
+            reply, outcome = await store.write(unit, system_context(clock.now()), request)
+            answer.then(outcome)
+            return cast("msgspec.Struct", reply)
         if answer.writes:
-            return await store.write(unit, system_context(clock.now()), request)
-        return await store.read(unit, request)
+            return cast("msgspec.Struct", await store.write(unit, system_context(clock.now()), request))
+        return cast("msgspec.Struct", await store.read(unit, request))
 
     return handler

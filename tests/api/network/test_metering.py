@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests import databases
-from tests.api.network.cloud import P1, P2, Answer, Cloud, Node, tell
+from tests.api.network.cloud import CONFIG, P1, P2, Answer, Cloud, Node, tell
 from tests.api.network.test_routers import refused
 
 from pileus.wire.l3 import MeteringLabel, MeteringRule
@@ -35,6 +37,8 @@ async def counters(api: Cloud, of: dict[str, Any]) -> list[tuple[str, int, int]]
 
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_what_is_counted(kind: str, tmp_path: Path) -> None:
+    sent: list[tuple[str, dict[str, Any], dt.datetime, str]] = []
+
     async def story(api: Cloud) -> None:
         manager, admin = api.as_("manager"), api.as_("admin")
         await api.node("h1", "L3 agent")
@@ -69,7 +73,30 @@ def test_what_is_counted(kind: str, tmp_path: Path) -> None:
 
         await report(5, 500)
         await report(5, 500)
+        api.clock.advance(30)
         await report(8, 800)
+        # So others are told as by Neutron's metering agent: of what came, and of nothing that did not.
+        first_at, second_at = (int(at.replace(tzinfo=dt.UTC).timestamp()) for _, _, at, _ in sent)
+        ids = {"host": "h1", "label_id": own["id"], "project_id": P1}
+        assert [(kind, payload, publisher) for kind, payload, _, publisher in sent] == [
+            (
+                "l3.meter",
+                {
+                    "pkts": 5, "bytes": 500, "time": 0, "first_update": first_at, "last_update": first_at,
+                    **ids,
+                },
+                "metering.h1",
+            ),
+            (
+                "l3.meter",
+                {
+                    "pkts": 3, "bytes": 300, "time": 30, "first_update": first_at, "last_update": second_at,
+                    **ids,
+                },
+                "metering.h1",
+            ),
+        ]  # fmt: skip
+        assert second_at == first_at + 30
         assert await counters(api, own) == [(mine["id"], 8, 800)]
         await report(2, 200)  # the namespace was made anew
         assert await counters(api, own) == [(mine["id"], 10, 1000)]
@@ -83,7 +110,7 @@ def test_what_is_counted(kind: str, tmp_path: Path) -> None:
         refused(await api("GET", f"{LABELS}/{own['id']}"), 404, "MeteringLabelNotFound", own["id"])
         assert (await api("DELETE", f"/v2.0/routers/{mine['id']}")).status == 204
 
-    tell(story, tmp_path, kind)
+    tell(story, tmp_path, kind, replace(CONFIG, notify=lambda *one: sent.append(one)))
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _preload(settings: Settings) -> None:
         modules += ["psycopg", "sqlalchemy.dialects.postgresql.psycopg"]
     if url.startswith(("mariadb", "mysql")):
         modules += ["pymysql", "sqlalchemy.dialects.mysql.pymysql"]
-    if settings.server.rabbitmq or settings.identity.notifications:
+    if settings.server.rabbitmq or settings.identity.notifications or settings.network.notifications:
         modules.append("aio_pika")
     if settings.federation.openid_client_id or settings.federation.openid_audiences:
         modules += ["aiohttp", "joserfc.jwk", "joserfc.jwt"]
@@ -156,6 +156,7 @@ class Server:
         self._app: App
         self._rabbit: RabbitAnnouncer | None = None
         self._notifier: Notifier | None = None
+        self._metering_notifier: Notifier | None = None
         self._token_book: NodeTokenBook
 
     async def start(self) -> None:
@@ -174,14 +175,7 @@ class Server:
         if settings.server.rabbitmq:
             self._rabbit = RabbitAnnouncer(settings.server.rabbitmq, new_id(), self.store.announce)
             self._rabbit.start()
-        if settings.identity.notifications:
-            self._notifier = Notifier(
-                settings.identity.notifications,
-                exchange="keystone",
-                topic=settings.identity.notification_topic,
-                publisher=f"identity.{socket.gethostname()}",
-            )
-            self._notifier.start()
+        self._start_notifiers()
         identity, self.services = make_services(
             self.folder,
             settings,
@@ -190,6 +184,7 @@ class Server:
             self.hub.ask,
             self._beginning,
             self._notifier.send if self._notifier is not None else None,
+            self._metering_notifier.send if self._metering_notifier is not None else None,
         )
         for face in self.services:
             await face.start(self.store)
@@ -210,6 +205,25 @@ class Server:
             tokens,
             {**self._token_book.administration(), **keys.answers()},
         )
+
+    def _start_notifiers(self) -> None:
+        settings = self.settings
+        if settings.identity.notifications:
+            self._notifier = Notifier(
+                settings.identity.notifications,
+                exchange="keystone",
+                topic=settings.identity.notification_topic,
+                publisher=f"identity.{socket.gethostname()}",
+            )
+            self._notifier.start()
+        if settings.network.notifications:
+            self._metering_notifier = Notifier(
+                settings.network.notifications,
+                exchange="neutron",
+                topic=settings.network.notification_topic,
+                publisher=f"metering.{socket.gethostname()}",
+            )
+            self._metering_notifier.start()
 
     def _make_app(self, identity: Identity) -> App:
         settings, services = self.settings, [face.service for face in self.services]
@@ -246,8 +260,9 @@ class Server:
         await self._token_book.close()
         for face in reversed(self.services):
             await face.close()
-        if self._notifier is not None:
-            await self._notifier.close()
+        for notifier in (self._notifier, self._metering_notifier):
+            if notifier is not None:
+                await notifier.close()
         await self.store.close()
 
     def _published(self, published: Published) -> None:

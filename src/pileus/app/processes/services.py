@@ -19,6 +19,7 @@ from pileus.services.identity.service import Beginning, Identity, Notify
 from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
 from pileus.services.network import service as network
+from pileus.services.network.service import Notify as NotifyMetering
 from pileus.store import Store
 from pileus.web.face import ServiceFace
 
@@ -31,6 +32,7 @@ def make_services(
     ask: Ask,
     beginning: Callable[[], Beginning] | None = None,
     notify: Notify | None = None,
+    notify_metering: NotifyMetering | None = None,
 ) -> tuple[Identity, tuple[ServiceFace, ...]]:
     """Make identity, and all services (identity first) in the order in which they start."""
     identity = Identity(
@@ -45,7 +47,9 @@ def make_services(
     )
     outside = settings.external_dns
     network_config = msgspec.structs.replace(
-        network.from_settings(settings.network, compute.projects_of_servers, compute.holders_of),
+        network.from_settings(
+            settings.network, compute.projects_of_servers, compute.holders_of, notify_metering
+        ),
         publish_reverse=outside.reverse,
     )
     networking = network.Network(

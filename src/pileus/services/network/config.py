@@ -7,7 +7,7 @@ import ipaddress
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,10 @@ ProjectsOf = Callable[[Tx, Sequence[str]], Mapping[str, str]]
 
 HoldersOf = Callable[[Tx, Collection[str]], Mapping[str, str]]
 """``(tx, port_ids) -> {port_id: server_id}`` of those that are plugged into a server."""
+
+
+Notify = Callable[[str, dict[str, Any], dt.datetime, str], None]
+"""``(event type, payload, when, publisher)``: send a notification, or keep it to be sent."""
 
 
 def _no_servers(tx: Tx, ids: Sequence[str]) -> Mapping[str, str]:
@@ -143,6 +147,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     publish_reverse: bool = False
     projects_of_servers: ProjectsOf = _no_servers
     holders_of: HoldersOf = _no_holders
+    notify: Notify | None = None
     dice: random.Random = msgspec.field(default_factory=random.SystemRandom)
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
@@ -155,6 +160,7 @@ def from_settings(
     followers: Followers,
     projects_of_servers: ProjectsOf = _no_servers,
     holders_of: HoldersOf = _no_holders,
+    notify: Notify | None = None,
 ) -> NetworkConfig:
     """Read the texts of the settings file; BadSettings names the key."""
     vlan: dict[str, list[tuple[int, int]]] = {}
@@ -193,6 +199,7 @@ def from_settings(
         down_before_distributed=settings.router_admin_state_down_before_update,
         projects_of_servers=projects_of_servers,
         holders_of=holders_of,
+        notify=notify,
     )
 
 

@@ -45,6 +45,13 @@ class NetworkSection(Section, frozen=True):
     allow_automatic_dhcp_failover: Annotated[
         bool, Description(description="networks of a dead DHCP agent are served by another")
     ] = True
+    notifications: Annotated[
+        str,
+        Description(description="amqp:// URL to which notifications of metering go; empty: none"),
+    ] = ""
+    notification_topic: Annotated[
+        str, Description(description="the topic, and the name of the queue before .info, of notifications")
+    ] = "notifications"
     l3_ha: Annotated[
         bool, Description(description="new routers are of high availability where nobody says otherwise")
     ] = False

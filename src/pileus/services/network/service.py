@@ -24,7 +24,7 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.auto_allocated_topology import noun as auto_allocated_topology
 from pileus.services.network.common.names import is_host_name
 from pileus.services.network.common.policy import BASE_RULES, CALLER_RULES
-from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, ProjectsOf
+from pileus.services.network.config import Followers, HoldersOf, NetworkConfig, Notify, ProjectsOf
 from pileus.services.network.config import from_settings as read_settings
 from pileus.services.network.conntrack_helpers import noun as conntrack_helpers
 from pileus.services.network.default_security_group_rules import noun as default_security_group_rules
@@ -113,6 +113,7 @@ __all__ = [
     "SUBNET",
     "Network",
     "NetworkConfig",
+    "Notify",
     "agents",
     "default_groups",
     "from_settings",
@@ -149,10 +150,13 @@ FOLLOWERS = Followers(
 
 
 def from_settings(
-    settings: NetworkSection, projects_of_servers: ProjectsOf, holders_of: HoldersOf
+    settings: NetworkSection,
+    projects_of_servers: ProjectsOf,
+    holders_of: HoldersOf,
+    notify: Notify | None = None,
 ) -> NetworkConfig:
     """Read the settings; BadSettings names the key. The service that has servers answers the questions."""
-    return read_settings(settings, FOLLOWERS, projects_of_servers, holders_of)
+    return read_settings(settings, FOLLOWERS, projects_of_servers, holders_of, notify)
 
 
 def network_service(config: NetworkConfig, clock: Clock) -> Service:
@@ -181,7 +185,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             floating_ips.noun(config),
             port_forwardings.NOUN,
             pools.NOUN,
-            metering.NOUN,
+            metering.noun(config),
             ndp_proxies.NOUN,
             local_ips.noun(config),
             address_groups.NOUN,

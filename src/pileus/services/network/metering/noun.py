@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -9,6 +10,7 @@ from sqlalchemy import func, select
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.network.common.view_lists import views_reply, views_type
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.metering import work
 from pileus.services.network.metering.resource import METERING_LABEL, METERING_LABEL_RULE, RULES
 from pileus.services.network.metering.tables import metering_counters
@@ -63,30 +65,41 @@ async def list_counters(request: Request) -> Reply:
     return views_reply(request, "counters", await request.read(unit), "router_id", ("router_id",))
 
 
-NOUN = Noun(
-    name="metering_label",
-    routes=(
-        *crud(METERING_LABEL, LABELS, create=work.label_create, delete=work.label_delete),
-        *crud(METERING_LABEL_RULE, LABEL_RULES, create=work.rule_create, delete=work.rule_delete),
-        Route(
-            "GET",
-            f"{LABELS}/{{label_id}}/counters",
-            list_counters,
-            rule="get_metering_label",
-            reply=views_type("counters", _COUNTER),
-            summary="List what was counted for a metering label",
-        ),
+EXTENSIONS = (
+    Extension("metering", "Neutron Metering", "Neutron Metering extension.", "2013-06-12T10:00:00-00:00"),
+    Extension(
+        "metering_source_and_destination_fields",
+        "Neutron Metering with source and destination filtering",
+        "Neutron Metering extension that enables the use of source and destination IP prefixes to create "
+        "metering label rules.",
+        "2020-08-21T08:12:00-00:00",
     ),
-    rules=RULES,
-    extensions=(
-        Extension("metering", "Neutron Metering", "Neutron Metering extension.", "2013-06-12T10:00:00-00:00"),
-        Extension(
-            "metering_source_and_destination_fields",
-            "Neutron Metering with source and destination filtering",
-            "Neutron Metering extension that enables the use of source and destination IP prefixes to create "
-            "metering label rules.",
-            "2020-08-21T08:12:00-00:00",
-        ),
-    ),
-    answers=(Answer(METERING_REPORT, work.metering_report, writes=True),),
 )
+
+
+def noun(config: NetworkConfig) -> Noun:
+    """Make the noun; whoever listens is told of what was counted."""
+
+    def told(metered: Sequence[work.Metered]) -> None:
+        if config.notify is not None:
+            for one in metered:
+                config.notify("l3.meter", one.payload, one.at, f"metering.{one.host}")
+
+    return Noun(
+        name="metering_label",
+        routes=(
+            *crud(METERING_LABEL, LABELS, create=work.label_create, delete=work.label_delete),
+            *crud(METERING_LABEL_RULE, LABEL_RULES, create=work.rule_create, delete=work.rule_delete),
+            Route(
+                "GET",
+                f"{LABELS}/{{label_id}}/counters",
+                list_counters,
+                rule="get_metering_label",
+                reply=views_type("counters", _COUNTER),
+                summary="List what was counted for a metering label",
+            ),
+        ),
+        rules=RULES,
+        extensions=EXTENSIONS,
+        answers=(Answer(METERING_REPORT, work.metering_report, writes=True, then=told),),
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
@@ -88,22 +89,33 @@ def rule_delete(tx: Tx, context: Context, originals: Sequence[Values]) -> None:
     _tell(tx, context, "metering_label_rule.delete", originals, labels)
 
 
-def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowledged:
+class Metered(NamedTuple):
+    """How much came of a label since a host's last report, as Neutron's metering agent notifies of it."""
+
+    host: str
+    at: dt.datetime
+    payload: dict[str, Any]
+
+
+def metering_report(
+    tx: Tx, context: Context, report: MeteringReport
+) -> tuple[Acknowledged, Sequence[Metered]]:
     """Add what routers of the reporting host have counted since; at most six statements for any number. An
-    event ``l3.meter`` for each label says how much came."""
+    event ``l3.meter`` for each label says how much came, and so does what is returned beside the reply."""
     told = {(one.label_id, one.router_id): one for one in report.counters}
     keys: dict[str, Any] = {
         "labels": sorted({label_id for label_id, _ in told}),
         "routers": sorted({router_id for _, router_id in told}),
     }
     if not told:
-        return Acknowledged(position=newest_position(tx))
+        return Acknowledged(position=newest_position(tx)), ()
     hosted = {row[0] for row in tx.rows(_HOSTED, {"on_host": report.host})}
     labels = _labels(tx, keys["labels"])
     keys["on_host"] = report.host
     known = {(row.label_id, row.router_id): row for row in tx.rows(_COUNTED, keys)}
     new, changed = [], []
     more: dict[str, list[int]] = {}
+    since: dict[str, dt.datetime] = {}
     for key, one in told.items():
         if key[0] not in labels or key[1] not in hosted:
             continue
@@ -122,6 +134,8 @@ def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowl
             counted = more.setdefault(key[0], [0, 0])
             counted[0] += packets
             counted[1] += octets
+            before = row.updated_at if row is not None else context.now
+            since[key[0]] = min(since.get(key[0], before), before)
     tx.insert(metering_counters, new)
     if changed:
         where = (
@@ -130,6 +144,27 @@ def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowl
             metering_counters.c.host == report.host,
         )
         tx.execute(update(metering_counters).where(*where), changed)
+    _tell_counted(tx, context, report.host, labels, more)
+    metered = [
+        Metered(
+            report.host,
+            context.now,
+            _payload(
+                label_id, labels[label_id]["project_id"], counted, since[label_id], report.host, context
+            ),
+        )
+        for label_id, counted in sorted(more.items())
+    ]
+    return Acknowledged(position=newest_position(tx)), metered
+
+
+def _tell_counted(
+    tx: Tx,
+    context: Context,
+    host: str,
+    labels: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, Sequence[int]],
+) -> None:
     tx.emit_many(
         [
             event(
@@ -137,7 +172,7 @@ def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowl
                 "l3.meter",
                 label_id,
                 labels[label_id]["project_id"],
-                host=report.host,
+                host=host,
                 label_id=label_id,
                 pkts=packets,
                 bytes=octets,
@@ -145,7 +180,23 @@ def metering_report(tx: Tx, context: Context, report: MeteringReport) -> Acknowl
             for label_id, (packets, octets) in sorted(more.items())
         ]
     )
-    return Acknowledged(position=newest_position(tx))
+
+
+def _payload(
+    label_id: str, project_id: str, counted: Sequence[int], since: dt.datetime, host: str, context: Context
+) -> dict[str, Any]:
+    """Say what Neutron's agent says; the times are of the interval in which it was counted."""
+    began, ended = (int(one.replace(tzinfo=dt.UTC).timestamp()) for one in (since, context.now))
+    return {
+        "pkts": counted[0],
+        "bytes": counted[1],
+        "time": ended - began,
+        "first_update": began,
+        "last_update": ended,
+        "host": host,
+        "label_id": label_id,
+        "project_id": project_id,
+    }
 
 
 def _check(spec: Values) -> None:
