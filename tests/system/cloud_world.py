@@ -27,7 +27,9 @@ from pileus.app.lab.lab import Guest, Lab, Plug
 from pileus.core.clock import SystemClock
 from pileus.core.errors import Unavailable
 from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.conntrackd import driver as conntrackd
 from pileus.drivers.keepalived.driver import Keepalived
+from pileus.drivers.keepalived.spec import VirtualRouters
 from pileus.drivers.listening.linux import LinuxListeners
 from pileus.drivers.netlink.links import Address, Route, Veth
 from pileus.drivers.netlink.linux import LinuxLinks
@@ -150,7 +152,7 @@ class CloudWorld:
         for key in list(self._tasks):
             await self.drop(*key)
         for host in self.routing:
-            keepalived = Keepalived(self.folder / f"vrrp-{host}", LinuxLinks())
+            keepalived = self.virtual_routers(host, LinuxLinks())
             await keepalived.remove(await keepalived.known())
 
     # -- agents
@@ -188,10 +190,15 @@ class CloudWorld:
             links,
             nft.Nft(),
             LinuxAdvertisers(),
-            virtual_routers=Keepalived(self.folder / f"vrrp-{host}", links),
+            virtual_routers=self.virtual_routers(host, links),
             metadata=self.agents[host, "metadata"],  # type: ignore[arg-type]
             namespaces=NamespaceSettings(namespace_prefix=self.prefix(host), watch_interval_s=0.5),
         )
+
+    def virtual_routers(self, host: str, links: LinuxLinks) -> VirtualRouters:
+        held = Keepalived(self.folder / f"vrrp-{host}", links)
+        missing = conntrackd.missing_programs()
+        return held if missing else conntrackd.Synchronised(self.folder / f"ct-{host}", held)
 
     def prefix(self, host: str) -> str:
         return f"{self.name}-{host}-r"
@@ -202,6 +209,10 @@ class CloudWorld:
 
     def keepaliveds(self, host: str) -> list[int]:
         folder = f"--use-file={self.folder}/vrrp-{host}/"
+        return [n for n, words in processes() if len(words) > 2 and words[2].startswith(folder)]
+
+    def conntrackds(self, host: str) -> list[int]:
+        folder = f"{self.folder}/ct-{host}/"
         return [n for n, words in processes() if len(words) > 2 and words[2].startswith(folder)]
 
     async def kill_everything(self, host: str) -> None:

@@ -10,7 +10,9 @@ import pytest
 from tests.system.cloud_world import BEYOND, OUTSIDE, CloudWorld, story_in_a_cloud, until
 from tests.system.node_world import REAL
 
+from pileus.drivers.conntrackd import driver as conntrackd
 from pileus.drivers.keepalived import driver as keepalived
+from pileus.drivers.process import run
 
 pytestmark = [
     *REAL,
@@ -91,6 +93,64 @@ def test_a_host_dies_and_comes_back() -> None:
         assert (await world.states(router))[other] == "active"
 
         await world.api("PUT", f"/v2.0/routers/{router}/remove_router_interface", {"subnet_id": subnet})
+
+    story_in_a_cloud(story)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(bool(conntrackd.missing_programs()), reason="conntrackd is not installed")
+def test_a_connection_outlives_its_host() -> None:
+    """One whose source address is translated: who takes over must know it, or its answers lead nowhere."""
+
+    async def story(world: CloudWorld) -> None:
+        network, subnet = await world.network()
+        router = await world.router(subnet, ha=True)
+        guest, _, _ = await world.guest("n3", network)
+        await world.pings_soon(guest.namespace, BEYOND)
+        async with asyncio.timeout(20):
+            while sorted((await world.states(router)).values()) != ["active", "standby"]:
+                await asyncio.sleep(0.1)
+        active = await world.active(router)
+        (other,) = {"n1", "n2"} - {active}
+        await world.settled()
+        assert len(world.conntrackds("n1")) == len(world.conntrackds("n2")) == 1
+
+        async def said(talk: asyncio.subprocess.Process, text: str) -> str:
+            assert talk.stdin is not None and talk.stdout is not None
+            talk.stdin.write(f"{text}\n".encode())
+            await talk.stdin.drain()
+            return (await asyncio.wait_for(talk.stdout.readline(), 10)).decode().strip()
+
+        async def known(host: str) -> bool:
+            inside = ("ip", "netns", "exec", f"{world.prefix(host)}{router}")
+            shown = (await run((*inside, "cat", "/proc/net/nf_conntrack"))).decode()
+            return any("ESTABLISHED" in line and "dport=5005" in line for line in shown.splitlines())
+
+        async with (
+            world.program(world.outside, "serve", "5005"),
+            world.program(guest.namespace, "talk", BEYOND, "5005") as talk,
+        ):
+            assert talk.stdout is not None
+            assert (await asyncio.wait_for(talk.stdout.readline(), 10)).strip() == b"connected"
+            assert await said(talk, "before") == "before"
+            async with asyncio.timeout(10):
+                while not await known(other):
+                    await asyncio.sleep(0.05)
+            world.lines[other].away = True
+            await world.kill_everything(active)
+            await world.pings_soon(guest.namespace, BEYOND)
+            assert await said(talk, "after") == "after"
+            world.lines[other].away = False
+        for number in world.conntrackds(other):
+            os.kill(number, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while not world.conntrackds(other):
+                await asyncio.sleep(0.05)
+        await world.api("PUT", f"/v2.0/routers/{router}/remove_router_interface", {"subnet_id": subnet})
+        assert (await world.admin("DELETE", f"/v2.0/routers/{router}")).status == 204
+        async with asyncio.timeout(20):
+            while world.conntrackds(other):
+                await asyncio.sleep(0.05)
 
     story_in_a_cloud(story)
 

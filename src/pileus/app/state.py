@@ -133,6 +133,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "dhcp"
 
     @property
+    def connections(self) -> Path:
+        """Files for conntrackd: a folder for each router of high availability."""
+        return self.agent / "ct"
+
+    @property
     def virtual_routers(self) -> Path:
         """Files for keepalived: a folder for each router of high availability."""
         return self.agent / "vrrp"

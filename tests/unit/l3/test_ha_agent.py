@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tests.unit.namespace_bench import Bench, running, scenario, until
 from tests.unit.namespace_server import NamespaceServer
 
 from pileus.core.clock import SystemClock
+from pileus.drivers.conntrackd import render as conntrackd
 from pileus.drivers.keepalived.render import render
 from pileus.drivers.keepalived.simulated import SimulatedKeepalived, SimulatedVrrp
 from pileus.drivers.keepalived.spec import KeepalivedFailed, VirtualAddress, VirtualRoute, VirtualRouter
@@ -111,8 +113,6 @@ def test_a_router_that_can_not_be_held_ready_leaves_nothing() -> None:
 
 
 def test_the_configuration(tmp_path: object) -> None:
-    from pathlib import Path
-
     some = VirtualRouter(
         router_id="r",
         namespace="n",
@@ -143,3 +143,20 @@ def test_the_configuration(tmp_path: object) -> None:
         "::/0 no_track nexthop via fd00::1 dev qg-1 nexthop via fd01::1 dev qg-2",
     ):
         assert line in [one.strip() for one in text.splitlines()]
+
+
+def test_who_takes_over_knows_the_connections() -> None:
+    some = VirtualRouter(
+        router_id="r", namespace="n", interface="ha-1", address="169.254.192.5", group="g", vr_id=9
+    )
+    lines = [one.strip() for one in conntrackd.render(some, Path("/ct/r")).splitlines()]
+    for line in (
+        "DisableExternalCache on",
+        "StartupResync yes",
+        "Group 3789",
+        "IPv4_interface 169.254.192.5",
+        "Interface ha-1",
+        "Path /ct/r/ctl",
+        "LockFile /ct/r/lock",
+    ):
+        assert line in lines

@@ -15,8 +15,10 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.conntrackd import driver as conntrackd
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.keepalived import driver as keepalived
+from pileus.drivers.keepalived.spec import VirtualRouters
 from pileus.drivers.listening.linux import LinuxListeners
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
@@ -75,8 +77,16 @@ def _router(folder: StateFolder) -> RouterParts:
     return RouterParts(
         packet_filter=nft.Nft(),
         advertisers=LinuxAdvertisers(),
-        virtual_routers=None if missing else keepalived.Keepalived(folder.virtual_routers, LinuxLinks()),
+        virtual_routers=None if missing else _virtual_routers(folder),
     )
+
+
+def _virtual_routers(folder: StateFolder) -> VirtualRouters:
+    held: VirtualRouters = keepalived.Keepalived(folder.virtual_routers, LinuxLinks())
+    if missing := conntrackd.missing_programs():
+        logger.info("connections through routers of high availability end with their host", programs=missing)
+        return held
+    return conntrackd.Synchronised(folder.connections, held)
 
 
 def _possible_duties(settings: Settings) -> set[str]:

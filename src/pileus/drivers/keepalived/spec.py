@@ -45,11 +45,12 @@ class VirtualRoute(msgspec.Struct, frozen=True):
 
 class VirtualRouter(msgspec.Struct, frozen=True, kw_only=True):
     """One host's part of a virtual router. ``interface`` is on the network ``group``, by which the hosts
-    hear each other."""
+    hear each other; ``address`` is its own there."""
 
     router_id: str
     namespace: str
     interface: str
+    address: str = ""
     group: str
     vr_id: int
     advert_interval_ms: int = 200

@@ -53,6 +53,7 @@ def plan_virtual_router(router: RouterDetails, ha: HaDetails, whole: Namespace) 
         router_id=router.router_id,
         namespace=whole.name,
         interface=ha_name(ha),
+        address=ha.port.addresses[0].ip_address if ha.port.addresses else "",
         group=ha.network_id,
         vr_id=ha.vr_id,
         advert_interval_ms=ha.advert_interval_ms,
