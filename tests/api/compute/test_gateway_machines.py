@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,32 @@ def test_the_life_of_a_gateway_machine(tmp_path: Path, kind: str) -> None:
         assert await machines(api) == [] and host.have == {}
         assert await api.store.read(machines_known) == [] and await told(api, "h1") == {}
         assert await api.count("server_interfaces") == 0 and await api.count("allocations") == 0
+
+    tell(story, tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_several_keepers_make_one_machine_and_one_goes_on_where_another_was_killed(
+    tmp_path: Path, kind: str
+) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        router_id = await a_router(api, await outside(api))
+        await asyncio.gather(*(keeper(api).work() for _ in range(4)))
+        (server,) = await machines(api)
+        # Killed after each of its units, another finds what is next.
+        for _ in range(4):
+            await asyncio.gather(*(keeper(api).work() for _ in range(2)))
+            await api.conductor(owner="another").work()
+            await host.pass_()
+        await bring_up(api, host)
+        assert [one["id"] for one in await machines(api)] == [server["id"]]
+        await configured(api, "h1")
+        assert await status(api, router_id) == "ACTIVE"
+        assert (await api("DELETE", f"{NET}/routers/{router_id}")).status == 204
+        await asyncio.gather(*(keeper(api).work() for _ in range(4)))
+        await bring_up(api, host)
+        assert await machines(api) == [] and await api.store.read(machines_known) == []
 
     tell(story, tmp_path, kind)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 
 import pytest
@@ -200,6 +201,35 @@ def test_a_server_runs_only_where_it_shall() -> None:
             await until(lambda: server.statuses[-1].serving == ())
             assert await bench.links.namespaces() == []
             assert bench.ports() == {}
+
+    scenario(story)
+
+
+def test_addresses_that_a_gateway_machine_gives_out_are_left_to_it() -> None:
+    async def story() -> None:
+        server = NamespaceServer()
+        server.put_network(network())
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            mac = host(10).mac_address
+            assert bench.dhcp.ask(net_id(1), mac) is not None
+            # The namespace stays, and metadata with it; no server answers there.
+            server.put_network(network(elsewhere=("s1",)))
+            async with asyncio.timeout(15):
+                while await bench.dhcp.running():
+                    await asyncio.sleep(0.01)
+            await bench.agent.reconciler.settled()
+            assert f"qdhcp-{net_id(1)}" in await bench.links.read([f"qdhcp-{net_id(1)}"])
+            assert server.statuses[-1].serving == (net_id(1),) and bench.agent.failed == {}
+            assert await bench.full_pass() == 0
+            server.put_network(network())
+            await until(lambda: bench.dhcp.ask(net_id(1), mac) is not None)
+            # Of two subnets the other one is served.
+            other = subnet(subnet_id="s2", cidr="10.2.0.0/24", gateway_ip="10.2.0.1")
+            server.put_network(network(subnets=(subnet(), other), elsewhere=("s2",)))
+            await until(lambda: bench.agent.desired[net_id(1)].elsewhere == ("s2",))
+            await bench.agent.reconciler.settled()
+            assert bench.dhcp.ask(net_id(1), mac) is not None
 
     scenario(story)
 
