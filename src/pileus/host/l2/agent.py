@@ -333,7 +333,7 @@ class SwitchAgent(Agent):
         """Flows and meters; what is no longer wanted goes last. How many changed, and what was refused."""
         applier, changes = self._applier, 0
         model, row_plan, wiring, wanted = planned.model, planned.rows, planned.wiring, planned.flows
-        meters = plan.plan_meters(wiring)
+        meters = plan.plan_meters(wiring, routing=bool(model.routers))
         inner = self._bridges.integration_bridge
         changes += await applier.put_meters(inner, meters)
         # br-int last: its devices send only when all that leads further is there. All is written before
@@ -355,7 +355,7 @@ class SwitchAgent(Agent):
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
-        self._controller.follow(wiring)
+        self._controller.follow(wiring, model.routers)
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
             self._patience.went_well(port_id)

@@ -11,11 +11,13 @@ import asyncio
 
 from pileus.core.clock import Clock
 from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
+from pileus.host.l2.expired import EXPIRED, Expired
 from pileus.host.l2.floating import ANSWERED, MISSING
 from pileus.host.l2.neighbours import Neighbours
 from pileus.host.l2.packet_log import PacketLog
 from pileus.host.l2.plan import Wiring
 from pileus.host.l2.settings import BridgeSettings
+from pileus.wire.distributed import DistributedRouter
 
 _PAUSE_S = 0.5
 
@@ -28,13 +30,15 @@ class Controller:
         self._flows = flows
         self._log = PacketLog(settings, clock)
         self._neighbours = Neighbours(settings, flows, clock)
+        self._expired = Expired(settings.integration_bridge, flows)
         self._wanted = asyncio.Event()
 
-    def follow(self, wiring: Wiring) -> None:
+    def follow(self, wiring: Wiring, routers: tuple[DistributedRouter, ...]) -> None:
         """This is in force now."""
+        self._expired.follow(routers, wiring.vlans)
         self._log.follow(wiring.devices.values())
         self._neighbours.follow(wiring.outsides, wiring.translations)
-        if self._log.wanted or self._neighbours.wanted:
+        if self._log.wanted or self._neighbours.wanted or self._expired.wanted:
             self._wanted.set()
         else:
             self._wanted.clear()
@@ -58,6 +62,8 @@ class Controller:
     async def _take(self, packet: PacketIn) -> None:
         if packet.userdata in (MISSING, ANSWERED):
             await self._neighbours.hear(packet)
+        elif packet.userdata == EXPIRED:
+            await self._expired.hear(packet)
         else:
             self._log.write(packet)
 

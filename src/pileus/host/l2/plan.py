@@ -14,7 +14,7 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import answers, floating, routing, rules, switching, taps, trunks
+from pileus.host.l2 import answers, expired, floating, routing, rules, switching, taps, trunks
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.guest_tags import passes_tags
@@ -360,9 +360,10 @@ def _physical(
             )
 
 
-def plan_meters(wiring: Wiring) -> dict[int, Meter]:
-    """Meters of br-int by number, for the devices that are limited by some."""
-    return {
+def plan_meters(wiring: Wiring, *, routing: bool = False) -> dict[int, Meter]:
+    """Meters of br-int by number, for the devices that are limited by some; ``routing``: and for what routers
+    tell the agent of."""
+    return ({expired.METER: expired.RATE} if routing else {}) | {
         number: meter
         for wired in wiring.devices.values()
         for number, meter in meters(wired.number, wired.details, wired.metered).items()

@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow
+from pileus.host.l2 import expired
 from pileus.host.l2 import tables as t
 from pileus.host.l2.answers import arp_answer, echo_answer
 from pileus.host.l2.switching import LocalNetwork
@@ -80,8 +81,8 @@ def _parts(
     router: DistributedRouter, number: int, networks: tuple[RoutedNetwork, ...], outer: tuple[int, ...]
 ) -> Iterator[Parts]:
     mine = f"{ROUTER}=0x{number:x}"
-    yield ROUTE, 180, f"ip,{mine},nw_ttl=0", "drop"
-    yield ROUTE, 180, f"ip,{mine},nw_ttl=1", "drop"
+    for ttl in (0, 1):
+        yield ROUTE, 180, f"ip,{mine},nw_ttl={ttl}", expired.ACTIONS
     # To the router's port, where that is plugged: ROUTER is set, so the packet does not come here again.
     central = _SWITCH
     hops: dict[str, str] = {}
