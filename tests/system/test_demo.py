@@ -70,7 +70,7 @@ def state() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pdemo-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder / "s"
-    subprocess.run([sys.executable, "-m", "pileus.app.main", "demo", "--clean", "--state", str(folder / "s")])
+    pileus("demo", "--clean", "--state", str(folder / "s"))
     shutil.rmtree(folder, ignore_errors=True)
 
 
