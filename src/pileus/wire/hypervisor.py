@@ -59,7 +59,7 @@ class ServerPort(Record, frozen=True):
 
 
 class PendingOperation(Record, frozen=True):
-    """Something to do once: ``reboot`` (``{"type": "SOFT"|"HARD"}``), ``snapshot``, …"""
+    """Something to do once: ``reboot`` (``{"type": "SOFT"|"HARD"}``), ``snapshot``, ``rescue``, …"""
 
     operation_id: Uuid
     kind: Word
@@ -91,6 +91,16 @@ class Hardware(Record, frozen=True):
     disk_limits: dict[Word, Size] = msgspec.field(default_factory=dict)
 
 
+class Rescue(Record, frozen=True):
+    """The image that a rescued machine is booted from. ``stable``: the disks keep their places, and
+    the image comes last, as a ``device`` (``disk`` or ``cdrom``) on a ``bus`` (empty: as the others)."""
+
+    image: ImageSource
+    stable: bool = False
+    device: Word = "disk"
+    bus: OptionalWord = ""
+
+
 class ServerDetails(Record, frozen=True):
     """A server that this host shall have.
 
@@ -113,6 +123,7 @@ class ServerDetails(Record, frozen=True):
     operations: tuple[PendingOperation, ...] = ()
     extra_specs: dict[Text, Text] = msgspec.field(default_factory=dict)
     hardware: Hardware = Hardware()
+    rescue: Rescue | None = None
 
 
 class HypervisorStateRequest(Record, frozen=True):

@@ -15,7 +15,16 @@ from tests.api.compute.cloud import Cloud, cloud
 from tests.chains import Case
 
 from pileus.core.errors import Conflict
-from pileus.services.compute.servers.chains import BOOT, CHAINS, DELETE, REBOOT, REBUILD, SNAPSHOT
+from pileus.services.compute.servers.chains import (
+    BOOT,
+    CHAINS,
+    DELETE,
+    REBOOT,
+    REBUILD,
+    RESCUE,
+    SNAPSHOT,
+    UNRESCUE,
+)
 from pileus.services.compute.servers.chains import delete as deletion
 from pileus.store.operations import FAILED, Operation, operations
 
@@ -153,12 +162,13 @@ class TaskCase(ServerCase):
 
     verb: str
     argument: Any
+    status = 202
 
     async def begin(self) -> None:
         await self.set_up()
         self.server = await self.api.boot(self.host)
         self.clock.advance(1)
-        assert (await self.api.act(self.server_id, self.verb, self.argument)).status == 202
+        assert (await self.api.act(self.server_id, self.verb, self.argument)).status == self.status
 
     async def answer(self) -> None:
         await self.host.pass_()
@@ -243,7 +253,51 @@ class SnapshotCase(TaskCase):
             assert new.status == "active", "what was made stays, although others should have gone"
 
 
-CASES = {case.chain.kind: case for case in (BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase)}
+class RescueCase(TaskCase):
+    chain = RESCUE
+    verb = "rescue"
+    argument = None
+    status = 200
+
+    async def assert_done(self) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("RESCUE", None)
+        await self.assert_action(self.verb, None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+        await self.assert_action("rescue", reason)
+        await self.assert_told("rescue", 1, 1, reason)
+        ((told,),) = [(await self.host.state()).servers]
+        assert told.rescue is None and told.operations == ()
+
+
+class UnrescueCase(TaskCase):
+    chain = UNRESCUE
+    verb = "unrescue"
+    argument = None
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        assert (await self.api.act(self.server_id, "rescue", None)).status == 200
+        await self.host.pass_()
+        self.clock.advance(1)
+        assert (await self.api.act(self.server_id, "unrescue", None)).status == 202
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("RESCUE", None)
+        await self.assert_action("unrescue", reason)
+        await self.assert_told("unrescue", 1, 1, reason)
+
+
+_CASES = (
+    BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
+)  # fmt: skip
+CASES = {case.chain.kind: case for case in _CASES}
 
 
 @contextlib.asynccontextmanager
@@ -294,6 +348,8 @@ LATE: dict[str, str | None] = {
     REBUILD.kind: "rebuilding: took too long",
     DELETE.kind: None,
     SNAPSHOT.kind: "image_backup: took too long",
+    RESCUE.kind: "rescuing: took too long",
+    UNRESCUE.kind: "unrescuing: took too long",
 }
 
 

@@ -160,7 +160,8 @@ class ComputeServer(FakeServer):
             return
         self.states[key] = report
         self.history[key].append(report)
-        went = report.in_place and report.power_state in (4, 6)
+        # One with a task does not go by itself.
+        went = report.in_place and report.power_state in (4, 6) and not server.operations
         if went and server.wanted in ("running", "paused") and report.generation == server.generation:
             self.change(key, wanted="stopped")
 

@@ -20,7 +20,7 @@ from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.config_drive import config_drive
 from pileus.host.hypervisor.hands import ImageServer
 from pileus.host.hypervisor.images import BaseImage, ImageCache
-from pileus.host.hypervisor.machine import interface, port_ids
+from pileus.host.hypervisor.machine import domain_spec, interface, port_ids
 from pileus.host.hypervisor.operations import Operations
 from pileus.host.hypervisor.plan import Todo
 from pileus.host.hypervisor.records import Instance, InstanceBook, Journal, Places
@@ -163,6 +163,23 @@ class Executor:
             path.unlink(missing_ok=True)
             path.touch(0o600)
             path.write_bytes(config_drive(server.config_drive))
+
+    async def put_rescue_disk(self, server: ServerDetails) -> None:
+        """Make a disk over the rescue image. Raises GivenUp where there is no such image (any more)."""
+        if server.rescue is None:
+            raise GivenUp("The rescue image is gone.")
+        path = self.places(server.server_id).rescue_disk
+        async with self._steps.step(server.server_id, "image.fetch") as note:
+            base = await self._cache.get(server.rescue.image, self.server)
+            note.detail = f"{base.fetched} bytes" if base.fetched else "cached"
+        path.unlink(missing_ok=True)
+        await self.images.create_overlay(path, base.path, base.format)
+        path.chmod(0o600)
+
+    async def define(self, server: ServerDetails) -> None:
+        """Write a machine's definition anew; it is taken up at the next start."""
+        spec = domain_spec(server, self.places(server.server_id), self.settings)
+        await whole(self.hypervisor.ensure_defined([spec]))
 
     # -- what a machine that is there lacks
 

@@ -109,30 +109,50 @@ def _asked_for(hardware: Hardware) -> dict[str, Any]:
     return asked
 
 
+def _own_disks(server: ServerDetails, places: Places, bus: DiskBus) -> list[Disk]:
+    """The root disk and what stands beside it; that of a rescue, and then it is booted from."""
+    limits, rescue = server.hardware.disk_limits, server.rescue
+    paths = [(places.root_disk, "root")]
+    if server.ephemeral_gib:
+        paths.append((places.ephemeral_disk, "ephemeral0"))
+    if rescue is not None and not rescue.stable:
+        paths.insert(0, (places.rescue_disk, "rescue"))
+    booted = "root" if rescue is None else "rescue"
+    disks = [
+        Disk(
+            path=str(path),
+            target=f"{_TARGETS[bus][0]}{letter}",
+            serial=serial,
+            bus=bus,
+            boot=1 if serial == booted else None,
+            limits=limits,
+        )
+        for letter, (path, serial) in zip("abc", paths, strict=False)
+    ]
+    if rescue is not None and rescue.stable:
+        its_bus = cast(DiskBus, rescue.bus or bus)
+        taken = len(disks) if its_bus == bus else 0
+        is_disk = rescue.device == "disk"
+        disks.append(
+            Disk(
+                path=str(places.rescue_disk),
+                target=f"{_TARGETS[its_bus][0]}{'abcd'[taken]}",
+                serial="rescue",
+                device="disk" if is_disk else "cdrom",
+                bus=its_bus,
+                read_only=not is_disk,
+                boot=1,
+            )
+        )
+    return disks
+
+
 def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -> DomainSpec:
     """The machine. The config drive hangs at the far end, so that volumes follow the root disk."""
     hardware = server.hardware
     bus = cast(DiskBus, hardware.disk_bus)
     letters, last = _TARGETS[bus]
-    root = Disk(
-        path=str(places.root_disk),
-        target=root_target(hardware),
-        serial="root",
-        bus=bus,
-        boot=1,
-        limits=hardware.disk_limits,
-    )
-    disks = [root]
-    if server.ephemeral_gib:
-        disks.append(
-            Disk(
-                path=str(places.ephemeral_disk),
-                target=f"{letters}b",
-                serial="ephemeral0",
-                bus=bus,
-                limits=hardware.disk_limits,
-            )
-        )
+    disks = _own_disks(server, places, bus)
     if server.config_drive is not None:
         disks.append(
             Disk(

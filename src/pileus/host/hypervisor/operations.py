@@ -18,6 +18,7 @@ from pileus.core import log
 from pileus.flow.chain import Chain, Step
 from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.records import Finished, Journal
+from pileus.host.hypervisor.rescues import RESCUE, UNRESCUE
 from pileus.host.hypervisor.snapshots import SNAPSHOT
 from pileus.host.hypervisor.steps import TRANSIENT, Steps, Tell, reason_of, whole
 from pileus.wire.hypervisor import OperationReport, PendingOperation, ServerDetails
@@ -54,6 +55,8 @@ REBOOT = Chain("reboot", (Step("stopping", _stop), Step("starting", _start)))
 
 OPERATIONS: dict[str, NodeOperation] = {
     REBOOT.kind: NodeOperation(REBOOT, lambda operation: "HARD" if _is_hard(operation) else "SOFT"),
+    RESCUE.kind: NodeOperation(RESCUE),
+    UNRESCUE.kind: NodeOperation(UNRESCUE),
     SNAPSHOT.kind: NodeOperation(SNAPSHOT, lambda operation: str(operation.arguments.get("image_id", ""))),
 }
 """By the word that the server uses for it."""

@@ -17,6 +17,8 @@ from pileus.host.hypervisor.records import Failure, Finished, Instance
 from pileus.wire.hypervisor import PendingOperation, ServerDetails, ServerPort
 
 HOST_RESTARTED = "the host was started again"
+_SET_POWER = frozenset(("rescue", "unrescue"))
+"""Operations that start the machine themselves, from what it shall be started from."""
 _OFF = frozenset((Power.OFF, Power.CRASHED))
 _ON = frozenset((Power.RUNNING, Power.SHUTDOWN, Power.PAUSED, Power.SUSPENDED))
 
@@ -97,6 +99,8 @@ def plan_server(
     if not view.disk and view.power not in _ON:
         return Todo(error="The root disk is missing on the host.")
     verbs = power_verbs(server.wanted, instance.applied, view.power)
+    if any(operation.kind in _SET_POWER for operation in operations):
+        verbs = ()
     resumed = went_with_the_host(server, view) and resume
     if resumed:
         verbs = ("start",)

@@ -74,6 +74,10 @@ class Places(msgspec.Struct, frozen=True):
         return self.folder / "disk.eph0"
 
     @property
+    def rescue_disk(self) -> Path:
+        return self.folder / "disk.rescue"
+
+    @property
     def config_drive(self) -> Path:
         return self.folder / "disk.config"
 

@@ -65,6 +65,7 @@ from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_AD
 from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
 from pileus.services.compute.servers.verbs.power import POWER, power_actions
 from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
+from pileus.services.compute.servers.verbs.rescue import RESCUES, rescue_actions
 from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
 from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVAILABLE_ACTIONS
 from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
@@ -136,6 +137,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         POWER,
         REBUILD,
         SNAPSHOTS,
+        RESCUES,
         LOCK,
         SERVER_ADMIN,
         UNAVAILABLE,
@@ -144,6 +146,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
             power_actions(parts),
             rebuild_actions(parts),
             snapshot_actions(parts),
+            rescue_actions(parts),
             LOCK_ACTIONS,
             ADMIN_ACTIONS,
             UNAVAILABLE_ACTIONS,

@@ -1188,6 +1188,7 @@ INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
 INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
 INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
+INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1341,7 +1342,7 @@ CREATE TABLE servers (
 	terminated_at DATETIME, 
 	deleted_at DATETIME, 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, 
+	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, rescue_image_id VARCHAR(36), 
 	CONSTRAINT pk_servers PRIMARY KEY (id)
 );
 CREATE TABLE service_profiles (

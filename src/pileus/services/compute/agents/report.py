@@ -141,11 +141,11 @@ def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any
             changes |= {"task_state": None, "task_since": None, "vm_state": state}
             if state == states.ACTIVE:
                 changes["fault"] = None
-        elif task is None and server["vm_state"] not in (state, states.ERROR):
+        elif task is None and server["vm_state"] not in (state, *states.KEPT):
             changes["vm_state"] = state
     elif task is None or task in (states.REBUILDING, states.POWERING_ON):
         drifted = states.drifted(server["wanted"], said.power_state)
-        if drifted is not None and server["vm_state"] != states.ERROR:
+        if drifted is not None and server["vm_state"] not in states.KEPT:
             # its guest went off by itself: it stays off until somebody starts it
             changes |= {
                 "vm_state": drifted,
@@ -259,6 +259,10 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
             changes: dict[str, Any] = {"task_state": None, "task_since": None}
             if error is None:
                 changes |= kind.succeeded
+            else:
+                changes |= kind.failed
+                if server["vm_state"] in states.WANTED_IN:
+                    changes["wanted"] = states.WANTED_IN[server["vm_state"]]
             updates.append(Update(server, Values(changes)))
             tx.emit(_changed(context, server, changes))
         ended = [server["id"]]

@@ -12,6 +12,7 @@ from pileus.resource.rows import fetch
 from pileus.services.compute.instance_metadata.config_drive import config_drive
 from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
@@ -27,6 +28,7 @@ from pileus.wire.hypervisor import (
     HypervisorStateRequest,
     ImageSource,
     PendingOperation,
+    Rescue,
     ServerDetails,
     ServerPort,
 )
@@ -53,7 +55,8 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
     if not wanted:
         return HypervisorState(position, (), deleting)
     facts = metadata_facts_read(tx, wanted)
-    images = images_of(tx, {server["image_id"] for server in wanted if server["image_id"]})
+    ids = {server[name] for server in wanted for name in ("image_id", "rescue_image_id") if server[name]}
+    images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
     details = tuple(
         _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
@@ -94,6 +97,8 @@ def _details(
 ) -> ServerDetails:
     flavor = server["flavor"]
     image = images.get(server["image_id"] or "")
+    rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
+    rescue = images.get(server["rescue_image_id"] or "") if rescued else None
     return ServerDetails(
         server_id=server["id"],
         name=server["name"],
@@ -109,7 +114,16 @@ def _details(
         operations=pending,
         extra_specs=dict(flavor["extra_specs"]),
         hardware=msgspec.convert(server["hardware"] or {}, Hardware),
+        rescue=None if rescue is None else _rescue(rescue, files),
     )
+
+
+def _rescue(image: Values, files: ImageFiles) -> Rescue:
+    try:
+        hardware = rescue_hardware(image["properties"])
+    except BadRescue:  # its owner has changed the properties since
+        hardware = rescue_hardware({})
+    return Rescue(_source(image, files), hardware.stable, hardware.device, hardware.bus)
 
 
 def _source(image: Values, files: ImageFiles) -> ImageSource:

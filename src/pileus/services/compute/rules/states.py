@@ -15,6 +15,7 @@ PAUSED = "paused"
 SUSPENDED = "suspended"
 STOPPED = "stopped"
 ERROR = "error"
+RESCUED = "rescued"
 DELETED = "deleted"
 
 SCHEDULING = "scheduling"
@@ -31,6 +32,8 @@ POWERING_ON = "powering-on"
 REBUILDING = "rebuilding"
 SNAPSHOT = "image_snapshot"
 BACKUP = "image_backup"
+RESCUING = "rescuing"
+UNRESCUING = "unrescuing"
 DELETING = "deleting"
 
 NOSTATE, RUNNING, POWER_PAUSED, SHUTDOWN, CRASHED, POWER_SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -50,6 +53,7 @@ _DEFAULTS = {
     SUSPENDED: "SUSPENDED",
     STOPPED: "SHUTOFF",
     ERROR: "ERROR",
+    RESCUED: "RESCUE",
     DELETED: "DELETED",
 }
 _SPECIAL = {
@@ -106,7 +110,7 @@ def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
 
 _ELSEWHERE = frozenset(
     {
-        "MIGRATING", "PASSWORD", "RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED",
+        "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED",
         "SOFT_DELETED", "UNKNOWN", "VERIFY_RESIZE",
     }
 )  # fmt: skip
@@ -146,12 +150,12 @@ PERMITS = {
     "os-migrateLive": _in(ACTIVE, PAUSED),
     "evacuate": _in(ACTIVE, STOPPED, ERROR, tasks=None),
     "rescue": _in(ACTIVE, STOPPED, ERROR),
+    "unrescue": _in(RESCUED),
     "shelve": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED),
     "trigger_crash_dump": _in(ACTIVE, PAUSED),
     # what these ask for no server here is ever in
     "confirmResize": _in(),
     "revertResize": _in(),
-    "unrescue": _in(),
     "unshelve": _in(),
     "shelveOffload": _in(),
     "restore": _in(),
@@ -180,8 +184,11 @@ REACHED = {
 }
 """For what is wanted: the power state that shows that it is so, and the state that the server is then in."""
 
-WANTED_IN = {state: wanted for wanted, (_, state) in REACHED.items()}
+WANTED_IN = {state: wanted for wanted, (_, state) in REACHED.items()} | {RESCUED: WANT_RUNNING}
 """For a state that a server rests in: what is wanted of it."""
+
+KEPT = frozenset({ERROR, RESCUED})
+"""States that no report of a host ends: only who asks does."""
 
 ON_THE_WAY = frozenset(
     {

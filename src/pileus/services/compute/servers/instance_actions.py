@@ -60,6 +60,8 @@ EVENTS = {
     "detach_interface": "compute_detach_interface",
     "createImage": "compute_snapshot_instance",
     "createBackup": "compute_backup_instance",
+    "rescue": "compute_rescue_instance",
+    "unrescue": "compute_unrescue_instance",
     "quarantine": "api_quarantine",
     "unquarantine": "api_unquarantine",
 }

@@ -51,6 +51,7 @@ servers = Table(
     Column("password", LongText),
     Column("random_seed", String(64)),
     Column("hardware", JsonText),
+    Column("rescue_image_id", Id),
     Column("disk_config", String(8), nullable=False),
     Column("access_ip_v4", String(64)),
     Column("access_ip_v6", String(64)),

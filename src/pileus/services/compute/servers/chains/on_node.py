@@ -8,6 +8,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import NODE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.reboot import TASKS as REBOOTING
+from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
 from pileus.services.compute.servers.chains.snapshot import SETTLE, SNAPSHOT
 from pileus.services.compute.servers.chains.snapshot import TASKS as SNAPSHOTTING
 
@@ -17,13 +18,15 @@ __all__ = ["NODE", "ON_NODE", "OnNode"]
 class OnNode(NamedTuple):
     """One kind. ``called``: the node's word (``host/hypervisor/operations.py``); ``tasks``: the server's
     tasks that end with it; ``actions``: as users see it; ``succeeded``: what a server then is; ``then``: the
-    chain's step that follows, whether it went well or not (None: the operation is over)."""
+    chain's step that follows, whether it went well or not (None: the operation is over); ``failed``: what a
+    server is, beside what it was before, when it did not go well."""
 
     called: str
     tasks: tuple[str, ...]
     actions: tuple[str, ...]
     succeeded: dict[str, Any]
     then: str | None = None
+    failed: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
 
 
 ON_NODE: dict[str, OnNode] = {
@@ -32,6 +35,19 @@ ON_NODE: dict[str, OnNode] = {
         REBOOTING,
         ("reboot",),
         {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "fault": None},
+    ),
+    RESCUE.kind: OnNode(
+        "rescue",
+        (states.RESCUING,),
+        ("rescue",),
+        {"vm_state": states.RESCUED, "power_state": states.RUNNING, "fault": None},
+        failed={"rescue_image_id": None},
+    ),
+    UNRESCUE.kind: OnNode(
+        "unrescue",
+        (states.UNRESCUING,),
+        ("unrescue",),
+        {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "rescue_image_id": None},
     ),
     SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
 }

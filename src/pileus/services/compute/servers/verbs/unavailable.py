@@ -28,9 +28,6 @@ _HOST = types.nullable(types.string(255, minimum=1, pattern=r"[a-zA-Z0-9-._]*"))
 _PASSWORD = types.string(255)
 
 
-_RESCUE = types.nullable(types.dict_of({"adminPass": _PASSWORD, "rescue_image_ref": types.uuid}))
-
-
 def _migrate_argument(version: Version) -> Type:
     if not at_least(version, "2.56"):
         return types.anything
@@ -87,8 +84,6 @@ _UNAVAILABLE = {
     "migrate": _Unavailable("os-migrate-server:migrate", "Migrating", ByVersion(_migrate_argument)),
     "os-migrateLive": _Unavailable("os-migrate-server:migrate_live", "Migrating", ByVersion(_live_argument)),
     "evacuate": _Unavailable("os-evacuate", "Evacuating", ByVersion(_evacuate_argument)),
-    "rescue": _Unavailable("os-rescue", "Rescuing", _RESCUE),
-    "unrescue": _Unavailable("os-unrescue", "Rescuing"),
     "shelve": _Unavailable("os-shelve:shelve", "Shelving"),
     "shelveOffload": _Unavailable("os-shelve:shelve_offload", "Shelving"),
     "unshelve": _Unavailable("os-shelve:unshelve", "Shelving", ByVersion(_unshelve_argument)),
@@ -169,8 +164,6 @@ UNAVAILABLE = Noun(
             "os-migrate-server:migrate_live": ADMIN_OR_MANAGER,
             "os-migrate-server:migrate_live:host": ADMIN,
             "os-evacuate": ADMIN,
-            "os-rescue": ADMIN_OR_MEMBER,
-            "os-unrescue": ADMIN_OR_MEMBER,
             "os-shelve:shelve": ADMIN_OR_MEMBER,
             "os-shelve:shelve_offload": ADMIN,
             "os-shelve:unshelve": ADMIN_OR_MEMBER,
