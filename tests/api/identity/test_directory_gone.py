@@ -157,6 +157,37 @@ def test_a_look_takes_over_what_a_directory_has_changed(quick, server):
     quick(story)
 
 
+def test_other_attributes_are_taken_over_as_the_configuration_says(quick, server):
+    async def story(cloud: Cloud) -> None:
+        project = await cloud.admin.make("project", name="lab")
+        change = f"dn: uid=u1,ou=people,{SUFFIX}\nchangetype: modify\nreplace: "
+        server.modify(f"{change}roomNumber\nroomNumber: 12\n-\nreplace: o\no: {project['id']}\n")
+        server.modify(f"dn: cn=ops,ou=teams,{SUFFIX}\nchangetype: modify\nreplace: o\no: Operations\n")
+        domain = await make_domain(
+            cloud,
+            server,
+            user_additional_attribute_mapping=["roomNumber:room", "sn:id", "nothing", 7, "sn:password"],
+            group_additional_attribute_mapping="o:unit",
+            user_default_project_id_attribute="o",
+            user_attribute_ignore=["description"],
+        )
+        found = (await cloud.admin("GET", f"/v3/users?domain_id={domain}&name=Ann")).json["users"][0]
+        assert (found["room"], found["default_project_id"]) == ("12", project["id"])
+        assert len(found["id"]) == 64 and "password" not in found
+        group = (await cloud.admin("GET", f"/v3/groups?domain_id={domain}&name=ops")).json["groups"][0]
+        assert group["unit"] == "Operations"
+        usual = await make_domain(cloud, server, "usual", user_default_project_id_attribute="o")
+        other = (await cloud.admin("GET", f"/v3/users?domain_id={usual}&name=Ann")).json["users"][0]
+        assert not other.get("default_project_id") and "room" not in other, "ignored by default"
+        server.modify(f"{change}roomNumber\nroomNumber: 13\n-\nreplace: o\n")
+        await mapped(cloud, look={})
+        shown = (await cloud.admin("GET", f"/v3/users/{found['id']}")).json["user"]
+        assert shown["room"] == "13" and not shown.get("default_project_id")
+        assert (await log_in(cloud, domain, "Ann", "Ann-secret")).status == 201
+
+    quick(story)
+
+
 def test_a_purge_deletes_those_who_are_gone_and_nobody_else(tell, server):
     async def story(cloud: Cloud) -> None:
         admin = cloud.admin

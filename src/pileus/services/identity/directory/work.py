@@ -36,6 +36,7 @@ _CHANGE = (
         enabled=bindparam("is_enabled"),
         tokens_after=bindparam("after"),
         local_id=bindparam("local"),
+        default_project_id=bindparam("project"),
         extra=bindparam("more"),
         gone_at=None,
     )
@@ -47,6 +48,7 @@ _CHANGE_GROUP = (
         name=bindparam("as_name"),
         description=bindparam("about"),
         local_id=bindparam("local"),
+        extra=bindparam("more"),
         gone_at=None,
     )
 )
@@ -99,7 +101,8 @@ def _user_row(context: Context, domain_id: str, person: Person) -> dict[str, Any
         "tokens_after": context.now,
         "failed_auth_count": 0,
         "local_id": person.local_id,
-        "extra": _extra({}, person),
+        "default_project_id": person.default_project_id,
+        "extra": _extra(person),
     }
 
 
@@ -111,27 +114,25 @@ def _change(context: Context, row: Any, person: Person) -> dict[str, Any]:
         "is_enabled": person.enabled,
         "after": context.now if ends else row.tokens_after,
         "local": person.local_id,
-        "more": _extra(row.extra or {}, person),
+        "project": person.default_project_id,
+        "more": _extra(person),
     }
 
 
-def _extra(others: Mapping[str, Any], person: Person) -> dict[str, Any] | None:
-    """The other values of a user, with the address and description that he has in the directory."""
-    own = {"email": person.email, "description": person.description}
-    return {
-        **{name: value for name, value in others.items() if name not in own},
-        **{name: value for name, value in own.items() if value is not None},
-    } or None
+def _extra(person: Person) -> dict[str, str] | None:
+    """The other values of a user, which are those that he has in the directory."""
+    own = {"email": person.email, "description": person.description, **dict(person.more)}
+    return {name: value for name, value in own.items() if value is not None} or None
 
 
 def _of_row(row: Any) -> tuple[object, ...]:
     """All that a directory says of a user, as his row has it."""
-    extra = row.extra or {}
-    return row.name, row.enabled, row.local_id, row.gone_at, extra.get("email"), extra.get("description")
+    return row.name, row.enabled, row.local_id, row.gone_at, row.default_project_id, row.extra or None
 
 
 def _of_entry(person: Person) -> tuple[object, ...]:
-    return person.name, person.enabled, person.local_id, None, person.email, person.description
+    project = person.default_project_id
+    return person.name, person.enabled, person.local_id, None, project, _extra(person)
 
 
 def _announce_people(
@@ -188,8 +189,8 @@ def teams_sync(tx: Tx, context: Context, domain_id: str, teams: Sequence[Team]) 
         one
         for one in unique.values()
         if (row := known.get(one.id)) is not None
-        and (row.name, row.description, row.local_id, row.gone_at)
-        != (one.name, one.description, one.local_id, None)
+        and (row.name, row.description, row.local_id, row.gone_at, row.extra or None)
+        != (one.name, one.description, one.local_id, None, dict(one.more) or None)
     ]
     if new or changed:
         named = {one.name: ids[one.id] for one in (*new, *changed)}
@@ -203,13 +204,20 @@ def teams_sync(tx: Tx, context: Context, domain_id: str, teams: Sequence[Team]) 
                 "domain_id": domain_id,
                 "description": one.description,
                 "local_id": one.local_id,
+                "extra": dict(one.more) or None,
             }
             for one in new
         ],
     )
     if changed:
         values = [
-            {"of_id": ids[one.id], "as_name": one.name, "about": one.description, "local": one.local_id}
+            {
+                "of_id": ids[one.id],
+                "as_name": one.name,
+                "about": one.description,
+                "local": one.local_id,
+                "more": dict(one.more) or None,
+            }
             for one in changed
         ]
         tx.execute(_CHANGE_GROUP, values)

@@ -25,6 +25,15 @@ Attributes = Mapping[str, Sequence[bytes]]
 IN_CHAIN = "1.2.840.113556.1.4.1941"
 """Active Directory's rule of comparison that follows groups in groups."""
 
+_OWN: Mapping[Kind, frozenset[str]] = {
+    "user": frozenset(
+        {"id", "name", "domain_id", "enabled", "password", "options", "links", "email", "description",
+         "default_project_id", "password_expires_at", "federated"}
+    ),
+    "group": frozenset({"id", "name", "domain_id", "description", "links"}),
+}  # fmt: skip
+"""Attributes of users and groups that no other attribute of a directory becomes."""
+
 COMPARISONS = ("contains", "startswith", "endswith", "equals", "exact")
 
 
@@ -44,6 +53,9 @@ class Person(msgspec.Struct, frozen=True):
     enabled: bool
     email: str | None = None
     description: str | None = None
+    default_project_id: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
+    """Other attributes of the user that the configuration takes from the directory."""
 
 
 class Team(msgspec.Struct, frozen=True):
@@ -55,6 +67,7 @@ class Team(msgspec.Struct, frozen=True):
     local_id: str
     name: str
     description: str = ""
+    more: tuple[tuple[str, str], ...] = ()
     members: frozenset[str] = frozenset()
 
 
@@ -121,7 +134,27 @@ class Options:
             if kind == "user"
             else ("id", "name", "desc", "member")
         )
-        return list(dict.fromkeys(self.attribute(kind, name) for name in names))
+        own = [self.attribute(kind, name) for name in names]
+        own += [source for source, _ in self.additional(kind)]
+        if kind == "user" and self["user_default_project_id_attribute"]:
+            own.append(self.attribute("user", "default_project_id"))
+        return list(dict.fromkeys(own))
+
+    def additional(self, kind: Kind) -> list[tuple[str, str]]:
+        """The attributes that are taken over beside the usual ones: their names there and here."""
+        pairs = (one.partition(":") for one in self._several(f"{kind}_additional_attribute_mapping"))
+        not_taken = _OWN[kind] | self.ignored(kind)
+        return [(there, here) for there, _, here in pairs if there and here and here not in not_taken]
+
+    def ignored(self, kind: Kind) -> frozenset[str]:
+        """The attributes, by their names here, that are not taken over."""
+        return frozenset(self._several(f"{kind}_attribute_ignore"))
+
+    def _several(self, name: str) -> list[str]:
+        """An option that is a list, perhaps as text with commas."""
+        value = self._options.get(name)
+        several = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else ()
+        return [str(one).strip() for one in several]
 
 
 def filter_of(
@@ -172,6 +205,7 @@ def person_of(
     local, name = local_id(options, "user", dn, values), _text(values, options["user_name_attribute"])
     if not local or not name or len(name) > 255:
         return None
+    ignored = options.ignored("user")
     enabled = dn.lower() in enabled_dns if enabled_dns is not None else _enabled(options, values)
     return Person(
         dn=dn,
@@ -180,8 +214,12 @@ def person_of(
         local_id=local,
         name=name,
         enabled=enabled,
-        email=_text(values, options["user_mail_attribute"]),
-        description=_text(values, options["user_description_attribute"]),
+        email=None if "email" in ignored else _text(values, options["user_mail_attribute"]),
+        description=(
+            None if "description" in ignored else _text(values, options["user_description_attribute"])
+        ),
+        default_project_id=_default_project(options, values),
+        more=_more(options, "user", values),
     )
 
 
@@ -198,6 +236,7 @@ def team_of(options: Options, dn: str, values: Attributes) -> Team | None:
         local_id=local,
         name=name,
         description=_text(values, options["group_desc_attribute"]) or "",
+        more=_more(options, "group", values),
         members=frozenset(one.decode("utf-8", "replace").lower() for one in members),
     )
 
@@ -244,6 +283,18 @@ def _id_in_filter(attribute: str, local: str, escape: Callable[[str], str]) -> s
         return "".join(f"\\{byte:02x}" for byte in uuid.UUID(local).bytes_le)
     except ValueError:
         return escape(local)
+
+
+def _more(options: Options, kind: Kind, values: Attributes) -> tuple[tuple[str, str], ...]:
+    found = ((here, _text(values, there)) for there, here in options.additional(kind))
+    return tuple((here, text) for here, text in found if text is not None)
+
+
+def _default_project(options: Options, values: Attributes) -> str | None:
+    if "default_project_id" in options.ignored("user"):
+        return None
+    text = _text(values, options["user_default_project_id_attribute"])
+    return text if text and len(text) <= 36 else None
 
 
 def _text(values: Attributes, name: object) -> str | None:
