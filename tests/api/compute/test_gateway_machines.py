@@ -142,7 +142,7 @@ def test_several_keepers_make_one_machine_and_one_goes_on_where_another_was_kill
 ) -> None:
     async def story(api: Cloud) -> None:
         host = await a_host(api)
-        router_id = await a_router(api, await outside(api))
+        router_id = await a_router(api, await outside(api), name="r" * 255)
         await asyncio.gather(*(keeper(api).work() for _ in range(4)))
         (server,) = await machines(api)
         # Killed after each of its units, another finds what is next.

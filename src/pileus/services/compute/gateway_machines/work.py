@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import delete, func, select
 
+from pileus.core import log
 from pileus.core.context import Context
-from pileus.core.errors import Fault
+from pileus.core.errors import Fault, Unavailable
 from pileus.core.ids import new_id
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
@@ -56,7 +57,9 @@ from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
+_log = log.get("compute.gateway_machines")
 LOCK = "compute:gateway_machines"
+_LONGEST_DESCRIPTION = 255
 
 OwnProject = Callable[[Tx], str]
 """``(tx) -> id`` of the project that has the cloud's own servers; it is made where there is none."""
@@ -114,23 +117,41 @@ def machines_look(tx: Tx, now: dt.datetime, parts: Parts) -> Looked:
 
 
 def machines_work(tx: Tx, context: Context, parts: Parts, own_project: OwnProject) -> None:
-    """Do what is to be done for all gateway machines."""
+    """Do what is to be done for all gateway machines. One for which something is refused keeps no other
+    waiting."""
     tx.lock(LOCK)
     for seen, decision in machines_look(tx, context.now, parts).seen:
-        match decision.step:
-            case Step.MAKE:
-                _make(tx, context, seen, parts, own_project)
-            case Step.KEEP:
-                _keep(tx, context, seen, parts)
-            case Step.REPLACE:
-                _replace(tx, context, seen, decision.reason, parts)
-            case Step.DELETE:
-                _delete(tx, context, seen, parts)
-            case Step.FORGET:
-                assert seen.known is not None
-                machine_forget(tx, seen.known.router_id)
-            case Step.NOTHING:
-                pass
+        if decision.step is Step.NOTHING:
+            continue
+        try:
+            with tx.savepoint():
+                _do(tx, context, seen, decision, parts, own_project)
+        except Unavailable:
+            raise  # the database's, and not this machine's: the unit is run again, or later
+        except Fault as fault:
+            named = seen.wanted or seen.known
+            _log.warning("a gateway machine waits", router=named and named.router_id, why=fault.text)
+            if seen.wanted is not None:
+                _note_failure(tx, context, seen, fault.text)
+
+
+def _do(
+    tx: Tx, context: Context, seen: Seen, decision: Decision, parts: Parts, own_project: OwnProject
+) -> None:
+    match decision.step:
+        case Step.MAKE:
+            _make(tx, context, seen, parts, own_project)
+        case Step.KEEP:
+            _keep(tx, context, seen, parts)
+        case Step.REPLACE:
+            _replace(tx, context, seen, decision.reason, parts)
+        case Step.DELETE:
+            _delete(tx, context, seen, parts)
+        case Step.FORGET:
+            assert seen.known is not None
+            machine_forget(tx, seen.known.router_id)
+        case Step.NOTHING:
+            pass
 
 
 def machines_complete(tx: Tx, context: Context, server_ids: Sequence[str]) -> None:
@@ -143,11 +164,7 @@ def _make(tx: Tx, context: Context, seen: Seen, parts: Parts, own_project: OwnPr
     assert router is not None
     is_new = seen.known is None
     failures = seen.known.failures if seen.known is not None else 0
-    try:
-        plan = _plan(tx, parts)
-    except Fault as fault:
-        _note_failure(tx, context, seen, fault.text)
-        return
+    plan = _plan(tx, parts)
     as_owner = msgspec.structs.replace(context, project_id=own_project(tx), user_id="")
     server_id = new_id()
     spec = ServerSpec(
@@ -157,7 +174,7 @@ def _make(tx: Tx, context: Context, seen: Seen, parts: Parts, own_project: OwnPr
         ids=(server_id,),
         operation_id=new_id(),
         reservation_id=f"r-{server_id[:8]}",
-        description=f"Gateway machine of router {router.name or router.router_id}",
+        description=f"Gateway machine of router {router.name or router.router_id}"[:_LONGEST_DESCRIPTION],
         metadata={"router_id": router.router_id},
         zone=router.zone,
     )
