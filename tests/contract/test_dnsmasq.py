@@ -403,3 +403,23 @@ def test_a_lost_pid_file_and_a_namespace_made_anew() -> None:
         assert site.apply().restarted
         site.close()
     shutil.rmtree(folder)
+
+
+def test_thousands_of_ports_are_no_storm_of_reloads(site: Site) -> None:
+    def port(number: int) -> DhcpHost:
+        low, high = number & 255, number >> 8
+        mac, address = f"fa:16:3e:01:{high:02x}:{low:02x}", f"10.7.{high + 1}.{low}"
+        return replace(host(5), port_id=f"m{number}", mac=mac, addresses=(address,), hostname=None)
+
+    wide = replace(SUBNET, cidr="10.7.0.0/16")
+    ports = [port(number) for number in range(1, 3000)]
+    site.apply(subnets=(wide,), hosts=tuple(ports[:1000]))
+    took = [site.apply(hosts=tuple(ports[:count])) for count in range(1100, 3000, 100)]
+    # Ports that come cost a file each, which dnsmasq finds by itself.
+    assert {(one.written, one.signalled, one.restarted) for one in took} == {(100, False, False)}
+    took = [site.apply(hosts=tuple(ports[gone:])) for gone in (300, 600)]
+    # Those that go cost a signal for all of them together.
+    assert {(one.deleted, one.signalled, one.restarted) for one in took} == {(300, True, False)}
+    assert site.apply().nothing
+    site.apply(hosts=(*ports[600:], host(5)))
+    assert site.asked_until(5, lambda told: told is not None)["address"] == "10.7.0.5"

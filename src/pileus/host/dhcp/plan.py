@@ -21,6 +21,7 @@ from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 PORT_PREFIX = "tap"
 _NAME_CHARACTERS = 11
 _HTTP = 80
+_MODES = ("stateful", "stateless")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _OPTION = re.compile(r"[a-z0-9-]+")
 
@@ -91,13 +92,13 @@ def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spe
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
     network = _without_elsewhere(network)
     subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
-    stateful, optional = _modes(network)
+    stateful, stateless = _modes(network)
     return spec.DhcpNetwork(
         network_id=network.network_id,
         interface=interface(network),
         namespace=namespace.name,
         subnets=tuple(sorted(subnets, key=lambda subnet: subnet.id)),
-        hosts=tuple(_hosts(network.hosts, stateful, optional)),
+        hosts=tuple(_hosts(network.hosts, stateful, stateless)),
         mtu=network.mtu,
         domain=_domain(network.dns_domain),
         names=True,
@@ -107,13 +108,13 @@ def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spe
 
 def unusable(network: DhcpNetwork) -> dict[str, str]:
     """Ports of a network whose guests can't be told all that they should, with the reason."""
-    stateful, optional = _modes(network)
+    stateful, stateless = _modes(network)
     found: dict[str, str] = {}
     for host in network.hosts:
         for option in host.options:
             if not _tellable(option):
                 found[host.port_id] = f"the option {option.name!r} can't be told as it is"
-    return found | {host.port_id: why for host, why in _faults(network.hosts, stateful, optional)}
+    return found | {host.port_id: why for host, why in _faults(network.hosts, stateful, stateless)}
 
 
 def _without_elsewhere(network: DhcpNetwork) -> DhcpNetwork:
@@ -124,10 +125,10 @@ def _without_elsewhere(network: DhcpNetwork) -> DhcpNetwork:
     return msgspec.structs.replace(network, subnets=mine)
 
 
-def _modes(network: DhcpNetwork) -> tuple[set[str], bool]:
-    """The subnets that addresses are given of; whether there is one of whose guests options are asked."""
-    stateful = {s.subnet_id for s in network.subnets if _mode(s) == "stateful"}
-    return stateful, any(_mode(subnet) == "stateless" for subnet in network.subnets)
+def _modes(network: DhcpNetwork) -> tuple[set[str], set[str]]:
+    """The subnets that addresses are given of; those whose guests make theirs, and ask for options."""
+    by_mode = {kind: {s.subnet_id for s in network.subnets if _mode(s) == kind} for kind in _MODES}
+    return by_mode["stateful"], by_mode["stateless"]
 
 
 def _namespace_routes(network: DhcpNetwork, name: str) -> Iterator[NamespaceRoute]:
@@ -189,35 +190,37 @@ def _resolvers(subnet: DhcpSubnet, server: str | None) -> tuple[str, ...]:
     return subnet.dns_nameservers
 
 
-def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], optional: bool) -> Iterator[spec.DhcpHost]:
+def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], stateless: set[str]) -> Iterator[spec.DhcpHost]:
     """The ports that have something to ask for and can be told it. The server's order is not kept: files
     are compared."""
-    for host, fault in _examined(hosts, stateful, optional):
+    for host, fault in _examined(hosts, stateful, stateless):
         if fault is None:
             yield host
 
 
 def _faults(
-    hosts: Iterable[DhcpHost], stateful: set[str], optional: bool
+    hosts: Iterable[DhcpHost], stateful: set[str], stateless: set[str]
 ) -> Iterator[tuple[spec.DhcpHost, str]]:
-    for host, fault in _examined(hosts, stateful, optional):
+    for host, fault in _examined(hosts, stateful, stateless):
         if fault is not None:
             yield host, fault
 
 
 def _examined(
-    hosts: Iterable[DhcpHost], stateful: set[str], optional: bool
+    hosts: Iterable[DhcpHost], stateful: set[str], stateless: set[str]
 ) -> Iterator[tuple[spec.DhcpHost, str | None]]:
     """Each with why it is left out, lest it keep the whole network from being served."""
     taken: dict[str, str] = {}
     for host in sorted(hosts, key=lambda host: host.port_id):
-        addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in stateful)
         options = tuple(
             spec.DhcpOption(option.name, option.value, 6 if option.ip_version == 6 else 4)
             for option in host.options
             if _tellable(option)
         )
-        if not addresses and not (optional and options):
+        # dnsmasq finds whose options are asked for by the address that a guest has made itself.
+        known = stateful | stateless if any(option.version == 6 for option in options) else stateful
+        addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in known)
+        if not addresses:
             continue
         told = spec.DhcpHost(
             port_id=host.port_id,
