@@ -159,8 +159,10 @@ def fetch(
     where: Iterable[ColumnElement[bool]] = (),
     *,
     lock: bool = False,
+    bare: bool = False,
 ) -> list[Values]:
     """The values of all attributes that are stored, for units of work; ``lock`` takes the rows FOR UPDATE.
+    ``bare``: without those that loaders know, a statement each.
 
     Raises RuntimeError when a unit that only reads wants a lock: SQLite would not tell, others would refuse.
     """
@@ -181,4 +183,4 @@ def fetch(
         of = resource.table if tx.dialect == "postgresql" else None
         statement = statement.with_for_update(of=of)
     rows = tx.rows(statement)
-    return [Values(one) for one in wanted.dictionaries(rows, wanted.load(tx, rows))]
+    return [Values(one) for one in wanted.dictionaries(rows, () if bare else wanted.load(tx, rows))]

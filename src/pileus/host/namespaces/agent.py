@@ -42,8 +42,9 @@ _LOOKED_AT = 50
 _CALM_S = 0.5
 """Between two looks at ports that somebody disturbs again and again."""
 _SHORTEST_PAUSE_S = 0.05
-_ANNOUNCE_AFTER_S = (0.0, 1.0, 3.0)
-"""Not once only: the switch may not have wired a new port yet, and packets get lost."""
+_ANNOUNCE_AFTER_S = (0.0, 0.05, 0.05, 0.1, 0.2, 0.4, 1.0, 3.0)
+"""The pauses before each time. Not once only: the switch may not have wired a new port yet, and packets get
+lost; often at first, since until it is heard neighbours send to where the address was before."""
 
 
 class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,18 +55,27 @@ def get_one(tx: Tx, request: Request, crud: Crud, fields: Sequence[str]) -> dict
 
 
 def find(
-    tx: Tx, request: Request, resource: Resource, key: str | None = None, *, lock: bool = True
+    tx: Tx,
+    request: Request,
+    resource: Resource,
+    key: str | None = None,
+    *,
+    lock: bool = True,
+    bare: bool = False,
 ) -> Values:
-    """The one that the path names (or ``key``), if this caller may see it; else the resource's NotFound."""
-    return find_seen(tx, request, Crud(resource=resource), key, lock=lock)
+    """The one that the path names (or ``key``), if this caller may see it; else the resource's NotFound.
+    ``bare``: without what is kept in other tables, for units that have no use for it."""
+    return find_seen(tx, request, Crud(resource=resource), key, lock=lock, bare=bare)
 
 
-def find_seen(tx: Tx, request: Request, crud: Crud, key: str | None = None, *, lock: bool = True) -> Values:
+def find_seen(
+    tx: Tx, request: Request, crud: Crud, key: str | None = None, *, lock: bool = True, bare: bool = False
+) -> Values:
     """The same, of a declaration with options."""
     resource = crud.resource
     wanted = key if key is not None else key_of(request, crud)
     where = [*scope(request, resource, "get"), *_among(request, crud)]
-    found = [] if wanted is None else fetch(tx, resource, [wanted], where, lock=lock)
+    found = [] if wanted is None else fetch(tx, resource, [wanted], where, lock=lock, bare=bare)
     if not found:
         find_parents(tx, request, resource, [parent_values(resource, request)])
         raise resource.not_found(key) if key is not None else missing(request, crud)

@@ -88,9 +88,9 @@ def _bad_interface(text: str) -> BadRequest:
     return BadRequest(resource="router", msg=text)
 
 
-def router_of(tx: Tx, request: Request, rule: str) -> Values:
+def router_of(tx: Tx, request: Request, rule: str, *, bare: bool = False) -> Values:
     """Find the router of the path, for one who may do so."""
-    router = find(tx, request, ROUTER)
+    router = find(tx, request, ROUTER, bare=bare)
     request.access.require(rule, target_of(tx, request, ROUTER, router))
     check_revision(ROUTER, router, wanted_revision(request))
     return router
@@ -101,19 +101,23 @@ def _add(
 ) -> dict[str, Any]:
     if len(wanted) > 1:
         raise BadRequest(resource="router", msg="Cannot specify both subnet-id and port-id")
-    router = router_of(tx, request, rule)
+    router = router_of(tx, request, rule, bare=True)
     if "port_id" in wanted:
         port = find(tx, request, PORT, wanted["port_id"])
         return interfaces.interface_add_port(tx, request.context, router, port, config=config)
-    subnet = find(tx, request, SUBNET, wanted["subnet_id"], lock=False)
+    subnet = find(tx, request, SUBNET, wanted["subnet_id"], lock=False, bare=True)
     return interfaces.interface_add_subnet(tx, request.context, router, subnet, config=config)
 
 
 def _remove(
     tx: Tx, request: Request, rule: str, wanted: dict[str, str], config: NetworkConfig
 ) -> dict[str, Any]:
-    router = router_of(tx, request, rule)
-    subnet = find(tx, request, SUBNET, wanted["subnet_id"], lock=False) if "subnet_id" in wanted else None
+    router = router_of(tx, request, rule, bare=True)
+    subnet = (
+        find(tx, request, SUBNET, wanted["subnet_id"], lock=False, bare=True)
+        if "subnet_id" in wanted
+        else None
+    )
     return interfaces.interface_remove(
         tx, request.context, router, port_id=wanted.get("port_id"), subnet=subnet, config=config
     )
