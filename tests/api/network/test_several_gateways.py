@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 from tests import databases
-from tests.api.network.cloud import Answer, Cloud, tell
+from tests.api.network.cloud import P1, Answer, Cloud, tell
 
 from pileus.services.network.ports.tables import ports
 from pileus.store import Tx
@@ -206,5 +206,31 @@ def test_agents_are_told_of_all_gateways_in_order(tmp_path: Path) -> None:
         assert details.gateway is not None and details.gateway.network_id == one
         found = await admin("GET", "/v2.0/ports?device_owner=network:router_gateway&binding:host_id=n1")
         assert len(found.json["ports"]) == 2
+
+    tell(story, tmp_path)
+
+
+def test_a_distributed_router_leads_out_by_the_first_gateway_that_comes(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        await api.node("n1", "L3 agent")
+        one, _ = await admin.an_outside()
+        two, _ = await admin.an_outside("198.51.100.0/24")
+        _, subnet = await api.a_network()
+        router = await admin.make("router", distributed=True, project_id=P1)
+        await api("PUT", f"/v2.0/routers/{router['id']}/add_router_interface", {"subnet_id": subnet})
+
+        async def central() -> int:
+            owner = "network:router_centralized_snat"
+            found = await admin("GET", f"/v2.0/ports?device_owner={owner}&device_id={router['id']}")
+            return len(found.json["ports"])
+
+        assert await central() == 0
+        await act(api, router, "add", {"network_id": one}, {"network_id": two})
+        assert await central() == 1
+        await act(api, router, "remove", {"network_id": one})
+        assert await central() == 1
+        await act(api, router, "remove", {"network_id": two})
+        assert await central() == 0
 
     tell(story, tmp_path)

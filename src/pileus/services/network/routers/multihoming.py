@@ -15,6 +15,7 @@ from pileus.core.context import Context
 from pileus.core.errors import Invalid
 from pileus.resource.declaration import Update, Values
 from pileus.services.network.config import NetworkConfig
+from pileus.services.network.routers.central_ports import central_ports_sync
 from pileus.services.network.routers.gateway_qos import (
     GatewayPolicy,
     gateway_policies_set,
@@ -186,5 +187,7 @@ def _finish(tx: Tx, context: Context, router: Values, first: Info | None, config
         old = gateway_policy(router["external_gateway_info"])
         gateway_policies_set(tx, context, [GatewayPolicy(router["id"], old, first)], {})
     (after,) = router_update(tx, context, [Update(router, changes)], config=config)
+    if router["distributed"]:
+        central_ports_sync(tx, context, [router["id"]], config)
     after["external_gateway_info"] = gateways_first(tx, [router["id"]]).get(router["id"])
     return after
