@@ -24,7 +24,7 @@ GUEST, OTHER = "2001:db8:1::5", "2001:db8:1::6"
 
 def test_the_table_comes_changes_and_goes(place: Place) -> None:
     for prefixes, proxied in ((["2001:db8:1::/64"], [GUEST]), (["2001:db8:1::/64"], []), ([], [])):
-        table = render("qg-1", prefixes, proxied)
+        table = render(["qg-1"], prefixes, proxied)
         assert place.apply(table)
         assert place.apply(table) == []
         found = place.read(table)
@@ -32,7 +32,7 @@ def test_the_table_comes_changes_and_goes(place: Place) -> None:
             assert found is not None and set(found.sets[PROXIED].elements) == set(proxied)
         else:
             assert found is None
-    assert place.apply(render(None, ["2001:db8:1::/64"], [GUEST])) == [], "nothing without a gateway"
+    assert place.apply(render([], ["2001:db8:1::/64"], [GUEST])) == [], "nothing without a gateway"
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_neighbours_outside_reach_what_is_proxied_and_nothing_else(names: tuple[
         found = (await links.read([None]))[None].links["qg-1"]
         assert found.proxied == (GUEST, OTHER)
         assert pings(outside, GUEST) and pings(outside, OTHER)
-        await Nft().apply({router: [render("qg-1", ["2001:db8:1::/64"], [GUEST])]})
+        await Nft().apply({router: [render(["qg-1"], ["2001:db8:1::/64"], [GUEST])]})
         assert pings(outside, GUEST)
         assert not pings(outside, OTHER), "the router answers, and lets nobody in"
         assert pings(guest, "2001:db8::9"), "from inside, and the answer"
