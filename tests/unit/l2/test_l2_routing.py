@@ -33,7 +33,7 @@ def flows(*networks: RoutedNetwork, routes: tuple[HostRoute, ...] = ()) -> dict[
 def test_a_known_address_is_sent_on_in_its_own_network() -> None:
     found = flows(network(1), network(2, "10.2.0.9"))
     (onward,) = [
-        actions for (table, priority, _), actions in found.items() if (table, priority) == (ROUTE, 100)
+        actions for (table, priority, _), actions in found.items() if (table, priority) == (ROUTE, 170)
     ]
     assert onward.split(",") == [
         "dec_ttl",
@@ -51,12 +51,12 @@ def test_what_comes_from_elsewhere_is_not_routed_again() -> None:
         for (_, priority, match), actions in flows(network(1)).items()
         if priority == 41 and actions == "drop"
     }
-    assert len(dropped) == 2 and all("in_port=77" in match for match in dropped)
+    assert len(dropped) == 3 and all("in_port=77" in match for match in dropped)
 
 
 def test_where_the_port_is_plugged_those_are_served_that_do_not_route() -> None:
     found = flows(replace(network(1), plugged=True))
-    (served,) = [actions for (_, priority, _), actions in found.items() if priority == 41]
+    (served,) = {actions for (_, priority, _), actions in found.items() if priority == 41}
     assert served == "set_field:0x5->reg9,resubmit(,60)"
 
 
@@ -90,5 +90,25 @@ def test_an_extra_route_to_the_outside_is_that_of_floating_ips() -> None:
     )
 
 
-def test_only_ipv4_is_routed_here() -> None:
-    assert not any("fd00" in match or "ipv6" in match for _, _, match in flows(network(1, "10.1.0.7")))
+def test_ipv6_is_routed_to_known_addresses_and_its_errors_are_the_routers() -> None:
+    routes = (HostRoute("fd77::/64", "fd00:2::9"),)
+    found = flows(network(1), network(2, "10.2.0.9", "fd00:2::9"), routes=routes)
+    routed = {
+        match.split(",", 2)[-1]: actions for (table, _, match), actions in found.items() if table == ROUTE
+    }
+    assert routed["ipv6_dst=fd00:2::9"].startswith("dec_ttl,") and routed["ipv6_dst=fd77::/64"].startswith(
+        "dec_ttl,"
+    )
+    assert found[ROUTE, 180, "ipv6,reg9=0x5,nw_ttl=1"] == found[ROUTE, 10, "ipv6,reg9=0x5"] == "resubmit(,60)"
+    priorities = {match: priority for (table, priority, match) in found if table == ROUTE}
+    assert max(p for m, p in priorities.items() if "/" in m) < 170
+
+
+def test_a_port_routes_the_family_that_it_has_an_address_of() -> None:
+    old = replace(network(1, "10.1.0.7", "fd00::7"))
+    alone = replace(old, interface=replace(old.interface, ip_addresses=("fd00::1",)))
+    found = flows(alone)
+    assert not any("10.1.0.7" in match for _, _, match in found)
+    assert [match for (_, priority, match) in found if priority == 40] == [
+        f"ipv6,reg6=0x1,reg9=0x0,dl_dst={MACS[1]}"
+    ]

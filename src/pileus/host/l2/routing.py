@@ -12,7 +12,8 @@ those of which no guest is here; it is sent on in the network of its destination
 
 ARP for the router, and echo requests to it, are answered where they are asked. Frames from other hosts are no
 business of these flows: those have been routed where they started, or their host does not route, and they
-come to where the router's port is. IPv6 is routed centrally.
+come to where the router's port is. Of IPv6 hosts route what is for a known address; neighbour discovery,
+advertisements, errors and all else are that port's.
 """
 
 from __future__ import annotations
@@ -62,13 +63,13 @@ def router_flows(
 
 
 def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destination, ...]:
-    """The IPv4 addresses of a network that are known here, but those of the router itself."""
+    """The addresses of a network that are known here, but those of the router itself."""
     found: dict[str, str] = {}
     for entry in network.details.forwarding:
-        found |= dict.fromkeys(_old(entry.ip_addresses), entry.mac_address.lower())
+        found |= dict.fromkeys(entry.ip_addresses, entry.mac_address.lower())
     for wired in network.devices:
-        addresses = tuple(fixed.ip_address for fixed in wired.details.fixed_ips)
-        found |= dict.fromkeys(_old(addresses), wired.details.mac_address.lower())
+        addresses = (fixed.ip_address for fixed in wired.details.fixed_ips)
+        found |= dict.fromkeys(addresses, wired.details.mac_address.lower())
     return tuple(Destination(address, mac) for address, mac in found.items() if mac not in own)
 
 
@@ -90,20 +91,29 @@ def _parts(
     for network in networks:
         yield from _entrance(network, number, outer)
         yield from _own_addresses(network.interface, mine)
+        families = {":" in address for address in network.interface.ip_addresses}
         for destination in network.destinations:
-            onward = _onward(network, destination.mac_address)
-            hops[destination.address] = onward
-            yield ROUTE, 100, f"ip,{mine},nw_dst={destination.address}", onward
-    yield ROUTE, 10, f"ip,{mine}", central
+            if (":" in destination.address) in families:
+                onward = _onward(network, destination.mac_address)
+                hops[destination.address] = onward
+                yield ROUTE, 170, f"{mine},{_to(destination.address)}", onward
+    # Where the time of a packet of IPv6 ends the router's port says so.
+    for ttl in (0, 1):
+        yield ROUTE, 180, f"ipv6,{mine},nw_ttl={ttl}", central
+    for family in ("ip", "ipv6"):
+        yield ROUTE, 10, f"{family},{mine}", central
     # Of nobody that is known, and yet not outside.
     for prefix in (*inner, _METADATA):
         length = prefix.prefixlen if isinstance(prefix, ipaddress.IPv4Network) else 32
         yield ROUTE, 20 + length, f"ip,{mine},nw_dst={prefix}", central
     for route in router.routes:
         prefix = ipaddress.ip_network(route.destination, strict=False)
-        if prefix.version == 4 and prefix.prefixlen and not _is_outside(route.nexthop, inner):
-            match = f"ip,{mine},nw_dst={prefix}"
-            yield ROUTE, 20 + prefix.prefixlen, match, hops.get(route.nexthop, central)
+        if prefix.prefixlen and not _is_outside(route.nexthop, inner):
+            yield ROUTE, 20 + prefix.prefixlen, f"{mine},{_to(str(prefix))}", hops.get(route.nexthop, central)
+
+
+def _to(destination: str) -> str:
+    return f"ipv6,ipv6_dst={destination}" if ":" in destination else f"ip,nw_dst={destination}"
 
 
 def outer_routes(router: DistributedRouter) -> list[HostRoute]:
@@ -125,20 +135,21 @@ def _is_outside(nexthop: str, inner: Collection[ipaddress.IPv4Network]) -> bool:
 
 def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> Iterator[Parts]:
     register, mac = f"{t.NETWORK}=0x{network.vlan:x}", network.interface.mac_address.lower()
-    to_router = f"ip,{register},{ROUTER}=0x0,dl_dst={mac}"
-    yield t.SWITCH, 40, to_router, f"set_field:0x{number:x}->{ROUTER},resubmit(,{ROUTE})"
+    families = {"ipv6" if ":" in address else "ip" for address in network.interface.ip_addresses}
+    entering = f"set_field:0x{number:x}->{ROUTER}"
+    to_router = [f"{family},{register},{ROUTER}=0x0,dl_dst={mac}" for family in sorted(families)]
+    for match in to_router:
+        yield t.SWITCH, 40, match, f"{entering},resubmit(,{ROUTE})"
     questions = [
         f"arp,{register},arp_op=1,arp_tpa={address}" for address in _old(network.interface.ip_addresses)
     ]
     for question, address in zip(questions, _old(network.interface.ip_addresses), strict=True):
         yield t.SWITCH, 40, question, arp_answer(mac, address)
     for port in outer:
-        if network.plugged:
-            # Of hosts that don't route, or not yet: the port serves them.
-            yield t.SWITCH, 41, f"{to_router},in_port={port}", f"set_field:0x{number:x}->{ROUTER},{_SWITCH}"
-            continue
-        for match in (to_router, *questions):
-            yield t.SWITCH, 41, f"{match},in_port={port}", "drop"
+        # Where the router's port is plugged it serves hosts that don't route, or not yet.
+        actions = f"{entering},{_SWITCH}" if network.plugged else "drop"
+        for match in to_router if network.plugged else [*to_router, *questions]:
+            yield t.SWITCH, 41, f"{match},in_port={port}", actions
 
 
 def _own_addresses(interface: DistributedInterface, mine: str) -> Iterator[Parts]:

@@ -33,6 +33,7 @@ def translated(
         (router.router_id, one.network_id): one.mac_address.lower()
         for router in model.routers
         for one in router.interfaces
+        if any(":" not in address for address in one.ip_addresses)
     }
     zones = floating.zones(model.floating_ips)
     translations = tuple(

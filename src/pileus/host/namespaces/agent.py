@@ -426,7 +426,20 @@ class NamespaceAgent(Agent, Generic[T]):
         async def repeat() -> None:
             for pause in _ANNOUNCE_AFTER_S:
                 await asyncio.sleep(pause)
-                await self._applier.announce(addresses)
+                # What another host has meanwhile is not claimed here again.
+                held = {
+                    (one.name, port.name, address.partition("/")[0])
+                    for one in self._wanted.values()
+                    for port in one.ports
+                    for address in (*port.addresses, *port.proxied)
+                }
+                await self._applier.announce(
+                    [
+                        one
+                        for one in addresses
+                        if (one.namespace, one.device, one.address.partition("/")[0]) in held
+                    ]
+                )
 
         task = asyncio.create_task(repeat())
         self._announcing.add(task)
