@@ -78,7 +78,8 @@ def test_both_ways_are_translated_and_only_what_was_goes_on() -> None:
         actions for match, actions in actions_of(flows, t.SWITCH).items() if match.startswith("ip,")
     ]
     assert f"ct(commit,zone={one.zone},nat(dst=10.1.0.5),table={t.FLOATING_IN})" in arrived
-    (sent,) = actions_of(flows, t.ROUTE).values()
+    ((match, sent),) = actions_of(flows, t.ROUTE).items()
+    assert "in_port=101," in match, "nobody else is translated"
     assert f"ct(commit,zone={one.zone},nat(src=203.0.113.77),table={t.FLOATING_OUT})" in sent
     # What connection tracking finds invalid keeps its address, and there is no flow for that.
     (inside,) = actions_of(flows, t.FLOATING_IN)

@@ -189,7 +189,8 @@ def _translation(one: Translation, mac: str, vlan: int) -> Iterator[Parts]:
     )
     yield t.FLOATING_IN, 10, f"ip,{network},{router},nw_dst={fixed}", ",".join(delivered)
     outward = f"ct(commit,zone={one.zone},nat(src={address}),table={t.FLOATING_OUT})"
-    sent = f"ip,{router},{t.NETWORK}=0x{device.vlan:x},nw_src={fixed}"
+    # Of its own device alone: others without port security may claim the address.
+    sent = f"ip,in_port={device.ofport},{router},{t.NETWORK}=0x{device.vlan:x},nw_src={fixed}"
     yield t.ROUTE, 15, sent, f"dec_ttl,set_field:0x{vlan:x}->{t.NETWORK},{outward}"
     leaving = f"set_field:{mac}->eth_src,resubmit(,{t.HOPS})"
     yield t.FLOATING_OUT, 10, f"ip,{network},{router},nw_src={address}", leaving
