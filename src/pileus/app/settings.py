@@ -15,6 +15,7 @@ from pileus.core.settings import Loaded, Section, load
 from pileus.drivers.dns.section import ExternalDnsSection
 from pileus.host.hypervisor.section import HypervisorSection
 from pileus.host.l2.section import SwitchSection
+from pileus.host.physical.section import PhysicalSwitchesSection
 from pileus.host.section import AgentSection
 from pileus.host.uplinks.section import HostNetworkSection
 from pileus.services.compute.section import ComputeSection
@@ -45,6 +46,7 @@ class Settings(Section, frozen=True):
     agent: AgentSection = AgentSection()
     switch: SwitchSection = SwitchSection()
     host_network: HostNetworkSection = HostNetworkSection()
+    physical_switches: PhysicalSwitchesSection = PhysicalSwitchesSection()
     hypervisor: HypervisorSection = HypervisorSection()
     simulation: SimulationSection = SimulationSection()
 

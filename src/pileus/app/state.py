@@ -138,6 +138,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.agent / "ct"
 
     @property
+    def physical_switches(self) -> Path:
+        """Files of the switches that are reached over ssh: the lines that each has been given."""
+        return self.agent / "switches"
+
+    @property
     def virtual_routers(self) -> Path:
         """Files for keepalived: a folder for each router of high availability."""
         return self.agent / "vrrp"

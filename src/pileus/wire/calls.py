@@ -18,6 +18,7 @@ from pileus.wire.l3 import L3State, L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataReply, MetadataRequest
 from pileus.wire.metering import MeteringReport
 from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
+from pileus.wire.physical import PhysicalState, PhysicalStateRequest, PhysicalStatus
 from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
 
@@ -72,6 +73,16 @@ HYPERVISOR_STATE = Call(
 HYPERVISOR_REPORT = Call(
     "hypervisor_report", HypervisorReport, Acknowledged, BULK, "This is how my machines are, and what I did."
 )
+PHYSICAL_STATE = Call(
+    "physical_state",
+    PhysicalStateRequest,
+    PhysicalState,
+    BULK,
+    "I drive these switches: what should they carry?",
+)
+PHYSICAL_STATUS = Call(
+    "physical_status", PhysicalStatus, Acknowledged, QUICK, "This is how my switches are, and whom they see."
+)
 ANSWER = Call("answer", Answer, Acknowledged, QUICK, "The answer to your question.")
 NODE_TOKEN = Call("node_token", NodeTokenRequest, NodeTokenReply, QUICK, "My token will end: another?")
 
@@ -92,6 +103,8 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         METADATA,
         HYPERVISOR_STATE,
         HYPERVISOR_REPORT,
+        PHYSICAL_STATE,
+        PHYSICAL_STATUS,
         ANSWER,
         NODE_TOKEN,
     )

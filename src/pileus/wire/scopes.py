@@ -73,12 +73,17 @@ def hypervisor(host: str) -> str:
     return f"hypervisor:{host}"
 
 
+def physical(host: str) -> str:
+    """The physical switches that a host drives: their gateways and connections."""
+    return f"physical:{host}"
+
+
 def tunnels() -> str:
     """The set of tunnel endpoints."""
     return "tunnels:all"
 
 
-OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "gateways", "hypervisor"})
+OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "gateways", "hypervisor", "physical"})
 """Kinds of scopes whose key is the host that alone may listen to them."""
 OF_THE_CLOUD = frozenset({"tunnels"})
 """Kinds that every node may listen to."""

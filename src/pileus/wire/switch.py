@@ -108,7 +108,9 @@ class DeviceDetails(Record, frozen=True):
 
 
 class ForwardingEntry(Record, frozen=True):
-    """One remote port of a network, for L2 population: behind which tunnel endpoint it lives."""
+    """One remote port of a network, for L2 population: behind which tunnel endpoint it lives. The address
+    ``00:00:00:00:00:00`` is of an endpoint behind which there are others, whom nobody knows (a physical
+    switch)."""
 
     mac_address: MacAddress
     ip_addresses: tuple[IpAddress, ...]

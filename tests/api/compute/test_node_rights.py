@@ -28,6 +28,7 @@ from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, Ope
 from pileus.wire.l3 import L3StateRequest, L3Status
 from pileus.wire.metadata import MetadataRequest
 from pileus.wire.metering import MeteringCount, MeteringReport
+from pileus.wire.physical import LearnedAddress, PhysicalStateRequest, PhysicalStatus, PhysicalSwitch
 from pileus.wire.switch import DeviceFailure, DeviceStatus, SwitchStateRequest
 
 
@@ -90,6 +91,14 @@ async def victim(api: Cloud) -> Victim:
     values = {"flavor_id": await flavored(api), "external_gateway_info": {"network_id": public}}
     machine = (await api("POST", f"{net}/routers", {"router": values})).json["router"]["id"]
     await bring_up(api, host)
+    await host.service_agent("L2 Gateway")
+    tor = PhysicalSwitch(name="tor", kind="vtep", ports=("p1",), tunnel_ip="192.0.2.9")
+    await api.wire["physical_state"](PhysicalStateRequest("h1", (tor,)), Node("h1"))
+    devices = [{"device_name": "tor", "interfaces": [{"name": "p1"}]}]
+    made = await admin("POST", f"{net}/l2-gateways", {"l2_gateway": {"devices": devices}})
+    connection = {"l2_gateway_id": made.json["l2_gateway"]["id"], "network_id": network, "segmentation_id": 7}
+    bound = await admin("POST", f"{net}/l2-gateway-connections", {"l2_gateway_connection": connection})
+    assert bound.status == 201, bound
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
     other = await api.host("h2")
@@ -260,6 +269,19 @@ async def _of_the_bus(api: Cloud, it: Victim) -> None:
     """Answered by the bus itself: tests/contract/test_bus.py."""
 
 
+async def _physical_state(api: Cloud, it: Victim) -> None:
+    # Its own switch's name is taken, and a node's name is no switch's.
+    for name in ("tor", "h1"):
+        mine = PhysicalSwitch(name=name, kind="vtep", ports=("p1",), tunnel_ip="192.0.2.66")
+        state: Any = await api.wire["physical_state"](PhysicalStateRequest("h2", (mine,)), ME)
+        assert (state.attachments, state.networks, state.refused) == ((), (), (name,))
+
+
+async def _physical_status(api: Cloud, it: Victim) -> None:
+    seen = LearnedAddress(it.network, "52:54:00:00:00:01")
+    await api.wire["physical_status"](PhysicalStatus("h2", {"tor": (seen,)}, {"tor": "broken"}), ME)
+
+
 ATTACKS: dict[str, Attack] = {
     "agent_report": _agent_report,
     "switch_state": _switch_state,
@@ -273,6 +295,8 @@ ATTACKS: dict[str, Attack] = {
     "gateway_status": _gateway_status,
     "metering_report": _metering_report,
     "metadata": _metadata,
+    "physical_state": _physical_state,
+    "physical_status": _physical_status,
     "hypervisor_state": _hypervisor_state,
     "hypervisor_report": _hypervisor_report,
     "answer": _of_the_bus,
@@ -315,6 +339,7 @@ def test_a_node_hears_of_what_its_agents_serve(tmp_path: Path, kind: str) -> Non
             "l3": scopes.l3("h1"),
             "gateways": scopes.gateways("h1"),
             "hypervisor": scopes.hypervisor("h1"),
+            "physical": scopes.physical("h1"),
             "tunnels": scopes.tunnels(),
         }
         makers = [

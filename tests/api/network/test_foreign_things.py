@@ -254,6 +254,10 @@ NAMED: dict[str, tuple[str, Asked]] = {
             {"metering_label_rule": {"metering_label_id": one, "remote_ip_prefix": "10.0.0.0/8"}},
         ),
     ),
+    "l2_gateway_connection.network_id": (
+        "network",
+        lambda one, own: post("l2_gateway_connection", network_id=one, l2_gateway_id=NOBODYS),
+    ),
     "tap_service.port_id": ("port", lambda one, own: post_tap("service", port_id=one)),
     "tap_mirror.port_id": (
         "port",
@@ -345,13 +349,14 @@ NAMED: dict[str, tuple[str, Asked]] = {
         lambda one, own: ("DELETE", f"/v2.0/qos/policies/{one}/bandwidth_limit_rules/{NOBODYS}", None),
     ),
 }  # fmt: skip
-# A member makes no rules, in whichever policy, no default rules, no rules of metering, no segments and no
-# logs; and sees no bindings.
+# A member makes no rules, in whichever policy, no default rules, no rules of metering, no segments, no logs
+# and no connections of gateways; and sees no bindings.
 FORBIDDEN = {
     "segment.network_id",
     "subnet.segment_id",
     "subnet.segment_id, changed",
     "rules of a policy, made",
+    "l2_gateway_connection.network_id",
     "log.resource_id",
     "log.target_id",
     "metering_label_rule.metering_label_id",
@@ -441,7 +446,9 @@ def test_a_foreign_id_is_answered_like_one_that_does_not_exist(tmp_path: Path, k
 
 def test_every_attribute_that_names_a_thing_is_in_the_table() -> None:
     # A flavor is for all to see.
+    # Gateways are for administrators, who may see everything.
     free = {
+        "l2_gateway_id",
         "project_id",
         "device_id",
         "binding:host_id",

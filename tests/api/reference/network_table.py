@@ -346,6 +346,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
         "other_outside": other_outside, "pool_subnet": pool_subnet, "rbac": rbac["id"],
         **await network_links.trunks(api, said, network["network"]),
         **await network_taps.taps(api, port["id"], network["other"]),
+        **await network_taps.gateways(api, network["network"], network["other"]),
         **await network_links.bindings(api, network["other"]),
         **await network_links.local_ips(api, network["network"], network["subnet"], network["other"]),
         **await network_links.ranges(api),

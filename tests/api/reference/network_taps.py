@@ -1,12 +1,14 @@
-"""Lists of taps; and such things in the scene."""
+"""Lists of taps and of L2 gateways; and such things in the scene."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.api.network.cloud import P1, Cloud
-from tests.api.reference.network_rows import paged, posted
+from tests.api.network.cloud import P1, P2, Cloud, Node
+from tests.api.reference.network_rows import by, paged, posted
 from tests.api.reference.runner import Example, Operations, Parameters
+
+from pileus.wire.physical import PhysicalStateRequest, PhysicalSwitch
 
 _COMMON: Parameters = {
     "project_id": Example(f"project_id={P1}", person="admin"),
@@ -15,6 +17,25 @@ _COMMON: Parameters = {
 }
 
 OPERATIONS: Operations = {
+    "/v2.0/l2-gateways": by(
+        "admin",
+        {
+            "id": "id={l2_gateway}",
+            "name": "name=first",
+            "project_id": f"project_id={P1}",
+            **paged("name", marker="l2_gateway"),
+        },
+    ),
+    "/v2.0/l2-gateway-connections": by(
+        "admin",
+        {
+            "id": "id={l2_connection}",
+            "project_id": f"project_id={P1}",
+            "l2_gateway_id": "l2_gateway_id={l2_gateway}",
+            "network_id": "network_id={network}",
+            **paged("project_id", marker="l2_connection"),
+        },
+    ),
     "/v2.0/taas/tap_services": {
         **_COMMON,
         "id": "id={tap_service}",
@@ -66,3 +87,18 @@ async def taps(api: Cloud, port: str, network: str) -> dict[str, Any]:
     await posted(api, path, "tap_mirror", **{**mirror, **others, "port_id": source})
     await posted(bob, path, "tap_mirror", **{**mirror, **others, "port_id": theirs})
     return {"tap_service": service, "tap_flow": made, "tap_mirror": mirrored, "tap_source": source}
+
+
+async def gateways(api: Cloud, *networks: str) -> dict[str, str]:
+    admin = api.as_("admin")
+    switch = PhysicalSwitch(name="tor", kind="vtep", ports=("p1", "p2"), tunnel_ip="192.0.2.99")
+    await api.wire["physical_state"](PhysicalStateRequest("h77", (switch,)), Node("h77"))
+    made = []
+    for name, project, network in zip(("first", "other"), (P1, P2), networks, strict=True):
+        devices = [{"device_name": "tor", "interfaces": [{"name": "p1" if made else "p2"}]}]
+        said = {"name": name, "project_id": project, "devices": devices}
+        one = (await posted(admin, "/v2.0/l2-gateways", "l2_gateway", **said))["id"]
+        values = {"l2_gateway_id": one, "network_id": network, "segmentation_id": 7, "project_id": project}
+        path = "/v2.0/l2-gateway-connections"
+        made.append((one, (await posted(admin, path, "l2_gateway_connection", **values))["id"]))
+    return {"l2_gateway": made[0][0], "l2_connection": made[0][1]}

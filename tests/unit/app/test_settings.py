@@ -90,6 +90,7 @@ def test_reading_settings_imports_no_service() -> None:
             "pileus.drivers.interfaces",
             "pileus.drivers.interfaces.spec",
         ),
+        "pileus.host.physical",
         *("pileus.services", "pileus.services.identity", "pileus.services.network"),
         *("pileus.services.image", "pileus.services.compute"),
     }

@@ -23,6 +23,7 @@ from pileus.host.linuxbridge.agent import LinuxBridgeAgent
 from pileus.host.metadata.agent import MetadataAgent
 from pileus.host.metering.agent import MeteringAgent
 from pileus.host.namespaces.agent import NamespaceSettings
+from pileus.host.physical.agent import PhysicalSwitchAgent
 from pileus.host.uplinks.apply import Uplinks
 
 
@@ -36,6 +37,7 @@ class NodeAgents(msgspec.Struct, frozen=True):
     metering: MeteringAgent | None
     machines: HypervisorAgent | None
     gateways: GatewayAgent | None
+    physical: PhysicalSwitchAgent | None
 
     def all(self) -> list[Agent]:
         """Every agent, in the order of their start."""
@@ -43,7 +45,7 @@ class NodeAgents(msgspec.Struct, frozen=True):
             agent
             for agent in (
                 *(self.switch, self.metadata, *self.namespaces, self.metering),
-                *(self.machines, self.gateways),
+                *(self.machines, self.gateways, self.physical),
             )
             if agent is not None
         ]
@@ -101,6 +103,9 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         metering=metering,
         machines=machines,
         gateways=gateways,
+        physical=PhysicalSwitchAgent(node, server, clock, parts.physical_switches)
+        if parts.physical_switches
+        else None,
     )
 
 

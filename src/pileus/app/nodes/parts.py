@@ -22,6 +22,7 @@ from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
 from pileus.drivers.openflow.table import FlowTable
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.physical.switch import PhysicalSwitch
 from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
@@ -89,6 +90,7 @@ class NodeParts(msgspec.Struct, frozen=True, kw_only=True):
     dhcp: DhcpServers | None = None
     router: RouterParts | None = None
     machines: MachineParts | None = None
+    physical_switches: tuple[PhysicalSwitch, ...] = ()
     watch_interval_s: float = 5.0
     keepers: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()
     close: Callable[[], Awaitable[None]] = _nothing

@@ -51,6 +51,8 @@ from pileus.services.network.floating_ips import noun as floating_ips
 from pileus.services.network.floating_ips import pools
 from pileus.services.network.floating_ips.resource import FLOATING_IP
 from pileus.services.network.gateway_machines import noun as gateway_machines
+from pileus.services.network.l2_gateways import noun as l2_gateways
+from pileus.services.network.l2_gateways.state import gateways_leave_networks
 from pileus.services.network.local_ips import noun as local_ips
 from pileus.services.network.logs import noun as logs
 from pileus.services.network.metering import noun as metering
@@ -132,7 +134,7 @@ __all__ = [
 PREFIX = "/networking"
 
 FOLLOWERS = Followers(
-    networks_deleting=(ports_leave_networks,),
+    networks_deleting=(ports_leave_networks, gateways_leave_networks),
     ports_created=(dhcp_follows_ports,),
     ports_updated=(translations_follow, trunks_follow_ports, taps_follow_ports, floating_ips_follow_ports),
     ports_deleting=(trunks_leave_ports, translations_release, taps_leave_ports),
@@ -198,6 +200,7 @@ def network_service(config: NetworkConfig, clock: Clock) -> Service:
             auto_allocated_topology.noun(config),
             logs.NOUN,
             taps.noun(config),
+            l2_gateways.noun(config),
             quotas.NOUN,
             ip_availability.NOUN,
             external_dns.noun(config),

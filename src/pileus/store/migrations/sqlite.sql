@@ -553,6 +553,32 @@ CREATE TABLE keypairs (
 	CONSTRAINT pk_keypairs PRIMARY KEY (id), 
 	CONSTRAINT uq_keypairs_user_id_name UNIQUE (user_id, name)
 );
+CREATE TABLE l2_gateway_connections (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	l2_gateway_id VARCHAR(36) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	segmentation_id INTEGER NOT NULL, 
+	CONSTRAINT fk_l2_gateway_connections_l2_gateway_id FOREIGN KEY(l2_gateway_id) REFERENCES l2_gateways (id), 
+	CONSTRAINT fk_l2_gateway_connections_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_l2_gateway_connections PRIMARY KEY (id), 
+	CONSTRAINT uq_l2_gateway_connections_network UNIQUE (l2_gateway_id, network_id)
+);
+CREATE TABLE l2_gateway_ports (
+	l2_gateway_id VARCHAR(36) NOT NULL, 
+	device_name VARCHAR(64) NOT NULL, 
+	interface_name VARCHAR(64) NOT NULL, 
+	vlan INTEGER NOT NULL, 
+	CONSTRAINT fk_l2_gateway_ports_l2_gateway_id FOREIGN KEY(l2_gateway_id) REFERENCES l2_gateways (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_l2_gateway_ports PRIMARY KEY (l2_gateway_id, device_name, interface_name, vlan)
+);
+CREATE TABLE l2_gateways (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	devices TEXT NOT NULL, 
+	CONSTRAINT pk_l2_gateways PRIMARY KEY (id)
+);
 CREATE TABLE leases (
 	name VARCHAR(255) NOT NULL, 
 	owner VARCHAR(255) NOT NULL, 
@@ -852,6 +878,24 @@ CREATE TABLE operations (
 	created_at DATETIME NOT NULL, 
 	updated_at DATETIME NOT NULL, 
 	CONSTRAINT pk_operations PRIMARY KEY (id)
+);
+CREATE TABLE physical_addresses (
+	switch_name VARCHAR(64) NOT NULL, 
+	network_id VARCHAR(36) NOT NULL, 
+	mac_address VARCHAR(32) NOT NULL, 
+	CONSTRAINT fk_physical_addresses_network_id FOREIGN KEY(network_id) REFERENCES networks (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_physical_addresses_switch_name FOREIGN KEY(switch_name) REFERENCES physical_switches (name) ON DELETE CASCADE, 
+	CONSTRAINT pk_physical_addresses PRIMARY KEY (switch_name, network_id, mac_address)
+);
+CREATE TABLE physical_switches (
+	name VARCHAR(64) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	ports TEXT NOT NULL, 
+	tunnel_ip VARCHAR(64), 
+	tunnel_types TEXT NOT NULL, 
+	failure VARCHAR(1024), 
+	CONSTRAINT pk_physical_switches PRIMARY KEY (name)
 );
 CREATE TABLE policies (
 	id VARCHAR(36) NOT NULL, 
@@ -1188,6 +1232,7 @@ INSERT INTO "schema_revisions" VALUES('network','0049_floating_ips_on_hosts');
 INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
 INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
+INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
@@ -1591,6 +1636,10 @@ CREATE INDEX ix_images_owner ON images (owner);
 CREATE INDEX ix_images_visibility ON images (visibility);
 CREATE INDEX ix_implied_roles_implied_role_id ON implied_roles (implied_role_id);
 CREATE INDEX ix_ip_allocations_port_id ON ip_allocations (port_id);
+CREATE INDEX ix_l2_gateway_connections_network_id ON l2_gateway_connections (network_id);
+CREATE INDEX ix_l2_gateway_connections_project_id ON l2_gateway_connections (project_id);
+CREATE INDEX ix_l2_gateway_ports_device_name ON l2_gateway_ports (device_name);
+CREATE INDEX ix_l2_gateways_project_id ON l2_gateways (project_id);
 CREATE INDEX ix_limits_owner_id ON limits (owner_id);
 CREATE INDEX ix_local_ip_associations_fixed_port_id ON local_ip_associations (fixed_port_id);
 CREATE INDEX ix_local_ips_local_port_id ON local_ips (local_port_id);
@@ -1616,6 +1665,8 @@ CREATE INDEX ix_oauth1_request_tokens_project_id ON oauth1_request_tokens (proje
 CREATE INDEX ix_oauth1_request_tokens_user_id ON oauth1_request_tokens (user_id);
 CREATE INDEX ix_old_passwords_user_id ON old_passwords (user_id);
 CREATE INDEX ix_operations_resource_id ON operations (resource_id);
+CREATE INDEX ix_physical_addresses_network_id ON physical_addresses (network_id);
+CREATE INDEX ix_physical_switches_host ON physical_switches (host);
 CREATE INDEX ix_policy_associations_endpoint_id ON policy_associations (endpoint_id);
 CREATE INDEX ix_policy_associations_policy_id ON policy_associations (policy_id);
 CREATE INDEX ix_policy_associations_region_id ON policy_associations (region_id);

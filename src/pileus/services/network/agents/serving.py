@@ -10,6 +10,11 @@ from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
+from pileus.services.network.l2_gateways.tables import (
+    l2_gateway_connections,
+    l2_gateway_ports,
+    physical_switches,
+)
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports
 from pileus.services.network.rules.agent_types import DHCP_AGENT, GATEWAY_AGENT, L3_AGENT, ROUTING_AGENTS
@@ -64,8 +69,8 @@ def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 
 
 def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
-    """Networks with a port on the host, that a distributed router leads to from there, or that its DHCP agent
-    or one of its routers serves."""
+    """Networks with a port on the host, that a distributed router leads to from there, that its DHCP agent or
+    one of its routers serves, or that is on a physical switch which it drives."""
     wanted = sorted(ids)
     beyond = networks_beyond(select(ports.c.network_id).where(_is_on(host)), host)
     return _ids(
@@ -74,6 +79,16 @@ def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
             select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), _is_on(host)),
             _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
             beyond.where(column_in(tx, beyond.selected_columns[0], wanted)),
+            select(l2_gateway_connections.c.network_id)
+            .select_from(
+                l2_gateway_connections.join(
+                    l2_gateway_ports,
+                    l2_gateway_ports.c.l2_gateway_id == l2_gateway_connections.c.l2_gateway_id,
+                ).join(physical_switches, physical_switches.c.name == l2_gateway_ports.c.device_name)
+            )
+            .where(
+                column_in(tx, l2_gateway_connections.c.network_id, wanted), physical_switches.c.host == host
+            ),
             select(ports.c.network_id)
             .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
             .where(column_in(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),

@@ -10,12 +10,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, String, and_, bindparam, func, or_, select, union
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union,
+    union_all,
+)
 
 from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
 from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.l2_gateways.tables import (
+    l2_gateway_connections,
+    l2_gateway_ports,
+    physical_addresses,
+    physical_switches,
+)
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
@@ -54,6 +75,8 @@ from pileus.wire.switch import (
 )
 from pileus.wire.taps import PortTaps
 
+NOWHERE = "00:00:00:00:00:00"
+"""The address of what is for everybody, in a table of forwarding."""
 _HOST = bindparam("on_host", type_=String)
 _PLUGGED = and_(
     or_(ports.c.host == _HOST, ports.c.id.in_(replicas_on(_HOST))),
@@ -127,13 +150,39 @@ _ELSEWHERE = (
         bindparam("on_host") != _AT,
         ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
     )
-    .order_by(ports.c.network_id, ports.c.mac_address)
 )
-_MESH = (
-    select(agents.c.host, agents.c.tunneling_ip, agents.c.tunnel_types)
-    .where(agents.c.agent_type.in_(SWITCH_AGENTS), agents.c.tunneling_ip.is_not(None))
-    .order_by(agents.c.host)
+_CONNECTED = l2_gateway_connections.join(
+    l2_gateway_ports, l2_gateway_ports.c.l2_gateway_id == l2_gateway_connections.c.l2_gateway_id
+).join(physical_switches, physical_switches.c.name == l2_gateway_ports.c.device_name)
+# Nobody knows every machine behind a switch: what is for everybody goes there, too.
+_BEHIND_SWITCHES = (
+    select(
+        l2_gateway_connections.c.network_id,
+        literal(NOWHERE),
+        null(),
+        physical_switches.c.name,
+    )
+    .select_from(_CONNECTED)
+    .where(physical_switches.c.tunnel_ip.is_not(None))
+    .distinct()
 )
+_SEEN_BY_SWITCHES = select(
+    physical_addresses.c.network_id,
+    physical_addresses.c.mac_address,
+    null(),
+    physical_addresses.c.switch_name,
+).where(physical_addresses.c.network_id.in_(select(l2_gateway_connections.c.network_id)))
+_MESH = union_all(
+    select(agents.c.host, agents.c.tunneling_ip, agents.c.tunnel_types, literal(0).label("is_switch")).where(
+        agents.c.agent_type.in_(SWITCH_AGENTS), agents.c.tunneling_ip.is_not(None)
+    ),
+    select(
+        physical_switches.c.name, physical_switches.c.tunnel_ip, physical_switches.c.tunnel_types, literal(1)
+    ).where(
+        physical_switches.c.tunnel_ip.is_not(None),
+        physical_switches.c.name.in_(select(l2_gateway_ports.c.device_name).select_from(_CONNECTED)),
+    ),
+).order_by("is_switch", "host")
 _RULES = select(
     security_group_rules.c.id,
     security_group_rules.c.security_group_id,
@@ -180,8 +229,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
         devices = _devices(tx, here, request.devices)
     nets: tuple[NetworkDetails, ...] = ()
     if request.networks is None or request.networks:
-        endpoints = {row.host: row.tunneling_ip for row in mesh}
-        nets = _networks(tx, here, request.networks, endpoints)
+        nets = _networks(tx, here, request.networks, _endpoints(mesh))
     groups: tuple[SecurityGroupDetails, ...] = ()
     if request.security_groups is None or request.security_groups:
         groups = _groups(tx, here, request.security_groups)
@@ -207,7 +255,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
 
 
 def _narrow(
-    statement: Select[Any], column: ColumnElement[Any], wanted: tuple[str, ...] | None
+    statement: Select[Any], column: ColumnElement[Any], wanted: Collection[str] | None
 ) -> Select[Any]:
     return statement if wanted is None else statement.where(column.in_(wanted))
 
@@ -298,23 +346,13 @@ def _networks(
         _narrow(_NETWORKS.where(networks.c.id.in_(_CARRIED)), networks.c.id, wanted).order_by(networks.c.id),
         here,
     )
-    statement = _narrow(_ELSEWHERE.where(ports.c.network_id.in_(_CARRIED)), ports.c.network_id, wanted)
-    far = tx.rows(statement, here)
+    far = tx.rows(_far(here, wanted), here)
     several = segments_of(tx, [row.id for row in found if row.has_several])
     near = host_segments(tx, several, {here["on_host"], *(row.host for row in far)}) if several else {}
-    forwarding: dict[str, list[ForwardingEntry]] = {}
-    for row in far:
-        endpoint = endpoints.get(row.host)
-        heard = row.network_id not in several or _hear_each_other(row, here["on_host"], near)
-        if endpoint is not None and heard:
-            forwarding.setdefault(row.network_id, []).append(
-                ForwardingEntry(
-                    mac_address=row.mac_address,
-                    ip_addresses=tuple(ip["ip_address"] for ip in row.fixed_ips),
-                    host=row.host,
-                    tunneling_ip=endpoint,
-                )
-            )
+    heard = [
+        row for row in far if row.network_id not in several or _hear_each_other(row, here["on_host"], near)
+    ]
+    forwarding = _forwarding(heard, endpoints)
     return tuple(
         NetworkDetails(
             network_id=row.id,
@@ -344,6 +382,48 @@ def _hear_each_other(port: Row[Any], host: str, near: Mapping[tuple[str, str], N
     """Whether a host and that of a port send the frames of their network to each other through tunnels."""
     own = near.get((port.network_id, host))
     return own is not None and own.network_type in TUNNELS and own == near.get((port.network_id, port.host))
+
+
+def _endpoints(mesh: Iterable[Row[Any]]) -> dict[str, str]:
+    """Ends of tunnels by name; a node's own name is before a switch's."""
+    found: dict[str, str] = {}
+    for row in mesh:
+        found.setdefault(row.host, row.tunneling_ip)
+    return found
+
+
+def _far(here: Mapping[str, Any], wanted: Collection[str] | None) -> CompoundSelect[Any]:
+    """What is elsewhere, on nodes and behind switches; where ``here`` names no host, what is anywhere."""
+    far: list[tuple[Select[Any], ColumnElement[Any]]] = [
+        (_ELSEWHERE, ports.c.network_id),
+        (_BEHIND_SWITCHES, l2_gateway_connections.c.network_id),
+        (_SEEN_BY_SWITCHES, physical_addresses.c.network_id),
+    ]
+    if here["on_host"]:
+        far = [(statement.where(column.in_(_CARRIED)), column) for statement, column in far]
+    narrowed = [_narrow(statement, column, wanted) for statement, column in far]
+    return union_all(*narrowed).order_by("network_id", "mac_address")
+
+
+def _forwarding(far: Iterable[Row[Any]], endpoints: Mapping[str, str]) -> dict[str, list[ForwardingEntry]]:
+    found: dict[str, list[ForwardingEntry]] = {}
+    for row in far:
+        endpoint = endpoints.get(row.host)
+        if endpoint is not None:
+            entry = ForwardingEntry(
+                mac_address=row.mac_address,
+                ip_addresses=tuple(ip["ip_address"] for ip in row.fixed_ips or ()),
+                host=row.host,
+                tunneling_ip=endpoint,
+            )
+            found.setdefault(row.network_id, []).append(entry)
+    return found
+
+
+def forwarding_everywhere(tx: Tx, network_ids: Collection[str]) -> dict[str, list[ForwardingEntry]]:
+    """By network, all that it has on nodes and behind switches; two statements."""
+    nowhere = {"on_host": ""}
+    return _forwarding(tx.rows(_far(nowhere, network_ids), nowhere), _endpoints(tx.rows(_MESH)))
 
 
 def _groups(

@@ -12,3 +12,4 @@ GATEWAY_AGENT = "Gateway VM agent"
 """Configures routers that are virtual machines, on the machine's host."""
 ROUTING_AGENTS = (L3_AGENT, GATEWAY_AGENT)
 """Agents that routers are bound to."""
+L2_GATEWAY_AGENT = "L2 Gateway agent"

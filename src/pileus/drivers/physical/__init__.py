@@ -1,0 +1,1 @@
+"""Physical switches: networks are bound to their ports from afar."""

@@ -1,0 +1,1 @@
+"""The agent of physical switches: networks reach machines that are plugged into them."""

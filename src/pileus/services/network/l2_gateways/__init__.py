@@ -1,0 +1,1 @@
+"""L2 gateways: networks reach machines at the ports of physical switches."""
