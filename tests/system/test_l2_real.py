@@ -27,6 +27,7 @@ from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
 from pileus.drivers.process import ProgramFailed, run
 from pileus.host.l2 import tables as t
+from pileus.host.l2.logged import read_verdict
 from pileus.wire.switch import (
     AddressPair,
     DeviceDetails,
@@ -209,6 +210,44 @@ def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Ru
             await world.change_group("ssh", SSH)
             # What was said meanwhile is said again by TCP.
             assert "two" in await said("three")
+
+    runner.run(story())
+
+
+def test_a_flood_of_logged_packets_does_not_reach_the_agent(
+    switch_world: World, runner: asyncio.Runner
+) -> None:
+    world = switch_world
+
+    async def story() -> None:
+        drops = (PacketLog("log", "project", "DROP"),)
+        (a, _), (_, at_b) = await world.guests(
+            ("n1", {}), ("n1", {"security_group_ids": ("closed",), "logs": drops})
+        )
+        flows = world.lab.hosts["n1"].flows()
+        came = 0
+
+        async def count() -> None:
+            nonlocal came
+            async for packet in flows.packets_in("br-int"):
+                came += read_verdict(packet.userdata) is not None
+
+        counting = asyncio.create_task(count())
+        try:
+            address = at_b.fixed_ips[0].ip_address
+            async with asyncio.timeout(20):
+                while not came:
+                    await _say(world, a, address, "23", "hello")
+            came = 0
+            async with world.program(a, "send", address, "5001", "4000", "1.5") as sending:
+                sent, _ = await sending.communicate()
+            assert int(sent) > 2000
+            # A second's worth and a burst, and as much again for a machine that counts late.
+            assert 20 <= came <= 2 * (125 + 2 * 100), came
+        finally:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
+            await flows.close()
 
     runner.run(story())
 

@@ -19,6 +19,8 @@ from pileus.host.l2.devices import Wired
 from pileus.host.l2.frames import described
 from pileus.host.l2.logged import ACCEPT, DROP, Verdict, log_flows, read_verdict
 from pileus.host.l2.packet_log import PacketLog
+from pileus.host.l2.plan import plan_meters
+from pileus.host.l2.qos import LOG_METER, Meter
 from pileus.wire.switch import PacketLog as Log
 
 from .scene import SETTINGS, device, mac, model, plug, view
@@ -83,6 +85,7 @@ def test_flows_tell_of_accepted_and_dropped_packets() -> None:
         t.EGRESS_RULES, t.INGRESS_RULES, t.EGRESS_ACCEPT, t.INGRESS_ACCEPT,
     }  # fmt: skip
     assert all("reg5=0x7" in flow.match and "controller(userdata=" in flow.actions for flow in flows)
+    assert all(f",meter_id={LOG_METER})" in flow.actions for flow in flows)
     for flow in flows:
         if flow.table in (t.EGRESS_ACCEPT, t.INGRESS_ACCEPT):
             assert "ct_state=+trk+new" in flow.match, "the first of each connection"
@@ -167,3 +170,11 @@ def test_what_comes_too_fast_is_counted(tmp_path: Path) -> None:
     clock.advance(1)
     log.write(packet())
     assert len(file.read_text().splitlines()) == 1, "a file that was moved away is begun anew"
+
+
+def test_a_meter_holds_the_rate_of_what_comes_to_the_agent() -> None:
+    _, wiring, _ = converge(model([device(1, logs=(EVERYTHING,)), device(2)]), view([plug(1), plug(2)]))
+    limit = Meter(SETTINGS.log_rate_limit, SETTINGS.log_burst_limit, packets=True)
+    assert plan_meters(wiring, SETTINGS) == {LOG_METER: limit}
+    _, wiring, _ = converge(model([device(1), device(2)]), view([plug(1), plug(2)]))
+    assert plan_meters(wiring, SETTINGS) == {}

@@ -382,16 +382,16 @@ def test_a_rate_limit_is_rows_and_a_meter_where_need_be() -> None:
     limited = model([device(1, rate_limit=RateLimit("q", 1000, 100)), device(2)])
     switch, wiring, _flows = converge(limited, view([plug(1), plug(2)]))
     assert (switch.ports["tap1"].interface.rate_kbps, switch.ports["tap1"].interface.burst_kb) == (1000, 100)
-    assert plan_meters(wiring) == {}
+    assert plan_meters(wiring, SETTINGS) == {}
     _, metered, with_meter = converge(limited, switch, metered=True)
-    assert {n: (m.rate, m.burst) for n, m in plan_meters(metered).items()} == {1: (1000, 100)}
+    assert {n: (m.rate, m.burst) for n, m in plan_meters(metered, SETTINGS).items()} == {1: (1000, 100)}
     assert _actions(with_meter["br-int"], t.CLASSIFY, "in_port=101")[0].startswith("meter:1,")
     packets = PortQos(ingress=RateLimit("q", 3000, 0), ingress_packets=PacketRateLimit(1 << 30, 2))
     _, both, flows = converge(model([device(1, qos=packets), device(2)]), switch)
-    assert list(plan_meters(both).values()) == [
+    assert list(plan_meters(both, SETTINGS).values()) == [
         Meter(3000, 2400), Meter((1 << 32) - 1, 2000, packets=True)
     ]  # fmt: skip
-    first, second = plan_meters(both)
+    first, second = plan_meters(both, SETTINGS)
     assert _actions(flows["br-int"], t.OUTPUT_TABLE, "reg5=0x1") == [
         f"meter:{first},resubmit(,{t.DELIVERED})"
     ]

@@ -333,7 +333,7 @@ class SwitchAgent(Agent):
         """Flows and meters; what is no longer wanted goes last. How many changed, and what was refused."""
         applier, changes = self._applier, 0
         model, row_plan, wiring, wanted = planned.model, planned.rows, planned.wiring, planned.flows
-        meters = plan.plan_meters(wiring, routing=bool(model.routers))
+        meters = plan.plan_meters(wiring, self._bridges, routing=bool(model.routers))
         inner = self._bridges.integration_bridge
         changes += await applier.put_meters(inner, meters)
         # br-int last: its devices send only when all that leads further is there. All is written before

@@ -2,7 +2,8 @@
 
 They stand in front of the pipeline's own, do the same, and besides send the packet to the controller with
 a few bytes that say whose it is. Of a connection that is tracked the first packet is sent; where none are
-(stateless groups) each packet is one of its own.
+(stateless groups) each packet is one of its own. A meter holds back what is more than the settings' rate,
+so that a flood of packets reaches neither the switch's connection nor the agent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
 from pileus.host.l2.devices import Wired
+from pileus.host.l2.qos import LOG_METER
 from pileus.host.l2.rules import is_secured
 from pileus.wire.switch import PacketLog
 
@@ -85,4 +87,4 @@ def _parts(wired: Wired) -> Iterator[tuple[int, int, str, str]]:
 
 def _controller(verdict: Verdict) -> str:
     said = ".".join(f"{byte:02x}" for byte in verdict.encoded())
-    return f"controller(userdata={said})"
+    return f"controller(userdata={said},meter_id={LOG_METER})"

@@ -23,7 +23,7 @@ from pileus.host.l2.logged import log_flows
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import stable_ids
 from pileus.host.l2.pipeline import integration_flows
-from pileus.host.l2.qos import Meter, meters
+from pileus.host.l2.qos import LOG_METER, Meter, meters
 from pileus.host.l2.rows import RowPlan, wanted_tunnels
 from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
 from pileus.host.l2.switching import Joint, LocalNetwork
@@ -360,14 +360,18 @@ def _physical(
             )
 
 
-def plan_meters(wiring: Wiring, *, routing: bool = False) -> dict[int, Meter]:
-    """Meters of br-int by number, for the devices that are limited by some; ``routing``: and for what routers
-    tell the agent of."""
-    return ({expired.METER: expired.RATE} if routing else {}) | {
+def plan_meters(wiring: Wiring, settings: BridgeSettings, *, routing: bool = False) -> dict[int, Meter]:
+    """Meters of br-int by number: of devices that are limited, one for all that are logged, and with
+    ``routing`` one for what routers tell the agent of."""
+    found = {expired.METER: expired.RATE} if routing else {}
+    found |= {
         number: meter
         for wired in wiring.devices.values()
         for number, meter in meters(wired.number, wired.details, wired.metered).items()
     }
+    if any(wired.details.logs for wired in wiring.devices.values()):
+        found[LOG_METER] = Meter(settings.log_rate_limit, settings.log_burst_limit, packets=True)
+    return found
 
 
 class FlowChange(msgspec.Struct, frozen=True):

@@ -21,6 +21,8 @@ _LARGEST_FRAME_KB = 73
 _NUMBERS = 1 << 16
 """A device's number is its first meter; the others have those above all numbers."""
 _EGRESS_PACKETS, _INGRESS, _INGRESS_PACKETS = range(3)
+LOG_METER = _NUMBERS
+"""The meter of all packets that are brought to the agent for logs; no device has the number 0."""
 
 
 class Meter(msgspec.Struct, frozen=True):

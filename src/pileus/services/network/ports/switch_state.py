@@ -393,7 +393,7 @@ def _endpoints(mesh: Iterable[Row[Any]]) -> dict[str, str]:
 
 
 def _far(here: Mapping[str, Any], wanted: Collection[str] | None) -> CompoundSelect[Any]:
-    """What is elsewhere, on nodes and behind switches; where ``here`` names no host, what is anywhere."""
+    """Select all that is elsewhere, on nodes and behind switches; anywhere, where ``here`` names no host."""
     far: list[tuple[Select[Any], ColumnElement[Any]]] = [
         (_ELSEWHERE, ports.c.network_id),
         (_BEHIND_SWITCHES, l2_gateway_connections.c.network_id),
