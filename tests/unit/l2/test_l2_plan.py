@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
 
+from pileus.host.l2 import rules
 from pileus.host.l2 import tables as t
 from pileus.host.l2.model import Model, Named
 from pileus.host.l2.plan import FlowBook, FlowSet, Wiring, compare, plan_flows, plan_meters, wire
@@ -466,3 +468,17 @@ def _actions(flows: FlowSet, table: int, part: str, priority: int | None = None)
         for flow in flows.values()
         if flow.table == table and part in flow.match and priority in (None, flow.priority)
     ]
+
+
+def test_patched_members_are_those_that_a_new_book_computes() -> None:
+    chance = random.Random(5)
+    members = rules.Members()
+    numbers = {"a": 7, "b": 3, "c": 5}
+    both, one = frozenset({"ingress", "egress"}), frozenset({"ingress"})
+    spelled = [f"10.0.0.{n}{tail}" for n in range(6) for tail in ("", "/32")] + ["fd00::1", "fd00::1/128"]
+    for step in range(60):
+        referred = {"a": both, "b": one} if step % 20 < 15 else {"a": one, "b": both, "c": both}
+        addresses = {key: tuple(chance.sample(spelled, chance.randrange(6))) for key in referred}
+        patched = members.flows(referred, addresses, numbers)
+        assert patched == rules.Members().flows(referred, addresses, numbers)
+        assert members.flows(referred, dict(addresses), numbers) is patched

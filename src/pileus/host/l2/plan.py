@@ -62,6 +62,7 @@ class FlowBook:
     def __init__(self) -> None:
         self._fragments: dict[Any, tuple[Any, FlowSet]] = {}
         self._used: set[Any] = set()
+        self.members = rules.Members()
         self.computed = 0
         """How many fragments were really computed so far: what a change costs."""
 
@@ -77,6 +78,7 @@ class FlowBook:
     def forget(self) -> None:
         """Compute everything again."""
         self._fragments.clear()
+        self.members.forget()
 
     def owners(self, flows: Iterable[Flow]) -> dict[Any, Flow]:
         """The fragments that flows come from, each with one of them; looks through all."""
@@ -324,7 +326,7 @@ def _groups(model: Model, numbers: rules.GroupNumbers, book: FlowBook) -> Iterab
     addresses |= {
         group: model.address_groups[group].addresses for group in referred if group in model.address_groups
     }
-    yield book.fragment("members", rules.member_flows, referred, addresses, numbers.conjunctions)
+    yield book.members.flows(referred, addresses, numbers.conjunctions)
 
 
 def _tunnel(

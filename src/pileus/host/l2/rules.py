@@ -19,12 +19,12 @@ Those of devices with stateless groups all come here, in both directions, and ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from pileus.core import log
-from pileus.drivers.openflow.flow import Flow
+from pileus.drivers.openflow.flow import Flow, Key
 from pileus.drivers.openflow.memos import MEMOS
 from pileus.host.l2 import tables
 from pileus.host.l2.match import Unmatchable, address_match, conjoin, rule_matches
@@ -150,46 +150,70 @@ def directions_of_members(
     return {group_id: frozenset(directions) for group_id, directions in found.items()}
 
 
-def member_flows(
-    referred: Mapping[str, frozenset[str]],
-    addresses: Mapping[str, tuple[str, ...]],
-    conjunctions: Mapping[str, int],
-) -> list[Flow]:
-    """One flow for each member's address and direction, and what happens where both dimensions hold.
+class Members:
+    """Flows of members, kept and patched: one member more is one address looked at, not all of its group."""
 
-    ``referred`` says in which directions rules name a group, ``addresses`` who is in it.
-    """
-    flows = [
-        _member_flow(direction, address, numbers)
-        for (direction, address), numbers in _memberships(referred, addresses, conjunctions).items()
-    ]
+    def __init__(self) -> None:
+        self._referred: Mapping[str, frozenset[str]] = {}
+        self._conjunctions: Mapping[str, int] = {}
+        self._addresses: dict[str, frozenset[str]] = {}
+        self._flows: dict[Key, Flow] = {}
+
+    def forget(self) -> None:
+        """Compute everything again."""
+        self._referred, self._conjunctions, self._addresses, self._flows = {}, {}, {}, {}
+
+    def flows(
+        self,
+        referred: Mapping[str, frozenset[str]],
+        addresses: Mapping[str, tuple[str, ...]],
+        conjunctions: Mapping[str, int],
+    ) -> dict[Key, Flow]:
+        """One flow for each member's address and direction, and what happens where both dimensions hold.
+
+        ``referred`` says in which directions rules name a group, ``addresses`` who is in it. Of what is
+        returned nothing may be changed.
+        """
+        now = {group_id: frozenset(addresses.get(group_id, ())) for group_id in referred}
+        if referred != self._referred or conjunctions != self._conjunctions:
+            flows = {flow.key: flow for flow in _outcomes(referred, conjunctions)}
+            touched = {_bare(one) for several in now.values() for one in several}
+        else:
+            changed = {
+                one
+                for group_id, several in now.items()
+                for one in several.symmetric_difference(self._addresses[group_id])
+            }
+            if not changed:
+                return self._flows
+            flows, touched = dict(self._flows), {_bare(one) for one in changed}
+        order = sorted(referred, key=conjunctions.__getitem__)
+        for address in touched:
+            spellings = {address, f"{address}/128" if ":" in address else f"{address}/32"}
+            of = [group_id for group_id in order if not spellings.isdisjoint(now[group_id])]
+            for direction in _TABLES:
+                numbers = tuple(conjunctions[group_id] for group_id in of if direction in referred[group_id])
+                flow = _member_flow(direction, address, numbers)
+                if numbers:
+                    flows[flow.key] = flow
+                else:
+                    flows.pop(flow.key, None)
+        self._referred, self._conjunctions = dict(referred), dict(conjunctions)
+        self._addresses, self._flows = now, flows
+        return flows
+
+
+def _outcomes(referred: Mapping[str, frozenset[str]], conjunctions: Mapping[str, int]) -> Iterator[Flow]:
     for group_id, directions in referred.items():
         for direction in sorted(directions):
             table, accept = _TABLES[direction]
             match = f"conj_id={conjunctions[group_id]}"
-            flows.append(Flow(table, PRIORITY, match, f"resubmit(,{accept})", tables.GROUP_COOKIE))
-    return flows
+            yield Flow(table, PRIORITY, match, f"resubmit(,{accept})", tables.GROUP_COOKIE)
 
 
-def _memberships(
-    referred: Mapping[str, frozenset[str]],
-    addresses: Mapping[str, tuple[str, ...]],
-    conjunctions: Mapping[str, int],
-) -> dict[tuple[str, str], tuple[int, ...]]:
-    """(direction, address) to the conjunctions whose first dimension it is in, in their order."""
-    found: dict[tuple[str, str], tuple[int, ...]] = {}
-    for group_id in sorted(referred, key=conjunctions.__getitem__):
-        number = conjunctions[group_id]
-        # 10.0.0.5/32 and 10.0.0.5 are one flow.
-        members = {
-            address.removesuffix("/128" if ":" in address else "/32"): None
-            for address in addresses.get(group_id, ())
-        }
-        for direction in referred[group_id]:
-            for address in members:
-                key = (direction, address)
-                found[key] = (*found[key], number) if key in found else (number,)
-    return found
+def _bare(address: str) -> str:
+    """10.0.0.5/32 and 10.0.0.5 are one flow."""
+    return address.removesuffix("/128" if ":" in address else "/32")
 
 
 @MEMOS.remember(1 << 16)

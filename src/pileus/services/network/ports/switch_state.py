@@ -27,7 +27,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from pileus.services.network.address_groups.tables import address_group_addresses, address_groups
 from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
@@ -40,6 +39,7 @@ from pileus.services.network.l2_gateways.tables import (
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
+from pileus.services.network.ports.group_state import address_groups_of_host, groups_of_host
 from pileus.services.network.ports.local_ip_state import local_ips_of
 from pileus.services.network.ports.log_state import PortLogs
 from pileus.services.network.ports.tables import ports
@@ -49,11 +49,6 @@ from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND, NetworkSegment
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
-from pileus.services.network.security_groups.tables import (
-    security_group_ports,
-    security_group_rules,
-    security_groups,
-)
 from pileus.services.network.subnets.tables import subnets
 from pileus.services.network.trunks.tables import subports, trunks
 from pileus.store.events import newest_position
@@ -67,7 +62,6 @@ from pileus.wire.switch import (
     LocalIP,
     NetworkDetails,
     SecurityGroupDetails,
-    SecurityRule,
     Segment,
     SwitchState,
     SwitchStateRequest,
@@ -86,15 +80,6 @@ _HERE = select(ports.c.network_id).where(_PLUGGED)
 _CARRIED = union(_HERE, networks_beyond(_HERE, _HOST))
 """Networks that a host carries: also those that a distributed router leads to from there."""
 _ROUTERS = distributed_statement(_HERE, _HOST)
-_GROUPS_HERE = (
-    select(security_group_ports.c.security_group_id)
-    .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
-    .where(_PLUGGED)
-)
-_REMOTE_GROUPS_HERE = select(security_group_rules.c.remote_group_id).where(
-    security_group_rules.c.security_group_id.in_(_GROUPS_HERE),
-    security_group_rules.c.remote_group_id.is_not(None),
-)
 
 _DEVICES = select(
     ports.c.id,
@@ -183,40 +168,6 @@ _MESH = union_all(
         physical_switches.c.name.in_(select(l2_gateway_ports.c.device_name).select_from(_CONNECTED)),
     ),
 ).order_by("is_switch", "host")
-_RULES = select(
-    security_group_rules.c.id,
-    security_group_rules.c.security_group_id,
-    security_group_rules.c.direction,
-    security_group_rules.c.ethertype,
-    security_group_rules.c.protocol,
-    security_group_rules.c.port_range_min,
-    security_group_rules.c.port_range_max,
-    security_group_rules.c.normalized_cidr,
-    security_group_rules.c.remote_group_id,
-    security_group_rules.c.remote_address_group_id,
-).order_by(security_group_rules.c.security_group_id, security_group_rules.c.id)
-_GROUPS = (
-    select(security_groups.c.id, security_groups.c.stateful)
-    .where(or_(security_groups.c.id.in_(_GROUPS_HERE), security_groups.c.id.in_(_REMOTE_GROUPS_HERE)))
-    .order_by(security_groups.c.id)
-)
-_ADDRESS_GROUPS_HERE = select(security_group_rules.c.remote_address_group_id).where(
-    security_group_rules.c.security_group_id.in_(_GROUPS_HERE),
-    security_group_rules.c.remote_address_group_id.is_not(None),
-)
-_PREFIXES = (
-    select(address_groups.c.id, address_group_addresses.c.address)
-    .select_from(
-        address_groups.outerjoin(
-            address_group_addresses, address_group_addresses.c.address_group_id == address_groups.c.id
-        )
-    )
-    .where(address_groups.c.id.in_(_ADDRESS_GROUPS_HERE))
-    .order_by(address_groups.c.id, address_group_addresses.c.address)
-)
-_MEMBERS = select(
-    security_group_ports.c.security_group_id, ports.c.fixed_ips, ports.c.allowed_address_pairs
-).select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
 
 
 def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
@@ -232,10 +183,10 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
         nets = _networks(tx, here, request.networks, _endpoints(mesh))
     groups: tuple[SecurityGroupDetails, ...] = ()
     if request.security_groups is None or request.security_groups:
-        groups = _groups(tx, here, request.security_groups)
+        groups = groups_of_host(tx, here, request.security_groups)
     prefixes: tuple[AddressGroupDetails, ...] = ()
     if request.address_groups is None or request.address_groups:
-        prefixes = _address_groups(tx, here, request.address_groups)
+        prefixes = address_groups_of_host(tx, here, request.address_groups)
     routing = host_routing(tx, _ROUTERS, here)
     return SwitchState(
         position=position,
@@ -424,61 +375,3 @@ def forwarding_everywhere(tx: Tx, network_ids: Collection[str]) -> dict[str, lis
     """By network, all that it has on nodes and behind switches; two statements."""
     nowhere = {"on_host": ""}
     return _forwarding(tx.rows(_far(nowhere, network_ids), nowhere), _endpoints(tx.rows(_MESH)))
-
-
-def _groups(
-    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None
-) -> tuple[SecurityGroupDetails, ...]:
-    """The groups of ports here with their rules, and the members of those that these rules refer to."""
-    ours = security_group_rules.c.security_group_id
-    rules: dict[str, list[SecurityRule]] = {}
-    for row in tx.rows(_narrow(_RULES.where(ours.in_(_GROUPS_HERE)), ours, wanted), here):
-        rules.setdefault(row.security_group_id, []).append(_rule(row))
-    member_of = security_group_ports.c.security_group_id
-    members: dict[str, set[str]] = {}
-    for row in tx.rows(_narrow(_MEMBERS.where(member_of.in_(_REMOTE_GROUPS_HERE)), member_of, wanted), here):
-        members.setdefault(row.security_group_id, set()).update(
-            _addresses(row.fixed_ips, row.allowed_address_pairs)
-        )
-    # A group without a rule, and one without a member, must be said as well.
-    return tuple(
-        SecurityGroupDetails(
-            security_group_id=row.id,
-            rules=tuple(rules.get(row.id, ())),
-            member_ips=tuple(sorted(members.get(row.id, ()))),
-            stateful=row.stateful,
-        )
-        for row in tx.rows(_narrow(_GROUPS, security_groups.c.id, wanted), here)
-    )
-
-
-def _address_groups(
-    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None
-) -> tuple[AddressGroupDetails, ...]:
-    """The address groups that rules of ports here refer to, empty ones among them."""
-    found: dict[str, list[str]] = {}
-    for row in tx.rows(_narrow(_PREFIXES, address_groups.c.id, wanted), here):
-        found.setdefault(row.id, []).extend([row.address] if row.address is not None else [])
-    return tuple(
-        AddressGroupDetails(address_group_id=group, addresses=tuple(addresses))
-        for group, addresses in found.items()
-    )
-
-
-def _rule(row: Row[Any]) -> SecurityRule:
-    return SecurityRule(
-        rule_id=row.id,
-        direction=row.direction,
-        ethertype=row.ethertype,
-        protocol=row.protocol,
-        port_range_min=row.port_range_min,
-        port_range_max=row.port_range_max,
-        remote_ip_prefix=row.normalized_cidr,
-        remote_group_id=row.remote_group_id,
-        remote_address_group_id=row.remote_address_group_id,
-    )
-
-
-def _addresses(fixed_ips: Iterable[Mapping[str, str]], pairs: Collection[Mapping[str, str]]) -> Iterable[str]:
-    yield from (ip["ip_address"] for ip in fixed_ips)
-    yield from (pair["ip_address"] for pair in pairs)
