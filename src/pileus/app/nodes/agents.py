@@ -122,6 +122,7 @@ def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: 
         silence=Silence(switch.silencer) if switch.silencer is not None else None,
         uplinks=_uplinks(parts),
         polices=switch.polices,
+        queues=switch.queues,
     )
 
 

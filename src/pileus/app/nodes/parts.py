@@ -24,6 +24,7 @@ from pileus.drivers.openflow.table import FlowTable
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.physical.switch import PhysicalSwitch
 from pileus.drivers.qemu_img.images import Images
+from pileus.drivers.shaping.queues import Queues
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.l2.settings import BridgeSettings
@@ -45,6 +46,7 @@ class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     network: HostNetwork = HostNetwork()
     cards: Cards | None = None
     polices: bool | None = None
+    queues: Queues | None = None
 
 
 class BridgeParts(msgspec.Struct, frozen=True, kw_only=True):

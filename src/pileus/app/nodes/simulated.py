@@ -21,6 +21,7 @@ from pileus.drivers.netlink.simulated import SimulatedLinks
 from pileus.drivers.nft.simulated import SimulatedFilter
 from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.ovsdb.simulated import SimulatedSwitch
+from pileus.drivers.shaping.queues import SimulatedQueues
 from pileus.host.hypervisor.images import ImageCache
 
 WATCH_S = 60.0
@@ -66,6 +67,7 @@ async def simulated_parts(
             client=switch.client(),
             flows=SimulatedFlows(switch),
             network=host_network(settings),
+            queues=SimulatedQueues(),
         ),
         links=links,
         linux_bridges=linux,

@@ -26,6 +26,7 @@ from pileus.drivers.process import ProgramFailed
 from pileus.drivers.relay import machine
 from pileus.drivers.relay.prefix import parse_prefix
 from pileus.drivers.relay.sockets import DATABASE, RelaySockets
+from pileus.drivers.shaping.queues import KernelQueues
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.linuxbridge.settings import LinuxBridgeSettings
 
@@ -51,6 +52,7 @@ def bridge_settings(
         tunnel_bridge=switch.tunnel_bridge,
         datapath_type="netdev" if datapath_type == "netdev" else "system",
         bridge_mappings=_pairs("switch.bridge_mappings", switch.bridge_mappings, "BRIDGE"),
+        bandwidths=_rates(switch.bandwidths),
         tunneling_ip=switch.tunneling_ip or tunneling_ip,
         tunnel_types=switch.tunnel_types,
         vxlan_port=switch.vxlan_port,
@@ -81,6 +83,15 @@ def _pairs(key: str, entries: tuple[str, ...], what: str) -> tuple[tuple[str, st
         if not (physical_network and colon and name):
             bootstrap.fail(f"{key}: {entry!r} is not PHYSNET:{what}")
         found.append((physical_network, name))
+    return tuple(found)
+
+
+def _rates(entries: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    found = []
+    for name, rate in _pairs("switch.bandwidths", entries, "KBPS"):
+        if not (rate.isdecimal() and rate.isascii() and 0 < int(rate) < 1 << 32):
+            bootstrap.fail(f"switch.bandwidths: {rate!r} is no rate in kilobits a second")
+        found.append((name, int(rate)))
     return tuple(found)
 
 
@@ -193,6 +204,7 @@ class RealSwitch:
             network=host_network(self._settings),
             cards=machine.FarCards(self._prefix) if self.relay is not None else None,
             polices=self._polices,
+            queues=KernelQueues(self._prefix),
         )
 
     async def linux_bridges(self, folder: StateFolder, host: str) -> tuple[SwitchParts, BridgeParts]:

@@ -25,6 +25,7 @@ from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.openflow.memos import MEMOS
 from pileus.drivers.openflow.table import FlowTable, SwitchAbsent, SwitchRefused
 from pileus.drivers.ovsdb.client import OvsdbClient
+from pileus.drivers.shaping.queues import Queues
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
@@ -32,7 +33,7 @@ from pileus.host.isolation import Failures, culprits, reason
 from pileus.host.l2 import plan, rows, rules
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.controller import Controller
-from pileus.host.l2.minima import UnmetMinima
+from pileus.host.l2.minima import Minima
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
 from pileus.host.l2.question import question
@@ -91,6 +92,7 @@ class SwitchAgent(Agent):
         polices: bool | None = None,
         silence: Silence | None = None,
         uplinks: Uplinks | None = None,
+        queues: Queues | None = None,
     ) -> None:
         super().__init__(settings, server, clock)
         if bridges.link == "veth" and links is None:
@@ -108,7 +110,7 @@ class SwitchAgent(Agent):
         self._uplinks = uplinks
         self._controller = Controller(bridges, flows, clock)
         self._status = StatusBook(settings.host)
-        self._minima = UnmetMinima(_log)
+        self._minima = Minima(_log, bridges, queues)
         self._told_once = False
         self._read_at: dict[str, int] = {}
         self._asked: set[str] = set()
@@ -151,7 +153,7 @@ class SwitchAgent(Agent):
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
             "enable_distributed_routing": True,
-            "minimum_bandwidth_enforced": False,
+            "minimum_bandwidth_enforced": self._minima.enforced,
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }
 
@@ -320,6 +322,8 @@ class SwitchAgent(Agent):
             changed, refused = await self._bring(planned, read_back)
         finally:
             silenced = await silencing
+        view, wired = applier.view(), planned.wiring.devices
+        await self._minima.bring(wired, planned.model.networks, view, whole=read_back)
         await self._tell(planned.rows, planned.wiring, refused)
         self._schedule_retry()
         return changes + changed + silenced
@@ -461,7 +465,6 @@ class SwitchAgent(Agent):
         if news is not None:
             await self.call(DEVICE_STATUS, news)
             self._status.told(news, self.model)
-        self._minima.look(wired.details for wired in wiring.devices.values())
 
     async def purge(self, *, guests: bool = False) -> None:
         """Take away all that is ours from the switch; with ``guests`` the devices' ports, too."""

@@ -1,31 +1,109 @@
-"""Least bandwidths that are asked for and that no queue of this switch guarantees: they are said once."""
+"""Least bandwidths of what guests send: by queues on the cards of physical networks, where these are known.
+
+A guarantee is a share of a card's rate, so a physical network needs one in the settings; frames that leave by
+tunnels have no card that is known here. What is asked for and not enforced is said once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
-from pileus.wire.switch import DeviceDetails
+from pileus.drivers.shaping.queues import REST, Guarantee, Queues, Shape
+from pileus.host.l2.devices import Wired
+from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
+from pileus.host.l2.view import SwitchView
+from pileus.wire.switch import NetworkDetails
+
+_OF_THE_KERNEL = frozenset(("", "system"))
 
 
-class UnmetMinima:
-    """Says which ports ask for a least bandwidth that is not enforced here; again only when these change."""
+def shapes(
+    devices: Mapping[str, Wired],
+    networks: Mapping[str, NetworkDetails],
+    view: SwitchView,
+    settings: BridgeSettings,
+) -> tuple[dict[str, Shape], dict[str, tuple[str, ...]]]:
+    """Plan the queues of each card, and find the cards by which each guaranteed port sends. Pure."""
+    rates, bridges = dict(settings.bandwidths), dict(settings.bridge_mappings)
+    of_network: dict[str, list[Guarantee]] = {name: [] for name in rates if name in bridges}
+    cards = {name: _cards(bridges[name], view) for name in of_network}
+    ways: dict[str, tuple[str, ...]] = {}
+    for port_id, wired in sorted(devices.items()):
+        qos = wired.details.qos
+        network = networks.get(wired.details.network_id)
+        if qos is None or not qos.egress_minimum_kbps or network is None:
+            continue
+        name = network.segment.physical_network or ""
+        ways[port_id] = cards.get(name, ()) if wired.number < REST else ()
+        if ways[port_id]:
+            mac = wired.details.mac_address
+            of_network[name].append(Guarantee(wired.number, mac, qos.egress_minimum_kbps))
+    found = {
+        card: Shape(rates[name], tuple(guarantees))
+        for name, guarantees in of_network.items()
+        if guarantees
+        for card in cards[name]
+    }
+    return found, ways
 
-    def __init__(self, logger: Any) -> None:
+
+def _cards(bridge: str, view: SwitchView) -> tuple[str, ...]:
+    """The network cards on a physical network's bridge."""
+    return tuple(
+        sorted(
+            port.interface.name
+            for port in view.ports.values()
+            if port.bridge == bridge
+            and port.name != bridge
+            and port.interface.type in _OF_THE_KERNEL
+            and port.external_ids.get(OWNER_KEY) != OWNER
+        )
+    )
+
+
+class Minima:
+    """Brings the queues into force, and says once which ports ask for what is not."""
+
+    def __init__(self, logger: Any, settings: BridgeSettings, queues: Queues | None) -> None:
         self._logger = logger
+        self._settings = settings
+        self._queues = queues
         self._said: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
 
-    def look(self, devices: Iterable[DeviceDetails]) -> None:
-        """Look at what is wired now."""
+    @property
+    def enforced(self) -> bool:
+        """Whether this node can guarantee anything: it knows the rate of a card."""
+        return self._queues is not None and bool(self._settings.bandwidths) and not self._failed
+
+    async def bring(
+        self,
+        devices: Mapping[str, Wired],
+        networks: Mapping[str, NetworkDetails],
+        view: SwitchView,
+        *,
+        whole: bool,
+    ) -> None:
+        """Make it so for what is wired now."""
+        wanted, ways = shapes(devices, networks, view, self._settings)
+        failed = {}
+        if self._queues is not None and (self._settings.bandwidths or whole):
+            failed = await self._queues.bring(wanted, whole=whole)
+        for card, why in failed.items():
+            if self._failed.get(card) != why:
+                self._logger.error("least bandwidths are not enforced on a card", card=card, why=why)
+        self._failed = failed
         asked = {
-            device.port_id: device.qos.egress_minimum_kbps
-            for device in devices
-            if device.qos is not None and device.qos.egress_minimum_kbps
+            port_id: qos.egress_minimum_kbps
+            for port_id, cards in ways.items()
+            if (qos := devices[port_id].details.qos) is not None
+            and (self._queues is None or not cards or any(card in failed for card in cards))
         }
         new = {port_id: kbps for port_id, kbps in asked.items() if self._said.get(port_id) != kbps}
         self._said = asked
         if new:
             self._logger.warning(
-                "a least bandwidth is not enforced here: no queues are set up",
+                "a least bandwidth is not enforced here: there is no card whose rate is known",
                 ports=dict(sorted(new.items())),
             )

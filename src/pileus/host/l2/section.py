@@ -41,6 +41,12 @@ class SwitchSection(Section, frozen=True):
     bridge_mappings: Annotated[
         tuple[str, ...], Description(description="PHYSNET:BRIDGE, bridges of the physical networks")
     ] = ()
+    bandwidths: Annotated[
+        tuple[str, ...],
+        Description(
+            description="PHYSNET:KBPS, rates of the cards of physical networks, to guarantee shares of them"
+        ),
+    ] = ()
     tunneling_ip: Annotated[str, Description(description="underlay address; empty: no other nodes")] = ""
     tunnel_types: Annotated[
         tuple[Literal["vxlan", "gre"], ...], Description(description="tunnels that this node can make")

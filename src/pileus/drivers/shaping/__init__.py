@@ -1,0 +1,1 @@
+"""Queues of network cards that give senders a least bandwidth."""
