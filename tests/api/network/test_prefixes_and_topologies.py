@@ -60,6 +60,7 @@ def test_only_its_owner_says_what_is_in_a_shared_scope(tmp_path: Path) -> None:
 def test_subnets_of_a_network_are_taken_into_a_pool(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         network, subnet = await api.a_network("10.7.0.0/24")
+        api.clock.advance(1)  # they come in the order in which they were made
         second = await api.make("subnet", network_id=network, ip_version=4, cidr="10.7.1.0/24")
         await api.make("subnet", network_id=network, ip_version=6, cidr="2001:db8::/64")
         pool = await api.make("subnetpool", name="p", prefixes=["10.8.0.0/16"])

@@ -381,7 +381,14 @@ async def _networks(api: Cloud, pools: dict[str, str], said: dict[str, Any]) -> 
     provider = {f"provider:{name}": value for name, value in vlan.items()}
     shared = (await admin.make("network", name="shared", shared=True, is_default=True, **provider))["id"]
     subnet = await api.make(
-        "subnet", **said, network_id=network, cidr="10.0.0.0/24", ip_version=4, dns_publish_fixed_ip=True
+        "subnet",
+        **said,
+        network_id=network,
+        cidr="10.0.0.0/24",
+        ip_version=4,
+        # The addresses that are named below lie outside: nobody is given them by chance.
+        allocation_pools=[{"start": "10.0.0.100", "end": "10.0.0.200"}],
+        dns_publish_fixed_ip=True,
     )
     modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
     await api.make("subnet", network_id=other, cidr="fd00::/64", ip_version=6, tags=["red"], **modes)
