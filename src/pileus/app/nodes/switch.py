@@ -13,6 +13,7 @@ from pileus.app.nodes.parts import BridgeParts, SwitchParts
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
+from pileus.drivers import outliving
 from pileus.drivers.interfaces.checks import problems
 from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.linuxbridge.board import PluggingBoard
@@ -116,6 +117,27 @@ def datapath_of_this_kernel() -> DatapathType:
     return "system" if kernel_has_openvswitch() else "netdev"
 
 
+def left_by_another_cloud(run_dir: Path) -> str | None:
+    """Say which switch of a cloud in another state folder carries this network namespace's devices; None
+    where none does. Two of them would take each other's bridges."""
+    pid_file = f"{run_dir.relative_to(run_dir.parents[1])}/ovs-vswitchd.pid"
+    for number, arguments in outliving.processes():
+        if Path(arguments[0]).name != "ovs-vswitchd" or not outliving.is_in(number, None):
+            continue
+        for argument in arguments:
+            path = Path(argument.removeprefix("--pidfile="))
+            if not argument.startswith("--pidfile=") or run_dir in path.parents:
+                continue
+            if str(path).endswith(f"/{pid_file}"):
+                state = str(path).removesuffix(f"/{pid_file}")
+                return (
+                    f"the switch of another cloud, {state}, runs in this network (process {number}). "
+                    f"`pileus down --purge --state {state}` takes it away, with what it carries; where that "
+                    "folder is gone, end the process."
+                )
+    return None
+
+
 class RealSwitch:
     """Where this node's switch is reached, and by which datapath."""
 
@@ -158,6 +180,8 @@ class RealSwitch:
             )
         daemons = own
         if not runs_already:
+            if (other := left_by_another_cloud(daemons.run_dir)) is not None:
+                bootstrap.fail(other)
             logger.info("Open vSwitch does not run here: starting one", run_dir=str(daemons.run_dir))
         await daemons.start()
         return cls(settings, daemons.address, daemons.run_dir, datapath)
