@@ -89,7 +89,7 @@ def noun(config: NetworkConfig) -> Noun:
                 create=partial(network_create, config=config),
                 update=partial(network_update, config=config),
                 delete=partial(network_delete, config=config),
-                statements={"list": 8, "create": 14, "get": 8, "update": 16, "delete": 20},
+                statements={"list": 8, "create": 14, "get": 8, "update": 16, "delete": 22},
             ),
             *tag_routes(NETWORK, PATH, rules=tag_rule_names("network")),
         ),
