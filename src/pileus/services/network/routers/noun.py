@@ -117,7 +117,7 @@ def noun(config: NetworkConfig, agent: Resource) -> Noun:
                 create=partial(router_create, config=config),
                 update=partial(router_update, config=config),
                 delete=partial(router_delete, config=config),
-                statements={"list": 8, "create": 91, "get": 8, "update": 94, "delete": 51},
+                statements={"list": 8, "create": 91, "get": 8, "update": 94, "delete": 54},
             ),
             *interface_routes(config),
             *gateway_routes(config),
