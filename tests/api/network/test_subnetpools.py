@@ -152,6 +152,6 @@ def test_use_of_addresses(tmp_path: Path) -> None:
         refused(await admin("GET", f"{path}?colour=red"), 400, "HTTPBadRequest")
         refused(await api("GET", path), 403, "PolicyNotAuthorized")
         providers = (await api("GET", "/v2.0/service-providers")).json["service_providers"]
-        assert [one["name"] for one in providers] == ["dvr", "dvrha", "ha", "single_node"]
+        assert [one["name"] for one in providers] == ["dvr", "dvrha", "gateway_vm", "ha", "single_node"]
 
     tell(story, tmp_path)
