@@ -109,6 +109,10 @@ def test_everything_is_there_and_goes_on(cloud: Cloud) -> None:
     until(lambda: cloud.api.ask("GET", f"{COMPUTE}/servers/{server['id']}").status == 404)
 
 
+MOVED = {"network_segments": "segments"}
+"""Tables whose rows a migration put into another one."""
+
+
 def test_no_row_is_lost(cloud: Cloud, tmp_path: Path) -> None:
     """Every table of before has at least its rows of before, but for those that nothing asks for."""
     with tarfile.open(STATE) as kept:
@@ -117,7 +121,7 @@ def test_no_row_is_lost(cloud: Cloud, tmp_path: Path) -> None:
     gone = {"alembic_version", "scope_positions"}
     before["qos_rules"] = before.get("qos_rules", 0) + before.pop("qos_bandwidth_limits", 0)
     lost = {name: (count, after.get(name)) for name, count in before.items()
-            if name not in gone and after.get(name, 0) < count}  # fmt: skip
+            if name not in gone and after.get(MOVED.get(name, name), 0) < count}  # fmt: skip
     assert not lost, lost
 
 
