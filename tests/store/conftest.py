@@ -12,7 +12,7 @@ from pileus.store import migrations
 from pileus.store.schema import metadata
 
 
-@pytest.fixture(scope="module", params=databases.KINDS)
+@pytest.fixture(scope="module", params=databases.ALL)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database."""
     return str(request.param)

@@ -118,7 +118,7 @@ def initramfs(unpacked: Unpacked, epoch: int) -> bytes:
     for name in ("dev", "proc", "sys", "root"):
         tree.folder(name)
     tree.file("bin/busybox", unpacked.busybox.read_bytes(), 0o755)
-    for applet in ("sh", "mount", "insmod", "findfs", "ls", "usleep", "switch_root"):
+    for applet in ("sh", "mount", "insmod", "dd", "ls", "usleep", "switch_root"):
         tree.link(f"bin/{applet}", "busybox")
     first = modules.closure(FIRST_MODULES)
     more = [name for name in modules.closure(MORE_MODULES) if name not in first]
