@@ -64,6 +64,27 @@ def test_it_starts_from_the_rescue_image_and_then_from_its_own(
     play(story)
 
 
+def test_the_image_of_a_rescue_is_kept_while_it_is_lain_on(play: Callable[..., None]) -> None:
+    async def story(bench: Bench) -> None:
+        def cached() -> int:
+            return len([one for one in (bench.folder / "images").iterdir() if one.is_file()])
+
+        await booted(bench, 1)
+        before = cached()
+        await rescue(bench)
+        await bench.settled()
+        await bench.full_pass()
+        assert cached() == before + 1, "also where images are kept for no time"
+        bench.server.operate(ONE, "o2", "unrescue")
+        await bench.until(lambda: "o2" in bench.server.operations)
+        bench.server.change(ONE, rescue=None, operations=())
+        await bench.settled()
+        await bench.full_pass()
+        assert cached() == before
+
+    play(story, image_keep_s=0.0)
+
+
 def test_a_stable_rescue_leaves_disks_where_they_are(play: Callable[..., None]) -> None:
     async def story(bench: Bench) -> None:
         await booted(bench, 1)

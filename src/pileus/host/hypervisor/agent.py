@@ -397,7 +397,8 @@ class HypervisorAgent(Agent):
             self.outbox.server(self._report(server_id, here, error))
 
     async def _prune(self) -> int:
-        in_use = {instance.base for instance in self.book.all().values() if instance.base}
+        instances = self.book.all().values()
+        in_use = {name for one in instances for name in (one.base, one.rescue_base) if name}
         return len(await asyncio.to_thread(self._cache.prune, self.host, in_use))
 
     # -- jobs

@@ -172,9 +172,20 @@ class Executor:
         async with self._steps.step(server.server_id, "image.fetch") as note:
             base = await self._cache.get(server.rescue.image, self.server)
             note.detail = f"{base.fetched} bytes" if base.fetched else "cached"
+        self._note_rescue(server.server_id, base.path.name)  # from now on nobody prunes what it lies on
         path.unlink(missing_ok=True)
         await self.images.create_overlay(path, base.path, base.format)
         path.chmod(0o600)
+
+    async def drop_rescue_disk(self, server: ServerDetails) -> None:
+        """Remove it; one that is not there is fine."""
+        self.places(server.server_id).rescue_disk.unlink(missing_ok=True)
+        self._note_rescue(server.server_id, "")
+
+    def _note_rescue(self, server_id: str, base: str) -> None:
+        instance = self._book.get(server_id)
+        if instance is not None and instance.rescue_base != base:
+            self._book.put(msgspec.structs.replace(instance, rescue_base=base), matters=True)
 
     async def define(self, server: ServerDetails) -> None:
         """Write a machine's definition anew; it is taken up at the next start."""

@@ -37,6 +37,8 @@ class Instance(msgspec.Struct, frozen=True):
     applied: str = ""
     base: str = ""
     """Name of the cached image that the disk lies on; empty: none."""
+    rescue_base: str = ""
+    """The same of the disk that it is rescued from; empty: it is not rescued."""
     boot_id: str = ""
     """The host's run in which the machine was last seen running, or brought to where it should be. One that
     is off in another run of the host did not go off by itself."""

@@ -32,7 +32,7 @@ async def _start(server: ServerDetails, operation: PendingOperation, hands: Hand
 async def _leave(server: ServerDetails, operation: PendingOperation, hands: Hands) -> None:
     await whole(hands.hypervisor.destroy(server.server_id))
     await hands.define(replace(server, rescue=None))
-    hands.places(server.server_id).rescue_disk.unlink(missing_ok=True)
+    await hands.drop_rescue_disk(server)
 
 
 async def _go_back(server: ServerDetails, operation: PendingOperation, hands: Hands) -> None:
