@@ -8,11 +8,13 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.flow.chain import Chain, TimedOut, Wait, waits_until
-from pileus.resource.declaration import Values
+from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import step
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
+from pileus.services.compute.rules import states
+from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.image import ImageFiles
@@ -125,3 +127,25 @@ def task_wait(*tasks: str) -> Wait:
             raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
 
     return Wait(lambda parts: parts.config.task_timeout_s, over=over, late=late)
+
+
+def task_failed(
+    tx: Tx,
+    context: Context,
+    chain: Chain,
+    operation: Operation,
+    tasks: tuple[str, ...],
+    action: str,
+    **changes: Any,
+) -> None:
+    """End a task that failed: the server stays what it was (but for ``changes``), its ``action`` and its
+    timeline say why. Nothing where it is in a later task."""
+    server = server_of(tx, operation)
+    if server is None or not is_for(operation, server, tasks):
+        return
+    changes |= {"task_state": None, "task_since": None}
+    if server["vm_state"] in states.WANTED_IN:
+        changes["wanted"] = states.WANTED_IN[server["vm_state"]]
+    SERVER.change(tx, context, [Update(server, Values(changes))])
+    action_finish(tx, context.now, [server["id"]], error=operation.error)
+    tx.emit(told(context, chain, operation, server, action, error=operation.error))

@@ -6,24 +6,12 @@ One step, ``node``: wait for the report, for as long as a task may take; the rep
 
 from __future__ import annotations
 
-from typing import Any
-
 from pileus.core.context import Context
 from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
-from pileus.resource.declaration import Update, Values
+from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import (
-    NODE,
-    Parts,
-    begin,
-    is_for,
-    server_of,
-    task_wait,
-    told,
-)
-from pileus.services.compute.servers.instance_actions import action_finish
-from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.chains.common import NODE, Parts, begin, task_failed, task_wait
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 
@@ -45,17 +33,7 @@ def begin_reboot(tx: Tx, context: Context, server: Values, kind: str, parts: Par
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    """The server stays what it was, and what was asked has failed."""
-    server = server_of(tx, operation)
-    if server is None or not is_for(operation, server, TASKS):
-        return
-    changes: dict[str, Any] = {"task_state": None, "task_since": None}
-    wanted = states.WANTED_IN.get(server["vm_state"])
-    if wanted is not None:
-        changes["wanted"] = wanted
-    SERVER.change(tx, context, [Update(server, Values(changes))])
-    action_finish(tx, context.now, [server["id"]], error=operation.error)
-    tx.emit(told(context, REBOOT, operation, server, "reboot", error=operation.error))
+    task_failed(tx, context, REBOOT, operation, TASKS, "reboot")
 
 
 REBOOT = Chain(

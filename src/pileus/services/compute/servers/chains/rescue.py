@@ -6,24 +6,12 @@ One step each, ``node``: wait for the report, for as long as a task may take; th
 
 from __future__ import annotations
 
-from typing import Any
-
 from pileus.core.context import Context
 from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
-from pileus.resource.declaration import Update, Values
+from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import (
-    NODE,
-    Parts,
-    begin,
-    is_for,
-    server_of,
-    task_wait,
-    told,
-)
-from pileus.services.compute.servers.instance_actions import action_finish
-from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.chains.common import NODE, Parts, begin, task_failed, task_wait
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 
@@ -51,30 +39,21 @@ def _begin(tx: Tx, context: Context, chain: Chain, server: Values, parts: Parts)
     )
 
 
-def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    """The server stays what it was, and what was asked has failed."""
-    rescue = operation.kind == RESCUE.kind
-    server = server_of(tx, operation)
-    if server is None or not is_for(operation, server, (states.RESCUING, states.UNRESCUING)):
-        return
-    changes: dict[str, Any] = {"task_state": None, "task_since": None}
-    if rescue:
-        changes["rescue_image_id"] = None
-    if server["vm_state"] in states.WANTED_IN:
-        changes["wanted"] = states.WANTED_IN[server["vm_state"]]
-    SERVER.change(tx, context, [Update(server, Values(changes))])
-    action_finish(tx, context.now, [server["id"]], error=operation.error)
-    name = "rescue" if rescue else "unrescue"
-    tx.emit(told(context, RESCUE if rescue else UNRESCUE, operation, server, name, error=operation.error))
+def _rescue_failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    task_failed(tx, context, RESCUE, operation, (states.RESCUING,), "rescue", rescue_image_id=None)
+
+
+def _unrescue_failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    task_failed(tx, context, UNRESCUE, operation, (states.UNRESCUING,), "unrescue")
 
 
 RESCUE = Chain(
     "server.rescue",
     (Step(NODE, wait=task_wait(states.RESCUING)),),
-    on_failed=_failed,
+    on_failed=_rescue_failed,
 )
 UNRESCUE = Chain(
     "server.unrescue",
     (Step(NODE, wait=task_wait(states.UNRESCUING)),),
-    on_failed=_failed,
+    on_failed=_unrescue_failed,
 )

@@ -15,19 +15,9 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
-from pileus.resource.declaration import Update, Values
+from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import (
-    NODE,
-    Parts,
-    begin,
-    is_for,
-    server_of,
-    task_wait,
-    told,
-)
-from pileus.services.compute.servers.instance_actions import action_finish
-from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.servers.chains.common import NODE, Parts, begin, task_failed, task_wait
 from pileus.services.compute.uses.image import backups_of, image_drop, images_of
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
@@ -86,12 +76,7 @@ def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
     image = images_of(tx, [operation.data["image_id"]]).get(operation.data["image_id"])
     if image is not None and image["status"] != "active":
         image_drop(tx, context, image)
-    server = server_of(tx, operation)
-    if server is None or not is_for(operation, server, TASKS):
-        return
-    SERVER.change(tx, context, [Update(server, Values({"task_state": None, "task_since": None}))])
-    action_finish(tx, context.now, [server["id"]], error=operation.error)
-    tx.emit(told(context, SNAPSHOT, operation, server, "snapshot", error=operation.error))
+    task_failed(tx, context, SNAPSHOT, operation, TASKS, "snapshot")
 
 
 SNAPSHOT = Chain(
