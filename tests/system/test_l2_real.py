@@ -4,90 +4,31 @@ Networks: ``net`` by VXLAN, ``vlan`` on the physical network. The server is one 
 everything else is the real thing.
 """
 
-from __future__ import annotations
-
 import asyncio
-import json
 import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-from structlog.testing import capture_logs
 from tests.system.bridge_lab import BridgeLab
-from tests.system.l2_world import ANYONE, OUT, SSH, TRAFFIC, World, until
+from tests.system.l2_fixtures import runner, say, shared_world, switch_world, world
+from tests.system.l2_world import OUT, SSH, World, until
 
-from pileus.app.lab.lab import Guest, Lab
-from pileus.drivers.netlink.linux import LinuxLinks
-from pileus.drivers.nft import driver as nft
-from pileus.drivers.process import ProgramFailed, run
+from pileus.drivers.process import ProgramFailed
 from pileus.host.l2 import tables as t
-from pileus.host.l2.logged import read_verdict
 from pileus.wire.switch import (
     AddressPair,
-    DeviceDetails,
-    PacketLog,
     RateLimit,
     SecurityRule,
 )
+
+__all__ = ["runner", "shared_world", "switch_world", "world"]
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="needs Open vSwitch"),
 ]
-
-replace = msgspec.structs.replace
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module", params=["openvswitch", "linuxbridge"])
-def shared_world(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[World]:
-    async def open_world() -> World:
-        await lab.open()
-        world = World(lab)
-        for host in lab.hosts.values():
-            await world.start(host)
-        await until(lambda: all(agent.metrics.full_passes for agent in world.agents.values()))
-        return world
-
-    async def close_world() -> None:
-        for name in list(world.tasks):
-            await world.stop(name)
-
-    state, name = Path(tempfile.mkdtemp(prefix="plab")), f"pt{os.getpid() % 1000}"
-    lab = BridgeLab(2, state, name) if request.param == "linuxbridge" else Lab(2, state, name)
-    try:
-        world = runner.run(open_world())
-        yield world
-        runner.run(close_world())
-    finally:
-        runner.run(lab.close())
-
-
-@pytest.fixture
-def world(shared_world: World, runner: asyncio.Runner) -> Iterator[World]:
-    shared_world.group("open", *ANYONE)
-    yield shared_world
-    runner.run(shared_world.clear())
-
-
-@pytest.fixture
-def switch_world(world: World) -> World:
-    """A world of Open vSwitch: the question is about a part that Linux bridges do not have."""
-    if isinstance(world.lab, BridgeLab):
-        pytest.skip("Linux bridges have no ovs-vswitchd, no counters of flows and no rate limits")
-    return world
 
 
 def test_ping_within_a_host_and_through_the_tunnel(world: World, runner: asyncio.Runner) -> None:
@@ -147,8 +88,8 @@ def test_a_rule_opens_what_it_says(world: World, runner: asyncio.Runner) -> None
         address = at_b.fixed_ips[0].ip_address
         async with world.program(b, "serve", "22"), world.program(b, "serve", "23"):
             for sender in (a, c):
-                assert await _say(world, sender, address, "22", "hello") == ["connected", "hello"]
-                assert await _say(world, sender, address, "23", "hello") == []
+                assert await say(world, sender, address, "22", "hello") == ["connected", "hello"]
+                assert await say(world, sender, address, "23", "hello") == []
         assert not await world.pings(a, address)
 
     runner.run(story())
@@ -183,7 +124,7 @@ def test_members_of_a_remote_group_are_let_in(world: World, runner: asyncio.Runn
                 (both, "80", True),
                 (stranger, "22", False),
             ):
-                said = await _say(world, guest, address, port, "x")
+                said = await say(world, guest, address, port, "x")
                 assert (said == ["connected", "x"]) == answered, (guest.port_id, port)
 
     runner.run(story())
@@ -210,90 +151,6 @@ def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Ru
             await world.change_group("ssh", SSH)
             # What was said meanwhile is said again by TCP.
             assert "two" in await said("three")
-
-    runner.run(story())
-
-
-def test_a_flood_of_logged_packets_does_not_reach_the_agent(
-    switch_world: World, runner: asyncio.Runner
-) -> None:
-    world = switch_world
-
-    async def story() -> None:
-        drops = (PacketLog("log", "project", "DROP"),)
-        (a, _), (_, at_b) = await world.guests(
-            ("n1", {}), ("n1", {"security_group_ids": ("closed",), "logs": drops})
-        )
-        flows = world.lab.hosts["n1"].flows()
-        came = 0
-
-        async def count() -> None:
-            nonlocal came
-            async for packet in flows.packets_in("br-int"):
-                came += read_verdict(packet.userdata) is not None
-
-        counting = asyncio.create_task(count())
-        try:
-            address = at_b.fixed_ips[0].ip_address
-            async with asyncio.timeout(20):
-                while not came:
-                    await _say(world, a, address, "23", "hello")
-            came = 0
-            async with world.program(a, "send", address, "5001", "4000", "1.5") as sending:
-                sent, _ = await sending.communicate()
-            assert int(sent) > 2000
-            # A second's worth and a burst, and as much again for a machine that counts late.
-            assert 20 <= came <= 2 * (125 + 2 * 100), came
-        finally:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
-            await flows.close()
-
-    runner.run(story())
-
-
-def test_packets_of_logged_ports_are_written_down(switch_world: World, runner: asyncio.Runner) -> None:
-    world = switch_world
-
-    async def story() -> None:
-        world.group("ssh", SSH)
-        world.group("free", SSH)
-        world.server.groups["free"] = replace(world.server.groups["free"], stateful=False)
-        everything = (PacketLog("log", "project", "ALL"),)
-        (a, at_a), (b, at_b), (_, free) = await world.guests(
-            ("n1", {}),
-            ("n2", {"security_group_ids": ("ssh",), "logs": everything}),
-            ("n2", {"security_group_ids": ("free",), "logs": everything}),
-        )
-        source, address = at_a.fixed_ips[0].ip_address, at_b.fixed_ips[0].ip_address
-
-        def told(port: DeviceDetails, **fields: Any) -> list[Any]:
-            wanted = {"event": "packet", "port": port.port_id, "source": source, **fields}.items()
-            return [line for line in lines if line.items() >= wanted]
-
-        with capture_logs() as lines:
-            async with world.program(b, "serve", "22"):
-                # The agent listens a moment after it has written the flows.
-                async with asyncio.timeout(20):
-                    while not told(at_b, action="ACCEPT"):
-                        assert await _say(world, a, address, "22", "hello") == ["connected", "hello"]
-                lines.clear()
-                assert await _say(world, a, address, "22", "hello") == ["connected", "hello"]
-            await _say(world, a, address, "23", "hello")
-            await _say(world, a, free.fixed_ips[0].ip_address, "22", "hello")
-            await _say(world, a, free.fixed_ips[0].ip_address, "23", "hello")
-            await until(lambda: bool(told(free, action="DROP", destination_port=23)))
-            await until(lambda: bool(told(at_b, action="DROP", destination_port=23)))
-            (accepted,) = told(at_b, action="ACCEPT")
-            assert accepted["destination_port"] == 22 and accepted["protocol"] == "tcp"
-            assert accepted["security_groups"] == ["ssh"] and accepted["log_ids"] == ["log"]
-            assert accepted["destination"] == address and accepted["direction"] == "ingress"
-            assert told(free, action="ACCEPT", destination_port=22)
-            # Without the log nothing is told, and packets go their way as before.
-            await world.change(at_b, logs=())
-            lines.clear()
-            await _say(world, a, address, "23", "hello")
-            assert not told(at_b)
 
     runner.run(story())
 
@@ -474,128 +331,5 @@ def test_ovsdb_restarted(switch_world: World, runner: asyncio.Runner) -> None:
         agent.reconciler.wake(reread=True, inspect=True)
         await until(lambda: agent.metrics.full_passes > full)
         assert agent.metrics.changes_of_last_full_pass == 0
-
-    runner.run(story())
-
-
-async def _say(world: World, guest: Guest, address: str, port: str, text: str) -> list[str]:
-    async with world.program(guest, "talk", address, port) as talk:
-        said, _ = await talk.communicate(f"{text}\n".encode())
-    return said.decode().split()
-
-
-def test_what_a_guest_sends_to_a_bridge_never_reaches_the_host(world: World, runner: asyncio.Runner) -> None:
-    """Frames to the bridge's own address and to the broadcast address, with the host's address in them."""
-    if not isinstance(world.lab, BridgeLab):
-        pytest.skip("Open vSwitch has no bridge of the kernel's")
-
-    async def story() -> None:
-        ((a, at_a),) = await world.guests(("n1", {}))
-        host = world.lab.hosts["n1"]
-        bridge = (await LinuxLinks(host.namespace).links())["brqnet"]
-        here = Guest("n1", "", host.namespace, "")
-
-        async def heard() -> int:
-            async with world.program(here, "receive", "5353") as listening:
-                for mac in (bridge.mac, "ff:ff:ff:ff:ff:ff"):
-                    frames = (sys.executable, TRAFFIC, "frames", "eth0", mac, host.underlay_ip, "5353")
-                    await world.lab.run(a, frames)
-                await asyncio.sleep(0.2)
-                listening.terminate()
-                came, _ = await listening.communicate()
-                return int(json.loads(came)["packets"])
-
-        assert await heard() == 0
-        await world.change(at_a, port_security_enabled=False, security_group_ids=())
-        assert await heard() == 0, "nor without port security"
-        # The test can see them: without the rules they arrive. Then the agent notices, and repairs.
-        agent = world.agents["n1"]
-        asleep, agent.reconciler.wake = agent.reconciler.wake, lambda *_, **__: None  # type: ignore[method-assign]
-        await nft.Nft().remove({host.namespace: [("bridge", "pileus_ports")]})
-        assert await heard() > 0
-        changes = agent.metrics.changes
-        agent.reconciler.wake = asleep  # type: ignore[method-assign]
-        await until(lambda: agent.metrics.changes > changes)
-        assert await heard() == 0
-
-    runner.run(story())
-
-
-def test_what_is_taken_away_by_hand_comes_back(world: World, runner: asyncio.Runner) -> None:
-    """A bridge, a tunnel, and an entry of the tunnel's table."""
-    if not isinstance(world.lab, BridgeLab):
-        pytest.skip("Open vSwitch has no links of the kernel's")
-
-    async def story() -> None:
-        (a, _), (_, b) = await world.guests(("n1", {}), ("n2", {}))
-        host, address = world.lab.hosts["n1"], b.fixed_ips[0].ip_address
-        assert await world.pings(a, address)
-        for words in (
-            ("ip", "link", "del", "brqnet"),
-            ("ip", "link", "del", "vxlan-100"),
-            ("bridge", "fdb", "del", "00:00:00:00:00:00", "dev", "vxlan-100", "dst", "192.0.2.2"),
-            ("ip", "link", "set", a.interface, "nomaster"),
-        ):
-            await run(("ip", "netns", "exec", host.namespace, *words))
-            async with asyncio.timeout(15):
-                while not await world.pings(a, address, 1):
-                    pass
-        # Nothing of ours is left when the guests are gone.
-        await world.clear()
-        links = await LinuxLinks(host.namespace).links()
-        assert not [name for name in links if name.startswith(("brq", "vxlan-"))]
-
-    runner.run(story())
-
-
-def test_what_a_guest_sends_to_its_tap_or_to_everybody_never_reaches_the_host(
-    switch_world: World, runner: asyncio.Runner
-) -> None:
-    """Frames to the device's own address and to the broadcast address, with the host's address in them."""
-    world = switch_world
-
-    async def story() -> None:
-        (a, _), (b, at_b) = await world.guests(("n1", {}), ("n1", {}))
-        host = world.lab.hosts["n1"]
-        if host.datapath_type != "netdev":
-            pytest.skip("the kernel's datapath takes what guests send before the host's stack can")
-        tap = (await LinuxLinks(host.namespace).links())[a.interface]
-        nft_here = nft.Nft()
-        here = Guest("n1", "", host.namespace, "")
-
-        async def heard() -> int:
-            """Datagrams that a program of the host gets while the guest sends."""
-            async with world.program(here, "receive", "5353") as listening:
-                for mac in (tap.mac, "ff:ff:ff:ff:ff:ff"):
-                    frames = (sys.executable, TRAFFIC, "frames", "eth0", mac, host.underlay_ip, "5353")
-                    await world.lab.run(a, frames)
-                await asyncio.sleep(0.2)
-                listening.terminate()
-                came, _ = await listening.communicate()
-                return int(json.loads(came)["packets"])
-
-        async def silenced() -> set[str]:
-            found = (await nft_here.read([host.namespace]))[host.namespace]
-            return set(found["netdev", "pileus_silence"].chains) if found else set()
-
-        assert await silenced() >= {a.interface, b.interface}
-        assert await heard() == 0
-        assert await world.pings(a, at_b.fixed_ips[0].ip_address)
-        # The test can see them: without the table they arrive.
-        world.agents["n1"].reconciler.wake = lambda *_, **__: None  # type: ignore[method-assign]
-        await nft_here.remove({host.namespace: [("netdev", "pileus_silence")]})
-        assert await heard() > 0
-        # A restart finds what is missing.
-        await world.stop("n1")
-        await world.start(host)
-        await until(lambda: world.agents["n1"].metrics.full_passes > 0)
-        assert await heard() == 0
-        assert await world.pings(a, at_b.fixed_ips[0].ip_address)
-        world.server.remove_device(b.port_id)
-        await world.lab.unplug("n1", b.port_id)
-        async with asyncio.timeout(10):
-            while b.interface in await silenced():
-                await asyncio.sleep(0.05)
-        assert a.interface in await silenced()
 
     runner.run(story())
