@@ -44,10 +44,11 @@ def test_ipv6_takes_the_short_way() -> None:
             await world.pings_soon(sender.namespace, address)
         inside = ("ip", "netns", "exec", a.namespace, "ping", "-W", "1")
         before = await crossed(world, "n1")
-        shown = (await run((*inside, "-c", "50", "-i", "0.02", at_b))).decode()
+        shown = (await run((*inside, "-c", "300", "-i", "0.01", at_b))).decode()
         assert " 0% packet loss" in shown and "ttl=63" in shown, shown
+        # Multicast of new guests (listener reports, solicitations of routers) floods to every host.
         visited = await crossed(world, "n1") - before
-        assert visited < 20, f"{visited} frames came to the network node"
+        assert visited < 60, f"{visited} frames came to the network node"
         ended = (
             await run(("sh", "-c", " ".join((*inside, "-c", "1", "-t", "1", at_b)) + " || true"))
         ).decode()
