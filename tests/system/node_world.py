@@ -27,6 +27,7 @@ from tests.unit.namespace_server import NamespaceServer
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
 from pileus.core.clock import SystemClock
 from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.bfd import driver as bird
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.listening.linux import LinuxListeners
 from pileus.drivers.netlink.links import Address, Route, Veth
@@ -70,7 +71,10 @@ def why_not_real() -> str | None:
     """Why this can't run here, in words for a skipped test."""
     if os.geteuid() != 0:
         return "needs root: namespaces and ovs-vswitchd"
-    missing = [*missing_programs(), *dnsmasq.missing_programs(), *nft.missing_programs()]
+    missing = [
+        *(*missing_programs(), *dnsmasq.missing_programs(), *nft.missing_programs()),
+        *bird.missing_programs(),
+    ]
     if missing:
         return f"not installed: {', '.join(missing)}"
     return None if Path("/dev/net/tun").exists() else "the machine has no /dev/net/tun"
@@ -111,6 +115,7 @@ class NodeWorld:
         self.server = NamespaceServer()
         self.links = LinuxLinks()
         self.dnsmasq = dnsmasq.Dnsmasq(folder / "dhcp")
+        self.bird = bird.Bird(folder / "bfd")
         self.agents: dict[str, Any] = {}
         self.client: OvsdbClient
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -153,6 +158,7 @@ class NodeWorld:
         for kind in list(self._tasks):
             await self.kill(kind)
         await self.dnsmasq.remove(await self.dnsmasq.known())
+        await self.bird.remove(await self.bird.known())
         if hasattr(self, "client"):
             await self.client.close()
 
@@ -208,6 +214,7 @@ class NodeWorld:
             SystemClock(),
             self.client,
             *parts,
+            bfd_routers=self.bird,
             metadata=metadata,
             namespaces=namespaces,
         )
@@ -375,6 +382,7 @@ class NodeWorld:
                 if row["external_ids"].get("pileus-owner") in ("dhcp", "l3")
             ),
             *await self.dnsmasq.known(),
+            *await self.bird.known(),
         ]
 
 

@@ -133,6 +133,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "dhcp"
 
     @property
+    def bfd(self) -> Path:
+        """Files for BIRD, which reads them as a user of its own: a folder for each router."""
+        return self.root / "bfd"
+
+    @property
     def connections(self) -> Path:
         """Files for conntrackd: a folder for each router of high availability."""
         return self.agent / "ct"

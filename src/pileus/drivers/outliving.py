@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pileus.core.names import path_part
+from pileus.core.names import is_path_part, path_part
+from pileus.drivers.process import user_of
 
 _ENDS_WITHIN_S = 5.0
 _NAMESPACES = Path("/run/netns")
@@ -38,6 +39,20 @@ def processes() -> Iterator[tuple[int, tuple[str, ...]]]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and (arguments := arguments_of(int(entry.name))):
             yield int(entry.name), arguments
+
+
+def found_by_file(program: str, start: str, *, users: Collection[int]) -> dict[str, int]:
+    """The processes ``PROGRAM -c START<key>/conf ...`` that act as one of these users, by key.
+
+    Anybody may give a process whatever arguments he likes."""
+    found = {}
+    for number, arguments in processes():
+        if arguments[0] != program or len(arguments) < 3 or not arguments[2].startswith(start):
+            continue
+        key, _, file = arguments[2].removeprefix(start).partition("/")
+        if file == "conf" and is_path_part(key) and user_of(number) in users:
+            found[key] = number
+    return found
 
 
 async def end(number: int) -> None:

@@ -195,6 +195,8 @@ def test_agents_are_told_of_all_gateways_in_order(tmp_path: Path) -> None:
         await api.node("n1", "L3 agent")
         one, _ = await admin.an_outside()
         two, _ = await admin.an_outside("198.51.100.0/24")
+        listed = {one["alias"] for one in (await admin("GET", "/v2.0/extensions")).json["extensions"]}
+        assert {"enable-default-route-ecmp", "enable-default-route-bfd"} <= listed
         router = await admin.make("router", enable_default_route_ecmp=True, enable_default_route_bfd=True)
         await act(admin, router, "add", {"network_id": two}, {"network_id": one})
         details = await told(api)

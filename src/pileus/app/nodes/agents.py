@@ -82,6 +82,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         routing = L3Agent(
             *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
             virtual_routers=router.virtual_routers,
+            bfd_routers=router.bfd_routers,
             agent_mode=settings.agent.l3_agent_mode,
             metadata=metadata,
             namespaces=namespace_settings(l3.NAMESPACE_PREFIX),

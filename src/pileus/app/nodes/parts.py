@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisers
+from pileus.drivers.bfd.spec import BfdRouters
 from pileus.drivers.dnsmasq.spec import DhcpServers
 from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.keepalived.spec import VirtualRouters
@@ -60,11 +61,13 @@ class BridgeParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterParts(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a node that routes. ``virtual_routers``: None where it can hold no router ready for others."""
+    """Of a node that routes. ``virtual_routers``: None where it can hold no router ready for others;
+    ``bfd_routers``: None where it can't watch next hops."""
 
     packet_filter: PacketFilter
     advertisers: Advertisers
     virtual_routers: VirtualRouters | None = None
+    bfd_routers: BfdRouters | None = None
 
 
 class MachineParts(msgspec.Struct, frozen=True, kw_only=True):

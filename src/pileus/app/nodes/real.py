@@ -16,6 +16,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.core import log
 from pileus.drivers.advertising.linux import LinuxAdvertisers
+from pileus.drivers.bfd import driver as bird
 from pileus.drivers.conntrackd import driver as conntrackd
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.keepalived import driver as keepalived
@@ -76,10 +77,13 @@ def _router(folder: StateFolder) -> RouterParts:
     missing = keepalived.missing_programs()
     if missing:
         logger.warning("this node holds no routers of high availability ready", programs=missing)
+    if unwatched := bird.missing_programs():
+        logger.info("next hops of routers are not watched by BFD", programs=unwatched)
     return RouterParts(
         packet_filter=nft.Nft(),
         advertisers=LinuxAdvertisers(),
         virtual_routers=None if missing else _virtual_routers(folder),
+        bfd_routers=None if unwatched else bird.Bird(folder.bfd),
     )
 
 

@@ -13,6 +13,7 @@ from pileus.app.nodes.switch import bridge_settings, host_network, linux_bridge_
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
+from pileus.drivers.bfd.simulated import SimulatedBfd
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.keepalived.simulated import SimulatedKeepalived, SimulatedVrrp
 from pileus.drivers.linuxbridge.simulated import SimulatedBridges
@@ -88,6 +89,7 @@ def _router(state_file: Path, host: str, links: SimulatedLinks, vrrp: SimulatedV
         packet_filter=packet_filter,
         advertisers=SimulatedAdvertisers(),
         virtual_routers=SimulatedKeepalived(host, vrrp, links),
+        bfd_routers=SimulatedBfd(),
     )
 
 

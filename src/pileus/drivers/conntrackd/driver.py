@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from pileus.core.files import write_atomically
-from pileus.core.names import is_path_part, path_part
+from pileus.core.names import path_part
 from pileus.drivers.conntrackd.render import PROGRAM, render
 from pileus.drivers.keepalived.spec import KeepalivedFailed, State, VirtualRouter, VirtualRouters
-from pileus.drivers.outliving import end, is_in, processes
-from pileus.drivers.process import ProgramFailed, run_daemon, user_of
+from pileus.drivers.outliving import end, found_by_file, is_in
+from pileus.drivers.process import ProgramFailed, run_daemon
 
 PACKAGES = ("conntrackd",)
 """Of Debian."""
@@ -114,15 +114,7 @@ class Synchronised:
 
     def _scan(self) -> dict[str, int]:
         """The processes of ours, by router."""
-        found = {}
-        start = f"{self._folder}/"
-        for number, arguments in processes():
-            if arguments[0] != PROGRAM or len(arguments) < 3 or not arguments[2].startswith(start):
-                continue
-            router_id, _, file = arguments[2].removeprefix(start).partition("/")
-            if file == "conf" and is_path_part(router_id) and user_of(number) == os.geteuid():
-                found[router_id] = number
-        return found
+        return found_by_file(PROGRAM, f"{self._folder}/", users=(os.geteuid(),))
 
 
 def _write(home: Path, text: str) -> bool:

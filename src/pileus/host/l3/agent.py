@@ -16,6 +16,7 @@ import msgspec
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.advertising.advertisers import Advertisement, Advertisers
+from pileus.drivers.bfd.spec import BfdRouters, WatchedRouter
 from pileus.drivers.keepalived.spec import VirtualRouter, VirtualRouters
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
@@ -25,6 +26,7 @@ from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import reason
 from pileus.host.l3 import gateways, ha_plan, plan
 from pileus.host.l3.apply import RuleApplier
+from pileus.host.l3.bfd import WATCH_INTERVAL_S, BfdBook, plan_bfd
 from pileus.host.l3.ha import HaBook
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
@@ -58,6 +60,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         advertisers: Advertisers,
         *,
         virtual_routers: VirtualRouters | None = None,
+        bfd_routers: BfdRouters | None = None,
         agent_mode: str = "dvr_snat",
         metadata: MetadataServer | None = None,
         namespaces: NamespaceSettings | None = None,
@@ -68,6 +71,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._advertisers = advertisers
         self._advertised: dict[str, list[Advertisement]] = {}
         self._ha = HaBook(virtual_routers)
+        self._bfd = BfdBook(_log, bfd_routers)
         self._agent_mode = agent_mode
 
     def configurations(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             "floating_ips": sum(len(router.floating_ips) for router in routers),
             "failed": len(self.failed),
             "conntrack_helpers_missing": sorted(self._rules.missing_helpers),
+            "bfd": self._bfd.can_be,
             "agent_mode": self._agent_mode,
             "router_id": "",
             "gateway_external_network_id": "",
@@ -117,13 +122,19 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         return plan.plan_endpoints(thing, namespace)
 
     async def watch(self) -> None:
-        await asyncio.gather(super().watch(), self._watch_ha())
+        await asyncio.gather(super().watch(), self._watch_ha(), self._watch_next_hops())
 
     async def _watch_ha(self) -> None:
         """Whoever becomes active or stands by begins or ends what only the active one does, at once."""
         while self._ha.can_be:
             await self._ha.changed()
             self.reconciler.wake()
+
+    async def _watch_next_hops(self) -> None:
+        """Of a next hop that fell silent, end the connections that would stay with it."""
+        while self._bfd.can_be:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            await self._rules.forget(await self._bfd.fallen())
 
     async def reconcile(self, work: Work) -> int:
         for router_id in await self._ha.refreshed():
@@ -142,6 +153,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
     async def enforce(self, things: Collection[RouterDetails]) -> tuple[int, dict[str, str]]:
         rules, besides, failed = {}, {}, {}
         virtual: dict[str, VirtualRouter] = {}
+        watched: dict[str, WatchedRouter | None] = {}
         for router in things:
             namespace = self._wanted[router.router_id]
             try:
@@ -158,6 +170,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                     plan.plan_ndp_proxy(router),
                     gateways.plan_marks(router),
                 ]
+                watched[router.router_id] = plan_bfd(router, namespace.name)
                 advertised = plan.plan_advertisements(router, namespace)
                 if router.ha is not None:
                     whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)
@@ -173,13 +186,17 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         if before != self._ha.states(virtual):
             self._ha.doubt(virtual)
             self.reconciler.wake()  # what the active one serves is planned by the next pass
+        watching, unwatched = await self._bfd.enforce(watched)
         await self._advertise()
-        return changes + put, failed | not_virtual | {by_name[name]: why for name, why in refused.items()}
+        failed |= not_virtual | unwatched | {by_name[name]: why for name, why in refused.items()}
+        return changes + put + watching, failed
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._advertised = {key: some for key, some in self._advertised.items() if key in wanted}
         await self._advertise()
-        return await self._ha.leave(wanted)  # a namespace takes its rules along
+        watched = {key for key in wanted if self.desired[key].enable_default_route_bfd}
+        left = await self._bfd.leave(watched)
+        return left + await self._ha.leave(wanted)  # a namespace takes its rules along
 
     async def _advertise(self) -> None:
         await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
@@ -215,4 +232,5 @@ class L3Agent(NamespaceAgent[RouterDetails]):
 
     async def disturbed(self) -> Collection[str]:
         names = {namespace.name: namespace.key for namespace in self._in_force()}
-        return {names[name] for name in await self._rules.changed(names)} | await self._ha.ended()
+        changed = {names[name] for name in await self._rules.changed(names)}
+        return changed | await self._ha.ended() | await self._bfd.ended()

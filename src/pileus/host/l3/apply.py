@@ -3,7 +3,7 @@ of floating IPs and port forwardings that went are forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -44,19 +44,22 @@ class RuleApplier:
             more, failed = await self._load(again)
             done = {**done, **more}
         gone = {name: lost for name, commands in done.items() if (lost := _translations_gone(commands))}
-        if gone:
-            try:
-                await self._filter.forget_connections(gone)
-            except FilterFailed as failure:
-                _log.warning(
-                    "connections of floating IPs or forwardings that went are not ended", why=str(failure)
-                )
+        await self.forget(gone)
         names = [name for name in wanted if name not in failed]
         self._generations |= {
             str(key): value for key, value in (await self._filter.generations(names)).items()
         }
         changes = sum(map(_size, (command for commands in done.values() for command in commands)))
         return changes + bool(failed), failed
+
+    async def forget(self, gone: Mapping[Namespace, Collection[str | Listening]]) -> None:
+        """End the connections of addresses, and of ports, that lead nowhere any more."""
+        if not gone:
+            return
+        try:
+            await self._filter.forget_connections(dict(gone))
+        except FilterFailed as failure:
+            _log.warning("connections by addresses that went are not ended", why=str(failure))
 
     async def _load(
         self, wanted: Mapping[str, RouterRules]

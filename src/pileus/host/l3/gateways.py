@@ -25,6 +25,8 @@ GATEWAY_PREFIX = "qg-"
 NAME_CHARACTERS = 11
 _DEFAULTS = ((4, "0.0.0.0/0"), (6, "::/0"))
 _NUMBERS = 0xFFFF
+WATCHED_TABLE = FIRST_TABLE
+"""The table of next hops that answer (``host/l3/bfd.py``); those of the marks are numbered from 1."""
 _BALANCED = {
     # By ports too, so that two connections of one guest to one server may take two ways.
     "ipv4/fib_multipath_hash_policy": "1",
@@ -100,8 +102,7 @@ def routes(router: RouterDetails) -> Iterator[NamespaceRoute]:
     for version, everything in _DEFAULTS:
         hops = [hop for one in several for hop in _hop(one, version)]
         for hop, gateway in hops:
-            near = any(gateway in ipaddress.ip_network(one.cidr) for one in _subnets(several, hop.device))
-            if not near and not gateway.is_link_local:
+            if _is_far(several, hop):
                 yield NamespaceRoute(f"{gateway}/{gateway.max_prefixlen}", hop.device)
         if len(hops) > 1 and router.enable_default_route_ecmp:
             yield NamespaceRoute(everything, "", hops=tuple(sorted(hop for hop, _ in hops)))
@@ -115,9 +116,11 @@ def routes(router: RouterDetails) -> Iterator[NamespaceRoute]:
 
 
 def rules(router: RouterDetails) -> tuple[PolicyRule, ...]:
-    """The rules that lead marks to tables. What is nearer than the outside is looked up before."""
+    """The rules that lead marks to tables, and everything else to the next hops that answer, where these are
+    watched. What is nearer than the outside is looked up before."""
     numbered = _numbered(router)
-    if not numbered:
+    is_watched = router.enable_default_route_bfd and router.gateway is not None
+    if not numbered and not is_watched:
         return ()
     return (
         PolicyRule(FIRST_PRIORITY, default_is_none=True),
@@ -127,7 +130,18 @@ def rules(router: RouterDetails) -> tuple[PolicyRule, ...]:
             )
             for one in numbered
         ),
+        *([PolicyRule(FIRST_PRIORITY + 2, WATCHED_TABLE)] if is_watched else []),
     )
+
+
+def next_hops(router: RouterDetails) -> Iterator[tuple[RouterPort, Hop, bool]]:
+    """The neighbours outside by which everything is reached, with their gateways; true for those
+    that are on no subnet there."""
+    several = all_of(router)
+    for one in several:
+        for version, _ in _DEFAULTS:
+            for hop, _ in _hop(one, version):
+                yield one, hop, _is_far(several, hop)
 
 
 def plan_marks(router: RouterDetails) -> Table:
@@ -156,6 +170,12 @@ def _numbered(router: RouterDetails) -> list[_Numbered]:
         taken.add(number)
         found.append(_Numbered(one, number))
     return found
+
+
+def _is_far(several: Iterable[RouterPort], hop: Hop) -> bool:
+    address = ipaddress.ip_address(hop.via)
+    near = any(address in ipaddress.ip_network(one.cidr) for one in _subnets(several, hop.device))
+    return not near and not address.is_link_local
 
 
 def _subnets(several: Iterable[RouterPort], name: str) -> list[RouterSubnet]:

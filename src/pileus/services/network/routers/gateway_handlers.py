@@ -35,6 +35,12 @@ EXTENSIONS = (
         "Enables configurable ECMP behavior for default routes",
         "2023-02-27T00:00:00-00:00",
     ),
+    Extension(
+        "enable-default-route-bfd",
+        "Enable Default Route BFD",
+        "Enables configurable BFD behavior for default routes",
+        "2023-02-27T00:00:00-00:00",
+    ),
 )
 _NAME = "external_gateways"
 _SEVERAL = types.list_of(GATEWAY)
