@@ -13,7 +13,6 @@ from pileus.drivers.linuxbridge.board import PluggingBoard
 from pileus.drivers.linuxbridge.linux import LinuxBridges
 from pileus.drivers.netlink.links import Address
 from pileus.drivers.nft.driver import Nft
-from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.host.agent import AgentSettings
 from pileus.host.linuxbridge.agent import LinuxBridgeAgent
@@ -39,7 +38,7 @@ class BridgeHost(LabHost, frozen=True, kw_only=True):
         )
         return LinuxBridgeAgent(
             *(AgentSettings(host=self.name), settings, server, SystemClock()),
-            *(self.client(), SimulatedFlows(self.board), LinuxBridges(self.namespace), Nft()),
+            *(self.client(), LinuxBridges(self.namespace), Nft()),
         )
 
 

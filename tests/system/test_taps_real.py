@@ -33,6 +33,8 @@ SNIFFER = str(Path(__file__).with_name("sniffer.py"))
 COLLECTOR = "192.0.2.100"
 NUMBER = 4711
 
+Plugged = tuple[Guest, DeviceDetails]
+
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
@@ -88,6 +90,12 @@ async def sniffed(arguments: Sequence[str]) -> AsyncIterator[dict[str, int]]:
         found |= json.loads(said)
 
 
+def named(plugged: Plugged) -> tuple[Guest, str]:
+    """A guest, and its address."""
+    guest, device = plugged
+    return guest, device.fixed_ips[0].ip_address
+
+
 def at(world: World, guest: Guest) -> list[str]:
     return [*world.lab.inside(guest, [sys.executable, "-u", SNIFFER, "eth0"])]
 
@@ -114,6 +122,29 @@ async def tapped(
     await until(lambda: world.server.taps == {"tap": "ACTIVE", "service": "ACTIVE"})
 
 
+async def subport(world: World, trunk: DeviceDetails, vlan: int, network_id: str) -> None:
+    """Give a guest on n1 a VLAN that is on a network of its own, and wait until it is."""
+    sub = replace(
+        trunk,
+        port_id=f"{trunk.port_id}-{vlan}",
+        network_id=network_id,
+        fixed_ips=(FixedIP("10.0.0.201", "s4", "10.0.0.0/24"),),
+        device_owner="trunk:subport",
+        parent_id=trunk.port_id,
+        vlan_id=vlan,
+        status="DOWN",
+    )
+    world.server.put_device(sub, "n1")
+    await until(lambda: world.server.devices[sub.port_id].status == "ACTIVE", 15)
+
+
+async def delivered(world: World, sender: Guest, receiver: Guest, address: str) -> int:
+    """Send packets that all arrive; how many."""
+    sent, came = await world.count(sender, receiver, address, 200, 0.5)
+    assert came["packets"] == sent
+    return sent
+
+
 async def gone(world: World, *devices: DeviceDetails) -> None:
     """Take taps away: nothing of them is left on any switch."""
     for one in devices:
@@ -121,41 +152,42 @@ async def gone(world: World, *devices: DeviceDetails) -> None:
     for host in world.lab.hosts.values():
         flows = await host.flows().dump("br-int")
         assert not [flow for flow in flows if flow.table in (11, 92)]
-        assert not [
-            name for name in world.agents[host.name]._applier.view().ports if name[:4] in ("tap-", "mir-")
-        ]
+        assert not [name for name in world.agents[host.name].view().ports if name[:4] in ("tap-", "mir-")]
 
 
 @pytest.mark.parametrize("where", ["n1", "n2"])
 def test_a_tap_delivers_copies_and_nothing_else(world: World, runner: asyncio.Runner, where: str) -> None:
+    async def copied(
+        direction: str, source: Plugged, peer: Plugged, collector: Plugged, far: Plugged
+    ) -> None:
+        """Packets of three pairs, of which the tap copies those of its source and of its direction."""
+        (a, own), (b, other), (c, _), (d, elsewhere) = map(named, (source, peer, collector, far))
+        await tapped(world, source[1], collector[1], direction)
+        async with sniffed(at(world, c)) as copies, sniffed(at(world, d)) as usual:
+            sent, back, between = [
+                await delivered(world, *pair) for pair in ((a, b, other), (b, a, own), (b, d, elsewhere))
+            ]
+        wanted = {}
+        if direction != "IN":
+            wanted[f"udp 0 {own}>{other}:5001"] = sent
+        if direction != "OUT":
+            wanted[f"udp 0 {other}>{own}:5001"] = back
+        assert of(copies, "udp", "ip ") == wanted, direction
+        assert of(usual, "udp") == {f"udp 0 {other}>{elsewhere}:5001": between}
+
     async def story() -> None:
-        (a, at_a), (b, at_b), (c, at_c), (d, at_d) = await world.guests(
+        guests = await world.guests(
             ("n1", {}), ("n1", {}), (where, {"security_group_ids": ("outward",)}), ("n2", {})
         )
-        own, other, far = (one.fixed_ips[0].ip_address for one in (at_a, at_b, at_d))
+        (a, own), (b, other), (c, collector), (d, far) = map(named, guests)
         for guest, address in ((a, other), (a, far), (b, own), (d, own)):
             assert await world.pings(guest, address)
         for direction in ("OUT", "IN", "BOTH"):
-            await tapped(world, at_a, at_c, direction)
-            async with sniffed(at(world, c)) as copies, sniffed(at(world, d)) as elsewhere:
-                sent, came = await world.count(a, b, other, 200, 0.5)
-                assert came["packets"] == sent
-                back, came = await world.count(b, a, own, 200, 0.5)
-                assert came["packets"] == back
-                between, came = await world.count(b, d, far, 200, 0.5)
-                assert came["packets"] == between
-            outward, inward = f"udp 0 {own}>{other}:5001", f"udp 0 {other}>{own}:5001"
-            wanted = {}
-            if direction != "IN":
-                wanted[outward] = sent
-            if direction != "OUT":
-                wanted[inward] = back
-            assert of(copies, "udp", "ip ") == wanted, direction
-            assert of(elsewhere, "udp") == {f"udp 0 {other}>{far}:5001": between}
+            await copied(direction, *guests)
         # The receiver is a port as ever, whose groups let nothing in; and none of its own frames is copied.
-        assert not await world.pings(a, at_c.fixed_ips[0].ip_address, 1)
+        assert not await world.pings(a, collector, 1)
         assert await world.pings(c, own)
-        await gone(world, at_a, at_c)
+        await gone(world, guests[0][1], guests[2][1])
         async with sniffed(at(world, c)) as copies:
             await world.count(a, b, other, 200, 0.3)
         assert of(copies, "udp") == {}
@@ -198,19 +230,8 @@ def test_a_tap_of_a_trunk_by_its_vlans(world: World, runner: asyncio.Runner, whe
             ("n1", {}), ("n2", blue), (where, {}), ("n1", {})
         )
         own, there, near = at_a.fixed_ips[0].ip_address, at_b.fixed_ips[0].ip_address, at_d.fixed_ips[0]
-        for vlan in (101, 102):
-            sub = replace(
-                at_a,
-                port_id=f"{at_a.port_id}-{vlan}",
-                network_id="blue" if vlan == 101 else "same",
-                fixed_ips=(FixedIP("10.0.0.201", "s4", "10.0.0.0/24"),),
-                device_owner="trunk:subport",
-                parent_id=at_a.port_id,
-                vlan_id=vlan,
-                status="DOWN",
-            )
-            world.server.put_device(sub, "n1")
-            await until(lambda one=sub: world.server.devices[one.port_id].status == "ACTIVE", 15)
+        await subport(world, at_a, 101, "blue")
+        await subport(world, at_a, 102, "same")
 
         async def asked(vlans: str) -> dict[str, int]:
             await tapped(world, at_a, at_c, "BOTH", vlans)
@@ -264,7 +285,7 @@ def test_a_mirror_goes_to_a_collector_outside(world: World, runner: asyncio.Runn
         await gone(world, at_a)
 
     async def gone_mirrors(world: World) -> None:
-        view = world.agents["n1"]._applier.view()
+        view = world.agents["n1"].view()
         assert not [name for name in view.ports if name.startswith("mir-")]
 
     try:

@@ -15,6 +15,7 @@ from pileus.host.gateways.agent import GatewayAgent
 from pileus.host.hypervisor.agent import HypervisorAgent
 from pileus.host.hypervisor.inventory import memory_used_mib
 from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.device_agent import DeviceAgent
 from pileus.host.l2.settings import OWNER
 from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
@@ -31,7 +32,7 @@ class NodeAgents(msgspec.Struct, frozen=True):
     """``metadata`` answers guests at the addresses that the agents ``namespaces`` (DHCP, L3) make; there is
     none without those."""
 
-    switch: SwitchAgent
+    switch: DeviceAgent
     metadata: MetadataAgent | None
     namespaces: tuple[DhcpAgent | L3Agent, ...]
     metering: MeteringAgent | None
@@ -110,14 +111,15 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
     )
 
 
-def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> SwitchAgent:
+def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> DeviceAgent:
     switch = parts.switch
     if (bridges := parts.linux_bridges) is not None:
         return LinuxBridgeAgent(
-            *(node, bridges.settings, server, clock, switch.client, switch.flows),
+            *(node, bridges.settings, server, clock, switch.client),
             *(bridges.bridges, bridges.packet_filter),
             tracker=bridges.tracker,
         )
+    assert switch.flows is not None, "a node has an Open vSwitch or Linux bridges"
     return SwitchAgent(
         *(node, switch.bridges, server, clock, switch.client, switch.flows),
         silence=Silence(switch.silencer) if switch.silencer is not None else None,

@@ -36,13 +36,14 @@ from pileus.host.uplinks.apply import Cards
 
 class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     """``client`` of the switch's database is not connected yet; all agents of the node share it, and the
-    switch agent closes it. ``silencer`` keeps what guests send from the machine's own stack.
-    ``network`` is the declared network of the host itself. ``cards`` are those of the switch's machine where
-    that is another one, and ``polices`` says whether its kernel can (None: ask ours)."""
+    switch agent closes it. ``flows``: None where there is no Open vSwitch. ``silencer`` keeps what guests
+    send from the machine's own stack. ``network`` is the declared network of the host itself. ``cards`` are
+    those of the switch's machine where that is another one, and ``polices`` says whether its kernel can
+    (None: ask ours)."""
 
     bridges: BridgeSettings
     client: OvsdbClient
-    flows: FlowTable
+    flows: FlowTable | None = None
     silencer: PacketFilter | None = None
     network: HostNetwork = HostNetwork()
     cards: Cards | None = None

@@ -19,7 +19,6 @@ from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.linuxbridge.board import PluggingBoard
 from pileus.drivers.linuxbridge.linux import LinuxBridges
 from pileus.drivers.nft import driver as nft
-from pileus.drivers.openflow.simulated import SimulatedFlows
 from pileus.drivers.openflow.table import OpenFlow
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.daemons import SwitchDaemons, missing_programs
@@ -241,7 +240,6 @@ class RealSwitch:
         switch = SwitchParts(
             bridges=BridgeSettings(host=host, integration_bridge=settings.board),
             client=board.client(),
-            flows=SimulatedFlows(board),
         )
         return switch, BridgeParts(settings=settings, bridges=LinuxBridges(), packet_filter=nft.Nft())
 

@@ -16,11 +16,11 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
-from pileus.core.errors import Fault
 from pileus.drivers.libvirt.hypervisor import GuestSaid, Hypervisor
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
-from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.agent import AgentSettings, Server
+from pileus.host.asking import KeyedAgent
 from pileus.host.gateways.plan import PROGRAM, Archive, plan_archive
 from pileus.host.isolation import reason
 from pileus.host.l3.plan import floating_ids
@@ -37,7 +37,6 @@ _APPLIES_WITHIN_S, _SAYS_WITHIN_S = 60.0, 20.0
 _PATIENCE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 _BOOTS_WITHIN_S, _SILENT_FOR_S = 60.0, 15.0
 """So long a machine that has never worked, or one that has, may fail until the server is told."""
-_SHORTEST_PAUSE_S = 0.05
 _LONGEST_REASON = 500
 
 
@@ -53,13 +52,14 @@ class NotTaken(Exception):
     """The machine could not become what it was told to be."""
 
 
-class GatewayAgent(Agent):
+class GatewayAgent(KeyedAgent[GatewayMachine]):
     """Configures the gateway machines of this host, which ``desired`` has by the routers' ids. The hypervisor
     is its agent's, who connects it."""
 
     binary = "pileus-gateway-agent"
     agent_type = "Gateway VM agent"
     topic = "gateway_agent"
+    owner = "gateways"
 
     def __init__(
         self,
@@ -71,7 +71,6 @@ class GatewayAgent(Agent):
         watch_interval_s: float = WATCH_INTERVAL_S,
     ) -> None:
         super().__init__(settings, server, clock)
-        self.desired: dict[str, GatewayMachine] = {}
         self._hypervisor = hypervisor
         self._clock = clock
         self._watch_interval_s = watch_interval_s
@@ -82,13 +81,8 @@ class GatewayAgent(Agent):
         """Servers that have been what they should be once, by router."""
         self._ailing_since: dict[str, tuple[str, float]] = {}
         self._lease_s = 86400
-        self._position = 0
-        self._told_once = False
-        self._read_at: dict[str, int] = {}
-        self._served: frozenset[str] = frozenset()
         self._told: object = None
         self._complained: dict[str, str] = {}
-        self._retry_timer: asyncio.TimerHandle | None = None
 
     # -- what the base asks
 
@@ -103,21 +97,8 @@ class GatewayAgent(Agent):
             "failed": len(self._failed()),
         }
 
-    def scopes(self) -> frozenset[str]:
-        return self._served | {scopes.gateways(self.host)}
-
-    def position(self) -> int:
-        return self._position
-
-    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
-        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
-
     async def prepare(self) -> None:
         """The hypervisor agent connects."""
-
-    async def release(self) -> None:
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
 
     async def watch(self) -> None:
         """Ask the machines whether they are what they were told to be."""
@@ -135,69 +116,37 @@ class GatewayAgent(Agent):
 
     # -- a pass
 
-    async def reconcile(self, work: Work) -> int:
+    def begin(self, work: Work) -> None:
         if work.reread:
             self._told = None
         if work.inspect:
             self._in_force.clear()
             self._patience.hurry()
-        unanswered: Fault | None = None
-        try:
-            await self._ask(work)
-        except Fault as fault:
-            if not self._told_once:
-                raise
-            unanswered = fault
-        changes = await self._act()
-        await self._tell()
-        self._schedule_retry()
-        if unanswered is not None:
-            raise unanswered
-        return changes
 
-    async def _ask(self, work: Work) -> None:
-        ids = self._question(work)
-        if ids is not None and not ids:
-            return
+    async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, GatewayMachine]]:
         wanted = None if ids is None else tuple(sorted(ids))
         state = await self.call(GATEWAY_STATE, GatewayStateRequest(self.host, wanted))
         self._lease_s = state.lease_time_s
-        answer = {machine.router.router_id: machine for machine in state.machines}
-        if ids is None:
-            self.desired = answer
-            self._position = state.position
-            self._read_at.clear()
-            self._told_once = True
-        else:
-            self.desired = {key: one for key, one in self.desired.items() if key not in ids} | answer
-        for scope in work.scopes:
-            self._read_at[scope] = state.position
-        served = frozenset(self._listened())
-        if served != self._served:
-            self._served = served
-            self.scopes_changed()
+        return state.position, {machine.router.router_id: machine for machine in state.machines}
 
-    def _question(self, work: Work) -> set[str] | None:
-        """The routers to be asked for; None for all."""
-        if work.reread or not self._told_once:
-            return None
-        ids: set[str] = set()
-        for scope in work.scopes:
-            kind, key = scopes.split(scope)
-            if kind == "gateways":
-                return None
-            if kind == "router" and key in self.desired:
-                ids.add(key)
-            if kind == "dhcp_network":
-                ids.update(router_id for router_id, one in self.desired.items() if key in _networks(one))
-        return ids
+    def concerned(self, kind: str, key: str) -> Iterable[str]:
+        if kind == "router" and key in self.desired:
+            yield key
+        if kind == "dhcp_network":
+            yield from (router_id for router_id, one in self.desired.items() if key in _networks(one))
 
-    def _listened(self) -> Iterable[str]:
+    async def act(self, work: Work) -> int:
+        changes = await self._bring_due()
+        await self._tell()
+        self._retry.set(self._patience.pause())
+        return changes
+
+    def listened(self) -> Iterable[str]:
         yield from map(scopes.router, self.desired)
         for network_id in {key for machine in self.desired.values() for key in _networks(machine)}:
             yield scopes.dhcp_network(network_id)
 
-    async def _act(self) -> int:
+    async def _bring_due(self) -> int:
         self._patience.keep(self.desired)
         for known in (self._in_force, self._worked, self._ailing_since):
             for key in known.keys() - self.desired.keys():
@@ -288,15 +237,6 @@ class GatewayAgent(Agent):
         if told != self._told:
             await self.call(GATEWAY_STATUS, news)
             self._told = told
-
-    def _schedule_retry(self) -> None:
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
-        pause = self._patience.pause()
-        self._retry_timer = None
-        if pause is not None:
-            pause = max(pause, _SHORTEST_PAUSE_S)
-            self._retry_timer = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
 
 def _networks(machine: GatewayMachine) -> set[str]:

@@ -22,7 +22,6 @@ from pileus.host.l2 import plan, qos, tables
 from pileus.host.l2.guest_tags import RaiseVlanLimit
 from pileus.host.l2.rows import EnsureBridge, EnsurePort, RemoveBridge, RemovePort, RowEdit, SetPort
 from pileus.host.l2.settings import OWNER, OWNER_KEY
-from pileus.host.l2.view import SwitchView, switch_view
 
 _log = log.get("host.l2")
 
@@ -47,10 +46,6 @@ class SwitchApplier:
         self.restarted: set[str] = set()
         """Bridges that were found in another incarnation since this was last cleared, by whichever
         pass."""
-
-    def view(self) -> SwitchView:
-        """The rows as the replica has them."""
-        return switch_view(self._client)
 
     def forget(self) -> None:
         """Believe nothing: flows and meters are read again when they are needed."""

@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.linuxbridge.bridges import Bridges, Change, Seen, removal
 from pileus.drivers.netlink.links import LinkError
 from pileus.drivers.nft.driver import FilterFailed, PacketFilter
 from pileus.drivers.nft.table import PREFIX, Base, Chain, Rule, Table
-from pileus.drivers.openflow.table import FlowTable
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.ovsdb.edit import Edit
 from pileus.drivers.process import ProgramFailed, run
@@ -30,7 +31,7 @@ from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import by_halves, reason
 from pileus.host.l2 import plan as switch_plan
 from pileus.host.l2 import rows, rules
-from pileus.host.l2.agent import SwitchAgent
+from pileus.host.l2.device_agent import CONNECTS_WITHIN_S, DeviceAgent
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.model import Model
 from pileus.host.l2.rules import is_secured
@@ -64,7 +65,7 @@ async def find_tracker(packet_filter: PacketFilter, namespace: str | None) -> Tr
     return "bridge"
 
 
-class LinuxBridgeAgent(SwitchAgent):
+class LinuxBridgeAgent(DeviceAgent):
     """Wires the ports of a node by the kernel's bridges. ``client`` is of the plugging board; ``tracker``
     overrides the question which the kernel has (None: try)."""
 
@@ -78,14 +79,13 @@ class LinuxBridgeAgent(SwitchAgent):
         server: Server,
         clock: Clock,
         client: OvsdbClient,
-        flows: FlowTable,
         links: Bridges,
         packet_filter: PacketFilter,
         *,
         tracker: Tracker | None = None,
     ) -> None:
         board = BridgeSettings(host=bridges.host, integration_bridge=bridges.board)
-        super().__init__(settings, board, server, clock, client, flows, polices=False)
+        super().__init__(settings, board, server, clock, client)
         self._settings = bridges
         self._kernel = links
         self._filter = packet_filter
@@ -94,8 +94,8 @@ class LinuxBridgeAgent(SwitchAgent):
         """The rules as they were brought into force; None: nothing is known."""
         self._generation: int | None = None
         self._seen: Seen | None = None
-        self._links: Any = None
         self._wanted = plan.Links({}, {}, {}, ())
+        self._wired: dict[str, Wired] = {}
         self._permits: dict[str, plan.Permits] = {}
 
     async def prepare(self) -> None:
@@ -118,8 +118,11 @@ class LinuxBridgeAgent(SwitchAgent):
             "connection_tracking": self._tracker or "none",
         }
 
+    def in_force(self) -> Mapping[str, Wired]:
+        return self._wired
+
     async def watch(self) -> None:
-        await asyncio.gather(self._watch_rows(), self._watch_kernel())
+        await asyncio.gather(self.watch_rows(), self._watch_kernel())
 
     async def _watch_kernel(self) -> None:
         """Nobody tells of links and rules that somebody changes: they are looked at."""
@@ -144,15 +147,15 @@ class LinuxBridgeAgent(SwitchAgent):
 
     # -- a pass
 
-    async def reconcile(self, work: Work) -> int:
+    def begin(self, work: Work) -> None:
+        super().begin(work)
         if work.inspect:
             self._tables = None
-        return await super().reconcile(work)
 
-    async def _act(self, read_back: bool) -> int:
+    async def act(self, work: Work) -> int:
         changes = await self._put_board()
         seen = await self._kernel.read()
-        model, wanted = self._isolate(self._plannable(), lambda some: self._wire(some, seen))
+        model, wanted = self.isolate(self.plannable(), lambda some: self._wire(some, seen))
         tracked = self._tracker == "inet"
         done, unmade = await self._change(plan.making(wanted, seen, tracked=tracked))
         changes += done
@@ -173,11 +176,11 @@ class LinuxBridgeAgent(SwitchAgent):
         self._wanted = plan.Links(wanted.networks, wanted.wired, failed, wanted.dead)
         self._seen = await self._kernel.read() if changes or self._seen is None else seen
         await self._tell_of(model, self._wanted)
-        self._schedule_retry()
+        self._retry.set(self._patience.pause())
         return changes
 
     def _wire(self, model: Model, seen: Seen) -> plan.Links:
-        view = self._applier.view()
+        view = self.view()
         found, doubles = rows.plugged(view, self._bridges)
         interfaces = {port_id: port.interface.name for port_id, port in found.items()}
         extra = [port.interface.name for port in doubles]
@@ -258,7 +261,7 @@ class LinuxBridgeAgent(SwitchAgent):
 
     async def _tell_of(self, model: Model, wanted: plan.Links) -> None:
         """In the words of the switch agent's status."""
-        view = self._applier.view()
+        view = self.view()
         found, doubles = rows.plugged(view, self._bridges)
         alive = {port_id: port for port_id, port in found.items() if port_id in wanted.wired}
         dead = set(wanted.dead)
@@ -284,8 +287,8 @@ class LinuxBridgeAgent(SwitchAgent):
             plain=(),
             numbers=rules.GroupNumbers(),
         )
-        self._wired = wiring
-        await self._tell(row_plan, wiring, [])
+        self._wired = wiring.devices
+        await self.tell(row_plan, wiring, self.failures())
 
     async def purge(self, *, guests: bool = False) -> None:
         """Take away all links and rules of ours; with ``guests`` the announced ports, too."""
@@ -296,7 +299,7 @@ class LinuxBridgeAgent(SwitchAgent):
         if not guests:
             return
         if not self._client.connected:
-            await self._client.connect(5.0)
+            await self._client.connect(CONNECTS_WITHIN_S)
         edit = Edit(self._client)
         for name in self._client.by_name("Bridge"):
             edit.delete_bridge(name)
@@ -304,8 +307,6 @@ class LinuxBridgeAgent(SwitchAgent):
 
 
 def _unlimited(one: Filtered) -> Any:
-    import msgspec
-
     return msgspec.structs.replace(one.details, rate_limit=None)
 
 

@@ -14,24 +14,23 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
-from pileus.core.errors import Fault
 from pileus.drivers.netlink.links import Address, Contents, Links
 from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
-from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.agent import AgentSettings, Server
+from pileus.host.asking import KeyedAgent
 from pileus.host.isolation import reason
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.apply import NamespaceApplier
 from pileus.host.namespaces.model import Namespace
 from pileus.host.switch import SwitchUnreachable
-from pileus.wire import scopes
 from pileus.wire.calls import Call
 
 _log = log.get("host.namespaces")
@@ -41,7 +40,6 @@ _LOOKED_AT = 50
 """Namespaces that are looked into at a time, by turns: reading one takes a fraction of a millisecond."""
 _CALM_S = 0.5
 """Between two looks at ports that somebody disturbs again and again."""
-_SHORTEST_PAUSE_S = 0.05
 _ANNOUNCE_AFTER_S = (0.0, 0.05, 0.05, 0.1, 0.2, 0.4, 1.0, 3.0)
 """The pauses before each time. Not once only: the switch may not have wired a new port yet, and packets get
 lost; often at first, since until it is heard neighbours send to where the address was before."""
@@ -68,12 +66,9 @@ class _Switch(msgspec.Struct, frozen=True):
     generation: int
 
 
-class NamespaceAgent(Agent, Generic[T]):
-    """Keeps a namespace for each thing. The client of the switch belongs to whoever made it: it may be
-    shared, and is closed there."""
-
-    owner: str
-    """The agent's label on all that it makes, and the kind of the scope that says what it serves."""
+class NamespaceAgent(KeyedAgent[T]):
+    """Keeps a namespace for each thing; ``owner`` is also the agent's label on all that it makes. The client
+    of the switch belongs to whoever made it: it may be shared, and is closed there."""
 
     def __init__(
         self,
@@ -86,10 +81,7 @@ class NamespaceAgent(Agent, Generic[T]):
         metadata: MetadataServer | None,
     ) -> None:
         super().__init__(settings, server, clock)
-        self.desired: dict[str, T] = {}
-        """Things that the server wants here, by id."""
         self._patience = Patience(clock)
-        self._retry_timer: asyncio.TimerHandle | None = None
         self._namespaces = namespaces
         self._client = client
         self._metadata = metadata
@@ -104,10 +96,6 @@ class NamespaceAgent(Agent, Generic[T]):
         self._wanted: dict[str, Namespace] = {}
         self._opened: dict[str, tuple[MetadataEndpoint, ...]] = {}
         self._next_look = 0
-        self._position = 0
-        self._told_once = False
-        self._read_at: dict[str, int] = {}
-        self._served: frozenset[str] = frozenset()
         self._told: msgspec.Struct | None = None
         self._announcing: set[asyncio.Task[None]] = set()
 
@@ -117,18 +105,6 @@ class NamespaceAgent(Agent, Generic[T]):
         return self._patience.reasons
 
     # -- what an agent of this kind says of itself
-
-    @abc.abstractmethod
-    async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, T]]:
-        """Position and desired state of these things (None: of all that are this host's)."""
-
-    @abc.abstractmethod
-    def concerned(self, kind: str, key: str) -> Iterable[str]:
-        """The ids of desired things that a scope ``kind:key`` is about."""
-
-    @abc.abstractmethod
-    def listened(self) -> Iterable[str]:
-        """The scopes that the desired things are about."""
 
     @abc.abstractmethod
     def namespace(self, thing: T) -> Namespace | None:
@@ -175,20 +151,10 @@ class NamespaceAgent(Agent, Generic[T]):
             await self._client.wait_until(self._applier.reachable, _CONNECTS_WITHIN_S)
 
     async def release(self) -> None:
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
+        await super().release()
         for task in self._announcing:
             task.cancel()
         await asyncio.gather(*self._announcing, return_exceptions=True)
-
-    def scopes(self) -> frozenset[str]:
-        return self._served | {f"{self.owner}:{self.host}"}
-
-    def position(self) -> int:
-        return self._position
-
-    def unread(self, scopes: Iterable[str], position: int) -> set[str]:
-        return {scope for scope in scopes if max(self._read_at.get(scope, 0), self._position) < position}
 
     async def watch(self) -> None:
         await asyncio.gather(self._watch_ports(), self._watch_own())
@@ -237,7 +203,7 @@ class NamespaceAgent(Agent, Generic[T]):
 
     # -- a pass
 
-    async def reconcile(self, work: Work) -> int:
+    def begin(self, work: Work) -> None:
         if not self._applier.reachable():
             raise SwitchUnreachable(reason="no connection to ovsdb-server, or no integration bridge")
         if work.inspect:
@@ -246,52 +212,8 @@ class NamespaceAgent(Agent, Generic[T]):
             self._told = None
         if work.full:
             self._patience.hurry()
-        unanswered: Fault | None = None
-        try:
-            await self._ask(work)
-        except Fault as fault:
-            # What was wanted last is kept up; where nobody has said yet what is wanted, all is left alone.
-            if not self._told_once:
-                raise
-            unanswered = fault
-        changes = await self._act(work)
-        if unanswered is not None:
-            raise unanswered
-        return changes
 
-    async def _ask(self, work: Work) -> None:
-        ids = self._question(work)
-        if ids is not None and not ids:
-            return
-        position, answer = await self.ask(ids)
-        if ids is None:
-            self.desired = answer
-            self._position = position
-            self._read_at.clear()
-            self._told_once = True
-        else:
-            kept = {key: thing for key, thing in self.desired.items() if key not in ids}
-            self.desired = kept | answer
-        for scope in work.scopes:
-            self._read_at[scope] = position
-        served = frozenset(self.listened())
-        if served != self._served:
-            self._served = served
-            self.scopes_changed()
-
-    def _question(self, work: Work) -> set[str] | None:
-        """The ids to be asked for; None for all."""
-        if work.reread or not self._told_once:
-            return None
-        ids: set[str] = set()
-        for scope in work.scopes:
-            kind, key = scopes.split(scope)
-            if kind == self.owner:
-                return None
-            ids.update(self.concerned(kind, key))
-        return ids
-
-    async def _act(self, work: Work) -> int:
+    async def act(self, work: Work) -> int:
         self._patience.keep(self.desired)
         dirty = {
             key: thing
@@ -313,7 +235,7 @@ class NamespaceAgent(Agent, Generic[T]):
             changes = await self._bring(planned, leaving)
         self._serve_metadata()
         await self._tell()
-        self._schedule_retry()
+        self._retry.set(self._patience.pause())
         return changes
 
     def _plan(self, dirty: Mapping[str, T]) -> dict[str, T]:
@@ -352,16 +274,6 @@ class NamespaceAgent(Agent, Generic[T]):
         if self._patience.reasons.get(key) != why:
             _log.warning("not to be done", owner=self.owner, key=key, why=why)
         self._patience.failed(key, thing, why)
-
-    def _schedule_retry(self) -> None:
-        """Wake when something that failed is worth another try."""
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
-        pause = self._patience.pause()
-        self._retry_timer = None
-        if pause is not None:
-            pause = max(pause, _SHORTEST_PAUSE_S)
-            self._retry_timer = asyncio.get_running_loop().call_later(pause, self.reconciler.wake)
 
     async def _tell(self) -> None:
         in_force = [thing for key, thing in self._done.items() if key in self._wanted]

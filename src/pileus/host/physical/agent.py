@@ -15,6 +15,7 @@ from pileus.core.clock import Clock
 from pileus.drivers.physical.switch import Facts, PhysicalSwitch, SwitchFailed
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
+from pileus.host.asking import RetryTimer
 from pileus.host.physical.plan import plan
 from pileus.wire import physical as wire
 from pileus.wire import scopes
@@ -41,14 +42,13 @@ class PhysicalSwitchAgent(Agent):
         self._told: wire.PhysicalStatus | None = None
         self._networks: frozenset[str] = frozenset()
         self._read_at = 0
-        self._retry: asyncio.TimerHandle | None = None
+        self._retry = RetryTimer(self.reconciler)
 
     async def prepare(self) -> None:
         """Passes connect to the switches."""
 
     async def release(self) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
+        self._retry.cancel()
         for switch in self._switches.values():
             await switch.close()
 
@@ -109,7 +109,7 @@ class PhysicalSwitchAgent(Agent):
         self._read_at = state.position
         self.scopes_changed()
         await self._tell(learned)
-        self._schedule()
+        self._retry.set(_RETRY_S if self._failed else None)
         return changes
 
     def _request(self) -> wire.PhysicalStateRequest:
@@ -147,11 +147,3 @@ class PhysicalSwitchAgent(Agent):
                 _log.error("a physical switch is not as it should be", switch=name, why=why)
         await self.call(PHYSICAL_STATUS, status)
         self._told = status
-
-    def _schedule(self) -> None:
-        """Try failed switches again a little later."""
-        if self._retry is not None:
-            self._retry.cancel()
-        self._retry = None
-        if self._failed:
-            self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self.reconciler.wake)

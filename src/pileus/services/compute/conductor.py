@@ -10,9 +10,7 @@ It wakes when servers are asked for and when their ports rise, and looks at ever
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from sqlalchemy import delete, select
 
@@ -27,9 +25,10 @@ from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.tables.servers import server_interfaces, servers
-from pileus.store import Published, Store, operations
+from pileus.store import Event, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
+from pileus.store.watcher import Watcher
 from pileus.wire import scopes
 
 PERIOD_S = 5.0
@@ -76,7 +75,7 @@ def ports_vanished(tx: Tx, context: Context, port_ids: list[str]) -> None:
     )
 
 
-class Conductor:
+class Conductor(Watcher):
     """``owner`` names this process in operations; ``host`` is where it runs."""
 
     def __init__(
@@ -89,7 +88,7 @@ class Conductor:
         host: str,
         period_s: float = PERIOD_S,
     ) -> None:
-        self._store = store
+        super().__init__(store, _log, "servers", period_s=period_s)
         self._parts = parts
         self._clock = clock
         self._host = host
@@ -102,60 +101,31 @@ class Conductor:
             owner=owner,
             lease_s=parts.config.step_deadline_s,
         )
-        self._period_s = period_s
-        self._woken = asyncio.Event()
+        self._seen_at = float("-inf")
         self._risen: set[str] = set()
         self._vanished: set[str] = set()
-        self._unsubscribe: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin, with a look at everything."""
-        self._unsubscribe = self._store.subscribe(self._published)
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop; what is under way is left for whoever comes next."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    def _published(self, published: Published) -> None:
-        for one in published.events:
+    def wakes(self, events: Iterable[Event]) -> bool:
+        woken = False
+        for one in events:
             device = one.payload.get("device_id")
             if one.kind in WAKING:
-                self._woken.set()
+                woken = True
             elif one.kind == "port.active" and device:
                 self._risen.add(device)
-                self._woken.set()
+                woken = True
             elif one.kind == "port.delete":
                 self._vanished.add(one.resource_id)
-                self._woken.set()
+                woken = True
+        return woken
 
-    async def _run(self) -> None:
-        seen_at = float("-inf")
-        everything = True
-        while True:
-            try:
-                now = self._clock.monotonic()
-                if now - seen_at >= SEEN_EVERY_S:
-                    await self._store.write(self._seen)
-                    seen_at = now
-                await self.work(everything=everything)
-            except Exception:
-                # The database may be away; the next look finds everything again.
-                _log.exception("a look at the servers failed")
-                await asyncio.sleep(1.0)
-            everything = False
-            try:
-                async with asyncio.timeout(self._period_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                everything = True
-            self._woken.clear()
+    async def look(self, *, everything: bool) -> bool:
+        now = self._clock.monotonic()
+        if now - self._seen_at >= SEEN_EVERY_S:
+            await self._store.write(self._seen)
+            self._seen_at = now
+        await self.work(everything=everything)
+        return False
 
     def _seen(self, tx: Tx) -> None:
         for binary in BINARIES:

@@ -6,9 +6,7 @@ now and then, and does what is to be done in one unit of work. Several of them t
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from pileus.core import log
 from pileus.core.clock import Clock
@@ -20,7 +18,8 @@ from pileus.services.compute.gateway_machines.work import (
     machines_work,
 )
 from pileus.services.compute.servers.chains.common import Parts
-from pileus.store import Published, Store
+from pileus.store import Event, Store
+from pileus.store.watcher import Watcher
 
 PERIOD_S = 5.0
 ROUNDS = 5
@@ -30,7 +29,7 @@ WAKING = frozenset({"router.create", "router.update", "router.delete", "router.a
 _log = log.get("compute.gateway_machines")
 
 
-class GatewayKeeper:
+class GatewayKeeper(Watcher):
     """``own_project`` gives the project that has the machines."""
 
     def __init__(
@@ -42,52 +41,26 @@ class GatewayKeeper:
         *,
         period_s: float = PERIOD_S,
     ) -> None:
-        self._store = store
+        super().__init__(store, _log, "gateway machines", period_s=period_s)
         self._parts = parts
         self._clock = clock
         self._own_project = own_project
-        self._period_s = period_s
         self._servers: frozenset[str] = frozenset()
         self._routers: frozenset[str] = frozenset()
         self._risen = False
-        self._woken = asyncio.Event()
-        self._unsubscribe: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin, with a look."""
-        self._unsubscribe = self._store.subscribe(self._published)
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop; whoever comes next goes on."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    def _published(self, published: Published) -> None:
-        for one in published.events:
+    def wakes(self, events: Iterable[Event]) -> bool:
+        woken = False
+        for one in events:
             if one.kind in WAKING or one.resource_id in self._servers:
-                self._woken.set()
+                woken = True
             elif one.kind == "port.active" and one.payload.get("device_id") in self._routers:
-                self._risen = True
-                self._woken.set()
+                self._risen = woken = True
+        return woken
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.work()
-            except Exception:
-                # The database may be away; the next look finds everything again.
-                _log.exception("a look at the gateway machines failed")
-                await asyncio.sleep(1.0)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._period_s):
-                    await self._woken.wait()
-            self._woken.clear()
+    async def look(self, *, everything: bool) -> bool:
+        await self.work()
+        return False
 
     async def work(self) -> None:
         """Look, and do what is to be done until nothing more is due at once."""

@@ -6,9 +6,8 @@ database says was brought there. It looks when something has changed that has a 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from pileus.core import log
 from pileus.core.clock import Clock
@@ -16,8 +15,9 @@ from pileus.core.context import system_context
 from pileus.core.dns import DnsPublisher, DnsUnreachable
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.external_dns.work import records_compare, records_settle, records_wait
-from pileus.store import Published, Store
+from pileus.store import Event, Store
 from pileus.store.leases import lease_release, lease_take
+from pileus.store.watcher import Watcher
 
 PERIOD_S = 30.0
 GATHER_S = 0.5
@@ -29,7 +29,7 @@ OWN = (".dns_published", ".dns_failed")
 _log = log.get("network.external_dns")
 
 
-class DnsWorker:
+class DnsWorker(Watcher):
     """``owner`` names this process in the lease."""
 
     def __init__(
@@ -43,54 +43,30 @@ class DnsWorker:
         retry_s: float,
         period_s: float = PERIOD_S,
     ) -> None:
-        self._store = store
+        # A server's ports come together: they go in one message.
+        super().__init__(
+            store, _log, "names to be published", period_s=min(period_s, retry_s), gather_s=GATHER_S
+        )
         self._config = config
         self._publisher = publisher
         self._clock = clock
         self._owner = owner
         self._retry_s = retry_s
-        self._period_s = min(period_s, retry_s)
-        self._woken = asyncio.Event()
         self._is_lost = False
-        self._unsubscribe: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, with a look at everything."""
-        self._unsubscribe = self._store.subscribe(self._published)
-        self._task = asyncio.create_task(self._run(), name="external-dns")
 
     async def close(self) -> None:
         """Stop, and let another server do it."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        started = self._task is not None
+        await super().close()
+        if started:
             with contextlib.suppress(Exception):  # the database may be away: the lease runs out by itself
                 await self._store.write(lease_release, LEASE, self._owner)
 
-    def _published(self, published: Published) -> None:
-        if any(one.kind.startswith(WAKING) and not one.kind.endswith(OWN) for one in published.events):
-            self._woken.set()
+    def wakes(self, events: Iterable[Event]) -> bool:
+        return any(one.kind.startswith(WAKING) and not one.kind.endswith(OWN) for one in events)
 
-    async def _run(self) -> None:
-        while True:
-            more = False
-            try:
-                more = await self.work()
-            except Exception:
-                # The database may be away; the next look finds everything again.
-                _log.exception("a look at the names to be published failed")
-            if more:
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._period_s):
-                    await self._woken.wait()
-            # A server's ports come together: they go in one message.
-            await asyncio.sleep(GATHER_S)
-            self._woken.clear()
+    async def look(self, *, everything: bool) -> bool:
+        return await self.work()
 
     async def work(self) -> bool:
         """One round; returns whether it did something and there may be more."""
