@@ -255,7 +255,7 @@ class CloudWorld:
         """A guest with its address and the default route; the port's id and the address."""
         port = await self.api.make("port", network_id=network)
         await self.admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"binding:host_id": host}})
-        address = port["fixed_ips"][0]["ip_address"]
+        address = next(ip["ip_address"] for ip in port["fixed_ips"] if ":" not in ip["ip_address"])
         plug = Plug(host, port["id"], port["mac_address"], (f"{address}/24",), f"10.{number}.0.1")
         (guest,) = await self.lab.plug_all([plug])
         async with asyncio.timeout(20 * PATIENCE):
@@ -315,6 +315,12 @@ class CloudWorld:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+
+    async def run_program(self, namespace: str, *arguments: str) -> str:
+        """traffic.py in a namespace, to its end; what it said."""
+        async with self.program(namespace, *arguments) as child:
+            said, _ = await child.communicate()
+        return said.decode()
 
     async def stream(
         self, sender: str, receiver: str, address: str, meanwhile: Callable[[], Any], *, rate: int = 500

@@ -6,6 +6,7 @@ traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that M
 traffic.py tagged-ping DEVICE VLAN OWN ADDRESS [MAC]   an echo request in a frame with that tag (0: none);
     prints the tag of the reply, or "silence"
 traffic.py tagged-answer DEVICE VLAN OWN   answers ARP and echo requests with that tag until told to stop
+traffic.py solicit DEVICE ADDRESS       asks for an IPv6 neighbour without telling who asks
 traffic.py serve PORT                   a TCP server that echoes; traffic.py talk ADDRESS PORT
 """
 
@@ -175,6 +176,33 @@ def tagged_answer(device: str, vlan: int, own: str) -> None:
             wire.icmp(frame[6:12], 0, own, socket.inet_ntoa(data[12:16]), data[24:length])
 
 
+def solicit(device: str, address: str) -> None:
+    """Ask who has an IPv6 address, without the option that says who asks; print what is answered."""
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+    wire.bind((device, 0))
+    wire.settimeout(1)
+    own = wire.getsockname()[4]
+    link = b"\xfe\x80" + bytes(6) + bytes([own[0] ^ 2]) + own[1:3] + b"\xff\xfe" + own[3:]
+    target = socket.inet_pton(socket.AF_INET6, address)
+    many = b"\xff\x02" + bytes(9) + b"\x01\xff" + target[13:]
+    message = struct.pack("!BBHI", 135, 0, 0, 0) + target
+    pseudo = link + many + struct.pack("!II", len(message), 58)
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
+    head = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + link + many
+    for _ in range(5):
+        wire.send(b"\x33\x33" + many[12:] + own + b"\x86\xdd" + head + message)
+        try:
+            while True:
+                packet = wire.recv(2048)[14:]
+                if packet[6] == 58 and packet[40] == 136 and packet[48:64] == target:
+                    source = socket.inet_ntop(socket.AF_INET6, packet[8:24])
+                    print(json.dumps({"from": source, "flags": packet[44], "mac": packet[66:72].hex(":")}))
+                    return
+        except TimeoutError:
+            continue
+    print(json.dumps({}))
+
+
 def serve(port: int) -> None:
     listener = socket.create_server(("0.0.0.0", port))
     print("ready", flush=True)
@@ -210,6 +238,8 @@ if __name__ == "__main__":
             tagged_ping(rest[0], int(rest[1]), *rest[2:])
         case "tagged-answer":
             tagged_answer(rest[0], int(rest[1]), rest[2])
+        case "solicit":
+            solicit(rest[0], rest[1])
         case "serve":
             serve(int(rest[0]))
         case "talk":

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.records import Record
-from pileus.wire.types import IpAddress, IpPrefix, MacAddress, Uuid
+from pileus.wire.types import IpAddress, IpPrefix, MacAddress, Uuid, Word
+
+
+class AdvertisedSubnet(Record, frozen=True):
+    """An IPv6 subnet that a router tells its guests of."""
+
+    cidr: IpPrefix
+    ipv6_ra_mode: Word
+    dns_nameservers: tuple[IpAddress, ...] = ()
 
 
 class DistributedInterface(Record, frozen=True):
@@ -17,6 +25,8 @@ class DistributedInterface(Record, frozen=True):
     central_mac: MacAddress | None = None
     cidrs: tuple[IpPrefix, ...] = ()
     """The subnets that it has these addresses of."""
+    advertised: tuple[AdvertisedSubnet, ...] = ()
+    """Those of them that each host advertises to its own guests."""
 
 
 class DistributedRouter(Record, frozen=True):

@@ -13,6 +13,8 @@ from tests.api.network.test_ha_routers import ports_of
 from tests.api.network.test_l3_scheduling import KIND, bind, hosted
 from tests.api.network.test_routers import act, put, refused
 
+from pileus.wire.distributed import AdvertisedSubnet
+
 INTERFACE, CENTRAL = "network:router_interface_distributed", "network:router_centralized_snat"
 
 
@@ -83,6 +85,34 @@ def test_switches_are_told_of_the_routers_of_their_networks(kind: str, tmp_path:
         assert (await admin("DELETE", f"/v2.0/routers/{router['id']}")).status == 204
 
     tell(story, tmp_path, kind)
+
+
+def test_hosts_are_told_what_routers_advertise(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        await api.node("h1")
+        network, _ = await api.a_network("10.1.0.0/24")
+        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+        values = {
+            "network_id": network,
+            "ip_version": 6,
+            "cidr": "fd00:1::/64",
+            "dns_nameservers": ["fd00::53"],
+        }
+        subnet = await api.make("subnet", **values, **modes)
+        quiet = await api.make(
+            "subnet", network_id=network, ip_version=6, cidr="fd00:2::/64", enable_dhcp=False
+        )
+        router = await admin.make("router", project_id=P1, distributed=True)
+        for one in (subnet, quiet):
+            await act(api, router, "add_router_interface", subnet_id=one["id"])
+        port = await api.make("port", network_id=network)
+        await admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"binding:host_id": "h1"}})
+        (told,) = (await api.switch("h1")).routers
+        advertised = {one.cidr: one for interface in told.interfaces for one in interface.advertised}
+        assert advertised == {"fd00:1::/64": AdvertisedSubnet("fd00:1::/64", "slaac", ("fd00::53",))}
+
+    tell(story, tmp_path)
 
 
 def test_agents_by_their_modes(tmp_path: Path) -> None:

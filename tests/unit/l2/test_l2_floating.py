@@ -31,6 +31,7 @@ from pileus.host.l2.floating import (
     zones,
 )
 from pileus.host.l2.neighbours import Neighbours
+from pileus.host.l2.words import ERRORS_METER, EXPIRED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedFloatingIp, HostGateway, OuterSubnet
 
@@ -75,7 +76,9 @@ def test_both_ways_are_translated_and_only_what_was_goes_on() -> None:
     one = translation()
     flows = translation_flows(one, GATEWAY, VLAN)
     (arrived,) = [
-        actions for match, actions in actions_of(flows, t.SWITCH).items() if match.startswith("ip,")
+        flow.actions
+        for flow in flows
+        if flow.table == t.SWITCH and flow.priority == 46 and flow.match.startswith("ip,")
     ]
     assert f"ct(commit,zone={one.zone},nat(dst=10.1.0.5),table={t.FLOATING_IN})" in arrived
     ((match, sent),) = actions_of(flows, t.ROUTE).items()
@@ -87,10 +90,31 @@ def test_both_ways_are_translated_and_only_what_was_goes_on() -> None:
     assert "nw_dst=10.1.0.5" in inside and "nw_src=203.0.113.77" in outside
 
 
+def test_the_gateway_says_where_time_ends_and_what_is_too_long() -> None:
+    ended = {
+        f.match[-8:]: f.actions for f in translation_flows(translation(), GATEWAY, VLAN) if f.priority == 47
+    }
+    assert ended == dict.fromkeys(("nw_ttl=0", "nw_ttl=1"), told(EXPIRED, ERRORS_METER))
+    for inner, outer, table, length, vlan in (
+        (1450, 1500, t.SWITCH, 1464, 3),
+        (1500, 1400, t.ROUTE, 1414, VLAN),
+    ):
+        one = replace(translation(), inner_mtu=inner, outer_mtu=outer)
+        flows = translation_flows(one, GATEWAY, VLAN)
+        measured = [flow for flow in flows if "check_pkt_larger" in flow.actions]
+        assert [flow.table for flow in measured] == [table]
+        assert measured[0].actions == (
+            f"check_pkt_larger({length})->NXM_NX_REG12[0],set_field:0x{vlan:x}->reg14,resubmit(,{t.FIT})"
+        )
+        fitting = {flow.priority: flow for flow in flows if flow.table == t.FIT}
+        assert fitting[31].actions == told(TOO_BIG, ERRORS_METER) and "reg12=0x1/0x1" in fitting[31].match
+        assert fitting[30].actions.startswith("dec_ttl,") and "nat(" in fitting[30].actions
+
+
 def test_who_is_about_to_let_go_translates_and_answers_no_more() -> None:
     leaving = translation(replace(FLOATING, leaving=True))
     flows = translation_flows(leaving, GATEWAY, VLAN)
-    assert not any("arp" in flow.match for flow in flows) and len(flows) == 4
+    assert not any("arp" in flow.match for flow in flows) and len(flows) == 6
     assert leaving.zone == translation().zone
 
 

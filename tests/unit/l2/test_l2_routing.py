@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pileus.host.l2.routing import ROUTE, Destination, RoutedNetwork, outer_routes, router_flows
+from pileus.host.l2 import tables as t
+from pileus.host.l2.discovery import Destination, RoutedNetwork
+from pileus.host.l2.routing import ROUTE, outer_routes, router_flows
+from pileus.host.l2.words import ASKED, ASKED_METER, ERRORS_METER, EXPIRED, SOLICITED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
-from pileus.wire.distributed import DistributedInterface, DistributedRouter
+from pileus.wire.distributed import AdvertisedSubnet, DistributedInterface, DistributedRouter
 
 MACS = {1: "fa:16:3e:00:00:a1", 2: "fa:16:3e:00:00:a2"}
 
@@ -52,6 +55,12 @@ def test_what_comes_from_elsewhere_is_not_routed_again() -> None:
         if priority == 41 and actions == "drop"
     }
     assert len(dropped) == 3 and all("in_port=77" in match for match in dropped)
+    asked = {
+        match: actions
+        for (_, priority, match), actions in flows(network(1)).items()
+        if priority == 44 and "icmp_type=135" in match
+    }
+    assert set(asked.values()) == {"drop"} and all(match.endswith("in_port=77") for match in asked)
 
 
 def test_where_the_port_is_plugged_those_are_served_that_do_not_route() -> None:
@@ -90,7 +99,7 @@ def test_an_extra_route_to_the_outside_is_that_of_floating_ips() -> None:
     )
 
 
-def test_ipv6_is_routed_to_known_addresses_and_its_errors_are_the_routers() -> None:
+def test_ipv6_is_routed_to_known_addresses_and_its_end_is_told_by_the_host() -> None:
     routes = (HostRoute("fd77::/64", "fd00:2::9"),)
     found = flows(network(1), network(2, "10.2.0.9", "fd00:2::9"), routes=routes)
     routed = {
@@ -99,7 +108,8 @@ def test_ipv6_is_routed_to_known_addresses_and_its_errors_are_the_routers() -> N
     assert routed["ipv6_dst=fd00:2::9"].startswith("dec_ttl,") and routed["ipv6_dst=fd77::/64"].startswith(
         "dec_ttl,"
     )
-    assert found[ROUTE, 180, "ipv6,reg9=0x5,nw_ttl=1"] == found[ROUTE, 10, "ipv6,reg9=0x5"] == "resubmit(,60)"
+    assert found[ROUTE, 10, "ipv6,reg9=0x5"] == "resubmit(,60)"
+    assert found[ROUTE, 180, "ipv6,reg9=0x5,nw_ttl=1"] == told(EXPIRED, ERRORS_METER)
     priorities = {match: priority for (table, priority, match) in found if table == ROUTE}
     assert max(p for m, p in priorities.items() if "/" in m) < 170
 
@@ -112,3 +122,81 @@ def test_a_port_routes_the_family_that_it_has_an_address_of() -> None:
     assert [match for (_, priority, match) in found if priority == 40] == [
         f"ipv6,reg6=0x1,reg9=0x0,dl_dst={MACS[1]}"
     ]
+
+
+def switched(found: dict[tuple[int, int, str], str], kind: int) -> dict[str, tuple[int, str]]:
+    """What becomes of messages of discovery, by what is matched beside their kind."""
+    head = f"icmp6,reg6=0x1,reg9=0x0,icmp_type={kind},icmp_code=0"
+    heads = (head, f"icmp6,reg6=0x1,icmp_type={kind},icmp_code=0", f"icmp6,reg6=0x1,icmp_type={kind}")
+    return {
+        match.removeprefix(one): (priority, actions)
+        for (table, priority, match), actions in found.items()
+        for one in heads
+        if table == t.SWITCH and match.startswith(one)
+        if one == max((some for some in heads if match.startswith(some)), key=len)
+    }
+
+
+def test_who_asks_for_the_router_is_answered_here() -> None:
+    found = switched(flows(network(1)), 135)
+    own = "fe80::f816:3eff:fe00:a1"
+    for address in ("fd00::1", own):
+        priority, answer = found[f",nd_target={address}"]
+        assert f"set_field:{address}->ipv6_src" in answer and answer.endswith(f"resubmit(,{t.ADVERTISED})")
+        # Where there is no room for the answer the agent gives it.
+        unnamed = found[f",nd_target={address},nd_sll=00:00:00:00:00:00"]
+        assert unnamed == (priority + 1, told(ASKED, ASKED_METER))
+    served = switched(flows(replace(network(1), plugged=True)), 135)
+    assert not any("in_port" in match for match in served), "hosts that don't route are answered, too"
+    assert served[f",nd_target=fd00::1,dl_src={MACS[1]}"] == (45, "drop"), "the address is its own"
+
+
+def test_echo_requests_end_at_the_router() -> None:
+    found = flows(network(1))
+    (answer,) = {
+        actions
+        for (table, priority, match), actions in found.items()
+        if (table, priority) == (ROUTE, 200) and "ipv6_dst=fd00::1," in match
+    }
+    assert "set_field:129->icmpv6_type" in answer
+    assert found[ROUTE, 190, "ipv6,reg9=0x5,ipv6_dst=fd00::1"] == "resubmit(,60)", "answers to its port"
+
+
+def test_the_router_is_advertised_by_the_host_alone() -> None:
+    plain = network(1)
+    assert switched(flows(plain), 133) == switched(flows(plain), 134) == {}
+    interface = replace(plain.interface, advertised=(AdvertisedSubnet("fd00::/64", "slaac"),))
+    advertised = replace(plain, interface=interface, outward="output:7")
+    solicitations, announcements = switched(flows(advertised), 133), switched(flows(advertised), 134)
+    assert solicitations == {
+        "": (42, f"{told(SOLICITED, ASKED_METER)},resubmit(,{t.SERVICES})"),
+        ",in_port=77": (43, f"resubmit(,{t.SERVICES})"),
+    }
+    # Those of its port are for the guests of other hosts.
+    assert announcements == {
+        f",dl_src={MACS[1]}": (43, "output:7"),
+        f",dl_src={MACS[1]},in_port=77": (44, "drop"),
+    }
+
+
+def test_packets_are_measured_for_the_network_that_takes_shorter_ones() -> None:
+    wide, narrow = replace(network(1, "10.1.0.5"), mtu=1450), replace(network(2, "10.2.0.9"), mtu=1300)
+    found = flows(wide, narrow)
+    onward = {
+        match.split("nw_dst=")[1]: actions
+        for (table, priority, match), actions in found.items()
+        if (table, priority) == (ROUTE, 170)
+    }
+    assert onward["10.1.0.5"].startswith("dec_ttl,")
+    assert onward["10.2.0.9"] == (
+        "check_pkt_larger(1314)->NXM_NX_REG12[0],set_field:0x2->reg14,"
+        f"set_field:fa:16:3e:00:02:00->eth_dst,resubmit(,{t.FIT})"
+    )
+    fitting = {(p, match): actions for (table, p, match), actions in found.items() if table == t.FIT}
+    onward_there = f"dec_ttl,set_field:{MACS[2]}->eth_src,set_field:0x2->reg6,resubmit(,60)"
+    assert fitting == {
+        (20, "reg9=0x5,reg14=0x2,reg12=0x1/0x1"): told(TOO_BIG, ERRORS_METER),
+        (10, "ip,reg9=0x5,reg14=0x2"): onward_there,
+        (10, "ipv6,reg9=0x5,reg14=0x2"): onward_there,
+    }
+    assert not any(table == t.FIT for table, _, _ in flows(wide, replace(narrow, mtu=1450)))

@@ -239,7 +239,7 @@ class SwitchAgent(DeviceAgent):
         changes += await applier.drop_meters(inner, meters)
         changes += (await applier.edit(row_plan.removals))[0]
         self._wired = wiring
-        self._controller.follow(wiring, model.routers)
+        self._controller.follow(wiring, model)
         self._vlans = row_plan.vlans
         for port_id in wiring.devices:
             self._patience.went_well(port_id)

@@ -11,13 +11,15 @@ import asyncio
 
 from pileus.core.clock import Clock
 from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
-from pileus.host.l2.expired import EXPIRED, Expired
 from pileus.host.l2.floating import ANSWERED, MISSING
+from pileus.host.l2.icmp_errors import IcmpErrors
+from pileus.host.l2.model import Model
 from pileus.host.l2.neighbours import Neighbours
 from pileus.host.l2.packet_log import PacketLog
 from pileus.host.l2.plan import Wiring
 from pileus.host.l2.settings import BridgeSettings
-from pileus.wire.distributed import DistributedRouter
+from pileus.host.l2.solicited import Solicited
+from pileus.host.l2.words import ASKED, EXPIRED, SOLICITED, TOO_BIG
 
 _PAUSE_S = 0.5
 
@@ -30,22 +32,25 @@ class Controller:
         self._flows = flows
         self._log = PacketLog(settings, clock)
         self._neighbours = Neighbours(settings, flows, clock)
-        self._expired = Expired(settings.integration_bridge, flows)
+        self._errors = IcmpErrors(settings.integration_bridge, flows)
+        self._solicited = Solicited(settings.integration_bridge, flows)
         self._wanted = asyncio.Event()
 
-    def follow(self, wiring: Wiring, routers: tuple[DistributedRouter, ...]) -> None:
+    def follow(self, wiring: Wiring, model: Model) -> None:
         """This is in force now."""
-        self._expired.follow(routers, wiring.vlans)
+        mtus = {network_id: network.mtu for network_id, network in model.networks.items()}
+        self._errors.follow(model.routers, wiring.vlans, mtus, wiring.outsides)
+        self._solicited.follow(model.routers, wiring.vlans, mtus, wiring.devices.values())
         self._log.follow(wiring.devices.values())
         self._neighbours.follow(wiring.outsides, wiring.translations)
-        if self._log.wanted or self._neighbours.wanted or self._expired.wanted:
+        if any(one.wanted for one in (self._log, self._neighbours, self._errors, self._solicited)):
             self._wanted.set()
         else:
             self._wanted.clear()
 
     async def watch(self) -> None:
         """Listen while anything is wanted, and again when the switch comes back."""
-        await asyncio.gather(self._listen(), self._neighbours.refresh())
+        await asyncio.gather(self._listen(), self._neighbours.refresh(), self._solicited.repeat())
 
     async def _listen(self) -> None:
         while True:
@@ -62,11 +67,14 @@ class Controller:
     async def _take(self, packet: PacketIn) -> None:
         if packet.userdata in (MISSING, ANSWERED):
             await self._neighbours.hear(packet)
-        elif packet.userdata == EXPIRED:
-            await self._expired.hear(packet)
+        elif packet.userdata in (EXPIRED, TOO_BIG):
+            await self._errors.hear(packet)
+        elif packet.userdata in (ASKED, SOLICITED):
+            await self._solicited.hear(packet)
         else:
             self._log.write(packet)
 
     def close(self) -> None:
         """Begin nothing more."""
         self._neighbours.close()
+        self._solicited.close()

@@ -146,7 +146,12 @@ def _source(sender: str, mac_address: str, addresses: list[str]) -> Iterator[Par
 
 def deliver(wired: Wired) -> tuple[str, str]:
     """The two actions that bring a copy of a packet to a device."""
-    return f"set_field:0x{wired.number:x}->{t.NUMBER}", f"resubmit(,{t.DELIVER})"
+    return deliver_to(wired.number)
+
+
+def deliver_to(number: int) -> tuple[str, str]:
+    """The same by the device's number."""
+    return f"set_field:0x{number:x}->{t.NUMBER}", f"resubmit(,{t.DELIVER})"
 
 
 def _delivery(wired: Wired, secured: bool) -> Iterator[Parts]:

@@ -27,7 +27,9 @@ from pileus.drivers.openflow.flow import Flow
 from pileus.host.l2 import tables as t
 from pileus.host.l2.answers import arp_answer, echo_answer
 from pileus.host.l2.devices import Wired
+from pileus.host.l2.lengths import measured
 from pileus.host.l2.numbers import stable_ids
+from pileus.host.l2.words import ERRORS_METER, EXPIRED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedFloatingIp, HostGateway
 
@@ -61,6 +63,8 @@ class Translation(msgspec.Struct, frozen=True):
     router: int
     router_mac: str
     zone: int
+    inner_mtu: int = 0
+    outer_mtu: int = 0
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -180,7 +184,14 @@ def _translation(one: Translation, mac: str, vlan: int) -> Iterator[Parts]:
         yield t.SWITCH, 46, f"arp,{network},arp_op=1,arp_tpa={address}", answer
     inward = f"ct(commit,zone={one.zone},nat(dst={fixed}),table={t.FLOATING_IN})"
     arrived = f"ip,{network},dl_dst={mac},nw_dst={address}"
-    yield t.SWITCH, 46, arrived, f"dec_ttl,set_field:0x{one.router:x}->{t.ROUTER},{inward}"
+    for ttl in (0, 1):
+        yield t.SWITCH, 47, f"{arrived},nw_ttl={ttl}", told(EXPIRED, ERRORS_METER)
+    goes_in = f"dec_ttl,set_field:0x{one.router:x}->{t.ROUTER},{inward}"
+    if one.inner_mtu < one.outer_mtu:
+        yield t.SWITCH, 46, arrived, _measured(one.inner_mtu, device.vlan)
+        yield from _fitting(f"ip,{network},nw_dst={address}", goes_in)
+    else:
+        yield t.SWITCH, 46, arrived, goes_in
     delivered = (
         f"set_field:{one.router_mac}->eth_src",
         f"set_field:{device.details.mac_address.lower()}->eth_dst",
@@ -191,9 +202,23 @@ def _translation(one: Translation, mac: str, vlan: int) -> Iterator[Parts]:
     outward = f"ct(commit,zone={one.zone},nat(src={address}),table={t.FLOATING_OUT})"
     # Of its own device alone: others without port security may claim the address.
     sent = f"ip,in_port={device.ofport},{router},{t.NETWORK}=0x{device.vlan:x},nw_src={fixed}"
-    yield t.ROUTE, 15, sent, f"dec_ttl,set_field:0x{vlan:x}->{t.NETWORK},{outward}"
+    goes_out = f"dec_ttl,set_field:0x{vlan:x}->{t.NETWORK},{outward}"
+    if one.outer_mtu < one.inner_mtu:
+        yield t.ROUTE, 15, sent, _measured(one.outer_mtu, vlan)
+        yield from _fitting(f"{sent},{t.ONWARD}=0x{vlan:x}", goes_out)
+    else:
+        yield t.ROUTE, 15, sent, goes_out
     leaving = f"set_field:{mac}->eth_src,resubmit(,{t.HOPS})"
     yield t.FLOATING_OUT, 10, f"ip,{network},{router},nw_src={address}", leaving
+
+
+def _measured(mtu: int, vlan: int) -> str:
+    return ",".join([*measured(mtu, vlan), f"resubmit(,{t.FIT})"])
+
+
+def _fitting(match: str, onward: str) -> Iterator[Parts]:
+    yield t.FIT, 31, f"{match},{t.LENGTH}=0x1/0x1", told(TOO_BIG, ERRORS_METER)
+    yield t.FIT, 30, match, onward
 
 
 def hex_of(address: str) -> str:

@@ -14,7 +14,18 @@ from typing import Any, TypeVarTuple
 import msgspec
 
 from pileus.drivers.openflow.flow import Flow, Key
-from pileus.host.l2 import answers, expired, floating, routing, rules, switching, taps, trunks
+from pileus.host.l2 import (
+    answers,
+    discovery,
+    floating,
+    icmp_errors,
+    routing,
+    rules,
+    solicited,
+    switching,
+    taps,
+    trunks,
+)
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
 from pileus.host.l2.guest_tags import passes_tags
@@ -29,6 +40,7 @@ from pileus.host.l2.settings import OWNER, OWNER_KEY, BridgeSettings
 from pileus.host.l2.switching import Joint, LocalNetwork
 from pileus.host.l2.translated import translated
 from pileus.host.l2.view import InterfaceView, SwitchView
+from pileus.host.l2.words import ASKED_METER, ERRORS_METER
 
 Inputs = TypeVarTuple("Inputs")
 
@@ -291,13 +303,15 @@ def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: F
     for router in model.routers:
         macs = {one.mac_address.lower() for one in router.interfaces}
         routed = tuple(
-            routing.RoutedNetwork(
+            discovery.RoutedNetwork(
                 one,
                 network.vlan,
                 routing.destinations(network, macs),
                 plugged=any(
                     wired.details.mac_address.lower() == one.mac_address.lower() for wired in network.devices
                 ),
+                mtu=network.details.mtu,
+                outward=",".join(switching.outward(network)),
             )
             for one in router.interfaces
             if (network := carried.get(one.network_id)) is not None
@@ -365,7 +379,7 @@ def _physical(
 def plan_meters(wiring: Wiring, settings: BridgeSettings, *, routing: bool = False) -> dict[int, Meter]:
     """Meters of br-int by number: of devices that are limited, one for all that are logged, and with
     ``routing`` one for what routers tell the agent of."""
-    found = {expired.METER: expired.RATE} if routing else {}
+    found = {ERRORS_METER: icmp_errors.RATE, ASKED_METER: solicited.RATE} if routing else {}
     found |= {
         number: meter
         for wired in wiring.devices.values()

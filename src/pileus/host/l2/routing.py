@@ -10,10 +10,10 @@ those of which no guest is here; it is sent on in the network of its destination
                                                  the router, which is plugged where the rest of it is
     and from there to SWITCH again.
 
-ARP for the router, and echo requests to it, are answered where they are asked. Frames from other hosts are no
-business of these flows: those have been routed where they started, or their host does not route, and they
-come to where the router's port is. Of IPv6 hosts route what is for a known address; neighbour discovery,
-advertisements, errors and all else are that port's.
+ARP and neighbour discovery for the router, and echo requests to it, are answered where they are asked; of
+what ends at it, or is too long for where it goes, the agent tells the sender. Each host advertises the router
+to its own guests (``discovery``). Frames from other hosts are no business of these flows: those have been
+routed where they started, or their host does not route, and they come to where the router's port is.
 """
 
 from __future__ import annotations
@@ -21,35 +21,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterator
 
-import msgspec
-
 from pileus.drivers.openflow.flow import Flow
-from pileus.host.l2 import expired
+from pileus.host.l2 import discovery
 from pileus.host.l2 import tables as t
-from pileus.host.l2.answers import arp_answer, echo_answer
+from pileus.host.l2.answers import arp_answer, echo_answer, echo_answer_v6
+from pileus.host.l2.discovery import Destination, RoutedNetwork
+from pileus.host.l2.lengths import measured
 from pileus.host.l2.switching import LocalNetwork
+from pileus.host.l2.words import ERRORS_METER, EXPIRED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import DistributedInterface, DistributedRouter
 
 ROUTE, ROUTER = t.ROUTE, t.ROUTER
 _METADATA = "169.254.169.254"
 _SWITCH = f"resubmit(,{t.SWITCH})"
-
-
-class Destination(msgspec.Struct, frozen=True):
-    """An address on one of a router's networks, here or on another host."""
-
-    address: str
-    mac_address: str
-
-
-class RoutedNetwork(msgspec.Struct, frozen=True):
-    """A network of a router, by its number here. ``plugged``: the router's port is plugged here, too."""
-
-    interface: DistributedInterface
-    vlan: int
-    destinations: tuple[Destination, ...]
-    plugged: bool = False
 
 
 Parts = tuple[int, int, str, str]
@@ -75,31 +60,34 @@ def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destinati
 
 def routing_base() -> list[Flow]:
     """Drop what nobody routes."""
-    return [Flow(ROUTE, 0, "", "drop", t.BRIDGE_COOKIE)]
+    return [Flow(table, 0, "", "drop", t.BRIDGE_COOKIE) for table in (t.FIT, ROUTE)]
 
 
 def _parts(
     router: DistributedRouter, number: int, networks: tuple[RoutedNetwork, ...], outer: tuple[int, ...]
 ) -> Iterator[Parts]:
     mine = f"{ROUTER}=0x{number:x}"
-    for ttl in (0, 1):
-        yield ROUTE, 180, f"ip,{mine},nw_ttl={ttl}", expired.ACTIONS
+    ended = told(EXPIRED, ERRORS_METER)
+    for family in ("ip", "ipv6"):
+        for ttl in (0, 1):
+            yield ROUTE, 180, f"{family},{mine},nw_ttl={ttl}", ended
     # To the router's port, where that is plugged: ROUTER is set, so the packet does not come here again.
     central = _SWITCH
     hops: dict[str, str] = {}
     inner = _inner(router)
+    longest = max((network.mtu for network in networks), default=0)
     for network in networks:
         yield from _entrance(network, number, outer)
-        yield from _own_addresses(network.interface, mine)
+        yield from discovery.parts(network, outer)
+        yield from _own_addresses(network.interface, mine, central)
+        if narrow := network.mtu < longest:
+            yield from _fitting(network, mine)
         families = {":" in address for address in network.interface.ip_addresses}
         for destination in network.destinations:
             if (":" in destination.address) in families:
-                onward = _onward(network, destination.mac_address)
+                onward = _onward(network, destination, narrow=narrow)
                 hops[destination.address] = onward
                 yield ROUTE, 170, f"{mine},{_to(destination.address)}", onward
-    # Where the time of a packet of IPv6 ends the router's port says so.
-    for ttl in (0, 1):
-        yield ROUTE, 180, f"ipv6,{mine},nw_ttl={ttl}", central
     for family in ("ip", "ipv6"):
         yield ROUTE, 10, f"{family},{mine}", central
     # Of nobody that is known, and yet not outside.
@@ -152,22 +140,41 @@ def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> It
             yield t.SWITCH, 41, f"{match},in_port={port}", actions
 
 
-def _own_addresses(interface: DistributedInterface, mine: str) -> Iterator[Parts]:
+def _own_addresses(interface: DistributedInterface, mine: str, central: str) -> Iterator[Parts]:
     mac = interface.mac_address.lower()
     for address in _old(interface.ip_addresses):
         yield ROUTE, 200, f"icmp,{mine},nw_dst={address},icmp_type=8,icmp_code=0", echo_answer(mac, address)
         yield ROUTE, 190, f"ip,{mine},nw_dst={address}", "drop"
+    for address in discovery.own_addresses(interface):
+        echo = f"icmp6,{mine},ipv6_dst={address},icmp_type=128,icmp_code=0"
+        yield ROUTE, 200, echo, echo_answer_v6(mac, address)
+        # Its port has asked for neighbours, and hears the answers.
+        yield ROUTE, 190, f"ipv6,{mine},ipv6_dst={address}", central
 
 
-def _onward(network: RoutedNetwork, mac_address: str) -> str:
-    steps = (
+def _fitting(network: RoutedNetwork, mine: str) -> Iterator[Parts]:
+    """On to a network that others of its router have longer packets than."""
+    goes = f"{mine},{t.ONWARD}=0x{network.vlan:x}"
+    yield t.FIT, 20, f"{goes},{t.LENGTH}=0x1/0x1", told(TOO_BIG, ERRORS_METER)
+    for family in ("ip", "ipv6"):
+        yield t.FIT, 10, f"{family},{goes}", ",".join(_leaving(network))
+
+
+def _onward(network: RoutedNetwork, destination: Destination, *, narrow: bool) -> str:
+    to = f"set_field:{destination.mac_address.lower()}->eth_dst"
+    if narrow:
+        return ",".join([*measured(network.mtu, network.vlan), to, f"resubmit(,{t.FIT})"])
+    return ",".join(_leaving(network, to))
+
+
+def _leaving(network: RoutedNetwork, *steps: str) -> list[str]:
+    return [
         "dec_ttl",
         f"set_field:{network.interface.mac_address.lower()}->eth_src",
-        f"set_field:{mac_address.lower()}->eth_dst",
+        *steps,
         f"set_field:0x{network.vlan:x}->{t.NETWORK}",
         _SWITCH,
-    )
-    return ",".join(steps)
+    ]
 
 
 def _old(addresses: tuple[str, ...]) -> list[str]:

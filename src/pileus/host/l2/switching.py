@@ -53,7 +53,7 @@ def network_flows(network: LocalNetwork) -> list[Flow]:
 
 def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
     register = f"{t.NETWORK}=0x{network.vlan:x}"
-    outward = _outward(network)
+    beyond = outward(network)
     if network.joint is not None and not is_tunnelled(network.details):
         vlan_id = network.details.segment.segmentation_id
         wire = _UNTAGGED if vlan_id is None else f"dl_vlan={vlan_id}"
@@ -68,10 +68,10 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
         yield from guest_tags.network_parts(network.vlan)
     everybody = [step for wired in network.devices for step in deliver(wired)]
     yield t.SWITCH, 15, f"{register},dl_dst={t.MULTICAST}", f"resubmit(,{t.FLOOD})"
-    yield t.FLOOD, 10, register, ",".join([*everybody, *outward]) or "drop"
+    yield t.FLOOD, 10, register, ",".join([*everybody, *beyond]) or "drop"
     trusting = [wired for wired in network.devices if not is_secured(wired.details)]
     services = [step for wired in trusting for step in deliver(wired)]
-    yield t.SERVICES, 10, register, ",".join([*services, *outward]) or "drop"
+    yield t.SERVICES, 10, register, ",".join([*services, *beyond]) or "drop"
     # Without port security a guest may have others behind it, whose addresses nobody knows.
     unknown = [
         step
@@ -79,22 +79,23 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
         if not wired.details.device_owner.startswith("network:")
         for step in deliver(wired)
     ]
-    yield t.SWITCH, 10, register, ",".join([*unknown, *outward]) or "drop"
+    yield t.SWITCH, 10, register, ",".join([*unknown, *beyond]) or "drop"
     for wired in network.devices:
         if wired.details.replicated:
             # Which of the hosts is active is not known here, and is never the switch's to find out.
-            everywhere = ",".join([*deliver(wired), *outward])
+            everywhere = ",".join([*deliver(wired), *beyond])
             yield t.SWITCH, 20, f"{register},dl_dst={wired.details.mac_address.lower()}", everywhere
             for address in (ip.ip_address for ip in wired.details.fixed_ips if ":" not in ip.ip_address):
                 asked = f"arp,{register},dl_dst=ff:ff:ff:ff:ff:ff,arp_tpa={address},arp_op=1"
                 yield t.SWITCH, 17, asked, everywhere
     for mac_address, claimants in _shared_addresses(network.devices).items():
         steps = [step for wired in claimants for step in deliver(wired)]
-        yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *outward])
+        yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *beyond])
 
 
-def _outward(network: LocalNetwork) -> list[str]:
-    """Last among the actions, since the frame is tagged from here on."""
+def outward(network: LocalNetwork) -> list[str]:
+    """The actions that send a frame to the network's other hosts. Last among the actions, since the frame is
+    tagged from here on."""
     if network.joint is None:
         return []
     return [

@@ -12,7 +12,8 @@ A packet on br-int, from left to right::
           └────► out: to the tunnel bridge or to a physical network's bridge, tagged with the local VLAN
 
 What is sent to a distributed router goes from SWITCH to ROUTE and back, in another network (``routing``); to
-the outside by a floating IP, and from there, through FLOATING_OUT and FLOATING_IN (``floating``).
+the outside by a floating IP, and from there, through FLOATING_OUT and FLOATING_IN (``floating``). FIT tells
+the agent of packets that are too long for where they go.
 
 Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
 untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
@@ -37,6 +38,7 @@ EGRESS = 30
 EGRESS_STATE = 31
 EGRESS_RULES = 32
 EGRESS_ACCEPT = 33
+FIT = 54
 ROUTE = 55
 FLOATING_IN = 56
 FLOATING_OUT = 57
@@ -49,6 +51,7 @@ FLOOD = 63
 HOPS = 65
 HELD = 66
 ANSWER = 67
+ADVERTISED = 68
 INGRESS = 80
 INGRESS_STATE = 81
 INGRESS_RULES = 82
@@ -72,6 +75,10 @@ NEXT_HOP = "reg10"
 """The IPv4 address of the neighbour outside that a packet goes to."""
 KNOWN = "reg11"
 """1: the neighbour's hardware address is in the packet; or its announcement has been heard."""
+LENGTH = "reg12"
+"""Of a packet that is routed: whether it is too long for where it goes (bit 0)."""
+ONWARD = "reg14"
+"""The local VLAN of the network that a packet is routed to."""
 OUTPUT = "NXM_NX_REG8[]"
 OUTPUT_REGISTER = "reg8"
 """The OpenFlow port of the receiver."""

@@ -37,7 +37,15 @@ def translated(
     }
     zones = floating.zones(model.floating_ips)
     translations = tuple(
-        floating.Translation(one, device, numbers[one.router_id], router_mac, zones[floating.identity(one)])
+        floating.Translation(
+            one,
+            device,
+            numbers[one.router_id],
+            router_mac,
+            zones[floating.identity(one)],
+            model.networks[device.details.network_id].mtu,
+            model.networks[one.network_id].mtu,
+        )
         for one in model.floating_ips
         if (device := devices.get(one.port_id)) is not None
         and one.network_id in gateways

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from pileus.drivers.advertising.advertisers import Advertisement, Prefix, message
+from pileus.drivers.advertising.advertisers import Advertisement
 from pileus.drivers.nft import metering, ndp_proxy
 from pileus.drivers.nft.forwarding import Forwarding
 from pileus.drivers.nft.helpers import Helper
 from pileus.drivers.nft.limits import AddressLimit
 from pileus.drivers.nft.router import FloatingIp, Gateway, RouterRules
 from pileus.drivers.nft.table import Table
+from pileus.host.advertised import advertisement
 from pileus.host.l3 import gateways
 from pileus.host.l3.gateways import NAME_CHARACTERS, gateway_name
 from pileus.host.metadata_endpoint import METADATA_V6, MetadataEndpoint
@@ -45,19 +46,6 @@ SYSCTLS = {
     # ARP is about the addresses of the interface that is asked, not of the whole router.
     "ipv4/conf/all/arp_ignore": "1",
     "ipv4/conf/all/arp_announce": "2",
-}
-
-
-class _RaMode(msgspec.Struct, frozen=True):
-    autonomous: bool
-    managed: bool
-    other: bool
-
-
-_RA_MODES = {
-    "slaac": _RaMode(autonomous=True, managed=False, other=False),
-    "dhcpv6-stateless": _RaMode(autonomous=True, managed=False, other=True),
-    "dhcpv6-stateful": _RaMode(autonomous=False, managed=True, other=True),
 }
 
 
@@ -203,37 +191,17 @@ def plan_endpoints(router: RouterDetails, namespace: Namespace) -> list[Metadata
 def plan_advertisements(router: RouterDetails, namespace: Namespace) -> list[Advertisement]:
     """Plan the advertisements on networks whose IPv6 subnets want them from us; raises ValueError
     for what can't be said."""
-    found: list[Advertisement] = []
-    for port in router.interfaces:
-        subnets = [
-            (subnet, _RA_MODES[subnet.ipv6_ra_mode])
-            for subnet in port.subnets
-            if subnet.ipv6_ra_mode in _RA_MODES and ":" in subnet.cidr
-        ]
-        if not subnets:
-            continue
-        found.append(
-            Advertisement(
-                namespace=namespace.name,
-                interface=interface_name(port),
-                mac=port.port.mac_address,
-                mtu=port.port.mtu,
-                prefixes=tuple(Prefix(subnet.cidr, mode.autonomous) for subnet, mode in subnets),
-                managed=any(mode.managed for _, mode in subnets),
-                other=any(mode.other for _, mode in subnets),
-                resolvers=tuple(
-                    dict.fromkeys(
-                        resolver
-                        for subnet, _ in subnets
-                        for resolver in subnet.dns_nameservers
-                        if ":" in resolver and resolver != "::"
-                    )
-                ),
-            )
+    found = (
+        advertisement(
+            port.subnets,
+            namespace=namespace.name,
+            interface=interface_name(port),
+            mac=port.port.mac_address,
+            mtu=port.port.mtu,
         )
-    for item in found:
-        message(item)
-    return found
+        for port in router.interfaces
+    )
+    return [one for one in found if one is not None]
 
 
 def networks(router: RouterDetails) -> set[str]:

@@ -28,6 +28,7 @@ from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute
 from pileus.wire.distributed import (
+    AdvertisedSubnet,
     DistributedFloatingIp,
     DistributedInterface,
     DistributedRouter,
@@ -68,9 +69,14 @@ class HostRouting(NamedTuple):
     gateways: tuple[HostGateway, ...] = ()
 
 
-_SUBNETS = select(subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.gateway_ip).where(
-    subnets.c.network_id.in_(bindparam("networks", expanding=True))
-)
+_SUBNETS = select(
+    subnets.c.id,
+    subnets.c.network_id,
+    subnets.c.cidr,
+    subnets.c.gateway_ip,
+    subnets.c.ipv6_ra_mode,
+    subnets.c.dns_nameservers,
+).where(subnets.c.network_id.in_(bindparam("networks", expanding=True)))
 _ON_HOST = fixed.c.host == bindparam("on_host", type_=String)
 _FLOATING_IPS = (
     select(
@@ -111,9 +117,9 @@ def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> Hos
     concerned = {row.network_id for rows in found.values() for row in rows}
     concerned |= {row.network_id for row in outside}
     prefixes = tx.rows(_SUBNETS, {"networks": sorted(concerned)})
-    cidrs = {row.id: row.cidr for row in prefixes}
+    known = {row.id: row for row in prefixes}
     return HostRouting(
-        routers=tuple(_router(router_id, rows, cidrs) for router_id, rows in found.items()),
+        routers=tuple(_router(router_id, rows, known) for router_id, rows in found.items()),
         floating_ips=tuple(
             DistributedFloatingIp(
                 floating_ip_id=row.id,
@@ -143,7 +149,7 @@ def _gateway(port: Row[Any], prefixes: Sequence[Row[Any]]) -> HostGateway:
     )
 
 
-def _router(router_id: str, rows: list[Row[Any]], cidrs: Mapping[str, str]) -> DistributedRouter:
+def _router(router_id: str, rows: list[Row[Any]], known: Mapping[str, Row[Any]]) -> DistributedRouter:
     central: dict[str, str] = {}
     for row in rows:
         if row.port_type == device_owners.CENTRAL_SNAT:
@@ -151,17 +157,29 @@ def _router(router_id: str, rows: list[Row[Any]], cidrs: Mapping[str, str]) -> D
     return DistributedRouter(
         router_id=router_id,
         interfaces=tuple(
-            DistributedInterface(
-                network_id=row.network_id,
-                mac_address=row.mac_address,
-                ip_addresses=tuple(ip["ip_address"] for ip in row.fixed_ips),
-                central_mac=central.get(row.network_id),
-                cidrs=tuple(cidrs[ip["subnet_id"]] for ip in row.fixed_ips if ip["subnet_id"] in cidrs),
-            )
+            _interface(row, central.get(row.network_id), known)
             for row in rows
             if row.port_type in device_owners.INTERFACES
         ),
         routes=tuple(
             HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in rows[0].routes
+        ),
+    )
+
+
+def _interface(
+    port: Row[Any], central_mac: str | None, known: Mapping[str, Row[Any]]
+) -> DistributedInterface:
+    own = [known[ip["subnet_id"]] for ip in port.fixed_ips if ip["subnet_id"] in known]
+    return DistributedInterface(
+        network_id=port.network_id,
+        mac_address=port.mac_address,
+        ip_addresses=tuple(ip["ip_address"] for ip in port.fixed_ips),
+        central_mac=central_mac,
+        cidrs=tuple(subnet.cidr for subnet in own),
+        advertised=tuple(
+            AdvertisedSubnet(subnet.cidr, subnet.ipv6_ra_mode, tuple(subnet.dns_nameservers))
+            for subnet in own
+            if subnet.ipv6_ra_mode and ":" in subnet.cidr
         ),
     )
