@@ -39,6 +39,7 @@ def test_a_port_becomes_active_and_a_full_pass_plans_nothing() -> None:
             assert await bench.full_pass() == 0
             assert server.agent_reports[0].start
             assert server.agent_reports[-1].configurations["tunneling_ip"] == "192.0.2.1"
+            assert "qos" in server.agent_reports[-1].configurations["extensions"]
             tap = bench.client.by_name("Port")["tap1"]
             assert tap["tag"] == 1
             await bench.unplug(1)

@@ -71,6 +71,8 @@ def test_a_router_is_made_and_a_full_pass_changes_nothing() -> None:
             )
             wanted = {"routers": 1, "ex_gw_ports": 1, "interfaces": 1, "floating_ips": 1}
             assert wanted.items() <= report.configurations.items()
+            # Clients look here for what can be asked of a router.
+            assert {"fip_qos", "ndp_proxy", "port_forwarding"} <= {*report.configurations["extensions"]}
 
     scenario(story)
 

@@ -127,6 +127,7 @@ class SwitchAgent(DeviceAgent):
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
             "enable_distributed_routing": True,
+            "extensions": ["local_ip", "log", "qos"],
             "minimum_bandwidth_enforced": self._minima.enforced,
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }

@@ -39,6 +39,8 @@ from pileus.wire.metering import MeteringCount
 _log = log.get("host.l3")
 
 NAMESPACE_PREFIX = "qrouter-"
+EXTENSIONS = ("conntrack_helper", "fip_qos", "gateway_ip_qos", "ndp_proxy", "port_forwarding")
+"""What Neutron's agent does by extensions that are loaded, by their names there; this one always does it."""
 
 
 class L3Agent(NamespaceAgent[RouterDetails]):
@@ -90,7 +92,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             "handle_internal_only_routers": True,
             "use_namespaces": True,
             "interface_driver": "openvswitch",
-            "extensions": [],
+            "extensions": list(EXTENSIONS),
             "log_agent_heartbeats": False,
         }
 
