@@ -40,11 +40,12 @@ def test_each_address_has_a_name(tmp_path: Path) -> None:
         assert await names(named) == [("10.0.0.6", "web", "web.shop.example.")]
         assert await told() == ("openstacklocal.", [("host-10-0-0-5", ""), ("web", "shop.example.")])
         await api("PUT", f"/v2.0/networks/{network}", {"network": {"dns_domain": "cloud.example."}})
-        assert await names(plain) == [("10.0.0.5", "host-10-0-0-5", "host-10-0-0-5.cloud.example.")]
+        assert await names(plain) == [("10.0.0.5", "host-10-0-0-5", "host-10-0-0-5.openstacklocal.")]
         assert await names(named) == [("10.0.0.6", "web", "web.shop.example.")]
-        assert (await told())[0] == "cloud.example."
+        assert (await told())[0] == "openstacklocal.", "guests search in one domain in all networks"
         await api("PUT", put, {"port": {"dns_domain": "", "fixed_ips": [{"ip_address": "10.0.0.9"}]}})
         assert await names(named) == [("10.0.0.9", "web", "web.cloud.example.")]
+        assert await told() == ("openstacklocal.", [("host-10-0-0-5", ""), ("web", "cloud.example.")])
         values = {"ip_version": 6, "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
         subnet = await api.make("subnet", network_id=network, cidr="2001:db8::/64", **values)
         assert [name for _, name, _ in await names(named)] == ["web", "web"]

@@ -20,7 +20,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import DHCP_AGENT
-from pileus.services.network.rules.names import domain_for, domain_of, host_name
+from pileus.services.network.rules.names import GUESTS_DOMAIN, domain_for, host_name
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
@@ -166,7 +166,7 @@ def _network(
         ),
         subnets=tuple(dhcp_subnet(row, routed) for row in near),
         hosts=dhcp_hosts(on_it, net.dns_domain, far),
-        dns_domain=domain_of(net.dns_domain),
+        dns_domain=GUESTS_DOMAIN,
         elsewhere=tuple(row.id for row in near if row.id in in_machine),
     )
 
@@ -208,13 +208,12 @@ def dhcp_subnet(row: Row[Any], routed: Collection[str]) -> DhcpSubnet:
 
 
 def _host(port: Row[Any], far: Collection[str], network_domain: str) -> DhcpHost:
-    has_own = port.dns_name and (port.dns_domain or "<" in network_domain)
     return DhcpHost(
         port_id=port.id,
         mac_address=port.mac_address,
         addresses=_addresses(port, far),
         hostname=port.dns_name or host_name(port.fixed_ips),
-        domain=(domain_for(dict(port._mapping), network_domain) or "") if has_own else "",
+        domain=(domain_for(dict(port._mapping), network_domain) or "") if port.dns_name else "",
         options=tuple(
             DhcpOption(name=one["opt_name"], value=one["opt_value"], ip_version=one["ip_version"])
             for one in port.extra_dhcp_opts

@@ -20,7 +20,7 @@ from pileus.services.network.routers.state import l3_state
 from pileus.services.network.routers.tables import router_bindings, router_ports
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import GATEWAY_AGENT
-from pileus.services.network.rules.names import domain_of
+from pileus.services.network.rules.names import GUESTS_DOMAIN
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import DhcpNetwork, DhcpSubnet, HostRoute
 from pileus.wire.gateway import GatewayMachine, GatewayState, GatewayStateRequest
@@ -105,7 +105,7 @@ def _served(
         port=port.port,
         subnets=tuple(_subnet(row, on_it) for row in prefixes.get(net.id, ()) if row.id in mine),
         hosts=dhcp_hosts(on_it, net.dns_domain, far),
-        dns_domain=domain_of(net.dns_domain),
+        dns_domain=GUESTS_DOMAIN,
     )
 
 

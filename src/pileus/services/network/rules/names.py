@@ -9,8 +9,8 @@ from typing import Any
 from pileus.core.context import Context
 from pileus.services.network.common.names import KEYWORDS
 
-DEFAULT_DOMAIN = "openstacklocal."
-"""The domain of guests in a network that has none of its own."""
+GUESTS_DOMAIN = "openstacklocal."
+"""The domain that guests are told by DHCP, whatever their networks' are, as of Neutron's agent."""
 
 _KEYWORD = re.compile(f"<({'|'.join(KEYWORDS)})>")
 _NO_LABEL = re.compile("[^a-z0-9-]+")
@@ -20,11 +20,6 @@ def host_name(fixed_ips: Sequence[Mapping[str, str]]) -> str:
     """Name a guest that has no name: ``host-10-0-0-5``, by an IPv4 address if it has one."""
     addresses = [ip["ip_address"] for ip in fixed_ips]
     return _of_address(next((one for one in addresses if "." in one), addresses[0]))
-
-
-def domain_of(network_domain: str) -> str:
-    """The domain of a network's guests, with a dot at its end; of one with keywords each has his own."""
-    return DEFAULT_DOMAIN if "<" in network_domain else network_domain or DEFAULT_DOMAIN
 
 
 def keywords_of(context: Context, project_id: str) -> dict[str, str]:
@@ -49,9 +44,10 @@ def domain_for(port: Mapping[str, Any], network_domain: str) -> str | None:
 
 
 def assignment(port: Mapping[str, Any], network_domain: str) -> list[dict[str, str]]:
-    """``dns_assignment``: the name of each of a port's addresses."""
+    """``dns_assignment``: the name of each of a port's addresses. A port without a name is in no domain but
+    the one that guests are told."""
     name = port["dns_name"]
-    domain = domain_for(port, network_domain) or DEFAULT_DOMAIN
+    domain = (domain_for(port, network_domain) if name else None) or GUESTS_DOMAIN
     found = []
     for ip in port["fixed_ips"]:
         host = name or _of_address(ip["ip_address"])
