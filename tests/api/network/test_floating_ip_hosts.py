@@ -63,6 +63,28 @@ async def central(api: Cloud) -> set[str]:
     return {one.floating_ip_id for one in router.floating_ips}
 
 
+def test_no_host_translates_for_a_port_behind_another_router(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h2"):
+            await a_host(api, host)
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        outside = await an_outside(admin)
+        behind, subnet = await api.a_network("10.2.0.0/24")
+        info = {"network_id": outside}
+        router = await admin.make("router", distributed=True, external_gateway_info=info)
+        port = await a_port(api, behind, "h2")
+        values = {"floating_network_id": outside, "port_id": port, "router_id": router["id"]}
+        floating = await admin.make("floatingip", **values)
+        assert await gateways(admin) == {}
+        assert await central(api) == {floating["id"]}, "h2 has no way from the router to the port"
+        await act(admin, router, "add_router_interface", subnet_id=subnet)
+        await admin("PUT", f"/v2.0/floatingips/{floating['id']}", {"floatingip": {"router_id": router["id"]}})
+        assert {*await gateways(admin)} == {"h2"}, "now it has"
+
+    tell(story, tmp_path, config=WITH_PROVIDER)
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:

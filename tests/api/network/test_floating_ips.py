@@ -85,6 +85,56 @@ def test_the_life_of_a_floating_ip(kind: str, tmp_path: Path) -> None:
     tell(story, tmp_path, kind)
 
 
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_the_router_of_a_floating_ip_can_be_named(kind: str, tmp_path: Path) -> None:
+    """A port behind another router, which the one that translates reaches by its routes."""
+
+    async def story(api: Cloud) -> None:
+        place = await a_place(api)
+        here = {"floating_network_id": place.outside}
+        behind, _ = await api.a_network("10.1.0.0/24")
+        port = (await api.make("port", network_id=behind))["id"]
+        named = {"port_id": port, "router_id": place.router["id"]}
+        refused(await ask(api, **here, port_id=port), 404, "ExternalGatewayForFloatingIPNotFound")
+        made = (await ask(api, **here, **named)).json["floatingip"]
+        assert (made["router_id"], made["port_id"]) == (place.router["id"], port)
+        assert made["fixed_ip_address"].startswith("10.1.0.") and made["status"] == "DOWN"
+        gateway = {"router": {"external_gateway_info": {}}}
+        cleared = await api("PUT", f"/v2.0/routers/{place.router['id']}", gateway)
+        refused(cleared, 409, "RouterExternalGatewayInUseByFloatingIp")
+
+        # Only the router changes, where it leads or to which router it is led directly; none frees nothing.
+        other = await api.make("router", external_gateway_info={"network_id": place.outside})
+        moved = (await change(api, made, router_id=other["id"])).json["floatingip"]
+        assert {**moved, "updated_at": ""} == {
+            **made,
+            "router_id": other["id"],
+            "updated_at": "",
+            "revision_number": moved["revision_number"],
+        }
+        refused(await change(api, made, router_id=None), 404, "ExternalGatewayForFloatingIPNotFound")
+        found = (await change(api, made, port_id=place.port["id"])).json["floatingip"]
+        assert (found["router_id"], found["port_id"]) == (place.router["id"], place.port["id"])
+        freed = (await change(api, made, port_id=None)).json["floatingip"]
+        assert (freed["router_id"], freed["port_id"], freed["fixed_ip_address"]) == (None, None, None)
+        refused(await change(api, made, router_id=other["id"]), 400, "BadRequest", "without a port_id")
+        refused(await ask(api, **here, router_id=other["id"]), 400, "BadRequest", "without a port_id")
+        assert (await change(api, made, router_id=None)).status == 200
+
+        plain = await api.make("router")
+        refused(
+            await ask(api, **here, port_id=port, router_id=plain["id"]), 409, "NoGatewayOnFloatingNetwork"
+        )
+        theirs = await api.as_("bob").make("router", external_gateway_info={"network_id": place.outside})
+        refused(await ask(api, **here, port_id=port, router_id=theirs["id"]), 404, "RouterNotFound")
+        refused(await ask(api, **here, port_id=port, router_id=place.subnet), 404, "RouterNotFound")
+        for method, body in (("POST", {**here, **named}), ("PUT", named)):
+            path = "/v2.0/floatingips" + (f"/{made['id']}" if method == "PUT" else "")
+            refused(await api.as_("reader")(method, path, {"floatingip": body}), 403, "PolicyNotAuthorized")
+
+    tell(story, tmp_path, kind)
+
+
 def test_where_a_floating_ip_can_lead(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         admin = api.as_("admin")

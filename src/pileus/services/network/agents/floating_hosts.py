@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, select
 
 from pileus.services.network.floating_ips.tables import (
     floating_ip_gateways,
@@ -18,11 +18,27 @@ from pileus.services.network.floating_ips.tables import (
 )
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.tables import routers
+from pileus.services.network.routers.tables import router_ports, routers
+from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
 from pileus.services.network.rules.segments import TUNNELS
 
 fixed, inner, outer = ports.alias("fixed"), networks.alias("inner_network"), networks.alias("outer_network")
+
+
+_interface, _of_router = ports.alias("interface"), router_ports.alias("of_router")
+_ATTACHED = exists(
+    select(_interface.c.id)
+    .select_from(_of_router.join(_interface, _interface.c.id == _of_router.c.port_id))
+    .where(
+        _of_router.c.router_id == floating_ips.c.router_id,
+        _of_router.c.port_type == device_owners.DISTRIBUTED_INTERFACE,
+        _interface.c.network_id == fixed.c.network_id,
+    )
+    .correlate(floating_ips, fixed)
+)
+"""The router is attached to the port's network. Where it was named although it is not, packets have to go
+through other routers, which the central one alone reaches."""
 
 
 def on_hosts() -> FromClause:
@@ -45,6 +61,7 @@ def may_be_translated() -> ColumnElement[bool]:
         inner.c.network_type.in_(sorted(TUNNELS)),
         floating_ips.c.qos_policy_id.is_(None),
         outer.c.qos_policy_id.is_(None),
+        _ATTACHED,
     )
 
 

@@ -29,3 +29,7 @@ class SubnetNotFound(NotFound):
 
 class PortNotFound(NotFound):
     message = "Port {port_id} could not be found."
+
+
+class RouterNotFound(NotFound):
+    message = "Router {router_id} could not be found"

@@ -26,6 +26,12 @@ EXTENSIONS = (
         "Add port_details attribute to Floating IP resource",
         "2018-04-09T10:00:00-00:00",
     ),
+    Extension(
+        "floating-ip-router-writable",
+        "Floating IP Router (writable)",
+        "Provides a writable router_id attribute for a floating IP resource.",
+        "2026-08-05T00:00:00-00:00",
+    ),
 )
 
 

@@ -6,8 +6,11 @@ from collections.abc import Collection
 
 from sqlalchemy import and_, bindparam, select
 
+from pileus.core.context import Context
+from pileus.core.errors import Conflict
+from pileus.services.network.common.errors import RouterNotFound
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.tables import router_ports
+from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
@@ -47,6 +50,43 @@ _ROUTERS_BETWEEN = (
     )
     .order_by(_to_inside.c.router_id)
 )
+
+
+# Routers with the external networks that they have gateways on.
+_OUTSIDE_OF = (
+    select(routers.c.id, routers.c.project_id, _outside.c.network_id)
+    .select_from(
+        routers.outerjoin(
+            _to_outside,
+            and_(
+                _to_outside.c.router_id == routers.c.id,
+                _to_outside.c.port_type == device_owners.ROUTER_GATEWAY,
+            ),
+        ).outerjoin(_outside, _outside.c.id == _to_outside.c.port_id)
+    )
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+class NoGatewayOnFloatingNetwork(Conflict):
+    message = "Router {router_id} has no external gateway on network {net_id}."
+
+
+def check_named_routers(tx: Tx, context: Context, named: Collection[tuple[str, str]]) -> None:
+    """Refuse routers (with the external networks of floating IPs) that the caller does not see or that have
+    no gateway there. They need not be attached to where a floating IP leads: that routes lead there is up to
+    who names them."""
+    if not named:
+        return
+    outside: dict[str, set[str | None]] = {}
+    for row in tx.rows(_OUTSIDE_OF, {"ids": sorted({router_id for router_id, _ in named})}):
+        if context.is_admin or row.project_id == context.project_id:
+            outside.setdefault(row.id, set()).add(row.network_id)
+    for router_id, network_id in sorted(named):
+        if router_id not in outside:
+            raise RouterNotFound(router_id=router_id)
+        if network_id not in outside[router_id]:
+            raise NoGatewayOnFloatingNetwork(router_id=router_id, net_id=network_id)
 
 
 def routers_between(

@@ -1,4 +1,5 @@
-"""The declaration of floating IPs (extensions ``router``, ``fip-port-details``)."""
+"""The declaration of floating IPs (extensions ``router``, ``fip-port-details``,
+``floating-ip-router-writable``)."""
 
 from __future__ import annotations
 
@@ -98,7 +99,18 @@ FLOATING_IP = Resource(
         Attribute(
             "fixed_ip_address", _ADDRESS, default=None, create=True, update=True, filter=True, sort=True
         ),
-        Attribute("router_id", REFERENCE, default=None, filter=True, sort=True),
+        Attribute(
+            "router_id",
+            REFERENCE,
+            default=None,
+            create=True,
+            update=True,
+            policy=True,
+            policy_get=False,
+            filter=True,
+            sort=True,
+            description="The router that translates; if none is named, one between port and network.",
+        ),
         Attribute("status", types.string(16), default="DOWN", filter=True, sort=True),
         Attribute("port_details", types.anything, loader=_details),
         Attribute(
@@ -126,8 +138,10 @@ RULES = rules(
     {
         "create_floatingip": ADMIN_MEMBER_OR_NETADMIN,
         "create_floatingip:floating_ip_address": ADMIN_OR_MANAGER,
+        "create_floatingip:router_id": ADMIN_MEMBER_OR_NETADMIN,
         "get_floatingip": ADMIN_OR_READER,
         "update_floatingip": ADMIN_MEMBER_OR_NETADMIN,
+        "update_floatingip:router_id": ADMIN_MEMBER_OR_NETADMIN,
         "delete_floatingip": ADMIN_MEMBER_OR_NETADMIN,
     }
 )

@@ -22,7 +22,7 @@ from pileus.services.network.common.copies import copied, copied_updates
 from pileus.services.network.common.errors import InUse, NetworkNotFound, PortNotFound
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.floating_ips.reach import routers_between
+from pileus.services.network.floating_ips.reach import check_named_routers, routers_between
 from pileus.services.network.floating_ips.resource import FLOATING_IP, port_details
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
@@ -42,6 +42,7 @@ from pileus.store.event import Event
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
+NO_PORT = "router_id cannot be specified without a port_id"
 FLOATING_IP_QUOTA = network_quota("floatingip", 50, floating_ips.c.project_id)
 
 
@@ -125,7 +126,7 @@ def floatingip_create(
         if address is None:
             raise ExternalIpAddressExhausted(net_id=spec["floating_network_id"])
         spec["floating_ip_address"], spec["floating_port_id"] = address, port["id"]
-        spec["router_id"], spec["status"], spec["port_details"] = None, "DOWN", None
+        spec["status"], spec["port_details"] = "DOWN", None
         spec["qos_network_policy_id"] = visible[spec["floating_network_id"]].qos_policy_id
     _associate(tx, context, [(spec, spec) for spec in specs])
     _write(tx, specs, lambda: FLOATING_IP.insert(tx, context, specs))
@@ -147,13 +148,19 @@ def floatingip_update(
         changes = one.changes
         if not changes:
             changes["port_id"] = None
-        if not {"port_id", "fixed_ip_address"} & {*changes}:
+        if not {"port_id", "fixed_ip_address", "router_id"} & {*changes}:
             continue
+        if not {"port_id", "fixed_ip_address"} & {*changes}:  # it leads where it did, through another router
+            changes["fixed_ip_address"] = one.original["fixed_ip_address"]
+            changes["port_id"] = one.original["port_id"]
         if "port_id" not in changes and changes["fixed_ip_address"] is None:
             changes["port_id"] = one.original["port_id"]
         changes.setdefault("port_id", None)
         changes.setdefault("fixed_ip_address", None)
+        changes.setdefault("router_id", None)
         if changes["port_id"] is changes["fixed_ip_address"] is one.original["port_id"] is None:
+            if changes.pop("router_id"):
+                raise _bad(NO_PORT)
             continue  # it leads nowhere as a whole, and what it forwards stays
         associated.append((one.original, changes))
     check_policy_changes(tx, context, updates)
@@ -231,26 +238,38 @@ def _own_port(context: Context, spec: Values) -> Values:
 def _associate(tx: Tx, context: Context, wanted: Sequence[tuple[Values, Values]]) -> None:
     """Fill in where each floating IP (as it is, and what is asked for) leads: port, address and router.
 
-    Two statements for any number; none where nothing is to lead anywhere.
+    Two statements for any number, and one if routers are named; none where nothing is to lead anywhere.
     """
     for _, asked in wanted:
         if asked["fixed_ip_address"] and not asked["port_id"]:
             raise _bad("fixed_ip_address cannot be specified without a port_id")
+        if asked["router_id"] and not asked["port_id"]:
+            raise _bad(NO_PORT)
     named = {asked["port_id"] for _, asked in wanted if asked["port_id"]}
     found = {row.id: row for row in tx.rows(_PORTS, {"ids": sorted(named)})} if named else {}
     targets = [
         _target(context, floating, asked, found) if asked["port_id"] else None for floating, asked in wanted
     ]
+    check_named_routers(
+        tx,
+        context,
+        {
+            (asked["router_id"], floating["floating_network_id"])
+            for floating, asked in wanted
+            if asked["router_id"]
+        },
+    )
+    unnamed = [asked["router_id"] is None for _, asked in wanted]
     routers = routers_between(
         tx,
-        {target.subnet_id for target in targets if target},
+        {target.subnet_id for target, none in zip(targets, unnamed, strict=True) if target and none},
         {floating["floating_network_id"] for floating, _ in wanted},
     )
     for (floating, asked), target in zip(wanted, targets, strict=True):
         if target is None:
             asked["port_id"] = asked["fixed_ip_address"] = asked["router_id"] = asked["port_details"] = None
             continue
-        router_id = routers.get((target.subnet_id, floating["floating_network_id"]))
+        router_id = asked["router_id"] or routers.get((target.subnet_id, floating["floating_network_id"]))
         if router_id is None:
             raise ExternalGatewayForFloatingIPNotFound(
                 subnet_id=target.subnet_id,

@@ -13,13 +13,12 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.copies import copied
-from pileus.services.network.common.errors import PortNotFound
+from pileus.services.network.common.errors import PortNotFound, RouterNotFound
 from pileus.services.network.ndp_proxies.resource import NDP_PROXY
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.ndp import scopes_of
 from pileus.services.network.routers.reading import Attachments, attachments
-from pileus.services.network.routers.resource import RouterNotFound
 from pileus.services.network.routers.tables import routers
 from pileus.store.errors import Duplicate
 from pileus.store.tx import Tx

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, select
 
-from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource
 from pileus.resource.standard import STANDARD
@@ -16,6 +15,7 @@ from pileus.resource.wordings.neutron import NEUTRON
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.addressing import ROUTES
 from pileus.services.network.common.attributes import ADMIN_STATE_UP, ID, NAME, PROJECT, REFERENCE, ZONE_HINTS
+from pileus.services.network.common.errors import RouterNotFound
 from pileus.services.network.common.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.network.ports.resource import FIXED_IPS
 from pileus.services.network.ports.tables import ports
@@ -23,11 +23,6 @@ from pileus.services.network.qos.tables import router_policies
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.store.tx import Tx
-
-
-class RouterNotFound(NotFound):
-    message = "Router {router_id} could not be found"
-
 
 _GATEWAYS = (
     select(
