@@ -50,6 +50,18 @@ class Inside:
         """Run the checkout's launcher."""
         return self.run(f"{PILEUS} {arguments}", timeout_s)
 
+    def up(self, state: str, arguments: str) -> None:
+        """Start a cloud. On a slow machine the command stops waiting before all is ready, which goes on."""
+        ready = (
+            "import json, sys; "
+            f"sys.exit(not all(p['ready'] for p in json.load(open('{state}/status.json'))['processes']))"
+        )
+        self.run(
+            f"{PILEUS} up --detach --state {state} {arguments} || "
+            f"""{{ [ $? = 78 ] && until python3 -c "{ready}"; do sleep 1; done; }}""",
+            120.0,
+        )
+
     def facts(self) -> dict[str, Any]:
         """What the machine is like: see tests/machine/facts.py."""
         found: dict[str, Any] = json.loads(self.run(f"python3 {CHECKOUT}/tests/machine/facts.py"))
@@ -65,6 +77,7 @@ class Inside:
         folders = (
             "var/lib/pileus/log",
             "var/lib/pileus-lab/log",
+            "var/lib/linuxbridge/log",
             "var/log/openvswitch",
             "var/tmp/journal.txt",
         )

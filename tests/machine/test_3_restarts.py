@@ -16,7 +16,7 @@ STATE = "/var/lib/restarts"
 @pytest.fixture(scope="module")
 def address(inside: Inside) -> Iterator[str]:
     """The address of a guest that another one, ``r-a``, reaches."""
-    inside.pileus(f"up --detach --state {STATE} --listen 127.0.0.1:8773")
+    inside.up(STATE, "--listen 127.0.0.1:8773")
     yield two_guests(inside, STATE, "r", "10.30.0.0/24")
     inside.pileus(f"down --purge --state {STATE}")
 

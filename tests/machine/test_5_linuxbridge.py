@@ -20,7 +20,7 @@ def address(inside: Inside) -> Iterator[str]:
     """The address of a guest that another one, ``lb-a``, reaches."""
     inside.run("ip link add card0 type dummy && ip link set card0 up")
     inside.run(f"printf '{TEXT}' > {SETTINGS}")
-    inside.pileus(f"up --detach --state {STATE} --config {SETTINGS} --listen 127.0.0.1:8775")
+    inside.up(STATE, f"--config {SETTINGS} --listen 127.0.0.1:8775")
     yield two_guests(inside, STATE, "lb", "10.40.0.0/24")
     inside.pileus(f"down --purge --state {STATE}")
     inside.run("ip link del card0")
