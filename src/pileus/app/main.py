@@ -367,8 +367,11 @@ def service_status(name: Name = "pileus") -> None:
 @image.command("build")
 def image_build(
     kind: Annotated[
-        Literal["guest", "gateway"],
-        typer.Argument(help="guest: for trying a cloud out; gateway: of routers that are virtual machines."),
+        Literal["guest", "gateway", "tester"],
+        typer.Argument(
+            help="guest: for trying a cloud out; gateway: of routers that are virtual machines; tester: for "
+            "OpenStack's scenario tests."
+        ),
     ] = "guest",
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where to put it (./pileus-KIND.qcow2).")

@@ -29,7 +29,7 @@ ROOT_MIB = 192
 
 # When nothing else says so, files in the image are dated 2023-06-10, the release of Debian 12.
 _EPOCH = 1686355200
-_KINDS = {kind.name: kind for kind in (contents.GUEST, contents.GATEWAY)}
+_KINDS = {kind.name: kind for kind in (contents.GUEST, contents.GATEWAY, contents.TESTER)}
 _NEEDED = {"qemu-img": "qemu-utils", "mke2fs": "e2fsprogs", "debugfs": "e2fsprogs", "mformat": "mtools"}
 
 
@@ -46,10 +46,11 @@ class GuestImage:
 def build_image(
     output: Path, cache: Path, say: Say, epoch: int | None = None, kind: str = contents.GUEST.name
 ) -> GuestImage:
-    """Build the image of a kind (``guest``, ``gateway``) and put it at ``output``, whole or not at all.
+    """Build the image of a kind and put it at ``output``, whole or not at all.
 
-    ``cache`` keeps downloaded packages; ``say`` is told of each step that takes a while; ``epoch`` (seconds
-    since 1970; default: SOURCE_DATE_EPOCH, else a constant) dates the files inside. Raises CannotBuildImage.
+    Kinds are ``guest``, ``gateway`` and ``tester``. ``cache`` keeps downloaded packages; ``say`` is told of
+    each step that takes a while; ``epoch`` (seconds since 1970; default: SOURCE_DATE_EPOCH, else a constant)
+    dates the files inside. Raises CannotBuildImage.
     """
     epoch = epoch if epoch is not None else int(os.environ.get("SOURCE_DATE_EPOCH", _EPOCH))
     if missing := sorted({package for program, package in _NEEDED.items() if not is_installed(program)}):

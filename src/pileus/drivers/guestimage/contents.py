@@ -50,6 +50,13 @@ GATEWAY = Kind(
     "gateway",
 )
 """A router and DHCP server, which is told what to be through QEMU's agent."""
+TESTER = Kind(
+    "tester",
+    (*GUEST.packages, "netcat-traditional", "bash"),
+    (*GUEST.programs, "nc.traditional", "bash"),
+    layer="tester",
+)
+"""A guest for OpenStack's scenario tests, which log in and expect what CirrOS has."""
 
 # quiet: what the guest itself says is easy to find; the kernel's own log is in dmesg. devkmsg: our lines are
 # never throttled. console: the last one named is /dev/console. notests: a quarter of a second less.
@@ -59,6 +66,12 @@ COMMAND_LINE = (
     "console=tty0 console=ttyS0,115200 quiet printk.devkmsg=on panic=10 audit=0"
     " cryptomgr.notests no_timer_check"
 )
+
+
+# Busybox's shell prefers its own programs to those of the same name in PATH, so where others are wanted it is
+# not the shell.
+_LINKS = {"usr/bin/ssh": "dbclient", "usr/lib/tester/nc": "/bin/nc.traditional", "bin/sh": "bash"}
+"""Other names of programs, for those kinds that have them."""
 
 
 class Unpacked:
@@ -105,8 +118,8 @@ class Unpacked:
 
     def program(self, name: str) -> Path:
         """The program of a name. Raises CannotBuildImage."""
-        for folder in ("sbin", "bin"):
-            if (place := self.folder / "usr" / folder / name).is_file():
+        for folder in ("usr/sbin", "usr/bin", "sbin", "bin"):
+            if (place := self.folder / folder / name).is_file():
                 return place
         raise CannotBuildImage(reason=f"the Debian packages have no program {name}")
 
@@ -145,13 +158,14 @@ def root(unpacked: Unpacked, kind: Kind = GUEST) -> Tree:
         tree.overlay(_OWN / kind.layer)
     tree.file("etc/shadow", tree.nodes["etc/shadow"].content, 0o600)
     tree.file("bin/busybox", unpacked.busybox.read_bytes(), 0o755)
+    for link, program in _LINKS.items():
+        if Path(program).name in kind.programs:
+            tree.link(link, program)
     for applet in (run((str(unpacked.busybox), "--list-full"))).decode().split():
         tree.link(applet, "/bin/busybox")
     for program in kind.programs:
         place = unpacked.program(program)
         tree.file(str(place.relative_to(unpacked.folder)), place.read_bytes(), 0o755)
-    if "dbclient" in kind.programs:
-        tree.link("usr/bin/ssh", "dbclient")
     for name, library in (unpacked.libraries(kind.programs)).items():
         folder = "lib64" if name == _LOADER else _LIBRARIES
         tree.file(f"{folder}/{name}", library.read_bytes(), 0o755)

@@ -40,7 +40,7 @@ _log = log.get("host.l3")
 
 NAMESPACE_PREFIX = "qrouter-"
 EXTENSIONS = ("conntrack_helper", "fip_qos", "gateway_ip_qos", "ndp_proxy", "port_forwarding")
-"""What Neutron's agent does by extensions that are loaded, by their names there; this one always does it."""
+"""Extensions of Neutron's agent, by their names there, whose work this one always does."""
 
 
 class L3Agent(NamespaceAgent[RouterDetails]):

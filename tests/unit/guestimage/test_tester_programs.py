@@ -1,0 +1,68 @@
+"""The programs that the guest for scenario tests has besides: ``nc`` and ``sudo``, run by a shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.unit.guestimage.test_guest_scripts import GUEST
+
+PROGRAMS = GUEST / "tester/usr/bin"
+RECORDER = """#!/bin/sh
+for word in "$@"; do printf '<%s>' "$word"; done >>"$0.calls"
+echo >>"$0.calls"
+[ "$(wc -l <"$0.calls")" -lt 3 ] || kill "$PPID"
+"""
+
+
+@pytest.fixture
+def netcat(tmp_path: Path) -> Path:
+    """A netcat that notes how it is called, and ends its caller at the third time."""
+    file = tmp_path / "netcat"
+    file.write_text(RECORDER)
+    file.chmod(0o755)
+    return file
+
+
+def calls(netcat: Path, *arguments: str) -> list[str]:
+    script = netcat.with_name("nc")
+    script.write_text((PROGRAMS / "nc").read_text().replace("/usr/lib/tester/nc", str(netcat)))
+    subprocess.run(["sh", script, *arguments], timeout=10, check=False)
+    return netcat.with_suffix(".calls").read_text().splitlines()
+
+
+def test_netcat_goes_on_and_answers_with_a_program_and_its_arguments(netcat: Path) -> None:
+    told = calls(netcat, "-u", "-p", "7001", "-lk", "-e", "echo", "it's", "here")
+    (command,) = {*told}
+    assert len(told) == 3, "it is called again after each connection"
+    start, end = "<-l><-u><-p><7001><-c><", ">"
+    assert command.startswith(start) and command.endswith(end)
+    spoken = subprocess.run(
+        ["sh", "-c", command.removeprefix(start).removesuffix(end)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert spoken.stdout == "it's here\n"
+
+
+def test_netcat_ends_after_one_connection_where_nobody_said_otherwise(netcat: Path) -> None:
+    assert calls(netcat, "-lp", "22") == ["<-l><-p><22>"]
+
+
+def test_netcat_as_a_client_is_called_as_it_was(netcat: Path) -> None:
+    assert calls(netcat, "-w", "1", "-u", "10.0.0.5", "80") == ["<-w><1><-u><10.0.0.5><80>"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gets through")
+@pytest.mark.parametrize("flags", [[], ["-n"], ["-u", "root"], ["-E", "--"]])
+def test_sudo_runs_the_command_for_root(flags: list[str]) -> None:
+    command = ["sh", PROGRAMS / "sudo", *flags, "A=b", "sh", "-c", 'echo "$A $1"', "x", "two words"]
+    if "--" in flags:  # what follows is the command
+        command.remove("A=b")
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.stdout == (" two words\n" if "--" in flags else "b two words\n")
