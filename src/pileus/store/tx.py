@@ -2,7 +2,7 @@
 
 A unit is an ordinary function ``work(tx, ...)``. It may be run again from the start after a deadlock, so
 times, ids and dice come in as arguments. Statements kept at module level, with ``bindparam``s, are
-fastest: SQLAlchemy finds the compiled form by a key that it remembers on the statement.
+fastest, by far: they have plans (``store.plans``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pileus.store.deadline import Deadline
 from pileus.store.errors import StatementTimeout, is_transient, translate
 from pileus.store.event import Event, EventRow, event_row
 from pileus.store.locks import HOLD, upsert_locks
+from pileus.store.plans import Insertion, Plan, Plans, Unfit, fail, run
 from pileus.store.schema import metadata
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
@@ -38,6 +39,7 @@ class Tx:
         "_control",
         "_deadline",
         "_depth",
+        "_plans",
         "dialect",
         "events",
         "lost",
@@ -53,10 +55,12 @@ class Tx:
         control: Callable[[str], object],
         deadline: Deadline | None = None,
         *,
+        plans: Plans | None = None,
         unified_limits: str | None = None,
         read_only: bool = False,
     ) -> None:
         self._connection = connection
+        self._plans = plans
         self._control = control
         self._deadline = deadline
         self._depth = 0
@@ -81,37 +85,98 @@ class Tx:
                 self._deadline.start()
             return self._connection.execute(statement, parameters)
         except exc.DBAPIError as error:
-            if is_transient(error):
-                self.lost = error
-                raise
-            meaning = translate(error, metadata)
-            if meaning is None:
-                raise
-            if isinstance(meaning, StatementTimeout):
-                self.lost = meaning  # SQLite has rolled the whole transaction back
-            raise meaning from error
+            self._refuse(error)
+            raise
+
+    def _refuse(self, error: exc.DBAPIError) -> None:
+        """Raise what a driver's error means to the unit, if that is another; note an ended transaction."""
+        if is_transient(error):
+            self.lost = error
+            return
+        meaning = translate(error, metadata)
+        if meaning is None:
+            return
+        if isinstance(meaning, StatementTimeout):
+            self.lost = meaning  # SQLite has rolled the whole transaction back
+        raise meaning from error
 
     def rows(self, statement: Executable, parameters: Parameters = None) -> list[Row[Any]]:
         """All rows of a SELECT."""
-        return list(self.execute(statement, parameters).all())
+        found = self._planned(statement, parameters, "fetchall")
+        return list(self.execute(statement, parameters).all()) if found is None else found
 
     def first(self, statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
         """The first row, or None."""
-        return self.execute(statement, parameters).first()
+        found = self._planned(statement, parameters, "fetchone")
+        if found is None:
+            return self.execute(statement, parameters).first()
+        return found[0] if found else None
 
     def scalar(self, statement: Executable, parameters: Parameters = None) -> Any:
         """The first column of the first row, or None."""
-        return self.execute(statement, parameters).scalar()
+        found = self._planned(statement, parameters, "fetchone")
+        if found is None:
+            return self.execute(statement, parameters).scalar()
+        return found[0][0] if found else None
+
+    def _planned(self, statement: Executable, parameters: Parameters, fetch: str) -> list[Row[Any]] | None:
+        """The rows of a statement that has a plan, or None."""
+        if self._plans is None or not (parameters is None or isinstance(parameters, Mapping)):
+            return None
+        plan = self._plans.of(statement)
+        if plan is None:
+            return None
+        try:
+            sql, arguments = plan.bound(parameters or {})
+        except Unfit:
+            return None
+        return self._fetch(plan, sql, arguments, fetch)
+
+    def _fetch(self, plan: Plan, sql: str, arguments: Any, fetch: str) -> list[Row[Any]]:
+        self.statements += 1
+        try:
+            if self._deadline is not None:
+                self._deadline.start()
+            cursor = run(self._connection, sql, arguments)
+            try:
+                found = getattr(cursor, fetch)()
+            except BaseException as error:
+                fail(self._connection, error, sql, cursor)
+                raise
+        except exc.DBAPIError as error:
+            self._refuse(error)
+            raise
+        if fetch == "fetchone":
+            found = [] if found is None else [found]
+        rows = list(map(plan.maker(cursor.description), found))
+        cursor.close()
+        return rows
 
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows that all have the same keys, in one statement; none is fine."""
         if not rows:
+            return
+        planned = self._plans.insertion(table, rows[0]) if self._plans is not None else None
+        if planned is not None:
+            self._insert(planned, rows)
             return
         statement = _INSERTS.get(table)
         if statement is None:
             # inline: nobody asks for a generated key, so none is fetched.
             statement = _INSERTS[table] = table.insert().inline()
         self.execute(statement, rows if len(rows) > 1 else rows[0])
+
+    def _insert(self, planned: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.statements += 1
+        many = len(rows) > 1
+        given = list(map(planned.arguments, rows))
+        try:
+            if self._deadline is not None:
+                self._deadline.start()
+            run(self._connection, planned.sql, given if many else given[0], many=many).close()
+        except exc.DBAPIError as error:
+            self._refuse(error)
+            raise
 
     def lock(self, *names: str) -> None:
         """Hold named locks until the transaction ends, for example ``quota:PROJECT:port``.

@@ -27,6 +27,7 @@ from pileus.store.engine.unit import Answer, Unit, read_answer
 from pileus.store.engine.workers import Workers
 from pileus.store.errors import CommitUnknown, DatabaseUnavailable, is_transient, told
 from pileus.store.event import events
+from pileus.store.plans import Plans
 from pileus.store.schema import MARIADB_COLLATION, metadata
 from pileus.store.tx import Tx
 
@@ -114,6 +115,8 @@ class PooledEngine:
         self._read_pool = open_server(
             parsed, readers, read_only=True, statement_timeout_s=statement_timeout_s
         )
+        self._write_plans = Plans(self._write_pool.dialect)
+        self._read_plans = Plans(self._read_pool.dialect)
         self._writers = Workers("store-writer", writers, loop, self._write, self._finish, _nothing)
         self._readers = Workers("store-reader", readers, loop, self._read, self._give, _nothing)
 
@@ -154,12 +157,18 @@ class PooledEngine:
 
     def _write_once(self, unit: Unit) -> Answer:
         with self._write_pool.connect() as connection:
-            tx = Tx(connection, self.dialect, connection.exec_driver_sql, unified_limits=self.unified_limits)
+            connection.begin()  # plans run on the driver's connection, which says nothing to SQLAlchemy
+            tx = Tx(
+                connection,
+                self.dialect,
+                connection.exec_driver_sql,
+                plans=self._write_plans,
+                unified_limits=self.unified_limits,
+            )
             try:
                 result = unit.run(tx)
                 if tx.events and tx.lost is None:
-                    tx.statements += 1
-                    connection.execute(_INSERT_EVENTS, [row for _, row in tx.events])
+                    tx.insert(events, [row for _, row in tx.events])
             except BaseException as error:
                 _rollback(connection)
                 if tx.lost is not None and error is not tx.lost:
@@ -185,6 +194,7 @@ class PooledEngine:
                     connection,
                     self.dialect,
                     connection.exec_driver_sql,
+                    plans=self._read_plans,
                     unified_limits=self.unified_limits,
                     read_only=True,
                 ),
@@ -199,9 +209,6 @@ class PooledEngine:
         for answer in answers:
             self.statements += answer.statements
             answer.give()
-
-
-_INSERT_EVENTS = events.insert().inline()
 
 
 def _rollback(connection: Connection) -> None:

@@ -33,6 +33,7 @@ from pileus.store.engine.workers import Workers
 from pileus.store.errors import DatabaseUnavailable, StatementTimeout, told
 from pileus.store.event import Event
 from pileus.store.events import events_write
+from pileus.store.plans import Plans
 from pileus.store.schema import metadata
 from pileus.store.tx import Tx
 
@@ -64,6 +65,7 @@ def connect(engine: Engine, *, read_only: bool = False) -> tuple[Connection, sql
     Transactions are begun and ended on the driver's connection; SQLAlchemy only runs statements on it.
     """
     connection = engine.connect()
+    connection.begin()  # to SQLAlchemy all is one transaction, so that it never ends one by itself
     raw = connection.connection.dbapi_connection
     assert isinstance(raw, sqlite3.Connection)
     raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
@@ -109,6 +111,7 @@ class SqliteEngine:
         self._local = threading.local()
         self.statements = 0
         self.unified_limits: str | None = None
+        self._plans = Plans(self._engine.dialect)
         self._connection, self._raw = connect(self._engine)
         self._deadline = Deadline(self._raw, statement_timeout_s)
         self._writer = threading.Thread(target=self._write_forever, name="store-writer", daemon=True)
@@ -151,12 +154,13 @@ class SqliteEngine:
                     self.dialect,
                     raw.execute,
                     self._deadline,
+                    plans=self._plans,
                     unified_limits=self.unified_limits,
                 )
                 answers.append(self._run(unit, tx))
                 rows += tx.events
             if rows:
-                tx = Tx(self._connection, self.dialect, raw.execute, unified_limits=self.unified_limits)
+                tx = Tx(self._connection, self.dialect, raw.execute, plans=self._plans)
                 events = events_write(tx, rows, self._published())
                 self.statements += tx.statements
             raw.execute("COMMIT")
@@ -239,6 +243,7 @@ class SqliteEngine:
                 self.dialect,
                 raw.execute,
                 deadline,
+                plans=self._plans,
                 unified_limits=self.unified_limits,
                 read_only=True,
             )
