@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.wire.dhcp import HostRoute
+from pileus.wire.l3 import MeteringLabel
 from pileus.wire.records import Record
 from pileus.wire.types import IpAddress, IpPrefix, MacAddress, Uuid, Word
 
@@ -35,6 +36,8 @@ class DistributedRouter(Record, frozen=True):
     router_id: Uuid
     interfaces: tuple[DistributedInterface, ...]
     routes: tuple[HostRoute, ...] = ()
+    metering_labels: tuple[MeteringLabel, ...] = ()
+    """Counted of packets by floating IPs that the host translates."""
 
 
 class OuterSubnet(Record, frozen=True):

@@ -10,10 +10,14 @@ from msgspec.structs import replace
 from tests import databases
 from tests.api.network.cloud import CONFIG, Cloud, Node, tell
 from tests.api.network.test_l3_scheduling import KIND
+from tests.api.network.test_metering import LABELS, counters, label, rule
 from tests.api.network.test_routers import act, put, refused
+from tests.waiting import until
 
 from pileus.services.network.rules.segments import Ranges
-from pileus.wire.l3 import L3Status
+from pileus.wire import scopes
+from pileus.wire.l3 import L3Status, MeteringLabel, MeteringRule
+from pileus.wire.metering import MeteringCount, MeteringReport
 
 GATEWAY = "network:floatingip_agent_gateway"
 WITH_PROVIDER = replace(
@@ -85,6 +89,40 @@ def test_no_host_translates_for_a_port_behind_another_router(tmp_path: Path) -> 
     tell(story, tmp_path, config=WITH_PROVIDER)
 
 
+async def _metered(api: Cloud, router_id: str, port: str) -> None:
+    """What the host counts of the floating IP is added to what the router's agent counts."""
+    admin = api.as_("admin")
+    assert (await api.switch("h2")).routers[0].metering_labels == ()
+    own = await label(admin, shared=True)
+    heard: set[str] = set()
+    end = api.store.subscribe(lambda published: heard.update(published.scopes))
+    assert (await rule(admin, own, remote_ip_prefix="10.1.0.0/24")).status == 201
+    wanted = {scopes.router(router_id), scopes.port(port)}  # the host that translates looks again
+    await until(lambda: wanted <= heard)
+    end()
+    (told,) = (await api.switch("h2")).routers
+    assert told.metering_labels == (
+        MeteringLabel(own["id"], (MeteringRule("egress", False, "10.1.0.0/24"),)),
+    )
+    assert (await api.switch("h3")).routers == ()
+
+    async def report(host: str, *counts: MeteringCount) -> None:
+        await api.wire["metering_report"](MeteringReport(host, counts), Node(host))
+
+    central_count = MeteringCount(own["id"], router_id, 5, 500)
+    on_host = MeteringCount(own["id"], router_id, 7, 700, distributed=True)
+    await report("h1", central_count, on_host)
+    assert await counters(admin, own) == [(router_id, 5, 500)], "h1 translates nothing itself"
+    await report("h2", central_count, on_host)
+    assert await counters(admin, own) == [(router_id, 12, 1200)], "h2 has no namespace of the router"
+    await report("h2", MeteringCount(own["id"], router_id, 9, 900, distributed=True))
+    await report("h1", central_count)
+    await report("h2", MeteringCount(own["id"], router_id, 1, 100, distributed=True))  # the switch began anew
+    assert await counters(admin, own) == [(router_id, 15, 1500)]
+    assert (await admin("DELETE", f"{LABELS}/{own['id']}")).status == 204
+    assert (await api.switch("h2")).routers[0].metering_labels == ()
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
@@ -123,6 +161,8 @@ def test_the_host_of_a_port_translates_once_it_says_so(kind: str, tmp_path: Path
         assert (await api("GET", path)).json["floatingip"]["status"] == "ACTIVE"
         assert (await gateways(admin))["h2"]["status"] == "ACTIVE"
         assert (await api.switch("h2")).floating_ips[0].in_force
+
+        await _metered(api, router["id"], port)
 
         # The port moves, and what it leads to changes: each time the agent has it until the host says more.
         await bound(api, port, "h3")

@@ -16,13 +16,14 @@ from pileus.host.hypervisor.agent import HypervisorAgent
 from pileus.host.hypervisor.inventory import memory_used_mib
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.device_agent import DeviceAgent
+from pileus.host.l2.metered import counted
 from pileus.host.l2.settings import OWNER
 from pileus.host.l2.silence import Silence
 from pileus.host.l3 import agent as l3
 from pileus.host.l3.agent import L3Agent
 from pileus.host.linuxbridge.agent import LinuxBridgeAgent
 from pileus.host.metadata.agent import MetadataAgent
-from pileus.host.metering.agent import MeteringAgent
+from pileus.host.metering.agent import Counters, MeteringAgent
 from pileus.host.namespaces.agent import NamespaceSettings
 from pileus.host.physical.agent import PhysicalSwitchAgent
 from pileus.host.uplinks.apply import Uplinks
@@ -60,9 +61,12 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         full_pass_interval_s=settings.agent.resync_interval_s,
     )
     clock, switch = SystemClock(), parts.switch
+    wiring = _switch_agent(node, server, clock, parts)
     metadata = MetadataAgent(node, server, clock, parts.listeners)
     namespaces: list[DhcpAgent | L3Agent] = []
-    metering = None
+    counters: list[Counters] = []
+    if parts.linux_bridges is None and (flows := switch.flows) is not None:
+        counters.append(lambda: counted(flows, switch.bridges.integration_bridge, wiring.model))
 
     def namespace_settings(prefix: str) -> NamespaceSettings:
         return NamespaceSettings(
@@ -89,7 +93,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
         )
         namespaces.append(routing)
-        metering = MeteringAgent(node, server, clock, routing.counted)
+        counters.append(routing.counted)
     machines = gateways = None
     if (some := parts.machines) is not None:
         machines = HypervisorAgent(
@@ -99,10 +103,10 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         )
         gateways = GatewayAgent(node, server, clock, some.hypervisor)
     return NodeAgents(
-        switch=_switch_agent(node, server, clock, parts),
+        switch=wiring,
         metadata=metadata if namespaces else None,
         namespaces=tuple(namespaces),
-        metering=metering,
+        metering=MeteringAgent(node, server, clock, *counters) if counters else None,
         machines=machines,
         gateways=gateways,
         physical=PhysicalSwitchAgent(node, server, clock, parts.physical_switches)

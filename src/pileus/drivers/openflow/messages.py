@@ -209,17 +209,24 @@ def flow_question(cookie: int = 0, mask: int = 0, kind: int = MP_FLOW) -> bytes:
 
 def flow_entries(body: bytes) -> Iterator[tuple[bytes, int]]:
     """Each flow of a reply without its counters, as bytes, and the packets it has seen."""
+    for still, (packets, _) in flow_counters(body):
+        yield still, packets
+
+
+def flow_counters(body: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Each flow of a reply without its counters, as bytes, and the packets and octets it has seen."""
     start = 0
     while start < len(body):
         length = int.from_bytes(body[start : start + 2])
         if length < _FLOW_STATS.size + len(_EMPTY_MATCH) or start + length > len(body):
             raise BadFlow("a flow is cut off")
         packets = int.from_bytes(body[start + 32 : start + 40])
+        octets = int.from_bytes(body[start + 40 : start + 48])
         # Table, then what follows its age, then cookie, match and instructions.
         still = (
             body[start + 2 : start + 3] + body[start + 12 : start + 32] + body[start + 48 : start + length]
         )
-        yield still, packets
+        yield still, (packets, octets)
         start += length
 
 

@@ -44,6 +44,8 @@ class SimulatedFlows:
         self._listeners: dict[str, set[asyncio.Queue[PacketIn | None]]] = {}
         self.sent: dict[str, list[PacketOut]] = {}
         """Packets that were given to a bridge, to be looked at by tests."""
+        self.counted: dict[Key, tuple[int, int]] = {}
+        """Packets and octets that flows have seen, as tests say it."""
 
     async def dump(self, bridge: str, cookie: int = 0, mask: int = 0) -> list[Flow]:
         return [flow for flow in self._flows(bridge).values() if flow.cookie & mask == cookie & mask]
@@ -73,6 +75,12 @@ class SimulatedFlows:
 
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         return dict.fromkeys(self._flows(bridge), 0)
+
+    async def counters(self, bridge: str, cookie: int) -> Mapping[Key, tuple[int, int]]:
+        return {
+            flow.key: self.counted.get(flow.key, (0, 0))
+            for flow in await self.dump(bridge, cookie, 2**64 - 1)
+        }
 
     async def count(self, bridge: str, cookie: int, mask: int) -> int:
         return sum(flow.cookie & mask == cookie & mask for flow in self._flows(bridge).values())

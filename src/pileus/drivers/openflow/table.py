@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+_WHOLE_COOKIE = (1 << 64) - 1
+
+
 class FlowRejected(Exception):
     """The switch refused a bundle, or a flow of it can't be written; none of it is in force.
 
@@ -68,6 +71,10 @@ class FlowTable(Protocol):
 
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         """How many packets each flow has seen."""
+        ...
+
+    async def counters(self, bridge: str, cookie: int) -> Mapping[Key, tuple[int, int]]:
+        """How many packets and octets each flow with this cookie has seen."""
         ...
 
     async def count(self, bridge: str, cookie: int, mask: int) -> int:
@@ -154,6 +161,12 @@ class OpenFlow:
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         counted = ((_parse(still), packets) for still, packets in await self._entries(bridge))
         return {flow.key: packets for flow, packets in counted if flow is not None}
+
+    async def counters(self, bridge: str, cookie: int) -> Mapping[Key, tuple[int, int]]:
+        async with self._conversation(bridge) as channel:
+            body = await channel.question(m.flow_question(cookie, _WHOLE_COOKIE))
+            counted = [(_parse(still), counts) for still, counts in m.flow_counters(body)]
+        return {flow.key: counts for flow, counts in counted if flow is not None}
 
     async def count(self, bridge: str, cookie: int, mask: int) -> int:
         async with self._conversation(bridge) as channel:

@@ -65,6 +65,9 @@ class Translation(msgspec.Struct, frozen=True):
     zone: int
     inner_mtu: int = 0
     outer_mtu: int = 0
+    counted_in: str = ""
+    counted_out: str = ""
+    """Actions, with a comma behind, that count what comes in and what goes out."""
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -198,11 +201,11 @@ def _translation(one: Translation, mac: str, vlan: int) -> Iterator[Parts]:
         f"set_field:0x{device.vlan:x}->{t.NETWORK}",
         _SWITCH,
     )
-    yield t.FLOATING_IN, 10, f"ip,{network},{router},nw_dst={fixed}", ",".join(delivered)
+    yield t.FLOATING_IN, 10, f"ip,{network},{router},nw_dst={fixed}", one.counted_in + ",".join(delivered)
     outward = f"ct(commit,zone={one.zone},nat(src={address}),table={t.FLOATING_OUT})"
     # Of its own device alone: others without port security may claim the address.
     sent = f"ip,in_port={device.ofport},{router},{t.NETWORK}=0x{device.vlan:x},nw_src={fixed}"
-    goes_out = f"dec_ttl,set_field:0x{vlan:x}->{t.NETWORK},{outward}"
+    goes_out = f"{one.counted_out}dec_ttl,set_field:0x{vlan:x}->{t.NETWORK},{outward}"
     if one.outer_mtu < one.inner_mtu:
         yield t.ROUTE, 15, sent, _measured(one.outer_mtu, vlan)
         yield from _fitting(f"{sent},{t.ONWARD}=0x{vlan:x}", goes_out)

@@ -19,6 +19,7 @@ from pileus.host.l2 import (
     discovery,
     floating,
     icmp_errors,
+    metered,
     routing,
     rules,
     solicited,
@@ -325,6 +326,12 @@ def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: F
         outside = outsides[one.floating.network_id]
         key = ("translation", one.floating.floating_ip_id)
         yield book.fragment(key, floating.translation_flows, one, outside.gateway, outside.vlan)
+    translating = {one.floating.router_id for one in wiring.translations}
+    labels = metered.numbers(model.routers)
+    for router in model.routers:
+        for label in router.metering_labels if router.router_id in translating else ():
+            number = labels[router.router_id, label.label_id]
+            yield book.fragment(("label", number), metered.label_flows, label, number)
 
 
 def _groups(model: Model, numbers: rules.GroupNumbers, book: FlowBook) -> Iterable[FlowSet]:

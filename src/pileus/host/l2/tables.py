@@ -12,8 +12,9 @@ A packet on br-int, from left to right::
           └────► out: to the tunnel bridge or to a physical network's bridge, tagged with the local VLAN
 
 What is sent to a distributed router goes from SWITCH to ROUTE and back, in another network (``routing``); to
-the outside by a floating IP, and from there, through FLOATING_OUT and FLOATING_IN (``floating``). FIT tells
-the agent of packets that are too long for where they go.
+the outside by a floating IP, and from there, through FLOATING_OUT and FLOATING_IN (``floating``); on the way
+METERING and COUNTED count it (``metered``). FIT tells the agent of packets that are too long for where they
+go.
 
 Frames carry no tag inside (the network is in NETWORK); they are tagged on the way out and
 untagged on the way in. Switching is by flows, not by learning: where a device is, is known.
@@ -59,6 +60,8 @@ INGRESS_ACCEPT = 83
 OUTPUT_TABLE = 90
 DELIVERED = 91
 TAP_IN = 92
+METERING = 94
+COUNTED = 95
 
 NUMBER = "reg5"
 """The number of the device whose rules are applied: the sender's, then the receiver's. It is
@@ -79,6 +82,8 @@ LENGTH = "reg12"
 """Of a packet that is routed: whether it is too long for where it goes (bit 0)."""
 ONWARD = "reg14"
 """The local VLAN of the network that a packet is routed to."""
+METERED = "reg15"
+"""A metering label's number, and in the lowest bit the direction."""
 OUTPUT = "NXM_NX_REG8[]"
 OUTPUT_REGISTER = "reg8"
 """The OpenFlow port of the receiver."""
@@ -103,10 +108,13 @@ NETWORK_COOKIE = 0x50110003
 GROUP_COOKIE = 0x50110004
 """Flows of security groups."""
 
+COUNTER_COOKIE = 0x50110005
+"""Flows whose counters are read: those of metering labels."""
+
 LEARNT_COOKIE = 0x50110010
 """Flows that the switch has learnt by ours: neighbours outside. The agent does not plan them."""
 
-COOKIES = frozenset({BRIDGE_COOKIE, DEVICE_COOKIE, NETWORK_COOKIE, GROUP_COOKIE})
+COOKIES = frozenset({BRIDGE_COOKIE, DEVICE_COOKIE, NETWORK_COOKIE, GROUP_COOKIE, COUNTER_COOKIE})
 """All that are ours: a flow with another cookie is somebody else's and stays."""
 
 COOKIE_BITS, COOKIE_MASK = 0x50110000, 0xFFFFFFFFFFFFFFF8

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pileus.host.l2 import floating, routing
+from pileus.host.l2 import floating, metered, routing
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.model import Model
 from pileus.host.l2.numbers import stable_ids
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.switching import Joint
+from pileus.wire.dhcp import HostRoute
 
 
 def translated(
@@ -36,6 +37,7 @@ def translated(
         if any(":" not in address for address in one.ip_addresses)
     }
     zones = floating.zones(model.floating_ips)
+    counted = metered.through_all(model.routers)
     translations = tuple(
         floating.Translation(
             one,
@@ -45,17 +47,14 @@ def translated(
             zones[floating.identity(one)],
             model.networks[device.details.network_id].mtu,
             model.networks[one.network_id].mtu,
+            *counted[one.router_id],
         )
         for one in model.floating_ips
         if (device := devices.get(one.port_id)) is not None
         and one.network_id in gateways
         and (router_mac := macs.get((one.router_id, device.details.network_id))) is not None
     )
-    routes = tuple(
-        (numbers[router.router_id], route)
-        for router in model.routers
-        for route in routing.outer_routes(router)
-    )
+    routes = _outer_routes(model, numbers)
     outsides = tuple(
         floating.Outside(
             gateway,
@@ -72,3 +71,12 @@ def translated(
         for network_id, gateway in gateways.items()
     )
     return outsides, translations
+
+
+def _outer_routes(model: Model, numbers: Mapping[str, int]) -> tuple[tuple[int, HostRoute], ...]:
+    """The extra routes that lead outside, by router number."""
+    return tuple(
+        (numbers[router.router_id], route)
+        for router in model.routers
+        for route in routing.outer_routes(router)
+    )

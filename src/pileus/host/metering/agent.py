@@ -1,7 +1,8 @@
 """The metering agent (``neutron-metering-agent``): tells the server what metering labels have counted.
 
-The L3 agent makes the counters, this one reads them, again and again. It keeps nothing: the kernel's counters
-stand as long as the router's namespace, and the server knows what it was told last.
+The L3 agent and the switch agent (of floating IPs that hosts translate) make the counters, this one reads
+them, again and again. It keeps nothing: counters stand as long as the router's namespace or the switch, and
+the server knows what it was told last.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Counters = Callable[[], Awaitable[list[MeteringCount]]]
 
 
 class MeteringAgent(Agent):
-    """Reports the counters of the routers that are here."""
+    """Reports the counters of the routers that are here, from wherever ``counters`` read them."""
 
     binary = "neutron-metering-agent"
     agent_type = "Metering agent"
@@ -38,7 +39,7 @@ class MeteringAgent(Agent):
         settings: AgentSettings,
         server: Server,
         clock: Clock,
-        counters: Counters,
+        *counters: Counters,
         interval_s: float = INTERVAL_S,
     ) -> None:
         super().__init__(settings, server, clock)
@@ -78,7 +79,7 @@ class MeteringAgent(Agent):
 
     async def reconcile(self, work: Work) -> int:
         """Read and tell; it changes nothing."""
-        counters = await self._counters()
+        counters = [one for read in self._counters for one in await read()]
         self._labels = len({one.label_id for one in counters})
         if counters:
             try:

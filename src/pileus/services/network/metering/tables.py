@@ -34,8 +34,9 @@ metering_label_rules = Table(
     Column("destination_ip_prefix", String(64)),
 )
 
-# By host, since several hold a router of high availability ready. What a host said last is kept beside the
-# sum: its counters begin anew with the router's namespace.
+# By host, since several hold a router of high availability ready; HOST/switch is what the host's switch has
+# counted of a distributed router, beside the router's namespace there. What was said last is kept beside the
+# sum: counters begin anew with the namespace, and with the switch.
 metering_counters = Table(
     "metering_counters",
     metadata,

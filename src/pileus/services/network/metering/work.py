@@ -7,13 +7,14 @@ import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Row, bindparam, false, select, true, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.floating_ips.tables import floating_ip_hosts, floating_ips
 from pileus.services.network.metering.resource import METERING_LABEL, METERING_LABEL_RULE
 from pileus.services.network.metering.tables import (
     metering_counters,
@@ -26,7 +27,7 @@ from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire import scopes
-from pileus.wire.metering import MeteringReport
+from pileus.wire.metering import MeteringCount, MeteringReport
 from pileus.wire.switch import Acknowledged
 
 _PREFIXES = ("remote_ip_prefix", "source_ip_prefix", "destination_ip_prefix")
@@ -42,12 +43,23 @@ class InvalidMeteringRule(Invalid):
 
 _LABELS = select(metering_labels).where(metering_labels.c.id.in_(bindparam("ids", expanding=True)))
 _HOSTED = (
-    select(router_bindings.c.router_id)
+    select(router_bindings.c.router_id, false().label("distributed"))
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
     .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+    .union_all(
+        select(floating_ips.c.router_id, true())
+        .distinct()
+        .select_from(
+            floating_ip_hosts.join(floating_ips, floating_ips.c.id == floating_ip_hosts.c.floating_ip_id)
+        )
+        .where(floating_ip_hosts.c.host == bindparam("on_host"))
+    )
+)
+_TRANSLATING = select(floating_ips.c.router_id, floating_ip_hosts.c.port_id).select_from(
+    floating_ip_hosts.join(floating_ips, floating_ips.c.id == floating_ip_hosts.c.floating_ip_id)
 )
 _COUNTED = select(metering_counters).where(
-    metering_counters.c.host == bindparam("on_host"),
+    metering_counters.c.host.in_(bindparam("places", expanding=True)),
     metering_counters.c.label_id.in_(bindparam("labels", expanding=True)),
     metering_counters.c.router_id.in_(bindparam("routers", expanding=True)),
 )
@@ -102,48 +114,31 @@ def metering_report(
 ) -> tuple[Acknowledged, Sequence[Metered]]:
     """Add what routers of the reporting host have counted since; at most six statements for any number. An
     event ``l3.meter`` for each label says how much came, and so does what is returned beside the reply."""
-    told = {(one.label_id, one.router_id): one for one in report.counters}
+    places = {False: report.host, True: f"{report.host}/switch"}
+    told = {(one.label_id, one.router_id, places[one.distributed]): one for one in report.counters}
     keys: dict[str, Any] = {
-        "labels": sorted({label_id for label_id, _ in told}),
-        "routers": sorted({router_id for _, router_id in told}),
+        "labels": sorted({label_id for label_id, _, _ in told}),
+        "routers": sorted({router_id for _, router_id, _ in told}),
+        "places": sorted({place for _, _, place in told}),
     }
     if not told:
         return Acknowledged(position=newest_position(tx)), ()
-    hosted = {row[0] for row in tx.rows(_HOSTED, {"on_host": report.host})}
+    hosted = {
+        (row.router_id, places[bool(row.distributed)]) for row in tx.rows(_HOSTED, {"on_host": report.host})
+    }
     labels = _labels(tx, keys["labels"])
-    keys["on_host"] = report.host
-    known = {(row.label_id, row.router_id): row for row in tx.rows(_COUNTED, keys)}
-    new, changed = [], []
-    more: dict[str, list[int]] = {}
-    since: dict[str, dt.datetime] = {}
-    for key, one in told.items():
-        if key[0] not in labels or key[1] not in hosted:
-            continue
-        row = known.get(key)
-        packets, octets = one.packets, one.octets
-        if row is not None and packets >= row.last_packets and octets >= row.last_octets:
-            packets, octets = packets - row.last_packets, octets - row.last_octets
-        last = {"last_packets": one.packets, "last_octets": one.octets, "updated_at": context.now}
-        if row is None:
-            ids = {"label_id": key[0], "router_id": key[1], "host": report.host}
-            new.append({**ids, "packets": packets, "octets": octets, **last})
-        elif packets or octets or row.last_packets != one.packets:
-            sums = {"packets": row.packets + packets, "octets": row.octets + octets}
-            changed.append({"of_label": key[0], "of_router": key[1], **sums, **last})
-        if packets or octets:
-            counted = more.setdefault(key[0], [0, 0])
-            counted[0] += packets
-            counted[1] += octets
-            before = row.updated_at if row is not None else context.now
-            since[key[0]] = min(since.get(key[0], before), before)
-    tx.insert(metering_counters, new)
-    if changed:
+    known = {(row.label_id, row.router_id, row.host): row for row in tx.rows(_COUNTED, keys)}
+    told = {key: one for key, one in told.items() if key[0] in labels and key[1:] in hosted}
+    news = _news(context, told, known)
+    tx.insert(metering_counters, news.new)
+    if news.changed:
         where = (
             metering_counters.c.label_id == bindparam("of_label"),
             metering_counters.c.router_id == bindparam("of_router"),
-            metering_counters.c.host == report.host,
+            metering_counters.c.host == bindparam("at_place"),
         )
-        tx.execute(update(metering_counters).where(*where), changed)
+        tx.execute(update(metering_counters).where(*where), news.changed)
+    more, since = news.more, news.since
     _tell_counted(tx, context, report.host, labels, more)
     metered = [
         Metered(
@@ -156,6 +151,44 @@ def metering_report(
         for label_id, counted in sorted(more.items())
     ]
     return Acknowledged(position=newest_position(tx)), metered
+
+
+class _News(NamedTuple):
+    """Rows of counters that are new or changed, and how much came of each label since when."""
+
+    new: list[dict[str, Any]]
+    changed: list[dict[str, Any]]
+    more: dict[str, list[int]]
+    since: dict[str, dt.datetime]
+
+
+def _news(
+    context: Context,
+    told: Mapping[tuple[str, str, str], MeteringCount],
+    known: Mapping[tuple[str, str, str], Row[Any]],
+) -> _News:
+    """Compare counters, by label, router and place, with what was known of them."""
+    news = _News([], [], {}, {})
+    for key, one in told.items():
+        row = known.get(key)
+        packets, octets = one.packets, one.octets
+        if row is not None and packets >= row.last_packets and octets >= row.last_octets:
+            packets, octets = packets - row.last_packets, octets - row.last_octets
+        last = {"last_packets": one.packets, "last_octets": one.octets, "updated_at": context.now}
+        if row is None:
+            ids = {"label_id": key[0], "router_id": key[1], "host": key[2]}
+            news.new.append({**ids, "packets": packets, "octets": octets, **last})
+        elif packets or octets or row.last_packets != one.packets:
+            sums = {"packets": row.packets + packets, "octets": row.octets + octets}
+            at = {"of_label": key[0], "of_router": key[1], "at_place": key[2]}
+            news.changed.append({**at, **sums, **last})
+        if packets or octets:
+            counted = news.more.setdefault(key[0], [0, 0])
+            counted[0] += packets
+            counted[1] += octets
+            before = row.updated_at if row is not None else context.now
+            news.since[key[0]] = min(news.since.get(key[0], before), before)
+    return news
 
 
 def _tell_counted(
@@ -232,19 +265,26 @@ def _tell(
     several: Sequence[Mapping[str, Any]],
     labels: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Emit an event for each; the agents of the labels' routers look again."""
-    statement = select(routers.c.id, routers.c.project_id)
+    """Emit an event for each; the agents of the labels' routers look again, and so do the hosts that
+    translate floating IPs of these."""
+    statement = select(routers.c.id, routers.c.project_id, routers.c.distributed)
     projects = {label["project_id"] for label in labels.values()}
     if not any(label["shared"] for label in labels.values()):
         statement = statement.where(column_in(tx, routers.c.project_id, sorted(projects)))
     concerned: dict[str, list[str]] = {}
-    for row in tx.rows(statement):
+    rows = tx.rows(statement)
+    for row in rows:
         concerned.setdefault(row.project_id, []).append(scopes.router(row.id))
+    distributed = {row.id: row.project_id for row in rows if row.distributed}
+    if distributed:
+        translating = _TRANSLATING.where(column_in(tx, floating_ips.c.router_id, sorted(distributed)))
+        for one in tx.rows(translating):
+            concerned[distributed[one.router_id]].append(scopes.port(one.port_id))
     events = []
-    for one in several:
-        label = labels[one.get("metering_label_id", one["id"])]
+    for each in several:
+        label = labels[each.get("metering_label_id", each["id"])]
         found = concerned.get(label["project_id"], [])
         if label["shared"]:
             found = [scope for some in concerned.values() for scope in some]
-        events.append(event(context, kind, one["id"], label["project_id"], found, label_id=label["id"]))
+        events.append(event(context, kind, each["id"], label["project_id"], found, label_id=label["id"]))
     tx.emit_many(events)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Row, Select, String, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, Row, Select, String, and_, bindparam, exists, or_, select
 
 from pileus.services.network.agents.distributed import routers_of
 from pileus.services.network.agents.floating_hosts import (
@@ -16,11 +16,13 @@ from pileus.services.network.agents.floating_hosts import (
     on_hosts,
     with_gateways,
 )
+from pileus.services.network.agents.metering_state import labels_of_routers
 from pileus.services.network.floating_ips.tables import (
     floating_ip_gateways,
     floating_ip_hosts,
     floating_ips,
 )
+from pileus.services.network.metering.tables import metering_label_rules
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
@@ -35,6 +37,7 @@ from pileus.wire.distributed import (
     HostGateway,
     OuterSubnet,
 )
+from pileus.wire.l3 import MeteringLabel
 
 
 def distributed_statement(networks: Select[Any], host: BindParameter[str]) -> Select[Any]:
@@ -44,6 +47,7 @@ def distributed_statement(networks: Select[Any], host: BindParameter[str]) -> Se
             router_ports.c.router_id,
             router_ports.c.port_type,
             routers.c.routes,
+            routers.c.project_id,
             ports.c.network_id,
             ports.c.mac_address,
             ports.c.fixed_ips,
@@ -88,6 +92,7 @@ _FLOATING_IPS = (
         floating_ips.c.router_id,
         floating_ip_hosts.c.host,
         may_be_translated().label("is_wanted"),
+        exists(select(metering_label_rules.c.id)).label("is_metered"),
     )
     .select_from(
         with_gateways(on_hosts()).outerjoin(
@@ -118,8 +123,15 @@ def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> Hos
     concerned |= {row.network_id for row in outside}
     prefixes = tx.rows(_SUBNETS, {"networks": sorted(concerned)})
     known = {row.id: row for row in prefixes}
+    labels: Mapping[str, tuple[MeteringLabel, ...]] = {}
+    if any(row.is_metered for row in floating):
+        translating = {row.router_id for row in floating}
+        projects = {key: rows[0].project_id for key, rows in found.items() if key in translating}
+        labels = labels_of_routers(tx, projects)
     return HostRouting(
-        routers=tuple(_router(router_id, rows, known) for router_id, rows in found.items()),
+        routers=tuple(
+            _router(router_id, rows, known, labels.get(router_id, ())) for router_id, rows in found.items()
+        ),
         floating_ips=tuple(
             DistributedFloatingIp(
                 floating_ip_id=row.id,
@@ -149,7 +161,12 @@ def _gateway(port: Row[Any], prefixes: Sequence[Row[Any]]) -> HostGateway:
     )
 
 
-def _router(router_id: str, rows: list[Row[Any]], known: Mapping[str, Row[Any]]) -> DistributedRouter:
+def _router(
+    router_id: str,
+    rows: list[Row[Any]],
+    known: Mapping[str, Row[Any]],
+    labels: tuple[MeteringLabel, ...],
+) -> DistributedRouter:
     central: dict[str, str] = {}
     for row in rows:
         if row.port_type == device_owners.CENTRAL_SNAT:
@@ -164,6 +181,7 @@ def _router(router_id: str, rows: list[Row[Any]], known: Mapping[str, Row[Any]])
         routes=tuple(
             HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in rows[0].routes
         ),
+        metering_labels=labels,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.agents.floating_hosts import translated
+from pileus.services.network.agents.metering_state import labels_of_routers
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
@@ -20,7 +21,6 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.limits import router_limits
-from pileus.services.network.routers.metering_state import labels_of_routers
 from pileus.services.network.routers.tables import ha_vr_ids, router_bindings, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
@@ -156,7 +156,7 @@ def l3_state(
     limits = router_limits(tx, _HOSTED, here)
     helping = _by_router(tx.rows(narrow(_CONNTRACK_HELPERS, conntrack_helpers.c.router_id), here))
     proxied = _by_router(tx.rows(narrow(_NDP_PROXIES, ndp_proxies.c.router_id), here))
-    metering = labels_of_routers(tx, found)
+    metering = labels_of_routers(tx, {row.id: row.project_id for row in found})
     return L3State(
         position=position,
         routers=tuple(

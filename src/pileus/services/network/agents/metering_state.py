@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row, or_, select
@@ -12,10 +12,10 @@ from pileus.store.tx import Tx
 from pileus.wire.l3 import MeteringLabel, MeteringRule
 
 
-def labels_of_routers(tx: Tx, routers: Sequence[Row[Any]]) -> dict[str, tuple[MeteringLabel, ...]]:
-    """The labels that have rules, by router (rows of ``id`` and ``project_id``): those of its project and the
-    shared ones; one statement."""
-    projects = sorted({row.project_id for row in routers})
+def labels_of_routers(tx: Tx, routers: Mapping[str, str]) -> dict[str, tuple[MeteringLabel, ...]]:
+    """The labels that have rules, by router (given with their projects): those of its project and the shared
+    ones; one statement."""
+    projects = sorted(set(routers.values()))
     statement = (
         select(metering_label_rules, metering_labels.c.project_id, metering_labels.c.shared)
         .select_from(
@@ -31,12 +31,12 @@ def labels_of_routers(tx: Tx, routers: Sequence[Row[Any]]) -> dict[str, tuple[Me
         of_label.setdefault(row.metering_label_id, []).append(row)
     labels = {key: MeteringLabel(key, tuple(map(_rule, rows))) for key, rows in of_label.items()}
     return {
-        router.id: tuple(
+        router_id: tuple(
             labels[key]
             for key, rows in of_label.items()
-            if rows[0].shared or rows[0].project_id == router.project_id
+            if rows[0].shared or rows[0].project_id == project_id
         )
-        for router in routers
+        for router_id, project_id in routers.items()
     }
 
 
