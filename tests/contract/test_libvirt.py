@@ -289,6 +289,18 @@ def test_pause_and_resume(bench: Bench) -> None:
     assert bench.power(spec) is Power.OFF
 
 
+def test_an_interrupt_reaches_machines_that_are_on(bench: Bench) -> None:
+    hypervisor, spec = bench.hypervisor, bench.spec()
+    bench.run(hypervisor.ensure_defined([spec]))
+    with pytest.raises(HypervisorFailed, match="not running"):
+        bench.run(hypervisor.interrupt(spec.uuid))
+    bench.run(hypervisor.start(spec.uuid, paused=True))
+    bench.run(hypervisor.interrupt(spec.uuid))
+    assert bench.power(spec) is Power.PAUSED
+    with pytest.raises(DomainMissing):
+        bench.run(hypervisor.interrupt(str(uuid.uuid4())))
+
+
 def test_save_and_go_on(bench: Bench) -> None:
     hypervisor, spec = bench.hypervisor, bench.spec()
     bench.run(hypervisor.ensure_defined([spec]))

@@ -1,4 +1,4 @@
-"""The chains of servers: boot, delete, rebuild and reboot, broken at each step and killed between any two."""
+"""The chains of servers (boot, delete, rebuild, shelve, …), broken at each step and killed between any two."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from pileus.core.errors import Conflict
 from pileus.services.compute.servers.chains import (
     BOOT,
     CHAINS,
+    CRASH_DUMP,
     DELETE,
+    OFFLOAD,
     REBOOT,
     REBUILD,
     RESCUE,
+    SHELVE,
     SNAPSHOT,
+    SWEEP,
     UNRESCUE,
+    UNSHELVE,
 )
 from pileus.services.compute.servers.chains import delete as deletion
+from pileus.services.image.images.tables import images
 from pileus.store.operations import FAILED, Operation, operations
 
 
@@ -76,7 +82,8 @@ class ServerCase(Case):
         """The timeline says which step failed, how far it was, and why."""
         path = f"/servers/{self.server_id}/os-pileus-timeline"
         shown = (await self.api.as_("admin")("GET", path)).json
-        timeline, operation = shown["timeline"], shown["operations"][-1]
+        timeline = shown["timeline"]
+        operation = [one for one in shown["operations"] if one["operation"] == self.chain.kind][-1]
         assert (operation["operation"], operation["state"]) == (self.chain.kind, "failed")
         assert (operation["position"], operation["of"], operation["error"]) == (position, of, reason)
         told = [(one["step"], one["position"], one["of"]) for one in timeline if one.get("error") == reason]
@@ -294,8 +301,145 @@ class UnrescueCase(TaskCase):
         await self.assert_told("unrescue", 1, 1, reason)
 
 
+class ShelveCase(TaskCase):
+    """Of a server that leaves its host when it is shelved."""
+
+    chain = SHELVE
+    verb = "shelve"
+    argument = None
+
+    async def answer(self) -> None:
+        await self.host.pass_(ports=False)
+
+    async def shown(self) -> tuple[Any, ...]:
+        server = await self.api.as_("admin").server(self.server_id)
+        return server["status"], server["OS-EXT-STS:task_state"], server["OS-EXT-SRV-ATTR:host"]
+
+    async def images(self) -> list[Any]:
+        rows = images.select().where(images.c.owner == self.server["tenant_id"])
+        return list(await self.store.read(lambda tx: tx.rows(rows)))
+
+    async def shelved(self) -> None:
+        """Bring it to where it has left its host."""
+        assert (await self.api.act(self.server_id, "shelve", None)).status == 202
+        for _ in range(2):
+            await self.host.pass_()
+            await self.api.conductor().work()
+        self.clock.advance(1)
+        await self.host.heartbeat()
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("SHELVED", "shelving_offloading", "h1")
+        assert [one.status for one in await self.images()] == ["active"]
+        await self.assert_action("shelve", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        await self.api.conductor().work()
+        assert await self.images() == []
+        await self.assert_action("shelve", reason)
+        await self.assert_told("shelve", *SHELVE.progress(step)[1:], reason)
+        (told,) = (await self.host.state()).servers
+        assert (told.wanted, told.operations) == ("running", ())
+
+
+class OffloadCase(ShelveCase):
+    chain = OFFLOAD
+    verb = "shelveOffload"
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        assert (await self.api.act(self.server_id, "shelve", None)).status == 202
+        await self.host.pass_()
+        self.clock.advance(1)
+        await self.host.heartbeat()
+        await chains.runner(self, SHELVE, "before").work()
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("SHELVED_OFFLOADED", None, None)
+        assert await self.api.count("allocations") == 0
+        (port,) = await self.api.ports_of(self.server_id)
+        assert port["binding:host_id"] == ""
+        assert [one.status for one in await self.images()] == ["active"]
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert await self.shown() == ("SHELVED", None, "h1")
+        assert await self.api.count("allocations") == 1
+        await self.assert_told("shelveOffload", *OFFLOAD.progress(step)[1:], reason)
+        assert (await self.api.as_("admin").act(self.server_id, "shelveOffload", None)).status == 202
+
+
+class UnshelveCase(ShelveCase):
+    chain = UNSHELVE
+    verb = "unshelve"
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        await self.shelved()
+        assert (await self.api.act(self.server_id, "unshelve", None)).status == 202
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        assert await self.api.count("allocations") == 1
+        (port,) = await self.api.ports_of(self.server_id)
+        assert port["binding:host_id"] == "h1"
+        await self.api.conductor().work()
+        assert await self.images() == [] and len(self.api.files.deleted) == 1
+        await self.assert_action("unshelve", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        if step == "settle":  # it runs already; that its image stays is all
+            assert await self.shown() == ("ACTIVE", None, "h1")
+            return
+        assert await self.shown() == ("SHELVED_OFFLOADED", None, None)
+        assert await self.api.count("allocations") == 0
+        (port,) = await self.api.ports_of(self.server_id)
+        assert port["binding:host_id"] == ""
+        assert [one.status for one in await self.images()] == ["active"]
+        await self.assert_action("unshelve", reason)
+        await self.assert_told("unshelve", *UNSHELVE.progress(step)[1:], reason)
+        assert (await self.host.state()).servers == ()
+
+
+class CrashDumpCase(TaskCase):
+    chain = CRASH_DUMP
+    verb = "trigger_crash_dump"
+    argument = None
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        server = await self.api.server(self.server_id)
+        assert (server["status"], server["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+        await self.assert_action(self.verb, reason)
+        await self.assert_told("crash_dump", 1, 1, reason)
+        assert [one.operations for one in (await self.host.state()).servers] == [()], "it is not done later"
+
+
+class SweepCase(ShelveCase):
+    """Of the image of a shelved server that is deleted."""
+
+    chain = SWEEP
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        await self.shelved()
+        (self.image,) = await self.images()
+        assert (await self.api("DELETE", f"/servers/{self.server_id}")).status == 204
+
+    async def assert_done(self) -> None:
+        assert {*self.api.files.deleted} == {self.image.object}
+        assert await self.images() == []
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert (await self.api("GET", f"/servers/{self.server_id}")).status == 404
+
+
 _CASES = (
     BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
+    ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase,
 )  # fmt: skip
 CASES = {case.chain.kind: case for case in _CASES}
 
@@ -350,6 +494,10 @@ LATE: dict[str, str | None] = {
     SNAPSHOT.kind: "image_backup: took too long",
     RESCUE.kind: "rescuing: took too long",
     UNRESCUE.kind: "unrescuing: took too long",
+    SHELVE.kind: "shelving: took too long",
+    OFFLOAD.kind: None,
+    UNSHELVE.kind: "unshelving: took too long",
+    CRASH_DUMP.kind: "node took too long",
 }
 
 

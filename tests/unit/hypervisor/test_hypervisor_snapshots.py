@@ -10,6 +10,7 @@ import pytest
 
 from pileus.drivers.libvirt.hypervisor import HypervisorFailed, HypervisorUnavailable, Power
 from pileus.drivers.qemu_img.images import qcow2_size
+from pileus.wire.hypervisor import PendingOperation
 
 from .bench import Bench
 from .test_hypervisor_agent import ONE, booted, play
@@ -126,5 +127,36 @@ def test_a_killed_agent_brings_what_it_had_copied(play: Callable[..., None]) -> 
         assert bench.server.operations["o1"].error is None
         await bench.settled()
         assert left(bench) == []
+
+    play(story)
+
+
+def test_a_machine_is_switched_off_before_its_last_image_is_made(play: Callable[..., None]) -> None:
+    """Shelving: off is wanted, and the copy asked for, in one."""
+
+    async def story(bench: Bench) -> None:
+        await booted(bench, 1)
+        order = PendingOperation("o1", "snapshot", WAYS)
+        bench.server.change(ONE, wanted="stopped", operations=(order,))
+        await bench.until(lambda: "o1" in bench.server.operations)
+        assert bench.server.operations["o1"].error is None
+        assert qcow2_size(bench.server.images["i1"]) == 1 << 30, "it was read from the disk"
+        assert await bench.powers() == {ONE: Power.OFF}
+
+    play(story)
+
+
+def test_a_guest_is_interrupted(play: Callable[..., None]) -> None:
+    async def story(bench: Bench) -> None:
+        await booted(bench, 1)
+        bench.server.operate(ONE, "o1", "crash_dump")
+        await bench.until(lambda: "o1" in bench.server.operations)
+        assert bench.server.operations["o1"].error is None
+        assert bench.hypervisor.interrupted == [ONE]
+        bench.server.change(ONE, wanted="stopped")
+        await bench.settled()
+        bench.server.operate(ONE, "o2", "crash_dump")
+        await bench.until(lambda: "o2" in bench.server.operations)
+        assert "not running" in (bench.server.operations["o2"].error or "")
 
     play(story)

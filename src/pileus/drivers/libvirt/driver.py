@@ -217,6 +217,10 @@ class LibvirtHypervisor:
 
         await self._domain("resume", uuid, work)
 
+    async def interrupt(self, uuid: str) -> None:
+        """See Hypervisor."""
+        await self._domain("interrupt", uuid, lambda domain: domain.injectNMI(0))
+
     async def save(self, uuid: str) -> None:
         """See Hypervisor."""
 

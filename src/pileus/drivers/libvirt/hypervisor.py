@@ -207,6 +207,10 @@ class Hypervisor(Protocol):
 
     async def resume(self, uuid: str) -> None: ...
 
+    async def interrupt(self, uuid: str) -> None:
+        """Send a non-maskable interrupt into a machine that runs or is paused, which makes most guests write
+        their memory out."""
+
     async def save(self, uuid: str) -> None:
         """Write memory to a file and stop (Nova's suspend); ``start`` goes on from there."""
 

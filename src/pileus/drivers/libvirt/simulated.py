@@ -94,7 +94,8 @@ class SimulatedHypervisor:
     ``says``: what a machine writes on its console at each start.
 
     ``faults``: a verb's name to what it raises the next time, once. ``deaf``: machines that hear neither
-    the power button nor requests to let go of devices. ``copy``: how a disk is copied.
+    the power button nor requests to let go of devices. ``interrupted``: machines that were.
+    ``copy``: how a disk is copied.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class SimulatedHypervisor:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.faults: dict[str, Exception] = {}
         self.deaf: set[str] = set()
+        self.interrupted: list[str] = []
         self.calls = 0
         self._file = state_file
         self._prefix = prefix
@@ -239,6 +241,12 @@ class SimulatedHypervisor:
             machine.power = Power.RUNNING
             self._post(machine, Change.RESUMED, "unpaused")
             self._store()
+
+    async def interrupt(self, uuid: str) -> None:
+        """See Hypervisor."""
+        machine = self._machine("interrupt", uuid)
+        self._need_running("interrupt", machine)
+        self.interrupted.append(uuid)
 
     async def save(self, uuid: str) -> None:
         """See Hypervisor."""

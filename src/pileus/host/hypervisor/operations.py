@@ -51,12 +51,18 @@ async def _start(server: ServerDetails, operation: PendingOperation, hands: Hand
     await whole(hands.hypervisor.start(server.server_id, paused=server.wanted == "paused"))
 
 
+async def _interrupt(server: ServerDetails, operation: PendingOperation, hands: Hands) -> None:
+    await hands.hypervisor.interrupt(server.server_id)
+
+
 REBOOT = Chain("reboot", (Step("stopping", _stop), Step("starting", _start)))
+CRASH_DUMP = Chain("crash_dump", (Step("interrupting", _interrupt),))
 
 OPERATIONS: dict[str, NodeOperation] = {
     REBOOT.kind: NodeOperation(REBOOT, lambda operation: "HARD" if _is_hard(operation) else "SOFT"),
     RESCUE.kind: NodeOperation(RESCUE),
     UNRESCUE.kind: NodeOperation(UNRESCUE),
+    CRASH_DUMP.kind: NodeOperation(CRASH_DUMP),
     SNAPSHOT.kind: NodeOperation(SNAPSHOT, lambda operation: str(operation.arguments.get("image_id", ""))),
 }
 """By the word that the server uses for it."""

@@ -24,6 +24,7 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.completion import boots_complete, overdue
+from pileus.services.compute.servers.resting import rests_over
 from pileus.services.compute.tables.servers import server_interfaces, servers
 from pileus.store import Event, Store, operations
 from pileus.store.column_in import column_in
@@ -147,3 +148,4 @@ class Conductor(Watcher):
         await self._runner.work(everything=everything)
         if everything:
             await self._store.write(overdue, self._context(), parts=self._parts)
+            await self._store.write(rests_over, self._context(), parts=self._parts)

@@ -27,6 +27,9 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     gateway_image: str = "gateway"
     gateway_flavor: str = "m1.tiny"
     gateway_patience_s: float = 180
+    disk_timeout_s: float = 3600
+    shelved_offload_time_s: float = 0
+    reclaim_instance_interval_s: float = 0
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -47,4 +50,7 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         gateway_image=settings.gateway_image,
         gateway_flavor=settings.gateway_flavor,
         gateway_patience_s=settings.gateway_patience_s,
+        disk_timeout_s=settings.disk_timeout_s,
+        shelved_offload_time_s=settings.shelved_offload_time_s,
+        reclaim_instance_interval_s=settings.reclaim_instance_interval_s,
     )

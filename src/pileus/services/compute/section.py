@@ -55,3 +55,19 @@ class ComputeSection(Section, frozen=True):
     build_timeout_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds that a server may take to become ACTIVE")
     ] = 600.0
+    disk_timeout_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="seconds that a disk may take from one place to another"),
+    ] = 3600.0
+    shelved_offload_time_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=-1, description="seconds after which a shelved server leaves its host; -1 is never, 0 at once"
+        ),
+    ] = 0.0
+    reclaim_instance_interval_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="seconds for which a deleted server can be restored; 0: it is deleted at once"
+        ),
+    ] = 0.0

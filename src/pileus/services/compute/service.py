@@ -62,10 +62,13 @@ from pileus.services.compute.servers.security_groups import (
 )
 from pileus.services.compute.servers.tags import SERVER_TAGS
 from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_ADMIN
+from pileus.services.compute.servers.verbs.crash_dump import CRASH_DUMPS, crash_dump_actions
 from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
 from pileus.services.compute.servers.verbs.power import POWER, power_actions
 from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
 from pileus.services.compute.servers.verbs.rescue import RESCUES, rescue_actions
+from pileus.services.compute.servers.verbs.restore import RESTORE_ACTIONS, RESTORES
+from pileus.services.compute.servers.verbs.shelve import SHELVES, shelve_actions
 from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
 from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVAILABLE_ACTIONS
 from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
@@ -138,6 +141,9 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         REBUILD,
         SNAPSHOTS,
         RESCUES,
+        SHELVES,
+        RESTORES,
+        CRASH_DUMPS,
         LOCK,
         SERVER_ADMIN,
         UNAVAILABLE,
@@ -147,6 +153,9 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
             rebuild_actions(parts),
             snapshot_actions(parts),
             rescue_actions(parts),
+            shelve_actions(parts),
+            crash_dump_actions(parts),
+            RESTORE_ACTIONS,
             LOCK_ACTIONS,
             ADMIN_ACTIONS,
             UNAVAILABLE_ACTIONS,

@@ -1234,6 +1234,7 @@ INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
 INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
+INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1387,7 +1388,7 @@ CREATE TABLE servers (
 	terminated_at DATETIME, 
 	deleted_at DATETIME, 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, rescue_image_id VARCHAR(36), 
+	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, rescue_image_id VARCHAR(36), shelved_image_id VARCHAR(36), rested_at DATETIME, 
 	CONSTRAINT pk_servers PRIMARY KEY (id)
 );
 CREATE TABLE service_profiles (
@@ -1713,6 +1714,7 @@ CREATE INDEX ix_servers_group_id ON servers (group_id);
 CREATE INDEX ix_servers_host ON servers (host);
 CREATE INDEX ix_servers_project_id_deleted_at ON servers (project_id, deleted_at);
 CREATE INDEX ix_servers_reservation_id ON servers (reservation_id);
+CREATE INDEX ix_servers_rested_at ON servers (rested_at);
 CREATE INDEX ix_servers_task_state ON servers (task_state);
 CREATE INDEX ix_subnetpools_address_scope_id ON subnetpools (address_scope_id);
 CREATE INDEX ix_subnetpools_project_id ON subnetpools (project_id);

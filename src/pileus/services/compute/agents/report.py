@@ -7,11 +7,12 @@ A host speaks of its own servers only; what it says of others, or of an older ge
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from pileus.core.context import Context
+from pileus.flow.chain import Chain, give_up
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
@@ -22,12 +23,20 @@ from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import close_gone
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
+from pileus.services.compute.servers.chains.shelve import (
+    LEAVE,
+    OFFLOAD,
+    RELEASE,
+    SETTLE,
+    SPAWN,
+    UNSHELVE,
+)
 from pileus.services.compute.servers.cleanup import boot_undo, put_error
 from pileus.services.compute.servers.completion import boots_complete
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
-from pileus.services.compute.uses.network import NetworkConfig
+from pileus.store import operations as operation_rows
 from pileus.store.column_in import column_in
 from pileus.store.event import TRIMMED, scope_positions
 from pileus.store.events import newest_position
@@ -38,7 +47,9 @@ from pileus.store.operations import (
     RUNNING,
     WAITING,
     operation_end,
+    operation_get,
     operation_go_on,
+    operation_list_all,
     operations,
 )
 from pileus.store.tx import Tx
@@ -56,7 +67,21 @@ _TASKS = {
     states.REBUILDING: "rebuild",
     states.REBOOTING: "reboot",
     states.REBOOTING_HARD: "reboot",
+    states.UNSHELVING: "unshelve",
+    states.RESTORING: "restore",
 }
+
+
+class _Awaited(NamedTuple):
+    """A chain that waits at ``step`` until a task is over, and goes on with ``then``."""
+
+    chain: Chain
+    step: str
+    then: str
+
+
+_AWAITED = {states.UNSHELVING: _Awaited(UNSHELVE, SPAWN, SETTLE)}
+"""By the task."""
 
 
 def hypervisor_report(tx: Tx, context: Context, report: HypervisorReport, *, parts: Parts) -> Acknowledged:
@@ -73,9 +98,9 @@ def hypervisor_report(tx: Tx, context: Context, report: HypervisorReport, *, par
         mine = {server["id"]: server for server in found}
     if said:
         pairs = [(mine[key], one) for key, one in said.items() if key in mine]
-        _servers(tx, context, report.host, pairs, parts.network)
+        _servers(tx, context, report.host, pairs, parts)
     if report.operations:
-        _operations(tx, context, report.host, report.operations)
+        _operations(tx, context, report.host, report.operations, parts)
     _gone(tx, context, report, mine, parts)
     return Acknowledged(position=newest_position(tx, {scopes.hypervisor(report.host)}))
 
@@ -85,11 +110,12 @@ def _servers(
     context: Context,
     host: str,
     pairs: Sequence[tuple[Values, ServerReport]],
-    network: NetworkConfig,
+    parts: Parts,
 ) -> None:
     tx.emit_many([_step(context, server, host, one) for server, said in pairs for one in said.steps])
     updates: list[Update] = []
     finished: dict[str, list[str]] = {}
+    awaited: dict[str, list[str]] = {}
     failed: dict[str, list[Values]] = {}
     broken: dict[str, list[Values]] = {}
     building = []
@@ -109,6 +135,8 @@ def _servers(
                 tx.emit(_changed(context, server, changes))
             if changes.get("task_state", "") is None and server["task_state"] in _TASKS:
                 finished.setdefault(_TASKS[server["task_state"]], []).append(server["id"])
+                if server["task_state"] in _AWAITED:
+                    awaited.setdefault(server["task_state"], []).append(server["id"])
         if server["vm_state"] == states.BUILDING and said.in_place and current:
             building.append(server["id"])
     if updates:
@@ -116,10 +144,13 @@ def _servers(
     for action, ids in finished.items():
         action_finish(tx, context.now, ids, actions=(action,), host=host)
     operation_end(tx, DONE, context.now, resource_ids=finished.get("rebuild"), kinds=[REBUILD.kind])
+    for task, ids in awaited.items():
+        one = _AWAITED[task]
+        _go_on(tx, context, ids, one.chain, one.step, one.then)
     for text, several in failed.items():
-        boot_undo(tx, context, several, f"Build of instance failed on {host}: {text}", network=network)
+        boot_undo(tx, context, several, f"Build of instance failed on {host}: {text}", network=parts.network)
     for text, several in broken.items():
-        _failed_task(tx, context, several, text)
+        _failed_task(tx, context, several, text, parts)
     if building:
         boots_complete(tx, context, building)
 
@@ -156,11 +187,36 @@ def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any
     return changes
 
 
-def _failed_task(tx: Tx, context: Context, several: Sequence[Values], text: str) -> None:
+def _go_on(tx: Tx, context: Context, server_ids: Sequence[str], chain: Chain, step: str, then: str) -> None:
+    """What chains of servers waited for is there."""
+    found = operation_list_all(tx, server_ids, [chain.kind], limit=len(server_ids) * 2)
+    ids = [one.id for one in found]
+    if operation_go_on(tx, ids, from_step=step, to_step=then, now=context.now):
+        tx.emit(event(context, "operation.ready", ids[0], None))
+
+
+def _turn_round(
+    tx: Tx, context: Context, chain: Chain, operation_ids: Sequence[str], reason: str, parts: Parts
+) -> None:
+    """What chains waited for has failed; few at a time."""
+    for operation_id in operation_ids:
+        operation = operation_get(tx, operation_id)
+        if operation is not None and operation.state == WAITING:
+            give_up(operation_rows, tx, context, chain, operation, reason, parts)
+            tx.emit(event(context, "operation.ready", operation_id, None))
+
+
+def _failed_task(tx: Tx, context: Context, several: Sequence[Values], text: str, parts: Parts) -> None:
     """A server that could not be brought to where it should be: what was asked has failed.
 
-    One that was to be rebuilt has no machine any more and is in ERROR; others stay what they were.
+    One that was to be rebuilt has no machine any more and is in ERROR; one whose task is a chain's is
+    what the chain's end says; others stay what they were.
     """
+    for task, one in _AWAITED.items():
+        ids = [server["id"] for server in several if server["task_state"] == task]
+        found = operation_list_all(tx, ids, [one.chain.kind], limit=len(ids) * 2) if ids else []
+        here = [operation.id for operation in found if operation.step == one.step]
+        _turn_round(tx, context, one.chain, here, text, parts)
     rebuilt = [server for server in several if server["task_state"] == states.REBUILDING]
     put_error(tx, context, rebuilt, text)
     operation_end(
@@ -174,7 +230,7 @@ def _failed_task(tx: Tx, context: Context, several: Sequence[Values], text: str)
     others = [
         server
         for server in several
-        if server["task_state"] is not None and server["task_state"] != states.REBUILDING
+        if server["task_state"] not in (None, states.REBUILDING, *states.IN_CHAINS)
     ]
     updates = []
     for server in others:
@@ -214,10 +270,13 @@ def _step(context: Context, server: Values, host: str, happened: Step) -> Any:
     return event(context, STEP, server["id"], server["project_id"], host=host, **payload)
 
 
-def _operations(tx: Tx, context: Context, host: str, reports: Iterable[OperationReport]) -> None:
+def _operations(
+    tx: Tx, context: Context, host: str, reports: Iterable[OperationReport], parts: Parts
+) -> None:
     """End the operations that a node carried out on its servers, and the tasks that these had for them."""
     said = {one.operation_id: one for one in reports}
     c = operations.c
+    mine = select(servers.c.id).where(servers.c.host == host)
     rows = tx.rows(
         select(c.id, c.kind, c.resource_id)
         .where(
@@ -225,7 +284,7 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
             c.kind.in_(sorted(ON_NODE)),
             c.state.in_((PENDING, RUNNING, WAITING)),
             c.step == NODE,
-            c.resource_id.in_(select(servers.c.id).where(servers.c.host == host)),
+            c.resource_id.in_(mine),
         )
         .with_for_update()
     )
@@ -234,8 +293,10 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
     ending: dict[str | None, list[str]] = {}
     following: dict[str, list[str]] = {}
     for row in rows:
-        then = ON_NODE[row.kind].then
-        if then is None:
+        then, chain, error = ON_NODE[row.kind].then, ON_NODE[row.kind].chain, said[row.id].error
+        if chain is not None and error is not None:
+            _turn_round(tx, context, chain, [row.id], error, parts)
+        elif then is None:
             ending.setdefault(said[row.id].error, []).append(row.id)
         else:
             following.setdefault(then, []).append(row.id)
@@ -252,9 +313,9 @@ def _operations(tx: Tx, context: Context, host: str, reports: Iterable[Operation
     for row in rows:
         server = by_id.get(row.resource_id)
         error = said[row.id].error
-        if server is None:
-            continue
         kind = ON_NODE[row.kind]
+        if server is None or kind.chain is not None:
+            continue
         if server["task_state"] in kind.tasks:
             changes: dict[str, Any] = {"task_state": None, "task_since": None}
             if error is None:
@@ -277,16 +338,24 @@ def _gone(
     mine: dict[str, Values],
     parts: Parts,
 ) -> None:
-    """Close the deletions of servers of which nothing is left on the host."""
-    closing = [mine[key] for key in report.gone if key in mine and mine[key]["wanted"] == states.WANT_GONE]
+    """Close the deletions of servers of which nothing is left on the host; what left it goes on elsewhere."""
+    left = [mine[key] for key in report.gone if key in mine and _is_to_leave(mine[key])]
     if report.present is not None:
-        known = {server["id"] for server in closing}
-        closing += [
+        known = {server["id"] for server in left}
+        left += [
             server
             for server in _absent(tx, report.host, report.present, report.position)
             if server["id"] not in known
         ]
+    closing = [server for server in left if server["wanted"] == states.WANT_GONE]
     close_gone(tx, context, closing, parts)
+    offloading = [server["id"] for server in left if server["task_state"] == states.SHELVING_OFFLOADING]
+    if offloading:
+        _go_on(tx, context, offloading, OFFLOAD, LEAVE, RELEASE)
+
+
+def _is_to_leave(server: Values) -> bool:
+    return server["wanted"] == states.WANT_GONE or server["task_state"] in states.LEAVING
 
 
 def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[Values]:
@@ -297,7 +366,7 @@ def _absent(tx: Tx, host: str, present: Collection[str], position: int) -> list[
         None,
         [
             servers.c.host == host,
-            servers.c.wanted == states.WANT_GONE,
+            or_(servers.c.wanted == states.WANT_GONE, servers.c.task_state.in_(states.LEAVING)),
             servers.c.deleted_at.is_(None),
         ],
         lock=True,

@@ -46,23 +46,26 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
             return HypervisorState(position)
         where.append(column_in(tx, servers.c.id, list(request.servers)))
     found = fetch(tx, SERVER, None, where)
-    deleting = tuple(sorted(server["id"] for server in found if server["wanted"] == states.WANT_GONE))
-    wanted = [
-        server
-        for server in found
-        if server["wanted"] != states.WANT_GONE and server["task_state"] not in _HANDED
-    ]
+    leaving = tuple(sorted(server["id"] for server in found if _is_leaving(server)))
+    wanted = [server for server in found if not _is_leaving(server) and server["task_state"] not in _HANDED]
     if not wanted:
-        return HypervisorState(position, (), deleting)
+        return HypervisorState(position, (), leaving)
     facts = metadata_facts_read(tx, wanted)
-    ids = {server[name] for server in wanted for name in ("image_id", "rescue_image_id") if server[name]}
+    ids = {server[name] for server in wanted for name in _IMAGES if server[name]}
     images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
     details = tuple(
         _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
         for server in wanted
     )
-    return HypervisorState(position, details, deleting)
+    return HypervisorState(position, details, leaving)
+
+
+_IMAGES = ("image_id", "rescue_image_id", "shelved_image_id")
+
+
+def _is_leaving(server: Values) -> bool:
+    return server["wanted"] == states.WANT_GONE or server["task_state"] in states.LEAVING
 
 
 def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, tuple[PendingOperation, ...]]:
@@ -96,7 +99,8 @@ def _details(
     files: ImageFiles,
 ) -> ServerDetails:
     flavor = server["flavor"]
-    image = images.get(server["image_id"] or "")
+    shelved = server["vm_state"] in (states.SHELVED, states.SHELVED_OFFLOADED)
+    image = images.get(server["shelved_image_id" if shelved else "image_id"] or "")
     rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
     rescue = images.get(server["rescue_image_id"] or "") if rescued else None
     return ServerDetails(

@@ -96,6 +96,13 @@ def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[Servi
     return found
 
 
+def host_is_up(tx: Tx, config: ComputeConfig, now: dt.datetime, host: str | None) -> bool:
+    """Whether a host's hypervisor agent reports; nobody's host does not."""
+    return host is not None and any(
+        one.host == host and one.binary == COMPUTE_BINARY and one.up for one in services_read(tx, config, now)
+    )
+
+
 _USED = select(
     allocations.c.host,
     func.sum(allocations.c.vcpus).label("vcpus"),

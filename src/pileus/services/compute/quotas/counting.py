@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from pileus.resource.quota import UNLIMITED, quota_limits, unified_read
 from pileus.services.compute.errors import QuotaError
+from pileus.services.compute.rules import states
 from pileus.services.compute.tables.servers import server_groups, servers
 from pileus.store.tx import Tx
 
@@ -66,7 +67,11 @@ class Usage(NamedTuple):
 
 def usage_of(tx: Tx, project_id: str, user_id: str | None = None) -> Usage:
     """Count a project's servers, or one user's in it, and what they are promised; one statement."""
-    where = [servers.c.project_id == project_id, servers.c.deleted_at.is_(None)]
+    where = [
+        servers.c.project_id == project_id,
+        servers.c.deleted_at.is_(None),
+        servers.c.vm_state != states.SOFT_DELETED,
+    ]
     if user_id is not None:
         where.append(servers.c.user_id == user_id)
     row: Any = tx.first(

@@ -16,6 +16,10 @@ SUSPENDED = "suspended"
 STOPPED = "stopped"
 ERROR = "error"
 RESCUED = "rescued"
+RESIZED = "resized"
+SHELVED = "shelved"
+SHELVED_OFFLOADED = "shelved_offloaded"
+SOFT_DELETED = "soft-delete"
 DELETED = "deleted"
 
 SCHEDULING = "scheduling"
@@ -34,6 +38,10 @@ SNAPSHOT = "image_snapshot"
 BACKUP = "image_backup"
 RESCUING = "rescuing"
 UNRESCUING = "unrescuing"
+SHELVING = "shelving"
+SHELVING_OFFLOADING = "shelving_offloading"
+UNSHELVING = "unshelving"
+RESTORING = "restoring"
 DELETING = "deleting"
 
 NOSTATE, RUNNING, POWER_PAUSED, SHUTDOWN, CRASHED, POWER_SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -54,6 +62,10 @@ _DEFAULTS = {
     STOPPED: "SHUTOFF",
     ERROR: "ERROR",
     RESCUED: "RESCUE",
+    RESIZED: "VERIFY_RESIZE",
+    SHELVED: "SHELVED",
+    SHELVED_OFFLOADED: "SHELVED_OFFLOADED",
+    SOFT_DELETED: "SOFT_DELETED",
     DELETED: "DELETED",
 }
 _SPECIAL = {
@@ -110,8 +122,7 @@ def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
 
 _ELSEWHERE = frozenset(
     {
-        "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED",
-        "SOFT_DELETED", "UNKNOWN", "VERIFY_RESIZE",
+        "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "UNKNOWN",
     }
 )  # fmt: skip
 """Statuses of Nova that no server here has (yet): a filter by them finds nothing, and is no error."""
@@ -152,13 +163,12 @@ PERMITS = {
     "rescue": _in(ACTIVE, STOPPED, ERROR),
     "unrescue": _in(RESCUED),
     "shelve": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED),
-    "trigger_crash_dump": _in(ACTIVE, PAUSED),
-    # what these ask for no server here is ever in
-    "confirmResize": _in(),
-    "revertResize": _in(),
-    "unshelve": _in(),
-    "shelveOffload": _in(),
-    "restore": _in(),
+    "shelveOffload": _in(SHELVED),
+    "unshelve": _in(SHELVED, SHELVED_OFFLOADED),
+    "trigger_crash_dump": _in(ACTIVE, PAUSED, RESCUED, RESIZED, ERROR),
+    "restore": _in(SOFT_DELETED),
+    "confirmResize": _in(RESIZED),
+    "revertResize": _in(RESIZED),
     "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
     "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
     "update_metadata": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED),
@@ -184,18 +194,30 @@ REACHED = {
 }
 """For what is wanted: the power state that shows that it is so, and the state that the server is then in."""
 
-WANTED_IN = {state: wanted for wanted, (_, state) in REACHED.items()} | {RESCUED: WANT_RUNNING}
+WANTED_IN = {state: wanted for wanted, (_, state) in REACHED.items()} | {
+    RESCUED: WANT_RUNNING,
+    SHELVED: WANT_STOPPED,
+    SHELVED_OFFLOADED: WANT_STOPPED,
+    SOFT_DELETED: WANT_STOPPED,
+}
 """For a state that a server rests in: what is wanted of it."""
 
-KEPT = frozenset({ERROR, RESCUED})
+KEPT = frozenset({ERROR, RESCUED, RESIZED, SHELVED, SOFT_DELETED})
 """States that no report of a host ends: only who asks does."""
 
 ON_THE_WAY = frozenset(
     {
         SPAWNING, POWERING_OFF, POWERING_ON, PAUSING, UNPAUSING, SUSPENDING, RESUMING, REBUILDING,
+        UNSHELVING, RESTORING,
     }
 )  # fmt: skip
 """Tasks that end when the host reports that what is wanted is so."""
+
+LEAVING = frozenset({SHELVING_OFFLOADING})
+"""Tasks in which a server's host takes the machine away, and the server stays."""
+
+IN_CHAINS = frozenset({SNAPSHOT, BACKUP, SHELVING, SHELVING_OFFLOADING, UNSHELVING})
+"""Tasks that end with the operation that they were begun for, and never before it."""
 
 
 def drifted(wanted: str, power_state: int) -> str | None:

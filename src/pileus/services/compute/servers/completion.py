@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from sqlalchemy import select
+
 from pileus.core.context import Context
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
@@ -18,11 +20,14 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
 from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_late
+from pileus.services.compute.servers.chains.sweep import SWEEP
 from pileus.services.compute.servers.cleanup import boot_undo
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.network import NetworkConfig
+from pileus.store.column_in import column_in
+from pileus.store.operations import UNFINISHED, operations
 from pileus.store.tx import Tx
 
 
@@ -89,6 +94,7 @@ def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
         return []
     config = parts.config
     late, stuck, chained = [], [], []
+    under_way = _in_chains(tx, tasks)
     for server in tasks:
         age = (context.now - server["task_since"]).total_seconds()
         if server["task_state"] in CHAINED:
@@ -96,7 +102,7 @@ def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
         elif server["vm_state"] == states.BUILDING:
             if age > config.build_timeout_s:
                 late.append(server["id"])
-        elif age > config.task_timeout_s:
+        elif age > config.task_timeout_s and server["id"] not in under_way:
             stuck.append(server["id"])
     if chained:
         adopt(tx, context, chained, parts)
@@ -105,6 +111,20 @@ def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
     if stuck:
         _give_up(tx, context, _again(tx, stuck), hosts_up(tx, context, config))
     return [*late, *stuck]
+
+
+def _in_chains(tx: Tx, tasks: Sequence[Values]) -> set[str]:
+    """Servers whose task ends with an operation that is under way; no statement without such a task."""
+    ids = [server["id"] for server in tasks if server["task_state"] in states.IN_CHAINS]
+    if not ids:
+        return set()
+    c = operations.c
+    rows = tx.rows(
+        select(c.resource_id).where(
+            column_in(tx, c.resource_id, sorted(ids)), c.state.in_(UNFINISHED), c.kind != SWEEP.kind
+        )
+    )
+    return {row.resource_id for row in rows}
 
 
 def _again(tx: Tx, ids: Sequence[str]) -> list[Values]:

@@ -62,6 +62,11 @@ EVENTS = {
     "createBackup": "compute_backup_instance",
     "rescue": "compute_rescue_instance",
     "unrescue": "compute_unrescue_instance",
+    "shelve": "compute_shelve_instance",
+    "shelveOffload": "compute_shelve_offload_instance",
+    "unshelve": "conductor_unshelve_instance",
+    "restore": "compute_restore_instance",
+    "trigger_crash_dump": "compute_trigger_crash_dump",
     "quarantine": "api_quarantine",
     "unquarantine": "api_unquarantine",
 }

@@ -224,6 +224,9 @@ def _how_old(
         where.append(_c.deleted_at.is_not(None) if wanted else _c.deleted_at.is_(None))
     elif not deleted and "DELETED" not in {text.upper() for text in given.get("status", ())}:
         where.append(_c.deleted_at.is_(None))
+    asked = {text.upper() for text in given.get("status", ())}
+    if not deleted and "SOFT_DELETED" not in asked and not (admin and "soft_deleted" in given):
+        where.append(_c.vm_state != states.SOFT_DELETED)
 
 
 def _statuses(

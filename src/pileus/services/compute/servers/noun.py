@@ -11,7 +11,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.event import event
 from pileus.services.compute.api import COMPUTE, enforce, links, root_url
 from pileus.services.compute.errors import BadRequest
-from pileus.services.compute.nodes.reading import COMPUTE_BINARY, services_read
+from pileus.services.compute.nodes.reading import host_is_up
 from pileus.services.compute.policy import (
     ADMIN,
     ADMIN_OR_MEMBER,
@@ -33,6 +33,7 @@ from pileus.services.compute.servers.requested_networks import NONE
 from pileus.services.compute.servers.requests import create_body, new_password, renamed, update_body
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.servers.server_spec import ServerSpec, forced_host
+from pileus.services.compute.servers.verbs.restore import delete_softly
 from pileus.services.compute.servers.view import Viewer, brief
 from pileus.services.compute.servers.view_facts import view_facts_for
 from pileus.store.tx import Tx
@@ -43,6 +44,10 @@ from pileus.web.request import Handler, Request
 from pileus.web.routes import Action, ByVersion, Route
 
 _LARGEST_REQUEST = 1000
+_RESTORABLE = frozenset(
+    {states.ACTIVE, states.STOPPED, states.PAUSED, states.SUSPENDED, states.RESCUED, states.ERROR}
+)
+"""States in which a server has a machine that can be kept for a time."""
 
 
 class ServerHandlers:
@@ -131,26 +136,29 @@ class ServerHandlers:
         changes = renamed(asked)
         return Reply.json({"server": await request.write(self._update, request, changes)})
 
-    def _delete(self, tx: Tx, request: Request) -> None:
+    def _delete(self, tx: Tx, request: Request, forced: bool) -> None:
         server = find_server(tx, request, lock=True)
         must_be_unlocked(request, server)
         if server["wanted"] == states.WANT_GONE and server["task_state"] == states.DELETING:
             return
+        keeps = self._config.reclaim_instance_interval_s > 0 and not forced
+        if keeps and server["vm_state"] == states.SOFT_DELETED:
+            return
+        if keeps and server["host"] is not None and server["vm_state"] in _RESTORABLE:
+            delete_softly(tx, request.context, server, self._parts)
+            return
         action_begin(tx, request.context, [server["id"]], "delete")
-        up = server["host"] is not None and any(
-            one.host == server["host"] and one.binary == COMPUTE_BINARY and one.up
-            for one in services_read(tx, self._config, request.context.now)
-        )
+        up = host_is_up(tx, self._config, request.context.now, server["host"])
         begin_deletion(tx, request.context, server, self._parts, at_once=not up)
 
     async def delete(self, request: Request) -> Reply:
-        """Delete a server, whatever it is doing."""
-        await request.write(self._delete, request)
+        """Delete a server, whatever it is doing; for a time it can be restored, where the settings say so."""
+        await request.write(self._delete, request, False)
         return Reply.empty()
 
     async def force_delete(self, request: Request, argument: Any) -> Reply:
-        """The action ``forceDelete``: there is no waiting before a deletion here, so it is one."""
-        await request.write(self._delete, request)
+        """The action ``forceDelete``: a deletion that nobody can take back."""
+        await request.write(self._delete, request, True)
         return Reply.empty(202)
 
 

@@ -3,7 +3,8 @@
 A server is desired state: ``wanted`` and ``generation`` are what its host shall make of it, ``vm_state``,
 ``task_state`` and ``power_state`` are what it is, in Nova's words. ``flavor`` is a copy of the flavor it was
 made of; ``vcpus``, ``memory_mib`` and ``disk_gib`` repeat the part that quotas and hosts are counted by.
-A deleted server keeps its row (``deleted_at``), so that lists can tell of it.
+A deleted server keeps its row (``deleted_at``), so that lists can tell of it. ``rested_at``: since when it is
+shelved, deleted softly or resized, all of which end by themselves after a time.
 
 ``allocations`` is what a host has promised to servers: written when a host is chosen, gone when the
 server is. ``server_interfaces`` says which ports are a server's, in their order, and which of them were
@@ -52,6 +53,8 @@ servers = Table(
     Column("random_seed", String(64)),
     Column("hardware", JsonText),
     Column("rescue_image_id", Id),
+    Column("shelved_image_id", Id),
+    Column("rested_at", Moment),
     Column("disk_config", String(8), nullable=False),
     Column("access_ip_v4", String(64)),
     Column("access_ip_v6", String(64)),
@@ -70,6 +73,7 @@ servers = Table(
     Column("updated_at", Moment, nullable=False),
     Index("ix_servers_project_id_deleted_at", "project_id", "deleted_at"),
     Index("ix_servers_task_state", "task_state"),
+    Index("ix_servers_rested_at", "rested_at"),
 )
 
 allocations = Table(

@@ -1,12 +1,31 @@
 """The long operations of servers, each a chain of steps (``pileus.flow.chain``)."""
 
 from pileus.services.compute.servers.chains.boot import BOOT
+from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.delete import DELETE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
+from pileus.services.compute.servers.chains.shelve import OFFLOAD, SHELVE, UNSHELVE
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
+from pileus.services.compute.servers.chains.sweep import SWEEP
 
-CHAINS = (BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE)
+CHAINS = (
+    BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE, CRASH_DUMP, SWEEP,
+)  # fmt: skip
 
-__all__ = ["BOOT", "CHAINS", "DELETE", "REBOOT", "REBUILD", "RESCUE", "SNAPSHOT", "UNRESCUE"]
+__all__ = [
+    "BOOT",
+    "CHAINS",
+    "CRASH_DUMP",
+    "DELETE",
+    "OFFLOAD",
+    "REBOOT",
+    "REBUILD",
+    "RESCUE",
+    "SHELVE",
+    "SNAPSHOT",
+    "SWEEP",
+    "UNRESCUE",
+    "UNSHELVE",
+]

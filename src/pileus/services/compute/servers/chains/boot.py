@@ -30,9 +30,10 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.common import Parts, told
+from pileus.services.compute.servers.chains.placing import CLAIMS, claim_of, group_wishes
 from pileus.services.compute.servers.cleanup import allocations_release, ports_release, put_error
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.tables.servers import allocations, server_groups, server_interfaces, servers
+from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
     as_update,
     is_host_name,
@@ -45,9 +46,6 @@ from pileus.store.column_in import column_in
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
 from pileus.wire import scopes
-
-CLAIMS = "compute:claims"
-"""The lock under which room on hosts is counted and promised."""
 
 
 class PortGone(NotFound):
@@ -95,22 +93,7 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
             )
         )
         hosts = {row.id: row.host for row in rows}
-    policy, per_host, group_hosts = None, 1, ()
-    group_id = hints.get("group")
-    if group_id:
-        columns = server_groups.c
-        group = tx.first(select(columns.policy, columns.rules).where(columns.id == group_id))
-        if group is not None:
-            policy = group.policy
-            per_host = int((group.rules or {}).get("max_server_per_host", 1))
-            rows = tx.rows(
-                select(servers.c.host).where(
-                    servers.c.group_id == group_id,
-                    servers.c.host.is_not(None),
-                    servers.c.deleted_at.is_(None),
-                )
-            )
-            group_hosts = tuple(row.host for row in rows)
+    group = group_wishes(tx, hints.get("group"))
     return [
         Wanted(
             vcpus=server["vcpus"],
@@ -124,9 +107,9 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
             if "same_host" in hints
             else None,
             different_host=tuple(sorted({hosts[key] for key in different if key in hosts})),
-            policy=policy,
-            per_host=per_host,
-            group_hosts=group_hosts,
+            policy=group.policy,
+            per_host=group.per_host,
+            group_hosts=group.hosts,
             image=data["image"],
         )
         for server in building
@@ -151,16 +134,7 @@ def _place(tx: Tx, context: Context, operation: Operation, placed: Sequence[tupl
                 ),
             )
         )
-        claims.append(
-            {
-                "server_id": server["id"],
-                "host": host.host,
-                "project_id": server["project_id"],
-                "vcpus": server["vcpus"],
-                "memory_mib": server["memory_mib"],
-                "disk_gib": server["disk_gib"],
-            }
-        )
+        claims.append(claim_of(server, host.host))
         happened.append(
             told(
                 context,

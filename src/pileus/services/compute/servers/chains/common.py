@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.flow.chain import Chain, TimedOut, Wait, waits_until
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.events import step
@@ -23,6 +25,7 @@ from pileus.store.column_in import column_in
 from pileus.store.event import Event
 from pileus.store.operations import Operation, operation_create
 from pileus.store.tx import Tx
+from pileus.wire import scopes
 
 NODE = "node"
 """The step in which a server's node carries an operation out."""
@@ -82,6 +85,14 @@ def told(
     )
 
 
+def update_told(context: Context, server: Values, **changed: Any) -> Event:
+    """A server is to be looked at again by its host."""
+    told = [scopes.hypervisor(server["host"]), scopes.server(server["id"])] if server["host"] else []
+    return event(
+        context, "server.update", server["id"], server["project_id"], told, host=server["host"], **changed
+    )
+
+
 def server_of(tx: Tx, operation: Operation) -> Values | None:
     """The server of an operation, held until the unit ends; None where it is deleted."""
     found = fetch(tx, SERVER, [operation.resource_id], [servers.c.deleted_at.is_(None)], lock=True)
@@ -105,7 +116,17 @@ def too_late(server: Values, up: set[str]) -> str:
     return f"{server['task_state']}: {why}"
 
 
-def task_wait(*tasks: str) -> Wait:
+def task_timeout_s(parts: Parts) -> float:
+    """Until when a server's host has done what it was asked."""
+    return parts.config.task_timeout_s
+
+
+def disk_timeout_s(parts: Parts) -> float:
+    """The same, of what carries a disk."""
+    return parts.config.disk_timeout_s
+
+
+def task_wait(*tasks: str, timeout_s: Callable[[Parts], float] = task_timeout_s) -> Wait:
     """A wait until a server is no longer in the task that its operation was begun for."""
 
     def over(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> list[str]:
@@ -126,7 +147,7 @@ def task_wait(*tasks: str) -> Wait:
         if server is not None and is_for(operation, server, tasks):
             raise TimedOut(too_late(server, hosts_up(tx, context, parts.config)))
 
-    return Wait(lambda parts: parts.config.task_timeout_s, over=over, late=late)
+    return Wait(timeout_s, over=over, late=late)
 
 
 def task_failed(
@@ -147,5 +168,7 @@ def task_failed(
     if server["vm_state"] in states.WANTED_IN:
         changes["wanted"] = states.WANTED_IN[server["vm_state"]]
     SERVER.change(tx, context, [Update(server, Values(changes))])
+    if changes.get("wanted", server["wanted"]) != server["wanted"]:
+        tx.emit(update_told(context, server, wanted=changes["wanted"]))
     action_finish(tx, context.now, [server["id"]], error=operation.error)
     tx.emit(told(context, chain, operation, server, action, error=operation.error))

@@ -21,6 +21,7 @@ from pileus.resource.event import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
+from pileus.services.compute.servers.chains.sweep import SWEEP, images_away
 from pileus.services.compute.servers.cleanup import close, put_error, whom_to_tell
 from pileus.services.compute.servers.resource import SERVER
 from pileus.store.operations import (
@@ -34,15 +35,15 @@ from pileus.store.operations import (
 )
 from pileus.store.tx import Tx
 
-_DELETED_MEANWHILE = "The server was deleted."
-_CLEARING_UP = (SNAPSHOT.kind,)
+DELETED_MEANWHILE = "The server was deleted."
+CLEARING_UP = (SNAPSHOT.kind, SWEEP.kind)
 """Kinds that see by themselves that their server is gone, and still have something to take away."""
 
 
 def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at_once: bool) -> None:
     """Delete a server; ``at_once`` where no host has to take it away first."""
     if at_once:
-        close(tx, context, [server], network=parts.network)
+        _close_all(tx, context, [server], parts)
         _end_operations(tx, context, [server["id"]])
         return
     changes = {
@@ -84,12 +85,18 @@ def close_gone(tx: Tx, context: Context, several: Sequence[Values], parts: Parts
         return
     try:
         with tx.savepoint():
-            close(tx, context, several, network=parts.network, **_progress(CLOSE))
+            _close_all(tx, context, several, parts, **_progress(CLOSE))
             _end_operations(tx, context, ids)
     except Fault:
         found = [one.id for one in operation_list_all(tx, ids, [DELETE.kind], limit=len(ids) * 2)]
         if operation_go_on(tx, found, from_step=TERMINATE, to_step=CLOSE, now=context.now):
             tx.emit(event(context, "operation.ready", ids[0], None))
+
+
+def _close_all(tx: Tx, context: Context, several: Sequence[Values], parts: Parts, **progress: int) -> None:
+    """The end of servers, and of the images that they were shelved into."""
+    images_away(tx, context, [(server, server["shelved_image_id"]) for server in several], parts)
+    close(tx, context, several, network=parts.network, **progress)
 
 
 def _progress(name: str) -> dict[str, int]:
@@ -100,9 +107,7 @@ def _progress(name: str) -> dict[str, int]:
 def _end_operations(tx: Tx, context: Context, server_ids: Sequence[str]) -> None:
     """Deletions are done, and whatever else was under way with the servers is void."""
     operation_end(tx, DONE, context.now, resource_ids=server_ids, kinds=[DELETE.kind])
-    operation_end(
-        tx, FAILED, context.now, resource_ids=server_ids, but=_CLEARING_UP, error=_DELETED_MEANWHILE
-    )
+    operation_end(tx, FAILED, context.now, resource_ids=server_ids, but=CLEARING_UP, error=DELETED_MEANWHILE)
 
 
 def _host_is_down(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
@@ -117,13 +122,13 @@ def _wait_no_longer(tx: Tx, context: Context, operation: Operation, parts: Parts
 def _close(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     server = server_of(tx, operation)
     if server is not None:
-        close(tx, context, [server], network=parts.network, **_progress(CLOSE))
+        _close_all(tx, context, [server], parts, **_progress(CLOSE))
     others = [
         one.id
         for one in operation_list_of(tx, operation.resource_id)
-        if one.id != operation.id and one.kind not in _CLEARING_UP
+        if one.id != operation.id and one.kind not in CLEARING_UP
     ]
-    operation_end(tx, FAILED, context.now, ids=others, error=_DELETED_MEANWHILE)
+    operation_end(tx, FAILED, context.now, ids=others, error=DELETED_MEANWHILE)
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pileus.flow.chain import Chain
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import NODE
+from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.reboot import TASKS as REBOOTING
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
+from pileus.services.compute.servers.chains.shelve import SETTLE as SETTLE_SHELVED
+from pileus.services.compute.servers.chains.shelve import SHELVE
 from pileus.services.compute.servers.chains.snapshot import SETTLE, SNAPSHOT
 from pileus.services.compute.servers.chains.snapshot import TASKS as SNAPSHOTTING
 
@@ -19,7 +23,8 @@ class OnNode(NamedTuple):
     """One kind. ``called``: the node's word (``host/hypervisor/operations.py``); ``tasks``: the server's
     tasks that end with it; ``actions``: as users see it; ``succeeded``: what a server then is; ``then``: the
     chain's step that follows, whether it went well or not (None: the operation is over); ``failed``: what a
-    server is, beside what it was before, when it did not go well."""
+    server is, beside what it was before, when it did not go well. ``chain``: the task is the chain's own: it
+    goes on with ``then`` where it went well and turns round where not, and says what a server then is."""
 
     called: str
     tasks: tuple[str, ...]
@@ -27,6 +32,7 @@ class OnNode(NamedTuple):
     succeeded: dict[str, Any]
     then: str | None = None
     failed: dict[str, Any] = {}  # noqa: RUF012 - nobody changes it
+    chain: Chain | None = None
 
 
 ON_NODE: dict[str, OnNode] = {
@@ -50,5 +56,7 @@ ON_NODE: dict[str, OnNode] = {
         {"vm_state": states.ACTIVE, "power_state": states.RUNNING, "rescue_image_id": None},
     ),
     SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
+    SHELVE.kind: OnNode("snapshot", (states.SHELVING,), ("shelve",), {}, SETTLE_SHELVED, chain=SHELVE),
+    CRASH_DUMP.kind: OnNode("crash_dump", (), ("trigger_crash_dump",), {}),
 }
 """By the operation's kind."""

@@ -17,7 +17,14 @@ from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.chains.common import NODE, Parts, begin, task_failed, task_wait
+from pileus.services.compute.servers.chains.common import (
+    NODE,
+    Parts,
+    begin,
+    disk_timeout_s,
+    task_failed,
+    task_wait,
+)
 from pileus.services.compute.uses.image import backups_of, image_drop, images_of
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
@@ -82,7 +89,7 @@ def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
 SNAPSHOT = Chain(
     "server.snapshot",
     (
-        Step(NODE, wait=task_wait(*TASKS)),
+        Step(NODE, wait=task_wait(*TASKS, timeout_s=disk_timeout_s)),
         Step(SETTLE, _settle),
         Step("sweep", _sweep),
     ),

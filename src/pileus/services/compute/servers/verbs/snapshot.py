@@ -5,6 +5,8 @@ Source: Compute API reference, "Create Image" and "Create Server Back Up".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pileus.resource import types
@@ -58,16 +60,53 @@ def _snapshot(tx: Tx, request: Request, verb: str, asked: dict[str, Any], parts:
     if reserved := sorted(RESERVED & set(metadata)):
         raise BadRequest(f"Metadata can't have the names of an image's own attributes: {', '.join(reserved)}")
     backup = verb == "createBackup"
-    own = {"backup_type": asked["backup_type"]} if backup else {}
-    base = images_of(tx, [server["image_id"]] if server["image_id"] else []).get(server["image_id"] or "")
-    properties = _inherited(base) | metadata | _origin(request, server, "backup" if backup else "snapshot")
+    image_id = server_image_begin(
+        tx,
+        request,
+        server,
+        parts,
+        name=asked["name"],
+        metadata=metadata,
+        kind="backup" if backup else "snapshot",
+        own={"backup_type": asked["backup_type"]} if backup else {},
+    )
+    action_begin(tx, request.context, [server["id"]], verb)
+    begin_snapshot(
+        tx,
+        request.context,
+        server,
+        image_id,
+        parts,
+        quiesce=_is_to_be_quiesced(tx, server, metadata),
+        backup_type=asked["backup_type"] if backup else None,
+        rotation=asked.get("rotation", 0),
+    )
+    task = states.BACKUP if backup else states.SNAPSHOT
+    change(tx, request.context, server, task_state=task, task_since=request.context.now)
+    wake(tx, request, server, task_state=task)
+    return image_id
+
+
+def server_image_begin(
+    tx: Tx,
+    request: Request,
+    server: Values,
+    parts: Parts,
+    *,
+    name: str,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+    kind: str = "snapshot",
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Write an image of a server, which its node will fill; its id. Raises QuotaError."""
+    base = _base_of(tx, server)
     try:
-        image_id = image_begin(
+        return image_begin(
             tx,
             request.context,
             parts.images,
-            properties | own,
-            name=asked["name"],
+            {**_inherited(base), **metadata, **_origin(request, server, kind), **own},
+            name=name,
             visibility="private",
             disk_format="qcow2",
             container_format="bare",
@@ -76,21 +115,16 @@ def _snapshot(tx: Tx, request: Request, verb: str, asked: dict[str, Any], parts:
         )
     except LimitExceeded as refused:
         raise QuotaError(refused.text) from None
-    action_begin(tx, request.context, [server["id"]], verb)
-    begin_snapshot(
-        tx,
-        request.context,
-        server,
-        image_id,
-        parts,
-        quiesce=properties.get("os_require_quiesce", "").lower() in ("yes", "true", "1"),
-        backup_type=asked["backup_type"] if backup else None,
-        rotation=asked.get("rotation", 0),
-    )
-    task = states.BACKUP if backup else states.SNAPSHOT
-    change(tx, request.context, server, task_state=task, task_since=request.context.now)
-    wake(tx, request, server, task_state=task)
-    return image_id
+
+
+def _base_of(tx: Tx, server: Values) -> Values | None:
+    image_id = server["image_id"] or ""
+    return images_of(tx, [image_id] if image_id else []).get(image_id)
+
+
+def _is_to_be_quiesced(tx: Tx, server: Values, metadata: Mapping[str, str]) -> bool:
+    asked = (_inherited(_base_of(tx, server)) | dict(metadata)).get("os_require_quiesce", "")
+    return asked.lower() in ("yes", "true", "1")
 
 
 def _inherited(base: Values | None) -> dict[str, str]:

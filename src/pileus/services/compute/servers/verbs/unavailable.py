@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.api import NOTHING, at_least
+from pileus.services.compute.api import at_least
 from pileus.services.compute.errors import BadRequest, FlavorNotFound, NotHereYet
 from pileus.services.compute.flavors.work import flavor_find
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, rules
@@ -58,18 +58,6 @@ def _evacuate_argument(version: Version) -> Type:
     return types.dict_of(fields, required=required)
 
 
-def _unshelve_argument(version: Version) -> Type:
-    if not at_least(version, "2.77"):
-        return types.anything
-    fields: dict[str, Type] = {"availability_zone": types.string(255, minimum=1)}
-    if at_least(version, "2.91"):
-        fields = {
-            "availability_zone": types.nullable(fields["availability_zone"]),
-            "host": types.string(255, minimum=1),
-        }
-    return types.nullable(types.dict_of(fields))
-
-
 class _Unavailable(NamedTuple):
     """An action that this cloud does not have: its policy rule, what it would be, and its argument."""
 
@@ -84,11 +72,6 @@ _UNAVAILABLE = {
     "migrate": _Unavailable("os-migrate-server:migrate", "Migrating", ByVersion(_migrate_argument)),
     "os-migrateLive": _Unavailable("os-migrate-server:migrate_live", "Migrating", ByVersion(_live_argument)),
     "evacuate": _Unavailable("os-evacuate", "Evacuating", ByVersion(_evacuate_argument)),
-    "shelve": _Unavailable("os-shelve:shelve", "Shelving"),
-    "shelveOffload": _Unavailable("os-shelve:shelve_offload", "Shelving"),
-    "unshelve": _Unavailable("os-shelve:unshelve", "Shelving", ByVersion(_unshelve_argument)),
-    "restore": _Unavailable("os-deferred-delete:restore", "Restoring a deleted server"),
-    "trigger_crash_dump": _Unavailable("servers:trigger_crash_dump", "A crash dump", NOTHING),
 }
 _TO_A_HOST = {
     "migrate": "os-migrate-server:migrate:host",
@@ -158,16 +141,11 @@ UNAVAILABLE = Noun(
             "servers:resize": ADMIN_OR_MEMBER,
             "servers:confirm_resize": ADMIN_OR_MEMBER,
             "servers:revert_resize": ADMIN_OR_MEMBER,
-            "os-deferred-delete:restore": ADMIN_OR_MEMBER,
             "os-migrate-server:migrate": ADMIN_OR_MANAGER,
             "os-migrate-server:migrate:host": ADMIN,
             "os-migrate-server:migrate_live": ADMIN_OR_MANAGER,
             "os-migrate-server:migrate_live:host": ADMIN,
             "os-evacuate": ADMIN,
-            "os-shelve:shelve": ADMIN_OR_MEMBER,
-            "os-shelve:shelve_offload": ADMIN,
-            "os-shelve:unshelve": ADMIN_OR_MEMBER,
-            "servers:trigger_crash_dump": ADMIN_OR_MEMBER,
         }
     ),
 )

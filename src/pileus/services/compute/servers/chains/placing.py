@@ -1,0 +1,117 @@
+"""Where a server that exists goes: its host is chosen as a new server's is, and its ports follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+
+from pileus.core.context import Context
+from pileus.core.errors import Conflict
+from pileus.resource.declaration import Values
+from pileus.services.compute.nodes.reading import hosts_for_scheduler
+from pileus.services.compute.rules.scheduler import HostFacts, Ratios, Wanted, choose, sentence
+from pileus.services.compute.servers.attached import ports_of
+from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.tables.servers import server_groups, servers
+from pileus.services.compute.uses.image import images_of
+from pileus.services.compute.uses.network import as_update, is_networks_own, port_update
+from pileus.store.tx import Tx
+
+CLAIMS = "compute:claims"
+"""The lock under which room on hosts is counted and promised."""
+
+
+class NoValidHost(Conflict):
+    """No host takes the server."""
+
+
+class GroupWishes(NamedTuple):
+    """Of a server group: its policy, how many may be on one host, and where its members are."""
+
+    policy: str | None = None
+    per_host: int = 1
+    hosts: tuple[str, ...] = ()
+
+
+def group_wishes(tx: Tx, group_id: str | None, but: str = "") -> GroupWishes:
+    """Read a server group; ``but``: the member that is to be placed. Two statements, none without a group."""
+    if not group_id:
+        return GroupWishes()
+    columns = server_groups.c
+    group = tx.first(select(columns.policy, columns.rules).where(columns.id == group_id))
+    if group is None:
+        return GroupWishes()
+    c = servers.c
+    rows = tx.rows(
+        select(c.host).where(c.group_id == group_id, c.host.is_not(None), c.deleted_at.is_(None), c.id != but)
+    )
+    per_host = int((group.rules or {}).get("max_server_per_host", 1))
+    return GroupWishes(group.policy, per_host, tuple(row.host for row in rows))
+
+
+def claim_of(server: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The row by which a host promises a server its room."""
+    return {
+        "server_id": server["id"],
+        "host": host,
+        "project_id": server["project_id"],
+        "vcpus": server["vcpus"],
+        "memory_mib": server["memory_mib"],
+        "disk_gib": server["disk_gib"],
+    }
+
+
+def host_choose(
+    tx: Tx,
+    context: Context,
+    server: Mapping[str, Any],
+    parts: Parts,
+    *,
+    zone: str | None,
+    host: str | None = None,
+    excluded: Sequence[str] = (),
+) -> HostFacts:
+    """Choose a host for a server (its values are the room that it needs). Raises NoValidHost with the
+    reasons. Holds the lock of claims until the transaction ends."""
+    tx.lock(CLAIMS)
+    config = parts.config
+    group = group_wishes(tx, server["group_id"], server["id"])
+    image = images_of(tx, [server["image_id"]] if server["image_id"] else []).get(server["image_id"] or "")
+    wanted = Wanted(
+        vcpus=server["vcpus"],
+        memory_mib=server["memory_mib"],
+        disk_gib=server["disk_gib"],
+        zone=zone,
+        host=host,
+        excluded=tuple(excluded),
+        policy=group.policy,
+        per_host=group.per_host,
+        group_hosts=group.hosts,
+        image=image["properties"] if image else {},
+    )
+    hosts = hosts_for_scheduler(tx, config, context.now)
+    choice = choose(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
+    if choice.chosen is None:
+        raise NoValidHost(sentence(choice))
+    return choice.chosen
+
+
+def ports_move(
+    tx: Tx, context: Context, server: Values, host: str | None, zone: str | None, parts: Parts
+) -> None:
+    """Bind a server's ports to a host, or (None) to none; what its owner has given to others stays theirs."""
+    mine = [
+        port
+        for port in ports_of(tx, server["id"])
+        if port["device_id"] in ("", server["id"]) and not is_networks_own(port)
+    ]
+    owned = f"compute:{zone or parts.config.default_zone}"
+    several = [
+        as_update(port, binding__host_id=host or "", device_id=server["id"], device_owner=owned)
+        for port in mine
+        if port["binding:host_id"] != (host or "")
+    ]
+    if several:
+        port_update(tx, context, several, config=parts.network)
