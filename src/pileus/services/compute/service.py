@@ -81,6 +81,7 @@ from pileus.web.answers import Handler, handlers
 from pileus.web.dialects import ApiVersion
 from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
+from pileus.web.routes import Action
 from pileus.web.service import Service
 
 __all__ = [
@@ -147,23 +148,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         LOCK,
         SERVER_ADMIN,
         UNAVAILABLE,
-        server_actions_noun(
-            server_actions(servers),
-            power_actions(parts),
-            rebuild_actions(parts),
-            snapshot_actions(parts),
-            rescue_actions(parts),
-            shelve_actions(parts),
-            crash_dump_actions(parts),
-            RESTORE_ACTIONS,
-            LOCK_ACTIONS,
-            ADMIN_ACTIONS,
-            UNAVAILABLE_ACTIONS,
-            interface_actions(interfaces),
-            security_group_actions(groups),
-            quarantine_actions(quarantine),
-            console_output_actions(questions),
-        ),
+        server_actions_noun(*_actions(parts, servers, interfaces, groups, quarantine, questions)),
         SERVER_METADATA,
         SERVER_TAGS,
         SERVER_ADDRESSES,
@@ -177,6 +162,34 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         VOLUME_ATTACHMENTS,
         TIMELINE,
         agents_noun(parts),
+    )
+
+
+def _actions(
+    parts: Parts,
+    servers: ServerHandlers,
+    interfaces: InterfaceHandlers,
+    groups: SecurityGroupHandlers,
+    quarantine: QuarantineHandlers,
+    questions: HostQuestions,
+) -> tuple[Mapping[str, Action], ...]:
+    """The actions of servers, a table a noun."""
+    return (
+        server_actions(servers),
+        power_actions(parts),
+        rebuild_actions(parts),
+        snapshot_actions(parts),
+        rescue_actions(parts),
+        shelve_actions(parts),
+        crash_dump_actions(parts),
+        RESTORE_ACTIONS,
+        LOCK_ACTIONS,
+        ADMIN_ACTIONS,
+        UNAVAILABLE_ACTIONS,
+        interface_actions(interfaces),
+        security_group_actions(groups),
+        quarantine_actions(quarantine),
+        console_output_actions(questions),
     )
 
 
