@@ -1,4 +1,4 @@
-"""The chains of servers (boot, delete, rebuild, shelve, …), broken at each step and killed between any two."""
+"""The chains of servers (boot, delete, shelve, …), broken at each step and killed between any two."""
 
 from __future__ import annotations
 
