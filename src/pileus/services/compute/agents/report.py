@@ -188,7 +188,7 @@ def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any
 
 
 def _go_on(tx: Tx, context: Context, server_ids: Sequence[str], chain: Chain, step: str, then: str) -> None:
-    """What chains of servers waited for is there."""
+    """Have chains of servers go on: they have what they waited for."""
     found = operation_list_all(tx, server_ids, [chain.kind], limit=len(server_ids) * 2)
     ids = [one.id for one in found]
     if operation_go_on(tx, ids, from_step=step, to_step=then, now=context.now):
@@ -198,7 +198,7 @@ def _go_on(tx: Tx, context: Context, server_ids: Sequence[str], chain: Chain, st
 def _turn_round(
     tx: Tx, context: Context, chain: Chain, operation_ids: Sequence[str], reason: str, parts: Parts
 ) -> None:
-    """What chains waited for has failed; few at a time."""
+    """Turn chains round: they will not get what they waited for. Few at a time."""
     for operation_id in operation_ids:
         operation = operation_get(tx, operation_id)
         if operation is not None and operation.state == WAITING:

@@ -34,7 +34,7 @@ _ENDS: dict[str, Callable[[Tx, Context, Values, Parts], None]] = {
     states.SHELVED: _offload,
     states.SOFT_DELETED: _reclaim,
 }
-"""What is done when a server has been in a state for long enough."""
+"""The end of each state that a server has been in for long enough."""
 
 
 def _times(parts: Parts) -> dict[str, float]:
