@@ -58,6 +58,7 @@ def why_not() -> str | None:
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.nightly,
     pytest.mark.skipif(why_not() is not None, reason=why_not() or ""),

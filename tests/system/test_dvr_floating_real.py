@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 from tests.system.cloud_world import BEYOND, CLOUD_CONFIG, OUTSIDE, CloudWorld, story_in_a_cloud, until
 from tests.system.node_world import REAL
@@ -12,7 +13,7 @@ from tests.system.test_dvr_real import crossed, flows
 
 from pileus.drivers.process import run
 
-pytestmark = REAL
+pytestmark = [*REAL, pytest.mark.alone]
 RATE = 1000
 GATEWAY = "network:floatingip_agent_gateway"
 

@@ -48,7 +48,7 @@ from pileus.store import Store
 from pileus.web.face import ServiceFace
 from pileus.wire.questions import Answer, Question
 
-pytestmark = [*REAL, pytest.mark.nightly]
+pytestmark = [*REAL, pytest.mark.alone, pytest.mark.nightly]
 
 HOST = "n1"
 OWNER = "9" * 32

@@ -206,6 +206,7 @@ def serve_metadata(folder: Path) -> str:
     return f"{METADATA_NET},guestfwd=tcp:169.254.169.254:80-cmd:{sys.executable} {responder} {folder}"
 
 
+@pytest.mark.alone  # fetches the packages for all
 def test_small_and_made_of_named_packages(image: GuestImage) -> None:
     assert image.size == image.file.stat().st_size < 40 * MIB
     names = {package.name for package in image.packages}

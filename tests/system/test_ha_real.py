@@ -16,6 +16,7 @@ from pileus.drivers.process import run
 
 pytestmark = [
     *REAL,
+    pytest.mark.alone,
     pytest.mark.skipif(bool(keepalived.missing_programs()), reason="keepalived is not installed"),
 ]
 RATE = 500

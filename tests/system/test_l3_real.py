@@ -79,6 +79,7 @@ def test_neighbours_are_told_where_a_floating_ip_is_now() -> None:
     story_in_a_world(story)
 
 
+@pytest.mark.alone
 def test_no_packet_is_lost_while_agents_die_and_come_back() -> None:
     async def story(world: NodeWorld) -> None:
         guest, host = await world.guest()
@@ -325,6 +326,7 @@ def test_guests_make_their_addresses_of_what_the_router_says() -> None:
     story_in_a_world(story)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_floating_ip_and_a_gateway_are_limited_both_ways() -> None:
     limit_kbps = 2000

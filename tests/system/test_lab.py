@@ -22,6 +22,7 @@ from pileus.drivers.ovsdb.daemons import missing_programs
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="a lab needs root"),
     pytest.mark.skipif(bool(missing_programs()), reason="Open vSwitch is not installed"),
 ]

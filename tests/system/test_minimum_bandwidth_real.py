@@ -24,6 +24,7 @@ from pileus.wire.qos import PortQos
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="needs Open vSwitch"),
     pytest.mark.skipif(shutil.which("tc", path="/usr/sbin:/sbin:/usr/bin") is None, reason="needs tc"),

@@ -20,6 +20,7 @@ from pileus.wire.qos import PacketRateLimit, PortQos, RateLimit
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="needs Open vSwitch"),
 ]

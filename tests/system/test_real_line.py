@@ -21,6 +21,7 @@ from pileus.drivers.ovsdb.daemons import SwitchDaemons
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.alone,
     pytest.mark.skipif(why_not_real() is not None, reason=why_not_real() or ""),
     pytest.mark.skipif((SYSTEM_RUN / "db.sock").exists(), reason="the machine's own Open vSwitch runs"),
 ]
