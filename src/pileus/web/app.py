@@ -33,6 +33,7 @@ from pileus.web.client import share_of
 from pileus.web.client_certificate import client_certificate, thumbprint
 from pileus.web.discovery import discovery_routes
 from pileus.web.faults import MethodNotAllowed, UnsupportedMediaType
+from pileus.web.forwarding import Forwarder
 from pileus.web.front import front_route, health_route
 from pileus.web.openapi import openapi_route
 from pileus.web.reply import Headers, Reply
@@ -88,9 +89,9 @@ class App:
         self.store = store
         self.authenticator = authenticator
         self.clock = clock
-        self._parts = Parts(store, policy, clock, settings)
-        self.bodies = Bodies(settings.bodies)
         self._router = Router()
+        self._parts = Parts(store, policy, clock, settings, Forwarder(services, self._router))
+        self.bodies = Bodies(settings.bodies)
         for service in services:
             routes = [*service.routes, *discovery_routes(service)]
             if service.prefix:

@@ -56,6 +56,10 @@ class Head:
         value = self._headers.get(name.lower().encode("ascii"))
         return None if value is None else value.decode("latin-1")
 
+    def raw_header(self, name: bytes) -> bytes | None:
+        """A header's value as it came; ``name`` in small letters."""
+        return self._headers.get(name)
+
     @property
     def global_id(self) -> str | None:
         """The caller's id of the whole that this is part of (``X-OpenStack-Request-ID``), if well formed."""

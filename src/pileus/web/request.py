@@ -12,9 +12,9 @@ A handler says four things: parse, authorise, call, show::
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
@@ -42,6 +42,22 @@ _MESSAGES_AFTER_BODY = 3
 """A server may tell the end of a body more than once; one that tells it for ever tells nothing."""
 
 
+class Forward(Protocol):
+    """How a service asks another of the app; ``web.forwarding.Forwarder`` does."""
+
+    async def __call__(
+        self,
+        request: Request,
+        service_type: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        media_type: str = "application/json",
+    ) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that all requests share."""
@@ -50,6 +66,7 @@ class Parts:
     policy: Policies
     clock: Clock
     settings: WebSettings
+    forward: Forward
 
 
 class Request(Head):
@@ -146,6 +163,24 @@ class Request(Head):
     def authorise(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Raise the dialect's refusal unless the rule allows this caller the target."""
         self.access.require(rule, target)
+
+    async def forward(
+        self,
+        service_type: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        media_type: str = "application/json",
+    ) -> Any:
+        """Ask another service in this caller's name; its document, None for an empty one.
+
+        Raises whatever it refuses with. ``path`` has no prefix: ``/v2.0/floatingips``.
+        """
+        return await self.parts.forward(
+            self, service_type, method, path, body, query=query, media_type=media_type
+        )
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
         """Run a reading unit in the store."""

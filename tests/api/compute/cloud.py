@@ -26,7 +26,7 @@ from pileus.services.compute.servers.attached import holders_of, projects_of_ser
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
-from pileus.services.image.service import ImageConfig
+from pileus.services.image.service import FileStore, ImageConfig, Images
 from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
 from pileus.store import Store
 from pileus.store.schema import metadata
@@ -197,7 +197,7 @@ class Cloud(one.Cloud):
         root: bool = False,
     ) -> Answer:
         """``path`` is below ``/compute/v2.1``, or below ``/compute`` where said so, or the network's."""
-        below = "" if path.startswith("/networking") else "/compute" if root else "/compute/v2.1"
+        below = "" if path.startswith(("/networking", "/image/")) else "/compute" if root else "/compute/v2.1"
         return await self.request(method, below + path, body, headers)
 
     async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net", **values: Any) -> str:
@@ -330,10 +330,14 @@ class FakeImages:
 
 @contextlib.asynccontextmanager
 async def cloud(
-    url: str, config: ComputeConfig | None = None, overrides: Mapping[str, str] | None = None
+    url: str,
+    config: ComputeConfig | None = None,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    images_in: Path | None = None,
 ) -> AsyncIterator[Cloud]:
     """Compute and network over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are
-    an operator's rules of compute."""
+    an operator's rules of compute. ``images_in``: the image service too, with its store in that folder."""
     wrong: list[str] = []
 
     def faces(store: Store, clock: ManualClock) -> Sequence[ServiceFace]:
@@ -343,7 +347,9 @@ async def cloud(
         network = Network(settings, clock)
         compute = Compute(config or ComputeConfig(), settings, clock, images=FakeImages(), ask=_answer)
         compute.service = replies.held(compute.service, wrong)
-        return [compute, network]
+        if images_in is None:
+            return [compute, network]
+        return [compute, network, Images(FileStore(images_in), b"k" * 32, ImageConfig(), clock)]
 
     async with one.served(Cloud, url, faces, rules={"compute": overrides or {}}) as made:
         yield made

@@ -96,6 +96,21 @@ _USAGE: dict[str, str | Example] = {
         "marker": "marker={first}",
     }.items()
 }
+OLD = "2.35"
+_IMAGES: dict[str, str | Example] = {
+    name: Example(query, version=OLD)
+    for name, query in {
+        "name": "name=small",
+        "status": "status=SAVING",
+        "server": f"server={IMAGE}",
+        "type": "type=snapshot",
+        "minDisk": "minDisk=7",
+        "minRam": "minRam=7",
+        "changes-since": "changes-since=2036-01-01T00:00:00Z",
+        "limit": "limit=1",
+        "marker": f"marker={IMAGE}",
+    }.items()
+}
 OPERATIONS: Operations = {
     "/v2.1/servers": _SERVERS,
     "/v2.1/servers/detail": _SERVERS,
@@ -143,8 +158,21 @@ OPERATIONS: Operations = {
     "/v2.1/servers/{id}/os-security-groups": {},
     "/v2.1/servers/{id}/os-volume_attachments": {},
     "/v2.1/servers/{id}/tags": {},
+    "/v2.1/os-networks": {},
+    "/v2.1/os-tenant-networks": {},
+    "/v2.1/os-floating-ips": {},
+    "/v2.1/os-floating-ip-pools": {},
+    "/v2.1/os-security-groups": {
+        "limit": Example("limit=1", version=OLD),
+        "offset": Example("offset=1", version=OLD),
+        "all_tenants": Example("all_tenants=true", person="admin", version=OLD),
+    },
+    "/v2.1/images": _IMAGES,
+    "/v2.1/images/detail": _IMAGES,
 }
 NO_LISTS = {
+    "/v2.1/images/{id}/metadata",
+    "/v2.1/os-instance_usage_audit_log",
     "/v2.1/os-hosts/{host}/reboot",
     "/v2.1/os-hosts/{host}/shutdown",
     "/v2.1/os-hosts/{host}/startup",
@@ -162,7 +190,7 @@ NO_LISTS = {
 async def scene(folder: Path) -> AsyncIterator[Scene]:
     """Servers, flavors and hosts that differ in everything that a list can ask for."""
     with databases.fresh("sqlite", folder) as url:
-        async with cloud(url) as api:
+        async with cloud(url, images_in=folder) as api:
             facts = await _fill(api)
 
             async def ask(person: str, version: str, path: str) -> tuple[int, Any]:
@@ -176,6 +204,10 @@ async def _fill(api: Cloud) -> dict[str, str]:
     h1, h2 = await api.host("h1"), await api.host("h2", zone="west")
     admin = api.as_("admin")
     network_id = await api.a_network()
+    for person in (api, admin):
+        group = {"security_group": {"name": "g", "description": "d"}}
+        old = person.as_(person.token or "", OLD)
+        assert (await old("POST", "/os-security-groups", group)).status == 200
     for name in ("k", "l"):
         assert (await api.at("2.1")("POST", "/os-keypairs", {"keypair": {"name": name}})).status == 200
     flavor = {"flavor": {"name": "p", "ram": 64, "vcpus": 1, "disk": 1, "os-flavor-access:is_public": False}}

@@ -64,11 +64,11 @@ class Table(Protocol):
 
 
 def lists_of(service: Service) -> set[str]:
-    """The paths that may be lists: GET, and no parameter at the end."""
+    """The paths that may be lists: GET, no parameter at the end, and not taken out of the API."""
     return {
         route.path
         for route in service.routes
-        if route.method == "GET" and route.path and not route.path.endswith("}")
+        if route.method == "GET" and route.path and not route.path.endswith("}") and route.status != 410
     }
 
 

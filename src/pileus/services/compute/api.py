@@ -14,7 +14,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Resource, Values
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version, parse, within
-from pileus.services.compute.errors import BadRequest, NotHereYet
+from pileus.services.compute.errors import BadRequest, Gone, NotHereYet
 from pileus.web.crud import Judge
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.head import Head
@@ -35,6 +35,8 @@ class ComputeDialect(NovaDialect):
     """Nova's, with ``links`` in each view of a flavor or server."""
 
     def status(self, fault: Fault) -> int:
+        if isinstance(fault, Gone):
+            return 410
         return 501 if isinstance(fault, NotHereYet) else super().status(fault)
 
     def parse(self, head: Head, kind: Type, value: Any) -> Any:

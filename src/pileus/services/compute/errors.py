@@ -34,6 +34,13 @@ class NotHereYet(Fault):
     message = "{what} is not available in this cloud."
 
 
+class Gone(Fault):
+    """The call was taken out of the API (410)."""
+
+    kind = Kind.NOT_FOUND
+    message = "This API is gone: it worked with a part of Nova that was removed."
+
+
 class InvalidState(Conflict):
     """The server is not in a state in which this can be done."""
 

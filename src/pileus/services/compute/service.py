@@ -22,6 +22,7 @@ from pileus.services.compute.flavors.noun import FLAVORS
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.gateway_machines.keeper import GatewayKeeper
 from pileus.services.compute.gateway_machines.work import OwnProject
+from pileus.services.compute.gone import GONE
 from pileus.services.compute.keypairs.noun import KEYPAIRS
 from pileus.services.compute.limits import LIMITS
 from pileus.services.compute.microversions import MICROVERSIONS
@@ -30,6 +31,8 @@ from pileus.services.compute.nodes.hosts import hosts_noun
 from pileus.services.compute.nodes.hypervisors import hypervisors_noun
 from pileus.services.compute.nodes.services import services_noun
 from pileus.services.compute.nodes.zones import zones_noun
+from pileus.services.compute.proxies.floating_ips import FLOATING_IP_ACTIONS
+from pileus.services.compute.proxies.nouns import PROXIES
 from pileus.services.compute.quotas.classes import QUOTA_CLASSES
 from pileus.services.compute.quotas.noun import QUOTA_SETS
 from pileus.services.compute.server_groups import SERVER_GROUPS
@@ -40,6 +43,7 @@ from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.cleanup import forget
 from pileus.services.compute.servers.console_output import CONSOLE_OUTPUT, console_output_actions
 from pileus.services.compute.servers.diagnostics import diagnostics_noun
+from pileus.services.compute.servers.external_events import EXTERNAL_EVENTS
 from pileus.services.compute.servers.host_questions import Ask, HostQuestions
 from pileus.services.compute.servers.instance_actions import INSTANCE_ACTIONS
 from pileus.services.compute.servers.interfaces import (
@@ -74,6 +78,7 @@ from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVA
 from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
 from pileus.services.compute.timeline import TIMELINE, Entry, timeline_read
 from pileus.services.compute.usage import USAGE
+from pileus.services.compute.usage_audit import usage_audit_noun
 from pileus.services.compute.uses.image import ImageFiles
 from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store import Store
@@ -131,6 +136,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         QUOTA_SETS,
         QUOTA_CLASSES,
         USAGE,
+        usage_audit_noun(config),
         SERVER_GROUPS,
         services_noun(config),
         zones_noun(config),
@@ -160,6 +166,9 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         diagnostics_noun(questions),
         SERVER_PASSWORD,
         VOLUME_ATTACHMENTS,
+        EXTERNAL_EVENTS,
+        *PROXIES,
+        GONE,
         TIMELINE,
         agents_noun(parts),
     )
@@ -188,6 +197,7 @@ def _actions(
         UNAVAILABLE_ACTIONS,
         interface_actions(interfaces),
         security_group_actions(groups),
+        FLOATING_IP_ACTIONS,
         quarantine_actions(quarantine),
         console_output_actions(questions),
     )

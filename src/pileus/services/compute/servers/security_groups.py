@@ -6,9 +6,10 @@ from typing import Any
 
 from pileus.core.errors import Conflict, NotFound
 from pileus.resource import types
-from pileus.resource.declaration import Extension, Values
+from pileus.resource.declaration import Extension
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import INTEGER_OR_NULL, TEXT, TEXT_OR_NULL, UUID, always, named_list
+from pileus.services.compute.rules.security_groups import group_view, peer_of, peers_of
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.lookup import find_server, must_be_free
 from pileus.services.compute.uses.network import (
@@ -73,55 +74,34 @@ class SecurityGroupHandlers:
     def _groups(self, tx: Tx, request: Request) -> list[dict[str, Any]]:
         server = find_server(tx, request)
         ids = {group for port in ports_of(tx, server["id"]) for group in port["security_groups"]}
-        return [_group_view(one) for one in groups_by_id(tx, ids)]
+        groups = groups_by_id(tx, ids)
+        peers = {one["id"]: peer_of(one) for one in [*groups, *groups_by_id(tx, peers_of(groups) - ids)]}
+        return [group_view(one, peers) for one in groups]
 
     async def list_groups(self, request: Request) -> Reply:
         """List the groups of all its ports."""
         return Reply.json({"security_groups": await request.read(self._groups, request)})
 
 
-def _group_view(group: Values) -> dict[str, Any]:
-    rules = [
-        {
-            "id": rule["id"],
-            "parent_group_id": group["id"],
-            "ip_protocol": rule["protocol"],
-            "from_port": rule["port_range_min"],
-            "to_port": rule["port_range_max"],
-            "ip_range": {"cidr": rule["remote_ip_prefix"]} if rule["remote_ip_prefix"] else {},
-            "group": {"name": rule["remote_group_id"]} if rule["remote_group_id"] else {},
-        }
-        for rule in group.get("security_group_rules") or []
-        if rule["direction"] == "ingress"
-    ]
-    return {
-        "id": group["id"],
-        "name": group["name"],
-        "description": group["description"],
-        "tenant_id": group["project_id"],
-        "rules": rules,
-    }
-
-
-_PEER = always({}, {"cidr": TEXT})
-_GROUP_RULE = always(
+_PEER = always({}, {"name": TEXT, "tenant_id": TEXT})
+GROUP_RULE = always(
     {
         "id": UUID,
         "parent_group_id": UUID,
         "ip_protocol": TEXT_OR_NULL,
         "from_port": INTEGER_OR_NULL,
         "to_port": INTEGER_OR_NULL,
-        "ip_range": _PEER,
-        "group": always({}, {"name": TEXT}),
+        "ip_range": always({}, {"cidr": TEXT}),
+        "group": _PEER,
     }
 )
-_GROUP = always(
+GROUP = always(
     {
         "id": UUID,
         "name": TEXT,
         "description": TEXT,
         "tenant_id": TEXT,
-        "rules": types.list_of(_GROUP_RULE),
+        "rules": types.list_of(GROUP_RULE),
     }
 )
 _NAME = types.dict_of({"name": types.string(255, minimum=1)}, required=("name",), additional=types.anything)
@@ -161,7 +141,7 @@ def security_groups_noun(handlers: SecurityGroupHandlers) -> Noun:
                 "/v2.1/servers/{id}/os-security-groups",
                 handlers.list_groups,
                 rule=_RULE + "list",
-                reply=named_list("security_groups", _GROUP),
+                reply=named_list("security_groups", GROUP),
                 summary="List a server's security groups",
             ),
         ),

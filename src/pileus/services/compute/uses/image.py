@@ -29,6 +29,7 @@ from pileus.store.tx import Tx
 
 __all__ = [
     "IMAGES",
+    "OWN_ATTRIBUTES",
     "RESERVED",
     "ImageFiles",
     "LimitExceeded",
@@ -42,6 +43,8 @@ __all__ = [
 IMAGES = f"{PREFIX}/v2/images"
 RESERVED = frozenset(BASE)
 """Names of an image's own attributes, which no property can have."""
+OWN_ATTRIBUTES = BASE | {"self", "file", "schema", "stores", "locations", "direct_url"}
+"""Names that a view of an image has besides its properties."""
 
 
 class ImageFiles(Protocol):
