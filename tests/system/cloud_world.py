@@ -308,7 +308,7 @@ class CloudWorld:
         )
         assert child.stdout is not None
         try:
-            if arguments[0] in ("receive", "serve"):
+            if arguments[0] in ("receive", "serve", "senders"):
                 assert await asyncio.wait_for(child.stdout.readline(), 10) == b"ready\n"
             yield child
         finally:

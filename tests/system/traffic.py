@@ -6,6 +6,7 @@ traffic.py frames DEVICE MAC ADDRESS PORT   twenty datagrams in frames to that M
 traffic.py tagged-ping DEVICE VLAN OWN ADDRESS [MAC]   an echo request in a frame with that tag (0: none);
     prints the tag of the reply, or "silence"
 traffic.py tagged-answer DEVICE VLAN OWN   answers ARP and echo requests with that tag until told to stop
+traffic.py senders DEVICE               whom echo requests came from, by hardware address, until SIGTERM
 traffic.py solicit DEVICE ADDRESS       asks for an IPv6 neighbour without telling who asks
 traffic.py serve PORT                   a TCP server that echoes; traffic.py talk ADDRESS PORT
 """
@@ -203,6 +204,24 @@ def solicit(device: str, address: str) -> None:
     print(json.dumps({}))
 
 
+def senders(device: str) -> None:
+    """Print the hardware addresses that echo requests came from, when told to stop."""
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800))
+    wire.bind((device, 0))
+    found: set[str] = set()
+
+    def report(*_: object) -> None:
+        print(json.dumps(sorted(found)), flush=True)
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, report)
+    print("ready", flush=True)
+    while True:
+        frame, where = wire.recvfrom(2048)
+        if where[2] != 4 and (frame[23], frame[34]) == (1, 8):
+            found.add(frame[6:12].hex(":"))
+
+
 def serve(port: int) -> None:
     listener = socket.create_server(("0.0.0.0", port))
     print("ready", flush=True)
@@ -238,6 +257,8 @@ if __name__ == "__main__":
             tagged_ping(rest[0], int(rest[1]), *rest[2:])
         case "tagged-answer":
             tagged_answer(rest[0], int(rest[1]), rest[2])
+        case "senders":
+            senders(rest[0])
         case "solicit":
             solicit(rest[0], rest[1])
         case "serve":

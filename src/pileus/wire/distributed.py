@@ -72,3 +72,12 @@ class DistributedFloatingIp(Record, frozen=True):
     """The server has heard that this host translates it."""
     leaving: bool = False
     """The router's agent is about to translate it, and answers for it from now on."""
+
+
+class RoutingMac(Record, frozen=True):
+    """The hardware address with which a host sends on physical networks what it has routed; those of other
+    hosts are like ``base`` in the bits of ``mask``."""
+
+    mac_address: MacAddress
+    base: MacAddress
+    mask: MacAddress

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway
+from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway, RoutingMac
 from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
 from pileus.wire.taps import PortTaps
@@ -118,6 +118,13 @@ class ForwardingEntry(Record, frozen=True):
     tunneling_ip: IpAddress
 
 
+class RemoteAddress(Record, frozen=True):
+    """A port on another host, which is reached by a physical network."""
+
+    mac_address: MacAddress
+    ip_addresses: tuple[IpAddress, ...]
+
+
 class NetworkDetails(Record, frozen=True):
     """A network with something on this host. ``forwarding`` lists the ports on *other* hosts."""
 
@@ -130,6 +137,8 @@ class NetworkDetails(Record, frozen=True):
     """Whether frames that guests have tagged pass, with their tags; ``qinq``: and wear the network's own VLAN
     as a service tag (IEEE 802.1ad) on the physical network."""
     qinq: bool = False
+    remote: tuple[RemoteAddress, ...] = ()
+    """Of a network that is not carried by tunnels and has a distributed router: the ports on other hosts."""
 
 
 class SecurityRule(Record, frozen=True):
@@ -203,6 +212,7 @@ class SwitchState(Record, frozen=True):
     """Always complete, too, as is all that distributed routers have."""
     floating_ips: tuple[DistributedFloatingIp, ...] = ()
     gateways: tuple[HostGateway, ...] = ()
+    routing_mac: RoutingMac | None = None
 
 
 class DeviceFailure(Record, frozen=True):

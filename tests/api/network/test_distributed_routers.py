@@ -14,6 +14,7 @@ from tests.api.network.test_l3_scheduling import KIND, bind, hosted
 from tests.api.network.test_routers import act, put, refused
 
 from pileus.wire.distributed import AdvertisedSubnet
+from pileus.wire.switch import RemoteAddress
 
 INTERFACE, CENTRAL = "network:router_interface_distributed", "network:router_centralized_snat"
 
@@ -113,6 +114,47 @@ def test_hosts_are_told_what_routers_advertise(tmp_path: Path) -> None:
         assert advertised == {"fd00:1::/64": AdvertisedSubnet("fd00:1::/64", "slaac", ("fd00::53",))}
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_hosts_route_on_vlans_with_addresses_of_their_own(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h2"):
+            await api.node(host)
+        values = {"provider:network_type": "vlan", "provider:physical_network": "physnet1"}
+        near = await admin.make("network", project_id=P1, **values, **{"provider:segmentation_id": 101})
+        lonely = await admin.make("network", project_id=P1, **values, **{"provider:segmentation_id": 102})
+        subnet = await api.make("subnet", network_id=near["id"], ip_version=4, cidr="10.1.0.0/24")
+        router = await admin.make("router", project_id=P1, distributed=True)
+        await act(api, router, "add_router_interface", subnet_id=subnet["id"])
+        ports = {}
+        for host, network in (("h1", near), ("h2", near), ("h1", lonely), ("h2", lonely)):
+            port = await api.make("port", network_id=network["id"])
+            await admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"binding:host_id": host}})
+            ports[host, network["id"]] = port
+        told = {host: await api.switch(host) for host in ("h1", "h2")}
+        macs = {}
+        for host, other in (("h1", "h2"), ("h2", "h1")):
+            networks = {network.network_id: network for network in told[host].networks}
+            far = ports[other, near["id"]]
+            assert networks[near["id"]].remote == (
+                RemoteAddress(far["mac_address"], (far["fixed_ips"][0]["ip_address"],)),
+            )
+            assert networks[near["id"]].forwarding == networks[lonely["id"]].remote == ()
+            mac = told[host].routing_mac
+            assert (mac.base, mac.mask) == ("fa:16:3f:00:00:00", "ff:ff:ff:00:00:00")
+            assert mac.mac_address.startswith("fa:16:3f:")
+            macs[host] = mac.mac_address
+        assert macs["h1"] != macs["h2"]
+        # The host keeps it, until its agent is deleted.
+        await api.node("h1")
+        assert (await api.switch("h1")).routing_mac.mac_address == macs["h1"]
+        (agent,) = (await admin("GET", "/v2.0/agents?host=h1")).json["agents"]
+        assert (await admin("DELETE", f"/v2.0/agents/{agent['id']}")).status == 204
+        assert (await api.switch("h1")).routing_mac is None
+
+    tell(story, tmp_path, kind)
 
 
 def test_agents_by_their_modes(tmp_path: Path) -> None:

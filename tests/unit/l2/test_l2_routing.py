@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
+from tests.unit.l2.scene import device
 
 from pileus.host.l2 import tables as t
-from pileus.host.l2.discovery import Destination, RoutedNetwork
-from pileus.host.l2.routing import ROUTE, outer_routes, router_flows
+from pileus.host.l2.devices import Wired
+from pileus.host.l2.discovery import Destination, RoutedNetwork, Wire
+from pileus.host.l2.routing import ROUTE, outer_routes, routed_networks, router_flows
+from pileus.host.l2.switching import Joint, LocalNetwork
 from pileus.host.l2.words import ASKED, ASKED_METER, ERRORS_METER, EXPIRED, SOLICITED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
-from pileus.wire.distributed import AdvertisedSubnet, DistributedInterface, DistributedRouter
+from pileus.wire.distributed import AdvertisedSubnet, DistributedInterface, DistributedRouter, RoutingMac
+from pileus.wire.switch import FixedIP, ForwardingEntry, NetworkDetails, RemoteAddress, Segment
 
 MACS = {1: "fa:16:3e:00:00:a1", 2: "fa:16:3e:00:00:a2"}
 
@@ -200,3 +204,70 @@ def test_packets_are_measured_for_the_network_that_takes_shorter_ones() -> None:
         (10, "ipv6,reg9=0x5,reg14=0x2"): onward_there,
     }
     assert not any(table == t.FIT for table, _, _ in flows(wide, replace(narrow, mtu=1450)))
+
+
+WIRE = Wire("in_port=3,dl_vlan=101", ("pop_vlan", "set_field:0x2->reg6"), "fa:16:3f:00:00:02", "fa:16:3f::/m")
+
+
+def test_what_leaves_by_a_physical_network_has_the_hosts_own_address() -> None:
+    away = Destination("10.2.0.9", "fa:16:3e:00:02:00", by_wire=True)
+    here = Destination("10.2.0.8", "fa:16:3e:00:02:01")
+    two = replace(network(2), destinations=(away, here), wire=WIRE)
+    found = flows(network(1), two)
+    onward = {
+        match.split("nw_dst=")[1]: actions
+        for (table, priority, match), actions in found.items()
+        if (table, priority) == (ROUTE, 170)
+    }
+    assert f"set_field:{WIRE.own_mac}->eth_src" in onward["10.2.0.9"] and MACS[2] not in onward["10.2.0.9"]
+    assert f"set_field:{MACS[2]}->eth_src" in onward["10.2.0.8"]
+    # What other hosts have routed is the router's again before anybody sees it.
+    arrivals = {
+        match: actions for (table, p, match), actions in found.items() if (table, p) == (t.CLASSIFY, 92)
+    }
+    assert arrivals == {
+        f"{family},in_port=3,dl_vlan=101,dl_src=fa:16:3f::/m": (
+            f"set_field:{MACS[2]}->eth_src,pop_vlan,set_field:0x2->reg6"
+        )
+        for family in ("ip", "ipv6")
+    }
+    # So it is with packets that are measured.
+    found = flows(replace(network(1), mtu=1500), replace(two, mtu=1400))
+    measured = next(actions for (_, p, match), actions in found.items() if p == 170 and "10.2.0.9" in match)
+    assert measured.startswith("set_field:0x2/0x2->reg12,check_pkt_larger(1414)")
+    far = found[t.FIT, 12, "ip,reg9=0x5,reg14=0x2,reg12=0x2/0x2"]
+    assert f"set_field:{WIRE.own_mac}->eth_src" in far
+
+
+def test_hosts_are_reached_by_wire_where_this_one_can() -> None:
+    details = NetworkDetails(
+        "net-2",
+        Segment("vlan", "physnet1", 101),
+        remote=(RemoteAddress("fa:16:3e:00:02:00", ("10.2.0.9",)), RemoteAddress(MACS[2], ("10.2.0.1",))),
+    )
+    near = device(8, "net-2", fixed_ips=(FixedIP("10.2.0.8", "s"),))
+    wired = Wired(near, "tap", 8, 2, 8, 1)
+    router = DistributedRouter("router", (network(2).interface,))
+    mac = RoutingMac("fa:16:3f:00:00:02", "fa:16:3f:00:00:00", "ff:ff:ff:00:00:00")
+
+    def routed(joint: Joint | None, own: RoutingMac | None, some: NetworkDetails = details) -> RoutedNetwork:
+        (found,) = routed_networks(router, {"net-2": LocalNetwork(some, 2, (wired,), joint)}, own)
+        return found
+
+    carried = routed(Joint(3, 4), mac)
+    assert {one.address: one.by_wire for one in carried.destinations} == {"10.2.0.9": True, "10.2.0.8": False}
+    assert carried.wire == Wire(
+        "in_port=3,dl_vlan=101",
+        ("pop_vlan", "set_field:0x2->reg6", "resubmit(,60)"),
+        mac.mac_address,
+        "fa:16:3f:00:00:00/ff:ff:ff:00:00:00",
+    )
+    flat = routed(Joint(3, 4), mac, replace(details, segment=Segment("flat", "physnet1")))
+    assert flat.wire is not None and flat.wire.arriving == "in_port=3,vlan_tci=0x0000/0x1fff"
+    assert flat.wire.entering == ("set_field:0x2->reg6", "resubmit(,60)")
+    for joint, own in ((None, mac), (Joint(3, 4), None)):
+        other = routed(joint, own)
+        assert [one.address for one in other.destinations] == ["10.2.0.8"] and other.wire is None
+    entry = ForwardingEntry("fa:16:3e:00:02:00", ("10.2.0.9",), "h", "192.0.2.1")
+    tunnelled = replace(details, segment=Segment("vxlan", None, 7), forwarding=(entry,), remote=())
+    assert routed(Joint(1, 2), mac, tunnelled).wire is None

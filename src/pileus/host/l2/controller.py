@@ -40,7 +40,8 @@ class Controller:
         """This is in force now."""
         mtus = {network_id: network.mtu for network_id, network in model.networks.items()}
         self._errors.follow(model.routers, wiring.vlans, mtus, wiring.outsides)
-        self._solicited.follow(model.routers, wiring.vlans, mtus, wiring.devices.values())
+        own_mac = model.routing_mac.mac_address if model.routing_mac else None
+        self._solicited.follow(model.routers, wiring.vlans, mtus, wiring.devices.values(), own_mac)
         self._log.follow(wiring.devices.values())
         self._neighbours.follow(wiring.outsides, wiring.translations)
         if any(one.wanted for one in (self._log, self._neighbours, self._errors, self._solicited)):

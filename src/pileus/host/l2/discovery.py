@@ -23,10 +23,23 @@ Parts = tuple[int, int, str, str]
 
 
 class Destination(msgspec.Struct, frozen=True):
-    """An address on one of a router's networks, here or on another host."""
+    """An address on one of a router's networks, here or on another host; ``by_wire``: on one that is reached
+    by a physical network."""
 
     address: str
     mac_address: str
+    by_wire: bool = False
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """How a network's frames come and go on a physical network. ``arriving`` matches them as they come, and
+    ``entering`` makes them the network's; ``own_mac``: this host's address as a router there, ``macs``: those
+    of all hosts."""
+
+    arriving: str
+    entering: tuple[str, ...]
+    own_mac: str
+    macs: str
 
 
 class RoutedNetwork(msgspec.Struct, frozen=True):
@@ -39,6 +52,7 @@ class RoutedNetwork(msgspec.Struct, frozen=True):
     plugged: bool = False
     mtu: int = 0
     outward: str = ""
+    wire: Wire | None = None
 
 
 def own_addresses(interface: DistributedInterface) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway
+from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway, RoutingMac
 from pileus.wire.switch import (
     AddressGroupDetails,
     DeviceDetails,
@@ -45,6 +45,7 @@ class Model(msgspec.Struct, frozen=True):
     routers: tuple[DistributedRouter, ...] = ()
     floating_ips: tuple[DistributedFloatingIp, ...] = ()
     gateways: tuple[HostGateway, ...] = ()
+    routing_mac: RoutingMac | None = None
 
     def absorb(self, request: SwitchStateRequest, state: SwitchState) -> Model:
         """This model with the answer ``state`` to ``request`` laid over it.
@@ -72,6 +73,7 @@ class Model(msgspec.Struct, frozen=True):
             routers=state.routers,
             floating_ips=state.floating_ips,
             gateways=state.gateways,
+            routing_mac=state.routing_mac,
         )
 
     def named(self) -> Named:

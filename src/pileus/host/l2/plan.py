@@ -16,7 +16,6 @@ import msgspec
 from pileus.drivers.openflow.flow import Flow, Key
 from pileus.host.l2 import (
     answers,
-    discovery,
     floating,
     icmp_errors,
     metered,
@@ -273,7 +272,7 @@ def _integration(
             yield book.fragment(("tap", f"taps of {port_id}"), taps.tap_flows, wired, wired.copies)
     for network in networks:
         # The forwarding entries are the tunnel bridge's business.
-        details = msgspec.structs.replace(network.details, forwarding=())
+        details = msgspec.structs.replace(network.details, forwarding=(), remote=())
         inner = msgspec.structs.replace(network, details=details)
         yield book.fragment(("network", details.network_id), switching.network_flows, inner)
     yield from _local_ips(wiring, book)
@@ -302,21 +301,7 @@ def _routers(model: Model, wiring: Wiring, networks: list[LocalNetwork], book: F
     carried = {network.details.network_id: network for network in networks}
     numbers = stable_ids(router.router_id for router in model.routers)
     for router in model.routers:
-        macs = {one.mac_address.lower() for one in router.interfaces}
-        routed = tuple(
-            discovery.RoutedNetwork(
-                one,
-                network.vlan,
-                routing.destinations(network, macs),
-                plugged=any(
-                    wired.details.mac_address.lower() == one.mac_address.lower() for wired in network.devices
-                ),
-                mtu=network.details.mtu,
-                outward=",".join(switching.outward(network)),
-            )
-            for one in router.interfaces
-            if (network := carried.get(one.network_id)) is not None
-        )
+        routed = tuple(routing.routed_networks(router, carried, model.routing_mac))
         number = numbers[router.router_id]
         yield book.fragment(("router", router.router_id), routing.router_flows, router, number, routed, outer)
     outsides = {outside.gateway.network_id: outside for outside in wiring.outsides}

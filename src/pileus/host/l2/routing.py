@@ -19,22 +19,24 @@ routed where they started, or their host does not route, and they come to where 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from pileus.drivers.openflow.flow import Flow
-from pileus.host.l2 import discovery
+from pileus.host.l2 import discovery, switching
 from pileus.host.l2 import tables as t
 from pileus.host.l2.answers import arp_answer, echo_answer, echo_answer_v6
-from pileus.host.l2.discovery import Destination, RoutedNetwork
+from pileus.host.l2.discovery import Destination, RoutedNetwork, Wire
 from pileus.host.l2.lengths import measured
 from pileus.host.l2.switching import LocalNetwork
 from pileus.host.l2.words import ERRORS_METER, EXPIRED, TOO_BIG, told
 from pileus.wire.dhcp import HostRoute
-from pileus.wire.distributed import DistributedInterface, DistributedRouter
+from pileus.wire.distributed import DistributedInterface, DistributedRouter, RoutingMac
 
 ROUTE, ROUTER = t.ROUTE, t.ROUTER
 _METADATA = "169.254.169.254"
 _SWITCH = f"resubmit(,{t.SWITCH})"
+_BY_WIRE = "0x2"
+"""The bit of LENGTH beside the one that is measured: the packet leaves by a physical network."""
 
 
 Parts = tuple[int, int, str, str]
@@ -47,15 +49,49 @@ def router_flows(
     return [Flow(*parts, t.NETWORK_COOKIE) for parts in _parts(router, number, networks, outer)]
 
 
-def destinations(network: LocalNetwork, own: Collection[str]) -> tuple[Destination, ...]:
-    """The addresses of a network that are known here, but those of the router itself."""
-    found: dict[str, str] = {}
+def routed_networks(
+    router: DistributedRouter, carried: Mapping[str, LocalNetwork], mac: RoutingMac | None
+) -> Iterator[RoutedNetwork]:
+    """The router's networks that this host carries; ``mac``: the host's own as a router."""
+    macs = {one.mac_address.lower() for one in router.interfaces}
+    for one in router.interfaces:
+        network = carried.get(one.network_id)
+        if network is None:
+            continue
+        own = one.mac_address.lower()
+        wire = _wire(network, mac)
+        yield RoutedNetwork(
+            one,
+            network.vlan,
+            destinations(network, macs, by_wire=wire is not None),
+            plugged=any(wired.details.mac_address.lower() == own for wired in network.devices),
+            mtu=network.details.mtu,
+            outward=",".join(switching.outward(network)),
+            wire=wire,
+        )
+
+
+def _wire(network: LocalNetwork, mac: RoutingMac | None) -> Wire | None:
+    if mac is None or network.joint is None or switching.is_tunnelled(network.details):
+        return None
+    arriving, entering = switching.arrival(network)
+    return Wire(arriving, entering, mac.mac_address.lower(), f"{mac.base.lower()}/{mac.mask}")
+
+
+def destinations(
+    network: LocalNetwork, own: Collection[str], *, by_wire: bool = False
+) -> tuple[Destination, ...]:
+    """The addresses of a network that are known here, but those of the router itself. ``by_wire``: frames
+    reach other hosts by a physical network."""
+    found: dict[str, tuple[str, bool]] = {}
     for entry in network.details.forwarding:
-        found |= dict.fromkeys(entry.ip_addresses, entry.mac_address.lower())
+        found |= dict.fromkeys(entry.ip_addresses, (entry.mac_address.lower(), False))
+    for remote in network.details.remote if by_wire else ():
+        found |= dict.fromkeys(remote.ip_addresses, (remote.mac_address.lower(), True))
     for wired in network.devices:
         addresses = (fixed.ip_address for fixed in wired.details.fixed_ips)
-        found |= dict.fromkeys(addresses, wired.details.mac_address.lower())
-    return tuple(Destination(address, mac) for address, mac in found.items() if mac not in own)
+        found |= dict.fromkeys(addresses, (wired.details.mac_address.lower(), False))
+    return tuple(Destination(address, mac, far) for address, (mac, far) in found.items() if mac not in own)
 
 
 def routing_base() -> list[Flow]:
@@ -79,6 +115,7 @@ def _parts(
     for network in networks:
         yield from _entrance(network, number, outer)
         yield from discovery.parts(network, outer)
+        yield from _arrivals(network)
         yield from _own_addresses(network.interface, mine, central)
         if narrow := network.mtu < longest:
             yield from _fitting(network, mine)
@@ -123,9 +160,8 @@ def _is_outside(nexthop: str, inner: Collection[ipaddress.IPv4Network]) -> bool:
 
 def _entrance(network: RoutedNetwork, number: int, outer: tuple[int, ...]) -> Iterator[Parts]:
     register, mac = f"{t.NETWORK}=0x{network.vlan:x}", network.interface.mac_address.lower()
-    families = {"ipv6" if ":" in address else "ip" for address in network.interface.ip_addresses}
     entering = f"set_field:0x{number:x}->{ROUTER}"
-    to_router = [f"{family},{register},{ROUTER}=0x0,dl_dst={mac}" for family in sorted(families)]
+    to_router = [f"{family},{register},{ROUTER}=0x0,dl_dst={mac}" for family in _families(network.interface)]
     for match in to_router:
         yield t.SWITCH, 40, match, f"{entering},resubmit(,{ROUTE})"
     questions = [
@@ -158,23 +194,45 @@ def _fitting(network: RoutedNetwork, mine: str) -> Iterator[Parts]:
     yield t.FIT, 20, f"{goes},{t.LENGTH}=0x1/0x1", told(TOO_BIG, ERRORS_METER)
     for family in ("ip", "ipv6"):
         yield t.FIT, 10, f"{family},{goes}", ",".join(_leaving(network))
+        if network.wire is not None:
+            far = ",".join(_leaving(network, by_wire=True))
+            yield t.FIT, 12, f"{family},{goes},{t.LENGTH}={_BY_WIRE}/{_BY_WIRE}", far
 
 
 def _onward(network: RoutedNetwork, destination: Destination, *, narrow: bool) -> str:
     to = f"set_field:{destination.mac_address.lower()}->eth_dst"
-    if narrow:
-        return ",".join([*measured(network.mtu, network.vlan), to, f"resubmit(,{t.FIT})"])
-    return ",".join(_leaving(network, to))
+    if not narrow:
+        return ",".join(_leaving(network, to, by_wire=destination.by_wire))
+    # The address of who has sent it is kept: it may have to be told.
+    far = [f"set_field:{_BY_WIRE}/{_BY_WIRE}->{t.LENGTH}"] if destination.by_wire else []
+    return ",".join([*far, *measured(network.mtu, network.vlan), to, f"resubmit(,{t.FIT})"])
 
 
-def _leaving(network: RoutedNetwork, *steps: str) -> list[str]:
+def _leaving(network: RoutedNetwork, *steps: str, by_wire: bool = False) -> list[str]:
+    mac = network.interface.mac_address
+    if by_wire and network.wire is not None:
+        mac = network.wire.own_mac
     return [
         "dec_ttl",
-        f"set_field:{network.interface.mac_address.lower()}->eth_src",
+        f"set_field:{mac.lower()}->eth_src",
         *steps,
         f"set_field:0x{network.vlan:x}->{t.NETWORK}",
         _SWITCH,
     ]
+
+
+def _arrivals(network: RoutedNetwork) -> Iterator[Parts]:
+    """Frames that another host has routed come from the router again."""
+    if network.wire is None:
+        return
+    for family in _families(network.interface):
+        steps = (f"set_field:{network.interface.mac_address.lower()}->eth_src", *network.wire.entering)
+        match = f"{family},{network.wire.arriving},dl_src={network.wire.macs}"
+        yield t.CLASSIFY, 92, match, ",".join(steps)
+
+
+def _families(interface: DistributedInterface) -> list[str]:
+    return sorted({"ipv6" if ":" in address else "ip" for address in interface.ip_addresses})
 
 
 def _old(addresses: tuple[str, ...]) -> list[str]:

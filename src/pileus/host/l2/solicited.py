@@ -59,6 +59,7 @@ class Solicited:
     def __init__(self, bridge: str, flows: FlowTable) -> None:
         self._bridge = bridge
         self._flows = flows
+        self._own_mac: str | None = None
         self._told: dict[Key, _Told] = {}
         self._owners: dict[int, dict[bytes, bytes]] = {}
         self._work: set[asyncio.Task[None]] = set()
@@ -74,8 +75,10 @@ class Solicited:
         vlans: Mapping[str, int],
         mtus: Mapping[str, int],
         devices: Iterable[Wired],
+        own_mac: str | None = None,
     ) -> None:
-        """These are the routers, the networks and the devices now."""
+        """These are the routers, the networks and the devices now; ``own_mac``: the host's, where it asks."""
+        self._own_mac = own_mac
         receivers: dict[int, list[int]] = {}
         for wired in sorted(devices, key=lambda wired: wired.number):
             if not wired.details.device_owner.startswith("network:"):
@@ -147,7 +150,7 @@ class Solicited:
         await self._say_to(told, told.receivers, lifetime_s=FAREWELL_S)
         frame = icmp.of_link(
             bytes([ROUTER_SOLICITATION, *bytes(7)]),
-            _octets(told.advertisement.mac),
+            _octets(self._own_mac or told.advertisement.mac),
             bytes(16),
             *_ALL_ROUTERS,
         )

@@ -55,15 +55,8 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
     register = f"{t.NETWORK}=0x{network.vlan:x}"
     beyond = outward(network)
     if network.joint is not None and not is_tunnelled(network.details):
-        vlan_id = network.details.segment.segmentation_id
-        wire = _UNTAGGED if vlan_id is None else f"dl_vlan={vlan_id}"
-        pop = [] if vlan_id is None else ["pop_vlan"]
-        yield (
-            t.CLASSIFY,
-            90,
-            f"in_port={network.joint.inner},{wire}",
-            ",".join([*pop, f"set_field:0x{network.vlan:x}->{t.NETWORK}", f"resubmit(,{t.SWITCH})"]),
-        )
+        match, entering = arrival(network)
+        yield t.CLASSIFY, 90, match, ",".join(entering)
     if guest_tags.passes_tags(network.details):
         yield from guest_tags.network_parts(network.vlan)
     everybody = [step for wired in network.devices for step in deliver(wired)]
@@ -91,6 +84,17 @@ def _switch_parts(network: LocalNetwork) -> Iterator[tuple[int, int, str, str]]:
     for mac_address, claimants in _shared_addresses(network.devices).items():
         steps = [step for wired in claimants for step in deliver(wired)]
         yield t.SWITCH, 18, f"{register},dl_dst={mac_address}", ",".join([*steps, *beyond])
+
+
+def arrival(network: LocalNetwork) -> tuple[str, tuple[str, ...]]:
+    """Match the frames of a network that a physical one carries as they come from there, with the actions
+    that make them the network's."""
+    assert network.joint is not None
+    vlan_id = network.details.segment.segmentation_id
+    wire = _UNTAGGED if vlan_id is None else f"dl_vlan={vlan_id}"
+    pop = () if vlan_id is None else ("pop_vlan",)
+    steps = (*pop, f"set_field:0x{network.vlan:x}->{t.NETWORK}", f"resubmit(,{t.SWITCH})")
+    return f"in_port={network.joint.inner},{wire}", steps
 
 
 def outward(network: LocalNetwork) -> list[str]:

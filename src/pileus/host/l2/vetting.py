@@ -26,6 +26,7 @@ from pileus.wire.switch import (
     DeviceDetails,
     ForwardingEntry,
     NetworkDetails,
+    RemoteAddress,
     SecurityGroupDetails,
     SecurityRule,
     TunnelEndpoint,
@@ -187,11 +188,12 @@ def _network(network: NetworkDetails) -> tuple[str | None, NetworkDetails, int]:
     elif number is not None and not 1 <= number <= (last if last is not None else _LAST_PORT):
         fault = f"there is no {segment.network_type} segment {number}"
     entries = tuple(entry for entry in network.forwarding if _is_entry(entry))
-    left_out = len(network.forwarding) - len(entries)
+    remote = tuple(filter(_is_entry, network.remote))
+    left_out = len(network.forwarding) - len(entries) + len(network.remote) - len(remote)
     if not left_out:
         return fault, network, 0
     _log.warning("entries of remote ports are left out", network=network.network_id, entries=left_out)
-    return fault, msgspec.structs.replace(network, forwarding=entries), left_out
+    return fault, msgspec.structs.replace(network, forwarding=entries, remote=remote), left_out
 
 
 def _group(group: SecurityGroupDetails) -> tuple[SecurityGroupDetails, int]:
@@ -283,7 +285,7 @@ def _endpoints(endpoints: Iterable[TunnelEndpoint]) -> Iterator[TunnelEndpoint]:
 
 
 @MEMOS.remember(1 << 16)
-def _is_entry(entry: ForwardingEntry) -> bool:
+def _is_entry(entry: ForwardingEntry | RemoteAddress) -> bool:
     return _is_mac(entry.mac_address) and all(map(_is_address_or_prefix, entry.ip_addresses))
 
 

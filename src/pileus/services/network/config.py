@@ -14,7 +14,7 @@ import msgspec
 from pileus.core.context import Context
 from pileus.core.settings import BadSettings
 from pileus.resource.declaration import Values
-from pileus.services.network.rules.macs import BASE_MAC
+from pileus.services.network.rules.macs import BASE_MAC, DVR_BASE_MAC, kept, normalise
 from pileus.services.network.rules.segments import Ranges
 from pileus.services.network.section import NetworkSection
 from pileus.store.tx import Tx
@@ -120,6 +120,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     agent_down_time_s: float = 75
     heartbeat_interval_s: float = 30.0
     base_mac: str = BASE_MAC
+    dvr_base_mac: str = DVR_BASE_MAC
     lowest: bool = False
     max_fixed_ips: int = 5
     max_address_pairs: int = 10
@@ -194,6 +195,7 @@ def from_settings(
         l3_ha_network_type=settings.l3_ha_network_type,
         ha_advert_interval_ms=settings.ha_vrrp_advert_interval_ms,
         router_distributed=settings.router_distributed,
+        dvr_base_mac=_base_mac("network.dvr_base_mac", settings.dvr_base_mac),
         enable_default_route_ecmp=settings.enable_default_route_ecmp,
         enable_default_route_bfd=settings.enable_default_route_bfd,
         down_before_distributed=settings.router_admin_state_down_before_update,
@@ -208,6 +210,15 @@ def _least_agents(settings: NetworkSection) -> int:
     if most and least > most:
         raise BadSettings(f"network.max_l3_agents_per_router: {most} is less than the least, {least}")
     return least
+
+
+def _base_mac(key: str, text: str) -> str:
+    base = normalise(text)
+    if base is None or not base.endswith(":00:00"):
+        raise BadSettings(f"{key}: '{text}' is no hardware address whose last two octets are 0")
+    if kept(base) == kept(BASE_MAC):
+        raise BadSettings(f"{key}: '{text}' is where the addresses of ports are from")
+    return base
 
 
 def _prefix(key: str, text: str) -> str:

@@ -86,6 +86,12 @@ class NetworkSection(Section, frozen=True):
     router_distributed: Annotated[
         bool, Description(description="new routers are distributed where nobody says otherwise")
     ] = False
+    dvr_base_mac: Annotated[
+        str,
+        Description(
+            description="the first octets of the hardware addresses with which hosts send what they route"
+        ),
+    ] = "fa:16:3f:00:00:00"
     router_admin_state_down_before_update: Annotated[
         bool, Description(description="routers must be down before they become distributed or cease to be")
     ] = True

@@ -77,6 +77,7 @@ from pileus.services.network.routers.followers import (
     l3_agents_enabled,
     routers_restore_ports,
 )
+from pileus.services.network.routers.host_macs import host_macs_follow_agents, host_macs_leave
 from pileus.services.network.routers.resource import ROUTER
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.section import NetworkSection
@@ -144,9 +145,15 @@ FOLLOWERS = Followers(
     floating_ips_central=(floating_ips_back,),
     routers_spread=(floating_ips_follow_routers,),
     service_ports_changed=(routers_restore_ports, dhcp_restores_ports),
-    agents_reported=(ports_bind_waiting, dhcp_agent_reported, l3_agent_reported, floating_ips_follow_agents),
+    agents_reported=(
+        ports_bind_waiting,
+        dhcp_agent_reported,
+        l3_agent_reported,
+        host_macs_follow_agents,
+        floating_ips_follow_agents,
+    ),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
-    agents_deleting=(dhcp_agents_deleting, l3_agents_deleting),
+    agents_deleting=(dhcp_agents_deleting, l3_agents_deleting, host_macs_leave),
 )
 """The followers of each moment, in the order in which they are called."""
 

@@ -261,6 +261,12 @@ CREATE TABLE domain_options (
 	CONSTRAINT pk_domain_options PRIMARY KEY (id), 
 	CONSTRAINT uq_domain_options_domain_id_group_name_option_name UNIQUE (domain_id, group_name, option_name)
 );
+CREATE TABLE dvr_host_macs (
+	host VARCHAR(255) NOT NULL, 
+	mac_address VARCHAR(17) NOT NULL, 
+	CONSTRAINT pk_dvr_host_macs PRIMARY KEY (host), 
+	CONSTRAINT uq_dvr_host_macs_mac_address UNIQUE (mac_address)
+);
 CREATE TABLE endpoint_groups (
 	id VARCHAR(36) NOT NULL, 
 	name VARCHAR(255) NOT NULL, 
@@ -1233,6 +1239,7 @@ INSERT INTO "schema_revisions" VALUES('network','0050_local_ips');
 INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
 INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
+INSERT INTO "schema_revisions" VALUES('network','0054_hardware_addresses_of_hosts_that_route');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 CREATE TABLE scope_positions (

@@ -1,6 +1,6 @@
 """Floating IPs that the host of their port translates: which those are, as parts of statements.
 
-The port is on a network that hosts route on, of a distributed router; its host has a gateway to the external
+The port is on a network of one segment, of a distributed router; its host has a gateway to the external
 network (``floating_ip_gateways``); and no policy limits the floating IP, since limits are the agent's that
 has the rest of the router.
 """
@@ -21,7 +21,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND
-from pileus.services.network.rules.segments import TUNNELS
+from pileus.services.network.rules.segments import TYPES
 
 fixed, inner, outer = ports.alias("fixed"), networks.alias("inner_network"), networks.alias("outer_network")
 
@@ -58,7 +58,7 @@ def may_be_translated() -> ColumnElement[bool]:
         routers.c.admin_state_up,
         fixed.c.host != "",
         fixed.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
-        inner.c.network_type.in_(sorted(TUNNELS)),
+        inner.c.network_type.in_(TYPES),
         floating_ips.c.qos_policy_id.is_(None),
         outer.c.qos_policy_id.is_(None),
         _ATTACHED,

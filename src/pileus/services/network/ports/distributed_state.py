@@ -24,8 +24,8 @@ from pileus.services.network.floating_ips.tables import (
 )
 from pileus.services.network.metering.tables import metering_label_rules
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.routers.tables import router_ports, routers
-from pileus.services.network.rules import device_owners
+from pileus.services.network.routers.tables import dvr_host_macs, router_ports, routers
+from pileus.services.network.rules import device_owners, macs
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute
@@ -36,6 +36,7 @@ from pileus.wire.distributed import (
     DistributedRouter,
     HostGateway,
     OuterSubnet,
+    RoutingMac,
 )
 from pileus.wire.l3 import MeteringLabel
 
@@ -71,6 +72,7 @@ class HostRouting(NamedTuple):
     routers: tuple[DistributedRouter, ...] = ()
     floating_ips: tuple[DistributedFloatingIp, ...] = ()
     gateways: tuple[HostGateway, ...] = ()
+    mac: RoutingMac | None = None
 
 
 _SUBNETS = select(
@@ -110,7 +112,10 @@ _GATEWAYS = (
 )
 
 
-def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> HostRouting:
+_MAC = select(dvr_host_macs.c.mac_address).where(dvr_host_macs.c.host == bindparam("on_host", type_=String))
+
+
+def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any], dvr_base_mac: str) -> HostRouting:
     """Read what concerns a host; one statement where no router does."""
     found: dict[str, list[Row[Any]]] = {}
     for row in tx.rows(statement, here):
@@ -146,6 +151,13 @@ def host_routing(tx: Tx, statement: Select[Any], here: Mapping[str, Any]) -> Hos
             for row in floating
         ),
         gateways=tuple(_gateway(row, prefixes) for row in outside),
+        mac=next(
+            (
+                RoutingMac(row.mac_address, dvr_base_mac, macs.mask(dvr_base_mac))
+                for row in tx.rows(_MAC, here)
+            ),
+            None,
+        ),
     )
 
 

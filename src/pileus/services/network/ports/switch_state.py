@@ -48,6 +48,7 @@ from pileus.services.network.qos.kinds import EGRESS
 from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND, NetworkSegment
+from pileus.services.network.rules.macs import DVR_BASE_MAC
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.services.network.trunks.tables import subports, trunks
@@ -61,6 +62,7 @@ from pileus.wire.switch import (
     ForwardingEntry,
     LocalIP,
     NetworkDetails,
+    RemoteAddress,
     SecurityGroupDetails,
     Segment,
     SwitchState,
@@ -130,7 +132,12 @@ _ELSEWHERE = (
         )
     )
     .where(
-        or_(networks.c.network_type.in_(sorted(TUNNELS)), networks.c.segments.is_not(None)),
+        or_(
+            networks.c.network_type.in_(sorted(TUNNELS)),
+            networks.c.segments.is_not(None),
+            # Whoever routes for a network must know whom it has, whatever carries it.
+            networks.c.id.in_(networks_beyond(_HERE, _HOST)),
+        ),
         ports.c.host != "",
         bindparam("on_host") != _AT,
         ports.c.vif_type.not_in((UNBOUND, BINDING_FAILED)),
@@ -170,7 +177,7 @@ _MESH = union_all(
 ).order_by("is_switch", "host")
 
 
-def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
+def switch_state(tx: Tx, request: SwitchStateRequest, *, dvr_base_mac: str = DVR_BASE_MAC) -> SwitchState:
     """Read the answer; what is not served by the host is left out of it."""
     position = newest_position(tx)
     here = {"on_host": request.host}
@@ -187,7 +194,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
     prefixes: tuple[AddressGroupDetails, ...] = ()
     if request.address_groups is None or request.address_groups:
         prefixes = address_groups_of_host(tx, here, request.address_groups)
-    routing = host_routing(tx, _ROUTERS, here)
+    routing = host_routing(tx, _ROUTERS, here, dvr_base_mac)
     return SwitchState(
         position=position,
         devices=devices,
@@ -202,6 +209,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest) -> SwitchState:
         routers=routing.routers,
         floating_ips=routing.floating_ips,
         gateways=routing.gateways,
+        routing_mac=routing.mac,
     )
 
 
@@ -303,7 +311,9 @@ def _networks(
     heard = [
         row for row in far if row.network_id not in several or _hear_each_other(row, here["on_host"], near)
     ]
-    forwarding = _forwarding(heard, endpoints)
+    tunnelled = {row.id for row in found if row.has_several or row.network_type in TUNNELS}
+    forwarding = _forwarding([row for row in heard if row.network_id in tunnelled], endpoints)
+    remote = _remote(far, tunnelled, several, here["on_host"], near)
     return tuple(
         NetworkDetails(
             network_id=row.id,
@@ -313,6 +323,7 @@ def _networks(
             vlan_transparent=row.vlan_transparent,
             qinq=row.qinq,
             forwarding=tuple(forwarding.get(row.id, ())),
+            remote=tuple(remote.get(row.id, ())),
         )
         for row in found
     )
@@ -333,6 +344,28 @@ def _hear_each_other(port: Row[Any], host: str, near: Mapping[tuple[str, str], N
     """Whether a host and that of a port send the frames of their network to each other through tunnels."""
     own = near.get((port.network_id, host))
     return own is not None and own.network_type in TUNNELS and own == near.get((port.network_id, port.host))
+
+
+def _remote(
+    far: Iterable[Row[Any]],
+    tunnelled: Collection[str],
+    several: Collection[str],
+    host: str,
+    near: Mapping[tuple[str, str], NetworkSegment],
+) -> dict[str, list[RemoteAddress]]:
+    """Ports on other hosts that are reached by physical networks."""
+    found: dict[str, list[RemoteAddress]] = {}
+    for row in far:
+        if row.network_id in several:
+            own = near.get((row.network_id, host))
+            by_wire = own is not None and own.network_type not in TUNNELS
+            by_wire = by_wire and own == near.get((row.network_id, row.host))
+        else:
+            by_wire = row.network_id not in tunnelled
+        if by_wire and row.mac_address != NOWHERE and row.fixed_ips:
+            addresses = tuple(ip["ip_address"] for ip in row.fixed_ips)
+            found.setdefault(row.network_id, []).append(RemoteAddress(row.mac_address, addresses))
+    return found
 
 
 def _endpoints(mesh: Iterable[Row[Any]]) -> dict[str, str]:

@@ -74,3 +74,9 @@ ha_vr_ids = Table(
 )
 
 # The hardware address with which a host sends what it routes for distributed routers.
+dvr_host_macs = Table(
+    "dvr_host_macs",
+    metadata,
+    Column("host", Name, primary_key=True),
+    Column("mac_address", String(17), nullable=False, unique=True),
+)

@@ -11,6 +11,8 @@ _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
 _BARE = re.compile(r"[0-9a-f]{12}|[0-9a-f]{4}(\.[0-9a-f]{4}){2}")
 
 BASE_MAC = "fa:16:3e:00:00:00"
+DVR_BASE_MAC = "fa:16:3f:00:00:00"
+"""Of hosts that route, apart from those of ports."""
 
 
 def normalise(mac: str) -> str | None:
@@ -30,10 +32,8 @@ def make(count: int, dice: random.Random, taken: Collection[str] = (), base: str
     The bytes of ``base`` that are not zero at its end are kept (base_mac's meaning
     in the Network API: ``fa:16:3e:4f:00:00`` keeps four).
     """
-    kept = base.split(":")
-    while len(kept) > 3 and kept[-1] == "00":
-        kept.pop()
-    prefix, free = ":".join(kept), 6 - len(kept)
+    prefix = kept(base)
+    free = 5 - prefix.count(":")
     made: dict[str, None] = {}
     while len(made) < count:
         number = dice.getrandbits(8 * free)
@@ -42,3 +42,17 @@ def make(count: int, dice: random.Random, taken: Collection[str] = (), base: str
         if mac not in taken:
             made[mac] = None
     return list(made)
+
+
+def kept(base: str) -> str:
+    """The octets that all addresses of a base have: three, or more where those behind are not 0."""
+    octets = base.split(":")
+    while len(octets) > 3 and octets[-1] == "00":
+        octets.pop()
+    return ":".join(octets)
+
+
+def mask(base: str) -> str:
+    """The mask of the octets that all addresses of a base have."""
+    count = kept(base).count(":") + 1
+    return ":".join(["ff"] * count + ["00"] * (6 - count))
