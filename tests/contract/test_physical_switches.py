@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import getpass
 import json
 import os
@@ -154,9 +155,10 @@ for line in sys.stdin:
 
 
 class Sshd:
-    """A server whose only command is a switch's command line, for whoever has the key."""
+    """A server whose only command is a switch's command line, for whoever has the key, or the ``password``
+    where there is one: it is root's for this server alone, which has files of users of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str | None = None) -> None:
         self.folder = folder
         self.journal = folder / "journal"
         with socket.socket() as free:
@@ -174,13 +176,32 @@ class Sshd:
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
+            "KbdInteractiveAuthentication no\n"
+            + (
+                "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+                if password is None
+                else f"PasswordAuthentication yes\nPermitRootLogin yes\n"
+                f"ForceCommand {sys.executable} {folder}/cli.py {self.journal}\n"
+            )
         )
+        self._apart = [] if password is None else self._users(password)
+
+    def _users(self, password: str) -> list[str]:
+        """Write the users' files; the words before a program that shall see these."""
+        hashed = ctypes.CDLL("libcrypt.so.1").crypt
+        hashed.restype = ctypes.c_char_p
+        salted = hashed(password.encode(), b"$6$pileus$").decode()
+        shadow = self.folder / "shadow"
+        shadow.write_text(f"root:{salted}:19000:0:99999:7:::\n")
+        shadow.chmod(0o600)
+        script = f'mount --bind {shadow} /etc/shadow && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, "sh"]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         Path("/run/sshd").mkdir(exist_ok=True)
         daemon = await asyncio.create_subprocess_exec(
+            *self._apart,
             "/usr/sbin/sshd",
             "-D",
             "-e",
@@ -224,10 +245,10 @@ class Sshd:
         return [json.loads(line) for line in lines]
 
 
-def with_sshd(story: Callable[[Sshd], Awaitable[None]]) -> None:
+def with_sshd(story: Callable[[Sshd], Awaitable[None]], password: str | None = None) -> None:
     async def main() -> None:
         with tempfile.TemporaryDirectory(prefix="pls-") as folder:
-            sshd = Sshd(Path(folder))
+            sshd = Sshd(Path(folder), password)
             async with sshd.running():
                 await story(sshd)
 
@@ -306,6 +327,20 @@ class TestBySsh:
             assert "wrong" not in str(failure.value)
 
         with_sshd(story)
+
+    def test_a_password_lets_in(self) -> None:
+        async def story(sshd: Sshd) -> None:
+            secret = sshd.folder / "password"
+            secret.write_text("pass word's end\n")
+            switch = sshd.switch(key_file=None, password_file=secret)
+            assert await switch.bring(ON_BOTH, whole=False) == 2
+            assert sshd.said()[:3] == ["configure", "interface e2", "vlan access 100"]
+            secret.write_text("another\n")
+            with pytest.raises(SwitchFailed, match="Permission denied"):
+                await switch.bring(Wanted(), whole=False)
+            assert sshd.said() == []
+
+        with_sshd(story, "pass word's end")
 
     def test_what_looks_like_a_command_stays_a_word(self) -> None:
         async def story(sshd: Sshd) -> None:

@@ -114,6 +114,7 @@ def test_quotas(tmp_path: Path) -> None:
             "tap_flow": -1,
             "tap_mirror": -1,
             "local_ip": -1,
+            "l2_gateway": 5,
         }
         assert (await manager("GET", path)).json["quota"] == defaults
         assert (await api("GET", path)).json["quota"] == defaults

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.drivers.shaping.queues import Guarantee, Shape, SimulatedQueues, rendered
+from pileus.drivers.shaping.queues import Guarantee, Shape, SimulatedQueues, Tunnel, rendered
 from pileus.host.l2.minima import Minima
 from pileus.host.l2.view import InterfaceView, PortView
 from pileus.wire.qos import PortQos
@@ -91,3 +91,45 @@ def test_the_lines_of_a_card() -> None:
         "filter add dev eth0 parent 504c: protocol all prio 10 u32 match u32 0xfa163e00 0xffffffff at -8 "
         "match u16 0x0001 0xffff at -4 flowid 504c:7",
     ]
+
+
+TUNNELS = replace(
+    SETTINGS, bandwidths=(("physnet1", 20_000), ("rp_tunnelled", 10_000)), tunneling_ip="192.0.2.1"
+)
+
+
+def test_tunnels_have_queues_on_the_card_of_their_address() -> None:
+    logger, queues = Logger(), SimulatedQueues()
+    minima = Minima(logger, TUNNELS, queues)
+    devices, networks, switch = world(6_000, TUNNELS)
+    wire = Guarantee(devices["port-1"].number, mac(1), 6_000)
+    inside = Guarantee(devices["port-3"].number, mac(3), 6_000, Tunnel("vxlan", 4, 4789))
+
+    def bring() -> None:
+        asyncio.run(minima.bring(devices, networks, switch, whole=False))
+
+    bring()
+    assert logger.said == [{"port-3": 6_000}], "nobody has the address"
+    assert queues.shapes == {"eth0": Shape(20_000, (wire,))}
+    queues.devices["192.0.2.1"] = "eth1"
+    bring()
+    assert queues.shapes == {"eth0": Shape(20_000, (wire,)), "eth1": Shape(10_000, (inside,))}
+    queues.devices["192.0.2.1"] = "br-ex"
+    bring()
+    assert queues.shapes == {"eth0": Shape(10_000, (wire, inside))}, "one card for both"
+    assert len(logger.said) == 1
+
+
+def test_a_sender_inside_of_a_tunnel_is_told_by_his_own_frame() -> None:
+    def matched(tunnel: Tunnel) -> str:
+        line = rendered("eth0", Shape(20_000, (Guarantee(7, mac(1), 15_000, tunnel),)))[-1]
+        return line.partition(" u32 ")[2].partition(" flowid")[0]
+
+    assert matched(Tunnel("vxlan", 4, 4789)) == (
+        "match u8 0x45 0xff at 0 match u8 17 0xff at 9 match u16 4789 0xffff at 22 "
+        "match u16 0xfa16 0xffff at 42 match u32 0x3e000001 0xffffffff at 44"
+    )
+    assert matched(Tunnel("vxlan", 6, 4789)).startswith("match u8 0x60 0xf0 at 0 match u8 17 0xff at 6")
+    assert matched(Tunnel("vxlan", 6, 4789)).endswith("at 62 match u32 0x3e000001 0xffffffff at 64")
+    assert "at 34 match u32" in matched(Tunnel("gre", 4)) and "47 0xff at 9" in matched(Tunnel("gre", 4))
+    assert "at 54 match u32" in matched(Tunnel("gre", 6))

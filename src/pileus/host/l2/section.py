@@ -44,7 +44,8 @@ class SwitchSection(Section, frozen=True):
     bandwidths: Annotated[
         tuple[str, ...],
         Description(
-            description="PHYSNET:KBPS, rates of the cards of physical networks, to guarantee shares of them"
+            description="PHYSNET:KBPS, rates of the cards of physical networks, and of tunnels "
+            "(rp_tunnelled:KBPS), to guarantee shares of them"
         ),
     ] = ()
     tunneling_ip: Annotated[str, Description(description="underlay address; empty: no other nodes")] = ""

@@ -42,7 +42,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     datapath_type: Literal["system", "netdev"] = "system"
     bridge_mappings: tuple[tuple[str, str], ...] = ()
     bandwidths: tuple[tuple[str, int], ...] = ()
-    """Physical networks with the rate in kilobits a second by which frames leave for each."""
+    """Physical networks with the rate in kilobits a second by which frames leave for each; ``rp_tunnelled``
+    stands for tunnels."""
     tunneling_ip: str = ""
     tunnel_types: tuple[str, ...] = ("vxlan",)
     vxlan_port: int = 4789

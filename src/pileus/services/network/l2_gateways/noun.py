@@ -37,6 +37,7 @@ def noun(config: NetworkConfig) -> Noun:
             ),
         ),
         rules=RULES,
+        quotas=(work.L2_GATEWAY_QUOTA,),
         extensions=(
             Extension("l2-gateway", "L2 Gateway", _DESCRIPTION, "2015-01-01T00:00:00-00:00"),
             Extension(

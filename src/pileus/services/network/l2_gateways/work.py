@@ -13,6 +13,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.network.common.copies import copied
 from pileus.services.network.common.errors import NetworkNotFound
+from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.l2_gateways import rules
 from pileus.services.network.l2_gateways.resource import (
     L2_GATEWAY,
@@ -33,9 +34,12 @@ from pileus.store.errors import Duplicate, Referenced
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
+L2_GATEWAY_QUOTA = network_quota("l2_gateway", 5, l2_gateways.c.project_id)
+
 
 def gateway_create(tx: Tx, context: Context, specs: Sequence[Values]) -> list[Values]:
     """Write new gateways; nothing is bound before they have connections."""
+    spend(tx, specs, L2_GATEWAY_QUOTA)
     specs = copied(specs)
     for spec in specs:
         _number(spec["devices"])
