@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.api import NET, network, unlimited
+from benchmarks.api import NET, network, routing, unlimited
 from benchmarks.client import Client
 from benchmarks.cloud import Cloud, environment_note
 from benchmarks.compute import COMPUTE, boot, flavor, image
@@ -68,6 +68,7 @@ class Side:
             ),
             "list of 1,000 ports": lambda: client.timed("GET", f"{NET}/ports?network_id={listed}"),
             "100 security group rules in one POST": lambda: self._rules(group["security_group"]["id"]),
+            "router, gateway, interface, floating IP, with their networks": routing(client),
             "router create": lambda: client.timed("POST", f"{NET}/routers", {"router": {"name": "r"}}),
             "users by name": lambda: client.timed("GET", "/identity/v3/users?name=admin"),
             "image list": lambda: client.timed("GET", "/image/v2/images"),
@@ -111,6 +112,7 @@ ROUNDS = {
     "image list": 300,
     "list of 1,000 ports": 100,
     "100 ports in one POST": 30,
+    "router, gateway, interface, floating IP, with their networks": 30,
 }
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import openstack_command
 from tests.clouds import simulated_cloud
 
 PAGE = Path(__file__).parents[2] / "docs" / "identity.md"
@@ -31,7 +32,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     with simulated_cloud(SETTINGS) as cloud:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         environment |= {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{openstack_command.folder()}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "OS_CLIENT_CONFIG_FILE": str(cloud.folder.clouds),
             "OS_CLOUD": "pileus",
             "PILEUS_STATE": str(cloud.folder.root),

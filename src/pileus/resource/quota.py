@@ -68,6 +68,10 @@ _limits = table(
     column("project_id", String),
     column("resource_limit", Integer),
 )
+_LIMITS = select(quota_limits.c.project_id, quota_limits.c.resource, quota_limits.c.hard_limit).where(
+    quota_limits.c.project_id.in_(bindparam("projects", expanding=True)),
+    quota_limits.c.service.in_(bindparam("services", expanding=True)),
+)
 _UNIFIED = (
     select(
         _registered.c.resource_name,
@@ -108,13 +112,14 @@ class Quota:
 def count_rows(project_column: ColumnElement[Any], *where: ColumnElement[bool]) -> Count:
     """Count the rows of a table by its project column, narrowed by ``where``."""
 
+    statement = (
+        select(project_column, func.count())
+        .where(project_column.in_(bindparam("projects", expanding=True)), *where)
+        .group_by(project_column)
+    )
+
     def count(tx: Tx, project_ids: list[str]) -> dict[str, int]:
-        statement = (
-            select(project_column, func.count())
-            .where(project_column.in_(project_ids), *where)
-            .group_by(project_column)
-        )
-        rows: Any = tx.rows(statement)
+        rows: Any = tx.rows(statement, {"projects": project_ids})
         return dict(map(tuple, rows))
 
     return count
@@ -161,11 +166,8 @@ def quota_read(tx: Tx, project_ids: list[str], quotas: Iterable[Quota]) -> dict[
             for project_id in project_ids
         }
     limits = {project_id: {quota.resource: quota.default for quota in several} for project_id in project_ids}
-    columns = quota_limits.c
-    statement = select(columns.project_id, columns.resource, columns.hard_limit).where(
-        columns.project_id.in_(project_ids), columns.service.in_({quota.service for quota in several})
-    )
-    rows: Any = tx.rows(statement)
+    services = sorted({quota.service for quota in several})
+    rows: Any = tx.rows(_LIMITS, {"projects": project_ids, "services": services})
     for project_id, resource, limit in rows:
         if resource in limits[project_id]:
             limits[project_id][resource] = limit

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from pileus.core.context import Context
 from pileus.resource.declaration import Loader, Resource, Seen, Values
-from pileus.store.column_in import column_in
+from pileus.store.column_in import FEW, column_in
 from pileus.store.schema import JsonText, raw_json
 from pileus.store.tx import Tx
 
@@ -152,6 +152,25 @@ def _stored(resource: Resource) -> Plan:
     return known
 
 
+def _fetch_few(tx: Tx, resource: Resource, wanted: Plan, *, lock: bool) -> Select[Any]:
+    """The statement that fetches by a few keys alone, kept: most units begin with it."""
+    known: Select[Any] | None = resource.plans.get(("fetch", tx.dialect, lock))
+    if known is None:
+        few = resource.columns[resource.key].in_(bindparam("few_keys", expanding=True))
+        known = resource.plans["fetch", tx.dialect, lock] = _fetching(tx, resource, wanted, [few], lock=lock)
+    return known
+
+
+def _fetching(
+    tx: Tx, resource: Resource, wanted: Plan, conditions: Sequence[ColumnElement[bool]], *, lock: bool
+) -> Select[Any]:
+    statement = select(*wanted.columns).select_from(resource.source).where(*conditions)
+    if not lock:
+        return statement
+    # PostgreSQL locks no row of an outer join's optional side; MariaDB has no OF
+    return statement.with_for_update(of=resource.table if tx.dialect == "postgresql" else None)
+
+
 def fetch(
     tx: Tx,
     resource: Resource,
@@ -169,18 +188,11 @@ def fetch(
     if lock and tx.read_only:
         raise RuntimeError(f"a unit that only reads locks rows of {resource.name}")
     wanted = _stored(resource)
-    statement: Select[Any] | None = resource.plans.get("fetch")
-    if statement is None:
-        statement = resource.plans["fetch"] = select(*wanted.columns).select_from(resource.source)
-    if keys is not None:
-        column = resource.columns[resource.key]
-        statement = statement.where(column_in(tx, column, keys))
     conditions = list(where)
-    if conditions:
-        statement = statement.where(*conditions)
-    if lock:
-        # PostgreSQL locks no row of an outer join's optional side; MariaDB has no OF
-        of = resource.table if tx.dialect == "postgresql" else None
-        statement = statement.with_for_update(of=of)
-    rows = tx.rows(statement)
+    if keys is not None and len(keys) <= FEW and not conditions:
+        rows = tx.rows(_fetch_few(tx, resource, wanted, lock=lock), {"few_keys": list(keys)})
+    else:
+        if keys is not None:
+            conditions.append(column_in(tx, resource.columns[resource.key], keys))
+        rows = tx.rows(_fetching(tx, resource, wanted, conditions, lock=lock))
     return [Values(one) for one in wanted.dictionaries(rows, () if bare else wanted.load(tx, rows))]

@@ -9,6 +9,7 @@ from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, func
 
 from pileus.core.context import Context
 from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.schema import Id, metadata
 from pileus.store.tx import Tx
 
@@ -38,15 +39,16 @@ def tagged_with_all(key: ColumnElement[Any], tags: Sequence[str]) -> ColumnEleme
     return key.in_(counted)
 
 
+_TAGS = narrowed(
+    select(resource_tags.c.resource_id, resource_tags.c.tag).order_by(resource_tags.c.tag),
+    resource_tags.c.resource_id,
+)
+
+
 def tags_load(tx: Tx, keys: list[str]) -> dict[str, list[str]]:
     """The tags of each of the resources, sorted; nothing for one without."""
     found: dict[str, list[str]] = {}
-    statement = (
-        select(resource_tags.c.resource_id, resource_tags.c.tag)
-        .where(column_in(tx, resource_tags.c.resource_id, keys))
-        .order_by(resource_tags.c.tag)
-    )
-    rows: Any = tx.rows(statement)
+    rows: Any = _TAGS.rows(tx, {}, keys)
     for key, tag in rows:
         found.setdefault(key, []).append(tag)
     return found

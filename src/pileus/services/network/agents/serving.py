@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select, union
+from sqlalchemy import ColumnElement, Executable, Select, String, bindparam, or_, select, union
 
 from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas_on
@@ -19,7 +21,7 @@ from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_bindings, router_ports
 from pileus.services.network.rules.agent_types import DHCP_AGENT, GATEWAY_AGENT, L3_AGENT, ROUTING_AGENTS
 from pileus.services.network.security_groups.tables import security_group_ports, security_group_rules
-from pileus.store.column_in import column_in
+from pileus.store.column_in import listed
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
@@ -48,130 +50,146 @@ def served_scopes(tx: Tx, host: str, wanted: Iterable[str]) -> set[str]:
 
 def ports_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Ports that are bound to the host."""
-    return _ids(tx, select(ports.c.id).where(column_in(tx, ports.c.id, sorted(ids)), _is_on(host)))
+    return _ids(tx, _ports(tx.dialect), host, ids)
 
 
 def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Networks that the host's DHCP agent is scheduled for, or that a gateway machine there serves."""
-    wanted = sorted(ids)
-    return _ids(
-        tx,
-        union(
-            _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
-            _behind_machines(host).where(column_in(tx, ports.c.network_id, wanted)),
-        ),
-    )
+    return _ids(tx, _dhcp_served(tx.dialect), host, ids)
 
 
 def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Routers that the host's L3 agent is scheduled for, or whose machine is there."""
-    return _ids(tx, _routers(host).where(column_in(tx, router_bindings.c.router_id, sorted(ids))))
+    return _ids(tx, _routers_served(tx.dialect), host, ids)
 
 
 def networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Networks with a port on the host, that a distributed router leads to from there, that its DHCP agent or
     one of its routers serves, or that is on a physical switch which it drives."""
-    wanted = sorted(ids)
-    beyond = networks_beyond(select(ports.c.network_id).where(_is_on(host)), host)
-    return _ids(
-        tx,
-        union(
-            select(ports.c.network_id).where(column_in(tx, ports.c.network_id, wanted), _is_on(host)),
-            _dhcp_networks(host).where(column_in(tx, dhcp_bindings.c.network_id, wanted)),
-            beyond.where(column_in(tx, beyond.selected_columns[0], wanted)),
-            select(l2_gateway_connections.c.network_id)
-            .select_from(
-                l2_gateway_connections.join(
-                    l2_gateway_ports,
-                    l2_gateway_ports.c.l2_gateway_id == l2_gateway_connections.c.l2_gateway_id,
-                ).join(physical_switches, physical_switches.c.name == l2_gateway_ports.c.device_name)
-            )
-            .where(
-                column_in(tx, l2_gateway_connections.c.network_id, wanted), physical_switches.c.host == host
-            ),
-            select(ports.c.network_id)
-            .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
-            .where(column_in(tx, ports.c.network_id, wanted), router_ports.c.router_id.in_(_routers(host))),
-        ),
-    )
+    return _ids(tx, _networks(tx.dialect), host, ids)
 
 
 def groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Security groups of ports on the host, and those that their rules refer to."""
-    here = _groups_here(host)
-    wanted = sorted(ids)
-    remote = security_group_rules.c.remote_group_id
-    return _ids(
-        tx,
-        union(
-            here.where(column_in(tx, security_group_ports.c.security_group_id, wanted)),
-            select(remote).where(
-                column_in(tx, remote, wanted), security_group_rules.c.security_group_id.in_(here)
-            ),
-        ),
-    )
+    return _ids(tx, _groups(tx.dialect), host, ids)
 
 
 def address_groups_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
     """Address groups that rules of ports on the host refer to."""
-    remote = security_group_rules.c.remote_address_group_id
-    return _ids(
-        tx,
-        select(remote).where(
-            column_in(tx, remote, sorted(ids)),
-            security_group_rules.c.security_group_id.in_(_groups_here(host)),
-        ),
-    )
+    return _ids(tx, _address_groups(tx.dialect), host, ids)
 
 
 def serves_guests_of(tx: Tx, host: str, network_id: str | None, router_id: str | None) -> bool:
     """Whether guests of a network, or behind a router, reach the host's metadata agent."""
     if router_id is not None:
-        return bool(_ids(tx, _routers(host, (L3_AGENT,)).where(router_bindings.c.router_id == router_id)))
+        return bool(tx.rows(_IS_ROUTER_OF, {"on_host": host, "wanted": router_id}))
     if network_id is None:
         return False
-    return bool(_ids(tx, _dhcp_networks(host).where(dhcp_bindings.c.network_id == network_id)))
+    return bool(tx.rows(_IS_DHCP_OF, {"on_host": host, "wanted": network_id}))
 
 
-def _groups_here(host: str) -> Select[tuple[str]]:
-    return (
-        select(security_group_ports.c.security_group_id)
-        .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
-        .where(ports.c.host == host)
+_HOST = bindparam("on_host", type_=String)
+_IS_ON = or_(ports.c.host == _HOST, ports.c.id.in_(replicas_on(_HOST)))
+_GROUPS_HERE = (
+    select(security_group_ports.c.security_group_id)
+    .select_from(security_group_ports.join(ports, ports.c.id == security_group_ports.c.port_id))
+    .where(ports.c.host == _HOST)
+)
+_DHCP_NETWORKS = (
+    select(dhcp_bindings.c.network_id)
+    .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
+    .where(agents.c.host == _HOST, agents.c.agent_type == DHCP_AGENT)
+)
+_BEHIND_MACHINES = (
+    select(ports.c.network_id)
+    .select_from(
+        ports.join(router_ports, router_ports.c.port_id == ports.c.id)
+        .join(router_bindings, router_bindings.c.router_id == router_ports.c.router_id)
+        .join(agents, agents.c.id == router_bindings.c.agent_id)
     )
-
-
-def _is_on(host: str) -> ColumnElement[bool]:
-    return or_(ports.c.host == host, ports.c.id.in_(replicas_on(host)))
-
-
-def _dhcp_networks(host: str) -> Select[tuple[str]]:
-    return (
-        select(dhcp_bindings.c.network_id)
-        .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
-        .where(agents.c.host == host, agents.c.agent_type == DHCP_AGENT)
+    .where(agents.c.host == _HOST, agents.c.agent_type == GATEWAY_AGENT)
+)
+_BEHIND_SWITCHES = (
+    select(l2_gateway_connections.c.network_id)
+    .select_from(
+        l2_gateway_connections.join(
+            l2_gateway_ports, l2_gateway_ports.c.l2_gateway_id == l2_gateway_connections.c.l2_gateway_id
+        ).join(physical_switches, physical_switches.c.name == l2_gateway_ports.c.device_name)
     )
+    .where(physical_switches.c.host == _HOST)
+)
 
 
-def _behind_machines(host: str) -> Select[tuple[str]]:
-    return (
-        select(ports.c.network_id)
-        .select_from(
-            ports.join(router_ports, router_ports.c.port_id == ports.c.id)
-            .join(router_bindings, router_bindings.c.router_id == router_ports.c.router_id)
-            .join(agents, agents.c.id == router_bindings.c.agent_id)
-        )
-        .where(agents.c.host == host, agents.c.agent_type == GATEWAY_AGENT)
-    )
-
-
-def _routers(host: str, agent_types: Collection[str] = ROUTING_AGENTS) -> Select[tuple[str]]:
+def _routers(agent_types: Collection[str]) -> Select[tuple[str]]:
     return (
         select(router_bindings.c.router_id)
         .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-        .where(agents.c.host == host, agents.c.agent_type.in_(agent_types))
+        .where(agents.c.host == _HOST, agents.c.agent_type.in_(agent_types))
     )
 
 
-def _ids(tx: Tx, statement: object) -> set[str]:
-    return {row[0] for row in tx.rows(statement)}  # type: ignore[arg-type]
+_IS_ROUTER_OF = _routers((L3_AGENT,)).where(router_bindings.c.router_id == bindparam("wanted"))
+_IS_DHCP_OF = _DHCP_NETWORKS.where(dhcp_bindings.c.network_id == bindparam("wanted"))
+_BEHIND_ROUTERS = (
+    select(ports.c.network_id)
+    .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
+    .where(router_ports.c.router_id.in_(_routers(ROUTING_AGENTS)))
+)
+
+
+# Asked at each stream that an agent opens: made once for each dialect, not for each question.
+@functools.cache
+def _ports(dialect: str) -> Executable:
+    return select(ports.c.id).where(_wanted(dialect, ports.c.id), _IS_ON)
+
+
+@functools.cache
+def _dhcp_served(dialect: str) -> Executable:
+    return union(
+        _DHCP_NETWORKS.where(_wanted(dialect, dhcp_bindings.c.network_id)),
+        _BEHIND_MACHINES.where(_wanted(dialect, ports.c.network_id)),
+    )
+
+
+@functools.cache
+def _routers_served(dialect: str) -> Executable:
+    return _routers(ROUTING_AGENTS).where(_wanted(dialect, router_bindings.c.router_id))
+
+
+@functools.cache
+def _networks(dialect: str) -> Executable:
+    beyond = networks_beyond(select(ports.c.network_id).where(_IS_ON), _HOST)
+    return union(
+        select(ports.c.network_id).where(_wanted(dialect, ports.c.network_id), _IS_ON),
+        _DHCP_NETWORKS.where(_wanted(dialect, dhcp_bindings.c.network_id)),
+        beyond.where(_wanted(dialect, beyond.selected_columns[0])),
+        _BEHIND_SWITCHES.where(_wanted(dialect, l2_gateway_connections.c.network_id)),
+        _BEHIND_ROUTERS.where(_wanted(dialect, ports.c.network_id)),
+    )
+
+
+@functools.cache
+def _groups(dialect: str) -> Executable:
+    remote = security_group_rules.c.remote_group_id
+    return union(
+        _GROUPS_HERE.where(_wanted(dialect, security_group_ports.c.security_group_id)),
+        select(remote).where(
+            _wanted(dialect, remote), security_group_rules.c.security_group_id.in_(_GROUPS_HERE)
+        ),
+    )
+
+
+@functools.cache
+def _address_groups(dialect: str) -> Executable:
+    remote = security_group_rules.c.remote_address_group_id
+    return select(remote).where(
+        _wanted(dialect, remote), security_group_rules.c.security_group_id.in_(_GROUPS_HERE)
+    )
+
+
+def _wanted(dialect: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return listed(dialect, column, "wanted")
+
+
+def _ids(tx: Tx, statement: Executable, host: str, ids: Collection[str]) -> set[str]:
+    return {row[0] for row in tx.rows(statement, {"on_host": host, "wanted": sorted(ids)})}

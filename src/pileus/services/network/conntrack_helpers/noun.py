@@ -17,7 +17,7 @@ from pileus.services.network.conntrack_helpers.work import (
     conntrack_helper_update,
 )
 from pileus.services.network.routers.resource import ROUTER
-from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 from pileus.web.crud import crud
 from pileus.web.noun import Noun
@@ -26,10 +26,12 @@ SHOWN = ("protocol", "port", "helper")
 OWNER = any_of(ADMIN, "role:member and rule:ext_parent_owner")
 
 
+_HELPERS = narrowed(select(conntrack_helpers).order_by(conntrack_helpers.c.id), conntrack_helpers.c.router_id)
+
+
 def _of_routers(tx: Tx, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    statement = select(conntrack_helpers).where(column_in(tx, conntrack_helpers.c.router_id, ids))
-    for row in tx.rows(statement.order_by(conntrack_helpers.c.id)):
+    for row in _HELPERS.rows(tx, {}, ids):
         found.setdefault(row.router_id, []).append({name: getattr(row, name) for name in SHOWN})
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -24,6 +24,7 @@ from pileus.services.network.rules.names import GUESTS_DOMAIN, domain_for, host_
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import (
     DhcpHost,
@@ -106,6 +107,9 @@ def dhcp_statements(served: Select[Any]) -> DhcpStatements:
 
 
 _HERE = dhcp_statements(_SERVED)
+_NETWORKS = narrowed(_HERE.networks, networks.c.id)
+_PORTS = narrowed(_HERE.ports, ports.c.network_id)
+_SUBNETS = narrowed(_HERE.subnets, subnets.c.network_id)
 
 
 def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> DhcpState:
@@ -115,9 +119,9 @@ def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> Dhcp
     wanted = request.networks
     if wanted is not None and not wanted:
         return DhcpState(position=position, lease_time_s=config.dhcp_lease_time_s)
-    nets = tx.rows(_narrow(_HERE.networks, networks.c.id, wanted), here)
-    by_network = _grouped(tx.rows(_narrow(_HERE.ports, ports.c.network_id, wanted), here)) if nets else {}
-    prefixes = _grouped(tx.rows(_narrow(_HERE.subnets, subnets.c.network_id, wanted), here)) if nets else {}
+    nets = _NETWORKS.rows(tx, here, wanted)
+    by_network = _grouped(_PORTS.rows(tx, here, wanted)) if nets else {}
+    prefixes = _grouped(_SUBNETS.rows(tx, here, wanted)) if nets else {}
     found = (
         _network(net, by_network.get(net.id, ()), prefixes.get(net.id, ()), request.host) for net in nets
     )
@@ -126,12 +130,6 @@ def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> Dhcp
         networks=tuple(one for one in found if one is not None),
         lease_time_s=config.dhcp_lease_time_s,
     )
-
-
-def _narrow(
-    statement: Select[Any], column: ColumnElement[Any], wanted: tuple[str, ...] | None
-) -> Select[Any]:
-    return statement if wanted is None else statement.where(column.in_(wanted))
 
 
 def _grouped(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Executable, Row, and_, or_, select
 
 from pileus.services.network.logs.tables import logs
-from pileus.store.column_in import column_in
+from pileus.store.column_in import listed
 from pileus.store.tx import Tx
 from pileus.wire.switch import PacketLog
 
@@ -34,17 +35,24 @@ class PortLogs:
 def _read(tx: Tx, ports: Sequence[Row[Any]]) -> dict[tuple[str | None, str | None, str], list[PacketLog]]:
     groups = sorted({group for port in ports for group in port.security_groups})
     projects = sorted({port.project_id for port in ports})
-    concerned = [
-        column_in(tx, logs.c.target_id, [port.id for port in ports]),
-        and_(
-            logs.c.target_id.is_(None),
-            logs.c.resource_id.is_(None),
-            column_in(tx, logs.c.project_id, projects),
+    concerned = {"ports": [port.id for port in ports], "groups": groups, "projects": projects}
+    return _by_key(tx.rows(_concerning(tx.dialect), concerned))
+
+
+@functools.cache
+def _concerning(dialect: str) -> Executable:
+    return select(logs).where(
+        logs.c.enabled,
+        or_(
+            listed(dialect, logs.c.target_id, "ports"),
+            and_(
+                logs.c.target_id.is_(None),
+                logs.c.resource_id.is_(None),
+                listed(dialect, logs.c.project_id, "projects"),
+            ),
+            and_(logs.c.target_id.is_(None), listed(dialect, logs.c.resource_id, "groups")),
         ),
-    ]
-    if groups:
-        concerned.append(and_(logs.c.target_id.is_(None), column_in(tx, logs.c.resource_id, groups)))
-    return _by_key(tx.rows(select(logs).where(logs.c.enabled, or_(*concerned))))
+    )
 
 
 def _by_key(rows: Iterable[Row[Any]]) -> dict[tuple[str | None, str | None, str], list[PacketLog]]:

@@ -7,6 +7,7 @@ remembers it can be told too often of a change, never too late.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -53,6 +54,7 @@ from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.services.network.trunks.tables import subports, trunks
 from pileus.store.events import newest_position
+from pileus.store.narrowed import Narrowed, Only, narrowed
 from pileus.store.tx import Tx
 from pileus.wire.switch import (
     AddressGroupDetails,
@@ -177,6 +179,33 @@ _MESH = union_all(
 ).order_by("is_switch", "host")
 
 
+def _ports_here(only: Only) -> Select[Any]:
+    """A port with the subports of its trunk: nothing else tells the host of one that comes."""
+    conditions = [_PLUGGED]
+    if own := only(ports.c.id):
+        conditions.append(or_(*own, ports.c.id.in_(_CHILDREN.where(*only(trunks.c.port_id)))))
+    return _DEVICES.where(*conditions).order_by(ports.c.id)
+
+
+def _far(only: Only, *, anywhere: bool) -> CompoundSelect[Any]:
+    """Select all that is elsewhere, on nodes and behind switches; of networks that the host carries."""
+    far: list[tuple[Select[Any], ColumnElement[Any]]] = [
+        (_ELSEWHERE, ports.c.network_id),
+        (_BEHIND_SWITCHES, l2_gateway_connections.c.network_id),
+        (_SEEN_BY_SWITCHES, physical_addresses.c.network_id),
+    ]
+    if not anywhere:
+        far = [(statement.where(column.in_(_CARRIED)), column) for statement, column in far]
+    narrower = [statement.where(*only(column)) for statement, column in far]
+    return union_all(*narrower).order_by("network_id", "mac_address")
+
+
+_PORTS_HERE = Narrowed(_ports_here)
+_NETWORKS_HERE = narrowed(_NETWORKS.where(networks.c.id.in_(_CARRIED)).order_by(networks.c.id), networks.c.id)
+_FAR_FROM_HERE = Narrowed(functools.partial(_far, anywhere=False))
+_FAR = Narrowed(functools.partial(_far, anywhere=True))
+
+
 def switch_state(tx: Tx, request: SwitchStateRequest, *, dvr_base_mac: str = DVR_BASE_MAC) -> SwitchState:
     """Read the answer; what is not served by the host is left out of it."""
     position = newest_position(tx)
@@ -213,19 +242,8 @@ def switch_state(tx: Tx, request: SwitchStateRequest, *, dvr_base_mac: str = DVR
     )
 
 
-def _narrow(
-    statement: Select[Any], column: ColumnElement[Any], wanted: Collection[str] | None
-) -> Select[Any]:
-    return statement if wanted is None else statement.where(column.in_(wanted))
-
-
 def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[DeviceDetails, ...]:
-    statement = _DEVICES.where(_PLUGGED)
-    if wanted is not None:
-        # A port with the subports of its trunk: nothing else tells the host of one that comes.
-        children = _CHILDREN.where(trunks.c.port_id.in_(wanted))
-        statement = statement.where(or_(ports.c.id.in_(wanted), ports.c.id.in_(children)))
-    rows = tx.rows(statement.order_by(ports.c.id), here)
+    rows = _PORTS_HERE.rows(tx, here, wanted)
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
     logs = PortLogs(tx, rows)
@@ -301,11 +319,8 @@ def _fixed_ip(ip: Mapping[str, str], prefix: Row[Any] | None) -> FixedIP:
 def _networks(
     tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None, endpoints: Mapping[str, str]
 ) -> tuple[NetworkDetails, ...]:
-    found = tx.rows(
-        _narrow(_NETWORKS.where(networks.c.id.in_(_CARRIED)), networks.c.id, wanted).order_by(networks.c.id),
-        here,
-    )
-    far = tx.rows(_far(here, wanted), here)
+    found = _NETWORKS_HERE.rows(tx, here, wanted)
+    far = _FAR_FROM_HERE.rows(tx, here, wanted)
     several = segments_of(tx, [row.id for row in found if row.has_several])
     near = host_segments(tx, several, {here["on_host"], *(row.host for row in far)}) if several else {}
     heard = [
@@ -376,19 +391,6 @@ def _endpoints(mesh: Iterable[Row[Any]]) -> dict[str, str]:
     return found
 
 
-def _far(here: Mapping[str, Any], wanted: Collection[str] | None) -> CompoundSelect[Any]:
-    """Select all that is elsewhere, on nodes and behind switches; anywhere, where ``here`` names no host."""
-    far: list[tuple[Select[Any], ColumnElement[Any]]] = [
-        (_ELSEWHERE, ports.c.network_id),
-        (_BEHIND_SWITCHES, l2_gateway_connections.c.network_id),
-        (_SEEN_BY_SWITCHES, physical_addresses.c.network_id),
-    ]
-    if here["on_host"]:
-        far = [(statement.where(column.in_(_CARRIED)), column) for statement, column in far]
-    narrowed = [_narrow(statement, column, wanted) for statement, column in far]
-    return union_all(*narrowed).order_by("network_id", "mac_address")
-
-
 def _forwarding(far: Iterable[Row[Any]], endpoints: Mapping[str, str]) -> dict[str, list[ForwardingEntry]]:
     found: dict[str, list[ForwardingEntry]] = {}
     for row in far:
@@ -407,4 +409,4 @@ def _forwarding(far: Iterable[Row[Any]], endpoints: Mapping[str, str]) -> dict[s
 def forwarding_everywhere(tx: Tx, network_ids: Collection[str]) -> dict[str, list[ForwardingEntry]]:
     """By network, all that it has on nodes and behind switches; two statements."""
     nowhere = {"on_host": ""}
-    return _forwarding(tx.rows(_far(nowhere, network_ids), nowhere), _endpoints(tx.rows(_MESH)))
+    return _forwarding(_FAR.rows(tx, nowhere, network_ids), _endpoints(tx.rows(_MESH)))

@@ -5,18 +5,20 @@ The policy of a floating IP or a gateway goes before that of the external networ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import func, select
 
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.state import rules_for_nodes
 from pileus.services.network.qos.tables import router_policies
+from pileus.services.network.routers.hosted import HOSTED
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 from pileus.wire.qos import AddressQos
 
@@ -38,20 +40,27 @@ _GATEWAYS = (
 )
 
 
-def router_limits(tx: Tx, hosted: Select[Any], here: Mapping[str, Any]) -> dict[str, tuple[AddressQos, ...]]:
-    """The limits by router, of the routers that a statement selects; three statements, two where nothing
-    has a policy."""
+_FLOATING_LIMITED = narrowed(
+    _FLOATING.where(floating_ips.c.router_id.in_(HOSTED), _FLOATING_POLICY.is_not(None)),
+    floating_ips.c.router_id,
+)
+_GATEWAYS_LIMITED = narrowed(
+    _GATEWAYS.where(router_ports.c.router_id.in_(HOSTED), _GATEWAY_POLICY.is_not(None)),
+    router_ports.c.router_id,
+)
 
-    def with_policy(statement: Select[Any], router: ColumnElement[Any], policy: ColumnElement[Any]) -> Any:
-        return tx.rows(statement.where(router.in_(hosted), policy.is_not(None)), here)
 
+def router_limits(
+    tx: Tx, here: Mapping[str, Any], wanted: Collection[str] | None
+) -> dict[str, tuple[AddressQos, ...]]:
+    """The limits by router, of an agent's routers; three statements, two where nothing has a policy."""
     held = [
         (row.router_id, row.floating_ip_address, row.policy_id)
-        for row in with_policy(_FLOATING, floating_ips.c.router_id, _FLOATING_POLICY)
+        for row in _FLOATING_LIMITED.rows(tx, here, wanted)
     ]
     held += [
         (row.router_id, ip["ip_address"], row.policy_id)
-        for row in with_policy(_GATEWAYS, router_ports.c.router_id, _GATEWAY_POLICY)
+        for row in _GATEWAYS_LIMITED.rows(tx, here, wanted)
         for ip in row.fixed_ips
     ]
     policies = rules_for_nodes(tx, {policy_id for _, _, policy_id in held})

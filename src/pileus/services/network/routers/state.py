@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, select
 
 from pileus.services.network.agents.floating_hosts import translated
 from pileus.services.network.agents.metering_state import labels_of_routers
-from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.conntrack_helpers.tables import conntrack_helpers
 from pileus.services.network.floating_ips.tables import floating_ips
@@ -20,14 +19,16 @@ from pileus.services.network.ndp_proxies.tables import ndp_proxies
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.hosted import HOSTED
 from pileus.services.network.routers.limits import router_limits
-from pileus.services.network.routers.tables import ha_vr_ids, router_bindings, router_ports, routers
+from pileus.services.network.routers.tables import ha_vr_ids, router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.forwarding import bounds
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.events import newest_position
+from pileus.store.narrowed import Narrowed, narrowed
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import HostRoute, PortAddress, ServicePort
 from pileus.wire.l3 import (
@@ -44,12 +45,7 @@ from pileus.wire.l3 import (
 )
 from pileus.wire.qos import AddressQos
 
-_HOSTED = (
-    select(router_bindings.c.router_id)
-    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
-)
-_ROUTERS = (
+_ROUTERS = narrowed(
     select(
         routers.c.id,
         routers.c.project_id,
@@ -63,10 +59,11 @@ _ROUTERS = (
         ha_vr_ids.c.vr_id,
     )
     .select_from(routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id))
-    .where(routers.c.id.in_(_HOSTED))
-    .order_by(routers.c.id)
+    .where(routers.c.id.in_(HOSTED))
+    .order_by(routers.c.id),
+    routers.c.id,
 )
-_PORTS = (
+_PORTS = narrowed(
     select(
         router_ports.c.router_id,
         router_ports.c.port_type,
@@ -82,28 +79,31 @@ _PORTS = (
             networks, networks.c.id == ports.c.network_id
         )
     )
-    .where(router_ports.c.router_id.in_(_HOSTED))
-    .order_by(router_ports.c.gateway_index, ports.c.id)
+    .where(router_ports.c.router_id.in_(HOSTED))
+    .order_by(router_ports.c.gateway_index, ports.c.id),
+    router_ports.c.router_id,
 )
-_SUBNETS = (
-    select(
-        subnets.c.id,
-        subnets.c.network_id,
-        subnets.c.cidr,
-        subnets.c.gateway_ip,
-        subnets.c.ipv6_ra_mode,
-        subnets.c.dns_nameservers,
-    )
-    .where(
-        subnets.c.network_id.in_(
-            select(ports.c.network_id)
-            .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
-            .where(router_ports.c.router_id.in_(_HOSTED))
+_SUBNETS = Narrowed(
+    lambda only: (
+        select(
+            subnets.c.id,
+            subnets.c.network_id,
+            subnets.c.cidr,
+            subnets.c.gateway_ip,
+            subnets.c.ipv6_ra_mode,
+            subnets.c.dns_nameservers,
         )
+        .where(
+            subnets.c.network_id.in_(
+                select(ports.c.network_id)
+                .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
+                .where(router_ports.c.router_id.in_(HOSTED), *only(router_ports.c.router_id))
+            )
+        )
+        .order_by(subnets.c.created_at, subnets.c.id)
     )
-    .order_by(subnets.c.created_at, subnets.c.id)
 )
-_FLOATING_IPS = (
+_FLOATING_IPS = narrowed(
     select(
         floating_ips.c.id,
         floating_ips.c.router_id,
@@ -112,27 +112,31 @@ _FLOATING_IPS = (
         floating_ips.c.fixed_port_id,
     )
     .where(
-        floating_ips.c.router_id.in_(_HOSTED),
+        floating_ips.c.router_id.in_(HOSTED),
         floating_ips.c.fixed_ip_address.is_not(None),
-        floating_ips.c.id.not_in(translated(floating_ips.c.router_id.in_(_HOSTED))),
+        floating_ips.c.id.not_in(translated(floating_ips.c.router_id.in_(HOSTED))),
     )
-    .order_by(floating_ips.c.id)
+    .order_by(floating_ips.c.id),
+    floating_ips.c.router_id,
 )
-_PORT_FORWARDINGS = (
+_PORT_FORWARDINGS = narrowed(
     select(port_forwardings, floating_ips.c.router_id, floating_ips.c.floating_ip_address)
     .select_from(port_forwardings.join(floating_ips, floating_ips.c.id == port_forwardings.c.floatingip_id))
-    .where(floating_ips.c.router_id.in_(_HOSTED))
-    .order_by(port_forwardings.c.id)
+    .where(floating_ips.c.router_id.in_(HOSTED))
+    .order_by(port_forwardings.c.id),
+    floating_ips.c.router_id,
 )
-_CONNTRACK_HELPERS = (
+_CONNTRACK_HELPERS = narrowed(
     select(conntrack_helpers)
-    .where(conntrack_helpers.c.router_id.in_(_HOSTED))
-    .order_by(conntrack_helpers.c.id)
+    .where(conntrack_helpers.c.router_id.in_(HOSTED))
+    .order_by(conntrack_helpers.c.id),
+    conntrack_helpers.c.router_id,
 )
-_NDP_PROXIES = (
+_NDP_PROXIES = narrowed(
     select(ndp_proxies.c.router_id, ndp_proxies.c.ip_address)
-    .where(ndp_proxies.c.router_id.in_(_HOSTED))
-    .order_by(ndp_proxies.c.ip_address)
+    .where(ndp_proxies.c.router_id.in_(HOSTED))
+    .order_by(ndp_proxies.c.ip_address),
+    ndp_proxies.c.router_id,
 )
 
 
@@ -145,17 +149,16 @@ def l3_state(
     if wanted is not None and not wanted:
         return L3State(position=position)
     here = {"on_host": request.host, "of_type": agent_type}
-    narrow = (lambda statement, column: statement) if wanted is None else _narrower(wanted)
-    found = tx.rows(narrow(_ROUTERS, routers.c.id), here)
+    found = _ROUTERS.rows(tx, here, wanted)
     if not found:
         return L3State(position=position)
-    attached_ports = _by_router(tx.rows(narrow(_PORTS, router_ports.c.router_id), here))
-    prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
-    floating = _by_router(tx.rows(narrow(_FLOATING_IPS, floating_ips.c.router_id), here))
-    forwarded = _by_router(tx.rows(narrow(_PORT_FORWARDINGS, floating_ips.c.router_id), here))
-    limits = router_limits(tx, _HOSTED, here)
-    helping = _by_router(tx.rows(narrow(_CONNTRACK_HELPERS, conntrack_helpers.c.router_id), here))
-    proxied = _by_router(tx.rows(narrow(_NDP_PROXIES, ndp_proxies.c.router_id), here))
+    attached_ports = _by_router(_PORTS.rows(tx, here, wanted))
+    prefixes = {row.id: row for row in _SUBNETS.rows(tx, here, wanted)}
+    floating = _by_router(_FLOATING_IPS.rows(tx, here, wanted))
+    forwarded = _by_router(_PORT_FORWARDINGS.rows(tx, here, wanted))
+    limits = router_limits(tx, here, wanted)
+    helping = _by_router(_CONNTRACK_HELPERS.rows(tx, here, wanted))
+    proxied = _by_router(_NDP_PROXIES.rows(tx, here, wanted))
     metering = labels_of_routers(tx, {row.id: row.project_id for row in found})
     return L3State(
         position=position,
@@ -179,10 +182,6 @@ def l3_state(
             for row in found
         ),
     )
-
-
-def _narrower(wanted: tuple[str, ...]) -> Any:
-    return lambda statement, column: statement.where(column.in_(wanted))
 
 
 def _by_router(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
