@@ -1,4 +1,4 @@
-"""The programs that the guest for scenario tests has besides: ``nc`` and ``sudo``, run by a shell."""
+"""Programs that the guest for scenario tests has besides: ``nc``, ``sudo`` and ``curl``, run by a shell."""
 
 from __future__ import annotations
 
@@ -66,3 +66,13 @@ def test_sudo_runs_the_command_for_root(flags: list[str]) -> None:
         command, capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}
     )
     assert done.stdout == (" two words\n" if "--" in flags else "b two words\n")
+
+
+def test_curl_fetches_the_last_word_and_knows_zones(tmp_path: Path) -> None:
+    fetched = tmp_path / "wget"
+    fetched.write_text('#!/bin/sh\necho "$@"\n')
+    fetched.chmod(0o755)
+    command = ["sh", PROGRAMS / "curl", "-s", "http://[fe80::a9fe:a9fe%25eth0]/openstack/"]
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=path)
+    assert done.stdout == "-q -O - http://[fe80::a9fe:a9fe%eth0]/openstack/\n"

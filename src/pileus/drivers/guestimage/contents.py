@@ -52,8 +52,8 @@ GATEWAY = Kind(
 """A router and DHCP server, which is told what to be through QEMU's agent."""
 TESTER = Kind(
     "tester",
-    (*GUEST.packages, "netcat-traditional", "bash"),
-    (*GUEST.programs, "nc.traditional", "bash"),
+    (*GUEST.packages, "netcat-traditional", "bash", "iproute2", "iputils-ping"),
+    (*GUEST.programs, "nc.traditional", "bash", "ip", "ping"),
     layer="tester",
 )
 """A guest for OpenStack's scenario tests, which log in and expect what CirrOS has."""
@@ -70,7 +70,13 @@ COMMAND_LINE = (
 
 # Busybox's shell prefers its own programs to those of the same name in PATH, so where others are wanted it is
 # not the shell.
-_LINKS = {"usr/bin/ssh": "dbclient", "usr/lib/tester/nc": "/bin/nc.traditional", "bin/sh": "bash"}
+_LINKS = {
+    "usr/bin/ssh": "dbclient",
+    "usr/lib/tester/nc": "/bin/nc.traditional",
+    "bin/sh": "bash",
+    "sbin/ip": "/bin/ip",
+    "bin/ping6": "ping",
+}
 """Other names of programs, for those kinds that have them."""
 
 
@@ -119,7 +125,8 @@ class Unpacked:
     def program(self, name: str) -> Path:
         """The program of a name. Raises CannotBuildImage."""
         for folder in ("usr/sbin", "usr/bin", "sbin", "bin"):
-            if (place := self.folder / folder / name).is_file():
+            # A link may lead out of the folder, to what this machine has.
+            if (place := self.folder / folder / name).is_file() and not place.is_symlink():
                 return place
         raise CannotBuildImage(reason=f"the Debian packages have no program {name}")
 
