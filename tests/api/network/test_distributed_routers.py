@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests import databases
-from tests.api.network.cloud import CONFIG, P1, Cloud, tell
+from tests.api.network.cloud import CONFIG, P1, Cloud, Node, tell
 from tests.api.network.test_dhcp_scheduling import agent_of
 from tests.api.network.test_ha_routers import ports_of
 from tests.api.network.test_l3_scheduling import KIND, bind, hosted
 from tests.api.network.test_routers import act, put, refused
 
 from pileus.wire.distributed import AdvertisedSubnet
+from pileus.wire.l3 import L3Status
 from pileus.wire.switch import RemoteAddress
 
 INTERFACE, CENTRAL = "network:router_interface_distributed", "network:router_centralized_snat"
@@ -86,6 +87,32 @@ def test_switches_are_told_of_the_routers_of_their_networks(kind: str, tmp_path:
         assert (await admin("DELETE", f"/v2.0/routers/{router['id']}")).status == 204
 
     tell(story, tmp_path, kind)
+
+
+def test_the_ports_of_a_router_that_is_down_are_down(tmp_path: Path) -> None:
+    """Clients wait for that before they make a router one of another kind."""
+
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        await api.node("h1")
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        _, subnet = await api.a_network("10.1.0.0/24")
+        router = await admin.make("router", distributed=True)
+        await act(admin, router, "add_router_interface", subnet_id=subnet)
+
+        async def status() -> str:
+            await api.wire["l3_status"](L3Status("h1", routers=(router["id"],)), Node("h1"))
+            (port,) = await ports_of(admin, router, INTERFACE)
+            return str(port["status"])
+
+        assert await status() == "ACTIVE"
+        await put(admin, router, admin_state_up=False)
+        assert await status() == "DOWN", "a report that the router is as it should be does not raise it"
+        await put(admin, router, admin_state_up=True)
+        (port,) = await ports_of(admin, router, INTERFACE)
+        assert port["status"] == "ACTIVE"
+
+    tell(story, tmp_path)
 
 
 def test_hosts_are_told_what_routers_advertise(tmp_path: Path) -> None:

@@ -55,17 +55,16 @@ def interface_name(port: RouterPort) -> str:
 
 
 def quieted(router: RouterDetails) -> RouterDetails:
-    """The router as it is, or silent while it is administratively down: its ports stay plugged (they are
-    ACTIVE, which is what clients wait for), and without addresses nothing answers, translates or forwards."""
+    """The router as it is, or with nothing plugged while it is administratively down, so that its ports are
+    DOWN as Neutron's are: clients wait for that before they make a router one of another kind."""
     if router.admin_state_up:
         return router
-    gateway = _silent(router.gateway) if router.gateway is not None else None
-    interfaces = tuple(map(_silent, router.interfaces))
     return msgspec.structs.replace(
         router,
-        gateway=gateway,
-        more_gateways=tuple(map(_silent, router.more_gateways)),
-        interfaces=interfaces,
+        ha=None,
+        gateway=None,
+        more_gateways=(),
+        interfaces=(),
         floating_ips=(),
         routes=(),
         port_forwardings=(),
@@ -73,11 +72,6 @@ def quieted(router: RouterDetails) -> RouterDetails:
         enable_ndp_proxy=False,
         ndp_proxies=(),
     )
-
-
-def _silent(port: RouterPort) -> RouterPort:
-    plug = msgspec.structs.replace(port.port, addresses=())
-    return msgspec.structs.replace(port, port=plug, subnets=())
 
 
 def plan_namespace(router: RouterDetails, prefix: str) -> Namespace:

@@ -13,10 +13,10 @@ from pileus.services.network.agents.tables import agents
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ip_hosts, floating_ips
-from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.distributed_ports import distributed_ports_rise
 from pileus.services.network.routers.scheduling import routers_bind_ports
-from pileus.services.network.routers.tables import router_bindings, router_ports, routers
-from pileus.services.network.rules import device_owners, ha_states
+from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.rules import ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -30,9 +30,13 @@ _HOSTED = (
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
     .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
 )
-_ROUTERS = select(routers.c.id, routers.c.project_id, routers.c.status, routers.c.distributed).where(
-    routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED)
-)
+_ROUTERS = select(
+    routers.c.id,
+    routers.c.project_id,
+    routers.c.status,
+    routers.c.distributed,
+    routers.c.admin_state_up,
+).where(routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED))
 _FLOATING_IPS = (
     select(
         floating_ips.c.id,
@@ -47,22 +51,6 @@ _FLOATING_IPS = (
     )
     .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(_HOSTED))
 )
-
-
-_RAISE_PORTS = (
-    update(ports)
-    .where(
-        ports.c.status != ACTIVE,
-        ports.c.id.in_(
-            select(router_ports.c.port_id).where(
-                router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
-                router_ports.c.port_type == device_owners.DISTRIBUTED_INTERFACE,
-            )
-        ),
-    )
-    .values(status=ACTIVE, **next_revision(ports, bindparam("now")))
-)
-"""Ports of distributed routers are plugged nowhere: they are as their routers are."""
 _HA_BINDINGS = (
     select(
         router_bindings.c.router_id,
@@ -109,9 +97,8 @@ def l3_status(
                 for follow in config.followers.floating_ips_central if back else ():
                     follow(tx, context, [row.id for row in back], config)
                 continue
-            spread = [row.id for row in rows if row.distributed and row.id in good]
-            if spread:
-                tx.execute(_RAISE_PORTS, {"ids": spread, "now": context.now})
+            spread = [row.id for row in rows if row.distributed and row.admin_state_up and row.id in good]
+            distributed_ports_rise(tx, spread, context.now)
     if status.ha_states:
         _write_ha_states(tx, context, status, config)
     return Acknowledged(position=newest_position(tx))

@@ -16,6 +16,7 @@ from pileus.services.network.common.errors import InUse
 from pileus.services.network.common.quotas import network_quota, spend
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.routers.central_ports import central_ports_sync
+from pileus.services.network.routers.distributed_ports import distributed_ports_follow
 from pileus.services.network.routers.flavored import refuse_other_kinds, take_flavors
 from pileus.services.network.routers.gateway_qos import (
     GatewayPolicy,
@@ -135,6 +136,7 @@ def router_update(
             check_routes(routes, cidrs, there.addresses(router_id))
     after = ROUTER.change(tx, context, updates)
     routers_enter_kind(tx, context, other_kind, config)
+    distributed_ports_follow(tx, updates, context.now)
     told = [
         one.original["id"]
         for one in updates
