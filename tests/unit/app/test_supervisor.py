@@ -194,3 +194,22 @@ def test_the_stubborn_are_killed(tmp_path: Path) -> None:
     pid = it.pids()["first"]
     it.end()
     assert gone(pid)
+
+
+def test_it_sleeps_while_a_process_waits_for_another_to_be_ready(tmp_path: Path) -> None:
+    common = {"argv": ["true"], "log": None, "environment": {}}
+    plan = {
+        "lock": str(tmp_path / "lock"),
+        "status": str(tmp_path / "status"),
+        "processes": [
+            {"name": "server", "after": [], **common},
+            {"name": "agent", "after": ["server"], **common},
+        ],
+    }
+    watching = supervisor.Supervisor(plan)
+    server, agent = watching.processes
+    assert watching.next_to_start() == [server]
+    server.pid = os.getpid()  # it starts, for as long as it takes
+    assert watching.next_to_start() == [] and watching.until_next_start() is None
+    server.ready = True
+    assert watching.next_to_start() == [agent] and watching.until_next_start() is not None

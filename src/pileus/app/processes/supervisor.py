@@ -154,16 +154,17 @@ class Supervisor:
         self.stopping = True
 
     def start_what_may(self) -> None:
-        ready = {process.name for process in self.processes if process.ready}
-        for process in self.processes:
-            if process.pid is None and ready.issuperset(process.after) and self.may_start(process):
+        for process in self.next_to_start():
+            if time.monotonic() >= process.not_before:
                 process.start()
 
-    def may_start(self, process: Process) -> bool:
-        return time.monotonic() >= process.not_before
+    def next_to_start(self) -> list[Process]:
+        """Processes that wait for their time only; others wait for a word of those that they come after."""
+        ready = {process.name for process in self.processes if process.ready}
+        return [p for p in self.processes if p.pid is None and ready.issuperset(p.after)]
 
     def until_next_start(self) -> float | None:
-        waits = [p.not_before - time.monotonic() for p in self.processes if p.pid is None]
+        waits = [process.not_before - time.monotonic() for process in self.next_to_start()]
         if waits:
             return max(0.0, min(waits)) + 0.01
         return LOOK_AT_LOGS_S if self.plan.get("log_bytes") else None
