@@ -155,3 +155,27 @@ def test_the_page_lists_what_the_guest_says() -> None:
     }
     assert spoken
     assert spoken <= listed
+
+
+@pytest.mark.parametrize(
+    ("first_address", "answers_at", "learned"),
+    [(5, 100, True), (130, 140, True), (130, 251, False), (None, 1, False)],
+    ids=["soon", "after a slow boot", "never answered", "no address"],
+)
+def test_the_service_is_asked_from_the_first_address_on(
+    first_address: int | None, answers_at: int, learned: bool
+) -> None:
+    """The script's own loop, with a clock that goes ten seconds at each look."""
+    script = (GUEST / "root/usr/lib/pileus/configure").read_text()
+    start, end = script.index("patience_s="), script.index("parse() {")
+    text = f"""
+now=/nonexistent lib=true clock=0
+{script[start:end]}
+seconds() {{ echo $clock; }}
+usleep() {{ clock=$((clock + 10)); }}
+any_up() {{ [ $clock -ge {first_address if first_address is not None else 9999} ]; }}
+ask_service() {{ [ $clock -ge {answers_at} ]; }}
+fetch() {{ :; }}
+learn
+"""
+    assert (subprocess.run(["sh", "-c", text], check=False, timeout=30).returncode == 0) is learned
