@@ -101,6 +101,18 @@ class Rescue(Record, frozen=True):
     bus: OptionalWord = ""
 
 
+class Carried(Record, frozen=True):
+    """What a machine is made of where its image is not what it begins from.
+
+    ``kind``: ``brought``, from the disks that its host before has brought (``root``, ``ephemeral``);
+    ``grown``, from its own disks on this host, which are kept; ``back``, of the disks that were kept.
+    """
+
+    kind: Word
+    root: ImageSource | None = None
+    ephemeral: ImageSource | None = None
+
+
 class ServerDetails(Record, frozen=True):
     """A server that this host shall have.
 
@@ -124,6 +136,7 @@ class ServerDetails(Record, frozen=True):
     extra_specs: dict[Text, Text] = msgspec.field(default_factory=dict)
     hardware: Hardware = Hardware()
     rescue: Rescue | None = None
+    carried: Carried | None = None
 
 
 class HypervisorStateRequest(Record, frozen=True):
@@ -142,6 +155,8 @@ class HypervisorState(Record, frozen=True):
     leaving: tuple[Uuid, ...] = ()
     """Servers of this host that are being deleted: each is reported in ``gone`` when nothing of it is
     here any more, also one that never was."""
+    kept: tuple[Uuid, ...] = ()
+    """Servers that are elsewhere, of which what is here stays as it is, switched off."""
 
 
 class Step(Record, frozen=True):

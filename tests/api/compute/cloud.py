@@ -53,6 +53,12 @@ POWER = {"running": 1, "stopped": 4, "paused": 3, "suspended": 7}
 LATEST = "2.96"
 
 
+def _to_be_filled(arguments: Mapping[str, Any]) -> list[str]:
+    """The images that an operation brings the bytes of."""
+    paths = [arguments, *arguments.get("disks", ())]
+    return [one["upload"].split("/")[-1].partition("?")[0] for one in paths if "upload" in one]
+
+
 class Host:
     """A scripted host. ``have`` maps its servers to (generation, what is applied); ``refuses``: why no
     operation goes well."""
@@ -130,8 +136,8 @@ class Host:
             for operation in server.operations:
                 if operation.operation_id not in self.done:
                     self.done.append(operation.operation_id)
-                    if operation.kind == "snapshot" and self.refuses is None:
-                        await self.cloud.fill_image(operation.arguments["image_id"])
+                    for image_id in _to_be_filled(operation.arguments) if self.refuses is None else ():
+                        await self.cloud.fill_image(image_id)
                 operations.append(OperationReport(operation.operation_id, self.refuses))
             power = POWER[server.wanted]
             reports.append(ServerReport(server.server_id, server.generation, power, True, None, tuple(steps)))

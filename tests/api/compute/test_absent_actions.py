@@ -22,10 +22,8 @@ def test_what_is_wrong_comes_before_what_is_missing(tmp_path: Path, monkeypatch:
         server_id = (await api.boot(host, networks="none"))["id"]
         live = {"block_migration": "auto", "host": None}
         cases: list[tuple[str, Any, str, str, int]] = [
-            ("migrate", None, "manager", "", 501),
             ("migrate", None, "alice", "", 403),
             ("migrate", {"host": "h1"}, "manager", "", 403),
-            ("migrate", {"host": "h1"}, "admin", "", 501),
             ("migrate", {"colour": "blue"}, "admin", "", 400),
             ("os-migrateLive", live, "manager", "", 501),
             ("os-migrateLive", {**live, "host": "h1"}, "manager", "", 403),

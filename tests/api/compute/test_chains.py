@@ -20,10 +20,13 @@ from pileus.services.compute.servers.chains import (
     CHAINS,
     CRASH_DUMP,
     DELETE,
+    EVACUATE,
     OFFLOAD,
     REBOOT,
     REBUILD,
     RESCUE,
+    RESIZE,
+    REVERT,
     SHELVE,
     SNAPSHOT,
     SWEEP,
@@ -33,6 +36,7 @@ from pileus.services.compute.servers.chains import (
 from pileus.services.compute.servers.chains import delete as deletion
 from pileus.services.image.images.tables import images
 from pileus.store.operations import FAILED, Operation, operations
+from pileus.store.schema import metadata
 
 
 class ServerCase(Case):
@@ -306,7 +310,7 @@ class ShelveCase(TaskCase):
 
     chain = SHELVE
     verb = "shelve"
-    argument = None
+    argument: Any = None
 
     async def answer(self) -> None:
         await self.host.pass_(ports=False)
@@ -437,9 +441,141 @@ class SweepCase(ShelveCase):
         assert (await self.api("GET", f"/servers/{self.server_id}")).status == 404
 
 
+class ResizeCase(ShelveCase):
+    """From one host to another, which comes when the server is there, and has more room."""
+
+    chain = RESIZE
+    verb = "resize"
+    argument = {"flavorRef": "2"}  # noqa: RUF012
+
+    async def pass_time(self, seconds: float) -> None:
+        await super().pass_time(seconds)
+        await self.other.heartbeat()
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        self.other = await self.api.host("h2", memory_mib=32768)
+        assert (await self.api.act(self.server_id, "resize", self.argument)).status == 202
+
+    async def answer(self) -> None:
+        for host in (self.host, self.other):
+            await host.pass_(ports=False)
+
+    async def held(self) -> list[tuple[Any, ...]]:
+        """Room that hosts keep for the server beside that of the one it is on; status of its migration."""
+        table = metadata.tables["server_migrations"]
+        rows = await self.store.read(lambda tx: tx.rows(table.select().order_by(table.c.number)))
+        return [(row.status, row.held_host, row.held_memory_mib) for row in rows]
+
+    async def carried(self) -> int:
+        rows = images.select().where(images.c.owner.is_(None))
+        return len(await self.store.read(lambda tx: tx.rows(rows)))
+
+    async def bound(self) -> tuple[Any, int]:
+        (port,) = await self.api.ports_of(self.server_id)
+        return port["binding:host_id"], await self.api.count("port_bindings")
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("VERIFY_RESIZE", None, "h2")
+        assert await self.held() == [("finished", "h1", 512)]
+        assert await self.bound() == ("h2", 1)
+        await self.api.conductor().work()
+        assert await self.carried() == 0 and len(self.api.files.deleted) == 1
+        await self.assert_action("resize", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        if step == "settle":  # it is resized; that what was carried stays is all
+            assert (await self.shown())[::2] == ("VERIFY_RESIZE", "h2")
+            return
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        assert await self.held() == [("error", None, 0)]
+        assert await self.bound() == ("h1", 0)
+        assert await self.carried() == 0
+        assert await self.api.count("allocations") == 1
+        await self.assert_action("resize", reason)
+        await self.assert_told("resize", *RESIZE.progress(step)[1:], reason)
+        (told,) = (await self.host.state()).servers
+        assert (told.wanted, told.memory_mib, told.operations) == ("running", 512, ())
+        state = await self.other.state()
+        assert (state.servers, state.kept) == ((), ())
+
+
+class RevertCase(ResizeCase):
+    chain = REVERT
+    verb = "revertResize"
+
+    async def begin(self) -> None:
+        await super().begin()
+        for host in (self.host, self.other):
+            await self.api.conductor().work()
+            await host.pass_()
+        await self.api.conductor().work()
+        self.clock.advance(1)
+        assert (await self.api.act(self.server_id, "revertResize", None)).status == 202
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        assert await self.held() == [("reverted", None, 0)]
+        assert await self.bound() == ("h1", 0)
+        await self.assert_action("revertResize", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        if step == "back":
+            assert await self.shown() == ("VERIFY_RESIZE", None, "h2")
+            assert await self.held() == [("finished", "h1", 512)]
+        elif step == "spawn":
+            assert await self.shown() == ("ERROR", None, "h1")
+            assert await self.held() == [("error", None, 0)]
+        else:
+            assert await self.shown() == ("ACTIVE", None, "h1")
+            return
+        await self.assert_action("revertResize", reason)
+        await self.assert_told("revertResize", *REVERT.progress(step)[1:], reason)
+
+
+class EvacuateCase(ResizeCase):
+    """Of a server whose host is down, and stays so."""
+
+    chain = EVACUATE
+    verb = "evacuate"
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(self.parts.config.service_down_time_s + 1)
+        self.other = await self.api.host("h2", memory_mib=32768)
+        assert (await self.api.as_("admin").act(self.server_id, "evacuate", {})).status == 200
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.other.heartbeat()
+
+    async def answer(self) -> None:
+        await self.other.pass_(ports=False)
+
+    async def assert_done(self) -> None:
+        assert await self.shown() == ("SHUTOFF", None, "h2")
+        assert await self.held() == [("done", None, 0)]
+        assert await self.bound() == ("h2", 0)
+        await self.assert_action("evacuate", None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        if step == "settle":
+            assert await self.shown() == ("SHUTOFF", None, "h2")
+            return
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        assert await self.held() == [("failed", None, 0)]
+        assert await self.bound() == ("h1", 0)
+        assert (await self.other.state()).servers == ()
+        await self.assert_action("evacuate", reason)
+        await self.assert_told("evacuate", *EVACUATE.progress(step)[1:], reason)
+
+
 _CASES = (
     BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
-    ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase,
+    ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase, ResizeCase, RevertCase, EvacuateCase,
 )  # fmt: skip
 CASES = {case.chain.kind: case for case in _CASES}
 
@@ -498,6 +634,9 @@ LATE: dict[str, str | None] = {
     OFFLOAD.kind: None,
     UNSHELVE.kind: "unshelving: took too long",
     CRASH_DUMP.kind: "node took too long",
+    RESIZE.kind: "resize_migrating: took too long",
+    REVERT.kind: "resize_reverting: took too long",
+    EVACUATE.kind: "rebuild_spawning: took too long",
 }
 
 

@@ -58,6 +58,7 @@ class Batches:
             self._given_up(),
             self._held(plugged),
             {name: port_id for name, port_id in plugged.items() if name not in loose},
+            self._desired.kept,
         )
 
     def _given_up(self) -> set[str]:

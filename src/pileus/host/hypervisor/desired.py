@@ -9,10 +9,12 @@ from pileus.wire.hypervisor import HypervisorState, ServerDetails
 
 
 class Desired:
-    """The desired servers of one host. ``known``: whether they were ever read."""
+    """The desired servers of one host. ``kept``: those of which what is here is kept for another host's sake;
+    ``known``: whether they were ever read."""
 
     def __init__(self, host: str) -> None:
         self.servers: dict[str, ServerDetails] = {}
+        self.kept: set[str] = set()
         self.known = False
         self.position = 0
         """Everything that was wanted by then has been read."""
@@ -29,12 +31,15 @@ class Desired:
         """An answer about the servers that were ``asked`` for (None: all)."""
         if asked is None:
             self.servers = {}
+            self.kept = set()
             self.position = state.position
             self._read_at.clear()
         for server_id in asked or ():
             self.servers.pop(server_id, None)
+            self.kept.discard(server_id)
             self._read_at[scopes.server(server_id)] = state.position
         self.servers |= {server.server_id: server for server in state.servers}
+        self.kept.update(state.kept)
         self.known = True
 
     def unread(self, names: Iterable[str], position: int) -> set[str]:

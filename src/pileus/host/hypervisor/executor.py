@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.libvirt.hypervisor import DomainMissing, Hypervisor
 from pileus.drivers.qemu_img.images import Images
+from pileus.host.hypervisor.carrying import drop_kept, grow, make_private, put_aside, take_back
 from pileus.host.hypervisor.config_drive import config_drive
 from pileus.host.hypervisor.hands import ImageServer
 from pileus.host.hypervisor.images import BaseImage, ImageCache
@@ -57,6 +59,11 @@ class Prepared(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
 
 
+def _is_own(server: ServerDetails) -> bool:
+    """Whether a machine is made of disks that are on this host already."""
+    return server.carried is not None and server.carried.kind in ("grown", "back")
+
+
 class Executor:
     """The hands of one agent for single machines."""
 
@@ -89,16 +96,16 @@ class Executor:
         key = server.server_id
         try:
             try:
-                base = await self._build(server) if todo.build else ""
+                built = await self._build(server) if todo.build else None
                 if reason := (await asyncio.shield(prepared)).refused.get(key):
                     raise GivenUp(reason)
-                await self._finish(server, todo, base)
+                await self._finish(server, todo, built)
             except TRANSIENT:
                 raise
             except Exception as error:
                 if not isinstance(error, LASTING):
                     _log.error("a step failed in a way that nobody expected", server=key, exc_info=error)
-                if todo.build:
+                if todo.build and not _is_own(server):  # what a guest wrote is not ours to remove
                     await self.take_apart([key])
                 raise GivenUp(reason_of(error)) from error
         except TRANSIENT as error:  # while taking apart, too
@@ -110,26 +117,67 @@ class Executor:
 
     # -- building
 
-    async def _build(self, server: ServerDetails) -> str:
-        """The machine's disks; the name of the image that they lie on."""
+    async def _build(self, server: ServerDetails) -> Instance:
+        """The machine's disks; its record, as it is when it is whole."""
         key = server.server_id
-        places = self._book.places(key)
         before = self._book.get(key)
         if before is not None:
             with contextlib.suppress(DomainMissing):
                 await whole(self.hypervisor.destroy(key))
+        kind = server.carried.kind if server.carried is not None else ""
+        if kind == "back":
+            record = self._take_back(server, before)
+        elif kind == "grown":
+            record = await self._grow(server, before)
+        else:
+            record = await self._make(server)
+        async with self._slots:
+            await self.put_config_drive(server)
+        return record
+
+    async def _make(self, server: ServerDetails) -> Instance:
+        key = server.server_id
         self._book.put(Instance(key, server.generation))
         base = await self._base(server)
         async with self._slots:
-            await self._disks(server, places, base)
-            await self.put_config_drive(server)
-        return base.path.name if base else ""
+            await self._disks(server, self._book.places(key), base)
+        return Instance(key, server.generation, base=base.path.name if base else "")
+
+    def _take_back(self, server: ServerDetails, before: Instance | None) -> Instance:
+        """The disks as they were before a resize, wherever that had come to."""
+        if before is None:
+            raise GivenUp("The machine that was kept is not on this host.")
+        take_back(self.places(server.server_id))
+        return Instance(server.server_id, server.generation, base=before.base)
+
+    async def _grow(self, server: ServerDetails, before: Instance | None) -> Instance:
+        """Larger disks with the content of its own, which are kept."""
+        key, places = server.server_id, self.places(server.server_id)
+        if before is None or not (before.built or before.kept):
+            raise GivenUp("The machine that is to grow is not on this host.")
+        record = Instance(key, server.generation, base=before.base, kept=True)
+        # what is aside is known of before it is
+        self._book.put(msgspec.structs.replace(before, kept=True), matters=True)
+        put_aside(places)
+        self._book.put(record, matters=True)
+        async with self._slots, self._steps.step(key, "disk.create") as note:
+            await grow(self.images, places.kept_root_disk, places.root_disk, server.root_gib * _GIB)
+            places.ephemeral_disk.unlink(missing_ok=True)
+            size = server.ephemeral_gib * _GIB
+            if size and places.kept_ephemeral_disk.exists():
+                await grow(self.images, places.kept_ephemeral_disk, places.ephemeral_disk, size)
+            elif size:
+                await self._empty(places.ephemeral_disk, size)
+            note.detail = f"{server.root_gib} GiB"
+        return record
 
     async def _base(self, server: ServerDetails) -> BaseImage | None:
-        if server.image is None:
+        brought = server.carried.root if server.carried is not None else None
+        source = brought or server.image
+        if source is None:
             return None
         async with self._steps.step(server.server_id, "image.fetch") as note:
-            base = await self._cache.get(server.image, self.server)
+            base = await self._cache.get(source, self.server)
             note.detail = f"{base.fetched} bytes" if base.fetched else "cached"
         if server.root_gib and base.size > server.root_gib * _GIB:
             raise GivenUp(
@@ -147,11 +195,18 @@ class Executor:
                 await self.images.create(places.root_disk, "qcow2", size or _GIB)
             else:
                 await self.images.create_overlay(places.root_disk, base.path, base.format, size or None)
-            places.root_disk.chmod(0o600)  # libvirt gives it to QEMU's user while the machine runs
-            if server.ephemeral_gib:
-                await self.images.create(places.ephemeral_disk, "qcow2", server.ephemeral_gib * _GIB)
-                places.ephemeral_disk.chmod(0o600)
+            make_private(places.root_disk)
+            brought = server.carried.ephemeral if server.carried is not None else None
+            if server.ephemeral_gib and brought is not None:
+                other = await self._cache.get(brought, self.server)
+                await grow(self.images, other.path, places.ephemeral_disk, server.ephemeral_gib * _GIB)
+            elif server.ephemeral_gib:
+                await self._empty(places.ephemeral_disk, server.ephemeral_gib * _GIB)
             note.detail = f"{(size or (base.size if base else _GIB)) // _GIB} GiB"
+
+    async def _empty(self, path: Path, size: int) -> None:
+        await self.images.create(path, "qcow2", size)
+        make_private(path)
 
     async def put_config_drive(self, server: ServerDetails) -> None:
         """Write it, or take it away."""
@@ -194,12 +249,14 @@ class Executor:
 
     # -- what a machine that is there lacks
 
-    async def _finish(self, server: ServerDetails, todo: Todo, base: str) -> None:
+    async def _finish(self, server: ServerDetails, todo: Todo, built: Instance | None) -> None:
         key = server.server_id
-        if todo.build:
+        if built is not None:
             # Before the first start: from now on the disk holds what a guest wrote.
-            whole_now = Instance(key, server.generation, built=True, base=base)
+            whole_now = msgspec.structs.replace(built, built=True)
             await whole(asyncio.to_thread(self._book.put, whole_now, matters=True))
+        if todo.forget:
+            self._forget_kept(key)
         model = server.hardware.vif_model
         for port in todo.attach:
             async with self._steps.step(key, "interface.attach", port.port_id):
@@ -219,6 +276,13 @@ class Executor:
             self.applied(key, todo.applied)
         for operation in todo.operations:
             await self._operations.carry_out(server, operation)
+
+    def _forget_kept(self, key: str) -> None:
+        """A resize is confirmed: the disks from before it go, and what they lie on is needed no more."""
+        drop_kept(self.places(key))
+        instance = self._book.get(key)
+        if instance is not None:
+            self._book.put(msgspec.structs.replace(instance, kept=False, base=""))
 
     def applied(self, server_id: str, wanted: str) -> None:
         """Remember that a machine was brought to ``wanted`` (empty: to where it was before) in this run of

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from pileus.core import log
 from pileus.flow.chain import Chain, Step
+from pileus.host.hypervisor.carrying import CARRY
 from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.records import Finished, Journal
 from pileus.host.hypervisor.rescues import RESCUE, UNRESCUE
@@ -62,6 +63,7 @@ OPERATIONS: dict[str, NodeOperation] = {
     REBOOT.kind: NodeOperation(REBOOT, lambda operation: "HARD" if _is_hard(operation) else "SOFT"),
     RESCUE.kind: NodeOperation(RESCUE),
     UNRESCUE.kind: NodeOperation(UNRESCUE),
+    CARRY.kind: NodeOperation(CARRY),
     CRASH_DUMP.kind: NodeOperation(CRASH_DUMP),
     SNAPSHOT.kind: NodeOperation(SNAPSHOT, lambda operation: str(operation.arguments.get("image_id", ""))),
 }

@@ -39,10 +39,11 @@ class View(msgspec.Struct, frozen=True):
 
 class Todo(msgspec.Struct, frozen=True):
     """The work on one server. ``attach`` and ``detach``: cards of the running machine; ``renew``:
-    cards that are taken out and put in again.
+    cards that are taken out and put in again. ``forget``: the disks of the machine before a resize.
     ``power``: verbs of the hypervisor in their order. ``applied``: what to remember afterwards."""
 
     build: bool = False
+    forget: bool = False
     define: bool = False
     attach: tuple[ServerPort, ...] = ()
     detach: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Todo(msgspec.Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(
             self.build
+            or self.forget
             or self.define
             or self.attach
             or self.detach
@@ -114,6 +116,7 @@ def plan_server(
         detach = tuple(sorted(present - wanted.keys()))
         renew = tuple(port for name, port in wanted.items() if name in present and name in view.stale)
     return Todo(
+        forget=instance.kept and server.carried is None,
         define=view.power is None,
         attach=attach,
         detach=detach,
@@ -196,10 +199,14 @@ def plan_house(
     given_up: Collection[str],
     held: Collection[str],
     plugged: Mapping[str, str],
+    kept: Collection[str] = (),
 ) -> Housekeeping:
-    """``present``: servers of which something is here; ``given_up``: wanted, but undone; ``held``:
-    taps that a machine may still hold; ``plugged``: tap to port id, of ours on the switch."""
-    remove = tuple(sorted(key for key in present if key not in wanted and key not in busy))
+    """``present``: servers of which something is here; ``kept``: of which it stays, although they are
+    elsewhere; ``given_up``: wanted, but undone; ``held``: taps that a machine may still hold;
+    ``plugged``: tap to port id, of ours on the switch."""
+    remove = tuple(
+        sorted(key for key in present if key not in wanted and key not in busy and key not in kept)
+    )
     ports: dict[str, tuple[str, ServerPort]] = {}
     for key, server in wanted.items():
         for port in server.ports if key not in given_up else ():

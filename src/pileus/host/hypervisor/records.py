@@ -39,6 +39,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Name of the cached image that the disk lies on; empty: none."""
     rescue_base: str = ""
     """The same of the disk that it is rescued from; empty: it is not rescued."""
+    kept: bool = False
+    """Whether the disks of the machine before a resize are beside its own. ``base`` is theirs then."""
     boot_id: str = ""
     """The host's run in which the machine was last seen running, or brought to where it should be. One that
     is off in another run of the host did not go off by itself."""
@@ -74,6 +76,14 @@ class Places(msgspec.Struct, frozen=True):
     @property
     def ephemeral_disk(self) -> Path:
         return self.folder / "disk.eph0"
+
+    @property
+    def kept_root_disk(self) -> Path:
+        return self.folder / "disk.kept"
+
+    @property
+    def kept_ephemeral_disk(self) -> Path:
+        return self.folder / "disk.eph0.kept"
 
     @property
     def rescue_disk(self) -> Path:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pileus.core.errors import UploadRefused
 from pileus.drivers.libvirt.hypervisor import DomainMissing, HypervisorFailed, Power
 from pileus.flow.chain import Chain, Step
+from pileus.host.hypervisor.carrying import bring
 from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.machine import root_target
-from pileus.host.hypervisor.steps import TRANSIENT, Again
+from pileus.host.hypervisor.steps import TRANSIENT
 from pileus.wire.hypervisor import PendingOperation, ServerDetails
 
 _AWAKE = frozenset({Power.RUNNING, Power.PAUSED, Power.SUSPENDED})
-_BEING_WRITTEN = 409
 
 
 def _copy_path(server: ServerDetails, operation: PendingOperation, hands: Hands) -> Path:
@@ -54,14 +53,7 @@ async def _is_awake(server: ServerDetails, hands: Hands) -> bool:
 
 async def _bring(server: ServerDetails, operation: PendingOperation, hands: Hands) -> None:
     path = _copy_path(server, operation, hands)
-    try:
-        await hands.server.upload(str(operation.arguments["upload"]), path)
-    except UploadRefused as refused:
-        if refused.status != _BEING_WRITTEN:
-            raise
-        # An earlier try came to its end unheard, or is about to be given up by the server.
-        if not await hands.server.holds(str(operation.arguments["download"])):
-            raise Again("the image is still being written by an earlier try") from None
+    await bring(hands, str(operation.arguments["upload"]), str(operation.arguments["download"]), path)
     path.unlink(missing_ok=True)
 
 

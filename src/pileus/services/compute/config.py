@@ -30,6 +30,8 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     disk_timeout_s: float = 3600
     shelved_offload_time_s: float = 0
     reclaim_instance_interval_s: float = 0
+    resize_confirm_window_s: float = 0
+    allow_resize_to_same_host: bool = True
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -53,4 +55,6 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         disk_timeout_s=settings.disk_timeout_s,
         shelved_offload_time_s=settings.shelved_offload_time_s,
         reclaim_instance_interval_s=settings.reclaim_instance_interval_s,
+        resize_confirm_window_s=settings.resize_confirm_window_s,
+        allow_resize_to_same_host=settings.allow_resize_to_same_host,
     )

@@ -71,3 +71,10 @@ class ComputeSection(Section, frozen=True):
             ge=0, description="seconds for which a deleted server can be restored; 0: it is deleted at once"
         ),
     ] = 0.0
+    resize_confirm_window_s: Annotated[
+        float,
+        msgspec.Meta(ge=0, description="seconds after which a resize is confirmed by itself; 0: never"),
+    ] = 0.0
+    allow_resize_to_same_host: Annotated[
+        bool, Description(description="whether a resized server may stay on its host")
+    ] = True

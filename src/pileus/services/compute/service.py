@@ -52,6 +52,7 @@ from pileus.services.compute.servers.interfaces import (
     interfaces_noun,
 )
 from pileus.services.compute.servers.metadata import SERVER_METADATA
+from pileus.services.compute.servers.migrations import MIGRATIONS
 from pileus.services.compute.servers.noun import ServerHandlers, server_actions, servers_noun
 from pileus.services.compute.servers.password import SERVER_PASSWORD
 from pileus.services.compute.servers.quarantine import (
@@ -67,10 +68,12 @@ from pileus.services.compute.servers.security_groups import (
 from pileus.services.compute.servers.tags import SERVER_TAGS
 from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_ADMIN
 from pileus.services.compute.servers.verbs.crash_dump import CRASH_DUMPS, crash_dump_actions
+from pileus.services.compute.servers.verbs.evacuate import EVACUATIONS, evacuate_actions
 from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
 from pileus.services.compute.servers.verbs.power import POWER, power_actions
 from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
 from pileus.services.compute.servers.verbs.rescue import RESCUES, rescue_actions
+from pileus.services.compute.servers.verbs.resize import RESIZES, resize_actions
 from pileus.services.compute.servers.verbs.restore import RESTORE_ACTIONS, RESTORES
 from pileus.services.compute.servers.verbs.shelve import SHELVES, shelve_actions
 from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
@@ -149,6 +152,9 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         SNAPSHOTS,
         RESCUES,
         SHELVES,
+        RESIZES,
+        EVACUATIONS,
+        MIGRATIONS,
         RESTORES,
         CRASH_DUMPS,
         LOCK,
@@ -190,6 +196,8 @@ def _actions(
         snapshot_actions(parts),
         rescue_actions(parts),
         shelve_actions(parts),
+        resize_actions(parts),
+        evacuate_actions(parts),
         crash_dump_actions(parts),
         RESTORE_ACTIONS,
         LOCK_ACTIONS,

@@ -21,8 +21,10 @@ from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import close_gone
+from pileus.services.compute.servers.chains.evacuate import EVACUATE
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.chains.rebuild import REBUILD
+from pileus.services.compute.servers.chains.resize import RESIZE, REVERT
 from pileus.services.compute.servers.chains.shelve import (
     LEAVE,
     OFFLOAD,
@@ -69,6 +71,9 @@ _TASKS = {
     states.REBOOTING_HARD: "reboot",
     states.UNSHELVING: "unshelve",
     states.RESTORING: "restore",
+    states.RESIZE_FINISH: "resize",
+    states.RESIZE_REVERTING: "revertResize",
+    states.EVACUATING: "evacuate",
 }
 
 
@@ -80,7 +85,12 @@ class _Awaited(NamedTuple):
     then: str
 
 
-_AWAITED = {states.UNSHELVING: _Awaited(UNSHELVE, SPAWN, SETTLE)}
+_AWAITED = {
+    states.UNSHELVING: _Awaited(UNSHELVE, SPAWN, SETTLE),
+    states.RESIZE_FINISH: _Awaited(RESIZE, SPAWN, SETTLE),
+    states.RESIZE_REVERTING: _Awaited(REVERT, SPAWN, SETTLE),
+    states.EVACUATING: _Awaited(EVACUATE, SPAWN, SETTLE),
+}
 """By the task."""
 
 
@@ -167,6 +177,10 @@ def _changes(server: Values, said: ServerReport, current: bool) -> dict[str, Any
         return changes
     power, state = states.REACHED[server["wanted"]]
     task = server["task_state"]
+    if task == states.RESIZE_REVERTING and server["kept_host"] is not None:
+        return changes  # it is still the machine that is to go
+    if task == states.RESIZE_FINISH:
+        state = states.RESIZED
     if said.power_state == power:
         if task in states.ON_THE_WAY:
             changes |= {"task_state": None, "task_since": None, "vm_state": state}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
@@ -23,6 +23,7 @@ from pileus.store.events import newest_position
 from pileus.store.operations import PENDING, RUNNING, WAITING, operations
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import (
+    Carried,
     Hardware,
     HypervisorState,
     HypervisorStateRequest,
@@ -40,27 +41,32 @@ _HANDED = (states.SCHEDULING, states.NETWORKING)
 def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFiles) -> HypervisorState:
     """The servers of the host that asks, or those of them that it names."""
     position = newest_position(tx)
-    where = [servers.c.host == request.host, servers.c.deleted_at.is_(None)]
+    here = or_(servers.c.host == request.host, servers.c.kept_host == request.host)
+    where = [here, servers.c.deleted_at.is_(None)]
     if request.servers is not None:
         if not request.servers:
             return HypervisorState(position)
         where.append(column_in(tx, servers.c.id, list(request.servers)))
-    found = fetch(tx, SERVER, None, where)
+    of_here = fetch(tx, SERVER, None, where)
+    found = [server for server in of_here if server["host"] == request.host]
+    kept = tuple(sorted(server["id"] for server in of_here if server["host"] != request.host))
     leaving = tuple(sorted(server["id"] for server in found if _is_leaving(server)))
     wanted = [server for server in found if not _is_leaving(server) and server["task_state"] not in _HANDED]
     if not wanted:
-        return HypervisorState(position, (), leaving)
+        return HypervisorState(position, (), leaving, kept)
     facts = metadata_facts_read(tx, wanted)
     ids = {server[name] for server in wanted for name in _IMAGES if server[name]}
+    ids |= {(server["carried"] or {}).get(name) for server in wanted for name in _DISKS} - {None}
     images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
     details = tuple(
         _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
         for server in wanted
     )
-    return HypervisorState(position, details, leaving)
+    return HypervisorState(position, details, leaving, kept)
 
 
+_DISKS = ("root", "ephemeral")
 _IMAGES = ("image_id", "rescue_image_id", "shelved_image_id")
 
 
@@ -86,6 +92,11 @@ def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, t
         if image_id := arguments.get("image_id"):
             # Tickets end: each look gives fresh ones.
             arguments |= {"upload": files.upload_path(image_id), "download": files.download_path(image_id)}
+        if disks := arguments.get("disks"):
+            arguments["disks"] = [
+                {"name": name, "upload": files.upload_path(key), "download": files.download_path(key)}
+                for name, key in sorted(disks.items())
+            ]
         operation = PendingOperation(row.id, ON_NODE[row.kind].called, arguments)
         found[row.resource_id] = (*found.get(row.resource_id, ()), operation)
     return found
@@ -119,7 +130,16 @@ def _details(
         extra_specs=dict(flavor["extra_specs"]),
         hardware=msgspec.convert(server["hardware"] or {}, Hardware),
         rescue=None if rescue is None else _rescue(rescue, files),
+        carried=_carried(server["carried"], images, files),
     )
+
+
+def _carried(carried: dict[str, str] | None, images: dict[str, Values], files: ImageFiles) -> Carried | None:
+    if carried is None:
+        return None
+    found = {name: images.get(carried.get(name) or "") for name in _DISKS}
+    disks = {name: _source(image, files) for name, image in found.items() if image is not None}
+    return Carried(carried["kind"], **disks)
 
 
 def _rescue(image: Values, files: ImageFiles) -> Rescue:

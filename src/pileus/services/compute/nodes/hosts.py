@@ -16,11 +16,16 @@ from pileus.resource.types import BadValue, Type
 from pileus.services.compute.api import enforce
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.errors import BadRequest, ComputeHostNotFound
-from pileus.services.compute.nodes.reading import COMPUTE_BINARY, NodeFacts, nodes_read, services_read
+from pileus.services.compute.nodes.reading import (
+    COMPUTE_BINARY,
+    PROMISED,
+    NodeFacts,
+    nodes_read,
+    services_read,
+)
 from pileus.services.compute.nodes.work import service_change
 from pileus.services.compute.policy import ADMIN, rules
 from pileus.services.compute.replies import COUNT, TEXT, always, named, named_list
-from pileus.services.compute.tables.servers import allocations
 from pileus.store.tx import Tx
 from pileus.web.body import declared_body
 from pileus.web.noun import Noun
@@ -54,14 +59,14 @@ def _describe(
     node = next((one for one in nodes_read(tx, config, now) if one.row.host == host), None)
     rows = tx.rows(
         select(
-            allocations.c.project_id,
-            func.sum(allocations.c.vcpus).label("vcpus"),
-            func.sum(allocations.c.memory_mib).label("memory_mib"),
-            func.sum(allocations.c.disk_gib).label("disk_gib"),
+            PROMISED.c.project_id,
+            func.sum(PROMISED.c.vcpus).label("vcpus"),
+            func.sum(PROMISED.c.memory_mib).label("memory_mib"),
+            func.sum(PROMISED.c.disk_gib).label("disk_gib"),
         )
-        .where(allocations.c.host == host)
-        .group_by(allocations.c.project_id)
-        .order_by(allocations.c.project_id)
+        .where(PROMISED.c.host == host)
+        .group_by(PROMISED.c.project_id)
+        .order_by(PROMISED.c.project_id)
     )
     return node, rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select, union_all
 
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.rules.scheduler import HostFacts
@@ -15,7 +15,7 @@ from pileus.services.compute.tables.nodes import (
     compute_nodes,
     compute_services,
 )
-from pileus.services.compute.tables.servers import allocations
+from pileus.services.compute.tables.servers import allocations, server_migrations, servers
 from pileus.services.compute.uses.network import host_addresses
 from pileus.store.tx import Tx
 
@@ -103,13 +103,29 @@ def host_is_up(tx: Tx, config: ComputeConfig, now: dt.datetime, host: str | None
     )
 
 
+_a, _m = allocations.c, server_migrations.c
+PROMISED = union_all(
+    select(
+        _a.host, _a.project_id, _a.vcpus, _a.memory_mib, _a.disk_gib, literal_column("1").label("servers")
+    ),
+    select(
+        _m.held_host,
+        servers.c.project_id,
+        _m.held_vcpus,
+        _m.held_memory_mib,
+        _m.held_disk_gib,
+        literal_column("0"),
+    ).where(_m.held_host.is_not(None), servers.c.id == _m.server_id),
+).subquery("promised")
+"""What hosts have promised: to servers that are on them, and to those that come or may come back."""
+
 _USED = select(
-    allocations.c.host,
-    func.sum(allocations.c.vcpus).label("vcpus"),
-    func.sum(allocations.c.memory_mib).label("memory_mib"),
-    func.sum(allocations.c.disk_gib).label("disk_gib"),
-    func.count().label("servers"),
-).group_by(allocations.c.host)
+    PROMISED.c.host,
+    func.sum(PROMISED.c.vcpus).label("vcpus"),
+    func.sum(PROMISED.c.memory_mib).label("memory_mib"),
+    func.sum(PROMISED.c.disk_gib).label("disk_gib"),
+    func.sum(PROMISED.c.servers).label("servers"),
+).group_by(PROMISED.c.host)
 
 
 def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFacts]:
@@ -129,7 +145,7 @@ def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFact
                 int(mine.vcpus) if mine else 0,
                 (int(mine.memory_mib) if mine else 0) + config.reserved_memory_mib,
                 int(mine.disk_gib) if mine else 0,
-                mine.servers if mine else 0,
+                int(mine.servers) if mine else 0,
             )
         )
     return found

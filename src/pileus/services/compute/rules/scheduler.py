@@ -104,7 +104,7 @@ def _requested_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | 
     if wanted.node and wanted.node != host.node:
         return f"hypervisor {wanted.node} was asked for"
     if host.host in wanted.excluded:
-        return "it was tried already"
+        return "the server is there, or was tried there"
     return None
 
 

@@ -41,6 +41,11 @@ UNRESCUING = "unrescuing"
 SHELVING = "shelving"
 SHELVING_OFFLOADING = "shelving_offloading"
 UNSHELVING = "unshelving"
+RESIZE_PREP = "resize_prep"
+RESIZE_MIGRATING = "resize_migrating"
+RESIZE_FINISH = "resize_finish"
+RESIZE_REVERTING = "resize_reverting"
+EVACUATING = "rebuild_spawning"
 RESTORING = "restoring"
 DELETING = "deleting"
 
@@ -78,6 +83,13 @@ _SPECIAL = {
     (ACTIVE, REBUILDING): "REBUILD",
     (STOPPED, REBUILDING): "REBUILD",
     (ERROR, REBUILDING): "REBUILD",
+    **{(state, EVACUATING): "REBUILD" for state in (ACTIVE, STOPPED, ERROR)},
+    **{
+        (state, task): "RESIZE"
+        for state in (ACTIVE, STOPPED)
+        for task in (RESIZE_PREP, RESIZE_MIGRATING, RESIZE_FINISH)
+    },
+    (RESIZED, RESIZE_REVERTING): "REVERT_RESIZE",
 }
 
 PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
@@ -120,11 +132,7 @@ def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
     return selections, unknown
 
 
-_ELSEWHERE = frozenset(
-    {
-        "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "UNKNOWN",
-    }
-)  # fmt: skip
+_ELSEWHERE = frozenset({"MIGRATING", "PASSWORD", "UNKNOWN"})
 """Statuses of Nova that no server here has (yet): a filter by them finds nothing, and is no error."""
 
 
@@ -208,7 +216,7 @@ KEPT = frozenset({ERROR, RESCUED, RESIZED, SHELVED, SOFT_DELETED})
 ON_THE_WAY = frozenset(
     {
         SPAWNING, POWERING_OFF, POWERING_ON, PAUSING, UNPAUSING, SUSPENDING, RESUMING, REBUILDING,
-        UNSHELVING, RESTORING,
+        UNSHELVING, RESTORING, RESIZE_FINISH, RESIZE_REVERTING, EVACUATING,
     }
 )  # fmt: skip
 """Tasks that end when the host reports that what is wanted is so."""
@@ -216,7 +224,10 @@ ON_THE_WAY = frozenset(
 LEAVING = frozenset({SHELVING_OFFLOADING})
 """Tasks in which a server's host takes the machine away, and the server stays."""
 
-IN_CHAINS = frozenset({SNAPSHOT, BACKUP, SHELVING, SHELVING_OFFLOADING, UNSHELVING})
+MOVING = frozenset({RESIZE_PREP, RESIZE_MIGRATING, RESIZE_FINISH, RESIZE_REVERTING, EVACUATING})
+"""Tasks in which a server goes to another host, or becomes another machine on its own."""
+
+IN_CHAINS = MOVING | {SNAPSHOT, BACKUP, SHELVING, SHELVING_OFFLOADING, UNSHELVING}
 """Tasks that end with the operation that they were begun for, and never before it."""
 
 

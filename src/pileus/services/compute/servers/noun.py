@@ -144,7 +144,8 @@ class ServerHandlers:
         keeps = self._config.reclaim_instance_interval_s > 0 and not forced
         if keeps and server["vm_state"] == states.SOFT_DELETED:
             return
-        if keeps and server["host"] is not None and server["vm_state"] in _RESTORABLE:
+        still = server["host"] is not None and server["task_state"] not in states.MOVING
+        if keeps and still and server["vm_state"] in _RESTORABLE:
             delete_softly(tx, request.context, server, self._parts)
             return
         action_begin(tx, request.context, [server["id"]], "delete")

@@ -15,6 +15,7 @@ from pileus.services.compute.nodes.reading import host_is_up
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
+from pileus.services.compute.servers.chains.resize import confirm
 from pileus.services.compute.servers.chains.shelve import begin_offload
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
@@ -33,6 +34,7 @@ def _reclaim(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
 _ENDS: dict[str, Callable[[Tx, Context, Values, Parts], None]] = {
     states.SHELVED: _offload,
     states.SOFT_DELETED: _reclaim,
+    states.RESIZED: confirm,
 }
 """The end of each state that a server has been in for long enough."""
 
@@ -44,6 +46,7 @@ def _times(parts: Parts) -> dict[str, float]:
         states.SHELVED: config.shelved_offload_time_s,
         # what was deleted before the setting was taken back goes, too
         states.SOFT_DELETED: config.reclaim_instance_interval_s,
+        states.RESIZED: config.resize_confirm_window_s or -1,
     }
     return {state: seconds for state, seconds in lasting.items() if seconds >= 0}
 

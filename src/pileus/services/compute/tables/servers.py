@@ -4,10 +4,14 @@ A server is desired state: ``wanted`` and ``generation`` are what its host shall
 ``task_state`` and ``power_state`` are what it is, in Nova's words. ``flavor`` is a copy of the flavor it was
 made of; ``vcpus``, ``memory_mib`` and ``disk_gib`` repeat the part that quotas and hosts are counted by.
 A deleted server keeps its row (``deleted_at``), so that lists can tell of it. ``rested_at``: since when it is
-shelved, deleted softly or resized, all of which end by themselves after a time.
+shelved, deleted softly or resized, all of which end by themselves after a time. ``kept_host`` has the machine
+that a resized one was, until that is confirmed; ``carried`` says what its machine is made of, where that is
+not the image.
 
 ``allocations`` is what a host has promised to servers: written when a host is chosen, gone when the
-server is. ``server_interfaces`` says which ports are a server's, in their order, and which of them were
+server is. ``server_migrations`` tells of resizes, cold migrations and evacuations, finished ones too: what a
+server was before and is after it, and what the host that it is not on keeps free for it (``held_…``).
+``server_interfaces`` says which ports are a server's, in their order, and which of them were
 made for it (and go with it).
 """
 
@@ -15,7 +19,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table
 
-from pileus.store.schema import Id, JsonText, LongText, Moment, Name, metadata
+from pileus.store.schema import BigSerial, Id, JsonText, LongText, Moment, Name, metadata
 
 servers = Table(
     "servers",
@@ -55,6 +59,8 @@ servers = Table(
     Column("rescue_image_id", Id),
     Column("shelved_image_id", Id),
     Column("rested_at", Moment),
+    Column("kept_host", Name, index=True),
+    Column("carried", JsonText),
     Column("disk_config", String(8), nullable=False),
     Column("access_ip_v4", String(64)),
     Column("access_ip_v6", String(64)),
@@ -85,6 +91,30 @@ allocations = Table(
     Column("vcpus", Integer, nullable=False),
     Column("memory_mib", Integer, nullable=False),
     Column("disk_gib", Integer, nullable=False),
+)
+
+server_migrations = Table(
+    "server_migrations",
+    metadata,
+    Column("number", BigSerial, primary_key=True, autoincrement=True),
+    Column("id", Id, nullable=False, unique=True),
+    Column("server_id", Id, ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("source_host", Name, nullable=False),
+    Column("source_node", Name),
+    Column("dest_host", Name),
+    Column("dest_node", Name),
+    Column("old_values", JsonText, nullable=False),
+    Column("new_values", JsonText, nullable=False),
+    Column("held_host", Name, index=True),
+    Column("held_vcpus", Integer, nullable=False),
+    Column("held_memory_mib", Integer, nullable=False),
+    Column("held_disk_gib", Integer, nullable=False),
+    Column("user_id", String(64)),
+    Column("project_id", Id),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False, index=True),
 )
 
 server_interfaces = Table(

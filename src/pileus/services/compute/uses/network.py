@@ -34,6 +34,12 @@ from pileus.services.network.gateway_machines.work import (
     machine_status,
     machine_write,
 )
+from pileus.services.network.port_bindings.work import (
+    PortBindingNotFound,
+    binding_activate,
+    binding_create,
+    binding_delete,
+)
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -66,10 +72,14 @@ __all__ = [
     "MACHINE_ERROR",
     "KnownMachine",
     "NetworkConfig",
+    "PortBindingNotFound",
     "WantedMachine",
     "addresses_of",
     "addresses_taken",
     "as_update",
+    "binding_activate",
+    "binding_create",
+    "binding_delete",
     "default_groups",
     "floating_ips_of",
     "group_names",

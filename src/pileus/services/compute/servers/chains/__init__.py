@@ -3,15 +3,18 @@
 from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.delete import DELETE
+from pileus.services.compute.servers.chains.evacuate import EVACUATE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
+from pileus.services.compute.servers.chains.resize import RESIZE, REVERT
 from pileus.services.compute.servers.chains.shelve import OFFLOAD, SHELVE, UNSHELVE
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 from pileus.services.compute.servers.chains.sweep import SWEEP
 
 CHAINS = (
     BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE, CRASH_DUMP, SWEEP,
+    RESIZE, REVERT, EVACUATE,
 )  # fmt: skip
 
 __all__ = [
@@ -19,10 +22,13 @@ __all__ = [
     "CHAINS",
     "CRASH_DUMP",
     "DELETE",
+    "EVACUATE",
     "OFFLOAD",
     "REBOOT",
     "REBUILD",
     "RESCUE",
+    "RESIZE",
+    "REVERT",
     "SHELVE",
     "SNAPSHOT",
     "SWEEP",

@@ -20,6 +20,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin, hosts_up, server_of, told
+from pileus.services.compute.servers.chains.migrations import moves_void
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 from pileus.services.compute.servers.chains.sweep import SWEEP, images_away
 from pileus.services.compute.servers.cleanup import close, put_error, whom_to_tell
@@ -42,6 +43,7 @@ CLEARING_UP = (SNAPSHOT.kind, SWEEP.kind)
 
 def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at_once: bool) -> None:
     """Delete a server; ``at_once`` where no host has to take it away first."""
+    moves_void(tx, context, server, parts)
     if at_once:
         _close_all(tx, context, [server], parts)
         _end_operations(tx, context, [server["id"]])
@@ -50,6 +52,7 @@ def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at
         "task_state": states.DELETING,
         "task_since": context.now,
         "wanted": states.WANT_GONE,
+        "kept_host": None,
     }
     SERVER.change(tx, context, [Update(server, Values(changes))])
     begin(

@@ -11,6 +11,8 @@ from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.reboot import TASKS as REBOOTING
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
+from pileus.services.compute.servers.chains.resize import RESIZE, SWITCH
+from pileus.services.compute.servers.chains.resize import TASKS as RESIZING
 from pileus.services.compute.servers.chains.shelve import SETTLE as SETTLE_SHELVED
 from pileus.services.compute.servers.chains.shelve import SHELVE
 from pileus.services.compute.servers.chains.snapshot import SETTLE, SNAPSHOT
@@ -57,6 +59,7 @@ ON_NODE: dict[str, OnNode] = {
     ),
     SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
     SHELVE.kind: OnNode("snapshot", (states.SHELVING,), ("shelve",), {}, SETTLE_SHELVED, chain=SHELVE),
+    RESIZE.kind: OnNode("carry", RESIZING, ("resize", "migrate"), {}, SWITCH, chain=RESIZE),
     CRASH_DUMP.kind: OnNode("crash_dump", (), ("trigger_crash_dump",), {}),
 }
 """By the operation's kind."""

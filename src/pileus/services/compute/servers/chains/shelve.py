@@ -218,6 +218,7 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
         "generation": server["generation"] + 1,
         "wanted": states.WANT_RUNNING,
         "in_place": False,
+        "carried": None,
     }
     (server,) = SERVER.change(tx, context, [Update(server, Values(changes))])
     tx.insert(allocations, [claim_of(server, chosen.host)])

@@ -70,6 +70,7 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
         hardware=hardware or None,
         generation=server["generation"] + 1,
         in_place=False,
+        carried=None,
         wanted=states.WANT_STOPPED if server["vm_state"] == states.STOPPED else states.WANT_RUNNING,
         task_state=states.REBUILDING,
         task_since=request.context.now,
