@@ -1242,6 +1242,7 @@ INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0054_hardware_addresses_of_hosts_that_route');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
+INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1349,6 +1350,30 @@ CREATE TABLE server_interfaces (
 	CONSTRAINT fk_server_interfaces_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_server_interfaces PRIMARY KEY (port_id)
 );
+CREATE TABLE server_migrations (
+	number INTEGER NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	server_id VARCHAR(36) NOT NULL, 
+	kind VARCHAR(16) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	source_host VARCHAR(255) NOT NULL, 
+	source_node VARCHAR(255), 
+	dest_host VARCHAR(255), 
+	dest_node VARCHAR(255), 
+	old_values TEXT NOT NULL, 
+	new_values TEXT NOT NULL, 
+	held_host VARCHAR(255), 
+	held_vcpus INTEGER NOT NULL, 
+	held_memory_mib INTEGER NOT NULL, 
+	held_disk_gib INTEGER NOT NULL, 
+	user_id VARCHAR(64), 
+	project_id VARCHAR(36), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT fk_server_migrations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_server_migrations PRIMARY KEY (number), 
+	CONSTRAINT uq_server_migrations_id UNIQUE (id)
+);
 CREATE TABLE servers (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -1395,7 +1420,7 @@ CREATE TABLE servers (
 	terminated_at DATETIME, 
 	deleted_at DATETIME, 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, rescue_image_id VARCHAR(36), shelved_image_id VARCHAR(36), rested_at DATETIME, 
+	updated_at DATETIME NOT NULL, random_seed VARCHAR(64), hardware TEXT, rescue_image_id VARCHAR(36), shelved_image_id VARCHAR(36), rested_at DATETIME, kept_host VARCHAR(255), carried TEXT, 
 	CONSTRAINT pk_servers PRIMARY KEY (id)
 );
 CREATE TABLE service_profiles (
@@ -1716,9 +1741,13 @@ CREATE INDEX ix_security_groups_project_id ON security_groups (project_id);
 CREATE INDEX ix_segments_network_id ON segments (network_id);
 CREATE INDEX ix_server_groups_project_id ON server_groups (project_id);
 CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
+CREATE INDEX ix_server_migrations_held_host ON server_migrations (held_host);
+CREATE INDEX ix_server_migrations_server_id ON server_migrations (server_id);
+CREATE INDEX ix_server_migrations_updated_at ON server_migrations (updated_at);
 CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
 CREATE INDEX ix_servers_group_id ON servers (group_id);
 CREATE INDEX ix_servers_host ON servers (host);
+CREATE INDEX ix_servers_kept_host ON servers (kept_host);
 CREATE INDEX ix_servers_project_id_deleted_at ON servers (project_id, deleted_at);
 CREATE INDEX ix_servers_reservation_id ON servers (reservation_id);
 CREATE INDEX ix_servers_rested_at ON servers (rested_at);
