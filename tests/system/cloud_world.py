@@ -15,9 +15,9 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 from tests.api.network.cloud import CONFIG, Cloud, Node, cloud
@@ -251,9 +251,9 @@ class CloudWorld:
             assert answer.status == 200, answer
         return str(made["id"])
 
-    async def guest(self, host: str, network: str, number: int = 1) -> tuple[Guest, str, str]:
+    async def guest(self, host: str, network: str, number: int = 1, **values: Any) -> tuple[Guest, str, str]:
         """A guest with its address and the default route; the port's id and the address."""
-        port = await self.api.make("port", network_id=network)
+        port = await self.api.make("port", network_id=network, **values)
         await self.admin("PUT", f"/v2.0/ports/{port['id']}", {"port": {"binding:host_id": host}})
         address = next(ip["ip_address"] for ip in port["fixed_ips"] if ":" not in ip["ip_address"])
         plug = Plug(host, port["id"], port["mac_address"], (f"{address}/24",), f"10.{number}.0.1")
@@ -280,6 +280,23 @@ class CloudWorld:
             while "active" not in (states := await self.states(router)).values():
                 await asyncio.sleep(0.05)
         return next(host for host, state in states.items() if state == "active")
+
+    async def compares(self) -> None:
+        """A switch agent that compares everything finds nothing to change."""
+        for host in self.lab.hosts:
+            agent = self.agents[host, "switch"]
+            await agent.reconciler.settled()
+            before = agent.metrics.full_passes
+            agent.reconciler.wake(reread=True, inspect=True)
+            await until(lambda agent=agent, before=before: agent.metrics.full_passes > before)
+            assert agent.metrics.changes_of_last_full_pass == 0, host
+
+    async def replace_agents(self, *agents: tuple[str, str]) -> None:
+        """Agents (host, kind) die and others come in their place, one after the other."""
+        for host, kind in agents:
+            await self.drop(host, kind)
+            await self.start(host, kind)
+            await until(lambda at=(host, kind): self.agents[at].metrics.full_passes > 0)
 
     # -- packets
 
@@ -354,29 +371,84 @@ async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def story_in_a_cloud(
-    story: Callable[[CloudWorld], Any],
+@contextlib.asynccontextmanager
+async def a_cloud(
     hosts: int = 3,
     routing: Sequence[str] = ("n1", "n2"),
     config: Any = CLOUD_CONFIG,
     kind: type[CloudWorld] = CloudWorld,
-) -> None:
-    """Run a story in a lab of its own; afterwards nothing of it is left."""
+    lab: type[Lab] = Lab,
+) -> AsyncIterator[CloudWorld]:
+    """A cloud in a lab of its own; afterwards nothing of it is left."""
+    name = f"pc{next(_ids) % 1000}"
+    folder = Path(tempfile.mkdtemp(prefix=name))
+    folder.chmod(0o755)
+    try:
+        api_of = kind.services(f"sqlite:///{folder}/cloud.sqlite", config)
+        async with api_of as api, lab(hosts, folder / "lab", name) as opened:
+            world = kind(opened, folder, name, api, routing)
+            try:
+                await world.open()
+                yield world
+            finally:
+                await world.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def story_in_a_cloud(story: Callable[[CloudWorld], Any], hosts: int = 3, **options: Any) -> None:
+    """Run a story in ``a_cloud``."""
 
     async def tell() -> None:
-        name = f"pc{next(_ids) % 1000}"
-        folder = Path(tempfile.mkdtemp(prefix=name))
-        folder.chmod(0o755)
-        try:
-            api_of = kind.services(f"sqlite:///{folder}/cloud.sqlite", config)
-            async with api_of as api, Lab(hosts, folder / "lab", name) as lab:
-                world = kind(lab, folder, name, api, routing)
-                try:
-                    await world.open()
-                    await story(world)
-                finally:
-                    await world.close()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        async with a_cloud(hosts, **options) as world:
+            await story(world)
 
     asyncio.run(tell())
+
+
+S = TypeVar("S")
+
+
+class SharedCloud(Generic[S]):
+    """A cloud for several stories, which find what ``prepare`` has made and leave it so."""
+
+    def __init__(self, prepare: Callable[[CloudWorld], Coroutine[Any, Any, S]], **options: Any) -> None:
+        self._prepare = prepare
+        self._options = options
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> SharedCloud[S]:
+        try:
+            self._runner.run(self._open())
+        except BaseException:
+            self._runner.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._runner:
+            self._runner.run(self._close())
+
+    def tell(self, story: Callable[[CloudWorld, S], Coroutine[Any, Any, None]]) -> None:
+        """Run one story."""
+        self._runner.run(story(self._world, self._site))
+
+    async def _open(self) -> None:
+        self._over, ready = asyncio.Event(), asyncio.Event()
+        # What is opened in a task is closed in the same one.
+        self._life = asyncio.create_task(self._live(ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait((self._life, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if self._life.done():
+            waiting.cancel()
+            self._life.result()
+
+    async def _live(self, ready: asyncio.Event) -> None:
+        async with a_cloud(**self._options) as world:
+            self._world, self._site = world, await self._prepare(world)
+            ready.set()
+            await self._over.wait()
+
+    async def _close(self) -> None:
+        self._over.set()
+        await self._life
