@@ -192,6 +192,12 @@ NAMED: dict[str, tuple[str, Asked]] = {
     "floatingip.port_id": (
         "port", lambda one, own: post("floatingip", floating_network_id=own["outside"], port_id=one)
     ),
+    "floatingip.router_id": (
+        "router", lambda one, own: post("floatingip", floating_network_id=own["outside"], router_id=one)
+    ),
+    "floatingip.router_id, changed": (
+        "router", lambda one, own: put("floatingip", own["floating"], router_id=one)
+    ),
     "floatingip.port_id, changed": ("port", lambda one, own: put("floatingip", own["floating"], port_id=one)),
     "security_group_rule.security_group_id": (
         "group",
