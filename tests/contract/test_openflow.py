@@ -265,6 +265,24 @@ def test_the_connection_is_made_again_after_a_restart(host: Host) -> None:
 
 
 @pytest.mark.real
+def test_a_connection_that_ends_is_no_death(real_host: Host) -> None:
+    """Whoever waits for the end of vswitchd would else tell a living one to forward nothing new."""
+
+    async def story() -> None:
+        await with_bridge(real_host)
+        gone = asyncio.ensure_future(real_host.flows.until_gone("br-int"))
+        for _ in range(3):
+            await real_host.flows.dump("br-int")
+            await real_host.flows.close()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(gone), 0.3)
+        await real_host.kill_vswitchd()
+        await gone
+
+    real_host.run(story())
+
+
+@pytest.mark.real
 def test_a_flow_sends_its_packets_to_the_controller_with_their_registers(real_host: Host) -> None:
     frame = bytes.fromhex("ffffffffffff0a0000000001") + b"\x12\x34" + bytes(50)
 

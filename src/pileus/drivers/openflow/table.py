@@ -38,6 +38,7 @@ __all__ = [
 
 
 _WHOLE_COOKIE = (1 << 64) - 1
+_LOOK_AGAIN_S = 0.02
 
 
 class FlowRejected(Exception):
@@ -240,9 +241,15 @@ class OpenFlow:
         return f"{status.st_ino}-{status.st_ctime_ns}"
 
     async def until_gone(self, bridge: str) -> None:
-        with contextlib.suppress(SwitchAbsent, Refusal):
-            async with self._conversation(bridge) as channel:
-                await asyncio.shield(channel.gone)
+        known = self.incarnation(bridge)
+        while known is not None and self.incarnation(bridge) == known:
+            with contextlib.suppress(SwitchAbsent, Refusal):
+                async with self._conversation(bridge) as channel:
+                    await asyncio.shield(channel.gone)
+            # A connection may end, or get no answer in time, while vswitchd lives.
+            if not await _listens(self._socket(bridge)):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def close(self) -> None:
         channels, self._channels = self._channels, {}
@@ -268,6 +275,18 @@ class OpenFlow:
 
     def _socket(self, bridge: str) -> Path:
         return self._run_dir / f"{bridge}.mgmt"
+
+
+async def _listens(socket: Path) -> bool:
+    """Whether somebody takes connections at a socket."""
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    except OSError:  # it has no room for one more at the moment
+        return True
+    writer.close()
+    return True
 
 
 @contextlib.contextmanager
