@@ -22,8 +22,9 @@ from tests.api.compute.gateways import (
 )
 
 from pileus.services.network.gateway_machines.reading import machines_known
-from pileus.wire.dhcp import DhcpStateRequest
+from pileus.wire.dhcp import DhcpStateRequest, LeaseChange, LeaseReport
 from pileus.wire.l3 import L3StateRequest, L3Status
+from pileus.wire.metering import MeteringCount, MeteringReport
 
 
 async def machines(api: Cloud) -> list[dict[str, Any]]:
@@ -66,6 +67,32 @@ async def add(api: Cloud, router_id: str, network_id: str) -> str:
     return str(subnet)
 
 
+async def _leases_and_counts(api: Cloud, router_id: str, port: dict[str, Any]) -> None:
+    """What its agent reads in the machine: leases are in the guests' timelines, counts are summed."""
+    address = port["fixed_ips"][0]["ip_address"]
+    change = LeaseChange(port["network_id"], "started", address, port["mac_address"], 1800000000)
+    for host in ("h1", "h2"):  # nothing of the other one's is there
+        await api.wire["dhcp_leases"](LeaseReport(host, (change,)), Node(host))
+    shown = (await api("GET", f"{NET}/ports/{port['id']}/timeline")).json["timeline"]
+    assert [one["detail"] for one in shown if "lease" in one["step"]] == [
+        f"{address} until 2027-01-15T08:00:00Z"
+    ]
+    admin = api.as_("admin")
+    labels, rules = (f"{NET}/metering/metering-label{which}" for which in ("s", "-rules"))
+    made = await admin("POST", labels, {"metering_label": {"name": "all", "shared": True}})
+    label_id = made.json["metering_label"]["id"]
+    values = {"metering_label_id": label_id, "direction": "egress", "remote_ip_prefix": "10.7.0.0/24"}
+    assert (await admin("POST", rules, {"metering_label_rule": values})).status == 201
+    (label,) = (await told(api, "h1"))[router_id].router.metering_labels
+    assert label.label_id == label_id
+    for host in ("h1", "h2"):
+        report = MeteringReport(host, (MeteringCount(label_id, router_id, 5, 500),))
+        await api.wire["metering_report"](report, Node(host))
+    (one,) = (await admin("GET", f"{labels}/{label_id}/counters")).json["counters"]
+    assert (one["router_id"], one["packets"], one["bytes"]) == (router_id, 5, 500)
+    assert (await admin("DELETE", f"{labels}/{label_id}")).status == 204
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_the_life_of_a_gateway_machine(tmp_path: Path, kind: str) -> None:
     async def story(api: Cloud) -> None:
@@ -106,6 +133,8 @@ def test_the_life_of_a_gateway_machine(tmp_path: Path, kind: str) -> None:
         assert await status(api, router_id) == "ACTIVE"
         agents = (await api.as_("admin")("GET", f"{NET}/routers/{router_id}/l3-agents")).json["agents"]
         assert [agent["agent_type"] for agent in agents] == ["Gateway VM agent"]
+
+        await _leases_and_counts(api, router_id, port)
 
         # Interfaces come and go while it runs, and floating IPs are its to translate.
         other = await api.a_network("10.8.0.0/24", "other")

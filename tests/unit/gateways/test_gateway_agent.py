@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,14 +14,17 @@ from tests.unit.l3.scene import floating, router_id
 from tests.unit.namespace_bench import scenario, until
 
 from pileus.core.clock import ManualClock
+from pileus.core.errors import Unavailable
 from pileus.drivers.guestimage.simulated import gateway_guest
 from pileus.drivers.libvirt.hypervisor import GuestSaid
 from pileus.drivers.libvirt.simulated import SimulatedHypervisor
+from pileus.drivers.nft import metering
 from pileus.host.agent import AgentSettings
 from pileus.host.gateways.agent import GatewayAgent
 from pileus.wire import scopes
+from pileus.wire.dhcp import LeaseChange, LeaseReport
 from pileus.wire.gateway import GatewayMachine, GatewayState
-from pileus.wire.l3 import L3Status
+from pileus.wire.l3 import L3Status, MeteringLabel, MeteringRule
 from pileus.wire.switch import Acknowledged
 
 
@@ -31,6 +35,8 @@ class Gateways(FakeServer):
         super().__init__()
         self.machines: dict[str, GatewayMachine] = {}
         self.statuses: list[L3Status] = []
+        self.leases: list[LeaseChange] = []
+        self.deaf = False
 
     def put(self, *several: GatewayMachine) -> None:
         self.machines |= {one.router.router_id: one for one in several}
@@ -51,6 +57,12 @@ class Gateways(FakeServer):
 
     def _gateway_status(self, status: L3Status) -> Acknowledged:
         self.statuses.append(status)
+        return Acknowledged(self.position)
+
+    def _dhcp_leases(self, report: LeaseReport) -> Acknowledged:
+        if self.deaf:
+            raise Unavailable("not now")
+        self.leases += report.changes
         return Acknowledged(self.position)
 
 
@@ -82,13 +94,21 @@ class Bench:
         self.agent.reconciler.wake(inspect=True)
         await until(lambda: self.agent.metrics.passes >= before + passes)
 
+    async def looked(self, times: int) -> None:
+        """Until leases were looked at so often."""
+        before = self.said.count((server_id(1), "-c"))
+        await until(lambda: self.said.count((server_id(1), "-c")) >= before + times)
+
     def applied(self, number: int = 1) -> int:
         return self.said.count((server_id(number), "apply"))
 
 
 @contextlib.asynccontextmanager
-async def running(server: Gateways) -> AsyncIterator[Bench]:
+async def running(server: Gateways, before: Bench | None = None) -> AsyncIterator[Bench]:
+    """``before``: whose machines go on."""
     bench = Bench(server)
+    if before is not None:
+        bench.hypervisor._machines = before.hypervisor._machines
     await bench.hypervisor.connect()
     task = asyncio.create_task(bench.agent.run())
     try:
@@ -218,5 +238,74 @@ def test_a_guest_that_says_anything_harms_nobody() -> None:
             await until(lambda: router_id(1) in server.last.failed)
             why = server.last.failed[router_id(1)]
             assert len(why) < 1000 and why.isprintable()
+
+    scenario(story)
+
+
+def lease(address: str, number: int, expires: int) -> str:
+    return f"{expires} fa:16:3e:01:cc:{number:02x} {address} guest *\n"
+
+
+def test_leases_are_told_once_whoever_is_started_again() -> None:
+    async def story() -> None:
+        server = Gateways()
+        port_id = machine().served[0].port.port_id
+        async with running(server) as bench:
+            await bench.start(machine())
+            server.put(machine())
+            await until(lambda: server.last.routers == (router_id(1),))
+            inside = bench.hypervisor._machines[server_id(1)].inside
+            far = int(bench.clock.now().timestamp()) + 1000
+            one, two = lease("10.1.0.100", 1, far), lease("10.1.0.101", 2, far)
+            server.deaf = True
+            inside["leases"] = f"port {port_id}\n{one}no lease at all\nx y z u v\n{two}port ../../x\n{one}"
+            await bench.looked(3)
+            server.deaf = False
+            await until(lambda: len(server.leases) == 2)
+            assert {(one.kind, one.ip_address, one.network_id) for one in server.leases} == {
+                ("started", "10.1.0.100", "net-1"),
+                ("started", "10.1.0.101", "net-1"),
+            }
+            await until(lambda: "told" in inside)
+            await bench.looked(3)
+            assert len(server.leases) == 2
+        del server.leases[:]
+        async with running(server, bench) as again:
+            await until(lambda: server.last.routers == (router_id(1),))
+            inside["leases"] = f"port {port_id}\n{lease('10.1.0.100', 1, far + 500)}"
+            await until(lambda: len(server.leases) == 2)
+            assert {(one.kind, one.ip_address) for one in server.leases} == {
+                ("renewed", "10.1.0.100"),
+                ("ended", "10.1.0.101"),
+            }
+            assert again.agent.metrics.passes
+
+    scenario(story)
+
+
+def test_labels_are_counted_in_the_machine() -> None:
+    async def story() -> None:
+        server = Gateways()
+        label = MeteringLabel("10000000-0000-4000-8000-000000000001", (MeteringRule("egress", False),))
+        wanted = machine(metering_labels=(label,))
+        async with running(server) as bench:
+            await bench.start(wanted)
+            server.put(wanted)
+            await until(lambda: server.last.routers == (router_id(1),))
+            inside = bench.hypervisor._machines[server_id(1)].inside
+            assert await bench.agent.counted() == []
+            name = metering.counter_name(label.label_id)
+            for said, wanted_counts in (
+                ({"name": name, "packets": 7, "bytes": 700}, [(7, 700)]),
+                ({"name": "label_of_nobody", "packets": 7, "bytes": 700}, []),
+                ({"name": name, "packets": -7, "bytes": 700}, []),
+                ({"name": name, "packets": "many", "bytes": 700}, []),
+                ({"name": name}, []),
+            ):
+                inside["counters"] = json.dumps({"nftables": [{"metainfo": {}}, {"counter": said}]})
+                found = await bench.agent.counted()
+                assert [(one.packets, one.octets) for one in found] == wanted_counts
+            inside["counters"] = "nothing that nft would say"
+            assert await bench.agent.counted() == []
 
     scenario(story)

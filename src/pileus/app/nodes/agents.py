@@ -60,12 +60,12 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         availability_zone=settings.agent.availability_zone,
         full_pass_interval_s=settings.agent.resync_interval_s,
     )
-    clock, switch = SystemClock(), parts.switch
+    clock, switch, switches = SystemClock(), parts.switch, parts.physical_switches
     wiring = _switch_agent(node, server, clock, parts)
     metadata = MetadataAgent(node, server, clock, parts.listeners)
     namespaces: list[DhcpAgent | L3Agent] = []
     counters: list[Counters] = []
-    if parts.linux_bridges is None and (flows := switch.flows) is not None:
+    if (flows := switch.flows) is not None:
         counters.append(lambda: counted(flows, switch.bridges.integration_bridge, wiring.model))
 
     def namespace_settings(prefix: str) -> NamespaceSettings:
@@ -102,6 +102,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
             memory_used=some.memory_used or memory_used_mib,
         )
         gateways = GatewayAgent(node, server, clock, some.hypervisor)
+        counters.append(gateways.counted)
     return NodeAgents(
         switch=wiring,
         metadata=metadata if namespaces else None,
@@ -109,9 +110,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         metering=MeteringAgent(node, server, clock, *counters) if counters else None,
         machines=machines,
         gateways=gateways,
-        physical=PhysicalSwitchAgent(node, server, clock, parts.physical_switches)
-        if parts.physical_switches
-        else None,
+        physical=PhysicalSwitchAgent(node, server, clock, switches) if switches else None,
     )
 
 

@@ -1,6 +1,7 @@
 """A simulated gateway machine: told what to be, it keeps the archive's name.
 
-As the guest's own program it refuses an archive whose cards it has not.
+As the guest's own program it refuses an archive whose cards it has not. Leases and counters are those that
+tests put there (``leases``: lines after ``port ID``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,13 @@ def gateway_guest(spec: DomainSpec, kept: dict[str, str], command: Sequence[str]
         case (path, "state") if path == PROGRAM:
             digest = kept.get(_DIGEST)
             return GuestSaid(0, f"{digest}\n".encode()) if digest else GuestSaid(1, b"not configured\n")
+        case ("/bin/sh", "-c", script) if script.startswith("nft "):
+            return GuestSaid(0, kept.get("counters", '{"nftables": []}').encode())
+        case ("/bin/sh", "-c", script) if "cat >told" in script:
+            kept["told"] = input.decode()
+            return GuestSaid(0, b"")
+        case ("/bin/sh", "-c", _):
+            return GuestSaid(0, f"{kept.get('told', '').strip()}\n{kept.get('leases', '')}".encode())
     return GuestSaid(127, b"not found\n")
 
 

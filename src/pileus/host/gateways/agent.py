@@ -9,25 +9,29 @@ is well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.core.recurring import Recurring
 from pileus.drivers.libvirt.hypervisor import GuestSaid, Hypervisor
 from pileus.flow.patience import Patience
 from pileus.flow.reconcile import Work
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.asking import KeyedAgent
+from pileus.host.gateways.guests import MachineLeases, counters
 from pileus.host.gateways.plan import PROGRAM, Archive, plan_archive
 from pileus.host.isolation import reason
 from pileus.host.l3.plan import floating_ids
 from pileus.wire import scopes
-from pileus.wire.calls import GATEWAY_STATE, GATEWAY_STATUS
+from pileus.wire.calls import DHCP_LEASES, GATEWAY_STATE, GATEWAY_STATUS
+from pileus.wire.dhcp import LeaseChange, LeaseReport
 from pileus.wire.gateway import GatewayMachine, GatewayStateRequest
 from pileus.wire.l3 import L3Status
+from pileus.wire.metering import MeteringCount
 
 _log = log.get("host.gateways")
 
@@ -37,6 +41,8 @@ _APPLIES_WITHIN_S, _SAYS_WITHIN_S = 60.0, 20.0
 _PATIENCE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 _BOOTS_WITHIN_S, _SILENT_FOR_S = 60.0, 15.0
 """So long a machine that has never worked, or one that has, may fail until the server is told."""
+_LEASES_EVERY = 2
+"""Leases are looked at as often as every second time that machines are asked how they are."""
 _LONGEST_REASON = 500
 
 
@@ -81,6 +87,7 @@ class GatewayAgent(KeyedAgent[GatewayMachine]):
         """Servers that have been what they should be once, by router."""
         self._ailing_since: dict[str, tuple[str, float]] = {}
         self._lease_s = 86400
+        self._leases = MachineLeases(self._run_any, clock, self._tell_leases)
         self._told: object = None
         self._complained: dict[str, str] = {}
 
@@ -101,6 +108,33 @@ class GatewayAgent(KeyedAgent[GatewayMachine]):
         """The hypervisor agent connects."""
 
     async def watch(self) -> None:
+        await asyncio.gather(self._watch_machines(), self._watch_leases())
+
+    async def _watch_leases(self) -> None:
+        """Look at the leases that machines gave; what can't be told now is told later."""
+        trouble = Recurring(_log, "leases of gateway machines are not told")
+        while True:
+            await asyncio.sleep(_LEASES_EVERY * self._watch_interval_s)
+            known = [one.machine for one in self._in_force.values()]
+            found = await asyncio.gather(*map(self._leases.look, known), return_exceptions=True)
+            wrong = [one for one in found if isinstance(one, Exception)]
+            if wrong:
+                trouble.happened(type(wrong[0]).__name__, why=reason(wrong[0]))
+            else:
+                trouble.over()
+
+    async def _tell_leases(self, changes: Sequence[LeaseChange]) -> None:
+        await self.call(DHCP_LEASES, LeaseReport(self.host, tuple(changes)))
+
+    async def counted(self) -> list[MeteringCount]:
+        """Count by metering label, of the machines in force; nothing of those that do not answer."""
+        known = [one.machine for one in self._in_force.values()]
+        found = await asyncio.gather(
+            *(counters(self._run_any, machine) for machine in known), return_exceptions=True
+        )
+        return [count for some in found if not isinstance(some, BaseException) for count in some]
+
+    async def _watch_machines(self) -> None:
         """Ask the machines whether they are what they were told to be."""
         while True:
             await asyncio.sleep(self._watch_interval_s)
@@ -204,6 +238,10 @@ class GatewayAgent(KeyedAgent[GatewayMachine]):
 
     async def _run(self, server_id: str, verb: str, content: bytes = b"", *, timeout_s: float) -> GuestSaid:
         return await self._hypervisor.run_in_guest(server_id, (PROGRAM, verb), content, timeout_s)
+
+    async def _run_any(self, server_id: str, command: Sequence[str], content: bytes) -> GuestSaid:
+        async with self._gate:
+            return await self._hypervisor.run_in_guest(server_id, command, content, _SAYS_WITHIN_S)
 
     # -- what becomes of it
 

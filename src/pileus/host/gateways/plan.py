@@ -20,6 +20,7 @@ import msgspec
 from pileus.drivers.dnsmasq import render as dnsmasq
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.router import render as render_rules
+from pileus.drivers.nft.table import Command, Table
 from pileus.host.dhcp import plan as dhcp_plan
 from pileus.host.l3 import plan as l3_plan
 from pileus.host.metadata_endpoint import METADATA_V6
@@ -72,10 +73,18 @@ def _card(port: NamespacePort) -> str:
 def _rules(router: RouterDetails) -> str:
     """The packet rules as one load of nft, which takes the place of what is there."""
     rules = msgspec.structs.replace(l3_plan.plan_rules(router), metadata_port=None, helpers=())
-    table = render_rules(rules)
-    named = {"table": {"family": table.family, "name": table.name}}
-    commands = [{"add": named}, {"delete": named}, *difference(table, None)]
+    table, counted = render_rules(rules), l3_plan.plan_metering(router)
+    commands = [*_emptied(table, "delete"), *difference(table, None)]
+    # Chains and counters stay as they are: what has been counted is not forgotten when something changes.
+    commands += _emptied(counted, "delete" if counted.absent else "flush")
+    if not counted.absent:
+        commands += difference(counted, None)
     return json.dumps({"nftables": commands}) + "\n"
+
+
+def _emptied(table: Table, verb: str) -> list[Command]:
+    named = {"table": {"family": table.family, "name": table.name}}
+    return [{"add": named}, {verb: named}]
 
 
 def _translations(router: RouterDetails) -> list[str]:

@@ -1,17 +1,19 @@
-"""Reports of DHCP agents on leases: they become events, which the timelines of the ports show."""
+"""Reports of DHCP agents and gateway machines on leases: events, shown in the timelines of ports."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, or_, select
 
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
 from pileus.services.network.ports.tables import ports
-from pileus.services.network.rules.agent_types import DHCP_AGENT
+from pileus.services.network.routers.tables import router_bindings, router_ports
+from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.agent_types import DHCP_AGENT, GATEWAY_AGENT
 from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -19,6 +21,25 @@ from pileus.wire.dhcp import LeaseChange, LeaseReport
 from pileus.wire.switch import Acknowledged
 
 _KINDS = frozenset({"started", "renewed", "ended"})
+_SERVED = (
+    select(dhcp_bindings.c.network_id)
+    .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == DHCP_AGENT)
+)
+_inner = ports.alias("router_interfaces")
+_BY_MACHINES = (
+    select(_inner.c.network_id)
+    .select_from(
+        router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id)
+        .join(router_ports, router_ports.c.router_id == router_bindings.c.router_id)
+        .join(_inner, _inner.c.id == router_ports.c.port_id)
+    )
+    .where(
+        agents.c.host == bindparam("on_host"),
+        agents.c.agent_type == GATEWAY_AGENT,
+        router_ports.c.port_type == device_owners.ROUTER_INTERFACE,
+    )
+)
 _HOLDERS = (
     select(
         ports.c.id,
@@ -32,11 +53,7 @@ _HOLDERS = (
     .where(
         ip_allocations.c.ip_address.in_(bindparam("addresses", expanding=True)),
         ports.c.network_id.in_(bindparam("ids", expanding=True)),
-        ports.c.network_id.in_(
-            select(dhcp_bindings.c.network_id)
-            .select_from(dhcp_bindings.join(agents, agents.c.id == dhcp_bindings.c.agent_id))
-            .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == DHCP_AGENT)
-        ),
+        or_(ports.c.network_id.in_(_SERVED), ports.c.network_id.in_(_BY_MACHINES)),
     )
 )
 

@@ -24,7 +24,7 @@ from pileus.services.network.rules.names import GUESTS_DOMAIN
 from pileus.store.tx import Tx
 from pileus.wire.dhcp import DhcpNetwork, DhcpSubnet, HostRoute
 from pileus.wire.gateway import GatewayMachine, GatewayState, GatewayStateRequest
-from pileus.wire.l3 import L3StateRequest, RouterDetails, RouterPort
+from pileus.wire.l3 import L3StateRequest, RouterPort
 
 _METADATA = "169.254.169.254/32"
 _HERE = (
@@ -69,16 +69,11 @@ def gateway_state(tx: Tx, request: GatewayStateRequest, *, config: NetworkConfig
                     if port.network_id in nets
                 ),
             )
-            for router in map(_of_machine, routed.routers)
+            for router in routed.routers
             if router.router_id in servers
         ),
         lease_s,
     )
-
-
-def _of_machine(router: RouterDetails) -> RouterDetails:
-    """The router without what machines do not do: counting is for those who can be asked at any time."""
-    return msgspec.structs.replace(router, metering_labels=())
 
 
 def _grouped(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:

@@ -22,7 +22,7 @@ from pileus.services.network.metering.tables import (
     metering_labels,
 )
 from pileus.services.network.routers.tables import router_bindings, routers
-from pileus.services.network.rules.agent_types import L3_AGENT
+from pileus.services.network.rules.agent_types import GATEWAY_AGENT, L3_AGENT
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
@@ -45,7 +45,7 @@ _LABELS = select(metering_labels).where(metering_labels.c.id.in_(bindparam("ids"
 _HOSTED = (
     select(router_bindings.c.router_id, false().label("distributed"))
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == L3_AGENT)
+    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type.in_((L3_AGENT, GATEWAY_AGENT)))
     .union_all(
         select(floating_ips.c.router_id, true())
         .distinct()
