@@ -1,4 +1,5 @@
-"""Agents of a whole cloud are killed with SIGKILL under routed and floating-IP traffic: packets are counted.
+"""Agents and servers of a whole cloud are killed with SIGKILL, under traffic by a router, a floating IP and a
+forwarded port: packets are counted.
 
 The cloud runs in a network namespace of its own, which is also the world outside that speaks to floating IPs.
 """
@@ -79,9 +80,9 @@ def pings(namespace: str, address: str) -> bool:
     return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
 
 
-def site(cloud: Cloud) -> tuple[str, str]:
-    """Two guests on two networks with a router to the world outside; the floating IP of the first and the
-    fixed address of the second."""
+def site(cloud: Cloud) -> tuple[str, str, str]:
+    """Two guests on two networks with a router to the world outside; the floating IP of the first, the fixed
+    address of the second, and an address outside whose port 5300 leads to port 5003 of the second."""
     api = cloud.api
     public = api.network("public", **{
         "router:external": True, "provider:network_type": "flat", "provider:physical_network": "physnet1",
@@ -107,19 +108,49 @@ def site(cloud: Cloud) -> tuple[str, str]:
     subprocess.run([*enter, sys.executable, "-c", ADDRESS, database, f"{OUTSIDE}/24"], check=True, timeout=60)
     fixed = api.ports(name=OTHER)[0]["fixed_ips"][0]["ip_address"]
     address = fip["floating_ip_address"]
+    forwarded = _forwarded(api, public, ports[OTHER], fixed)
     until(lambda: pings(NAMESPACE, address), told=cloud.logs)
     until(lambda: pings(f"guest-{INNER}", fixed), told=cloud.logs)
-    return address, fixed
+    until(lambda: reaches(forwarded), told=cloud.logs)
+    return address, fixed, forwarded
 
 
-def test_no_packet_is_lost_when_the_agents_are_killed(cloud: Cloud) -> None:
-    address, fixed = site(cloud)
+def _forwarded(api: Any, public: str, port_id: str, fixed: str) -> str:
+    body = {"floatingip": {"floating_network_id": public}}
+    outer = api.call("POST", f"{NETWORK}/floatingips", body)["floatingip"]
+    forwarding = {
+        "internal_port_id": port_id,
+        "internal_ip_address": fixed,
+        "internal_port": 5003,
+        "external_port": 5300,
+        "protocol": "udp",
+    }
+    path = f"{NETWORK}/floatingips/{outer['id']}/port_forwardings"
+    api.call("POST", path, {"port_forwarding": forwarding})
+    return str(outer["floating_ip_address"])
+
+
+def reaches(forwarded: str) -> bool:
+    """Whether a datagram comes through the forwarded port."""
+    listening = program(f"guest-{OTHER}", "receive", "5003")
+    try:
+        program(NAMESPACE, "send", forwarded, "5300", "20", "0.5").communicate()
+    finally:
+        time.sleep(0.2)
+        listening.terminate()
+    return bool(json.loads(listening.communicate()[0])["packets"])
+
+
+def test_no_packet_is_lost_when_agents_and_servers_are_killed(cloud: Cloud) -> None:
+    address, fixed, forwarded = site(cloud)
     inside = program(f"guest-{INNER}", "receive", "5001")
     beside = program(f"guest-{OTHER}", "receive", "5002")
+    behind = program(f"guest-{OTHER}", "receive", "5003")
     seconds = "120"
     sending = [
         program(NAMESPACE, "send", address, "5001", str(RATE), seconds),
         program(f"guest-{INNER}", "send", fixed, "5002", str(RATE), seconds),
+        program(NAMESPACE, "send", forwarded, "5300", str(RATE), seconds),
     ]
     try:
         time.sleep(1)
@@ -133,13 +164,16 @@ def test_no_packet_is_lost_when_the_agents_are_killed(cloud: Cloud) -> None:
             until(lambda before=before: cloud.pids()["agent"] not in (None, before))
             time.sleep(0.5 + 0.4 * number)
         cloud.until_ready()
+        before = cloud.send_signal("server")
+        cloud.until_ready(without=[before])
+        time.sleep(1)
     finally:
         for child in sending:
             child.terminate()
     sent = [int(child.communicate()[0]) for child in sending]
     time.sleep(0.5)
     came = []
-    for child in (inside, beside):
+    for child in (inside, beside, behind):
         child.terminate()
         came.append(json.loads(child.communicate()[0]))
     assert [one["packets"] for one in came] == sent, [one["gaps"] for one in came]
