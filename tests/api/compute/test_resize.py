@@ -240,6 +240,8 @@ def test_one_that_is_deleted_on_the_way_leaves_nothing_anywhere(tmp_path: Path, 
             assert (state.servers, state.kept, host.have) == ((), (), {})
         assert await carried_images(api) == [] and await rows(api, "port_bindings") == []
         assert await api.ports_of(server_id) == []
+        (row,) = await rows(api, "server_migrations")
+        assert (row.status, row.held_host) == ("confirmed" if when == "verify" else "error", None)
 
     tell(story, tmp_path, config=ELSEWHERE)
 

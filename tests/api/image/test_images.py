@@ -395,3 +395,14 @@ def test_changes_leave_events(tmp_path: Path) -> None:
         ]
 
     tell(story, tmp_path)
+
+
+def test_what_the_cloud_keeps_for_itself_is_not_everybodys(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        wanted = {"owner": None, "visibility": "private", "os_hidden": True}
+        image = (await api.as_("admin")("POST", "/v2/images", wanted)).json
+        assert image["owner"] is None
+        assert (await api("GET", f"/v2/images/{image['id']}")).status == 404
+        assert (await api.as_("admin")("GET", f"/v2/images/{image['id']}")).status == 200
+
+    tell(story, tmp_path)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid, NotFound
@@ -126,7 +126,12 @@ def service_delete(tx: Tx, context: Context, service_id: str, by_number: bool) -
         raise ServiceNotFound(id=service_id)
     if row.binary == COMPUTE_BINARY:
         hosting = tx.first(
-            select(servers.c.id).where(servers.c.host == row.host, servers.c.deleted_at.is_(None)).limit(1)
+            select(servers.c.id)
+            .where(
+                or_(servers.c.host == row.host, servers.c.kept_host == row.host),
+                servers.c.deleted_at.is_(None),
+            )
+            .limit(1)
         )
         if hosting is not None:
             raise ServiceInUse()

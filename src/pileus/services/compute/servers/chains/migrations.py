@@ -31,6 +31,9 @@ RESIZE, MIGRATION, EVACUATION = "resize", "migration", "evacuation"
 SIZED = ("flavor_id", "flavor", "vcpus", "memory_mib", "disk_gib", "hardware", "disk_config")
 """Values of a server that a resize changes."""
 
+ENDED = ("confirmed", "reverted", "done", "failed", "error")
+"""Statuses of migrations of which nothing is left to do."""
+
 _NOTHING_HELD = {"held_host": None, "held_vcpus": 0, "held_memory_mib": 0, "held_disk_gib": 0}
 
 
@@ -87,11 +90,11 @@ def migration_over(tx: Tx, context: Context, migration_id: str, status: str) -> 
 
 
 def migration_open(tx: Tx, server_id: str) -> Any:
-    """The newest migration of a server whose room is still kept, or None."""
+    """The newest migration of a server that has come to no end, or None."""
     c = server_migrations.c
     return tx.first(
         select(server_migrations)
-        .where(c.server_id == server_id, c.held_host.is_not(None))
+        .where(c.server_id == server_id, c.status.not_in(ENDED))
         .order_by(c.number.desc())
     )
 
@@ -110,7 +113,7 @@ def moves_void(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     if server["kept_host"]:
         told = [scopes.hypervisor(server["kept_host"])]
         tx.emit(event(context, "server.update", server["id"], server["project_id"], told))
-    confirmed = server["vm_state"] == states.RESIZED
+    confirmed = server["task_state"] not in states.MOVING  # it was resized already
     migration_over(tx, context, row.id, "confirmed" if confirmed else "error")
 
 
