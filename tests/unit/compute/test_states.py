@@ -21,6 +21,13 @@ from pileus.services.compute.rules import states
         ("suspended", "resuming", "SUSPENDED"),
         ("error", None, "ERROR"),
         ("deleted", None, "DELETED"),
+        ("shelved", "shelving_offloading", "SHELVED"),
+        ("shelved_offloaded", None, "SHELVED_OFFLOADED"),
+        ("soft-delete", None, "SOFT_DELETED"),
+        ("stopped", "resize_migrating", "RESIZE"),
+        ("resized", None, "VERIFY_RESIZE"),
+        ("resized", "resize_reverting", "REVERT_RESIZE"),
+        ("active", "rebuild_spawning", "REBUILD"),
     ],
 )
 def test_status(vm_state: str, task_state: str | None, status: str) -> None:
@@ -31,7 +38,7 @@ def test_status(vm_state: str, task_state: str | None, status: str) -> None:
 
 
 def test_unknown_statuses() -> None:
-    selections, unknown = states.states_of(["ACTIVE", "nothing", "SHELVED"])
+    selections, unknown = states.states_of(["ACTIVE", "nothing", "MIGRATING"])
     assert unknown == ["nothing"]
     assert {one.vm_state for one in selections} == {"active"}
 
