@@ -102,7 +102,7 @@ class Rescue(Record, frozen=True):
 
 
 class Carried(Record, frozen=True):
-    """The make of a machine where its image is not what it begins from.
+    """The disks that a machine is made of, where it does not begin from its image.
 
     ``kind``: ``brought``, from the disks that its host before has brought (``root``, ``ephemeral``);
     ``grown``, from its own disks on this host, which are kept; ``back``, of the disks that were kept.

@@ -1,12 +1,13 @@
 """Lists of the compute API. Source: Compute API reference (nova's api-ref, parameters.yaml).
 
-Not here, since no answer can tell: ``soft_deleted`` (nothing is ever in that state), ``reserved`` of limits
+Not here, since no answer can tell: ``soft_deleted`` (nothing is, by default), ``reserved`` of limits
 (nothing is ever reserved), ``limit`` and ``offset`` of a server's volumes (it has none).
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from tests import databases
 from tests.api.compute.cloud import IMAGE, LATEST, OTHER_IMAGE, P1, P2, Cloud, cloud
 from tests.api.reference.runner import Example, Operations, Scene
+
+from pileus.core.ids import new_id
+from pileus.services.compute.tables.servers import server_migrations
 
 _SERVERS: dict[str, str | Example] = {
     "name": "name=alpha",
@@ -96,6 +100,22 @@ _USAGE: dict[str, str | Example] = {
         "marker": "marker={first}",
     }.items()
 }
+_MIGRATIONS: dict[str, str | Example] = {
+    name: Example(query, person="admin")
+    for name, query in {
+        "instance_uuid": "instance_uuid={first}",
+        "host": "host=h2",
+        "source_compute": "source_compute=h1",
+        "status": "status=finished",
+        "migration_type": "migration_type=evacuation",
+        "user_id": "user_id=u9",
+        "project_id": f"project_id={P2}",
+        "changes-since": "changes-since={between}",
+        "changes-before": "changes-before={between}",
+        "limit": "limit=1",
+        "marker": "marker={migration}",
+    }.items()
+}
 OLD = "2.35"
 _IMAGES: dict[str, str | Example] = {
     name: Example(query, version=OLD)
@@ -133,6 +153,8 @@ OPERATIONS: Operations = {
         "binary": Example("binary=nova-conductor", person="admin"),
         "host": Example("host=h2", person="admin"),
     },
+    "/v2.1/os-migrations": _MIGRATIONS,
+    "/v2.1/servers/{id}/migrations": {},
     "/v2.1/os-hosts": {"zone": Example("zone=west", person="admin", version="2.42")},
     "/v2.1/os-simple-tenant-usage": {
         **_USAGE,
@@ -265,5 +287,43 @@ async def _fill(api: Cloud) -> dict[str, str]:
         "first_launched": first["OS-SRV-USG:launched_at"] + "Z",
         "request": actions[0]["request_id"],
         "hypervisor": hypervisors[0]["id"],
+        "migration": await _migrate(api, first["id"], second["id"], between),
         "image": IMAGE,
+    }
+
+
+async def _migrate(api: Cloud, first: str, second: str, between: dt.datetime) -> str:
+    """Two migrations that were; the newer one's id."""
+    minute = dt.timedelta(minutes=1)
+    old, new = between - minute, between + minute
+    rows = [
+        _migration(first, "resize", "finished", "h1", "h2", "u1", P1, old),
+        _migration(second, "evacuation", "done", "h3", "h4", "u9", P2, new),
+    ]
+    await api.store.write(lambda tx: tx.insert(server_migrations, rows))
+    return str(rows[1]["id"])
+
+
+def _migration(
+    server_id: str, kind: str, status: str, source: str, dest: str, user: str, project: str, at: dt.datetime
+) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "server_id": server_id,
+        "kind": kind,
+        "status": status,
+        "source_host": source,
+        "source_node": f"{source}.example",
+        "dest_host": dest,
+        "dest_node": f"{dest}.example",
+        "old_values": {"flavor_id": "1"},
+        "new_values": {"flavor_id": "2"},
+        "held_host": None,
+        "held_vcpus": 0,
+        "held_memory_mib": 0,
+        "held_disk_gib": 0,
+        "user_id": user,
+        "project_id": project,
+        "created_at": at,
+        "updated_at": at,
     }

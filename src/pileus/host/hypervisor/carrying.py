@@ -29,7 +29,7 @@ _BEING_WRITTEN = 409
 def _parcels(
     server: ServerDetails, operation: PendingOperation, hands: Hands
 ) -> Iterator[tuple[dict[str, Any], Path, Path]]:
-    """Tell what is asked of each disk, where the disk is, and where its copy lies until the server has it."""
+    """List what is asked of each disk, where it is, and where its copy lies until the server has it."""
     places = hands.places(server.server_id)
     disks = {"root": places.root_disk, "ephemeral": places.ephemeral_disk}
     for asked in operation.arguments.get("disks", ()):

@@ -117,7 +117,7 @@ PROMISED = union_all(
         literal_column("0"),
     ).where(_m.held_host.is_not(None), servers.c.id == _m.server_id),
 ).subquery("promised")
-"""Promised by hosts: to servers that are on them, and to those that come or may come back."""
+"""The promises of hosts: to servers that are on them, and to those that come or may come back."""
 
 _USED = select(
     PROMISED.c.host,

@@ -55,7 +55,7 @@ def _resize(tx: Tx, request: Request, asked: dict[str, Any], parts: Parts) -> No
 
 
 def _resized(tx: Tx, server: Values, flavor: Values) -> dict[str, Any]:
-    """Tell what a server becomes by a flavor. BadRequest where its disks would have to shrink."""
+    """Compute the values that a flavor gives a server. BadRequest where its disks would have to shrink."""
     copy = flavor_copy(flavor)
     if server["flavor"]["disk"] and not copy["disk"]:
         raise BadRequest("Resize to zero disk flavor is not allowed.")
