@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,7 +25,7 @@ from tests.api.network.cloud import CONFIG, Cloud, Node, cloud
 from tests.patience import PATIENCE
 
 from pileus.app.lab.lab import Guest, Lab, Plug
-from pileus.core.clock import SystemClock
+from pileus.core.clock import ManualClock, SystemClock
 from pileus.core.errors import Unavailable
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.conntrackd import driver as conntrackd
@@ -59,18 +60,33 @@ def _newest(tx: Tx, scopes: set[str]) -> int:
     return newest_position(tx, scopes)
 
 
+class PassingTime:
+    """Turns the clock of the services as time passes."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._turned_at = time.monotonic()
+
+    def turn(self) -> None:
+        """Of two reports one is later."""
+        now = time.monotonic()
+        self._clock.advance(max(0.001, now - self._turned_at))
+        self._turned_at = now
+
+
 class ServiceLine:
     """The bus of one host's agents, without a bus."""
 
-    def __init__(self, api: Cloud, host: str) -> None:
+    def __init__(self, api: Cloud, host: str, passing: PassingTime) -> None:
         self._api = api
         self._host = host
+        self._passing = passing
         self.away = False
 
     async def call(self, call: Call[Any, Any], request: Any) -> Any:
         if self.away:
             raise Unavailable("the server is away")
-        self._api.clock.advance(0.001)  # of two reports one is later
+        self._passing.turn()
         return await self._api.wire[call.name](request, Node(self._host))
 
     async def wakeups(self, host: str, scopes: tuple[str, ...]) -> AsyncIterator[Wakeup]:
@@ -102,7 +118,8 @@ class CloudWorld:
         self.routing = routing
         self.links = LinuxLinks()
         self.agents: dict[tuple[str, str], Agent] = {}
-        self.lines = {host: ServiceLine(api, host) for host in lab.hosts}
+        passing = PassingTime(api.clock)
+        self.lines = {host: ServiceLine(api, host, passing) for host in lab.hosts}
         self.public = ""
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._groups: list[str] = []

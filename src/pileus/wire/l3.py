@@ -127,6 +127,10 @@ class RouterDetails(Record, frozen=True):
     """Packets of ports without an address of their own outside leave by all gateways; else by the first."""
     enable_default_route_bfd: bool = False
     """Next hops outside are watched by BFD; one that is down is not used."""
+    standby: bool = False
+    """Another agent serves it until this one reports that all is ready; until then nothing answers here."""
+    leaves_in_s: Annotated[float, Meta(ge=0)] | None = None
+    """It was taken from the agent, which goes on serving it for a moment, and then reports once."""
 
 
 class L3StateRequest(Record, frozen=True):
@@ -153,6 +157,8 @@ class L3Status(Record, frozen=True):
     failed: dict[Uuid, Text] = msgspec.field(default_factory=dict)
     ha_states: dict[Uuid, Word] = msgspec.field(default_factory=dict)
     """Of routers of high availability: ``active`` or ``standby``."""
+    ready: tuple[Uuid, ...] = ()
+    """Those that other agents serve still and could leave to this one now."""
 
     def __post_init__(self) -> None:
         clip(self, "failed")

@@ -66,7 +66,12 @@ def test_routers_by_request(kind: str, tmp_path: Path) -> None:
         assert [one["id"] for one in (await admin("GET", path)).json["routers"]] == [router["id"]]
 
         assert (await admin("DELETE", f"{path}/{router['id']}")).status == 204
-        assert await hosted(api, router) == [] and await hosts_of_ports(api, router) == {""}
+        # Its agent goes on for a moment.
+        assert await hosted(api, router) == [] and await hosts_of_ports(api, router) == {"h1"}
+        assert (await api.routing("h1")).routers[0].leaves_in_s == 10.0
+        api.clock.advance(10)
+        await api.service_agent("h1", KIND, start=False)
+        assert await hosts_of_ports(api, router) == {""}
         assert (await api.routing("h1")).routers == ()
         made = await bind(admin, second, router["id"])
         assert (made.status, made.json) == (201, None)

@@ -19,6 +19,7 @@ from pileus.wire.l3 import ConntrackHelper, RouterSubnet
 from .scene import floating, inner, outer, router, router_id
 
 QR, QG = "qr-00000001-qr", "qg-000001gw-00"
+ON_LINK = {QR: "fe80::f816:3eff:fe01:aa01/64", QG: "fe80::f816:3eff:fe01:bb01/64"}
 
 
 def agent(bench: Bench) -> L3Agent:
@@ -54,8 +55,8 @@ def test_a_router_is_made_and_a_full_pass_changes_nothing() -> None:
             assert server.statuses[-1].routers == (router_id(1),)
             assert server.statuses[-1].floating_ips == ("fip-200",)
             place = await contents(bench)
-            assert place.links[QR].addresses == ("10.1.0.1/24", "fe80::a9fe:a9fe/64")
-            assert place.links[QG].addresses == ("172.24.4.101/24", "172.24.4.200/32")
+            assert place.links[QR].addresses == ("10.1.0.1/24", "fe80::a9fe:a9fe/64", ON_LINK[QR])
+            assert place.links[QG].addresses == ("172.24.4.101/24", "172.24.4.200/32", ON_LINK[QG])
             assert place.links[QR].mtu == 1450
             assert place.sysctls == {"ipv4/ip_forward": "1"}
             assert place.routes == (Route(None, "0.0.0.0/0", "172.24.4.1", QG),)
@@ -110,7 +111,10 @@ def test_a_floating_ip_is_an_address_and_an_element() -> None:
             assert await translations(bench, 4) == {}
             assert bench.filter.forgotten == [(address, "172.24.4.200")]
             place = await contents(bench, 4)
-            assert place.links["qg-000004gw-00"].addresses == ("172.24.4.104/24",)
+            assert place.links["qg-000004gw-00"].addresses == (
+                "172.24.4.104/24",
+                "fe80::f816:3eff:fe04:bb01/64",
+            )
 
     scenario(story)
 

@@ -135,6 +135,13 @@ def _input(rules: RouterRules) -> Iterable[Rule]:
         # Who is not sent to the metadata service by the rule above has no business there.
         port = _is(_field("tcp", "dport"), rules.metadata_port)
         yield Rule("metadata only", (port, _NOT_TRANSLATED, {"drop": None}))
+    if rules.gateways:
+        # Of a connection that began through another host's router: silence, where the kernel would end it.
+        new = _is({"ct": {"key": "state"}}, "new", "in")
+        flags = {"&": [_field("tcp", "flags"), ["syn", "rst"]]}
+        yield Rule(
+            "unknown connections", (_is(_meta("iifname"), _outer(rules)), new, _is(flags, 0), {"drop": None})
+        )
 
 
 def _postrouting(rules: RouterRules) -> Iterable[Rule]:

@@ -24,7 +24,7 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.flow.reconcile import Work
 from pileus.host.agent import AgentSettings, Server
 from pileus.host.isolation import reason
-from pileus.host.l3 import gateways, ha_plan, plan
+from pileus.host.l3 import gateways, ha_plan, handover, plan
 from pileus.host.l3.apply import RuleApplier
 from pileus.host.l3.bfd import WATCH_INTERVAL_S, BfdBook, plan_bfd
 from pileus.host.l3.ha import HaBook
@@ -41,6 +41,7 @@ _log = log.get("host.l3")
 NAMESPACE_PREFIX = "qrouter-"
 EXTENSIONS = ("conntrack_helper", "fip_qos", "gateway_ip_qos", "ndp_proxy", "port_forwarding")
 """Extensions of Neutron's agent, by their names there, whose work this one always does."""
+_AFTERWARDS_S = 0.05
 
 
 class L3Agent(NamespaceAgent[RouterDetails]):
@@ -75,6 +76,9 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._ha = HaBook(virtual_routers)
         self._bfd = BfdBook(_log, bfd_routers)
         self._agent_mode = agent_mode
+        self._wiring = handover.Wiring(client, namespaces.integration_bridge)
+        self._now_wired: set[str] = set()
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
 
     def configurations(self) -> dict[str, Any]:
         routers = self.desired.values()
@@ -99,7 +103,22 @@ class L3Agent(NamespaceAgent[RouterDetails]):
     async def ask(self, ids: Collection[str] | None) -> tuple[int, dict[str, RouterDetails]]:
         wanted = None if ids is None else tuple(sorted(ids))
         state = await self.call(L3_STATE, L3StateRequest(self.host, wanted))
-        return state.position, {router.router_id: plan.quieted(router) for router in state.routers}
+        self._note_leaving(state.routers, ids)
+        return state.position, {
+            router.router_id: msgspec.structs.replace(plan.quieted(router), leaves_in_s=None)
+            for router in state.routers
+        }
+
+    def _note_leaving(self, routers: Collection[RouterDetails], ids: Collection[str] | None) -> None:
+        """Report when the time is over for which routers are served here that were taken from this agent."""
+        leaving = {one.router_id: one.leaves_in_s for one in routers if one.leaves_in_s is not None}
+        for key in list(self._leaving):
+            if key not in leaving and (ids is None or key in ids):
+                self._leaving.pop(key).cancel()
+        for key in leaving.keys() - self._leaving.keys():
+            self._leaving[key] = asyncio.get_running_loop().call_later(
+                leaving[key] + _AFTERWARDS_S, self._report_soon.set
+            )
 
     def concerned(self, kind: str, key: str) -> Iterable[str]:
         if kind == "router":
@@ -116,15 +135,17 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         if thing.ha is not None and not self._ha.is_active(thing.router_id):
             thing = msgspec.structs.replace(thing, ndp_proxies=())  # the active one answers for them
         whole = plan.plan_namespace(thing, self._namespaces.namespace_prefix)
+        if thing.standby:
+            return handover.silent(whole)
         return whole if thing.ha is None else ha_plan.held_ready(thing.ha, whole)
 
     def endpoints(self, thing: RouterDetails, namespace: Namespace) -> Iterable[MetadataEndpoint]:
-        if thing.ha is not None and not self._ha.is_active(thing.router_id):
+        if thing.standby or (thing.ha is not None and not self._ha.is_active(thing.router_id)):
             return ()
         return plan.plan_endpoints(thing, namespace)
 
     async def watch(self) -> None:
-        await asyncio.gather(super().watch(), self._watch_ha(), self._watch_next_hops())
+        await asyncio.gather(super().watch(), self._watch_ha(), self._watch_next_hops(), self._watch_wiring())
 
     async def _watch_ha(self) -> None:
         """Whoever becomes active or stands by begins or ends what only the active one does, at once."""
@@ -138,8 +159,15 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             await asyncio.sleep(WATCH_INTERVAL_S)
             await self._rules.forget(await self._bfd.fallen())
 
+    async def _watch_wiring(self) -> None:
+        """A router whose ports are wired is ready to be taken over: a pass says so."""
+        while True:
+            self._now_wired |= await self._wiring.come()
+            self.reconciler.wake()
+
     async def reconcile(self, work: Work) -> int:
-        for router_id in await self._ha.refreshed():
+        wired, self._now_wired = self._now_wired, set()
+        for router_id in {*wired, *await self._ha.refreshed()}:
             self._done.pop(router_id, None)
         return await super().reconcile(work)
 
@@ -172,8 +200,9 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                     plan.plan_ndp_proxy(router),
                     gateways.plan_marks(router),
                 ]
-                watched[router.router_id] = plan_bfd(router, namespace.name)
-                advertised = plan.plan_advertisements(router, namespace)
+                if not router.standby:
+                    watched[router.router_id] = plan_bfd(router, namespace.name)
+                advertised = [] if router.standby else plan.plan_advertisements(router, namespace)
                 if router.ha is not None:
                     whole = plan.plan_namespace(router, self._namespaces.namespace_prefix)
                     virtual[router.router_id] = ha_plan.plan_virtual_router(router, router.ha, whole)
@@ -204,6 +233,8 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
 
     async def release(self) -> None:
+        for timer in self._leaving.values():
+            timer.cancel()
         self._advertisers.close()
         self._ha.close()
         await super().release()
@@ -224,12 +255,17 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         ]
 
     def status(self, in_force: Collection[RouterDetails]) -> tuple[Call[Any, Any], msgspec.Struct]:
+        serving = [router for router in in_force if not router.standby]
+        standby = {router.router_id: self._wanted[router.router_id] for router in in_force if router.standby}
+        ready = self._wiring.wired(standby) if standby else set()
+        self._wiring.wait_for({key: one for key, one in standby.items() if key not in ready})
         return L3_STATUS, L3Status(
             self.host,
-            tuple(sorted(router.router_id for router in in_force)),
-            tuple(sorted({floating_id for router in in_force for floating_id in plan.floating_ids(router)})),
+            tuple(sorted(router.router_id for router in serving)),
+            tuple(sorted({floating_id for router in serving for floating_id in plan.floating_ids(router)})),
             dict(sorted(self.failed.items())),
-            self._ha.states(sorted(router.router_id for router in in_force if router.ha is not None)),
+            self._ha.states(sorted(router.router_id for router in serving if router.ha is not None)),
+            tuple(sorted(ready)),
         )
 
     async def disturbed(self) -> Collection[str]:

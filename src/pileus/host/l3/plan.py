@@ -224,7 +224,10 @@ def _namespace_port(name: str, port: RouterPort, more: Iterable[str]) -> Namespa
     ]
     held = {address.ip_address for address in port.port.addresses}
     more = [address for address in more if address.partition("/")[0] not in held]
-    return NamespacePort(name, port.port.port_id, port.port.mac_address, port.port.mtu, (*own, *more))
+    addresses = (*own, *more)
+    return NamespacePort(
+        name, port.port.port_id, port.port.mac_address, port.port.mtu, addresses, link_local=True
+    )
 
 
 def _answering_v6(router: RouterDetails) -> dict[str, str]:

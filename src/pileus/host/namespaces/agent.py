@@ -293,6 +293,10 @@ class NamespaceAgent(KeyedAgent[T]):
             [namespace for namespace in namespaces if namespace.key not in failed], found
         )
         failed |= built.failed
+        # Who is on the switch already is heard at once, others when they are.
+        early = applier.plugged(namespaces)
+        if now := [address for address in built.fresh if address.namespace in early]:
+            self._announce(now)
         home = await applier.interfaces() if built.changes else found[None].links
         makeable = [thing for key, thing in dirty.items() if key in self._wanted and key not in failed]
         changes, refused = await self.enforce(makeable)
@@ -307,8 +311,8 @@ class NamespaceAgent(KeyedAgent[T]):
                 _log.warning("not all that nobody wants has ended", owner=self.owner, why=reason(error))
         changes += await applier.clear(found, wanted)
         self._settle(dirty, failed)
-        if built.fresh:
-            self._announce(built.fresh)
+        if later := [address for address in built.fresh if address.namespace not in early]:
+            self._announce(later)
         return built.changes + changes
 
     def _settle(self, dirty: Mapping[str, T], failed: Mapping[str, str]) -> None:

@@ -170,6 +170,11 @@ class NamespaceApplier:
             if row["external_ids"].get(OWNER_KEY) == self._owner
         }
 
+    def plugged(self, namespaces: Iterable[Namespace]) -> set[str | None]:
+        """The names of those of these namespaces all of whose ports are on the bridge."""
+        ports = self._client.by_name("Port")
+        return {one.name for one in namespaces if all(port.name in ports for port in one.ports)}
+
     def disturbed(self, wanted: Iterable[Namespace]) -> bool:
         """Whether somebody took one of these ports off the bridge, or gave it to another port's id."""
         if not self.reachable():

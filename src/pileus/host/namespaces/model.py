@@ -29,6 +29,9 @@ class NamespacePort(msgspec.Struct, frozen=True):
     shared: bool = False
     proxied: tuple[str, ...] = ()
     """IPv6 addresses of others for which it answers neighbours (RFC 4389)."""
+    link_local: bool = False
+    """With its addresses it has the one that follows from the hardware address, also where the kernel was
+    told to make none."""
 
 
 class NamespaceRoute(msgspec.Struct, frozen=True):

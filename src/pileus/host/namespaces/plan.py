@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from pileus.core.addresses import link_local
 from pileus.drivers.netlink.links import Address, Contents, Link, PolicyRule, Route, Veth
 from pileus.host.namespaces.model import Namespace, NamespacePort
 
@@ -137,12 +138,18 @@ def _addresses(namespace: str, port: NamespacePort, link: Link | None) -> tuple[
     wanted = [str(ipaddress.ip_interface(address)) for address in port.addresses]
     present = set(link.addresses) if link is not None else set()
     come = [Address(namespace, port.name, text) for text in wanted if text not in present]
+    if port.link_local and wanted and not any(text != METADATA_V6 and _is_of_link(text) for text in present):
+        come.append(Address(namespace, port.name, f"{link_local(port.mac)}/64"))
     gone = [
         Address(namespace, port.name, text)
         for text in sorted(present.difference(wanted))
-        if text == METADATA_V6 or ipaddress.ip_interface(text).ip not in _LINK_LOCAL
+        if text == METADATA_V6 or not _is_of_link(text)
     ]
     return come, [] if port.shared else gone
+
+
+def _is_of_link(text: str) -> bool:
+    return ipaddress.ip_interface(text).ip in _LINK_LOCAL
 
 
 def _proxied(namespace: str, port: NamespacePort, link: Link | None) -> tuple[list[Address], list[Address]]:

@@ -100,6 +100,8 @@ class Followers:
     """``(tx, context, agent, config)``."""
     agents_enabled: tuple[IdsFollower, ...] = ()
     """``(tx, context, types, config)``: agents of these types take work from now on."""
+    agents_disabled: tuple[IdsFollower, ...] = ()
+    """``(tx, context, ids, config)``: these agents take no more work, and what they serve may move."""
     agents_deleting: tuple[LeavingAgentsFollower, ...] = ()
     """``(tx, context, ids, config) -> after``: looks at what agents serve before they go; ``after()`` gives
     it to others once they are gone, and returns scopes that have to be told."""
@@ -132,6 +134,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     dhcp_lease_time_s: int = 86400
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
+    router_handover_s: float = 10.0
     l3_ha: bool = False
     max_l3_agents_per_router: int = 3
     min_l3_agents_per_router: int = 0
@@ -188,6 +191,7 @@ def from_settings(
         dhcp_lease_time_s=settings.dhcp_lease_time_s,
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
+        router_handover_s=settings.router_handover_s,
         l3_ha=settings.l3_ha,
         max_l3_agents_per_router=settings.max_l3_agents_per_router,
         min_l3_agents_per_router=_least_agents(settings),

@@ -96,5 +96,13 @@ class NetworkSection(Section, frozen=True):
         bool, Description(description="routers must be down before they become distributed or cease to be")
     ] = True
     allow_automatic_l3agent_failover: Annotated[
-        bool, Description(description="routers of a dead L3 agent move to another")
+        bool, Description(description="routers of a dead or disabled L3 agent move to another")
     ] = True
+    router_handover_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=3600,
+            description="seconds for which an L3 agent goes on serving a router that was taken from it",
+        ),
+    ] = 10.0

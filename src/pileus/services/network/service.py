@@ -74,6 +74,7 @@ from pileus.services.network.routers import noun as routers
 from pileus.services.network.routers.followers import (
     l3_agent_reported,
     l3_agents_deleting,
+    l3_agents_disabled,
     l3_agents_enabled,
     routers_restore_ports,
 )
@@ -153,6 +154,7 @@ FOLLOWERS = Followers(
         floating_ips_follow_agents,
     ),
     agents_enabled=(dhcp_agents_enabled, l3_agents_enabled),
+    agents_disabled=(l3_agents_disabled,),
     agents_deleting=(dhcp_agents_deleting, l3_agents_deleting, host_macs_leave),
 )
 """The followers of each moment, in the order in which they are called."""

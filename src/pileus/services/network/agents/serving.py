@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, String, bindparam, or_, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Executable, String, bindparam, or_, select, union
 
 from pileus.services.network.agents.distributed import networks_beyond
+from pileus.services.network.agents.hosting import hosted, routers_of
 from pileus.services.network.agents.replicas import replicas_on
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.dhcp.tables import dhcp_bindings
@@ -59,7 +60,7 @@ def dhcp_networks_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
 
 
 def routers_served(tx: Tx, host: str, ids: Collection[str]) -> set[str]:
-    """Routers that the host's L3 agent is scheduled for, or whose machine is there."""
+    """Routers that the host's L3 agent serves or is scheduled for, or whose machine is there."""
     return _ids(tx, _routers_served(tx.dialect), host, ids)
 
 
@@ -120,20 +121,18 @@ _BEHIND_SWITCHES = (
 )
 
 
-def _routers(agent_types: Collection[str]) -> Select[tuple[str]]:
-    return (
-        select(router_bindings.c.router_id)
-        .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-        .where(agents.c.host == _HOST, agents.c.agent_type.in_(agent_types))
-    )
+def _routers(
+    agent_types: Collection[str], among: Callable[[ColumnElement[Any]], ColumnElement[bool]]
+) -> CompoundSelect[Any]:
+    return union(*(one.where(among(one.selected_columns[0])) for one in routers_of(_HOST, agent_types)))
 
 
-_IS_ROUTER_OF = _routers((L3_AGENT,)).where(router_bindings.c.router_id == bindparam("wanted"))
+_IS_ROUTER_OF = _routers((L3_AGENT,), lambda router_id: router_id == bindparam("wanted"))
 _IS_DHCP_OF = _DHCP_NETWORKS.where(dhcp_bindings.c.network_id == bindparam("wanted"))
 _BEHIND_ROUTERS = (
     select(ports.c.network_id)
     .select_from(ports.join(router_ports, router_ports.c.port_id == ports.c.id))
-    .where(router_ports.c.router_id.in_(_routers(ROUTING_AGENTS)))
+    .where(router_ports.c.router_id.in_(hosted(_HOST, ROUTING_AGENTS)))
 )
 
 
@@ -153,7 +152,7 @@ def _dhcp_served(dialect: str) -> Executable:
 
 @functools.cache
 def _routers_served(dialect: str) -> Executable:
-    return _routers(ROUTING_AGENTS).where(_wanted(dialect, router_bindings.c.router_id))
+    return _routers(ROUTING_AGENTS, lambda router_id: _wanted(dialect, router_id))
 
 
 @functools.cache

@@ -17,7 +17,8 @@ def agent_updater(
 ) -> Callable[[Tx, Context, list[Update]], list[Values]]:
     """The unit that changes agents: whether new work goes there, and what people say about them.
 
-    The agent is told by its host's scope, marks itself for resync, and goes on serving what it serves.
+    The agent is told by its host's scope, marks itself for resync, and goes on serving what it serves, but
+    for routers that others can take.
     """
 
     def agent_update(tx: Tx, context: Context, updates: list[Update]) -> list[Values]:
@@ -43,6 +44,13 @@ def agent_updater(
         }
         for follow in config.followers.agents_enabled if enabled else ():
             follow(tx, context, sorted(enabled), config)
+        disabled = [
+            new["id"]
+            for one, new in zip(updates, after, strict=True)
+            if one.original["admin_state_up"] and not new["admin_state_up"]
+        ]
+        for follow in config.followers.agents_disabled if disabled else ():
+            follow(tx, context, disabled, config)
         return after
 
     return agent_update

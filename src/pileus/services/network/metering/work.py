@@ -7,13 +7,13 @@ import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, false, select, true, update
+from sqlalchemy import Row, bindparam, false, select, true, union_all, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, Invalid
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
-from pileus.services.network.agents.tables import agents
+from pileus.services.network.agents.hosting import routers_of
 from pileus.services.network.floating_ips.tables import floating_ip_hosts, floating_ips
 from pileus.services.network.metering.resource import METERING_LABEL, METERING_LABEL_RULE
 from pileus.services.network.metering.tables import (
@@ -21,7 +21,7 @@ from pileus.services.network.metering.tables import (
     metering_label_rules,
     metering_labels,
 )
-from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules.agent_types import GATEWAY_AGENT, L3_AGENT
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
@@ -42,18 +42,17 @@ class InvalidMeteringRule(Invalid):
 
 
 _LABELS = select(metering_labels).where(metering_labels.c.id.in_(bindparam("ids", expanding=True)))
-_HOSTED = (
-    select(router_bindings.c.router_id, false().label("distributed"))
-    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type.in_((L3_AGENT, GATEWAY_AGENT)))
-    .union_all(
-        select(floating_ips.c.router_id, true())
-        .distinct()
-        .select_from(
-            floating_ip_hosts.join(floating_ips, floating_ips.c.id == floating_ip_hosts.c.floating_ip_id)
-        )
-        .where(floating_ip_hosts.c.host == bindparam("on_host"))
+_HOSTED = union_all(
+    *(
+        one.add_columns(false().label("distributed"))
+        for one in routers_of(bindparam("on_host"), (L3_AGENT, GATEWAY_AGENT))
+    ),
+    select(floating_ips.c.router_id, true())
+    .distinct()
+    .select_from(
+        floating_ip_hosts.join(floating_ips, floating_ips.c.id == floating_ip_hosts.c.floating_ip_id)
     )
+    .where(floating_ip_hosts.c.host == bindparam("on_host")),
 )
 _TRANSLATING = select(floating_ips.c.router_id, floating_ip_hosts.c.port_id).select_from(
     floating_ip_hosts.join(floating_ips, floating_ips.c.id == floating_ip_hosts.c.floating_ip_id)

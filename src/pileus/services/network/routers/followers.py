@@ -10,9 +10,12 @@ from pileus.core.context import Context
 from pileus.resource.declaration import Values
 from pileus.services.network.config import AgentSeen, NetworkConfig
 from pileus.services.network.routers.ha_scheduling import ha_agents_deleting, ha_routers_fill_up
+from pileus.services.network.routers.handovers import handovers_of_agents
 from pileus.services.network.routers.scheduling import (
     routers_bind_ports,
-    routers_leave_dead_agents,
+    routers_end_handovers,
+    routers_leave_agents,
+    routers_leave_disabled_agents,
     routers_schedule,
     routers_schedule_unhosted,
     routers_served_by,
@@ -39,15 +42,23 @@ def routers_restore_ports(
 
 
 def l3_agent_reported(tx: Tx, context: Context, agent: AgentSeen, config: NetworkConfig) -> None:
-    """Give the agent routers if it takes any."""
-    if agent.agent_type == L3_AGENT and agent.admin_state_up:
-        _find_work(tx, context, config, appeared=agent.appeared)
+    """Move routers of agents that are dead, and give the agent some if it appears and takes any."""
+    if agent.agent_type == L3_AGENT:
+        routers_leave_agents(tx, context, config)
+        if agent.admin_state_up and agent.appeared:
+            _find_work(tx, context, config)
 
 
 def l3_agents_enabled(tx: Tx, context: Context, agent_types: Sequence[str], config: NetworkConfig) -> None:
     """Schedule routers without an agent, now that an agent is enabled (seed 003)."""
     if L3_AGENT in agent_types:
-        _find_work(tx, context, config, appeared=True)
+        routers_leave_agents(tx, context, config)
+        _find_work(tx, context, config)
+
+
+def l3_agents_disabled(tx: Tx, context: Context, agent_ids: Sequence[str], config: NetworkConfig) -> None:
+    """Move routers of agents that are disabled to others, while packets flow."""
+    routers_leave_disabled_agents(tx, context, agent_ids, config)
 
 
 def l3_agents_deleting(
@@ -55,6 +66,7 @@ def l3_agents_deleting(
 ) -> Callable[[], Collection[str]]:
     """Schedule routers of agents that are deleted to others; their scopes are told."""
     served = routers_served_by(tx, agent_ids)
+    routers_end_handovers(tx, context, handovers_of_agents(tx, agent_ids), config)
     fill_up = ha_agents_deleting(tx, context, agent_ids, config)
 
     def after() -> Collection[str]:
@@ -65,9 +77,7 @@ def l3_agents_deleting(
     return after
 
 
-def _find_work(tx: Tx, context: Context, config: NetworkConfig, *, appeared: bool) -> None:
-    """Schedule routers of dead agents, and where an agent has appeared those without one."""
-    routers_leave_dead_agents(tx, context, config)
-    if appeared:
-        routers_schedule_unhosted(tx, context, config)
-        ha_routers_fill_up(tx, context, config)
+def _find_work(tx: Tx, context: Context, config: NetworkConfig) -> None:
+    """Schedule routers without an agent: one has appeared."""
+    routers_schedule_unhosted(tx, context, config)
+    ha_routers_fill_up(tx, context, config)

@@ -19,7 +19,6 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.defaults import elevated, new_port
 from pileus.services.network.ports.delete import delete_ports
 from pileus.services.network.ports.resource import PORT
-from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.work import port_create
 from pileus.services.network.routers.ha_networks import ha_networks_of
 from pileus.services.network.routers.scheduling import (
@@ -29,13 +28,12 @@ from pileus.services.network.routers.scheduling import (
     gateway_networks,
     loads_of,
     routers_bind_ports,
-    tell,
 )
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.routers.telling import network_scopes, tell
 from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
-from pileus.wire import scopes
 
 
 class HANotEnoughAvailableAgents(Conflict):
@@ -72,14 +70,6 @@ _OF_AGENTS = (
     .where(
         router_bindings.c.agent_id.in_(bindparam("agents", expanding=True)),
         router_bindings.c.ha_port_id.is_not(None),
-    )
-)
-_NETWORKS = (
-    select(router_ports.c.router_id, ports.c.network_id)
-    .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
-    .where(
-        router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
-        router_ports.c.port_type.in_(device_owners.REPLICATED),
     )
 )
 _UNBIND = delete(router_bindings).where(
@@ -186,7 +176,7 @@ def ha_bind(
         )
     tx.insert(router_bindings, rows)
     bound = [(router_id, one.agent_id, one.host) for router_id, _, one in several]
-    tell(tx, context, "router.bind", bound, _network_scopes(tx, ids))
+    tell(tx, context, "router.bind", bound, network_scopes(tx, ids, device_owners.REPLICATED))
     routers_bind_ports(tx, context, ids, config)
 
 
@@ -200,7 +190,7 @@ def ha_unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: Networ
     delete_ports(tx, elevated(context), fetch(tx, PORT, own, lock=True), config)
     unbound = [(row.router_id, row.agent_id, row.host) for row in rows]
     ids = sorted({row.router_id for row in rows})
-    tell(tx, context, "router.unbind", unbound, _network_scopes(tx, ids))
+    tell(tx, context, "router.unbind", unbound, network_scopes(tx, ids, device_owners.REPLICATED))
 
 
 def ha_agents_deleting(
@@ -227,11 +217,3 @@ def states_of(tx: Tx, router_id: str, alive_since: dt.datetime) -> Mapping[str, 
         else ha_states.UNKNOWN
         for row in tx.rows(BOUND, {"ids": [router_id]})
     }
-
-
-def _network_scopes(tx: Tx, router_ids: Sequence[str]) -> dict[str, set[str]]:
-    """The networks of routers' ports: their other hosts send to each host that holds a router ready."""
-    found: dict[str, set[str]] = {}
-    for row in tx.rows(_NETWORKS, {"ids": list(router_ids)}):
-        found.setdefault(row.router_id, set()).add(scopes.network(row.network_id))
-    return found

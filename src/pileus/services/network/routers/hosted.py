@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam
 
-from pileus.services.network.agents.tables import agents
-from pileus.services.network.routers.tables import router_bindings
+from pileus.services.network.agents.hosting import hosted
 
-HOSTED = (
-    select(router_bindings.c.router_id)
-    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
-)
+HOSTED = hosted(bindparam("on_host"), bindparam("of_type"))

@@ -12,12 +12,14 @@ from pileus.services.network.agents.resource import AgentNotFound
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.routers.ha_scheduling import ha_bind, ha_unbind
+from pileus.services.network.routers.handovers import handovers_begin
 from pileus.services.network.routers.scheduling import (
     BOUND,
     LOCK,
     bind,
     gateway_networks,
     routers_bind_ports,
+    routers_follow,
     unbind,
 )
 from pileus.services.network.routers.tables import routers
@@ -76,12 +78,13 @@ def router_bind(tx: Tx, context: Context, agent_id: str, router_id: str, *, conf
         ha_bind(tx, context, [(router_id, router.project_id, Candidate(agent.id, agent.host, 0))], config)
     else:
         bind(tx, context, [(router_id, agent.id, agent.host)])
-        routers_bind_ports(tx, context, [router_id], config)
+        routers_follow(tx, context, [router_id], config)
 
 
 def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, config: NetworkConfig) -> None:
     """Take a router from an agent by request: InvalidL3Agent, RouterNotHostedByL3Agent. No other agent gets
-    it."""
+    it; the one goes on serving it for a moment, so that it can be given to another without a gap."""
+    tx.lock(LOCK)
     agent = tx.first(_AGENT, {"agent": agent_id})
     if agent is None:
         raise AgentNotFound(id=agent_id)
@@ -93,6 +96,7 @@ def router_unbind(tx: Tx, context: Context, agent_id: str, router_id: str, *, co
     if hosted[0].ha_state is not None:
         ha_unbind(tx, context, hosted, config)
     else:
+        handovers_begin(tx, context, hosted, config)
         unbind(tx, context, hosted)
     routers_bind_ports(tx, context, [router_id], config)
 

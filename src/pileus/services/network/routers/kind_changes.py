@@ -20,6 +20,7 @@ from pileus.services.network.routers.ha_scheduling import (
     ha_routers_schedule,
     ha_unbind,
 )
+from pileus.services.network.routers.handovers import handovers_end
 from pileus.services.network.routers.kinds import interface_owner
 from pileus.services.network.routers.scheduling import BOUND, routers_schedule, unbind
 from pileus.services.network.routers.tables import router_ports
@@ -49,6 +50,7 @@ def routers_leave_kind(tx: Tx, context: Context, updates: Sequence[Update], conf
     changed = [one for one in updates if one.changes.get("ha", one.original["ha"]) != one.original["ha"]]
     ids = [one.original["id"] for one in changed]
     bound = tx.rows(BOUND, {"ids": ids}) if ids else []
+    handovers_end(tx, ids)
     unbind(tx, context, [row for row in bound if row.ha_state is None])
     ha_unbind(tx, context, [row for row in bound if row.ha_state is not None], config)
     ha_networks_leave(tx, context, [one.original["id"] for one in changed if one.original["ha"]], config)

@@ -1,19 +1,18 @@
 """Scheduling routers to L3 agents: by request, with a router's first gateway or interface, when an agent
-appears, and when one dies. A router's ports are bound to its agent's host and follow it."""
+appears, is disabled, and when one dies. A router's ports are bound to the host of the agent that serves it
+(``handovers``) and follow it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, select
+from sqlalchemy import Row, and_, bindparam, delete, exists, func, literal, null, select, union_all
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Update, Values
-from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
@@ -21,12 +20,28 @@ from pileus.services.network.ports.defaults import elevated
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.ports.update import update_ports
-from pileus.services.network.routers.tables import router_bindings, router_ports, routers
+from pileus.services.network.routers.handovers import (
+    ANY_OVER,
+    ENDING,
+    WAITING,
+    handovers_begin,
+    handovers_end,
+    handovers_enter,
+    handovers_over,
+    last_agents,
+    over_before,
+)
+from pileus.services.network.routers.tables import (
+    router_bindings,
+    router_handovers,
+    router_ports,
+    routers,
+)
+from pileus.services.network.routers.telling import network_scopes, tell
 from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
-from pileus.wire import scopes
 
 LOCK = "schedule:l3"
 
@@ -64,15 +79,20 @@ _AGENTS_AND_ROUTERS = (
 )
 _LOADS = select(router_bindings.c.agent_id, func.count().label("load")).group_by(router_bindings.c.agent_id)
 _ROUTERS = (
-    select(routers.c.id, routers.c.project_id, routers.c.availability_zone_hints, routers.c.distributed)
+    select(
+        routers.c.id,
+        routers.c.project_id,
+        routers.c.availability_zone_hints,
+        routers.c.distributed,
+        router_handovers.c.agent_id.label("last_agent_id"),
+    )
+    .select_from(routers.outerjoin(router_handovers, router_handovers.c.router_id == routers.c.id))
     .where(routers.c.id.in_(bindparam("ids", expanding=True)), ~routers.c.ha, ~routers.c.gateway_vm)
     .order_by(routers.c.id)
 )
-_ELSEWHERE = (device_owners.ROUTER_HA, device_owners.AGENT_GATEWAY)
-"""Ports that are bound to a host of their own."""
 _PORTS = select(router_ports.c.port_id, router_ports.c.router_id).where(
     router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
-    router_ports.c.port_type.not_in(_ELSEWHERE),
+    router_ports.c.port_type.not_in(device_owners.OF_ONE_HOST),
 )
 _GATEWAY_NETWORKS = (
     select(router_ports.c.router_id, ports.c.network_id)
@@ -104,6 +124,10 @@ _OF_DEAD = (
     )
     .order_by(router_bindings.c.router_id)
 )
+_ANY_STRANDED = select(
+    exists(_OF_DEAD.with_only_columns(router_bindings.c.router_id)).label("any_dead"),
+    ANY_OVER.label("any_over"),
+)
 _UNBIND = delete(router_bindings).where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
 BOUND = (
     select(
@@ -118,6 +142,38 @@ BOUND = (
     )
     .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
     .where(router_bindings.c.router_id.in_(bindparam("ids", expanding=True)))
+)
+
+# Who still serves a router goes before whom it is bound to.
+_SERVING = union_all(
+    BOUND,
+    select(
+        router_handovers.c.router_id,
+        literal(0),
+        router_handovers.c.agent_id,
+        null(),
+        null(),
+        null(),
+        agents.c.host,
+        agents.c.heartbeat_timestamp,
+    )
+    .select_from(router_handovers.join(agents, agents.c.id == router_handovers.c.agent_id))
+    .where(
+        router_handovers.c.router_id.in_(bindparam("ids", expanding=True)),
+        router_handovers.c.phase != ENDING,
+    ),
+)
+_OF_AGENTS = (
+    select(
+        router_bindings.c.router_id, router_bindings.c.agent_id, agents.c.host, agents.c.heartbeat_timestamp
+    )
+    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
+    .where(
+        router_bindings.c.agent_id.in_(bindparam("agents", expanding=True)),
+        agents.c.agent_type == L3_AGENT,
+        router_bindings.c.ha_state.is_(None),
+    )
+    .order_by(router_bindings.c.router_id)
 )
 
 
@@ -163,12 +219,17 @@ def routers_schedule_unhosted(tx: Tx, context: Context, config: NetworkConfig) -
     routers_schedule(tx, context, [row.id for row in tx.rows(_UNHOSTED)], config)
 
 
-def routers_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
-    """Move routers of dead agents to living ones; one statement where none is dead."""
-    if not config.move_from_dead_l3_agents:
-        return
+def routers_leave_agents(tx: Tx, context: Context, config: NetworkConfig) -> None:
+    """Move routers of dead agents to living ones, and end what is served by agents that a request took it
+    from a while ago; one statement where there is neither."""
     since = {"since": config.alive_since(context.now)}
-    if not tx.rows(_OF_DEAD.limit(1), since):
+    moments = over_before(context, config)
+    found = tx.first(_ANY_STRANDED, {**since, **moments})
+    assert found is not None  # it is of one row
+    if found.any_over:
+        tx.lock(LOCK)
+        routers_end_handovers(tx, context, [row.router_id for row in handovers_over(tx, moments)], config)
+    if not found.any_dead or not config.move_from_dead_l3_agents:
         return
     tx.lock(LOCK)
     stranded = tx.rows(_OF_DEAD, since)
@@ -180,6 +241,89 @@ def routers_leave_dead_agents(tx: Tx, context: Context, config: NetworkConfig) -
     routers_bind_ports(tx, context, ids, config)
 
 
+def routers_leave_disabled_agents(
+    tx: Tx, context: Context, agent_ids: Sequence[str], config: NetworkConfig
+) -> None:
+    """Move routers of agents that were disabled to others; those that no other can take stay."""
+    if not config.move_from_dead_l3_agents:
+        return
+    tx.lock(LOCK)
+    leaving = {row.router_id: row for row in tx.rows(_OF_AGENTS, {"agents": list(agent_ids)})}
+    alive = _look(tx, context, (), config)[1] if leaving else []
+    if not alive:
+        return
+    outside = {**dict.fromkeys(leaving), **gateway_networks(tx, list(leaving))}
+    chosen = _choose(tx, tx.rows(_ROUTERS, {"ids": list(leaving)}), outside, alive, config)
+    moving = [leaving[router_id] for router_id, _, _ in chosen]
+    handovers_begin(tx, context, moving, config)
+    unbind(tx, context, moving)
+    bind(tx, context, chosen)
+    routers_follow(tx, context, [router_id for router_id, _, _ in chosen], config)
+
+
+def routers_follow(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+    """Routers were bound: their ports follow at once, or when the agent that serves them still can end."""
+    _meet_last_agents(tx, context, router_ids, config)
+    routers_bind_ports(tx, context, router_ids, config)
+
+
+def _meet_last_agents(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+    """Hosts of routers' networks send to the agents that still serve them, and to those that got them; one
+    that got back what it serves still, or gets it from a dead one, serves at once."""
+    last = last_agents(tx, router_ids) if router_ids else {}
+    if not last:
+        return
+    since = config.alive_since(context.now)
+    bound = {row.router_id: row.agent_id for row in tx.rows(BOUND, {"ids": list(last)})}
+    over = [
+        one
+        for one, row in last.items()
+        if row.agent_id == bound.get(one) or row.heartbeat_timestamp < since or row.phase == ENDING
+    ]
+    handovers_end(tx, over)
+    if going_on := last.keys() - set(over):
+        handovers_enter(tx, context, sorted(going_on), WAITING)
+    _tell_networks(tx, context, "router.handover_waiting", list(last.values()))
+
+
+def routers_hand_over(
+    tx: Tx, context: Context, router_ids: Sequence[str], phase: str, config: NetworkConfig
+) -> None:
+    """Let the agents that routers are bound to begin to serve them, or (``ENDING``) serve them alone soon."""
+    last = last_agents(tx, router_ids)
+    if not last:
+        return
+    handovers_enter(tx, context, list(last), phase)
+    if phase == ENDING:
+        routers_bind_ports(tx, context, list(last), config)
+        _tell_networks(tx, context, "router.handover_ending", list(last.values()))
+    else:
+        told = [(row.router_id, row.agent_id, row.host) for row in last.values()]
+        tell(tx, context, "router.handover_both", told)
+
+
+def routers_end_handovers(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
+    """End the serving of routers by the agents that they left."""
+    last = last_agents(tx, router_ids)
+    if not last:
+        return
+    handovers_end(tx, last)
+    routers_bind_ports(tx, context, list(last), config)
+    _tell_networks(tx, context, "router.handover_over", list(last.values()))
+
+
+def _tell_networks(tx: Tx, context: Context, kind: str, rows: Sequence[Row[Any]]) -> None:
+    ids = [row.router_id for row in rows]
+    types = [one for one in device_owners.OF_ROUTERS if one not in device_owners.OF_ONE_HOST]
+    tell(
+        tx,
+        context,
+        kind,
+        [(row.router_id, row.agent_id, row.host) for row in rows],
+        network_scopes(tx, ids, types),
+    )
+
+
 def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
     """The routers that some agents host, and no others hold ready."""
     statement = select(router_bindings.c.router_id).where(
@@ -189,14 +333,14 @@ def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
 
 
 def routers_bind_ports(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
-    """Bind the ports of routers to the hosts that the routers are on now, or to none."""
+    """Bind the ports of routers to the hosts that serve the routers now, or to none."""
     if not router_ids:
         return
     ids = {"ids": list(router_ids)}
-    bound: dict[str, list[Row[Any]]] = {}
-    for row in tx.rows(BOUND, ids):
-        bound.setdefault(row.router_id, []).append(row)
-    hosts = {one: ha_states.leading(rows).host for one, rows in bound.items()}
+    serving: dict[str, list[Row[Any]]] = {}
+    for row in tx.rows(_SERVING, ids):
+        serving.setdefault(row.router_id, []).append(row)
+    hosts = {one: ha_states.leading(rows).host for one, rows in serving.items()}
     wanted = {row.port_id: hosts.get(row.router_id, "") for row in tx.rows(_PORTS, ids)}
     updates = [
         Update(port, Values({"binding:host_id": wanted[port["id"]]}))
@@ -232,11 +376,26 @@ def _schedule(
     hosting, alive = _look(tx, context, list(outside), config)
     if not alive:
         return {}
+    homeless = [row for row in tx.rows(_ROUTERS, {"ids": list(outside)}) if row.id not in hosting]
+    bound = _choose(tx, homeless, outside, alive, config)
+    bind(tx, context, bound)
+    _meet_last_agents(tx, context, [row.id for row in homeless if row.last_agent_id is not None], config)
+    return {router_id: row.host for router_id, row in hosting.items()} | {
+        router_id: host for router_id, _, host in bound
+    }
+
+
+def _choose(
+    tx: Tx,
+    homeless: Sequence[Row[Any]],
+    outside: Mapping[str, str | None],
+    alive: Sequence[Row[Any]],
+    config: NetworkConfig,
+) -> list[tuple[str, str, str]]:
+    """Choose an agent for each router that one can take: ``(router, agent, host)``."""
     loads = loads_of(tx)
     bound = []
-    for router in tx.rows(_ROUTERS, {"ids": list(outside)}):
-        if router.id in hosting:
-            continue
+    for router in homeless:
         candidates = [
             Candidate(row.agent_id, row.host, loads[row.agent_id], row.availability_zone)
             for row in alive
@@ -246,10 +405,7 @@ def _schedule(
         for one in choose(candidates, 1, config.scheduler, config.dice, zones):
             loads[one.agent_id] += 1
             bound.append((router.id, one.agent_id, one.host))
-    bind(tx, context, bound)
-    return {router_id: row.host for router_id, row in hosting.items()} | {
-        router_id: host for router_id, _, host in bound
-    }
+    return bound
 
 
 def loads_of(tx: Tx) -> Counter[str]:
@@ -283,27 +439,3 @@ def unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
     """Take routers from their only agents (rows of bindings)."""
     tx.execute(_UNBIND, {"ids": [row.router_id for row in rows]})
     tell(tx, context, "router.unbind", [(row.router_id, row.agent_id, row.host) for row in rows])
-
-
-def tell(
-    tx: Tx,
-    context: Context,
-    kind: str,
-    several: Sequence[tuple[str, str, str]],
-    more: Mapping[str, Collection[str]] = MappingProxyType({}),
-) -> None:
-    """Wake the agents that get or lose routers, and those of more scopes, by router."""
-    tx.emit_many(
-        [
-            event(
-                context,
-                kind,
-                router_id,
-                None,
-                [scopes.l3(host), scopes.router(router_id), *more.get(router_id, ())],
-                host=host,
-                agent_id=agent_id,
-            )
-            for router_id, agent_id, host in several
-        ]
-    )

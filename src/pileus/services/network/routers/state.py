@@ -19,9 +19,16 @@ from pileus.services.network.ndp_proxies.tables import ndp_proxies
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.port_forwardings.tables import port_forwardings
 from pileus.services.network.ports.tables import ports
+from pileus.services.network.routers.handovers import ENDING, LAST, LINGERS_S, WAITING
 from pileus.services.network.routers.hosted import HOSTED
 from pileus.services.network.routers.limits import router_limits
-from pileus.services.network.routers.tables import ha_vr_ids, router_ports, routers
+from pileus.services.network.routers.tables import (
+    ha_vr_ids,
+    router_bindings,
+    router_handovers,
+    router_ports,
+    routers,
+)
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.forwarding import bounds
@@ -57,8 +64,18 @@ _ROUTERS = narrowed(
         routers.c.enable_default_route_ecmp,
         routers.c.enable_default_route_bfd,
         ha_vr_ids.c.vr_id,
+        LAST.c.host.label("last_host"),
+        router_handovers.c.phase,
+        select(router_bindings.c.router_id)
+        .where(router_bindings.c.router_id == routers.c.id)
+        .exists()
+        .label("is_bound"),
     )
-    .select_from(routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id))
+    .select_from(
+        routers.outerjoin(ha_vr_ids, ha_vr_ids.c.router_id == routers.c.id)
+        .outerjoin(router_handovers, router_handovers.c.router_id == routers.c.id)
+        .outerjoin(LAST, LAST.c.id == router_handovers.c.agent_id)
+    )
     .where(routers.c.id.in_(HOSTED))
     .order_by(routers.c.id),
     routers.c.id,
@@ -177,7 +194,8 @@ def l3_state(
                 helping.get(row.id, ()),
                 metering[row.id],
                 proxied.get(row.id, ()),
-                config.ha_advert_interval_ms,
+                config,
+                request.host,
             )
             for row in found
         ),
@@ -201,7 +219,8 @@ def _router(
     helping: Sequence[Row[Any]],
     metering: tuple[MeteringLabel, ...],
     proxied: Sequence[Row[Any]],
-    advert_interval_ms: int,
+    config: NetworkConfig,
+    host: str,
 ) -> RouterDetails:
     gateways = [
         _port(attached, prefixes)
@@ -238,8 +257,16 @@ def _router(
         enable_ndp_proxy=row.enable_ndp_proxy,
         ndp_proxies=tuple(one.ip_address for one in proxied),
         conntrack_helpers=tuple(ConntrackHelper(one.helper, one.protocol, one.port) for one in helping),
-        ha=_ha(row, attached_ports, prefixes, advert_interval_ms),
+        ha=_ha(row, attached_ports, prefixes, config.ha_advert_interval_ms),
+        standby=row.phase == WAITING and row.last_host != host,
+        leaves_in_s=_leaves_in_s(row, config) if row.last_host == host else None,
     )
+
+
+def _leaves_in_s(row: Row[Any], config: NetworkConfig) -> float | None:
+    if row.phase == ENDING:
+        return LINGERS_S
+    return None if row.is_bound else config.router_handover_s
 
 
 def _port_forwarding(row: Row[Any]) -> PortForwarding:

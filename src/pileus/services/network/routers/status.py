@@ -14,8 +14,10 @@ from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.config import NetworkConfig
 from pileus.services.network.floating_ips.tables import floating_ip_hosts, floating_ips
 from pileus.services.network.routers.distributed_ports import distributed_ports_rise
-from pileus.services.network.routers.scheduling import routers_bind_ports
-from pileus.services.network.routers.tables import router_bindings, routers
+from pileus.services.network.routers.handovers import BOTH, ENDING, LAST, WAITING
+from pileus.services.network.routers.hosted import HOSTED
+from pileus.services.network.routers.scheduling import LOCK, routers_bind_ports, routers_hand_over
+from pileus.services.network.routers.tables import router_bindings, router_handovers, routers
 from pileus.services.network.rules import ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.store.events import newest_position
@@ -25,18 +27,23 @@ from pileus.wire.switch import Acknowledged
 
 ACTIVE, ERROR = "ACTIVE", "ERROR"
 
-_HOSTED = (
-    select(router_bindings.c.router_id)
-    .select_from(router_bindings.join(agents, agents.c.id == router_bindings.c.agent_id))
-    .where(agents.c.host == bindparam("on_host"), agents.c.agent_type == bindparam("of_type"))
+_ROUTERS = (
+    select(
+        routers.c.id,
+        routers.c.project_id,
+        routers.c.status,
+        routers.c.distributed,
+        routers.c.admin_state_up,
+        LAST.c.host.label("last_host"),
+        router_handovers.c.phase,
+    )
+    .select_from(
+        routers.outerjoin(router_handovers, router_handovers.c.router_id == routers.c.id).outerjoin(
+            LAST, LAST.c.id == router_handovers.c.agent_id
+        )
+    )
+    .where(routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(HOSTED))
 )
-_ROUTERS = select(
-    routers.c.id,
-    routers.c.project_id,
-    routers.c.status,
-    routers.c.distributed,
-    routers.c.admin_state_up,
-).where(routers.c.id.in_(bindparam("ids", expanding=True)), routers.c.id.in_(_HOSTED))
 _FLOATING_IPS = (
     select(
         floating_ips.c.id,
@@ -49,7 +56,7 @@ _FLOATING_IPS = (
     .select_from(
         floating_ips.outerjoin(floating_ip_hosts, floating_ip_hosts.c.floating_ip_id == floating_ips.c.id)
     )
-    .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(_HOSTED))
+    .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(HOSTED))
 )
 _HA_BINDINGS = (
     select(
@@ -88,7 +95,7 @@ def l3_status(
         (routers, _ROUTERS, "router", status.routers),
         (floating_ips, _FLOATING_IPS, "floatingip", status.floating_ips),
     ):
-        ids = sorted({*good, *status.failed})
+        ids = sorted({*good, *status.failed, *(status.ready if table is routers else ())})
         if ids:
             rows = tx.rows(statement, {"ids": ids, "on_host": status.host, "of_type": agent_type})
             _write(tx, context, table, kind, rows, good, status.failed, status.host)
@@ -97,11 +104,26 @@ def l3_status(
                 for follow in config.followers.floating_ips_central if back else ():
                     follow(tx, context, [row.id for row in back], config)
                 continue
+            _take_over(tx, context, rows, status, config)
             spread = [row.id for row in rows if row.distributed and row.admin_state_up and row.id in good]
             distributed_ports_rise(tx, spread, context.now)
     if status.ha_states:
         _write_ha_states(tx, context, status, config)
     return Acknowledged(position=newest_position(tx))
+
+
+def _take_over(
+    tx: Tx, context: Context, rows: Collection[Row[Any]], status: L3Status, config: NetworkConfig
+) -> None:
+    """Of routers that other agents serve still: this one has all ready, or serves them."""
+    coming = [row for row in rows if row.phase in (WAITING, BOTH) and row.last_host != status.host]
+    ready = [row.id for row in coming if row.phase == WAITING and row.id in status.ready]
+    # Also of an agent that knows no standby.
+    served = [row.id for row in coming if row.id in status.routers and row.id not in status.failed]
+    for ids, phase in ((ready, BOTH), (served, ENDING)):
+        if ids:
+            tx.lock(LOCK)
+            routers_hand_over(tx, context, ids, phase, config)
 
 
 def _write_ha_states(tx: Tx, context: Context, status: L3Status, config: NetworkConfig) -> None:
@@ -138,6 +160,8 @@ def _write(
 ) -> None:
     raised = [row for row in rows if row.id in good and row.id not in failed and row.status != ACTIVE]
     fallen = [row for row in rows if row.id in failed and row.status != ERROR]
+    if table is routers:  # one that another agent serves is as that one says
+        fallen = [row for row in fallen if row.last_host in (None, host) or row.phase == ENDING]
     for several, new in ((raised, ACTIVE), (fallen, ERROR)):
         if several:
             ids = [row.id for row in several]

@@ -56,6 +56,18 @@ router_bindings = Table(
     UniqueConstraint("router_id", "agent_id"),
 )
 
+# The agent that serves a router which it is not bound to any more: until the one that it is bound to does, or
+# where it is bound to none, for a moment (``handovers``). Not of routers of high availability.
+# ``since`` is when the phase began.
+router_handovers = Table(
+    "router_handovers",
+    metadata,
+    Column("router_id", Id, ForeignKey("routers.id", ondelete="CASCADE"), primary_key=True),
+    Column("agent_id", Id, ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("phase", String(16), nullable=False),
+    Column("since", Moment, nullable=False),
+)
+
 # One network for all routers of high availability of a project; it goes with the last of them.
 ha_networks = Table(
     "ha_networks",

@@ -31,6 +31,8 @@ INTERFACES = (ROUTER_INTERFACE, HA_INTERFACE, DISTRIBUTED_INTERFACE)
 OF_ROUTERS = (*INTERFACES, ROUTER_GATEWAY, ROUTER_HA, CENTRAL_SNAT, AGENT_GATEWAY)
 REPLICATED = (HA_INTERFACE, DISTRIBUTED_INTERFACE, CENTRAL_SNAT, ROUTER_GATEWAY)
 """Ports of an HA router that each of its hosts has."""
+OF_ONE_HOST = (ROUTER_HA, AGENT_GATEWAY)
+"""Ports that are bound to a host of their own, wherever the router is."""
 
 AUTO_DELETED = (DHCP, "network:dhcp_agent", "network:distributed")
 """These go with their network or subnet; nobody has to take them away first."""
