@@ -29,6 +29,7 @@ from pileus.core.clock import ManualClock, SystemClock
 from pileus.core.errors import Unavailable
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.conntrackd import driver as conntrackd
+from pileus.drivers.delegation.linux import LinuxPrefixClients
 from pileus.drivers.keepalived.driver import Keepalived
 from pileus.drivers.keepalived.spec import VirtualRouters
 from pileus.drivers.listening.linux import LinuxListeners
@@ -208,6 +209,7 @@ class CloudWorld:
             nft.Nft(),
             LinuxAdvertisers(),
             virtual_routers=self.virtual_routers(host, links),
+            prefix_clients=LinuxPrefixClients(),
             metadata=self.agents[host, "metadata"],  # type: ignore[arg-type]
             namespaces=NamespaceSettings(namespace_prefix=self.prefix(host), watch_interval_s=0.5),
         )

@@ -31,6 +31,8 @@ class RouterSubnet(Record, frozen=True):
     gateway_ip: IpAddress | None = None
     ipv6_ra_mode: Word | None = None
     dns_nameservers: tuple[IpAddress, ...] = ()
+    delegated: bool = False
+    """Its prefix is asked for outside; ``::/64`` until there is one."""
 
 
 class RouterPort(Record, frozen=True):
@@ -159,6 +161,8 @@ class L3Status(Record, frozen=True):
     """Of routers of high availability: ``active`` or ``standby``."""
     ready: tuple[Uuid, ...] = ()
     """Those that other agents serve still and could leave to this one now."""
+    prefixes: dict[Uuid, IpPrefix] = msgspec.field(default_factory=dict)
+    """Delegated prefixes that are held, by subnet; ``::/64`` where one was lost."""
 
     def __post_init__(self) -> None:
         clip(self, "failed")

@@ -90,7 +90,7 @@ def test_gateways_and_pools(
                 "subnetpool_id": "prefix_delegation",
                 "ip_version": 6,
                 "ipv6_ra_mode": "slaac",
-                "ipv6_address_mode": "slaac",
+                "ipv6_address_mode": "dhcpv6-stateful",
             },
             "BadRequest",
         ),

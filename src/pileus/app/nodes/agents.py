@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from pileus.app.nodes.parts import NodeParts
+from pileus.app.nodes.parts import NodeParts, RouterParts
 from pileus.app.settings import Settings
 from pileus.bus.client import WireClient
 from pileus.core.clock import Clock, SystemClock
@@ -86,8 +88,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
     if (router := parts.router) is not None:
         routing = L3Agent(
             *(node, server, clock, switch.client, parts.links, router.packet_filter, router.advertisers),
-            virtual_routers=router.virtual_routers,
-            bfd_routers=router.bfd_routers,
+            **_helpers(router),
             agent_mode=settings.agent.l3_agent_mode,
             metadata=metadata,
             namespaces=namespace_settings(l3.NAMESPACE_PREFIX),
@@ -112,6 +113,15 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         gateways=gateways,
         physical=PhysicalSwitchAgent(node, server, clock, switches) if switches else None,
     )
+
+
+def _helpers(router: RouterParts) -> dict[str, Any]:
+    """Return the parts that an L3 agent may lack."""
+    return {
+        "virtual_routers": router.virtual_routers,
+        "bfd_routers": router.bfd_routers,
+        "prefix_clients": router.prefix_clients,
+    }
 
 
 def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> DeviceAgent:

@@ -13,6 +13,7 @@ import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisers
 from pileus.drivers.bfd.spec import BfdRouters
+from pileus.drivers.delegation.spec import PrefixClients
 from pileus.drivers.dnsmasq.spec import DhcpServers
 from pileus.drivers.interfaces.spec import HostNetwork
 from pileus.drivers.keepalived.spec import VirtualRouters
@@ -69,6 +70,7 @@ class RouterParts(msgspec.Struct, frozen=True, kw_only=True):
     advertisers: Advertisers
     virtual_routers: VirtualRouters | None = None
     bfd_routers: BfdRouters | None = None
+    prefix_clients: PrefixClients | None = None
 
 
 class MachineParts(msgspec.Struct, frozen=True, kw_only=True):

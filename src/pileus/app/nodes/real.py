@@ -18,6 +18,7 @@ from pileus.core import log
 from pileus.drivers.advertising.linux import LinuxAdvertisers
 from pileus.drivers.bfd import driver as bird
 from pileus.drivers.conntrackd import driver as conntrackd
+from pileus.drivers.delegation.linux import LinuxPrefixClients
 from pileus.drivers.dnsmasq import driver as dnsmasq
 from pileus.drivers.keepalived import driver as keepalived
 from pileus.drivers.keepalived.spec import VirtualRouters
@@ -84,6 +85,7 @@ def _router(folder: StateFolder) -> RouterParts:
         advertisers=LinuxAdvertisers(),
         virtual_routers=None if missing else _virtual_routers(folder),
         bfd_routers=None if unwatched else bird.Bird(folder.bfd),
+        prefix_clients=LinuxPrefixClients(),
     )
 
 

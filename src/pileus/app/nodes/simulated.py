@@ -14,6 +14,7 @@ from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
 from pileus.drivers.advertising.simulated import SimulatedAdvertisers
 from pileus.drivers.bfd.simulated import SimulatedBfd
+from pileus.drivers.delegation.simulated import SimulatedPrefixClients
 from pileus.drivers.dnsmasq.simulated import SimulatedDhcp
 from pileus.drivers.keepalived.simulated import SimulatedKeepalived, SimulatedVrrp
 from pileus.drivers.linuxbridge.simulated import SimulatedBridges
@@ -90,6 +91,7 @@ def _router(state_file: Path, host: str, links: SimulatedLinks, vrrp: SimulatedV
         advertisers=SimulatedAdvertisers(),
         virtual_routers=SimulatedKeepalived(host, vrrp, links),
         bfd_routers=SimulatedBfd(),
+        prefix_clients=SimulatedPrefixClients(),
     )
 
 

@@ -17,6 +17,7 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.drivers.advertising.advertisers import Advertisement, Advertisers
 from pileus.drivers.bfd.spec import BfdRouters, WatchedRouter
+from pileus.drivers.delegation.spec import PrefixClients
 from pileus.drivers.keepalived.spec import VirtualRouter, VirtualRouters
 from pileus.drivers.netlink.links import Links
 from pileus.drivers.nft.driver import PacketFilter
@@ -27,6 +28,7 @@ from pileus.host.isolation import reason
 from pileus.host.l3 import gateways, ha_plan, handover, plan
 from pileus.host.l3.apply import RuleApplier
 from pileus.host.l3.bfd import WATCH_INTERVAL_S, BfdBook, plan_bfd
+from pileus.host.l3.delegation import PrefixBook, settled
 from pileus.host.l3.ha import HaBook
 from pileus.host.metadata_endpoint import MetadataEndpoint, MetadataServer
 from pileus.host.namespaces.agent import NamespaceAgent, NamespaceSettings
@@ -64,6 +66,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         *,
         virtual_routers: VirtualRouters | None = None,
         bfd_routers: BfdRouters | None = None,
+        prefix_clients: PrefixClients | None = None,
         agent_mode: str = "dvr_snat",
         metadata: MetadataServer | None = None,
         namespaces: NamespaceSettings | None = None,
@@ -75,9 +78,10 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._advertised: dict[str, list[Advertisement]] = {}
         self._ha = HaBook(virtual_routers)
         self._bfd = BfdBook(_log, bfd_routers)
+        self._prefixes = PrefixBook(prefix_clients)
         self._agent_mode = agent_mode
         self._wiring = handover.Wiring(client, namespaces.integration_bridge)
-        self._now_wired: set[str] = set()
+        self._stirred: set[str] = set()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
 
     def configurations(self) -> dict[str, Any]:
@@ -104,8 +108,9 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         wanted = None if ids is None else tuple(sorted(ids))
         state = await self.call(L3_STATE, L3StateRequest(self.host, wanted))
         self._note_leaving(state.routers, ids)
+        self._prefixes.note((one for one in state.routers if one.admin_state_up), ids)
         return state.position, {
-            router.router_id: msgspec.structs.replace(plan.quieted(router), leaves_in_s=None)
+            router.router_id: msgspec.structs.replace(settled(plan.quieted(router)), leaves_in_s=None)
             for router in state.routers
         }
 
@@ -145,7 +150,10 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         return plan.plan_endpoints(thing, namespace)
 
     async def watch(self) -> None:
-        await asyncio.gather(super().watch(), self._watch_ha(), self._watch_next_hops(), self._watch_wiring())
+        await asyncio.gather(
+            *(super().watch(), self._watch_ha(), self._watch_next_hops()),
+            *(self._watch_wiring(), self._watch_prefixes()),
+        )
 
     async def _watch_ha(self) -> None:
         """Whoever becomes active or stands by begins or ends what only the active one does, at once."""
@@ -162,12 +170,18 @@ class L3Agent(NamespaceAgent[RouterDetails]):
     async def _watch_wiring(self) -> None:
         """A router whose ports are wired is ready to be taken over: a pass says so."""
         while True:
-            self._now_wired |= await self._wiring.come()
+            self._stirred |= await self._wiring.come()
+            self.reconciler.wake()
+
+    async def _watch_prefixes(self) -> None:
+        """A delegated prefix is told to the server by a pass."""
+        while self._prefixes.can_be:
+            self._stirred |= await self._prefixes.changed()
             self.reconciler.wake()
 
     async def reconcile(self, work: Work) -> int:
-        wired, self._now_wired = self._now_wired, set()
-        for router_id in {*wired, *await self._ha.refreshed()}:
+        stirred, self._stirred = self._stirred, set()
+        for router_id in {*stirred, *await self._ha.refreshed()}:
             self._done.pop(router_id, None)
         return await super().reconcile(work)
 
@@ -219,15 +233,29 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             self.reconciler.wake()  # what the active one serves is planned by the next pass
         watching, unwatched = await self._bfd.enforce(watched)
         await self._advertise()
+        await self._ask_for_prefixes()
         failed |= not_virtual | unwatched | {by_name[name]: why for name, why in refused.items()}
         return changes + put + watching, failed
 
     async def dismiss(self, wanted: Collection[str], found: Collection[str]) -> int:
         self._advertised = {key: some for key, some in self._advertised.items() if key in wanted}
         await self._advertise()
+        await self._ask_for_prefixes()
         watched = {key for key in wanted if self.desired[key].enable_default_route_bfd}
         left = await self._bfd.leave(watched)
         return left + await self._ha.leave(wanted)  # a namespace takes its rules along
+
+    async def _ask_for_prefixes(self) -> None:
+        await self._prefixes.ask(
+            {
+                key: (router, self._wanted[key].name)
+                for key, router in self.desired.items()
+                if key in self._wanted
+                and router.admin_state_up
+                and not router.standby
+                and (router.ha is None or self._ha.is_active(key))
+            }
+        )
 
     async def _advertise(self) -> None:
         await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
@@ -237,6 +265,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             timer.cancel()
         self._advertisers.close()
         self._ha.close()
+        self._prefixes.close()
         await super().release()
 
     async def counted(self) -> list[MeteringCount]:
@@ -266,6 +295,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             dict(sorted(self.failed.items())),
             self._ha.states(sorted(router.router_id for router in serving if router.ha is not None)),
             tuple(sorted(ready)),
+            self._prefixes.held(),
         )
 
     async def disturbed(self) -> Collection[str]:

@@ -135,6 +135,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
     router_handover_s: float = 10.0
+    ipv6_pd_enabled: bool = False
     l3_ha: bool = False
     max_l3_agents_per_router: int = 3
     min_l3_agents_per_router: int = 0
@@ -192,6 +193,7 @@ def from_settings(
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
         router_handover_s=settings.router_handover_s,
+        ipv6_pd_enabled=settings.ipv6_pd_enabled,
         l3_ha=settings.l3_ha,
         max_l3_agents_per_router=settings.max_l3_agents_per_router,
         min_l3_agents_per_router=_least_agents(settings),

@@ -52,6 +52,12 @@ class NetworkSection(Section, frozen=True):
     notification_topic: Annotated[
         str, Description(description="the topic, and the name of the queue before .info, of notifications")
     ] = "notifications"
+    ipv6_pd_enabled: Annotated[
+        bool,
+        Description(
+            description="IPv6 subnets of the default pool get the prefixes that routers outside delegate"
+        ),
+    ] = False
     l3_ha: Annotated[
         bool, Description(description="new routers are of high availability where nobody says otherwise")
     ] = False

@@ -1143,6 +1143,15 @@ CREATE TABLE router_bindings (
 	CONSTRAINT pk_router_bindings PRIMARY KEY (router_id, binding_index), 
 	CONSTRAINT uq_router_bindings_router_id_agent_id UNIQUE (router_id, agent_id)
 );
+CREATE TABLE router_handovers (
+	router_id VARCHAR(36) NOT NULL, 
+	agent_id VARCHAR(36) NOT NULL, 
+	phase VARCHAR(16) NOT NULL, 
+	since DATETIME NOT NULL, 
+	CONSTRAINT fk_router_handovers_agent_id FOREIGN KEY(agent_id) REFERENCES agents (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_router_handovers_router_id FOREIGN KEY(router_id) REFERENCES routers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_router_handovers PRIMARY KEY (router_id)
+);
 CREATE TABLE router_ports (
 	port_id VARCHAR(36) NOT NULL, 
 	router_id VARCHAR(36) NOT NULL, 
@@ -1240,6 +1249,7 @@ INSERT INTO "schema_revisions" VALUES('network','0051_gateway_machines');
 INSERT INTO "schema_revisions" VALUES('network','0052_tags_of_guests');
 INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0054_hardware_addresses_of_hosts_that_route');
+INSERT INTO "schema_revisions" VALUES('network','0055_handovers_of_routers');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1730,6 +1740,7 @@ CREATE INDEX ix_resource_tags_tag ON resource_tags (tag);
 CREATE INDEX ix_revocations_expires_at ON revocations (expires_at);
 CREATE INDEX ix_router_bindings_agent_id ON router_bindings (agent_id);
 CREATE INDEX ix_router_bindings_ha_port_id ON router_bindings (ha_port_id);
+CREATE INDEX ix_router_handovers_agent_id ON router_handovers (agent_id);
 CREATE INDEX ix_router_ports_router_id ON router_ports (router_id);
 CREATE INDEX ix_routers_flavor_id ON routers (flavor_id);
 CREATE INDEX ix_routers_project_id ON routers (project_id);

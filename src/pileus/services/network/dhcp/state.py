@@ -19,6 +19,7 @@ from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.addresses import PROVISIONAL
 from pileus.services.network.rules.agent_types import DHCP_AGENT
 from pileus.services.network.rules.names import GUESTS_DOMAIN, domain_for, host_name
 from pileus.services.network.rules.segments import mtu_on_node
@@ -100,7 +101,7 @@ def dhcp_statements(served: Select[Any]) -> DhcpStatements:
             subnets.c.ipv6_address_mode,
             subnets.c.segment_id,
         )
-        .where(subnets.c.network_id.in_(served))
+        .where(subnets.c.network_id.in_(served), subnets.c.cidr != PROVISIONAL)
         .order_by(subnets.c.created_at, subnets.c.id)
     )
     return DhcpStatements(of_networks, of_ports, of_subnets)

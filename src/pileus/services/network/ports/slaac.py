@@ -109,6 +109,35 @@ def addresses_remove(tx: Tx, context: Context, rows: Sequence[Row[Any]], subnet_
     _write(tx, context, list({row.id: row for row in rows}.values()), left)
 
 
+def addresses_renumber(
+    tx: Tx, context: Context, rows: Sequence[Row[Any]], prefixes: Mapping[str, str]
+) -> None:
+    """Let the ports of these subnets have the same addresses in other prefixes (``{subnet id: prefix}``)."""
+    if not rows:
+        return
+    owners = {row.id: row for row in rows}
+    after = {
+        row.id: [
+            {**ip, "ip_address": addresses.moved(ip["ip_address"], prefixes[ip["subnet_id"]])}
+            if ip["subnet_id"] in prefixes
+            else ip
+            for ip in row.fixed_ips
+        ]
+        for row in owners.values()
+    }
+    tx.execute(_DELETE_ALLOCATIONS, {"ids": list(prefixes)})
+    tx.insert(
+        ip_allocations,
+        [
+            {**ip, "port_id": port_id}
+            for port_id, several in after.items()
+            for ip in several
+            if ip["subnet_id"] in prefixes
+        ],
+    )
+    _write(tx, context, list(owners.values()), after)
+
+
 def _write(
     tx: Tx, context: Context, rows: Sequence[Row[Any]], fixed_ips: Mapping[str, list[dict[str, str]]]
 ) -> None:

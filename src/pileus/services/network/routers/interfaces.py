@@ -36,8 +36,10 @@ from pileus.services.network.routers.reading import (
 from pileus.services.network.routers.scheduling import routers_host
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.routers.work import router_event
+from pileus.services.network.rules.addresses import DELEGATED, PROVISIONAL
 from pileus.services.network.rules.routing import Attached, check_apart
-from pileus.services.network.subnets.tables import subnets
+from pileus.services.network.subnets.delegation import subnets_delegate
+from pileus.services.network.subnets.tables import ip_allocations, subnets
 from pileus.store.tx import Tx
 
 
@@ -83,6 +85,14 @@ _SUBNETS = select(
     subnets.c.ipv6_address_mode,
     subnets.c.allocation_pools,
 ).where(subnets.c.id.in_(bindparam("ids", expanding=True)))
+
+
+_STILL_ROUTED = (
+    select(ip_allocations.c.subnet_id)
+    .distinct()
+    .select_from(router_ports.join(ip_allocations, ip_allocations.c.port_id == router_ports.c.port_id))
+    .where(ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True)))
+)
 
 
 def interface_add_subnet(
@@ -196,8 +206,17 @@ def interface_remove(
     else:
         tx.execute(delete(router_ports).where(router_ports.c.port_id == port["id"]))
         delete_ports(tx, elevated(context), [port], config)
+    _prefixes_return(tx, context, there, going)
     _touch(tx, context, router, port["network_id"], config)
     return _view(router, port, going)
+
+
+def _prefixes_return(tx: Tx, context: Context, there: Attachments, going: Sequence[str]) -> None:
+    """A delegated prefix goes with the router that has asked for it."""
+    delegated = [one for one in going if there.subnets[one].subnetpool_id == DELEGATED]
+    if delegated:
+        left = {row.subnet_id for row in tx.rows(_STILL_ROUTED, {"ids": delegated})}
+        subnets_delegate(tx, context, {one: PROVISIONAL for one in delegated if one not in left})
 
 
 def _bad(text: str) -> BadRequest:

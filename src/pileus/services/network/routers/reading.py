@@ -98,7 +98,12 @@ _ATTACHED = (
     .order_by(router_ports.c.router_id, router_ports.c.gateway_index, router_ports.c.port_id)
 )
 _SUBNETS = select(
-    subnets.c.id, subnets.c.network_id, subnets.c.cidr, subnets.c.ip_version, subnets.c.gateway_ip
+    subnets.c.id,
+    subnets.c.network_id,
+    subnets.c.cidr,
+    subnets.c.ip_version,
+    subnets.c.gateway_ip,
+    subnets.c.subnetpool_id,
 ).where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
 _IN_USE = (
     select(

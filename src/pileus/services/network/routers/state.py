@@ -30,6 +30,7 @@ from pileus.services.network.routers.tables import (
     routers,
 )
 from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.addresses import DELEGATED
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.forwarding import bounds
 from pileus.services.network.rules.segments import mtu_on_node
@@ -109,6 +110,7 @@ _SUBNETS = Narrowed(
             subnets.c.gateway_ip,
             subnets.c.ipv6_ra_mode,
             subnets.c.dns_nameservers,
+            subnets.c.subnetpool_id,
         )
         .where(
             subnets.c.network_id.in_(
@@ -321,6 +323,7 @@ def _port(attached: Row[Any], prefixes: Mapping[str, Row[Any]]) -> RouterPort:
                 gateway_ip=row.gateway_ip,
                 ipv6_ra_mode=row.ipv6_ra_mode,
                 dns_nameservers=tuple(row.dns_nameservers),
+                delegated=row.subnetpool_id == DELEGATED,
             )
             for row in reached
         ),

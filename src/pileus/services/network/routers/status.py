@@ -17,9 +17,17 @@ from pileus.services.network.routers.distributed_ports import distributed_ports_
 from pileus.services.network.routers.handovers import BOTH, ENDING, LAST, WAITING
 from pileus.services.network.routers.hosted import HOSTED
 from pileus.services.network.routers.scheduling import LOCK, routers_bind_ports, routers_hand_over
-from pileus.services.network.routers.tables import router_bindings, router_handovers, routers
-from pileus.services.network.rules import ha_states
+from pileus.services.network.routers.tables import (
+    router_bindings,
+    router_handovers,
+    router_ports,
+    routers,
+)
+from pileus.services.network.rules import device_owners, ha_states
+from pileus.services.network.rules.addresses import is_delegable
 from pileus.services.network.rules.agent_types import L3_AGENT
+from pileus.services.network.subnets.delegation import subnets_delegate
+from pileus.services.network.subnets.tables import ip_allocations
 from pileus.store.events import newest_position
 from pileus.store.tx import Tx
 from pileus.wire.l3 import L3Status
@@ -57,6 +65,18 @@ _FLOATING_IPS = (
         floating_ips.outerjoin(floating_ip_hosts, floating_ip_hosts.c.floating_ip_id == floating_ips.c.id)
     )
     .where(floating_ips.c.id.in_(bindparam("ids", expanding=True)), floating_ips.c.router_id.in_(HOSTED))
+)
+
+
+_ROUTED = (
+    select(ip_allocations.c.subnet_id)
+    .distinct()
+    .select_from(router_ports.join(ip_allocations, ip_allocations.c.port_id == router_ports.c.port_id))
+    .where(
+        ip_allocations.c.subnet_id.in_(bindparam("ids", expanding=True)),
+        router_ports.c.port_type.in_(device_owners.INTERFACES),
+        router_ports.c.router_id.in_(HOSTED),
+    )
 )
 _HA_BINDINGS = (
     select(
@@ -107,6 +127,8 @@ def l3_status(
             _take_over(tx, context, rows, status, config)
             spread = [row.id for row in rows if row.distributed and row.admin_state_up and row.id in good]
             distributed_ports_rise(tx, spread, context.now)
+    if status.prefixes:
+        _delegate(tx, context, status, agent_type)
     if status.ha_states:
         _write_ha_states(tx, context, status, config)
     return Acknowledged(position=newest_position(tx))
@@ -124,6 +146,13 @@ def _take_over(
         if ids:
             tx.lock(LOCK)
             routers_hand_over(tx, context, ids, phase, config)
+
+
+def _delegate(tx: Tx, context: Context, status: L3Status, agent_type: str) -> None:
+    """Let subnets of the host's routers have the prefixes that these were given, and no others."""
+    good = {one: cidr for one, cidr in status.prefixes.items() if is_delegable(cidr)}
+    where = {"ids": sorted(good), "on_host": status.host, "of_type": agent_type}
+    subnets_delegate(tx, context, {row.subnet_id: good[row.subnet_id] for row in tx.rows(_ROUTED, where)})
 
 
 def _write_ha_states(tx: Tx, context: Context, status: L3Status, config: NetworkConfig) -> None:

@@ -21,6 +21,8 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 AUTO_MODES = frozenset({"slaac", "dhcpv6-stateless"})
 DELEGATED = "prefix_delegation"
 """The pool that stands for a prefix from a router outside."""
+PROVISIONAL = "::/64"
+"""The prefix of a subnet until its router has got one."""
 
 _SMALL = 4096
 """Up to this many addresses, all free ones are listed and the choice is uniform."""
@@ -70,8 +72,11 @@ def text(address: int, version: int) -> str:
     return str(ipaddress.IPv4Address(address) if version == 4 else ipaddress.IPv6Address(address))
 
 
-def network(cidr: str, version: int) -> IPNetwork:
-    """The prefix that ``cidr`` names, its host bits cleared; InvalidInput where it is no subnet's."""
+def network(cidr: str, version: int, *, provisional: bool = False) -> IPNetwork:
+    """The prefix that ``cidr`` names, its host bits cleared; InvalidInput where it is no subnet's. One that
+    is to be delegated may be ``provisional``."""
+    if provisional and cidr == PROVISIONAL:
+        return ipaddress.ip_network(cidr)
     try:
         prefix = parse_prefix(cidr)
     except ValueError:
@@ -93,7 +98,7 @@ def check_dhcp(prefix: IPNetwork) -> None:
         raise InvalidInput("Multicast IP subnet is not supported if enable_dhcp is True")
     if prefix.is_loopback:
         raise InvalidInput("Loopback IP subnet is not supported if enable_dhcp is True")
-    if int(prefix.network_address) == 0:
+    if int(prefix.network_address) == 0 and str(prefix) != PROVISIONAL:
         raise InvalidInput("First IP '0.0.0.0' of network is not supported if enable_dhcp is True.")
 
 
@@ -196,6 +201,19 @@ def check_gateway_outside(pools: Iterable[Pool], gateway: str | None, version: i
 def shown_pool(pool: Pool, version: int) -> str:
     """``10.0.0.2-10.0.0.254``, as messages have it."""
     return f"{text(pool.first, version)}-{text(pool.last, version)}"
+
+
+def is_delegable(cidr: str) -> bool:
+    """Whether a subnet can have a prefix from outside (or, provisional, none): one for guests, of 64 bits."""
+    prefix = ipaddress.ip_network(cidr)
+    strange = prefix.is_multicast or prefix.is_link_local or not int(prefix.network_address)
+    return cidr == PROVISIONAL or (prefix.version == 6 and prefix.prefixlen == 64 and not strange)
+
+
+def moved(address: str, cidr: str) -> str:
+    """The same host's address in another prefix."""
+    prefix = ipaddress.ip_network(cidr)
+    return text(int(prefix.network_address) | number(address) & int(prefix.hostmask), prefix.version)
 
 
 def overlapping(prefix: IPNetwork, others: Iterable[tuple[str, str]]) -> str | None:

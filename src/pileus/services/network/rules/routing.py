@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pileus.core.repeats import key_of
 from pileus.resource.wordings.neutron import BadRequest
 from pileus.services.network.common.errors import InvalidInput
+from pileus.services.network.rules.addresses import PROVISIONAL
 
 Route = dict[str, str]
 
@@ -36,7 +37,9 @@ def check_apart(attached: Iterable[Attached], new: Sequence[Attached], on_port: 
         there = ipaddress.ip_network(other.cidr)
         for one in new:
             prefix = ipaddress.ip_network(one.cidr)
-            if one.subnet_id != other.subnet_id and _overlap(there, prefix):
+            if one.subnet_id == other.subnet_id or PROVISIONAL in (one.cidr, other.cidr):
+                continue
+            if _overlap(there, prefix):
                 raise BadRequest(
                     resource="router",
                     msg=f"Cidr {one.cidr} of subnet {one.subnet_id} overlaps with cidr {other.cidr} "

@@ -40,8 +40,11 @@ _TAKEN = select(subnets.c.subnetpool_id, subnets.c.cidr, subnets.c.ip_version, s
 )
 
 
-def prefixes_allocate(tx: Tx, context: Context, specs: Sequence[Values]) -> None:
+def prefixes_allocate(
+    tx: Tx, context: Context, specs: Sequence[Values], *, delegation_is_default: bool = False
+) -> None:
     """Give those of the new subnets that name a pool (or ask for the default one) their prefix.
+    ``delegation_is_default``: the default pool of IPv6 is what routers outside delegate.
 
     Two statements for any number, none where no pool is asked for.
     """
@@ -50,9 +53,16 @@ def prefixes_allocate(tx: Tx, context: Context, specs: Sequence[Values]) -> None
             raise _bad("cidr and prefixlen must not be supplied together")
         if spec["subnetpool_id"] and spec["use_default_subnetpool"]:
             raise _bad("subnetpool_id and use_default_subnetpool cannot both be specified")
+        if delegation_is_default and spec["use_default_subnetpool"] and spec["ip_version"] == 6:
+            spec["subnetpool_id"] = addresses.DELEGATED
         if spec["subnetpool_id"] == addresses.DELEGATED:
             _delegated(spec)
-    asking = [spec for spec in specs if spec["subnetpool_id"] or spec["use_default_subnetpool"]]
+    asking = [
+        spec
+        for spec in specs
+        if spec["subnetpool_id"] != addresses.DELEGATED
+        and (spec["subnetpool_id"] or spec["use_default_subnetpool"])
+    ]
     for spec in asking:
         if spec.get("cidr") is None and spec.get("allocation_pools") is not None:
             raise _bad("allocation_pools allowed only for specific subnet requests.")
@@ -72,16 +82,18 @@ def prefixes_allocate(tx: Tx, context: Context, specs: Sequence[Values]) -> None
 
 
 def _delegated(spec: Values) -> None:
-    """A prefix that is named needs no pool; one that a router outside would delegate is not to be had."""
+    """A prefix that is named needs no pool; one that a router outside delegates is provisional until then."""
     if spec.get("cidr") is not None:
-        spec["subnetpool_id"] = None
+        spec["subnetpool_id"], spec["use_default_subnetpool"] = None, False
         return
+    if spec.get("allocation_pools") is not None:
+        raise _bad("allocation_pools allowed only for specific subnet requests.")
     if spec["ip_version"] != 6:
         raise _bad("Prefix Delegation can only be used with IPv6 subnets.")
     for name, word in (("ipv6_ra_mode", "RA"), ("ipv6_address_mode", "Address")):
         if spec[name] not in addresses.AUTO_MODES:
             raise _bad(f"IPv6 {word} Mode must be SLAAC or Stateless for Prefix Delegation.")
-    raise _bad("Prefix Delegation is not available here: no router asks for prefixes.")
+    spec["cidr"] = addresses.PROVISIONAL
 
 
 def _bad(text: str) -> BadRequest:

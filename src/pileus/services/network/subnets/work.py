@@ -85,7 +85,7 @@ def subnet_create(
     """Write new subnets; of two that overlap in one network one is refused, also when they come at once."""
     specs = copied(specs)
     network_ids = sorted({spec["network_id"] for spec in specs})
-    prefixes_allocate(tx, context, specs)
+    prefixes_allocate(tx, context, specs, delegation_is_default=config.ipv6_pd_enabled)
     for spec in specs:
         _complete(spec, config)
     spend(tx, specs, SUBNET_QUOTA)
@@ -111,7 +111,8 @@ def subnet_create(
         if pools.setdefault(family, spec["subnetpool_id"]) != spec["subnetpool_id"]:
             raise NetworkSubnetPoolAffinityError()
         others = existing[spec["network_id"]]
-        other = addresses.overlapping(ipaddress.ip_network(spec["cidr"]), others)
+        apart = [one for one in others if addresses.PROVISIONAL not in (one[1], spec["cidr"])]
+        other = addresses.overlapping(ipaddress.ip_network(spec["cidr"]), apart)
         if other is not None:
             raise InvalidInput(
                 f"Requested subnet with cidr: {spec['cidr']} for network: {spec['network_id']} "
@@ -214,7 +215,7 @@ def _complete(spec: Values, config: NetworkConfig) -> None:
     """Fill in the gateway and the pools that were not given, and check everything."""
     if spec.get("cidr") is None:
         raise BadRequest(resource="subnets", msg="a subnetpool must be specified in the absence of a cidr")
-    prefix = addresses.network(spec["cidr"], spec["ip_version"])
+    prefix = _prefix(spec)
     spec["cidr"] = str(prefix)
     if "gateway_ip" not in spec.given:
         spec["gateway_ip"] = addresses.default_gateway(prefix)
@@ -222,8 +223,13 @@ def _complete(spec: Values, config: NetworkConfig) -> None:
     _check(spec, config, before=None)
 
 
+def _prefix(subnet: Values) -> addresses.IPNetwork:
+    provisional = subnet["subnetpool_id"] == addresses.DELEGATED
+    return addresses.network(subnet["cidr"], subnet["ip_version"], provisional=provisional)
+
+
 def _check(subnet: Values, config: NetworkConfig, before: Values | None) -> None:
-    prefix = addresses.network(subnet["cidr"], subnet["ip_version"])
+    prefix = _prefix(subnet)
     version = prefix.version
     if subnet["enable_dhcp"] and (before is None or not before["enable_dhcp"]):
         addresses.check_dhcp(prefix)
