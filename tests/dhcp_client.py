@@ -1,6 +1,6 @@
 """A DHCP client of few words for tests: it asks once over a raw socket, as its MAC, in a namespace.
 
-    python dhcp_client.py INTERFACE MAC
+    python dhcp_client.py INTERFACE MAC [flood]
 
 Prints what it was told as JSON, or ``null`` when nobody answered in time. (RFC 2131, 2132.)
 """
@@ -110,5 +110,17 @@ def lease(interface: str, mac: bytes) -> dict[str, Any] | None:
     }
 
 
-if __name__ == "__main__":
+def flood(interface: str, mac: bytes) -> None:
+    """Ask some thousand times a second, until killed."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as link:
+        link.bind((interface, 0))
+        while True:
+            for _ in range(20):
+                link.send(frame(mac, 1, b"\x35\x01\x01"))
+            time.sleep(0.01)
+
+
+if __name__ == "__main__" and sys.argv[3:] == ["flood"]:
+    flood(sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")))
+elif __name__ == "__main__":
     print(json.dumps(lease(sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")))))

@@ -33,13 +33,13 @@ class NamespaceServer(FakeServer):
     def put_network(self, *networks: DhcpNetwork, host: str = "n1") -> None:
         fresh = any(network.network_id not in self.networks for network in networks)
         self.networks |= {network.network_id: network for network in networks}
-        named = [scope_names.network(network.network_id) for network in networks]
+        named = [scope_names.dhcp_network(network.network_id) for network in networks]
         self.changed(*named, *([scope_names.dhcp(host)] if fresh else []))
 
     def remove_network(self, *network_ids: str, host: str = "n1") -> None:
         for network_id in network_ids:
             del self.networks[network_id]
-        self.changed(*map(scope_names.network, network_ids), scope_names.dhcp(host))
+        self.changed(*map(scope_names.dhcp_network, network_ids), scope_names.dhcp(host))
 
     def put_router(self, *routers: RouterDetails, host: str = "n1") -> None:
         fresh = any(router.router_id not in self.routers for router in routers)

@@ -88,6 +88,7 @@ class Agent(abc.ABC):
         self._pass_clock = clock
         self._last_pass: tuple[str, float] | None = None
         self._newest = 0
+        self._server_settings = ""
         self.report_trouble = Trouble(_log, "the report was not taken", agent=self.binary)
         self._stream_trouble = Trouble(_log, "the stream of wake-ups ended", agent=self.binary)
         self.in_sync = asyncio.Event()
@@ -237,6 +238,8 @@ class Agent(abc.ABC):
         self._newest = reply.position
         self.agent_id = reply.agent_id
         changed = reply.admin_state_up != self.admin_state_up
+        changed |= self._server_settings not in ("", reply.settings)
+        self._server_settings = reply.settings
         self.admin_state_up = reply.admin_state_up
         if changed or reply.position > self.position():
             self.reconciler.wake(reread=True)

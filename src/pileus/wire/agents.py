@@ -43,6 +43,9 @@ class AgentReply(Record, frozen=True):
     admin_state_up: bool
     position: Position
     heartbeat_interval_s: Pause = 30.0
+    settings: ShortLine = ""
+    """Another one when settings of the server's have changed that the desired state follows from: no
+    position tells that."""
 
 
 class Wakeup(Record, frozen=True):

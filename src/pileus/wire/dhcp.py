@@ -98,8 +98,26 @@ class DhcpNetwork(Record, frozen=True):
     hosts: tuple[DhcpHost, ...] = ()
     dns_domain: DomainName = ""
     elsewhere: tuple[Uuid, ...] = ()
-    """Subnets whose addresses are given out by a gateway machine, and not by the agent, which has metadata
-    for their guests all the same."""
+    """Subnets whose addresses are given out by a gateway machine or by the guests' switches, and not by the
+    agent, which has metadata for their guests all the same."""
+
+
+class DeviceDhcp(Record, frozen=True):
+    """The name and the options of a device's guest, where its switch answers DHCP."""
+
+    hostname: DomainName = ""
+    options: tuple[DhcpOption, ...] = ()
+
+
+class SwitchedDhcp(Record, frozen=True):
+    """The DHCP of a network that the switches of its guests answer. ``servers`` are the addresses of the
+    network's own DHCP port, if it has one, and ``mac_address`` is its."""
+
+    subnets: tuple[DhcpSubnet, ...]
+    servers: tuple[PortAddress, ...] = ()
+    mac_address: MacAddress | None = None
+    dns_domain: DomainName = ""
+    lease_time_s: Count = 86400
 
 
 class DhcpStateRequest(Record, frozen=True):

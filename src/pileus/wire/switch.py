@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pileus.wire.dhcp import DeviceDhcp, SwitchedDhcp
 from pileus.wire.distributed import DistributedFloatingIp, DistributedRouter, HostGateway, RoutingMac
 from pileus.wire.qos import PortQos, RateLimit
 from pileus.wire.records import Record
@@ -105,6 +106,8 @@ class DeviceDetails(Record, frozen=True):
     """Other hosts have the same port, one of which answers: frames for it go to all of them."""
     taps: PortTaps | None = None
     """Copies of its packets for others, and of others' for it."""
+    dhcp: DeviceDhcp | None = None
+    """Where the network's DHCP is answered by the switch; None: this device is not answered."""
 
 
 class ForwardingEntry(Record, frozen=True):
@@ -133,6 +136,8 @@ class NetworkDetails(Record, frozen=True):
     mtu: Mtu = 1500
     admin_state_up: bool = True
     forwarding: tuple[ForwardingEntry, ...] = ()
+    dhcp: SwitchedDhcp | None = None
+    """How the switch answers DHCP of its devices; None: it does not."""
     vlan_transparent: bool = False
     """Whether frames that guests have tagged pass, with their tags; ``qinq``: and wear the network's own VLAN
     as a service tag (IEEE 802.1ad) on the physical network."""

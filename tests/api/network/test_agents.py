@@ -11,6 +11,7 @@ from tests.api.network.cloud import Cloud, Node, tell
 
 from pileus.core.errors import Fault
 from pileus.services.network.agents.report import BadReport
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.switch_state import switch_state
 from pileus.store import Tx
 from pileus.wire import scopes
@@ -181,7 +182,7 @@ def test_switch_state_in_parts(kind: str, tmp_path: Path) -> None:
             return [port["id"] for port in answer.json["ports"]]
 
         async def cost() -> int:
-            return await api.store.read(_statements_of_state, SwitchStateRequest(host="h1"))
+            return await api.store.read(_statements_of_state, SwitchStateRequest(host="h1"), api.config)
 
         (first,) = await fill("h1", 1)
         one = await cost()
@@ -202,8 +203,8 @@ def test_switch_state_in_parts(kind: str, tmp_path: Path) -> None:
     tell(story, tmp_path, kind)
 
 
-def _statements_of_state(tx: Tx, request: SwitchStateRequest) -> int:
-    switch_state(tx, request)
+def _statements_of_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> int:
+    switch_state(tx, request, config)
     return tx.statements
 
 

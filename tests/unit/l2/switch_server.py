@@ -8,6 +8,7 @@ import msgspec
 from tests.fake_server import FakeServer
 
 from pileus.wire import scopes as scope_names
+from pileus.wire.dhcp import LeaseReport
 from pileus.wire.switch import (
     Acknowledged,
     DeviceDetails,
@@ -33,6 +34,7 @@ class SwitchServer(FakeServer):
         self.tunnels: list[TunnelEndpoint] = []
         self.statuses: list[DeviceStatus] = []
         self.taps: dict[str, str] = {}
+        self.leases: list[tuple[str, str]] = []
 
     def put_device(self, device: DeviceDetails, host: str) -> None:
         old_host = self.hosts.get(device.port_id)
@@ -110,6 +112,10 @@ class SwitchServer(FakeServer):
             and self.hosts[d.port_id] in endpoints
         )
         return msgspec.structs.replace(network, forwarding=entries)
+
+    def _dhcp_leases(self, report: LeaseReport) -> Acknowledged:
+        self.leases += [(change.kind, change.ip_address) for change in report.changes]
+        return Acknowledged(self.position)
 
     def _device_status(self, status: DeviceStatus) -> Acknowledged:
         self.statuses.append(status)

@@ -137,12 +137,17 @@ class SimulatedFlows:
             gone.cancel()
             listeners.discard(queue)
 
-    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
+    async def packet_out(self, bridge: str, *packets: PacketOut) -> None:
         self._flows(bridge)
         try:
-            messages.packet_out(packet)
+            for packet in packets:
+                messages.packet_out(packet)
         except BadFlow as error:
             raise SwitchRefused(*messages.BAD_ACTION, f"a packet: {error}") from error
+        for packet in packets:
+            self._treat(bridge, packet)
+
+    def _treat(self, bridge: str, packet: PacketOut) -> None:
         self.sent.setdefault(bridge, []).append(packet)
         for action in split_arguments(packet.actions):
             if action.lower().startswith("controller"):

@@ -104,8 +104,9 @@ class FlowTable(Protocol):
         """The packets that flows send to the controller, until the bridge goes."""
         ...
 
-    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
-        """Let the switch treat a packet; raises SwitchRefused."""
+    async def packet_out(self, bridge: str, *packets: PacketOut) -> None:
+        """Let the switch treat packets in their order; raises SwitchRefused, where others are treated all the
+        same."""
         ...
 
     async def close(self) -> None:
@@ -226,12 +227,12 @@ class OpenFlow:
         finally:
             channel.close()
 
-    async def packet_out(self, bridge: str, packet: PacketOut) -> None:
+    async def packet_out(self, bridge: str, *packets: PacketOut) -> None:
         try:
-            body = m.packet_out(packet)
+            bodies = [m.packet_out(packet) for packet in packets]
         except BadFlow as error:
             raise SwitchRefused(*m.BAD_ACTION, f"a packet: {error}") from error
-        await self._change(bridge, [("a packet", (m.PACKET_OUT, body))])
+        await self._change(bridge, [("a packet", (m.PACKET_OUT, body)) for body in bodies])
 
     def incarnation(self, bridge: str) -> str | None:
         try:

@@ -115,10 +115,10 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
         return state.position, {network.network_id: network for network in state.networks}
 
     def concerned(self, kind: str, key: str) -> Iterable[str]:
-        return (key,) if kind == "network" and key in self.desired else ()
+        return (key,) if kind == "dhcp_network" and key in self.desired else ()
 
     def listened(self) -> Iterable[str]:
-        return map(scopes.network, self.desired)
+        return map(scopes.dhcp_network, self.desired)
 
     def namespace(self, thing: DhcpNetwork) -> Namespace | None:
         return plan.plan_namespace(thing, self._namespaces.namespace_prefix)

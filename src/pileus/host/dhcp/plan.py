@@ -1,29 +1,27 @@
 """Plans what serves a network with DHCP: a namespace with the agent's port, and a dnsmasq. Pure.
 
-A dnsmasq runs exactly where a network is admin up and has a subnet with DHCP. Guests whose gateway is
-no router of ours find the metadata service at the agent's port: they are told a route to it.
+A dnsmasq runs exactly where a network is admin up and has a subnet whose DHCP nobody else answers. Guests
+whose gateway is no router of ours find the metadata service at the agent's port: they are told a route to it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from pileus.drivers.dnsmasq import spec
 from pileus.drivers.dnsmasq.render import host_fault
+from pileus.host.dhcp.terms import is_label, is_tellable, mode_of, plain_domain, resolvers_of
 from pileus.host.metadata_endpoint import METADATA_V4, METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
-from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
+from pileus.wire.dhcp import DhcpHost, DhcpNetwork, DhcpSubnet
 
 PORT_PREFIX = "tap"
 _NAME_CHARACTERS = 11
 _HTTP = 80
 _MODES = ("stateful", "stateless")
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_OPTION = re.compile(r"[a-z0-9-]+")
 
 SYSCTLS = {
     # The agent's port is configured by us, not by what routers say on the network.
@@ -34,12 +32,16 @@ SYSCTLS = {
 
 
 def is_served(network: DhcpNetwork) -> bool:
-    """Whether its guests are served: addresses are given out, or metadata alone."""
-    return network.admin_state_up and any(subnet.enable_dhcp for subnet in network.subnets)
+    """Whether its guests are served here: addresses are given out, or metadata alone, which guests behind a
+    router of ours find there."""
+    return network.admin_state_up and any(
+        subnet.enable_dhcp and not (subnet.subnet_id in network.elsewhere and subnet.gateway_is_router)
+        for subnet in network.subnets
+    )
 
 
 def gives_addresses(network: DhcpNetwork) -> bool:
-    """Whether a dnsmasq runs in the namespace: not where gateway machines give out all there is."""
+    """Whether a dnsmasq runs in the namespace: not where gateway machines or switches answer all guests."""
     return any(subnet.enable_dhcp and subnet.subnet_id not in network.elsewhere for subnet in network.subnets)
 
 
@@ -91,7 +93,7 @@ def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spe
     """The network's dnsmasq."""
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
     network = _without_elsewhere(network)
-    subnets = [_subnet(subnet, own) for subnet in network.subnets if _mode(subnet) is not None]
+    subnets = [_subnet(subnet, own) for subnet in network.subnets if mode_of(subnet) is not None]
     stateful, stateless = _modes(network)
     return spec.DhcpNetwork(
         network_id=network.network_id,
@@ -100,7 +102,7 @@ def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spe
         subnets=tuple(sorted(subnets, key=lambda subnet: subnet.id)),
         hosts=tuple(_hosts(network.hosts, stateful, stateless)),
         mtu=network.mtu,
-        domain=_domain(network.dns_domain),
+        domain=plain_domain(network.dns_domain),
         names=True,
         lease_s=lease_s,
     )
@@ -112,7 +114,7 @@ def unusable(network: DhcpNetwork) -> dict[str, str]:
     found: dict[str, str] = {}
     for host in network.hosts:
         for option in host.options:
-            if not _tellable(option):
+            if not is_tellable(option):
                 found[host.port_id] = f"the option {option.name!r} can't be told as it is"
     return found | {host.port_id: why for host, why in _faults(network.hosts, stateful, stateless)}
 
@@ -127,7 +129,7 @@ def _without_elsewhere(network: DhcpNetwork) -> DhcpNetwork:
 
 def _modes(network: DhcpNetwork) -> tuple[set[str], set[str]]:
     """The subnets that addresses are given of; those whose guests make theirs, and ask for options."""
-    by_mode = {kind: {s.subnet_id for s in network.subnets if _mode(s) == kind} for kind in _MODES}
+    by_mode = {kind: {s.subnet_id for s in network.subnets if mode_of(s) == kind} for kind in _MODES}
     return by_mode["stateful"], by_mode["stateless"]
 
 
@@ -150,20 +152,6 @@ def _answers_v6(network: DhcpNetwork) -> bool:
     return not any(subnet.gateway_is_router for subnet in network.subnets)
 
 
-def _mode(subnet: DhcpSubnet) -> str | None:
-    """How addresses of a subnet are given: None where guests make their own, or ask somebody else."""
-    if not subnet.enable_dhcp:
-        return None
-    if subnet.ip_version == 4:
-        return "stateful"
-    if subnet.ipv6_address_mode == "dhcpv6-stateless":
-        return "stateless"
-    if subnet.ipv6_address_mode == "dhcpv6-stateful":
-        return "stateful"
-    # Neither mode set: addresses are given, though no router of ours tells guests to ask.
-    return "stateful" if subnet.ipv6_address_mode is None and subnet.ipv6_ra_mode is None else None
-
-
 def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
     server = own.get(subnet.subnet_id)
     routes = [spec.DhcpRoute(route.destination, route.nexthop) for route in subnet.host_routes]
@@ -174,20 +162,10 @@ def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
         cidr=subnet.cidr,
         server=server,
         gateway=subnet.gateway_ip if subnet.ip_version == 4 else None,
-        resolvers=_resolvers(subnet, server),
+        resolvers=resolvers_of(subnet, server),
         routes=tuple(routes) if subnet.ip_version == 4 else (),
-        mode="stateless" if _mode(subnet) == "stateless" else "stateful",
+        mode="stateless" if mode_of(subnet) == "stateless" else "stateful",
     )
-
-
-def _resolvers(subnet: DhcpSubnet, server: str | None) -> tuple[str, ...]:
-    """Those of the subnet, or the server itself: it knows the names of its guests. The one unspecified
-    address asks for none to be told (Networking guide, "DNS resolution for instances")."""
-    if not subnet.dns_nameservers:
-        return (server,) if server is not None else ()
-    if len(subnet.dns_nameservers) == 1 and ipaddress.ip_address(subnet.dns_nameservers[0]).is_unspecified:
-        return ()
-    return subnet.dns_nameservers
 
 
 def _hosts(hosts: Iterable[DhcpHost], stateful: set[str], stateless: set[str]) -> Iterator[spec.DhcpHost]:
@@ -215,7 +193,7 @@ def _examined(
         options = tuple(
             spec.DhcpOption(option.name, option.value, 6 if option.ip_version == 6 else 4)
             for option in host.options
-            if _tellable(option)
+            if is_tellable(option)
         )
         # dnsmasq finds whose options are asked for by the address that a guest has made itself.
         known = stateful | stateless if any(option.version == 6 for option in options) else stateful
@@ -226,7 +204,7 @@ def _examined(
             port_id=host.port_id,
             mac=host.mac_address,
             addresses=addresses,
-            hostname=host.hostname if _LABEL.fullmatch(host.hostname) else None,
+            hostname=host.hostname if is_label(host.hostname) else None,
             options=options,
             fqdn=_fqdn(host),
         )
@@ -239,16 +217,7 @@ def _examined(
         yield told, fault
 
 
-def _tellable(option: DhcpOption) -> bool:
-    return bool(_OPTION.fullmatch(option.name)) and option.value.isprintable()
-
-
 def _fqdn(host: DhcpHost) -> str | None:
     """The name of a host whose domain is not its network's."""
-    domain = _domain(host.domain) if host.domain else None
-    return f"{host.hostname}.{domain}" if domain and _LABEL.fullmatch(host.hostname) else None
-
-
-def _domain(name: str) -> str | None:
-    plain = name.removesuffix(".")
-    return plain if plain and all(_LABEL.fullmatch(label) for label in plain.split(".")) else None
+    domain = plain_domain(host.domain) if host.domain else None
+    return f"{host.hostname}.{domain}" if domain and is_label(host.hostname) else None

@@ -11,7 +11,7 @@ restart loses no packet.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,6 +41,8 @@ from pileus.host.l2.silence import Silence, devices
 from pileus.host.l2.view import InterfaceView
 from pileus.host.switch import SwitchUnreachable
 from pileus.host.uplinks.apply import Uplinks
+from pileus.wire.calls import DHCP_LEASES
+from pileus.wire.dhcp import LeaseChange, LeaseReport
 
 _log = log.get("host.l2")
 
@@ -95,7 +97,7 @@ class SwitchAgent(DeviceAgent):
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
         self._uplinks = uplinks
-        self._controller = Controller(bridges, flows, clock)
+        self._controller = Controller(bridges, flows, clock, self._tell_leases)
         self._minima = Minima(_log, bridges, queues)
         self._wired: plan.Wiring | None = None
         self._vlans: dict[str, int] = {}
@@ -127,7 +129,8 @@ class SwitchAgent(DeviceAgent):
             "integration_bridge": bridges.integration_bridge,
             "ovs_capabilities": {"datapath_types": ["netdev", "system"]},
             "enable_distributed_routing": True,
-            "extensions": ["local_ip", "log", "qos"],
+            "extensions": ["dhcp", "local_ip", "log", "qos"],
+            "distributed_dhcp_devices": self._controller.dhcp.answered,
             "minimum_bandwidth_enforced": self._minima.enforced,
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }
@@ -299,6 +302,9 @@ class SwitchAgent(DeviceAgent):
             # before the kernel's policer sees them.
             return not interface.type.startswith("dpdk")
         return not self._polices
+
+    async def _tell_leases(self, changes: Sequence[LeaseChange]) -> None:
+        await self.call(DHCP_LEASES, LeaseReport(self.host, tuple(changes)))
 
     async def purge(self, *, guests: bool = False) -> None:
         """Take away all that is ours from the switch; with ``guests`` the devices' ports, too."""

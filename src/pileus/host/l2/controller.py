@@ -11,6 +11,8 @@ import asyncio
 
 from pileus.core.clock import Clock
 from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
+from pileus.host.l2.dhcp.guests import ASKED_V4, ASKED_V6
+from pileus.host.l2.dhcp.responder import Responder, Tell
 from pileus.host.l2.floating import ANSWERED, MISSING
 from pileus.host.l2.icmp_errors import IcmpErrors
 from pileus.host.l2.model import Model
@@ -27,13 +29,14 @@ _PAUSE_S = 0.5
 class Controller:
     """Listen to a switch's packets."""
 
-    def __init__(self, settings: BridgeSettings, flows: FlowTable, clock: Clock) -> None:
+    def __init__(self, settings: BridgeSettings, flows: FlowTable, clock: Clock, tell_leases: Tell) -> None:
         self._bridge = settings.integration_bridge
         self._flows = flows
         self._log = PacketLog(settings, clock)
         self._neighbours = Neighbours(settings, flows, clock)
         self._errors = IcmpErrors(settings.integration_bridge, flows)
         self._solicited = Solicited(settings.integration_bridge, flows)
+        self.dhcp = Responder(settings.integration_bridge, flows, clock, tell_leases)
         self._wanted = asyncio.Event()
 
     def follow(self, wiring: Wiring, model: Model) -> None:
@@ -44,14 +47,19 @@ class Controller:
         self._solicited.follow(model.routers, wiring.vlans, mtus, wiring.devices.values(), own_mac)
         self._log.follow(wiring.devices.values())
         self._neighbours.follow(wiring.outsides, wiring.translations)
-        if any(one.wanted for one in (self._log, self._neighbours, self._errors, self._solicited)):
+        self.dhcp.follow(wiring.guests.values())
+        handlers = (self._log, self._neighbours, self._errors, self._solicited, self.dhcp)
+        if any(one.wanted for one in handlers):
             self._wanted.set()
         else:
             self._wanted.clear()
 
     async def watch(self) -> None:
         """Listen while anything is wanted, and again when the switch comes back."""
-        await asyncio.gather(self._listen(), self._neighbours.refresh(), self._solicited.repeat())
+        await asyncio.gather(
+            *(self._listen(), self._neighbours.refresh(), self._solicited.repeat()),
+            *(self.dhcp.answer(), self.dhcp.leases.report()),
+        )
 
     async def _listen(self) -> None:
         while True:
@@ -72,6 +80,8 @@ class Controller:
             await self._errors.hear(packet)
         elif packet.userdata in (ASKED, SOLICITED):
             await self._solicited.hear(packet)
+        elif packet.userdata in (ASKED_V4, ASKED_V6):
+            self.dhcp.hear(packet)
         else:
             self._log.write(packet)
 

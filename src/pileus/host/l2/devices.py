@@ -80,9 +80,9 @@ def _parts(wired: Wired) -> Iterator[Parts]:
         yield from _quiet(wired)
     if secured:
         for mac_address, addresses in sources(wired.details).items():
-            yield from _source(_sender(wired), mac_address, addresses)
+            yield from _source(sender(wired), mac_address, addresses)
             if wired.passes_tags:
-                yield from guest_tags.device_parts(f"{_sender(wired)},dl_src={mac_address}")
+                yield from guest_tags.device_parts(f"{sender(wired)},dl_src={mac_address}")
     yield from _delivery(wired, secured)
 
 
@@ -99,16 +99,17 @@ def _classify(wired: Wired, secured: bool) -> Iterator[Parts]:
         onward = f"resubmit(,{t.TAP_OUT}),{onward}"
     if wired.tag:
         registers.insert(0, "pop_vlan")
-        place = qos.Place(105, f"in_port={wired.ofport},dl_vlan={wired.tag}", _sender(wired))
+        place = qos.Place(105, f"in_port={wired.ofport},dl_vlan={wired.tag}", sender(wired))
     else:
-        place = qos.Place(100, f"in_port={wired.ofport}", _sender(wired))
+        place = qos.Place(100, f"in_port={wired.ofport}", sender(wired))
     yield from qos.classified(place, ",".join(registers), onward, wired.details, through)
     if wired.tag:
         match = f"in_port={wired.ofport},{t.NETWORK}=0x{wired.vlan:x}"
         yield t.ANSWER, 10, match, f"push_vlan:0x8100,set_field:{0x1000 + wired.tag}->vlan_vid,IN_PORT"
 
 
-def _sender(wired: Wired) -> str:
+def sender(wired: Wired) -> str:
+    """Match the frames of a device that CLASSIFY has seen."""
     number = f",{t.NUMBER}=0x{wired.number:x}" if wired.shared else ""
     return f"in_port={wired.ofport}{number}"
 

@@ -28,6 +28,8 @@ from pileus.host.l2 import (
 )
 from pileus.host.l2.copies import Copies
 from pileus.host.l2.devices import Wired, dead_flows, device_flows, plain_flows
+from pileus.host.l2.dhcp.guests import Guest, guest_flows, guests_of, server_flows
+from pileus.host.l2.dhcp.guests import meters as dhcp_meters
 from pileus.host.l2.guest_tags import passes_tags
 from pileus.host.l2.local_ips import local_ip_base, local_ip_flows
 from pileus.host.l2.logged import log_flows
@@ -66,6 +68,8 @@ class Wiring(msgspec.Struct, frozen=True):
     outsides: tuple[floating.Outside, ...] = ()
     """The host's gateways to external networks that it carries."""
     translations: tuple[floating.Translation, ...] = ()
+    guests: dict[str, Guest] = {}
+    """The devices whose DHCP the switch answers."""
 
 
 class FlowBook:
@@ -169,6 +173,7 @@ def wire(
         taps=in_force,
         outsides=outsides,
         translations=translations,
+        guests=guests_of(devices.values(), model.networks),
     )
 
 
@@ -275,9 +280,19 @@ def _integration(
         details = msgspec.structs.replace(network.details, forwarding=(), remote=())
         inner = msgspec.structs.replace(network, details=details)
         yield book.fragment(("network", details.network_id), switching.network_flows, inner)
+    yield from _dhcp(wiring, networks, book)
     yield from _local_ips(wiring, book)
     yield from _routers(model, wiring, networks, book)
     yield from _groups(model, wiring.numbers, book)
+
+
+def _dhcp(wiring: Wiring, networks: list[LocalNetwork], book: FlowBook) -> Iterable[FlowSet]:
+    for network in networks:
+        if (dhcp := network.details.dhcp) is not None:
+            yield book.fragment(("DHCP", network.details.network_id), server_flows, network.vlan, dhcp)
+    for port_id, guest in wiring.guests.items():
+        key = ("DHCP", f"DHCP of {port_id}")
+        yield book.fragment(key, guest_flows, wiring.devices[port_id], guest)
 
 
 def _local_ips(wiring: Wiring, book: FlowBook) -> Iterable[FlowSet]:
@@ -377,6 +392,7 @@ def plan_meters(wiring: Wiring, settings: BridgeSettings, *, routing: bool = Fal
         for wired in wiring.devices.values()
         for number, meter in meters(wired.number, wired.details, wired.metered).items()
     }
+    found |= dhcp_meters(wiring.guests.values())
     if any(wired.details.logs for wired in wiring.devices.values()):
         found[LOG_METER] = Meter(settings.log_rate_limit, settings.log_burst_limit, packets=True)
     return found

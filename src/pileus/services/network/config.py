@@ -132,6 +132,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: str = "least"
     dhcp_agents_per_network: int = 1
     dhcp_lease_time_s: int = 86400
+    distributed_dhcp: bool = False
     move_from_dead_dhcp_agents: bool = True
     move_from_dead_l3_agents: bool = True
     router_handover_s: float = 10.0
@@ -190,6 +191,7 @@ def from_settings(
         scheduler=settings.scheduler,
         dhcp_agents_per_network=settings.dhcp_agents_per_network,
         dhcp_lease_time_s=settings.dhcp_lease_time_s,
+        distributed_dhcp=settings.distributed_dhcp,
         move_from_dead_dhcp_agents=settings.allow_automatic_dhcp_failover,
         move_from_dead_l3_agents=settings.allow_automatic_l3agent_failover,
         router_handover_s=settings.router_handover_s,

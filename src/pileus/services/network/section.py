@@ -42,6 +42,10 @@ class NetworkSection(Section, frozen=True):
     dhcp_lease_time_s: Annotated[
         int, msgspec.Meta(ge=120, description="seconds until a guest asks for its address again")
     ] = 86400
+    distributed_dhcp: Annotated[
+        bool,
+        Description(description="the switch of each guest answers its DHCP; no dnsmasq runs for it"),
+    ] = False
     allow_automatic_dhcp_failover: Annotated[
         bool, Description(description="networks of a dead DHCP agent are served by another")
     ] = True

@@ -135,6 +135,7 @@ def agent_report(tx: Tx, context: Context, report: AgentReport, *, config: Netwo
         admin_state_up=agent.admin_state_up,
         position=newest_position(tx, _always(report) | told),
         heartbeat_interval_s=config.heartbeat_interval_s,
+        settings=f"dhcp {config.dhcp_lease_time_s}{' distributed' * config.distributed_dhcp}",
     )
 
 

@@ -53,13 +53,18 @@ _HOLDERS = (
     .where(
         ip_allocations.c.ip_address.in_(bindparam("addresses", expanding=True)),
         ports.c.network_id.in_(bindparam("ids", expanding=True)),
-        or_(ports.c.network_id.in_(_SERVED), ports.c.network_id.in_(_BY_MACHINES)),
+        or_(
+            ports.c.host == bindparam("on_host"),  # where the switch of a guest answers it
+            ports.c.network_id.in_(_SERVED),
+            ports.c.network_id.in_(_BY_MACHINES),
+        ),
     )
 )
 
 
 def dhcp_leases(tx: Tx, context: Context, report: LeaseReport) -> Acknowledged:
-    """Emit an event for each change of a lease that a port of a network served by the reporting host holds.
+    """Emit an event for each change of a lease that a port on the reporting host holds, or one of a network
+    that it serves.
 
     One statement for any number. An address that is another port's by now, or nobody's, is passed over.
     Nobody waits for these events, so they carry no scopes.

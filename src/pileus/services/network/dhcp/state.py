@@ -16,11 +16,17 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.dhcp.tables import dhcp_bindings, dhcp_ports
 from pileus.services.network.floating_ips.tables import floating_ips
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.dhcp_state import (
+    SUBNET_COLUMNS,
+    dhcp_subnet,
+    options_of,
+    switched_subnets,
+)
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.rules.addresses import PROVISIONAL
-from pileus.services.network.rules.agent_types import DHCP_AGENT
+from pileus.services.network.rules.agent_types import DHCP_AGENT, LINUX_BRIDGE_AGENT
 from pileus.services.network.rules.names import GUESTS_DOMAIN, domain_for, host_name
 from pileus.services.network.rules.segments import mtu_on_node
 from pileus.services.network.subnets.tables import subnets
@@ -30,11 +36,8 @@ from pileus.store.tx import Tx
 from pileus.wire.dhcp import (
     DhcpHost,
     DhcpNetwork,
-    DhcpOption,
     DhcpState,
     DhcpStateRequest,
-    DhcpSubnet,
-    HostRoute,
     PortAddress,
     ServicePort,
 )
@@ -88,19 +91,7 @@ def dhcp_statements(served: Select[Any]) -> DhcpStatements:
         .order_by(ports.c.id)
     )
     of_subnets = (
-        select(
-            subnets.c.id,
-            subnets.c.network_id,
-            subnets.c.cidr,
-            subnets.c.ip_version,
-            subnets.c.enable_dhcp,
-            subnets.c.gateway_ip,
-            subnets.c.dns_nameservers,
-            subnets.c.host_routes,
-            subnets.c.ipv6_ra_mode,
-            subnets.c.ipv6_address_mode,
-            subnets.c.segment_id,
-        )
+        select(*SUBNET_COLUMNS)
         .where(subnets.c.network_id.in_(served), subnets.c.cidr != PROVISIONAL)
         .order_by(subnets.c.created_at, subnets.c.id)
     )
@@ -111,10 +102,12 @@ _HERE = dhcp_statements(_SERVED)
 _NETWORKS = narrowed(_HERE.networks, networks.c.id)
 _PORTS = narrowed(_HERE.ports, ports.c.network_id)
 _SUBNETS = narrowed(_HERE.subnets, subnets.c.network_id)
+_WITHOUT_SWITCH = select(agents.c.id).where(agents.c.agent_type == LINUX_BRIDGE_AGENT).limit(1)
+"""Agents of guests whose questions no switch brings to an agent."""
 
 
 def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> DhcpState:
-    """Read the answer; four statements."""
+    """Read the answer; four statements, and one more where switches answer guests."""
     position = newest_position(tx)
     here = {"on_host": request.host}
     wanted = request.networks
@@ -123,8 +116,11 @@ def dhcp_state(tx: Tx, request: DhcpStateRequest, config: NetworkConfig) -> Dhcp
     nets = _NETWORKS.rows(tx, here, wanted)
     by_network = _grouped(_PORTS.rows(tx, here, wanted)) if nets else {}
     prefixes = _grouped(_SUBNETS.rows(tx, here, wanted)) if nets else {}
+    # While a guest may be on a node of Linux bridges, the agents answer, too.
+    switched = config.distributed_dhcp and bool(nets) and tx.first(_WITHOUT_SWITCH) is None
     found = (
-        _network(net, by_network.get(net.id, ()), prefixes.get(net.id, ()), request.host) for net in nets
+        _network(net, by_network.get(net.id, ()), prefixes.get(net.id, ()), request.host, switched)
+        for net in nets
     )
     return DhcpState(
         position=position,
@@ -141,7 +137,7 @@ def _grouped(rows: Iterable[Row[Any]]) -> dict[str, list[Row[Any]]]:
 
 
 def _network(
-    net: Row[Any], on_it: Sequence[Row[Any]], prefixes: Sequence[Row[Any]], host: str
+    net: Row[Any], on_it: Sequence[Row[Any]], prefixes: Sequence[Row[Any]], host: str, switched: bool
 ) -> DhcpNetwork | None:
     """The network with its own port on this host; None while it has none, since nothing runs there then."""
     own = next((row for row in on_it if row.is_dhcp and row.host == host), None)
@@ -151,6 +147,7 @@ def _network(
     # A gateway machine has no metadata for its guests: they are sent to this agent for it.
     routed = {ip["ip_address"] for row in interfaces if not row.gateway_vm for ip in row.fixed_ips}
     in_machine = {ip["subnet_id"] for row in interfaces if row.gateway_vm for ip in row.fixed_ips}
+    given_there = switched_subnets(prefixes) if switched else set()
     # Of a routed network the guests of this host's segment are served.
     own_subnets = {ip["subnet_id"] for ip in own.fixed_ips}
     here = {row.segment_id for row in prefixes if row.id in own_subnets}
@@ -166,7 +163,7 @@ def _network(
         subnets=tuple(dhcp_subnet(row, routed) for row in near),
         hosts=dhcp_hosts(on_it, net.dns_domain, far),
         dns_domain=GUESTS_DOMAIN,
-        elsewhere=tuple(row.id for row in near if row.id in in_machine),
+        elsewhere=tuple(row.id for row in near if row.id in in_machine | given_there),
     )
 
 
@@ -188,24 +185,6 @@ def _addresses(port: Row[Any], far: Collection[str] = ()) -> tuple[PortAddress, 
     )
 
 
-def dhcp_subnet(row: Row[Any], routed: Collection[str]) -> DhcpSubnet:
-    """A subnet; ``routed``: the addresses that routers have."""
-    return DhcpSubnet(
-        subnet_id=row.id,
-        cidr=row.cidr,
-        ip_version=row.ip_version,
-        enable_dhcp=row.enable_dhcp,
-        gateway_ip=row.gateway_ip,
-        dns_nameservers=tuple(row.dns_nameservers),
-        host_routes=tuple(
-            HostRoute(destination=one["destination"], nexthop=one["nexthop"]) for one in row.host_routes
-        ),
-        ipv6_ra_mode=row.ipv6_ra_mode,
-        ipv6_address_mode=row.ipv6_address_mode,
-        gateway_is_router=row.gateway_ip in routed,
-    )
-
-
 def _host(port: Row[Any], far: Collection[str], network_domain: str) -> DhcpHost:
     return DhcpHost(
         port_id=port.id,
@@ -213,8 +192,5 @@ def _host(port: Row[Any], far: Collection[str], network_domain: str) -> DhcpHost
         addresses=_addresses(port, far),
         hostname=port.dns_name or host_name(port.fixed_ips),
         domain=(domain_for(dict(port._mapping), network_domain) or "") if port.dns_name else "",
-        options=tuple(
-            DhcpOption(name=one["opt_name"], value=one["opt_value"], ip_version=one["ip_version"])
-            for one in port.extra_dhcp_opts
-        ),
+        options=options_of(port.extra_dhcp_opts),
     )

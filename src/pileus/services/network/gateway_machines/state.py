@@ -13,8 +13,9 @@ from sqlalchemy import Row, bindparam, select
 
 from pileus.services.network.agents.tables import agents
 from pileus.services.network.config import NetworkConfig
-from pileus.services.network.dhcp.state import dhcp_hosts, dhcp_statements, dhcp_subnet
+from pileus.services.network.dhcp.state import dhcp_hosts, dhcp_statements
 from pileus.services.network.gateway_machines.tables import gateway_machines
+from pileus.services.network.ports.dhcp_state import dhcp_subnet
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.state import l3_state
 from pileus.services.network.routers.tables import router_bindings, router_ports

@@ -97,7 +97,8 @@ def updated(context: Context, before: Mapping[str, Any], after: Mapping[str, Any
     if differing & {"binding:host_id", "binding:vif_type", "fixed_ips", "mac_address"}:
         concerned |= everybody(before) | everybody(after)
     if differing & _ON_DHCP:
-        concerned |= {scopes.dhcp_network(after["network_id"])}
+        # Its switch may be the one that tells its guest.
+        concerned |= {scopes.dhcp_network(after["network_id"])} | own(after)
     if differing & _ON_ROUTER:
         concerned |= agents_of(before) | agents_of(after)
     if differing & {"security_groups", "allowed_address_pairs"}:

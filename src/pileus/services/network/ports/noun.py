@@ -98,7 +98,7 @@ def noun(config: NetworkConfig) -> Noun:
         quotas=(PORT_QUOTA,),
         extensions=EXTENSIONS,
         answers=(
-            Answer(SWITCH_STATE, partial(switch_state, dvr_base_mac=config.dvr_base_mac)),
+            Answer(SWITCH_STATE, partial(switch_state, config=config)),
             Answer(DEVICE_STATUS, partial(device_status, config=config), writes=True),
         ),
     )

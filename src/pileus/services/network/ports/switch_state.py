@@ -11,6 +11,7 @@ import functools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from pileus.services.network.agents.distributed import networks_beyond
 from pileus.services.network.agents.replicas import replicas, replicas_on
 from pileus.services.network.agents.tables import agents
+from pileus.services.network.config import NetworkConfig
 from pileus.services.network.l2_gateways.tables import (
     l2_gateway_connections,
     l2_gateway_ports,
@@ -39,6 +41,7 @@ from pileus.services.network.l2_gateways.tables import (
 )
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.dhcp_state import PORT_COLUMNS, device_dhcp, switched_dhcp
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
 from pileus.services.network.ports.group_state import address_groups_of_host, groups_of_host
 from pileus.services.network.ports.local_ip_state import local_ips_of
@@ -49,7 +52,6 @@ from pileus.services.network.qos.kinds import EGRESS
 from pileus.services.network.qos.state import PolicyRules, rules_for_nodes
 from pileus.services.network.rules.agent_types import SWITCH_AGENTS
 from pileus.services.network.rules.binding import BINDING_FAILED, UNBOUND, NetworkSegment
-from pileus.services.network.rules.macs import DVR_BASE_MAC
 from pileus.services.network.rules.segments import TUNNELS, mtu_on_node
 from pileus.services.network.subnets.tables import subnets
 from pileus.services.network.trunks.tables import subports, trunks
@@ -179,12 +181,13 @@ _MESH = union_all(
 ).order_by("is_switch", "host")
 
 
-def _ports_here(only: Only) -> Select[Any]:
+def _ports_here(only: Only, *, with_dhcp: bool) -> Select[Any]:
     """A port with the subports of its trunk: nothing else tells the host of one that comes."""
+    devices = _DEVICES.add_columns(*PORT_COLUMNS) if with_dhcp else _DEVICES
     conditions = [_PLUGGED]
     if own := only(ports.c.id):
         conditions.append(or_(*own, ports.c.id.in_(_CHILDREN.where(*only(trunks.c.port_id)))))
-    return _DEVICES.where(*conditions).order_by(ports.c.id)
+    return devices.where(*conditions).order_by(ports.c.id)
 
 
 def _far(only: Only, *, anywhere: bool) -> CompoundSelect[Any]:
@@ -200,30 +203,32 @@ def _far(only: Only, *, anywhere: bool) -> CompoundSelect[Any]:
     return union_all(*narrower).order_by("network_id", "mac_address")
 
 
-_PORTS_HERE = Narrowed(_ports_here)
+_PORTS_HERE, _PORTS_WITH_DHCP = (
+    Narrowed(functools.partial(_ports_here, with_dhcp=with_dhcp)) for with_dhcp in (False, True)
+)
 _NETWORKS_HERE = narrowed(_NETWORKS.where(networks.c.id.in_(_CARRIED)).order_by(networks.c.id), networks.c.id)
 _FAR_FROM_HERE = Narrowed(functools.partial(_far, anywhere=False))
 _FAR = Narrowed(functools.partial(_far, anywhere=True))
 
 
-def switch_state(tx: Tx, request: SwitchStateRequest, *, dvr_base_mac: str = DVR_BASE_MAC) -> SwitchState:
+def switch_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> SwitchState:
     """Read the answer; what is not served by the host is left out of it."""
     position = newest_position(tx)
     here = {"on_host": request.host}
     mesh = tx.rows(_MESH)
     devices: tuple[DeviceDetails, ...] = ()
     if request.devices is None or request.devices:
-        devices = _devices(tx, here, request.devices)
+        devices = _devices(tx, here, request.devices, config)
     nets: tuple[NetworkDetails, ...] = ()
     if request.networks is None or request.networks:
-        nets = _networks(tx, here, request.networks, _endpoints(mesh))
+        nets = _networks(tx, here, request.networks, _endpoints(mesh), config)
     groups: tuple[SecurityGroupDetails, ...] = ()
     if request.security_groups is None or request.security_groups:
         groups = groups_of_host(tx, here, request.security_groups)
     prefixes: tuple[AddressGroupDetails, ...] = ()
     if request.address_groups is None or request.address_groups:
         prefixes = address_groups_of_host(tx, here, request.address_groups)
-    routing = host_routing(tx, _ROUTERS, here, dvr_base_mac)
+    routing = host_routing(tx, _ROUTERS, here, config.dvr_base_mac)
     return SwitchState(
         position=position,
         devices=devices,
@@ -242,15 +247,22 @@ def switch_state(tx: Tx, request: SwitchStateRequest, *, dvr_base_mac: str = DVR
     )
 
 
-def _devices(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) -> tuple[DeviceDetails, ...]:
-    rows = _PORTS_HERE.rows(tx, here, wanted)
+def _devices(
+    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None, config: NetworkConfig
+) -> tuple[DeviceDetails, ...]:
+    rows = (_PORTS_WITH_DHCP if config.distributed_dhcp else _PORTS_HERE).rows(tx, here, wanted)
     prefixes = {row.id: row for row in tx.rows(_SUBNETS, here)}
     policies = rules_for_nodes(tx, {policy_id for row in rows if (policy_id := _policy_of(row))})
     logs = PortLogs(tx, rows)
     taps = port_taps(tx, [row.id for row in rows])
     local_ips = local_ips_of(tx, rows)
-    return tuple(
+    found = (
         _device(row, prefixes, policies, logs, taps.get(row.id), local_ips.get(row.id, ())) for row in rows
+    )
+    if not config.distributed_dhcp:
+        return tuple(found)
+    return tuple(
+        msgspec.structs.replace(one, dhcp=device_dhcp(row)) for one, row in zip(found, rows, strict=True)
     )
 
 
@@ -317,7 +329,11 @@ def _fixed_ip(ip: Mapping[str, str], prefix: Row[Any] | None) -> FixedIP:
 
 
 def _networks(
-    tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None, endpoints: Mapping[str, str]
+    tx: Tx,
+    here: Mapping[str, Any],
+    wanted: tuple[str, ...] | None,
+    endpoints: Mapping[str, str],
+    config: NetworkConfig,
 ) -> tuple[NetworkDetails, ...]:
     found = _NETWORKS_HERE.rows(tx, here, wanted)
     far = _FAR_FROM_HERE.rows(tx, here, wanted)
@@ -329,6 +345,7 @@ def _networks(
     tunnelled = {row.id for row in found if row.has_several or row.network_type in TUNNELS}
     forwarding = _forwarding([row for row in heard if row.network_id in tunnelled], endpoints)
     remote = _remote(far, tunnelled, several, here["on_host"], near)
+    dhcp = switched_dhcp(tx, [row.id for row in found], config)
     return tuple(
         NetworkDetails(
             network_id=row.id,
@@ -339,6 +356,7 @@ def _networks(
             qinq=row.qinq,
             forwarding=tuple(forwarding.get(row.id, ())),
             remote=tuple(remote.get(row.id, ())),
+            dhcp=dhcp.get(row.id),
         )
         for row in found
     )
