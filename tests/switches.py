@@ -63,6 +63,10 @@ class Host:
             await client.close()
         await self.flows.close()
 
+    def another(self) -> FlowTable:
+        """Somebody else who writes flows."""
+        raise NotImplementedError
+
     async def restart_database(self) -> None: ...
 
     async def kill_vswitchd(self) -> None: ...
@@ -80,6 +84,9 @@ class RealHost(Host):
         self.links = LinuxLinks(self.namespace)
         self.flows = OpenFlow(folder)
         self.socket = folder / "db.sock"
+
+    def another(self) -> FlowTable:
+        return OpenFlow(self.folder)
 
     async def start(self) -> None:
         await self.links.ensure_namespaces([self.namespace])
@@ -114,6 +121,9 @@ class SimulatedHost(Host):
         self.flows = SimulatedFlows(self.switch)
         self.links = SimulatedLinks(self.switch)
         await self.switch.listen(self.socket)
+
+    def another(self) -> FlowTable:
+        return SimulatedFlows(self.switch)
 
     async def stop(self) -> None:
         await super().stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -219,6 +220,53 @@ def test_groups_come_change_and_go_with_the_flows_that_use_them(host: Host) -> N
         assert await host.flows.dump("br-int") == [free]
         with pytest.raises(SwitchRefused):
             await host.flows.apply_groups("br-int", {7: Group("all", (Bucket("no_such_action"),))})
+
+    host.run(story())
+
+
+def test_changes_by_others_are_told_and_own_ones_are_not(host: Host) -> None:
+    async def story() -> None:
+        await with_bridge(host)
+        other = host.another()
+        ours = [Flow(5, number, "ip", "drop", OURS) for number in range(20)]
+        await host.flows.apply("br-int", ours)
+        heard: list[frozenset[int] | None] = []
+
+        async def listen() -> None:
+            async for cookies in host.flows.changes("br-int"):
+                heard.append(cookies)  # noqa: PERF401 (it is looked at meanwhile)
+
+        listening = asyncio.ensure_future(listen())
+        mark = [Flow(6, 0, "", "drop", THEIRS)]
+
+        async def marked() -> bool:
+            # A change by the other tells that all before it would have been heard.
+            mark[0] = msgspec.structs.replace(mark[0], priority=mark[0].priority + 1)
+            await other.apply("br-int", mark)
+            return bool(heard)
+
+        await eventually(marked)
+        heard.clear()
+        await host.flows.apply("br-int", [Flow(7, 1, "ip", "drop", OURS)], ours[:2])
+        await host.flows.apply("br-int", [msgspec.structs.replace(ours[2], actions="output:7")])
+        await eventually(marked)
+        assert set(heard) == {frozenset({THEIRS})}, "what was done here is not told"
+        for change in (
+            ([], ours[3:5]),
+            ([msgspec.structs.replace(ours[5], actions="output:9")], []),
+            ([Flow(8, 1, "ip", "drop", OURS)], []),
+        ):
+            heard.clear()
+            await other.apply("br-int", *change)
+            await eventually(lambda: _told(heard))
+        await host.kill_vswitchd()
+        async with asyncio.timeout(10):
+            with contextlib.suppress(SwitchAbsent):
+                await listening
+        await other.close()
+
+    async def _told(heard: list[frozenset[int] | None]) -> bool:
+        return any(cookies is not None and OURS in cookies for cookies in heard)
 
     host.run(story())
 

@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import sys
+import time
 
 import pytest
+from msgspec.structs import replace
 from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_fixtures import runner, shared_world, switch_world, world
 from tests.system.l2_world import TRAFFIC, World, until
@@ -14,7 +16,9 @@ from tests.system.l2_world import TRAFFIC, World, until
 from pileus.app.lab.lab import Guest
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.nft import driver as nft
+from pileus.drivers.openflow.flow import Flow
 from pileus.drivers.process import run
+from pileus.host.l2.tables import COOKIES
 
 __all__ = ["runner", "shared_world", "switch_world", "world"]
 
@@ -87,6 +91,54 @@ def test_what_is_taken_away_by_hand_comes_back(world: World, runner: asyncio.Run
         assert not [name for name in links if name.startswith(("brq", "vxlan-"))]
 
     runner.run(story())
+
+
+def test_flows_that_are_deleted_by_hand_come_back_within_a_second(
+    world: World, runner: asyncio.Runner
+) -> None:
+    if isinstance(world.lab, BridgeLab):
+        pytest.skip("Linux bridges have no flows")
+
+    async def story() -> None:
+        (a, _), (_, b) = await world.guests(("n1", {}), ("n1", {}))
+        host, agent, address = world.lab.hosts["n1"], world.agents["n1"], b.fixed_ips[0].ip_address
+        assert await world.pings(a, address)
+
+        async def ours() -> set[Flow]:
+            return {flow for flow in await host.flows().dump("br-int") if flow.cookie in COOKIES}
+
+        for command in (
+            ("del-flows", "br-int"),
+            ("del-flows", "br-int", "table=61"),
+            ("mod-flows", "br-int", "table=60,actions=drop"),
+        ):
+            await agent.reconciler.settled()
+            before = await ours()
+            name, bridge, *match = command
+            target = f"unix:{host.run_dir}/{bridge}.mgmt"
+            await run(("ovs-ofctl", "-O", "OpenFlow14", name, target, *match))
+            began = time.monotonic()
+            # More than a second with the pauses of a busy machine, and less than the two of counting, of
+            # which a change of actions is nothing.
+            async with asyncio.timeout(1.8):
+                while {
+                    flow for flow in await host.flows().dump("br-int") if flow.cookie in COOKIES
+                } != before:
+                    await asyncio.sleep(0.02)
+            print(f"{command[0]}: repaired in {time.monotonic() - began:.2f} s")
+            assert await world.pings(a, address)
+        passes = agent.metrics.passes
+        world.server.put_device(replace(b, security_group_ids=("closed",)), "n1")
+        await until(lambda: agent.metrics.passes > passes)
+        await agent.reconciler.settled()
+        passes = agent.metrics.passes
+        await asyncio.sleep(1.0)
+        assert agent.metrics.passes == passes, "its own changes don't wake it"
+
+    try:
+        runner.run(story())
+    finally:
+        runner.run(world.clear())
 
 
 def test_what_a_guest_sends_to_its_tap_or_to_everybody_never_reaches_the_host(

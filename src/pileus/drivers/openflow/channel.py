@@ -22,6 +22,7 @@ _ANSWERS_WITHIN_S = 30.0
 _GREETS_WITHIN_S = 10.0
 _VERSION_BITMAP = 1
 _WAITING_PACKETS = 1024
+_MOST_COOKIES = 256
 Message = tuple[int, bytes]
 """A type, and the body behind the header."""
 
@@ -70,6 +71,37 @@ class _Exchange:
             self.done.set_result(self.bodies)
 
 
+class ChangesHeard:
+    """The cookies of flows that others have changed since somebody has last looked. However many changes
+    there are, only so many numbers are kept."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self._cookies: set[int] = set()
+        self._unknown = False
+
+    def take(self, body: bytes) -> None:
+        """A multipart reply that nobody has asked for just now; raises ValueError."""
+        if struct.unpack_from("!H", body)[0] != m.MP_FLOW_MONITOR or self._unknown:
+            return
+        cookies = m.changed_cookies(body[8:])
+        if cookies is None or len(self._cookies) + len(cookies) > _MOST_COOKIES:
+            self._unknown = True
+        elif not cookies:
+            return
+        else:
+            self._cookies |= cookies
+        self.came.set()
+
+    def taken(self) -> frozenset[int] | None:
+        """Those since the last time; None: there may have been any."""
+        found = None if self._unknown else frozenset(self._cookies)
+        self._cookies.clear()
+        self._unknown = False
+        self.came.clear()
+        return found
+
+
 class Channel(asyncio.Protocol):
     """A connection after the greeting; made by ``open_channel``."""
 
@@ -79,6 +111,8 @@ class Channel(asyncio.Protocol):
         self.greeted: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
         self.on_packet: Callable[[m.PacketIn], None] | None = None
+        self.changes_heard = ChangesHeard()
+        self._is_monitored = False
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._number = 0
@@ -167,6 +201,8 @@ class Channel(asyncio.Protocol):
             case _:
                 exchange = self._exchanges.get(number)
                 if exchange is None or number != exchange.last:
+                    if kind == m.MULTIPART_REPLY:
+                        self.changes_heard.take(body)
                     return
                 exchange.bodies.append(body)
                 if kind == m.MULTIPART_REPLY and struct.unpack_from("!HH", body)[1] & m.MORE:
@@ -252,6 +288,15 @@ class Channel(asyncio.Protocol):
         exchange = self._exchange(range(place, place + len(several)), self._next())
         self._send(m.BUNDLE_CONTROL, m.bundle_control(number, m.COMMIT), exchange.last)
         await self._answer(exchange)
+
+    async def hear_changes(self) -> ChangesHeard:
+        """Ask to be told when others change flows. What this connection itself changes is not told. Raises
+        Refusal where the switch knows no monitors."""
+        if not self._is_monitored:
+            await self.question(m.monitor_request())
+            self._is_monitored = True
+            self.gone.add_done_callback(lambda _: self.changes_heard.came.set())
+        return self.changes_heard
 
     async def hear_packets(self) -> asyncio.Queue[m.PacketIn | None]:
         """Ask for packets that flows send to the controller; None ends them. What comes faster than it is

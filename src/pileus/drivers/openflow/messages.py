@@ -21,7 +21,7 @@ HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, VENDOR_MESSAGE, FEATURES_REQUEST, FEATUR
 SET_CONFIG, PACKET_IN, PACKET_OUT, FLOW_MOD, GROUP_MOD = 9, 10, 13, 14, 15
 MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 18, 19, 20, 21
 METER_MOD, BUNDLE_CONTROL, BUNDLE_ADD = 29, 33, 34
-MP_FLOW, MP_AGGREGATE, MP_GROUP_DESCRIPTION, MP_METER_CONFIG, MORE = 1, 2, 7, 10, 1
+MP_FLOW, MP_AGGREGATE, MP_GROUP_DESCRIPTION, MP_METER_CONFIG, MP_FLOW_MONITOR, MORE = 1, 2, 7, 10, 16, 1
 OPEN, OPENED, CLOSE, CLOSED, COMMIT, COMMITTED, DISCARD, DISCARDED = range(8)
 ADD, MODIFY, DELETE, DELETE_STRICT = 0, 1, 2, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
@@ -32,6 +32,11 @@ _FLOW_STATS = struct.Struct("!HBxIIHHHHH2xQQQ")
 BAD_ACTION, BAD_BUCKET = (2, 0), (6, 13)
 LONGEST = 0xFFFF - 3 * HEADER.size
 """The longest body, in a bundle too."""
+_MONITOR = struct.Struct("!IIIHBB")
+_UPDATE, _FULL_UPDATE = struct.Struct("!HH"), struct.Struct("!HHBBHHH4xQ")
+_ALL_CHANGES = 2 | 4 | 8
+"""Flows that come, go and become others (OFPFMF_ADD, _REMOVED, _MODIFY)."""
+_ABBREVIATED, _PAUSED, _RESUMED = 4, 5, 6
 _BUNDLE_ADD = struct.Struct("!I2xH")
 _ATOMIC_AND_ORDERED = 3
 _OPTION_FLAGS = {
@@ -244,6 +249,30 @@ def parse_entry(still: bytes) -> Flow:
     match = oxm.decode_match(rest[:size])
     actions = decode.decode_instructions(rest[size:])
     return Flow(table, priority, match, actions, cookie, ",".join(sorted(options)))
+
+
+def monitor_request() -> bytes:
+    """A request to be told of changes of flows from now on (7.3.5.17). Those that come by the connection
+    itself are told in short."""
+    head = struct.pack("!HH4x", MP_FLOW_MONITOR, 0)
+    return head + _MONITOR.pack(1, _ANY, _ANY, _ALL_CHANGES, _ALL_TABLES, 0) + _EMPTY_MATCH
+
+
+def changed_cookies(body: bytes) -> set[int] | None:
+    """The cookies of flows that others have changed, from a reply (7.3.5.18). None: the switch has left some
+    out, since there were too many. Raises ValueError."""
+    found: set[int] = set()
+    start = 0
+    while start < len(body):
+        length, event = _UPDATE.unpack_from(body, start)
+        if length < _UPDATE.size or start + length > len(body):
+            raise BadFlow("an update is cut off")
+        if event in (_PAUSED, _RESUMED):
+            return None
+        if event != _ABBREVIATED:
+            found.add(_FULL_UPDATE.unpack_from(body, start)[-1])
+        start += length
+    return found
 
 
 def bundle_control(number: int, kind: int) -> bytes:

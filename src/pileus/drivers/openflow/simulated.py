@@ -65,13 +65,20 @@ class SimulatedFlows:
             for number in _GROUP.findall(flow.actions):
                 if int(number) not in self._groups.get(bridge, {}):
                     raise FlowRejected(bridge, "OFPBAC_BAD_OUT_GROUP", str(flow))
+        cookies = set()
         for flow in added:
+            if flows.get(flow.key) != flow:
+                cookies.add(flow.cookie)
             flows[flow.key] = flow
         for flow in delete:
             present = flows.get(flow.key)
             if present is not None and present.cookie == flow.cookie:
                 del flows[flow.key]
+                cookies.add(flow.cookie)
         self._switch.flows_changed()
+        for owner, queue in self._switch.monitors.get(bridge, ()):
+            if cookies and owner is not self:
+                queue.put_nowait(frozenset(cookies))
 
     async def packets(self, bridge: str) -> Mapping[Key, int]:
         return dict.fromkeys(self._flows(bridge), 0)
@@ -122,6 +129,21 @@ class SimulatedFlows:
             for key in [key for key, flow in flows.items() if str(number) in _GROUP.findall(flow.actions)]:
                 del flows[key]
         self._switch.flows_changed()
+
+    async def changes(self, bridge: str) -> AsyncGenerator[frozenset[int] | None, None]:
+        self._flows(bridge)
+        queue: asyncio.Queue[frozenset[int] | None] = asyncio.Queue()
+        monitor = self, queue
+        monitors = self._switch.monitors.setdefault(bridge, [])
+        monitors.append(monitor)
+        gone = asyncio.ensure_future(self.until_gone(bridge))
+        gone.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while not gone.done():
+                yield await queue.get()
+        finally:
+            gone.cancel()
+            monitors.remove(monitor)
 
     async def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
         self._flows(bridge)

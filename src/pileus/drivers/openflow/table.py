@@ -100,6 +100,12 @@ class FlowTable(Protocol):
         use a deleted group go with it."""
         ...
 
+    def changes(self, bridge: str) -> AsyncGenerator[frozenset[int] | None, None]:
+        """The cookies of flows that others have changed, again and again, until the bridge goes; None: there
+        were too many to say. What is applied here is not told. Raises SwitchRefused where the switch can't
+        tell."""
+        ...
+
     def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
         """The packets that flows send to the controller, until the bridge goes."""
         ...
@@ -215,6 +221,17 @@ class OpenFlow:
         except Refusal as refusal:
             about = mods[refusal.place][0] if 0 <= refusal.place < len(mods) else "a message"
             raise SwitchRefused(refusal.kind, refusal.code, about) from refusal
+
+    async def changes(self, bridge: str) -> AsyncGenerator[frozenset[int] | None, None]:
+        # On the connection by which flows are written, so that the switch knows which changes are ours.
+        async with self._conversation(bridge) as channel:
+            try:
+                heard = await channel.hear_changes()
+            except Refusal as refusal:
+                raise SwitchRefused(refusal.kind, refusal.code, "a flow monitor") from refusal
+        while channel.is_open:
+            await heard.came.wait()
+            yield heard.taken()
 
     async def packets_in(self, bridge: str) -> AsyncGenerator[PacketIn, None]:
         with _absent(bridge):

@@ -53,6 +53,8 @@ class SimulatedSwitch:
         """Bridge to flows, each under what identifies it; as text they are ovs-ofctl's words."""
         self.meters: dict[str, dict[int, Any]] = {}
         """Bridge to meters by their number, as JSON can hold them."""
+        self.monitors: dict[str, list[tuple[object, asyncio.Queue[frozenset[int] | None]]]] = {}
+        """By bridge, those who hear of flows that others change: who they are, and where."""
         self.incarnation = 1
         """Counts the starts of vswitchd."""
         self.gone = asyncio.Event()

@@ -32,6 +32,7 @@ from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.controller import Controller
 from pileus.host.l2.device_agent import CONNECTS_WITHIN_S, DeviceAgent
 from pileus.host.l2.devices import Wired
+from pileus.host.l2.flow_watch import FlowWatch
 from pileus.host.l2.minima import Minima
 from pileus.host.l2.model import Model
 from pileus.host.l2.policer import kernel_polices
@@ -93,6 +94,7 @@ class SwitchAgent(DeviceAgent):
         self._flows = flows
         self._applier = SwitchApplier(client, flows, clock)
         self._hold = RestartHold(client)
+        self._flow_watch = FlowWatch(flows, self._applier.lacks_flows, self._flows_changed)
         self._links = links
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
@@ -140,7 +142,8 @@ class SwitchAgent(DeviceAgent):
 
     async def watch(self) -> None:
         await asyncio.gather(
-            self.watch_rows(), self._watch_vswitchd(), self._watch_flows(), self._controller.watch()
+            *(self.watch_rows(), self._watch_vswitchd(), self._watch_flows(), self._controller.watch()),
+            self._flow_watch.watch(self._ours()),
         )
 
     async def _watch_vswitchd(self) -> None:
@@ -152,8 +155,21 @@ class SwitchAgent(DeviceAgent):
 
         await self._hold.watch(self._flows, bridge, lambda: self._applier.incarnation(bridge), came)
 
+    def _ours(self) -> list[str]:
+        """The bridges that flows of ours are on."""
+        bridges = self._bridges
+        return [
+            bridges.integration_bridge,
+            *([bridges.tunnel_bridge] if bridges.tunnelling else []),
+            *(bridge for _, bridge in bridges.bridge_mappings),
+        ]
+
+    def _flows_changed(self, bridge: str) -> None:
+        _log.warning("flows of ours were changed by somebody else: repairing", bridge=bridge)
+        self.reconciler.wake(inspect=True)
+
     async def _watch_flows(self) -> None:
-        """Nobody tells of flows and packet rules that somebody takes away: they are counted."""
+        """Nobody tells of packet rules that somebody takes away, nor old switches of flows: look often."""
         while True:
             await asyncio.sleep(self._bridges.watch_interval_s)
             await self._hold.check()
