@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.machine.conftest import Inside
+from tests.machine.conftest import CHECKOUT, Inside
 from tests.machine.guests import lost, two_guests
 
 pytestmark = pytest.mark.machine
@@ -34,7 +34,7 @@ def test_the_kernels_own_connection_tracking_of_bridges_is_used(inside: Inside, 
 
 
 def test_a_restart_of_the_agent_loses_no_ping(inside: Inside, address: str) -> None:
-    kill = f"pkill -9 -f 'pileus.app.processes.agent {STATE}'"
+    kill = f"pkill -9 -f '[p]ileus.app.processes.agent {STATE}'"  # not the shell that says so
     sent, missing = lost(inside, "lb", address, kill, 20)
     assert sent and missing == 0
 
@@ -46,7 +46,7 @@ def test_a_network_on_a_vlan_has_a_device_of_the_card(inside: Inside, address: s
         "subnet create --network tagged --subnet-range 10.41.0.0/24 tagged",
         "port create --network tagged tagged-a",
     ):
-        inside.run(f". {STATE}/openrc && openstack {command}")
+        inside.run(f". {STATE}/openrc && {CHECKOUT}/.venv/bin/openstack {command}")
     inside.pileus(f"plug tagged-a --state {STATE}")
     assert "vlan protocol 802.1Q id 77" in inside.run("ip -d link show card0.77")
     inside.pileus(f"unplug tagged-a --state {STATE}")
