@@ -68,11 +68,21 @@ def test_sudo_runs_the_command_for_root(flags: list[str]) -> None:
     assert done.stdout == (" two words\n" if "--" in flags else "b two words\n")
 
 
-def test_curl_fetches_the_last_word_and_knows_zones(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "asked"),
+    [
+        (["-s"], ["-q", "-O", "-", "http://[fe80::a9fe:a9fe%eth0]/x"]),
+        (
+            ["-X", "POST", "-d", "a b"],
+            ["-q", "-O", "-", "--post-data", "a b", "http://[fe80::a9fe:a9fe%eth0]/x"],
+        ),
+    ],
+)
+def test_curl_fetches_one_url_and_knows_zones(flags: list[str], asked: list[str], tmp_path: Path) -> None:
     fetched = tmp_path / "wget"
-    fetched.write_text('#!/bin/sh\necho "$@"\n')
+    fetched.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
     fetched.chmod(0o755)
-    command = ["sh", PROGRAMS / "curl", "-s", "http://[fe80::a9fe:a9fe%25eth0]/openstack/"]
+    command = ["sh", PROGRAMS / "curl", *flags, "http://[fe80::a9fe:a9fe%25eth0]/x"]
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=path)
-    assert done.stdout == "-q -O - http://[fe80::a9fe:a9fe%eth0]/openstack/\n"
+    assert done.stdout.splitlines() == asked
