@@ -135,3 +135,18 @@ def test_agents_ask_again_when_the_setting_has_changed(tmp_path: Path) -> None:
 
     (tmp_path / "off").mkdir()
     tell(before, tmp_path / "off")
+
+
+def test_a_prefix_that_is_not_delegated_yet_is_not_told(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(SWITCHED, ipv6_pd_enabled=True)
+
+    async def story(api: Cloud) -> None:
+        await api.node("h1", "DHCP agent")
+        network, subnet = await api.a_network()
+        modes = {"ipv6_ra_mode": "dhcpv6-stateless", "ipv6_address_mode": "dhcpv6-stateless"}
+        await api.make("subnet", network_id=network, ip_version=6, subnetpool_id="prefix_delegation", **modes)
+        await plugged(api, network, "h1")
+        (net,) = (await api.switch("h1")).networks
+        assert [one.subnet_id for one in net.dhcp.subnets] == [subnet]
+
+    tell(story, tmp_path, config=config)

@@ -148,17 +148,6 @@ def _options(wired: Wired, version: int) -> tuple[tuple[int, bytes], ...]:
     return tuple(found.items())
 
 
-def faults(wired: Wired) -> list[str]:
-    """Why a device can't be told all that it should."""
-    found = []
-    for option in wired.details.dhcp.options if wired.details.dhcp is not None else ():
-        try:
-            encode_option(option.name, option.value, 6 if option.ip_version == 6 else 4)
-        except NotAnOption as fault:
-            found.append(str(fault))
-    return found
-
-
 # -- flows and meters
 
 

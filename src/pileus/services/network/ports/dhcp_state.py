@@ -12,6 +12,7 @@ from pileus.services.network.dhcp.tables import dhcp_ports
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
 from pileus.services.network.rules import device_owners
+from pileus.services.network.rules.addresses import PROVISIONAL
 from pileus.services.network.rules.names import GUESTS_DOMAIN, host_name
 from pileus.services.network.subnets.tables import subnets
 from pileus.store.tx import Tx
@@ -35,7 +36,7 @@ PORT_COLUMNS = (ports.c.dns_name, ports.c.extra_dhcp_opts)
 
 _SUBNETS = (
     select(*SUBNET_COLUMNS)
-    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)))
+    .where(subnets.c.network_id.in_(bindparam("ids", expanding=True)), subnets.c.cidr != PROVISIONAL)
     .order_by(subnets.c.created_at, subnets.c.id)
 )
 _SERVICE_PORTS = (
