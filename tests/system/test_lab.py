@@ -149,6 +149,24 @@ def test_a_port_on_each_host(cloud: Cloud) -> None:
     refused = pileus("plug", "lab-a", "--host", "n2", "--state", cloud.state, check=False)
     assert "is bound to n1, not to n2" in refused
 
+    # The stack of each host is kept from its guests, where they are plugged.
+    name = json.loads(Path(cloud.state, "lab.json").read_text())["name"]
+    for host in ("n1", "n2"):
+        silence = (
+            "ip",
+            "netns",
+            "exec",
+            f"{name}-{host}",
+            "nft",
+            "list",
+            "table",
+            "netdev",
+            "pileus_silence",
+        )
+        assert "chain" in subprocess.run(silence, capture_output=True, text=True, check=True).stdout
+        log = Path(cloud.state, "log", f"agent-{host}.log").read_text()
+        assert "changed by somebody else" not in log and "are not kept from the machine" not in log
+
     prefer_the_switches(cloud.state)
     across = Flow("lab-a", "lab-b", other, 5000, 8)
     within = Flow("lab-a", "lab-c", cloud.address("lab-c"), 5001, 8)

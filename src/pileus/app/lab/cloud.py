@@ -71,6 +71,7 @@ def bring_up_lab(hosts: int, state: Path | None, listen: str | None, detach: boo
             "PILEUS_AGENT_DUTIES": "",
             "PILEUS_HYPERVISOR_DRIVER": "none",
             "PILEUS_SWITCH_OVSDB": host.daemons.address,
+            "PILEUS_SWITCH_NETNS": host.namespace,
             "PILEUS_SWITCH_DATAPATH_TYPE": host.datapath_type,
             "PILEUS_SWITCH_TUNNELING_IP": host.underlay_ip,
             "PILEUS_SWITCH_BRIDGE_MAPPINGS": f"{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}",

@@ -166,7 +166,10 @@ class RealSwitch:
         if settings.switch.ovsdb:
             kind, _, path = settings.switch.ovsdb.partition(":")
             run_dir = Path(path).parent if kind == "unix" else SYSTEM_RUN
-            return cls(settings, settings.switch.ovsdb, run_dir, datapath)
+            switch = cls(settings, settings.switch.ovsdb, run_dir, datapath)
+            if settings.switch.netns:
+                switch._prefix = ("ip", "netns", "exec", settings.switch.netns)
+            return switch
         socket = SYSTEM_RUN / "db.sock"
         own = _own_daemons(folder, datapath)
         runs_already = own.pid("ovs-vswitchd") is not None

@@ -23,6 +23,10 @@ class SwitchSection(Section, frozen=True):
     ovsdb: Annotated[
         str, Description(description="unix:/PATH or tcp:HOST:PORT of ovsdb-server; empty: the system's")
     ] = ""
+    netns: Annotated[
+        str,
+        Description(description="network namespace of the devices of that switch; empty: the agent's own"),
+    ] = ""
     root_helper: Annotated[
         str,
         Description(
