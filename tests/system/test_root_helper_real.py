@@ -113,7 +113,7 @@ async def agent_for(
     switch = await RealSwitch.open(folder, wanted)
     parts = await real_parts(folder, wanted, "n1", switch)
     agents = node_agents(wanted, "n1", server, parts).all()  # type: ignore[arg-type]
-    assert [agent.binary for agent in agents] == ["neutron-openvswitch-agent"]
+    assert [agent.binary for agent in agents] == ["neutron-openvswitch-agent", "neutron-metering-agent"]
     task = asyncio.create_task(agents[0].run())
     try:
         await until(lambda: agents[0].in_sync.is_set(), 60)

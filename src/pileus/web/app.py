@@ -172,6 +172,8 @@ class App:
         if routes is None:
             if method == "OPTIONS":
                 return Reply(200, b"", [(b"allow", leaf.allow.encode())])
+            if service.dialect.slash_names_nothing and asked.endswith("/"):
+                raise NotFound
             extra.append((b"allow", leaf.allow.encode()))
             raise MethodNotAllowed(method=method)
         route = _in_window(routes, version)

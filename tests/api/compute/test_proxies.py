@@ -39,7 +39,9 @@ def test_networks(tmp_path: Path) -> None:
         (shown,) = (await api("GET", "/os-networks")).json["networks"]
         assert (shown["id"], shown["label"], shown["cidr"]) == (network, "net", None)
         assert "vlan" not in shown
-        assert "vlan" in (await api.as_("admin")("GET", "/os-networks")).json["networks"][0]
+        all_networks = (await api.as_("admin")("GET", "/os-networks")).json["networks"]
+        assert {one["id"] for one in all_networks} == {network, others}
+        assert "vlan" in all_networks[0]
         assert (await api("GET", f"/os-networks/{network}")).json["network"] == shown
         missing = await api("GET", f"/os-networks/{others}")
         assert (missing.status, missing.json["itemNotFound"]["message"]) == (404, "Network not found")
@@ -49,6 +51,8 @@ def test_networks(tmp_path: Path) -> None:
         assert (await api("GET", f"/os-tenant-networks/{network}")).json["network"]["label"] == "net"
         assert (await api("GET", f"/os-tenant-networks/{others}")).status == 404
         assert (await new.at("2.36")("GET", "/os-networks")).status == 404
+        assert (await api("DELETE", "/os-security-groups/")).status == 404
+        assert (await api("DELETE", "/os-security-groups")).status == 405
         for method, path in (("POST", "/os-networks"), ("DELETE", f"/os-tenant-networks/{network}")):
             assert (await api(method, path, {})).status == 410
         assert (await api("GET", "/os-cells")).status == 410

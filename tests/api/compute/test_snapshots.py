@@ -36,7 +36,10 @@ def test_an_image_of_a_server_from_the_request_to_the_bytes(tmp_path: Path, kind
         await set_properties(
             api, IMAGE, os_type="linux", cache_in_nova="True", img_signature="x", os_require_quiesce="yes"
         )
-        asked = {"name": "made", "metadata": {"purpose": "test", "instance_uuid": "a lie"}}
+        asked = {
+            "name": "made",
+            "metadata": {"purpose": "test", "instance_uuid": "a lie", "image_type": "own"},
+        }
         answer = await api.act(server_id, "createImage", asked)
         assert answer.status == 202
         image_id = answer.json["image_id"]
@@ -49,7 +52,7 @@ def test_an_image_of_a_server_from_the_request_to_the_bytes(tmp_path: Path, kind
             "base_image_ref": IMAGE,
             "image_location": "snapshot",
             "image_state": "available",
-            "image_type": "snapshot",
+            "image_type": "own",
             "instance_uuid": server_id,
             "os_require_quiesce": "yes",
             "os_type": "linux",

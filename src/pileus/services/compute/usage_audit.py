@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from pileus.core.times import parse_time
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.services.compute.api import enforce
@@ -65,13 +66,11 @@ class AuditHandlers:
         """Show the log of the last period before the moment that the path names."""
         enforce(request)
         text = request.path["before"]
-        for form in _FORMS:
-            try:
-                before = dt.datetime.strptime(text, form)
-            except ValueError:
-                continue
-            return Reply.json({"instance_usage_audit_log": await self._log(request, before)})
-        raise BadRequest(f"Invalid timestamp for date {text}")
+        try:
+            before = parse_time(text, *_FORMS)
+        except ValueError:
+            raise BadRequest(f"Invalid timestamp for date {text}") from None
+        return Reply.json({"instance_usage_audit_log": await self._log(request, before)})
 
 
 _LOG = always(

@@ -78,9 +78,12 @@ class Dialect(Wording):
 
     statuses: ClassVar[Mapping[Kind, int]] = STATUS
     strict_media: ClassVar[bool] = False
+    """Whether a body that is not called JSON is refused with 415."""
     either_spelling: ClassVar[bool] = False
     """Whether names of collections may have dashes or underscores, whichever a client writes."""
-    """Whether a body that is not called JSON is refused with 415."""
+    slash_names_nothing: ClassVar[bool] = False
+    """Whether a verb that a collection does not have is one for a thing without a name (404) where the path
+    ends with a slash."""
     request_id_header: ClassVar[bytes | None] = None
     """A second name, older than X-OpenStack-Request-Id, under which replies carry the request's id."""
     list_parameters: ClassVar[Mapping[str, Any]] = {

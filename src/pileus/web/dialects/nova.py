@@ -17,6 +17,7 @@ class NovaDialect(NovaWording, PagedDialect):
 
     statuses: ClassVar[Mapping[Kind, int]] = {**STATUS, Kind.OVER_QUOTA: 403}
     strict_media = True
+    slash_names_nothing = True
     request_id_header = b"x-compute-request-id"
     internal_message = "Unexpected API Error. Please report this with the request id of the reply."
 

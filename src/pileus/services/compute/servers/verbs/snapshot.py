@@ -100,12 +100,14 @@ def server_image_begin(
 ) -> str:
     """Write an image of a server, which its node will fill; its id. Raises QuotaError."""
     base = _base_of(tx, server)
+    # Of all that says where it came from, what an image is called may be said by whoever makes it.
+    chosen = {name: text for name, text in metadata.items() if name == "image_type" and kind == "snapshot"}
     try:
         return image_begin(
             tx,
             request.context,
             parts.images,
-            {**_inherited(base), **metadata, **_origin(request, server, kind), **own},
+            {**_inherited(base), **metadata, **_origin(request, server, kind), **chosen, **own},
             name=name,
             visibility="private",
             disk_format="qcow2",
