@@ -50,7 +50,12 @@ async def kea(world: CloudWorld) -> AsyncIterator[Delegating]:
     pool = {"prefix": POOL, "prefix-len": 48, "delegated-len": 64}
     subnet = {"subnet": "2001:db8:ffff::/64", "interface": "eth0", "pools": [], "pd-pools": [pool]}
     settings: dict[str, Any] = {
-        "interfaces-config": {"interfaces": ["eth0"]},
+        # The address of its link is not its own before nobody else claims it.
+        "interfaces-config": {
+            "interfaces": ["eth0"],
+            "service-sockets-max-retries": 50,
+            "service-sockets-retry-wait-time": 200,
+        },
         "lease-database": {"type": "memfile", "name": str(folder / "leases.csv"), "lfc-interval": 0},
         "server-id": {"type": "EN", "enterprise-id": 2495, "identifier": "0123", "persist": False},
         "renew-timer": 2,

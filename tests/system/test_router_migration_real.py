@@ -12,7 +12,7 @@ from tests.patience import PATIENCE
 from tests.system.cloud_world import BEYOND, CLOUD_CONFIG, CloudWorld, story_in_a_cloud, until
 from tests.system.node_world import REAL
 
-pytestmark = REAL
+pytestmark = [*REAL, pytest.mark.alone]
 RATE = 1000
 GAP_S = 0.2
 
