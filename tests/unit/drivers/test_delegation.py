@@ -127,14 +127,18 @@ def test_a_prefix_is_asked_for_renewed_and_given_back() -> None:
 
 
 def test_a_prefix_that_is_renewed_no_more_is_lost_in_the_end() -> None:
+    given: list[int] = []
+
     def answer(asked: Message) -> bytes | None:
-        if asked.kind not in (SOLICIT, REQUEST):
-            return None
+        if asked.kind not in (SOLICIT, REQUEST) or REQUEST in given:
+            return None  # it dies when it has given one
+        given.append(asked.kind)
         return reply({SOLICIT: ADVERTISE}.get(asked.kind, REPLY), asked, times=(1, 1, 1, 1))
 
     async def story(exchange: Exchange, said: list[Message]) -> None:
-        await until(lambda: exchange.prefix is not None)
-        await until(lambda: exchange.prefix is None)
+        await until(lambda: REQUEST in given)
+        await until(lambda: exchange.answered and exchange.prefix is None)
+        await until(lambda: said[-1].kind == SOLICIT)
         assert exchange.answered
 
     conversation(answer, story)
