@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import openstack_command
 from tests.clouds import Cloud, program, simulated_cloud
 from tests.compat.test_openstack_client import Shell
 
@@ -22,7 +23,7 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def openstack(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(cloud, monkeypatch, as_program=False)
+    return Shell(cloud, monkeypatch, f"{openstack_command.folder()}/openstack")
 
 
 def as_application(cloud: Cloud, folder: Path, made: dict[str, Any], line: str) -> tuple[int, str, str]:

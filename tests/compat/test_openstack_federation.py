@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from tests import openstack_command
 from tests.clouds import Cloud, program, simulated_cloud
 from tests.compat.test_openstack_client import Shell
 from tests.openid_provider import Provider
@@ -46,7 +47,7 @@ def cloud(provider: Provider) -> Iterator[Cloud]:
 
 @pytest.fixture
 def openstack(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(cloud, monkeypatch, as_program=False)
+    return Shell(cloud, monkeypatch, f"{openstack_command.folder()}/openstack")
 
 
 def as_somebody(cloud: Cloud, *options: str) -> tuple[int, dict[str, Any], str]:
