@@ -37,7 +37,7 @@ from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import Action, ByVersion, Route
+from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 
 _RULE = "os_compute_api:os-migrations:index"
 _PLACES = ("source_compute", "source_node", "dest_compute", "dest_node", "dest_host")
@@ -258,6 +258,7 @@ MIGRATIONS = Noun(
             rule="os_compute_api:servers:migrations:delete",
             versions=("2.24", ""),
             status=202,
+            reply=NO_BODY,
             summary="Abort a live migration",
         ),
         action_route(
