@@ -99,6 +99,9 @@ def test_a_floating_ip_is_an_address_and_an_element() -> None:
             assert server.asked[-1] == (router_id(4),)
             address = f"qrouter-{router_id(4)}"
             await until(lambda: any(a.address == "172.24.4.200/32" for a in bench.links.announced))
+            # A stream that met the address before the rule is asked about it anew.
+            assert bench.filter.forgotten == [(address, "172.24.4.200")]
+            bench.filter.forgotten.clear()
             # To another port.
             other = router(4, floating_ips=(floating(200, 11, network=4),))
             await bench.after(lambda: server.put_router(other))

@@ -43,8 +43,8 @@ class RuleApplier:
             again = {name: self._possible(wanted[name]) for name in failed}
             more, failed = await self._load(again)
             done = {**done, **more}
-        gone = {name: lost for name, commands in done.items() if (lost := _translations_gone(commands))}
-        await self.forget(gone)
+        changed = {name: some for name, commands in done.items() if (some := _translations_changed(commands))}
+        await self.forget(changed)
         names = [name for name in wanted if name not in failed]
         self._generations |= {
             str(key): value for key, value in (await self._filter.generations(names)).items()
@@ -53,7 +53,7 @@ class RuleApplier:
         return changes + bool(failed), failed
 
     async def forget(self, gone: Mapping[Namespace, Collection[str | Listening]]) -> None:
-        """End the connections of addresses, and of ports, that lead nowhere any more."""
+        """End the connections of addresses, and of ports, that lead nowhere any more, or only now."""
         if not gone:
             return
         try:
@@ -124,11 +124,17 @@ class RuleApplier:
         return {name for name, value in known.items() if found.get(name, value) != value}
 
 
-def _translations_gone(commands: Iterable[Command]) -> set[str | Listening]:
-    """The floating IPs, and the forwarded ports, that a load took away or gave to another port."""
+def _translations_changed(commands: Iterable[Command]) -> set[str | Listening]:
+    """The floating IPs, and the forwarded ports, that a load took away or gave to another port; and the
+    floating IPs that came: a stream that met the address before its rule would go past the rule for good."""
+    commands = list(commands)
     gone: set[str | Listening] = set()
+    made = {command["add"]["map"]["name"] for command in commands if "map" in command.get("add", {})}
     for command in commands:
         target = command.get("delete", {}).get("element", {})
+        came = command.get("add", {}).get("element", {})
+        if came.get("name") == FLOATING_TO_FIXED and FLOATING_TO_FIXED not in made:
+            gone |= {str(parse_element(listed)[0].key) for listed in came["elem"]}
         for listed in target.get("elem", ()):
             key = parse_element(listed)[0].key
             if target["name"] == FLOATING_TO_FIXED:
