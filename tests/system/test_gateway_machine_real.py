@@ -20,7 +20,7 @@ from tests.api import cloud as one
 from tests.api.compute.cloud import FakeImages, an_image
 from tests.api.network.cloud import Cloud
 from tests.patience import PATIENCE
-from tests.system.cloud_world import BEYOND, CloudWorld, ServiceLine, story_in_a_cloud
+from tests.system.cloud_world import BEYOND, CloudWorld, PassingTime, ServiceLine, story_in_a_cloud
 from tests.system.node_world import REAL
 
 from pileus.app.commands.image import default_cache
@@ -119,7 +119,7 @@ class GatewayWorld(CloudWorld):
         self.folder.chmod(0o711)
         self.daemon = LibvirtDaemon(self.folder / "lv", namespace=self.lab.hosts[HOST].namespace)
         await self.daemon.start()
-        line = LineWithImages(self.api, HOST)
+        line = LineWithImages(self.api, HOST, PassingTime(self.api.clock))
         line.image = self.image
         self.lines[HOST] = line
         await super().open()
