@@ -16,7 +16,7 @@ pytestmark = [*REAL, pytest.mark.alone]
 RATE = 1000
 GAP_S = 0.2
 DISABLED_GAP_S = 2.0
-"""An agent that is disabled hands over less smoothly than one whose router is moved: 0.2 to 1.6 s were seen."""
+"""An agent that is disabled hands over less smoothly than one whose router is moved."""
 
 
 async def agent_on(world: CloudWorld, host: str) -> str:
