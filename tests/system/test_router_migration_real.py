@@ -15,8 +15,6 @@ from tests.system.node_world import REAL
 pytestmark = [*REAL, pytest.mark.alone]
 RATE = 1000
 GAP_S = 0.2
-DISABLED_GAP_S = 2.0
-"""An agent that is disabled hands over less smoothly than one whose router is moved."""
 
 
 async def agent_on(world: CloudWorld, host: str) -> str:
@@ -176,7 +174,7 @@ def test_agents_that_are_disabled_and_moves_that_are_none() -> None:
             await served_by(world, router, target)
 
         sent, came = await world.stream(world.outside, guest.namespace, floating, back_and_away, rate=200)
-        assert (sent - came) / 200 < DISABLED_GAP_S, f"{sent - came} of {sent}"
+        assert (sent - came) / 200 < GAP_S, f"{sent - came} of {sent}"
         # Taken away and given to nobody, it goes on for a moment only.
         there = await agent_on(world, target)
         taken = await world.admin("DELETE", f"/v2.0/agents/{there}/l3-routers/{router}")

@@ -125,6 +125,10 @@ class L3Agent(NamespaceAgent[RouterDetails]):
                 leaving[key] + _AFTERWARDS_S, self._report_soon.set
             )
 
+    def may_announce(self, key: str) -> bool:
+        """Not those of a router that another agent takes over: the last one who says where it is, is heard."""
+        return key not in self._leaving
+
     def concerned(self, kind: str, key: str) -> Iterable[str]:
         if kind == "router":
             return (key,) if key in self.desired else ()

@@ -338,6 +338,10 @@ class NamespaceAgent(KeyedAgent[T]):
             }
             self._metadata.serve_metadata(self.owner, endpoints)
 
+    def may_announce(self, key: str) -> bool:
+        """Whether the addresses of a thing are still to be announced from here."""
+        return True
+
     def _announce(self, addresses: list[Address]) -> None:
         async def repeat() -> None:
             for pause in _ANNOUNCE_AFTER_S:
@@ -346,6 +350,7 @@ class NamespaceAgent(KeyedAgent[T]):
                 held = {
                     (one.name, port.name, address.partition("/")[0])
                     for one in self._wanted.values()
+                    if self.may_announce(one.key)
                     for port in one.ports
                     for address in (*port.addresses, *port.proxied)
                 }

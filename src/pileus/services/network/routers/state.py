@@ -268,7 +268,7 @@ def _router(
 def _leaves_in_s(row: Row[Any], config: NetworkConfig) -> float | None:
     if row.phase == ENDING:
         return LINGERS_S
-    return None if row.is_bound else config.router_handover_s
+    return config.router_handover_s
 
 
 def _port_forwarding(row: Row[Any]) -> PortForwarding:
