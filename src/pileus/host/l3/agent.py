@@ -126,7 +126,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
             )
 
     def may_announce(self, key: str) -> bool:
-        """Not those of a router that another agent takes over: the last one who says where it is, is heard."""
+        """Not those of a router that another agent takes over: switches believe whoever spoke last."""
         return key not in self._leaving
 
     def concerned(self, kind: str, key: str) -> Iterable[str]:
