@@ -82,7 +82,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         self._agent_mode = agent_mode
         self._wiring = handover.Wiring(client, namespaces.integration_bridge)
         self._stirred: set[str] = set()
-        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._leaving: dict[str, tuple[float, asyncio.TimerHandle]] = {}
 
     def configurations(self) -> dict[str, Any]:
         routers = self.desired.values()
@@ -117,13 +117,13 @@ class L3Agent(NamespaceAgent[RouterDetails]):
     def _note_leaving(self, routers: Collection[RouterDetails], ids: Collection[str] | None) -> None:
         """Report when the time is over for which routers are served here that were taken from this agent."""
         leaving = {one.router_id: one.leaves_in_s for one in routers if one.leaves_in_s is not None}
-        for key in list(self._leaving):
-            if key not in leaving and (ids is None or key in ids):
-                self._leaving.pop(key).cancel()
+        for key, (seconds, timer) in list(self._leaving.items()):
+            if leaving.get(key) != seconds and (ids is None or key in ids):
+                timer.cancel()
+                del self._leaving[key]
         for key in leaving.keys() - self._leaving.keys():
-            self._leaving[key] = asyncio.get_running_loop().call_later(
-                leaving[key] + _AFTERWARDS_S, self._report_soon.set
-            )
+            timer = asyncio.get_running_loop().call_later(leaving[key] + _AFTERWARDS_S, self._report_soon.set)
+            self._leaving[key] = leaving[key], timer
 
     def may_announce(self, key: str) -> bool:
         """Not those of a router that another agent takes over: switches believe whoever spoke last."""
@@ -265,7 +265,7 @@ class L3Agent(NamespaceAgent[RouterDetails]):
         await self._advertisers.advertise([item for some in self._advertised.values() for item in some])
 
     async def release(self) -> None:
-        for timer in self._leaving.values():
+        for _, timer in self._leaving.values():
             timer.cancel()
         self._advertisers.close()
         self._ha.close()
