@@ -69,3 +69,34 @@ def test_a_router_that_leaves_is_reported_once_when_its_time_is_over() -> None:
             await until(lambda: len(server.agent_reports) > reports)
 
     scenario(story)
+
+
+def test_a_nearer_end_is_reported_though_a_later_one_was_told_before() -> None:
+    async def story() -> None:
+        server = NamespaceServer()
+        server.put_router(router(leaves_in_s=3600.0))
+        async with running(server, agent) as bench:
+            await until(lambda: bool(server.statuses))
+            await bench.settled()
+            reports = len(server.agent_reports)
+            await bench.after(lambda: server.put_router(router(leaves_in_s=0.2)))
+            await until(lambda: len(server.agent_reports) > reports)
+
+    scenario(story)
+
+
+def test_a_router_that_leaves_is_announced_no_more() -> None:
+    async def story() -> None:
+        server = NamespaceServer()
+        server.put_router(router())
+        async with running(server, agent) as bench:
+            await until(lambda: any(one.device == QG for one in bench.links.announced))
+            server.put_router(router(leaves_in_s=3600.0))
+            await until(lambda: not bench.agent.may_announce(router_id(1)))
+            bench.links.announced.clear()
+            server.put_router(router(2))
+            # Both began together; by now the first was announced again, had it not been taken over.
+            await until(lambda: sum("000002" in one.device for one in bench.links.announced) > 6)
+            assert not [one for one in bench.links.announced if one.device in (QG, QR)]
+
+    scenario(story)

@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import select
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import Parts, begin
@@ -37,9 +36,7 @@ def adopt(tx: Tx, context: Context, several: Sequence[Values], parts: Parts) -> 
                 tx,
                 msgspec.structs.replace(context, now=server["task_since"], request_id=""),
                 chain,
+                server,
+                {"host": server["host"]},
                 parts,
-                operation_id=new_id(),
-                resource_id=server["id"],
-                data={"host": server["host"]},
-                project_id=server["project_id"],
             )

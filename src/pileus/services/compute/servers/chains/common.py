@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from pileus.core.context import Context
+from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, TimedOut, Wait, waits_until
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
@@ -40,26 +41,18 @@ class Parts(NamedTuple):
 
 
 def begin(
-    tx: Tx,
-    context: Context,
-    chain: Chain,
-    parts: Parts,
-    *,
-    operation_id: str,
-    resource_id: str,
-    data: dict[str, Any],
-    project_id: str | None,
+    tx: Tx, context: Context, chain: Chain, server: Values, data: dict[str, Any], parts: Parts
 ) -> Operation:
-    """Write down that a chain is to be gone through for a request."""
+    """Write down that a chain is to be gone through for a server."""
     return operation_create(
         tx,
-        operation_id=operation_id,
+        operation_id=new_id(),
         kind=chain.kind,
-        resource_id=resource_id,
+        resource_id=server["id"],
         step=chain.first.name,
         now=context.now,
         data=data,
-        project_id=project_id,
+        project_id=server["project_id"],
         request_id=context.request_id,
         waits_until=waits_until(chain, parts, context.now),
     )

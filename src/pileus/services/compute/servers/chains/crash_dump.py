@@ -7,7 +7,6 @@ nothing.
 from __future__ import annotations
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Values
 from pileus.services.compute.servers.chains.common import (
@@ -25,16 +24,7 @@ from pileus.store.tx import Tx
 
 def begin_crash_dump(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     """Have a server's guest interrupted."""
-    begin(
-        tx,
-        context,
-        CRASH_DUMP,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={},
-        project_id=server["project_id"],
-    )
+    begin(tx, context, CRASH_DUMP, server, {}, parts)
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

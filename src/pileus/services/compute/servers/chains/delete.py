@@ -14,7 +14,6 @@ from collections.abc import Collection, Sequence
 
 from pileus.core.context import Context
 from pileus.core.errors import Fault
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
@@ -55,16 +54,7 @@ def begin_deletion(tx: Tx, context: Context, server: Values, parts: Parts, *, at
         "kept_host": None,
     }
     SERVER.change(tx, context, [Update(server, Values(changes))])
-    begin(
-        tx,
-        context,
-        DELETE,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={"host": server["host"]},
-        project_id=server["project_id"],
-    )
+    begin(tx, context, DELETE, server, {"host": server["host"]}, parts)
     tx.emit(
         event(
             context,

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import update
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
@@ -54,11 +53,9 @@ def begin_evacuation(
         tx,
         context,
         EVACUATE,
+        server,
+        {"migration": migration_id, "host": host, "wanted": wanted, "was_wanted": server["wanted"]},
         parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={"migration": migration_id, "host": host, "wanted": wanted, "was_wanted": server["wanted"]},
-        project_id=server["project_id"],
     )
 
 

@@ -7,7 +7,6 @@ One step, ``node``: wait for the report, for as long as a task may take; the rep
 from __future__ import annotations
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
@@ -20,16 +19,7 @@ TASKS = (states.REBOOTING, states.REBOOTING_HARD)
 
 def begin_reboot(tx: Tx, context: Context, server: Values, kind: str, parts: Parts) -> None:
     """Have a server rebooted; ``kind`` is SOFT or HARD."""
-    begin(
-        tx,
-        context,
-        REBOOT,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={"type": kind},
-        project_id=server["project_id"],
-    )
+    begin(tx, context, REBOOT, server, {"type": kind}, parts)
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

@@ -8,7 +8,6 @@ and may be rebuilt again.
 from __future__ import annotations
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
@@ -22,16 +21,7 @@ TASKS = (states.REBUILDING,)
 
 def begin_rebuild(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     """Wait for a server's node to build it anew."""
-    begin(
-        tx,
-        context,
-        REBUILD,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={"generation": server["generation"]},
-        project_id=server["project_id"],
-    )
+    begin(tx, context, REBUILD, server, {"generation": server["generation"]}, parts)
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

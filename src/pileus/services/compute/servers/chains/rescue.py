@@ -7,7 +7,6 @@ One step each, ``node``: wait for the report, for as long as a task may take; th
 from __future__ import annotations
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
@@ -18,25 +17,12 @@ from pileus.store.tx import Tx
 
 def begin_rescue(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     """Have a server booted from its rescue image."""
-    _begin(tx, context, RESCUE, server, parts)
+    begin(tx, context, RESCUE, server, {}, parts)
 
 
 def begin_unrescue(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     """Have a server booted from its own disk again."""
-    _begin(tx, context, UNRESCUE, server, parts)
-
-
-def _begin(tx: Tx, context: Context, chain: Chain, server: Values, parts: Parts) -> None:
-    begin(
-        tx,
-        context,
-        chain,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data={},
-        project_id=server["project_id"],
-    )
+    begin(tx, context, UNRESCUE, server, {}, parts)
 
 
 def _rescue_failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

@@ -22,7 +22,6 @@ from sqlalchemy import update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
@@ -87,22 +86,7 @@ def begin_resize(
     """Have a server become a machine of ``new_values`` (none: stay the same) on another host or its own;
     ``host``: on that one."""
     migration_id = migration_begin(tx, context, server, kind, new_values, "pre-migrating")
-    _begin(tx, context, RESIZE, server, {"migration": migration_id, "host": host}, parts)
-
-
-def _begin(
-    tx: Tx, context: Context, chain: Chain, server: Values, data: dict[str, Any], parts: Parts
-) -> None:
-    begin(
-        tx,
-        context,
-        chain,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data=data,
-        project_id=server["project_id"],
-    )
+    begin(tx, context, RESIZE, server, {"migration": migration_id, "host": host}, parts)
 
 
 def _schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> dict[str, Any] | None:
@@ -325,7 +309,7 @@ def begin_revert(tx: Tx, context: Context, server: Values, parts: Parts) -> None
     if row is None:
         raise Conflict(f"Instance {server['id']} has no migration that could be reverted.")
     migration_set(tx, context, row.id, status="reverting")
-    _begin(tx, context, REVERT, server, {"migration": row.id}, parts)
+    begin(tx, context, REVERT, server, {"migration": row.id}, parts)
 
 
 _REVERTING = (states.RESIZE_REVERTING,)

@@ -16,7 +16,6 @@ from typing import Any
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
@@ -56,22 +55,7 @@ class ShelvedImageLost(Conflict):
 
 def begin_shelve(tx: Tx, context: Context, server: Values, image_id: str, parts: Parts) -> None:
     """Have a server's node switch it off and fill an image with its disk."""
-    _begin(tx, context, SHELVE, server, {"image_id": image_id, "quiesce": False}, parts)
-
-
-def _begin(
-    tx: Tx, context: Context, chain: Chain, server: Values, data: dict[str, Any], parts: Parts
-) -> None:
-    begin(
-        tx,
-        context,
-        chain,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data=data,
-        project_id=server["project_id"],
-    )
+    begin(tx, context, SHELVE, server, {"image_id": image_id, "quiesce": False}, parts)
 
 
 def _settle_shelved(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
@@ -127,7 +111,7 @@ def begin_offload(tx: Tx, context: Context, server: Values, parts: Parts) -> Non
     """Have a shelved server leave its host."""
     changes = {"task_state": states.SHELVING_OFFLOADING, "task_since": context.now}
     SERVER.change(tx, context, [Update(server, Values(changes))])
-    _begin(tx, context, OFFLOAD, server, {"host": server["host"]}, parts)
+    begin(tx, context, OFFLOAD, server, {"host": server["host"]}, parts)
     tx.emit(update_told(context, server, task_state=states.SHELVING_OFFLOADING))
 
 
@@ -201,7 +185,7 @@ OFFLOAD = Chain(
 
 def begin_unshelve(tx: Tx, context: Context, server: Values, host: str | None, parts: Parts) -> None:
     """Have a shelved server run again, on ``host`` where one was asked for."""
-    _begin(tx, context, UNSHELVE, server, {"host": host, "image_id": server["shelved_image_id"]}, parts)
+    begin(tx, context, UNSHELVE, server, {"host": host, "image_id": server["shelved_image_id"]}, parts)
 
 
 def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

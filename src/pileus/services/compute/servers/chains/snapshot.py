@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
@@ -48,16 +47,7 @@ def begin_snapshot(
     data: dict[str, Any] = {"image_id": image_id, "quiesce": quiesce}
     if backup_type is not None:
         data |= {"backup_type": backup_type, "rotation": rotation}
-    begin(
-        tx,
-        context,
-        SNAPSHOT,
-        parts,
-        operation_id=new_id(),
-        resource_id=server["id"],
-        data=data,
-        project_id=server["project_id"],
-    )
+    begin(tx, context, SNAPSHOT, server, data, parts)
 
 
 def _settle(tx: Tx, context: Context, operation: Operation, parts: Parts) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from pileus.core.context import Context
-from pileus.core.ids import new_id
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Values
 from pileus.services.compute.servers.chains.common import Parts, begin
@@ -24,17 +22,7 @@ def images_away(tx: Tx, context: Context, several: Iterable[tuple[Values, str | 
         image = images.get(image_id)
         name = image_drop(tx, context, image) if image is not None else None
         if name:
-            data: dict[str, Any] = {"objects": [name]}
-            begin(
-                tx,
-                context,
-                SWEEP,
-                parts,
-                operation_id=new_id(),
-                resource_id=server["id"],
-                data=data,
-                project_id=server["project_id"],
-            )
+            begin(tx, context, SWEEP, server, {"objects": [name]}, parts)
 
 
 async def sweep(context: Context, operation: Operation, parts: Parts) -> None:
