@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.unit.l3.test_l3_agent import ON_LINK, QG, QR, agent, contents
 from tests.unit.namespace_bench import Bench, running, scenario, until
 from tests.unit.namespace_server import NamespaceServer
@@ -10,6 +12,8 @@ from pileus.drivers.ovsdb.edit import Edit
 from pileus.host.l2.settings import LAST_NUMBER_KEY, NUMBER_KEY
 
 from .scene import floating, router, router_id
+
+BEFORE_THE_NEXT_HEARTBEAT_S = 15
 
 
 async def number(bench: Bench, *names: str) -> None:
@@ -66,7 +70,8 @@ def test_a_router_that_leaves_is_reported_once_when_its_time_is_over() -> None:
             reports, changes = len(server.agent_reports), bench.agent.metrics.changes
             await bench.after(lambda: server.put_router(router(leaves_in_s=0.2)))
             assert bench.agent.metrics.changes == changes
-            await until(lambda: len(server.agent_reports) > reports)
+            async with asyncio.timeout(BEFORE_THE_NEXT_HEARTBEAT_S):
+                await until(lambda: len(server.agent_reports) > reports)
 
     scenario(story)
 
@@ -80,7 +85,8 @@ def test_a_nearer_end_is_reported_though_a_later_one_was_told_before() -> None:
             await bench.settled()
             reports = len(server.agent_reports)
             await bench.after(lambda: server.put_router(router(leaves_in_s=0.2)))
-            await until(lambda: len(server.agent_reports) > reports)
+            async with asyncio.timeout(BEFORE_THE_NEXT_HEARTBEAT_S):
+                await until(lambda: len(server.agent_reports) > reports)
 
     scenario(story)
 
