@@ -89,7 +89,10 @@ def test_packets_flow_while_a_router_moves() -> None:
             await until(lambda agent=agent, before=before: agent.metrics.full_passes > before)
             assert agent.metrics.changes_of_last_full_pass == 0
 
-    story_in_a_cloud(story)
+    # Nothing waits for a heartbeat.
+    story_in_a_cloud(
+        story, config=replace(CLOUD_CONFIG, heartbeat_interval_s=3600.0, agent_down_time_s=7200.0)
+    )
 
 
 @pytest.mark.nightly

@@ -12,6 +12,7 @@ from tests import databases
 from tests.api.network.cloud import CONFIG, Cloud, Node, tell
 from tests.api.network.test_dhcp_scheduling import agent_of
 from tests.api.network.test_l3_scheduling import KIND, bind, hosted, hosts_of_ports
+from tests.waiting import until
 
 from pileus.wire.l3 import L3Status
 
@@ -95,6 +96,51 @@ def test_the_phases(kind: str, tmp_path: Path) -> None:
         assert not device.replicated
 
     moving(tmp_path, story, kind)
+
+
+@pytest.mark.parametrize("ha", [False, True])
+def test_a_host_is_told_of_the_ports_that_it_loses(tmp_path: Path, ha: bool) -> None:
+    """They are bound to another host already, or to none."""
+
+    async def story(api: Cloud, router: dict[str, Any], agents: dict[str, str]) -> None:
+        key, admin = router["id"], api.as_("admin")
+        if ha:
+            for change in ({"admin_state_up": False}, {"ha": True}, {"admin_state_up": True}):
+                answer = await admin("PUT", f"/v2.0/routers/{key}", {"router": change})
+                assert answer.status == 200, answer
+            assert sorted(await hosted(api, router)) == ["h1", "h2"]
+        listed = (await admin("GET", f"/v2.0/ports?device_id={key}")).json["ports"]
+        ports = {one["id"] for one in listed if one["device_owner"] != "network:router_ha_interface"}
+        assert len(ports) == 2
+        told: set[str] = set()
+        end = api.store.subscribe(lambda published: told.update(published.scopes))
+
+        async def has(host: str) -> set[str]:
+            return {one.port_id for one in (await api.switch(host)).devices} & ports
+
+        async def loses(host: str, losing: Awaitable[None]) -> None:
+            assert await has(host) == ports
+            told.clear()
+            await losing
+            assert await has(host) == set()
+            await until(lambda: {f"port:{one}" for one in ports} <= told)
+
+        if ha:
+            (bound,) = {one["binding:host_id"] for one in listed if one["id"] in ports}
+            (ready,) = agents.keys() - {bound}
+            await loses(ready, take(api, agents[ready], router))
+        else:
+            await take(api, agents["h1"], router)
+            await bind(admin, agents["h2"], key)
+            await loses("h2", take(api, agents["h2"], router))
+            await bind(admin, agents["h2"], key)
+            await said(api, "h2", ready=(key,))
+            await said(api, "h2", routers=(key,))
+            api.clock.advance(1)
+            await loses("h1", api.service_agent("h1", KIND, start=False))
+        end()
+
+    moving(tmp_path, story)
 
 
 def test_an_agent_that_knows_no_standby_serves_at_once(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pileus.host.l2 import tables as t
 from pileus.host.l2.agent import SwitchAgent
 from pileus.host.l2.plan import keyed
 from pileus.host.l2.settings import OWNER
+from pileus.wire import scopes
 from pileus.wire.switch import RateLimit, SecurityRule
 
 from .scene import SETTINGS, SSH, device, group
@@ -64,6 +65,27 @@ def test_many_ports_are_asked_for_written_and_told_at_once() -> None:
             asked = server.calls[calls:]
             assert asked.count("device_status") == 1
             assert asked.count("switch_state") <= 4
+
+    scenario(story)
+
+
+def test_a_device_that_was_gone_with_its_network_is_wired_at_once_when_it_is_back() -> None:
+    async def story() -> None:
+        server = cloud()
+        server.heartbeat_interval_s = 3600.0
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            # All that is told is that the network has changed, which is not this host's any more.
+            gone = server.networks.pop("net")
+            server.changed(scopes.network("net"))
+            await until(lambda: "net" not in bench.agent.model.networks)
+            await bench.unplug(1)
+            await until(lambda: server.devices["port-1"].status == "DOWN")
+            server.networks["net"] = gone
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
 
     scenario(story)
 

@@ -94,6 +94,12 @@ class Model(msgspec.Struct, frozen=True):
         inner = {one.network_id for router in self.routers for one in router.interfaces}
         return inner | {gateway.network_id for gateway in self.gateways}
 
+    def knows(self, port_id: str) -> bool:
+        """Whether a device can be wired by what is known. A network that this host had no part in when it was
+        asked for is not known, though it may be the host's again."""
+        device = self.devices.get(port_id)
+        return device is not None and device.network_id in self.networks
+
     def missing(self) -> Named:
         """Tell the ids that are referred to and not here: to be asked for."""
         named = self.named()

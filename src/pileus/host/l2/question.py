@@ -10,7 +10,8 @@ from pileus.wire.switch import SwitchStateRequest
 
 
 def question(host: str, woken: Iterable[str], model: Model, unasked: Set[str]) -> SwitchStateRequest | None:
-    """Ask for what the scopes concern and for devices that were never asked for; None: for nothing.
+    """Ask for what the scopes concern and for newly plugged devices, of which nothing or not the network is
+    known; None: for nothing.
 
     Of networks and groups those are asked for that the model has: others are not this host's, or are found
     to be missing.
@@ -19,7 +20,8 @@ def question(host: str, woken: Iterable[str], model: Model, unasked: Set[str]) -
     for scope in woken:
         kind, key = scopes.split(scope)
         named.setdefault(kind, set()).add(key)
-    devices: set[str] | None = named.get("port", set()) | (unasked - model.devices.keys())
+    unknown = {port_id for port_id in unasked if not model.knows(port_id)}
+    devices: set[str] | None = named.get("port", set()) | unknown
     if "host" in named and "port" not in named:
         devices = None
     networks = named.get("network", set()) & model.networks.keys()

@@ -30,7 +30,7 @@ from pileus.services.network.routers.scheduling import (
     routers_bind_ports,
 )
 from pileus.services.network.routers.tables import router_bindings, router_ports, routers
-from pileus.services.network.routers.telling import network_scopes, tell
+from pileus.services.network.routers.telling import port_scopes, tell
 from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
@@ -176,7 +176,7 @@ def ha_bind(
         )
     tx.insert(router_bindings, rows)
     bound = [(router_id, one.agent_id, one.host) for router_id, _, one in several]
-    tell(tx, context, "router.bind", bound, network_scopes(tx, ids, device_owners.REPLICATED))
+    tell(tx, context, "router.bind", bound, port_scopes(tx, ids, device_owners.REPLICATED))
     routers_bind_ports(tx, context, ids, config)
 
 
@@ -190,7 +190,7 @@ def ha_unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]], config: Networ
     delete_ports(tx, elevated(context), fetch(tx, PORT, own, lock=True), config)
     unbound = [(row.router_id, row.agent_id, row.host) for row in rows]
     ids = sorted({row.router_id for row in rows})
-    tell(tx, context, "router.unbind", unbound, network_scopes(tx, ids, device_owners.REPLICATED))
+    tell(tx, context, "router.unbind", unbound, port_scopes(tx, ids, device_owners.REPLICATED))
 
 
 def ha_agents_deleting(

@@ -37,13 +37,14 @@ from pileus.services.network.routers.tables import (
     router_ports,
     routers,
 )
-from pileus.services.network.routers.telling import network_scopes, tell
+from pileus.services.network.routers.telling import port_scopes, tell
 from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
 from pileus.store.tx import Tx
 
 LOCK = "schedule:l3"
+_MOVED = [one for one in device_owners.OF_ROUTERS if one not in device_owners.OF_ONE_HOST]
 
 
 class RouterReschedulingFailed(Conflict):
@@ -283,7 +284,7 @@ def _meet_last_agents(tx: Tx, context: Context, router_ids: Sequence[str], confi
     handovers_end(tx, over)
     if going_on := last.keys() - set(over):
         handovers_enter(tx, context, sorted(going_on), WAITING)
-    _tell_networks(tx, context, "router.handover_waiting", list(last.values()))
+    _tell_of_ports(tx, context, "router.handover_waiting", list(last.values()))
 
 
 def routers_hand_over(
@@ -296,7 +297,7 @@ def routers_hand_over(
     handovers_enter(tx, context, list(last), phase)
     if phase == ENDING:
         routers_bind_ports(tx, context, list(last), config)
-        _tell_networks(tx, context, "router.handover_ending", list(last.values()))
+        _tell_of_ports(tx, context, "router.handover_ending", list(last.values()))
     else:
         told = [(row.router_id, row.agent_id, row.host) for row in last.values()]
         tell(tx, context, "router.handover_both", told)
@@ -309,19 +310,12 @@ def routers_end_handovers(tx: Tx, context: Context, router_ids: Sequence[str], c
         return
     handovers_end(tx, last)
     routers_bind_ports(tx, context, list(last), config)
-    _tell_networks(tx, context, "router.handover_over", list(last.values()))
+    _tell_of_ports(tx, context, "router.handover_over", list(last.values()))
 
 
-def _tell_networks(tx: Tx, context: Context, kind: str, rows: Sequence[Row[Any]]) -> None:
-    ids = [row.router_id for row in rows]
-    types = [one for one in device_owners.OF_ROUTERS if one not in device_owners.OF_ONE_HOST]
-    tell(
-        tx,
-        context,
-        kind,
-        [(row.router_id, row.agent_id, row.host) for row in rows],
-        network_scopes(tx, ids, types),
-    )
+def _tell_of_ports(tx: Tx, context: Context, kind: str, rows: Sequence[Row[Any]]) -> None:
+    told = port_scopes(tx, [row.router_id for row in rows], _MOVED)
+    tell(tx, context, kind, [(row.router_id, row.agent_id, row.host) for row in rows], told)
 
 
 def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
@@ -437,5 +431,7 @@ def bind(tx: Tx, context: Context, several: Sequence[tuple[str, str, str]]) -> N
 
 def unbind(tx: Tx, context: Context, rows: Sequence[Row[Any]]) -> None:
     """Take routers from their only agents (rows of bindings)."""
+    if not rows:
+        return
     tx.execute(_UNBIND, {"ids": [row.router_id for row in rows]})
-    tell(tx, context, "router.unbind", [(row.router_id, row.agent_id, row.host) for row in rows])
+    _tell_of_ports(tx, context, "router.unbind", rows)

@@ -14,8 +14,8 @@ from pileus.services.network.routers.tables import router_ports
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-_NETWORKS = (
-    select(router_ports.c.router_id, ports.c.network_id)
+_PORTS = (
+    select(router_ports.c.router_id, router_ports.c.port_id, ports.c.network_id)
     .select_from(router_ports.join(ports, ports.c.id == router_ports.c.port_id))
     .where(
         router_ports.c.router_id.in_(bindparam("ids", expanding=True)),
@@ -48,9 +48,11 @@ def tell(
     )
 
 
-def network_scopes(tx: Tx, router_ids: Sequence[str], port_types: Sequence[str]) -> dict[str, set[str]]:
-    """The networks of routers' ports of some types: other hosts send to each host that has them."""
+def port_scopes(tx: Tx, router_ids: Sequence[str], port_types: Sequence[str]) -> dict[str, set[str]]:
+    """Routers' ports of some types and their networks, by router: a host gets or loses the ports though they
+    are bound to another one, and other hosts send to each host that has them."""
     found: dict[str, set[str]] = {}
-    for row in tx.rows(_NETWORKS, {"ids": list(router_ids), "types": list(port_types)}):
-        found.setdefault(row.router_id, set()).add(scopes.network(row.network_id))
+    for row in tx.rows(_PORTS, {"ids": list(router_ids), "types": list(port_types)}):
+        told = {scopes.port(row.port_id), scopes.network(row.network_id)}
+        found.setdefault(row.router_id, set()).update(told)
     return found
