@@ -66,6 +66,13 @@ def test_through_a_router() -> None:
         assert await eventually_curl(world, guest.namespace, URL) == (
             f"/openstack/latest/meta_data.json to {address} of router {ROUTER}"
         )
+        password = URL.replace("meta_data.json", "password")
+        posted = await world.curl(guest.namespace, password, "-d", "secret", "-H", "Expect: 100-continue")
+        assert posted == ""
+        assert world.server.asked[-1].body == b"secret"
+        at_once = ("-d", "x" * 100_000, "-H", "Expect:", "-w", "%{http_code}")
+        refused = await world.curl(guest.namespace, password, *at_once)
+        assert refused.endswith("Request is too large.\n400")
         link = await LinuxLinks().links(guest.namespace)
         own = next(a.partition("/")[0] for a in link["eth0"].addresses if a.startswith("fe80:"))
         told6 = await eventually_curl(world, guest.namespace, "http://[fe80::a9fe:a9fe%25eth0]/openstack")

@@ -11,7 +11,7 @@ from tests.fake_server import FakeServer
 from pileus.wire import scopes as scope_names
 from pileus.wire.dhcp import DhcpNetwork, DhcpState, DhcpStateRequest, DhcpStatus, LeaseReport
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status, RouterDetails
-from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.metadata import MetadataPost, MetadataReply, MetadataRequest
 from pileus.wire.switch import Acknowledged
 
 
@@ -85,3 +85,7 @@ class NamespaceServer(FakeServer):
     def _metadata(self, request: MetadataRequest) -> MetadataReply:
         self.asked.append(request)
         return self.metadata(request)
+
+    def _metadata_post(self, request: MetadataPost) -> MetadataReply:
+        self.asked.append(request)
+        return MetadataReply(200, "text/plain", b"")

@@ -15,7 +15,7 @@ from pileus.wire.dhcp import DhcpState, DhcpStateRequest, DhcpStatus, LeaseRepor
 from pileus.wire.gateway import GatewayState, GatewayStateRequest
 from pileus.wire.hypervisor import HypervisorReport, HypervisorState, HypervisorStateRequest
 from pileus.wire.l3 import L3State, L3StateRequest, L3Status
-from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.metadata import MetadataPost, MetadataReply, MetadataRequest
 from pileus.wire.metering import MeteringReport
 from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
 from pileus.wire.physical import PhysicalState, PhysicalStateRequest, PhysicalStatus
@@ -63,6 +63,9 @@ METERING_REPORT = Call(
     "metering_report", MeteringReport, Acknowledged, QUICK, "This is what my routers have counted."
 )
 METADATA = Call("metadata", MetadataRequest, MetadataReply, QUICK, "A guest asks for its metadata.")
+METADATA_POST = Call(
+    "metadata_post", MetadataPost, MetadataReply, QUICK, "A guest tells something of itself: its password."
+)
 HYPERVISOR_STATE = Call(
     "hypervisor_state",
     HypervisorStateRequest,
@@ -101,6 +104,7 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         GATEWAY_STATUS,
         METERING_REPORT,
         METADATA,
+        METADATA_POST,
         HYPERVISOR_STATE,
         HYPERVISOR_REPORT,
         PHYSICAL_STATE,

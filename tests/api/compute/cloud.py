@@ -40,7 +40,7 @@ from pileus.wire.hypervisor import (
     ServerReport,
     Step,
 )
-from pileus.wire.metadata import MetadataRequest
+from pileus.wire.metadata import MetadataPost, MetadataRequest
 from pileus.wire.questions import Answer as WireAnswer
 from pileus.wire.questions import Question
 from pileus.wire.switch import DeviceStatus, SwitchStateRequest
@@ -160,6 +160,10 @@ class Host:
     async def metadata(self, path: str, source_ip: str, network_id: str) -> Any:
         request = MetadataRequest(self.name, path, source_ip, network_id=network_id)
         return await self.cloud.wire["metadata"](request, Node(self.name))
+
+    async def guest_posts(self, path: str, source_ip: str, network_id: str, body: bytes) -> Any:
+        request = MetadataPost(self.name, path, source_ip, body, network_id=network_id)
+        return await self.cloud.wire["metadata_post"](request, Node(self.name))
 
 
 class Cloud(one.Cloud):

@@ -26,7 +26,7 @@ from pileus.wire.dhcp import DhcpStateRequest, DhcpStatus, LeaseChange, LeaseRep
 from pileus.wire.gateway import GatewayStateRequest
 from pileus.wire.hypervisor import HypervisorReport, HypervisorStateRequest, OperationReport, ServerReport
 from pileus.wire.l3 import L3StateRequest, L3Status
-from pileus.wire.metadata import MetadataRequest
+from pileus.wire.metadata import MetadataPost, MetadataRequest
 from pileus.wire.metering import MeteringCount, MeteringReport
 from pileus.wire.physical import LearnedAddress, PhysicalStateRequest, PhysicalStatus, PhysicalSwitch
 from pileus.wire.switch import DeviceFailure, DeviceStatus, SwitchStateRequest
@@ -214,6 +214,16 @@ async def _metadata(api: Cloud, it: Victim) -> None:
     assert (await api.wire["metadata"](own, Node("h1"))).status == 200  # type: ignore[attr-defined]
 
 
+async def _metadata_post(api: Cloud, it: Victim) -> None:
+    path = "/openstack/latest/password"
+    for place in ({"network_id": it.network}, {"router_id": it.router}, {}):
+        with pytest.raises(Forbidden):
+            await api.wire["metadata_post"](MetadataPost("h2", path, it.address, b"mine", **place), ME)
+    # Nor does it get at a guest through a network that it serves itself.
+    nowhere = MetadataPost("h1", path, "10.9.9.9", b"mine", network_id=it.network)
+    assert (await api.wire["metadata_post"](nowhere, Node("h1"))).status == 404  # type: ignore[attr-defined]
+
+
 async def _hypervisor_state(api: Cloud, it: Victim) -> None:
     for asked in ((it.server,), None):
         state: Any = await api.wire["hypervisor_state"](HypervisorStateRequest("h2", asked), ME)
@@ -295,6 +305,7 @@ ATTACKS: dict[str, Attack] = {
     "gateway_status": _gateway_status,
     "metering_report": _metering_report,
     "metadata": _metadata,
+    "metadata_post": _metadata_post,
     "physical_state": _physical_state,
     "physical_status": _physical_status,
     "hypervisor_state": _hypervisor_state,

@@ -1,4 +1,4 @@
-"""Programs that the guest for scenario tests has besides: ``nc``, ``sudo`` and ``curl``, run by a shell."""
+"""Programs that the guest for scenario tests has besides: ``nc``, ``sudo`` and the like, run by a shell."""
 
 from __future__ import annotations
 
@@ -84,5 +84,24 @@ def test_curl_fetches_one_url_and_knows_zones(flags: list[str], asked: list[str]
     fetched.chmod(0o755)
     command = ["sh", PROGRAMS / "curl", *flags, "http://[fe80::a9fe:a9fe%25eth0]/x"]
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=path)
+    assert done.stdout.splitlines() == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "program", "asked"),
+    [
+        (["-L", "config-2", "-o", "device"], "findfs", ["LABEL=config-2"]),
+        (["-o", "device", "-L", "a b"], "findfs", ["LABEL=a b"]),
+        (["/dev/vda1"], "busybox", ["blkid", "/dev/vda1"]),
+        ([], "busybox", ["blkid"]),
+    ],
+)
+def test_blkid_finds_a_label(arguments: list[str], program: str, asked: list[str], tmp_path: Path) -> None:
+    called = tmp_path / program
+    called.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    called.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["sh", PROGRAMS / "blkid", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=path)
     assert done.stdout.splitlines() == asked

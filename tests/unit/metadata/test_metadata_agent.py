@@ -17,7 +17,7 @@ from pileus.host.agent import AgentSettings
 from pileus.host.metadata.agent import MetadataAgent
 from pileus.host.metadata.plan import plan_endpoints
 from pileus.host.metadata_endpoint import MetadataEndpoint
-from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.metadata import LONGEST_POST, MetadataPost, MetadataReply, MetadataRequest
 
 DHCP = MetadataEndpoint("qdhcp-1", "169.254.169.254", 80, network_id="net-1")
 ROUTER = MetadataEndpoint("qrouter-1", "0.0.0.0", 9697, router_id="router-1")
@@ -100,6 +100,68 @@ def test_what_is_too_much_is_refused() -> None:
             ):
                 assert b"HTTP/1.1 431 " in await node.ask(DHCP, text)
             assert b"HTTP/1.1 405 " in await node.ask(DHCP, "PUT / HTTP/1.1\r\n\r\n")
+            assert node.server.asked == []
+
+    scenario(story)
+
+
+def test_what_a_guest_posts_is_carried_to_the_server() -> None:
+    async def story() -> None:
+        async with running() as node:
+            path = "/openstack/latest/password"
+            both = (
+                f"POST {path} HTTP/1.1\r\nContent-Length: 6\r\nX-Forwarded-For: 10.0.0.1\r\n\r\nsecret"
+                f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n"
+            )
+            answer = await node.ask(ROUTER, both)
+            assert answer.count(b"HTTP/1.1 200 OK") == 2
+            posted, asked = node.server.asked
+            assert posted == MetadataPost("n1", path, "10.0.0.9", b"secret", router_id="router-1")
+            assert "secret" not in repr(posted)
+            assert asked == MetadataRequest("n1", path, "10.0.0.9", router_id="router-1")
+            await node.ask(LINK, f"POST {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n", "fe80::9")
+            assert node.server.asked[2:] == [MetadataPost("n1", path, "fe80::9", b"", network_id="net-1")]
+
+    scenario(story)
+
+
+def test_a_guest_that_waits_to_send_its_body_is_told_to_go_on() -> None:
+    async def story() -> None:
+        async with running() as node:
+            reader, writer = await node.listeners.connect(
+                Place(DHCP.namespace, DHCP.address, DHCP.port), "10.0.0.9"
+            )
+            head = "POST /p HTTP/1.1\r\nContent-Length: 1020\r\nConnection: close\r\n"
+            writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            async with asyncio.timeout(PATIENCE_S):
+                assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                writer.write(b"x" * LONGEST_POST)
+                assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
+            assert node.server.asked[0].body == b"x" * LONGEST_POST
+            writer.close()
+
+    scenario(story)
+
+
+def test_a_guest_that_posts_too_much_reads_the_refusal() -> None:
+    """Its line is not cut while it sends: it would lose the reply."""
+
+    async def story() -> None:
+        async with running() as node:
+            text = "POST /openstack/latest/password HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" + "x" * 60000
+            answer = await node.ask(DHCP, text)
+            assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert answer.endswith(b"Request is too large.\n")
+            assert node.server.asked == []
+            # A body that never comes is waited for no longer than a head.
+            short = "POST /p HTTP/1.1\r\nContent-Length: 5\r\n\r\nab"
+            place = Place(DHCP.namespace, DHCP.address, DHCP.port)
+            reader, writer = await node.listeners.connect(place, "10.0.0.9")
+            writer.write(short.encode())
+            writer.write_eof()
+            async with asyncio.timeout(PATIENCE_S):
+                assert await reader.read() == b""
+            writer.close()
             assert node.server.asked == []
 
     scenario(story)

@@ -18,8 +18,8 @@ from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.metadata.apply import EndpointApplier
 from pileus.host.metadata.plan import EndpointPlan, plan_endpoints
 from pileus.host.metadata_endpoint import MetadataEndpoint
-from pileus.wire.calls import METADATA
-from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.calls import METADATA, METADATA_POST
+from pileus.wire.metadata import MetadataPost, MetadataReply, MetadataRequest
 
 
 class NotListening(Exception):
@@ -85,5 +85,7 @@ class MetadataAgent(Agent):
         incarnations = {name: self._applier.incarnation(name) for name in names}
         return plan_endpoints(wanted, self._applier.opened, incarnations)
 
-    async def _question(self, request: MetadataRequest) -> MetadataReply:
+    async def _question(self, request: MetadataRequest | MetadataPost) -> MetadataReply:
+        if isinstance(request, MetadataPost):
+            return await self.call(METADATA_POST, request)
         return await self.call(METADATA, request)

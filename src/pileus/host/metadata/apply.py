@@ -21,17 +21,20 @@ from pileus.host.isolation import reason
 from pileus.host.metadata import http
 from pileus.host.metadata.plan import EndpointPlan
 from pileus.host.metadata_endpoint import MetadataEndpoint
-from pileus.wire.metadata import MetadataReply, MetadataRequest
+from pileus.wire.metadata import MetadataPost, MetadataReply, MetadataRequest
 
 _log = log.get("host.metadata")
 
 _ALL_AT_ONCE = 256
 _GUEST_AT_ONCE = 8
-_HEAD_WITHIN_S = 10.0
+_SAID_WITHIN_S = 10.0
+_LINGERS_S = 2.0
+_UNREAD = 65536
+"""Octets of a refused request that are read off, at most."""
 _REQUESTS = 100
 """Of one connection."""
 
-Ask = Callable[[MetadataRequest], Awaitable[MetadataReply]]
+Ask = Callable[[MetadataRequest | MetadataPost], Awaitable[MetadataReply]]
 
 
 class EndpointApplier:
@@ -106,33 +109,35 @@ class EndpointApplier:
     ) -> None:
         for _ in range(_REQUESTS):
             try:
-                async with asyncio.timeout(_HEAD_WITHIN_S):
+                async with asyncio.timeout(_SAID_WITHIN_S):
                     head = await _read_head(reader)
-                if head is None:
-                    return
-                request = http.parse(head)
+                    if head is None:
+                        return
+                    request = http.parse(head)
+                    if request.waits:
+                        writer.write(http.CONTINUE)
+                    posted = await reader.readexactly(request.length)
             except TimeoutError:
                 return
             except http.BadRequest as bad:
                 writer.write(_refusal(bad.status, str(bad)))
-                await writer.drain()
+                await _linger(reader, writer)
                 return
-            status, content_type, body = await self._answer(endpoint, request, source)
+            status, content_type, body = await self._answer(endpoint, request, posted, source)
             writer.write(http.reply(request, status, content_type, body, stays=request.stays))
             await writer.drain()
             if not request.stays:
                 return
 
     async def _answer(
-        self, endpoint: MetadataEndpoint, request: http.Request, source: str
+        self, endpoint: MetadataEndpoint, request: http.Request, posted: bytes, source: str
     ) -> tuple[int, str, bytes]:
-        question = MetadataRequest(
-            host=self._host,
-            path=request.path,
-            source_ip=source,
-            network_id=endpoint.network_id,
-            router_id=endpoint.router_id,
-        )
+        question: MetadataRequest | MetadataPost
+        place = (endpoint.network_id, endpoint.router_id)
+        if request.method == "POST":
+            question = MetadataPost(self._host, request.path, source, posted, *place)
+        else:
+            question = MetadataRequest(self._host, request.path, source, *place)
         try:
             answer = await self._ask(question)
         except Fault as fault:
@@ -164,6 +169,18 @@ async def _read_head(reader: asyncio.StreamReader) -> bytes | None:
         head += line
         if len(head) > http.HEAD_LIMIT:
             raise http.BadRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "there are too many headers")
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End a connection whose guest may still be sending: it reads the refusal before its line is cut
+    (RFC 9112, 9.6)."""
+    await writer.drain()
+    writer.write_eof()
+    left = _UNREAD
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGERS_S):
+            while left > 0 and (data := await reader.read(left)):
+                left -= len(data)
 
 
 def _refusal(status: HTTPStatus, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as guests need to read their metadata (RFC 9110, 9112): GET and HEAD. Pure.
+"""As much of HTTP/1.1 as guests need for their metadata (RFC 9110, 9112): GET, HEAD, a small POST. Pure.
 
 A guest is not trusted: what it may send is bounded, and nothing of it decides who it is.
 """
@@ -9,19 +9,25 @@ from http import HTTPStatus
 
 import msgspec
 
+from pileus.wire.metadata import LONGEST_POST
+
 LINE_LIMIT = 4096
 HEAD_LIMIT = 16384
 PATH_LIMIT = 2048
-_METHODS = ("GET", "HEAD")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_METHODS = ("GET", "HEAD", "POST")
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
 
 class Request(msgspec.Struct, frozen=True):
-    """``path`` with its query. ``stays``: whether the connection may serve another request."""
+    """``path`` with its query. ``stays``: whether the connection may serve another request. ``length``: how
+    many octets of a body follow; ``waits``: whether the guest sends them when it is told to go on."""
 
     method: str
     path: str
     stays: bool
+    length: int = 0
+    waits: bool = False
 
 
 class BadRequest(Exception):
@@ -40,14 +46,20 @@ def parse(head: bytes) -> Request:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1.1")
     method, target, version = words
     if method not in _METHODS:
-        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are known here")
-    headers = {}
+        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET, HEAD and POST are known here")
+    headers: dict[str, str] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if not colon or name != name.strip() or not name:
             raise BadRequest(HTTPStatus.BAD_REQUEST, "a header without a colon")
-        headers[name.lower()] = value.strip()
+        name, value = name.lower(), value.strip()
+        if name == "content-length" and headers.get(name, value) != value:
+            raise BadRequest(HTTPStatus.BAD_REQUEST, "several lengths of one body")
+        headers[name] = value
     stays = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    if method == "POST":
+        waits = version == "HTTP/1.1" and headers.get("expect", "").lower() == "100-continue"
+        return Request(method, _path(target), stays, _length(headers), waits)
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         stays = False  # the body is not read
     return Request(method, _path(target), stays)
@@ -68,9 +80,22 @@ def reply(
         f"Connection: {'keep-alive' if stays else 'close'}",
     ]
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        head.append(f"Allow: {', '.join(_METHODS)}")
+        refused = None if request is None else request.method
+        head.append(f"Allow: {', '.join(one for one in _METHODS if one != refused)}")
     shown = b"" if request is not None and request.method == "HEAD" else body
     return "\r\n".join((*head, "", "")).encode("latin-1", "replace") + shown
+
+
+def _length(headers: dict[str, str]) -> int:
+    """The octets of a POST's body: their number is said beforehand, and bounded."""
+    text = headers.get("content-length")
+    if text is None or "transfer-encoding" in headers:
+        raise BadRequest(HTTPStatus.LENGTH_REQUIRED, "a body comes with its length, and in one piece")
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "the length of the body is no number")
+    if len(text.lstrip("0")) > len(str(LONGEST_POST)) or int(text) > LONGEST_POST:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "Request is too large.")
+    return int(text)
 
 
 def _path(target: str) -> str:

@@ -441,6 +441,12 @@ CREATE TABLE "groups" (
 	CONSTRAINT pk_groups PRIMARY KEY (id), 
 	CONSTRAINT uq_groups_domain_id_name UNIQUE (domain_id, name)
 );
+CREATE TABLE guest_passwords (
+	server_id VARCHAR(36) NOT NULL, 
+	password TEXT NOT NULL, 
+	CONSTRAINT fk_guest_passwords_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_guest_passwords PRIMARY KEY (server_id)
+);
 CREATE TABLE ha_networks (
 	project_id VARCHAR(36) NOT NULL, 
 	network_id VARCHAR(36) NOT NULL, 
@@ -1253,6 +1259,7 @@ INSERT INTO "schema_revisions" VALUES('network','0055_handovers_of_routers');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
+INSERT INTO "schema_revisions" VALUES('compute','0022_passwords_of_guests');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 

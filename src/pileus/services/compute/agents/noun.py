@@ -6,11 +6,11 @@ from functools import partial
 
 from pileus.services.compute.agents.report import hypervisor_report
 from pileus.services.compute.agents.state import hypervisor_state
-from pileus.services.compute.instance_metadata.service import metadata_answer
+from pileus.services.compute.instance_metadata.service import metadata_answer, metadata_post
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.web.answers import Answer
 from pileus.web.noun import Noun
-from pileus.wire.calls import HYPERVISOR_REPORT, HYPERVISOR_STATE, METADATA
+from pileus.wire.calls import HYPERVISOR_REPORT, HYPERVISOR_STATE, METADATA, METADATA_POST
 
 
 def agents_noun(parts: Parts) -> Noun:
@@ -21,5 +21,6 @@ def agents_noun(parts: Parts) -> Noun:
             Answer(HYPERVISOR_STATE, partial(hypervisor_state, files=parts.images)),
             Answer(HYPERVISOR_REPORT, partial(hypervisor_report, parts=parts), writes=True),
             Answer(METADATA, metadata_answer),
+            Answer(METADATA_POST, metadata_post, writes=True),
         ),
     )

@@ -20,6 +20,7 @@ from pileus.services.compute.events import step
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.instance_actions import action_finish
+from pileus.services.compute.servers.password import passwords_forget
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
@@ -137,6 +138,7 @@ def close(
     resources_release(tx, context, several, network=network)
     ids = [server["id"] for server in several]
     tags_remove(tx, ids)
+    passwords_forget(tx, ids)
     changes = {
         "vm_state": states.DELETED,
         "task_state": None,

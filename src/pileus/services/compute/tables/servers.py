@@ -12,7 +12,7 @@ not the image.
 server is. ``server_migrations`` tells of resizes, cold migrations and evacuations, finished ones too: what a
 server was before and is after it, and what the host that it is not on keeps free for it (``held_…``).
 ``server_interfaces`` says which ports are a server's, in their order, and which of them were
-made for it (and go with it).
+made for it (and go with it). ``guest_passwords`` has what guests posted, apart from what lists read.
 """
 
 from __future__ import annotations
@@ -125,6 +125,13 @@ server_interfaces = Table(
     Column("position", Integer, nullable=False),
     Column("made", Boolean, nullable=False),
     Column("tag", String(64)),
+)
+
+guest_passwords = Table(
+    "guest_passwords",
+    metadata,
+    Column("server_id", Id, ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+    Column("password", LongText, nullable=False),
 )
 
 server_actions = Table(
