@@ -67,12 +67,18 @@ class Host:
         self.cloud, self.name = cloud, name
         self.have: dict[str, tuple[int, str]] = {}
         self.memory_mib, self.zone = memory_mib, zone
+        self.tunnel_types = ["vxlan"]
         self.fails: str | None = None
         self.refuses: str | None = None
         self.done: list[str] = []
 
     async def heartbeat(self) -> None:
         """Switch agent and hypervisor agent say that they are there."""
+        await self.switch_agent()
+        await self.hypervisor_agent()
+
+    async def switch_agent(self) -> None:
+        address = f"192.0.2.{ord(self.name[-1])}"
         await self.cloud.wire["agent_report"](
             AgentReport(
                 host=self.name,
@@ -80,11 +86,13 @@ class Host:
                 agent_type="Open vSwitch agent",
                 topic="N/A",
                 started_at="2026-01-01 00:00:00",
-                configurations={"tunnel_types": ["vxlan"], "tunneling_ip": f"192.0.2.{ord(self.name[-1])}"},
+                configurations={"tunnel_types": self.tunnel_types, "tunneling_ip": address},
                 start=True,
             ),
             Node(self.name),
         )
+
+    async def hypervisor_agent(self) -> None:
         stock = Inventory(
             hypervisor_type="QEMU",
             hypervisor_version=7002000,

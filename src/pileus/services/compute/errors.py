@@ -55,6 +55,12 @@ class InQuarantine(Conflict):
     message = "Instance {id} is in quarantine"
 
 
+class PortBindingFailed(Conflict):
+    """The host of a server can't carry the network of its port, now or later."""
+
+    message = "Binding failed for port {port_id}: {reason}."
+
+
 class NotYours(Forbidden):
     """Refused by policy, in Nova's words."""
 

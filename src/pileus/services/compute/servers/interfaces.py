@@ -18,7 +18,7 @@ from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import at_least, since
-from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.errors import BadRequest, PortBindingFailed
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, is_admin, rules
 from pileus.services.compute.replies import TEXT, TEXT_OR_NULL, UUID, always, named, named_list
 from pileus.services.compute.servers.attached import AttachedPort, attached_ports, holders_of, ports_of
@@ -36,6 +36,7 @@ from pileus.services.compute.tables.servers import server_interfaces
 from pileus.services.compute.uses.network import (
     NetworkConfig,
     as_update,
+    bindings_refused,
     is_networks_own,
     networks_visible,
     new_port,
@@ -167,6 +168,8 @@ class InterfaceHandlers:
             spec["quarantined"] = server["quarantined"] is not None
             port = port_create(tx, as_admin(request), [spec], config=self._network)[0]
             made = True
+        for port_id, reason in bindings_refused(tx, request.context, [port], self._network).items():
+            raise PortBindingFailed(port_id=port_id, reason=reason)
         last = tx.scalar(
             select(func.max(server_interfaces.c.position)).where(
                 server_interfaces.c.server_id == server["id"]

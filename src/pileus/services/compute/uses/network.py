@@ -40,6 +40,7 @@ from pileus.services.network.port_bindings.work import (
     binding_create,
     binding_delete,
 )
+from pileus.services.network.ports.refusals import bindings_refused
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -80,6 +81,7 @@ __all__ = [
     "binding_activate",
     "binding_create",
     "binding_delete",
+    "bindings_refused",
     "default_groups",
     "floating_ips_of",
     "group_names",

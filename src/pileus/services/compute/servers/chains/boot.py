@@ -25,17 +25,19 @@ from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
+from pileus.services.compute.errors import PortBindingFailed
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.common import Parts, told
 from pileus.services.compute.servers.chains.placing import CLAIMS, claim_of, group_wishes
-from pileus.services.compute.servers.cleanup import allocations_release, ports_release, put_error
+from pileus.services.compute.servers.cleanup import allocations_release, boot_undo, ports_release, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
     as_update,
+    bindings_refused,
     is_host_name,
     new_port,
     port_create,
@@ -217,11 +219,11 @@ def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
                 spec["quarantined"] = server["quarantined"] is not None
                 specs.append(spec)
                 rows.append({**row, "port_id": spec["id"], "made": True})
-    if bindings:
-        port_update(tx, context, bindings, config=network)
+    bound = port_update(tx, context, bindings, config=network) if bindings else []
     if specs:
-        port_create(tx, context, specs, config=network)
+        bound += port_create(tx, context, specs, config=network)
     tx.insert(server_interfaces, rows)
+    building = _plugged(tx, context, operation, building, bound, parts)
     if building:
         SERVER.change(
             tx, context, [Update(server, Values({"task_state": states.SPAWNING})) for server in building]
@@ -232,6 +234,28 @@ def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
             for server in building
         ]
     )
+
+
+def _plugged(
+    tx: Tx,
+    context: Context,
+    operation: Operation,
+    building: list[Values],
+    ports: Sequence[Values],
+    parts: Parts,
+) -> list[Values]:
+    """The servers whose hosts carry their ports; the others end in ERROR at once, with the reason."""
+    refused = bindings_refused(tx, context, ports, parts.network)
+    if not refused:
+        return building
+    why = {port["device_id"]: (port["id"], refused[port["id"]]) for port in ports if port["id"] in refused}
+    for server in building:
+        if server["id"] in why:
+            port_id, reason = why[server["id"]]
+            text = str(PortBindingFailed(port_id=port_id, reason=reason))
+            tx.emit(told(context, BOOT, operation, server, "ports", error=text))
+            boot_undo(tx, context, [server], text, network=parts.network)
+    return [server for server in building if server["id"] not in why]
 
 
 def unplug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:

@@ -10,13 +10,19 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.resource.declaration import Values
+from pileus.services.compute.errors import PortBindingFailed
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules.scheduler import HostFacts, Ratios, Wanted, choose, sentence
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.tables.servers import server_groups, servers
 from pileus.services.compute.uses.image import images_of
-from pileus.services.compute.uses.network import as_update, is_networks_own, port_update
+from pileus.services.compute.uses.network import (
+    as_update,
+    bindings_refused,
+    is_networks_own,
+    port_update,
+)
 from pileus.store.tx import Tx
 
 CLAIMS = "compute:claims"
@@ -101,7 +107,10 @@ def host_choose(
 def ports_move(
     tx: Tx, context: Context, server: Values, host: str | None, zone: str | None, parts: Parts
 ) -> None:
-    """Bind a server's ports to a host, or (None) to none; what its owner has given to others stays theirs."""
+    """Bind a server's ports to a host, or (None) to none; what its owner has given to others stays theirs.
+
+    Raises PortBindingFailed where the host can't carry a port's network.
+    """
     mine = [
         port
         for port in ports_of(tx, server["id"])
@@ -114,4 +123,6 @@ def ports_move(
         if port["binding:host_id"] != (host or "")
     ]
     if several:
-        port_update(tx, context, several, config=parts.network)
+        moved = port_update(tx, context, several, config=parts.network)
+        for port_id, reason in bindings_refused(tx, context, moved, parts.network).items():
+            raise PortBindingFailed(port_id=port_id, reason=reason)
