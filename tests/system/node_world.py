@@ -110,6 +110,7 @@ class NodeWorld:
     def __init__(self, lab: Lab, folder: Path, name: str) -> None:
         self.lab = lab
         self.name = name
+        self.folder = folder
         self.host: LabHost = lab.hosts["n1"]
         self.switching = SwitchServer()
         self.server = NamespaceServer()
@@ -189,6 +190,7 @@ class NodeWorld:
                 self.host.client(),
                 self.host.flows(),
                 silence=Silence(nft.Nft(), self.host.namespace),
+                leases=self.folder / "leases.jsonl",
             )
         if kind == "metadata":
             return MetadataAgent(settings, self.server, SystemClock(), LinuxListeners())

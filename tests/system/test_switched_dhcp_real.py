@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import sys
@@ -13,7 +15,10 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.patience import PATIENCE
 from tests.system.node_world import CLIENT, MTU, NET, REAL, NodeWorld, story_in_a_world, subnet, until
+from tests.system.test_ipv6_modes_real import GATEWAY, GIVEN, RESOLVER, Place
+from tests.system.test_ipv6_modes_real import SIX as OF_SIX
 
 from pileus.app.lab.lab import Guest, Plug
 from pileus.drivers.process import run
@@ -78,6 +83,27 @@ def test_guests_are_answered_by_their_switch_while_everybody_else_is_dead() -> N
     story_in_a_world(story)
 
 
+def test_a_lease_that_ran_out_while_the_agent_was_dead_is_told_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("node_world", "test_switched_dhcp_real"):  # what an agent writes down has ids
+        monkeypatch.setattr(f"tests.system.{module}.NET", "9d2c1f0e-0000-4000-8000-000000000001")
+
+    async def story(world: NodeWorld) -> None:
+        switched(world, lease_time_s=6)
+        guest, host = await a_guest(world)
+        await world.leased(guest, host)
+        address = host.addresses[0].ip_address
+        await until(lambda: world.switching.leases != [])
+        await world.kill("switch")
+        assert world.switching.leases == [("started", address)]
+        await asyncio.sleep(6.1)  # nobody is there when it ends
+        await world.start("switch")
+        await until(lambda: world.switching.leases == [("started", address), ("ended", address)])
+
+    story_in_a_world(story)
+
+
 @pytest.mark.parametrize("client", ["udhcpc", "dhclient"])
 def test_clients_of_real_guests_boot_and_release(client: str) -> None:
     program = {"udhcpc": "busybox"}.get(client, client)
@@ -112,6 +138,74 @@ def test_clients_of_real_guests_boot_and_release(client: str) -> None:
             await run((*inside, "dhclient", "-r", *files, "eth0"))
         await until(lambda: ("ended", address) in world.switching.leases)
         assert world.switching.leases[0] == ("started", address)
+
+    story_in_a_world(story)
+
+
+SIX = DhcpSubnet(
+    *(OF_SIX, "fd0a::/64", 6, True, GATEWAY, (RESOLVER,)),
+    ipv6_ra_mode="dhcpv6-stateful",
+    ipv6_address_mode="dhcpv6-stateful",
+)
+
+
+@pytest.mark.skipif(shutil.which("dhclient") is None, reason="dhclient is not installed")
+@pytest.mark.parametrize(
+    ("mode", "again"),
+    [
+        ("dhcpv6-stateless", False),
+        ("dhcpv6-stateful", False),
+        pytest.param("dhcpv6-stateful", True, marks=pytest.mark.nightly),
+    ],
+)
+def test_guests_are_told_what_their_ports_have_of_ipv6(mode: str, again: bool, tmp_path: Path) -> None:
+    """A lease is given and given back; ``again``: it is confirmed and renewed after a restart of the client,
+    and rebound when its server is another one."""
+
+    async def story(world: NodeWorld) -> None:
+        six = replace(SIX, ipv6_ra_mode=mode, ipv6_address_mode=mode)
+        switched(world, subnet(1), six)
+        own = (FixedIP("10.1.0.77", "sub-1"), FixedIP(GIVEN, OF_SIX))
+        guest, _ = await a_guest(world, DhcpOption("sntp-server", "[fd0a::123]", 6), fixed_ips=own)
+        place = Place(world, mode, tmp_path)
+        place.guest = guest
+        inside = ("ip", "netns", "exec", guest.namespace)
+        own_link = (*inside, "ip", "-6", "address", "show", "dev", "eth0", "scope", "link", "-tentative")
+        async with asyncio.timeout(20 * PATIENCE):  # no other has the address
+            while b"fe80:" not in await run(own_link):
+                await asyncio.sleep(0.1)
+        told = await place.ask("-6", "-S")
+        assert (told["new_dhcp6_name_servers"], told["new_dhcp6_sntp_servers"]) == (RESOLVER, "fd0a::123")
+        if mode == "dhcpv6-stateless":
+            assert world.switching.leases == []
+            return
+        leases = world.switching.leases
+        pid = tmp_path / "pid6"
+        lease = tmp_path / "lease6"
+        client = ("dhclient", "-6", "-lf", str(lease), "-pf", str(pid))
+        await run((*inside, *client, "-1", "eth0"))
+        assert GIVEN in await place.addresses()
+        await until(lambda: leases == [("started", GIVEN)])
+        dhcp = world.switching.networks[NET].dhcp
+        assert dhcp is not None
+        macs = (dhcp.mac_address, "fa:16:3e:01:dd:99") if again else ()
+        for number, mac in enumerate(macs, 1):
+            # As if it were time to ask again: its own server, or whoever is there.
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+            await run((*inside, "ip", "address", "flush", "dev", "eth0", "scope", "global"))
+            soon = re.sub(r"(renew|rebind) \d+;", r"\1 2;", lease.read_text())
+            lease.write_text(soon.replace("renew 2;", "renew 1;"))
+            other = replace(world.switching.networks[NET], dhcp=replace(dhcp, mac_address=mac))
+            world.switching.put_network(other)
+            await world.agents["switch"].reconciler.settled()
+            await run((*inside, *client, "-1", "eth0"))
+            assert GIVEN in await place.addresses(), "it is confirmed"
+            await until(
+                lambda number=number: leases == [("started", GIVEN), *[("renewed", GIVEN)] * number], 30
+            )
+        await run((*inside, *client, "-r", "eth0"))
+        await until(lambda: leases[-1] == ("ended", GIVEN))
+        assert GIVEN not in await place.addresses()
 
     story_in_a_world(story)
 

@@ -132,6 +132,10 @@ class StateFolder(msgspec.Struct, frozen=True):
         """Files for dnsmasq, which reads them as a user of its own: a folder for each network."""
         return self.root / "dhcp"
 
+    def leases(self, host: str) -> Path:
+        """Leases that the switch of a host has given; a machine with a lab has several such files."""
+        return self.agent / f"leases-{host}.jsonl"
+
     @property
     def bfd(self) -> Path:
         """Files for BIRD, which reads them as a user of its own: a folder for each router."""

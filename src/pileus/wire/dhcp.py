@@ -16,6 +16,7 @@ from pileus.wire.types import (
     MacAddress,
     Mtu,
     Position,
+    Size,
     Text,
     Uuid,
     Word,
@@ -137,14 +138,14 @@ class DhcpState(Record, frozen=True):
 
 
 class LeaseChange(Record, frozen=True):
-    """A lease that was ``started``, ``renewed`` or has ``ended``. Those of IPv6 name no ``mac_address``;
-    ``expires_s``: seconds since 1970, 0 for never."""
+    """A lease that was ``started``, ``renewed`` or has ``ended``. Those of IPv6 that a dnsmasq gave name no
+    ``mac_address``; ``expires_s``: seconds since 1970, 0 for never."""
 
     network_id: Uuid
     kind: Word
     ip_address: IpAddress
     mac_address: MacAddress | None = None
-    expires_s: Count = 0
+    expires_s: Size = 0
 
 
 class LeaseReport(Record, frozen=True):

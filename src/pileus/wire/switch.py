@@ -244,6 +244,11 @@ class DeviceStatus(Record, frozen=True):
     """id of a tap flow or tap service whose source or target is here, to ``ACTIVE`` or ``DOWN``."""
     floating_ips: tuple[Uuid, ...] = ()
     """Those that this host translates now."""
+    dhcp: dict[Uuid, Text] = msgspec.field(default_factory=dict)
+    """Ports whose guests their switch can't tell all that they should be told, with the reason."""
+
+    def __post_init__(self) -> None:
+        clip(self, "dhcp")
 
 
 class Acknowledged(Record, frozen=True):

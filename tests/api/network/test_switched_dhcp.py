@@ -14,7 +14,7 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.ports.switch_state import switch_state
 from pileus.store import Tx
 from pileus.wire.dhcp import DhcpOption, LeaseChange, LeaseReport
-from pileus.wire.switch import SwitchStateRequest
+from pileus.wire.switch import DeviceStatus, SwitchStateRequest
 
 SWITCHED = msgspec.structs.replace(CONFIG, distributed_dhcp=True, dhcp_lease_time_s=3600)
 
@@ -79,7 +79,7 @@ def test_switches_are_told_what_guests_ask_for(kind: str, tmp_path: Path) -> Non
     tell(story, tmp_path, kind, config=SWITCHED)
 
 
-def test_addresses_of_ipv6_and_guests_of_linux_bridges_are_the_agents(tmp_path: Path) -> None:
+def test_guests_of_linux_bridges_are_the_agents_to_answer(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         await api.node("h1", "DHCP agent")
         network, four = await api.a_network()
@@ -89,9 +89,9 @@ def test_addresses_of_ipv6_and_guests_of_linux_bridges_are_the_agents(tmp_path: 
         (served,) = (await api.dhcp("h1")).networks
         assert set(served.elsewhere) == {four, stateless["id"]}
         modes = dict.fromkeys(modes, "dhcpv6-stateful")
-        await api.make("subnet", network_id=network, cidr="fd01::/64", ip_version=6, **modes)
+        stateful = await api.make("subnet", network_id=network, cidr="fd01::/64", ip_version=6, **modes)
         (served,) = (await api.dhcp("h1")).networks
-        assert set(served.elsewhere) == {four}
+        assert set(served.elsewhere) == {four, stateless["id"], stateful["id"]}
         await api.report("b1", interface_mappings={})
         (served,) = (await api.dhcp("h1")).networks
         assert served.elsewhere == ()
@@ -150,3 +150,19 @@ def test_a_prefix_that_is_not_delegated_yet_is_not_told(tmp_path: Path) -> None:
         assert [one.subnet_id for one in net.dhcp.subnets] == [subnet]
 
     tell(story, tmp_path, config=config)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_what_a_guest_cannot_be_told_is_in_its_ports_timeline(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        network, _ = await api.a_network()
+        port = await plugged(api, network, "h1")
+        for host in ("h1", "h2"):
+            await api.node(host)
+            said = DeviceStatus(host, dhcp={port["id"]: f"said by {host}", "0" * 32: "of nobody"})
+            await api.wire["device_status"](said, Node(host))
+        shown = (await api("GET", f"/v2.0/ports/{port['id']}/timeline")).json["timeline"]
+        assert [one["error"] for one in shown if one["step"] == "port dhcp_incomplete"] == ["said by h1"]
+        assert (await api("GET", f"/v2.0/ports/{port['id']}")).json["port"]["status"] == "DOWN"
+
+    tell(story, tmp_path, kind, config=SWITCHED)

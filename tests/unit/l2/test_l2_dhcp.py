@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import struct
 from collections.abc import Sequence
@@ -13,26 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.l2.scene import mac
-from tests.unit.l2.switch_bench import bench_matches, cloud, running, scenario
-from tests.waiting import until
 
-from pileus.core.clock import ManualClock
-from pileus.drivers.openflow.simulated import SimulatedFlows
-from pileus.drivers.openflow.table import PacketIn
-from pileus.drivers.ovsdb.simulated import SimulatedSwitch
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.dhcp import options as o
 from pileus.host.l2.dhcp import v4, v6
+from pileus.host.l2.dhcp.answer import Answer
 from pileus.host.l2.dhcp.frames import checksum, read_v4, read_v6, write_v6
-from pileus.host.l2.dhcp.guests import ASKED_V4, ASKED_V6, RATE, Guest, guest_flows, guest_of, meter_of
+from pileus.host.l2.dhcp.guests import ASKED_V4, ASKED_V6, Guest, guest_flows, guest_of
 from pileus.host.l2.dhcp.options import NotAnOption, encode_option, read_options, write_options
-from pileus.host.l2.dhcp.responder import Responder
+from pileus.host.l2.dhcp.untold import untold
 from pileus.wire.dhcp import (
     DeviceDhcp,
     DhcpOption,
     DhcpSubnet,
     HostRoute,
-    LeaseChange,
     PortAddress,
     SwitchedDhcp,
 )
@@ -53,6 +46,8 @@ DHCP = SwitchedDhcp(
     (FOUR, SIX), (PortAddress("10.0.0.2", "sub4"),), "fa:16:3e:dd:00:01", "cloud.example.", 3600
 )
 NETWORK = NetworkDetails("net", Segment("vxlan", None, 7), 1450, dhcp=DHCP)
+GIVING_SIX = replace(SIX, ipv6_address_mode="dhcpv6-stateful", ipv6_ra_mode="dhcpv6-stateful")
+STATEFUL = replace(NETWORK, dhcp=replace(DHCP, subnets=(FOUR, GIVING_SIX)))
 MAC = bytes.fromhex(mac(5).replace(":", ""))
 
 
@@ -128,7 +123,7 @@ def told(frame: bytes) -> Told:
     )
 
 
-def answer(one: Guest, frame: bytes) -> v4.Answer | None:
+def answer(one: Guest, frame: bytes) -> Answer | None:
     question = read_v4(frame)
     return v4.answer(one, question) if question is not None else None
 
@@ -205,7 +200,7 @@ def test_which_questions_get_which_answers(frame: bytes, kind: int | None, lease
     found = answer(guest(), frame)
     said = told(found.frame).kind if found is not None and found.frame is not None else None
     assert said == kind
-    became = found.lease if found is not None else None
+    became = found.leases[0] if found is not None and found.leases else None
     assert became == (("10.0.0.5", lease) if lease else None)
 
 
@@ -285,15 +280,47 @@ def test_long_options_are_split_and_what_does_not_fit_is_left_out() -> None:
     assert data[:2] == b"\x77\xff" and read_options(data) == {119: b"x" * 300, 15: b"z"}
 
 
+SMALL = "answers to clients that take 576 bytes"
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        (DhcpOption("ntp-server", "10.0.0.8"), ""),
+        (DhcpOption("ntp-server", ""), ""),
+        (DhcpOption("bogus", "x"), "the option 'bogus' is not known"),
+        (DhcpOption("53", "6"), "'53' is no option that a port can have"),
+        (DhcpOption("mtu", "70000"), "the value of option 'mtu' can't be told: "),
+        (
+            DhcpOption("lease-time", "60,60"),
+            "the value of option 'lease-time' can't be told: it is one number",
+        ),
+        (DhcpOption("root-path", "x\ty"), "the option 'root-path' can't be told as it is"),
+        (DhcpOption("root-path", "x" * 400), f"the option 'root-path' does not fit into {SMALL}"),
+        (DhcpOption("224", "x" * 1200), "the option '224' does not fit into an answer"),
+        (DhcpOption("bogus", "x", 6), "the option 'bogus' is not known"),
+        (DhcpOption("bootfile-url", "x" * 1200, 6), "the option 'bootfile-url' of IPv6 does not fit"),
+    ],
+)
+def test_what_can_not_be_told_is_known(option: DhcpOption, why: str) -> None:
+    found = untold(guest(option, DhcpOption("domain-name", "x.example"), network=STATEFUL))
+    assert found.startswith(why) and (why or not found) and "; " not in found
+
+
+def test_routes_that_do_not_fit_are_known_and_options_of_who_asks_for_nothing_are_not() -> None:
+    routes = tuple(HostRoute(f"10.{n}.1.0/24", "10.0.0.250") for n in range(60))
+    many = replace(NETWORK, dhcp=replace(DHCP, subnets=(replace(FOUR, host_routes=routes), SIX)))
+    assert untold(guest(network=many)) == f"the option 'classless-static-route' does not fit into {SMALL}"
+    four = guest(DhcpOption("bogus", "x", 6), fixed_ips=(FixedIP("10.0.0.5", "sub4"),))
+    assert untold(four) == ""
+
+
 def test_without_a_port_of_its_own_the_server_is_the_gateway() -> None:
     network = replace(NETWORK, dhcp=replace(DHCP, servers=(), mac_address=None))
     said = told_of(guest(network=network), asked(v4.DISCOVER))
     assert said.options[o.SERVER] == ip("10.0.0.1")
     assert b"\x20\xa9\xfe\xa9\xfe" not in said.options[o.ROUTES], "nobody answers metadata there"
     assert guest_flows(wired(), guest(network=network))
-
-
-# -- IPv6
 
 
 def v6_question(kind: int, *options: tuple[int, bytes], source: str = "fe80::1", mac: bytes = MAC) -> bytes:
@@ -303,42 +330,14 @@ def v6_question(kind: int, *options: tuple[int, bytes], source: str = "fe80::1",
     return bytes(frame)
 
 
-def v6_told(frame: bytes | None) -> dict[int, bytes]:
-    assert frame is not None
-    question = read_v6(frame)
-    assert question is not None and question.payload[:4] == b"\x07abc"
-    found = v6._read(question.payload[4:])
-    assert found is not None
-    return found
-
-
-def test_options_of_ipv6_without_a_state() -> None:
-    one = guest(DhcpOption("ntp-server", "fd00::7", 6))
-    question = read_v6(v6_question(11, (1, b"duid"), (6, b"\0\x17\0\x18\0\x38")))
-    assert question is not None
-    said = v6_told(v6.answer(one, question))
-    assert said.keys() == {1, 2, 23, 24, 32, 56} and said[1] == b"duid"
-    assert said[23] == ipaddress.IPv6Address("2620:fe::9").packed and said[24] == b"\x05cloud\x07example\0"
-    for frame in (
-        v6_question(1),
-        v6_question(11, (2, b"another")),
-        v6_question(11, source="::"),
-        v6_question(11, mac=b"\xfa\x16\x3e\0\0\x06"),
-        v6_question(11)[:-2],
-    ):
-        other = read_v6(frame)
-        assert other is None or v6.answer(one, other) is None
-    stateful = replace(SIX, ipv6_address_mode="dhcpv6-stateful", ipv6_ra_mode="dhcpv6-stateful")
-    assert not guest(network=replace(NETWORK, dhcp=replace(DHCP, subnets=(FOUR, stateful)))).stateless
-
-
 # -- hostile questions
 
 
 @given(st.binary(max_size=600), st.sampled_from((ASKED_V4, ASKED_V6)), st.integers(0, 300))
 def test_no_bytes_break_it(data: bytes, word: bytes, cut: int) -> None:
-    one = guest()
-    good = asked(v4.REQUEST, ciaddr="10.0.0.5") if word == ASKED_V4 else v6_question(11, (1, b"duid"))
+    one = guest(network=STATEFUL)
+    held = b"iaid" + bytes(8) + struct.pack("!HH16sII", 5, 24, ipaddress.IPv6Address("fd00::5").packed, 0, 0)
+    good = asked(v4.REQUEST, ciaddr="10.0.0.5") if word == ASKED_V4 else v6_question(6, (1, b"me"), (3, held))
     within = good[:cut] + data + good[cut:]
     for frame in (data, good[:14] + data, good[:42] + data, good[:282] + data, within):
         if word == ASKED_V4:
@@ -369,105 +368,3 @@ def test_no_extra_option_breaks_it(name: str, value: str, version: int) -> None:
     except NotAnOption:
         return
     assert 0 <= code <= 0xFFFF and isinstance(data, bytes)
-
-
-# -- the agent
-
-
-class Heard:
-    """A responder over the twin of a switch, which its server hears."""
-
-    def __init__(self) -> None:
-        switch = SimulatedSwitch(devices=set())
-        switch.flows["br-int"] = {}
-        self.flows = SimulatedFlows(switch)
-        self.clock = ManualClock()
-        self.leases: list[tuple[str, str]] = []
-        self.deaf = False
-        self.responder = Responder("br-int", self.flows, self.clock, self._tell)
-
-    async def _tell(self, changes: Sequence[LeaseChange]) -> None:
-        if self.deaf:
-            raise ConnectionError("no server")
-        self.leases += [(one.kind, one.ip_address) for one in changes]
-
-    async def hear(self, frame: bytes, ofport: int = 15, vlan: int = 3) -> int:
-        """Bring a question to the agent; how many answers there have been."""
-        self.responder.hear(PacketIn(frame, userdata=ASKED_V4, match=f"reg6=0x{vlan:x},in_port={ofport}"))
-        answering = asyncio.create_task(self.responder.answer())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
-        return len(self.flows.sent.get("br-int", ()))
-
-
-def test_only_the_port_itself_is_answered_and_none_starves_another() -> None:
-    async def story() -> None:
-        heard = Heard()
-        other = wired(port_id="port-6", mac_address=mac(6), fixed_ips=(FixedIP("10.0.0.6", "sub4"),))
-        guests = [guest(), guest_of(replace(other, ofport=16, number=6), NETWORK)]
-        heard.responder.follow([one for one in guests if one is not None])
-        frame = asked(v4.DISCOVER)
-        assert await heard.hear(frame, ofport=16) == await heard.hear(frame, vlan=4) == 0
-        assert await heard.hear(frame) == 1
-        sent = heard.flows.sent["br-int"][0]
-        assert sent.actions == "set_field:0x3->reg6,set_field:0x5->reg5,resubmit(,61)"
-        for _ in range(100):
-            answers = await heard.hear(frame)
-        assert answers == RATE.burst
-        another = asked(v4.DISCOVER, sender=bytes.fromhex("fa163e000006"))
-        assert await heard.hear(another, ofport=16) == answers + 1
-        heard.clock.advance(0.5)
-        assert await heard.hear(frame) == answers + 2
-
-    asyncio.run(story())
-
-
-def test_leases_are_told_also_after_the_server_was_away() -> None:
-    async def story() -> None:
-        heard = Heard()
-        heard.deaf = True
-        heard.responder.follow([guest()])
-        reporting = asyncio.create_task(heard.responder.leases.report())
-        chosen = (o.REQUESTED, ip("10.0.0.5")), (o.SERVER, ip("10.0.0.2"))
-        await heard.hear(asked(v4.REQUEST, *chosen))
-        await heard.hear(asked(v4.REQUEST, ciaddr="10.0.0.5"))
-        await heard.hear(asked(v4.RELEASE, ciaddr="10.0.0.5"))
-        await heard.hear(asked(v4.RELEASE, ciaddr="10.0.0.5"))
-        await heard.hear(asked(v4.REQUEST, ciaddr="10.0.0.5"))
-        heard.clock.advance(3601)
-        await asyncio.sleep(1.1)
-        heard.deaf = False
-        kinds = ["started", "renewed", "ended", "renewed", "ended"]
-        await until(lambda: heard.leases == [(kind, "10.0.0.5") for kind in kinds])
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
-
-    asyncio.run(story())
-
-
-def test_the_agent_answers_what_its_switch_brings_and_stops_when_it_is_told() -> None:
-    async def story() -> None:
-        server = cloud()
-        server.networks["net"] = replace(NETWORK, segment=Segment("vxlan", None, 100))
-        server.put_device(replace(wired().details, security_group_ids=("default",)), "n1")
-        async with running(server) as bench:
-            await bench.plug(5)
-            await until(lambda: server.devices["port-5"].status == "ACTIVE")
-            asking = [f for f in bench_matches(bench, f"dl_src={mac(5)}") if "controller" in f.actions]
-            assert {flow.table for flow in asking} == {60} and len(asking) == 3
-            number = next(iter(bench.agent.in_force().values())).number
-            meters = await bench.flows.meters("br-int")
-            assert meters[meter_of(number)].band.rate == RATE.rate
-            one = next(iter(bench.agent.in_force().values()))
-            await until(lambda: bool(bench.flows._listeners.get("br-int")))
-            place = f"reg6=0x{one.vlan:x},in_port={one.ofport}"
-            for queue in bench.flows._listeners["br-int"]:
-                queue.put_nowait(PacketIn(asked(v4.DISCOVER), userdata=ASKED_V4, match=place))
-            await until(lambda: bool(bench.flows.sent.get("br-int")))
-            assert await bench.full_pass() == 0
-            server.put_network(replace(server.networks["net"], dhcp=None))
-            await until(lambda: not [f for f in bench_matches(bench, "udp") if "controller" in f.actions])
-
-    scenario(story)

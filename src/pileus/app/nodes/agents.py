@@ -139,6 +139,7 @@ def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: 
         uplinks=_uplinks(parts),
         polices=switch.polices,
         queues=switch.queues,
+        leases=switch.leases,
     )
 
 

@@ -7,6 +7,7 @@ and ``agents.node_agents`` makes the agents of either. A part that a node lacks 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     switch agent closes it. ``flows``: None where there is no Open vSwitch. ``silencer`` keeps what guests
     send from the machine's own stack. ``network`` is the declared network of the host itself. ``cards`` are
     those of the switch's machine where that is another one, and ``polices`` says whether its kernel can
-    (None: ask ours)."""
+    (None: ask ours). ``leases``: the file that remembers what the switch has given by DHCP."""
 
     bridges: BridgeSettings
     client: OvsdbClient
@@ -50,6 +51,7 @@ class SwitchParts(msgspec.Struct, frozen=True, kw_only=True):
     cards: Cards | None = None
     polices: bool | None = None
     queues: Queues | None = None
+    leases: Path | None = None
 
 
 class BridgeParts(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
     """The parts of this machine as the node ``host``. A duty for which it lacks a program is left out, and
     said in the log; libvirt is started where none runs."""
     if switch.relay is not None:
-        return _switch_alone(switch, host)
+        return _switch_alone(folder, switch, host)
     duties = _possible_duties(settings)
     if "dhcp" in duties and (raised := raise_limits(folder.limits)):
         logger.info("raised limits of the kernel for many networks", limits=list(raised))
@@ -44,7 +44,7 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
             bootstrap.fail(f"Linux bridges need programs that are not installed: {', '.join(missing)}")
         switch_parts, bridges = await switch.linux_bridges(folder, host)
     else:
-        switch_parts = switch.parts(host)
+        switch_parts = switch.parts(folder, host)
     keepers: list[Callable[[], Coroutine[Any, Any, None]]] = [
         lambda: switch.keep_running(folder),
         lambda: restore(folder.external_address, switch.client(), switch.datapath_type),
@@ -66,11 +66,14 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
     )
 
 
-def _switch_alone(switch: RealSwitch, host: str) -> NodeParts:
+def _switch_alone(folder: StateFolder, switch: RealSwitch, host: str) -> NodeParts:
     """A node whose switch is elsewhere: nothing of this machine can be plugged into it."""
     logger.info("the switch is reached by a root helper: this node has no DHCP, no routers and no machines")
     return NodeParts(
-        switch=switch.parts(host), links=LinuxLinks(), listeners=LinuxListeners(), close=switch.relay_closed
+        switch=switch.parts(folder, host),
+        links=LinuxLinks(),
+        listeners=LinuxListeners(),
+        close=switch.relay_closed,
     )
 
 

@@ -70,6 +70,7 @@ async def simulated_parts(
             flows=SimulatedFlows(switch),
             network=host_network(settings),
             queues=SimulatedQueues(),
+            leases=home / "leases.jsonl",
         ),
         links=links,
         linux_bridges=linux,

@@ -220,7 +220,7 @@ class RealSwitch:
         """A client of the switch's database, not yet connected."""
         return OvsdbClient(self._address)
 
-    def parts(self, host: str) -> SwitchParts:
+    def parts(self, folder: StateFolder, host: str) -> SwitchParts:
         """The switch as a part of the node ``host``, with a client of its own."""
         return SwitchParts(
             bridges=bridge_settings(self._settings, host, self.datapath_type, tunneling_ip=ALONE),
@@ -231,6 +231,7 @@ class RealSwitch:
             cards=machine.FarCards(self._prefix) if self.relay is not None else None,
             polices=self._polices,
             queues=KernelQueues(self._prefix),
+            leases=folder.leases(host),
         )
 
     async def linux_bridges(self, folder: StateFolder, host: str) -> tuple[SwitchParts, BridgeParts]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.controller import Controller
 from pileus.host.l2.device_agent import CONNECTS_WITHIN_S, DeviceAgent
 from pileus.host.l2.devices import Wired
+from pileus.host.l2.dhcp.journal import Journal
 from pileus.host.l2.flow_watch import FlowWatch
 from pileus.host.l2.minima import Minima
 from pileus.host.l2.model import Model
@@ -66,7 +68,7 @@ class SwitchAgent(DeviceAgent):
     """Wires the ports of one switch. ``links`` makes the veth pairs where bridges are joined by those;
     ``polices`` overrides the question whether the kernel can (None: try); ``silence`` keeps what devices send
     from the machine where the switch is in user space; ``uplinks`` brings what is declared of the host's own
-    network first."""
+    network first; ``leases`` is the file that remembers what DHCP has given."""
 
     binary = "neutron-openvswitch-agent"
     agent_type = "Open vSwitch agent"
@@ -86,6 +88,7 @@ class SwitchAgent(DeviceAgent):
         silence: Silence | None = None,
         uplinks: Uplinks | None = None,
         queues: Queues | None = None,
+        leases: Path | None = None,
     ) -> None:
         super().__init__(settings, bridges, server, clock, client)
         if bridges.link == "veth" and links is None:
@@ -99,7 +102,7 @@ class SwitchAgent(DeviceAgent):
         self._polices = polices
         self._silence = silence if bridges.datapath_type == "netdev" else None
         self._uplinks = uplinks
-        self._controller = Controller(bridges, flows, clock, self._tell_leases)
+        self._controller = Controller(bridges, flows, clock, self._tell_leases, Journal(leases))
         self._minima = Minima(_log, bridges, queues)
         self._wired: plan.Wiring | None = None
         self._vlans: dict[str, int] = {}
@@ -337,6 +340,7 @@ class SwitchAgent(DeviceAgent):
         if inner in view.bridges and inner not in gone:
             await self._applier.drop_meters(inner, {})
         await self._applier.edit(edits)
+        self._controller.dhcp.leases.forget()
         if self._silence is not None:
             await self._silence.end()
         if self._links is not None:

@@ -12,7 +12,9 @@ import asyncio
 from pileus.core.clock import Clock
 from pileus.drivers.openflow.table import FlowTable, PacketIn, SwitchAbsent
 from pileus.host.l2.dhcp.guests import ASKED_V4, ASKED_V6
-from pileus.host.l2.dhcp.responder import Responder, Tell
+from pileus.host.l2.dhcp.journal import Journal
+from pileus.host.l2.dhcp.leases import Tell
+from pileus.host.l2.dhcp.responder import Responder
 from pileus.host.l2.floating import ANSWERED, MISSING
 from pileus.host.l2.icmp_errors import IcmpErrors
 from pileus.host.l2.model import Model
@@ -29,14 +31,21 @@ _PAUSE_S = 0.5
 class Controller:
     """Listen to a switch's packets."""
 
-    def __init__(self, settings: BridgeSettings, flows: FlowTable, clock: Clock, tell_leases: Tell) -> None:
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        flows: FlowTable,
+        clock: Clock,
+        tell_leases: Tell,
+        journal: Journal | None = None,
+    ) -> None:
         self._bridge = settings.integration_bridge
         self._flows = flows
         self._log = PacketLog(settings, clock)
         self._neighbours = Neighbours(settings, flows, clock)
         self._errors = IcmpErrors(settings.integration_bridge, flows)
         self._solicited = Solicited(settings.integration_bridge, flows)
-        self.dhcp = Responder(settings.integration_bridge, flows, clock, tell_leases)
+        self.dhcp = Responder(settings.integration_bridge, flows, clock, tell_leases, journal)
         self._wanted = asyncio.Event()
 
     def follow(self, wiring: Wiring, model: Model) -> None:

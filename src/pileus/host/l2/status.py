@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pileus.host.l2 import plan, rows, taps
+from pileus.host.l2.dhcp.untold import untold
 from pileus.host.l2.floating import identity
 from pileus.host.l2.model import Model
 from pileus.wire.distributed import DistributedFloatingIp
@@ -24,6 +25,7 @@ class StatusBook:
         self._told: dict[str, tuple[str, int]] = {}
         self._failures: dict[str, str] = {}
         self._means: dict[str, str] = {}
+        self._untold: dict[str, str] = {}
         self._tapped: dict[str, tuple[Any, str]] = {}
         self._translated: set[str] = set()
 
@@ -65,6 +67,7 @@ class StatusBook:
             for port_id, wired in wiring.devices.items()
             if wired.details.rate_limit is not None or wired.details.qos is not None
         }
+        incomplete = {port_id: why for port_id, guest in wiring.guests.items() if (why := untold(guest))}
         status = DeviceStatus(
             host=self._host,
             up=tuple(up),
@@ -81,11 +84,12 @@ class StatusBook:
                 if state != one.status and self._tapped.get(one.tap_id) != (one, state)
             },
             floating_ips=tuple(one.floating_ip_id for one in self._translations(wiring)),
+            dhcp={port_id: why for port_id, why in incomplete.items() if self._untold.get(port_id) != why},
         )
-        self._forget_absent(model, failures, means)
+        self._forget_absent(model, failures, means, incomplete)
         told = (
             *(status.up, status.down, status.failed, status.enforcement),
-            *(status.taps, status.floating_ips),
+            *(status.taps, status.floating_ips, status.dhcp),
         )
         return status if any(told) else None
 
@@ -99,6 +103,7 @@ class StatusBook:
         }
         self._failures |= {failure.port_id: failure.reason for failure in status.failed}
         self._means |= status.enforcement
+        self._untold |= status.dhcp
         for one, state in taps.states(
             model.devices.values(), {k for k, v in status.taps.items() if v == "ACTIVE"}
         ):
@@ -118,7 +123,10 @@ class StatusBook:
             return told[0]
         return {"ACTIVE": "up", "DOWN": "down"}.get(details.status, "")
 
-    def _forget_absent(self, model: Model, failures: dict[str, str], means: dict[str, str]) -> None:
+    def _forget_absent(
+        self, model: Model, failures: dict[str, str], means: dict[str, str], incomplete: dict[str, str]
+    ) -> None:
         self._told = {key: value for key, value in self._told.items() if key in model.devices}
         self._failures = {key: value for key, value in self._failures.items() if key in failures}
         self._means = {key: value for key, value in self._means.items() if key in means}
+        self._untold = {key: value for key, value in self._untold.items() if key in incomplete}

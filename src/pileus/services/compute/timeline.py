@@ -42,6 +42,7 @@ _KINDS = {
     "port.down": "port down",
     "port.failed": "port failed",
     "port.dhcp_failed": "port not served by DHCP",
+    "port.dhcp_incomplete": "port not told all by DHCP",
 }
 
 

@@ -47,7 +47,8 @@ class Given(msgspec.Struct, frozen=True):
 
 class Guest(msgspec.Struct, frozen=True):
     """A device that is answered. ``options`` and ``options_v6``: its own, by code; one without a value is not
-    sent. ``stateless``: it is told options of IPv6, from these resolvers."""
+    sent, and ``untold`` says why some can't be. ``asks_v6``: its questions of IPv6 are answered, with
+    the addresses ``given_v6``, if any."""
 
     network_id: str
     mac_address: str
@@ -58,12 +59,15 @@ class Guest(msgspec.Struct, frozen=True):
     lease_s: int
     mtu: int
     given: tuple[Given, ...] = ()
-    stateless: bool = False
+    asks_v6: bool = False
+    given_v6: tuple[str, ...] = ()
+    prefixes_v6: tuple[str, ...] = ()
     resolvers_v6: tuple[str, ...] = ()
     hostname: str | None = None
     domain: str | None = None
     options: tuple[tuple[int, bytes], ...] = ()
     options_v6: tuple[tuple[int, bytes], ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 def guest_of(wired: Wired, network: NetworkDetails) -> Guest | None:
@@ -74,19 +78,22 @@ def guest_of(wired: Wired, network: NetworkDetails) -> Guest | None:
     subnets = {subnet.subnet_id: subnet for subnet in dhcp.subnets}
     own = {one.subnet_id: one.ip_address for one in dhcp.servers}
     given: list[Given] = []
-    resolvers_v6: list[str] = []
-    stateless = False
+    of_six: list[DhcpSubnet] = []
+    given_v6: list[str] = []
     for fixed in details.fixed_ips:
         subnet = subnets.get(fixed.subnet_id)
-        if subnet is None or mode_of(subnet) is None:
+        if subnet is None or (mode := mode_of(subnet)) is None:
             continue
         if subnet.ip_version == 4:
             given.append(_given(fixed.ip_address, subnet, own.get(subnet.subnet_id)))
-        elif not has_stateful_v6(dhcp):
-            stateless = True
-            resolvers_v6 += resolvers_of(subnet, None)
-    if not given and not stateless:
+            continue
+        of_six.append(subnet)
+        if mode == "stateful":
+            given_v6.append(str(ipaddress.IPv6Address(fixed.ip_address)))
+    if not given and not of_six:
         return None
+    options, untold = _options(wired, 4)
+    options_v6, untold_v6 = _options(wired, 6)
     return Guest(
         network_id=details.network_id,
         mac_address=details.mac_address.lower(),
@@ -97,18 +104,16 @@ def guest_of(wired: Wired, network: NetworkDetails) -> Guest | None:
         lease_s=dhcp.lease_time_s,
         mtu=network.mtu,
         given=tuple(given),
-        stateless=stateless,
-        resolvers_v6=tuple(dict.fromkeys(resolvers_v6)),
+        asks_v6=bool(of_six),
+        given_v6=tuple(given_v6),
+        prefixes_v6=tuple(dict.fromkeys(one.cidr for one in of_six if mode_of(one) == "stateful")),
+        resolvers_v6=tuple(dict.fromkeys(found for one in of_six for found in resolvers_of(one, None))),
         hostname=details.dhcp.hostname if is_label(details.dhcp.hostname) else None,
         domain=plain_domain(dhcp.dns_domain),
-        options=_options(wired, 4),
-        options_v6=_options(wired, 6),
+        options=options,
+        options_v6=options_v6,
+        untold=(*(untold if given else ()), *(untold_v6 if of_six else ())),
     )
-
-
-def has_stateful_v6(dhcp: SwitchedDhcp) -> bool:
-    """Whether a subnet of IPv6 gives addresses, which a server with a memory does."""
-    return any(subnet.ip_version == 6 and mode_of(subnet) == "stateful" for subnet in dhcp.subnets)
 
 
 def server_mac(dhcp: SwitchedDhcp) -> str:
@@ -134,18 +139,23 @@ def _given(address: str, subnet: DhcpSubnet, server: str | None) -> Given:
     )
 
 
-def _options(wired: Wired, version: int) -> tuple[tuple[int, bytes], ...]:
-    found = {}
+def _options(wired: Wired, version: int) -> tuple[tuple[tuple[int, bytes], ...], list[str]]:
+    """The options of a device's own, and why others of them can't be told."""
+    found, untold = {}, []
     assert wired.details.dhcp is not None
     for option in wired.details.dhcp.options:
-        if (6 if option.ip_version == 6 else 4) != version or not is_tellable(option):
+        if (6 if option.ip_version == 6 else 4) != version:
+            continue
+        if not is_tellable(option):
+            untold.append(f"the option {option.name!r} can't be told as it is")
             continue
         try:
             code, value = encode_option(option.name, option.value, version)
-        except NotAnOption:
-            continue  # the others are told
+        except NotAnOption as error:
+            untold.append(str(error))  # the others are told
+            continue
         found[code] = value
-    return tuple(found.items())
+    return tuple(found.items()), untold
 
 
 # -- flows and meters
@@ -172,7 +182,7 @@ def _questions(wired: Wired, guest: Guest) -> Iterator[tuple[str, str]]:
         for server in dict.fromkeys((_FROM_NOWHERE, *(one.server for one in guest.given))):
             match = f"udp,{origin},nw_dst={server},tp_src=68,tp_dst=67"
             yield match, asked.format(ASKED_V4.hex("."))
-    if guest.stateless:
+    if guest.asks_v6:
         match = f"udp6,{origin},ipv6_dst={_SERVERS_V6},tp_src=546,tp_dst=547"
         yield match, asked.format(ASKED_V6.hex("."))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 MASK, ROUTER, RESOLVERS, HOST_NAME, DOMAIN, MTU, BROADCAST = 1, 3, 6, 12, 15, 26, 28
 REQUESTED, LEASE, KIND, SERVER, WISHES, LARGEST = 50, 51, 53, 54, 55, 57
@@ -108,6 +108,7 @@ _OURS = {4: frozenset((0, 50, 52, 53, 54, 55, 57, 61, 82)), 6: frozenset((0, *ra
 _BYTES = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2})+")
 _SIZES = {_BYTE: "!B", _SHORT: "!H", _LONG: "!I"}
 _NTP_ADDRESS = 1
+_TIMES = (LEASE, RENEW_AFTER, REBIND_AFTER)
 
 
 class NotAnOption(ValueError):
@@ -122,6 +123,8 @@ def encode_option(name: str, value: str, version: int = 4) -> tuple[int, bytes]:
         code = int(name[:6])
         form = _BY_CODE[version].get(code, _GUESS) if code != NEXT_SERVER else _GUESS
     last = 0xFFFF if version == 6 else 254
+    if not code and not name.isdecimal():
+        raise NotAnOption(f"the option {name!r} is not known")
     if code in _OURS[version] or (code > last and name.isdecimal()):
         raise NotAnOption(f"{name!r} is no option that a port can have")
     if not value:
@@ -129,7 +132,9 @@ def encode_option(name: str, value: str, version: int = 4) -> tuple[int, bytes]:
     try:
         data = _encode(form, value, version)
     except (ValueError, struct.error, OverflowError) as error:
-        raise NotAnOption(f"the value of option {name} can't be told: {error}") from error
+        raise NotAnOption(f"the value of option {name!r} can't be told: {error}") from error
+    if version == 4 and code in _TIMES and len(data) != 4:
+        raise NotAnOption(f"the value of option {name!r} can't be told: it is one number of seconds")
     if version == 6 and code == _V6["ntp-server"][0]:
         data = b"".join(
             struct.pack("!HH", _NTP_ADDRESS, 16) + data[at : at + 16] for at in range(0, len(data), 16)
@@ -216,10 +221,26 @@ def read_options(data: bytes) -> dict[int, bytes] | None:
 
 def write_options(options: Iterable[tuple[int, bytes]], room: int) -> bytes:
     """Options for the wire, with their end; those that do not fit into ``room`` bytes are left out."""
-    found = b""
+    return b"".join(encoded for _, encoded in _fitting(options, room) if encoded is not None) + b"\xff"
+
+
+def left_out(options: Iterable[tuple[int, bytes]], room: int) -> list[int]:
+    """The codes of options that do not fit."""
+    return [code for code, encoded in _fitting(options, room) if encoded is None]
+
+
+def _fitting(options: Iterable[tuple[int, bytes]], room: int) -> Iterator[tuple[int, bytes | None]]:
     for code, value in options:
         parts = [value[at : at + 255] for at in range(0, len(value), 255)] or [b""]
         encoded = b"".join(bytes([code, len(part)]) + part for part in parts)
-        if len(found) + len(encoded) < room:
-            found += encoded
-    return found + b"\xff"
+        if len(encoded) < room:
+            room -= len(encoded)
+            yield code, encoded
+        else:
+            yield code, None
+
+
+def option_name(code: int, version: int) -> str:
+    """The name of an option that extra options use, or its number."""
+    names = _V6 if version == 6 else _V4
+    return next((name for name, (number, _) in names.items() if number == code), str(code))

@@ -8,7 +8,7 @@ asks without end keeps none of the others waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection
 
 from pileus.core import log
 from pileus.core.clock import Clock
@@ -16,16 +16,14 @@ from pileus.drivers.openflow.table import FlowTable, PacketIn, PacketOut, Switch
 from pileus.host.isolation import reason
 from pileus.host.l2 import tables as t
 from pileus.host.l2.dhcp import v4, v6
+from pileus.host.l2.dhcp.answer import Answer
 from pileus.host.l2.dhcp.frames import read_v4, read_v6
 from pileus.host.l2.dhcp.guests import ASKED_V4, ASKED_V6, RATE, Guest
-from pileus.wire.dhcp import LeaseChange
+from pileus.host.l2.dhcp.journal import Journal
+from pileus.host.l2.dhcp.leases import Leases, Tell
 
 _log = log.get("host.l2.dhcp")
 
-_TELL_EVERY_S = 1.0
-_AT_ONCE, _MOST_WAITING = 500, 10_000
-
-Tell = Callable[[Sequence[LeaseChange]], Awaitable[None]]
 Sender = tuple[int, int, str]
 """A port of the switch, a local VLAN, and a MAC address."""
 
@@ -33,7 +31,9 @@ Sender = tuple[int, int, str]
 class Responder:
     """``tell`` hands the changes of leases over; where it raises they are told later."""
 
-    def __init__(self, bridge: str, flows: FlowTable, clock: Clock, tell: Tell) -> None:
+    def __init__(
+        self, bridge: str, flows: FlowTable, clock: Clock, tell: Tell, journal: Journal | None = None
+    ) -> None:
         self._bridge = bridge
         self._flows = flows
         self._clock = clock
@@ -41,7 +41,7 @@ class Responder:
         self._allowed: dict[Sender, tuple[float, float]] = {}
         self._answers: list[PacketOut] = []
         self._due = asyncio.Event()
-        self.leases = Leases(clock, tell)
+        self.leases = Leases(clock, tell, journal or Journal())
 
     @property
     def wanted(self) -> bool:
@@ -57,7 +57,13 @@ class Responder:
         """These are answered now."""
         self._guests = {(one.ofport, one.vlan, one.mac_address): one for one in guests}
         self._allowed = {key: rate for key, rate in self._allowed.items() if key in self._guests}
-        self.leases.keep({(one.network_id, given.address) for one in guests for given in one.given})
+        self.leases.keep(
+            {
+                (one.network_id, address)
+                for one in guests
+                for address in (*(given.address for given in one.given), *one.given_v6)
+            }
+        )
 
     def hear(self, packet: PacketIn) -> None:
         """Answer a question soon, if it is one. Whatever it says, it ends here."""
@@ -94,15 +100,17 @@ class Responder:
                 _log.debug("answers can't be sent", why=str(error))
 
     def _answer(self, guest: Guest, packet: PacketIn) -> bytes | None:
+        found: Answer | None = None
         if packet.userdata == ASKED_V6:
             asked = read_v6(packet.data)
-            return v6.answer(guest, asked) if asked is not None else None
-        asked = read_v4(packet.data) if packet.userdata == ASKED_V4 else None
-        found = v4.answer(guest, asked) if asked is not None else None
+            found = v6.answer(guest, asked) if asked is not None else None
+        elif packet.userdata == ASKED_V4:
+            asked = read_v4(packet.data)
+            found = v4.answer(guest, asked) if asked is not None else None
         if found is None:
             return None
-        if found.lease is not None:
-            self.leases.became(guest, *found.lease)
+        for address, how in found.leases:
+            self.leases.became(guest, address, how, found.lease_s)
         return found.frame
 
     def _may_ask(self, sender: Sender) -> bool:
@@ -111,59 +119,3 @@ class Responder:
         tokens = min(float(RATE.burst), tokens + (now - filled_at) * RATE.rate)
         self._allowed[sender] = max(0.0, tokens - 1), now
         return tokens >= 1
-
-
-class Leases:
-    """The leases that were given here, and what the server has not been told of them yet.
-
-    They are kept for what is told only: whether a guest is answered does not depend on them. A restart
-    forgets them, so a lease that ran out meanwhile is not told to have ended.
-    """
-
-    def __init__(self, clock: Clock, tell: Tell) -> None:
-        self._clock = clock
-        self._tell = tell
-        self._held: dict[tuple[str, str], tuple[str, int]] = {}
-        self._news: list[LeaseChange] = []
-
-    def became(self, guest: Guest, address: str, kind: str) -> None:
-        """A lease of a guest's was given, renewed or given back."""
-        key = guest.network_id, address
-        if kind == v4.ENDED:
-            if self._held.pop(key, None) is not None:
-                self._note(key, guest.mac_address, v4.ENDED, 0)
-            return
-        expires = int(self._clock.now().timestamp()) + guest.lease_s
-        known = self._held.get(key)
-        if known is not None and known[0] == guest.mac_address:
-            kind = v4.RENEWED
-        self._held[key] = guest.mac_address, expires
-        self._note(key, guest.mac_address, kind, expires)
-
-    def keep(self, wanted: set[tuple[str, str]]) -> None:
-        """Forget all others: their ports have gone, or have other addresses."""
-        self._held = {key: held for key, held in self._held.items() if key in wanted}
-
-    def _note(self, key: tuple[str, str], mac: str, kind: str, expires: int) -> None:
-        self._news.append(LeaseChange(key[0], kind, key[1], mac, expires))
-        del self._news[:-_MOST_WAITING]
-
-    async def report(self) -> None:
-        """Tell what has happened, again and again."""
-        while True:
-            await asyncio.sleep(_TELL_EVERY_S)
-            now = int(self._clock.now().timestamp())
-            for key, (mac, expires) in list(self._held.items()):
-                if expires <= now:
-                    del self._held[key]
-                    self._note(key, mac, v4.ENDED, 0)
-            while self._news:
-                some = self._news[:_AT_ONCE]
-                try:
-                    await self._tell(some)
-                except Exception as error:
-                    _log.debug("leases are told later", why=reason(error))
-                    break
-                # What was noted meanwhile came behind these, or has pushed some of them out.
-                told = set(map(id, some))
-                self._news = [one for one in self._news if id(one) not in told]

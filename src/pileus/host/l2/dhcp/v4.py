@@ -13,20 +13,22 @@ from collections.abc import Iterator
 import msgspec
 
 from pileus.host.l2.dhcp import options as o
+from pileus.host.l2.dhcp.answer import ENDED, RENEWED, STARTED, Answer
 from pileus.host.l2.dhcp.frames import Question, mac_bytes, write_v4
 from pileus.host.l2.dhcp.guests import Given, Guest
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
-STARTED, RENEWED, ENDED = "started", "renewed", "ended"
 
 _HEAD = struct.Struct("!BBBB4sHH4s4s4s4s16s64s128s4s")
 _COOKIE = bytes((99, 130, 83, 99))
 _BROADCAST = 0x8000
 _NOWHERE, _EVERYBODY = bytes(4), b"\xff" * 6
 _EVERYWHERE = "255.255.255.255"
-_LEAST_ROOM, _MOST_ROOM = 576, 1400
+LEAST_ROOM, MOST_ROOM = 576, 1400
 """Bytes of a packet that each client takes, and that are never exceeded."""
 _HEADERS = 28
+_LONG_NAME = 19
+"""Bytes of what clients call themselves, which comes back."""
 _SHORTEST = 300
 """Bytes of a message that old relays and clients want (RFC 1542, 2.1)."""
 
@@ -42,15 +44,6 @@ class Asked(msgspec.Struct, frozen=True):
     server: bytes
     chaddr: bytes
     options: dict[int, bytes]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """``frame``: what is sent, if anything is. ``lease`` tells what became of one: its address and how;
-    ``anew``: whether the client has chosen it among offers."""
-
-    frame: bytes | None = None
-    lease: tuple[str, str] | None = None
-    anew: bool = False
 
 
 def read(payload: bytes) -> Asked | None:
@@ -92,7 +85,7 @@ def answer(guest: Guest, question: Question) -> Answer | None:
             return Answer(_reply(guest, given, asked, ACK))
         case 4 | 7:  # DECLINE, RELEASE
             given_up = _given(guest, asked.wanted if asked.kind == DECLINE else asked.address)
-            return Answer(lease=(given_up.address, ENDED)) if given_up is not None else None
+            return Answer(leases=((given_up.address, ENDED),)) if given_up is not None else None
     return None
 
 
@@ -107,8 +100,8 @@ def _requested(guest: Guest, asked: Asked) -> Answer | None:
         return None
     if given is None:
         return Answer(_denial(guest, asked))
-    anew = bool(asked.server)
-    return Answer(_reply(guest, given, asked, ACK), (given.address, STARTED if anew else RENEWED), anew)
+    how = STARTED if asked.server else RENEWED
+    return Answer(_reply(guest, given, asked, ACK), ((given.address, how),), _lease_s(guest))
 
 
 def _given(guest: Guest, address: bytes) -> Given | None:
@@ -118,8 +111,8 @@ def _given(guest: Guest, address: bytes) -> Given | None:
 def _reply(guest: Guest, given: Given, asked: Asked, kind: int) -> bytes:
     informed = asked.kind == INFORM
     extra = dict(guest.options)
-    room = int.from_bytes(asked.options.get(o.LARGEST, b"")[:2]) or _LEAST_ROOM
-    room = min(max(room, _LEAST_ROOM), _MOST_ROOM) - _HEADERS - _HEAD.size
+    room = int.from_bytes(asked.options.get(o.LARGEST, b"")[:2]) or LEAST_ROOM
+    room = min(max(room, LEAST_ROOM), MOST_ROOM) - _HEADERS - _HEAD.size
     chosen = o.write_options(_told(guest, given, asked, kind, extra), room)
     next_server = extra.get(o.NEXT_SERVER, b"")[:4]
     message = _message(
@@ -138,10 +131,21 @@ def _reply(guest: Guest, given: Given, asked: Asked, kind: int) -> bytes:
     return write_v4((mac, mac_bytes(guest.server_mac)), (to, given.server), message)
 
 
+def left_out(guest: Guest, size: int = LEAST_ROOM) -> set[int]:
+    """The options that do not fit into the answers to a client that takes packets of ``size`` bytes and asks
+    for all that there is."""
+    asked = Asked(REQUEST, b"", 0, _NOWHERE, b"", b"", b"", {o.CLIENT: bytes(_LONG_NAME)})
+    room = size - _HEADERS - _HEAD.size
+    extra = dict(guest.options)
+    return {
+        code for given in guest.given for code in o.left_out(_told(guest, given, asked, ACK, extra), room)
+    }
+
+
 def _denial(guest: Guest, asked: Asked) -> bytes:
     server = guest.given[0].server
     told = [(o.KIND, bytes([NAK])), (o.SERVER, _packed(server)), *_echoed(asked)]
-    options = o.write_options(told, _LEAST_ROOM - _HEADERS - _HEAD.size)
+    options = o.write_options(told, LEAST_ROOM - _HEADERS - _HEAD.size)
     denied = msgspec.structs.replace(asked, address=_NOWHERE)
     message = _message(denied, _NOWHERE, _NOWHERE, (b"", b""), options)
     return write_v4((_EVERYBODY, mac_bytes(guest.server_mac)), (_EVERYWHERE, server), message)
@@ -163,7 +167,7 @@ def _told(
     yield o.KIND, bytes([kind])
     yield o.SERVER, _packed(given.server)
     if asked.kind != INFORM:
-        lease = int.from_bytes(extra.get(o.LEASE, b"")) or guest.lease_s
+        lease = _lease_s(guest)
         yield o.LEASE, lease.to_bytes(4)
         yield o.RENEW_AFTER, extra.get(o.RENEW_AFTER) or (lease // 2).to_bytes(4)
         yield o.REBIND_AFTER, extra.get(o.REBIND_AFTER) or (lease * 7 // 8).to_bytes(4)
@@ -175,6 +179,11 @@ def _told(
     for code in dict.fromkeys(wishes if wishes is not None else known):
         if known.get(code):
             yield code, known[code]
+
+
+def _lease_s(guest: Guest) -> int:
+    """For how long an address is given: an option of the port's own may say so."""
+    return int.from_bytes(dict(guest.options).get(o.LEASE, b"")) or guest.lease_s
 
 
 def _echoed(asked: Asked) -> Iterator[tuple[int, bytes]]:

@@ -20,7 +20,6 @@ from pileus.services.network.ports.dhcp_state import (
     SUBNET_COLUMNS,
     dhcp_subnet,
     options_of,
-    switched_subnets,
 )
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import router_ports, routers
@@ -147,7 +146,7 @@ def _network(
     # A gateway machine has no metadata for its guests: they are sent to this agent for it.
     routed = {ip["ip_address"] for row in interfaces if not row.gateway_vm for ip in row.fixed_ips}
     in_machine = {ip["subnet_id"] for row in interfaces if row.gateway_vm for ip in row.fixed_ips}
-    given_there = switched_subnets(prefixes) if switched else set()
+    given_there = {row.id for row in prefixes} if switched else set()
     # Of a routed network the guests of this host's segment are served.
     own_subnets = {ip["subnet_id"] for ip in own.fixed_ips}
     here = {row.segment_id for row in prefixes if row.id in own_subnets}

@@ -135,16 +135,3 @@ def dhcp_subnet(row: Row[Any], routed: Collection[str]) -> DhcpSubnet:
         ipv6_address_mode=row.ipv6_address_mode,
         gateway_is_router=row.gateway_ip in routed,
     )
-
-
-def switched_subnets(several: Sequence[Row[Any]]) -> set[str]:
-    """Those subnets of a network for which the switches answer: all, but where addresses of IPv6 are given,
-    which needs a memory, another server answers all that is asked of IPv6."""
-    stateful = any(row.ip_version == 6 and row.enable_dhcp and _gives_addresses(row) for row in several)
-    return {row.id for row in several if row.ip_version == 4 or not stateful}
-
-
-def _gives_addresses(row: Row[Any]) -> bool:
-    if row.ipv6_address_mode is None:
-        return row.ipv6_ra_mode is None
-    return bool(row.ipv6_address_mode == "dhcpv6-stateful")

@@ -57,7 +57,7 @@ def device_status(tx: Tx, context: Context, status: DeviceStatus, *, config: Net
     """
     taps_reported(tx, status)
     failed = {one.port_id: one.reason for one in status.failed}
-    ids = sorted({*status.up, *status.down, *failed})
+    ids = sorted({*status.up, *status.down, *failed, *status.dhcp})
     for follow in config.followers.floating_ips_reported if status.floating_ips else ():
         follow(tx, context, status.host, status.floating_ips, config)
     if not ids:
@@ -83,6 +83,11 @@ def device_status(tx: Tx, context: Context, status: DeviceStatus, *, config: Net
             *(
                 _event(context, "port.failed", mine[port_id], status.host, reason=reason)
                 for port_id, reason in failed.items()
+                if port_id in mine
+            ),
+            *(
+                _event(context, "port.dhcp_incomplete", mine[port_id], status.host, reason=reason)
+                for port_id, reason in status.dhcp.items()
                 if port_id in mine
             ),
         ]
