@@ -76,11 +76,12 @@ class Lost(Exception):
 class Wait:
     """The condition that a step waits for. ``timeout_s(parts)``: how long; ``over(tx, context, operations,
     parts)``: ids of those for which the waiting is over; ``late``: a unit that raises why it failed, or
-    returns to go on."""
+    returns to go on. ``at_once``: ``over`` is asked as soon as the waiting begins, too."""
 
     timeout_s: Callable[[Any], float]
     over: Callable[..., Collection[str]] | None = None
     late: Unit | None = None
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

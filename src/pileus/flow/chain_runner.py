@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
@@ -202,9 +204,24 @@ class ChainRunner:
                 chain.on_failed(tx, context_of(after, now), after, self._parts)
         else:
             after = advanced(chain, operation, data, self._parts, now, self._until(now))
+            if after.state == WAITING and self._is_over_at_once(tx, chain, after, now):
+                after = advanced(
+                    chain,
+                    msgspec.structs.replace(after, owner=operation.owner),
+                    None,
+                    self._parts,
+                    now,
+                    self._until(now),
+                )
         if not self._rows.operation_move(tx, operation, after):
             raise Lost
         return after
+
+    def _is_over_at_once(self, tx: Any, chain: Chain, operation: Any, now: dt.datetime) -> bool:
+        wait = chain.step(operation.step).wait
+        if wait is None or wait.over is None or not wait.at_once:
+            return False
+        return operation.id in wait.over(tx, context_of(operation, now), [operation], self._parts)
 
     async def _called(self, operation: Any, call: Call) -> Any:
         """Do (or undo) a step that speaks to others, holding the operation meanwhile; then move on."""

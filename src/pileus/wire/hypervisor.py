@@ -19,13 +19,17 @@ from pileus.wire.types import (
     FilePath,
     Hash,
     HostName,
+    IpAddress,
+    Line,
     MacAddress,
     Moment,
     Mtu,
     NameLine,
     OptionalWord,
+    Pem,
     Position,
     PowerState,
+    ServicePortNumber,
     Size,
     Text,
     UrlPath,
@@ -139,6 +143,24 @@ class ServerDetails(Record, frozen=True):
     carried: Carried | None = None
 
 
+class Incoming(Record, frozen=True):
+    """A server that comes to this host from another one while it runs. The host makes room for it, and lets
+    in whoever has the ``certificate`` of the host where it is now."""
+
+    operation_id: Uuid
+    server: ServerDetails
+    certificate: Pem = ""
+
+
+class Door(Record, frozen=True):
+    """Where a host lets another one in with a server that comes: the result of its operation. ``folder``:
+    where the server's disks are to be there."""
+
+    address: IpAddress
+    port: ServicePortNumber
+    folder: Line
+
+
 class HypervisorStateRequest(Record, frozen=True):
     """``servers``: None asks for all of the host."""
 
@@ -157,6 +179,7 @@ class HypervisorState(Record, frozen=True):
     here any more, also one that never was."""
     kept: tuple[Uuid, ...] = ()
     """Servers that are elsewhere, of which what is here stays as it is, switched off."""
+    incoming: tuple[Incoming, ...] = ()
 
 
 class Step(Record, frozen=True):
@@ -203,6 +226,20 @@ class OperationReport(Record, frozen=True):
         clip(self, "error")
 
 
+class MigrationProgress(Record, frozen=True):
+    """How far the live migration of a server has come; sizes in bytes. ``switching``: its guest is stopped
+    here, and is about to go on at the other host."""
+
+    operation_id: Uuid
+    switching: bool = False
+    memory_total: Size = 0
+    memory_processed: Size = 0
+    memory_remaining: Size = 0
+    disk_total: Size = 0
+    disk_processed: Size = 0
+    disk_remaining: Size = 0
+
+
 class Inventory(Record, frozen=True):
     """The resources of the host, and how much of them is used."""
 
@@ -219,6 +256,8 @@ class Inventory(Record, frozen=True):
     availability_zone: NameLine = ""
     booted_at: Moment = ""
     """When the host began to run, ISO 8601 in UTC; empty where the agent can't tell."""
+    certificate: Pem = ""
+    """By which other hosts' agents know this one's; empty: it takes part in no live migrations."""
 
 
 class HypervisorReport(Record, frozen=True):
@@ -235,3 +274,4 @@ class HypervisorReport(Record, frozen=True):
     inventory: Inventory | None = None
     present: tuple[Uuid, ...] | None = None
     position: Position = 0
+    progress: tuple[MigrationProgress, ...] = ()

@@ -42,6 +42,9 @@ NameLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f]{0,255}\Z")]
 Text = Annotated[str, Meta(max_length=LONGEST_REASON)]
 """Text that a person wrote or reads. It becomes no path, no interface, no flow and no line of a
 configuration."""
+_PEM = r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\n]{1,4096}-----END CERTIFICATE-----\n"
+Pem = Annotated[str, Meta(pattern=rf"\A({_PEM})?\Z")]
+"""One certificate as text, or nothing."""
 Moment = Annotated[str, Meta(pattern=r"\A[0-9T:.+Z -]{0,64}\Z")]
 """A time as text; empty where nobody knows."""
 UrlPath = Annotated[str, Meta(pattern=r"\A/[!-~]{0,4095}\Z")]

@@ -59,6 +59,11 @@ def _to_be_filled(arguments: Mapping[str, Any]) -> list[str]:
     return [one["upload"].split("/")[-1].partition("?")[0] for one in paths if "upload" in one]
 
 
+def certificate_of(host: str) -> str:
+    """What stands for the certificate of a scripted host's agent."""
+    return f"-----BEGIN CERTIFICATE-----\n{host}\n-----END CERTIFICATE-----\n"
+
+
 class Host:
     """A scripted host. ``have`` maps its servers to (generation, what is applied); ``refuses``: why no
     operation goes well."""
@@ -68,6 +73,7 @@ class Host:
         self.have: dict[str, tuple[int, str]] = {}
         self.memory_mib, self.zone = memory_mib, zone
         self.tunnel_types = ["vxlan"]
+        self.certificate = certificate_of(name)
         self.fails: str | None = None
         self.refuses: str | None = None
         self.done: list[str] = []
@@ -105,6 +111,7 @@ class Host:
             cpu_info={"arch": "x86_64"},
             availability_zone=self.zone,
             booted_at="2025-12-30T22:00:00+00:00",
+            certificate=self.certificate,
         )
         await self.tell(inventory=stock)
 
@@ -149,6 +156,9 @@ class Host:
                 operations.append(OperationReport(operation.operation_id, self.refuses))
             power = POWER[server.wanted]
             reports.append(ServerReport(server.server_id, server.generation, power, True, None, tuple(steps)))
+        for coming in state.incoming:
+            door = {"address": "192.0.2.9", "port": 49152, "folder": f"/of/{self.name}"}
+            operations.append(OperationReport(coming.operation_id, self.fails, door))
         wanted = {server.server_id for server in state.servers}
         gone = tuple({*state.leaving, *(set(self.have) - wanted)})
         for key in gone:

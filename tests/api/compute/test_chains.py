@@ -21,6 +21,7 @@ from pileus.services.compute.servers.chains import (
     CRASH_DUMP,
     DELETE,
     EVACUATE,
+    LIVE,
     OFFLOAD,
     REBOOT,
     REBUILD,
@@ -502,6 +503,44 @@ class ResizeCase(ShelveCase):
         assert (state.servers, state.kept) == ((), ())
 
 
+class LiveCase(ResizeCase):
+    """To another host while its guest runs."""
+
+    chain = LIVE
+    verb = "os-migrateLive"
+    argument = {"block_migration": "auto", "host": None}  # noqa: RUF012
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        self.other = await self.api.host("h2", memory_mib=32768)
+        admin = self.api.as_("admin")
+        assert (await admin.act(self.server_id, self.verb, self.argument)).status == 202
+
+    async def assert_done(self) -> None:
+        await self.answer()
+        assert await self.shown() == ("ACTIVE", None, "h2")
+        assert await self.held() == [("completed", None, 0)]
+        assert await self.bound() == ("h2", 0)
+        assert await self.api.count("allocations") == 1
+        await self.assert_action("live-migration", None)
+        assert (await self.host.state()).servers == ()
+        assert (await self.other.state()).incoming == ()
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert await self.shown() == ("ACTIVE", None, "h1")
+        assert await self.held() == [("error", None, 0)]
+        assert await self.bound() == ("h1", 0)
+        assert await self.api.count("allocations") == 1
+        await self.assert_action("live-migration", reason)
+        await self.assert_told("live-migration", *LIVE.progress(step)[1:], reason)
+        (told,) = (await self.host.state()).servers
+        assert (told.wanted, told.operations) == ("running", ())
+        state = await self.other.state()
+        assert (state.servers, state.kept, state.incoming) == ((), (), ())
+
+
 class RevertCase(ResizeCase):
     chain = REVERT
     verb = "revertResize"
@@ -576,6 +615,7 @@ class EvacuateCase(ResizeCase):
 _CASES = (
     BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
     ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase, ResizeCase, RevertCase, EvacuateCase,
+    LiveCase,
 )  # fmt: skip
 CASES = {case.chain.kind: case for case in _CASES}
 
@@ -637,6 +677,7 @@ LATE: dict[str, str | None] = {
     RESIZE.kind: "resize_migrating: took too long",
     REVERT.kind: "resize_reverting: took too long",
     EVACUATE.kind: "rebuild_spawning: took too long",
+    LIVE.kind: "migrating: took too long",
 }
 
 

@@ -59,9 +59,10 @@ def details(number: int, **values: Any) -> ServerDetails:
 class Bench:
     """``start`` and ``kill`` the agent; everything else stays."""
 
-    def __init__(self, folder: Path, server: ComputeServer | None = None, **node: Any) -> None:
+    def __init__(self, folder: Path, server: Any = None, *, host: str = HOST, **node: Any) -> None:
         self.folder = folder
-        self.server = server or ComputeServer()
+        self.host = host
+        self.server: ComputeServer = server or ComputeServer()
         self.switch = SimulatedSwitch()
         self.links = SimulatedLinks(self.switch)
         self.hypervisor = SimulatedHypervisor(folder / "domains.json")
@@ -79,7 +80,7 @@ class Bench:
     async def start(self) -> None:
         await self._bridge()
         self.agent = HypervisorAgent(
-            AgentSettings(host=HOST),
+            AgentSettings(host=self.host),
             self.node,
             self.server,
             SystemClock(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ ONE, TWO = server_id(1), server_id(2)
 
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[..., None]:
-    def run(story: Story, **node: object) -> None:
+    def run(story: Story, **node: Any) -> None:
         async def whole() -> None:
             bench = Bench(tmp_path, ComputeServer(), **node)
             try:

@@ -27,11 +27,16 @@ logger = log.get("agent")
 
 LOOK_EVERY_S = 2.0
 SIMULATED_DISK_GIB = 2048
+LOOPBACK = "127.0.0.1"
+"""Simulated hosts reach each other here, whatever addresses they say they have."""
 
 
-async def real_machines(folder: StateFolder, settings: Settings, *, offloads: bool) -> MachineParts | None:
+async def real_machines(
+    folder: StateFolder, settings: Settings, *, offloads: bool, address: str
+) -> MachineParts | None:
     """libvirt, which is started where none runs, with QEMU's tools. None where this node has no machines, by
-    its settings or for want of programs (the log says which)."""
+    its settings or for want of programs (the log says which). ``address``: of the node, where its settings
+    say none for machines that come."""
     wanted = settings.hypervisor
     if wanted.driver == "none":
         return None
@@ -55,7 +60,7 @@ async def real_machines(folder: StateFolder, settings: Settings, *, offloads: bo
         uri = own.uri
     images = QemuImg()
     return MachineParts(
-        settings=_node_settings(settings, folder.instances, kvm=kvm, offloads=offloads),
+        settings=_node_settings(settings, folder.instances, kvm=kvm, offloads=offloads, address=address),
         hypervisor=LibvirtHypervisor(uri),
         images=images,
         cache=ImageCache(folder.image_cache, images),
@@ -92,7 +97,12 @@ def simulated_cache(folder: StateFolder) -> ImageCache:
 
 def simulated_machines(home: Path, settings: Settings, cache: ImageCache) -> MachineParts:
     """The twins for a simulated host, whose state is kept in files of its folder ``home``."""
-    simulated = _node_settings(settings, home / "instances", kvm=True, offloads=True, durable=False)
+    simulated = msgspec.structs.replace(
+        _node_settings(settings, home / "instances", kvm=True, offloads=True, address=LOOPBACK),
+        durable=False,
+        migration_address=LOOPBACK,
+        migration_ports=range(0),
+    )
     images = SimulatedImages()
 
     async def copy(source: Path, target: Path) -> None:
@@ -116,8 +126,9 @@ def boot_id() -> str:
 
 
 def _node_settings(
-    settings: Settings, instances: Path, *, kvm: bool, offloads: bool, durable: bool = True
+    settings: Settings, instances: Path, *, kvm: bool, offloads: bool, address: str
 ) -> NodeSettings:
+    first, _, last = settings.hypervisor.migration_ports.partition("-")
     return NodeSettings(
         instances=instances,
         integration_bridge=settings.switch.integration_bridge,
@@ -128,7 +139,8 @@ def _node_settings(
         reserved_disk_gib=settings.hypervisor.reserved_disk_gib,
         heartbeat_interval_s=settings.network.heartbeat_interval_s,
         availability_zone=settings.agent.availability_zone,
-        durable=durable,
+        migration_address=settings.hypervisor.migration_address or address,
+        migration_ports=range(int(first), int(last) + 1) if last else range(0),
         boot_id=boot_id(),
         resume=settings.hypervisor.resume_guests_state_on_host_boot,
     )

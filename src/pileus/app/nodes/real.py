@@ -37,7 +37,12 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
     duties = _possible_duties(settings)
     if "dhcp" in duties and (raised := raise_limits(folder.limits)):
         logger.info("raised limits of the kernel for many networks", limits=list(raised))
-    found = await machines.real_machines(folder, settings, offloads=switch.datapath_type != "netdev")
+    found = await machines.real_machines(
+        folder,
+        settings,
+        offloads=switch.datapath_type != "netdev",
+        address=settings.switch.tunneling_ip,
+    )
     bridges = None
     if settings.switch.mechanism == "linuxbridge":
         if missing := nft.missing_programs():

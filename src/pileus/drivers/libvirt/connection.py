@@ -75,12 +75,15 @@ class Connection:
             await asyncio.get_running_loop().run_in_executor(self._threads, _close, connection)
         self._threads.shutdown(wait=False)
 
-    async def call(self, verb: str, work: Callable[[libvirt.virConnect], _T]) -> _T:
-        """Run ``work`` with the connection in a thread. libvirt's errors become ours."""
+    async def call(self, verb: str, work: Callable[[libvirt.virConnect], _T], *, apart: bool = False) -> _T:
+        """Run ``work`` with the connection in a thread; ``apart``: in one of its own, as it takes long.
+        libvirt's errors become ours."""
         connection = self._connection
         if connection is None:
             raise HypervisorUnavailable(verb, "no connection to libvirt")
         try:
+            if apart:
+                return await asyncio.to_thread(work, connection)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, connection)
         except libvirt.libvirtError as error:
             fault = _fault(verb, error)

@@ -21,11 +21,14 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from pileus.core.files import write_atomically
 from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 
 SYSTEM_URI = "qemu:///system"
+INSIDE = "/var/lib/libvirt"
+"""The folder of libvirt's state as each libvirt sees it, a namespace of its own or not."""
 PACKAGES = ("libvirt-daemon", "libvirt-daemon-driver-qemu", "qemu-system-x86", "qemu-utils")
 """Of Debian, for this room; libvirt-python is built with gcc, pkg-config, libvirt-dev and python3-dev."""
 
@@ -198,6 +201,20 @@ class LibvirtDaemon:
         with contextlib.suppress(OSError):
             return (self.root / "libvirtd.log").read_text(errors="replace")[-2000:]
         return "it left no log"
+
+
+def socket_of(uri: str) -> Path:
+    """The socket of the libvirt at a URI on this machine."""
+    found = parse_qs(urlsplit(uri).query).get("socket")
+    if found:
+        return Path(found[0])
+    return next((path for path in _SYSTEM_SOCKETS if path.exists()), _SYSTEM_SOCKETS[0])
+
+
+def state_of(uri: str) -> Path:
+    """The folder of its state, as it is for those outside of its namespace."""
+    path = socket_of(uri)
+    return Path(INSIDE) if path in _SYSTEM_SOCKETS else path.parent.parent / "lib"
 
 
 def qemu_owner() -> tuple[int, int]:

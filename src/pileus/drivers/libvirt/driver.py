@@ -30,6 +30,7 @@ from pileus.drivers.libvirt.hypervisor import (
     NotDetached,
     Power,
 )
+from pileus.drivers.libvirt.leaving import Leaving
 from pileus.drivers.libvirt.reading import LIFECYCLE, POWER, read_stats
 
 _T = TypeVar("_T")
@@ -68,13 +69,13 @@ _ALL_STATS = (
 )
 
 
-class LibvirtHypervisor:
+class LibvirtHypervisor(Leaving):
     """``Hypervisor`` for real. ``uri`` says which libvirt (see ``daemon``)."""
 
     def __init__(self, uri: str, *, prefix: str = NAME_PREFIX) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self._prefix = prefix
-        self._connection = Connection(uri, opened=self._register, up=self._connected)
+        super().__init__(uri, Connection(uri, opened=self._register, up=self._connected))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._happened = asyncio.Condition()
         self._notifiers: set[asyncio.Task[None]] = set()
@@ -238,9 +239,10 @@ class LibvirtHypervisor:
                 domain = _find(connection, uuid)
                 if domain is None:
                     continue
+                lasts = domain.isPersistent()  # one that has just come is gone when it is off
                 if domain.isActive():
                     _destroy(domain)
-                if domain.isPersistent():
+                if lasts:
                     domain.undefineFlags(_UNDEFINE)
 
         await self._connection.call("undefine", work)
@@ -439,7 +441,7 @@ def _destroy(domain: libvirt.virDomain) -> None:
 
 
 def _digest(domain: libvirt.virDomain | None) -> str | None:
-    if domain is None:
+    if domain is None or not domain.isPersistent():
         return None
     try:
         return xml.read_digest(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml.NAMESPACE, _CONFIG))

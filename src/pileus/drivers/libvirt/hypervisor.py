@@ -154,11 +154,32 @@ class HostFacts(msgspec.Struct, frozen=True):
     arch: str
 
 
+class MigrationStats(msgspec.Struct, frozen=True):
+    """How far a machine that leaves has come, in bytes."""
+
+    memory_total: int = 0
+    memory_processed: int = 0
+    memory_remaining: int = 0
+    disk_total: int = 0
+    disk_processed: int = 0
+    disk_remaining: int = 0
+
+
+CONTROL, MEMORY, DISKS = "control", "memory", "disks"
+CHANNELS = (CONTROL, MEMORY, DISKS)
+"""The lines between two hypervisors while a machine goes from one to the other: each is a stream of bytes
+that connections are made through. They carry no secrets of their own and know nobody: whoever lays them sees
+to it that the right one is at the other end."""
+
+
 class GuestSaid(msgspec.Struct, frozen=True):
     """How a program ended that QEMU's agent has run in a guest; ``output``: both its streams."""
 
     exit_code: int
     output: bytes = b""
+
+
+Channel = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Hypervisor(Protocol):
@@ -240,3 +261,32 @@ class Hypervisor(Protocol):
     async def attach_disk(self, uuid: str, disk: Disk) -> None: ...
 
     async def detach_disk(self, uuid: str, serial: str, timeout_s: float = 20.0) -> None: ...
+
+    # -- machines that go from one host to another while they run; ``way`` names a migration on both hosts
+
+    async def way_out(self, way: str) -> Mapping[str, Path]:
+        """Get ready for a machine that leaves. Gives back, by channel, the paths at which somebody has to
+        listen and carry what is said to the other host."""
+
+    async def migrate(self, uuid: str, way: str, folder: Path, new_folder: str) -> None:
+        """Bring a machine with the content of its disks to the other host, where its files are below
+        ``new_folder``; it is not here afterwards. A machine that fails to go stays and runs on. When the
+        guest is stopped here, so that it goes on there, an event says so (PAUSED, ``migrated``)."""
+
+    async def migration_stats(self, uuid: str) -> MigrationStats | None:
+        """How far it is; None where the machine is not about to leave."""
+
+    async def abort_migration(self, uuid: str) -> None:
+        """Have it stay; nothing where it is not about to leave."""
+
+    async def force_migration(self, uuid: str) -> None:
+        """Stop the guest until it is on the other host, so that it gets there."""
+
+    async def expect(self, way: str, spec: DomainSpec) -> None:
+        """Let this machine come, whose disks are there in their sizes."""
+
+    async def channel(self, way: str, name: str) -> Channel:
+        """Connect to this end of a channel of a machine that is expected."""
+
+    async def way_closed(self, way: str) -> None:
+        """Forget a way, on either side."""

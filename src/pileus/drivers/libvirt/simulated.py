@@ -36,6 +36,7 @@ from pileus.drivers.libvirt.hypervisor import (
     NotDetached,
     Power,
 )
+from pileus.drivers.libvirt.simulated_leaving import Machine, SimulatedLeaving
 
 _FACTS = HostFacts(
     hostname="simulated",
@@ -46,19 +47,6 @@ _FACTS = HostFacts(
     libvirt_version=9000000,
     arch="x86_64",
 )
-
-
-class Machine(msgspec.Struct):
-    """A domain: ``wanted`` is its next start, ``running`` what it was started as."""
-
-    wanted: DomainSpec
-    power: Power = Power.OFF
-    running: DomainSpec | None = None
-    saved: bool = False
-    digest: str = ""
-    started_at: float = 0.0
-    inside: dict[str, str] = msgspec.field(default_factory=dict)
-    """Kept by the guest, on its disk."""
 
 
 def guest_says(spec: DomainSpec) -> str:
@@ -89,7 +77,7 @@ def no_programs(spec: DomainSpec, kept: dict[str, str], command: Sequence[str], 
     return GuestSaid(127, b"not found\n")
 
 
-class SimulatedHypervisor:
+class SimulatedHypervisor(SimulatedLeaving):
     """``Hypervisor`` without machines. ``guest``: what its machines do when they are told to run something.
     ``says``: what a machine writes on its console at each start.
 
@@ -109,6 +97,7 @@ class SimulatedHypervisor:
         clock: Clock | None = None,
         copy: Callable[[Path, Path], Awaitable[None]] = _copy_file,
     ) -> None:
+        super().__init__()
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.faults: dict[str, Exception] = {}
         self.deaf: set[str] = set()
@@ -405,7 +394,8 @@ class SimulatedHypervisor:
 
     def _store(self) -> None:
         if self._file is not None:
-            write_atomically(self._file, msgspec.json.encode(self._machines), durable=False)
+            lasting = {uuid: machine for uuid, machine in self._machines.items() if not machine.comes}
+            write_atomically(self._file, msgspec.json.encode(lasting), durable=False)
 
 
 def _with(spec: DomainSpec, device: Disk | Interface) -> DomainSpec:

@@ -32,8 +32,10 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.hypervisor import plan
 from pileus.host.hypervisor.answers import answer
+from pileus.host.hypervisor.arrivals import Arrivals
 from pileus.host.hypervisor.batches import Batches
 from pileus.host.hypervisor.consoles import keep_small
+from pileus.host.hypervisor.departures import Departures
 from pileus.host.hypervisor.desired import Desired
 from pileus.host.hypervisor.executor import Executor, Prepared
 from pileus.host.hypervisor.hands import ImageServer
@@ -42,6 +44,7 @@ from pileus.host.hypervisor.inventory import inventory, memory_used_mib
 from pileus.host.hypervisor.jobs import Jobs
 from pileus.host.hypervisor.observed import Observed
 from pileus.host.hypervisor.outbox import Outbox
+from pileus.host.hypervisor.passage import Identity
 from pileus.host.hypervisor.planner import Planner
 from pileus.host.hypervisor.records import Failure, InstanceBook, Journal
 from pileus.host.hypervisor.settings import NodeSettings
@@ -109,8 +112,12 @@ class HypervisorAgent(Agent):
         self.journal = Journal(node.instances, durable=node.durable)
         self.taps = Taps(links, client, node.integration_bridge)
         self.outbox = Outbox(self.host, self._send, self._taken)
+        self._identity = Identity(self.host)
+        self.departures = Departures(self._identity, self.outbox.progress)
+        self.arrivals = Arrivals(node, self._identity, self.book, hypervisor, images, self.outbox.operation)
         self._executor = Executor(
-            node, self.book, self.journal, hypervisor, images, cache, server, self.taps, clock, self
+            *(node, self.book, self.journal, hypervisor, images, cache, server, self.taps, clock, self),
+            departures=self.departures,
         )
         self.desired = Desired(self.host)
         self.observed = Observed(hypervisor, self.book, node.boot_id)
@@ -130,7 +137,8 @@ class HypervisorAgent(Agent):
             self,
         )
         self._watch = HostWatch(
-            self.reconciler, hypervisor, client, self.taps, self.desired, self.observed, self.book, self.jobs
+            *(self.reconciler, hypervisor, client, self.taps, self.desired, self.observed, self.book),
+            *(self.jobs, self.departures.stopped, self._arrived),
         )
         self._planner = Planner(
             node, self.desired, self.observed, self.book, self.journal, self.jobs, self._executor, clock, self
@@ -158,6 +166,7 @@ class HypervisorAgent(Agent):
         for task in self._answering:
             task.cancel()
         await asyncio.gather(*self._answering, return_exceptions=True)
+        await self.arrivals.close()
         await self._cache.close()
         await self._hypervisor.close()
 
@@ -191,6 +200,11 @@ class HypervisorAgent(Agent):
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
+    def _arrived(self, server_id: str) -> None:
+        task = asyncio.create_task(self.arrivals.arrived(server_id))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
     async def _answer(self, question: Question) -> None:
         with contextlib.suppress(Fault):
             await self.call(ANSWER, await answer(self.host, question, self.book, self._hypervisor))
@@ -203,7 +217,8 @@ class HypervisorAgent(Agent):
             try:
                 facts = await self._hypervisor.host()
                 used = await asyncio.to_thread(self._memory_used)
-                stock = await asyncio.to_thread(inventory, self.host, facts, self._node, used)
+                certificate = self._identity.certificate if self._node.migration_address else ""
+                stock = await asyncio.to_thread(inventory, self.host, facts, self._node, used, certificate)
                 reply = await self.call(HYPERVISOR_REPORT, HypervisorReport(self.host, inventory=stock))
             except Fault as fault:
                 self.report_trouble.fault(fault)
@@ -283,6 +298,7 @@ class HypervisorAgent(Agent):
         names = None if asked is None else tuple(sorted(asked))
         state = await self.call(HYPERVISOR_STATE, HypervisorStateRequest(self.host, names))
         desired.take(state, asked)
+        self.departures.hear(desired.servers)
         self._present_due |= asked is None
         self._take_note(state.servers, asked)
         served = frozenset(scopes.server(key) for key in {*desired.servers, *self.book.all()})
@@ -359,7 +375,7 @@ class HypervisorAgent(Agent):
         try:
             if unreachable is None:
                 plugged_now, unplugged = await self._batches.plug(house, loose, todos.keys())
-                changes += plugged_now
+                changes += plugged_now + await self.arrivals.settle(self.desired.incoming, unplugged)
                 if inspect:
                     changes += await self._batches.sweep()
             else:
@@ -368,7 +384,8 @@ class HypervisorAgent(Agent):
             refused |= unplugged
             changes += defined
             # Those without a job are tried again by themselves; a job that can't have its ports has failed.
-            self.jobs.later([key for key in unplugged if key not in todos], "its ports can't be plugged")
+            waiting = [key for key in unplugged if key not in todos and key in self.desired.servers]
+            self.jobs.later(waiting, "its ports can't be plugged")
         except BaseException as error:
             prepared.set_exception(Again(str(error)))
             prepared.exception()  # with no job waiting, nobody else asks for it

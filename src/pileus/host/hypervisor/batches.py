@@ -52,7 +52,7 @@ class Batches:
     ) -> plan.Housekeeping:
         """Plan the work on the host; ``loose`` ports have lost their interface."""
         return plan.plan_house(
-            self._desired.servers,
+            self._desired.with_ports(),
             self._observed.ids(),
             busy,
             self._given_up(),

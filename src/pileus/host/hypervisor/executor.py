@@ -20,7 +20,7 @@ from pileus.drivers.libvirt.hypervisor import DomainMissing, Hypervisor
 from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.carrying import drop_kept, grow, make_private, put_aside, take_back
 from pileus.host.hypervisor.config_drive import config_drive
-from pileus.host.hypervisor.hands import ImageServer
+from pileus.host.hypervisor.hands import Departures, ImageServer
 from pileus.host.hypervisor.images import BaseImage, ImageCache
 from pileus.host.hypervisor.machine import domain_spec, interface, port_ids
 from pileus.host.hypervisor.operations import Operations
@@ -79,8 +79,10 @@ class Executor:
         taps: Taps,
         clock: Clock,
         tell: Tell,
+        departures: Departures,
     ) -> None:
         self.settings = settings
+        self.departures = departures
         self._book = book
         self.hypervisor = hypervisor
         self.images = images

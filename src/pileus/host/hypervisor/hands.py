@@ -10,7 +10,7 @@ from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.images import Downloads
 from pileus.host.hypervisor.records import Places
 from pileus.host.hypervisor.settings import NodeSettings
-from pileus.wire.hypervisor import ServerDetails
+from pileus.wire.hypervisor import PendingOperation, ServerDetails
 
 
 class ImageServer(Downloads, Protocol):
@@ -19,6 +19,12 @@ class ImageServer(Downloads, Protocol):
     async def upload(self, path: str, file: Path) -> None: ...
 
     async def holds(self, path: str) -> bool: ...
+
+
+class Departures(Protocol):
+    """Servers that leave the host while they run."""
+
+    async def leave(self, server: ServerDetails, operation: PendingOperation, hands: Hands) -> None: ...
 
 
 class Hands(Protocol):
@@ -35,6 +41,9 @@ class Hands(Protocol):
 
     @property
     def settings(self) -> NodeSettings: ...
+
+    @property
+    def departures(self) -> Departures: ...
 
     def places(self, server_id: str) -> Places: ...
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pileus.core import log
 from pileus.flow.chain import Chain, Step
 from pileus.host.hypervisor.carrying import CARRY
+from pileus.host.hypervisor.departures import MIGRATE
 from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.records import Finished, Journal
 from pileus.host.hypervisor.rescues import RESCUE, UNRESCUE
@@ -64,6 +65,7 @@ OPERATIONS: dict[str, NodeOperation] = {
     RESCUE.kind: NodeOperation(RESCUE),
     UNRESCUE.kind: NodeOperation(UNRESCUE),
     CARRY.kind: NodeOperation(CARRY),
+    MIGRATE.kind: NodeOperation(MIGRATE),
     CRASH_DUMP.kind: NodeOperation(CRASH_DUMP),
     SNAPSHOT.kind: NodeOperation(SNAPSHOT, lambda operation: str(operation.arguments.get("image_id", ""))),
 }

@@ -16,7 +16,7 @@ from pileus.core import log
 from pileus.core.errors import Fault, Kind
 from pileus.core.recurring import Trouble
 from pileus.host.isolation import by_halves
-from pileus.wire.hypervisor import HypervisorReport, OperationReport, ServerReport, Step
+from pileus.wire.hypervisor import HypervisorReport, MigrationProgress, OperationReport, ServerReport, Step
 
 _log = log.get("host.hypervisor")
 
@@ -44,6 +44,7 @@ class Outbox:
         self._steps: defaultdict[str, list[Step]] = defaultdict(list)
         self._operations: dict[str, OperationReport] = {}
         self._gone: dict[str, None] = {}
+        self._progress: dict[str, MigrationProgress] = {}
         self._present: tuple[tuple[str, ...], int] | None = None
         self._told: dict[str, ServerReport] = {}
         self._news = asyncio.Event()
@@ -69,6 +70,13 @@ class Outbox:
     def operation(self, report: OperationReport) -> None:
         self._operations[report.operation_id] = report
         self._wake(urgent=True)
+
+    def progress(self, said: MigrationProgress) -> None:
+        """How far a server that leaves is. That its guest is stopped is the last that is said of it."""
+        known = self._progress.get(said.operation_id)
+        if known is None or not known.switching:
+            self._progress[said.operation_id] = said
+            self._wake(urgent=said.switching)
 
     def gone(self, server_ids: Iterable[str]) -> None:
         for server_id in server_ids:
@@ -164,7 +172,9 @@ class Outbox:
             gone=tuple(self._gone),
             present=present,
             position=position,
+            progress=tuple(self._progress.values()),
         )
+        self._progress = {}
         self._servers, self._operations, self._gone, self._present = {}, {}, {}, None
         return report
 
@@ -180,6 +190,10 @@ class Outbox:
             self._operations.setdefault(operation.operation_id, operation)
         for server_id in report.gone:
             self._gone.setdefault(server_id)
+        for said in report.progress:
+            if said.switching:
+                self._progress[said.operation_id] = said
+            self._progress.setdefault(said.operation_id, said)
         if report.present is not None and self._present is None:
             self._present = (report.present, report.position)
         self._wake(urgent=False)

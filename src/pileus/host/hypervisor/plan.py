@@ -19,6 +19,8 @@ from pileus.wire.hypervisor import PendingOperation, ServerDetails, ServerPort
 HOST_RESTARTED = "the host was started again"
 _SET_POWER = frozenset(("rescue", "unrescue"))
 """Operations that start the machine themselves, from what it shall be started from."""
+_LEAVES = "migrate"
+"""The operation by which a machine goes to another host."""
 _OFF = frozenset((Power.OFF, Power.CRASHED))
 _ON = frozenset((Power.RUNNING, Power.SHUTDOWN, Power.PAUSED, Power.SUSPENDED))
 
@@ -98,6 +100,8 @@ def plan_server(
             applied=server.wanted,
             operations=operations,
         )
+    if (departs := leaving(server, operations, journal)) is not None:
+        return departs
     if not view.disk and view.power not in _ON:
         return Todo(error="The root disk is missing on the host.")
     verbs = power_verbs(server.wanted, instance.applied, view.power)
@@ -126,6 +130,17 @@ def plan_server(
         operations=operations,
         because=HOST_RESTARTED if resumed else "",
     )
+
+
+def leaving(
+    server: ServerDetails, operations: tuple[PendingOperation, ...], journal: Mapping[str, Finished]
+) -> Todo | None:
+    """Plan the work on a machine that goes to another host while it runs, or has gone; None for others."""
+    if any(operation.kind == _LEAVES for operation in operations):
+        return Todo(operations=operations)  # whatever stands still here may run elsewhere
+    ended = [journal.get(one.operation_id) for one in server.operations if one.kind == _LEAVES]
+    has_gone = any(one is not None and one.done and one.error is None for one in ended)
+    return Todo() if has_gone else None
 
 
 def went_with_the_host(server: ServerDetails, view: View) -> bool:

@@ -77,9 +77,20 @@ class Planner:
         return todos
 
     def _adopt(self, server: ServerDetails) -> None:
-        """A machine whose record was lost is taken to be what is wanted, as nobody knows better."""
+        """A machine whose record was lost is taken to be what is wanted, as nobody knows better; one that
+        came from another host is whole."""
         instance = self._book.get(server.server_id)
         power = self._observed.powers.get(server.server_id)
+        if instance is not None and instance.comes:
+            applied = server.wanted if power in (Power.RUNNING, Power.PAUSED) else ""
+            whole = Instance(
+                *(server.server_id, server.generation),
+                built=True,
+                applied=applied,
+                boot_id=self._settings.boot_id,
+            )
+            self._book.put(whole, matters=True)
+            return
         if instance is not None and instance.built and instance.generation == 0 < server.generation:
             applied = "running" if power is Power.RUNNING else ""
             self._book.put(

@@ -41,6 +41,8 @@ class Instance(msgspec.Struct, frozen=True):
     """The same of the disk that it is rescued from; empty: it is not rescued."""
     kept: bool = False
     """Whether the disks of the machine before a resize are beside its own. ``base`` is theirs then."""
+    comes: bool = False
+    """Whether it is about to come from another host: once it is this host's, it is whole."""
     boot_id: str = ""
     """The host's run in which the machine was last seen running, or brought to where it should be. One that
     is off in another run of the host did not go off by itself."""

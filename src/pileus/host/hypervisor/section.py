@@ -39,3 +39,16 @@ class HypervisorSection(Section, frozen=True):
     reserved_disk_gib: Annotated[
         int, msgspec.Meta(ge=0, description="disk of this node that no machine gets, in GiB")
     ] = 0
+    migration_address: Annotated[
+        str,
+        Description(
+            description="address by which other nodes bring machines that run to this one; empty: the "
+            "switch's tunneling_ip, and without one machines neither come nor leave while they run"
+        ),
+    ] = ""
+    migration_ports: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"\A(\d{1,5}-\d{1,5})?\Z", description="TCP ports for them, first-last; empty: any"
+        ),
+    ] = "49152-49215"

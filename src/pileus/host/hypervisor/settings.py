@@ -32,6 +32,10 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Disk that is there; None: what the folder's file system has."""
     heartbeat_interval_s: float = 30.0
     availability_zone: str = ""
+    migration_address: str = ""
+    """Where other hosts reach this one with machines that come; empty: none does."""
+    migration_ports: range = range(0)
+    """Ports for them; none: any."""
     durable: bool = True
     boot_id: str = ""
     """Another one after each start of the host; empty: not known, and then no start is noticed."""

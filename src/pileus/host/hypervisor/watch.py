@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 
 from pileus.drivers.libvirt.hypervisor import Change, Event, Hypervisor
 from pileus.drivers.ovsdb.client import OvsdbClient
@@ -17,11 +18,13 @@ from pileus.host.hypervisor.taps import Taps
 from pileus.host.switch import SwitchUnreachable
 
 _SWITCH_PAUSE_S = 0.5
+_MIGRATED = "migrated"
 _DIED = frozenset(("crashed", "failed"))
 
 
 class HostWatch:
-    """Has machines looked at when something happened to them; ``client`` is of the host's switch."""
+    """Has machines looked at when something happened to them; ``client`` is of the host's switch.
+    ``stopped`` is told of guests that go on elsewhere, ``arrived`` of those that go on here."""
 
     def __init__(
         self,
@@ -33,7 +36,11 @@ class HostWatch:
         observed: Observed,
         book: InstanceBook,
         jobs: Jobs,
+        stopped: Callable[[str], None],
+        arrived: Callable[[str], None],
     ) -> None:
+        self._stopped = stopped
+        self._arrived = arrived
         self._reconciler = reconciler
         self._hypervisor = hypervisor
         self._client = client
@@ -53,6 +60,10 @@ class HostWatch:
             self._happened(await self._hypervisor.events.get())
 
     def _happened(self, event: Event) -> None:
+        if event.detail == _MIGRATED and event.change is Change.PAUSED:
+            self._stopped(event.uuid)
+        elif event.detail == _MIGRATED and event.change is Change.RESUMED:
+            self._arrived(event.uuid)
         match event.change:
             case Change.CONNECTED:
                 self._reconciler.wake(inspect=True)

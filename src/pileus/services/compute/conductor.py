@@ -23,6 +23,7 @@ from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
+from pileus.services.compute.servers.chains.live_migration import live_abandoned
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.servers.resting import rests_over
 from pileus.services.compute.tables.servers import server_interfaces, servers
@@ -145,6 +146,8 @@ class Conductor(Watcher):
             risen.update(await self._store.read(spawning))
         if risen:
             await self._store.write(boots_complete, self._context(), sorted(risen))
+        if everything:
+            await self._store.write(live_abandoned, self._context(), parts=self._parts)
         await self._runner.work(everything=everything)
         if everything:
             await self._store.write(overdue, self._context(), parts=self._parts)

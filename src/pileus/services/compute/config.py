@@ -32,6 +32,7 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     reclaim_instance_interval_s: float = 0
     resize_confirm_window_s: float = 0
     allow_resize_to_same_host: bool = True
+    max_concurrent_live_migrations: int = 1
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -57,4 +58,5 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         reclaim_instance_interval_s=settings.reclaim_instance_interval_s,
         resize_confirm_window_s=settings.resize_confirm_window_s,
         allow_resize_to_same_host=settings.allow_resize_to_same_host,
+        max_concurrent_live_migrations=settings.max_concurrent_live_migrations,
     )

@@ -78,3 +78,7 @@ class ComputeSection(Section, frozen=True):
     allow_resize_to_same_host: Annotated[
         bool, Description(description="whether a resized server may stay on its host")
     ] = True
+    max_concurrent_live_migrations: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="servers that leave a host at the same time; others wait; 0: all"),
+    ] = 1

@@ -65,10 +65,12 @@ from pileus.services.compute.servers.security_groups import (
     security_group_actions,
     security_groups_noun,
 )
+from pileus.services.compute.servers.server_migrations import server_migrations_noun
 from pileus.services.compute.servers.tags import SERVER_TAGS
 from pileus.services.compute.servers.verbs.admin import ADMIN_ACTIONS, SERVER_ADMIN
 from pileus.services.compute.servers.verbs.crash_dump import CRASH_DUMPS, crash_dump_actions
 from pileus.services.compute.servers.verbs.evacuate import EVACUATIONS, evacuate_actions
+from pileus.services.compute.servers.verbs.live_migrate import LIVE_MIGRATIONS, live_migrate_actions
 from pileus.services.compute.servers.verbs.lock import LOCK, LOCK_ACTIONS
 from pileus.services.compute.servers.verbs.power import POWER, power_actions
 from pileus.services.compute.servers.verbs.rebuild import REBUILD, rebuild_actions
@@ -77,7 +79,6 @@ from pileus.services.compute.servers.verbs.resize import RESIZES, resize_actions
 from pileus.services.compute.servers.verbs.restore import RESTORE_ACTIONS, RESTORES
 from pileus.services.compute.servers.verbs.shelve import SHELVES, shelve_actions
 from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
-from pileus.services.compute.servers.verbs.unavailable import UNAVAILABLE, UNAVAILABLE_ACTIONS
 from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
 from pileus.services.compute.timeline import TIMELINE, Entry, timeline_read
 from pileus.services.compute.usage import USAGE
@@ -153,13 +154,14 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         RESCUES,
         SHELVES,
         RESIZES,
+        LIVE_MIGRATIONS,
         EVACUATIONS,
         MIGRATIONS,
+        server_migrations_noun(parts),
         RESTORES,
         CRASH_DUMPS,
         LOCK,
         SERVER_ADMIN,
-        UNAVAILABLE,
         server_actions_noun(*_actions(parts, servers, interfaces, groups, quarantine, questions)),
         SERVER_METADATA,
         SERVER_TAGS,
@@ -197,12 +199,12 @@ def _actions(
         rescue_actions(parts),
         shelve_actions(parts),
         resize_actions(parts),
+        live_migrate_actions(parts),
         evacuate_actions(parts),
         crash_dump_actions(parts),
         RESTORE_ACTIONS,
         LOCK_ACTIONS,
         ADMIN_ACTIONS,
-        UNAVAILABLE_ACTIONS,
         interface_actions(interfaces),
         security_group_actions(groups),
         FLOATING_IP_ACTIONS,

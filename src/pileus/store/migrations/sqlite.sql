@@ -154,7 +154,7 @@ CREATE TABLE compute_nodes (
 	virtualisation VARCHAR(32) NOT NULL, 
 	availability_zone VARCHAR(255) NOT NULL, 
 	booted_at VARCHAR(255) NOT NULL, 
-	updated_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, certificate TEXT, 
 	CONSTRAINT pk_compute_nodes PRIMARY KEY (number), 
 	CONSTRAINT uq_compute_nodes_host UNIQUE (host), 
 	CONSTRAINT uq_compute_nodes_id UNIQUE (id)
@@ -1260,6 +1260,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers')
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0022_passwords_of_guests');
+INSERT INTO "schema_revisions" VALUES('compute','0023_live_migrations');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1386,7 +1387,7 @@ CREATE TABLE server_migrations (
 	user_id VARCHAR(64), 
 	project_id VARCHAR(36), 
 	created_at DATETIME NOT NULL, 
-	updated_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, progress TEXT, 
 	CONSTRAINT fk_server_migrations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_server_migrations PRIMARY KEY (number), 
 	CONSTRAINT uq_server_migrations_id UNIQUE (id)

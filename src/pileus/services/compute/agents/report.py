@@ -16,6 +16,7 @@ from pileus.flow.chain import Chain, give_up
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
+from pileus.services.compute.agents.live_migrations import live_arrivals_take, live_progress_take
 from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
@@ -109,6 +110,8 @@ def hypervisor_report(tx: Tx, context: Context, report: HypervisorReport, *, par
     if said:
         pairs = [(mine[key], one) for key, one in said.items() if key in mine]
         _servers(tx, context, report.host, pairs, parts)
+    if report.progress:
+        live_progress_take(tx, context, report.host, report.progress, parts)
     if report.operations:
         _operations(tx, context, report.host, report.operations, parts)
     _gone(tx, context, report, mine, parts)
@@ -289,19 +292,10 @@ def _operations(
 ) -> None:
     """End the operations that a node carried out on its servers, and the tasks that these had for them."""
     said = {one.operation_id: one for one in reports}
-    c = operations.c
-    mine = select(servers.c.id).where(servers.c.host == host)
-    rows = tx.rows(
-        select(c.id, c.kind, c.resource_id)
-        .where(
-            column_in(tx, c.id, sorted(said)),
-            c.kind.in_(sorted(ON_NODE)),
-            c.state.in_((PENDING, RUNNING, WAITING)),
-            c.step == NODE,
-            c.resource_id.in_(mine),
-        )
-        .with_for_update()
-    )
+    rows = _on_host(tx, host, said)
+    if len(rows) < len(said):
+        others = said.keys() - {row.id for row in rows}
+        live_arrivals_take(tx, context, host, [said[key] for key in sorted(others)], parts)
     if not rows:
         return
     ending: dict[str | None, list[str]] = {}
@@ -343,6 +337,23 @@ def _operations(
         ended = [server["id"]]
         action_finish(tx, context.now, ended, actions=kind.actions, host=server["host"], error=error)
     SERVER.change(tx, context, updates)
+
+
+def _on_host(tx: Tx, host: str, operation_ids: Collection[str]) -> Sequence[Any]:
+    """Those of some operations that a host carries out on its servers, held."""
+    c = operations.c
+    mine = select(servers.c.id).where(servers.c.host == host)
+    return tx.rows(
+        select(c.id, c.kind, c.resource_id)
+        .where(
+            column_in(tx, c.id, sorted(operation_ids)),
+            c.kind.in_(sorted(ON_NODE)),
+            c.state.in_((PENDING, RUNNING, WAITING)),
+            c.step == NODE,
+            c.resource_id.in_(mine),
+        )
+        .with_for_update()
+    )
 
 
 def _gone(

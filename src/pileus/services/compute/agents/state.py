@@ -9,10 +9,12 @@ from sqlalchemy import or_, select
 
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
+from pileus.services.compute.agents.live_migrations import arrivals_read, certificates_of
 from pileus.services.compute.instance_metadata.config_drive import config_drive
 from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
+from pileus.services.compute.servers.chains.live_migration import LIVE
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
@@ -28,6 +30,7 @@ from pileus.wire.hypervisor import (
     HypervisorState,
     HypervisorStateRequest,
     ImageSource,
+    Incoming,
     PendingOperation,
     Rescue,
     ServerDetails,
@@ -49,12 +52,14 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
         where.append(column_in(tx, servers.c.id, list(request.servers)))
     of_here = fetch(tx, SERVER, None, where)
     found = [server for server in of_here if server["host"] == request.host]
-    kept = tuple(sorted(server["id"] for server in of_here if server["host"] != request.host))
+    elsewhere = [server for server in of_here if server["host"] != request.host]
+    coming = [server for server in elsewhere if server["task_state"] == states.MIGRATING]
+    kept = tuple(sorted(server["id"] for server in elsewhere if server not in coming))
     leaving = tuple(sorted(server["id"] for server in found if _is_leaving(server)))
     wanted = [server for server in found if not _is_leaving(server) and server["task_state"] not in _HANDED]
-    if not wanted:
+    if not wanted and not coming:
         return HypervisorState(position, (), leaving, kept)
-    facts = metadata_facts_read(tx, wanted)
+    facts = metadata_facts_read(tx, [*wanted, *coming])
     ids = {server[name] for server in wanted for name in _IMAGES if server[name]}
     ids |= {(server["carried"] or {}).get(name) for server in wanted for name in _DISKS} - {None}
     images = images_of(tx, ids)
@@ -63,7 +68,17 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
         _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
         for server in wanted
     )
-    return HypervisorState(position, details, leaving, kept)
+    arrivals = arrivals_read(tx, coming) if coming else {}
+    incoming = tuple(
+        Incoming(
+            arrivals[server["id"]].operation_id,
+            _details(server, facts[server["id"]], images, (), files),
+            arrivals[server["id"]].certificate,
+        )
+        for server in coming
+        if server["id"] in arrivals
+    )
+    return HypervisorState(position, details, leaving, kept, incoming)
 
 
 _DISKS = ("root", "ephemeral")
@@ -87,6 +102,7 @@ def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, t
         .order_by(c.created_at, c.id)
     )
     found: dict[str, tuple[PendingOperation, ...]] = {}
+    certificates: dict[str, str] = {}
     for row in rows:
         arguments = dict(row.data or {})
         if image_id := arguments.get("image_id"):
@@ -97,6 +113,12 @@ def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, t
                 {"name": name, "upload": files.upload_path(key), "download": files.download_path(key)}
                 for name, key in sorted(disks.items())
             ]
+        if row.kind == LIVE.kind:
+            certificates = certificates or certificates_of(tx)
+            arguments["target"] = {
+                **(arguments.get("target") or {}),
+                "certificate": certificates.get(arguments.get("dest", ""), ""),
+            }
         operation = PendingOperation(row.id, ON_NODE[row.kind].called, arguments)
         found[row.resource_id] = (*found.get(row.resource_id, ()), operation)
     return found

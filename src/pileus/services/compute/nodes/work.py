@@ -92,6 +92,7 @@ def inventory_take(tx: Tx, context: Context, host: str, inventory: Inventory) ->
         "virtualisation": inventory.virtualisation,
         "availability_zone": inventory.availability_zone,
         "booted_at": inventory.booted_at,
+        "certificate": inventory.certificate or None,
         "updated_at": context.now,
     }
     if tx.execute(update(compute_nodes).where(compute_nodes.c.host == host).values(values)).rowcount:

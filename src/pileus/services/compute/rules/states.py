@@ -46,6 +46,7 @@ RESIZE_MIGRATING = "resize_migrating"
 RESIZE_FINISH = "resize_finish"
 RESIZE_REVERTING = "resize_reverting"
 EVACUATING = "rebuild_spawning"
+MIGRATING = "migrating"
 RESTORING = "restoring"
 DELETING = "deleting"
 
@@ -90,6 +91,8 @@ _SPECIAL = {
         for task in (RESIZE_PREP, RESIZE_MIGRATING, RESIZE_FINISH)
     },
     (RESIZED, RESIZE_REVERTING): "REVERT_RESIZE",
+    (ACTIVE, MIGRATING): "MIGRATING",
+    (PAUSED, MIGRATING): "MIGRATING",
 }
 
 PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
@@ -132,7 +135,7 @@ def states_of(statuses: Iterable[str]) -> tuple[list[Selection], list[str]]:
     return selections, unknown
 
 
-_ELSEWHERE = frozenset({"MIGRATING", "PASSWORD", "UNKNOWN"})
+_ELSEWHERE = frozenset({"PASSWORD", "UNKNOWN"})
 """Statuses of Nova that no server here has (yet): a filter by them finds nothing, and is no error."""
 
 
@@ -224,7 +227,7 @@ ON_THE_WAY = frozenset(
 LEAVING = frozenset({SHELVING_OFFLOADING})
 """Tasks in which a server's host takes the machine away, and the server stays."""
 
-MOVING = frozenset({RESIZE_PREP, RESIZE_MIGRATING, RESIZE_FINISH, RESIZE_REVERTING, EVACUATING})
+MOVING = frozenset({RESIZE_PREP, RESIZE_MIGRATING, RESIZE_FINISH, RESIZE_REVERTING, EVACUATING, MIGRATING})
 """Tasks in which a server goes to another host, or becomes another machine on its own."""
 
 IN_CHAINS = MOVING | {SNAPSHOT, BACKUP, SHELVING, SHELVING_OFFLOADING, UNSHELVING}

@@ -1,8 +1,4 @@
-"""``os-migrations`` and ``servers/{id}/migrations``: how servers went from host to host.
-
-Source: Compute API reference, "Migrations" and "Server migrations". The latter are of live migrations under
-way, of which there are none here.
-"""
+"""``os-migrations``: how servers went from host to host. Source: Compute API reference, "Migrations"."""
 
 from __future__ import annotations
 
@@ -11,14 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
-from pileus.services.compute.actions import action_route
-from pileus.services.compute.api import NOTHING, at_least, enforce, since, time_asked
-from pileus.services.compute.errors import BadRequest, InvalidState
+from pileus.services.compute.api import at_least, enforce, since, time_asked
+from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.paging import largest_page, next_page, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.compute.replies import (
@@ -30,26 +24,17 @@ from pileus.services.compute.replies import (
     always,
     named_list,
 )
-from pileus.services.compute.servers.lookup import find_server
 from pileus.services.compute.servers.view import micro
 from pileus.services.compute.tables.servers import server_migrations, servers
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
-from pileus.web.routes import NO_BODY, Action, ByVersion, Route
+from pileus.web.routes import ByVersion, Route
 
 _RULE = "os_compute_api:os-migrations:index"
 _PLACES = ("source_compute", "source_node", "dest_compute", "dest_node", "dest_host")
 _c = server_migrations.c
-
-
-class LiveMigrationNotFound(NotFound):
-    message = "In-progress live migration {id} is not found for server {server_id}."
-
-
-class NotLive(NotFound):
-    message = "Migration {id} for server {server_id} is not live-migration."
 
 
 def _number(flavor_id: str) -> int:
@@ -143,49 +128,6 @@ async def list_migrations(request: Request) -> Reply:
     return Reply.json(reply)
 
 
-def _of_server(tx: Tx, request: Request) -> Any:
-    """The row that the path names, if it is the server's; None where the path names none."""
-    server = find_server(tx, request)
-    key = request.path.get("migration_id")
-    if key is None:
-        return server
-    row = None
-    if key.isdigit() and len(key) < 19:
-        where = [_c.server_id == server["id"], _c.number == int(key)]
-        row = tx.first(select(_c.number).where(*where))
-    if row is None:
-        raise LiveMigrationNotFound(id=key, server_id=server["id"])
-    return server
-
-
-async def list_of_server(request: Request) -> Reply:
-    """List live migrations of a server that are under way: none."""
-    await request.read(_of_server, request)
-    return Reply.json({"migrations": []})
-
-
-async def show_of_server(request: Request) -> Reply:
-    """Show a live migration that is under way: what there is, is none."""
-    server = await request.read(_of_server, request)
-    raise NotLive(id=request.path["migration_id"], server_id=server["id"])
-
-
-async def abort(request: Request) -> Reply:
-    """Abort a live migration: no server is in one."""
-    return await _refuse(request, "abort live migration")
-
-
-async def force_complete(request: Request, argument: Any) -> Reply:
-    """Force a live migration to its end: no server is in one."""
-    return await _refuse(request, "force_complete")
-
-
-async def _refuse(request: Request, action: str) -> Reply:
-    server = await request.read(find_server, request)
-    task = str(server["task_state"])
-    raise InvalidState(action=action, id=server["id"], attribute="task_state", state=task)
-
-
 def _reply(version: Version) -> Type:
     fields: dict[str, Type] = {
         "id": INTEGER,
@@ -197,7 +139,7 @@ def _reply(version: Version) -> Type:
         "updated_at": MOMENT,
     }
     by_version: tuple[tuple[str, str, Type], ...] = (
-        ("2.23", "migration_type", types.enum("resize", "migration", "evacuation")),
+        ("2.23", "migration_type", types.enum("resize", "migration", "evacuation", "live-migration")),
         ("2.59", "uuid", UUID),
         ("2.80", "user_id", TEXT_OR_NULL),
         ("2.80", "project_id", TEXT_OR_NULL),
@@ -207,9 +149,6 @@ def _reply(version: Version) -> Type:
     return named_list("migrations", always(fields, dict.fromkeys(_PLACES, TEXT_OR_NULL)), links=links)
 
 
-_ONE = "/v2.1/servers/{id}/migrations"
-_NONE = always({"migrations": types.list_of(types.anything, maximum=0)})
-
 MIGRATIONS = Noun(
     name="migration",
     rules=rules(
@@ -217,10 +156,6 @@ MIGRATIONS = Noun(
             "os-migrations:index": ADMIN_OR_MANAGER,
             "os-migrations:index:all_projects": ADMIN,
             "os-migrations:index:host": ADMIN,
-            "servers:migrations:index": ADMIN_OR_MANAGER,
-            "servers:migrations:show": ADMIN_OR_MANAGER,
-            "servers:migrations:force_complete": ADMIN_OR_MANAGER,
-            "servers:migrations:delete": ADMIN_OR_MANAGER,
         }
     ),
     extensions=(Extension("os-migrations", "Migrations", "Provide data on migrations."),),
@@ -232,47 +167,6 @@ MIGRATIONS = Noun(
             rule=_RULE,
             reply=ByVersion(_reply),
             summary="List migrations",
-        ),
-        Route(
-            "GET",
-            _ONE,
-            list_of_server,
-            rule="os_compute_api:servers:migrations:index",
-            versions=("2.23", ""),
-            reply=_NONE,
-            summary="List live migrations of a server",
-        ),
-        Route(
-            "GET",
-            f"{_ONE}/{{migration_id}}",
-            show_of_server,
-            rule="os_compute_api:servers:migrations:show",
-            versions=("2.23", ""),
-            reply=types.anything,
-            summary="Show a live migration of a server",
-        ),
-        Route(
-            "DELETE",
-            f"{_ONE}/{{migration_id}}",
-            abort,
-            rule="os_compute_api:servers:migrations:delete",
-            versions=("2.24", ""),
-            status=202,
-            reply=NO_BODY,
-            summary="Abort a live migration",
-        ),
-        action_route(
-            f"{_ONE}/{{migration_id}}/action",
-            {
-                "force_complete": Action(
-                    NOTHING,
-                    force_complete,
-                    rule="os_compute_api:servers:migrations:force_complete",
-                    versions=("2.22", ""),
-                    summary="Force a live migration to its end",
-                )
-            },
-            summary="Do something with a live migration",
         ),
     ),
 )

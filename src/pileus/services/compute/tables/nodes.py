@@ -1,13 +1,14 @@
 """Tables of compute services, of what their hosts have, and of host aggregates.
 
-``number`` is the id of old microversions.
+``number`` is the id of old microversions. ``certificate`` is that by which a host's agent is known to other
+hosts' agents.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, UniqueConstraint
 
-from pileus.store.schema import BigInt, BigSerial, Id, JsonText, Moment, Name, metadata
+from pileus.store.schema import BigInt, BigSerial, Id, JsonText, LongText, Moment, Name, metadata
 
 compute_services = Table(
     "compute_services",
@@ -42,6 +43,7 @@ compute_nodes = Table(
     Column("virtualisation", String(32), nullable=False),
     Column("availability_zone", Name, nullable=False),
     Column("booted_at", Name, nullable=False),
+    Column("certificate", LongText),
     Column("updated_at", Moment, nullable=False),
 )
 

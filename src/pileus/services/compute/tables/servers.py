@@ -5,12 +5,13 @@ A server is desired state: ``wanted`` and ``generation`` are what its host shall
 made of; ``vcpus``, ``memory_mib`` and ``disk_gib`` repeat the part that quotas and hosts are counted by.
 A deleted server keeps its row (``deleted_at``), so that lists can tell of it. ``rested_at``: since when it is
 shelved, deleted softly or resized, all of which end by themselves after a time. ``kept_host`` has the machine
-that a resized one was, until that is confirmed; ``carried`` says what its machine is made of, where that is
-not the image.
+that a resized one was, until that is confirmed, and is where one that is migrated live is about to be;
+``carried`` says what its machine is made of, where that is not the image.
 
 ``allocations`` is what a host has promised to servers: written when a host is chosen, gone when the
-server is. ``server_migrations`` tells of resizes, cold migrations and evacuations, finished ones too: what a
-server was before and is after it, and what the host that it is not on keeps free for it (``held_…``).
+server is. ``server_migrations`` tells of resizes, migrations and evacuations, finished ones too: what a
+server was before and is after it, what the host that it is not on keeps free for it (``held_…``), and how far
+a live one has come.
 ``server_interfaces`` says which ports are a server's, in their order, and which of them were
 made for it (and go with it). ``guest_passwords`` has what guests posted, apart from what lists read.
 """
@@ -111,6 +112,7 @@ server_migrations = Table(
     Column("held_vcpus", Integer, nullable=False),
     Column("held_memory_mib", Integer, nullable=False),
     Column("held_disk_gib", Integer, nullable=False),
+    Column("progress", JsonText),
     Column("user_id", String(64)),
     Column("project_id", Id),
     Column("created_at", Moment, nullable=False),

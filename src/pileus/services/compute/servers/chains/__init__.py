@@ -4,6 +4,7 @@ from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.delete import DELETE
 from pileus.services.compute.servers.chains.evacuate import EVACUATE
+from pileus.services.compute.servers.chains.live_migration import LIVE
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
@@ -14,7 +15,7 @@ from pileus.services.compute.servers.chains.sweep import SWEEP
 
 CHAINS = (
     BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE, CRASH_DUMP, SWEEP,
-    RESIZE, REVERT, EVACUATE,
+    RESIZE, REVERT, EVACUATE, LIVE,
 )  # fmt: skip
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "CRASH_DUMP",
     "DELETE",
     "EVACUATE",
+    "LIVE",
     "OFFLOAD",
     "REBOOT",
     "REBUILD",

@@ -27,11 +27,11 @@ from pileus.services.compute.uses.network import (
 from pileus.store.tx import Tx
 from pileus.wire import scopes
 
-RESIZE, MIGRATION, EVACUATION = "resize", "migration", "evacuation"
+RESIZE, MIGRATION, EVACUATION, LIVE_MIGRATION = "resize", "migration", "evacuation", "live-migration"
 SIZED = ("flavor_id", "flavor", "vcpus", "memory_mib", "disk_gib", "hardware", "disk_config")
 """Values of a server that a resize changes."""
 
-ENDED = ("confirmed", "reverted", "done", "failed", "error")
+ENDED = ("confirmed", "reverted", "done", "failed", "error", "completed", "cancelled")
 """Statuses of migrations of which nothing is left to do."""
 
 _NOTHING_HELD = {"held_host": None, "held_vcpus": 0, "held_memory_mib": 0, "held_disk_gib": 0}
@@ -115,6 +115,24 @@ def moves_void(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
         tx.emit(event(context, "server.update", server["id"], server["project_id"], told))
     confirmed = server["task_state"] not in states.MOVING  # it was resized already
     migration_over(tx, context, row.id, "confirmed" if confirmed else "error")
+
+
+def tell_both(tx: Tx, context: Context, server: Values, other: str) -> None:
+    """The host that a server is on, and another one, look again."""
+    both = [scopes.hypervisor(host) for host in sorted({server["host"], other})]
+    told_to = [*both, scopes.server(server["id"])]
+    tx.emit(
+        event(
+            context,
+            "server.update",
+            server["id"],
+            server["project_id"],
+            told_to,
+            host=server["host"],
+            vm_state=server["vm_state"],
+            task_state=server["task_state"],
+        )
+    )
 
 
 # -- bindings of a server's ports to the host that it goes to

@@ -8,6 +8,10 @@ from pileus.flow.chain import Chain
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import NODE
 from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
+from pileus.services.compute.servers.chains.live_migration import ACTION as LIVE_ACTION
+from pileus.services.compute.servers.chains.live_migration import LIVE
+from pileus.services.compute.servers.chains.live_migration import SWITCH as LIVE_SWITCH
+from pileus.services.compute.servers.chains.live_migration import TASKS as MIGRATING
 from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.reboot import TASKS as REBOOTING
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
@@ -60,6 +64,7 @@ ON_NODE: dict[str, OnNode] = {
     SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
     SHELVE.kind: OnNode("snapshot", (states.SHELVING,), ("shelve",), {}, SETTLE_SHELVED, chain=SHELVE),
     RESIZE.kind: OnNode("carry", RESIZING, ("resize", "migrate"), {}, SWITCH, chain=RESIZE),
+    LIVE.kind: OnNode("migrate", MIGRATING, (LIVE_ACTION,), {}, LIVE_SWITCH, chain=LIVE),
     CRASH_DUMP.kind: OnNode("crash_dump", (), ("trigger_crash_dump",), {}),
 }
 """By the operation's kind."""

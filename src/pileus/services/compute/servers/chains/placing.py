@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
@@ -15,7 +15,7 @@ from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules.scheduler import HostFacts, Ratios, Wanted, choose, sentence
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.chains.common import Parts
-from pileus.services.compute.tables.servers import server_groups, servers
+from pileus.services.compute.tables.servers import allocations, server_groups, servers
 from pileus.services.compute.uses.image import images_of
 from pileus.services.compute.uses.network import (
     as_update,
@@ -69,6 +69,13 @@ def claim_of(server: Mapping[str, Any], host: str) -> dict[str, Any]:
     }
 
 
+def claim_move(tx: Tx, server: Values) -> None:
+    """The host that a server is on now has promised it its room, and the one before has not."""
+    claim = claim_of(server, server["host"])
+    del claim["server_id"]
+    tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(**claim))
+
+
 def host_choose(
     tx: Tx,
     context: Context,
@@ -78,9 +85,11 @@ def host_choose(
     zone: str | None,
     host: str | None = None,
     excluded: Sequence[str] = (),
+    over_commit: bool = True,
 ) -> HostFacts:
     """Choose a host for a server (its values are the room that it needs). Raises NoValidHost with the
-    reasons. Holds the lock of claims until the transaction ends."""
+    reasons. Holds the lock of claims until the transaction ends. ``over_commit`` False: memory and disk must
+    be free, whatever a host may promise."""
     tx.lock(CLAIMS)
     config = parts.config
     group = group_wishes(tx, server["group_id"], server["id"])
@@ -98,7 +107,10 @@ def host_choose(
         image=image["properties"] if image else {},
     )
     hosts = hosts_for_scheduler(tx, config, context.now)
-    choice = choose(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
+    ratios = Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio)
+    if not over_commit:
+        ratios = Ratios(config.cpu_ratio, min(1.0, config.ram_ratio), min(1.0, config.disk_ratio))
+    choice = choose(hosts, wanted, ratios)
     if choice.chosen is None:
         raise NoValidHost(sentence(choice))
     return choice.chosen

@@ -18,13 +18,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import update
-
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
-from pileus.resource.event import event
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains.common import (
     NODE,
@@ -51,16 +48,15 @@ from pileus.services.compute.servers.chains.migrations import (
     migration_over,
     migration_read,
     migration_set,
+    tell_both,
 )
-from pileus.services.compute.servers.chains.placing import claim_of, host_choose
+from pileus.services.compute.servers.chains.placing import claim_move, host_choose
 from pileus.services.compute.servers.chains.sweep import images_away
 from pileus.services.compute.servers.cleanup import put_error
 from pileus.services.compute.servers.resource import SERVER
-from pileus.services.compute.tables.servers import allocations
 from pileus.services.compute.uses.image import image_begin, images_of
 from pileus.store.operations import Operation
 from pileus.store.tx import Tx
-from pileus.wire import scopes
 
 TASKS = (states.RESIZE_PREP, states.RESIZE_MIGRATING, states.RESIZE_FINISH)
 SWITCH, SPAWN, SETTLE = "switch", "spawn", "settle"
@@ -189,35 +185,10 @@ def _switch(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
     if moved:
         bindings_switch(tx, context, server, row.dest_host, parts)
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
-    _claim(tx, after)
+    claim_move(tx, after)
     migration_set(tx, context, row.id, status="post-migrating", **held(row.source_host, row.old_values))
     tx.emit(told(context, RESIZE, operation, after))
-    _tell_both(tx, context, after, row.source_host)
-
-
-def _claim(tx: Tx, server: Values) -> None:
-    """The host that a server is on now has promised it its room, and the one before has not."""
-    claim = claim_of(server, server["host"])
-    del claim["server_id"]
-    tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(**claim))
-
-
-def _tell_both(tx: Tx, context: Context, server: Values, other: str) -> None:
-    """The host that a server is on, and one that it was on, look again."""
-    both = [scopes.hypervisor(host) for host in sorted({server["host"], other})]
-    told_to = [*both, scopes.server(server["id"])]
-    tx.emit(
-        event(
-            context,
-            "server.update",
-            server["id"],
-            server["project_id"],
-            told_to,
-            host=server["host"],
-            vm_state=server["vm_state"],
-            task_state=server["task_state"],
-        )
-    )
+    tell_both(tx, context, after, row.source_host)
 
 
 def _switch_back(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
@@ -244,8 +215,8 @@ def _take_back(tx: Tx, context: Context, server: Values, row: Any, parts: Parts)
     if row.dest_host != row.source_host:
         bindings_switch(tx, context, server, row.source_host, parts)
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
-    _claim(tx, after)
-    _tell_both(tx, context, after, row.dest_host)
+    claim_move(tx, after)
+    tell_both(tx, context, after, row.dest_host)
 
 
 def _settle(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
@@ -300,7 +271,7 @@ def confirm(tx: Tx, context: Context, server: Values, parts: Parts) -> None:
     if row is not None:
         bindings_drop(tx, context, server, row.source_host, parts)
         migration_over(tx, context, row.id, "confirmed")
-        _tell_both(tx, context, after, row.source_host)
+        tell_both(tx, context, after, row.source_host)
 
 
 def begin_revert(tx: Tx, context: Context, server: Values, parts: Parts) -> None:

@@ -1,0 +1,408 @@
+"""A machine that runs goes from one hypervisor to another: the same questions to libvirt and to its twin."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.contract.test_libvirt import Bench, daemon, guest_disk, runner, why_not_real
+
+from pileus.drivers.libvirt.daemon import LibvirtDaemon, qemu_owner
+from pileus.drivers.libvirt.domain import Disk, DomainSpec, render
+from pileus.drivers.libvirt.hypervisor import (
+    Change,
+    DomainMissing,
+    Hypervisor,
+    HypervisorFailed,
+    Power,
+)
+from pileus.drivers.libvirt.migration import (
+    Gate,
+    Trespass,
+    moved_description,
+    must_be_expected,
+    writable_disks,
+)
+from pileus.drivers.libvirt.simulated import SimulatedHypervisor
+
+__all__ = ["daemon", "runner"]
+
+WAY = "11111111-1111-4000-8000-000000000001"
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 18):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
+
+
+class Pair:
+    """Two hypervisors, and whoever carries between them."""
+
+    def __init__(self, here: Bench, there: Bench) -> None:
+        self.here, self.there = here, there
+        self.run = here.run
+        self.servers: list[asyncio.Server] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        for bench in (here, there):
+            (bench.folder / "m").mkdir()
+            (bench.folder / "m").chmod(0o711)
+
+    def machine(self, content: bytes = b"the content of a disk") -> tuple[DomainSpec, DomainSpec]:
+        """A machine that runs here, and as it is to be there."""
+        spec = self.here.spec()
+        raw, disk = self.here.folder / "raw", self.here.folder / "m" / "disk"
+        guest_disk(raw)
+        with raw.open("ab") as file:
+            file.write(content)
+        if self.here.is_real:
+            subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, disk], check=True)
+            size = str(raw.stat().st_size // 512 * 512 + 512)
+            subprocess.run(["qemu-img", "resize", "-q", disk, size], check=True)
+            new = self.there.folder / "m" / "disk"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", new, size], check=True)
+        else:
+            shutil.copyfile(raw, disk)
+        (self.here.folder / "m" / "config").write_bytes(bytes(1 << 20))
+        shutil.copyfile(self.here.folder / "m" / "config", self.there.folder / "m" / "config")
+
+        def at(bench: Bench) -> DomainSpec:
+            folder = bench.folder / "m"
+            own = Disk(path=str(folder / "disk"), target="vda", serial="root", boot=1)
+            config = Disk(
+                path=str(folder / "config"), target="vdz", serial="config", format="raw", read_only=True
+            )
+            return msgspec.structs.replace(spec, disks=(own, config), console_log=str(folder / "console.log"))
+
+        here = at(self.here)
+        self.there.specs.append(here.uuid)
+        self.run(self.here.hypervisor.ensure_defined([here]))
+        self.run(self.here.hypervisor.start(here.uuid))
+        return here, at(self.there)
+
+    async def lay(self, expected: DomainSpec) -> None:
+        """Get both ready, and carry between them."""
+        await self.there.hypervisor.expect(WAY, expected)
+        for name, path in (await self.here.hypervisor.way_out(WAY)).items():
+
+            async def connected(
+                reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = name
+            ) -> None:
+                other = await self.there.hypervisor.channel(WAY, name)
+                for task in (pump(reader, other[1]), pump(other[0], writer)):
+                    self.tasks.add(asyncio.create_task(task))
+
+            self.servers.append(await asyncio.start_unix_server(connected, str(path)))
+            if os.geteuid() == 0:
+                os.chown(path, *qemu_owner())
+
+    async def migrate(self, spec: DomainSpec) -> None:
+        folder, new = self.here.folder / "m", str(self.there.folder / "m")
+        await self.here.hypervisor.migrate(spec.uuid, WAY, folder, new)
+
+    async def cut(self) -> None:
+        for server in self.servers:
+            server.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        async def forget() -> None:
+            await self.cut()
+            for bench in (self.here, self.there):
+                await bench.hypervisor.way_closed(WAY)
+
+        self.run(forget())
+        for bench in (self.here, self.there):
+            bench.close()
+
+
+@pytest.fixture(scope="module")
+def other_daemon(runner: asyncio.Runner) -> Iterator[LibvirtDaemon]:
+    root = Path(tempfile.mkdtemp(prefix="plv-"))
+    other = LibvirtDaemon(root)
+    runner.run(other.start())
+    yield other
+    runner.run(other.stop())
+    shutil.rmtree(root)
+
+
+@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+def pair(request: pytest.FixtureRequest, runner: asyncio.Runner) -> Iterator[Pair]:
+    if request.param == "real" and (reason := why_not_real()) is not None:
+        pytest.skip(reason)
+    folders = [Path(tempfile.mkdtemp(prefix="plvd-")) for _ in range(2)]
+    makes: list[Callable[[], Hypervisor]] = [
+        lambda folder=folder: SimulatedHypervisor(folder / "state.json")  # type: ignore[misc]
+        for folder in folders
+    ]
+    if request.param == "real":
+        from pileus.drivers.libvirt.driver import LibvirtHypervisor
+
+        uris = [request.getfixturevalue(name).uri for name in ("daemon", "other_daemon")]
+        makes = [lambda uri=uri: LibvirtHypervisor(uri) for uri in uris]  # type: ignore[misc]
+    for folder in folders:
+        folder.chmod(0o755)
+    here, there = (Bench(runner, folder, make) for folder, make in zip(folders, makes, strict=True))
+    made = Pair(here, there)
+    yield made
+    made.close()
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+async def until_under_way(hypervisor: Hypervisor, spec: DomainSpec) -> None:
+    async with asyncio.timeout(30):
+        while await hypervisor.migration_stats(spec.uuid) is None:
+            await asyncio.sleep(0.01)
+
+
+def test_it_goes_with_the_content_of_its_disks(pair: Pair) -> None:
+    here, there = pair.machine(os.urandom(2 << 20))
+    content = (pair.here.folder / "raw").read_bytes()
+
+    async def story() -> list[int]:
+        await pair.lay(there)
+        moving = asyncio.create_task(pair.migrate(here))
+        totals = []
+        while not moving.done():
+            with contextlib.suppress(DomainMissing):
+                stats = await pair.here.hypervisor.migration_stats(here.uuid)
+                totals.append(stats.memory_total + stats.disk_total if stats is not None else 0)
+            await asyncio.sleep(0.05)
+        await moving
+        return totals
+
+    assert max(pair.run(story())) > 2 << 20
+    assert pair.here.power(here) is None
+    assert pair.there.power(there) is Power.RUNNING
+    stopped = [event for event in pair.here.until(Change.STOPPED, here) if event.change is Change.PAUSED]
+    assert [event.detail for event in stopped] == ["migrated"]
+    came = pair.there.until(Change.RESUMED, there)
+    assert [event.detail for event in came if event.change is Change.STARTED] == ["migrated"]
+    assert came[-1].detail == "migrated"
+    assert pair.run(pair.there.hypervisor.ensure_defined([there])) == [there.uuid], "its host defines it"
+    pair.run(pair.there.hypervisor.destroy(there.uuid))
+    disk, read = pair.there.folder / "m" / "disk", pair.there.folder / "read"
+    if pair.there.is_real:
+        subprocess.run(["qemu-img", "convert", "-O", "raw", disk, read], check=True)
+    else:
+        shutil.copyfile(disk, read)
+    assert read.read_bytes()[: len(content)] == content
+    pair.run(pair.there.hypervisor.start(there.uuid))
+
+
+def test_a_paused_one_stays_so(pair: Pair) -> None:
+    here, there = pair.machine()
+    pair.run(pair.here.hypervisor.suspend(here.uuid))
+
+    async def story() -> None:
+        await pair.lay(there)
+        await pair.migrate(here)
+
+    pair.run(story())
+    assert pair.there.power(there) is Power.PAUSED
+    pair.run(pair.there.hypervisor.resume(there.uuid))
+    assert pair.there.power(there) is Power.RUNNING
+
+
+@pytest.mark.parametrize("way", ["abort", "cut"])
+def test_it_stays_where_it_is_aborted_or_the_line_breaks(pair: Pair, way: str) -> None:
+    here, there = pair.machine()
+    hypervisor = pair.here.hypervisor
+    if isinstance(hypervisor, SimulatedHypervisor):
+        hypervisor.restless.add(here.uuid)
+
+    async def story() -> None:
+        await hypervisor.abort_migration(here.uuid)  # nothing to abort yet
+        await pair.lay(there)
+        moving = asyncio.create_task(pair.migrate(here))
+        await until_under_way(hypervisor, here)
+        if way == "abort":
+            while not moving.done():
+                with contextlib.suppress(HypervisorFailed):
+                    await hypervisor.abort_migration(here.uuid)
+                await asyncio.sleep(0.05)
+        else:
+            await pair.cut()
+            if isinstance(hypervisor, SimulatedHypervisor):
+                await hypervisor.force_migration(here.uuid)
+        with pytest.raises(HypervisorFailed):
+            await moving
+        assert await hypervisor.migration_stats(here.uuid) is None
+
+    pair.run(story())
+    assert pair.here.power(here) is Power.RUNNING
+    pair.here.wait(lambda: pair.there.power(there) is None)
+
+
+def test_one_that_does_not_get_there_by_itself_is_forced(pair: Pair) -> None:
+    here, there = pair.machine()
+    hypervisor = pair.here.hypervisor
+    if isinstance(hypervisor, SimulatedHypervisor):
+        hypervisor.restless.add(here.uuid)
+
+    async def story() -> None:
+        await pair.lay(there)
+        moving = asyncio.create_task(pair.migrate(here))
+        await until_under_way(hypervisor, here)
+        await hypervisor.force_migration(here.uuid)
+        await moving
+
+    pair.run(story())
+    assert pair.there.power(there) is Power.RUNNING
+
+
+def test_nothing_but_what_was_expected_comes(pair: Pair) -> None:
+    here, there = pair.machine()
+    (own, config) = there.disks
+    elsewhere = msgspec.structs.replace(own, path="/etc/passwd")
+
+    async def story() -> None:
+        await pair.lay(msgspec.structs.replace(there, disks=(elsewhere, config)))
+        with pytest.raises(HypervisorFailed):
+            await pair.migrate(here)
+
+    pair.run(story())
+    assert pair.here.power(here) is Power.RUNNING
+    assert pair.there.power(there) is None
+
+
+# -- what stands before libvirt
+
+
+SPEC = DomainSpec(
+    uuid="11111111-1111-4000-8000-000000000002",
+    name="pileus-11111111-1111-4000-8000-000000000002",
+    title="a/b",
+    vcpus=1,
+    memory_mib=64,
+    disks=(
+        Disk(path="/a/disk", target="vda", serial="root"),
+        Disk(path="/a/disk.config", target="vdz", serial="c", format="raw", read_only=True),
+    ),
+    console_log="/a/console.log",
+    labels={"path": "/x"},
+)
+
+
+def described(**changes: str) -> str:
+    """The description as libvirt tells it, with texts replaced."""
+    text = render(SPEC).replace('unit="MiB">64', 'unit="KiB">65536')
+    for before, after in (one.split("=>") for one in changes.values()):
+        assert before in text
+        text = text.replace(before, after, 1)
+    return text
+
+
+def test_a_description_is_taken_to_another_folder() -> None:
+    moved = moved_description(described(), "/a", "/b/c")
+    assert writable_disks(moved) == ["vda"]
+    expected = msgspec.structs.replace(
+        SPEC,
+        disks=tuple(
+            msgspec.structs.replace(disk, path=disk.path.replace("/a", "/b/c")) for disk in SPEC.disks
+        ),
+        console_log="/b/c/console.log",
+    )
+    must_be_expected(moved, expected)
+    with pytest.raises(Trespass, match="/b/c"):
+        must_be_expected(moved, SPEC)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "/a/disk.config=>/etc/shadow",
+        '<disk type="file"=><disk type="block"',
+        '<disk type="file"=><disk type="network"',
+        "</devices>=><hostdev mode='subsystem' type='usb'/></devices>",
+        "</devices>=><filesystem type='mount'><source dir='/'/></filesystem></devices>",
+        "</devices>=><emulator>/tmp/qemu</emulator></devices>",
+        '<serial type="pty">=><serial type="file"><source path="/etc/x"/>',
+        '<serial type="pty">=><serial type="tcp">',
+        "/a/console.log=>/etc/crontab",
+        "</domain>=><commandline xmlns='http://libvirt.org/schemas/domain/qemu/1.0'/></domain>",
+        "</os>=><kernel>/boot/vmlinuz</kernel></os>",
+        "/dev/urandom=>/dev/sda",
+        "<vcpu>1=><vcpu>64",
+        '"KiB">65536=>"KiB">99999999',
+        '"KiB">65536=>"TiB">1',
+        f"{SPEC.uuid}</uuid>=>11111111-1111-4000-8000-000000000003</uuid>",
+        "</devices>=><interface type='bridge'/></devices>",
+        "</devices>=><interface type='ethernet'><target dev='eth0'/></interface></devices>",
+        "<domain=>x<domain",
+    ],
+)
+def test_a_description_that_names_more_is_refused(change: str) -> None:
+    must_be_expected(described(), SPEC)
+    with pytest.raises(Trespass):
+        must_be_expected(described(change=change), SPEC)
+
+
+def xdr(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
+
+
+def message(procedure: int, body: bytes = b"", *, program: int = 0x20008086, kind: int = 0) -> bytes:
+    return struct.pack(">IIIIIII", 28 + len(body), program, 1, procedure, kind, 1, 0) + body
+
+
+def prepare(flags: int = 0x41, **changes: str) -> bytes:
+    values = {
+        "migrate_uri": "unix:///w/memory",
+        "disks_uri": "unix:///w/disks",
+        "destination_xml": described(),
+        **changes,
+    }
+    body = struct.pack(">I", len(values) + 1)
+    for name, value in values.items():
+        body += xdr(name) + struct.pack(">I", 7) + xdr(value)
+    body += xdr("bandwidth") + struct.pack(">IQ", 4, 1)
+    return message(303, body + xdr("cookie") + struct.pack(">I", flags))
+
+
+def test_only_the_calls_of_a_migration_pass() -> None:
+    gate = Gate(SPEC, "unix:///w/memory", "unix:///w/disks")
+    several = b"".join(message(number) for number in (66, 60, 1, 306, 2))
+    several += message(1, program=0x6B656570) + prepare()
+    passed = b"".join(gate.take(several[at : at + 7]) for at in range(0, len(several), 7))
+    assert passed == several
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        message(11),  # define
+        message(10),  # create
+        message(303),
+        message(1, program=0x20008087),  # QEMU's monitor
+        message(1, kind=3),
+        prepare(migrate_uri="tcp://192.0.2.1:1"),
+        prepare(disks_uri="unix:///run/docker.sock"),
+        prepare(destination_xml="<domain/>"),
+        prepare(destination_name="other"),
+        prepare(flags=0x49),  # to stay defined
+        prepare()[:-16] + struct.pack(">IQI", 1 << 20, 0, 1),
+        struct.pack(">I", 4),
+        struct.pack(">I", 1 << 30),
+    ],
+)
+def test_other_calls_do_not(said: bytes) -> None:
+    with pytest.raises(Trespass):
+        Gate(SPEC, "unix:///w/memory", "unix:///w/disks").take(said)
