@@ -163,14 +163,29 @@ class SecurityRule(Record, frozen=True):
 
 
 class SecurityGroupDetails(Record, frozen=True):
-    """A group's rules, and the addresses of its members (every port in it, on any host, and
-    their allowed address pairs), for groups that rules refer to. Of a stateless group no connection is
-    tracked: what it lets in and what it lets out are two things."""
+    """A group's rules, where ports of the host are in it (``has_rules``), and the addresses of its members
+    (every port in it, on any host, and their allowed address pairs), where rules on the host refer to it
+    (``has_members``). Of a stateless group no connection is tracked: what it lets in and what it lets out are
+    two things."""
 
     security_group_id: Uuid
     rules: tuple[SecurityRule, ...] = ()
     member_ips: tuple[AddressOrPrefix, ...] = ()
     stateful: bool = True
+    has_rules: bool = True
+    has_members: bool = True
+
+
+class SecurityGroupChange(Record, frozen=True):
+    """Members that came to a group since a position, or left it: what differs from what the agent has.
+
+    The rest is as it was, but for what the host is no longer told: the rules or the members."""
+
+    security_group_id: Uuid
+    has_rules: bool = True
+    has_members: bool = True
+    joined: tuple[AddressOrPrefix, ...] = ()
+    left: tuple[AddressOrPrefix, ...] = ()
 
 
 class AddressGroupDetails(Record, frozen=True):
@@ -194,6 +209,9 @@ class SwitchStateRequest(Record, frozen=True):
     ``devices``, ``networks``, ``security_groups``, ``address_groups``: None asks for
     everything that the host serves, a tuple for exactly these ids (ids that the host
     does not serve are left out of the answer). A device brings the subports of its trunk along.
+
+    ``groups_since`` is the position at which the agent has all security groups that it asks for by their
+    ids: of those whose members alone have changed since, the answer has the changes. 0: it has none of them.
     """
 
     host: HostName
@@ -201,6 +219,7 @@ class SwitchStateRequest(Record, frozen=True):
     networks: tuple[Uuid, ...] | None = None
     security_groups: tuple[Uuid, ...] | None = None
     address_groups: tuple[Uuid, ...] | None = None
+    groups_since: Position = 0
 
 
 class SwitchState(Record, frozen=True):
@@ -211,6 +230,8 @@ class SwitchState(Record, frozen=True):
     devices: tuple[DeviceDetails, ...] = ()
     networks: tuple[NetworkDetails, ...] = ()
     security_groups: tuple[SecurityGroupDetails, ...] = ()
+    group_changes: tuple[SecurityGroupChange, ...] = ()
+    """Of security groups that are not in ``security_groups``, as the agent knows their rules."""
     address_groups: tuple[AddressGroupDetails, ...] = ()
     tunnels: tuple[TunnelEndpoint, ...] = ()
     routers: tuple[DistributedRouter, ...] = ()

@@ -224,7 +224,7 @@ def test_a_model_asks_for_address_groups_that_it_lacks_and_forgets_those_it_need
     told = AddressGroupDetails("offices", ("10.1.0.0/16",))
     after = wanted.absorb(request, SwitchState(position=4, address_groups=(told,)))
     assert after.pruned().address_groups == {"offices": told} and after.position == wanted.position
-    woken = question("n1", ["address_group:offices", "address_group:stranger"], after, frozenset())
+    woken = question("n1", ["address_group:offices", "address_group:stranger"], after, frozenset(), {})
     assert woken == request
 
 
@@ -433,7 +433,9 @@ def test_answers_are_laid_over_the_model() -> None:
     assert set(later.devices) == {"port-1", "port-3"}
     assert later.networks == base.networks
     assert later.position == base.position, "a part says nothing about the rest"
-    assert later.missing() == Named(networks={"other"}, groups=set(), address_groups=set())
+    assert later.missing() == Named(
+        networks={"other"}, groups=set(), remote_groups=set(), address_groups=set()
+    )
     whole = later.absorb(SwitchStateRequest("n1"), SwitchState(position=9))
     assert (whole.position, whole.devices, whole.networks) == (9, {}, {})
 

@@ -113,29 +113,14 @@ class DeviceAgent(AskingAgent):
 
     async def learn(self, work: Work) -> None:
         """Read again what may have changed, and what newly plugged devices need: in one call, and
-        a second one where the first answer names networks or groups that are not known yet."""
+        others where the first answer names networks or groups that are not known yet."""
         found = rows.plugged(self.view(), self._bridges)[0]
         plugged = frozenset(filter(scopes.is_key, found))  # no port has another id: it stays dead
         request = self._question(work, plugged)
         model = self.model
         if request is not None:
             model = await self._asked_model(model, request)
-        missing = model.missing()
-        known = {
-            *map(scopes.network, missing.networks),
-            *map(scopes.security_group, missing.groups),
-            *map(scopes.address_group, missing.address_groups),
-        }
-        if known and (request is not None or not known <= self._read_at.keys()):
-            more = SwitchStateRequest(
-                self.host,
-                devices=(),
-                networks=tuple(sorted(missing.networks)),
-                security_groups=tuple(sorted(missing.groups)),
-                address_groups=tuple(sorted(missing.address_groups)),
-            )
-            model = await self._asked_model(model, more)
-        self.model = model.pruned()
+        self.model = (await self._with_what_is_missing(model, asked=request is not None)).pruned()
         self._told_once = True
         self._asked = (self._asked | plugged) & plugged
         self.serve(
@@ -149,10 +134,34 @@ class DeviceAgent(AskingAgent):
             }
         )
 
+    async def _with_what_is_missing(self, model: Model, *, asked: bool) -> Model:
+        """The model with what its devices refer to and it does not have: their groups, then whom the rules of
+        these name. What the server did not have is not asked for again until the next question
+        (``asked``)."""
+        for _ in range(2):
+            missing = model.missing()
+            groups = missing.groups | missing.remote_groups
+            known = {
+                *map(scopes.network, missing.networks),
+                *map(scopes.security_group, groups),
+                *map(scopes.address_group, missing.address_groups),
+            }
+            if not known or (not asked and known <= self._read_at.keys()):
+                break
+            more = SwitchStateRequest(
+                self.host,
+                devices=(),
+                networks=tuple(sorted(missing.networks)),
+                security_groups=tuple(sorted(groups)),
+                address_groups=tuple(sorted(missing.address_groups)),
+            )
+            model, asked = await self._asked_model(model, more), False
+        return model
+
     def _question(self, work: Work, plugged: frozenset[str]) -> SwitchStateRequest | None:
         if work.reread or not self._told_once:
             return SwitchStateRequest(self.host)
-        return question(self.host, work.scopes, self.model, plugged - self._asked)
+        return question(self.host, work.scopes, self.model, plugged - self._asked, self._read_at)
 
     async def _asked_model(self, model: Model, request: SwitchStateRequest) -> Model:
         state = await self.call(SWITCH_STATE, request)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 
 from pileus.host.l2.model import Model
 from pileus.wire import scopes
 from pileus.wire.switch import SwitchStateRequest
 
 
-def question(host: str, woken: Iterable[str], model: Model, unasked: Set[str]) -> SwitchStateRequest | None:
+def question(
+    host: str, woken: Iterable[str], model: Model, unasked: Set[str], read_at: Mapping[str, int]
+) -> SwitchStateRequest | None:
     """Ask for what the scopes concern and for newly plugged devices, of which nothing or not the network is
     known; None: for nothing.
 
     Of networks and groups those are asked for that the model has: others are not this host's, or are found
-    to be missing.
+    to be missing. ``read_at`` tells by scopes the positions at which parts were read, where it was later than
+    the model's own.
     """
     named: dict[str, set[str]] = {}
     for scope in woken:
@@ -35,4 +38,7 @@ def question(host: str, woken: Iterable[str], model: Model, unasked: Set[str]) -
         networks=tuple(sorted(networks)),
         security_groups=tuple(sorted(groups)),
         address_groups=tuple(sorted(prefixes)),
+        groups_since=min(
+            (read_at.get(scopes.security_group(group), model.position) for group in groups), default=0
+        ),
     )

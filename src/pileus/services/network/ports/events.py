@@ -11,6 +11,9 @@ from pileus.services.network.rules import device_owners
 from pileus.store.event import Event
 from pileus.wire import scopes
 
+GROUP_ADDRESSES = "group_addresses"
+"""What an event of a port calls them in its payload."""
+
 # What a node must know of a port: a change of anything else wakes nobody.
 _ON_NODE = frozenset(
     {
@@ -67,6 +70,14 @@ def everybody(port: Mapping[str, Any]) -> set[str]:
     return found
 
 
+def group_addresses(*versions: Mapping[str, Any]) -> list[str]:
+    """By what a port is a member of its groups, before a change and after it: who has read the groups
+    before looks at these addresses alone (``ports.group_changes``)."""
+    found = {ip["ip_address"] for port in versions for ip in port["fixed_ips"]}
+    found |= {pair["ip_address"] for port in versions for pair in port.get("allowed_address_pairs", ())}
+    return sorted(found)
+
+
 def deleted(context: Context, port: Mapping[str, Any]) -> Event:
     """Make the event of a port that is deleted."""
     return _of_all(context, "port.delete", port)
@@ -87,6 +98,7 @@ def _of_all(context: Context, kind: str, port: Mapping[str, Any]) -> Event:
         host=port["binding:host_id"],
         network_id=port["network_id"],
         device_id=port["device_id"],
+        **({GROUP_ADDRESSES: group_addresses(port)} if port["security_groups"] else {}),
     )
 
 
@@ -101,10 +113,11 @@ def updated(context: Context, before: Mapping[str, Any], after: Mapping[str, Any
         concerned |= {scopes.dhcp_network(after["network_id"])} | own(after)
     if differing & _ON_ROUTER:
         concerned |= agents_of(before) | agents_of(after)
+    groups = {
+        scopes.security_group(group) for group in (*before["security_groups"], *after["security_groups"])
+    }
     if differing & {"security_groups", "allowed_address_pairs"}:
-        concerned |= {
-            scopes.security_group(group) for group in (*before["security_groups"], *after["security_groups"])
-        }
+        concerned |= groups
     return event(
         context,
         "port.update",
@@ -115,4 +128,5 @@ def updated(context: Context, before: Mapping[str, Any], after: Mapping[str, Any
         network_id=after["network_id"],
         device_id=after["device_id"],
         changed=sorted(differing - {"updated_at", "revision_number"}),
+        **({GROUP_ADDRESSES: group_addresses(before, after)} if groups & concerned else {}),
     )

@@ -69,7 +69,12 @@ _RULES = (
     .order_by(security_group_rules.c.security_group_id, security_group_rules.c.id)
 )
 _GROUPS = (
-    select(security_groups.c.id, security_groups.c.stateful)
+    select(
+        security_groups.c.id,
+        security_groups.c.stateful,
+        security_groups.c.id.in_(_GROUPS_HERE).label("has_rules"),
+        security_groups.c.id.in_(_REMOTE_GROUPS_HERE).label("has_members"),
+    )
     .where(or_(security_groups.c.id.in_(_GROUPS_HERE), security_groups.c.id.in_(_REMOTE_GROUPS_HERE)))
     .order_by(security_groups.c.id)
 )
@@ -130,6 +135,23 @@ def groups_of_host(
     rules: dict[str, list[SecurityRule]] = {}
     for row in _read(tx, _SOME_RULES, here, wanted):
         rules.setdefault(row.security_group_id, []).append(_rule(row))
+    members = members_among(tx, here, wanted)
+    # A group without a rule, and one without a member, must be said as well.
+    return tuple(
+        SecurityGroupDetails(
+            security_group_id=row.id,
+            rules=tuple(rules.get(row.id, ())),
+            member_ips=tuple(sorted(members.get(row.id, ()))),
+            stateful=row.stateful,
+            has_rules=bool(row.has_rules),
+            has_members=bool(row.has_members),
+        )
+        for row in _read(tx, _SOME_GROUPS, here, wanted)
+    )
+
+
+def members_among(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...] | None) -> dict[str, set[str]]:
+    """Read by what ports are members of groups that rules here name; a group without any is left out."""
     members: dict[str, set[str]] = {}
     for row in _read(tx, _SOME_MEMBERS, here, wanted):
         group_id, address, pairs = tuple(row)
@@ -139,16 +161,12 @@ def groups_of_host(
             members[group_id].add(address)
         else:
             members[group_id].update(pair["ip_address"] for pair in pairs)
-    # A group without a rule, and one without a member, must be said as well.
-    return tuple(
-        SecurityGroupDetails(
-            security_group_id=row.id,
-            rules=tuple(rules.get(row.id, ())),
-            member_ips=tuple(sorted(members.get(row.id, ()))),
-            stateful=row.stateful,
-        )
-        for row in _read(tx, _SOME_GROUPS, here, wanted)
-    )
+    return members
+
+
+def groups_served(tx: Tx, here: Mapping[str, Any], wanted: tuple[str, ...]) -> list[Row[Any]]:
+    """Those of the groups that the host serves: ``id``, ``has_rules``, ``has_members``."""
+    return _read(tx, _SOME_GROUPS, here, wanted)
 
 
 def address_groups_of_host(

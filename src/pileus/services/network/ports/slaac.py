@@ -16,6 +16,7 @@ from pileus.resource.event import event
 from pileus.services.network.common.revisions import next_revision
 from pileus.services.network.networks.host_segments import host_segments, segments_of
 from pileus.services.network.networks.tables import networks
+from pileus.services.network.ports.events import GROUP_ADDRESSES, group_addresses
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.rules import addresses
 from pileus.services.network.rules.names import assignment
@@ -172,6 +173,11 @@ def _write(
                 host=row.host,
                 network_id=row.network_id,
                 changed=["fixed_ips"],
+                **{
+                    GROUP_ADDRESSES: group_addresses(
+                        {"fixed_ips": row.fixed_ips}, {"fixed_ips": fixed_ips[row.id]}
+                    )
+                },
             )
             for row in rows
         ]

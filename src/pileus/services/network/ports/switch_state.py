@@ -43,6 +43,7 @@ from pileus.services.network.networks.host_segments import host_segments, segmen
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.dhcp_state import PORT_COLUMNS, device_dhcp, switched_dhcp
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
+from pileus.services.network.ports.group_changes import group_changes
 from pileus.services.network.ports.group_state import address_groups_of_host, groups_of_host
 from pileus.services.network.ports.local_ip_state import local_ips_of
 from pileus.services.network.ports.log_state import PortLogs
@@ -67,6 +68,7 @@ from pileus.wire.switch import (
     LocalIP,
     NetworkDetails,
     RemoteAddress,
+    SecurityGroupChange,
     SecurityGroupDetails,
     Segment,
     SwitchState,
@@ -223,8 +225,12 @@ def switch_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> 
     if request.networks is None or request.networks:
         nets = _networks(tx, here, request.networks, _endpoints(mesh), config)
     groups: tuple[SecurityGroupDetails, ...] = ()
-    if request.security_groups is None or request.security_groups:
-        groups = groups_of_host(tx, here, request.security_groups)
+    changes: tuple[SecurityGroupChange, ...] = ()
+    wanted = request.security_groups
+    if wanted and request.groups_since:
+        changes, wanted = group_changes(tx, here, wanted, request.groups_since, position)
+    if wanted is None or wanted:
+        groups = groups_of_host(tx, here, wanted)
     prefixes: tuple[AddressGroupDetails, ...] = ()
     if request.address_groups is None or request.address_groups:
         prefixes = address_groups_of_host(tx, here, request.address_groups)
@@ -234,6 +240,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> 
         devices=devices,
         networks=nets,
         security_groups=groups,
+        group_changes=changes,
         address_groups=prefixes,
         tunnels=tuple(
             TunnelEndpoint(host=row.host, tunneling_ip=row.tunneling_ip, tunnel_types=tuple(row.tunnel_types))
