@@ -6,6 +6,7 @@ whose gateway is no router of ours find the metadata service at the agent's port
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Iterator
 
@@ -189,32 +190,44 @@ def _examined(
 ) -> Iterator[tuple[spec.DhcpHost, str | None]]:
     """Each with why it is left out, lest it keep the whole network from being served."""
     taken: dict[str, str] = {}
+    of_addresses, of_options = frozenset(stateful), frozenset(stateful | stateless)
     for host in sorted(hosts, key=lambda host: host.port_id):
-        options = tuple(
-            spec.DhcpOption(option.name, option.value, 6 if option.ip_version == 6 else 4)
-            for option in host.options
-            if is_tellable(option)
-        )
-        # dnsmasq finds whose options are asked for by the address that a guest has made itself.
-        known = stateful | stateless if any(option.version == 6 for option in options) else stateful
-        addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in known)
-        if not addresses:
+        told, fault = _told(host, of_addresses, of_options)
+        if told is None:
             continue
-        told = spec.DhcpHost(
-            port_id=host.port_id,
-            mac=host.mac_address,
-            addresses=addresses,
-            hostname=host.hostname if is_label(host.hostname) else None,
-            options=options,
-            fqdn=_fqdn(host),
-        )
-        fault = host_fault(told)
-        claims = (host.mac_address.lower(), *addresses)
+        claims = (told.mac.lower(), *told.addresses)
         if fault is None and (claim := next((one for one in claims if one in taken), None)) is not None:
             fault = f"{claim} is that of port {taken[claim]}"
         if fault is None:
-            taken |= dict.fromkeys(claims, host.port_id)
+            taken |= dict.fromkeys(claims, told.port_id)
         yield told, fault
+
+
+@functools.lru_cache(maxsize=16_384)
+def _told(
+    host: DhcpHost, of_addresses: frozenset[str], of_options: frozenset[str]
+) -> tuple[spec.DhcpHost | None, str | None]:
+    """The host as a server of the network has it, None where it has nothing to ask for; and its fault, if it
+    has one by itself. Remembered, since all of a network are looked at whenever one of them changes."""
+    options = tuple(
+        spec.DhcpOption(option.name, option.value, 6 if option.ip_version == 6 else 4)
+        for option in host.options
+        if is_tellable(option)
+    )
+    # dnsmasq finds whose options are asked for by the address that a guest has made itself.
+    known = of_options if any(option.version == 6 for option in options) else of_addresses
+    addresses = tuple(address.ip_address for address in host.addresses if address.subnet_id in known)
+    if not addresses:
+        return None, None
+    told = spec.DhcpHost(
+        port_id=host.port_id,
+        mac=host.mac_address,
+        addresses=addresses,
+        hostname=host.hostname if is_label(host.hostname) else None,
+        options=options,
+        fqdn=_fqdn(host),
+    )
+    return told, host_fault(told)
 
 
 def _fqdn(host: DhcpHost) -> str | None:
