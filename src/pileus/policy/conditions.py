@@ -10,7 +10,7 @@ and a negated leaf says what it means for NULL.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -67,7 +67,7 @@ def condition(
         case Not(child=child):
             return condition(child, rules, context, columns, not wanted)
         case And(children=children) | Or(children=children):
-            parts = [condition(child, rules, context, columns, wanted) for child in children]
+            parts = (condition(child, rules, context, columns, wanted) for child in children)
             return _join(parts, every=isinstance(node, And) is wanted)
         case Role(name=template):
             if not template.keys:
@@ -82,8 +82,9 @@ def condition(
     raise TypeError(node)
 
 
-def _join(parts: list[Condition], every: bool) -> Condition:
-    """And of all parts (``every``) or Or of them, with the constants folded away."""
+def _join(parts: Iterable[Condition], every: bool) -> Condition:
+    """And of all parts (``every``) or Or of them, with the constants folded away. No part is made after one
+    that decides: mostly a role, which stands before what has to be asked of rows."""
     open_parts = []
     for part in parts:
         if isinstance(part, bool):

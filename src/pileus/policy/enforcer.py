@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 
 from pileus.core.context import Context
 from pileus.policy.closures import Check, Target, compile_check
-from pileus.policy.conditions import condition
+from pileus.policy.conditions import Columns, condition
 from pileus.policy.language import (
     And,
     Caller,
@@ -50,6 +50,8 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 ALLOWED = Decision(True)
+CONDITIONS = 512
+"""So many are remembered."""
 
 
 def scope_of(context: Context) -> str:
@@ -57,6 +59,21 @@ def scope_of(context: Context) -> str:
     if context.system_scope:
         return "system"
     return "project" if context.domain_id is None else "domain"
+
+
+def _caller(context: Context) -> Hashable:
+    """All of a caller that rules look at, and columns that depend on who looks."""
+    return (
+        context.user_id,
+        context.user_domain_id,
+        context.project_id,
+        context.project_domain_id,
+        context.domain_id,
+        context.system_scope,
+        context.roles,
+        context.is_admin,
+        context.is_service,
+    )
 
 
 class Enforcer:
@@ -83,6 +100,8 @@ class Enforcer:
             tree = self._trees[name]
             self._checks[name] = compile_check(tree, self._checks)
             self._needs_target[name] = self._reads_target(tree)
+        self._for_rows = {name: self._caller_first(tree) for name, tree in self._trees.items()}
+        self._conditions: dict[Any, ColumnElement[bool] | bool] = {}
 
     def __contains__(self, rule_name: str) -> bool:
         return rule_name in self._checks
@@ -108,9 +127,7 @@ class Enforcer:
         """Whether the answer can depend on the target at all."""
         return self._needs_target[rule_name]
 
-    def condition(
-        self, rule_name: str, context: Context, columns: Mapping[str, ColumnElement[Any]]
-    ) -> ColumnElement[bool] | bool:
+    def condition(self, rule_name: str, context: Context, columns: Columns) -> ColumnElement[bool] | bool:
         """The rows for which ``check`` would allow this caller: a condition, or True (all), or False (none).
 
         ``columns`` maps the keys that the target of a row would have to columns.
@@ -118,7 +135,33 @@ class Enforcer:
         scopes = self._scopes.get(rule_name)
         if scopes is not None and scope_of(context) not in scopes:
             return False
-        return condition(self._trees[rule_name], self._trees, context, columns)
+        return condition(self._for_rows[rule_name], self._for_rows, context, columns)
+
+    def condition_kept(
+        self, rule_name: str, context: Context, kind: Hashable, columns: Callable[[], Columns]
+    ) -> ColumnElement[bool] | bool:
+        """The same, remembered for the caller: to make a condition takes longer than most queries.
+
+        ``kind`` stands for the columns, which are only asked for where the condition is not known.
+        """
+        key = kind, rule_name, _caller(context)
+        known = self._conditions.get(key)
+        if known is None:
+            known = self.condition(rule_name, context, columns())
+            if len(self._conditions) >= CONDITIONS:
+                self._conditions.clear()
+            self._conditions[key] = known
+        return known
+
+    def _caller_first(self, node: Node) -> Node:
+        """The same rule, in which what the caller alone decides stands before what rows decide."""
+        match node:
+            case Not(child=child):
+                return Not(self._caller_first(child))
+            case And(children=children) | Or(children=children):
+                ordered = sorted(children, key=self._reads_target)
+                return type(node)(tuple(map(self._caller_first, ordered)))
+        return node
 
     def _reads_target(self, node: Node) -> bool:
         match node:

@@ -85,7 +85,9 @@ class Access:
         and the service says so.
         """
         rule = rule or resource.rule(action)
-        condition = self.policy.condition(rule, self.context, resource.policy_columns(self.context))
+        condition = self.policy.condition_kept(
+            rule, self.context, resource, lambda: resource.policy_columns(self.context)
+        )
         if condition is True:
             return None
         if condition is False:

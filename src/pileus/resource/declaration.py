@@ -25,11 +25,12 @@ and lists routes of its own. Its noun names it, so ``/v2.0/extensions`` tells th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Table
+from sqlalchemy import ColumnElement, FromClause, Table, bindparam
+from sqlalchemy import Update as UpdateStatement
 
 from pileus.core.context import Context
 from pileus.core.errors import NotFound
@@ -39,6 +40,9 @@ from pileus.resource.types import Type
 from pileus.resource.wording import Wording
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
+
+_CHANGED, _TO = "changed_key", "changed_to_"
+"""Parameters of the statement that changes one row: its key, and before a column's name its new value."""
 
 
 class Values(dict[str, Any]):
@@ -85,6 +89,28 @@ def callers_project(context: Context, values: Mapping[str, Any]) -> str | None:
 def request_time(context: Context, values: Mapping[str, Any]) -> Any:
     """Default of ``created_at`` and ``updated_at``."""
     return context.now
+
+
+class _AsSeen(Mapping[str, ColumnElement[Any]]):
+    """Columns as a caller sees them, of which those that depend on him are made when a rule looks at them."""
+
+    def __init__(
+        self, fixed: Mapping[str, ColumnElement[Any]], seen: Mapping[str, Seen], context: Context
+    ) -> None:
+        self._fixed, self._seen, self._context = fixed, seen, context
+
+    def __getitem__(self, name: str) -> ColumnElement[Any]:
+        found = self._fixed.get(name)
+        return self._seen[name](self._context) if found is None else found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._fixed or name in self._seen
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._fixed, **self._seen})
+
+    def __len__(self) -> int:
+        return len({**self._fixed, **self._seen})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +287,7 @@ class Resource:
             seen = {name: one for name, one in columns.items() if not isinstance(one, ColumnElement)}
             known = self.plans["policy_columns"] = (fixed, seen)
         fixed, seen = known
-        return {**fixed, **{name: see(context) for name, see in seen.items()}} if seen else fixed
+        return _AsSeen(fixed, seen, context) if seen else fixed
 
     def judged(self, tx: Tx | None, context: Context, several: Sequence[Values]) -> list[dict[str, Any]]:
         """Make the targets of the policy for these; without ``tx`` nothing from ``targets``."""
@@ -330,9 +356,22 @@ class Resource:
             after.append(Values({**update.original, **changes}, changes.given))
         key_column = self.columns[self.key]
         for row, keys in together.values():
-            tx.execute(table.update().where(column_in(tx, key_column, keys)).values(row))
+            if len(keys) == 1:
+                values = {_TO + name: value for name, value in row.items()}
+                tx.execute(self._changing(table, tuple(row)), {_CHANGED: keys[0], **values})
+            else:
+                tx.execute(table.update().where(column_in(tx, key_column, keys)).values(row))
         self._save(tx, context, {update.original[self.key]: update.changes for update in updates})
         return after
+
+    def _changing(self, table: Table, names: tuple[str, ...]) -> UpdateStatement:
+        """A statement that sets these columns of one, kept for its plan."""
+        known: UpdateStatement | None = self.plans.get(("change", names))
+        if known is None:
+            values: dict[str, Any] = {name: bindparam(_TO + name) for name in names}
+            known = table.update().where(self.columns[self.key] == bindparam(_CHANGED)).values(values)
+            self.plans["change", names] = known
+        return known
 
     def _stamps(self, context: Context, update: Update) -> dict[str, Any]:
         """Values that every change sets: the revision number and the time, where the table has them."""

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import CompoundSelect, Connection, Dialect, Executable, Row, Select, Table, TupleType
 from sqlalchemy.engine import result_tuple
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
 LONGEST_LIST = 64
@@ -72,17 +73,15 @@ class _Text:
         return {place.name: value for place, value in zip(self._places, found, strict=True)}
 
 
-class Plan:
-    """One SELECT, for one dialect."""
+class _Prepared:
+    """One statement, for one dialect. Raises Unfit."""
 
-    def __init__(self, statement: Select[Any] | CompoundSelect[Any], dialect: Dialect) -> None:
+    def __init__(self, compiled: Any, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._compiled = _compiled(statement.compile(dialect=dialect))
-        self._types = [column.type for column in statement.selected_columns]
+        self._compiled = _compiled(compiled)
         self._sources = [_source(bind, name) for bind, name in self._compiled.bind_names.items()]
         self._lists = [one.name for one in self._sources if one.is_list]
         self._texts: dict[tuple[int, ...], _Text] = {}
-        self._make: Callable[[Any], Row[Any]] | None = None
 
     def bound(self, parameters: Mapping[str, Any]) -> tuple[str, Any]:
         """Text and arguments for a run. Raises Unfit."""
@@ -123,6 +122,15 @@ class Plan:
     def _processor(self, name: str) -> _Processor:
         return _binding(self._compiled.binds[name].type, self._dialect)
 
+
+class Plan(_Prepared):
+    """A SELECT."""
+
+    def __init__(self, statement: Select[Any] | CompoundSelect[Any], dialect: Dialect) -> None:
+        super().__init__(statement.compile(dialect=dialect), dialect)
+        self._types = [column.type for column in statement.selected_columns]
+        self._make: Callable[[Any], Row[Any]] | None = None
+
     def maker(self, description: Sequence[Sequence[Any]]) -> Callable[[Any], Row[Any]]:
         """A function that makes a row of what the driver returns."""
         if self._make is None:
@@ -136,6 +144,23 @@ class Plan:
             parent, _, index = made.args
             self._make = partial(made.func, parent, processors if any(processors) else None, index)
         return self._make
+
+
+class Change(_Prepared):
+    """An INSERT, UPDATE or DELETE that returns no rows, given parameters with certain names."""
+
+    def __init__(self, statement: UpdateBase, names: Sequence[str], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
+        super().__init__(compiled, dialect)
+        if compiled.insert_prefetch or compiled.update_prefetch or compiled.effective_returning:
+            raise Unfit  # it has defaults that Python computes, or returns rows
+
+    def many(self, several: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
+        """Text and arguments for a run with each of these. Raises Unfit."""
+        if self._lists:
+            raise Unfit
+        found = [self.bound(one) for one in several]
+        return found[0][0], [arguments for _, arguments in found]
 
 
 class Insertion:
@@ -164,6 +189,9 @@ class Plans:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._known: WeakKeyDictionary[Executable, Plan | bool] = WeakKeyDictionary()
+        self._changes: WeakKeyDictionary[Executable, dict[tuple[str, ...], Change | None]] = (
+            WeakKeyDictionary()
+        )
         self._insertions: dict[tuple[Table, tuple[str, ...]], Insertion | None] = {}
 
     def of(self, statement: Executable) -> Plan | None:
@@ -180,6 +208,22 @@ class Plans:
                     plan = self._known[statement] = Plan(statement, self._dialect)
                     return plan
         return None
+
+    def change(self, statement: UpdateBase, names: Iterable[str]) -> Change | None:
+        """The plan of a statement that changes rows, given parameters of these names; if it is kept and has
+        one."""
+        known = self._changes.get(statement)
+        if known is None:
+            self._changes[statement] = {}  # seen once
+            return None
+        key = tuple(names)
+        if key not in known:
+            if len(known) >= TEXTS:
+                return None
+            known[key] = None  # where it turns out to be unfit
+            with contextlib.suppress(Unfit):
+                known[key] = Change(statement, key, self._dialect)
+        return known[key]
 
     def insertion(self, table: Table, row: Mapping[str, Any]) -> Insertion | None:
         """How rows with the keys of this one are inserted, unless only SQLAlchemy can."""

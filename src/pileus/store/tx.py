@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, CursorResult, Executable, Row, Table, exc
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.dml import Insert, UpdateBase
 
 from pileus.store.deadline import Deadline
 from pileus.store.errors import StatementTimeout, is_transient, translate
@@ -24,6 +24,20 @@ from pileus.store.schema import metadata
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 _INSERTS: dict[Table, Insert] = {}
+
+
+class Executed(Protocol):
+    """What a statement that changes rows has come to."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it concerned."""
+
+
+class Done(NamedTuple):
+    """The same of one that was run by its plan."""
+
+    rowcount: int
 
 
 class Tx:
@@ -73,12 +87,17 @@ class Tx:
         # or runs again.
         self.lost: exc.DBAPIError | StatementTimeout | None = None
 
-    def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+    def execute(self, statement: Executable, parameters: Parameters = None) -> Executed:
         """Run one statement; a list of parameters runs it for each, in one call to the driver.
 
         Raises Duplicate or Referenced for constraints, StatementTimeout, TooComplex, and SQLAlchemy's errors
         for the rest.
         """
+        if isinstance(statement, UpdateBase) and (done := self._changed(statement, parameters)) is not None:
+            return done
+        return self._executed(statement, parameters)
+
+    def _executed(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
         self.statements += 1
         try:
             if self._deadline is not None:
@@ -87,6 +106,36 @@ class Tx:
         except exc.DBAPIError as error:
             self._refuse(error)
             raise
+
+    def _changed(self, statement: UpdateBase, parameters: Parameters) -> Executed | None:
+        """Run a statement that has a plan; None: it has none."""
+        if self._plans is None:
+            return None
+        several = isinstance(parameters, Sequence)
+        if several and not parameters:
+            return None
+        one: Any = parameters[0] if several else parameters or {}  # type: ignore[index]
+        plan = self._plans.change(statement, one)
+        if plan is None:
+            return None
+        try:
+            sql, arguments = plan.many(parameters) if several else plan.bound(one)  # type: ignore[arg-type]
+        except (Unfit, KeyError):
+            return None
+        return Done(self._run(sql, arguments, many=several))
+
+    def _run(self, sql: str, arguments: Any, *, many: bool) -> int:
+        self.statements += 1
+        try:
+            if self._deadline is not None:
+                self._deadline.start()
+            cursor = run(self._connection, sql, arguments, many=many)
+        except exc.DBAPIError as error:
+            self._refuse(error)
+            raise
+        count = int(cursor.rowcount)
+        cursor.close()
+        return count
 
     def _refuse(self, error: exc.DBAPIError) -> None:
         """Raise what a driver's error means to the unit, if that is another; note an ended transaction."""
@@ -103,20 +152,20 @@ class Tx:
     def rows(self, statement: Executable, parameters: Parameters = None) -> list[Row[Any]]:
         """All rows of a SELECT."""
         found = self._planned(statement, parameters, "fetchall")
-        return list(self.execute(statement, parameters).all()) if found is None else found
+        return list(self._executed(statement, parameters).all()) if found is None else found
 
     def first(self, statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
         """The first row, or None."""
         found = self._planned(statement, parameters, "fetchone")
         if found is None:
-            return self.execute(statement, parameters).first()
+            return self._executed(statement, parameters).first()
         return found[0] if found else None
 
     def scalar(self, statement: Executable, parameters: Parameters = None) -> Any:
         """The first column of the first row, or None."""
         found = self._planned(statement, parameters, "fetchone")
         if found is None:
-            return self.execute(statement, parameters).scalar()
+            return self._executed(statement, parameters).scalar()
         return found[0][0] if found else None
 
     def _planned(self, statement: Executable, parameters: Parameters, fetch: str) -> list[Row[Any]] | None:
@@ -167,16 +216,9 @@ class Tx:
         self.execute(statement, rows if len(rows) > 1 else rows[0])
 
     def _insert(self, planned: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.statements += 1
         many = len(rows) > 1
         given = list(map(planned.arguments, rows))
-        try:
-            if self._deadline is not None:
-                self._deadline.start()
-            run(self._connection, planned.sql, given if many else given[0], many=many).close()
-        except exc.DBAPIError as error:
-            self._refuse(error)
-            raise
+        self._run(planned.sql, given if many else given[0], many=many)
 
     def lock(self, *names: str) -> None:
         """Hold named locks until the transaction ends, for example ``quota:PROJECT:port``.

@@ -7,12 +7,13 @@ an interface one of its router. ``Resource.change`` counts what is changed itsel
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, Update, bindparam, update
 
-from pileus.store.column_in import column_in
+from pileus.store.column_in import listed
 from pileus.store.tx import Tx
 
 
@@ -24,6 +25,10 @@ def next_revision(table: Table, now: Any) -> dict[str, Any]:
 def touch(tx: Tx, table: Table, ids: Collection[str], now: dt.datetime) -> None:
     """Count a change of these; one statement, none for none."""
     if ids:
-        tx.execute(
-            update(table).where(column_in(tx, table.c.id, sorted(ids))).values(next_revision(table, now))
-        )
+        tx.execute(_touching(tx.dialect, table), {"touched": sorted(ids), "now": now})
+
+
+@functools.cache
+def _touching(dialect: str, table: Table) -> Update:
+    values = next_revision(table, bindparam("now"))
+    return update(table).where(listed(dialect, table.c.id, "touched")).values(values)
