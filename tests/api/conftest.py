@@ -53,6 +53,7 @@ REPLIES = Replies()
 def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     asked: dict[int, set[str]] = {}
     check, condition, add = Enforcer.check, Enforcer.condition, Router.add
+    condition_kept = Enforcer.condition_kept
 
     def note(rule: str, context: Context) -> None:
         asked.setdefault(id(context), set()).add(rule)
@@ -64,6 +65,10 @@ def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def conditioned(self: Enforcer, rule: str, context: Context, columns: Any) -> Any:
         note(rule, context)
         return condition(self, rule, context, columns)
+
+    def conditioned_once(self: Enforcer, rule: str, context: Context, *more: Any) -> Any:
+        note(rule, context)
+        return condition_kept(self, rule, context, *more)
 
     def watched(route: Route) -> Route:
         async def handler(request: Request) -> Reply:
@@ -98,5 +103,6 @@ def _rules_are_asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(Enforcer, "check", checked)
     monkeypatch.setattr(Enforcer, "condition", conditioned)
+    monkeypatch.setattr(Enforcer, "condition_kept", conditioned_once)
     monkeypatch.setattr(Router, "add", watching)
     yield

@@ -8,11 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Executable, bindparam, func, literal, null, select, type_coerce, union_all
+from sqlalchemy import (
+    Boolean,
+    Executable,
+    bindparam,
+    delete,
+    func,
+    literal,
+    null,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 from tests.store.things import GET, NOW, new_id, run, thing_insert, thing_number, things
 
 from pileus.store import Duplicate, Store, Tx
 from pileus.store.engine.pooled import PooledEngine
+from pileus.store.upsert import upsert
 
 RUNS = 4
 """The first is SQLAlchemy's; the plan is made at the second."""
@@ -171,5 +184,57 @@ def test_many_threads_make_one_plan(url: str) -> None:
             assert sorted(row.name for row in found) == sorted(made[:count])
 
         await asyncio.gather(*(names(count % 9) for count in range(60)))
+
+    run(story, url)
+
+
+_RAISE = (
+    update(things)
+    .where(things.c.id.in_(bindparam("ids", expanding=True)))
+    .values(number=things.c.number + bindparam("by"), data=bindparam("said"))
+)
+_RENAME = update(things).where(things.c.id == bindparam("key")).values(name=bindparam("to"))
+_INSERT = things.insert()
+_DROP = delete(things).where(things.c.name == bindparam("wanted"))
+
+
+def test_changes_are_the_same_with_a_plan_and_without(url: str) -> None:
+    """Rows, counts of rows, and refusals; at the first run, and when there are plans."""
+
+    def unit(tx: Tx) -> list[Any]:
+        tx.execute(things.delete())
+        thing, other = sorted((new_id(), new_id()))
+        row = {"number": 1, "at": NOW, "data": None}
+        before = tx.statements
+        for _ in range(2):
+            tx.execute(
+                upsert(tx.dialect, things, ("name", "number")),
+                [{"id": one, "name": f"{number}%", **row} for number, one in enumerate((thing, other))],
+            )
+        assert tx.statements == before + 2
+        counts = [
+            tx.execute(_RAISE, {"ids": ids, "by": 5, "said": {"a": "ü"}}).rowcount
+            for ids in ([thing], [thing, other], [], ["nothing", other])
+        ]
+        counts.append(tx.execute(_RENAME, {"key": "nothing", "to": "x"}).rowcount)
+        tx.execute(_RENAME, [{"key": thing, "to": "new"}, {"key": other, "to": "other"}])
+        with pytest.raises(Duplicate), tx.savepoint():
+            tx.execute(_INSERT, {"id": thing, "name": "twice", **row})
+        rows = tx.rows(
+            select(things.c.name, things.c.number, things.c.data, things.c.at).order_by(things.c.id)
+        )
+        counts.append(tx.execute(_DROP, {"wanted": "other"}).rowcount)
+        counts.append(tx.execute(_DROP, {"wanted": "other"}).rowcount)
+        with pytest.raises(Exception, match=r"wanted|named|bind|required"):
+            tx.execute(_DROP, {})
+        return [*map(tuple, rows), *counts]
+
+    async def story(store: Store) -> None:
+        expected = [("new", 11, {"a": "ü"}, NOW), ("other", 11, {"a": "ü"}, NOW), 1, 2, 0, 1, 0, 1, 0]
+        for _ in range(RUNS):
+            assert await store.write(unit) == expected
+        engine = store._engine
+        plans = engine._write_plans if isinstance(engine, PooledEngine) else engine._plans
+        assert all(plans._changes[one] for one in (_RAISE, _RENAME, _DROP))
 
     run(story, url)
