@@ -27,7 +27,7 @@ _INSERTS: dict[Table, Insert] = {}
 
 
 class Executed(Protocol):
-    """What a statement that changes rows has come to."""
+    """The outcome of a statement that changes rows."""
 
     @property
     def rowcount(self) -> int:

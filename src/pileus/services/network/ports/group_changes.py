@@ -1,4 +1,4 @@
-"""What has changed in the security groups of a host since it read them.
+"""Changes of the security groups of a host since it read them.
 
 A group of a thousand members is a long answer, and most of what happens to it is one port that comes or goes.
 The event of such a port names its addresses before and after; each of them is a member now or it is not, and
