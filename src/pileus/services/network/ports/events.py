@@ -12,7 +12,7 @@ from pileus.store.event import Event
 from pileus.wire import scopes
 
 GROUP_ADDRESSES = "group_addresses"
-"""What an event of a port calls them in its payload."""
+"""Their name in the payload of an event of a port."""
 
 # What a node must know of a port: a change of anything else wakes nobody.
 _ON_NODE = frozenset(
