@@ -48,10 +48,17 @@ NO_TRACKER = "this kernel tracks no connections of bridges (nf_conntrack_bridge,
 
 
 async def find_tracker(packet_filter: PacketFilter, namespace: str | None) -> Tracker:
-    """The family in which this kernel tracks connections of bridged packets: asked by loading a rule."""
+    """The family in which this kernel tracks connections of bridged packets: asked by loading rules like
+    those that are used."""
     state = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "established"}}
-    chain = Chain("probe", (Rule("probe", (state,)),), Base("filter", "forward", 0))
-    probe = Table(name=f"{PREFIX}probe", family="bridge", chains=(chain,))
+    probe = Table(
+        name=f"{PREFIX}probe",
+        family="bridge",
+        chains=(
+            filtering.zone_chain({"probe": 1}, "ibrname"),
+            Chain("probe", (Rule("probe", (state,)),), Base("filter", "forward", 0)),
+        ),
+    )
     try:
         await packet_filter.apply({namespace: [probe]})
     except FilterFailed:

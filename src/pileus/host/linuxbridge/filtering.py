@@ -101,8 +101,8 @@ def _bases(
         Base("filter", "prerouting", _GUARD),
     )
     if tracker == "bridge":
-        by_device = {one.interface: zones[one.bridge] for one in devices if one.bridge in zones}
-        yield Chain("zones", _zone_rules(by_device), Base("filter", "prerouting", _ZONES))
+        # Whatever member of the bridge a packet comes by: what is behind an uplink answers, too.
+        yield zone_chain(zones, "ibrname")
         yield Chain("tracking", tuple(_track()), Base("filter", "forward", _TRACK))
     yield Chain(
         "forward",
@@ -124,12 +124,15 @@ def _dispatch(label: str, key: str, chains: Mapping[str, str]) -> Iterator[Rule]
         yield Rule(label, ({"vmap": {"key": _meta(key), "data": {"set": data}}},))
 
 
-def _zone_rules(zones: Mapping[str, int]) -> tuple[Rule, ...]:
-    if not zones:
-        return ()
-    data = [[name, zone] for name, zone in sorted(zones.items())]
-    value = {"map": {"key": _meta("iifname"), "data": {"set": data}}}
-    return (Rule("zones", ({"mangle": {"key": {"ct": {"key": "zone"}}, "value": value}},)),)
+def zone_chain(zones: Mapping[str, int], bridge: Literal["iifname", "ibrname"]) -> Chain:
+    """Give each bridge's packets their zone; ``bridge``: where the bridge's name stands, outside of the
+    bridge family or in it."""
+    rules: tuple[Rule, ...] = ()
+    if zones:
+        data = [[name, zone] for name, zone in sorted(zones.items())]
+        value = {"map": {"key": _meta(bridge), "data": {"set": data}}}
+        rules = (Rule("zones", ({"mangle": {"key": {"ct": {"key": "zone"}}, "value": value}},)),)
+    return Chain("zones", rules, Base("filter", "prerouting", _ZONES))
 
 
 def _track() -> Iterator[Rule]:
@@ -151,7 +154,7 @@ def _inet_table(zones: Mapping[str, int]) -> Table:
         family="inet",
         sets=(NamedSet(name="bridges", type=("ifname",), elements=_names(zones)),),
         chains=(
-            Chain("zones", _zone_rules(zones), Base("filter", "prerouting", _ZONES)),
+            zone_chain(zones, "iifname"),
             Chain("tracking", track, Base("filter", "forward", _TRACK)),
         ),
     )
