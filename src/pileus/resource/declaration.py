@@ -39,6 +39,7 @@ from pileus.resource.tag_table import tags_remove
 from pileus.resource.types import Type
 from pileus.resource.wording import Wording
 from pileus.store.column_in import column_in
+from pileus.store.narrowed import Narrowed
 from pileus.store.tx import Tx
 
 _CHANGED, _TO = "changed_key", "changed_to_"
@@ -373,6 +374,13 @@ class Resource:
             self.plans["change", names] = known
         return known
 
+    def _removing(self, table: Table) -> Narrowed:
+        known: Narrowed | None = self.plans.get("remove")
+        if known is None:
+            key = self.columns[self.key]
+            known = self.plans["remove"] = Narrowed(lambda only: table.delete().where(*only(key)))
+        return known
+
     def _stamps(self, context: Context, update: Update) -> dict[str, Any]:
         """Values that every change sets: the revision number and the time, where the table has them."""
         stamps: dict[str, Any] = {}
@@ -388,7 +396,7 @@ class Resource:
         keys = [one[self.key] for one in originals]
         if "tags" in self.attributes:
             tags_remove(tx, keys)
-        tx.execute(self.table.delete().where(column_in(tx, self.columns[self.key], keys)))
+        self._removing(self.table).execute(tx, {}, keys)
 
     def _save(
         self, tx: Tx, context: Context, values: Mapping[str, Mapping[str, Any]], *, new: bool = False

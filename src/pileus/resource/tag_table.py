@@ -8,8 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Index, String, Table, delete, func, select
 
 from pileus.core.context import Context
-from pileus.store.column_in import column_in
-from pileus.store.narrowed import narrowed
+from pileus.store.narrowed import Narrowed, narrowed
 from pileus.store.schema import Id, metadata
 from pileus.store.tx import Tx
 
@@ -45,6 +44,9 @@ _TAGS = narrowed(
 )
 
 
+_FORGET = Narrowed(lambda only: delete(resource_tags).where(*only(resource_tags.c.resource_id)))
+
+
 def tags_load(tx: Tx, keys: list[str]) -> dict[str, list[str]]:
     """The tags of each of the resources, sorted; nothing for one without."""
     found: dict[str, list[str]] = {}
@@ -64,4 +66,4 @@ def tags_save(tx: Tx, context: Context, tags: Mapping[str, Sequence[str]]) -> No
 
 def tags_remove(tx: Tx, keys: Sequence[str]) -> None:
     """Take all tags off these resources."""
-    tx.execute(delete(resource_tags).where(column_in(tx, resource_tags.c.resource_id, keys)))
+    _FORGET.execute(tx, {}, keys)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Executable, Row, Select
 
 from pileus.store.column_in import listed
-from pileus.store.tx import Tx
+from pileus.store.tx import Executed, Tx
 
 _WANTED = "wanted_ids"
 
@@ -28,11 +28,21 @@ class Narrowed:
         """All rows, or those of the ids that are wanted; ``here`` has the statement's own parameters."""
         if wanted is None:
             return tx.rows(self._whole, here)
-        some = self._some.get(tx.dialect)
+        return tx.rows(self._for(tx.dialect), {**here, _WANTED: list(wanted)})
+
+    def first(self, tx: Tx, here: Mapping[str, Any], wanted: Collection[str]) -> Row[Any] | None:
+        """The first row of the ids that are wanted."""
+        return tx.first(self._for(tx.dialect), {**here, _WANTED: list(wanted)})
+
+    def execute(self, tx: Tx, parameters: Mapping[str, Any], wanted: Collection[str]) -> Executed:
+        """Run a statement that changes the rows of these ids."""
+        return tx.execute(self._for(tx.dialect), {**parameters, _WANTED: list(wanted)})
+
+    def _for(self, dialect: str) -> Executable:
+        some = self._some.get(dialect)
         if some is None:
-            dialect = tx.dialect
             some = self._some[dialect] = self._make(lambda column: (listed(dialect, column, _WANTED),))
-        return tx.rows(some, {**here, _WANTED: list(wanted)})
+        return some
 
 
 def narrowed(statement: Select[Any], column: ColumnElement[Any]) -> Narrowed:

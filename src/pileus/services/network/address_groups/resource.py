@@ -18,7 +18,7 @@ from pileus.services.network.address_groups.tables import address_group_addresse
 from pileus.services.network.common.attributes import ID, MOST, NAME, PROJECT
 from pileus.services.network.common.policy import ADMIN_OR_MEMBER, ADMIN_OR_READER, any_of, rules
 from pileus.services.network.sharing.targets import ADDRESS_GROUPS, seen_shared
-from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 
 
@@ -42,15 +42,18 @@ ADDRESSES = Type(
 )
 
 
+_ADDRESSES = narrowed(
+    select(address_group_addresses.c.address_group_id, address_group_addresses.c.address).order_by(
+        address_group_addresses.c.address_group_id, address_group_addresses.c.address
+    ),
+    address_group_addresses.c.address_group_id,
+)
+
+
 def addresses_load(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[str]]:
     """The prefixes of each of the groups, in the order of their text; nothing for an empty one."""
     found: dict[str, list[str]] = {}
-    statement = (
-        select(address_group_addresses.c.address_group_id, address_group_addresses.c.address)
-        .where(column_in(tx, address_group_addresses.c.address_group_id, group_ids))
-        .order_by(address_group_addresses.c.address_group_id, address_group_addresses.c.address)
-    )
-    for row in tx.rows(statement):
+    for row in _ADDRESSES.rows(tx, {}, group_ids):
         found.setdefault(row.address_group_id, []).append(row.address)
     return found
 

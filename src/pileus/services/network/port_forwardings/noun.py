@@ -17,7 +17,7 @@ from pileus.services.network.port_forwardings.work import (
     port_forwarding_delete,
     port_forwarding_update,
 )
-from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 from pileus.web.crud import crud
 from pileus.web.noun import Noun
@@ -26,11 +26,16 @@ SHOWN = ("id", "protocol", "internal_port_id", "internal_ip_address", "internal_
 OWNER = any_of(ADMIN, "role:member and rule:ext_parent_owner")
 
 
+_FORWARDINGS = narrowed(
+    select(port_forwardings).order_by(port_forwardings.c.protocol, port_forwardings.c.id),
+    port_forwardings.c.floatingip_id,
+)
+
+
 def _of_floating_ips(tx: Tx, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     """The forwardings of floating IPs, by floating IP; a range has no single port to show."""
     found: dict[str, list[dict[str, Any]]] = {}
-    statement = select(port_forwardings).where(column_in(tx, port_forwardings.c.floatingip_id, ids))
-    for row in tx.rows(statement.order_by(port_forwardings.c.protocol, port_forwardings.c.id)):
+    for row in _FORWARDINGS.rows(tx, {}, ids):
         shown = {name: value for name in SHOWN if (value := getattr(row, name)) is not None}
         found.setdefault(row.floatingip_id, []).append(shown)
     return found

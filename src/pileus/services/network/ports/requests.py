@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, literal, select
+from sqlalchemy import CompoundSelect, bindparam, literal, select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
@@ -31,7 +32,7 @@ from pileus.services.network.ports.work import (
 from pileus.services.network.routers.tables import routers
 from pileus.services.network.rules import device_owners
 from pileus.services.network.trunks.tables import subports, trunks
-from pileus.store.column_in import column_in
+from pileus.store.narrowed import Narrowed, Only
 from pileus.store.tx import Tx
 
 
@@ -109,17 +110,21 @@ def requested_port_delete(
     _keep(tx, context, [port for port in originals if port["id"] in own], own, config)
 
 
-def _check_unused(tx: Tx, ids: Sequence[str]) -> None:
-    """PortInUseAsTrunkParent, PortInUseAsSubPort, ServicePortInUse: what needs a port goes first."""
+def _uses(only: Only) -> CompoundSelect[Any]:
     of_parents = select(trunks.c.id, trunks.c.port_id, literal(_PARENT).label("kind"))
     of_children = select(subports.c.trunk_id, subports.c.port_id, literal(_CHILD))
     of_local = select(local_ips.c.id, local_ips.c.local_port_id, literal(_LOCAL_IP))
-    used = tx.first(
-        of_parents.where(column_in(tx, trunks.c.port_id, ids)).union_all(
-            of_children.where(column_in(tx, subports.c.port_id, ids)),
-            of_local.where(column_in(tx, local_ips.c.local_port_id, ids)),
-        )
+    return of_parents.where(*only(trunks.c.port_id)).union_all(
+        of_children.where(*only(subports.c.port_id)), of_local.where(*only(local_ips.c.local_port_id))
     )
+
+
+_USES = Narrowed(_uses)
+
+
+def _check_unused(tx: Tx, ids: Sequence[str]) -> None:
+    """PortInUseAsTrunkParent, PortInUseAsSubPort, ServicePortInUse: what needs a port goes first."""
+    used = _USES.first(tx, {}, ids)
     if used is None:
         return
     if used.kind == _LOCAL_IP:

@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, select
 
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.qos.kinds import ANY, EGRESS, INGRESS, MINIMUM_BANDWIDTH, MINIMUM_PACKET_RATE
 from pileus.services.network.qos.tables import rules
 from pileus.services.network.qos.uses import EFFECTIVE
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 
 _CLASSES = {
@@ -25,7 +26,7 @@ _CLASSES = {
     (MINIMUM_PACKET_RATE.name, ANY): "NET_PACKET_RATE_KILOPACKET_PER_SEC",
 }
 _TUNNELLED = "CUSTOM_NETWORK_TUNNEL_PROVIDER"
-_MINIMA = (
+_MINIMA = narrowed(
     select(
         ports.c.id.label("port_id"),
         ports.c.vnic_type,
@@ -40,18 +41,16 @@ _MINIMA = (
             rules, rules.c.qos_policy_id == EFFECTIVE
         )
     )
-    .where(
-        ports.c.id.in_(bindparam("ids", expanding=True)),
-        rules.c.rule_type.in_((MINIMUM_BANDWIDTH.name, MINIMUM_PACKET_RATE.name)),
-    )
-    .order_by(ports.c.id, rules.c.rule_type, rules.c.id)
+    .where(rules.c.rule_type.in_((MINIMUM_BANDWIDTH.name, MINIMUM_PACKET_RATE.name)))
+    .order_by(ports.c.id, rules.c.rule_type, rules.c.id),
+    ports.c.id,
 )
 
 
 def resource_requests(tx: Tx, port_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``resource_request`` of those ports that ask for something; one statement."""
     found: dict[str, list[Row[Any]]] = {}
-    for row in tx.rows(_MINIMA, {"ids": list(port_ids)}):
+    for row in _MINIMA.rows(tx, {}, port_ids):
         found.setdefault(row.port_id, []).append(row)
     return {port_id: _request(port_id, several) for port_id, several in found.items()}
 

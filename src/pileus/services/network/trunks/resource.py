@@ -20,7 +20,7 @@ from pileus.services.network.common.policy import ADMIN_OR_MEMBER, ADMIN_OR_READ
 from pileus.services.network.ports.resource import PORT
 from pileus.services.network.ports.tables import ports
 from pileus.services.network.trunks.tables import subports, trunks
-from pileus.store.column_in import column_in
+from pileus.store.narrowed import narrowed
 from pileus.store.tx import Tx
 
 INHERIT, VLAN = "inherit", "vlan"
@@ -90,15 +90,15 @@ SUBPORTS = Type(
 )
 
 
+_SUBPORTS = narrowed(
+    select(subports).order_by(subports.c.trunk_id, subports.c.segmentation_id), subports.c.trunk_id
+)
+
+
 def subports_load(tx: Tx, trunk_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """The subports of trunks, in the order of their numbers."""
     found: dict[str, list[dict[str, Any]]] = {}
-    statement = (
-        select(subports)
-        .where(column_in(tx, subports.c.trunk_id, trunk_ids))
-        .order_by(subports.c.trunk_id, subports.c.segmentation_id)
-    )
-    for row in tx.rows(statement):
+    for row in _SUBPORTS.rows(tx, {}, trunk_ids):
         found.setdefault(row.trunk_id, []).append({name: getattr(row, name) for name in _SHOWN})
     return found
 
@@ -152,20 +152,22 @@ RULES = (
 )
 
 
+_OF_PARENTS = narrowed(
+    select(trunks.c.port_id.label("parent_id"), trunks.c.id, subports, ports.c.mac_address)
+    .select_from(
+        trunks.outerjoin(subports, subports.c.trunk_id == trunks.c.id).outerjoin(
+            ports, ports.c.id == subports.c.port_id
+        )
+    )
+    .order_by(trunks.c.id, subports.c.segmentation_id),
+    trunks.c.port_id,
+)
+
+
 def trunk_details(tx: Tx, port_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Of each port that is a trunk's parent: the trunk and its subports with their hardware addresses."""
-    statement = (
-        select(trunks.c.port_id.label("parent_id"), trunks.c.id, subports, ports.c.mac_address)
-        .select_from(
-            trunks.outerjoin(subports, subports.c.trunk_id == trunks.c.id).outerjoin(
-                ports, ports.c.id == subports.c.port_id
-            )
-        )
-        .where(column_in(tx, trunks.c.port_id, port_ids))
-        .order_by(trunks.c.id, subports.c.segmentation_id)
-    )
     found: dict[str, dict[str, Any]] = {}
-    for row in tx.rows(statement):
+    for row in _OF_PARENTS.rows(tx, {}, port_ids):
         details = found.setdefault(row.parent_id, {"trunk_id": row.id, "sub_ports": []})
         if row.port_id is not None:
             shown = {name: getattr(row, name) for name in _SHOWN}
