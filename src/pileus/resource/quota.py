@@ -10,13 +10,16 @@ Where the cloud's quotas are identity's (``tx.unified_limits``), a limit is that
 default of the registered limit of the service and resource (one of the region before one of none), else the
 service's own default; limits that a service keeps itself count for nothing then, and can't be set.
 
-One lock row per project and resource makes a count and the insert that follows
-one step for everybody else; a bulk request counts once with its whole delta.
+A count and the insert that follows are one step for everybody else by locks of a project and resource, of
+which there are several: who wants one more, and leaves room for one of each of the others, holds one of them,
+so that a project that is far from its limit creates as many at once. Near the limit, and for more than one at
+once, all of them are held. A bulk request counts once with its whole delta.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +45,8 @@ from pileus.store.tx import Tx
 from pileus.store.upsert import upsert
 
 UNLIMITED = -1
+SHARDS = 16
+"""Locks of one project's resource, elsewhere than on SQLite, which has one writer."""
 
 quota_limits = Table(
     "quota_limits",
@@ -109,6 +114,10 @@ class Quota:
     count: Count
 
 
+_Bounded = Sequence[tuple[str, Quota]]
+"""Projects, and what of theirs has a limit."""
+
+
 def count_rows(project_column: ColumnElement[Any], *where: ColumnElement[bool]) -> Count:
     """Count the rows of a table by its project column, narrowed by ``where``."""
 
@@ -128,7 +137,7 @@ def count_rows(project_column: ColumnElement[Any], *where: ColumnElement[bool]) 
 def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> None:
     """Make sure that each project may have ``wanted`` more of every one of the quotas; raises OverQuota.
 
-    Holds the projects' quota locks until the transaction ends. Nobody's resources (no project) are free.
+    Holds quota locks of the projects until the transaction ends. Nobody's resources (no project) are free.
     """
     deltas = {project_id: delta for project_id, delta in wanted.items() if project_id and delta > 0}
     if not deltas:
@@ -142,16 +151,44 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
     ]
     if not bounded:
         return
-    tx.lock(*sorted(f"quota:{project_id}:{quota.resource}" for project_id, quota in bounded))
-    overs = set()
-    for quota in quotas:
-        projects = [project_id for project_id, one in bounded if one is quota]
-        used = quota.count(tx, projects) if projects else {}
-        for project_id in projects:
-            if used.get(project_id, 0) + deltas[project_id] > limits[project_id][quota.resource]:
-                overs.add(quota.resource)
-    if overs:
+    room = {(one, quota.resource): limits[one][quota.resource] - deltas[one] for one, quota in bounded}
+    # Twice the room that it takes, or it may be gone when the lock is held.
+    if all(delta == 1 for delta in deltas.values()) and _fits(tx, bounded, room, 2 * SHARDS):
+        shard = threading.get_native_id() % SHARDS
+        tx.lock(*_locks(bounded, (shard,)))
+        if _fits(tx, bounded, room, SHARDS - 1):
+            return
+    tx.lock(*_locks(bounded, range(SHARDS)))
+    used = _used(tx, bounded)
+    if overs := {resource for (one, resource), most in room.items() if used[one, resource] > most}:
         raise OverQuota(overs=sorted(overs))
+
+
+def _locks(bounded: _Bounded, shards: Iterable[int]) -> list[str]:
+    several = list(shards)
+    return sorted(
+        f"quota:{project_id}:{quota.resource}:{shard}" for project_id, quota in bounded for shard in several
+    )
+
+
+def _fits(tx: Tx, bounded: _Bounded, room: Mapping[tuple[str, str], int], others: int) -> bool:
+    """Whether there is room, beside one of each of so many others. Never told on SQLite."""
+    if tx.dialect == "sqlite":
+        return False
+    used = _used(tx, bounded)
+    return all(used[key] + others <= most for key, most in room.items())
+
+
+def _used(tx: Tx, bounded: _Bounded) -> dict[tuple[str, str], int]:
+    """How many each project has, by project and resource; a statement a resource."""
+    projects: dict[Quota, list[str]] = {}
+    for project_id, quota in bounded:
+        projects.setdefault(quota, []).append(project_id)
+    found: dict[tuple[str, str], int] = {}
+    for quota, several in projects.items():
+        counted = quota.count(tx, several)
+        found |= {(one, quota.resource): counted.get(one, 0) for one in several}
+    return found
 
 
 def quota_read(tx: Tx, project_ids: list[str], quotas: Iterable[Quota]) -> dict[str, dict[str, int]]:

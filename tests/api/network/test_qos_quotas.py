@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from tests import databases
 from tests.api.network.cloud import P1, P2, Cloud, tell
+
+from pileus.resource.quota import quota_spend
+from pileus.services.network.routers.work import ROUTER_QUOTA
+from pileus.store.tx import Tx
 
 
 @pytest.mark.parametrize("kind", databases.KINDS)
@@ -137,3 +142,43 @@ def test_quotas(tmp_path: Path) -> None:
         assert (await manager("GET", path)).json["quota"] == defaults
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_who_is_far_from_a_limit_waits_for_nobody_and_near_it_it_is_exact(kind: str, tmp_path: Path) -> None:
+    """Many at once, one each, beside bulks; those that meet near the limit in a deadlock are run again."""
+
+    def slowly(tx: Tx, held: threading.Event, done: threading.Event) -> None:
+        quota_spend(tx, {P1: 1}, ROUTER_QUOTA)
+        held.set()
+        assert done.wait(30)
+
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+
+        async def router(many: int = 1) -> int:
+            answer = await api("POST", "/v2.0/routers", {"routers": [{"name": "r"}] * many})
+            return answer.status
+
+        async def limit(most: int) -> None:
+            await admin("PUT", f"/v2.0/quotas/{P1}", {"quota": {"router": most}})
+
+        await limit(1000)
+        if kind != "sqlite":  # which has one writer
+            held, done = threading.Event(), threading.Event()
+            waiting = asyncio.create_task(api.store.write(slowly, held, done))
+            try:
+                assert await asyncio.to_thread(held.wait, 30)
+                async with asyncio.timeout(20):
+                    assert [await router() for _ in range(3)] == [201] * 3
+            finally:
+                done.set()
+            await waiting
+        await limit(60)
+        statuses = await asyncio.gather(*(router(4 if number % 9 == 8 else 1) for number in range(80)))
+        assert set(statuses) == {201, 409}
+        while await router() == 201:
+            pass
+        assert len((await api("GET", "/v2.0/routers?fields=id")).json["routers"]) == 60
+
+    tell(story, tmp_path, kind)
