@@ -299,11 +299,13 @@ def test_what_gateway_machines_do_not_do(tmp_path: Path) -> None:
         refused = await admin("PUT", f"{NET}/routers/{router_id}/add_external_gateways", second)
         assert refused.status == 400 and "has one external gateway" in refused.message
         network_id = await api.a_network("10.7.0.0/24")
-        six = {"network_id": network_id, "cidr": "2001:db8::/64", "ip_version": 6}
-        subnet = (await api("POST", f"{NET}/subnets", {"subnet": six})).json["subnet"]["id"]
+        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+        six = {"network_id": network_id, "subnetpool_id": "prefix_delegation", "ip_version": 6, **modes}
+        made = await api("POST", f"{NET}/subnets", {"subnet": six})
+        subnet = made.json["subnet"]["id"]
         path = f"{NET}/routers/{router_id}/add_router_interface"
         refused = await api("PUT", path, {"subnet_id": subnet})
-        assert refused.status == 400 and "serves IPv4 only" in refused.message
+        assert refused.status == 400 and "asks for no prefixes" in refused.message
         helper = {"conntrack_helper": {"helper": "ftp", "protocol": "tcp", "port": 21}}
         refused = await api("POST", f"{NET}/routers/{router_id}/conntrack_helpers", helper)
         assert refused.status == 400 and "no conntrack helpers" in refused.message
@@ -347,6 +349,45 @@ def test_dhcp_agents_leave_addresses_to_the_machine(tmp_path: Path) -> None:
         assert routes == [("169.254.169.254/32", own)]
 
     tell(story, tmp_path)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_subnets_of_ipv6(tmp_path: Path, kind: str) -> None:
+    async def story(api: Cloud) -> None:
+        host = await a_host(api)
+        await host.service_agent("DHCP")
+        router_id = await a_router(api, await outside(api))
+        path = f"{NET}/routers/{router_id}"
+        network_id = await api.a_network("10.7.0.0/24")
+        four = await add(api, router_id, network_id)
+        six = []
+        for number, mode in enumerate(("slaac", "dhcpv6-stateful"), 1):
+            body = {"network_id": network_id, "cidr": f"2001:db8:{number}::/64", "ip_version": 6}
+            body |= {"ipv6_ra_mode": mode, "ipv6_address_mode": mode}
+            made = await api("POST", f"{NET}/subnets", {"subnet": body})
+            six.append(made.json["subnet"]["id"])
+            answer = await api("PUT", f"{path}/add_router_interface", {"subnet_id": six[-1]})
+            assert answer.status == 200, answer
+        (await api("POST", f"{NET}/ports", {"port": {"network_id": network_id}}))
+        route = {"destination": "2001:db8:99::/64", "nexthop": "2001:db8:2::9"}
+        assert (await api("PUT", path, {"router": {"routes": [route]}})).status == 200
+        await bring_up(api, host)
+        # As with an L3 agent, subnets of IPv6 on one network share a port; that of IPv4 has its own.
+        machine = (await told(api, "h1"))[router_id]
+        assert sorted(len(one.subnets) for one in machine.router.interfaces) == [1, 2]
+        (shared,) = [one for one in machine.served if len(one.subnets) == 2]
+        modes = {one.subnet_id: (one.ipv6_ra_mode, one.ipv6_address_mode) for one in shared.subnets}
+        assert modes == {six[0]: ("slaac", "slaac"), six[1]: ("dhcpv6-stateful", "dhcpv6-stateful")}
+        assert [(one.destination, one.nexthop) for one in machine.router.routes] == [tuple(route.values())]
+        (net,) = (await _dhcp(api)).networks
+        assert set(net.elsewhere) == {four, *six}
+        answer = await api("PUT", path, {"router": {"routes": []}})
+        answer = await api("PUT", f"{path}/remove_router_interface", {"subnet_id": six[0]})
+        assert answer.status == 200, answer
+        machine = (await told(api, "h1"))[router_id]
+        assert {one.subnet_id for net in machine.served for one in net.subnets} == {four, six[1]}
+
+    tell(story, tmp_path, kind)
 
 
 async def _dhcp(api: Cloud) -> Any:

@@ -283,6 +283,33 @@ def test_leases_are_told_once_whoever_is_started_again() -> None:
     scenario(story)
 
 
+def test_leases_of_ipv6_are_told_as_those_of_ipv4() -> None:
+    async def story() -> None:
+        server = Gateways()
+        port_id = machine().served[0].port.port_id
+        async with running(server) as bench:
+            await bench.start(machine())
+            server.put(machine())
+            await until(lambda: server.last.routers == (router_id(1),))
+            inside = bench.hypervisor._machines[server_id(1)].inside
+            far = int(bench.clock.now().timestamp()) + 1000
+            duid = "duid 00:01:00:01:2c:00:00:00:fa:16:3e:00:00:01\nduid\n"
+            held = f"{far} 1234567 2001:db8:1::100 guest 00:01:00:01:aa\n"
+            inside["leases"] = f"port {port_id}\n{lease('10.1.0.100', 1, far)}{duid}{held}{far} x y\n"
+            await until(lambda: len(server.leases) == 2)
+            assert {(one.kind, one.ip_address, one.mac_address) for one in server.leases} == {
+                ("started", "10.1.0.100", "fa:16:3e:01:cc:01"),
+                ("started", "2001:db8:1::100", None),
+            }
+            await bench.looked(3)
+            assert len(server.leases) == 2
+            inside["leases"] = f"port {port_id}\n{lease('10.1.0.100', 1, far)}{duid}"
+            await until(lambda: len(server.leases) == 3)
+            assert (server.leases[-1].kind, server.leases[-1].ip_address) == ("ended", "2001:db8:1::100")
+
+    scenario(story)
+
+
 def test_labels_are_counted_in_the_machine() -> None:
     async def story() -> None:
         server = Gateways()

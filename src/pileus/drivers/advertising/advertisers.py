@@ -19,7 +19,9 @@ LIFETIME_S = 1800
 _HOP_LIMIT = 64
 _MANAGED, _OTHER = 0x80, 0x40
 _ON_LINK, _AUTONOMOUS = 0x80, 0x40
-_VALID_S, _PREFERRED_S = 86400, 14400
+VALID_S = 86400
+"""How long guests keep addresses of a prefix (AdvValidLifetime)."""
+_PREFERRED_S = 14400
 _SOURCE_LINK_ADDRESS, _PREFIX, _MTU, _RESOLVERS = 1, 3, 5, 25
 
 
@@ -74,7 +76,7 @@ def message(advertisement: Advertisement, *, lifetime_s: int = LIFETIME_S) -> by
     for prefix in advertisement.prefixes:
         network = ipaddress.IPv6Network(prefix.cidr)
         bits = _ON_LINK | _AUTONOMOUS * prefix.autonomous
-        head = struct.pack("!BBBBIII", _PREFIX, 4, network.prefixlen, bits, _VALID_S, _PREFERRED_S, 0)
+        head = struct.pack("!BBBBIII", _PREFIX, 4, network.prefixlen, bits, VALID_S, _PREFERRED_S, 0)
         parts.append(head + network.network_address.packed)
     if advertisement.resolvers:
         length = 1 + 2 * len(advertisement.resolvers)

@@ -33,7 +33,7 @@ def parse_leases(text: str) -> list[Lease]:
         words = line.split()
         if words[:1] == ["duid"]:
             version = 6
-        if len(words) != 5:
+        if len(words) != 5 or not words[0].isdecimal():
             continue
         expires, hardware, address, name, client = words
         found.append(

@@ -17,6 +17,7 @@ import msgspec
 
 from pileus.core.addresses import parse_address, parse_prefix
 from pileus.core.memo import Memos
+from pileus.drivers.advertising.advertisers import LIFETIME_S, VALID_S
 from pileus.drivers.dnsmasq.spec import DhcpHost, DhcpNetwork, DhcpOption, DhcpSubnet
 
 MEMOS = Memos()
@@ -24,6 +25,7 @@ PROGRAM = "dnsmasq"
 TAGGED = "set:"
 """Begins the tag of a host whose port has options of its own; see ``driver`` for its cost."""
 _MAX_LEASES = 1 << 17
+_ADVERTISED_EVERY_S = 200
 _LABEL = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
@@ -102,7 +104,15 @@ def _arguments(network: DhcpNetwork, folder: Path, user: str, group: str) -> tup
         *(_domain(network.domain, network.names) if network.domain else ()),
         *_own_domains(network),
         *(_range(subnet, network.lease_s) for subnet in network.subnets),
+        *_advertising(network),
     )
+
+
+def _advertising(network: DhcpNetwork) -> tuple[str, ...]:
+    if not any(subnet.advertised for subnet in network.subnets):
+        return ()
+    mtu = f",mtu:{network.mtu}" if network.mtu is not None else ""
+    return "--enable-ra", f"--ra-param={network.interface}{mtu},{_ADVERTISED_EVERY_S},{LIFETIME_S}"
 
 
 def _own_domains(network: DhcpNetwork) -> Iterable[str]:
@@ -126,6 +136,11 @@ def _range(subnet: DhcpSubnet, lease_s: int) -> str:
     lease = "infinite" if lease_s < 0 else f"{max(lease_s, 120)}s"  # dnsmasq knows none below two minutes
     if cidr.version == 4:
         return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.netmask},{lease}"
+    if subnet.advertised and subnet.mode != "stateful":
+        mode = "ra-only" if subnet.mode == "autonomous" else "ra-stateless"
+        return (
+            f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},{mode},{cidr.prefixlen},{VALID_S}s"
+        )
     if subnet.mode == "stateless":
         return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.prefixlen}"
     return f"--dhcp-range=set:subnet-{subnet.id},{cidr.network_address},static,{cidr.prefixlen},{lease}"

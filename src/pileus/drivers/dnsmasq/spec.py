@@ -34,8 +34,10 @@ class DhcpSubnet(msgspec.Struct, frozen=True, kw_only=True):
     """None: clients are given no default route."""
     resolvers: tuple[str, ...] = ()
     routes: tuple[DhcpRoute, ...] = ()
-    mode: Literal["stateful", "stateless"] = "stateful"
-    """Of an IPv6 subnet: whether addresses are given too, or options only."""
+    mode: Literal["stateful", "stateless", "autonomous"] = "stateful"
+    """Of an IPv6 subnet: whether addresses are given too, options only, or nothing at all."""
+    advertised: bool = False
+    """Of an IPv6 subnet: the server is the router, and advertises itself (RFC 4861)."""
 
 
 class DhcpHost(msgspec.Struct, frozen=True, kw_only=True):

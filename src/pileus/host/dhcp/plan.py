@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -94,7 +94,7 @@ def plan_server(network: DhcpNetwork, namespace: Namespace, lease_s: int) -> spe
     """The network's dnsmasq."""
     own = {address.subnet_id: address.ip_address for address in network.port.addresses}
     network = _without_elsewhere(network)
-    subnets = [_subnet(subnet, own) for subnet in network.subnets if mode_of(subnet) is not None]
+    subnets = [plan_subnet(subnet, own) for subnet in network.subnets if mode_of(subnet) is not None]
     stateful, stateless = _modes(network)
     return spec.DhcpNetwork(
         network_id=network.network_id,
@@ -153,7 +153,8 @@ def _answers_v6(network: DhcpNetwork) -> bool:
     return not any(subnet.gateway_is_router for subnet in network.subnets)
 
 
-def _subnet(subnet: DhcpSubnet, own: dict[str, str]) -> spec.DhcpSubnet:
+def plan_subnet(subnet: DhcpSubnet, own: Mapping[str, str]) -> spec.DhcpSubnet:
+    """A subnet of a server. ``own``: the server's addresses, by subnet."""
     server = own.get(subnet.subnet_id)
     routes = [spec.DhcpRoute(route.destination, route.nexthop) for route in subnet.host_routes]
     if subnet.ip_version == 4 and not subnet.gateway_is_router and server is not None:

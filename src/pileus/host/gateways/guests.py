@@ -86,15 +86,8 @@ def _parse(said: str) -> tuple[Mapping[str, list[Lease]], dict[str, list[Lease]]
     for part in f"\n{rest}".split("\nport ")[1:]:
         port_id, _, lines = part.partition("\n")
         if scopes.is_key(port_id):
-            found[port_id] = [lease for line in lines.splitlines() for lease in _one(line)]
+            found[port_id] = parse_leases(lines)
     return told, found
-
-
-def _one(line: str) -> list[Lease]:
-    try:
-        return parse_leases(line)
-    except ValueError:
-        return []
 
 
 async def counters(run: Run, machine: GatewayMachine) -> list[MeteringCount]:

@@ -1,7 +1,8 @@
 """Plans what a gateway machine is to be inside: cards, routes, packet rules and DHCP, as one archive. Pure.
 
 A machine routes by the same plan as an L3 agent's namespace, and answers DHCP by a DHCP agent's; only where
-they are put is another thing. The guest's side is ``drivers/guestimage/guest/gateway``.
+they are put is another thing, and who answers DHCP advertises the router, too. The guest's side is
+``drivers/guestimage/guest/gateway``.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from pileus.drivers.dnsmasq import render as dnsmasq
+from pileus.drivers.dnsmasq import spec
 from pileus.drivers.nft.difference import difference
 from pileus.drivers.nft.router import render as render_rules
 from pileus.drivers.nft.table import Command, Table
 from pileus.host.dhcp import plan as dhcp_plan
+from pileus.host.dhcp.terms import mode_of
 from pileus.host.l3 import plan as l3_plan
 from pileus.host.metadata_endpoint import METADATA_V6
 from pileus.host.namespaces.model import Namespace, NamespacePort
+from pileus.wire.dhcp import DhcpNetwork
 from pileus.wire.gateway import GatewayMachine
 from pileus.wire.l3 import RouterDetails
 
@@ -33,6 +38,12 @@ PROGRAM = "/usr/lib/pileus/gateway"
 _FOLDER = Path("/run/pileus/gateway/dhcp")
 _USER, _GROUP = "nobody", "nogroup"
 _AUTHORITATIVE = "--dhcp-authoritative"
+_MODES: Mapping[str, Literal["stateful", "stateless", "autonomous"]] = {
+    "slaac": "autonomous",
+    "dhcpv6-stateless": "stateless",
+    "dhcpv6-stateful": "stateful",
+}
+"""How guests get addresses, by what the router is to advertise."""
 
 
 class Archive(msgspec.Struct, frozen=True):
@@ -96,7 +107,7 @@ def _translations(router: RouterDetails) -> list[str]:
 
 def _dhcp(machine: GatewayMachine, router: RouterDetails, inside: Namespace, lease_s: int) -> dict[str, str]:
     cards = {port.port.port_id: l3_plan.interface_name(port) for port in router.interfaces}
-    often = Counter(network.network_id for network in machine.served)
+    often = Counter(one for network in machine.served for one in _answered(network))
     files: dict[str, str] = {}
     for network in machine.served:
         port_id = network.port.port_id
@@ -105,17 +116,38 @@ def _dhcp(machine: GatewayMachine, router: RouterDetails, inside: Namespace, lea
         server = msgspec.structs.replace(
             dhcp_plan.plan_server(network, inside, lease_s), interface=cards[port_id], namespace=None
         )
+        server = _advertising(server, network)
         rendered = dnsmasq.render(server, _FOLDER / port_id, _USER, _GROUP)
         arguments = [
             word
             for word in rendered.arguments[1:]
             # Of two servers on one network neither may refuse what the other gives.
-            if word != _AUTHORITATIVE or often[network.network_id] == 1
+            if word != _AUTHORITATIVE or all(often[one] == 1 for one in _answered(network))
         ]
         below = f"dhcp/{port_id}"
         files[f"{below}/arguments"] = _lines(arguments)
         files |= {f"{below}/{path}": content for path, content in rendered.files.items()}
     return files
+
+
+def _advertising(server: spec.DhcpNetwork, network: DhcpNetwork) -> spec.DhcpNetwork:
+    """The server, which advertises the router, too, where subnets want that: it has to know the prefixes
+    anyway, and no other program is needed in the machine."""
+    own = {address.subnet_id: address.ip_address for address in network.port.addresses}
+    served = {subnet.id: subnet for subnet in server.subnets}
+    for subnet in network.subnets:
+        mode = _MODES.get(subnet.ipv6_ra_mode or "")
+        if mode is not None and subnet.enable_dhcp:
+            planned = served.get(subnet.subnet_id) or msgspec.structs.replace(
+                dhcp_plan.plan_subnet(subnet, own), mode=mode
+            )
+            served[subnet.subnet_id] = msgspec.structs.replace(planned, advertised=True)
+    return msgspec.structs.replace(server, subnets=tuple(served[key] for key in sorted(served)))
+
+
+def _answered(network: DhcpNetwork) -> set[tuple[str, int]]:
+    """The network with each version of IP in which its guests are answered."""
+    return {(network.network_id, one.ip_version) for one in network.subnets if mode_of(one) is not None}
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pileus.resource.declaration import Update, Values
 from pileus.resource.wordings.neutron import BadRequest
+from pileus.services.network.rules.addresses import DELEGATED
 
 BUILD = "BUILD"
 
@@ -35,10 +36,10 @@ def check_subnets(router: Mapping[str, Any], subnets: Sequence[Mapping[str, Any]
     """Refuse subnets that a gateway machine can't serve."""
     if router["gateway_vm"]:
         for subnet in subnets:
-            if subnet["ip_version"] == 6:
+            if subnet["subnetpool_id"] == DELEGATED:
                 raise _bad(
-                    f"Router {router['id']} is a gateway machine, which serves IPv4 only: subnet "
-                    f"{subnet['id']} is of IPv6"
+                    f"Router {router['id']} is a gateway machine, which asks for no prefixes: that of subnet "
+                    f"{subnet['id']} is to be delegated"
                 )
 
 

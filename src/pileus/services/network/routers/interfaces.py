@@ -84,6 +84,7 @@ _SUBNETS = select(
     subnets.c.ipv6_ra_mode,
     subnets.c.ipv6_address_mode,
     subnets.c.allocation_pools,
+    subnets.c.subnetpool_id,
 ).where(subnets.c.id.in_(bindparam("ids", expanding=True)))
 
 
