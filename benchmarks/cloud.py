@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -118,6 +119,38 @@ class Cloud:
             with contextlib.suppress(FileNotFoundError):
                 total += int((task / "schedstat").read_text().split()[0])
         return total / 1e6
+
+
+@contextlib.contextmanager
+def second_server(cloud: Cloud) -> Iterator[str]:
+    """Run another server over the cloud's database, with its keys; yield its address. No agents are its."""
+    state, address = cloud.root / "second", f"127.0.0.1:{free_port()}"
+    shutil.copytree(cloud.state, state, ignore=shutil.ignore_patterns("run", "log", "lock", "agent", "hosts"))
+    # Root's copies are root's, and the server is not.
+    for path in (state, *state.rglob("*")):
+        owner = (cloud.state / path.relative_to(state)).stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+    settings = state / "pileus.toml"
+    text = settings.read_text().replace("[server]\n", f'[server]\nlisten = "{address}"\n')
+    settings.write_text(text)
+    with (cloud.root / "second.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pileus.app.processes.server", str(state)], stdout=log, stderr=log
+        )
+    try:
+        token, deadline = cloud.client().token, time.perf_counter() + 60
+        while True:
+            try:
+                Client(address, token).call("GET", "/networking/v2.0/networks")
+                break
+            except (OSError, RuntimeError):
+                if process.poll() is not None or time.perf_counter() > deadline:
+                    raise RuntimeError((cloud.root / "second.log").read_text()[-2000:]) from None
+                time.sleep(0.05)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def environment_note() -> str:
