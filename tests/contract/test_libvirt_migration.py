@@ -250,6 +250,13 @@ def test_it_stays_where_it_is_aborted_or_the_line_breaks(pair: Pair, way: str) -
     pair.here.wait(lambda: pair.there.power(there) is None)
 
 
+def test_emulated_ones_stand_still_where_the_hypervisor_forgets_what_they_write(pair: Pair) -> None:
+    here, _ = pair.machine()
+    version = pair.run(pair.here.hypervisor.host()).version
+    stands_still = pair.run(pair.here.hypervisor.stops_for_memory(here.uuid))
+    assert stands_still == (pair.here.is_real and version < 9000000)
+
+
 def test_one_that_does_not_get_there_by_itself_is_forced(pair: Pair) -> None:
     here, there = pair.machine()
     hypervisor = pair.here.hypervisor

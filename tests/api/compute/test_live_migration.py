@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from tests import databases
-from tests.api.compute.cloud import Cloud, Host, certificate_of, tell
+from tests.api.compute.cloud import P1, PEOPLE, Cloud, Host, certificate_of, tell
 from tests.api.compute.test_resize import promised, rows
 from tests.api.compute.test_shelve import state_of
 
+from pileus.core.context import Context
 from pileus.services.compute.service import ComputeConfig
 from pileus.wire.hypervisor import MigrationProgress, OperationReport
 
@@ -138,6 +139,27 @@ def test_a_server_goes_to_another_host_while_it_runs(tmp_path: Path, kind: str) 
     tell(story, tmp_path, kind)
 
 
+def test_managers_see_progress_and_no_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = Context(
+        now=PEOPLE["alice"].now, user_id="u7", project_id=P1, roles=("manager", "member", "reader")
+    )
+    monkeypatch.setitem(PEOPLE, "manager", manager)
+
+    async def story(api: Cloud) -> None:
+        _, dest, server_id = await begin(api)
+        await to_the_node(api, dest)
+        asked = api.as_("manager")
+        (one,) = (await asked("GET", f"/servers/{server_id}/migrations")).json["migrations"]
+        (other,) = (await asked("GET", "/os-migrations")).json["migrations"]
+        for shown in (one, other):
+            places = ("source_compute", "source_node", "dest_compute", "dest_node", "dest_host")
+            assert [shown[name] for name in places] == [None] * 5
+            assert shown["status"] == "running"
+        assert (await listed(api, server_id))[0]["source_compute"] == HERE
+
+    tell(story, tmp_path)
+
+
 def test_the_other_host_may_be_the_first_to_say_that_it_has_come(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         source, dest, server_id = await begin(api, host=THERE)
@@ -235,6 +257,7 @@ def test_one_that_is_under_way_is_aborted_by_its_host(tmp_path: Path, kind: str)
         await to_the_node(api, dest)
         (shown,) = await listed(api, server_id)
         path = f"/servers/{server_id}/migrations/{shown['id']}"
+        api.clock.advance(1)
         assert (await api.as_("admin", "2.23")("DELETE", path)).status == 404
         assert (await api.as_("admin")("DELETE", f"/servers/{server_id}/migrations/777")).status == 404
         assert (await api.as_("admin")("DELETE", path)).status == 202

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -149,7 +150,9 @@ class World:
         """End an agent without a word, and start another."""
         line = self.lines[host]
         line.dies.set()
-        await self.nodes[host].kill()
+        with contextlib.suppress(HypervisorUnavailable):
+            await self.nodes[host].kill()
+        self.nodes[host]._task = None
         line.left = None
         line.dies.clear()
         line.stands_still.clear()
@@ -259,6 +262,45 @@ def test_a_restless_guest_is_aborted_and_then_forced(tmp_path: Path) -> None:
         assert [one["status"] for one in found] == ["completed", "cancelled"]
 
     play(tmp_path, story)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("host", [HERE, THERE])
+def test_an_agent_is_killed_at_each_thing_that_it_does(tmp_path: Path, host: str) -> None:
+    """The server ends on one host, whole, and can be migrated again."""
+    things: list[int] = []
+
+    async def count(world: World, server_id: str) -> None:
+        before = world.lines[host].done
+        await migrate(world, server_id)
+        await world.until(lambda: world.rests(server_id))
+        things.append(world.lines[host].done - before)
+
+    (tmp_path / "count").mkdir()
+    play(tmp_path / "count", count)
+    ends = set()
+    for number in range(things[0]):
+
+        async def kill(world: World, server_id: str, number: int = number) -> None:
+            line = world.lines[host]
+            line.left = number
+            await migrate(world, server_id)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await line.stands_still.wait()
+            await world.killed(host)
+            await world.until(lambda: world.rests(server_id))
+            where = await world.assert_whole(server_id)
+            ends.add(where)
+            if where == HERE:
+                world.api.clock.advance(1)
+                await migrate(world, server_id)
+                await world.until(lambda: world.rests(server_id))
+                assert await world.assert_whole(server_id) == THERE
+
+        (tmp_path / str(number)).mkdir()
+        play(tmp_path / str(number), kill)
+    assert THERE in ends
 
 
 def test_a_third_host_is_not_let_in(tmp_path: Path) -> None:

@@ -268,6 +268,10 @@ class Hypervisor(Protocol):
         """Get ready for a machine that leaves. Gives back, by channel, the paths at which somebody has to
         listen and carry what is said to the other host."""
 
+    async def stops_for_memory(self, uuid: str) -> bool:
+        """Whether the guest has to stand still (``force_migration``) before the first bytes of its memory
+        are carried, as the hypervisor would lose track of what it writes."""
+
     async def migrate(self, uuid: str, way: str, folder: Path, new_folder: str) -> None:
         """Bring a machine with the content of its disks to the other host, where its files are below
         ``new_folder``; it is not here afterwards. A machine that fails to go stays and runs on. When the

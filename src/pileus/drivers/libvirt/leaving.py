@@ -31,13 +31,21 @@ from pileus.drivers.libvirt.hypervisor import (
     HypervisorFailed,
     MigrationStats,
 )
-from pileus.drivers.libvirt.migration import Gate, Sockets, Trespass, moved_description, writable_disks
+from pileus.drivers.libvirt.migration import (
+    Gate,
+    Sockets,
+    Trespass,
+    is_emulated,
+    moved_description,
+    writable_disks,
+)
 
 _log = log.get("drivers.libvirt")
 
 _FOLDER = "pileus-migrations"
 _CHUNK = 1 << 18
 _APPEARS_WITHIN_S = 10.0
+_TRACKS_EMULATED = 9000000
 _DOWNTIME_MS = 100
 """For how long the guest may be stopped by the last part of its memory."""
 _OF_EACH = ("total", "processed", "remaining")
@@ -65,6 +73,17 @@ class Leaving:
         """See Hypervisor."""
         folder = await asyncio.to_thread(self._furnish, way, False)
         return {CONTROL: folder / "control", MEMORY: folder / "memory", DISKS: folder / "disks"}
+
+    async def stops_for_memory(self, uuid: str) -> bool:
+        """See Hypervisor. QEMU before 9.0 forgets writes of emulated processors while it copies memory: it
+        clears the marks of pages and not what their TLBs know of these."""
+
+        def work(here: libvirt.virConnect) -> bool:
+            if int(here.getVersion()) >= _TRACKS_EMULATED:
+                return False
+            return is_emulated(here.lookupByUUIDString(uuid).XMLDesc())
+
+        return await self._connection.call("stops_for_memory", work)
 
     async def migrate(self, uuid: str, way: str, folder: Path, new_folder: str) -> None:
         """See Hypervisor."""

@@ -61,6 +61,11 @@ def moved_description(description: str, before: str, after: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+def is_emulated(description: str) -> bool:
+    """Whether a machine's processors are emulated (TCG)."""
+    return ET.fromstring(description).get("type") == "qemu"  # noqa: S314 - from libvirt, as it wrote it
+
+
 def writable_disks(description: str) -> list[str]:
     """The names in the machine (``vda``) of the disks that are to be copied."""
     root = ET.fromstring(description)  # noqa: S314 - from libvirt, as it wrote it

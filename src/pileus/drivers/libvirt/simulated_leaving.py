@@ -84,6 +84,11 @@ class SimulatedLeaving:
         folder = self._ways[way] = Path(tempfile.mkdtemp(prefix="pileus-"))
         return {name: folder / path_part(name) for name in CHANNELS}
 
+    async def stops_for_memory(self, uuid: str) -> bool:
+        """See Hypervisor."""
+        self._machine("stops_for_memory", uuid)
+        return False
+
     async def migrate(self, uuid: str, way: str, folder: Path, new_folder: str) -> None:
         """See Hypervisor."""
         machine = self._machine("migrate", uuid)

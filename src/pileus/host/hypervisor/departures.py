@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from pileus.drivers.libvirt.daemon import qemu_owner
-from pileus.drivers.libvirt.hypervisor import DomainStats, HypervisorFailed, Power
+from pileus.drivers.libvirt.hypervisor import MEMORY, DomainStats, HypervisorFailed, Power
 from pileus.flow.chain import Chain, Step
 from pileus.host.hypervisor.hands import Hands
 from pileus.host.hypervisor.passage import Identity, NoPassage, Way
@@ -128,7 +129,10 @@ class Departures:
             if content is not None:
                 await way.ask({"ask": "file", "name": path.name, "size": len(content)}, content)
         channels = await hypervisor.way_out(departure.operation_id)
-        await way.carry(channels, qemu_owner())
+        before = {}
+        if await hypervisor.stops_for_memory(key):
+            before[MEMORY] = partial(self._stop, key, hands)
+        await way.carry(channels, qemu_owner(), before)
         if departure.order == ABORT:
             raise GivenUp(_CANCELLED)
         moving = asyncio.create_task(
@@ -144,7 +148,15 @@ class Departures:
             await asyncio.gather(moving, return_exceptions=True)
             raise
         except HypervisorFailed as error:
+            if departure.stopped and server.wanted == "running":
+                with contextlib.suppress(HypervisorFailed):
+                    await hypervisor.resume(key)  # the hypervisor leaves alone what was stopped by us
             raise GivenUp(_CANCELLED if departure.order == ABORT else error.reason) from error
+
+    async def _stop(self, key: str, hands: Hands) -> None:
+        """Have the guest stand still until it is on the other host."""
+        await hands.hypervisor.force_migration(key)
+        self.stopped(key)
 
     async def _watch(self, key: str, departure: _Departure, moving: asyncio.Task[None], hands: Hands) -> None:
         """Tell how far it is and pass orders on, until it has ended."""
@@ -153,11 +165,11 @@ class Departures:
         while not moving.done():
             if departure.order != given:
                 given = departure.order
-                verb = (
-                    hands.hypervisor.abort_migration if given == ABORT else hands.hypervisor.force_migration
-                )
                 with contextlib.suppress(HypervisorFailed):
-                    await verb(key)
+                    if given == ABORT:
+                        await hands.hypervisor.abort_migration(key)
+                    else:
+                        await self._stop(key, hands)
             if departure.stopped and not told:
                 told = True
                 self._tell(MigrationProgress(departure.operation_id, switching=True))

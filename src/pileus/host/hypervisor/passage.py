@@ -170,9 +170,15 @@ class Way:
             raise NoPassage(str(answer["error"]))
         return answer
 
-    async def carry(self, channels: Mapping[str, Path], owner: tuple[int, int] | None) -> None:
+    async def carry(
+        self,
+        channels: Mapping[str, Path],
+        owner: tuple[int, int] | None,
+        before: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
+    ) -> None:
         """Listen at paths, and carry what is said there to the other host's channel of the same name.
-        ``owner``: the user and group who may connect beside us."""
+        ``owner``: the user and group who may connect beside us; ``before``: what is to be done when
+        the first bytes of a channel are there, before they are carried."""
         for name, path in channels.items():
 
             async def connected(
@@ -181,12 +187,19 @@ class Way:
                 task = asyncio.current_task()
                 assert task is not None
                 self._under_way.add(task)
+                other: Streams | None = None
                 try:
-                    await join((reader, writer), await self.connect({"channel": name}))
-                except NoPassage as error:
-                    _log.info("a channel to another host can't be opened", channel=name, error=str(error))
+                    other = await self.connect({"channel": name})
+                    if before and name in before and (first := await reader.read(CHUNK)):
+                        await before[name]()
+                        other[1].write(first)
+                    await join((reader, writer), other)
                 except asyncio.CancelledError:
                     pass
+                except Exception as error:
+                    _log.info("a channel to another host can't be carried", channel=name, error=str(error))
+                    if other is not None:
+                        other[1].close()
                 finally:
                     self._under_way.discard(task)
                     writer.close()

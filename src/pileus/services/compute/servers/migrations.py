@@ -33,13 +33,25 @@ from pileus.web.request import Request
 from pileus.web.routes import ByVersion, Route
 
 _RULE = "os_compute_api:os-migrations:index"
-_PLACES = ("source_compute", "source_node", "dest_compute", "dest_node", "dest_host")
+NOWHERE = dict.fromkeys(("source_compute", "source_node", "dest_compute", "dest_node", "dest_host"))
+"""The hosts of a migration as those see them who are not to know."""
 _c = server_migrations.c
 
 
 def _number(flavor_id: str) -> int:
     """A number for a flavor, as old clients expect one: its id, where that is a number."""
     return int(flavor_id) if flavor_id.isdigit() and len(flavor_id) < 10 else zlib.crc32(flavor_id.encode())
+
+
+def places_of(row: Any) -> dict[str, Any]:
+    """Where a server was, and where it goes."""
+    return {
+        "source_compute": row.source_host,
+        "source_node": row.source_node,
+        "dest_compute": row.dest_host,
+        "dest_node": row.dest_node,
+        "dest_host": None,
+    }
 
 
 def _view(request: Request, row: Any, places: bool) -> dict[str, Any]:
@@ -52,14 +64,7 @@ def _view(request: Request, row: Any, places: bool) -> dict[str, Any]:
         "created_at": micro(row.created_at),
         "updated_at": micro(row.updated_at),
     }
-    if places:
-        view |= {
-            "source_compute": row.source_host,
-            "source_node": row.source_node,
-            "dest_compute": row.dest_host,
-            "dest_node": row.dest_node,
-            "dest_host": None,
-        }
+    view |= places_of(row) if places else NOWHERE
     if since(request, "2.23"):
         view["migration_type"] = row.kind
     if since(request, "2.59"):
@@ -146,7 +151,7 @@ def _reply(version: Version) -> Type:
     )
     fields |= {name: kind for first, name, kind in by_version if at_least(version, first)}
     links = "migrations_links" if at_least(version, "2.59") else ""
-    return named_list("migrations", always(fields, dict.fromkeys(_PLACES, TEXT_OR_NULL)), links=links)
+    return named_list("migrations", always(fields | dict.fromkeys(NOWHERE, TEXT_OR_NULL)), links=links)
 
 
 MIGRATIONS = Noun(

@@ -17,7 +17,7 @@ from pileus.resource.versions import Version
 from pileus.services.compute.actions import action_route
 from pileus.services.compute.api import NOTHING, at_least, since
 from pileus.services.compute.errors import BadRequest, InvalidState
-from pileus.services.compute.policy import ADMIN_OR_MANAGER, rules
+from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, rules
 from pileus.services.compute.replies import (
     INTEGER,
     MOMENT,
@@ -44,6 +44,7 @@ from pileus.services.compute.servers.chains.live_migration import (
 from pileus.services.compute.servers.chains.migrations import LIVE_MIGRATION
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.lookup import find_server
+from pileus.services.compute.servers.migrations import NOWHERE, places_of
 from pileus.services.compute.servers.view import micro
 from pileus.services.compute.tables.servers import server_migrations
 from pileus.store.operations import Operation, operation_list_of
@@ -54,7 +55,7 @@ from pileus.web.request import Request
 from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 
 _c = server_migrations.c
-_PLACES = ("source_compute", "source_node", "dest_compute", "dest_node", "dest_host")
+_HOSTS = "os_compute_api:servers:migrations:index:host"
 _IN_PROGRESS = tuple(status for status in UNDER_WAY if status != "accepted")
 
 
@@ -80,11 +81,7 @@ def _view(request: Request, row: Any) -> dict[str, Any]:
         "id": row.number,
         "server_uuid": row.server_id,
         "status": row.status,
-        "source_compute": row.source_host,
-        "source_node": row.source_node,
-        "dest_compute": row.dest_host,
-        "dest_node": row.dest_node,
-        "dest_host": None,
+        **(places_of(row) if request.access.allows(_HOSTS) else NOWHERE),
         "created_at": micro(row.created_at),
         "updated_at": micro(row.updated_at),
         **{f"{name}_bytes": int(progress.get(name, 0)) for name in PROGRESS},
@@ -171,7 +168,7 @@ def _fields(version: Version) -> Type:
         "status": TEXT,
         "created_at": MOMENT,
         "updated_at": MOMENT,
-        **dict.fromkeys(_PLACES, TEXT_OR_NULL),
+        **dict.fromkeys(NOWHERE, TEXT_OR_NULL),
         **{f"{name}_bytes": INTEGER for name in PROGRESS},
     }
     if at_least(version, "2.59"):
@@ -205,7 +202,13 @@ class Orders:
 
 
 _RULES = rules(
-    {f"servers:migrations:{name}": ADMIN_OR_MANAGER for name in ("index", "show", "force_complete", "delete")}
+    {
+        "servers:migrations:index": ADMIN_OR_MANAGER,
+        "servers:migrations:index:host": ADMIN,
+        "servers:migrations:show": ADMIN_OR_MANAGER,
+        "servers:migrations:force_complete": ADMIN_OR_MANAGER,
+        "servers:migrations:delete": ADMIN_OR_MANAGER,
+    }
 )
 
 
