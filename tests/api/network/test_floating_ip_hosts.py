@@ -250,3 +250,70 @@ def test_hosts_that_can_not_leave_it_to_the_agent(tmp_path: Path) -> None:
         assert set(await gateways(admin)) == {"h2", "h5"} and spare["id"] in await central(api)
 
     tell(story, tmp_path, config=WITH_PROVIDER)
+
+
+BOUNDS = {
+    # create, to another port of the same host, to none, back, delete
+    "central": (19, 14, 11, 14, 18),
+    # The host gets a gateway, has it, loses it, gets it again and loses it.
+    "distributed": (32, 16, 22, 27, 28),
+    # The host has one already, and keeps it.
+    "beside another": (21, 16, 14, 16, 20),
+    # From a host to another, each with its gateway.
+    "moved": (36,),
+}
+"""Statements of requests about floating IPs, with three for their event."""
+
+
+def test_statements(tmp_path: Path) -> None:
+    """A host's gateway is paid for by requests that make or delete one, and by no others."""
+
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        for host in ("h1", "h2", "h3"):
+            await a_host(api, host)
+        await api.service_agent("h1", KIND, agent_mode="dvr_snat")
+        outside = await an_outside(admin)
+        took: dict[str, list[int]] = {}
+        path = ""
+
+        async def count(kind: str, method: str, status: int, port: str | None = None) -> None:
+            nonlocal path
+            values = {"floating_network_id": outside} if method == "POST" else {}
+            body = None if method == "DELETE" else {"floatingip": {**values, "port_id": port}}
+            before = api.store.statements
+            answer = await api(method, "/v2.0/floatingips" if method == "POST" else path, body)
+            took.setdefault(kind, []).append(api.store.statements - before)
+            assert answer.status == status, answer
+            if method == "POST":
+                path = f"/v2.0/floatingips/{answer.json['floatingip']['id']}"
+
+        async def life(kind: str, first: str, second: str) -> None:
+            await count(kind, "POST", 201, first)
+            for port in (second, None, first):
+                await count(kind, "PUT", 200, port)
+            await count(kind, "DELETE", 204)
+
+        for distributed in (False, True):
+            network, subnet = await api.a_network(f"10.{distributed + 1}.0.0/24")
+            info = {"network_id": outside}
+            router = await admin.make("router", distributed=distributed, external_gateway_info=info)
+            await act(admin, router, "add_router_interface", subnet_id=subnet)
+            ports = [await a_port(api, network, "h2") for _ in range(3)]
+            await life("distributed" if distributed else "central", *ports[:2])
+        assert await gateways(admin) == {}
+        beside = await api.make("floatingip", floating_network_id=outside, port_id=ports[2])
+        await life("beside another", *ports[:2])
+        path = f"/v2.0/floatingips/{beside['id']}"
+        far = await a_port(api, network, "h3")
+        assert {*await gateways(admin)} == {"h2"}
+        await count("moved", "PUT", 200, far)
+        assert {*await gateways(admin)} == {"h3"}
+        over = {
+            kind: (figures, BOUNDS[kind])
+            for kind, figures in took.items()
+            if any(figure > bound for figure, bound in zip(figures, BOUNDS[kind], strict=True))
+        }
+        assert not over
+
+    tell(story, tmp_path, config=WITH_PROVIDER)

@@ -3,10 +3,10 @@ translate floating IPs and can, deleted where it has none."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, and_, bindparam, delete, or_, select
+from sqlalchemy import BindParameter, Row, and_, bindparam, delete, null, or_, select, union_all
 
 from pileus.core import log
 from pileus.core.context import Context
@@ -32,26 +32,36 @@ from pileus.store.tx import Tx
 _log = log.get("network.floating_ip_hosts")
 _LOCK = "floating_ip_gateways"
 _NETWORKS: BindParameter[str] = bindparam("networks", expanding=True)
-_WANTED = (
-    select(fixed.c.host, floating_ips.c.floating_network_id)
+# Those that are wanted (of no port), and those that are there.
+_WANTED_AND_PRESENT = union_all(
+    select(
+        fixed.c.host,
+        floating_ips.c.floating_network_id.label("network_id"),
+        networks.c.physical_network,
+        null().label("port_id"),
+    )
     .distinct()
     .select_from(
-        on_hosts().outerjoin(floating_ip_hosts, and_(IN_FORCE, floating_ip_hosts.c.host == fixed.c.host))
+        on_hosts()
+        .join(networks, networks.c.id == floating_ips.c.floating_network_id)
+        .outerjoin(floating_ip_hosts, and_(IN_FORCE, floating_ip_hosts.c.host == fixed.c.host))
     )
     .where(
         floating_ips.c.floating_network_id.in_(_NETWORKS),
         # Also what one host translates until the router's agent does.
         or_(may_be_translated(), floating_ip_hosts.c.host.is_not(None)),
-    )
+    ),
+    select(
+        floating_ip_gateways.c.host,
+        floating_ip_gateways.c.network_id,
+        null(),
+        floating_ip_gateways.c.port_id,
+    ).where(floating_ip_gateways.c.network_id.in_(_NETWORKS)),
 )
-_PRESENT = select(
-    floating_ip_gateways.c.port_id, floating_ip_gateways.c.host, floating_ip_gateways.c.network_id
-).where(floating_ip_gateways.c.network_id.in_(_NETWORKS))
 _AGENTS = select(agents.c.id, agents.c.host, agents.c.agent_type, agents.c.configurations).where(
     agents.c.host.in_(bindparam("hosts", expanding=True)),
     agents.c.agent_type.in_((OPEN_VSWITCH_AGENT, L3_AGENT)),
 )
-_CARRIED = select(networks.c.id, networks.c.physical_network).where(networks.c.id.in_(_NETWORKS))
 _DISOWN = delete(floating_ip_gateways).where(
     floating_ip_gateways.c.port_id.in_(bindparam("ids", expanding=True))
 )
@@ -64,14 +74,13 @@ Key = tuple[str, str]
 def gateways_sync(tx: Tx, context: Context, network_ids: Collection[str], config: NetworkConfig) -> set[str]:
     """Make and delete the gateways of hosts on external networks; the hosts that got or lost one.
 
-    Three statements where nothing has to be done."""
+    Two statements where there are none and none is wanted, three where all are there."""
     if not network_ids:
         return set()
     tx.lock(_LOCK)
-    here = {"networks": sorted(network_ids)}
-    wanted = {(row.host, row.floating_network_id) for row in tx.rows(_WANTED, here)}
-    present = {(row.host, row.network_id): row.port_id for row in tx.rows(_PRESENT, here)}
-    able = _able(tx, wanted, here)
+    rows = tx.rows(_WANTED_AND_PRESENT, {"networks": sorted(network_ids)})
+    present = {(row.host, row.network_id): row.port_id for row in rows if row.port_id is not None}
+    able = _able(tx, [row for row in rows if row.port_id is None])
     gone = {key: port_id for key, port_id in present.items() if key not in able}
     new = sorted(able.keys() - present.keys())
     as_admin = elevated(context)
@@ -103,20 +112,20 @@ def _make(tx: Tx, context: Context, key: Key, able: Mapping[Key, str], config: N
     return True
 
 
-def _able(tx: Tx, wanted: Collection[Key], here: Mapping[str, Any]) -> dict[Key, str]:
+def _able(tx: Tx, wanted: Sequence[Row[Any]]) -> dict[Key, str]:
     """Those of the wanted gateways that a host can have, with the agent that they belong to."""
     if not wanted:
         return {}
-    physical = {row.id: row.physical_network for row in tx.rows(_CARRIED, here)}
     found: dict[str, dict[str, Row[Any]]] = {}
-    for row in tx.rows(_AGENTS, {"hosts": sorted({host for host, _ in wanted})}):
+    for row in tx.rows(_AGENTS, {"hosts": sorted({one.host for one in wanted})}):
         found.setdefault(row.host, {})[row.agent_type] = row
     able = {}
-    for host, network_id in wanted:
+    for one in wanted:
+        host, network_id = one.host, one.network_id
         switch, router = found.get(host, {}).get(OPEN_VSWITCH_AGENT), found.get(host, {}).get(L3_AGENT)
         if switch is None or not switch.configurations.get("enable_distributed_routing"):
             continue
-        if physical.get(network_id) not in (switch.configurations.get("bridge_mappings") or {}):
+        if one.physical_network not in (switch.configurations.get("bridge_mappings") or {}):
             continue
         if router is not None and router.configurations.get("agent_mode") not in _WITH_FLOATING_IPS:
             continue
