@@ -41,10 +41,11 @@ def metadata_answer(tx: Tx, request: MetadataRequest) -> MetadataReply:
 
 def metadata_post(tx: Tx, context: Context, request: MetadataPost) -> MetadataReply:
     """Keep a guest's password: nothing else can be posted. Answers and raises as ``metadata_answer`` does."""
-    server = _server_of_guest(tx, request, lock=True)
+    named = _names_password(request.path)
+    server = _server_of_guest(tx, request, lock=named)
     if server is None:
         return _not_found()
-    if not _names_password(request.path):
+    if not named:
         return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "Nothing is posted there.")
     password = _text_of(request.body)
     if password is None:
