@@ -41,7 +41,7 @@ BOOTS_WITHIN_S = 90.0
 MOVES_WITHIN_S = 60.0
 LOST = 300
 """Packets of a stream of a thousand in a second that may be lost."""
-GAP_S, STANDS_STILL_S = 0.3, 5.0
+GAP_S, STANDS_STILL_S = 0.3, 15.0
 """The longest time in which no packet of it comes back; where the guest stands still while its memory is
 carried (emulated by an old QEMU) they wait for it."""
 COUNTER = """#!/bin/sh
@@ -263,8 +263,10 @@ def test_there_and_back_under_packets(image: Path) -> None:
             await world.until(lambda before=before: _nothing(world, before))  # type: ignore[misc]
         print(f"streams: {seen}")
         stands_still = await world.hypervisors[host].stops_for_memory(server_id)
-        assert max(one.sent - one.received for one in seen) < LOST, seen
-        assert max(one.gap_s for one in seen) < (STANDS_STILL_S if stands_still else GAP_S) * PATIENCE, seen
+        for each in seen:  # the queue of a tap is full when the guest has stood still for a second
+            queued = 1000 * each.gap_s if stands_still else 0
+            assert each.sent - each.received < LOST + queued, seen
+            assert each.gap_s < (STANDS_STILL_S if stands_still else GAP_S) * PATIENCE, seen
         # a machine that has come can be switched off and on again where it is
         await world.ask("POST", f"/servers/{server_id}/action", {"reboot": {"type": "HARD"}})
         await world.until(lambda: world.rests(server_id, "ACTIVE"), BOOTS_WITHIN_S)
