@@ -117,10 +117,14 @@ class DeviceAgent(AskingAgent):
         found = rows.plugged(self.view(), self._bridges)[0]
         plugged = frozenset(filter(scopes.is_key, found))  # no port has another id: it stays dead
         request = self._question(work, plugged)
-        model = self.model
-        if request is not None:
-            model = await self._asked_model(model, request)
-        self.model = (await self._with_what_is_missing(model, asked=request is not None)).pruned()
+        model, read_at = self.model, dict(self._read_at)
+        try:
+            if request is not None:
+                model = await self._asked_model(model, request)
+            self.model = (await self._with_what_is_missing(model, asked=request is not None)).pruned()
+        except BaseException:
+            self._read_at = read_at  # of an answer that the model does not have nothing was read
+            raise
         self._told_once = True
         self._asked = (self._asked | plugged) & plugged
         self.serve(
@@ -138,6 +142,7 @@ class DeviceAgent(AskingAgent):
         """The model with what its devices refer to and it does not have: their groups, then whom the rules of
         these name. What the server did not have is not asked for again until the next question
         (``asked``)."""
+        tried: set[str] = set()
         for _ in range(2):
             missing = model.missing()
             groups = missing.groups | missing.remote_groups
@@ -146,8 +151,9 @@ class DeviceAgent(AskingAgent):
                 *map(scopes.security_group, groups),
                 *map(scopes.address_group, missing.address_groups),
             }
-            if not known or (not asked and known <= self._read_at.keys()):
+            if known <= tried or (not asked and known <= self._read_at.keys()):
                 break
+            tried |= known
             more = SwitchStateRequest(
                 self.host,
                 devices=(),
@@ -155,7 +161,7 @@ class DeviceAgent(AskingAgent):
                 security_groups=tuple(sorted(groups)),
                 address_groups=tuple(sorted(missing.address_groups)),
             )
-            model, asked = await self._asked_model(model, more), False
+            model, asked = await self._asked_model(model, more), True
         return model
 
     def _question(self, work: Work, plugged: frozenset[str]) -> SwitchStateRequest | None:
