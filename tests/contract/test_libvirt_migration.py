@@ -352,6 +352,10 @@ def test_a_description_is_taken_to_another_folder() -> None:
         f"{SPEC.uuid}</uuid>=>11111111-1111-4000-8000-000000000003</uuid>",
         "</devices>=><interface type='bridge'/></devices>",
         "</devices>=><interface type='ethernet'><target dev='eth0'/></interface></devices>",
+        "</domain>=><seclabel type='static' model='dac'><label>+0:+0</label></seclabel></domain>",
+        "</domain>=><seclabel type='none'/></domain>",
+        "</domain>=><seclabel type='dynamic' model='x'><baselabel>y</baselabel></seclabel></domain>",
+        "</devices>=><rng><seclabel type='dynamic'/></rng></devices>",
         "<domain=>x<domain",
     ],
 )
@@ -370,6 +374,11 @@ def message(procedure: int, body: bytes = b"", *, program: int = 0x20008086, kin
     return struct.pack(">IIIIIII", 28 + len(body), program, 1, procedure, kind, 1, 0) + body
 
 
+def opened(uri: str | None = "qemu:///system") -> bytes:
+    name = struct.pack(">I", 0) if uri is None else struct.pack(">I", 1) + xdr(uri)
+    return message(1, name + bytes(4))
+
+
 def prepare(flags: int = 0x41, **changes: str) -> bytes:
     values = {
         "migrate_uri": "unix:///w/memory",
@@ -377,17 +386,25 @@ def prepare(flags: int = 0x41, **changes: str) -> bytes:
         "destination_xml": described(),
         **changes,
     }
+    return of_migration(303, flags, values)
+
+
+def finish(flags: int = 0x41, **changes: str) -> bytes:
+    return of_migration(306, flags, {"destination_name": SPEC.name, **changes}, bytes(4))
+
+
+def of_migration(procedure: int, flags: int, values: dict[str, str], more: bytes = b"") -> bytes:
     body = struct.pack(">I", len(values) + 1)
     for name, value in values.items():
         body += xdr(name) + struct.pack(">I", 7) + xdr(value)
     body += xdr("bandwidth") + struct.pack(">IQ", 4, 1)
-    return message(303, body + xdr("cookie") + struct.pack(">I", flags))
+    return message(procedure, body + xdr("cookie") + struct.pack(">I", flags) + more)
 
 
 def test_only_the_calls_of_a_migration_pass() -> None:
     gate = Gate(SPEC, "unix:///w/memory", "unix:///w/disks")
-    several = b"".join(message(number) for number in (66, 60, 1, 306, 2))
-    several += message(1, program=0x6B656570) + prepare()
+    several = message(66) + message(60) + opened() + message(1, program=0x6B656570)
+    several += prepare() + finish() + message(2)
     passed = b"".join(gate.take(several[at : at + 7]) for at in range(0, len(several), 7))
     assert passed == several
 
@@ -405,6 +422,13 @@ def test_only_the_calls_of_a_migration_pass() -> None:
         prepare(destination_xml="<domain/>"),
         prepare(destination_name="other"),
         prepare(flags=0x49),  # to stay defined
+        finish(flags=0x49),
+        finish(destination_name="other"),
+        message(306),
+        message(1),
+        opened(None),
+        opened("qemu+ext:///system?command=/tmp/x"),
+        opened("qemu+ssh://192.0.2.1/system"),
         prepare()[:-16] + struct.pack(">IQI", 1 << 20, 0, 1),
         struct.pack(">I", 4),
         struct.pack(">I", 1 << 30),

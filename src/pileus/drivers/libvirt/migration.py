@@ -96,6 +96,10 @@ def must_be_expected(description: str, spec: DomainSpec) -> None:
             raise Trespass(f"it has the device {device.tag} {device.get('type', '')}".rstrip())
     if (emulator := root.findtext("./devices/emulator")) and not _EMULATOR.fullmatch(emulator):
         raise Trespass(f"it has the emulator {emulator}")
+    for label in root.iter("seclabel"):
+        dynamic = label in root and label.get("type", "dynamic") == "dynamic"
+        if not dynamic or label.find("baselabel") is not None:
+            raise Trespass("it says by itself whom it runs as")
     taps = {interface.tap for interface in spec.interfaces}
     for interface in root.findall("./devices/interface"):
         target = interface.find("target")
@@ -127,6 +131,8 @@ _CALL = 0
 _OPEN, _CLOSE, _FEATURE, _AUTH_LIST, _PREPARE, _FINISH = 1, 2, 60, 66, 303, 306
 _CALLS = frozenset({_OPEN, _CLOSE, _FEATURE, _AUTH_LIST, _PREPARE, _FINISH})
 _HEADER = struct.Struct(">IIIIIII")
+_URI = "qemu:///system"
+"""The name that may be opened: by others the daemon would open connections of its own, or run programs."""
 _LONGEST = 33554432
 """Bytes of a message (``VIR_NET_MESSAGE_MAX``)."""
 _PERSIST, _UNDEFINE, _PEER2PEER, _TUNNELLED = 8, 16, 2, 4
@@ -165,24 +171,38 @@ class Gate:
             return
         if program != _PROGRAM or kind != _CALL or procedure not in _CALLS:
             raise Trespass(f"the call {program:#x}/{procedure}")
-        if procedure == _PREPARE:
-            self._judge_prepare(message[_HEADER.size :])
+        arguments = message[_HEADER.size :]
+        if procedure == _OPEN and _read_open(arguments) != _URI:
+            raise Trespass("another connection than one to this host's machines")
+        if procedure in (_PREPARE, _FINISH):
+            self._judge_migration(arguments, prepares=procedure == _PREPARE)
 
-    def _judge_prepare(self, arguments: bytes) -> None:
-        values, flags = _read_prepare(arguments)
+    def _judge_migration(self, arguments: bytes, *, prepares: bool) -> None:
+        values, flags = _read_migration(arguments)
         if flags & _FORBIDDEN_FLAGS:
             raise Trespass(f"a migration with the flags {flags:#x}")
+        if values.get("destination_name", self._spec.name) != self._spec.name:
+            raise Trespass("another name")
+        if not prepares:
+            return
         for name, wanted in self._addresses.items():
             if values.get(name) != wanted:
                 raise Trespass(f"a migration to {values.get(name)}")
-        if values.get("destination_name", self._spec.name) != self._spec.name:
-            raise Trespass("another name")
         must_be_expected(values.get("destination_xml", ""), self._spec)
 
 
-def _read_prepare(data: bytes) -> tuple[dict[str, str], int]:
-    """Read the texts among the parameters of ``DOMAIN_MIGRATE_PREPARE3_PARAMS``, and its flags (XDR, RFC
-    4506)."""
+def _read_open(data: bytes) -> str | None:
+    """Read the name that ``CONNECT_OPEN`` is given, if it is given one."""
+    try:
+        (given,) = struct.unpack_from(">I", data)
+        return _text(data, 4)[0] if given else None
+    except (struct.error, UnicodeDecodeError) as error:
+        raise Trespass("a connection that can't be read") from error
+
+
+def _read_migration(data: bytes) -> tuple[dict[str, str], int]:
+    """Read the texts among the parameters of ``DOMAIN_MIGRATE_PREPARE3_PARAMS`` or ``…_FINISH3_PARAMS``, and
+    the flags (XDR, RFC 4506)."""
     try:
         place = 4
         (count,) = struct.unpack_from(">I", data)
