@@ -105,8 +105,28 @@ def test_a_lease_that_ran_out_while_the_agent_was_dead_is_told_by_the_next(
     story_in_a_world(story)
 
 
+# What a guest does with its addresses, and nothing to the files of this machine.
+DHCLIENT_SCRIPT = """#!/bin/sh
+[ -z "$new_ip_address" ] || ip address replace $new_ip_address/24 dev $interface
+[ -z "$new_ip6_address" ] || ip address replace $new_ip6_address/128 dev $interface nodad
+case $reason in
+  EXPIRE|RELEASE|STOP) ip -4 address flush dev $interface ;;
+  EXPIRE6|RELEASE6|STOP6) ip address delete $old_ip6_address/128 dev $interface ;;
+esac
+exit 0
+"""
+
+
+def dhclient_script(folder: Path) -> tuple[str, str]:
+    """The options that have dhclient run it."""
+    script = folder / "dhclient-script"
+    script.write_text(DHCLIENT_SCRIPT)
+    script.chmod(0o755)
+    return "-sf", str(script)
+
+
 @pytest.mark.parametrize("client", ["udhcpc", "dhclient"])
-def test_clients_of_real_guests_boot_and_release(client: str) -> None:
+def test_clients_of_real_guests_boot_and_release(client: str, tmp_path: Path) -> None:
     program = {"udhcpc": "busybox"}.get(client, client)
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
@@ -131,6 +151,7 @@ def test_clients_of_real_guests_boot_and_release(client: str) -> None:
             child.terminate()
             await child.wait()
         else:
+            files = (*files, *dhclient_script(tmp_path))
             await run((*inside, "dhclient", "-1", *files, "eth0"))
             shown = json.loads(await run((*inside, "ip", "-j", "address", "show", "dev", "eth0")))
             assert address in [one["local"] for one in shown[0]["addr_info"]]
@@ -183,7 +204,7 @@ def test_guests_are_told_what_their_ports_have_of_ipv6(mode: str, again: bool, t
         leases = world.switching.leases
         pid = tmp_path / "pid6"
         lease = tmp_path / "lease6"
-        client = ("dhclient", "-6", "-lf", str(lease), "-pf", str(pid))
+        client = ("dhclient", "-6", *dhclient_script(tmp_path), "-lf", str(lease), "-pf", str(pid))
         await run((*inside, *client, "-1", "eth0"))
         assert GIVEN in await place.addresses()
         await until(lambda: leases == [("started", GIVEN)])
