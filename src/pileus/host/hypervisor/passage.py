@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pileus.core import log
+from pileus.drivers.libvirt.hypervisor import CONTROL
 
 _log = log.get("host.hypervisor")
 
@@ -177,7 +178,8 @@ class Way:
         before: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
     ) -> None:
         """Listen at paths, and carry what is said there to the other host's channel of the same name.
-        ``owner``: the user and group who may connect beside us; ``before``: what is to be done when
+        ``owner``: the user and group who may connect beside us, but not to ``control``, since what a
+        machine runs as has nothing to say to the other host's hypervisor; ``before``: what is to be done when
         the first bytes of a channel are there, before they are carried."""
         for name, path in channels.items():
 
@@ -205,7 +207,7 @@ class Way:
                     writer.close()
 
             self._servers.append(await asyncio.start_unix_server(connected, str(path), limit=LINE))
-            await asyncio.to_thread(_give, path, owner)
+            await asyncio.to_thread(_give, path, None if name == CONTROL else owner)
 
     async def close(self) -> None:
         """End all that is carried."""
