@@ -356,6 +356,11 @@ def test_a_description_is_taken_to_another_folder() -> None:
         "</domain>=><seclabel type='none'/></domain>",
         "</domain>=><seclabel type='dynamic' model='x'><baselabel>y</baselabel></seclabel></domain>",
         "</devices>=><rng><seclabel type='dynamic'/></rng></devices>",
+        "</devices>=><rng><backend model='egd' type='tcp'/></rng></devices>",
+        "</devices>=><input type='evdev'/></devices>",
+        "</devices>=><disk type='file'><source file='vmlinuz'/></disk></devices>",
+        "</disk>=><backingStore type='volume'><source pool='a' volume='b'/></backingStore></disk>",
+        "</devices>=><channel type='unix'><source mode='connect' path='x'/></channel></devices>",
         "<domain=>x<domain",
     ],
 )

@@ -38,7 +38,12 @@ _TYPES = {
     "console": {"pty"},
     "channel": {"unix"},
     "audio": {"none"},
+    "input": {"keyboard", "mouse", "tablet"},
 }
+_INNER = {("backingStore", "type"): {"file"}, ("backend", "model"): {"random", "builtin"}}
+"""What attributes of elements within devices may say, beside nothing."""
+_PATHS = frozenset({"file", "path"})
+"""Attributes that are paths, also those that are none from the root."""
 _TOP = frozenset(
     {
         "name", "uuid", "title", "metadata", "memory", "currentMemory", "vcpu", "resource", "sysinfo", "os",
@@ -94,6 +99,10 @@ def must_be_expected(description: str, spec: DomainSpec) -> None:
         allowed = _TYPES.get(device.tag)
         if device.tag not in _DEVICES or (allowed is not None and device.get("type") not in allowed):
             raise Trespass(f"it has the device {device.tag} {device.get('type', '')}".rstrip())
+    for (tag, name), words in _INNER.items():
+        for element in root.iter(tag):
+            if element.get(name) not in (None, *words):
+                raise Trespass(f"it has a {tag} {element.get(name)}")
     if (emulator := root.findtext("./devices/emulator")) and not _EMULATOR.fullmatch(emulator):
         raise Trespass(f"it has the emulator {emulator}")
     for label in root.iter("seclabel"):
@@ -112,9 +121,10 @@ def _must_have_paths(root: ET.Element, expected: Collection[str]) -> None:
     for element in root.iter():
         if element.tag.startswith(_OWN_TAGS) or element.tag in ("title", "emulator"):
             continue
-        for value in (*element.attrib.values(), element.text or ""):
+        for name, value in (*element.attrib.items(), ("", element.text or "")):
             text = value.strip()
-            if "/" in text and text not in expected and text not in _KNOWN_PATHS:
+            is_path = "/" in text or name in _PATHS
+            if is_path and text not in expected and text not in _KNOWN_PATHS:
                 raise Trespass(f"it has {text} in {element.tag}")
 
 
