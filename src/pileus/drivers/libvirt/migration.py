@@ -41,7 +41,7 @@ _TYPES = {
     "input": {"keyboard", "mouse", "tablet"},
 }
 _INNER = {("backingStore", "type"): {"file"}, ("backend", "model"): {"random", "builtin"}}
-"""What attributes of elements within devices may say, beside nothing."""
+"""Values of attributes of elements within devices, which may also be absent."""
 _PATHS = frozenset({"file", "path"})
 """Attributes that are paths, also those that are none from the root."""
 _TOP = frozenset(
