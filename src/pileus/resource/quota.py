@@ -18,6 +18,8 @@ once, all of them are held. A bulk request counts once with its whole delta.
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,6 +116,7 @@ class Quota:
     count: Count
 
 
+_ordinals, _thread = itertools.count(), threading.local()
 _Bounded = Sequence[tuple[str, Quota]]
 """Projects, and what of theirs has a limit."""
 
@@ -138,6 +141,8 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
     """Make sure that each project may have ``wanted`` more of every one of the quotas; raises OverQuota.
 
     Holds quota locks of the projects until the transaction ends. Nobody's resources (no project) are free.
+    A transaction spends of a quota once, for all that it makes: its second time it would not see what others
+    have seen room for.
     """
     deltas = {project_id: delta for project_id, delta in wanted.items() if project_id and delta > 0}
     if not deltas:
@@ -154,14 +159,20 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
     room = {(one, quota.resource): limits[one][quota.resource] - deltas[one] for one, quota in bounded}
     # Twice the room that it takes, or it may be gone when the lock is held.
     if all(delta == 1 for delta in deltas.values()) and _fits(tx, bounded, room, 2 * SHARDS):
-        shard = threading.get_native_id() % SHARDS
-        tx.lock(*_locks(bounded, (shard,)))
+        tx.lock(*_locks(bounded, (_shard(),)))
         if _fits(tx, bounded, room, SHARDS - 1):
             return
     tx.lock(*_locks(bounded, range(SHARDS)))
     used = _used(tx, bounded)
     if overs := {resource for (one, resource), most in room.items() if used[one, resource] > most}:
         raise OverQuota(overs=sorted(overs))
+
+
+def _shard() -> int:
+    """The one that this thread holds: two of a process never hold the same while it has no more of them."""
+    if not hasattr(_thread, "ordinal"):
+        _thread.ordinal = next(_ordinals)
+    return int(os.getpid() + _thread.ordinal) % SHARDS
 
 
 def _locks(bounded: _Bounded, shards: Iterable[int]) -> list[str]:

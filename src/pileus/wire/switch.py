@@ -212,6 +212,7 @@ class SwitchStateRequest(Record, frozen=True):
 
     ``groups_since`` is the position at which the agent has all security groups that it asks for by their
     ids: of those whose members alone have changed since, the answer has the changes. 0: it has none of them.
+    The position is one in ``groups_history``, which the answers name from which the agent has them.
     """
 
     host: HostName
@@ -220,6 +221,7 @@ class SwitchStateRequest(Record, frozen=True):
     security_groups: tuple[Uuid, ...] | None = None
     address_groups: tuple[Uuid, ...] | None = None
     groups_since: Position = 0
+    groups_history: Text = ""
 
 
 class SwitchState(Record, frozen=True):
@@ -227,6 +229,8 @@ class SwitchState(Record, frozen=True):
     it is at least as new as. ``tunnels`` is always complete."""
 
     position: Position
+    history: Text = ""
+    """A word for the events that the position is one of; those of a restored database have another."""
     devices: tuple[DeviceDetails, ...] = ()
     networks: tuple[NetworkDetails, ...] = ()
     security_groups: tuple[SecurityGroupDetails, ...] = ()

@@ -12,7 +12,7 @@ from pileus.host.l2 import tables as t
 from pileus.host.l2.model import Model, Named
 from pileus.host.l2.plan import FlowBook, FlowSet, Wiring, compare, plan_flows, plan_meters, wire
 from pileus.host.l2.qos import Meter
-from pileus.host.l2.question import question
+from pileus.host.l2.question import GroupsRead, question
 from pileus.host.l2.rows import RemoveBridge, RemovePort, plan_rows, purge_rows, wanted_tunnels
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.view import BridgeView, SwitchView
@@ -224,7 +224,9 @@ def test_a_model_asks_for_address_groups_that_it_lacks_and_forgets_those_it_need
     told = AddressGroupDetails("offices", ("10.1.0.0/16",))
     after = wanted.absorb(request, SwitchState(position=4, address_groups=(told,)))
     assert after.pruned().address_groups == {"offices": told} and after.position == wanted.position
-    woken = question("n1", ["address_group:offices", "address_group:stranger"], after, frozenset(), {})
+    woken = question(
+        "n1", ["address_group:offices", "address_group:stranger"], after, frozenset(), GroupsRead()
+    )
     assert woken == request
 
 

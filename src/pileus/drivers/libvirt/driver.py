@@ -83,6 +83,7 @@ class LibvirtHypervisor(Leaving):
     async def connect(self) -> None:
         """See Hypervisor."""
         self._loop = asyncio.get_running_loop()
+        await self._forget_ways()
         await self._connection.connect()
 
     async def close(self) -> None:

@@ -66,6 +66,7 @@ class Leaving:
         self._connection = connection
         self._gates: dict[str, tuple[DomainSpec, set[asyncio.Task[None]]]] = {}
         self._hurried: set[str] = set()
+        self._ways_forgotten = False
 
     # -- the host that a machine leaves
 
@@ -192,6 +193,13 @@ class Leaving:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(shutil.rmtree, self._outside(way), ignore_errors=True)
+
+    async def _forget_ways(self) -> None:
+        """Remove what a process before this one left of ways: its migrations were given up, or need no more
+        than what is connected."""
+        if not self._ways_forgotten:
+            self._ways_forgotten = True
+            await asyncio.to_thread(shutil.rmtree, daemon.state_of(self._uri) / _FOLDER, ignore_errors=True)
 
     def _outside(self, way: str) -> Path:
         return daemon.state_of(self._uri) / _FOLDER / path_part(way)

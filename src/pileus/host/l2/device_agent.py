@@ -22,7 +22,7 @@ from pileus.host.isolation import culprits, reason
 from pileus.host.l2 import plan, rows
 from pileus.host.l2.devices import Wired
 from pileus.host.l2.model import Model
-from pileus.host.l2.question import question
+from pileus.host.l2.question import GroupsRead, question
 from pileus.host.l2.settings import BridgeSettings
 from pileus.host.l2.status import StatusBook
 from pileus.host.l2.vetting import Vetted, Vetting
@@ -60,6 +60,7 @@ class DeviceAgent(AskingAgent):
         self._vetted = Vetted(self.model)
         self._patience = Patience(clock)
         self._asked: set[str] = set()
+        self._groups_read = GroupsRead()
 
     # -- what an agent of this kind says of itself
 
@@ -117,13 +118,14 @@ class DeviceAgent(AskingAgent):
         found = rows.plugged(self.view(), self._bridges)[0]
         plugged = frozenset(filter(scopes.is_key, found))  # no port has another id: it stays dead
         request = self._question(work, plugged)
-        model, read_at = self.model, dict(self._read_at)
+        model, read_at, groups_read = self.model, dict(self._read_at), self._groups_read
         try:
             if request is not None:
                 model = await self._asked_model(model, request)
             self.model = (await self._with_what_is_missing(model, asked=request is not None)).pruned()
         except BaseException:
-            self._read_at = read_at  # of an answer that the model does not have nothing was read
+            # Of an answer that the model does not have nothing was read.
+            self._read_at, self._groups_read = read_at, groups_read
             raise
         self._told_once = True
         self._asked = (self._asked | plugged) & plugged
@@ -167,7 +169,7 @@ class DeviceAgent(AskingAgent):
     def _question(self, work: Work, plugged: frozenset[str]) -> SwitchStateRequest | None:
         if work.reread or not self._told_once:
             return SwitchStateRequest(self.host)
-        return question(self.host, work.scopes, self.model, plugged - self._asked, self._read_at)
+        return question(self.host, work.scopes, self.model, plugged - self._asked, self._groups_read)
 
     async def _asked_model(self, model: Model, request: SwitchStateRequest) -> Model:
         state = await self.call(SWITCH_STATE, request)
@@ -181,6 +183,7 @@ class DeviceAgent(AskingAgent):
                 self._read_at[make(key)] = state.position
         if request.devices is None and request.networks is None:
             self._read_at.clear()
+        self._groups_read = self._groups_read.after(request, state)
         return model.absorb(request, state)
 
     # -- devices that can't be wired keep none waiting

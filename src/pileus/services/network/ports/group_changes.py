@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Select, bindparam, func, select
 
+from pileus.core.ids import new_id
 from pileus.services.network.ports.events import GROUP_ADDRESSES
 from pileus.services.network.ports.group_state import groups_served, members_among
 from pileus.services.network.ports.tables import ports
@@ -24,6 +25,8 @@ from pileus.store.tx import Tx
 from pileus.wire import scopes
 from pileus.wire.switch import SecurityGroupChange
 
+HISTORY = new_id()
+"""Another for each run of a server: while it stopped its database may have been replaced by an older copy."""
 FARTHEST = 2000
 """So many positions back is looked for changes: farther, a group is sooner read whole."""
 
@@ -67,7 +70,7 @@ def group_changes(
     A group that the host does not serve is in neither.
     """
     groups = tuple(sorted(wanted))
-    if not newest - FARTHEST <= since <= newest:
+    if not since or not newest - FARTHEST <= since <= newest:
         return (), groups
     if since < newest and not 0 < (tx.scalar(_OLDEST) or 0) <= since + 1:
         return (), groups  # some of these events are gone

@@ -43,7 +43,7 @@ from pileus.services.network.networks.host_segments import host_segments, segmen
 from pileus.services.network.networks.tables import networks
 from pileus.services.network.ports.dhcp_state import PORT_COLUMNS, device_dhcp, switched_dhcp
 from pileus.services.network.ports.distributed_state import distributed_statement, host_routing
-from pileus.services.network.ports.group_changes import group_changes
+from pileus.services.network.ports.group_changes import HISTORY, group_changes
 from pileus.services.network.ports.group_state import address_groups_of_host, groups_of_host
 from pileus.services.network.ports.local_ip_state import local_ips_of
 from pileus.services.network.ports.log_state import PortLogs
@@ -228,7 +228,8 @@ def switch_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> 
     changes: tuple[SecurityGroupChange, ...] = ()
     wanted = request.security_groups
     if wanted and request.groups_since:
-        changes, wanted = group_changes(tx, here, wanted, request.groups_since, position)
+        since = request.groups_since if request.groups_history == HISTORY else 0
+        changes, wanted = group_changes(tx, here, wanted, since, position)
     if wanted is None or wanted:
         groups = groups_of_host(tx, here, wanted)
     prefixes: tuple[AddressGroupDetails, ...] = ()
@@ -237,6 +238,7 @@ def switch_state(tx: Tx, request: SwitchStateRequest, config: NetworkConfig) -> 
     routing = host_routing(tx, _ROUTERS, here, config.dvr_base_mac)
     return SwitchState(
         position=position,
+        history=HISTORY,
         devices=devices,
         networks=nets,
         security_groups=groups,
