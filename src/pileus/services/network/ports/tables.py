@@ -27,7 +27,7 @@ ports = Table(
     "ports",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("project_id", Id, nullable=False, index=True),
+    Column("project_id", Id, nullable=False),
     Column("network_id", Id, ForeignKey("networks.id"), nullable=False),
     Column("name", Name, nullable=False),
     Column("description", Name, nullable=False),
@@ -66,4 +66,7 @@ ports = Table(
     Column("revision_number", Integer, nullable=False),
     UniqueConstraint("network_id", "mac_address"),
     Index("ix_ports_network_id_host", "network_id", "host"),
+    # Pages of those of a network and of a project are in the order of their ids.
+    Index("ix_ports_network_id_id", "network_id", "id"),
+    Index("ix_ports_project_id_id", "project_id", "id"),
 )
