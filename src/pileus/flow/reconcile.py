@@ -21,6 +21,7 @@ from pileus.core.recurring import Trouble
 
 _log = log.get("flow")
 
+RESTS_AT_MOST_S = 0.5
 SOON_S = 1.0
 """The longest pause while only another part of this machine is waited for."""
 
@@ -60,7 +61,11 @@ class ReconcileStatus(msgspec.Struct):
 
 
 class Reconciler:
-    """Runs ``reconcile(work)`` one at a time. The first pass looks at everything."""
+    """Runs ``reconcile(work)`` one at a time. The first pass looks at everything.
+
+    ``rest``: the next pass begins so many times as long after a pass as that took, at most half a second, so
+    that what comes one by one is done several at a time, and whoever is asked has time for others.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Reconciler:
         period_s: float,
         retry_s: float = 0.2,
         retry_limit_s: float = 15.0,
+        rest: float = 0.0,
     ) -> None:
         self.status = ReconcileStatus()
         self._trouble = Trouble(_log, "a pass failed", loop=name)
@@ -80,6 +86,8 @@ class Reconciler:
         self._period_s = period_s
         self._retry_s = retry_s
         self._retry_limit_s = retry_limit_s
+        self._rest = rest
+        self._not_before = 0.0
         self._waiting: Work | None = EVERYTHING
         self._woken = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -121,8 +129,10 @@ class Reconciler:
                 if self._waiting is None:
                     self._woken.clear()
                     continue
-            self._woken.clear()
             self._idle.clear()
+            if (rest := self._not_before - self._clock.monotonic()) > 0:
+                await self._hurried_within(rest)
+            self._woken.clear()
             work, self._waiting = self._waiting, None
             if work.full:
                 # Spread, so that a thousand nodes that started together do not come together again.
@@ -134,6 +144,7 @@ class Reconciler:
         # Before the pass and not after it: what was over before is seen by this pass; what is over while it
         # runs is a reason not to pause if it fails.
         self._hurry.clear()
+        begun = self._clock.monotonic()
         try:
             await self._reconcile(work)
         except Exception as error:
@@ -155,9 +166,14 @@ class Reconciler:
         status.failures_in_a_row = 0
         status.last_error = None
         status.last_success = self._clock.monotonic()
+        took = status.last_success - begun
+        self._not_before = status.last_success + min(self._rest * took, RESTS_AT_MOST_S)
 
     async def _pause(self, failures: int, limit_s: float) -> None:
         longest = min(self._retry_s * 2.0 ** min(failures - 1, 20), limit_s)
+        await self._hurried_within(longest * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def _hurried_within(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):  # noqa: S311
+            async with asyncio.timeout(pause_s):
                 await self._hurry.wait()

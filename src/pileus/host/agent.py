@@ -75,12 +75,16 @@ class Agent(abc.ABC):
     topic: ClassVar[str] = "N/A"
     memos: ClassVar[tuple[Memos, ...]] = ()
     """Remembered results that each full pass trims to what is in use."""
+    rest: ClassVar[float] = 0.0
+    """How many times as long as a pass took is waited before the next (``Reconciler``)."""
 
     def __init__(self, settings: AgentSettings, server: Server, clock: Clock) -> None:
         self.metrics = Metrics()
         self.admin_state_up = True
         self.agent_id: str | None = None
-        self.reconciler = Reconciler(self.binary, self._pass, clock, period_s=settings.full_pass_interval_s)
+        self.reconciler = Reconciler(
+            self.binary, self._pass, clock, period_s=settings.full_pass_interval_s, rest=self.rest
+        )
         self._base = settings
         self._server = server
         self._started_at = clock.now().strftime("%Y-%m-%d %H:%M:%S")

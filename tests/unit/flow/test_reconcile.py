@@ -207,3 +207,38 @@ def test_cancelled_together_with_a_wake_up_it_ends() -> None:
         assert loop.cancelled()
 
     story(body)
+
+
+def test_a_loop_that_rests_folds_what_comes_one_by_one() -> None:
+    """The first wake-up is obeyed at once, those that come soon after it are one pass; it may be hurried."""
+
+    async def passes(rest: float, *, hurried: bool = False) -> list[int]:
+        done: list[int] = []
+
+        async def reconcile(work: Work) -> None:
+            done.append(len(work.scopes))
+            await asyncio.sleep(0.02)
+
+        loop = Reconciler("test", reconcile, SystemClock(), period_s=60, rest=rest)
+        task = asyncio.create_task(loop.loop())
+        await loop.settled()
+        await asyncio.sleep(0.6)  # longer than any rest
+        loop.wake(["first"])
+        while len(done) < 2:
+            await asyncio.sleep(0)
+        for number in range(10):
+            loop.wake([f"scope-{number}"])
+            if hurried:
+                loop.hurry()
+            await asyncio.sleep(0.005)
+        await loop.settled()
+        task.cancel()
+        assert done[:2] == [0, 1]
+        return done[2:]
+
+    async def body() -> None:
+        assert await passes(20.0) == [10]
+        assert len(await passes(0.0)) > 1
+        assert len(await passes(20.0, hurried=True)) > 1
+
+    story(body)

@@ -45,6 +45,8 @@ class DhcpAgent(NamespaceAgent[DhcpNetwork]):
     agent_type = "DHCP agent"
     topic = "dhcp_agent"
     memos = (MEMOS,)
+    # All ports of a network are read when one of them changes, and no guest asks as soon as it is made.
+    rest = 3.0
     owner = "dhcp"
 
     def __init__(

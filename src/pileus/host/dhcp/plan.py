@@ -6,14 +6,13 @@ whose gateway is no router of ours find the metadata service at the agent's port
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from pileus.drivers.dnsmasq import spec
-from pileus.drivers.dnsmasq.render import host_fault
+from pileus.drivers.dnsmasq.render import MEMOS, host_fault
 from pileus.host.dhcp.terms import is_label, is_tellable, mode_of, plain_domain, resolvers_of
 from pileus.host.metadata_endpoint import METADATA_V4, METADATA_V6, MetadataEndpoint
 from pileus.host.namespaces.model import Namespace, NamespacePort, NamespaceRoute
@@ -204,7 +203,7 @@ def _examined(
         yield told, fault
 
 
-@functools.lru_cache(maxsize=16_384)
+@MEMOS.remember(1 << 14)
 def _told(
     host: DhcpHost, of_addresses: frozenset[str], of_options: frozenset[str]
 ) -> tuple[spec.DhcpHost | None, str | None]:
