@@ -54,7 +54,7 @@ def test_out_by_the_gateway_in_by_the_floating_ip(make_lab: type[Lab]) -> None:
         assert await world.pings(a.namespace, "172.24.4.200"), "its own"
         assert await world.full_pass("l3") == 0
         world.router(floating_ips=())
-        await until(lambda: world.server.statuses[-1].floating_ips == ())
+        await until(lambda: world.server.translated == ())
         assert not await world.pings(world.outside, "172.24.4.200", 1)
         assert await world.pings(a.namespace, BEYOND)
 
@@ -146,7 +146,7 @@ def test_connections_survive_a_restart_and_end_with_their_floating_ip() -> None:
             assert agent.metrics.changes == 0
             assert await says("after") == "after"
             world.router(floating_ips=())
-            await until(lambda: world.server.statuses[-1].floating_ips == ())
+            await until(lambda: world.server.translated == ())
             assert await says("gone") == "silence"
 
     story_in_a_world(story)
@@ -162,7 +162,7 @@ def test_a_port_forwarding_carries_until_it_goes() -> None:
         both = (forwarding, replace(other, internal_last=7001))
         world.router(port_forwardings=both)
         await world.leased(guest, host)
-        await until(lambda: world.server.statuses[-1].floating_ips == ("fip-200",))
+        await until(lambda: world.server.translated == ("fip-200",))
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(world.program(guest.namespace, "serve", "7000"))
             at = ("talk", "172.24.4.200", "2222")
@@ -364,7 +364,7 @@ def test_a_floating_ip_and_a_gateway_are_limited_both_ways() -> None:
         assert await world.full_pass("l3") == 0
         # without a floating IP the guest leaves under the gateway's address, which has a limit of its own
         world.router(floating_ips=(), limits=(AddressQos("172.24.4.101", egress=limit),))
-        await until(lambda: world.server.statuses[-1].floating_ips == ())
+        await until(lambda: world.server.translated == ())
         assert 0.9 * limit_kbps < await rate_kbps(guest.namespace, world.outside, OUTSIDE) < 1.1 * limit_kbps
         world.router(floating_ips=(floating,), limits=())
         await world.pings_soon(world.outside, floating.floating_ip_address)

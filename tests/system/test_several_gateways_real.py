@@ -94,7 +94,7 @@ def test_each_connection_stays_on_its_gateway_and_new_ones_are_balanced() -> Non
         assert await world.full_pass("l3") == 0
 
         world.router(enable_default_route_ecmp=True, floating_ips=())
-        await until(lambda: world.server.statuses[-1].floating_ips == ())
+        await until(lambda: world.server.translated == ())
         before = [await no_ports(name) for name in (world.outside, near.namespace)]
         sends = f"socket.socket(2, 2).sendto(b'x', ('{BEYOND}', 9))"
         sender = f"import socket\nfor n in range({_COUNT}):\n    {sends}"

@@ -27,6 +27,8 @@ class NamespaceServer(FakeServer):
             200, "text/plain", f"{request.path} {request.source_ip}".encode()
         )
         self.statuses: list[Any] = []
+        self.translated: tuple[str, ...] | None = None
+        """The floating IPs that routers have, as the L3 agent told last."""
         self.leases: list[tuple[str, str]] = []
         self.asked: list[Any] = []
 
@@ -80,6 +82,7 @@ class NamespaceServer(FakeServer):
 
     def _l3_status(self, status: L3Status) -> Acknowledged:
         self.statuses.append(status)
+        self.translated = status.floating_ips
         return Acknowledged(self.position)
 
     def _metadata(self, request: MetadataRequest) -> MetadataReply:

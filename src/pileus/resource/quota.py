@@ -49,6 +49,7 @@ from pileus.store.upsert import upsert
 UNLIMITED = -1
 SHARDS = 16
 """Locks of one project's resource, elsewhere than on SQLite, which has one writer."""
+NEAR = 4096
 
 quota_limits = Table(
     "quota_limits",
@@ -116,6 +117,8 @@ class Quota:
     count: Count
 
 
+_near: dict[tuple[str, str], None] = {}
+"""Projects and resources that this process has last seen near their limits: a hint, which may be wrong."""
 _ordinals, _thread = itertools.count(), threading.local()
 _Bounded = Sequence[tuple[str, Quota]]
 """Projects, and what of theirs has a limit."""
@@ -157,13 +160,20 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
     if not bounded:
         return
     room = {(one, quota.resource): limits[one][quota.resource] - deltas[one] for one, quota in bounded}
-    # Twice the room that it takes, or it may be gone when the lock is held.
-    if all(delta == 1 for delta in deltas.values()) and _fits(tx, bounded, room, 2 * SHARDS):
+    if tx.dialect != "sqlite" and not room.keys() & _near.keys() and set(deltas.values()) == {1}:
         tx.lock(*_locks(bounded, (_shard(),)))
-        if _fits(tx, bounded, room, SHARDS - 1):
+        used = _used(tx, bounded)
+        if all(used[key] + SHARDS - 1 <= most for key, most in room.items()):
             return
+        # From now on all are held at once: who holds one and wants more may meet another such in a deadlock.
+        if len(_near) > NEAR:
+            _near.clear()
+        _near.update(dict.fromkeys(room))
     tx.lock(*_locks(bounded, range(SHARDS)))
     used = _used(tx, bounded)
+    for key, most in room.items():
+        if used[key] + 2 * SHARDS <= most:
+            _near.pop(key, None)
     if overs := {resource for (one, resource), most in room.items() if used[one, resource] > most}:
         raise OverQuota(overs=sorted(overs))
 
@@ -180,14 +190,6 @@ def _locks(bounded: _Bounded, shards: Iterable[int]) -> list[str]:
     return sorted(
         f"quota:{project_id}:{quota.resource}:{shard}" for project_id, quota in bounded for shard in several
     )
-
-
-def _fits(tx: Tx, bounded: _Bounded, room: Mapping[tuple[str, str], int], others: int) -> bool:
-    """Whether there is room, beside one of each of so many others. Never told on SQLite."""
-    if tx.dialect == "sqlite":
-        return False
-    used = _used(tx, bounded)
-    return all(used[key] + others <= most for key, most in room.items())
 
 
 def _used(tx: Tx, bounded: _Bounded) -> dict[tuple[str, str], int]:

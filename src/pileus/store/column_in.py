@@ -10,7 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, ColumnElement, String, any_, bindparam, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    String,
+    any_,
+    bindparam,
+    func,
+    literal,
+    select,
+)
 
 from pileus.store.schema import JsonText
 from pileus.store.tx import Tx
@@ -27,9 +38,13 @@ def column_in(tx: Tx, column: ColumnElement[Any], ids: Sequence[str]) -> ColumnE
     if len(ids) <= FEW or tx.dialect == "mysql":
         return column.in_(ids)
     if tx.dialect == "postgresql":
-        return column == any_(literal(list(ids), ARRAY(String())))
+        return column == any_(literal(list(ids), _array_of(column)))
     each = func.json_each(_encode(list(ids)).decode()).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def _array_of(column: ColumnElement[Any]) -> ARRAY[Any]:
+    return ARRAY(BigInteger() if isinstance(column.type, Integer) else String())
 
 
 def listed(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -38,6 +53,6 @@ def listed(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement
     if dialect == "mysql":
         return column.in_(bindparam(name, expanding=True))
     if dialect == "postgresql":
-        return column == any_(bindparam(name, type_=ARRAY(String())))
+        return column == any_(bindparam(name, type_=_array_of(column)))
     each = func.json_each(bindparam(name, type_=JsonText())).table_valued("value")
     return column.in_(select(each.c.value))
