@@ -160,7 +160,8 @@ def quota_spend(tx: Tx, wanted: Mapping[str | None, int], *quotas: Quota) -> Non
     if not bounded:
         return
     room = {(one, quota.resource): limits[one][quota.resource] - deltas[one] for one, quota in bounded}
-    if tx.dialect != "sqlite" and not room.keys() & _near.keys() and set(deltas.values()) == {1}:
+    near = any(key in _near for key in room)
+    if tx.dialect != "sqlite" and not near and set(deltas.values()) == {1}:
         tx.lock(*_locks(bounded, (_shard(),)))
         used = _used(tx, bounded)
         if all(used[key] + SHARDS - 1 <= most for key, most in room.items()):
