@@ -11,6 +11,7 @@ traffic.py solicit DEVICE ADDRESS       asks for an IPv6 neighbour without telli
 traffic.py serve PORT                   a TCP server that echoes; traffic.py talk ADDRESS PORT
 """
 
+import contextlib
 import json
 import signal
 import socket
@@ -210,16 +211,23 @@ def senders(device: str) -> None:
     wire.bind((device, 0))
     found: set[str] = set()
 
+    def hear() -> None:
+        frame, where = wire.recvfrom(2048)
+        if where[2] != 4 and (frame[23], frame[34]) == (1, 8):
+            found.add(frame[6:12].hex(":"))
+
     def report(*_: object) -> None:
+        wire.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # what has come and was not looked at yet
+                hear()
         print(json.dumps(sorted(found)), flush=True)
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, report)
     print("ready", flush=True)
     while True:
-        frame, where = wire.recvfrom(2048)
-        if where[2] != 4 and (frame[23], frame[34]) == (1, 8):
-            found.add(frame[6:12].hex(":"))
+        hear()
 
 
 def serve(port: int) -> None:
