@@ -6,6 +6,7 @@ import asyncio
 import functools
 from typing import Any
 
+import pytest
 from tests.system.cloud_world import BEYOND, CLOUD_CONFIG, CloudWorld, story_in_a_cloud
 from tests.system.node_world import REAL
 from tests.system.test_dvr_floating_real import translated
@@ -16,7 +17,7 @@ from pileus.host.agent import AgentSettings
 from pileus.host.l2.metered import counted
 from pileus.host.metering.agent import MeteringAgent
 
-pytestmark = REAL
+pytestmark = [*REAL, pytest.mark.alone]
 LABELS, RULES = "/v2.0/metering/metering-labels", "/v2.0/metering/metering-label-rules"
 _PINGS, _SIZE = 20, 56 + 8 + 20
 """Octets of an echo request with its ICMP and IP headers, as ping makes it."""

@@ -25,6 +25,8 @@ _SIOCGIFINDEX = 0x8933
 _FIRST_S = (0.0, 1.0, 3.0)
 """The interface's own address may need a second until it can be used (RFC 4862)."""
 _EVERY_S = (150.0, 200.0)
+_HEARD_WITHIN_S = 0.1
+"""A farewell waits so long before its link may go: what the switch has not read of it by then is lost."""
 _PAUSE_S = 0.3
 """Between two answers: one is heard by everybody."""
 
@@ -38,10 +40,12 @@ class LinuxAdvertisers:
     async def advertise(self, wanted: Collection[Advertisement]) -> None:
         """See Advertisers."""
         places = {(item.namespace, item.interface, incarnation(item.namespace)): item for item in wanted}
-        for key in self._speakers.keys() - places.keys():
-            speaker = self._speakers.pop(key)
+        leaving = [self._speakers.pop(key) for key in self._speakers.keys() - places.keys()]
+        for speaker in leaving:
             speaker.say(lifetime_s=0)
             speaker.close()
+        if leaving:
+            await asyncio.sleep(_HEARD_WITHIN_S)
         for key, item in places.items():
             present = self._speakers.get(key)
             if present is None:
