@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import importlib.util
-import ipaddress
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from tests.api.compute.cloud import FakeImages, an_image
 from tests.api.network.cloud import Cloud
 from tests.patience import PATIENCE
 from tests.system.cloud_world import BEYOND, CloudWorld, PassingTime, ServiceLine, story_in_a_cloud
+from tests.system.ipv6_links import made_of, until_link_local
 from tests.system.node_world import REAL
 
 from pileus.app.commands.image import default_cache
@@ -272,6 +272,7 @@ class GatewayWorld(CloudWorld):
 
     async def asked_6(self, guest: Guest, folder: Path, *arguments: str) -> dict[str, str]:
         """Ask by DHCPv6 with ISC's client until somebody answers; what it was told."""
+        await until_link_local(guest.namespace)
         script, told = folder / "script", folder / f"told-{guest.namespace}"
         script.write_text(f'#!/bin/sh\nenv | grep "^new_" >>{told}\nexit 0\n')
         script.chmod(0o755)
@@ -396,13 +397,6 @@ def test_a_gateway_machine_routes_and_gives_addresses(image: Path) -> None:
         await world.until(world.nothing_left, 30)
 
     story_in_a_cloud(story, hosts=1, routing=(), kind=GatewayWorld)
-
-
-def made_of(mac: str, prefix: str) -> str:
-    """The address that a guest gives itself (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(ipaddress.IPv6Network(prefix).network_address.packed[:8] + identifier))
 
 
 @pytest.mark.skipif(not Path(DHCLIENT).exists(), reason="not installed: isc-dhcp-client")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import shutil
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.system.ipv6_links import made_of, until_link_local
 from tests.system.node_world import NET, REAL, ROUTER, NodeWorld, story_in_a_world, subnet
 
 from pileus.app.lab.lab import Guest
@@ -34,13 +34,6 @@ initial-interval 1;
 """
 
 
-def made_of(mac: str) -> str:
-    """The address that a guest gives itself (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(ipaddress.IPv6Address("fd0a::").packed[:8] + identifier))
-
-
 class Place:
     """A network with a subnet of IPv6 in a mode, its router, and a guest with options of its own."""
 
@@ -52,7 +45,7 @@ class Place:
     async def begin(self) -> None:
         world = self.world
         self.guest, host = await world.guest()
-        six = GIVEN if self.mode == "dhcpv6-stateful" else made_of(host.mac_address)
+        six = GIVEN if self.mode == "dhcpv6-stateful" else made_of(host.mac_address, PREFIX)
         options = (
             DhcpOption("ntp-server", "192.0.2.123", 4),
             DhcpOption("sntp-server", "[fd0a::123]", 6),
@@ -97,6 +90,8 @@ class Place:
             *("-sf", str(script), "-cf", str(files["conf"]), "-e", f"TOLD={files['told']}"),
             *("-lf", str(files["lease"]), "-pf", str(files["pid"]), "eth0"),
         ]
+        if "-6" in arguments:
+            await until_link_local(self.guest.namespace)
         process = await asyncio.create_subprocess_exec(
             *self.world.lab.inside(self.guest, command),
             stdout=asyncio.subprocess.DEVNULL,
@@ -137,7 +132,7 @@ def test_guests_have_their_addresses_and_options(mode: str, tmp_path: Path) -> N
         place = Place(world, mode, tmp_path)
         await place.begin()
         await place.until_announced()
-        own = made_of(place.host.mac_address)
+        own = made_of(place.host.mac_address, PREFIX)
         if mode == "dhcpv6-stateful":
             told = await place.ask("-6")
             assert told["new_ip6_address"] == GIVEN
