@@ -220,3 +220,26 @@ def test_settings(tmp_path: Path) -> None:
 
     config = replace(CONFIG, l3_ha=True, min_l3_agents_per_router=2, max_l3_agents_per_router=0)
     tell(story, tmp_path, config=config)
+
+
+@pytest.mark.parametrize("last", ["deleted", "of another kind"])
+def test_a_port_on_a_ha_network_keeps_no_router(last: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        await api.node("h1", KIND)
+        router = await a_ha_router(api)
+        (network,) = (await admin("GET", f"/v2.0/networks?name={NAME}")).json["networks"]
+        port = await admin.make("port", network_id=network["id"])
+        path = f"/v2.0/routers/{router['id']}"
+        if last == "deleted":
+            assert (await admin("DELETE", path)).status == 204
+        else:
+            body = {"router": {"admin_state_up": False, "ha": False}}
+            assert (await admin("PUT", path, body)).status == 200
+        # The network is the administrator's, and the next router has another one.
+        await a_ha_router(api)
+        assert len((await admin("GET", f"/v2.0/networks?name={NAME}")).json["networks"]) == 2
+        for path in (f"/v2.0/ports/{port['id']}", f"/v2.0/networks/{network['id']}"):
+            assert (await admin("DELETE", path)).status == 204
+
+    tell(story, tmp_path)

@@ -18,6 +18,7 @@ from pileus.services.network.config import NetworkConfig
 from pileus.services.network.networks.resource import NETWORK, TYPE
 from pileus.services.network.networks.work import network_create, network_delete
 from pileus.services.network.ports.defaults import elevated
+from pileus.services.network.ports.tables import ports
 from pileus.services.network.routers.tables import ha_networks, ha_vr_ids
 from pileus.services.network.subnets.resource import SUBNET
 from pileus.services.network.subnets.work import subnet_create
@@ -42,6 +43,9 @@ _TAKEN = select(ha_vr_ids.c.network_id, ha_vr_ids.c.vr_id).where(
 _OF_ROUTERS = select(ha_vr_ids.c.router_id, ha_vr_ids.c.network_id).where(
     ha_vr_ids.c.router_id.in_(bindparam("ids", expanding=True))
 )
+_WITH_PORTS = (
+    select(ports.c.network_id).where(ports.c.network_id.in_(bindparam("networks", expanding=True))).distinct()
+)
 _FREE = delete(ha_vr_ids).where(ha_vr_ids.c.router_id.in_(bindparam("ids", expanding=True)))
 _FORGET = delete(ha_networks).where(ha_networks.c.network_id.in_(bindparam("networks", expanding=True)))
 
@@ -65,15 +69,19 @@ def ha_networks_join(tx: Tx, context: Context, routers: Sequence[Values], config
 
 
 def ha_networks_leave(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
-    """Take routers, which have no ports there any more, off their HA networks. One without routers goes."""
+    """Take routers, which have no ports there any more, off their HA networks. One without routers goes; where
+    an administrator has put a port on it, it is his from now on."""
     left = {row.network_id for row in tx.rows(_OF_ROUTERS, {"ids": list(router_ids)})}
     if not left:
         return
     tx.execute(_FREE, {"ids": list(router_ids)})
     empty = left - {row.network_id for row in tx.rows(_TAKEN, {"networks": sorted(left)})}
-    if empty:
-        tx.execute(_FORGET, {"networks": sorted(empty)})
-        going = fetch(tx, NETWORK, sorted(empty), lock=True)
+    if not empty:
+        return
+    tx.execute(_FORGET, {"networks": sorted(empty)})
+    without = fetch(tx, NETWORK, sorted(empty), lock=True)
+    used = {row.network_id for row in tx.rows(_WITH_PORTS, {"networks": sorted(empty)})}
+    if going := [network for network in without if network["id"] not in used]:
         network_delete(tx, elevated(context), going, config=config)
 
 
