@@ -38,6 +38,7 @@ def test_each_packet_is_counted_once_wherever_it_goes() -> None:
         await translated(world, "n2", outer)
         await world.pings_soon(world.outside, outer)
         await world.pings_soon(b.namespace, BEYOND)  # by the router's agent on n1
+        await _told(world, "n2")
 
         labels = {}
         for direction, more in (("egress", {}), ("ingress", {}), ("egress", {"excluded": True})):
@@ -102,6 +103,13 @@ def test_each_packet_is_counted_once_wherever_it_goes() -> None:
 
 async def _of_switch(flows: Any, switch: Any) -> Any:
     return await counted(flows, "br-int", switch.model)
+
+
+async def _told(world: CloudWorld, host: str) -> None:
+    """Wait until the datapath of a host has told its flows of all packets so far. Those that it tells of
+    later are counted by the flows that are there by then: by those of a label that is made meanwhile."""
+    control = world.lab.hosts[host].run_dir / "ovs-vswitchd.ctl"
+    await run(("ovs-appctl", "-t", str(control), "revalidator/wait"))
 
 
 async def _led(world: CloudWorld, host: str) -> None:
