@@ -36,12 +36,16 @@ from pileus.wire.switch import (
 replace = msgspec.structs.replace
 
 TRAFFIC = str(Path(__file__).with_name("traffic.py"))
+SNIFFER = str(Path(__file__).with_name("sniffer.py"))
+FORGER = str(Path(__file__).with_name("forger.py"))
 PING = SecurityRule("ping", "ingress", "IPv4", "icmp")
 PING6 = SecurityRule("ping6", "ingress", "IPv6", "icmp")
 SSH = SecurityRule("ssh", "ingress", "IPv4", "tcp", 22, 22)
 UDP = SecurityRule("udp", "ingress", "IPv4", "udp", 5000, 5999)
 OUT = (SecurityRule("o4", "egress", "IPv4"), SecurityRule("o6", "egress", "IPv6"))
 ANYONE = (*OUT, PING, PING6, UDP)
+TO_ALL = {"broadcast", "multicast", "multicast6"}
+"""What guests of a network say to all of it."""
 
 
 class World:
@@ -161,22 +165,50 @@ class World:
 
     @contextlib.asynccontextmanager
     async def program(self, guest: Guest, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """traffic.py in a guest, after it said that it is ready."""
+        """traffic.py in a guest, or sniffer.py or forger.py, after it said that it is ready."""
+        words = arguments if arguments[0] in (SNIFFER, FORGER) else (TRAFFIC, *arguments)
         child = await asyncio.create_subprocess_exec(
-            *self.lab.inside(guest, [sys.executable, "-u", TRAFFIC, *arguments]),
+            *self.lab.inside(guest, [sys.executable, "-u", *words]),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         assert child.stdout is not None
         try:
-            if arguments[0] in ("receive", "serve", "tagged-answer"):
+            if arguments[0] in ("receive", "serve", "tagged-answer", SNIFFER, FORGER):
                 assert await asyncio.wait_for(child.stdout.readline(), 5) == b"ready\n"
             yield child
         finally:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+
+    async def heard(self, sender: Guest, *others: Guest) -> list[set[str]]:
+        """What each of the others gets of what ``sender`` says to everybody: by broadcast, by multicast of
+        IPv4, and by that of IPv6."""
+        await self.lab.run(sender, ["ip", "route", "replace", "224.0.0.0/4", "dev", "eth0"])
+        async with contextlib.AsyncExitStack() as stack:
+            listening = [
+                await stack.enter_async_context(self.program(one, SNIFFER, "eth0")) for one in others
+            ]
+            for address in ("10.0.0.255", "224.0.0.99"):
+                words = ("send", address, "5100", "50", "0.4")
+                await self.lab.run(sender, [sys.executable, "-u", TRAFFIC, *words])
+            with contextlib.suppress(ProgramFailed):  # whoever answers
+                await self.lab.run(sender, ["ping", "-c", "3", "-i", "0.2", "-W", "1", "ff02::1%eth0"])
+            await asyncio.sleep(0.2)
+            for one in listening:
+                one.terminate()
+            said = [json.loads((await one.communicate())[0]) for one in listening]
+        wanted = {
+            "10.0.0.255:5100": "broadcast",
+            "224.0.0.99:5100": "multicast",
+            "echo6 ff02::1": "multicast6",
+        }
+        return [
+            {name for words, name in wanted.items() if any(what.endswith(words) for what in one)}
+            for one in said
+        ]
 
     async def count(
         self, sender: Guest, receiver: Guest, address: str, rate: int, seconds: float, size: int = 64

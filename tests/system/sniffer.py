@@ -1,8 +1,8 @@
 """The frames that a device gets, counted by what they are: run by a bare Python inside of a namespace.
 
 sniffer.py DEVICE    until told to stop by SIGTERM; then prints {"what it is": how many}. A UDP datagram is
-"udp TAG SOURCE>ADDRESS:PORT", an echo "icmp TAG SOURCE>ADDRESS"; what a tunnel carries stands behind it:
-"gre KEY ..." or "erspan SESSION ...".
+"udp TAG SOURCE>ADDRESS:PORT", an echo "icmp TAG SOURCE>ADDRESS", a question of IPv6 "echo6 ADDRESS"; what a
+tunnel carries stands behind it: "gre KEY ..." or "erspan SESSION ...".
 """
 
 import json
@@ -19,6 +19,8 @@ def described(frame: bytes, tag: int) -> str:
     kind, data = frame[12:14], frame[14:]
     if kind == b"\x81\x00":
         return described(frame[:12] + frame[16:], int.from_bytes(frame[14:16]) & 0xFFF)
+    if kind == b"\x86\xdd" and (data[6], data[40]) == (58, 128):
+        return f"echo6 {socket.inet_ntop(socket.AF_INET6, data[24:40])}"
     if kind != b"\x08\x00":
         return {b"\x08\x06": "arp", b"\x86\xdd": "ipv6"}.get(kind, kind.hex())
     source, target = socket.inet_ntoa(data[12:16]), socket.inet_ntoa(data[16:20])

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_fixtures import runner, shared_world, switch_world, world
-from tests.system.l2_world import TRAFFIC, World, until
+from tests.system.l2_world import FORGER, TRAFFIC, World, until
 
 from pileus.app.lab.lab import Guest
 from pileus.drivers.netlink.linux import LinuxLinks
@@ -27,6 +27,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(shutil.which("ovs-vswitchd") is None, reason="needs Open vSwitch"),
 ]
+
+FORGED = {"own", "mac", "ip", "arp", "na", "ra", "dhcp", "dhcp6"}
 
 
 def test_what_a_guest_sends_to_a_bridge_never_reaches_the_host(world: World, runner: asyncio.Runner) -> None:
@@ -62,6 +64,32 @@ def test_what_a_guest_sends_to_a_bridge_never_reaches_the_host(world: World, run
         agent.reconciler.wake = asleep  # type: ignore[method-assign]
         await until(lambda: agent.metrics.changes > changes)
         assert await heard() == 0
+
+    runner.run(story())
+
+
+def test_what_is_forged_reaches_nobody(world: World, runner: asyncio.Runner) -> None:
+    """Other hardware and IP addresses, answers for others, a router's and DHCP servers' words."""
+
+    async def story() -> None:
+        (a, at_a), (b, _), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        who = (at_a.fixed_ips[0].ip_address, *(fixed.ip_address for fixed in at_c.fixed_ips))
+
+        async def heard() -> list[set[str]]:
+            async with (
+                world.program(b, FORGER, "listen", "eth0", *who) as near,
+                world.program(c, FORGER, "listen", "eth0", *who) as far,
+            ):
+                await world.lab.run(a, [sys.executable, FORGER, "say", "eth0", *who])
+                await asyncio.sleep(0.3)
+                for one in (near, far):
+                    one.terminate()
+                return [set(json.loads((await one.communicate())[0])) for one in (near, far)]
+
+        assert await heard() == [{"own"}, {"own"}]
+        # All of it is well-formed: whoever has no port security may send it.
+        await world.change(at_a, port_security_enabled=False, security_group_ids=())
+        assert await heard() == [FORGED, FORGED]
 
     runner.run(story())
 

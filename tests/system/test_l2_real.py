@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_fixtures import runner, say, shared_world, switch_world, world
-from tests.system.l2_world import OUT, SSH, World, until
+from tests.system.l2_world import OUT, SSH, TO_ALL, World, until
 
 from pileus.drivers.process import ProgramFailed
 from pileus.host.l2 import tables as t
@@ -63,6 +63,19 @@ def test_ping_on_a_vlan(world: World, runner: asyncio.Runner) -> None:
         (a, _), (_, b), (_, other) = await world.guests(("n1", on_vlan), ("n2", on_vlan), ("n2", {}))
         assert await world.pings(a, b.fixed_ips[0].ip_address)
         assert not await world.pings(a, other.fixed_ips[0].ip_address), "another network"
+
+    runner.run(story())
+
+
+@pytest.mark.parametrize("kind", ["net", "flat"])
+def test_what_is_said_to_all_is_heard_in_one_network(world: World, runner: asyncio.Runner, kind: str) -> None:
+    async def story() -> None:
+        here, elsewhere = {"network_id": kind}, {"network_id": "flat" if kind == "net" else "net"}
+        (a, _), (b, _), (c, _), (other, _) = await world.guests(
+            ("n1", here), ("n1", here), ("n2", here), ("n2", elsewhere)
+        )
+        for sender, *friends in ((a, b, c), (c, a, b)):
+            assert await world.heard(sender, *friends, other) == [TO_ALL, TO_ALL, set()]
 
     runner.run(story())
 

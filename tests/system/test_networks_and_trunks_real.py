@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.system.l2_world import ANYONE, World, until
+from tests.system.l2_world import ANYONE, TO_ALL, World, until
 
 from pileus.app.lab.lab import Lab
 from pileus.wire.switch import DeviceDetails, FixedIP, NetworkDetails, Segment
@@ -100,7 +100,7 @@ def test_guests_of_one_network_reach_each_other_on_all_hosts_and_no_others(
     async def story() -> None:
         here = {"network_id": kind}
         others = sorted({"gre", "net", "vlan", "flat"} - {kind})
-        (a, at_a), (_, at_b), (c, at_c), *strangers = await world.guests(
+        (a, at_a), (b, at_b), (c, at_c), *strangers = await world.guests(
             ("n1", here), ("n1", here), ("n2", here), *(("n2", {"network_id": one}) for one in others)
         )
         for one in (at_b, at_c):
@@ -111,7 +111,12 @@ def test_guests_of_one_network_reach_each_other_on_all_hosts_and_no_others(
         sent, came = await world.count(a, c, at_c.fixed_ips[0].ip_address, 200, 1.0)
         assert came["packets"] == sent
         for _, stranger in strangers:
-            assert not await world.pings(a, stranger.fixed_ips[0].ip_address, 1)
+            for fixed in stranger.fixed_ips:
+                assert not await world.pings(a, fixed.ip_address, 1), fixed
+        elsewhere = [guest for guest, _ in strangers]
+        for sender, *friends in ((a, b, c), (c, a, b)):
+            heard = await world.heard(sender, *friends, *elsewhere)
+            assert heard == [TO_ALL] * len(friends) + [set()] * len(elsewhere)
 
     try:
         runner.run(story())
