@@ -21,6 +21,7 @@ from pileus.wire.nodes import NodeTokenReply, NodeTokenRequest
 from pileus.wire.physical import PhysicalState, PhysicalStateRequest, PhysicalStatus
 from pileus.wire.questions import Answer
 from pileus.wire.switch import Acknowledged, DeviceStatus, SwitchState, SwitchStateRequest
+from pileus.wire.volume import VolumeReport, VolumeState, VolumeStateRequest
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 R = TypeVar("R", bound=msgspec.Struct)
@@ -76,6 +77,16 @@ HYPERVISOR_STATE = Call(
 HYPERVISOR_REPORT = Call(
     "hypervisor_report", HypervisorReport, Acknowledged, BULK, "This is how my machines are, and what I did."
 )
+VOLUME_STATE = Call(
+    "volume_state",
+    VolumeStateRequest,
+    VolumeState,
+    BULK,
+    "Which volumes should my pools have, open for whom?",
+)
+VOLUME_REPORT = Call(
+    "volume_report", VolumeReport, Acknowledged, BULK, "This is how my pools are, and what I did."
+)
 PHYSICAL_STATE = Call(
     "physical_state",
     PhysicalStateRequest,
@@ -107,6 +118,8 @@ CALLS: dict[str, Call[msgspec.Struct, msgspec.Struct]] = {
         METADATA_POST,
         HYPERVISOR_STATE,
         HYPERVISOR_REPORT,
+        VOLUME_STATE,
+        VOLUME_REPORT,
         PHYSICAL_STATE,
         PHYSICAL_STATUS,
         ANSWER,

@@ -73,6 +73,16 @@ def hypervisor(host: str) -> str:
     return f"hypervisor:{host}"
 
 
+def volumes(host: str) -> str:
+    """Which volumes a host's pools have."""
+    return f"volumes:{host}"
+
+
+def volume(volume_id: str) -> str:
+    """A volume: its exports, and what is to be done with it."""
+    return f"volume:{volume_id}"
+
+
 def physical(host: str) -> str:
     """The physical switches that a host drives: their gateways and connections."""
     return f"physical:{host}"
@@ -83,12 +93,12 @@ def tunnels() -> str:
     return "tunnels:all"
 
 
-OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "gateways", "hypervisor", "physical"})
+OF_ONE_HOST = frozenset({"host", "dhcp", "l3", "gateways", "hypervisor", "physical", "volumes"})
 """Kinds of scopes whose key is the host that alone may listen to them."""
 OF_THE_CLOUD = frozenset({"tunnels"})
 """Kinds that every node may listen to."""
 OF_WHAT_IS_SERVED = frozenset(
-    {"network", "security_group", "address_group", "port", "router", "server", "dhcp_network"}
+    {"network", "security_group", "address_group", "port", "router", "server", "volume", "dhcp_network"}
 )
 """Kinds that a node may listen to while its agents serve the thing, or are scheduled for it."""
 

@@ -21,6 +21,8 @@ _WORD = r"[A-Za-z0-9_.:-]"
 Uuid = Annotated[str, Meta(pattern=r"\A[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")]
 HostName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")]
 """A node's name; it is a file's name, too, where nodes are simulated."""
+PoolName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+"""The name of a pool of volumes on its node."""
 MacAddress = Annotated[str, Meta(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")]
 IpAddress = Annotated[str, Meta(pattern=rf"\A{_ADDRESS}\Z")]
 """In the form of an address: nothing else can be said with it. ``core/addresses`` reads it."""
@@ -69,6 +71,7 @@ ServicePortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Pause = Annotated[float, Meta(ge=0.01, le=86400)]
 """Seconds between two things that are done again and again: never none at all."""
 IpVersion = Annotated[int, Meta(ge=4, le=6)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 PowerState = Annotated[int, Meta(ge=0, le=7)]
 
 
