@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pileus.drivers.qemu_img.driver import Limits, QemuImg, missing_programs
-from pileus.drivers.qemu_img.images import ImageFailed, Images
+from pileus.drivers.qemu_img.images import ImageCheck, ImageFailed, Images, empty_qcow2
 from pileus.drivers.qemu_img.simulated import SimulatedImages
 
 MIB = 1 << 20
@@ -174,3 +174,30 @@ def test_a_run_has_bounds(run: Callable[[Any], Any], tmp_path: Path) -> None:
         run(QemuImg(quick=Limits(memory=8 * MIB)).info(path, "qcow2"))
     with pytest.raises(ImageFailed, match="no end within"):
         run(QemuImg(quick=Limits(timeout_s=0.0001)).info(path, "qcow2"))
+
+
+def test_an_empty_image_is_filled(images: Images, run: Callable[[Any], Any], tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    run(images.create(source, "qcow2", 2 * MIB))
+    for format in ("raw", "qcow2"):
+        run(images.create(target, format, 4 * MIB, preallocation="falloc"))
+        run(images.fill(source, "qcow2", target, format))
+        assert run(images.info(target, format)).size == 4 * MIB
+    with pytest.raises(ImageFailed, match="smaller"):
+        run(images.create(target, "raw", MIB))
+        run(images.fill(source, "qcow2", target, "raw"))
+
+
+@pytest.mark.real
+def test_an_overlay_of_our_own_making_is_sound(run: Callable[[Any], Any], tmp_path: Path) -> None:
+    if (reason := why_not_real()) is not None:
+        pytest.skip(reason)
+    images, base, overlay = QemuImg(), tmp_path / "base", tmp_path / "overlay"
+    base.write_bytes(b"content" + bytes(MIB - 7))
+    for size in (MIB, 700 << 30, 16 << 40):
+        overlay.write_bytes(empty_qcow2(size, str(base), "raw"))
+        info = run(images.info(overlay, "qcow2"))
+        assert (info.size, info.backing, info.backing_format) == (size, str(base), "raw")
+        assert run(images.check(overlay)) == ImageCheck(errors=0, leaks=0)
+    with pytest.raises(ValueError, match="too long"):
+        empty_qcow2(MIB, "x" * 1024, "raw")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import uuid
 
-from pileus.services.image.formats import Reader, inspect
-from pileus.services.image.formats.finding import Finding
+from pileus.core.formats import Reader, inspect
+from pileus.core.formats.finding import Finding
 
 GIB = 1 << 30
 MIB = 1 << 20

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.unit.image import samples
 from tests.unit.image.samples import DESCRIPTOR, GIB, GOOD, MIB, SECTOR, look
 
-from pileus.services.image.formats import FORMATS, BadImage, Finding, ImageDataRefused, Reader, judge
-from pileus.services.image.formats.finding import READERS
-from pileus.services.image.formats.reading import LARGEST_DISK
+from pileus.core.formats import FORMATS, BadImage, Finding, ImageDataRefused, Reader, judge
+from pileus.core.formats.finding import READERS
+from pileus.core.formats.reading import LARGEST_DISK
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -1,12 +1,14 @@
 """qemu-img, with the limits that content from strangers deserves.
 
 A header of some bytes can make a program build tables without end, so each run has a bound
-on memory and on processor time, as the kernel counts them (``prlimit``), and a deadline.
+on memory and on processor time, as the kernel counts them (``prlimit``), and a deadline. Where files belong
+to a user of their own it has no more rights than that one (``setpriv``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +23,13 @@ from pileus.drivers.qemu_img.images import (
     ImageFailed,
     ImageFormat,
     ImageInfo,
+    Preallocation,
     backing_name,
     has_data_file,
 )
 
 PACKAGES = ("qemu-utils",)
-"""Of Debian; prlimit is in util-linux, which is always there."""
+"""Of Debian; prlimit and setpriv are in util-linux, which is always there."""
 
 _PROGRAM = "qemu-img"
 _GIB = 1 << 30
@@ -49,19 +52,26 @@ COPYING = Limits(memory=2 * _GIB, cpu_s=3600, timeout_s=7200.0)
 
 def missing_programs() -> list[str]:
     """The programs that are not installed here; empty if all are."""
-    return [program for program in (_PROGRAM, "prlimit") if shutil.which(program) is None]
+    return [program for program in (_PROGRAM, "prlimit", "setpriv") if shutil.which(program) is None]
 
 
 class QemuImg:
-    """``Images`` for real."""
+    """``Images`` for real. ``user``: user and group to run as, where this process may choose."""
 
-    def __init__(self, *, quick: Limits = QUICK, copying: Limits = COPYING) -> None:
+    def __init__(
+        self, *, quick: Limits = QUICK, copying: Limits = COPYING, user: tuple[int, int] | None = None
+    ) -> None:
         self._quick = quick
         self._copying = copying
+        self._user = user if os.geteuid() == 0 else None
 
-    async def create(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def create(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
         """See Images."""
-        await self._run(self._quick, "create", "-q", "-f", format, str(path), str(size))
+        how = () if preallocation == "off" else ("-o", f"preallocation={preallocation}")
+        limits = self._quick if preallocation == "off" else self._copying
+        await self._run(limits, "create", "-q", "-f", format, *how, str(path), str(size))
 
     async def create_overlay(
         self, path: Path, backing: Path, backing_format: ImageFormat, size: int | None = None
@@ -111,9 +121,26 @@ class QemuImg:
         finally:
             partial.unlink(missing_ok=True)
 
-    async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def fill(
+        self,
+        source: Path,
+        source_format: ImageFormat,
+        target: Path,
+        target_format: ImageFormat,
+        *,
+        compress: bool = False,
+    ) -> None:
         """See Images."""
-        await self._run(self._quick, "resize", "-q", "-f", format, str(path), str(size))
+        options = ("-n", "--target-is-zero", *(("-c",) if compress else ()))
+        formats = ("-f", source_format, "-O", target_format)
+        await self._run(self._copying, "convert", "-q", *options, *formats, str(source), str(target))
+
+    async def resize(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
+        """See Images."""
+        how = () if preallocation == "off" else (f"--preallocation={preallocation}",)
+        await self._run(self._quick, "resize", "-q", "-f", format, *how, str(path), str(size))
 
     async def rebase(
         self, path: Path, backing: Path | None, backing_format: ImageFormat | None, *, safe: bool = True
@@ -146,9 +173,19 @@ class QemuImg:
         except ProgramFailed as error:
             raise _failure(verb, error) from error
 
-    @staticmethod
-    def _command(limits: Limits, arguments: Sequence[str]) -> tuple[str, ...]:
-        return ("prlimit", f"--as={limits.memory}", f"--cpu={limits.cpu_s}", "--", _PROGRAM, *arguments)
+    def _command(self, limits: Limits, arguments: Sequence[str]) -> tuple[str, ...]:
+        bounds = ("prlimit", f"--as={limits.memory}", f"--cpu={limits.cpu_s}", "--")
+        return (*bounds, *as_user(self._user), _PROGRAM, *arguments)
+
+
+def as_user(user: tuple[int, int] | None) -> tuple[str, ...]:
+    """The words before a command that make it run as this user and group, with no rights beside theirs;
+    none for None."""
+    if user is None:
+        return ()
+    uid, gid = user
+    rights = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+    return ("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *rights, "--")
 
 
 def _failure(verb: str, error: ProgramFailed) -> ImageFailed:

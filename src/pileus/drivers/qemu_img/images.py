@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 import msgspec
 
 ImageFormat = Literal["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc", "qed"]
+Preallocation = Literal["off", "falloc"]
+"""Whether an image takes all its room at once."""
 
 
 class ImageFailed(Exception):
@@ -26,6 +28,10 @@ QCOW2_HEADER_BYTES = 80
 _QCOW2_MAGIC, _EXTERNAL_DATA_FILE = b"QFI\xfb", 1 << 2
 _QCOW2_CLUSTER_BITS = 16
 _QCOW2_CLUSTER = 1 << _QCOW2_CLUSTER_BITS
+_HEADER_BYTES = 104
+_BACKING_FORMAT = 0xE2792ACA
+"""The header extension that says it."""
+_LONGEST_BACKING = 1023
 
 
 def has_data_file(header: bytes) -> bool:
@@ -39,19 +45,27 @@ def has_data_file(header: bytes) -> bool:
     return version >= 3 and bool(features & _EXTERNAL_DATA_FILE)
 
 
-def empty_qcow2(size: int) -> bytes:
+def empty_qcow2(size: int, backing: str = "", backing_format: str = "") -> bytes:
     """The bytes of a qcow2 of ``size`` bytes in which nothing was ever written: a few clusters of tables.
 
+    With ``backing`` it shows what that file holds, whose format has to be told, too.
     Source: QEMU's docs/interop/qcow2.txt, version 3.
     """
     mappings = max(1, -(-size // (_QCOW2_CLUSTER * _QCOW2_CLUSTER // 8)))
     mapping_clusters = -(-mappings * 8 // _QCOW2_CLUSTER)
+    extensions, name = b"", backing.encode()
+    if backing:
+        said = backing_format.encode()
+        extensions = struct.pack(">II", _BACKING_FORMAT, len(said)) + said + bytes(-len(said) % 8)
+    extensions += struct.pack(">II", 0, 0)
+    if len(name) > _LONGEST_BACKING:
+        raise ValueError(f"a path of {len(name)} bytes is too long for a backing file")
     header = struct.pack(
         ">4sIQIIQIIQQIIQQQQII",
         _QCOW2_MAGIC,
         3,
-        0,  # no backing file
-        0,
+        _HEADER_BYTES + len(extensions) if backing else 0,
+        len(name),
         _QCOW2_CLUSTER_BITS,
         size,
         0,  # not encrypted
@@ -65,11 +79,12 @@ def empty_qcow2(size: int) -> bytes:
         0,
         0,
         4,  # reference counts of 16 bits
-        104,
+        _HEADER_BYTES,
     )
     clusters = 3 + mapping_clusters
     content = bytearray(clusters * _QCOW2_CLUSTER)
-    content[: len(header)] = header
+    begin = header + extensions + name
+    content[: len(begin)] = begin
     struct.pack_into(">Q", content, _QCOW2_CLUSTER, 2 * _QCOW2_CLUSTER)
     struct.pack_into(f">{clusters}H", content, 2 * _QCOW2_CLUSTER, *([1] * clusters))
     return bytes(content)
@@ -113,7 +128,9 @@ class Images(Protocol):
     """Disk images in files or on block devices. Formats are always said, never guessed: the content is
     a guest's, which may make it look like any other. All verbs raise ImageFailed."""
 
-    async def create(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def create(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
         """An empty image of ``size`` bytes. One that is there is written over."""
 
     async def create_overlay(
@@ -136,7 +153,20 @@ class Images(Protocol):
         """Write an image's content, with all that is below an overlay, as another image. The target
         appears when it is whole."""
 
-    async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def fill(
+        self,
+        source: Path,
+        source_format: ImageFormat,
+        target: Path,
+        target_format: ImageFormat,
+        *,
+        compress: bool = False,
+    ) -> None:
+        """Write an image's content into an empty image that is there and is at least as large."""
+
+    async def resize(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
         """Make it larger. Smaller is refused: it would cut off what a guest wrote."""
 
     async def rebase(

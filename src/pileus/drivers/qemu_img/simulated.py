@@ -18,6 +18,7 @@ from pileus.drivers.qemu_img.images import (
     ImageFailed,
     ImageFormat,
     ImageInfo,
+    Preallocation,
     backing_name,
     empty_qcow2,
     qcow2_size,
@@ -40,7 +41,9 @@ class Stub(msgspec.Struct):
 class SimulatedImages:
     """``Images`` without content."""
 
-    async def create(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def create(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
         """See Images."""
         self._write("create", path, Stub(_MAGIC, format, size))
 
@@ -77,7 +80,25 @@ class SimulatedImages:
         else:
             self._write("convert", target, Stub(_MAGIC, target_format, size))
 
-    async def resize(self, path: Path, format: ImageFormat, size: int) -> None:
+    async def fill(
+        self,
+        source: Path,
+        source_format: ImageFormat,
+        target: Path,
+        target_format: ImageFormat,
+        *,
+        compress: bool = False,
+    ) -> None:
+        """See Images."""
+        if compress and target_format == "raw":
+            raise ImageFailed("convert", "Compression not supported for this file format")
+        size = self._read("convert", source, source_format).size
+        if size > self._read("convert", target, target_format).size:
+            raise ImageFailed("convert", "output file is smaller than input file")
+
+    async def resize(
+        self, path: Path, format: ImageFormat, size: int, *, preallocation: Preallocation = "off"
+    ) -> None:
         """See Images."""
         stub = self._read("resize", path, format)
         if size < stub.size:

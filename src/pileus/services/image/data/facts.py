@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from pileus.services.image.formats import Finding
+from pileus.core.formats import Finding
 
 HASH_ALGORITHM = "sha512"
 

@@ -15,6 +15,7 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
 from pileus.core.errors import Forbidden, Invalid, Unauthenticated
+from pileus.core.formats import judge
 from pileus.core.ids import new_hex_id
 from pileus.resource.declaration import Values
 from pileus.services.image.config import MIB, ImageConfig
@@ -24,7 +25,6 @@ from pileus.services.image.data.ranges import Unsatisfiable, byte_range
 from pileus.services.image.data.receiving import Receiver
 from pileus.services.image.data.sending import send_data
 from pileus.services.image.errors import ImageTooLarge, LimitExceeded
-from pileus.services.image.formats import judge
 from pileus.services.image.images.access import is_admin
 from pileus.services.image.store import DataStore
 from pileus.services.image.tickets import DOWNLOAD, HEADER, UPLOAD, Tickets

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
+from pileus.core.formats import Reader, inspect
 from pileus.services.image.data.facts import Facts
 from pileus.services.image.errors import ImageTooLarge
-from pileus.services.image.formats import Reader, inspect
 from pileus.services.image.store import Sink
 
 BLOCK = 1 << 20

@@ -12,13 +12,13 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from pileus.core.context import Context
+from pileus.core.formats import judge
 from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.image.config import ImageConfig
 from pileus.services.image.data.facts import HASH_ALGORITHM, Facts
 from pileus.services.image.errors import ImageGone, ImageNotFound, MissingFormats, WrongStatus
 from pileus.services.image.events import image_event
-from pileus.services.image.formats import judge
 from pileus.services.image.images.access import find_image
 from pileus.services.image.images.resource import IMAGE
 from pileus.services.image.images.tables import images

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from pileus.core.context import Context
+from pileus.core.formats import FORMATS
 from pileus.resource import types
 from pileus.resource.declaration import Attribute, Resource, callers_project, fresh_id, request_time
 from pileus.resource.tag_table import MAX_TAG, tags_load, tags_save
 from pileus.resource.wordings.glance import GLANCE
 from pileus.services.image.errors import ImageNotFound
-from pileus.services.image.formats import FORMATS
 from pileus.services.image.images.tables import image_properties, images
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pileus.services.image.formats.reading import BadImage, Reader, disk_size
+from pileus.core.formats.reading import BadImage, Reader, disk_size
 
 MAGIC = b"KDMV"
 _TEXT = b"# Disk DescriptorFile"

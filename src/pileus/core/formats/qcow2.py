@@ -5,7 +5,7 @@ A backing file or an external data file would make whoever opens the image read 
 
 from __future__ import annotations
 
-from pileus.services.image.formats.reading import BadImage, Reader, disk_size
+from pileus.core.formats.reading import BadImage, Reader, disk_size
 
 MAGIC = b"QFI\xfb"
 

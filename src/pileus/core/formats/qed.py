@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.services.image.formats.reading import BadImage, Reader
+from pileus.core.formats.reading import BadImage, Reader
 
 MAGIC = b"QED\0"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.services.image.formats.reading import BadImage, Reader, disk_size
+from pileus.core.formats.reading import BadImage, Reader, disk_size
 
 MAGIC = bytes.fromhex("7f10dabe")
 _MAGIC_OFFSET = 0x40

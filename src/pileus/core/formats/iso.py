@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pileus.services.image.formats.reading import Reader, disk_size
+from pileus.core.formats.reading import Reader, disk_size
 
 MAGIC = b"CD001"
 _DESCRIPTOR = 32768

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pileus.core.errors import Fault, Kind
-from pileus.services.image.formats.finding import RAW, READERS, Finding
+from pileus.core.formats.finding import RAW, READERS, Finding
 
 FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso")
 """The disk formats that an image may have, as in Glance."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from pileus.services.image.formats import iso, qcow2, qed, vdi, vhd, vhdx, vmdk
-from pileus.services.image.formats.reading import BadImage, Reader
+from pileus.core.formats import iso, qcow2, qed, vdi, vhd, vhdx, vmdk
+from pileus.core.formats.reading import BadImage, Reader
 
 RAW = "raw"
 

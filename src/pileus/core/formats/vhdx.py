@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 
-from pileus.services.image.formats.reading import BadImage, Reader, disk_size
+from pileus.core.formats.reading import BadImage, Reader, disk_size
 
 MAGIC = b"vhdxfile"
 REGION_TABLES = (192 << 10, 256 << 10)

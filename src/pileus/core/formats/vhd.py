@@ -5,7 +5,7 @@ A dynamic disk has a copy of the footer at its start; a fixed one is the raw dis
 
 from __future__ import annotations
 
-from pileus.services.image.formats.reading import BadImage, Reader, disk_size
+from pileus.core.formats.reading import BadImage, Reader, disk_size
 
 MAGIC = b"conectix"
 _FOOTER = 512
