@@ -361,3 +361,19 @@ def test_vmdk_is_read(root: Path, run: Run) -> None:
         volume = wanted()
         run(pool.create_from_file(volume, vmdk, "vmdk"))
         assert holds(run(pool.place(volume.volume_id)), 7)
+
+
+def test_a_volume_gets_another_content(pool: Pool, case: Case, run: Run) -> None:
+    volume, snapshot = run(pool.create(wanted())).volume_id, str(uuid4())
+    run(pool.snapshot(volume, snapshot))
+    file = case.root / "image"
+    file.write_bytes(empty_qcow2(4 * MIB))
+    file.chmod(0o644)
+    before = run(pool.place(volume))
+    assert run(pool.rewrite(volume, file, "qcow2")).snapshots == {snapshot: 8 * MIB}
+    assert run(pool.place(volume)) != before
+    with pytest.raises(BadSource):
+        run(pool.rewrite(volume, file, "raw"))
+    run(pool.revert(volume, snapshot))
+    with pytest.raises(StoredMissing):
+        run(pool.rewrite(str(uuid4()), file, "qcow2"))

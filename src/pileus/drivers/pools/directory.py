@@ -13,25 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Literal, cast
-from weakref import WeakValueDictionary
 
 from pileus.core import log
 from pileus.drivers.pools.files import PoolFiles, judge_file
-from pileus.drivers.pools.layers import Key, Layer, Record, chain, sole_child, unneeded
+from pileus.drivers.pools.holding import Holding, failure_of, in_use
+from pileus.drivers.pools.layers import Key, Layer, Record, sole_child
 from pileus.drivers.pools.pool import (
     BadSource,
     Contents,
+    Live,
     Place,
     PoolFailed,
-    PoolFull,
     PoolUnavailable,
     Source,
     Stored,
-    StoredInUse,
     StoredMissing,
     Usage,
     Wanted,
@@ -46,9 +44,6 @@ from pileus.drivers.qemu_img.images import (
 
 _log = log.get("drivers.pools")
 
-_LONGEST_CHAIN = 8
-_NO_ROOM = "No space left on device"
-
 
 def room_of(root: Path) -> tuple[int, int]:
     """Bytes of the file system that a folder is in, and how many of them are free."""
@@ -56,9 +51,10 @@ def room_of(root: Path) -> tuple[int, int]:
     return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
 
-class DirectoryPool:
+class DirectoryPool(Holding):
     """``Pool`` below the folder ``root``. ``owner``: user and group of the files, where this process may say.
-    ``room``: bytes that there are and that are free. ``is_written``: whether somebody has a file open."""
+    ``room``: bytes that there are and that are free. ``is_written``: whether somebody has a file open;
+    ``live``: the hypervisor of this host, if it has one."""
 
     def __init__(
         self,
@@ -68,19 +64,21 @@ class DirectoryPool:
         owner: tuple[int, int] | None = None,
         room: Callable[[Path], tuple[int, int]] = room_of,
         is_written: Callable[[Path], bool] = locks.is_written,
+        live: Live | None = None,
         durable: bool = True,
     ) -> None:
-        self._files = PoolFiles(root, owner=owner, durable=durable)
+        super().__init__(PoolFiles(root, owner=owner, durable=durable), is_written)
         self._images = images
         self._room = room
-        self._is_written = is_written
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._pinned: Counter[Key] = Counter()
+        self._live = live
         self._tidying = asyncio.Lock()
 
     async def open(self) -> None:
         """See Pool."""
         await asyncio.to_thread(self._files.open)
+        for volume_id in [key for key, record in self._records.items() if record.coming is not None]:
+            async with self._lock(volume_id):
+                await self._settle(self._records[volume_id])
 
     async def contents(self) -> Contents:
         """See Pool."""
@@ -117,7 +115,7 @@ class DirectoryPool:
         """See Pool."""
         async with self._making("create", wanted) as record:
             if record.active is None:
-                await self._empty(record, wanted)
+                record.add(*await self._empty(record, wanted))
                 await self._save(record)
         return self._stored(record)
 
@@ -125,13 +123,34 @@ class DirectoryPool:
         """See Pool."""
         async with self._making("create_from_file", wanted) as record:
             if record.active is None:
-                size = await asyncio.to_thread(judge_file, file, format)
-                if size > wanted.size:
-                    raise BadSource("create_from_file", f"it is smaller than the file's disk: {size} bytes")
-                await self._empty(record, wanted)
-                await self._fill(record, file, cast(ImageFormat, format))
+                record.add(*await self._filled(record, wanted, file, format))
                 await self._save(record)
         return self._stored(record)
+
+    async def rewrite(self, volume_id: str, file: Path, format: str) -> Stored:
+        """See Pool."""
+        async with self._changing("rewrite", volume_id) as record:
+            await self._must_be_free("rewrite", record)
+            assert record.active is not None
+            wanted = Wanted(
+                volume_id=volume_id,
+                size=record.size,
+                thick=record.thick,
+                format=record.layers[record.active].format,
+            )
+            record.add(*await self._filled(record, wanted, file, format))
+            await self._save(record)
+        await self._drop_unneeded()
+        return self._stored(record)
+
+    async def _filled(self, record: Record, wanted: Wanted, file: Path, format: str) -> tuple[Key, Layer]:
+        """A new layer with the content of a file that comes from strangers."""
+        size = await asyncio.to_thread(judge_file, file, format)
+        if size > wanted.size:
+            raise BadSource("create_from_file", f"it is smaller than the file's disk: {size} bytes")
+        key, layer = await self._empty(record, wanted)
+        await self._images.fill(file, cast(ImageFormat, format), self._files.path(key, layer), layer.format)
+        return key, layer
 
     async def clone(self, wanted: Wanted, source: Source) -> Stored:
         """See Pool."""
@@ -142,10 +161,9 @@ class DirectoryPool:
                 if layer.size > wanted.size:
                     raise PoolFailed("clone", f"it is smaller than what it begins as: {layer.size} bytes")
                 if wanted.thick or wanted.format != "qcow2" or self._is_deep(below):
-                    await self._empty(record, wanted)
-                    await self._fill(record, self._files.path(below), layer.format)
+                    record.add(*await self._copied(record, wanted, below))
                 else:
-                    await self._put_layer(record, wanted.size, below)
+                    record.add(*await self._overlay(record, wanted.size, below))
                 await self._save(record)
         return self._stored(record)
 
@@ -168,36 +186,33 @@ class DirectoryPool:
             except BaseException as error:
                 if key not in self._records:
                     await asyncio.to_thread(self._files.remove, key)
-                if (failure := _failure(verb, error)) is not None:
+                if (failure := failure_of(verb, error)) is not None:
                     raise failure from error
                 raise
 
-    async def _empty(self, record: Record, wanted: Wanted) -> None:
-        """Let an empty layer be the active one."""
+    async def _empty(self, record: Record, wanted: Wanted) -> tuple[Key, Layer]:
+        """A new layer in which nothing was written."""
         key = record.next_key()
         layer = Layer(format=wanted.format, size=wanted.size)
+        await asyncio.to_thread(self._files.write_layer, key, layer, empty=wanted.thick)
         if wanted.thick:
-            await asyncio.to_thread(self._files.write_layer, key, layer, empty=True)
             # what it takes is taken now, or it is refused now
-            await self._images.create(
-                self._files.path(key, layer), layer.format, layer.size, preallocation="falloc"
-            )
-        else:
-            await asyncio.to_thread(self._files.write_layer, key, layer)
-        record.add(key, layer)
+            path = self._files.path(key, layer)
+            await self._images.create(path, layer.format, layer.size, preallocation="falloc")
+        return key, layer
 
-    async def _fill(self, record: Record, file: Path, format: ImageFormat) -> None:
-        assert record.active is not None
-        layer = record.layers[record.active]
-        path = self._files.path((record.volume_id, record.active), layer)
-        await self._images.fill(file, format, path, layer.format)
+    async def _copied(self, record: Record, wanted: Wanted, source: Key) -> tuple[Key, Layer]:
+        """A new layer with the content of another one."""
+        key, layer = await self._empty(record, wanted)
+        format = self._files.layer(source).format
+        await self._images.fill(self._files.path(source), format, self._files.path(key, layer), layer.format)
+        return key, layer
 
-    async def _put_layer(self, record: Record, size: int, below: Key) -> None:
-        """Let an empty layer that lies on another one be the active one."""
-        layer = Layer(format="qcow2", size=size, below=below)
-        key = record.next_key()
+    async def _overlay(self, record: Record, size: int, below: Key) -> tuple[Key, Layer]:
+        """A new layer that lies on another one."""
+        key, layer = record.next_key(), Layer(format="qcow2", size=size, below=below)
         await asyncio.to_thread(self._files.write_layer, key, layer)
-        record.add(key, layer)
+        return key, layer
 
     # -- what is there
 
@@ -206,23 +221,40 @@ class DirectoryPool:
         async with self._changing("snapshot", volume_id) as record:
             if snapshot_id in record.snapshots:
                 return
-            await self._must_be_free("snapshot", record)
             assert record.active is not None
-            record.snapshots[snapshot_id] = record.active
-            await self._end_layer(record)
-            await self._save(record)
+            with self._pinning((volume_id, record.active)) as (key, *_):
+                await self._end_layer("snapshot", record)
+                record.snapshots[snapshot_id] = key[1]
+                await self._save(record)
 
-    async def _end_layer(self, record: Record) -> None:
+    async def _end_layer(self, verb: str, record: Record) -> None:
         """Nobody writes to the active layer any more: another one is it."""
         assert record.active is not None
-        ended = record.active
-        below = (record.volume_id, ended)
-        if self._is_deep(below):
-            layer = record.layers[ended]
-            await self._empty(record, Wanted(volume_id=record.volume_id, size=record.size))
-            await self._fill(record, self._files.path(below), layer.format)
+        ended = (record.volume_id, record.active)
+        path = self._files.path(ended)
+        if await asyncio.to_thread(self._is_written, path):
+            await self._move_on(verb, record, path)
+            return
+        await asyncio.to_thread(self._files.own, path)
+        if self._is_deep(ended):
+            wanted = Wanted(volume_id=record.volume_id, size=record.size)
+            record.add(*await self._copied(record, wanted, ended))
         else:
-            await self._put_layer(record, record.size, below)
+            record.add(*await self._overlay(record, record.size, ended))
+
+    async def _move_on(self, verb: str, record: Record, path: Path) -> None:
+        """Let the machine that writes to the active layer go on in another one. That it is about to is noted
+        before, so that nobody takes the layer below for the volume if we end in between."""
+        if self._live is None:
+            raise in_use(verb, record.volume_id)
+        assert record.active is not None
+        if record.coming is None:
+            key, _ = await self._overlay(record, record.size, (record.volume_id, record.active))
+            record.coming = key[1]
+            await self._save(record)
+        if not await self._live.move_to_overlay(path, self._files.path(*self._coming(record))):
+            raise in_use(verb, record.volume_id)
+        record.add(*self._coming(record))
 
     async def revert(self, volume_id: str, snapshot_id: str) -> Stored:
         """See Pool."""
@@ -230,7 +262,8 @@ class DirectoryPool:
             if snapshot_id not in record.snapshots:
                 raise StoredMissing("revert", f"the volume {volume_id} has no snapshot {snapshot_id}")
             await self._must_be_free("revert", record)
-            await self._put_layer(record, record.size, (volume_id, record.snapshots[snapshot_id]))
+            key = (volume_id, record.snapshots[snapshot_id])
+            record.add(*await self._overlay(record, record.size, key))
             await self._save(record)
         await self._drop_unneeded()
         return self._stored(record)
@@ -245,8 +278,8 @@ class DirectoryPool:
             path = self._files.path((volume_id, record.active))
             if size > record.size:
                 if await asyncio.to_thread(self._is_written, path):
-                    if (await self._images.info(path, layer.format)).size < size:
-                        raise StoredInUse("extend", f"the volume {volume_id} is open for writing")
+                    if not await self._has_grown(path, layer, size):
+                        raise in_use("extend", volume_id)
                 else:
                     await asyncio.to_thread(self._files.own, path)
                     how: Preallocation = "falloc" if record.thick else "off"
@@ -254,6 +287,12 @@ class DirectoryPool:
                 record.size = layer.size = size
                 await self._save(record)
         return self._stored(record)
+
+    async def _has_grown(self, path: Path, layer: Layer, size: int) -> bool:
+        """Whether the machine that has a layer open has made it larger."""
+        if self._live is not None and await self._live.resize_file(path, size):
+            return True
+        return (await self._images.info(path, layer.format)).size >= size
 
     async def delete(self, volume_id: str) -> None:
         """See Pool."""
@@ -263,6 +302,8 @@ class DirectoryPool:
                 await asyncio.to_thread(self._files.remove_beginning, volume_id)
                 return
             if record.active is not None:
+                if record.coming is not None:
+                    await self._settle(record)
                 await self._must_be_free("delete", record)
                 record.active, record.snapshots = None, {}
                 await self._save(record)
@@ -295,7 +336,7 @@ class DirectoryPool:
                 await self._images.fill(self._files.path(key), layer.format, file, format, compress=compress)
             except BaseException as error:
                 await asyncio.to_thread(file.unlink, missing_ok=True)
-                if (failure := _failure("copy_out", error)) is not None:
+                if (failure := failure_of("copy_out", error)) is not None:
                     raise failure from error
                 raise
 
@@ -304,52 +345,22 @@ class DirectoryPool:
         self, verb: str, source: Source, *, keep: bool = True
     ) -> AsyncIterator[tuple[Key, Layer]]:
         """The layer that a source is, which stays as it is meanwhile. ``keep``: something will lie on it, so
-        that a volume goes on in another one."""
+        that a volume goes on in another one; so it does where a machine writes to it."""
         key, snapshot = source.volume_id, source.snapshot_id
-        pinned: list[Key] = []
-        try:
+        with contextlib.ExitStack() as pins:
             async with self._changing(verb, key) as record:
                 number = record.active if snapshot is None else record.snapshots.get(snapshot)
                 if number is None:
                     raise StoredMissing(verb, f"the volume {key} has no snapshot {snapshot}")
-                pinned = chain(self._records, (key, number))
-                self._pinned.update(pinned)
+                pins.enter_context(self._pinning((key, number)))
                 layer = record.layers[number]
                 if snapshot is None:
-                    await self._must_be_free(verb, record)
-                    if keep:
-                        await self._end_layer(record)
+                    path = self._files.path((key, number))
+                    if keep or await asyncio.to_thread(self._is_written, path):
+                        await self._end_layer(verb, record)
                         await self._save(record)
+                    await asyncio.to_thread(self._files.own, path)
             yield (key, number), layer
-        finally:
-            self._pinned.subtract(pinned)
-            self._pinned = +self._pinned  # without those that nobody holds
-
-    @contextlib.asynccontextmanager
-    async def _changing(self, verb: str, volume_id: str) -> AsyncIterator[Record]:
-        """The record of a volume that is there. What is changed of it counts once it is saved."""
-        async with self._lock(volume_id):
-            record = self._record(verb, volume_id)
-            try:
-                yield record
-            except BaseException as error:
-                self._records[volume_id] = await asyncio.to_thread(self._files.read, volume_id)
-                if (failure := _failure(verb, error)) is not None:
-                    raise failure from error
-                raise
-
-    def _record(self, verb: str, volume_id: str) -> Record:
-        record = self._records.get(volume_id)
-        if record is None or record.active is None:
-            raise StoredMissing(verb, f"there is no volume {volume_id}")
-        return record
-
-    async def _must_be_free(self, verb: str, record: Record) -> None:
-        assert record.active is not None
-        path = self._files.path((record.volume_id, record.active))
-        if await asyncio.to_thread(self._is_written, path):
-            raise StoredInUse(verb, f"the volume {record.volume_id} is open for writing")
-        await asyncio.to_thread(self._files.own, path)
 
     # -- layers that nobody needs
 
@@ -396,53 +407,6 @@ class DirectoryPool:
             await self._save(record)
             return True
 
-    async def _drop_unneeded(self) -> int:
-        """Delete layers that nothing lies on and nothing names, with the folders that are empty then."""
-        done = 0
-        while gone := [key for key in unneeded(self._records) if not self._pinned[key]]:
-            for volume_id, number in gone:
-                record = self._records[volume_id]
-                path = self._files.path((volume_id, number))
-                del record.layers[number]
-                if record.active is None and not record.layers:
-                    await asyncio.to_thread(self._files.remove, volume_id)
-                    del self._records[volume_id]
-                else:
-                    await self._save(record)
-                    await asyncio.to_thread(path.unlink, missing_ok=True)
-                done += 1
-        return done
-
     def taken(self) -> int:
         """Bytes that guests see of all layers."""
         return sum(layer.size for one in self._records.values() for layer in one.layers.values())
-
-    # -- records and names
-
-    async def _save(self, record: Record) -> None:
-        await asyncio.to_thread(self._files.save, record)
-
-    def _lock(self, volume_id: str) -> asyncio.Lock:
-        """The lock of a volume, which is there as long as somebody has it."""
-        lock = self._locks.get(volume_id)
-        if lock is None:
-            lock = self._locks[volume_id] = asyncio.Lock()
-        return lock
-
-    @property
-    def _records(self) -> dict[str, Record]:
-        return self._files.records
-
-    def _is_deep(self, key: Key) -> bool:
-        return len(chain(self._records, key)) >= _LONGEST_CHAIN
-
-
-def _failure(verb: str, error: BaseException) -> PoolFailed | None:
-    """The error that whoever uses a pool is told instead of one of a part below; None: this one."""
-    if isinstance(error, ImageFailed):
-        text = error.reason
-    elif isinstance(error, OSError):
-        text = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-    else:
-        return None
-    return (PoolFull if _NO_ROOM in text else PoolFailed)(verb, text)

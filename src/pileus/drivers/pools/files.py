@@ -33,7 +33,7 @@ _WRITES = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PoolFiles:
-    """What lies below ``root``. ``owner``: user and group of the files, where this process may say."""
+    """The files below ``root``. ``owner``: user and group of the files, where this process may say."""
 
     def __init__(self, root: Path, *, owner: tuple[int, int] | None, durable: bool) -> None:
         self.root = root
@@ -133,7 +133,7 @@ class PoolFiles:
         done = 0
         for path in list(self.folder(record.volume_id).iterdir()):
             number = _LAYER.fullmatch(path.name)
-            known = number is not None and int(number[1]) in record.layers
+            known = number is not None and int(number[1]) in (*record.layers, record.coming)
             if _is_ours(path.name) and path.name != _RECORD and not known:
                 path.unlink(missing_ok=True)
                 done += 1

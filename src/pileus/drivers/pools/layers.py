@@ -33,6 +33,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     snapshots: dict[str, int] = msgspec.field(default_factory=dict)
     last: int = 0
     """The greatest number that a layer ever had."""
+    coming: int | None = None
+    """The layer that a machine was told to go on in, while nobody has noted that it has."""
 
     def next_key(self) -> Key:
         return self.volume_id, self.last + 1
@@ -42,6 +44,7 @@ class Record(msgspec.Struct, omit_defaults=True):
         _, self.last = key
         self.layers[self.last] = layer
         self.active = self.last
+        self.coming = None
 
 
 Records = Mapping[str, Record]

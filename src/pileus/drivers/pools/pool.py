@@ -98,6 +98,16 @@ class Contents(msgspec.Struct, frozen=True):
     strange: tuple[str, ...] = ()
 
 
+class Live(Protocol):
+    """The hypervisor of this host, for volumes that a machine of its own has open as files."""
+
+    async def resize_file(self, path: Path, size: int) -> bool:
+        """Let whoever has a file open make it larger, and tell the guest; False where nobody here has."""
+
+    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+        """Let whoever has a file open write to a qcow2 that lies on it from now on; False as above."""
+
+
 class Pool(Protocol):
     """One pool. All verbs raise PoolFailed or one of its kinds."""
 
@@ -120,10 +130,15 @@ class Pool(Protocol):
         can do without. Raises StoredInUse where the volume itself is the source and somebody writes to it."""
 
     async def snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        """Keep a volume as it is now. Raises StoredInUse."""
+        """Keep a volume as it is now, as after a loss of power where a machine of this host writes to it.
+        Raises StoredInUse where another program does."""
 
     async def revert(self, volume_id: str, snapshot_id: str) -> Stored:
         """Make a volume as it was; its size stays. Raises StoredInUse."""
+
+    async def rewrite(self, volume_id: str, file: Path, format: str) -> Stored:
+        """Put a file's content in the place of a volume's, whose snapshots stay. Raises BadSource and
+        StoredInUse."""
 
     async def extend(self, volume_id: str, size: int) -> Stored:
         """Make it larger, or note that whoever has it open has. Smaller is refused. Raises StoredInUse."""

@@ -1,0 +1,151 @@
+"""A pool whose volumes a machine writes to: what is kept when the agent ends at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pileus.drivers.pools.directory import DirectoryPool
+from pileus.drivers.pools.pool import Source, StoredInUse, Wanted
+from pileus.drivers.qemu_img.simulated import SimulatedImages
+
+MIB = 1 << 20
+Run = Callable[[Any], Any]
+
+
+class Machine:
+    """Writes to one file; goes on in another one when it is told to."""
+
+    def __init__(self) -> None:
+        self.file: Path | None = None
+        self.dies_after: Exception | None = None
+        self.sizes: dict[Path, int] = {}
+
+    def writes(self, path: Path) -> bool:
+        return path == self.file
+
+    async def resize_file(self, path: Path, size: int) -> bool:
+        self.sizes[path] = size
+        return path == self.file
+
+    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+        if path != self.file:
+            return False
+        assert overlay.exists()
+        self.file = overlay
+        if self.dies_after is not None:
+            raise self.dies_after
+        return True
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def make(root: Path, machine: Machine, run: Run) -> DirectoryPool:
+    pool = DirectoryPool(
+        root / "pool", SimulatedImages(), is_written=machine.writes, live=machine, durable=False
+    )
+    run(pool.open())
+    return pool
+
+
+@pytest.fixture
+def pool(tmp_path: Path, machine: Machine, run: Run) -> DirectoryPool:
+    return make(tmp_path, machine, run)
+
+
+def opened(pool: DirectoryPool, machine: Machine, run: Run) -> str:
+    volume_id = str(uuid4())
+    run(pool.create(Wanted(volume_id=volume_id, size=MIB)))
+    machine.file = run(pool.place(volume_id)).path
+    return volume_id
+
+
+def test_a_machine_goes_on_while_its_disk_is_kept(
+    tmp_path: Path, pool: DirectoryPool, machine: Machine, run: Run
+) -> None:
+    volume, snapshot, clone = opened(pool, machine, run), str(uuid4()), str(uuid4())
+    before = machine.file
+    run(pool.snapshot(volume, snapshot))
+    assert machine.file == run(pool.place(volume)).path != before
+    run(pool.clone(Wanted(volume_id=clone, size=MIB), Source(volume_id=volume)))
+    assert machine.file == run(pool.place(volume)).path
+    copy = tmp_path / "copy"
+    run(pool.copy_out(Source(volume_id=volume), copy, "raw"))
+    assert copy.stat().st_size == MIB
+    assert run(pool.extend(volume, 4 * MIB)).size == 4 * MIB
+    assert machine.sizes == {machine.file: 4 * MIB}
+    with pytest.raises(StoredInUse):
+        run(pool.revert(volume, snapshot))
+    with pytest.raises(StoredInUse):
+        run(pool.delete(volume))
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["still running", "gone meanwhile"])
+def test_the_agent_ends_after_the_machine_went_on(
+    written: bool, tmp_path: Path, machine: Machine, run: Run
+) -> None:
+    pool = make(tmp_path, machine, run)
+    volume, snapshot = opened(pool, machine, run), str(uuid4())
+    before, machine.dies_after = machine.file, KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(pool.snapshot(volume, snapshot))
+    machine.dies_after = None
+    went_on_in = machine.file
+    if not written:
+        machine.file = None
+    again = make(tmp_path, machine, run)
+    run(again.tidy())
+    assert run(again.place(volume)).path == went_on_in != before
+    run(again.snapshot(volume, snapshot))
+    assert run(again.contents()).volumes[volume].snapshots == {snapshot: MIB}
+    assert went_on_in is not None and went_on_in.exists()
+
+
+def test_the_agent_ends_before_the_machine_went_on(tmp_path: Path, machine: Machine, run: Run) -> None:
+    pool = make(tmp_path, machine, run)
+    volume, snapshot = opened(pool, machine, run), str(uuid4())
+    before, machine.file = machine.file, Path("elsewhere")
+    pool_sees = before
+
+    def writes(path: Path) -> bool:
+        return path == pool_sees
+
+    machine.writes = writes  # type: ignore[method-assign]
+    pool = make(tmp_path, machine, run)
+    with pytest.raises(StoredInUse):
+        run(pool.snapshot(volume, snapshot))
+    again = make(tmp_path, machine, run)
+    run(again.tidy())
+    assert run(again.place(volume)).path == before, "it still writes there"
+    assert run(again.contents()).volumes[volume].snapshots == {}
+    machine.file = before
+    run(again.snapshot(volume, snapshot))
+    assert run(again.place(volume)).path == machine.file != before
+
+
+def test_a_program_that_nobody_knows_keeps_its_file(pool: DirectoryPool, machine: Machine, run: Run) -> None:
+    volume = opened(pool, machine, run)
+
+    async def nobody(path: Path, other: object) -> bool:
+        return False
+
+    machine.move_to_overlay = machine.resize_file = nobody  # type: ignore[method-assign]
+    with pytest.raises(StoredInUse):
+        run(pool.snapshot(volume, str(uuid4())))
+    with pytest.raises(StoredInUse):
+        run(pool.extend(volume, 4 * MIB))
+    assert run(pool.contents()).volumes[volume].size == MIB
