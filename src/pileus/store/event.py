@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -93,6 +94,14 @@ def event_row(event: Event) -> EventRow:
         "payload": _encode(event.payload).decode(),
         "scopes": _encode(event.scopes).decode(),
     }
+
+
+def asked_by(rows: list[EventRow], request_ids: Mapping[str, str]) -> None:
+    """Note of events that several requests made together which of them asked, by the resource's id."""
+    for number, (event, _) in enumerate(rows):
+        request_id = request_ids.get(event.resource_id)
+        if request_id is not None and request_id != event.request_id:
+            rows[number] = event_row(msgspec.structs.replace(event, request_id=request_id))
 
 
 def event_of(row: Row[Any]) -> Event:

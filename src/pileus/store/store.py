@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.engine import make_url
@@ -16,6 +16,7 @@ from pileus.store.deadline import STATEMENT_TIMEOUT_S
 from pileus.store.engine.pooled import PooledEngine
 from pileus.store.engine.sqlite import SqliteEngine
 from pileus.store.engine.unit import Unit
+from pileus.store.joining import Joining
 from pileus.store.publication import Publisher, Subscriber
 from pileus.store.trimming import Trim
 from pileus.store.tx import Tx
@@ -27,6 +28,7 @@ SWITCH_INTERVAL_S = 0.0005
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class Store:
@@ -62,6 +64,7 @@ class Store:
                 statement_timeout_s=statement_timeout_s,
             )
         self._engine.unified_limits = unified_limits
+        self._joining = Joining(self.write)
         self._publisher = Publisher(
             self.read,
             self.write,
@@ -113,6 +116,17 @@ class Store:
         unit = Unit(self._loop, work, args, keywords)
         self._engine.write(unit)
         result: T = await unit.future
+        return result
+
+    async def write_joined(
+        self, key: Hashable, work: Callable[[Tx, Sequence[Item]], Sequence[T]], item: Item
+    ) -> T:
+        """Run a unit of work that takes several items with this one, and with those of other callers that
+        wait under the same key (``store.joining``). Returns this item's result when it is safe on the disk.
+
+        The statements of such a unit count for the first of its callers.
+        """
+        result: T = await self._joining.write(key, work, item)
         return result
 
     async def read(self, work: Callable[Concatenate[Tx, P], T], *args: P.args, **keywords: P.kwargs) -> T:

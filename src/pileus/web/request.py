@@ -12,7 +12,8 @@ A handler says four things: parse, authorise, call, show::
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import datetime as dt
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -36,8 +37,10 @@ from pileus.web.settings import WebSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V")
 
 _UNREAD = object()
+_ANY_TIME = dt.datetime.min
 _MESSAGES_AFTER_BODY = 3
 """A server may tell the end of a body more than once; one that tells it for ever tells nothing."""
 
@@ -189,6 +192,17 @@ class Request(Head):
     async def write(self, work: Callable[Concatenate[Tx, P], T], /, *args: P.args, **keywords: P.kwargs) -> T:
         """Run a unit of work to its commit. The store sees to it that a commit under way is not cancelled."""
         return await self.parts.store.write(work, *args, **keywords)
+
+    async def write_joined(
+        self,
+        key: Hashable,
+        work: Callable[[Tx, Sequence[tuple[Request, V]]], Sequence[T]],
+        value: V,
+    ) -> T:
+        """Run a unit of work for this request, and for others of the same caller that wait under this key."""
+        caller = msgspec.structs.replace(self.context, now=_ANY_TIME, request_id="")
+        whole = (key, self.service.type, self.version, tuple(self.path.items()), caller)
+        return await self.parts.store.write_joined(whole, work, (self, value))
 
 
 Handler = Callable[[Request], Awaitable[Reply]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pileus.core.errors import Forbidden
 from pileus.resource.declaration import Resource, Values
+from pileus.store.event import asked_by
 from pileus.store.tx import Tx
 from pileus.web.crud.declared import Create, Crud
 from pileus.web.crud.finding import crud_views, find_parents, one_reply
@@ -20,6 +22,9 @@ def create_handler(crud: Crud, status: int) -> Handler:
     resource, unit = crud.resource, crud.create
     assert unit is not None
 
+    def together(tx: Tx, asked: Sequence[tuple[Request, list[Values]]]) -> list[list[Values]]:
+        return create_together(tx, asked, crud, unit)
+
     async def handler(request: Request) -> Reply:
         specs = parse_create(resource, request, typed="create" in crud.bodies)
         bulk = resource.bulk and resource.name not in request.json()
@@ -31,7 +36,10 @@ def create_handler(crud: Crud, status: int) -> Handler:
         if crud.prepare is not None:
             for spec in specs:
                 await crud.prepare(request, spec)
-        made = await request.write(create_several, request, crud, unit, specs)
+        if crud.joined and len(specs) == 1:
+            made = await request.write_joined(resource.name, together, specs)
+        else:
+            made = await request.write(create_several, request, crud, unit, specs)
         views = crud_views(request, crud, made, "create")
         if bulk:
             return Reply.json({resource.plural: views}, status)
@@ -55,6 +63,21 @@ def create_several(tx: Tx, request: Request, crud: Crud, unit: Create, specs: li
             find_parents(tx, request, resource, asked)
             raise
     return unit(tx, request.context, specs)
+
+
+def create_together(
+    tx: Tx, asked: Sequence[tuple[Request, list[Values]]], crud: Crud, unit: Create
+) -> list[list[Values]]:
+    """Run the unit once for requests of one caller; each one's resources. The events name their requests."""
+    made = create_several(tx, asked[0][0], crud, unit, [spec for _, specs in asked for spec in specs])
+    key = crud.resource.key
+    requests = [request for request, specs in asked for _ in specs]
+    asked_by(
+        tx.events,
+        {one[key]: request.context.request_id for request, one in zip(requests, made, strict=True)},
+    )
+    rest = iter(made)
+    return [list(islice(rest, len(specs))) for _, specs in asked]
 
 
 def _may_in_own(tx: Tx, request: Request, resource: Resource, specs: Sequence[Values]) -> bool:

@@ -85,7 +85,8 @@ class Crud:
     What is done besides:
 
     ``prepare`` runs before the unit of a create or an update, after the policy was asked, ``deleted`` after a
-    deletion was committed. ``patch`` reads updates that are patches.
+    deletion was committed. ``patch`` reads updates that are patches. ``joined``: creations by one caller at
+    the same time become one unit of work, which has to take several as well as one (``store.joining``).
     """
 
     resource: Resource
@@ -118,3 +119,4 @@ class Crud:
     prepare: Prepare | None = None
     deleted: Callable[[Values], Awaitable[None]] | None = None
     patch: Patch | None = None
+    joined: bool = False

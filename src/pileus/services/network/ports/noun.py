@@ -18,7 +18,7 @@ from pileus.services.network.ports.status import device_status
 from pileus.services.network.ports.switch_state import switch_state
 from pileus.services.network.ports.work import PORT_QUOTA
 from pileus.web.answers import Answer
-from pileus.web.crud import crud
+from pileus.web.crud import Crud, crud_routes
 from pileus.web.noun import Noun
 from pileus.web.tags import tag_routes
 from pileus.wire.calls import DEVICE_STATUS, SWITCH_STATE
@@ -83,12 +83,15 @@ def noun(config: NetworkConfig) -> Noun:
     return Noun(
         name="port",
         routes=(
-            *crud(
-                PORT,
+            *crud_routes(
+                Crud(
+                    resource=PORT,
+                    create=partial(requested_port_create, config=config),
+                    update=partial(requested_port_update, config=config),
+                    delete=partial(requested_port_delete, config=config),
+                    joined=True,
+                ),
                 PATH,
-                create=partial(requested_port_create, config=config),
-                update=partial(requested_port_update, config=config),
-                delete=partial(requested_port_delete, config=config),
                 statements={"list": 5, "create": 44, "get": 4, "update": 44, "delete": 40},
             ),
             *tag_routes(PORT, PATH, rules=tag_rule_names("port")),
