@@ -37,7 +37,9 @@ def test_each_request_has_its_own_answer_and_its_own_event(kind: str, tmp_path: 
         # Those that are all well go together, to the end.
         more = [api("POST", "/v2.0/ports", {"port": {**good, "name": f"more-{n}"}}) for n in range(16)]
         before = api.store.statements
-        made += await asyncio.gather(*more)
+        more_made = await asyncio.gather(*more)
+        assert [one.status for one in more_made] == [201] * 16, more_made
+        made += more_made
         assert api.store.statements - before < 60, "few units, not sixteen"
         addresses = [one.json["port"]["fixed_ips"][0]["ip_address"] for one in made]
         assert len({*addresses, "10.0.0.77"}) == 33

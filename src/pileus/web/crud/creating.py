@@ -39,7 +39,7 @@ def create_handler(crud: Crud, status: int) -> Handler:
         if crud.joined and len(specs) == 1:
             made = await request.write_joined(resource.name, together, specs)
         else:
-            made = await request.write(create_several, request, crud, unit, specs)
+            (made,) = await request.write(together, [(request, specs)])
         views = crud_views(request, crud, made, "create")
         if bulk:
             return Reply.json({resource.plural: views}, status)
@@ -51,33 +51,38 @@ def create_handler(crud: Crud, status: int) -> Handler:
     return handler
 
 
-def create_several(tx: Tx, request: Request, crud: Crud, unit: Create, specs: list[Values]) -> list[Values]:
-    """Run the unit, behind the policy where the policy has to look into the database."""
-    resource = crud.resource
-    if crud.judge is None and resource.targets is not None:
-        try:
-            _may_create(request, resource, specs, resource.judged(tx, request.context, specs))
-        except Forbidden:
-            # Whoever may make none in a parent of his own is told so, whichever parent the path names.
-            asked = specs if _may_in_own(tx, request, resource, specs) else [_given(spec) for spec in specs]
-            find_parents(tx, request, resource, asked)
-            raise
-    return unit(tx, request.context, specs)
-
-
 def create_together(
     tx: Tx, asked: Sequence[tuple[Request, list[Values]]], crud: Crud, unit: Create
 ) -> list[list[Values]]:
-    """Run the unit once for requests of one caller; each one's resources. The events name their requests."""
-    made = create_several(tx, asked[0][0], crud, unit, [spec for _, specs in asked for spec in specs])
-    key = crud.resource.key
-    requests = [request for request, specs in asked for _ in specs]
-    asked_by(
-        tx.events,
-        {one[key]: request.context.request_id for request, one in zip(requests, made, strict=True)},
-    )
+    """Run the unit once for requests of one caller, behind the policy where it has to look into the database.
+
+    Returns each one's resources. The events name the requests that asked.
+    """
+    first, resource = asked[0][0], crud.resource
+    specs = [spec for _, own in asked for spec in own]
+    if crud.judge is None and resource.targets is not None:
+        targets = iter(resource.judged(tx, first.context, specs))
+        for request, own in asked:
+            _may_create_there(tx, request, resource, own, list(islice(targets, len(own))))
+    made = unit(tx, first.context, specs)
+    if len(asked) > 1:
+        requests = [request for request, own in asked for _ in own]
+        pairs = zip(requests, made, strict=True)
+        asked_by(tx.events, {one[resource.key]: request.context.request_id for request, one in pairs})
     rest = iter(made)
-    return [list(islice(rest, len(specs))) for _, specs in asked]
+    return [list(islice(rest, len(own))) for _, own in asked]
+
+
+def _may_create_there(
+    tx: Tx, request: Request, resource: Resource, specs: list[Values], targets: Sequence[Mapping[str, Any]]
+) -> None:
+    try:
+        _may_create(request, resource, specs, targets)
+    except Forbidden:
+        # Whoever may make none in a parent of his own is told so, whichever parent the path names.
+        asked = specs if _may_in_own(tx, request, resource, specs) else [_given(spec) for spec in specs]
+        find_parents(tx, request, resource, asked)
+        raise
 
 
 def _may_in_own(tx: Tx, request: Request, resource: Resource, specs: Sequence[Values]) -> bool:
