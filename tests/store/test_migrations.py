@@ -20,7 +20,7 @@ from tests import databases
 import pileus.services
 import pileus.store
 from pileus.store import migrations, schema
-from pileus.store.migrations import collation, lines
+from pileus.store.migrations import collation, lines, record
 from pileus.store.migrations.lines import LAST_SHARED, SERVICES, next_name, read_lines
 from pileus.store.migrations.writing import snapshot
 from pileus.store.schema import metadata
@@ -280,3 +280,27 @@ def test_revisions_that_were_read_before_need_no_files_later(
     monkeypatch.setattr(migrations, "SNAPSHOT", tmp_path / "closed")
     assert migrations.upgrade(f"sqlite:///{tmp_path}/x.sqlite") == expected
     migrations.prepare(f"sqlite:///{tmp_path}/y.sqlite")
+
+
+def test_what_a_start_needs_is_known_before(tmp_path: Path) -> None:
+    """Revisions run where some are missing: not for a new file, which gets its tables at once."""
+    new, empty, old, future = (f"sqlite:///{tmp_path}/{name}" for name in ("new", "empty", "old", "future"))
+    (tmp_path / "empty").touch()
+    assert not migrations.runs_revisions(new)
+    assert not (tmp_path / "new").exists()
+    assert not migrations.runs_revisions(empty)
+    migrations.prepare(new)
+    assert not migrations.runs_revisions(new)
+    with migrations.locked(old) as connection:
+        assert connection is not None
+        migrations.begin(connection, ())
+        migrations.run(connection, migrations.known()[:3])
+    assert migrations.runs_revisions(old)
+    migrations.prepare(old)
+    assert not migrations.runs_revisions(old)
+    migrations.prepare(future)
+    with migrations.locked(future) as connection:
+        assert connection is not None
+        record.add(connection, [migrations.Revision("network", "9999_from_the_future")])
+    with pytest.raises(migrations.SchemaTooNew):
+        migrations.runs_revisions(future)

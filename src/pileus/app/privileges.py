@@ -46,16 +46,20 @@ def drop(name: str) -> None:
     os.umask(0o077)
 
 
-def as_user(name: str, work: Callable[[], None]) -> None:
+def as_user(name: str, work: Callable[[], None], first: Callable[[], None] | None = None) -> None:
     """Do ``work`` in a process of user ``name`` if this one is root, else here; ends this program as that
-    process ended where it failed."""
+    process ended where it failed. ``first`` is done before that process becomes the user."""
     if os.geteuid() != 0 or name == "root":
+        if first is not None:
+            first()
         return work()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            if first is not None:
+                first()
             drop(name)
             work()
             code = 0

@@ -250,6 +250,27 @@ def test_work_that_is_done_as_the_user_can_not_reach_what_is_roots(
     assert os.geteuid() == 0
 
 
+@as_root
+def test_only_what_is_done_first_may_reach_what_is_roots(
+    victim: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read: list[str] = []
+
+    def first() -> None:
+        read.append(victim.read_text())
+
+    def work() -> None:
+        print(f"{len(read)} read by {os.geteuid() != 0}")
+        victim.read_text()
+
+    with pytest.raises(SystemExit):
+        privileges.as_user(USER, work, first=first)
+    out, err = capfd.readouterr()
+    assert out == "1 read by True\n"
+    assert "PermissionError" in err
+    assert read == [], "it was another process"
+
+
 def test_a_password_is_no_command_of_the_shell_and_no_yaml() -> None:
     hostile = "a'; touch /tmp/x; '\"b: [c"
     assert f"export OS_PASSWORD='{hostile.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'\n" in (

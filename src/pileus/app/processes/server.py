@@ -73,7 +73,7 @@ def main(state: Path | None, config: Path | None, listen: str | None) -> None:
         )
         _preload(settings)
         if _source_is_closed(settings):
-            migrations.preload()
+            _migrate(database_url(folder, settings), settings.server.user)
             for module in _LATE_MODULES:
                 importlib.import_module(module)
     except (Fault, OSError, PolicyError) as error:
@@ -104,11 +104,37 @@ def _preload(settings: Settings) -> None:
         importlib.import_module(module)
 
 
+_MISSING_REVISIONS = 64  # an exit status that nothing else has
+
+
+def _migrate(url: str, user: str) -> None:
+    """Bring the tables up to date in a process of its own, which imports what no server needs, and as the
+    server's user, whose files they are."""
+    migrations.preload_snapshot()
+
+    def told(work: Callable[[str], Any]) -> Any:
+        try:
+            return work(url)
+        except Fault as error:
+            bootstrap.fail(str(error))
+
+    def look() -> None:
+        if told(migrations.runs_revisions):
+            raise SystemExit(_MISSING_REVISIONS)
+
+    try:
+        privileges.as_user(user, look)
+    except SystemExit as end:
+        if end.code != _MISSING_REVISIONS:
+            raise
+        privileges.as_user(user, lambda: told(migrations.prepare), first=migrations.preload)
+
+
 def _source_is_closed(settings: Settings) -> bool:
     """Whether the server's user can't read our source or Python's own (a checkout in root's home).
 
     Migrations are files that are read when they run, and need modules that nothing else needs: then
-    they are read before this process becomes that user.
+    they run before this process becomes that user.
     """
     user = settings.server.user
     if os.geteuid() != 0 or user == "root":

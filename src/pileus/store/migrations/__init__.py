@@ -43,8 +43,10 @@ __all__ = [
     "locked",
     "pending",
     "preload",
+    "preload_snapshot",
     "prepare",
     "run",
+    "runs_revisions",
     "statements",
     "upgrade",
 ]
@@ -84,6 +86,27 @@ def preload() -> None:
     _snapshot()
     for revision in known():
         step_of(revision)
+
+
+def runs_revisions(url: str) -> bool:
+    """Whether ``prepare`` would run revisions, for which it needs what ``preload`` imports.
+
+    Raises SchemaTooNew. Not so where nothing is missing, nor for an SQLite file that has no tables yet.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return False
+    with connected(url) as connection:
+        had = recorded(connection)
+        if not had and connection.dialect.name == "sqlite" and not inspect(connection).get_table_names():
+            return False
+        return not is_current(connection)
+
+
+def preload_snapshot() -> None:
+    """Read what ``prepare`` gives an empty SQLite file, and the names of the revisions."""
+    _snapshot()
+    known()
 
 
 def upgrade(url: str) -> list[Revision]:
