@@ -69,8 +69,8 @@ def ha_networks_join(tx: Tx, context: Context, routers: Sequence[Values], config
 
 
 def ha_networks_leave(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
-    """Take routers, which have no ports there any more, off their HA networks. One without routers goes; where
-    an administrator has put a port on it, it becomes the administrator's."""
+    """Take routers, which have no ports there any more, off their HA networks. One without routers goes, or
+    is left to the administrator who has put a port on it."""
     left = {row.network_id for row in tx.rows(_OF_ROUTERS, {"ids": list(router_ids)})}
     if not left:
         return
