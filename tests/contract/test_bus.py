@@ -54,6 +54,7 @@ class Bus:
         self.served: set[str] = set()
         self.hub = hub
         self.endpoint = endpoint
+        self.streams = endpoint.streams
 
     def client(self, host: str = "h1", secret: bytes = SECRET) -> WireClient:
         return self.with_token(node_token(secret, host))
@@ -388,8 +389,9 @@ def test_a_client_goes_nowhere_else_than_to_its_server(status: int) -> None:
     async def hear(scope: Any, receive: Any, send: Any) -> None:
         asked.append(scope["path"])
         elsewhere = [(b"location", b"/elsewhere"), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": status, "headers": elsewhere})
-        await send({"type": "http.response.body", "body": b""})
+        kind = "websocket.http" if scope["type"] == "websocket" else "http"
+        await send({"type": f"{kind}.response.start", "status": status, "headers": elsewhere})
+        await send({"type": f"{kind}.response.body", "body": b""})
 
     async def story() -> None:
         tcp = listen_tcp("127.0.0.1:0")
@@ -403,9 +405,11 @@ def test_a_client_goes_nowhere_else_than_to_its_server(status: int) -> None:
                     await anext(client.wakeups("h1", ()))
                 with pytest.raises(ServerUnreachable):
                     await anext(client.download("/image"))
+                with pytest.raises(ServerUnreachable):
+                    await client.stream("name")
         finally:
             await server.stop()
-        assert asked == ["/wire/v1/call/agent_report", "/wire/v1/wakeups", "/image"]
+        assert asked == ["/wire/v1/call/agent_report", "/wire/v1/wakeups", "/image", "/wire/v1/streams/name"]
 
     asyncio.run(story())
 

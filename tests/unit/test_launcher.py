@@ -60,7 +60,7 @@ def _install(folder: Path, extras: str, *, lock: str = "") -> None:
     (folder / "bin").mkdir(exist_ok=True)
     (folder / "bin" / "pileus").touch(mode=0o755)
     files = ["test.txt" if "test" in extras else "run.txt", *(["libvirt.txt"] if "libvirt" in extras else [])]
-    paths = ["pyproject.toml", "lock/build.txt", *(f"lock/{file}" for file in files)]
+    paths = ["pyproject.toml", "lock/build.txt", "lock/assets.json", *(f"lock/{file}" for file in files)]
     sums = subprocess.run(["cksum", *paths], cwd=LAUNCHER.parent, capture_output=True, text=True, check=True)
     (folder / f".installed-{extras or 'run'}").write_text(lock or sums.stdout.rstrip("\n"))
 

@@ -89,7 +89,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     used = {canonicalize_name(name) for module in imported for name in packages.get(module, [module])}
     extras = [one for name in ("postgresql", "mariadb", "rabbitmq", "libvirt") for one in EXTRAS[name]]
     declared = {canonicalize_name(one.name) for one in wanted([*PROJECT["dependencies"], *extras])}
-    # Named in a URL, used by uvicorn's protocol that ours is made of, not there on every machine.
-    drivers = {"psycopg", "pymysql", "httptools", "libvirt-python"}
+    # Named in a URL, used by uvicorn's protocols that ours are made of, not there on every machine.
+    drivers = {"psycopg", "pymysql", "httptools", "wsproto", "libvirt-python"}
     assert used - {"libvirt"} <= declared
     assert declared - drivers <= used

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -17,6 +17,7 @@ from yarl import URL
 from pileus.core import log
 from pileus.core.errors import Fault, Unavailable, UploadRefused
 from pileus.core.recurring import Recurring
+from pileus.core.streams import ByteStream, StreamEnded
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import Call
 from pileus.wire.codec import (
@@ -34,6 +35,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 logger = log.get("bus")
 
 _CHUNK_BYTES = 1 << 20
+_LARGEST_MESSAGE = 4 << 20
 _TOKEN = "X-Node-Token"  # noqa: S105 - a header's name
 SILENCE_S = 45.0
 """A stream that is silent for this long (three keep-alives) is taken for dead."""
@@ -102,6 +104,7 @@ class WireClient:
                 connector=connector,
                 # The server answers what it is asked, in as many bytes as it sends.
                 auto_decompress=False,
+                trace_configs=[_stays()],
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         return self._session
@@ -168,6 +171,19 @@ class WireClient:
             raise ServerUnreachable(reason=f"a wake-up can't be read: {error}") from error
         raise ServerUnreachable(reason="the server ended the stream")
 
+    async def stream(self, name: str) -> ByteStream:
+        """Open the stream that the server has asked for by this name; raises ServerUnreachable."""
+        try:
+            socket = await self._http().ws_connect(
+                URL(f"{self._base}streams/{name}"),
+                headers={_TOKEN: self.token},
+                max_msg_size=_LARGEST_MESSAGE,
+                heartbeat=SILENCE_S / 3,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+        return _ClientStream(socket)
+
     async def download(self, path: str) -> AsyncIterator[bytes]:
         """GET ``path`` below the server's address, in pieces of up to 1 MiB.
 
@@ -232,6 +248,44 @@ class WireClient:
                 return response.status in (200, 206)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(reason=str(error) or type(error).__name__) from error
+
+
+def _stays() -> aiohttp.TraceConfig:
+    """A stream follows no redirection either: its token is for this server alone."""
+
+    async def refuse(session: Any, context: Any, params: Any) -> None:
+        raise aiohttp.ClientError("the server sends a stream elsewhere")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
+
+
+class _ClientStream:
+    """A WebSocket that was opened here, as a stream."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        """See ByteStream."""
+        while True:
+            message = await self._socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return b""
+            if message.data:
+                return bytes(message.data)
+
+    async def send(self, data: bytes) -> None:
+        """See ByteStream."""
+        try:
+            await self._socket.send_bytes(data)
+        except (aiohttp.ClientError, OSError) as error:
+            raise StreamEnded from error
+
+    async def close(self) -> None:
+        """See ByteStream."""
+        await self._socket.close()
 
 
 def _refusal(status: int, body: bytes) -> Fault:

@@ -2,7 +2,8 @@
 
 ``POST /wire/v1/call/{name}`` answers a row of the table of calls;
 ``POST /wire/v1/wakeups`` streams wake-ups for the scopes that the agent names, beginning
-with their newest position, so that a reader who connects late sees that it is late.
+with their newest position, so that a reader who connects late sees that it is late;
+``GET /wire/v1/streams/{name}`` is a WebSocket: a stream that a server has asked the node for (``streams``).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import msgspec
 
 from pileus.bus.hub import Hub, Listener
 from pileus.bus.node import Node, NodeTokens
+from pileus.bus.streams import Streams
 from pileus.core import log
 from pileus.core.errors import Fault, Forbidden, Invalid, Kind, NotFound
+from pileus.core.streams import SocketStream
 from pileus.wire import scopes
 from pileus.wire.agents import Wakeup
 from pileus.wire.calls import ANSWER, CALLS, NODE_TOKEN
@@ -29,6 +32,7 @@ from pileus.wire.switch import Acknowledged
 PREFIX = "/wire/v1/"
 TOKEN_HEADER = b"x-node-token"
 MAX_BODY_BYTES = 16 << 20
+STREAMS = "streams/"
 KEEP_ALIVE_S = 15.0
 BODY_WITHIN_S = 60.0
 
@@ -83,7 +87,8 @@ class BodyTooLarge(Fault):
 class Endpoint:
     """Answers agents. ``handlers`` are named as in the table of calls; ``look`` tells which of some scopes
     a host serves, and the newest position of those; ``tokens`` who may speak. ``administration`` is what
-    the controller may ask, by name: the type of the request and what answers it."""
+    the controller may ask, by name: the type of the request and what answers it; ``streams`` those that
+    nodes are asked for."""
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class Endpoint:
         look: Look,
         tokens: NodeTokens,
         administration: Mapping[str, tuple[type[msgspec.Struct], Administer]] | None = None,
+        streams: Streams | None = None,
     ) -> None:
         unknown = handlers.keys() - CALLS.keys()
         if unknown:
@@ -105,6 +111,7 @@ class Endpoint:
         self._look = look
         self._tokens = tokens
         self._administration = administration or {}
+        self.streams = streams or Streams(hub)
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -112,6 +119,9 @@ class Endpoint:
         self._closing.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await self._stream(scope, receive, send)
+            return
         started = time.perf_counter()
         name = scope["path"].removeprefix(PREFIX)
         try:
@@ -139,6 +149,27 @@ class Endpoint:
         except Exception:
             logger.exception("call failed", call=name, seconds=round(time.perf_counter() - started, 4))
             await _fault(send, Fault(f"The call {name} failed; the server's log says why."))
+
+    async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
+        """A node opens a stream. Whoever waits for it has it until one of them closes it."""
+        await receive()  # websocket.connect
+        name = scope["path"].removeprefix(PREFIX + STREAMS)
+        try:
+            if not _is_private(scope):
+                raise PlainTcp
+            node = self._tokens.check(_token(scope))
+            self.streams.expect(name, node.host)
+        except Fault as fault:
+            logger.warning("a stream is refused", reason=str(fault))
+            await send({"type": "websocket.close"})
+            return
+        await send({"type": "websocket.accept"})
+        stream = SocketStream(receive, send)
+        try:
+            self.streams.opened(name, node.host, stream)
+        except Fault:  # the other side gave up meanwhile
+            await stream.close()
+        await stream.closed.wait()
 
     async def _call(self, name: str, body: bytes, node: Node) -> msgspec.Struct:
         handler = self._handlers.get(name)
@@ -249,7 +280,7 @@ def _check_scope(scope: str, node: Node) -> None:
 def _is_private(scope: Any) -> bool:
     """Whether nobody listens to the connection: TLS, or a Unix socket (which has no port)."""
     server = scope.get("server")
-    return scope.get("scheme") == "https" or server is None or server[1] is None
+    return scope.get("scheme") in ("https", "wss") or server is None or server[1] is None
 
 
 def _token(scope: Any) -> str:

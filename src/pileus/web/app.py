@@ -28,6 +28,7 @@ from pileus.core.ids import new_request_id
 from pileus.policy import Enforcer, Policies
 from pileus.resource.versions import within
 from pileus.store import TALLY, Store
+from pileus.web import sockets
 from pileus.web.bodies import Bodies, ClientGone
 from pileus.web.client import share_of
 from pileus.web.client_certificate import client_certificate, thumbprint
@@ -41,6 +42,7 @@ from pileus.web.request import Parts, Request
 from pileus.web.routes import ANYBODY, Leaf, Route, Router, routed_path, segments
 from pileus.web.service import Service, Spelling
 from pileus.web.settings import WebSettings
+from pileus.web.sockets import Opening
 from pileus.web.trace import Trace, Written, trace_of
 
 Scope = MutableMapping[str, Any]
@@ -104,10 +106,17 @@ class App:
                 at_root.append(front_route(services))
             self._router.add(services[0], "", at_root)
         self._prefixes = sorted(services, key=lambda one: len(one.prefix), reverse=True)
+        self._sockets = {
+            service.prefix + socket.path: (service, socket)
+            for service in services
+            for socket in service.sockets
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
         else:
@@ -128,6 +137,25 @@ class App:
             if self._written is not None:
                 trace.ended()
                 self._written(trace)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = "/" + "/".join(segments(routed_path(scope)))
+        service, socket = self._sockets.get(asked, (self.services[0], None))
+        opening = Opening(
+            scope,
+            receive,
+            send,
+            self._parts.settings,
+            service.prefix,
+            service.dialect,
+            {},
+            self.store,
+            self.clock,
+        )
+        try:
+            await sockets.serve(opening, socket.handler if socket is not None else None)
+        except (ClientGone, ConnectionError):
+            _log.debug("the client of a socket went away", path=scope["path"])
 
     async def _answer(self, scope: Scope, receive: Receive, trace: Trace, extra: Headers) -> Reply:
         """The reply, whatever happens."""

@@ -24,6 +24,7 @@ from pileus.resource.declaration import Extension
 from pileus.resource.quota import Quota
 from pileus.web.answers import Answer
 from pileus.web.routes import Route
+from pileus.web.sockets import Socket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Noun:
     """One thing of an API.
 
     ``answers`` are the calls of agents that are about it; ``extensions`` those of the API that its
-    folder brings.
+    folder brings; ``sockets`` the WebSockets that it serves.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Noun:
     quotas: Sequence[Quota] = ()
     extensions: Sequence[Extension] = ()
     answers: Sequence[Answer] = ()
+    sockets: Sequence[Socket] = ()

@@ -2,7 +2,8 @@
 
 ``Route("POST", "/v2.0/ports", create_port, resource=PORT, action="create")``.
 The router is a tree of dictionaries, walked a segment at a time; a literal
-segment wins over ``{parameter}``. Paths have no trailing slash (a request's is ignored).
+segment wins over ``{parameter}``, and both over ``{+rest}``, which is all segments that are left. Paths have
+no trailing slash (a request's is ignored).
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Route:
 class _Node:
     literal: dict[str, _Node] = field(default_factory=dict)
     parameter: _Node | None = None
+    rest: _Node | None = None
     leaf: Leaf | None = None
 
 
@@ -121,6 +123,11 @@ class Router:
             node = self._root
             names = []
             for place, segment in enumerate(segments(prefix + route.path)):
+                if segment.startswith("{+"):
+                    names.append(segment.strip("{+}"))
+                    node.rest = node.rest or _Node()
+                    node = node.rest
+                    continue
                 if segment.startswith("{"):
                     names.append(segment.strip("{}"))
                     if node.parameter is None:
@@ -177,4 +184,7 @@ def _walk(node: _Node, parts: list[str], position: int, values: list[str]) -> Le
         if found is not None:
             return found
         values.pop()
+    if node.rest is not None:
+        values.append("/".join(parts[position:]))
+        return node.rest.leaf
     return None

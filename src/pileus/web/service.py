@@ -15,6 +15,7 @@ from pileus.web.dialects import ApiVersion, Dialect
 from pileus.web.microversions import Microversions
 from pileus.web.noun import Noun
 from pileus.web.routes import Route
+from pileus.web.sockets import Socket
 
 
 class Spelling(NamedTuple):
@@ -63,6 +64,7 @@ class Service:
     extensions: tuple[Extension, ...] = field(init=False)
     answers: tuple[Answer, ...] = field(init=False)
     resources: tuple[Resource, ...] = field(init=False)
+    sockets: tuple[Socket, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         def fold(name: str, several: Iterable[Any]) -> None:
@@ -73,4 +75,5 @@ class Service:
         fold("quotas", (one for noun in self.nouns for one in noun.quotas))
         fold("extensions", (one for noun in self.nouns for one in noun.extensions))
         fold("answers", (one for noun in self.nouns for one in noun.answers))
+        fold("sockets", (one for noun in self.nouns for one in noun.sockets))
         fold("resources", {id(one.resource): one.resource for one in self.routes if one.resource}.values())

@@ -15,7 +15,8 @@ from pileus.wire.types import HostName, Text, Uuid, Word, clip
 
 
 class Question(Record, frozen=True):
-    """``kind`` names what is asked (``console_log``: ``{"server_id", "length"}``)."""
+    """``kind`` names what is asked: ``console_log`` (``{"server_id", "length"}``), ``console``
+    (``{"server_id", "console", "stream"}``: open the stream of this name from a machine's console)."""
 
     question_id: Uuid
     kind: Word

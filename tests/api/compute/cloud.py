@@ -17,9 +17,11 @@ from tests.api import cloud as one
 from tests.api.cloud import P1, P2, PEOPLE, Node
 from tests.api.compute import replies
 from tests.asgi import Answer
+from tests.sockets import MemoryStream
 
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
+from pileus.core.errors import Unavailable
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
@@ -188,6 +190,7 @@ class Cloud(one.Cloud):
     """Speaks to the compute API at one of its versions."""
 
     version = LATEST
+    streams: FakeStreams
 
     @property
     def compute(self) -> Compute:
@@ -356,6 +359,20 @@ class FakeImages:
         self.deleted.append(name)
 
 
+class FakeStreams:
+    """Hosts whose consoles are in memory. ``refuses``: why they open none."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[tuple[str, str, str, dict[str, Any]], MemoryStream]] = []
+        self.refuses = ""
+
+    async def open(self, host: str, scope: str, kind: str, **arguments: Any) -> MemoryStream:
+        if self.refuses:
+            raise Unavailable(self.refuses)
+        self.opened.append(((host, scope, kind, arguments), MemoryStream()))
+        return self.opened[-1][1]
+
+
 @contextlib.asynccontextmanager
 async def cloud(
     url: str,
@@ -367,19 +384,28 @@ async def cloud(
     """Compute and network over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are
     an operator's rules of compute. ``images_in``: the image service too, with its store in that folder."""
     wrong: list[str] = []
+    streams = FakeStreams()
 
     def faces(store: Store, clock: ManualClock) -> Sequence[ServiceFace]:
         settings = NetworkConfig(
             followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
         )
         network = Network(settings, clock)
-        compute = Compute(config or ComputeConfig(), settings, clock, images=FakeImages(), ask=_answer)
+        compute = Compute(
+            config or ComputeConfig(),
+            settings,
+            clock,
+            images=FakeImages(),
+            ask=_answer,
+            open_stream=streams.open,
+        )
         compute.service = replies.held(compute.service, wrong)
         if images_in is None:
             return [compute, network]
         return [compute, network, Images(FileStore(images_in), b"k" * 32, ImageConfig(), clock)]
 
     async with one.served(Cloud, url, faces, rules={"compute": overrides or {}}) as made:
+        made.streams = streams
         yield made
         assert not wrong, "\n".join(wrong)
 

@@ -167,6 +167,8 @@ OPERATIONS: Operations = {
         "changes-before": "changes-before={after_boot}",
     },
     "/v2.1/extensions": {},
+    "/consoles/vnc": {},
+    "/consoles/serial": {},
     "/v2.1/flavors/{id}/os-extra_specs": {},
     "/v2.1/flavors/{id}/os-flavor-access": {},
     "/v2.1/os-aggregates": {},

@@ -56,7 +56,7 @@ RICH = msgspec.structs.replace(
     kvm=True,
     machine="q35",
     cpu="host-model",
-    vnc="127.0.0.1",
+    display=True,
     disks=(
         Disk(
             path="/dev/vg/volume",

@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 from tests.fake_server import FakeServer
+from tests.sockets import MemoryStream
 
 from pileus.core.errors import Fault, Unavailable, UploadRefused
 from pileus.wire import scopes as scope_names
@@ -48,6 +49,7 @@ class ComputeServer(FakeServer):
         self.downloads: list[str] = []
         self.download_gate: asyncio.Event | None = None
         self.uploads: list[str] = []
+        self.streams: dict[str, MemoryStream] = {}
         self.refuses_uploads = 0
         self.forgets_to_answer = False
         self.reports: list[HypervisorReport] = []
@@ -108,6 +110,9 @@ class ComputeServer(FakeServer):
             await self.download_gate.wait()
         await asyncio.sleep(0)
         yield content[len(content) // 2 :]
+
+    async def stream(self, name: str) -> MemoryStream:
+        return self.streams.setdefault(name, MemoryStream())
 
     async def upload(self, path: str, file: Path) -> None:
         name = path.split("/")[-1].partition("?")[0]

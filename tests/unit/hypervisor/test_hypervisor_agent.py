@@ -380,6 +380,34 @@ def test_questions(play: Callable[..., None]) -> None:
     play(story)
 
 
+def test_consoles_are_brought_to_the_server(play: Callable[..., None]) -> None:
+    async def story(bench: Bench) -> None:
+        await booted(bench, 1)
+
+        async def asked(number: int, **arguments: Any) -> str | None:
+            bench.server.ask(Question(f"q{number}", "console", {"server_id": ONE, **arguments}))
+            await bench.until(lambda: any(one.question_id == f"q{number}" for one in bench.server.answers))
+            return next(one.error for one in bench.server.answers if one.question_id == f"q{number}")
+
+        serial, name = {"console": "serial"}, "a-name-of-24-characters-x"
+        assert await asked(1, stream=name, **serial) is None
+        await bench.until(lambda: name in bench.server.streams)
+        stream = bench.server.streams[name]
+        await bench.until(lambda: b"login: " in b"".join(stream.sent))
+        stream.comes.put_nowait(b"root")
+        await bench.until(lambda: stream.sent[-1] == b"root")
+        stream.comes.put_nowait(b"")
+        await bench.until(stream.closed.is_set)
+        # Nothing but a name may stand where a name does, and none of these opens anything.
+        for number, wrong in enumerate(("../call/answer", "short", "x" * 65, "a b" * 8, None), 2):
+            assert await asked(number, stream=wrong, **serial)
+        assert await asked(8, stream=name, console="spice")
+        assert await asked(9, stream=name) and await asked(10, **serial)
+        assert list(bench.server.streams) == [name]
+
+    play(story)
+
+
 def test_the_inventory_comes_with_the_heartbeat(play: Callable[..., None]) -> None:
     async def story(bench: Bench) -> None:
         await bench.until(lambda: bench.server.inventory is not None)

@@ -92,7 +92,7 @@ async def _services() -> list[Service]:
             needed.mkdir(parents=True, exist_ok=True)
         store = await Store.open(f"sqlite:///{path}/none.db", clock=SystemClock())
         try:
-            _, faces = make_services(folder, Settings(), SystemClock(), store, _nobody)
+            _, faces = make_services(folder, Settings(), SystemClock(), store, _nobody, _no_stream)
             for face in faces:
                 await face.close()
             return [face.service for face in faces]
@@ -101,4 +101,8 @@ async def _services() -> list[Service]:
 
 
 async def _nobody(host: str, question: Any, timeout_s: float) -> Any:
+    raise Unavailable("no agents are asked here")
+
+
+async def _no_stream(host: str, scope: str, kind: str, **arguments: Any) -> Any:
     raise Unavailable("no agents are asked here")

@@ -134,6 +134,7 @@ def _node_settings(
         integration_bridge=settings.switch.integration_bridge,
         kvm=kvm,
         offloads=offloads,
+        display=settings.hypervisor.display,
         shutdown_timeout_s=settings.hypervisor.shutdown_timeout_s,
         reserved_memory_mib=settings.hypervisor.reserved_memory_mib,
         reserved_disk_gib=settings.hypervisor.reserved_disk_gib,

@@ -35,6 +35,7 @@ from pileus.bus.hub import Hub
 from pileus.bus.node import NodeTokens
 from pileus.bus.notifications import Notifier
 from pileus.bus.rabbit import RabbitAnnouncer
+from pileus.bus.streams import Streams
 from pileus.core import log
 from pileus.core.clock import SystemClock
 from pileus.core.errors import Fault
@@ -176,6 +177,7 @@ class Server:
         self._proxies = Proxies(settings.server.trusted_proxies)
         self.clock = SystemClock()
         self.hub = Hub()
+        self.streams = Streams(self.hub)
         self.endpoint: Endpoint
         self.store: Store
         self.services: tuple[ServiceFace, ...] = ()
@@ -208,6 +210,7 @@ class Server:
             self.clock,
             self.store,
             self.hub.ask,
+            self.streams.open,
             self._beginning,
             self._notifier.send if self._notifier is not None else None,
             self._metering_notifier.send if self._metering_notifier is not None else None,
@@ -230,6 +233,7 @@ class Server:
             self._look,
             tokens,
             {**self._token_book.administration(), **keys.answers()},
+            self.streams,
         )
 
     def _start_notifiers(self) -> None:

@@ -13,7 +13,7 @@ from pileus.core.clock import Clock
 from pileus.core.files import read_or_create_secret
 from pileus.drivers.dns.updates import DynamicUpdates
 from pileus.services.compute import service as compute
-from pileus.services.compute.servers.host_questions import Ask
+from pileus.services.compute.servers.host_questions import Ask, OpenStream
 from pileus.services.identity.seed import own_project
 from pileus.services.identity.service import Beginning, Identity, Notify
 from pileus.services.identity.service import from_settings as identity_settings
@@ -30,6 +30,7 @@ def make_services(
     clock: Clock,
     store: Store,
     ask: Ask,
+    open_stream: OpenStream,
     beginning: Callable[[], Beginning] | None = None,
     notify: Notify | None = None,
     notify_metering: NotifyMetering | None = None,
@@ -71,6 +72,7 @@ def make_services(
         clock,
         images=images,
         ask=ask,
+        open_stream=open_stream,
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
     return identity, (identity, networking, images, machines)

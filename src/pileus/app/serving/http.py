@@ -14,11 +14,13 @@ from typing import Any
 import uvicorn
 
 from pileus.app.serving.connections import Gate
-from pileus.app.serving.protocol import BoundedProtocol
+from pileus.app.serving.protocol import BoundedProtocol, BoundedSocket
 from pileus.core.errors import Invalid
 
 BACKLOG = 2048
 GRACE_S = 5
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of one message of a WebSocket."""
 
 
 class BadListenAddress(Invalid):
@@ -95,7 +97,9 @@ class HttpServer:
             app,
             loop="none",
             http=functools.partial(BoundedProtocol, gate=gate),  # type: ignore[arg-type]
-            ws="none",
+            ws=BoundedSocket,
+            ws_max_size=LARGEST_MESSAGE,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -10,15 +10,19 @@ Whoever has no token must be able neither to fill the memory nor to hold connect
 * who reads an answer must go on reading, at a least rate;
 * a client may have so many connections (``connections.Gate``).
 
+A connection that becomes a WebSocket (``BoundedSocket``) counts on, and its messages are bounded.
+
 Bodies that are awaited are bounded further in (``web.bodies``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
 
 from pileus.app.serving.connections import Gate
 from pileus.web.client_certificate import EXTENSION
@@ -148,6 +152,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._gate.works(self)
         super().on_headers_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(431)  # nobody pipelines this
+            return
+        assert self.ws_protocol_class is not None
+        make, gate, http = self.ws_protocol_class, self._gate, self
+
+        def bounded(**keywords: Any) -> Any:
+            made: Any = make(**keywords)
+            made.counted_as(gate, http)
+            return made
+
+        self.ws_protocol_class = bounded  # type: ignore[assignment]
+        super().handle_websocket_upgrade()
+
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if not self._refused:
@@ -160,7 +179,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
-        if self.cycle.response_complete:  # that was the rest of a body whose answer is given
+        if (
+            self.cycle is not None and self.cycle.response_complete
+        ):  # that was the rest of a body whose answer is given
             self._clear_deadline()
             self._wait()
 
@@ -249,3 +270,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_deadline(LINGER_S)
         else:
             self.end()
+
+
+class BoundedSocket(WSProtocol):
+    """A connection that has become a WebSocket. What uvicorn would write about it holds its query."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.logger = logging.getLogger("uvicorn.websockets")
+        self.logger.setLevel(logging.ERROR)
+        self._gate: Gate | None = None
+        self._http: BoundedProtocol | None = None
+
+    def counted_as(self, gate: Gate, http: BoundedProtocol) -> None:
+        """Tell at the end that the connection ``http``, which the gate let in, is closed."""
+        self._gate, self._http = gate, http
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._gate is not None and self._http is not None:
+            self._gate.leave(self._http)
+        super().connection_lost(exc)

@@ -102,8 +102,8 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     KVM, all that can be emulated otherwise."""
     tcg_cache_mib: int | None = None
     """Memory for translated code where there is no KVM; None: QEMU's own idea, up to 1 GiB a machine."""
-    vnc: str | None = None
-    """Address that VNC listens on, on a port that libvirt picks; None: neither display nor video card."""
+    display: bool = False
+    """Whether it has a video card, and a display by VNC that listens nowhere: libvirt gives connections."""
     topology: tuple[int, int, int] | None = None
     """Sockets, cores of each, threads of each core; None: a socket for each virtual CPU."""
     boot_menu: bool = False
@@ -182,6 +182,19 @@ def device_aliases(definition: str) -> set[str]:
     root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
     names = (element.get("name", "") for element in root.findall("./devices/*/alias"))
     return {name for name in names if name.startswith("ua-")}
+
+
+def has_display(definition: str) -> bool:
+    """Whether a domain of this XML has a display by VNC."""
+    root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
+    return root.find("./devices/graphics[@type='vnc']") is not None
+
+
+def serial_line(definition: str) -> str:
+    """The path of the terminal of a running domain's first serial line, of its XML; empty: there is none."""
+    root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
+    source = root.find("./devices/serial[@type='pty']/source")
+    return "" if source is None else source.get("path", "")
 
 
 def disk_targets(definition: str) -> list[str]:
@@ -341,11 +354,11 @@ def _fittings(spec: DomainSpec) -> Sequence[ET.Element]:
     ET.SubElement(serial, "target", type="isa-serial", port="0")
     found = [serial]
     video = ET.Element("video")
-    if spec.vnc is None:
+    if not spec.display:
         ET.SubElement(video, "model", type="none")
     else:
-        graphics = ET.Element("graphics", type="vnc", port="-1", autoport="yes", listen=spec.vnc)
-        ET.SubElement(graphics, "listen", type="address", address=spec.vnc)
+        graphics = ET.Element("graphics", type="vnc")
+        ET.SubElement(graphics, "listen", type="none")
         ET.SubElement(video, "model", type="vga")
         found += [graphics, ET.Element("input", type="tablet", bus="virtio")]
     found.append(video)

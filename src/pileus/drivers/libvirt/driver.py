@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import libvirt
 import libvirt_qemu
 
+from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt import domain as xml
 from pileus.drivers.libvirt import guest_agent
 from pileus.drivers.libvirt.connection import Connection, is_gone, reason
@@ -19,6 +20,7 @@ from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 from pileus.drivers.libvirt.hypervisor import (
     NAME_PREFIX,
     Change,
+    ConsoleKind,
     DomainState,
     DomainStats,
     Event,
@@ -32,6 +34,7 @@ from pileus.drivers.libvirt.hypervisor import (
 )
 from pileus.drivers.libvirt.leaving import Leaving
 from pileus.drivers.libvirt.reading import LIFECYCLE, POWER, read_stats
+from pileus.drivers.libvirt.real_consoles import RealConsoles
 
 _T = TypeVar("_T")
 
@@ -79,6 +82,7 @@ class LibvirtHypervisor(Leaving):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._happened = asyncio.Condition()
         self._notifiers: set[asyncio.Task[None]] = set()
+        self._consoles = RealConsoles(self._connection)
 
     async def connect(self) -> None:
         """See Hypervisor."""
@@ -310,6 +314,10 @@ class LibvirtHypervisor(Leaving):
                 raise
 
         return await self._domain("run_in_guest", uuid, work)
+
+    async def open_console(self, uuid: str, kind: ConsoleKind) -> ByteStream:
+        """See Hypervisor."""
+        return await self._consoles.open(uuid, kind)
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""

@@ -11,10 +11,11 @@ import asyncio
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
+from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 
 NAME_PREFIX = "pileus-"
@@ -48,6 +49,10 @@ class NotDefined(HypervisorFailed):
 
 class NotDetached(HypervisorFailed):
     """The guest did not let go of a device in the time allowed."""
+
+
+class ConsoleMissing(HypervisorFailed):
+    """The machine has no such console now."""
 
 
 class GuestSilent(HypervisorFailed):
@@ -182,6 +187,9 @@ class GuestSaid(msgspec.Struct, frozen=True):
 Channel = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+ConsoleKind = Literal["vnc", "serial"]
+
+
 class Hypervisor(Protocol):
     """One host's machines. All verbs raise HypervisorFailed or one of its kinds."""
 
@@ -251,6 +259,10 @@ class Hypervisor(Protocol):
     ) -> GuestSaid:
         """Run a program in the guest by QEMU's agent there. GuestSilent where none answers, or the program
         does not end in time."""
+
+    async def open_console(self, uuid: str, kind: ConsoleKind) -> ByteStream:
+        """Connect to a running machine's display (it speaks RFB) or to its first serial line. Whoever had the
+        serial line before loses it. ConsoleMissing where there is none, or the machine is off."""
 
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """Now if it runs, and for its next start."""

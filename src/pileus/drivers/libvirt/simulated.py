@@ -16,11 +16,14 @@ import msgspec
 
 from pileus.core.clock import Clock, SystemClock
 from pileus.core.files import write_atomically
+from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt import domain as xml
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 from pileus.drivers.libvirt.hypervisor import (
     NAME_PREFIX,
     Change,
+    ConsoleKind,
+    ConsoleMissing,
     DiskStats,
     DomainMissing,
     DomainState,
@@ -36,6 +39,7 @@ from pileus.drivers.libvirt.hypervisor import (
     NotDetached,
     Power,
 )
+from pileus.drivers.libvirt.simulated_consoles import Consoles
 from pileus.drivers.libvirt.simulated_leaving import Machine, SimulatedLeaving
 
 _FACTS = HostFacts(
@@ -111,6 +115,7 @@ class SimulatedHypervisor(SimulatedLeaving):
         self._clock = clock or SystemClock()
         self._copy = copy
         self._connected = False
+        self._consoles = Consoles()
         self._machines: dict[str, Machine] = {}
         if state_file is not None and state_file.exists():
             self._machines = msgspec.json.decode(state_file.read_bytes(), type=dict[str, Machine])
@@ -286,6 +291,16 @@ class SimulatedHypervisor(SimulatedLeaving):
             self._store()
         return said
 
+    async def open_console(self, uuid: str, kind: ConsoleKind) -> ByteStream:
+        """See Hypervisor."""
+        machine = self._machine("open_console", uuid)
+        running = machine.running
+        if running is None:
+            raise ConsoleMissing("open_console", "the machine does not run")
+        if kind == "vnc" and not running.display:
+            raise ConsoleMissing("open_console", "the machine has no display")
+        return await self._consoles.open(uuid, kind, running.title or running.name)
+
     async def attach_interface(self, uuid: str, interface: Interface) -> None:
         """See Hypervisor."""
         self._attach("attach_interface", uuid, interface)
@@ -340,6 +355,7 @@ class SimulatedHypervisor(SimulatedLeaving):
     def _stop(self, machine: Machine, detail: str) -> None:
         machine.running = None
         machine.power = Power.OFF
+        self._consoles.hang_up(machine.wanted.uuid)
         self._post(machine, Change.STOPPED, detail)
 
     def _post(self, machine: Machine, change: Change, detail: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
+from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt.hypervisor import (
     Hypervisor,
     HypervisorFailed,
@@ -31,7 +32,7 @@ from pileus.drivers.qemu_img.images import Images
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.hypervisor import plan
-from pileus.host.hypervisor.answers import answer
+from pileus.host.hypervisor.answers import ConsoleStreams, answer
 from pileus.host.hypervisor.arrivals import Arrivals
 from pileus.host.hypervisor.batches import Batches
 from pileus.host.hypervisor.consoles import keep_small
@@ -75,6 +76,8 @@ _HEARTBEAT_RETRY_S = 2.0
 
 class ComputeServer(Server, ImageServer, Protocol):
     """The calls that this agent makes; ``pileus.bus.client.WireClient`` is one."""
+
+    async def stream(self, name: str) -> ByteStream: ...
 
 
 class HypervisorAgent(Agent):
@@ -144,6 +147,7 @@ class HypervisorAgent(Agent):
             node, self.desired, self.observed, self.book, self.journal, self.jobs, self._executor, clock, self
         )
         self._answering: set[asyncio.Task[None]] = set()
+        self._consoles = ConsoleStreams(server.stream)
 
     # -- what the base asks
 
@@ -166,6 +170,7 @@ class HypervisorAgent(Agent):
         for task in self._answering:
             task.cancel()
         await asyncio.gather(*self._answering, return_exceptions=True)
+        await self._consoles.close()
         await self.arrivals.close()
         await self._cache.close()
         await self._hypervisor.close()
@@ -207,7 +212,8 @@ class HypervisorAgent(Agent):
 
     async def _answer(self, question: Question) -> None:
         with contextlib.suppress(Fault):
-            await self.call(ANSWER, await answer(self.host, question, self.book, self._hypervisor))
+            said = await answer(self.host, question, self.book, self._hypervisor, self._consoles)
+            await self.call(ANSWER, said)
 
     async def _heartbeat(self) -> None:
         """Compute services report here, not among the network's agents."""

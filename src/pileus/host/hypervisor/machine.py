@@ -174,6 +174,7 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
         interfaces=tuple(interface(port, settings, hardware.vif_model) for port in server.ports),
         console_log=str(places.console),
         kvm=settings.kvm,
+        display=settings.display,
         tcg_cache_mib=None if settings.kvm else settings.tcg_cache_mib,
         labels={"generation": str(server.generation)},
         **_asked_for(hardware),

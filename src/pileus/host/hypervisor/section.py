@@ -33,6 +33,12 @@ class HypervisorSection(Section, frozen=True):
         bool,
         Description(description="start machines that ran when this node went down once it is up again"),
     ] = True
+    display: Annotated[
+        bool,
+        Description(
+            description="machines have a video card and a display, for consoles by VNC; it listens nowhere"
+        ),
+    ] = True
     reserved_memory_mib: Annotated[
         int, msgspec.Meta(ge=0, description="memory of this node that no machine gets, in MiB")
     ] = 512

@@ -20,6 +20,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Memory for translated code, a machine, where there is no KVM."""
     shutdown_timeout_s: float = 60.0
     """Time that a guest has after the power button was pressed."""
+    display: bool = True
+    """Whether machines have a video card and a display."""
     at_once: int = 8
     """Machines that are worked on at the same time."""
     console_limit: int = 1 << 20

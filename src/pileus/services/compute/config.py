@@ -33,6 +33,7 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     resize_confirm_window_s: float = 0
     allow_resize_to_same_host: bool = True
     max_concurrent_live_migrations: int = 1
+    console_token_lifetime_s: float = 600
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -59,4 +60,5 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         resize_confirm_window_s=settings.resize_confirm_window_s,
         allow_resize_to_same_host=settings.allow_resize_to_same_host,
         max_concurrent_live_migrations=settings.max_concurrent_live_migrations,
+        console_token_lifetime_s=settings.console_token_lifetime_s,
     )

@@ -82,3 +82,6 @@ class ComputeSection(Section, frozen=True):
         int,
         msgspec.Meta(ge=0, description="servers that leave a host at the same time; others wait; 0: all"),
     ] = 1
+    console_token_lifetime_s: Annotated[
+        float, msgspec.Meta(gt=0, description="seconds for which the address of a console can be opened")
+    ] = 600.0

@@ -15,6 +15,8 @@ from pileus.services.compute.agents.serving import look
 from pileus.services.compute.api import COMPUTE, admit, spelling
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
+from pileus.services.compute.consoles.noun import consoles_noun
+from pileus.services.compute.consoles.requests import ConsoleHandlers, console_actions
 from pileus.services.compute.extensions import EXTENSIONS
 from pileus.services.compute.flavors.access import FLAVOR_ACCESS
 from pileus.services.compute.flavors.extra_specs import FLAVOR_EXTRA_SPECS
@@ -44,7 +46,7 @@ from pileus.services.compute.servers.cleanup import forget
 from pileus.services.compute.servers.console_output import CONSOLE_OUTPUT, console_output_actions
 from pileus.services.compute.servers.diagnostics import diagnostics_noun
 from pileus.services.compute.servers.external_events import EXTERNAL_EVENTS
-from pileus.services.compute.servers.host_questions import Ask, HostQuestions
+from pileus.services.compute.servers.host_questions import Ask, HostQuestions, OpenStream
 from pileus.services.compute.servers.instance_actions import INSTANCE_ACTIONS
 from pileus.services.compute.servers.interfaces import (
     InterfaceHandlers,
@@ -124,12 +126,12 @@ VERSIONS = (
 )
 
 
-def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
+def nouns(parts: Parts, ask: Ask, open_stream: OpenStream) -> tuple[Noun, ...]:
     """The nouns of the service, in the order in which they are told."""
     config, network = parts.config, parts.network
     servers, interfaces = ServerHandlers(parts), InterfaceHandlers(network)
     groups, quarantine = SecurityGroupHandlers(network), QuarantineHandlers(network)
-    questions = HostQuestions(ask)
+    questions, consoles = HostQuestions(ask), ConsoleHandlers(config)
     return (
         EXTENSIONS,
         FLAVORS,
@@ -162,7 +164,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         CRASH_DUMPS,
         LOCK,
         SERVER_ADMIN,
-        server_actions_noun(*_actions(parts, servers, interfaces, groups, quarantine, questions)),
+        server_actions_noun(*_actions(parts, servers, interfaces, groups, quarantine, questions, consoles)),
         SERVER_METADATA,
         SERVER_TAGS,
         SERVER_ADDRESSES,
@@ -171,6 +173,7 @@ def nouns(parts: Parts, ask: Ask) -> tuple[Noun, ...]:
         QUARANTINES,
         INSTANCE_ACTIONS,
         CONSOLE_OUTPUT,
+        consoles_noun(consoles, open_stream),
         diagnostics_noun(questions),
         SERVER_PASSWORD,
         VOLUME_ATTACHMENTS,
@@ -189,6 +192,7 @@ def _actions(
     groups: SecurityGroupHandlers,
     quarantine: QuarantineHandlers,
     questions: HostQuestions,
+    consoles: ConsoleHandlers,
 ) -> tuple[Mapping[str, Action], ...]:
     """The actions of servers, a table a noun."""
     return (
@@ -210,12 +214,13 @@ def _actions(
         FLOATING_IP_ACTIONS,
         quarantine_actions(quarantine),
         console_output_actions(questions),
+        console_actions(consoles),
     )
 
 
 class Compute(ServiceFace):
-    """``images`` has the bytes of images; ``ask`` asks a host; ``own_project`` gives the project that has the
-    cloud's own servers (None: it has none)."""
+    """``images`` has the bytes of images; ``ask`` asks a host, ``open_stream`` for a stream; ``own_project``
+    gives the project that has the cloud's own servers (None: it has none)."""
 
     def __init__(
         self,
@@ -225,6 +230,7 @@ class Compute(ServiceFace):
         *,
         images: ImageFiles,
         ask: Ask,
+        open_stream: OpenStream,
         own_project: OwnProject | None = None,
     ) -> None:
         self._clock = clock
@@ -239,7 +245,7 @@ class Compute(ServiceFace):
             dialect=COMPUTE,
             prefix=PREFIX,
             endpoint_path=ENDPOINT_PATH,
-            nouns=nouns(self.parts, ask),
+            nouns=nouns(self.parts, ask, open_stream),
             base_rules=policy.BASE_RULES,
             versions=VERSIONS,
             microversions=MICROVERSIONS,

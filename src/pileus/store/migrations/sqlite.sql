@@ -183,6 +183,15 @@ CREATE TABLE conntrack_helpers (
 	CONSTRAINT pk_conntrack_helpers PRIMARY KEY (id), 
 	CONSTRAINT uq_conntrack_helpers_router_id UNIQUE (router_id, protocol, port, helper)
 );
+CREATE TABLE console_tokens (
+	hash VARCHAR(64) NOT NULL, 
+	server_id VARCHAR(36) NOT NULL, 
+	type VARCHAR(16) NOT NULL, 
+	user_id VARCHAR(64), 
+	ends_at DATETIME NOT NULL, 
+	CONSTRAINT fk_console_tokens_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_console_tokens PRIMARY KEY (hash)
+);
 CREATE TABLE credentials (
 	id VARCHAR(64) NOT NULL, 
 	user_id VARCHAR(64) NOT NULL, 
@@ -1262,6 +1271,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0022_passwords_of_guests');
 INSERT INTO "schema_revisions" VALUES('compute','0023_live_migrations');
+INSERT INTO "schema_revisions" VALUES('compute','0024_console_tokens');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1654,6 +1664,8 @@ CREATE INDEX ix_audit_log_request_id ON audit_log (request_id);
 CREATE INDEX ix_audit_log_target_id ON audit_log (target_id);
 CREATE INDEX ix_auto_allocated_topologies_network_id ON auto_allocated_topologies (network_id);
 CREATE INDEX ix_auto_allocated_topologies_router_id ON auto_allocated_topologies (router_id);
+CREATE INDEX ix_console_tokens_ends_at ON console_tokens (ends_at);
+CREATE INDEX ix_console_tokens_server_id ON console_tokens (server_id);
 CREATE INDEX ix_credentials_project_id ON credentials (project_id);
 CREATE INDEX ix_credentials_user_id ON credentials (user_id);
 CREATE INDEX ix_default_security_group_rules_digest ON default_security_group_rules (digest);

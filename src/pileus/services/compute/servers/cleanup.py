@@ -22,6 +22,7 @@ from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.password import passwords_forget
 from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.tables.consoles import console_tokens
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
     NetworkConfig,
@@ -139,6 +140,7 @@ def close(
     ids = [server["id"] for server in several]
     tags_remove(tx, ids)
     passwords_forget(tx, ids)
+    tx.execute(delete(console_tokens).where(column_in(tx, console_tokens.c.server_id, ids)))
     changes = {
         "vm_state": states.DELETED,
         "task_state": None,

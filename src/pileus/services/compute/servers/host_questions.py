@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from pileus.core.errors import Conflict
 from pileus.core.ids import new_id
+from pileus.core.streams import ByteStream
 from pileus.resource.declaration import Values
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.lookup import find_server
@@ -17,6 +18,13 @@ from pileus.wire.questions import Answer, Question
 
 Ask = Callable[[str, Question, float], Awaitable[Answer]]
 """``(scope, question, seconds) -> answer``; raises Unavailable where nobody answers."""
+
+
+class OpenStream(Protocol):
+    """Asks a host for a stream; raises Unavailable where nobody answers, or with the host's reason."""
+
+    async def __call__(self, host: str, scope: str, kind: str, **arguments: Any) -> ByteStream: ...
+
 
 TIMEOUT_S = 10.0
 
