@@ -27,6 +27,7 @@ from pileus.services.identity.section import (
 )
 from pileus.services.image.section import ImageSection
 from pileus.services.network.section import NetworkSection
+from pileus.services.volume.section import VolumeSection
 
 
 class Settings(Section, frozen=True):
@@ -43,6 +44,7 @@ class Settings(Section, frozen=True):
     external_dns: ExternalDnsSection = ExternalDnsSection()
     image: ImageSection = ImageSection()
     compute: ComputeSection = ComputeSection()
+    volume: VolumeSection = VolumeSection()
     agent: AgentSection = AgentSection()
     switch: SwitchSection = SwitchSection()
     host_network: HostNetworkSection = HostNetworkSection()

@@ -42,6 +42,7 @@ class Service:
     ``spelling`` reads a path (below the prefix) that has no route; ``admit`` looks at each request whose
     path was read so, and raises a Fault for one that is not to be served. ``accept`` is asked about each
     caller who has a token, and raises a Fault for one who is not served here.
+    ``aliases`` are other types, each with a name, under which the catalog knows it too.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Service:
     spelling: Callable[[str], Spelling | None] | None = None
     admit: Callable[..., None] | None = None
     accept: Callable[[Context], None] | None = None
+    aliases: Sequence[tuple[str, str]] = ()
     description: str = ""
     routes: tuple[Route, ...] = field(init=False)
     rules: tuple[Rule, ...] = field(init=False)

@@ -277,7 +277,9 @@ class Server:
         services = [face.service for face in self.services]
         return Beginning(
             endpoints=tuple(
-                EndpointSeed(one.type, one.name, base + one.prefix + one.endpoint_path) for one in services
+                EndpointSeed(kind, name, base + one.prefix + one.endpoint_path)
+                for one in services
+                for kind, name in ((one.type, one.name), *one.aliases)
             ),
             region=self.settings.identity.region,
             admin_password=self._secrets.admin_password,

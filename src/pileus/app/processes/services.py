@@ -20,6 +20,7 @@ from pileus.services.identity.service import from_settings as identity_settings
 from pileus.services.image import service as image
 from pileus.services.network import service as network
 from pileus.services.network.service import Notify as NotifyMetering
+from pileus.services.volume import service as volume
 from pileus.store import Store
 from pileus.web.face import ServiceFace
 
@@ -75,4 +76,5 @@ def make_services(
         open_stream=open_stream,
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
-    return identity, (identity, networking, images, machines)
+    volumes = volume.Volumes(volume.from_settings(settings.volume), clock, images=images)
+    return identity, (identity, networking, images, volumes, machines)

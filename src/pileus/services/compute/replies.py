@@ -1,54 +1,49 @@
-"""Types of replies: the pieces that several nouns share. Source: Compute API reference.
-
-Replies are not parsed by them: they are what OpenAPI tells, and what the tests hold each reply against. So
-they are exact: every field that is always there is required, and no other is allowed.
-"""
+"""Types of replies, under the name by which compute's nouns know them. Source: Compute API reference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from pileus.resource.replies import (
+    COUNT,
+    COUNT_OR_NULL,
+    FLAG,
+    INTEGER,
+    INTEGER_OR_NULL,
+    LINKS,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NULL,
+    NUMBER,
+    TEXT,
+    TEXT_BY_KEY,
+    TEXT_OR_NULL,
+    TEXTS,
+    UUID,
+    UUID_OR_NULL,
+    Fields,
+    always,
+    named,
+    named_list,
+)
 
-from pileus.resource import types
-from pileus.resource.types import Type
-
-Fields = Mapping[str, Type]
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-TEXT = types.string(None)
-TEXT_OR_NULL = types.nullable(TEXT)
-NULL = Type("null", _as_it_is, {"type": "null"})
-FLAG = Type("boolean", _as_it_is, {"type": "boolean"})
-COUNT = Type("count", _as_it_is, {"type": "integer", "minimum": 0})
-COUNT_OR_NULL = types.nullable(COUNT)
-INTEGER = Type("integer", _as_it_is, {"type": "integer"})
-INTEGER_OR_NULL = types.nullable(INTEGER)
-NUMBER = Type("number", _as_it_is, {"type": "number"})
-MOMENT = Type("time", _as_it_is, {"type": "string", "format": "date-time"})
-MOMENT_OR_NULL = types.nullable(MOMENT)
-UUID = types.uuid
-UUID_OR_NULL = types.nullable(UUID)
-TEXTS = types.list_of(TEXT)
-TEXT_BY_KEY = types.dict_of({}, additional=TEXT)
-
-
-def always(fields: Fields, sometimes: Fields | None = None) -> Type:
-    """An object that has all of ``fields``, and may have those that are there ``sometimes``."""
-    return types.dict_of({**fields, **(sometimes or {})}, required=fields)
-
-
-def named(name: str, kind: Type) -> Type:
-    """``{name: …}``."""
-    return always({name: kind})
-
-
-def named_list(name: str, kind: Type, *, links: str = "") -> Type:
-    """``{name: […]}``, and where there is a next page ``links`` to it."""
-    return always({name: types.list_of(kind)}, {links: LINKS} if links else None)
-
-
-LINKS = types.list_of(always({"rel": TEXT, "href": TEXT}))
+__all__ = [
+    "COUNT",
+    "COUNT_OR_NULL",
+    "FLAG",
+    "INTEGER",
+    "INTEGER_OR_NULL",
+    "LINKS",
+    "MOMENT",
+    "MOMENT_OR_NULL",
+    "NULL",
+    "NUMBER",
+    "TEXT",
+    "TEXTS",
+    "TEXT_BY_KEY",
+    "TEXT_OR_NULL",
+    "UUID",
+    "UUID_OR_NULL",
+    "Fields",
+    "always",
+    "named",
+    "named_list",
+]

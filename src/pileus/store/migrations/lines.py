@@ -21,7 +21,7 @@ from typing import cast
 import msgspec
 
 FOLDER = Path(__file__).parent
-SERVICES = ("store", "identity", "image", "network", "compute")
+SERVICES = ("store", "identity", "image", "network", "volume", "compute")
 LAST_SHARED = "0018"
 
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+")

@@ -1266,6 +1266,7 @@ INSERT INTO "schema_revisions" VALUES('network','0053_l2_gateways');
 INSERT INTO "schema_revisions" VALUES('network','0054_hardware_addresses_of_hosts_that_route');
 INSERT INTO "schema_revisions" VALUES('network','0055_handovers_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0056_pages_of_ports_by_index');
+INSERT INTO "schema_revisions" VALUES('volume','0019_volumes_and_their_types_snapshots_attachments_and_pools');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1650,6 +1651,169 @@ CREATE TABLE "users" (
 	CONSTRAINT pk_users PRIMARY KEY (id), 
 	CONSTRAINT uq_users_domain_id_name_origin UNIQUE (domain_id, name, origin)
 );
+CREATE TABLE volume_attachments (
+	id VARCHAR(36) NOT NULL, 
+	volume_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	server_id VARCHAR(36), 
+	host VARCHAR(255), 
+	mountpoint VARCHAR(255), 
+	mode VARCHAR(4) NOT NULL, 
+	status VARCHAR(32) NOT NULL, 
+	connector TEXT, 
+	connection TEXT, 
+	error TEXT, 
+	attached_at DATETIME, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_attachments_volume_id FOREIGN KEY(volume_id) REFERENCES volumes (id), 
+	CONSTRAINT pk_volume_attachments PRIMARY KEY (id)
+);
+CREATE TABLE volume_default_types (
+	project_id VARCHAR(36) NOT NULL, 
+	volume_type_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT fk_volume_default_types_volume_type_id FOREIGN KEY(volume_type_id) REFERENCES volume_types (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_volume_default_types PRIMARY KEY (project_id)
+);
+CREATE TABLE volume_messages (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	request_id VARCHAR(64), 
+	resource_type VARCHAR(64) NOT NULL, 
+	resource_uuid VARCHAR(36), 
+	event_id VARCHAR(255) NOT NULL, 
+	user_message TEXT NOT NULL, 
+	message_level VARCHAR(16) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	guaranteed_until DATETIME NOT NULL, 
+	CONSTRAINT pk_volume_messages PRIMARY KEY (id)
+);
+CREATE TABLE volume_pools (
+	node VARCHAR(255) NOT NULL, 
+	name VARCHAR(64) NOT NULL, 
+	driver VARCHAR(64) NOT NULL, 
+	backend_name VARCHAR(255) NOT NULL, 
+	protocol VARCHAR(64) NOT NULL, 
+	total_bytes BIGINT NOT NULL, 
+	free_bytes BIGINT NOT NULL, 
+	thin BOOLEAN NOT NULL, 
+	over_subscription_ratio FLOAT NOT NULL, 
+	reserved_percentage INTEGER NOT NULL, 
+	multiattach BOOLEAN NOT NULL, 
+	backups BOOLEAN NOT NULL, 
+	shared VARCHAR(64) NOT NULL, 
+	availability_zone VARCHAR(255) NOT NULL, 
+	disk_formats TEXT NOT NULL, 
+	capabilities TEXT NOT NULL, 
+	error TEXT, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT pk_volume_pools PRIMARY KEY (node, name)
+);
+CREATE TABLE volume_qos_specs (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	consumer VARCHAR(16) NOT NULL, 
+	specs TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_volume_qos_specs PRIMARY KEY (id), 
+	CONSTRAINT uq_volume_qos_specs_name UNIQUE (name)
+);
+CREATE TABLE volume_services (
+	id VARCHAR(36) NOT NULL, 
+	host VARCHAR(255) NOT NULL, 
+	binary VARCHAR(64) NOT NULL, 
+	disabled BOOLEAN NOT NULL, 
+	disabled_reason VARCHAR(255), 
+	frozen BOOLEAN NOT NULL, 
+	reported_at DATETIME NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT pk_volume_services PRIMARY KEY (id), 
+	CONSTRAINT uq_volume_services_host_binary UNIQUE (host, binary)
+);
+CREATE TABLE volume_snapshots (
+	id VARCHAR(36) NOT NULL, 
+	volume_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255), 
+	size_gib INTEGER NOT NULL, 
+	status VARCHAR(32) NOT NULL, 
+	progress VARCHAR(255), 
+	metadata TEXT NOT NULL, 
+	group_snapshot_id VARCHAR(36), 
+	consumes_quota BOOLEAN NOT NULL, 
+	made BOOLEAN NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_snapshots_volume_id FOREIGN KEY(volume_id) REFERENCES volumes (id), 
+	CONSTRAINT pk_volume_snapshots PRIMARY KEY (id)
+);
+CREATE TABLE volume_type_encryption (
+	volume_type_id VARCHAR(36) NOT NULL, 
+	id VARCHAR(36) NOT NULL, 
+	provider VARCHAR(255) NOT NULL, 
+	control_location VARCHAR(16) NOT NULL, 
+	cipher VARCHAR(255), 
+	key_size INTEGER, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_type_encryption_volume_type_id FOREIGN KEY(volume_type_id) REFERENCES volume_types (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_volume_type_encryption PRIMARY KEY (volume_type_id), 
+	CONSTRAINT uq_volume_type_encryption_id UNIQUE (id)
+);
+CREATE TABLE volume_type_projects (
+	volume_type_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	CONSTRAINT fk_volume_type_projects_volume_type_id FOREIGN KEY(volume_type_id) REFERENCES volume_types (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_volume_type_projects PRIMARY KEY (volume_type_id, project_id)
+);
+CREATE TABLE volume_types (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255), 
+	is_public BOOLEAN NOT NULL, 
+	extra_specs TEXT NOT NULL, 
+	qos_specs_id VARCHAR(36), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_types_qos_specs_id FOREIGN KEY(qos_specs_id) REFERENCES volume_qos_specs (id), 
+	CONSTRAINT pk_volume_types PRIMARY KEY (id), 
+	CONSTRAINT uq_volume_types_name UNIQUE (name)
+);
+CREATE TABLE volumes (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255), 
+	size_gib INTEGER NOT NULL, 
+	wanted_size_gib INTEGER, 
+	status VARCHAR(32) NOT NULL, 
+	previous_status VARCHAR(32), 
+	migration_status VARCHAR(32), 
+	availability_zone VARCHAR(255), 
+	volume_type_id VARCHAR(36), 
+	snapshot_id VARCHAR(36), 
+	source_volid VARCHAR(36), 
+	group_id VARCHAR(36), 
+	bootable BOOLEAN NOT NULL, 
+	multiattach BOOLEAN NOT NULL, 
+	read_only BOOLEAN, 
+	encrypted BOOLEAN NOT NULL, 
+	encryption_key_id VARCHAR(36), 
+	metadata TEXT NOT NULL, 
+	image_metadata TEXT, 
+	host VARCHAR(255), 
+	node VARCHAR(255), 
+	pool VARCHAR(64), 
+	consumes_quota BOOLEAN NOT NULL, 
+	made BOOLEAN NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volumes_volume_type_id FOREIGN KEY(volume_type_id) REFERENCES volume_types (id), 
+	CONSTRAINT pk_volumes PRIMARY KEY (id)
+);
 CREATE INDEX ix_address_groups_project_id ON address_groups (project_id);
 CREATE INDEX ix_address_scopes_project_id ON address_scopes (project_id);
 CREATE INDEX ix_aggregate_hosts_host ON aggregate_hosts (host);
@@ -1804,3 +1968,10 @@ CREATE INDEX ix_trusts_trustee_user_id ON trusts (trustee_user_id);
 CREATE INDEX ix_trusts_trustor_user_id ON trusts (trustor_user_id);
 CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
+CREATE INDEX ix_volume_attachments_project ON volume_attachments (project_id, created_at);
+CREATE INDEX ix_volume_attachments_volume_id ON volume_attachments (volume_id);
+CREATE INDEX ix_volume_messages_project ON volume_messages (project_id, created_at);
+CREATE INDEX ix_volume_snapshots_project ON volume_snapshots (project_id, created_at);
+CREATE INDEX ix_volume_snapshots_volume_id ON volume_snapshots (volume_id);
+CREATE INDEX ix_volumes_place ON volumes (node, pool);
+CREATE INDEX ix_volumes_project ON volumes (project_id, created_at);

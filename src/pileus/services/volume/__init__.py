@@ -1,0 +1,1 @@
+"""Volumes: Cinder's API over pools of volumes on nodes."""

@@ -1,0 +1,39 @@
+"""The kinds of operations that nodes carry out: a node's word for each, and what its end makes of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pileus.services.volume.snapshots.work import (
+    DROP,
+    MAKE,
+    REVERT,
+    finish_drop,
+    finish_revert,
+    finish_snapshot,
+)
+from pileus.services.volume.volumes.creation import CREATE, finish_create
+from pileus.services.volume.volumes.deletion import DELETE, finish_delete
+from pileus.services.volume.volumes.growing import EXTEND, finish_extend
+from pileus.wire import volume as wire
+
+
+class OnNode(NamedTuple):
+    """One kind. ``finish(tx, context, ended, config=…)``: a unit of work about all that ended together."""
+
+    verb: str
+    finish: Callable[..., Any]
+
+
+ON_NODE: dict[str, OnNode] = {
+    CREATE: OnNode(wire.CREATE, finish_create),
+    DELETE: OnNode(wire.DELETE, finish_delete),
+    EXTEND: OnNode(wire.EXTEND, finish_extend),
+    MAKE: OnNode(wire.SNAPSHOT, finish_snapshot),
+    DROP: OnNode(wire.DELETE_SNAPSHOT, finish_drop),
+    REVERT: OnNode(wire.REVERT, finish_revert),
+}
+"""By the operation's kind."""
+
+VERBS = {kind: one.verb for kind, one in ON_NODE.items()}

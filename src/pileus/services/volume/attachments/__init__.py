@@ -1,0 +1,1 @@
+"""Attachments: who has a volume open, and how."""

@@ -1,0 +1,173 @@
+"""Units of work of attachments: reserved, connected, complete, gone; and what becomes of the volume.
+
+A volume is ``reserved`` while an attachment has no connector, ``attaching`` once it has, ``in-use`` when
+one is complete. Siblings call these in transactions of their own; the API's checks are in
+``requests.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from pileus.core.context import Context
+from pileus.core.ids import new_id
+from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
+from pileus.resource.rows import fetch
+from pileus.services.volume.errors import AttachmentNotFound, InvalidVolume
+from pileus.services.volume.events import volume_event
+from pileus.services.volume.rules import states
+from pileus.services.volume.tables.volumes import volume_attachments
+from pileus.services.volume.volumes.resource import VOLUME
+from pileus.store.tx import Tx
+
+CONNECTING = "connecting"
+"""The status of a connection that the old actions made, which is nobody's attachment."""
+_FREE = (states.AVAILABLE, states.DOWNLOADING)
+_SHARED = (states.IN_USE, states.ATTACHING, states.RESERVED)
+_c = volume_attachments.c
+
+
+def attachment_insert(
+    tx: Tx,
+    context: Context,
+    volume: Values,
+    *,
+    status: str,
+    server_id: str | None = None,
+    mode: str = "rw",
+    **values: Any,
+) -> dict[str, Any]:
+    """Write a new attachment."""
+    row = {
+        "id": new_id(),
+        "volume_id": volume["id"],
+        "project_id": volume["project_id"],
+        "server_id": server_id,
+        "host": None,
+        "mountpoint": None,
+        "mode": mode,
+        "status": status,
+        "connector": None,
+        "connection": None,
+        "error": None,
+        "attached_at": None,
+        "created_at": context.now,
+        "updated_at": None,
+        **values,
+    }
+    tx.insert(volume_attachments, [row])
+    tx.emit(event(context, "volume_attachment.create", str(row["id"]), volume["project_id"]))
+    return row
+
+
+def attachment_reserve(
+    tx: Tx, context: Context, volume: Values, server_id: str | None, mode: str = "rw"
+) -> dict[str, Any]:
+    """Reserve a volume, held already, for a server. Raises InvalidVolume where it is not free, nor shared."""
+    free = volume["status"] in _FREE or (volume["multiattach"] and volume["status"] in _SHARED)
+    if not free:
+        raise InvalidVolume(
+            reason=f"Volume {volume['id']} status must be available or downloading to reserve, but the "
+            f"current status is {volume['status']}."
+        )
+    if volume["read_only"]:
+        mode = "ro"
+    row = attachment_insert(
+        tx, context, volume, status=states.RESERVED_ATTACHMENT, server_id=server_id, mode=mode
+    )
+    if volume["status"] in _FREE:
+        volume_set(tx, context, volume, states.RESERVED)
+    return row
+
+
+def volume_set(tx: Tx, context: Context, volume: Values, status: str, **more: Any) -> None:
+    """Say what state a volume is in; nothing where it is in it."""
+    if volume["status"] == status and not more:
+        return
+    changed = VOLUME.change(tx, context, [Update(volume, Values({"status": status, **more}))])[0]
+    tx.emit(volume_event(context, "volume.update", changed, status=status))
+
+
+def attachment_connect(
+    tx: Tx, context: Context, volume: Values, attachment_id: str, connector: Mapping[str, Any], **more: Any
+) -> None:
+    """Have the volume's node open it for a connector."""
+    values = {
+        "connector": dict(connector),
+        "connection": None,
+        "error": None,
+        "host": connector.get("host"),
+        "mountpoint": connector.get("mountpoint"),
+        "updated_at": context.now,
+        **more,
+    }
+    tx.execute(update(volume_attachments).where(_c.id == attachment_id).values(values))
+    tx.emit(volume_event(context, "volume.update", volume, attachment=attachment_id))
+
+
+def attachment_complete(
+    tx: Tx, context: Context, volume: Values, attachment_id: str, mountpoint: str | None = None
+) -> None:
+    """A volume is attached: it is in use."""
+    values: dict[str, Any] = {"status": states.ATTACHED, "attached_at": context.now}
+    if mountpoint is not None:
+        values["mountpoint"] = mountpoint
+    tx.execute(
+        update(volume_attachments).where(_c.id == attachment_id).values(updated_at=context.now, **values)
+    )
+    volume_set(tx, context, volume, states.IN_USE)
+
+
+def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: Sequence[str]) -> None:
+    """Attachments end: the volume's node closes it, and it is what its other attachments make of it."""
+    tx.execute(delete(volume_attachments).where(_c.id.in_(list(attachment_ids))))
+    left = {row.status for row in tx.rows(select(_c.status).where(_c.volume_id == volume["id"]))}
+    if states.ATTACHED in left:
+        status = states.IN_USE
+    elif states.ATTACHING in left:
+        status = states.ATTACHING
+    elif states.RESERVED_ATTACHMENT in left:
+        status = states.RESERVED
+    else:
+        status = states.AVAILABLE
+    tx.emit_many(
+        [event(context, "volume_attachment.delete", one, volume["project_id"]) for one in attachment_ids]
+    )
+    if volume["status"] in (*_SHARED, states.DETACHING, states.ERROR) or status == states.IN_USE:
+        changed = VOLUME.change(tx, context, [Update(volume, Values({"status": status}))])[0]
+    else:
+        changed = volume
+    tx.emit(volume_event(context, "volume.update", changed, status=status))
+
+
+def attachment_read(tx: Tx, attachment_id: str, *, lock: bool = False) -> Any:
+    """The row of an attachment. Raises AttachmentNotFound."""
+    statement = select(volume_attachments).where(_c.id == attachment_id)
+    row = tx.first(statement.with_for_update() if lock else statement)
+    if row is None:
+        raise AttachmentNotFound(id=attachment_id)
+    return row
+
+
+def volume_held(tx: Tx, volume_id: str) -> Values:
+    """A volume, held until the transaction ends. Raises VolumeNotFound."""
+    found = fetch(tx, VOLUME, [volume_id], lock=True)
+    if not found:
+        raise VOLUME.not_found(volume_id)
+    return found[0]
+
+
+def attachments_of_volume(tx: Tx, volume_id: str) -> list[Any]:
+    """The rows of a volume's attachments, oldest first."""
+    statement = select(volume_attachments).where(_c.volume_id == volume_id)
+    return list(tx.rows(statement.order_by(_c.created_at, _c.id)))
+
+
+def attachments_drop(tx: Tx, context: Context, volume: Values, attachment_ids: Sequence[str]) -> None:
+    """Connections end that are nobody's attachments: the volume stays in its state."""
+    tx.execute(delete(volume_attachments).where(_c.id.in_(list(attachment_ids))))
+    tx.emit(volume_event(context, "volume.update", volume))

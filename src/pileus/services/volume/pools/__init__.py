@@ -1,0 +1,1 @@
+"""Pools, and the services that answer for them."""

@@ -1,0 +1,1 @@
+"""Decisions of the volume service: pure functions."""

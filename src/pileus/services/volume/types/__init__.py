@@ -1,0 +1,1 @@
+"""Volume types: which pools a volume may be put into, and how."""
