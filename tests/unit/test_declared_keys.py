@@ -21,7 +21,7 @@ from pileus.services.network.agents.resource import agent_resource
 from pileus.services.network.service import FOLLOWERS, NetworkConfig
 
 ROOT = Path(pileus.services.__path__[0])
-SERVICES = ("identity", "network", "image", "compute")
+SERVICES = ("identity", "network", "image", "volume", "compute")
 ONE = {"Values", "Values | None"}
 SEVERAL = {f"{kind}[Values]" for kind in ("list", "Sequence", "Iterable", "Collection")}
 UPDATES = {f"{kind}[Update]" for kind in ("list", "Sequence", "Iterable")}

@@ -14,7 +14,7 @@ TABLES = sorted(file.stem for file in Path(__file__).parent.glob("*_table.py"))
 
 
 def test_every_service_has_a_table() -> None:
-    assert TABLES == ["compute_table", "identity_table", "image_table", "network_table"]
+    assert TABLES == ["compute_table", "identity_table", "image_table", "network_table", "volume_table"]
 
 
 @pytest.mark.parametrize("name", TABLES)

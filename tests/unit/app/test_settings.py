@@ -92,6 +92,6 @@ def test_reading_settings_imports_no_service() -> None:
         ),
         "pileus.host.physical",
         *("pileus.services", "pileus.services.identity", "pileus.services.network"),
-        *("pileus.services.image", "pileus.services.compute"),
+        *("pileus.services.image", "pileus.services.compute", "pileus.services.volume"),
     }
     assert "sqlalchemy" not in everything

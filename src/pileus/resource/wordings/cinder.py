@@ -20,5 +20,8 @@ class CinderWording(Wording):
     def refused(self, rules: Sequence[str], reason: str) -> Fault:
         return Forbidden(f"Policy doesn't allow {rules[-1]} to be performed.")
 
+    def missing_marker(self, resource: Named, marker: str) -> Fault:
+        return resource.not_found(marker)
+
 
 CINDER = CinderWording()

@@ -9,6 +9,7 @@ from typing import Any
 from pileus.core.errors import Invalid, NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Resource
+from pileus.resource.listing import Listing, Sort
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version, parse, within
 from pileus.services.volume.errors import BadRequest
@@ -22,6 +23,8 @@ LINKED = frozenset({"volume"})
 """Resources whose views carry ``links`` to themselves."""
 
 PATH = "/v3"
+COUNT = "pileus.count"
+"""Where a request's scope holds how many things its list has, on all pages."""
 LARGEST = 2**31 - 1
 _PROJECT = "url_project"
 _SPELLINGS = re.compile(r"/v3/([0-9a-f-]+)(/.*)?")
@@ -29,6 +32,27 @@ _SPELLINGS = re.compile(r"/v3/([0-9a-f-]+)(/.*)?")
 
 class VolumeDialect(CinderDialect):
     """Cinder's, with ``links`` in each view of a volume."""
+
+    slash_names_nothing = True
+
+    def listing(self, head: Head, resource: Resource) -> Listing:
+        """Pages may begin at an offset, too."""
+        listing = super().listing(head, resource)
+        for name, text in head.query:
+            if name == "offset":
+                listing.offset = self.limit(text)
+        return listing
+
+    def list_links(
+        self, head: Head, resource: Resource, listing: Listing, keys: Sequence[str], more: bool
+    ) -> dict[str, Any]:
+        """Beside the link to the next page, how many there are where that was asked for."""
+        counted = {"count": head.scope[COUNT]} if COUNT in head.scope else {}
+        return {**super().list_links(head, resource, listing, keys, more), **counted}
+
+    def sorts(self, resource: Resource, keys: Sequence[str], directions: Sequence[str]) -> list[Sort]:
+        """Names are known by their old name, too."""
+        return super().sorts(resource, ["name" if key == "display_name" else key for key in keys], directions)
 
     def decorator(self, head: Head, resource: Resource) -> Callable[[dict[str, Any]], None] | None:
         if resource.name not in LINKED:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func, select
 
 from pileus.resource.declaration import Resource
-from pileus.services.volume.api import flag, since
+from pileus.resource.replies import INTEGER, LINKS, always
+from pileus.resource.types import Type, list_of
+from pileus.resource.versions import Version
+from pileus.services.volume.api import COUNT, at_least, flag, since
 from pileus.services.volume.errors import BadRequest
 from pileus.services.volume.policy import is_admin
+from pileus.store.tx import Tx
+from pileus.web.crud import Crud
 from pileus.web.dialects.paged import LANGUAGE
+from pileus.web.reply import Reply
 from pileus.web.request import Request
+from pileus.web.routes import ByVersion, Route
 
 _WORDS = LANGUAGE | {"all_tenants", "with_count"}
 
@@ -35,3 +43,39 @@ def refuse_unknown(request: Request, resource: Resource, also: frozenset[str] = 
             unknown.append(name)
     if unknown:
         raise BadRequest(f"Invalid filters {', '.join(unknown)} are found in query options.")
+
+
+def counted(crud: Crud, routes: Iterable[Route]) -> tuple[Route, ...]:
+    """The routes of a declaration, whose lists say since 3.45 how many there are (``with_count``)."""
+    return tuple(_counted(route, crud) if route.action == "list" else route for route in routes)
+
+
+def _counted(route: Route, crud: Crud) -> Route:
+    async def handler(request: Request) -> Reply:
+        if since(request, "3.45") and flag(request, "with_count"):
+            request.scope = {**request.scope, COUNT: await request.read(_count, request, crud)}
+        return await route.handler(request)
+
+    return replace(route, handler=handler)
+
+
+def _count(tx: Tx, request: Request, crud: Crud) -> int:
+    resource = crud.resource
+    visible = request.access.visibility(resource, "list")
+    where = [
+        *request.dialect.listing(request, resource).where,
+        *crud.where,
+        *(crud.list_where(request) if crud.list_where is not None else ()),
+        *([] if visible is None else [visible]),
+    ]
+    return int(tx.scalar(select(func.count()).select_from(resource.source).where(*where)))
+
+
+def listed_with_count(name: str, one: Callable[[Version], Type]) -> ByVersion:
+    """The type of a list with links to pages, and since 3.45 how many there are."""
+
+    def make(version: Version) -> Type:
+        sometimes = {f"{name}_links": LINKS, **({"count": INTEGER} if at_least(version, "3.45") else {})}
+        return always({name: list_of(one(version))}, sometimes)
+
+    return ByVersion(make)

@@ -88,9 +88,10 @@ def message_create(
     tx.insert(volume_messages, rows)
 
 
-def messages_trim(tx: Tx, now: dt.datetime) -> None:
-    """Forget messages whose time is over."""
-    tx.execute(delete(volume_messages).where(volume_messages.c.guaranteed_until < now))
+def messages_trim(tx: Tx, now: dt.datetime) -> int:
+    """Forget messages whose time is over; how many there were."""
+    gone = tx.execute(delete(volume_messages).where(volume_messages.c.guaranteed_until < now))
+    return gone.rowcount
 
 
 _PLAIN = types.timestamp_plain

@@ -22,6 +22,7 @@ from pileus.services.volume.pools.hosts import pools_noun
 from pileus.services.volume.pools.services import services_noun
 from pileus.services.volume.quotas.noun import QUOTAS
 from pileus.services.volume.snapshots.noun import revert_actions, snapshots_noun
+from pileus.services.volume.transfers.noun import TRANSFERS
 from pileus.services.volume.types.access import TYPE_ACCESS
 from pileus.services.volume.types.defaults import DEFAULT_TYPES
 from pileus.services.volume.types.encryption import TYPE_ENCRYPTION
@@ -32,6 +33,8 @@ from pileus.services.volume.uses.image import ImageFiles
 from pileus.services.volume.volumes.actions import volume_actions, volume_actions_noun
 from pileus.services.volume.volumes.metadata import IMAGE_METADATA_ACTIONS, VOLUME_METADATA
 from pileus.services.volume.volumes.noun import volumes_noun
+from pileus.services.volume.volumes.retyping import RETYPES, retype_actions
+from pileus.services.volume.volumes.uploading import UPLOADS, upload_actions
 from pileus.services.volume.worker import VolumeWorker
 from pileus.store import Store
 from pileus.web.answers import Handler, handlers
@@ -77,12 +80,17 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
         VOLUME_METADATA,
         snapshots_noun(config),
         attachments_noun(config),
+        TRANSFERS,
         CONNECTIONS,
+        UPLOADS,
+        RETYPES,
         volume_actions_noun(
             volume_actions(config),
             IMAGE_METADATA_ACTIONS,
             revert_actions(config),
             connection_actions(config),
+            upload_actions(config, parts.images),
+            retype_actions(config),
         ),
         agents_noun(parts),
     )

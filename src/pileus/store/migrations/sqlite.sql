@@ -1267,6 +1267,7 @@ INSERT INTO "schema_revisions" VALUES('network','0054_hardware_addresses_of_host
 INSERT INTO "schema_revisions" VALUES('network','0055_handovers_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0056_pages_of_ports_by_index');
 INSERT INTO "schema_revisions" VALUES('volume','0019_volumes_and_their_types_snapshots_attachments_and_pools');
+INSERT INTO "schema_revisions" VALUES('volume','0020_transfers_of_volumes');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1749,6 +1750,19 @@ CREATE TABLE volume_snapshots (
 	CONSTRAINT fk_volume_snapshots_volume_id FOREIGN KEY(volume_id) REFERENCES volumes (id), 
 	CONSTRAINT pk_volume_snapshots PRIMARY KEY (id)
 );
+CREATE TABLE volume_transfers (
+	id VARCHAR(36) NOT NULL, 
+	volume_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255), 
+	salt VARCHAR(32) NOT NULL, 
+	key_hash VARCHAR(64) NOT NULL, 
+	no_snapshots BOOLEAN NOT NULL, 
+	source_project_id VARCHAR(36) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT fk_volume_transfers_volume_id FOREIGN KEY(volume_id) REFERENCES volumes (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_volume_transfers PRIMARY KEY (id), 
+	CONSTRAINT uq_volume_transfers_volume_id UNIQUE (volume_id)
+);
 CREATE TABLE volume_type_encryption (
 	volume_type_id VARCHAR(36) NOT NULL, 
 	id VARCHAR(36) NOT NULL, 
@@ -1973,5 +1987,6 @@ CREATE INDEX ix_volume_attachments_volume_id ON volume_attachments (volume_id);
 CREATE INDEX ix_volume_messages_project ON volume_messages (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_project ON volume_snapshots (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_volume_id ON volume_snapshots (volume_id);
+CREATE INDEX ix_volume_transfers_source_project_id ON volume_transfers (source_project_id);
 CREATE INDEX ix_volumes_place ON volumes (node, pool);
 CREATE INDEX ix_volumes_project ON volumes (project_id, created_at);

@@ -61,7 +61,8 @@ def _usage(tx: Tx, host: str) -> dict[str, dict[str, int]]:
         ),
     )
     for names, statement in counted:
-        for project_id, *numbers in tx.rows(statement):
+        for row in tx.rows(statement):
+            project_id, numbers = row[0], list(row)[1:]
             of_project = found.setdefault(project_id, dict.fromkeys(_COUNTS, 0))
             for name, number in zip(names, numbers, strict=True):
                 of_project[name] += int(number)

@@ -107,7 +107,8 @@ def pools_read(tx: Tx, config: VolumeConfig, now: dt.datetime) -> list[Pool]:
 
 
 def _capabilities(row: Any, provisioned: int) -> Mapping[str, Any]:
-    """What a pool reports, by Cinder's names; what its driver says besides can't stand in their place."""
+    """The report of a pool by Cinder's names, which nothing that its driver says besides can take the
+    place of."""
     return {
         **row.capabilities,
         "pool_name": row.name,

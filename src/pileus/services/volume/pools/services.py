@@ -76,7 +76,7 @@ class ServiceHandlers:
         )
 
     def _view(self, request: Request, one: ServiceFacts, states: dict[str, str]) -> dict[str, Any]:
-        view = {
+        view: dict[str, Any] = {
             "binary": one.binary,
             "host": one.host,
             "zone": one.zone,
@@ -107,8 +107,8 @@ class ServiceHandlers:
             {"disabled": disabled, "disabled_reason": asked.get("disabled_reason")},
         )
         status = "disabled" if disabled else "enabled"
-        view = {"host": asked["host"], "service": binary, "binary": binary, "disabled": disabled}
-        view |= {"status": status}
+        view: dict[str, Any] = {"host": asked["host"], "service": binary, "binary": binary}
+        view |= {"disabled": disabled, "status": status}
         if not disabled or "disabled_reason" in asked:
             view["disabled_reason"] = asked.get("disabled_reason")
         return Reply.json(view)

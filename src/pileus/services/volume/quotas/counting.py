@@ -110,14 +110,21 @@ def class_limits(tx: Tx) -> dict[str, int]:
     return limits_of(tx, DEFAULT_CLASS)
 
 
-def spend(tx: Tx, project_id: str, wanted: Mapping[str, int], type_id: str | None = None) -> None:
+def spend(
+    tx: Tx,
+    project_id: str,
+    wanted: Mapping[str, int],
+    type_id: str | None = None,
+    *,
+    of_type_alone: bool = False,
+) -> None:
     """Raise QuotaError (413) unless a project may have this much more (``volumes``, ``gigabytes``,
     ``snapshots``, ``backups``, …) of a volume type. Holds the project's lock until the transaction
     ends. Four statements."""
     tx.lock(f"quota:{project_id}:volume")
     names = type_names(tx)
     limits, used = limits_of(tx, project_id, names), usage_of(tx, project_id, names)
-    asked = dict(wanted)
+    asked = {} if of_type_alone else dict(wanted)
     if type_id in names:
         asked |= {of_type(kind, names[type_id]): more for kind, more in wanted.items() if kind in OF_A_TYPE}
     for name, more in asked.items():

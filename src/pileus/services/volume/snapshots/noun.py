@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -23,14 +24,13 @@ from pileus.resource.replies import (
     always,
     named,
 )
-from pileus.resource.replies import named_list as listed
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.volume.api import METADATA, at_least
 from pileus.services.volume.api import TEXT as TEXT_TYPE
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import InvalidSnapshot
-from pileus.services.volume.listing import of_project, refuse_unknown
+from pileus.services.volume.listing import counted, listed_with_count, of_project, refuse_unknown
 from pileus.services.volume.metadata import metadata_routes
 from pileus.services.volume.policy import ADMIN, MEMBER, READER, rules
 from pileus.services.volume.rules import states
@@ -54,7 +54,7 @@ _CREATE = types.dict_of(
         "snapshot": types.dict_of(
             {
                 **_NAMES,
-                "volume_id": types.uuid,
+                "volume_id": types.nullable(types.uuid),
                 "force": types.nullable(types.boolean),
                 "metadata": types.nullable(METADATA),
             },
@@ -142,12 +142,8 @@ SNAPSHOTS_CRUD = Crud(
     bodies={"update": _UPDATE},
     may_change_nothing=True,
     replies={
-        "list": ByVersion(
-            lambda version: listed("snapshots", _shown(version, extended=False), links="snapshots_links")
-        ),
-        "detail": ByVersion(
-            lambda version: listed("snapshots", _shown(version, extended=True), links="snapshots_links")
-        ),
+        "list": listed_with_count("snapshots", partial(_shown, extended=False)),
+        "detail": listed_with_count("snapshots", partial(_shown, extended=True)),
         "get": _SHOWN,
         "update": _CHANGED,
     },
@@ -281,7 +277,10 @@ def snapshots_noun(config: VolumeConfig) -> Noun:
             Extension("os-snapshot-actions", "SnapshotActions", "Enable snapshot actions."),
         ),
         routes=(
-            *crud_routes(SNAPSHOTS_CRUD, "/v3/snapshots", statements={"list": 3, "detail": 3}),
+            *counted(
+                SNAPSHOTS_CRUD,
+                crud_routes(SNAPSHOTS_CRUD, "/v3/snapshots", statements={"list": 3, "detail": 3}),
+            ),
             Route(
                 "POST",
                 "/v3/snapshots",

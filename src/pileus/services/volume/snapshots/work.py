@@ -60,7 +60,7 @@ def snapshot_change(tx: Tx, context: Context, snapshot: Values, **changes: Any) 
 def snapshot_create(tx: Tx, request: Request, asked: Mapping[str, Any], config: VolumeConfig) -> Values:
     """Have a snapshot made of a volume that is at rest; of one that is open with ``force``, or since 3.66."""
     context = request.context
-    volume = seen_volume(tx, request, asked["volume_id"], lock=True)
+    volume = seen_volume(tx, request, asked["volume_id"] or "None", lock=True)
     request.authorise("volume:create_snapshot", {"project_id": volume["project_id"]})
     allowed = [states.AVAILABLE]
     if asked.get("force") or since(request, "3.66"):

@@ -48,13 +48,19 @@ _FIELDS = {
     "is_public": FLAG,
     IS_PUBLIC: FLAG,
 }
-_SHOWN = always(_FIELDS, {"extra_specs": TEXT_BY_KEY, "qos_specs_id": UUID_OR_NULL})
+_SOMETIMES = {"extra_specs": TEXT_BY_KEY, "qos_specs_id": UUID_OR_NULL}
+_SHOWN = always(_FIELDS, _SOMETIMES)
 _ONE = named("volume_type", _SHOWN)
+_UPDATED = always({name: kind for name, kind in _FIELDS.items() if name != IS_PUBLIC}, _SOMETIMES)
 
 
 def _view(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]:
-    """Without what the caller may not see."""
+    """Without what the caller may not see, and what only shows and lists have."""
     access = request.access
+    if action in ("create", "update"):
+        view.pop("qos_specs_id", None)
+    if action == "update":
+        view.pop(IS_PUBLIC, None)
     if not access.allows("volume_extension:access_types_qos_specs_id"):
         view.pop("qos_specs_id", None)
     if not access.allows("volume_extension:access_types_extra_specs"):
@@ -99,7 +105,7 @@ def type_crud(config: VolumeConfig) -> Crud:
         replies={
             "create": _ONE,
             "get": _ONE,
-            "update": _ONE,
+            "update": named("volume_type", _UPDATED),
             "list": listed("volume_types", _SHOWN, links="volume_types_links"),
         },
         statuses={"create": 200, "delete": 202},

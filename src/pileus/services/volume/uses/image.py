@@ -78,7 +78,7 @@ _FACTS = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", 
 
 
 def image_facts(image: Mapping[str, Any]) -> dict[str, str]:
-    """What a volume keeps of the image that it was made of, as its image metadata."""
+    """The facts of an image that a volume keeps, which was made of it: its image metadata."""
     facts = {"image_id": image["id"], "image_name": image["name"] or ""}
     facts |= {name: str(image[name]) for name in _FACTS if image[name] is not None}
     return {**{name: str(text) for name, text in image["properties"].items()}, **facts}

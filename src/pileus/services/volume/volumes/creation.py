@@ -47,7 +47,7 @@ _SOURCES = ("snapshot_id", "source_volid", "imageRef", "backup_id")
 
 
 class Source(NamedTuple):
-    """What a volume begins from: its size at least, where it has to be, what it hands on."""
+    """The beginning of a volume: its size at least, where it has to be, what it hands on."""
 
     least_gib: int = 0
     host: str | None = None

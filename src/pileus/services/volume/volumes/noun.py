@@ -11,12 +11,11 @@ from sqlalchemy import ColumnElement, func, select
 from pileus.resource import types
 from pileus.resource.declaration import Extension, Update, Values
 from pileus.resource.replies import COUNT, TEXTS, always, named
-from pileus.resource.replies import named_list as listed
 from pileus.resource.versions import Version
 from pileus.services.volume.api import at_least, enforce_own, flag, since
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.events import volume_event
-from pileus.services.volume.listing import of_project, refuse_unknown
+from pileus.services.volume.listing import counted, listed_with_count, of_project, refuse_unknown
 from pileus.services.volume.policy import ADMIN, MEMBER, READER, rules
 from pileus.services.volume.tables.volumes import volumes
 from pileus.services.volume.volumes.creation import volume_create
@@ -56,8 +55,8 @@ VOLUMES_CRUD = Crud(
     bodies={"update": UPDATE_BODY},
     may_change_nothing=True,
     replies={
-        "list": listed("volumes", BRIEF, links="volumes_links"),
-        "detail": ByVersion(lambda version: listed("volumes", volume_type(version), links="volumes_links")),
+        "list": listed_with_count("volumes", lambda version: BRIEF),
+        "detail": listed_with_count("volumes", volume_type),
         "get": _ONE,
         "update": _ONE,
     },
@@ -149,7 +148,10 @@ def volumes_noun(config: VolumeConfig) -> Noun:
             Extension("OS-SCH-HNT", "SchedulerHints", "Pass arbitrary key/value pairs to the scheduler."),
         ),
         routes=(
-            *crud_routes(VOLUMES_CRUD, "/v3/volumes", statements={"list": 3, "detail": 4, "get": 4}),
+            *counted(
+                VOLUMES_CRUD,
+                crud_routes(VOLUMES_CRUD, "/v3/volumes", statements={"list": 3, "detail": 4, "get": 4}),
+            ),
             Route(
                 "POST",
                 "/v3/volumes",
