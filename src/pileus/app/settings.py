@@ -13,6 +13,7 @@ from typing import Any
 from pileus.app.sections import LimitSection, LogSection, ServerSection, SimulationSection
 from pileus.core.settings import Loaded, Section, load
 from pileus.drivers.dns.section import ExternalDnsSection
+from pileus.host.blockdev.section import BlockStorageSection
 from pileus.host.hypervisor.section import HypervisorSection
 from pileus.host.l2.section import SwitchSection
 from pileus.host.physical.section import PhysicalSwitchesSection
@@ -50,6 +51,7 @@ class Settings(Section, frozen=True):
     host_network: HostNetworkSection = HostNetworkSection()
     physical_switches: PhysicalSwitchesSection = PhysicalSwitchesSection()
     hypervisor: HypervisorSection = HypervisorSection()
+    block_storage: BlockStorageSection = BlockStorageSection()
     simulation: SimulationSection = SimulationSection()
 
 

@@ -98,6 +98,21 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.root / "instances"
 
     @property
+    def block_storage(self) -> Path:
+        """What the storage agent remembers, and files on their way to and from pools of volumes."""
+        return self.root / "block-storage"
+
+    @property
+    def volumes(self) -> Path:
+        """The pool of volumes of a node that declares none."""
+        return self.root / "volumes"
+
+    @property
+    def volume_backups(self) -> Path:
+        """Backups of volumes, where the settings name no other place."""
+        return self.root / "volume-backups"
+
+    @property
     def image_cache(self) -> Path:
         """Images that this node's machines were made from."""
         return self.root / "image-cache"

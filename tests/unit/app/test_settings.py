@@ -84,6 +84,7 @@ def test_reading_settings_imports_no_service() -> None:
     assert {name for name in loaded if "section" not in name} - own <= {
         *("pileus.app", "pileus.core", "pileus.core.errors", "pileus.core.settings"),
         *("pileus.host", "pileus.host.l2", "pileus.host.hypervisor", "pileus.host.uplinks"),
+        "pileus.host.blockdev",
         *(
             "pileus.drivers",
             "pileus.drivers.dns",

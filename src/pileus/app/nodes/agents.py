@@ -11,6 +11,7 @@ from pileus.app.settings import Settings
 from pileus.bus.client import WireClient
 from pileus.core.clock import Clock, SystemClock
 from pileus.host.agent import Agent, AgentSettings
+from pileus.host.blockdev.agent import StorageAgent
 from pileus.host.dhcp import agent as dhcp
 from pileus.host.dhcp.agent import DhcpAgent
 from pileus.host.gateways.agent import GatewayAgent
@@ -41,6 +42,7 @@ class NodeAgents(msgspec.Struct, frozen=True):
     metering: MeteringAgent | None
     machines: HypervisorAgent | None
     gateways: GatewayAgent | None
+    storage: StorageAgent | None
     physical: PhysicalSwitchAgent | None
 
     def all(self) -> list[Agent]:
@@ -49,7 +51,7 @@ class NodeAgents(msgspec.Struct, frozen=True):
             agent
             for agent in (
                 *(self.switch, self.metadata, *self.namespaces, self.metering),
-                *(self.machines, self.gateways, self.physical),
+                *(self.machines, self.gateways, self.storage, self.physical),
             )
             if agent is not None
         ]
@@ -111,6 +113,7 @@ def node_agents(settings: Settings, host: str, server: WireClient, parts: NodePa
         metering=MeteringAgent(node, server, clock, *counters) if counters else None,
         machines=machines,
         gateways=gateways,
+        storage=_storage_agent(node, server, clock, parts),
         physical=PhysicalSwitchAgent(node, server, clock, switches) if switches else None,
     )
 
@@ -122,6 +125,14 @@ def _helpers(router: RouterParts) -> dict[str, Any]:
         "bfd_routers": router.bfd_routers,
         "prefix_clients": router.prefix_clients,
     }
+
+
+def _storage_agent(
+    node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts
+) -> StorageAgent | None:
+    if (some := parts.storage) is None:
+        return None
+    return StorageAgent(node, some.settings, server, clock, some.pools, some.cache, some.backups)
 
 
 def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> DeviceAgent:

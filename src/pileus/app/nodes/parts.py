@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pileus.drivers.advertising.advertisers import Advertisers
+from pileus.drivers.backups.chunks import Backups
 from pileus.drivers.bfd.spec import BfdRouters
 from pileus.drivers.delegation.spec import PrefixClients
 from pileus.drivers.dnsmasq.spec import DhcpServers
@@ -28,6 +29,8 @@ from pileus.drivers.ovsdb.client import OvsdbClient
 from pileus.drivers.physical.switch import PhysicalSwitch
 from pileus.drivers.qemu_img.images import Images
 from pileus.drivers.shaping.queues import Queues
+from pileus.host.blockdev.agent import StorageSettings
+from pileus.host.blockdev.pools import PoolParts
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
 from pileus.host.l2.settings import BridgeSettings
@@ -85,6 +88,15 @@ class MachineParts(msgspec.Struct, frozen=True, kw_only=True):
     memory_used: Callable[[], int] | None = None
 
 
+class StorageParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a node with pools of volumes. ``backups``: None where it can make none."""
+
+    settings: StorageSettings
+    pools: tuple[PoolParts, ...]
+    cache: ImageCache
+    backups: Backups | None = None
+
+
 async def _nothing() -> None:
     pass
 
@@ -100,6 +112,7 @@ class NodeParts(msgspec.Struct, frozen=True, kw_only=True):
     dhcp: DhcpServers | None = None
     router: RouterParts | None = None
     machines: MachineParts | None = None
+    storage: StorageParts | None = None
     physical_switches: tuple[PhysicalSwitch, ...] = ()
     watch_interval_s: float = 5.0
     keepers: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = ()

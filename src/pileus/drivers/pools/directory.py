@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -49,6 +50,10 @@ def room_of(root: Path) -> tuple[int, int]:
     """Bytes of the file system that a folder is in, and how many of them are free."""
     found = os.statvfs(root)
     return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 class DirectoryPool(Holding):
@@ -129,8 +134,15 @@ class DirectoryPool(Holding):
 
     async def rewrite(self, volume_id: str, file: Path, format: str) -> Stored:
         """See Pool."""
-        async with self._changing("rewrite", volume_id) as record:
-            await self._must_be_free("rewrite", record)
+        return await self._rewrite("rewrite", volume_id, file, format)
+
+    async def restore(self, volume_id: str, file: Path) -> Stored:
+        """See Pool."""
+        return await self._rewrite("restore", volume_id, file, None)
+
+    async def _rewrite(self, verb: str, volume_id: str, file: Path, format: str | None) -> Stored:
+        async with self._changing(verb, volume_id) as record:
+            await self._must_be_free(verb, record)
             assert record.active is not None
             wanted = Wanted(
                 volume_id=volume_id,
@@ -138,18 +150,24 @@ class DirectoryPool(Holding):
                 thick=record.thick,
                 format=record.layers[record.active].format,
             )
+            if format is None:
+                await asyncio.to_thread(self._files.own, file)
             record.add(*await self._filled(record, wanted, file, format))
             await self._save(record)
         await self._drop_unneeded()
         return self._stored(record)
 
-    async def _filled(self, record: Record, wanted: Wanted, file: Path, format: str) -> tuple[Key, Layer]:
-        """A new layer with the content of a file that comes from strangers."""
-        size = await asyncio.to_thread(judge_file, file, format)
+    async def _filled(
+        self, record: Record, wanted: Wanted, file: Path, format: str | None
+    ) -> tuple[Key, Layer]:
+        """A new layer with the content of a file that comes from strangers; None: of the bytes of a disk."""
+        look = _size if format is None else partial(judge_file, format=format)
+        size = await asyncio.to_thread(look, file)
         if size > wanted.size:
             raise BadSource("create_from_file", f"it is smaller than the file's disk: {size} bytes")
         key, layer = await self._empty(record, wanted)
-        await self._images.fill(file, cast(ImageFormat, format), self._files.path(key, layer), layer.format)
+        path = self._files.path(key, layer)
+        await self._images.fill(file, cast(ImageFormat, format or "raw"), path, layer.format)
         return key, layer
 
     async def clone(self, wanted: Wanted, source: Source) -> Stored:

@@ -140,6 +140,9 @@ class Pool(Protocol):
         """Put a file's content in the place of a volume's, whose snapshots stay. Raises BadSource and
         StoredInUse."""
 
+    async def restore(self, volume_id: str, file: Path) -> Stored:
+        """As ``rewrite``, with the bytes of a disk of ours: whatever a guest has written into them."""
+
     async def extend(self, volume_id: str, size: int) -> Stored:
         """Make it larger, or note that whoever has it open has. Smaller is refused. Raises StoredInUse."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from pileus.core.errors import UploadRefused
 from pileus.drivers.qemu_img.images import Images
 from pileus.flow.chain import Chain, Step
-from pileus.host.hypervisor.hands import Hands
+from pileus.host.hypervisor.hands import Hands, ImageServer
 from pileus.host.hypervisor.records import Places
 from pileus.host.hypervisor.steps import Again, GivenUp, whole
 from pileus.wire.hypervisor import PendingOperation, ServerDetails
@@ -54,19 +54,19 @@ async def _bring(server: ServerDetails, operation: PendingOperation, hands: Hand
     for asked, _, copy in _parcels(server, operation, hands):
         if not copy.exists():
             continue  # it was brought before
-        await bring(hands, str(asked["upload"]), str(asked["download"]), copy)
+        await bring(hands.server, str(asked["upload"]), str(asked["download"]), copy)
         copy.unlink(missing_ok=True)
 
 
-async def bring(hands: Hands, upload: str, download: str, copy: Path) -> None:
+async def bring(server: ImageServer, upload: str, download: str, copy: Path) -> None:
     """Bring a file to the server; raises Again where an earlier try has neither ended nor failed."""
     try:
-        await hands.server.upload(upload, copy)
+        await server.upload(upload, copy)
     except UploadRefused as refused:
         if refused.status != _BEING_WRITTEN:
             raise
         # An earlier try came to its end unheard, or is about to be given up by the server.
-        if not await hands.server.holds(download):
+        if not await server.holds(download):
             raise Again("the image is still being written by an earlier try") from None
 
 

@@ -53,7 +53,7 @@ async def _is_awake(server: ServerDetails, hands: Hands) -> bool:
 
 async def _bring(server: ServerDetails, operation: PendingOperation, hands: Hands) -> None:
     path = _copy_path(server, operation, hands)
-    await bring(hands, str(operation.arguments["upload"]), str(operation.arguments["download"]), path)
+    await bring(hands.server, str(operation.arguments["upload"]), str(operation.arguments["download"]), path)
     path.unlink(missing_ok=True)
 
 

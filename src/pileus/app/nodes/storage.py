@@ -1,0 +1,81 @@
+"""The parts of a node with pools of volumes, real and simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pileus.app.nodes.parts import MachineParts, StorageParts
+from pileus.app.settings import Settings
+from pileus.app.state import StateFolder
+from pileus.core import log
+from pileus.drivers.backups.chunks import Backups
+from pileus.drivers.backups.objects import FolderObjects
+from pileus.drivers.libvirt.daemon import qemu_owner
+from pileus.drivers.pools.directory import DirectoryPool
+from pileus.drivers.pools.pool import Live
+from pileus.drivers.pools.simulated import simulated_pool
+from pileus.drivers.qemu_img import driver as qemu_img
+from pileus.drivers.qemu_img.driver import QemuImg
+from pileus.host.blockdev.agent import StorageSettings
+from pileus.host.blockdev.pools import PoolParts
+from pileus.host.blockdev.section import BlockStorageSection, DirectoryDeclaration
+from pileus.host.hypervisor.images import ImageCache
+
+logger = log.get("agent")
+
+DEFAULT_POOL, SIMULATED_POOL = "local", "sim"
+SIMULATED_BYTES = 2048 << 30
+
+
+async def real_storage(
+    folder: StateFolder, settings: Settings, machines: MachineParts | None
+) -> StorageParts | None:
+    """The pools that are declared, or one of our own. None where this node has none, or lacks the programs
+    (the log says which). ``machines``: of the same node, whose images it shares."""
+    declared = _declared(settings.block_storage, folder)
+    if not declared:
+        return None
+    if missing := qemu_img.missing_programs():
+        logger.warning("this node can't have volumes", missing=missing)
+        return None
+    owner = qemu_owner()
+    images = QemuImg(user=owner)
+    live: Live | None = None
+    pools = tuple(
+        PoolParts(one, DirectoryPool(Path(one.path), images, owner=owner, live=live), "directory")
+        for one in declared
+    )
+    backups = settings.block_storage.backup_folder
+    return StorageParts(
+        settings=_storage_settings(settings, folder.block_storage),
+        pools=pools,
+        cache=machines.cache if machines is not None else ImageCache(folder.image_cache, images),
+        backups=Backups(FolderObjects(Path(backups) if backups else folder.volume_backups)),
+    )
+
+
+def _declared(section: BlockStorageSection, folder: StateFolder) -> tuple[DirectoryDeclaration, ...]:
+    if section.directory or not section.default_pool:
+        return section.directory
+    return (DirectoryDeclaration(name=DEFAULT_POOL, path=str(folder.volumes)),)
+
+
+def simulated_storage(home: Path, settings: Settings, cache: ImageCache) -> StorageParts:
+    """A pool without content for a simulated host, whose state is in files of its folder ``home``."""
+    declared = DirectoryDeclaration(name=SIMULATED_POOL, path=str(home / "volumes"))
+    pool = simulated_pool(home / "volumes", SIMULATED_BYTES)
+    return StorageParts(
+        settings=_storage_settings(settings, home / "block-storage", durable=False),
+        pools=(PoolParts(declared, pool, "simulated", multiattach=True),),
+        cache=cache,
+        backups=Backups(FolderObjects(home / "volume-backups")),
+    )
+
+
+def _storage_settings(settings: Settings, folder: Path, *, durable: bool = True) -> StorageSettings:
+    return StorageSettings(
+        folder=folder,
+        heartbeat_interval_s=settings.network.heartbeat_interval_s,
+        availability_zone=settings.agent.availability_zone,
+        durable=durable,
+    )
