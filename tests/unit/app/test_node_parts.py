@@ -18,7 +18,10 @@ from pileus.drivers.keepalived.simulated import SimulatedVrrp
 from pileus.host.l2.section import SwitchSection
 
 SOURCE = Path(__file__).parents[3] / "src" / "pileus"
-AGENTS = ("SwitchAgent", "LinuxBridgeAgent", "MetadataAgent", "DhcpAgent", "L3Agent", "HypervisorAgent")
+AGENTS = (
+    *("SwitchAgent", "LinuxBridgeAgent", "MetadataAgent", "DhcpAgent", "L3Agent"),
+    *("HypervisorAgent", "StorageAgent"),
+)
 
 
 TWO_HOSTS = Settings(simulation=SimulationSection(hosts=2, network_hosts=1))
@@ -50,8 +53,8 @@ def test_a_part_that_a_node_lacks_is_an_agent_that_it_lacks(tmp_path: Path) -> N
     # Its switch may translate floating IPs, which are counted there.
     switching = ["neutron-openvswitch-agent", "neutron-metering-agent"]
     machines = ["nova-compute", "pileus-gateway-agent"]
-    assert [one.binary for one in agents(folder, 1).all()] == [*full, *machines]
-    assert [one.binary for one in agents(folder, 1, without_machines=True).all()] == full
+    assert [one.binary for one in agents(folder, 1).all()] == [*full, *machines, "cinder-volume"]
+    assert [one.binary for one in agents(folder, 1, without_machines=True).all()] == [*full, "cinder-volume"]
     # A host that serves no networks has nobody who would ask for metadata.
     assert [one.binary for one in agents(folder, 2).all()] == [*switching, *machines]
 

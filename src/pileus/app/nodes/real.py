@@ -11,6 +11,7 @@ from pileus.app.nodes.external_address import restore
 from pileus.app.nodes.limits import raise_limits
 from pileus.app.nodes.parts import NodeParts, RouterParts
 from pileus.app.nodes.physical import real_switches
+from pileus.app.nodes.storage import real_storage
 from pileus.app.nodes.switch import RealSwitch
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
@@ -65,6 +66,7 @@ async def real_parts(folder: StateFolder, settings: Settings, host: str, switch:
         dhcp=dnsmasq.Dnsmasq(folder.dhcp) if "dhcp" in duties else None,
         router=_router(folder) if "l3" in duties else None,
         machines=found,
+        storage=await real_storage(folder, settings, found),
         physical_switches=real_switches(settings, folder),
         keepers=tuple(keepers),
         close=switch.board_closed,

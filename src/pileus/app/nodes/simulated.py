@@ -9,6 +9,7 @@ import msgspec
 from pileus.app.nodes.machines import simulated_machines
 from pileus.app.nodes.parts import BridgeParts, NodeParts, RouterParts, SwitchParts
 from pileus.app.nodes.physical import simulated_switches
+from pileus.app.nodes.storage import simulated_storage
 from pileus.app.nodes.switch import bridge_settings, host_network, linux_bridge_settings
 from pileus.app.settings import Settings
 from pileus.app.state import StateFolder
@@ -78,6 +79,7 @@ async def simulated_parts(
         dhcp=SimulatedDhcp(home / "dhcp.json") if networking else None,
         router=_router(home / "nft.json", host, links, vrrp) if networking else None,
         machines=simulated_machines(home, settings, cache),
+        storage=simulated_storage(home, settings, cache) if networking else None,
         physical_switches=simulated_switches(settings) if number == 1 else (),
         watch_interval_s=WATCH_S,
         close=switch.close,
