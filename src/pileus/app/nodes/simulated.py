@@ -61,6 +61,7 @@ async def simulated_parts(
             packet_filter=SimulatedFilter(home / "bridge-nft.json"),
             tracker="bridge",
         )
+    machines = simulated_machines(home, settings, cache)
     networking = number <= settings.simulation.network_hosts
     return NodeParts(
         switch=SwitchParts(
@@ -78,8 +79,8 @@ async def simulated_parts(
         listeners=SimulatedListeners(),
         dhcp=SimulatedDhcp(home / "dhcp.json") if networking else None,
         router=_router(home / "nft.json", host, links, vrrp) if networking else None,
-        machines=simulated_machines(home, settings, cache),
-        storage=simulated_storage(home, settings, cache) if networking else None,
+        machines=machines,
+        storage=simulated_storage(home, settings, machines) if networking else None,
         physical_switches=simulated_switches(settings) if number == 1 else (),
         watch_interval_s=WATCH_S,
         close=switch.close,

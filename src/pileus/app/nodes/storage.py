@@ -11,6 +11,7 @@ from pileus.core import log
 from pileus.drivers.backups.chunks import Backups
 from pileus.drivers.backups.objects import FolderObjects
 from pileus.drivers.libvirt.daemon import qemu_owner
+from pileus.drivers.libvirt.simulated import SimulatedHypervisor
 from pileus.drivers.pools.directory import DirectoryPool
 from pileus.drivers.pools.pool import Live
 from pileus.drivers.pools.simulated import simulated_pool
@@ -40,7 +41,7 @@ async def real_storage(
         return None
     owner = qemu_owner()
     images = QemuImg(user=owner)
-    live: Live | None = None
+    live: Live | None = machines.hypervisor if machines is not None else None
     pools = tuple(
         PoolParts(one, DirectoryPool(Path(one.path), images, owner=owner, live=live), "directory")
         for one in declared
@@ -60,14 +61,16 @@ def _declared(section: BlockStorageSection, folder: StateFolder) -> tuple[Direct
     return (DirectoryDeclaration(name=DEFAULT_POOL, path=str(folder.volumes)),)
 
 
-def simulated_storage(home: Path, settings: Settings, cache: ImageCache) -> StorageParts:
+def simulated_storage(home: Path, settings: Settings, machines: MachineParts) -> StorageParts:
     """A pool without content for a simulated host, whose state is in files of its folder ``home``."""
+    hypervisor = machines.hypervisor
+    assert isinstance(hypervisor, SimulatedHypervisor)
     declared = DirectoryDeclaration(name=SIMULATED_POOL, path=str(home / "volumes"))
-    pool = simulated_pool(home / "volumes", SIMULATED_BYTES)
+    pool = simulated_pool(home / "volumes", SIMULATED_BYTES, is_written=hypervisor.has_open, live=hypervisor)
     return StorageParts(
         settings=_storage_settings(settings, home / "block-storage", durable=False),
         pools=(PoolParts(declared, pool, "simulated", multiattach=True),),
-        cache=cache,
+        cache=machines.cache,
         backups=Backups(FolderObjects(home / "volume-backups")),
     )
 

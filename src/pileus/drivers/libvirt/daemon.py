@@ -149,9 +149,10 @@ class LibvirtDaemon:
             Path(target).mkdir(parents=True, exist_ok=True)
         # libvirt asks whether QEMU's user may open /dev/kvm, again and again: this may nobody.
         write_atomically(self.root / "no-kvm", b"", 0o000)
-        driver = self.root / "drivers" / "libvirt_driver_qemu.so"
-        if not driver.is_symlink():  # QEMU's driver alone: no networks, no packet filter, no storage
-            driver.symlink_to(_DRIVERS / driver.name)
+        for name in ("qemu", "secret"):  # these alone: no networks, no packet filter, no storage
+            driver = self.root / "drivers" / f"libvirt_driver_{name}.so"
+            if not driver.is_symlink() and (_DRIVERS / driver.name).exists():
+                driver.symlink_to(_DRIVERS / driver.name)
         uid, gid = qemu_owner()
         qemu_conf = _QEMU_CONF.format(user=f"+{uid}", group=f"+{gid}")
         write_atomically(self.root / "etc" / "qemu.conf", qemu_conf.encode())

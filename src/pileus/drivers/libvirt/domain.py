@@ -20,6 +20,8 @@ from typing import Literal
 
 import msgspec
 
+from pileus.drivers.libvirt.sources import NetworkSource, render_source
+
 NAMESPACE = "urn:pileus:libvirt:1"
 _PREFIX = "pileus"
 ET.register_namespace(_PREFIX, NAMESPACE)
@@ -32,6 +34,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A disk or CD-ROM of a machine; ``serial`` (up to 20 bytes reach the guest) names it for detaching."""
 
     path: str
+    """Empty where it is no file and no device, but a ``network`` source."""
     target: str
     """The name in the guest as far as the hypervisor can suggest it: ``vda``, ``sda``, ``hda``."""
     serial: str
@@ -40,6 +43,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     bus: DiskBus = "virtio"
     block: bool = False
     """Whether ``path`` is a block device and not a file."""
+    network: NetworkSource | None = None
     read_only: bool = False
     cache: Literal["none", "writeback", "writethrough", "directsync", "unsafe"] = "writeback"
     boot: int | None = None
@@ -203,6 +207,16 @@ def disk_targets(definition: str) -> list[str]:
     return [one.get("dev", "") for one in root.findall("./devices/disk/target")]
 
 
+def target_of_alias(definition: str, alias: str) -> str | None:
+    """The name in the machine of the disk with this alias; None: it has no such disk."""
+    root = ET.fromstring(definition)  # noqa: S314 - from libvirt, as it wrote it
+    for disk in root.findall("./devices/disk"):
+        name, target = disk.find("alias"), disk.find("target")
+        if name is not None and target is not None and name.get("name") == alias:
+            return target.get("dev")
+    return None
+
+
 def render_backup(targets: Sequence[str], target: str, path: Path) -> str:
     """The XML of a whole copy of one disk among ``targets`` into a new qcow2.
 
@@ -303,12 +317,16 @@ def _controllers(spec: DomainSpec) -> Sequence[ET.Element]:
 
 
 def _disk(disk: Disk) -> ET.Element:
-    element = ET.Element("disk", type="block" if disk.block else "file", device=disk.device)
+    kind = "network" if disk.network is not None else "block" if disk.block else "file"
+    element = ET.Element("disk", type=kind, device=disk.device)
     driver = {"name": "qemu", "type": disk.format, "cache": disk.cache}
     if disk.device == "disk" and not disk.read_only:
         driver["discard"] = "unmap"
     ET.SubElement(element, "driver", driver)
-    ET.SubElement(element, "source", {"dev" if disk.block else "file": disk.path})
+    if disk.network is not None:
+        element.append(render_source(disk.network))
+    else:
+        ET.SubElement(element, "source", {"dev" if disk.block else "file": disk.path})
     ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
     if disk.read_only or disk.device == "cdrom":
         ET.SubElement(element, "readonly")

@@ -17,6 +17,7 @@ import msgspec
 
 from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
+from pileus.drivers.libvirt.sources import Secret
 
 NAME_PREFIX = "pileus-"
 """Domains whose name begins so are ours; others are neither listed nor touched."""
@@ -273,6 +274,22 @@ class Hypervisor(Protocol):
     async def attach_disk(self, uuid: str, disk: Disk) -> None: ...
 
     async def detach_disk(self, uuid: str, serial: str, timeout_s: float = 20.0) -> None: ...
+
+    async def resize_file(self, path: Path, size: int) -> bool:
+        """Make a file larger that a running machine has as a disk, and tell the guest; False: none has."""
+
+    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+        """Let a running machine that has a file as a disk go on in a qcow2 that lies on it; False: none
+        has."""
+
+    async def resize_disk(self, uuid: str, serial: str, size: int) -> None:
+        """Tell a running guest that a disk has become larger; its source is so already, or is a file that
+        becomes so now. Nothing where the machine is off."""
+
+    async def ensure_secrets(self, secrets: Sequence[Secret]) -> None:
+        """Have libvirt know these, for disks that name them. It forgets them when it ends."""
+
+    async def drop_secrets(self, uuids: Collection[str]) -> None: ...
 
     # -- machines that go from one host to another while they run; ``way`` names a migration on both hosts
 

@@ -41,6 +41,7 @@ from pileus.drivers.libvirt.hypervisor import (
 )
 from pileus.drivers.libvirt.simulated_consoles import Consoles
 from pileus.drivers.libvirt.simulated_leaving import Machine, SimulatedLeaving
+from pileus.drivers.libvirt.sources import Secret
 
 _FACTS = HostFacts(
     hostname="simulated",
@@ -106,6 +107,7 @@ class SimulatedHypervisor(SimulatedLeaving):
         self.faults: dict[str, Exception] = {}
         self.deaf: set[str] = set()
         self.interrupted: list[str] = []
+        self.secrets: dict[str, Secret] = {}
         self.calls = 0
         self._file = state_file
         self._prefix = prefix
@@ -317,6 +319,45 @@ class SimulatedHypervisor(SimulatedLeaving):
         """See Hypervisor."""
         self._detach("detach_disk", uuid, xml.disk_alias(serial))
 
+    async def resize_file(self, path: Path, size: int) -> bool:
+        """See Hypervisor."""
+        self._enter("resize_file")
+        return self.has_open(path)
+
+    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+        """See Hypervisor."""
+        self._enter("move_to_overlay")
+        moved = False
+        for machine in self._machines.values():
+            if machine.running is not None and _has(machine.running, path):
+                machine.running = _moved(machine.running, path, overlay)
+                machine.wanted = _moved(machine.wanted, path, overlay)
+                moved = True
+        self._store()
+        return moved
+
+    def has_open(self, path: Path) -> bool:
+        """Whether a running machine has a file as a disk that it writes to."""
+        return any(one.running is not None and _has(one.running, path) for one in self._machines.values())
+
+    async def resize_disk(self, uuid: str, serial: str, size: int) -> None:
+        """See Hypervisor."""
+        machine = self._machine("resize_disk", uuid)
+        alias = xml.disk_alias(serial)
+        if machine.running is not None and all(disk.alias != alias for disk in machine.running.disks):
+            raise HypervisorFailed("resize_disk", f"the machine has no disk {serial}")
+
+    async def ensure_secrets(self, secrets: Sequence[Secret]) -> None:
+        """See Hypervisor."""
+        self._enter("ensure_secrets")
+        self.secrets |= {secret.uuid: secret for secret in secrets}
+
+    async def drop_secrets(self, uuids: Collection[str]) -> None:
+        """See Hypervisor."""
+        self._enter("drop_secrets")
+        for uuid in uuids:
+            self.secrets.pop(uuid, None)
+
     def crash(self, uuid: str) -> None:
         """End a machine as a QEMU that dies does."""
         machine = self._machines[uuid]
@@ -412,6 +453,18 @@ class SimulatedHypervisor(SimulatedLeaving):
         if self._file is not None:
             lasting = {uuid: machine for uuid, machine in self._machines.items() if not machine.comes}
             write_atomically(self._file, msgspec.json.encode(lasting), durable=False)
+
+
+def _has(spec: DomainSpec, path: Path) -> bool:
+    return any(disk.path == str(path) and not disk.read_only for disk in spec.disks)
+
+
+def _moved(spec: DomainSpec, path: Path, overlay: Path) -> DomainSpec:
+    disks = (
+        msgspec.structs.replace(disk, path=str(overlay), format="qcow2") if disk.path == str(path) else disk
+        for disk in spec.disks
+    )
+    return msgspec.structs.replace(spec, disks=tuple(disks))
 
 
 def _with(spec: DomainSpec, device: Disk | Interface) -> DomainSpec:

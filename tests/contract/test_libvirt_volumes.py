@@ -1,0 +1,107 @@
+"""Disks of machines that go on: what a pool asks of a hypervisor, asked of libvirt and of its twin."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from pileus.drivers.libvirt.daemon import qemu_owner
+from pileus.drivers.libvirt.domain import Disk
+from pileus.drivers.libvirt.hypervisor import HypervisorFailed
+from pileus.drivers.libvirt.simulated import SimulatedHypervisor
+from pileus.drivers.libvirt.sources import Secret
+from pileus.drivers.pools.directory import DirectoryPool
+from pileus.drivers.pools.pool import Place, Pool, Source, StoredInUse, Wanted
+from pileus.drivers.pools.simulated import simulated_pool
+from pileus.drivers.qemu_img.driver import QemuImg
+from pileus.drivers.qemu_img.locks import is_written
+
+from .test_libvirt import Bench, bench, daemon, runner
+
+__all__ = ["bench", "daemon", "runner"]
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="pileus-pools-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+def make(bench: Bench, root: Path) -> Pool:
+    hypervisor, pool = bench.hypervisor, root / "pool"
+    if isinstance(hypervisor, SimulatedHypervisor):
+        made = simulated_pool(pool, 64 << 30, is_written=hypervisor.has_open, live=hypervisor)
+    else:
+        owner = qemu_owner()
+        made = DirectoryPool(pool, QemuImg(user=owner), owner=owner, live=hypervisor, durable=False)
+    bench.run(made.open())
+    return made
+
+
+def disk(place: Place, volume_id: str) -> Disk:
+    return Disk(path=str(place.path), target="vdb", serial=volume_id, format=place.format)
+
+
+def test_a_volume_of_a_running_machine(bench: Bench, root: Path) -> None:
+    hypervisor, pool, spec = bench.hypervisor, make(bench, root), bench.spec()
+    volume, snapshot, clone = (str(uuid4()) for _ in range(3))
+    bench.run(pool.create(Wanted(volume_id=volume, size=8 * MIB)))
+    first = bench.run(pool.place(volume))
+    bench.run(hypervisor.ensure_defined([spec]))
+    bench.run(hypervisor.start(spec.uuid))
+    bench.run(hypervisor.attach_disk(spec.uuid, disk(first, volume)))
+    bench.run(pool.extend(volume, 16 * MIB))
+    bench.run(hypervisor.resize_disk(spec.uuid, volume, 16 * MIB))
+    bench.run(pool.snapshot(volume, snapshot))
+    second = bench.run(pool.place(volume))
+    assert second.path != first.path
+    assert str(second.path) in bench.run(hypervisor.definition(spec.uuid))
+    bench.run(pool.clone(Wanted(volume_id=clone, size=16 * MIB), Source(volume_id=volume)))
+    third = bench.run(pool.place(volume))
+    assert third.path not in (first.path, second.path)
+    if bench.is_real:
+        assert is_written(third.path) and not is_written(second.path)
+        assert bench.run(QemuImg().info(third.path, "qcow2")).size == 16 * MIB
+    with pytest.raises(StoredInUse):
+        bench.run(pool.delete(volume))
+    bench.run(hypervisor.destroy(spec.uuid))
+    bench.run(hypervisor.start(spec.uuid))
+    assert str(third.path) in bench.run(hypervisor.definition(spec.uuid)), "it is found at its next start"
+    bench.run(hypervisor.destroy(spec.uuid))
+    bench.run(hypervisor.detach_disk(spec.uuid, volume))
+    bench.run(pool.revert(volume, snapshot))
+    for left in (volume, clone):
+        bench.run(pool.delete(left))
+    bench.run(pool.tidy())
+    assert bench.run(pool.contents()).volumes == {}
+    assert not list((root / "pool" / "volumes").iterdir())
+
+
+def test_files_that_no_machine_has(bench: Bench, root: Path) -> None:
+    hypervisor, spec = bench.hypervisor, bench.spec()
+    nobody = root / "nobody"
+    assert bench.run(hypervisor.resize_file(nobody, MIB)) is False
+    assert bench.run(hypervisor.move_to_overlay(nobody, root / "overlay")) is False
+    bench.run(hypervisor.ensure_defined([spec]))
+    bench.run(hypervisor.resize_disk(spec.uuid, "none", MIB))
+    bench.run(hypervisor.start(spec.uuid))
+    with pytest.raises(HypervisorFailed, match="no disk"):
+        bench.run(hypervisor.resize_disk(spec.uuid, "none", MIB))
+
+
+def test_secrets_may_be_told_twice(bench: Bench) -> None:
+    hypervisor, one = bench.hypervisor, str(uuid4())
+    secret = Secret(uuid=one, kind="iscsi", usage=f"target {one}", value=b"secret")
+    bench.run(hypervisor.ensure_secrets([secret]))
+    bench.run(hypervisor.ensure_secrets([secret]))
+    bench.run(hypervisor.drop_secrets([one, str(uuid4())]))
+    bench.run(hypervisor.drop_secrets([one]))
