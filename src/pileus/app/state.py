@@ -99,7 +99,7 @@ class StateFolder(msgspec.Struct, frozen=True):
 
     @property
     def block_storage(self) -> Path:
-        """What the storage agent remembers, and files on their way to and from pools of volumes."""
+        """Memory of the storage agent, and files on their way to and from pools of volumes."""
         return self.root / "block-storage"
 
     @property

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from pileus.wire.connections import VolumeConnection
 from pileus.wire.records import Record
 from pileus.wire.types import (
     Count,
@@ -60,6 +61,26 @@ class ServerPort(Record, frozen=True):
     port_id: Uuid
     mac_address: MacAddress
     mtu: Mtu = 1500
+
+
+class ServerVolume(Record, frozen=True):
+    """A volume that a machine shall have as a disk, opened by ``connection``.
+
+    ``device``: its name there (``vdb``; empty: the next one that is free), on ``bus`` (empty: as the
+    machine's other disks). ``boot``: it is the root disk, and the machine has no other. ``size_gib`` grows:
+    the guest is told. ``limits``: by libvirt's names (``read_bytes_sec``). ``shared``: others may write to it
+    at the same time.
+    """
+
+    volume_id: Uuid
+    connection: VolumeConnection
+    size_gib: Count = 0
+    device: OptionalWord = ""
+    bus: OptionalWord = ""
+    boot: bool = False
+    read_only: bool = False
+    shared: bool = False
+    limits: dict[Word, Size] = msgspec.field(default_factory=dict)
 
 
 class PendingOperation(Record, frozen=True):
@@ -141,6 +162,7 @@ class ServerDetails(Record, frozen=True):
     hardware: Hardware = Hardware()
     rescue: Rescue | None = None
     carried: Carried | None = None
+    volumes: tuple[ServerVolume, ...] = ()
 
 
 class Incoming(Record, frozen=True):
@@ -202,7 +224,8 @@ class Step(Record, frozen=True):
 class ServerReport(Record, frozen=True):
     """A server as it is. ``power_state`` as Nova counts it: 0 no state, 1 running, 3 paused,
     4 shut down, 6 crashed, 7 suspended. ``error`` says why it could not be brought to where it
-    should be (None: it is there, or on its way)."""
+    should be (None: it is there, or on its way). ``volumes``: those that it has;
+    ``refused``: why it could not get or let go of others, by their ids."""
 
     server_id: Uuid
     generation: Count
@@ -210,9 +233,11 @@ class ServerReport(Record, frozen=True):
     in_place: bool
     error: Text | None = None
     steps: tuple[Step, ...] = ()
+    volumes: tuple[Uuid, ...] = ()
+    refused: dict[Uuid, Text] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        clip(self, "error")
+        clip(self, "error", "refused")
 
 
 class OperationReport(Record, frozen=True):

@@ -15,13 +15,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from pileus.wire.connections import BLOCK as BLOCK
+from pileus.wire.connections import FILE as FILE
+from pileus.wire.connections import ISCSI as ISCSI
+from pileus.wire.connections import NBD as NBD
+from pileus.wire.connections import PROTOCOLS as PROTOCOLS
+from pileus.wire.connections import RBD as RBD
+from pileus.wire.connections import VolumeConnection as VolumeConnection
 from pileus.wire.hypervisor import ImageSource, OperationReport
 from pileus.wire.records import Record
 from pileus.wire.types import (
     Count,
     HostName,
     IpAddress,
-    Line,
     NameLine,
     OptionalWord,
     Percent,
@@ -72,10 +78,6 @@ OPERATIONS = (
 MANAGEABLE = "manageable_volumes"
 """A question: what is in ``{"pool"}`` and is none of ours? ``{"volumes": [{"name", "size_bytes",
 "reason"}]}``, with ``reason`` why one can't be managed, or empty."""
-
-FILE, BLOCK, NBD, ISCSI, RBD = "file", "block", "nbd", "iscsi", "rbd"
-PROTOCOLS = (FILE, BLOCK, NBD, ISCSI, RBD)
-"""The kinds of connections."""
 
 
 class VolumeEncryption(Record, frozen=True):
@@ -187,33 +189,6 @@ class VolumeState(Record, frozen=True):
     position: Position
     volumes: tuple[VolumeDetails, ...] = ()
     operations: tuple[VolumeOperation, ...] = ()
-
-
-class VolumeConnection(Record, frozen=True):
-    """How QEMU, or an outside initiator, opens a volume.
-
-    ========  ==========================================================================================
-    kind      fields
-    ========  ==========================================================================================
-    file      ``path``, ``disk_format``: a file that the host itself sees
-    block     ``path``: a device of the host
-    nbd       ``address``, ``port``, ``name`` (the export's), ``certificate`` (whom to trust; empty: no TLS)
-    iscsi     ``address``, ``port``, ``name`` (the target's IQN), ``lun``, ``username``, ``password`` (CHAP)
-    rbd       ``name`` (POOL/IMAGE), ``monitors`` (ADDRESS:PORT), ``username``, ``password`` (the key)
-    ========  ==========================================================================================
-    """
-
-    kind: Word
-    disk_format: Word = "raw"
-    path: Line = ""
-    address: Line = ""
-    port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    name: Line = ""
-    lun: Count = 0
-    username: NameLine = ""
-    password: NameLine = ""
-    monitors: tuple[Line, ...] = ()
-    certificate: Text = ""
 
 
 class ExportReport(Record, frozen=True):

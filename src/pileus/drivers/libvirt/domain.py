@@ -44,6 +44,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     block: bool = False
     """Whether ``path`` is a block device and not a file."""
     network: NetworkSource | None = None
+    shared: bool = False
+    """Whether other machines may write to it at the same time."""
     read_only: bool = False
     cache: Literal["none", "writeback", "writethrough", "directsync", "unsafe"] = "writeback"
     boot: int | None = None
@@ -330,6 +332,8 @@ def _disk(disk: Disk) -> ET.Element:
     ET.SubElement(element, "target", dev=disk.target, bus=disk.bus)
     if disk.read_only or disk.device == "cdrom":
         ET.SubElement(element, "readonly")
+    elif disk.shared:
+        ET.SubElement(element, "shareable")
     _leaf(element, "serial", disk.serial)
     if disk.limits:
         tune = ET.SubElement(element, "iotune")

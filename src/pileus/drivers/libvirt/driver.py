@@ -14,8 +14,9 @@ import libvirt_qemu
 
 from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt import domain as xml
-from pileus.drivers.libvirt import guest_agent, open_files, sources
+from pileus.drivers.libvirt import guest_agent
 from pileus.drivers.libvirt.connection import Connection, is_gone, reason
+from pileus.drivers.libvirt.disks import Disks
 from pileus.drivers.libvirt.domain import Disk, DomainSpec, Interface
 from pileus.drivers.libvirt.hypervisor import (
     NAME_PREFIX,
@@ -32,10 +33,8 @@ from pileus.drivers.libvirt.hypervisor import (
     NotDetached,
     Power,
 )
-from pileus.drivers.libvirt.leaving import Leaving
 from pileus.drivers.libvirt.reading import LIFECYCLE, POWER, read_stats
 from pileus.drivers.libvirt.real_consoles import RealConsoles
-from pileus.drivers.libvirt.sources import Secret
 
 _T = TypeVar("_T")
 
@@ -54,13 +53,6 @@ _AGENT_AWAY = frozenset(
     )
 )
 """Not running, not listening, not able: whatever it is, the guest has done nothing."""
-_BYTES = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
-_MOVE = (
-    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
-    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
-    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
-)
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -80,13 +72,12 @@ _ALL_STATS = (
 )
 
 
-class LibvirtHypervisor(Leaving):
+class LibvirtHypervisor(Disks):
     """``Hypervisor`` for real. ``uri`` says which libvirt (see ``daemon``)."""
 
     def __init__(self, uri: str, *, prefix: str = NAME_PREFIX) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
-        self._prefix = prefix
-        super().__init__(uri, Connection(uri, opened=self._register, up=self._connected))
+        super().__init__(uri, Connection(uri, opened=self._register, up=self._connected), prefix)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._happened = asyncio.Condition()
         self._notifiers: set[asyncio.Task[None]] = set()
@@ -342,71 +333,6 @@ class LibvirtHypervisor(Leaving):
     async def detach_disk(self, uuid: str, serial: str, timeout_s: float = 20.0) -> None:
         """See Hypervisor."""
         await self._detach("detach_disk", uuid, xml.disk_alias(serial), timeout_s)
-
-    async def resize_file(self, path: Path, size: int) -> bool:
-        """See Hypervisor."""
-        return await self._with_file(
-            "resize_file", path, lambda domain, target, _: domain.blockResize(target, size, _BYTES)
-        )
-
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
-        """See Hypervisor."""
-
-        def work(domain: libvirt.virDomain, target: str, definition: str) -> None:
-            others = xml.disk_targets(definition)
-            domain.snapshotCreateXML(open_files.render_move(target, overlay, others), _MOVE)
-
-        return await self._with_file("move_to_overlay", path, work)
-
-    async def _with_file(
-        self, verb: str, path: Path, work: Callable[[libvirt.virDomain, str, str], object]
-    ) -> bool:
-        def look(connection: libvirt.virConnect) -> bool:
-            for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-                if not domain.name().startswith(self._prefix):
-                    continue
-                definition = str(domain.XMLDesc())
-                if (target := open_files.target_of(definition, path)) is not None:
-                    work(domain, target, definition)
-                    return True
-            return False
-
-        return await self._connection.call(verb, look)
-
-    async def resize_disk(self, uuid: str, serial: str, size: int) -> None:
-        """See Hypervisor."""
-        alias = xml.disk_alias(serial)
-
-        def work(domain: libvirt.virDomain) -> None:
-            if domain.isActive():
-                target = xml.target_of_alias(domain.XMLDesc(), alias)
-                if target is None:
-                    raise HypervisorFailed("resize_disk", f"the machine has no disk {serial}")
-                domain.blockResize(target, size, _BYTES)
-
-        await self._domain("resize_disk", uuid, work)
-
-    async def ensure_secrets(self, secrets: Sequence[Secret]) -> None:
-        """See Hypervisor."""
-
-        def work(connection: libvirt.virConnect) -> None:
-            for secret in secrets:
-                connection.secretDefineXML(sources.render_secret(secret), 0).setValue(secret.value, 0)
-
-        await self._connection.call("ensure_secrets", work)
-
-    async def drop_secrets(self, uuids: Collection[str]) -> None:
-        """See Hypervisor."""
-
-        def work(connection: libvirt.virConnect) -> None:
-            for uuid in uuids:
-                try:
-                    connection.secretLookupByUUIDString(uuid).undefine()
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() != libvirt.VIR_ERR_NO_SECRET:
-                        raise
-
-        await self._connection.call("drop_secrets", work)
 
     async def _attach(self, verb: str, uuid: str, alias: str, device: str) -> None:
         def work(domain: libvirt.virDomain) -> None:

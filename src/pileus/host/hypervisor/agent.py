@@ -118,12 +118,13 @@ class HypervisorAgent(Agent):
         self._identity = Identity(self.host)
         self.departures = Departures(self._identity, self.outbox.progress)
         self.arrivals = Arrivals(node, self._identity, self.book, hypervisor, images, self.outbox.operation)
+        self.observed = Observed(hypervisor, self.book, node.boot_id)
         self._executor = Executor(
             *(node, self.book, self.journal, hypervisor, images, cache, server, self.taps, clock, self),
             departures=self.departures,
+            refused=self.observed.refused,
         )
         self.desired = Desired(self.host)
-        self.observed = Observed(hypervisor, self.book, node.boot_id)
         self.jobs = Jobs(self.reconciler.wake)
         self._present_due = False
         self._served: frozenset[str] = frozenset()

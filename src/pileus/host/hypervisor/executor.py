@@ -16,6 +16,7 @@ import msgspec
 
 from pileus.core import log
 from pileus.core.clock import Clock
+from pileus.drivers.libvirt.domain import Disk
 from pileus.drivers.libvirt.hypervisor import DomainMissing, Hypervisor
 from pileus.drivers.qemu_img.images import Images
 from pileus.host.hypervisor.carrying import drop_kept, grow, make_private, put_aside, take_back
@@ -38,6 +39,7 @@ from pileus.host.hypervisor.steps import (
     whole,
 )
 from pileus.host.hypervisor.taps import Taps
+from pileus.host.hypervisor.volumes import Refusal, Volumes, has_boot_volume, sizes
 from pileus.wire.hypervisor import ServerDetails
 
 _GIB = 1 << 30
@@ -80,6 +82,7 @@ class Executor:
         clock: Clock,
         tell: Tell,
         departures: Departures,
+        refused: dict[str, dict[str, Refusal]],
     ) -> None:
         self.settings = settings
         self.departures = departures
@@ -90,6 +93,7 @@ class Executor:
         self.server = server
         self._taps = taps
         self._steps = Steps(tell, clock)
+        self._volumes = Volumes(book, hypervisor, self._steps, self._disk_of, refused)
         self._operations = Operations(self, journal, self._steps, tell)
         self._slots = asyncio.Semaphore(settings.at_once)
 
@@ -193,11 +197,14 @@ class Executor:
             for path in (places.root_disk, places.ephemeral_disk):
                 path.unlink(missing_ok=True)
             size = server.root_gib * _GIB
-            if base is None:
+            if has_boot_volume(server):
+                pass
+            elif base is None:
                 await self.images.create(places.root_disk, "qcow2", size or _GIB)
             else:
                 await self.images.create_overlay(places.root_disk, base.path, base.format, size or None)
-            make_private(places.root_disk)
+            if not has_boot_volume(server):
+                make_private(places.root_disk)
             brought = server.carried.ephemeral if server.carried is not None else None
             if server.ephemeral_gib and brought is not None:
                 other = await self._cache.get(brought, self.server)
@@ -255,7 +262,7 @@ class Executor:
         key = server.server_id
         if built is not None:
             # Before the first start: from now on the disk holds what a guest wrote.
-            whole_now = msgspec.structs.replace(built, built=True)
+            whole_now = msgspec.structs.replace(built, built=True, volumes=sizes(server))
             await whole(asyncio.to_thread(self._book.put, whole_now, matters=True))
         if todo.forget:
             self._forget_kept(key)
@@ -272,6 +279,9 @@ class Executor:
             async with self._steps.step(key, "interface.renew", port.port_id):
                 await whole(self.hypervisor.detach_interface(key, port.port_id))
                 await whole(self.hypervisor.attach_interface(key, interface(port, self.settings)))
+        await self._volumes.bring(server, todo.volumes)
+        if any(verb.startswith("start") for verb in todo.power):
+            await self._volumes.tell_secrets(server)
         for verb in todo.power:
             await self._power(key, verb, todo.because)
         if todo.applied or todo.power:
@@ -315,6 +325,11 @@ class Executor:
                     await whole(hypervisor.suspend(key))
                 case "save":
                     await whole(hypervisor.save(key))
+
+    def _disk_of(self, server: ServerDetails, serial: str) -> Disk:
+        """A disk as the machine's description has it."""
+        spec = domain_spec(server, self.places(server.server_id), self.settings)
+        return next(disk for disk in spec.disks if disk.serial == serial)
 
     # -- the end
 

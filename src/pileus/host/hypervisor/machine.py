@@ -17,6 +17,7 @@ from pileus.drivers.libvirt.hypervisor import NAME_PREFIX, Power
 from pileus.drivers.netlink.links import Tap
 from pileus.host.hypervisor.records import Places
 from pileus.host.hypervisor.settings import NodeSettings
+from pileus.host.hypervisor.volumes import has_boot_volume, with_volumes
 from pileus.wire.hypervisor import Hardware, ServerDetails, ServerPort
 
 LABEL = "pileus-server "
@@ -112,12 +113,13 @@ def _asked_for(hardware: Hardware) -> dict[str, Any]:
 def _own_disks(server: ServerDetails, places: Places, bus: DiskBus) -> list[Disk]:
     """The root disk and what stands beside it; that of a rescue, and then it is booted from."""
     limits, rescue = server.hardware.disk_limits, server.rescue
-    paths = [(places.root_disk, "root")]
+    paths = [] if has_boot_volume(server) else [(places.root_disk, "root")]
     if server.ephemeral_gib:
         paths.append((places.ephemeral_disk, "ephemeral0"))
     if rescue is not None and not rescue.stable:
         paths.insert(0, (places.rescue_disk, "rescue"))
     booted = "root" if rescue is None else "rescue"
+    letters = "abc" if paths and paths[0][1] != "ephemeral0" else "bcd"  # the first is the root volume's
     disks = [
         Disk(
             path=str(path),
@@ -127,7 +129,7 @@ def _own_disks(server: ServerDetails, places: Places, bus: DiskBus) -> list[Disk
             boot=1 if serial == booted else None,
             limits=limits,
         )
-        for letter, (path, serial) in zip("abc", paths, strict=False)
+        for letter, (path, serial) in zip(letters, paths, strict=False)
     ]
     if rescue is not None and rescue.stable:
         its_bus = cast(DiskBus, rescue.bus or bus)
@@ -153,6 +155,7 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
     bus = cast(DiskBus, hardware.disk_bus)
     letters, last = _TARGETS[bus]
     disks = _own_disks(server, places, bus)
+    disks = with_volumes(disks, server.volumes, bus, boots=server.rescue is None)
     if server.config_drive is not None:
         disks.append(
             Disk(

@@ -8,6 +8,7 @@ from pileus.drivers.libvirt.hypervisor import Hypervisor, Power
 from pileus.host.hypervisor.machine import power_state
 from pileus.host.hypervisor.plan import View
 from pileus.host.hypervisor.records import InstanceBook
+from pileus.host.hypervisor.volumes import Refusal, still_refused
 from pileus.wire.hypervisor import ServerDetails, ServerReport
 
 
@@ -23,6 +24,8 @@ class Observed:
         self._cards: dict[str, frozenset[str]] = {}
         self._died: set[str] = set()
         self._stale: dict[str, frozenset[str]] = {}
+        self.refused: dict[str, dict[str, Refusal]] = {}
+        """By machine and volume."""
 
     def ids(self) -> set[str]:
         """Servers of which something is here."""
@@ -75,6 +78,7 @@ class Observed:
         for server_id in server_ids:
             self.powers.pop(server_id, None)
             self._cards.pop(server_id, None)
+            self.refused.pop(server_id, None)
 
     def view(self, server_id: str) -> View:
         """One server as a plan needs to know it."""
@@ -91,6 +95,7 @@ class Observed:
                 and instance.boot_id != self._boot_id
             ),
             self._stale.get(server_id, frozenset()),
+            self.refused.get(server_id, {}),
         )
 
     def is_running(self, server_id: str) -> bool:
@@ -107,4 +112,11 @@ class Observed:
         if power is Power.OFF and server_id in self._died:
             power = Power.CRASHED
         state = power_state(power, instance.applied if instance else "")
-        return ServerReport(server_id, generation, state, in_place, error)
+        refused = still_refused(self.refused.get(server_id, {}), wanted)
+        if server_id in self.refused:
+            self.refused[server_id] = refused
+        return ServerReport(
+            *(server_id, generation, state, in_place, error),
+            volumes=tuple(sorted(instance.volumes)) if instance is not None and instance.built else (),
+            refused={key: one.reason for key, one in sorted(refused.items())},
+        )

@@ -14,6 +14,7 @@ import msgspec
 from pileus.drivers.libvirt.hypervisor import Power
 from pileus.host.hypervisor.machine import tap_name
 from pileus.host.hypervisor.records import Failure, Finished, Instance
+from pileus.host.hypervisor.volumes import Refusal, VolumeWork, has_boot_volume, plan_volumes
 from pileus.wire.hypervisor import PendingOperation, ServerDetails, ServerPort
 
 HOST_RESTARTED = "the host was started again"
@@ -37,6 +38,8 @@ class View(msgspec.Struct, frozen=True):
     """Whether the host has been started since the machine was last seen running."""
     stale: frozenset[str] = frozenset()
     """Taps of the running machine that were made anew under its cards."""
+    refused: Mapping[str, Refusal] = {}
+    """Volumes that it could not get or let go of."""
 
 
 class Todo(msgspec.Struct, frozen=True):
@@ -50,6 +53,7 @@ class Todo(msgspec.Struct, frozen=True):
     attach: tuple[ServerPort, ...] = ()
     detach: tuple[str, ...] = ()
     renew: tuple[ServerPort, ...] = ()
+    volumes: VolumeWork = VolumeWork()
     power: tuple[str, ...] = ()
     applied: str = ""
     operations: tuple[PendingOperation, ...] = ()
@@ -65,6 +69,7 @@ class Todo(msgspec.Struct, frozen=True):
             or self.attach
             or self.detach
             or self.renew
+            or self.volumes
             or self.power
             or self.operations
         ) or (self.error is not None)
@@ -102,7 +107,7 @@ def plan_server(
         )
     if (departs := leaving(server, operations, journal)) is not None:
         return departs
-    if not view.disk and view.power not in _ON:
+    if not (view.disk or has_boot_volume(server)) and view.power not in _ON:
         return Todo(error="The root disk is missing on the host.")
     verbs = power_verbs(server.wanted, instance.applied, view.power)
     if any(operation.kind in _SET_POWER for operation in operations):
@@ -110,25 +115,33 @@ def plan_server(
     resumed = went_with_the_host(server, view) and resume
     if resumed:
         verbs = ("start",)
-    attach: tuple[ServerPort, ...] = ()
-    detach: tuple[str, ...] = ()
-    renew: tuple[ServerPort, ...] = ()
-    if view.power in _ON:
-        wanted = {tap_name(port.port_id): port for port in server.ports}
-        present = wanted.keys() if view.interfaces is None else view.interfaces
-        attach = tuple(port for name, port in wanted.items() if name not in present)
-        detach = tuple(sorted(present - wanted.keys()))
-        renew = tuple(port for name, port in wanted.items() if name in present and name in view.stale)
+    attach, detach, renew = _plan_cards(server, view)
     return Todo(
         forget=instance.kept and server.carried is None,
         define=view.power is None,
         attach=attach,
         detach=detach,
         renew=renew,
+        volumes=plan_volumes(server, instance, view.refused),
         power=verbs,
         applied=server.wanted if server.wanted != instance.applied else "",
         operations=operations,
         because=HOST_RESTARTED if resumed else "",
+    )
+
+
+def _plan_cards(
+    server: ServerDetails, view: View
+) -> tuple[tuple[ServerPort, ...], tuple[str, ...], tuple[ServerPort, ...]]:
+    """The cards of a running machine to be put in, taken out, and put in anew."""
+    if view.power not in _ON:
+        return (), (), ()
+    wanted = {tap_name(port.port_id): port for port in server.ports}
+    present = wanted.keys() if view.interfaces is None else view.interfaces
+    return (
+        tuple(port for name, port in wanted.items() if name not in present),
+        tuple(sorted(present - wanted.keys())),
+        tuple(port for name, port in wanted.items() if name in present and name in view.stale),
     )
 
 

@@ -43,6 +43,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Whether the disks of the machine before a resize are beside its own. ``base`` is theirs then."""
     comes: bool = False
     """Whether it is about to come from another host: once it is this host's, it is whole."""
+    volumes: dict[str, int] = {}
+    """The volumes that it has as disks, with their sizes in GiB as its guest knows them."""
     boot_id: str = ""
     """The host's run in which the machine was last seen running, or brought to where it should be. One that
     is off in another run of the host did not go off by itself."""
