@@ -132,7 +132,10 @@ def _storage_agent(
 ) -> StorageAgent | None:
     if (some := parts.storage) is None:
         return None
-    return StorageAgent(node, some.settings, server, clock, some.pools, some.cache, some.backups)
+    return StorageAgent(
+        *(node, some.settings, server, clock, some.pools, some.cache, some.backups),
+        exporters=some.exporters,
+    )
 
 
 def _switch_agent(node: AgentSettings, server: WireClient, clock: Clock, parts: NodeParts) -> DeviceAgent:

@@ -30,6 +30,7 @@ from pileus.drivers.physical.switch import PhysicalSwitch
 from pileus.drivers.qemu_img.images import Images
 from pileus.drivers.shaping.queues import Queues
 from pileus.host.blockdev.agent import StorageSettings
+from pileus.host.blockdev.exports import Exporter
 from pileus.host.blockdev.pools import PoolParts
 from pileus.host.hypervisor.images import ImageCache
 from pileus.host.hypervisor.settings import NodeSettings
@@ -95,6 +96,7 @@ class StorageParts(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolParts, ...]
     cache: ImageCache
     backups: Backups | None = None
+    exporters: tuple[Exporter, ...] = ()
 
 
 async def _nothing() -> None:

@@ -18,6 +18,7 @@ from pileus.drivers.pools.simulated import simulated_pool
 from pileus.drivers.qemu_img import driver as qemu_img
 from pileus.drivers.qemu_img.driver import QemuImg
 from pileus.host.blockdev.agent import StorageSettings
+from pileus.host.blockdev.exports import SimulatedNbd
 from pileus.host.blockdev.pools import PoolParts
 from pileus.host.blockdev.section import BlockStorageSection, DirectoryDeclaration
 from pileus.host.hypervisor.images import ImageCache
@@ -72,6 +73,7 @@ def simulated_storage(home: Path, settings: Settings, machines: MachineParts) ->
         pools=(PoolParts(declared, pool, "simulated", multiattach=True),),
         cache=machines.cache,
         backups=Backups(FolderObjects(home / "volume-backups")),
+        exporters=(SimulatedNbd(),),
     )
 
 

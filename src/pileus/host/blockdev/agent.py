@@ -29,7 +29,7 @@ from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
 from pileus.host.blockdev import pools as pool_parts
 from pileus.host.blockdev.desired import Desired, Key
-from pileus.host.blockdev.exports import Exports
+from pileus.host.blockdev.exports import Exporter, Exports
 from pileus.host.blockdev.hands import BUSY, LASTING, TRANSIENT, Hands, Refused, Task, told
 from pileus.host.blockdev.journal import Journal
 from pileus.host.blockdev.operations import carry_out
@@ -94,6 +94,7 @@ class StorageAgent(Agent):
         pools: Sequence[PoolParts],
         cache: ImageCache,
         backups: Backups | None = None,
+        exporters: Sequence[Exporter] = (),
     ) -> None:
         super().__init__(settings, server, clock)
         self._storage = storage
@@ -106,7 +107,7 @@ class StorageAgent(Agent):
         self._backups = backups
         self._away: dict[str, str] = {}
         self._contents: dict[str, Contents] = {}
-        self._exports = Exports(self.host)
+        self._exports = Exports(self.host, exporters)
         self._held: dict[Key, dict[str, tuple[VolumeExport, VolumeConnection]]] = {}
         self._busy: dict[str, int] = {}
         self._served: frozenset[str] = frozenset()
