@@ -14,7 +14,7 @@ from tests.api.network.test_dhcp_scheduling import agent_of
 from tests.api.network.test_routers import act, refused
 
 from pileus.wire import scopes
-from pileus.wire.l3 import L3StateRequest
+from pileus.wire.l3 import L3StateRequest, L3Status
 
 KIND = "L3 agent"
 
@@ -269,5 +269,47 @@ def test_what_an_l3_agent_is_told(kind: str, tmp_path: Path) -> None:
         if kind == "sqlite":
             assert {own, scopes.l3("h1")} <= seen and await position() > before
         unsubscribe()
+
+    tell(story, tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_floating_ips_that_nobody_serves_are_down(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        outside, _ = await admin.an_outside()
+        network, subnet = await api.a_network()
+        router = await api.make("router", external_gateway_info={"network_id": outside})
+        await act(api, router, "add_router_interface", subnet_id=subnet)
+        port = await api.make("port", network_id=network)
+        made = await api.make("floatingip", floating_network_id=outside, port_id=port["id"])
+
+        async def status() -> str:
+            answer = await api("GET", f"/v2.0/floatingips/{made['id']}")
+            return str(answer.json["floatingip"]["status"])
+
+        async def works(host: str) -> None:
+            said = L3Status(host=host, routers=(router["id"],), floating_ips=(made["id"],))
+            await api.wire["l3_status"](said, Node(host))
+            assert await status() == "ACTIVE"
+
+        await api.node("h1", KIND)
+        assert await status() == "DOWN"
+        await works("h1")
+        agent = await agent_of(api, "h1", KIND)
+        assert (await admin("DELETE", f"/v2.0/agents/{agent}/l3-routers/{router['id']}")).status == 204
+        assert await status() == "ACTIVE", "its agent goes on for a moment"
+        api.clock.advance(10)
+        await api.service_agent("h1", KIND, start=False)
+        assert await status() == "DOWN"
+        assert (await bind(admin, agent, router["id"])).status == 201
+        await works("h1")
+        # One that moves is served all the time; where the only agent is deleted, nobody serves any more.
+        await api.node("h2", KIND)
+        assert (await admin("DELETE", f"/v2.0/agents/{agent}")).status == 204
+        assert await hosted(api, router) == ["h2"] and await status() == "ACTIVE"
+        agent = await agent_of(api, "h2", KIND)
+        assert (await admin("DELETE", f"/v2.0/agents/{agent}")).status == 204
+        assert await hosted(api, router) == [] and await status() == "DOWN"
 
     tell(story, tmp_path, kind)

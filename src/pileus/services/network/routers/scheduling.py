@@ -38,6 +38,7 @@ from pileus.services.network.routers.tables import (
     routers,
 )
 from pileus.services.network.routers.telling import port_scopes, tell
+from pileus.services.network.routers.unserved import floating_ips_fall
 from pileus.services.network.rules import device_owners, ha_states
 from pileus.services.network.rules.agent_types import L3_AGENT
 from pileus.services.network.rules.scheduling import Candidate, choose, serves_router
@@ -327,7 +328,8 @@ def routers_served_by(tx: Tx, agent_ids: Collection[str]) -> list[str]:
 
 
 def routers_bind_ports(tx: Tx, context: Context, router_ids: Sequence[str], config: NetworkConfig) -> None:
-    """Bind the ports of routers to the hosts that serve the routers now, or to none."""
+    """Bind the ports of routers to the hosts that serve the routers now, or to none: then their floating IPs
+    are DOWN."""
     if not router_ids:
         return
     ids = {"ids": list(router_ids)}
@@ -343,6 +345,8 @@ def routers_bind_ports(tx: Tx, context: Context, router_ids: Sequence[str], conf
     ]
     if updates:
         update_ports(tx, elevated(context), updates, config=config)
+    if unserved := [one for one in router_ids if one not in hosts]:
+        floating_ips_fall(tx, context, unserved)
 
 
 def _look(
