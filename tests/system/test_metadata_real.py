@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.system.node_world import NET, REAL, ROUTER, NodeWorld, story_in_a_world, subnet
+from tests.system.node_world import MECHANISMS, NET, REAL, ROUTER, NodeWorld, story_in_a_world, subnet
 
+from pileus.app.lab.lab import Lab
 from pileus.drivers.netlink.linux import LinuxLinks
 from pileus.drivers.process import ProgramFailed
 from pileus.wire.metadata import MetadataReply, MetadataRequest
@@ -29,7 +30,8 @@ async def eventually_curl(world: NodeWorld, namespace: str, url: str, *more: str
                 await asyncio.sleep(0.1)
 
 
-def test_through_the_agents_own_port() -> None:
+@MECHANISMS
+def test_through_the_agents_own_port(make_lab: type[Lab]) -> None:
     async def story(world: NodeWorld) -> None:
         world.server.metadata = said
         guest, host = await world.guest()
@@ -51,10 +53,11 @@ def test_through_the_agents_own_port() -> None:
         await asyncio.sleep(1)
         assert address in await eventually_curl(world, guest.namespace, URL)
 
-    story_in_a_world(story)
+    story_in_a_world(story, make_lab)
 
 
-def test_through_a_router() -> None:
+@MECHANISMS
+def test_through_a_router(make_lab: type[Lab]) -> None:
     async def story(world: NodeWorld) -> None:
         world.server.metadata = said
         guest, host = await world.guest()
@@ -86,4 +89,4 @@ def test_through_a_router() -> None:
             with pytest.raises(ProgramFailed):
                 await world.curl(namespace, url, "-m", "1")
 
-    story_in_a_world(story)
+    story_in_a_world(story, make_lab)
