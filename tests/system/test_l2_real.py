@@ -7,9 +7,11 @@ everything else is the real thing.
 import asyncio
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 from tests.system.bridge_lab import BridgeLab
 from tests.system.l2_fixtures import runner, say, shared_world, switch_world, world
 from tests.system.l2_world import OUT, SSH, TO_ALL, World, until
@@ -19,6 +21,7 @@ from pileus.host.l2 import tables as t
 from pileus.wire.switch import (
     AddressPair,
     RateLimit,
+    SecurityGroupDetails,
     SecurityRule,
 )
 
@@ -159,11 +162,38 @@ def test_a_rule_taken_away_cuts_its_connections(world: World, runner: asyncio.Ru
                 return (await talk.stdout.readline()).decode().strip()  # type: ignore[union-attr]
 
             assert await said("one") == "one"
+            began = time.monotonic()
             await world.change_group("ssh")
+            assert time.monotonic() - began < 1.0 * PATIENCE, "it is cut within a second"
             assert await said("two") == "silence"
             await world.change_group("ssh", SSH)
             # What was said meanwhile is said again by TCP.
             assert "two" in await said("three")
+
+    runner.run(story())
+
+
+def test_stateless_groups_ask_of_every_packet_both_ways(world: World, runner: asyncio.Runner) -> None:
+    """What is let out brings no answer in, unless a rule lets that in, too."""
+    back = SecurityRule("back", "ingress", "IPv4", "tcp", 1024, 65535)
+
+    async def story() -> None:
+        world.server.put_group(SecurityGroupDetails("plain", OUT, stateful=False))
+        world.group("ssh", SSH, *OUT)
+        (a, _), (b, at_b), (c, at_c) = await world.guests(
+            ("n1", {"security_group_ids": ("plain",)}),
+            *((n, {"security_group_ids": ("ssh",)}) for n in ("n1", "n2")),
+        )
+        addresses = [one.fixed_ips[0].ip_address for one in (at_b, at_c)]
+        async with world.program(b, "serve", "22"), world.program(c, "serve", "22"):
+            for address in addresses:
+                assert await say(world, a, address, "22", "x") == []
+            world.server.put_group(SecurityGroupDetails("plain", (*OUT, back), stateful=False))
+            agent = world.agents["n1"]
+            await until(lambda: back in agent.model.groups["plain"].rules)
+            await agent.reconciler.settled()
+            for address in addresses:
+                assert await say(world, a, address, "22", "x") == ["connected", "x"]
 
     runner.run(story())
 
@@ -279,6 +309,43 @@ def test_a_restart_loses_no_packet_and_no_counter(world: World, runner: asyncio.
                     if any(key[0] == t.CLASSIFY and after[key] - before[key] >= sent for key in after):
                         break
                     await asyncio.sleep(0.2)
+
+    runner.run(story())
+
+
+@pytest.mark.alone
+def test_an_upgrade_that_moves_tables_loses_no_packet(
+    switch_world: World, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version's agent has tables elsewhere, so that flows of each device are others."""
+    world = switch_world
+
+    async def story() -> None:
+        (a, _), (b, at_b), (c, at_c) = await world.guests(("n1", {}), ("n1", {}), ("n2", {}))
+        world.prefer_the_switches()
+
+        async def other_version(tables: dict[str, int]) -> None:
+            await asyncio.sleep(1.0)
+            for host in world.lab.hosts.values():
+                await world.stop(host.name)
+            for name, number in tables.items():
+                monkeypatch.setattr(t, name, number)
+            for host in world.lab.hosts.values():
+                await world.start(host)
+            await until(lambda: all(agent.metrics.full_passes for agent in world.agents.values()))
+            assert all(agent.metrics.changes > 10 for agent in world.agents.values())
+
+        names = ("SOURCE", "EGRESS_STATE", "DELIVER", "INGRESS_STATE")
+        before = {name: getattr(t, name) for name in names}
+        after = dict(zip(names, (100, 101, 102, 103), strict=True))
+        for receiver, details, tables in ((b, at_b, after), (c, at_c, before)):
+            address = details.fixed_ips[0].ip_address
+            assert await world.pings(a, address)
+            counting = asyncio.create_task(world.count(a, receiver, address, 1000, 5.0))
+            await other_version(tables)
+            sent, came = await counting
+            assert sent >= 4500
+            assert came["packets"] == sent, came
 
     runner.run(story())
 
