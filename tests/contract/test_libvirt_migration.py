@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -329,6 +330,44 @@ def test_a_description_is_taken_to_another_folder() -> None:
     must_be_expected(moved, expected)
     with pytest.raises(Trespass, match="/b/c"):
         must_be_expected(moved, SPEC)
+
+
+STARTED = msgspec.structs.replace(
+    SPEC, kernel="/a/kernel", ramdisk="/a/ramdisk", kernel_arguments="root=/dev/vda init=/etc/shadow"
+)
+
+
+def started(change: str = "") -> str:
+    """The description of one whose kernel is a file of its own."""
+    text = render(STARTED).replace('unit="MiB">64', 'unit="KiB">65536')
+    before, _, after = change.partition("=>")
+    assert before in text
+    return text.replace(before, after, 1)
+
+
+def test_a_kernel_of_its_own_goes_along() -> None:
+    must_be_expected(started(), STARTED)
+    moved = moved_description(started(), "/a", "/b/c")
+    assert "<kernel>/b/c/kernel</kernel><initrd>/b/c/ramdisk</initrd>" in re.sub(r">\s+<", "><", moved)
+    assert "<cmdline>root=/dev/vda init=/etc/shadow</cmdline>" in moved
+    with pytest.raises(Trespass):
+        must_be_expected(started(), SPEC)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "/a/kernel=>/boot/vmlinuz",
+        "/a/ramdisk=>/etc/shadow",
+        "/a/ramdisk=>/a/kernel",
+        "root=/dev/vda=>root=/dev/vdb",
+        "/a/disk.config=>root=/dev/vda init=/etc/shadow",
+        "<kernel>=><kernel file='/etc/shadow'>",
+    ],
+)
+def test_no_other_kernel_comes_along(change: str) -> None:
+    with pytest.raises(Trespass):
+        must_be_expected(started(change), STARTED)
 
 
 @pytest.mark.parametrize(

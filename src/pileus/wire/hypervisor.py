@@ -95,7 +95,8 @@ class Hardware(Record, frozen=True):
     """Hardware that a machine's image or flavor asks for; the defaults are what every other machine has.
 
     Zero ``sockets``: one for each virtual CPU. ``watchdog_action`` empty: no watchdog. ``pmu`` None: as the
-    hypervisor has it. ``disk_limits``: of each disk, by libvirt's names (``read_bytes_sec``).
+    hypervisor has it. ``disk_limits``: of each disk, by libvirt's names (``read_bytes_sec``). ``kernel_id``:
+    the image of the kernel that the hypervisor itself starts, empty where the disk has one.
     """
 
     disk_bus: Word = "virtio"
@@ -113,6 +114,9 @@ class Hardware(Record, frozen=True):
     random_device: bool = True
     random_rate_bytes: Size = 0
     random_rate_period_ms: Size = 0
+    kernel_id: OptionalWord = ""
+    ramdisk_id: OptionalWord = ""
+    kernel_arguments: Line = ""
     disk_limits: dict[Word, Size] = msgspec.field(default_factory=dict)
 
 
@@ -163,6 +167,8 @@ class ServerDetails(Record, frozen=True):
     rescue: Rescue | None = None
     carried: Carried | None = None
     volumes: tuple[ServerVolume, ...] = ()
+    kernel: ImageSource | None = None
+    ramdisk: ImageSource | None = None
 
 
 class Incoming(Record, frozen=True):

@@ -54,6 +54,7 @@ OBEYED: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 # Options that say something only together with others.
 BOUNDS = {
+    "kernel_id", "ramdisk_id", "os_command_line",
     "hw_cpu_max_cores", "hw_cpu_max_threads", "hw:cpu_max_cores", "hw:cpu_max_threads", "hw_rng:rate_period",
 }  # fmt: skip
 
@@ -156,6 +157,51 @@ def test_the_page_names_each() -> None:
 def test_what_is_refused(image: dict[str, Any], specs: dict[str, str]) -> None:
     with pytest.raises(NotObeyed):
         read_hardware(image, specs, 4)
+
+
+KERNEL, RAMDISK = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+
+
+def _started_by(image: dict[str, Any]) -> str:
+    found = re.search("<os>.*</os>", domain(image, {}), re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+def test_a_kernel_of_its_own_is_started_with_what_the_image_says() -> None:
+    image = {"kernel_id": KERNEL, "ramdisk_id": RAMDISK, "os_command_line": "root=/dev/vda quiet <&>"}
+    started = _started_by(image)
+    assert (
+        "<kernel>/instances/1/kernel</kernel>" in started
+        and "<initrd>/instances/1/ramdisk</initrd>" in started
+    )
+    assert "<cmdline>root=/dev/vda quiet &lt;&amp;&gt;</cmdline>" in started
+    alone = _started_by({"kernel_id": KERNEL, "hw_disk_bus": "scsi"})
+    assert "initrd" not in alone and "<cmdline>root=/dev/sda console=tty0 console=ttyS0</cmdline>" in alone
+
+
+def test_no_kernel_is_started_where_the_image_names_none() -> None:
+    for image in (
+        {"ramdisk_id": RAMDISK, "os_command_line": "quiet"},
+        {"kernel_id": "nokernel"},
+        {"kernel_id": ""},
+    ):
+        assert read_hardware(image, {}, 1) == {}
+        assert "kernel" not in _started_by(image)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"kernel_id": "/etc/shadow"},
+        {"kernel_id": KERNEL, "ramdisk_id": "../x"},
+        {"kernel_id": KERNEL, "os_command_line": "a\nb"},
+        {"kernel_id": KERNEL, "os_command_line": "a" * 1025},
+    ],
+)
+def test_a_kernel_is_an_image_and_its_arguments_one_line(image: dict[str, Any]) -> None:
+    with pytest.raises(NotObeyed):
+        read_hardware(image, {}, 1)
 
 
 def test_what_is_nobodys_business() -> None:

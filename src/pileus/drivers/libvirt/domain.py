@@ -112,6 +112,10 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it has a video card, and a display by VNC that listens nowhere: libvirt gives connections."""
     topology: tuple[int, int, int] | None = None
     """Sockets, cores of each, threads of each core; None: a socket for each virtual CPU."""
+    kernel: str = ""
+    """File of the kernel that the hypervisor starts, and not a boot loader on a disk; empty: none."""
+    ramdisk: str = ""
+    kernel_arguments: str = ""
     boot_menu: bool = False
     hpet: bool = False
     pmu: bool | None = None
@@ -248,6 +252,11 @@ def _domain(spec: DomainSpec, digest: str) -> ET.Element:
     root.append(_sysinfo(spec))
     system = ET.SubElement(root, "os")
     _leaf(system, "type", "hvm", arch=spec.arch, machine=spec.machine)
+    if spec.kernel:
+        files = (("kernel", spec.kernel), ("initrd", spec.ramdisk), ("cmdline", spec.kernel_arguments))
+        for name, text in files:
+            if text:
+                _leaf(system, name, text)
     if spec.boot_menu:
         ET.SubElement(system, "bootmenu", enable="yes")
     ET.SubElement(system, "smbios", mode="sysinfo")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import struct
 import xml.etree.ElementTree as ET
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -52,6 +52,7 @@ _TOP = frozenset(
     }
 )  # fmt: skip
 _EMULATOR = re.compile(r"/usr/(bin|libexec)/qemu-(system-[a-z0-9_]+|kvm)")
+_BOOT_FILES = ("kernel", "initrd")
 _KNOWN_PATHS = frozenset({"/dev/urandom", "/machine"})
 _OWN_TAGS = (f"{{{NAMESPACE}}}",)
 
@@ -63,6 +64,8 @@ def moved_description(description: str, before: str, after: str) -> str:
         for name, value in element.attrib.items():
             if value.startswith(f"{before}/"):
                 element.set(name, after + value[len(before) :])
+        if element.tag in _BOOT_FILES and element.text and element.text.startswith(f"{before}/"):
+            element.text = after + element.text[len(before) :]
     return ET.tostring(root, encoding="unicode")
 
 
@@ -114,12 +117,18 @@ def must_be_expected(description: str, spec: DomainSpec) -> None:
         target = interface.find("target")
         if target is None or target.get("dev") not in taps or interface.find("script") is not None:
             raise Trespass("it has another interface than those that were expected")
-    _must_have_paths(root, {disk.path for disk in spec.disks} | {spec.console_log or ""})
+    started = {"kernel": spec.kernel, "initrd": spec.ramdisk, "cmdline": spec.kernel_arguments}
+    _must_have_paths(root, {disk.path for disk in spec.disks} | {spec.console_log or ""}, started)
 
 
-def _must_have_paths(root: ET.Element, expected: Collection[str]) -> None:
+def _must_have_paths(root: ET.Element, expected: Collection[str], started: Mapping[str, str]) -> None:
+    """``started``: the text that elements of direct kernel boot have, which no other may have."""
     for element in root.iter():
         if element.tag.startswith(_OWN_TAGS) or element.tag in ("title", "emulator"):
+            continue
+        if element.tag in started:
+            if element.attrib or (element.text or "").strip() != started[element.tag].strip():
+                raise Trespass(f"it has another {element.tag} than the one that was expected")
             continue
         for name, value in (*element.attrib.items(), ("", element.text or "")):
             text = value.strip()

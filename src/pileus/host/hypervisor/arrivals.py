@@ -207,7 +207,8 @@ class Arrivals:
 
 async def _take_file(places: Places, name: str, size: int, reader: asyncio.StreamReader) -> None:
     """Take a small file of a machine that is no disk to be copied."""
-    paths = {path.name: path for path in (places.config_drive, places.console)}
+    own = (places.config_drive, places.console, places.kernel, places.ramdisk)
+    paths = {path.name: path for path in own}
     if name not in paths or not 0 <= size <= _LARGEST_FILE:
         raise ValueError(f"the file {name} of {size} bytes is not taken")
     content = bytearray()

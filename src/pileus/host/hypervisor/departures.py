@@ -124,7 +124,7 @@ class Departures:
         key, places, hypervisor = server.server_id, hands.places(server.server_id), hands.hypervisor
         sizes = {disk.target: disk.capacity_bytes for disk in stats.disks}
         await way.ask({"ask": "prepare", "disks": sizes})
-        for path in (places.config_drive, places.console):
+        for path in (places.config_drive, places.console, places.kernel, places.ramdisk):
             content = await asyncio.to_thread(_content, path)
             if content is not None:
                 await way.ask({"ask": "file", "name": path.name, "size": len(content)}, content)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -137,6 +138,7 @@ class Executor:
             record = await self._grow(server, before)
         else:
             record = await self._make(server)
+        await self._put_boot_files(server)
         async with self._slots:
             await self.put_config_drive(server)
         return record
@@ -216,6 +218,24 @@ class Executor:
     async def _empty(self, path: Path, size: int) -> None:
         await self.images.create(path, "qcow2", size)
         make_private(path)
+
+    async def _put_boot_files(self, server: ServerDetails) -> None:
+        """The kernel and ramdisk that the machine is started with, as its own files. Raises GivenUp for one
+        whose image is gone, unless the machine has it already."""
+        places, hardware = self.places(server.server_id), server.hardware
+        wanted = (
+            (hardware.kernel_id, server.kernel, places.kernel),
+            (hardware.ramdisk_id, server.ramdisk, places.ramdisk),
+        )
+        for image_id, source, path in wanted:
+            if not image_id:
+                path.unlink(missing_ok=True)
+            elif source is not None:
+                async with self._steps.step(server.server_id, "image.fetch", path.name):
+                    base = await self._cache.get(source, self.server)
+                    await asyncio.to_thread(_copy, base.path, path)
+            elif not path.exists():
+                raise GivenUp(f"The {path.name}'s image {image_id} is gone.")
 
     async def put_config_drive(self, server: ServerDetails) -> None:
         """Write it, or take it away."""
@@ -341,3 +361,12 @@ class Executor:
             await whole(self.hypervisor.undefine(server_ids))
             await whole(self._taps.unplug(self._taps.of(server_ids)))
             await whole(asyncio.to_thread(self._book.remove, server_ids))
+
+
+def _copy(source: Path, path: Path) -> None:
+    """A file's content in another, which appears when it is whole."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    shutil.copyfile(source, part)
+    part.chmod(0o600)
+    part.replace(path)

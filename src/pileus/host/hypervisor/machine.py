@@ -34,6 +34,7 @@ _POWER_STATES = {
 }
 _SUSPENDED = 7
 _CARD = interface_alias("")
+_CONSOLES = "console=tty0 console=ttyS0"
 
 
 def tap_name(port_id: str) -> str:
@@ -110,6 +111,16 @@ def _asked_for(hardware: Hardware) -> dict[str, Any]:
     return asked
 
 
+def _boot_files(server: ServerDetails, places: Places) -> dict[str, Any]:
+    """The kernel that is started without a boot loader. Not for a rescue, whose image has its own."""
+    hardware = server.hardware
+    if not hardware.kernel_id or server.rescue is not None:
+        return {}
+    arguments = hardware.kernel_arguments or f"root=/dev/{root_target(hardware)} {_CONSOLES}"
+    ramdisk = str(places.ramdisk) if hardware.ramdisk_id else ""
+    return {"kernel": str(places.kernel), "ramdisk": ramdisk, "kernel_arguments": arguments}
+
+
 def _own_disks(server: ServerDetails, places: Places, bus: DiskBus) -> list[Disk]:
     """The root disk and what stands beside it; that of a rescue, and then it is booted from."""
     limits, rescue = server.hardware.disk_limits, server.rescue
@@ -181,4 +192,5 @@ def domain_spec(server: ServerDetails, places: Places, settings: NodeSettings) -
         tcg_cache_mib=None if settings.kvm else settings.tcg_cache_mib,
         labels={"generation": str(server.generation)},
         **_asked_for(hardware),
+        **_boot_files(server, places),
     )

@@ -98,6 +98,14 @@ class Places(msgspec.Struct, frozen=True):
         return self.folder / "disk.config"
 
     @property
+    def kernel(self) -> Path:
+        return self.folder / "kernel"
+
+    @property
+    def ramdisk(self) -> Path:
+        return self.folder / "ramdisk"
+
+    @property
     def console(self) -> Path:
         return self.folder / "console.log"
 

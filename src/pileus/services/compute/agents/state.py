@@ -13,6 +13,7 @@ from pileus.services.compute.agents.live_migrations import arrivals_read, certif
 from pileus.services.compute.instance_metadata.config_drive import config_drive
 from pileus.services.compute.instance_metadata.facts import MetadataFacts, metadata_facts_read
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.boot_files import AMAZON_FORMATS, BOOT_FILES
 from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
 from pileus.services.compute.servers.chains.live_migration import LIVE
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
@@ -62,6 +63,9 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
     facts = metadata_facts_read(tx, [*wanted, *coming])
     ids = {server[name] for server in wanted for name in _IMAGES if server[name]}
     ids |= {(server["carried"] or {}).get(name) for server in wanted for name in _DISKS} - {None}
+    ids |= {(server["hardware"] or {}).get(name) for server in [*wanted, *coming] for name in BOOT_FILES} - {
+        None
+    }
     images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
     details = tuple(
@@ -136,6 +140,8 @@ def _details(
     image = images.get(server["shelved_image_id" if shelved else "image_id"] or "")
     rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
     rescue = images.get(server["rescue_image_id"] or "") if rescued else None
+    hardware = msgspec.convert(server["hardware"] or {}, Hardware)
+    boot_files = {"kernel": images.get(hardware.kernel_id), "ramdisk": images.get(hardware.ramdisk_id)}
     return ServerDetails(
         server_id=server["id"],
         name=server["name"],
@@ -150,9 +156,10 @@ def _details(
         config_drive=config_drive(facts) if server["config_drive"] else None,
         operations=pending,
         extra_specs=dict(flavor["extra_specs"]),
-        hardware=msgspec.convert(server["hardware"] or {}, Hardware),
+        hardware=hardware,
         rescue=None if rescue is None else _rescue(rescue, files),
         carried=_carried(server["carried"], images, files),
+        **{field: _source(image, files) for field, image in boot_files.items() if image is not None},
     )
 
 
@@ -173,9 +180,10 @@ def _rescue(image: Values, files: ImageFiles) -> Rescue:
 
 
 def _source(image: Values, files: ImageFiles) -> ImageSource:
+    disk_format = image["disk_format"] or "raw"
     return ImageSource(
         image_id=image["id"],
-        disk_format=image["disk_format"] or "raw",
+        disk_format="raw" if disk_format in AMAZON_FORMATS else disk_format,
         size=image["size"] or 0,
         os_hash_algo=image["os_hash_algo"] or "",
         os_hash_value=image["os_hash_value"] or "",

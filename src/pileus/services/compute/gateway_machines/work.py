@@ -31,6 +31,7 @@ from pileus.services.compute.gateway_machines.decide import (
     pause_s,
     place_of,
 )
+from pileus.services.compute.rules.boot_files import without_boot
 from pileus.services.compute.servers.attached import interfaces_of
 from pileus.services.compute.servers.chains.common import Parts, hosts_up
 from pileus.services.compute.servers.chains.delete import begin_deletion
@@ -200,7 +201,7 @@ def _plan(tx: Tx, parts: Parts) -> Plan:
         )
     flavor = found[0]
     image_fits(image, flavor)
-    hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
+    hardware = without_boot(hardware_of(image, flavor["extra_specs"], flavor["vcpus"]))
     hardware.pop("config_drive", None)
     return Plan(
         flavor=flavor,

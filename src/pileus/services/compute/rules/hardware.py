@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from pileus.resource import types
 from pileus.resource.types import BadValue
@@ -93,6 +94,22 @@ def _never(text: str) -> Any:
 def _whatever(text: str) -> Any:
     return NOTHING
 
+
+def _boot_file(text: str) -> Any:
+    """The id of a kernel's or ramdisk's image; ``nokernel`` is how Amazon's tools say that there is none."""
+    if text in ("", "nokernel"):
+        return NOTHING
+    return str(UUID(text))
+
+
+def _arguments(text: str) -> str:
+    """A kernel's command line, which no x86 takes longer."""
+    if len(text) > MOST_ARGUMENTS or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
+MOST_ARGUMENTS = 1024
 
 _TOPOLOGY = ("sockets", "cores", "threads")
 _LIMITS = tuple(f"{stat}_{metric}_sec" for stat in ("read", "write", "total") for metric in ("bytes", "iops"))
@@ -238,6 +255,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("hw_sound_model", "hw:sound_model", "", _never),
     Option("hw_usb_model", "hw:usb_model", "", _among(plain=("none",), absent=("nec-xhci", "qemu-xhci"))),
     Option("hw_redirected_usb_ports", "hw:redirected_usb_ports", "", _only(0)),
+    # direct kernel boot
+    Option("kernel_id", "", "kernel_id", _boot_file),
+    Option("ramdisk_id", "", "ramdisk_id", _boot_file),
+    Option("os_command_line", "", "kernel_arguments", _arguments),
     # where it runs
     Option("", "group_policy", "", _whatever),  # of groups of resources, which are refused
     Option("img_config_drive", "", "config_drive", _among("mandatory", plain=("optional",))),
@@ -270,6 +291,9 @@ def read_hardware(image: Mapping[str, Any], extra_specs: Mapping[str, str], vcpu
             fields[option.field] = value
     _limits(fields)
     _topology(fields, vcpus)
+    if "kernel_id" not in fields:  # the boot loader on the disk is asked for neither
+        fields.pop("ramdisk_id", None)
+        fields.pop("kernel_arguments", None)
     if fields.get("disk_bus") == "ide" and fields.get("machine_type") == "q35":
         raise NotObeyed("Image property hw_disk_bus='ide' is not available with hw_machine_type='q35'.")
     return fields

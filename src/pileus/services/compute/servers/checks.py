@@ -9,6 +9,7 @@ from pileus.core.errors import Forbidden
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import BadRequest, QuotaError
+from pileus.services.compute.rules.boot_files import AMAZON_DISK
 from pileus.services.compute.rules.hardware import NotObeyed, read_hardware
 from pileus.wire.hypervisor import DISK_FORMATS
 
@@ -46,10 +47,10 @@ def hardware_of(image: Values, extra_specs: dict[str, str], vcpus: int) -> dict[
 
 def image_boots(image: Values, access: Access, flavor: Values, disk_config: str) -> None:
     """Refuse what a host would find out only when it makes the machine."""
-    if image["disk_format"] not in DISK_FORMATS:
+    if image["disk_format"] not in (*DISK_FORMATS, AMAZON_DISK):
         raise BadRequest(
             f"Image {image['id']} is unacceptable: its disk format is {image['disk_format']}; servers begin "
-            f"from {' and '.join(DISK_FORMATS)}."
+            f"from {', '.join(DISK_FORMATS)} and {AMAZON_DISK}."
         )
     if disk_config == "AUTO" and str(image["properties"].get("auto_disk_config", "")).lower() == "disabled":
         raise BadRequest(f"Requested image {image['id']} has automatic disk resize disabled.")

@@ -22,6 +22,7 @@ from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.quotas.counting import spend_up_to
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.untold import is_untold
+from pileus.services.compute.servers.boot_files import must_have_boot_files
 from pileus.services.compute.servers.chains.boot import BOOT
 from pileus.services.compute.servers.checks import (
     check_files,
@@ -60,6 +61,7 @@ def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeC
     """
     facts = creation_facts_read(tx, access, spec, config)
     plan = decide(access, spec, facts, config)
+    must_have_boot_files(tx, access, plan.hardware)
     count = _spend(tx, access.context, spec, plan)
     return servers_write(tx, access.context, spec, plan, count)
 

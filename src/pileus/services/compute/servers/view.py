@@ -196,8 +196,8 @@ class Viewer:
                     "OS-EXT-SRV-ATTR:reservation_id": server["reservation_id"],
                     "OS-EXT-SRV-ATTR:launch_index": server["launch_index"],
                     "OS-EXT-SRV-ATTR:hostname": server["hostname"],
-                    "OS-EXT-SRV-ATTR:kernel_id": "",
-                    "OS-EXT-SRV-ATTR:ramdisk_id": "",
+                    "OS-EXT-SRV-ATTR:kernel_id": (server["hardware"] or {}).get("kernel_id", ""),
+                    "OS-EXT-SRV-ATTR:ramdisk_id": (server["hardware"] or {}).get("ramdisk_id", ""),
                     "OS-EXT-SRV-ATTR:root_device_name": ROOT_DEVICE,
                     "OS-EXT-SRV-ATTR:user_data": server["user_data"],
                 }

@@ -12,6 +12,7 @@ from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
+from pileus.services.compute.servers.boot_files import must_have_boot_files
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.rebuild import begin_rebuild
 from pileus.services.compute.servers.checks import (
@@ -44,6 +45,7 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
     image_fits(image, server["flavor"])
     image_boots(image, request.access, server["flavor"], asked.get("OS-DCF:diskConfig") or "MANUAL")
     hardware = hardware_of(image, server["flavor"]["extra_specs"], server["vcpus"])
+    must_have_boot_files(tx, request.access, hardware)
     if hardware.pop("config_drive", None) and not server["config_drive"]:
         raise BadRequest(f"Image {image['id']} needs a config drive, and the server has none.")
     limits = limits_of(tx, server["project_id"])

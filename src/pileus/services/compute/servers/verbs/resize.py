@@ -18,6 +18,7 @@ from pileus.services.compute.nodes.reading import nodes_read
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import spend
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.boot_files import kept_boot, without_boot
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.migrations import MIGRATION, RESIZE, migration_open
 from pileus.services.compute.servers.chains.resize import begin_resize, begin_revert, confirm
@@ -66,8 +67,10 @@ def _resized(tx: Tx, server: Values, flavor: Values) -> dict[str, Any]:
     if image is not None:
         if image["status"] == "active":
             image_fits(image, copy)
-        hardware = hardware_of(image, copy["extra_specs"], copy["vcpus"])
-        hardware.pop("config_drive", None)
+        asked = hardware_of(image, copy["extra_specs"], copy["vcpus"])
+        asked.pop("config_drive", None)
+        # Whoever owns the image may have named another's kernel since.
+        hardware = {**without_boot(asked), **kept_boot(hardware)}
     return {
         "flavor_id": flavor["id"],
         "flavor": copy,
