@@ -96,7 +96,7 @@ class Hardware(Record, frozen=True):
 
     Zero ``sockets``: one for each virtual CPU. ``watchdog_action`` empty: no watchdog. ``pmu`` None: as the
     hypervisor has it. ``disk_limits``: of each disk, by libvirt's names (``read_bytes_sec``). ``kernel_id``:
-    the image of the kernel that the hypervisor itself starts, empty where the disk has one.
+    the image of the kernel that the hypervisor itself starts, None where the disk has one.
     """
 
     disk_bus: Word = "virtio"
@@ -114,8 +114,8 @@ class Hardware(Record, frozen=True):
     random_device: bool = True
     random_rate_bytes: Size = 0
     random_rate_period_ms: Size = 0
-    kernel_id: OptionalWord = ""
-    ramdisk_id: OptionalWord = ""
+    kernel_id: Uuid | None = None
+    ramdisk_id: Uuid | None = None
     kernel_arguments: Line = ""
     disk_limits: dict[Word, Size] = msgspec.field(default_factory=dict)
 

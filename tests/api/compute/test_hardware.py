@@ -156,7 +156,7 @@ def test_whoever_owns_an_image_lends_nobody_elses_kernel(tmp_path: Path) -> None
         await host.pass_()
         await api.conductor().work()
         (told,) = (await host.state()).servers
-        assert (told.memory_mib, told.hardware.kernel_id, told.kernel) == (2048, "", None)
+        assert (told.memory_mib, told.hardware.kernel_id, told.kernel) == (2048, None, None)
         for status in ("queued", "deactivated"):
             await _now(api, KERNEL, owner=P1, status=status)
             refused = await api.ask_for(**asked)

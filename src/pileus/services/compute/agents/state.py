@@ -141,7 +141,10 @@ def _details(
     rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
     rescue = images.get(server["rescue_image_id"] or "") if rescued else None
     hardware = msgspec.convert(server["hardware"] or {}, Hardware)
-    boot_files = {"kernel": images.get(hardware.kernel_id), "ramdisk": images.get(hardware.ramdisk_id)}
+    boot_files = {
+        "kernel": images.get(hardware.kernel_id or ""),
+        "ramdisk": images.get(hardware.ramdisk_id or ""),
+    }
     return ServerDetails(
         server_id=server["id"],
         name=server["name"],
