@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -61,7 +63,7 @@ def test_a_console_from_the_browser_to_the_host(tmp_path: Path, kind: str) -> No
             assert await client.said() == {"type": "websocket.send", "bytes": b"RFB"}
             client.send(bytes=b"\1\2")
             client.send(text="é")
-            await until(lambda stream=stream: stream.sent == [b"\1\2", "é".encode()])
+            await until(partial(eq, stream.sent, [b"\1\2", "é".encode()]))
             await client.leave()
             assert stream.closed.is_set()
             # It is good until it ends, and the machine's end ends the browser's.

@@ -141,10 +141,7 @@ def _details(
     rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
     rescue = images.get(server["rescue_image_id"] or "") if rescued else None
     hardware = msgspec.convert(server["hardware"] or {}, Hardware)
-    boot_files = {
-        "kernel": images.get(hardware.kernel_id or ""),
-        "ramdisk": images.get(hardware.ramdisk_id or ""),
-    }
+    kernel, ramdisk = (images.get(key or "") for key in (hardware.kernel_id, hardware.ramdisk_id))
     return ServerDetails(
         server_id=server["id"],
         name=server["name"],
@@ -162,7 +159,8 @@ def _details(
         hardware=hardware,
         rescue=None if rescue is None else _rescue(rescue, files),
         carried=_carried(server["carried"], images, files),
-        **{field: _source(image, files) for field, image in boot_files.items() if image is not None},
+        kernel=None if kernel is None else _source(kernel, files),
+        ramdisk=None if ramdisk is None else _source(ramdisk, files),
     )
 
 
