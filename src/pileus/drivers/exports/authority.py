@@ -2,9 +2,9 @@
 
 Each host has an authority of its own, whose key never leaves it, and which can speak for that host alone: it
 is bound to the host's address (RFC 5280, name constraints), and whoever takes it looks whether it is. So a
-host that was broken into can't show itself as another one. QEMU wants an authority and a certificate, as files
-in a folder (https://www.qemu.org/docs/master/system/tls.html). It uses its own only where their authority is
-among those that it knows, and reads sixteen authorities at most.
+host that was broken into can't show itself as another one. QEMU wants an authority and a certificate, as
+files in a folder (https://www.qemu.org/docs/master/system/tls.html). It uses its own only where their
+authority is among those that it knows, and reads sixteen authorities at most.
 """
 
 from __future__ import annotations
