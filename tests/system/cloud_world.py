@@ -345,7 +345,7 @@ class CloudWorld:
         assert child.stdout is not None
         try:
             if arguments[0] in ("receive", "serve", "senders"):
-                assert await asyncio.wait_for(child.stdout.readline(), 10) == b"ready\n"
+                assert await asyncio.wait_for(child.stdout.readline(), 10 * PATIENCE) == b"ready\n"
             yield child
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -177,7 +177,7 @@ class World:
         assert child.stdout is not None
         try:
             if arguments[0] in ("receive", "serve", "tagged-answer", SNIFFER, FORGER):
-                assert await asyncio.wait_for(child.stdout.readline(), 5) == b"ready\n"
+                assert await asyncio.wait_for(child.stdout.readline(), 5 * PATIENCE) == b"ready\n"
             yield child
         finally:
             with contextlib.suppress(ProcessLookupError):
