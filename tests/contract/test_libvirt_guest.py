@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -63,15 +64,20 @@ def started(bench: Bench, spec: DomainSpec, boots: int = 1) -> None:
     )
 
 
-def test_power_button_and_devices(bench: Bench) -> None:
-    hypervisor, base, root = bench.hypervisor, bench.folder / "base.qcow2", bench.folder / "root.qcow2"
+def guest(bench: Bench, **changes: Any) -> DomainSpec:
+    """A machine that begins from the guest image."""
+    base, root = bench.folder / "base.qcow2", bench.folder / "root.qcow2"
     bench.run(QemuImg().create_overlay(root, base, "qcow2"))
     first = Interface(port_id="p1", mac="fa:16:3e:00:00:01", tap="tap1", mtu=1450, offloads=False)
-    second = replace(first, port_id="p2", mac="fa:16:3e:00:00:02", tap="tap2")
-    spec = replace(
-        bench.spec(memory_mib=192, interfaces=(first,), tcg_cache_mib=128),
+    return replace(
+        bench.spec(memory_mib=192, interfaces=(first,), tcg_cache_mib=128, **changes),
         disks=(Disk(path=str(root), target="vda", serial="root", boot=1),),
     )
+
+
+def test_power_button_and_devices(bench: Bench) -> None:
+    hypervisor, spec = bench.hypervisor, guest(bench)
+    second = replace(spec.interfaces[0], port_id="p2", mac="fa:16:3e:00:00:02", tap="tap2")
     bench.run(hypervisor.ensure_defined([spec]))
     bench.run(hypervisor.start(spec.uuid))
     started(bench, spec)

@@ -22,6 +22,7 @@ from tests.sockets import MemoryStream
 from pileus.core.clock import ManualClock
 from pileus.core.context import system_context
 from pileus.core.errors import Unavailable
+from pileus.core.streams import ByteStream
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
@@ -79,6 +80,7 @@ class Host:
         self.fails: str | None = None
         self.refuses: str | None = None
         self.done: list[str] = []
+        self.bandwidths: dict[str, dict[str, int]] = {}
 
     async def heartbeat(self) -> None:
         """Switch agent and hypervisor agent say that they are there."""
@@ -94,7 +96,11 @@ class Host:
                 agent_type="Open vSwitch agent",
                 topic="N/A",
                 started_at="2026-01-01 00:00:00",
-                configurations={"tunnel_types": self.tunnel_types, "tunneling_ip": address},
+                configurations={
+                    "tunnel_types": self.tunnel_types,
+                    "tunneling_ip": address,
+                    "resource_provider_bandwidths": self.bandwidths,
+                },
                 start=True,
             ),
             Node(self.name),
@@ -360,13 +366,17 @@ class FakeImages:
 
 
 class FakeStreams:
-    """Hosts whose consoles are in memory. ``refuses``: why they open none."""
+    """Hosts whose consoles are in memory. ``refuses``: why they open none; ``instead``: what opens them."""
 
     def __init__(self) -> None:
         self.opened: list[tuple[tuple[str, str, str, dict[str, Any]], MemoryStream]] = []
         self.refuses = ""
+        self.instead: Any = None
 
-    async def open(self, host: str, scope: str, kind: str, **arguments: Any) -> MemoryStream:
+    async def open(self, host: str, scope: str, kind: str, **arguments: Any) -> ByteStream:
+        if self.instead is not None:
+            found: ByteStream = await self.instead(host, scope, kind, **arguments)
+            return found
         if self.refuses:
             raise Unavailable(self.refuses)
         self.opened.append(((host, scope, kind, arguments), MemoryStream()))

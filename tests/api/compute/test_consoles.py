@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from operator import eq
+import asyncio
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +11,6 @@ import pytest
 from tests import databases
 from tests.api.compute.cloud import Cloud, Host, tell
 from tests.sockets import SocketClient
-from tests.waiting import until
 
 from pileus.services.compute.config import ComputeConfig
 
@@ -63,7 +61,8 @@ def test_a_console_from_the_browser_to_the_host(tmp_path: Path, kind: str) -> No
             assert await client.said() == {"type": "websocket.send", "bytes": b"RFB"}
             client.send(bytes=b"\1\2")
             client.send(text="é")
-            await until(partial(eq, stream.sent, [b"\1\2", "é".encode()]))
+            while stream.sent != [b"\1\2", "é".encode()]:
+                await asyncio.sleep(0.01)
             await client.leave()
             assert stream.closed.is_set()
             # It is good until it ends, and the machine's end ends the browser's.

@@ -1,8 +1,8 @@
 """Connections to consoles of real machines, which listen nowhere.
 
-A display is reached by a socket that libvirt makes and hands over (virDomainOpenGraphicsFD), so it has
-neither a port nor a path; a serial line is the terminal that QEMU has made for it. Two who read one line
-would have half of the letters each, so whoever comes takes the place of who was there.
+A display is reached by a socket that libvirt makes and hands over (virDomainOpenGraphicsFD): it has neither
+a port nor a path. A serial line is the terminal that QEMU has made for it. Two who read one would have half
+of the letters each, so whoever comes takes the place of who was there.
 """
 
 from __future__ import annotations

@@ -137,6 +137,9 @@ class SwitchAgent(DeviceAgent):
             "extensions": ["dhcp", "local_ip", "log", "qos"],
             "distributed_dhcp_devices": self._controller.dhcp.answered,
             "minimum_bandwidth_enforced": self._minima.enforced,
+            "resource_provider_bandwidths": {
+                name: {"egress": kbps, "ingress": kbps} for name, kbps in bridges.bandwidths
+            },
             **({"host_network": self._uplinks.state()} if self._uplinks else {}),
         }
 

@@ -6,6 +6,8 @@ import datetime as dt
 
 import msgspec
 
+from pileus.services.compute.rules.filters import USUAL
+from pileus.services.compute.rules.scheduler import Manner, Ratios, Weights
 from pileus.services.compute.section import ComputeSection
 
 
@@ -34,6 +36,13 @@ class ComputeConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_resize_to_same_host: bool = True
     max_concurrent_live_migrations: int = 1
     console_token_lifetime_s: float = 600
+    filters: tuple[str, ...] = USUAL
+    weights: Weights = Weights()
+
+    @property
+    def manner(self) -> Manner:
+        """How hosts are chosen."""
+        return Manner(Ratios(self.cpu_ratio, self.ram_ratio, self.disk_ratio), self.filters, self.weights)
 
     def alive_since(self, now: dt.datetime) -> dt.datetime:
         """Hosts that were heard of at or after this moment count as alive."""
@@ -61,4 +70,8 @@ def from_settings(settings: ComputeSection) -> ComputeConfig:
         allow_resize_to_same_host=settings.allow_resize_to_same_host,
         max_concurrent_live_migrations=settings.max_concurrent_live_migrations,
         console_token_lifetime_s=settings.console_token_lifetime_s,
+        filters=settings.scheduler_filters,
+        weights=Weights(
+            settings.ram_weight, settings.cpu_weight, settings.disk_weight, settings.io_ops_weight
+        ),
     )

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from pileus.core.settings import Description, Section
+
+FilterName = Literal[
+    "AvailabilityZoneFilter",
+    "ImagePropertiesFilter",
+    "ComputeCapabilitiesFilter",
+    "SameHostFilter",
+    "DifferentHostFilter",
+    "ServerGroupAffinityFilter",
+    "ServerGroupAntiAffinityFilter",
+    "SimpleCIDRAffinityFilter",
+    "JsonFilter",
+    "AggregateInstanceExtraSpecsFilter",
+    "AggregateImagePropertiesIsolation",
+    "AggregateMultiTenancyIsolation",
+    "AggregateTypeAffinityFilter",
+    "IoOpsFilter",
+    "NumInstancesFilter",
+]
+"""The filters of ``rules/filters.py`` that may be chosen: this file is read without them."""
+
+USUAL_FILTERS: tuple[FilterName, ...] = get_args(FilterName)[:-2]
 
 
 class ComputeSection(Section, frozen=True):
@@ -82,6 +103,18 @@ class ComputeSection(Section, frozen=True):
         int,
         msgspec.Meta(ge=0, description="servers that leave a host at the same time; others wait; 0: all"),
     ] = 1
+    scheduler_filters: Annotated[
+        tuple[FilterName, ...],
+        Description(description="filters that each host is asked, by Nova's names, beside those of room"),
+    ] = USUAL_FILTERS
+    ram_weight: Annotated[
+        float, Description(description="how free memory counts for a host: positive spreads, negative packs")
+    ] = 1.0
+    cpu_weight: Annotated[float, Description(description="the same of virtual CPUs")] = 0.0
+    disk_weight: Annotated[float, Description(description="the same of disk")] = 0.0
+    io_ops_weight: Annotated[
+        float, Description(description="how few servers under work count for a host; positive: avoid others")
+    ] = 0.0
     console_token_lifetime_s: Annotated[
         float, msgspec.Meta(gt=0, description="seconds for which the address of a console can be opened")
     ] = 600.0

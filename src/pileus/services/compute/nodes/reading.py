@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, literal_column, select, union_all
@@ -58,12 +59,29 @@ class NodeFacts(NamedTuple):
 
 def zones_by_host(tx: Tx) -> dict[str, str]:
     """The zone that an aggregate gives each host; one statement."""
-    rows = tx.rows(
-        select(aggregate_hosts.c.host, aggregates.c.metadata)
-        .where(aggregates.c.number == aggregate_hosts.c.aggregate)
-        .order_by(aggregates.c.number)
-    )
+    rows = tx.rows(_AGGREGATES)
     return {row.host: row.metadata[ZONE] for row in rows if row.metadata.get(ZONE)}
+
+
+def aggregates_by_host(tx: Tx) -> dict[str, list[Mapping[str, str]]]:
+    """The metadata of the aggregates of each host; one statement."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for row in tx.rows(_AGGREGATES):
+        if row.metadata:
+            found.setdefault(row.host, []).append(row.metadata)
+    return found
+
+
+_AGGREGATES = (
+    select(aggregate_hosts.c.host, aggregates.c.metadata)
+    .where(aggregates.c.number == aggregate_hosts.c.aggregate)
+    .order_by(aggregates.c.number)
+)
+_BUSY = (
+    select(servers.c.host, func.count().label("busy"))
+    .where(servers.c.task_state.is_not(None), servers.c.host.is_not(None), servers.c.deleted_at.is_(None))
+    .group_by(servers.c.host)
+)
 
 
 def services_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[ServiceFacts]:
@@ -152,7 +170,11 @@ def nodes_read(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[NodeFact
 
 
 def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list[HostFacts]:
-    """The hosts in the form that the scheduler weighs."""
+    """The hosts in the form that the scheduler weighs. Seven statements, and one more where it is asked how
+    busy they are."""
+    known = aggregates_by_host(tx)
+    asks = "IoOpsFilter" in config.filters or config.weights.busy
+    busy = {row.host: int(row.busy) for row in tx.rows(_BUSY)} if asks else {}
     return [
         HostFacts(
             host=node.row.host,
@@ -170,6 +192,10 @@ def hosts_for_scheduler(tx: Tx, config: ComputeConfig, now: dt.datetime) -> list
             disk_used_gib=node.disk_used_gib,
             servers=node.servers,
             hypervisor_type=node.row.hypervisor_type,
+            hypervisor_version=node.row.hypervisor_version,
+            address=node.service.address or "",
+            busy=busy.get(node.row.host, 0),
+            aggregates=tuple(known.get(node.row.host, ())),
             architecture=str(node.row.cpu_info.get("arch", "")),
         )
         for node in nodes_read(tx, config, now)

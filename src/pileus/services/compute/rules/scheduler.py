@@ -1,68 +1,49 @@
 """Which host gets a server: filters, weights, and for each host refused the reason with its numbers.
 
-Pure. A filter is a function of a host and of what is wanted that returns None, or why not; all filters
-are asked of each host, so that the record of a refusal is whole. Of the hosts that are left the one with
-the most memory free is taken (Nova's RAM weigher), the fewest servers deciding between equals, then the name.
+Pure. All filters are asked of each host, so that the record of a refusal is whole. Of the hosts that are left
+the one with the greatest weight is taken (usually that with the most memory free), the fewest servers
+deciding between equals, then the name. A soft policy of a server group goes before all weights.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from pileus.services.compute.rules.filters import ALWAYS, CHOICE, USUAL, WHEN_FORCED
+from pileus.services.compute.rules.host_facts import HostFacts, Ratios, Wanted, ratios_of
 
-class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A host as it is now. ``used`` is what it has promised, whether guests use it or not."""
-
-    host: str
-    node: str
-    zone: str
-    up: bool
-    seen_at: dt.datetime
-    enabled: bool
-    disabled_reason: str | None = None
-    vcpus: int
-    vcpus_used: int = 0
-    memory_mib: int
-    memory_used_mib: int = 0
-    disk_gib: int
-    disk_used_gib: int = 0
-    servers: int = 0
-    hypervisor_type: str = "QEMU"
-    architecture: str = ""
+__all__ = [
+    "Choice",
+    "HostFacts",
+    "Manner",
+    "Ratios",
+    "Refusal",
+    "Wanted",
+    "Weights",
+    "choose",
+    "choose_many",
+    "sentence",
+]
 
 
-class Ratios(NamedTuple):
-    """How much of what a host has may be promised."""
+class Weights(NamedTuple):
+    """How much counts what a host has left: more than 0 spreads servers, less packs them."""
 
-    cpu: float = 4.0
     ram: float = 1.0
-    disk: float = 1.0
+    cpu: float = 0.0
+    disk: float = 0.0
+    busy: float = 0.0
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for one server. ``same_host`` and ``different_host`` are hosts, found by the servers named
-    in the hints (``same_host`` None: not asked for; empty: nothing is where it was asked to be);
-    ``group_hosts`` are those of its group's members, one for each, of which anti-affinity lets
-    ``per_host`` be on one host."""
+class Manner(NamedTuple):
+    """How hosts are chosen: the filters by their names, the weights, the ratios that no aggregate changes."""
 
-    vcpus: int
-    memory_mib: int
-    disk_gib: int
-    zone: str | None = None
-    host: str | None = None
-    node: str | None = None
-    forced: bool = False
-    same_host: tuple[str, ...] | None = None
-    different_host: tuple[str, ...] = ()
-    policy: str | None = None
-    per_host: int = 1
-    group_hosts: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
-    image: Mapping[str, str] = msgspec.field(default_factory=dict)
+    ratios: Ratios = Ratios()
+    filters: tuple[str, ...] = USUAL
+    weights: Weights = Weights()
 
 
 class Refusal(NamedTuple):
@@ -81,135 +62,68 @@ class Choice(NamedTuple):
     considered: int
 
 
-Filter = Callable[[HostFacts, Wanted, Ratios], str | None]
+def _soft(host: HostFacts, wanted: Wanted) -> int:
+    """How much a soft policy speaks against a host."""
+    here = wanted.group_hosts.count(host.host)
+    return {"soft-affinity": -here, "soft-anti-affinity": here}.get(wanted.policy or "", 0)
 
 
-def _compute_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if not host.enabled:
-        return f"its service is disabled ({host.disabled_reason or 'no reason given'})"
-    if not host.up:
-        return f"it is down, last heard of at {host.seen_at.isoformat(timespec='seconds')}Z"
-    return None
-
-
-def _zone_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.zone and wanted.zone != host.zone:
-        return f"it is in zone {host.zone}, not {wanted.zone}"
-    return None
-
-
-def _requested_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.host and wanted.host != host.host:
-        return f"host {wanted.host} was asked for"
-    if wanted.node and wanted.node != host.node:
-        return f"hypervisor {wanted.node} was asked for"
-    if host.host in wanted.excluded:
-        return "the server is there, or was tried there"
-    return None
-
-
-def _room(have: int, used: int, more: int, ratio: float, what: str, unit: str) -> str | None:
-    room = have * ratio - used
-    if more <= room:
-        return None
+def _measures(host: HostFacts, ratios: Ratios) -> tuple[float, float, float, float]:
+    """What is weighed, in the order of Weights: the more the better."""
     return (
-        f"{more} {unit} of {what} wanted, {max(0, int(room))} {unit} free "
-        f"({used} of {int(have * ratio)} promised, ratio {ratio:g})"
+        host.memory_mib * ratios.ram - host.memory_used_mib,
+        host.vcpus * ratios.cpu - host.vcpus_used,
+        host.disk_gib * ratios.disk - host.disk_used_gib,
+        -host.busy,
     )
 
 
-def _cores_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.vcpus > host.vcpus:
-        # A guest may have no more than there are, whatever the ratio: it would wait for itself.
-        return f"{wanted.vcpus} virtual CPUs wanted, the host has {host.vcpus}"
-    return _room(host.vcpus, host.vcpus_used, wanted.vcpus, ratios.cpu, "CPU", "cores")
+def _best(hosts: Sequence[HostFacts], wanted: Wanted, manner: Manner) -> HostFacts:
+    """The host to take. Each measure counts from 0 to 1 between the least and the most of these hosts, so
+    that weights can be compared, as Nova's weighers have it."""
+    measured = [_measures(host, ratios_of(host, manner.ratios)) for host in hosts]
+    bounds = [(min(column), max(column)) for column in zip(*measured, strict=True)]
+
+    def order(position: int) -> tuple[int, float, int, str]:
+        parts = zip(measured[position], bounds, manner.weights, strict=True)
+        total = sum(
+            weight * (value - least) / (most - least)
+            for value, (least, most), weight in parts
+            if weight and most > least
+        )
+        host = hosts[position]
+        return (_soft(host, wanted), -total, host.servers, host.host)
+
+    return hosts[min(range(len(hosts)), key=order)]
 
 
-def _memory_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host.memory_mib, host.memory_used_mib, wanted.memory_mib, ratios.ram, "memory", "MiB")
+def _refusals(host: HostFacts, wanted: Wanted, manner: Manner) -> list[Refusal]:
+    ratios = ratios_of(host, manner.ratios)
+    tests = {**ALWAYS, **{name: CHOICE[name] for name in manner.filters}}
+    return [
+        Refusal(host.host, name, reason)
+        for name, test in tests.items()
+        if (not wanted.forced or name in WHEN_FORCED) and (reason := test(host, wanted, ratios))
+    ]
 
 
-def _disk_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    return _room(host.disk_gib, host.disk_used_gib, wanted.disk_gib, ratios.disk, "disk", "GiB")
-
-
-def _hints_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.same_host is not None and host.host not in wanted.same_host:
-        return f"the servers named in same_host are on {', '.join(wanted.same_host) or 'no host'}"
-    if host.host in wanted.different_host:
-        return "a server named in different_host is here"
-    return None
-
-
-def _group_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    if wanted.policy == "affinity" and wanted.group_hosts and host.host not in wanted.group_hosts:
-        return f"its group is on {', '.join(sorted(set(wanted.group_hosts)))} (affinity)"
-    here = wanted.group_hosts.count(host.host)
-    if wanted.policy == "anti-affinity" and here >= wanted.per_host:
-        return f"{here} of its group are here, {wanted.per_host} may be (anti-affinity)"
-    return None
-
-
-_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
-
-
-def _image_filter(host: HostFacts, wanted: Wanted, ratios: Ratios) -> str | None:
-    asked = wanted.image.get("hw_architecture") or wanted.image.get("architecture")
-    known = _ARCHITECTURES.get(host.architecture, host.architecture)
-    if asked and known and _ARCHITECTURES.get(asked, asked) != known:
-        return f"the image is for {asked}, the host is {host.architecture}"
-    kind = wanted.image.get("img_hv_type") or wanted.image.get("hypervisor_type")
-    if kind and kind.lower() not in (host.hypervisor_type.lower(), "kvm", "qemu"):
-        return f"the image wants the hypervisor {kind}, the host has {host.hypervisor_type}"
-    return None
-
-
-FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("ComputeFilter", _compute_filter),
-    ("RequestedHostFilter", _requested_filter),
-    ("AvailabilityZoneFilter", _zone_filter),
-    ("CoreFilter", _cores_filter),
-    ("RamFilter", _memory_filter),
-    ("DiskFilter", _disk_filter),
-    ("ImagePropertiesFilter", _image_filter),
-    ("SameDifferentHostFilter", _hints_filter),
-    ("ServerGroupFilter", _group_filter),
-)
-
-_WHEN_FORCED = frozenset({"RequestedHostFilter", "AvailabilityZoneFilter"})
-"""The filters that are asked where the administrator forced a host."""
-
-
-def _weight(host: HostFacts, wanted: Wanted, ratios: Ratios) -> tuple[float, float, float, str]:
-    soft = 0.0
-    if wanted.policy == "soft-affinity":
-        soft = -1.0 * wanted.group_hosts.count(host.host)
-    elif wanted.policy == "soft-anti-affinity":
-        soft = 1.0 * wanted.group_hosts.count(host.host)
-    free = host.memory_mib * ratios.ram - host.memory_used_mib
-    return (soft, -free, host.servers, host.host)
-
-
-def choose(hosts: Iterable[HostFacts], wanted: Wanted, ratios: Ratios) -> Choice:
+def choose(hosts: Iterable[HostFacts], wanted: Wanted, manner: Manner) -> Choice:
     """One server's host."""
-    fitting, refusals = [], []
+    fitting: list[HostFacts] = []
+    refusals: list[Refusal] = []
     considered = 0
     for host in hosts:
         considered += 1
-        mine = [
-            Refusal(host.host, name, reason)
-            for name, test in FILTERS
-            if (not wanted.forced or name in _WHEN_FORCED) and (reason := test(host, wanted, ratios))
-        ]
+        mine = _refusals(host, wanted, manner)
         if mine:
             refusals += mine
         else:
             fitting.append(host)
-    chosen = min(fitting, key=lambda host: _weight(host, wanted, ratios)) if fitting else None
+    chosen = _best(fitting, wanted, manner) if fitting else None
     return Choice(chosen, tuple(refusals), considered)
 
 
-def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], ratios: Ratios) -> list[Choice]:
+def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], manner: Manner) -> list[Choice]:
     """Hosts for several servers of one request, each counting what those before it were promised."""
     now = {host.host: host for host in hosts}
     choices = []
@@ -217,7 +131,7 @@ def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], ratios: Ra
     for one in wanted:
         if one.policy:
             one = msgspec.structs.replace(one, group_hosts=(*one.group_hosts, *members))
-        choice = choose(now.values(), one, ratios)
+        choice = choose(now.values(), one, manner)
         choices.append(choice)
         if choice.chosen is not None:
             host = choice.chosen
@@ -228,6 +142,7 @@ def choose_many(hosts: Sequence[HostFacts], wanted: Sequence[Wanted], ratios: Ra
                 memory_used_mib=host.memory_used_mib + one.memory_mib,
                 disk_used_gib=host.disk_used_gib + one.disk_gib,
                 servers=host.servers + 1,
+                busy=host.busy + 1,
             )
     return choices
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from typing import Any
 
@@ -21,6 +22,7 @@ from pileus.services.compute.policy import (
     rules,
 )
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.host_query import BadQuery, read_query_hint
 from pileus.services.compute.servers import replies
 from pileus.services.compute.servers.block_device_mappings import check_mappings
 from pileus.services.compute.servers.chains.common import Parts
@@ -163,6 +165,25 @@ class ServerHandlers:
         return Reply.empty(202)
 
 
+def read_hints(given: dict[str, Any]) -> dict[str, Any]:
+    """The hints that are kept: ``query`` as a condition, and the network that ``build_near_host_ip`` and
+    ``cidr`` mean in ``near``. BadRequest for what can't be read."""
+    hints = {name: given[name] for name in ("group", "same_host", "different_host") if given.get(name)}
+    if given.get("query"):
+        try:
+            hints["query"] = read_query_hint(given["query"])
+        except BadQuery as bad:
+            raise BadRequest(f"Invalid scheduler hint query: {bad}.") from None
+    near = given.get("build_near_host_ip")
+    if near:
+        length = given.get("cidr", "/24").lstrip("/")
+        try:
+            hints["near"] = str(ipaddress.ip_network(f"{near}/{length}", strict=False))
+        except ValueError:
+            raise BadRequest(f"Invalid scheduler hints: {near}/{length} is no network.") from None
+    return hints
+
+
 def own_target(request: Request) -> dict[str, Any]:
     """The target of the policy for what is to be the caller's."""
     return {"project_id": request.context.project_id, "user_id": request.context.user_id}
@@ -221,7 +242,7 @@ def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
         host=host,
         node=node,
         forced=forced,
-        hints={name: hints[name] for name in ("group", "same_host", "different_host") if hints.get(name)},
+        hints=read_hints(hints),
         qos_policy_id=asked.get("interface_qos") or hints.get("interface_qos"),
     )
 

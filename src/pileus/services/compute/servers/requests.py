@@ -144,12 +144,18 @@ def _networks(version: Version) -> Type:
 
 _HINT_SERVERS = types.one_of(types.list_of(types.uuid), types.normalised(types.uuid, lambda one: [one]))
 _FIRST = types.normalised(types.list_of(types.uuid, minimum=1), lambda several: several[0])
+_TEXTS_OF_ONE = types.list_of(types.string(4096, minimum=1), minimum=1, maximum=1)
 _HINTS = types.dict_of(
     {
         "group": types.one_of(_FIRST, types.uuid),
         "different_host": _HINT_SERVERS,
         "same_host": _HINT_SERVERS,
         "interface_qos": types.uuid,
+        "query": types.one_of(
+            types.string(4096, minimum=1), types.normalised(_TEXTS_OF_ONE, lambda one: one[0])
+        ),
+        "build_near_host_ip": types.ip_address,
+        "cidr": types.string(4, pattern=r"/?[0-9]{1,3}"),
     },
     additional=types.anything,
 )

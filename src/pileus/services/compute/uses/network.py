@@ -41,6 +41,7 @@ from pileus.services.network.port_bindings.work import (
     binding_delete,
 )
 from pileus.services.network.ports.refusals import bindings_refused
+from pileus.services.network.qos.guarantees import guarantees_asked, guarantees_left
 from pileus.services.network.qos.tables import policies
 from pileus.services.network.routers.tables import router_ports
 from pileus.services.network.rules import device_owners
@@ -87,6 +88,8 @@ __all__ = [
     "group_names",
     "groups_by_id",
     "groups_named",
+    "guarantees_asked",
+    "guarantees_left",
     "host_addresses",
     "ip_allocations",
     "is_automatic",

@@ -14,7 +14,7 @@ is left out of each further step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -28,16 +28,17 @@ from pileus.resource.rows import fetch
 from pileus.services.compute.errors import PortBindingFailed
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
-from pileus.services.compute.rules.scheduler import Choice, Ratios, Wanted, choose_many, sentence
+from pileus.services.compute.rules.scheduler import Choice, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
 from pileus.services.compute.servers.chains.common import Parts, told
-from pileus.services.compute.servers.chains.placing import CLAIMS, claim_of, group_wishes
+from pileus.services.compute.servers.chains.placing import CLAIMS, claim_of, group_wishes, with_bandwidth
 from pileus.services.compute.servers.cleanup import allocations_release, boot_undo, ports_release, put_error
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
     as_update,
     bindings_refused,
+    guarantees_asked,
     is_host_name,
     new_port,
     port_create,
@@ -66,8 +67,11 @@ def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
     if not building:
         return
     hosts = hosts_for_scheduler(tx, config, context.now)
-    wanted = _wanted(tx, operation, building)
-    choices = choose_many(hosts, wanted, Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio))
+    given = [one["port_id"] for one in operation.data["plugs"] if one["port_id"]]
+    bandwidth = guarantees_asked(tx, given)
+    hosts = with_bandwidth(tx, hosts, bandwidth)
+    wanted = _wanted(tx, operation, building, bandwidth)
+    choices = choose_many(hosts, wanted, config.manner)
     placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
     refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
     _place(tx, context, operation, placed)
@@ -81,7 +85,9 @@ def unschedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> 
     SERVER.change(tx, context, [Update(server, Values({"host": None, "node": None})) for server in building])
 
 
-def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wanted]:
+def _wanted(
+    tx: Tx, operation: Operation, building: Sequence[Values], bandwidth: Mapping[str, int]
+) -> list[Wanted]:
     data = operation.data
     hints = data["hints"]
     same, different = hints.get("same_host") or [], hints.get("different_host") or []
@@ -113,6 +119,12 @@ def _wanted(tx: Tx, operation: Operation, building: Sequence[Values]) -> list[Wa
             per_host=group.per_host,
             group_hosts=group.hosts,
             image=data["image"],
+            project_id=server["project_id"],
+            flavor=server["flavor"]["name"],
+            extra_specs=server["flavor"]["extra_specs"],
+            query=hints.get("query"),
+            near=hints.get("near", ""),
+            bandwidth=bandwidth,
         )
         for server in building
     ]

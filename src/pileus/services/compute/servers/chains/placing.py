@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import select, update
 
 from pileus.core.context import Context
@@ -12,7 +13,8 @@ from pileus.core.errors import Conflict
 from pileus.resource.declaration import Values
 from pileus.services.compute.errors import PortBindingFailed
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
-from pileus.services.compute.rules.scheduler import HostFacts, Ratios, Wanted, choose, sentence
+from pileus.services.compute.rules.host_facts import without_over_commit
+from pileus.services.compute.rules.scheduler import HostFacts, Wanted, choose, sentence
 from pileus.services.compute.servers.attached import ports_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.tables.servers import allocations, server_groups, servers
@@ -20,6 +22,8 @@ from pileus.services.compute.uses.image import images_of
 from pileus.services.compute.uses.network import (
     as_update,
     bindings_refused,
+    guarantees_asked,
+    guarantees_left,
     is_networks_own,
     port_update,
 )
@@ -76,6 +80,17 @@ def claim_move(tx: Tx, server: Values) -> None:
     tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(**claim))
 
 
+def with_bandwidth(
+    tx: Tx, hosts: Sequence[HostFacts], bandwidth: Mapping[str, int], but: Sequence[str] = ()
+) -> list[HostFacts]:
+    """The hosts with what they can guarantee, read where something is asked of it; ``but``: ports that count
+    nowhere, since they are to move."""
+    if not bandwidth:
+        return list(hosts)
+    left = guarantees_left(tx, but)
+    return [msgspec.structs.replace(one, bandwidth=left.get(one.host, {})) for one in hosts]
+
+
 def host_choose(
     tx: Tx,
     context: Context,
@@ -94,6 +109,9 @@ def host_choose(
     config = parts.config
     group = group_wishes(tx, server["group_id"], server["id"])
     image = images_of(tx, [server["image_id"]] if server["image_id"] else []).get(server["image_id"] or "")
+    ports = [port["id"] for port in ports_of(tx, server["id"])]
+    bandwidth = guarantees_asked(tx, ports)
+    hosts = with_bandwidth(tx, hosts_for_scheduler(tx, config, context.now), bandwidth, but=ports)
     wanted = Wanted(
         vcpus=server["vcpus"],
         memory_mib=server["memory_mib"],
@@ -101,16 +119,18 @@ def host_choose(
         zone=zone,
         host=host,
         excluded=tuple(excluded),
+        bandwidth=bandwidth,
         policy=group.policy,
         per_host=group.per_host,
         group_hosts=group.hosts,
         image=image["properties"] if image else {},
+        project_id=server["project_id"],
+        flavor=server["flavor"]["name"],
+        extra_specs=server["flavor"]["extra_specs"],
     )
-    hosts = hosts_for_scheduler(tx, config, context.now)
-    ratios = Ratios(config.cpu_ratio, config.ram_ratio, config.disk_ratio)
     if not over_commit:
-        ratios = Ratios(config.cpu_ratio, min(1.0, config.ram_ratio), min(1.0, config.disk_ratio))
-    choice = choose(hosts, wanted, ratios)
+        hosts = [without_over_commit(one, config.manner.ratios) for one in hosts]
+    choice = choose(hosts, wanted, config.manner)
     if choice.chosen is None:
         raise NoValidHost(sentence(choice))
     return choice.chosen
