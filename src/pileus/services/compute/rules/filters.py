@@ -235,7 +235,7 @@ ALWAYS: dict[str, Filter] = {
     "DiskFilter": _disk_filter,
     "BandwidthFilter": _bandwidth_filter,
 }
-"""What is asked of each host, whatever the settings say."""
+"""Filters that each host is asked, whatever the settings say."""
 
 CHOICE: dict[str, Filter] = {
     "AvailabilityZoneFilter": _zone_filter,

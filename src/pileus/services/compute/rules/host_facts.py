@@ -35,7 +35,7 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     aggregates: tuple[Mapping[str, str], ...] = ()
     """The metadata of the aggregates that it is in."""
     bandwidth: Mapping[str, int] = msgspec.field(default_factory=dict)
-    """What is left of its cards to be guaranteed, kbps by physical network and direction."""
+    """The rest of its cards that can be guaranteed, kbps by physical network and direction."""
 
 
 class Ratios(NamedTuple):
@@ -72,7 +72,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     query: Any = None
     """A condition on the host, as ``host_query`` reads it."""
     bandwidth: Mapping[str, int] = msgspec.field(default_factory=dict)
-    """What its ports are to be guaranteed, as that of hosts."""
+    """The bandwidth that its ports are to be guaranteed, as that of hosts."""
     near: str = ""
     """A prefix that the host's address must be in."""
 

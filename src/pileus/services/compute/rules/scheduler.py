@@ -69,7 +69,7 @@ def _soft(host: HostFacts, wanted: Wanted) -> int:
 
 
 def _measures(host: HostFacts, ratios: Ratios) -> tuple[float, float, float, float]:
-    """What is weighed, in the order of Weights: the more the better."""
+    """The measures that are weighed, in the order of Weights: the more the better."""
     return (
         host.memory_mib * ratios.ram - host.memory_used_mib,
         host.vcpus * ratios.cpu - host.vcpus_used,

@@ -1,4 +1,4 @@
-"""What ports are guaranteed of a host's cards, and what is left there, for whoever chooses hosts.
+"""Bandwidth of hosts' cards that ports are guaranteed, and the rest of it, for whoever chooses hosts.
 
 Agents say in ``resource_provider_bandwidths`` what the card of each physical network, and that of tunnels,
 carries (``switch.bandwidths`` of their settings); a port's minimum bandwidth is a share of that. Rates are by
@@ -56,7 +56,7 @@ def guarantees_asked(tx: Tx, port_ids: Collection[str]) -> Rates:
 
 
 def guarantees_left(tx: Tx, but: Sequence[str] = ()) -> dict[str, Rates]:
-    """What hosts can still guarantee; ``but``: ports that are left out of the count. Two statements."""
+    """The bandwidth that hosts can still guarantee; ``but``: ports that are left out of the count. Two statements."""
     left: dict[str, Rates] = {}
     for row in tx.rows(_AGENTS):
         said = row.configurations.get(BANDWIDTHS)
