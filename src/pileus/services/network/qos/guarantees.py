@@ -56,7 +56,7 @@ def guarantees_asked(tx: Tx, port_ids: Collection[str]) -> Rates:
 
 
 def guarantees_left(tx: Tx, but: Sequence[str] = ()) -> dict[str, Rates]:
-    """The bandwidth that hosts can still guarantee; ``but``: ports that are left out of the count. Two statements."""
+    """The bandwidth that hosts can still guarantee; ``but``: ports that do not count. Two statements."""
     left: dict[str, Rates] = {}
     for row in tx.rows(_AGENTS):
         said = row.configurations.get(BANDWIDTHS)
