@@ -16,8 +16,8 @@ import pytest
 from tests.waiting import until
 
 from pileus.drivers.exports.authority import Authority, NotBound, must_be_bound, put_files
+from pileus.drivers.exports.errors import ExportFailed
 from pileus.drivers.exports.nbd import (
-    ExportFailed,
     NbdExport,
     NbdServers,
     QemuNbd,

@@ -19,6 +19,7 @@ import msgspec
 from pileus.core.names import is_path_part, path_part
 from pileus.drivers import outliving
 from pileus.drivers.exports.authority import Authority, put_files
+from pileus.drivers.exports.errors import ExportFailed
 from pileus.drivers.pools.pool import Place
 from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 from pileus.drivers.qemu_img.driver import as_user
@@ -31,10 +32,6 @@ _MEMORY = 2 << 30
 _STARTS_WITHIN_S = 20.0
 _PORT = re.compile(r"addr\.port=([0-9]+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-class ExportFailed(Exception):
-    """An export can't be opened; the text is the reason."""
 
 
 class NbdExport(msgspec.Struct, frozen=True, kw_only=True):
