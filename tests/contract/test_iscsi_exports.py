@@ -23,6 +23,7 @@ from pileus.drivers.exports.iscsi import (
     Login,
     SimulatedTgt,
     Tgt,
+    is_served,
     missing_programs,
 )
 from pileus.drivers.outliving import processes
@@ -152,6 +153,7 @@ def test_what_can_not_be_opened_leaves_nothing(case: Case, run: Run) -> None:
 
 def test_what_is_written_is_read_back(real: Case, run: Run) -> None:
     login = run(real.servers.open(real.export()))
+    assert is_served(real.root / "e1.raw") and not is_served(real.root / "e2.raw")
     assert "wrote 65536" in (said := real.io(login, "write -P 7 1M 64k")), said
     real.kill()
     login = run(real.servers.open(real.export()))

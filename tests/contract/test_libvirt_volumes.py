@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 
+from pileus.drivers.exports import iscsi
 from pileus.drivers.libvirt.daemon import qemu_owner
 from pileus.drivers.libvirt.domain import Disk
 from pileus.drivers.libvirt.hypervisor import HypervisorFailed
 from pileus.drivers.libvirt.simulated import SimulatedHypervisor
-from pileus.drivers.libvirt.sources import Secret
+from pileus.drivers.libvirt.sources import IscsiSource, Secret
 from pileus.drivers.pools.directory import DirectoryPool
 from pileus.drivers.pools.pool import Place, Pool, Source, StoredInUse, Wanted
 from pileus.drivers.pools.simulated import simulated_pool
@@ -96,6 +98,50 @@ def test_files_that_no_machine_has(bench: Bench, root: Path) -> None:
     bench.run(hypervisor.start(spec.uuid))
     with pytest.raises(HypervisorFailed, match="no disk"):
         bench.run(hypervisor.resize_disk(spec.uuid, "none", MIB))
+
+
+@pytest.mark.real
+def test_a_machine_opens_a_volume_of_another_host(bench: Bench) -> None:
+    """By QEMU's own initiator, with a password that libvirt alone was told."""
+    if not bench.is_real:
+        pytest.skip("there are no bytes in the twin")
+    if iscsi.missing_programs() or not any(Path("/usr/lib").glob("*/qemu/block-iscsi.so")):
+        pytest.skip("not installed: tgt, or QEMU's initiator (qemu-block-extra)")
+    hypervisor, spec = bench.hypervisor, bench.spec()
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pi") as name:
+        path = Path(name, "volume.raw")
+        path.write_bytes(bytes(4 * MIB))
+        tgt = iscsi.Tgt(Path(name, "t"), "127.0.0.1", 23261)
+        place = Place(path=path, format="raw")
+        login = bench.run(tgt.open(iscsi.IscsiExport(export_id="e1", place=place)))
+        one = str(uuid4())
+        source = IscsiSource(
+            address="127.0.0.1",
+            port=login.port,
+            target=login.target,
+            lun=login.lun,
+            username=login.username,
+            secret=one,
+        )
+        remote = Disk(path="", network=source, target="vdb", serial="v1", format="raw", cache="none")
+        try:
+            bench.run(hypervisor.ensure_defined([spec]))
+            bench.run(hypervisor.start(spec.uuid))
+            wrong = Secret(uuid=one, kind="iscsi", usage=f"pileus {one}", value=b"not the password")
+            bench.run(hypervisor.ensure_secrets([wrong]))
+            with pytest.raises(HypervisorFailed):
+                bench.run(hypervisor.attach_disk(spec.uuid, remote))
+            bench.run(
+                hypervisor.ensure_secrets([msgspec.structs.replace(wrong, value=login.password.encode())])
+            )
+            bench.run(hypervisor.attach_disk(spec.uuid, remote))
+            stats = bench.run(hypervisor.stats([spec.uuid]))[spec.uuid]
+            assert {disk.target: disk.capacity_bytes for disk in stats.disks}["vdb"] == 4 * MIB
+            assert login.password not in bench.run(hypervisor.definition(spec.uuid))
+        finally:
+            bench.run(hypervisor.destroy(spec.uuid))
+            bench.run(hypervisor.drop_secrets([one]))
+            bench.run(tgt.stop())
 
 
 def test_secrets_may_be_told_twice(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from tests.waiting import until
 from pileus.core.clock import SystemClock
 from pileus.drivers.backups.chunks import Backups
 from pileus.drivers.backups.objects import FolderObjects
+from pileus.drivers.exports.iscsi import SimulatedTgt
 from pileus.drivers.pools.directory import DirectoryPool
 from pileus.drivers.pools.pool import PoolUnavailable, StoredInUse
 from pileus.drivers.pools.simulated import simulated_pool
@@ -21,6 +22,7 @@ from pileus.drivers.qemu_img.images import empty_qcow2
 from pileus.drivers.qemu_img.simulated import SimulatedImages
 from pileus.host.agent import AgentSettings
 from pileus.host.blockdev.agent import StorageAgent, StorageSettings
+from pileus.host.blockdev.exports import IscsiExporter
 from pileus.host.blockdev.pools import GIB, PoolParts
 from pileus.host.blockdev.section import DirectoryDeclaration
 from pileus.host.hypervisor.images import ImageCache
@@ -47,6 +49,7 @@ class Scene:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.server = VolumeServer()
+        self.tgt = SimulatedTgt()
         self.pool: DirectoryPool
         self.agent: StorageAgent
         self._task: asyncio.Task[None] | None = None
@@ -56,12 +59,13 @@ class Scene:
         declared = DirectoryDeclaration(name=POOL, path=str(self.root / "pool"))
         self.agent = StorageAgent(
             AgentSettings(host=HOST),
-            StorageSettings(folder=self.root / "agent", durable=False),
+            StorageSettings(folder=self.root / "agent", durable=False, watch_interval_s=0.05),
             self.server,
             SystemClock(),
             [PoolParts(declared, self.pool, "simulated")],
             ImageCache(self.root / "cache", SimulatedImages()),
             Backups(FolderObjects(self.root / "backups"), chunk=1 << 26),
+            [IscsiExporter(self.tgt, "192.0.2.1")],
         )
         self._task = asyncio.create_task(self.agent.run())
 
@@ -181,6 +185,41 @@ def test_exports_are_open_as_long_as_they_are_wanted(play: Callable[[Story], Non
         scene.server.export_reports.clear()
         await scene.restart()
         await until(lambda: [one.export_id for one in scene.server.export_reports] == [uid("e1")])
+
+    play(story)
+
+
+def test_other_hosts_open_volumes_by_iscsi(play: Callable[[Story], None]) -> None:
+    async def story(scene: Scene) -> None:
+        await made(scene, "v1")
+        elsewhere = VolumeExport(uid("e1"), "n2", protocols=("file", "iscsi"))
+        scene.server.export("v1", elsewhere)
+        await until(lambda: uid("e1") in scene.server.exports)
+        assert "qcow2" in (scene.server.exports[uid("e1")].error or ""), "it would see the wrong bytes"
+        scene.server.export("v1")
+        declared = DirectoryDeclaration(name=POOL, path=str(scene.root / "pool"), format="raw")
+        parts = PoolParts(declared, scene.pool, "simulated")
+        scene.agent.pools = {POOL: parts}
+        await made(scene, "v2")
+        elsewhere = VolumeExport(uid("e2"), "n2", protocols=("file", "iscsi"))
+        scene.server.export("v2", elsewhere)
+        await until(lambda: uid("e2") in scene.tgt.logins)
+        await until(lambda: uid("e2") in scene.server.exports)
+        connection = scene.server.exports[uid("e2")].connection
+        login = scene.tgt.logins[uid("e2")]
+        assert connection is not None
+        assert (connection.kind, connection.address, connection.name) == ("iscsi", "192.0.2.1", login.target)
+        assert (connection.username, connection.password) == (login.username, login.password)
+        await scene.settled()
+        scene.tgt.logins.clear()
+        await until(lambda: scene.tgt.logins.get(uid("e2")) == login)
+        await scene.restart()
+        await scene.settled()
+        assert scene.tgt.logins == {uid("e2"): login}, "it is found again"
+        await scene.end()
+        scene.server.export("v2")
+        await scene.begin()
+        await until(lambda: scene.tgt.logins == {})
 
     play(story)
 

@@ -16,6 +16,7 @@ from pileus.app.nodes.machines import remove_own_libvirt, simulated_cache
 from pileus.app.nodes.parts import NodeParts
 from pileus.app.nodes.real import real_parts
 from pileus.app.nodes.simulated import host_name, simulated_parts
+from pileus.app.nodes.storage import end_exports
 from pileus.app.nodes.switch import RealSwitch
 from pileus.app.prepare import put
 from pileus.app.processes import lifecycle
@@ -114,6 +115,7 @@ def _check_private(settings: Settings) -> None:
 async def _purge(folder: StateFolder, settings: Settings) -> None:
     switch = await RealSwitch.open(folder, settings)
     host = bootstrap.host_name(settings.agent.host)
+    await end_exports(folder, settings)
     parts = await real_parts(folder, settings, host, switch)
     database = switch.client()
     await database.connect(guests.SWITCH_WITHIN_S)

@@ -24,6 +24,7 @@ from pileus.core import log
 from pileus.core.clock import Clock
 from pileus.core.errors import Fault
 from pileus.drivers.backups.chunks import Backups
+from pileus.drivers.exports.errors import ExportFailed
 from pileus.drivers.pools.pool import Contents, PoolFailed
 from pileus.flow.reconcile import Work
 from pileus.host.agent import Agent, AgentSettings, Server
@@ -76,6 +77,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     heartbeat_interval_s: float = 30.0
     availability_zone: str = ""
+    watch_interval_s: float = 5.0
     durable: bool = True
 
 
@@ -145,7 +147,28 @@ class StorageAgent(Agent):
         await asyncio.gather(*self._answering, return_exceptions=True)
 
     async def watch(self) -> None:
-        await self.news.run()
+        await asyncio.gather(self.news.run(), self._watch_exports())
+
+    async def _watch_exports(self) -> None:
+        """Open exports again whose programs have died."""
+        while True:
+            await asyncio.sleep(self._storage.watch_interval_s)
+            for key, exports in list(self._held.items()):
+                held = {export_id: connection for export_id, (_, connection) in exports.items()}
+                try:
+                    lost = await self._exports.lost(held)
+                except ExportFailed:
+                    continue
+                for export_id in lost:
+                    _log.warning("an export is gone: it is opened again", volume=key[1], export=export_id)
+                    exports.pop(export_id, None)
+                    self.jobs.touch(_job(key))
+
+    async def _close(self, export_id: str) -> None:
+        try:
+            await self._exports.close(export_id)
+        except ExportFailed as error:
+            _log.warning("an export can't be closed", export=export_id, error=str(error))
 
     def configurations(self) -> dict[str, Any]:
         return {"pools": sorted(self.pools), "volumes": len(self.desired.volumes)}
@@ -277,7 +300,7 @@ class StorageAgent(Agent):
         self.news.present(stored, self.desired.position)
 
     async def _act(self, asked: Collection[str] | None, dirty: Collection[str], *, everything: bool) -> int:
-        changes = 0
+        changes = await self._close_others() if asked is None else 0
         known = {*self.desired.volumes, *self._held}
         for key in sorted(known):
             if _job(key) in self.jobs:
@@ -288,6 +311,15 @@ class StorageAgent(Agent):
             self.jobs.start([_BACKUPS], None, self._do_host_operations())
             changes += 1
         return changes
+
+    async def _close_others(self) -> int:
+        """Close exports that nobody wants, of an agent before this one, too."""
+        wanted = {one.export_id for volume in self.desired.volumes.values() for one in volume.exports}
+        try:
+            return await self._exports.close_others(wanted)
+        except ExportFailed as error:
+            _log.warning("exports that nobody wants can't be closed", error=str(error))
+            return 0
 
     def _plan(self, key: Key, *, tell: bool) -> int:
         pool, volume_id = key
@@ -321,10 +353,9 @@ class StorageAgent(Agent):
 
     async def _carry_out(self, key: Key, wanted: VolumeDetails | None, todo: Todo) -> None:
         """All of a plan for one volume. What can't be done now is done later."""
-        _, volume_id = key
         held = self._held.setdefault(key, {})
         for export_id in todo.close:
-            await self._exports.close(volume_id, export_id)
+            await self._close(export_id)
             held.pop(export_id, None)
             self.news.closed([export_id])
         try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from pileus.drivers.exports.errors import ExportFailed
+from pileus.drivers.exports.iscsi import IscsiExport, IscsiServers
 from pileus.drivers.pools.pool import Place
 from pileus.host.blockdev.hands import Refused
 from pileus.host.blockdev.pools import PoolParts
-from pileus.wire.connections import BLOCK, FILE, NBD, VolumeConnection
+from pileus.wire.connections import BLOCK, FILE, ISCSI, NBD, VolumeConnection
 from pileus.wire.volume import VolumeExport
 
 
@@ -19,7 +21,10 @@ class Exporter(Protocol):
 
     async def open(self, volume_id: str, place: Place, export: VolumeExport) -> VolumeConnection: ...
 
-    async def close(self, volume_id: str, export_id: str) -> None: ...
+    async def close(self, export_id: str) -> None: ...
+
+    async def found(self) -> Collection[str]:
+        """The exports that are open, whoever opened them."""
 
 
 class SimulatedNbd:
@@ -27,12 +32,59 @@ class SimulatedNbd:
 
     kind = NBD
 
+    def __init__(self) -> None:
+        self._open: set[str] = set()
+
     async def open(self, volume_id: str, place: Place, export: VolumeExport) -> VolumeConnection:
         """See Exporter."""
+        self._open.add(export.export_id)
         return VolumeConnection(kind=NBD, address="127.0.0.1", port=10809, name=volume_id)
 
-    async def close(self, volume_id: str, export_id: str) -> None:
+    async def close(self, export_id: str) -> None:
         """See Exporter."""
+        self._open.discard(export_id)
+
+    async def found(self) -> Collection[str]:
+        """See Exporter."""
+        return set(self._open)
+
+
+class IscsiExporter:
+    """Exports by iSCSI at an address of this node."""
+
+    kind = ISCSI
+
+    def __init__(self, servers: IscsiServers, address: str) -> None:
+        self._servers = servers
+        self._address = address
+
+    async def open(self, volume_id: str, place: Place, export: VolumeExport) -> VolumeConnection:
+        """See Exporter."""
+        login = await self._servers.open(
+            IscsiExport(
+                export_id=export.export_id,
+                place=place,
+                initiator=export.initiator,
+                read_only=export.read_only,
+            )
+        )
+        return VolumeConnection(
+            kind=ISCSI,
+            address=self._address,
+            port=login.port,
+            name=login.target,
+            lun=login.lun,
+            username=login.username,
+            password=login.password,
+        )
+
+    async def close(self, export_id: str) -> None:
+        """See Exporter."""
+        await self._servers.close(export_id)
+
+    async def found(self) -> Collection[str]:
+        """See Exporter."""
+        return await self._servers.found()
 
 
 class Exports:
@@ -50,13 +102,31 @@ class Exports:
             return VolumeConnection(kind=kind, path=str(place.path), disk_format=place.format)
         for kind in export.protocols:
             if (exporter := self._exporters.get(kind)) is not None:
-                return await exporter.open(volume_id, place, export)
+                try:
+                    return await exporter.open(volume_id, place, export)
+                except ExportFailed as error:
+                    raise Refused(str(error)) from error
         raise Refused(f"The pool {parts.name} can't be opened from the host {export.host} yet.")
 
-    async def close(self, volume_id: str, export_id: str) -> None:
+    async def close(self, export_id: str) -> None:
         """Let it be opened no more."""
         for exporter in self._exporters.values():
-            await exporter.close(volume_id, export_id)
+            await exporter.close(export_id)
+
+    async def close_others(self, wanted: Collection[str]) -> int:
+        """Close those that nobody wants; how many."""
+        done = 0
+        for exporter in self._exporters.values():
+            for export_id in [one for one in await exporter.found() if one not in wanted]:
+                await exporter.close(export_id)
+                done += 1
+        return done
+
+    async def lost(self, held: Mapping[str, VolumeConnection]) -> set[str]:
+        """Those that were opened for other hosts, and are open no more."""
+        remote = {key: one.kind for key, one in held.items() if one.kind in self._exporters}
+        found = {kind: await self._exporters[kind].found() for kind in set(remote.values())}
+        return {key for key, kind in remote.items() if key not in found[kind]}
 
 
 def _own(place: Place) -> str:

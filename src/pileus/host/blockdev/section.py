@@ -44,6 +44,16 @@ class BlockStorageSection(Section, frozen=True):
         bool,
         Description(description="have a pool named local in the state folder where no other is declared"),
     ] = True
+    export_address: Annotated[
+        str,
+        Description(
+            description="address at which other hosts open this node's volumes; empty: "
+            "hypervisor.migration_address, or the switch's tunneling_ip; without one they can't"
+        ),
+    ] = ""
+    iscsi_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port at which they do so by iSCSI")] = (
+        3260
+    )
     backup_folder: Annotated[
         str, Description(description="folder for backups of volumes; empty: in the state folder")
     ] = ""
