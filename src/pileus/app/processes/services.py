@@ -76,5 +76,6 @@ def make_services(
         open_stream=open_stream,
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
-    volumes = volume.Volumes(volume.from_settings(settings.volume), clock, images=images)
+    volume_config = volume.from_settings(settings.volume, compute.volumes_held)
+    volumes = volume.Volumes(volume_config, clock, images=images)
     return identity, (identity, networking, images, volumes, machines)

@@ -24,9 +24,11 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.live_migration import live_abandoned
+from pileus.services.compute.servers.chains.volumes import connections_came
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.servers.resting import rests_over
 from pileus.services.compute.tables.servers import server_interfaces, servers
+from pileus.services.compute.uses.volume import CONNECTED
 from pileus.store import Event, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
@@ -106,6 +108,7 @@ class Conductor(Watcher):
         self._seen_at = float("-inf")
         self._risen: set[str] = set()
         self._vanished: set[str] = set()
+        self._connected: set[str] = set()
 
     def wakes(self, events: Iterable[Event]) -> bool:
         woken = False
@@ -115,6 +118,9 @@ class Conductor(Watcher):
                 woken = True
             elif one.kind == "port.active" and device:
                 self._risen.add(device)
+                woken = True
+            elif one.kind == CONNECTED:
+                self._connected.add(one.resource_id)
                 woken = True
             elif one.kind == "port.delete":
                 self._vanished.add(one.resource_id)
@@ -142,6 +148,9 @@ class Conductor(Watcher):
         vanished, self._vanished = self._vanished, set()
         if vanished:
             await self._store.write(ports_vanished, self._context(), sorted(vanished))
+        connected, self._connected = self._connected, set()
+        if connected:
+            await self._store.write(connections_came, self._context(), connected)
         if everything:
             risen.update(await self._store.read(spawning))
         if risen:

@@ -41,6 +41,7 @@ from pileus.services.compute.server_groups import SERVER_GROUPS
 from pileus.services.compute.servers.actions import server_actions_noun
 from pileus.services.compute.servers.addresses import SERVER_ADDRESSES
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
+from pileus.services.compute.servers.attached_volumes import volumes_held
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.cleanup import forget
 from pileus.services.compute.servers.console_output import CONSOLE_OUTPUT, console_output_actions
@@ -81,7 +82,7 @@ from pileus.services.compute.servers.verbs.resize import RESIZES, resize_actions
 from pileus.services.compute.servers.verbs.restore import RESTORE_ACTIONS, RESTORES
 from pileus.services.compute.servers.verbs.shelve import SHELVES, shelve_actions
 from pileus.services.compute.servers.verbs.snapshot import SNAPSHOTS, snapshot_actions
-from pileus.services.compute.servers.volume_attachments import VOLUME_ATTACHMENTS
+from pileus.services.compute.servers.volume_attachments import volume_attachments_noun
 from pileus.services.compute.timeline import TIMELINE, Entry, timeline_read
 from pileus.services.compute.usage import USAGE
 from pileus.services.compute.usage_audit import usage_audit_noun
@@ -106,6 +107,7 @@ __all__ = [
     "look",
     "projects_of_servers",
     "timeline_read",
+    "volumes_held",
 ]
 
 PREFIX = "/compute"
@@ -176,7 +178,7 @@ def nouns(parts: Parts, ask: Ask, open_stream: OpenStream) -> tuple[Noun, ...]:
         consoles_noun(consoles, open_stream),
         diagnostics_noun(questions),
         SERVER_PASSWORD,
-        VOLUME_ATTACHMENTS,
+        volume_attachments_noun(parts),
         EXTERNAL_EVENTS,
         *PROXIES,
         GONE,

@@ -14,7 +14,18 @@ from pileus.services.volume.agents.serving import volume_scopes_served
 from pileus.services.volume.api import VOLUME_API, admit, spelling
 from pileus.services.volume.attachments.actions import CONNECTIONS, connection_actions
 from pileus.services.volume.attachments.noun import attachments_noun
+from pileus.services.volume.attachments.work import (
+    attachment_complete,
+    attachment_connect,
+    attachment_reserve,
+    attachments_end,
+    attachments_read,
+    volume_held,
+    volume_set,
+)
 from pileus.services.volume.config import VolumeConfig, from_settings
+from pileus.services.volume.errors import InvalidVolume
+from pileus.services.volume.events import CONNECTED
 from pileus.services.volume.extensions import EXTENSIONS
 from pileus.services.volume.messages import MESSAGES, messages_trim
 from pileus.services.volume.microversions import MICROVERSIONS
@@ -31,6 +42,8 @@ from pileus.services.volume.types.noun import types_noun
 from pileus.services.volume.types.work import types_seed
 from pileus.services.volume.uses.image import ImageFiles
 from pileus.services.volume.volumes.actions import volume_actions, volume_actions_noun
+from pileus.services.volume.volumes.deletion import volumes_delete
+from pileus.services.volume.volumes.lookup import volumes_of
 from pileus.services.volume.volumes.metadata import IMAGE_METADATA_ACTIONS, VOLUME_METADATA
 from pileus.services.volume.volumes.noun import volumes_noun
 from pileus.services.volume.volumes.retyping import RETYPES, retype_actions
@@ -43,7 +56,24 @@ from pileus.web.face import ServiceFace
 from pileus.web.noun import Noun
 from pileus.web.service import Service
 
-__all__ = ["PREFIX", "VolumeConfig", "Volumes", "from_settings", "volume_scopes_served"]
+__all__ = [
+    "CONNECTED",
+    "PREFIX",
+    "InvalidVolume",
+    "VolumeConfig",
+    "Volumes",
+    "attachment_complete",
+    "attachment_connect",
+    "attachment_reserve",
+    "attachments_end",
+    "attachments_read",
+    "from_settings",
+    "volume_held",
+    "volume_scopes_served",
+    "volume_set",
+    "volumes_delete",
+    "volumes_of",
+]
 
 PREFIX = "/volume"
 ENDPOINT_PATH = "/v3/$(project_id)s"

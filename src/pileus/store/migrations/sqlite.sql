@@ -1274,6 +1274,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0022_passwords_of_guests');
 INSERT INTO "schema_revisions" VALUES('compute','0023_live_migrations');
 INSERT INTO "schema_revisions" VALUES('compute','0024_console_tokens');
+INSERT INTO "schema_revisions" VALUES('compute','0025_volumes_of_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1404,6 +1405,19 @@ CREATE TABLE server_migrations (
 	CONSTRAINT fk_server_migrations_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_server_migrations PRIMARY KEY (number), 
 	CONSTRAINT uq_server_migrations_id UNIQUE (id)
+);
+CREATE TABLE server_volumes (
+	attachment_id VARCHAR(36) NOT NULL, 
+	server_id VARCHAR(36) NOT NULL, 
+	volume_id VARCHAR(36) NOT NULL, 
+	target VARCHAR(16) NOT NULL, 
+	tag VARCHAR(64), 
+	delete_on_termination BOOLEAN NOT NULL, 
+	state VARCHAR(16) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	CONSTRAINT fk_server_volumes_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
+	CONSTRAINT pk_server_volumes PRIMARY KEY (attachment_id), 
+	CONSTRAINT uq_server_volumes_server_id_target UNIQUE (server_id, target)
 );
 CREATE TABLE servers (
 	id VARCHAR(36) NOT NULL, 
@@ -1955,6 +1969,8 @@ CREATE INDEX ix_server_interfaces_server_id ON server_interfaces (server_id);
 CREATE INDEX ix_server_migrations_held_host ON server_migrations (held_host);
 CREATE INDEX ix_server_migrations_server_id ON server_migrations (server_id);
 CREATE INDEX ix_server_migrations_updated_at ON server_migrations (updated_at);
+CREATE INDEX ix_server_volumes_server_id ON server_volumes (server_id);
+CREATE INDEX ix_server_volumes_volume_id ON server_volumes (volume_id);
 CREATE INDEX ix_servers_flavor_id ON servers (flavor_id);
 CREATE INDEX ix_servers_group_id ON servers (group_id);
 CREATE INDEX ix_servers_host ON servers (host);

@@ -17,6 +17,7 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.compute.agents.live_migrations import live_arrivals_take, live_progress_take
+from pileus.services.compute.agents.volumes import volumes_take
 from pileus.services.compute.events import STEP
 from pileus.services.compute.nodes.work import inventory_take
 from pileus.services.compute.rules import states
@@ -110,6 +111,8 @@ def hypervisor_report(tx: Tx, context: Context, report: HypervisorReport, *, par
     if said:
         pairs = [(mine[key], one) for key, one in said.items() if key in mine]
         _servers(tx, context, report.host, pairs, parts)
+        current = [one for server, one in pairs if one.generation == server["generation"]]
+        volumes_take(tx, context, current, parts)
     if report.progress:
         live_progress_take(tx, context, report.host, report.progress, parts)
     if report.operations:

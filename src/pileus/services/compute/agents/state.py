@@ -15,16 +15,19 @@ from pileus.services.compute.instance_metadata.facts import MetadataFacts, metad
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.boot_files import AMAZON_FORMATS, BOOT_FILES
 from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
+from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, volumes_of_servers
 from pileus.services.compute.servers.chains.live_migration import LIVE
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.image import ImageFiles, images_of
+from pileus.services.compute.uses.volume import attachments_read, volumes_of
 from pileus.services.network.service import mtu_on_node
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
 from pileus.store.operations import PENDING, RUNNING, WAITING, operations
 from pileus.store.tx import Tx
+from pileus.wire.connections import VolumeConnection
 from pileus.wire.hypervisor import (
     Carried,
     Hardware,
@@ -36,6 +39,7 @@ from pileus.wire.hypervisor import (
     Rescue,
     ServerDetails,
     ServerPort,
+    ServerVolume,
 )
 
 _HANDED = (states.SCHEDULING, states.NETWORKING)
@@ -68,8 +72,12 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
     }
     images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
+    volumes = _volumes(tx, [server["id"] for server in wanted])
     details = tuple(
-        _details(server, facts[server["id"]], images, pending.get(server["id"], ()), files)
+        _details(
+            *(server, facts[server["id"]], images, pending.get(server["id"], ()), files),
+            volumes.get(server["id"], ()),
+        )
         for server in wanted
     )
     arrivals = arrivals_read(tx, coming) if coming else {}
@@ -128,12 +136,35 @@ def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, t
     return found
 
 
+def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...]]:
+    """The volumes that servers have or are to have, as far as they are open."""
+    rows = volumes_of_servers(tx, server_ids)
+    held = [one for several in rows.values() for one in several if one.state in (ATTACHING, ATTACHED)]
+    attachments = attachments_read(tx, [one.attachment_id for one in held])
+    sizes = {key: one["size"] for key, one in volumes_of(tx, [one.volume_id for one in held]).items()}
+    found: dict[str, tuple[ServerVolume, ...]] = {}
+    for row in held:
+        attachment = attachments.get(row.attachment_id)
+        if attachment is None or not attachment.connection:
+            continue
+        volume = ServerVolume(
+            row.volume_id,
+            msgspec.convert(attachment.connection, VolumeConnection),
+            size_gib=sizes.get(row.volume_id, 0),
+            device=row.target,
+            read_only=attachment.mode == "ro",
+        )
+        found[row.server_id] = (*found.get(row.server_id, ()), volume)
+    return found
+
+
 def _details(
     server: Values,
     facts: MetadataFacts,
     images: dict[str, Values],
     pending: tuple[PendingOperation, ...],
     files: ImageFiles,
+    volumes: tuple[ServerVolume, ...] = (),
 ) -> ServerDetails:
     flavor = server["flavor"]
     shelved = server["vm_state"] in (states.SHELVED, states.SHELVED_OFFLOADED)
@@ -161,6 +192,7 @@ def _details(
         carried=_carried(server["carried"], images, files),
         kernel=None if kernel is None else _source(kernel, files),
         ramdisk=None if ramdisk is None else _source(ramdisk, files),
+        volumes=volumes,
     )
 
 

@@ -182,6 +182,8 @@ PERMITS = {
     "revertResize": _in(RESIZED),
     "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
     "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
+    "attach_volume": _in(ACTIVE, PAUSED, STOPPED),
+    "detach_volume": _in(ACTIVE, PAUSED, STOPPED),
     "update_metadata": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED),
     "get_diagnostics": _in(ACTIVE, PAUSED, SUSPENDED, STOPPED, tasks=None),
 }

@@ -23,7 +23,12 @@ from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.password import passwords_forget
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.consoles import console_tokens
-from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
+from pileus.services.compute.tables.servers import (
+    allocations,
+    server_interfaces,
+    server_volumes,
+    servers,
+)
 from pileus.services.compute.uses.network import (
     NetworkConfig,
     as_update,
@@ -32,6 +37,7 @@ from pileus.services.compute.uses.network import (
     port_update,
     ports_by_id,
 )
+from pileus.services.compute.uses.volume import VolumeConfig, attachments_end, volumes_delete
 from pileus.store.column_in import column_in
 from pileus.store.operations import DONE, FAILED, operations
 from pileus.store.tx import Tx
@@ -39,8 +45,9 @@ from pileus.wire import scopes
 
 
 def resources_release(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
-    """Ports and room of servers."""
+    """Ports, volumes and room of servers."""
     ports_release(tx, context, several, network=network)
+    volumes_release(tx, context, several)
     allocations_release(tx, several)
 
 
@@ -73,6 +80,19 @@ def ports_release(tx: Tx, context: Context, several: Sequence[Values], *, networ
         ]
         port_update(tx, context, freed, config=network)
     tx.execute(delete(server_interfaces).where(column_in(tx, server_interfaces.c.server_id, ids)))
+
+
+def volumes_release(tx: Tx, context: Context, several: Sequence[Values]) -> None:
+    """Volumes of servers are left; those that go with their server go."""
+    ids = [server["id"] for server in several]
+    c = server_volumes.c
+    rows = tx.rows(select(server_volumes).where(column_in(tx, c.server_id, ids))) if ids else []
+    if not rows:
+        return
+    tx.execute(delete(server_volumes).where(column_in(tx, c.server_id, ids)))
+    left = attachments_end(tx, context, [row.attachment_id for row in rows])
+    going = {row.volume_id for row in rows if row.delete_on_termination}
+    volumes_delete(tx, context, [volume for volume in left if volume["id"] in going], VolumeConfig())
 
 
 def allocations_release(tx: Tx, several: Sequence[Values]) -> None:

@@ -96,7 +96,9 @@ def _full(version: Version, *, alone: bool) -> tuple[dict[str, Type], dict[str, 
         "OS-EXT-STS:power_state": COUNT,
         "OS-SRV-USG:launched_at": MOMENT_OR_NULL,
         "OS-SRV-USG:terminated_at": MOMENT_OR_NULL,
-        "os-extended-volumes:volumes_attached": types.list_of(types.anything, maximum=0),
+        "os-extended-volumes:volumes_attached": types.list_of(
+            always({"id": UUID}, {"delete_on_termination": FLAG})
+        ),
     }
     if alone and at_least(version, "2.71"):
         fields["server_groups"] = _GROUPS

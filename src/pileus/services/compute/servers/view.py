@@ -117,6 +117,12 @@ class Viewer:
         )
         self._admin = self._attributes
 
+    def _volumes(self, key: str) -> list[dict[str, Any]]:
+        rows = self._facts.volumes.get(key, ())
+        if since(self._request, "2.3"):
+            return [{"id": row.volume_id, "delete_on_termination": row.delete_on_termination} for row in rows]
+        return [{"id": row.volume_id} for row in rows]
+
     def basic(self, server: Mapping[str, Any]) -> dict[str, Any]:
         """The view that updates and rebuilds answered with before 2.75."""
         request = self._request
@@ -180,7 +186,7 @@ class Viewer:
             "OS-EXT-STS:power_state": server["power_state"],
             "OS-SRV-USG:launched_at": micro(server["launched_at"]),
             "OS-SRV-USG:terminated_at": micro(server["terminated_at"]),
-            "os-extended-volumes:volumes_attached": [],
+            "os-extended-volumes:volumes_attached": self._volumes(key),
         }
         groups = self._facts.groups.get(key)
         if groups:

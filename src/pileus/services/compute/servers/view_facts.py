@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,17 +13,19 @@ from pileus.services.compute.api import since
 from pileus.services.compute.config import ComputeConfig
 from pileus.services.compute.nodes.reading import COMPUTE_BINARY, ServiceFacts, services_read
 from pileus.services.compute.servers.attached import AttachedPort, attached_ports
+from pileus.services.compute.servers.attached_volumes import volumes_of_servers
 from pileus.services.compute.uses.network import group_names
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
 
 class ViewFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """By server id: ports in their order, tags, names of security groups."""
+    """By server id: ports in their order, tags, names of security groups, rows of volumes."""
 
     ports: dict[str, list[AttachedPort]]
     tags: dict[str, list[str]]
     groups: dict[str, list[str]]
+    volumes: dict[str, list[Any]] = msgspec.field(default_factory=dict)
     host_status: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -55,4 +58,9 @@ def view_facts_read(tx: Tx, server_ids: Sequence[str]) -> ViewFacts:
         )
         for server_id, several in ports.items()
     }
-    return ViewFacts(ports=ports, tags=tags_load(tx, list(server_ids)) if server_ids else {}, groups=groups)
+    return ViewFacts(
+        ports=ports,
+        tags=tags_load(tx, list(server_ids)) if server_ids else {},
+        groups=groups,
+        volumes=volumes_of_servers(tx, server_ids),
+    )

@@ -13,12 +13,14 @@ server is. ``server_migrations`` tells of resizes, migrations and evacuations, f
 server was before and is after it, what the host that it is not on keeps free for it (``held_…``), and how far
 a live one has come.
 ``server_interfaces`` says which ports are a server's, in their order, and which of them were
-made for it (and go with it). ``guest_passwords`` has what guests posted, apart from what lists read.
+made for it (and go with it). ``server_volumes`` says which volumes it has, under which name in the machine
+(``target``), each by an attachment of the volume service; ``state`` is attaching, attached or detaching.
+``guest_passwords`` has what guests posted, apart from what lists read.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
 from pileus.store.schema import BigSerial, Id, JsonText, LongText, Moment, Name, metadata
 
@@ -127,6 +129,20 @@ server_interfaces = Table(
     Column("position", Integer, nullable=False),
     Column("made", Boolean, nullable=False),
     Column("tag", String(64)),
+)
+
+server_volumes = Table(
+    "server_volumes",
+    metadata,
+    Column("attachment_id", Id, primary_key=True),
+    Column("server_id", Id, ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("volume_id", Id, nullable=False, index=True),
+    Column("target", String(16), nullable=False),
+    Column("tag", String(64)),
+    Column("delete_on_termination", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("server_id", "target"),
 )
 
 guest_passwords = Table(

@@ -22,6 +22,7 @@ from pileus.services.volume.events import volume_event
 from pileus.services.volume.rules import states
 from pileus.services.volume.tables.volumes import volume_attachments
 from pileus.services.volume.volumes.resource import VOLUME
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 
 CONNECTING = "connecting"
@@ -126,14 +127,7 @@ def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: 
     """Attachments end: the volume's node closes it, and it is what its other attachments make of it."""
     tx.execute(delete(volume_attachments).where(_c.id.in_(list(attachment_ids))))
     left = {row.status for row in tx.rows(select(_c.status).where(_c.volume_id == volume["id"]))}
-    if states.ATTACHED in left:
-        status = states.IN_USE
-    elif states.ATTACHING in left:
-        status = states.ATTACHING
-    elif states.RESERVED_ATTACHMENT in left:
-        status = states.RESERVED
-    else:
-        status = states.AVAILABLE
+    status = _status(left)
     tx.emit_many(
         [event(context, "volume_attachment.delete", one, volume["project_id"]) for one in attachment_ids]
     )
@@ -171,3 +165,45 @@ def attachments_drop(tx: Tx, context: Context, volume: Values, attachment_ids: S
     """Connections end that are nobody's attachments: the volume stays in its state."""
     tx.execute(delete(volume_attachments).where(_c.id.in_(list(attachment_ids))))
     tx.emit(volume_event(context, "volume.update", volume))
+
+
+def attachments_end(tx: Tx, context: Context, attachment_ids: Sequence[str]) -> list[Values]:
+    """End attachments of several volumes; the volumes, which are what their other attachments make of
+    them."""
+    rows = tx.rows(select(_c.id, _c.volume_id).where(column_in(tx, _c.id, list(attachment_ids))))
+    ids = sorted({row.volume_id for row in rows})
+    if not ids:
+        return []
+    held = fetch(tx, VOLUME, ids, lock=True)
+    tx.execute(delete(volume_attachments).where(column_in(tx, _c.id, [row.id for row in rows])))
+    left: dict[str, set[str]] = {}
+    for row in tx.rows(select(_c.volume_id, _c.status).where(column_in(tx, _c.volume_id, ids))):
+        left.setdefault(row.volume_id, set()).add(row.status)
+    updates = [
+        Update(volume, Values({"status": _status(left.get(volume["id"], set()))}))
+        for volume in held
+        if volume["status"] in (*_SHARED, states.DETACHING)
+    ]
+    VOLUME.change(tx, context, updates)
+    tx.emit_many([volume_event(context, "volume.update", volume) for volume in held])
+    return held
+
+
+def _status(left: set[str]) -> str:
+    """The state that attachments make of their volume."""
+    for attached, status in (
+        (states.ATTACHED, states.IN_USE),
+        (states.ATTACHING, states.ATTACHING),
+        (states.RESERVED_ATTACHMENT, states.RESERVED),
+    ):
+        if attached in left:
+            return status
+    return states.AVAILABLE
+
+
+def attachments_read(tx: Tx, attachment_ids: Sequence[str]) -> dict[str, Any]:
+    """The rows of attachments by their ids."""
+    if not attachment_ids:
+        return {}
+    found = tx.rows(select(volume_attachments).where(column_in(tx, _c.id, list(attachment_ids))))
+    return {row.id: row for row in found}

@@ -48,6 +48,17 @@ def volume_delete(
     _begin(tx, request.context, volume, config)
 
 
+def volumes_delete(tx: Tx, context: Context, several: Sequence[Values], config: VolumeConfig) -> None:
+    """Have volumes go that a server leaves behind; those that have snapshots, or are not at rest, stay."""
+    ids = [volume["id"] for volume in several]
+    found = fetch(tx, VOLUME, ids, lock=True) if ids else []
+    of = volume_snapshots.c.volume_id
+    with_snapshots = {row.volume_id for row in tx.rows(select(of).where(column_in(tx, of, ids)))}
+    for volume in found:
+        if volume["status"] in states.DELETABLE and volume["node"] and volume["id"] not in with_snapshots:
+            _begin(tx, context, volume, config)
+
+
 def _refusal(volume: Mapping[str, object]) -> InvalidVolume:
     return InvalidVolume(
         reason="Volume status must be available or error or error_restoring or error_extending or "

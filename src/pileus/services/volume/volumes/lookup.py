@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -79,3 +79,8 @@ def must_not_be_frozen(tx: Tx, volume: Mapping[str, Any]) -> None:
     c = volume_services.c
     if tx.first(select(c.id).where(c.host == host, c.frozen)) is not None:
         raise BadRequest(f"The pool {host} is frozen.")
+
+
+def volumes_of(tx: Tx, volume_ids: Sequence[str]) -> dict[str, Values]:
+    """Volumes by id, whoever's they are."""
+    return {one["id"]: one for one in fetch(tx, VOLUME, sorted(volume_ids))} if volume_ids else {}

@@ -12,17 +12,20 @@ from pileus.services.compute.servers.chains.resize import RESIZE, REVERT
 from pileus.services.compute.servers.chains.shelve import OFFLOAD, SHELVE, UNSHELVE
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 from pileus.services.compute.servers.chains.sweep import SWEEP
+from pileus.services.compute.servers.chains.volumes import ATTACH, DETACH
 
 CHAINS = (
     BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE, CRASH_DUMP, SWEEP,
-    RESIZE, REVERT, EVACUATE, LIVE,
+    RESIZE, REVERT, EVACUATE, LIVE, ATTACH, DETACH,
 )  # fmt: skip
 
 __all__ = [
+    "ATTACH",
     "BOOT",
     "CHAINS",
     "CRASH_DUMP",
     "DELETE",
+    "DETACH",
     "EVACUATE",
     "LIVE",
     "OFFLOAD",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pileus.core.errors import Conflict
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
 from pileus.services.compute.errors import InvalidState
+from pileus.services.compute.servers.attached_volumes import volumes_of_servers
 from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -29,11 +31,21 @@ def wake(tx: Tx, request: Request, server: Values, **changed: Any) -> None:
     )
 
 
+_MOVES = frozenset({"resize", "migrate", "os-migrateLive", "evacuate", "shelve", "shelveOffload"})
+"""Actions after which a server may be on another host."""
+
+
+class HasVolumes(Conflict):
+    message = "Cannot '{action}' instance {id}: it has volumes, which do not move along; detach them first"
+
+
 def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) -> Values:
     """The server, held, if the route's rule, its lock and its state allow what is asked."""
     server = find_server(tx, request, lock=True)
     must_be_unlocked(request, server)
     must_permit(permit, server, said)
+    if permit in _MOVES and volumes_of_servers(tx, [server["id"]]):
+        raise HasVolumes(id=server["id"], action=said or permit)
     if server["host"] is None:
         raise InvalidState(
             action=said or permit, id=server["id"], attribute="vm_state", state=server["vm_state"]
