@@ -26,11 +26,13 @@ from pileus.core.streams import ByteStream
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.flavors.work import flavors_seed
 from pileus.services.compute.servers.attached import holders_of, projects_of_servers
+from pileus.services.compute.servers.attached_volumes import volumes_held
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.service import Compute, ComputeConfig
 from pileus.services.image.images.tables import images
 from pileus.services.image.service import FileStore, ImageConfig, Images
 from pileus.services.network.service import FOLLOWERS, Network, NetworkConfig
+from pileus.services.volume.service import VolumeConfig, Volumes
 from pileus.store import Store
 from pileus.store.schema import metadata
 from pileus.web.face import ServiceFace
@@ -69,7 +71,7 @@ def certificate_of(host: str) -> str:
 
 class Host:
     """A scripted host. ``have`` maps its servers to (generation, what is applied); ``refuses``: why no
-    operation goes well."""
+    operation goes well, and no volume comes or goes. ``volumes``: those of its servers."""
 
     def __init__(self, cloud: Cloud, name: str, memory_mib: int = 16384, zone: str = "") -> None:
         self.cloud, self.name = cloud, name
@@ -79,6 +81,7 @@ class Host:
         self.certificate = certificate_of(name)
         self.fails: str | None = None
         self.refuses: str | None = None
+        self.volumes: dict[str, set[str]] = {}
         self.done: list[str] = []
         self.bandwidths: dict[str, dict[str, int]] = {}
 
@@ -162,8 +165,11 @@ class Host:
                     for image_id in _to_be_filled(operation.arguments) if self.refuses is None else ():
                         await self.cloud.fill_image(image_id)
                 operations.append(OperationReport(operation.operation_id, self.refuses))
-            power = POWER[server.wanted]
-            reports.append(ServerReport(server.server_id, server.generation, power, True, None, tuple(steps)))
+            report = ServerReport(
+                *(server.server_id, server.generation, POWER[server.wanted], True, None, tuple(steps)),
+                **self._volumes(server),
+            )
+            reports.append(report)
         for coming in state.incoming:
             door = {"address": "192.0.2.9", "port": 49152, "folder": f"/of/{self.name}"}
             operations.append(OperationReport(coming.operation_id, self.fails, door))
@@ -174,6 +180,15 @@ class Host:
         await self.tell(servers=tuple(reports), operations=tuple(operations), gone=gone)
         if ports:
             await self.plug()
+
+    def _volumes(self, server: Any) -> dict[str, Any]:
+        """What is said of a server's volumes, after they were brought and taken."""
+        wanted = {one.volume_id for one in server.volumes}
+        has = self.volumes.setdefault(server.server_id, set())
+        refused = dict.fromkeys(wanted ^ has, self.refuses) if self.refuses is not None else {}
+        if self.refuses is None:
+            has = self.volumes[server.server_id] = wanted
+        return {"volumes": tuple(sorted(has)), "refused": refused}
 
     async def plug(self) -> None:
         """The switch agent's part: all ports of the host carry packets."""
@@ -234,7 +249,13 @@ class Cloud(one.Cloud):
         root: bool = False,
     ) -> Answer:
         """``path`` is below ``/compute/v2.1``, or below ``/compute`` where said so, or the network's."""
-        below = "" if path.startswith(("/networking", "/image/")) else "/compute" if root else "/compute/v2.1"
+        below = (
+            ""
+            if path.startswith(("/networking", "/image/", "/volume/"))
+            else "/compute"
+            if root
+            else "/compute/v2.1"
+        )
         return await self.request(method, below + path, body, headers)
 
     async def a_network(self, cidr: str = "10.0.0.0/24", name: str = "net", **values: Any) -> str:
@@ -390,9 +411,11 @@ async def cloud(
     overrides: Mapping[str, str] | None = None,
     *,
     images_in: Path | None = None,
+    with_volumes: bool = False,
 ) -> AsyncIterator[Cloud]:
-    """Compute and network over the database at ``url``, spoken to by alice, a member of P1; ``overrides`` are
-    an operator's rules of compute. ``images_in``: the image service too, with its store in that folder."""
+    """Compute and network over the database at ``url``, spoken to by alice, a member of P1; ``overrides``
+    are an operator's rules of compute. ``with_volumes``: the volume service too. ``images_in``: the
+    image service too, with its store in that folder."""
     wrong: list[str] = []
     streams = FakeStreams()
 
@@ -410,6 +433,9 @@ async def cloud(
             open_stream=streams.open,
         )
         compute.service = replies.held(compute.service, wrong)
+        if with_volumes:
+            volume_config = VolumeConfig(holders=volumes_held)
+            return [compute, network, Volumes(volume_config, clock, images=FakeImages())]
         if images_in is None:
             return [compute, network]
         return [compute, network, Images(FileStore(images_in), b"k" * 32, ImageConfig(), clock)]

@@ -12,14 +12,17 @@ import pytest
 from sqlalchemy import delete
 from tests import chains, databases
 from tests.api.compute.cloud import Cloud, cloud
+from tests.api.compute.volume_cases import Volumes
 from tests.chains import Case
 
 from pileus.core.errors import Conflict
 from pileus.services.compute.servers.chains import (
+    ATTACH,
     BOOT,
     CHAINS,
     CRASH_DUMP,
     DELETE,
+    DETACH,
     EVACUATE,
     LIVE,
     OFFLOAD,
@@ -612,10 +615,84 @@ class EvacuateCase(ResizeCase):
         await self.assert_told("evacuate", *EVACUATE.progress(step)[1:], reason)
 
 
+class AttachCase(ServerCase):
+    """Of a volume whose pool is on the server's host."""
+
+    chain = ATTACH
+    verb = "attach_volume"
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.volumes = Volumes(self.api)
+        await self.volumes.set_up()
+        self.volume_id = await self.volumes.make()
+        self.server = await self.api.boot(self.host)
+        self.clock.advance(1)
+        await self.ask()
+
+    async def ask(self) -> None:
+        body = {"volumeAttachment": {"volumeId": self.volume_id}}
+        answer = await self.api("POST", f"/servers/{self.server_id}/os-volume_attachments", body)
+        assert answer.status == 200, answer
+
+    async def answer(self) -> None:
+        await self.volumes.storage.pass_()
+        await self.host.pass_(ports=False)
+
+    async def attached(self) -> bool:
+        """Whether all say the same of it: the volume, the server, and its host is told so."""
+        volume = await self.volumes.shown(self.volume_id)
+        server = await self.api.server(self.server_id)
+        (wanted,) = (await self.host.state()).servers
+        found = {volume["status"] == "in-use", bool(server["os-extended-volumes:volumes_attached"])}
+        found |= {
+            bool(volume["attachments"]),
+            bool(wanted.volumes),
+            await self.api.count("server_volumes") == 1,
+        }
+        assert len(found) == 1, (volume, server, wanted)
+        return bool(found.pop())
+
+    async def assert_done(self) -> None:
+        assert await self.attached()
+        await self.assert_action(self.verb, None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert not await self.attached()
+        assert (await self.volumes.shown(self.volume_id))["status"] == "available"
+        await self.assert_action(self.verb, reason)
+        await self.host.pass_(ports=False)
+        await self.api.conductor().work()
+        assert not await self.attached()
+        await self.ask()
+
+
+class DetachCase(AttachCase):
+    chain = DETACH
+    verb = "detach_volume"
+
+    async def begin(self) -> None:
+        await super().begin()
+        await self.volumes.go_on(self.host)
+        assert await self.attached()
+        self.clock.advance(1)
+        path = f"/servers/{self.server_id}/os-volume_attachments/{self.volume_id}"
+        assert (await self.api("DELETE", path)).status == 202
+
+    async def assert_done(self) -> None:
+        assert not await self.attached()
+        assert (await self.volumes.shown(self.volume_id))["status"] == "available"
+        await self.assert_action(self.verb, None)
+
+    async def assert_undone(self, step: str, reason: str) -> None:
+        assert await self.attached()
+        await self.assert_action(self.verb, reason)
+
+
 _CASES = (
     BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
     ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase, ResizeCase, RevertCase, EvacuateCase,
-    LiveCase,
+    LiveCase, AttachCase, DetachCase,
 )  # fmt: skip
 CASES = {case.chain.kind: case for case in _CASES}
 
@@ -623,7 +700,7 @@ CASES = {case.chain.kind: case for case in _CASES}
 @contextlib.asynccontextmanager
 async def make(case: type[ServerCase], folder: Path, kind: str = "sqlite") -> AsyncIterator[ServerCase]:
     with databases.fresh(kind, folder) as url:
-        async with cloud(url) as api:
+        async with cloud(url, with_volumes=True) as api:
             yield case(api)
 
 

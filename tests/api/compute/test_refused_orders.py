@@ -205,8 +205,8 @@ def test_images_flavors_and_devices(tmp_path: Path) -> None:
                     400,
                     "different block_device_mapping syntaxes",
                 ),
-                (devices(root, volume), 501, "A server with volumes is not available in this cloud."),
-                ({"block_device_mapping": [{"volume_id": NONE}], "networks": "none"}, 501, "not available"),
+                (devices(root, volume), 400, "A server that is made with volumes is not available"),
+                ({"block_device_mapping": [{"volume_id": NONE}], "networks": "none"}, 400, "not available"),
                 ({"block_device_mapping": [{"volume_id": "x"}], "networks": "none"}, 400, "is not a 'uuid'"),
             ],
         )

@@ -1,7 +1,7 @@
 """Lists of the compute API. Source: Compute API reference (nova's api-ref, parameters.yaml).
 
 Not here, since no answer can tell: ``soft_deleted`` (nothing is, by default), ``reserved`` of limits
-(nothing is ever reserved), ``limit`` and ``offset`` of a server's volumes (it has none).
+(nothing is ever reserved), ``limit`` and ``offset`` of a server's volumes (it has none in this scene).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pileus.resource import types
 from pileus.resource.declaration import Resource, Values
 from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version, parse, within
-from pileus.services.compute.errors import BadRequest, Gone, NotHereYet
+from pileus.services.compute.errors import BadRequest, Gone
 from pileus.web.crud import Judge
 from pileus.web.dialects.nova import NovaDialect
 from pileus.web.head import Head
@@ -37,7 +37,7 @@ class ComputeDialect(NovaDialect):
     def status(self, fault: Fault) -> int:
         if isinstance(fault, Gone):
             return 410
-        return 501 if isinstance(fault, NotHereYet) else super().status(fault)
+        return super().status(fault)
 
     def parse(self, head: Head, kind: Type, value: Any) -> Any:
         """Pass over what the type does not know below ``/v2``."""

@@ -27,10 +27,9 @@ class ComputeHostNotFound(NotFound):
     message = "Compute host {host} could not be found."
 
 
-class NotHereYet(Fault):
-    """The Compute API has this, and this cloud does not yet (501)."""
+class NotHereYet(BadRequest):
+    """The Compute API has this, and this cloud does not yet (400)."""
 
-    kind = Kind.INVALID
     message = "{what} is not available in this cloud."
 
 

@@ -1,7 +1,7 @@
 """The microversions of the compute API, each with what it brought.
 
 A version is listed when everything that it changed is so in what Pileus has of the API. What
-Pileus does not have yet (live migration, volumes) is refused at every version.
+Pileus does not have yet (booting from volumes) is refused at every version.
 """
 
 from __future__ import annotations

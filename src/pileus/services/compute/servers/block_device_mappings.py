@@ -69,7 +69,7 @@ def check_mappings(server: dict[str, Any]) -> str:
     if mappings:
         _check_order(mappings, image_id)
     if [one for one in old if not one.get("no_device")] or any(_place(one) != _ROOT for one in mappings):
-        raise NotHereYet(what="A server with volumes")
+        raise NotHereYet(what="A server that is made with volumes")
     if any(one["uuid"] != image_id for one in mappings):
         raise _bad("The image of the mapping is not the one to begin from.")
     return image_id

@@ -149,7 +149,8 @@ def _detached(tx: Tx, context: Context, operation: Operation, parts: Parts) -> N
 
 
 def _not_detached(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    """The server has it still."""
+    """The server has it still: in its machine, or in the description of its next start. It can be detached
+    again."""
     key, server = operation.data["attachment_id"], server_of(tx, operation)
     where = [_c.attachment_id == key, _c.state == DETACHING]
     had = tx.execute(update(server_volumes).where(*where).values(state=ATTACHED)).rowcount
@@ -166,6 +167,7 @@ def _not_detached(tx: Tx, context: Context, operation: Operation, parts: Parts) 
         error=operation.error,
     )
     tx.emit(told(context, DETACH, operation, server, "volume.detach", error=operation.error))
+    tx.emit(update_told(context, server, attached=operation.data["volume_id"]))
 
 
 ATTACH = Chain(

@@ -1,0 +1,139 @@
+"""Volumes of servers: attached, shown, detached, left by servers that go; and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tests import databases
+from tests.api.compute.cloud import Cloud, cloud
+from tests.api.compute.volume_cases import Volumes
+
+NOBODY = "11111111-2222-3333-4444-555555555555"
+
+
+def tell(story: Callable[[Cloud], Awaitable[None]], folder: Path, kind: str = "sqlite") -> None:
+    async def main() -> None:
+        with databases.fresh(kind, folder) as url:
+            async with cloud(url, with_volumes=True) as api:
+                await story(api)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_volume_is_attached_shown_and_detached(kind: str, tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await api.boot(host, networks="none")
+        volume_id = await volumes.make()
+        path = f"/servers/{server['id']}/os-volume_attachments"
+        body = {"volumeAttachment": {"volumeId": volume_id, "device": "/dev/vdc", "tag": "data"}}
+        answer = await api("POST", path, body)
+        assert answer.status == 200, answer
+        made = answer.json["volumeAttachment"]
+        assert (made["volumeId"], made["device"], made["tag"]) == (volume_id, "/dev/vdb", "data")
+        assert (await volumes.shown(volume_id))["status"] == "attaching"
+        assert (await api("POST", path, body)).status == 400
+        await volumes.go_on(host)
+        volume = await volumes.shown(volume_id)
+        assert volume["status"] == "in-use"
+        (attached,) = volume["attachments"]
+        assert (attached["server_id"], attached["device"]) == (server["id"], "/dev/vdb")
+        shown = await api.server(server["id"])
+        expected = [{"id": volume_id, "delete_on_termination": False}]
+        assert shown["os-extended-volumes:volumes_attached"] == expected
+        (wanted,) = (await host.state()).servers
+        (one,) = wanted.volumes
+        assert (one.volume_id, one.device, one.connection.kind) == (volume_id, "vdb", "file")
+        listed = (await api("GET", path)).json["volumeAttachments"]
+        assert [row["volumeId"] for row in listed] == [volume_id]
+        old = (await api.at("2.1")("GET", f"{path}/{volume_id}")).json["volumeAttachment"]
+        assert old == {"id": volume_id, "volumeId": volume_id, "serverId": server["id"], "device": "/dev/vdb"}
+        # what a server lives by is taken from it here only
+        deletion = f"/volume/v3/volumes/{volume_id}"
+        assert (await api("DELETE", deletion)).status == 400
+        detach = {"os-detach": {"attachment_id": attached["attachment_id"]}}
+        assert (await api("POST", f"{deletion}/action", detach)).status == 409
+        keep = {"volumeAttachment": {"volumeId": volume_id, "delete_on_termination": True}}
+        assert (await api("PUT", f"{path}/{volume_id}", keep)).status == 202
+        assert (await api("GET", f"{path}/{volume_id}")).json["volumeAttachment"]["delete_on_termination"]
+        assert (await api("DELETE", f"{path}/{volume_id}")).status == 202
+        assert (await volumes.shown(volume_id))["status"] == "detaching"
+        await volumes.go_on(host)
+        assert (await volumes.shown(volume_id))["status"] == "available"
+        assert (await api("GET", path)).json == {"volumeAttachments": []}
+        assert (await volumes.storage.state()).volumes[0].exports == ()
+
+    tell(story, tmp_path, kind)
+
+
+def test_a_server_that_goes_leaves_its_volumes(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await api.boot(host, networks="none")
+        kept, gone = await volumes.make(), await volumes.make()
+        for volume_id in (kept, gone):
+            await volumes.attach(host, server["id"], volume_id)
+        path = f"/servers/{server['id']}/os-volume_attachments/{gone}"
+        body = {"volumeAttachment": {"volumeId": gone, "delete_on_termination": True}}
+        assert (await api("PUT", path, body)).status == 202
+        for verb, argument in (("resize", {"flavorRef": "2"}), ("shelve", None), ("migrate", None)):
+            person = api.as_("admin") if verb == "migrate" else api
+            answer = await person.act(server["id"], verb, argument)
+            assert answer.status == 409, (verb, answer)
+        assert (await api("DELETE", f"/servers/{server['id']}")).status == 204
+        await host.pass_(ports=False)
+        await api.conductor().work()
+        assert (await volumes.shown(kept))["status"] == "available"
+        assert (await volumes.shown(gone))["status"] == "deleting"
+        await volumes.storage.pass_()
+        answer = await api("GET", "/volume/v3/volumes")
+        assert [one["id"] for one in answer.json["volumes"]] == [kept]
+
+    tell(story, tmp_path)
+
+
+def test_what_can_not_be_attached_is_refused_and_stays_whole(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await api.boot(host, networks="none")
+        path = f"/servers/{server['id']}/os-volume_attachments"
+        mine, others = await volumes.make(), await volumes.make(api.as_("bob"))
+
+        async def ask(volume_id: str) -> int:
+            return (await api("POST", path, {"volumeAttachment": {"volumeId": volume_id}})).status
+
+        assert await ask(NOBODY) == 404
+        assert await ask(others) == 404
+        assert await ask("x") == 400
+        assert (await api.as_("reader")("POST", path, {"volumeAttachment": {"volumeId": mine}})).status == 403
+        assert (await api.as_("bob")("GET", path)).status == 404
+        assert (await api("DELETE", f"{path}/{mine}")).status == 404
+        volumes.storage.refuses = "no port is free"
+        assert await ask(mine) == 200
+        await volumes.go_on(host)
+        assert (await volumes.shown(mine))["status"] == "available"
+        assert (await api("GET", path)).json == {"volumeAttachments": []}
+        volumes.storage.refuses = None
+        host.refuses = "the guest has no slot"
+        api.clock.advance(1)
+        assert await ask(mine) == 200
+        await volumes.go_on(host)
+        assert (await volumes.shown(mine))["status"] == "available"
+        host.refuses = None
+        api.clock.advance(1)
+        await volumes.attach(host, server["id"], mine)
+        host.refuses = "the guest holds it"
+        api.clock.advance(1)
+        assert (await api("DELETE", f"{path}/{mine}")).status == 202
+        await volumes.go_on(host)
+        assert (await volumes.shown(mine))["status"] == "in-use"
+        assert (await api("GET", f"{path}/{mine}")).status == 200
+
+    tell(story, tmp_path)
