@@ -281,6 +281,16 @@ def test_a_volume_becomes_a_file(pool: Pool, case: Case, run: Run) -> None:
     assert not (case.root / "never").exists()
 
 
+def test_what_may_be_opened_any_moment_is_left_alone(pool: Pool, run: Run) -> None:
+    volume, clone, snapshot = run(pool.create(wanted())).volume_id, wanted(), str(uuid4())
+    run(pool.snapshot(volume, snapshot))
+    run(pool.clone(clone, Source(volume_id=volume, snapshot_id=snapshot)))
+    run(pool.delete(volume))
+    assert run(pool.tidy(lambda volume_id: volume_id == clone.volume_id)) == 0
+    assert run(pool.tidy(lambda volume_id: volume_id == volume)) > 0
+    assert set(run(pool.contents()).volumes) == {clone.volume_id}
+
+
 def test_chains_are_kept_short(pool: Pool, run: Run) -> None:
     volume = run(pool.create(wanted())).volume_id
     for _ in range(20):

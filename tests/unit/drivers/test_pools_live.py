@@ -149,3 +149,42 @@ def test_a_program_that_nobody_knows_keeps_its_file(pool: DirectoryPool, machine
     with pytest.raises(StoredInUse):
         run(pool.extend(volume, 4 * MIB))
     assert run(pool.contents()).volumes[volume].size == MIB
+
+
+def test_who_opens_a_volume_waits_for_what_is_merged_below(
+    tmp_path: Path, machine: Machine, run: Run
+) -> None:
+    """A clone of a volume whose ended layer is being merged, which a machine is about to open."""
+    pool = make(tmp_path, machine, run)
+    volume, clone = str(uuid4()), str(uuid4())
+    first, second = str(uuid4()), str(uuid4())
+    run(pool.create(Wanted(volume_id=volume, size=MIB)))
+    run(pool.snapshot(volume, first))
+    run(pool.snapshot(volume, second))
+    run(pool.clone(Wanted(volume_id=clone, size=MIB), Source(volume_id=volume, snapshot_id=second)))
+    order: list[str] = []
+
+    async def story() -> None:
+        begun, end = asyncio.Event(), asyncio.Event()
+        rebase = pool._images.rebase
+
+        async def slow(*arguments: Any, **more: Any) -> None:
+            begun.set()
+            await end.wait()
+            await rebase(*arguments, **more)
+            order.append("merged")
+
+        pool._images.rebase = slow  # type: ignore[method-assign]
+        await pool.delete_snapshot(volume, first)
+        tidying = asyncio.create_task(pool.tidy())
+        await begun.wait()
+        opening = asyncio.create_task(pool.place(clone))
+        await asyncio.sleep(0)
+        assert not opening.done()
+        end.set()
+        await opening
+        order.append("opened")
+        await tidying
+
+    run(story())
+    assert order[:2] == ["merged", "opened"]

@@ -21,7 +21,7 @@ from typing import Literal, cast
 from pileus.core import log
 from pileus.drivers.pools.files import PoolFiles, judge_file
 from pileus.drivers.pools.holding import Holding, failure_of, in_use
-from pileus.drivers.pools.layers import Key, Layer, Record, sole_child
+from pileus.drivers.pools.layers import Key, Layer, Record, chain, sole_child, users
 from pileus.drivers.pools.pool import (
     BadSource,
     Contents,
@@ -77,6 +77,7 @@ class DirectoryPool(Holding):
         self._room = room
         self._live = live
         self._tidying = asyncio.Lock()
+        self._merging: dict[Key, asyncio.Event] = {}
 
     async def open(self) -> None:
         """See Pool."""
@@ -339,10 +340,16 @@ class DirectoryPool(Holding):
 
     async def place(self, volume_id: str) -> Place:
         """See Pool."""
+        # Whoever opens it finds nobody else writing below.
+        while merging := self._merging.keys() & set(chain(self._records, self._active(volume_id))):
+            await self._merging[merging.pop()].wait()
+        key = self._active(volume_id)
+        return Place(path=self._files.path(key), format=self._files.layer(key).format)
+
+    def _active(self, volume_id: str) -> Key:
         record = self._record("place", volume_id)
         assert record.active is not None
-        path = self._files.path((volume_id, record.active))
-        return Place(path=path, format=record.layers[record.active].format)
+        return volume_id, record.active
 
     async def copy_out(
         self, source: Source, file: Path, format: Literal["raw", "qcow2"], *, compress: bool = False
@@ -382,14 +389,14 @@ class DirectoryPool(Holding):
 
     # -- layers that nobody needs
 
-    async def tidy(self) -> int:
+    async def tidy(self, may_open: Callable[[str], bool] = lambda volume_id: False) -> int:
         """See Pool."""
         done = 0
         async with self._tidying:
             for volume_id in list(self._records):
                 done += await self._remove_strays(volume_id)
             for key, child in sole_child(self._records):
-                done += await self._merge(key, child)
+                done += await self._merge(key, child, may_open)
         return done + await self._drop_unneeded()
 
     async def _remove_strays(self, volume_id: str) -> int:
@@ -400,8 +407,18 @@ class DirectoryPool(Holding):
                 return 0
             return await asyncio.to_thread(self._files.remove_strays, record)
 
-    async def _merge(self, key: Key, child: Key) -> bool:
+    async def _merge(self, key: Key, child: Key, may_open: Callable[[str], bool]) -> bool:
         """Put a layer's content into the only one that lies on it; whether that could be done now."""
+        if any(may_open(volume_id) for volume_id in users(self._records, child)):
+            return False
+        merged = self._merging[child] = asyncio.Event()
+        try:
+            return await self._merge_now(key, child)
+        finally:
+            del self._merging[child]
+            merged.set()
+
+    async def _merge_now(self, key: Key, child: Key) -> bool:
         volume_id, number = child
         async with self._lock(volume_id):
             record = self._records.get(volume_id)

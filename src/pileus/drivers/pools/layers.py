@@ -60,6 +60,15 @@ def chain(records: Records, key: Key) -> list[Key]:
     return found
 
 
+def users(records: Records, key: Key) -> list[str]:
+    """The volumes whose active layer is this one, or lies on it."""
+    return [
+        volume_id
+        for volume_id, record in records.items()
+        if record.active is not None and key in chain(records, (volume_id, record.active))
+    ]
+
+
 def _above(records: Records) -> dict[Key, list[Key]]:
     above: defaultdict[Key, list[Key]] = defaultdict(list)
     for volume_id, record in records.items():

@@ -7,6 +7,7 @@ A verb that was interrupted has changed nothing that anybody sees, and is done b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -159,8 +160,10 @@ class Pool(Protocol):
     ) -> None:
         """Write the content as a file that lies on no other. Raises StoredInUse as ``clone``."""
 
-    async def tidy(self) -> int:
-        """Give back room that nothing needs any more, as far as nobody has it open; how many things."""
+    async def tidy(self, may_open: Callable[[str], bool] = lambda volume_id: False) -> int:
+        """Give back room that nothing needs any more; how many things. Nothing is touched that somebody has
+        open, or that belongs to a volume of which ``may_open`` says that somebody may open it any moment.
+        """
 
 
 def room_left(usage: Usage, *, ratio: float, reserved_percent: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +66,8 @@ _BUSY_TRIES = 8
 _AT_ONCE = 4
 _BACKUPS = "backups"
 """The job of operations on backups."""
+_TIDY = "tidy"
+"""The job that gives back room."""
 
 
 class StorageServer(Server, ImageServer, Protocol):
@@ -249,6 +252,22 @@ class StorageAgent(Agent):
             raise unanswered
         return changes
 
+    async def _tidy(self) -> None:
+        """Give back room in pools. A volume that is open, or shall be, is left alone."""
+
+        def may_open(pool: str, volume_id: str) -> bool:
+            wanted = self.desired.volumes.get((pool, volume_id))
+            return bool(self._held.get((pool, volume_id)) or (wanted is not None and wanted.exports))
+
+        for name, one in self.pools.items():
+            if name not in self._away:
+                try:
+                    if done := await one.pool.tidy(partial(may_open, name)):
+                        _log.info("room in a pool was given back", pool=name, things=done)
+                except PoolFailed as error:
+                    _log.warning("a pool can't be tidied", pool=name, error=error.reason)
+        self.jobs.lacks_nothing([_TIDY])
+
     async def _open_pools(self, *, inspect: bool) -> None:
         """Find pools that were away, or all; one that is away keeps no other one waiting."""
         for name, one in self.pools.items():
@@ -307,6 +326,8 @@ class StorageAgent(Agent):
                 continue
             if everything or key[1] in (asked or ()) or _job(key) in dirty:
                 changes += self._plan(key, tell=everything)
+        if everything and asked is None and _TIDY not in self.jobs:
+            self.jobs.start([_TIDY], None, self._tidy())
         if _BACKUPS not in self.jobs and self._host_operations():
             self.jobs.start([_BACKUPS], None, self._do_host_operations())
             changes += 1
