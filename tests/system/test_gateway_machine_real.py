@@ -90,6 +90,8 @@ async def network_and_compute(url: str, config: NetworkConfig) -> AsyncIterator[
             clock,
             images=FakeImages(),
             ask=_no_answer,
+            open_stream=_no_answer,
+            authority_file=Path("/nonexistent"),
             own_project=lambda tx: OWNER,
         )
         return [compute, Network(settings, clock)]

@@ -48,6 +48,11 @@ class StateFolder(msgspec.Struct, frozen=True):
         return self.keys / "image.ticket"
 
     @property
+    def certificate_authority(self) -> Path:
+        """The root of the certificates that the compute service gives out, with its key."""
+        return self.keys / "certificates.pem"
+
+    @property
     def images(self) -> Path:
         """The store of the image service."""
         return self.root / "images"

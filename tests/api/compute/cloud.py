@@ -431,6 +431,9 @@ async def cloud(
             images=FakeImages(),
             ask=_answer,
             open_stream=streams.open,
+            authority_file=Path(url.partition("///")[2]).parent / "certificates.pem"
+            if url.startswith("sqlite")
+            else Path("/nonexistent"),
         )
         compute.service = replies.held(compute.service, wrong)
         if with_volumes:

@@ -167,6 +167,7 @@ OPERATIONS: Operations = {
         "changes-before": "changes-before={after_boot}",
     },
     "/v2.1/extensions": {},
+    "/v2.1/os-certificates/root": {},
     "/consoles/vnc": {},
     "/consoles/serial": {},
     "/v2.1/flavors/{id}/os-extra_specs": {},

@@ -74,6 +74,7 @@ def make_services(
         images=images,
         ask=ask,
         open_stream=open_stream,
+        authority_file=folder.certificate_authority,
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
     volume_config = volume.from_settings(settings.volume, compute.volumes_held)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from pileus.core.clock import Clock
 from pileus.core.context import system_context
@@ -13,6 +14,7 @@ from pileus.services.compute import policy
 from pileus.services.compute.agents.noun import agents_noun
 from pileus.services.compute.agents.serving import look
 from pileus.services.compute.api import COMPUTE, admit, spelling
+from pileus.services.compute.certificates import Authority, certificates_noun
 from pileus.services.compute.conductor import Conductor
 from pileus.services.compute.config import ComputeConfig, from_settings
 from pileus.services.compute.consoles.noun import consoles_noun
@@ -128,7 +130,7 @@ VERSIONS = (
 )
 
 
-def nouns(parts: Parts, ask: Ask, open_stream: OpenStream) -> tuple[Noun, ...]:
+def nouns(parts: Parts, ask: Ask, open_stream: OpenStream, authority: Authority) -> tuple[Noun, ...]:
     """The nouns of the service, in the order in which they are told."""
     config, network = parts.config, parts.network
     servers, interfaces = ServerHandlers(parts), InterfaceHandlers(network)
@@ -139,6 +141,7 @@ def nouns(parts: Parts, ask: Ask, open_stream: OpenStream) -> tuple[Noun, ...]:
         FLAVORS,
         FLAVOR_ACCESS,
         FLAVOR_EXTRA_SPECS,
+        certificates_noun(authority),
         KEYPAIRS,
         LIMITS,
         QUOTA_SETS,
@@ -221,8 +224,9 @@ def _actions(
 
 
 class Compute(ServiceFace):
-    """``images`` has the bytes of images; ``ask`` asks a host, ``open_stream`` for a stream; ``own_project``
-    gives the project that has the cloud's own servers (None: it has none)."""
+    """``images`` has the bytes of images; ``ask`` asks a host, ``open_stream`` for a stream;
+    ``authority_file`` has the root of certificates; ``own_project`` gives the project that has the cloud's
+    own servers (None: it has none)."""
 
     def __init__(
         self,
@@ -233,6 +237,7 @@ class Compute(ServiceFace):
         images: ImageFiles,
         ask: Ask,
         open_stream: OpenStream,
+        authority_file: Path,
         own_project: OwnProject | None = None,
     ) -> None:
         self._clock = clock
@@ -247,7 +252,7 @@ class Compute(ServiceFace):
             dialect=COMPUTE,
             prefix=PREFIX,
             endpoint_path=ENDPOINT_PATH,
-            nouns=nouns(self.parts, ask, open_stream),
+            nouns=nouns(self.parts, ask, open_stream, Authority(authority_file)),
             base_rules=policy.BASE_RULES,
             versions=VERSIONS,
             microversions=MICROVERSIONS,
