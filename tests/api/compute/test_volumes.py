@@ -11,6 +11,11 @@ from tests import databases
 from tests.api.compute.cloud import Cloud, cloud
 from tests.api.compute.volume_cases import Volumes
 
+from pileus.services.volume.service import RESIZED
+from pileus.store.event import Event
+from pileus.store.events import newest_position
+from pileus.wire import scopes
+
 NOBODY = "11111111-2222-3333-4444-555555555555"
 
 
@@ -135,5 +140,29 @@ def test_what_can_not_be_attached_is_refused_and_stays_whole(tmp_path: Path) -> 
         await volumes.go_on(host)
         assert (await volumes.shown(mine))["status"] == "in-use"
         assert (await api("GET", f"{path}/{mine}")).status == 200
+
+    tell(story, tmp_path)
+
+
+def test_a_volume_that_grows_while_it_is_open_is_told_to_its_server_host(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server = await api.boot(host, networks="none")
+        volume_id = await volumes.make()
+        await volumes.attach(host, server["id"], volume_id)
+        headers = {"openstack-api-version": "volume 3.42"}
+        path = f"/volume/v3/volumes/{volume_id}/action"
+        answer = await api("POST", path, {"os-extend": {"new_size": 2}}, headers)
+        assert answer.status == 202, answer
+        await volumes.storage.pass_()
+        conductor = api.conductor()
+        before = await api.store.read(newest_position, {scopes.server(server["id"])})
+        assert conductor.wakes([Event(kind=RESIZED, resource_id=volume_id, at=api.clock.now())])
+        await conductor.work()
+        assert await api.store.read(newest_position, {scopes.server(server["id"])}) > before
+        ((one,),) = [wanted.volumes for wanted in (await host.state()).servers]
+        assert one.size_gib == 2
+        assert (await volumes.shown(volume_id))["status"] == "in-use"
 
     tell(story, tmp_path)

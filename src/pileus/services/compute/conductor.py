@@ -24,11 +24,11 @@ from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.live_migration import live_abandoned
-from pileus.services.compute.servers.chains.volumes import connections_came
+from pileus.services.compute.servers.chains.volumes import connections_came, volumes_grew
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.servers.resting import rests_over
 from pileus.services.compute.tables.servers import server_interfaces, servers
-from pileus.services.compute.uses.volume import CONNECTED
+from pileus.services.compute.uses.volume import CONNECTED, RESIZED
 from pileus.store import Event, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
@@ -109,6 +109,7 @@ class Conductor(Watcher):
         self._risen: set[str] = set()
         self._vanished: set[str] = set()
         self._connected: set[str] = set()
+        self._grown: set[str] = set()
 
     def wakes(self, events: Iterable[Event]) -> bool:
         woken = False
@@ -121,6 +122,9 @@ class Conductor(Watcher):
                 woken = True
             elif one.kind == CONNECTED:
                 self._connected.add(one.resource_id)
+                woken = True
+            elif one.kind == RESIZED:
+                self._grown.add(one.resource_id)
                 woken = True
             elif one.kind == "port.delete":
                 self._vanished.add(one.resource_id)
@@ -151,6 +155,9 @@ class Conductor(Watcher):
         connected, self._connected = self._connected, set()
         if connected:
             await self._store.write(connections_came, self._context(), connected)
+        grown, self._grown = self._grown, set()
+        if grown:
+            await self._store.write(volumes_grew, self._context(), grown)
         if everything:
             risen.update(await self._store.read(spawning))
         if risen:

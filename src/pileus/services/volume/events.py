@@ -15,6 +15,9 @@ READY = "volume_operation.ready"
 CONNECTED = "volume_attachment.connected"
 """The kind of events that say that an agent has told how an attachment's volume is opened."""
 
+RESIZED = "volume.resize"
+"""The kind of events that say to whoever has a volume open that it is larger."""
+
 
 def volume_event(
     context: Context, kind: str, volume: Mapping[str, Any], *, new: bool = False, **payload: Any

@@ -25,7 +25,7 @@ from pileus.services.volume.attachments.work import (
 )
 from pileus.services.volume.config import VolumeConfig, from_settings
 from pileus.services.volume.errors import InvalidVolume
-from pileus.services.volume.events import CONNECTED
+from pileus.services.volume.events import CONNECTED, RESIZED
 from pileus.services.volume.extensions import EXTENSIONS
 from pileus.services.volume.messages import MESSAGES, messages_trim
 from pileus.services.volume.microversions import MICROVERSIONS
@@ -59,6 +59,7 @@ from pileus.web.service import Service
 __all__ = [
     "CONNECTED",
     "PREFIX",
+    "RESIZED",
     "InvalidVolume",
     "VolumeConfig",
     "Volumes",

@@ -8,6 +8,7 @@ from pileus.resource.declaration import Values
 from pileus.services.compute.policy import is_admin
 from pileus.services.volume.service import (
     CONNECTED,
+    RESIZED,
     InvalidVolume,
     VolumeConfig,
     attachment_complete,
@@ -25,6 +26,7 @@ from pileus.store.tx import Tx
 
 __all__ = [
     "CONNECTED",
+    "RESIZED",
     "InvalidVolume",
     "VolumeConfig",
     "attachment_complete",

@@ -11,7 +11,7 @@ from pileus.resource.rows import fetch
 from pileus.services.volume.api import LARGEST, since
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import BadRequest, InvalidVolume
-from pileus.services.volume.events import volume_event
+from pileus.services.volume.events import RESIZED, volume_event
 from pileus.services.volume.messages import message_create
 from pileus.services.volume.operations import Ended, begin
 from pileus.services.volume.pools.reading import pools_read
@@ -99,7 +99,7 @@ def finish_extend(tx: Tx, context: Context, several: Sequence[Ended], *, config:
     message_create(tx, context, config, failed, "extend volume")
     tx.emit_many(
         [
-            volume_event(context, "volume.resize" if "size" in one.changes else "volume.update", one.original)
+            volume_event(context, RESIZED if "size" in one.changes else "volume.update", one.original)
             for one in updates
         ]
     )

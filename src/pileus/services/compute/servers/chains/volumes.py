@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
 from pileus.flow.chain import Chain, Step, Wait, waits_until
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
+from pileus.resource.rows import fetch
 from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, DETACHING
 from pileus.services.compute.servers.chains.common import (
     NODE,
@@ -32,7 +33,8 @@ from pileus.services.compute.servers.chains.common import (
     update_told,
 )
 from pileus.services.compute.servers.instance_actions import action_finish
-from pileus.services.compute.tables.servers import server_volumes
+from pileus.services.compute.servers.resource import SERVER
+from pileus.services.compute.tables.servers import server_volumes, servers
 from pileus.services.compute.uses.volume import (
     attachment_complete,
     attachments_end,
@@ -40,6 +42,7 @@ from pileus.services.compute.uses.volume import (
     volume_held,
     volume_set,
 )
+from pileus.store.column_in import column_in
 from pileus.store.operations import Operation, operation_create, operation_go_on
 from pileus.store.tx import Tx
 
@@ -81,6 +84,13 @@ def connections_came(tx: Tx, context: Context, attachment_ids: Collection[str]) 
     ids = sorted(attachment_ids)
     if operation_go_on(tx, ids, from_step=CONNECT, to_step=CHECK, now=context.now):
         tx.emit(event(context, "operation.ready", ids[0], None))
+
+
+def volumes_grew(tx: Tx, context: Context, volume_ids: Collection[str]) -> None:
+    """Volumes are larger: the hosts of servers that have them tell the guests."""
+    having = select(_c.server_id).where(column_in(tx, _c.volume_id, sorted(volume_ids)))
+    found = fetch(tx, SERVER, None, [servers.c.id.in_(having), servers.c.deleted_at.is_(None)])
+    tx.emit_many([update_told(context, server, grown=True) for server in found])
 
 
 def _connected(tx: Tx, context: Context, several: list[Operation], parts: Parts) -> Collection[str]:
