@@ -48,6 +48,7 @@ from pileus.services.image.images.tables import images
 from pileus.services.network.gateway_machines.reading import machines_known
 from pileus.services.network.service import Network, NetworkConfig
 from pileus.services.network.service_providers import PROVIDERS
+from pileus.services.volume.service import VolumeConfig
 from pileus.store import Store
 from pileus.web.face import ServiceFace
 from pileus.wire.questions import Answer, Question
@@ -89,6 +90,7 @@ async def network_and_compute(url: str, config: NetworkConfig) -> AsyncIterator[
             settings,
             clock,
             images=FakeImages(),
+            volumes=VolumeConfig(),
             ask=_no_answer,
             open_stream=_no_answer,
             authority_file=Path("/nonexistent"),

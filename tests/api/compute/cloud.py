@@ -424,11 +424,13 @@ async def cloud(
             followers=FOLLOWERS, projects_of_servers=projects_of_servers, holders_of=holders_of
         )
         network = Network(settings, clock)
+        volume_config = VolumeConfig(holders=volumes_held)
         compute = Compute(
             config or ComputeConfig(),
             settings,
             clock,
             images=FakeImages(),
+            volumes=volume_config,
             ask=_answer,
             open_stream=streams.open,
             authority_file=Path(url.partition("///")[2]).parent / "certificates.pem"
@@ -437,7 +439,6 @@ async def cloud(
         )
         compute.service = replies.held(compute.service, wrong)
         if with_volumes:
-            volume_config = VolumeConfig(holders=volumes_held)
             return [compute, network, Volumes(volume_config, clock, images=FakeImages())]
         if images_in is None:
             return [compute, network]

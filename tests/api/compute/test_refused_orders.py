@@ -158,7 +158,7 @@ def test_images_flavors_and_devices(tmp_path: Path) -> None:
             ({"min_disk": 2}, "Flavor's disk is smaller than the minimum size specified in image metadata."),
             ({"size": (1 << 30) + 1}, "Flavor's disk is too small for requested image."),
             ({"disk_format": "iso"}, "is unacceptable: its disk format is iso"),
-            ({"disk_format": "ami"}, "is unacceptable"),
+            ({"disk_format": "aki"}, "is unacceptable"),
         ):
             await image(**{**usual, **values})
             await _refused(api, [(of_other, 400, part)])

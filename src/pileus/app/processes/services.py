@@ -67,16 +67,17 @@ def make_services(
         clock,
         find_endpoint=partial(identity.find_endpoint, "image"),
     )
+    volume_config = volume.from_settings(settings.volume, compute.volumes_held)
     machines = compute.Compute(
         compute.from_settings(settings.compute),
         network_config,
         clock,
         images=images,
+        volumes=volume_config,
         ask=ask,
         open_stream=open_stream,
         authority_file=folder.certificate_authority,
         own_project=partial(own_project, name=settings.compute.gateway_project),
     )
-    volume_config = volume.from_settings(settings.volume, compute.volumes_held)
     volumes = volume.Volumes(volume_config, clock, images=images)
     return identity, (identity, networking, images, volumes, machines)

@@ -90,6 +90,7 @@ from pileus.services.compute.usage import USAGE
 from pileus.services.compute.usage_audit import usage_audit_noun
 from pileus.services.compute.uses.image import ImageFiles
 from pileus.services.compute.uses.network import NetworkConfig
+from pileus.services.compute.uses.volume import VolumeConfig
 from pileus.store import Store
 from pileus.web.answers import Handler, handlers
 from pileus.web.dialects import ApiVersion
@@ -235,13 +236,14 @@ class Compute(ServiceFace):
         clock: Clock,
         *,
         images: ImageFiles,
+        volumes: VolumeConfig,
         ask: Ask,
         open_stream: OpenStream,
         authority_file: Path,
         own_project: OwnProject | None = None,
     ) -> None:
         self._clock = clock
-        self.parts = Parts(config, network, images)
+        self.parts = Parts(config, network, images, volumes)
         self._conductor: Conductor | None = None
         self._own_project = own_project
         self._gateways: GatewayKeeper | None = None

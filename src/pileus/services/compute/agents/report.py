@@ -164,7 +164,14 @@ def _servers(
         one = _AWAITED[task]
         _go_on(tx, context, ids, one.chain, one.step, one.then)
     for text, several in failed.items():
-        boot_undo(tx, context, several, f"Build of instance failed on {host}: {text}", network=parts.network)
+        boot_undo(
+            tx,
+            context,
+            several,
+            f"Build of instance failed on {host}: {text}",
+            network=parts.network,
+            volumes=parts.volumes,
+        )
     for text, several in broken.items():
         _failed_task(tx, context, several, text, parts)
     if building:

@@ -44,10 +44,12 @@ from pileus.store.tx import Tx
 from pileus.wire import scopes
 
 
-def resources_release(tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig) -> None:
+def resources_release(
+    tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig, volumes: VolumeConfig
+) -> None:
     """Ports, volumes and room of servers."""
     ports_release(tx, context, several, network=network)
-    volumes_release(tx, context, several)
+    volumes_release(tx, context, several, volumes)
     allocations_release(tx, several)
 
 
@@ -82,7 +84,7 @@ def ports_release(tx: Tx, context: Context, several: Sequence[Values], *, networ
     tx.execute(delete(server_interfaces).where(column_in(tx, server_interfaces.c.server_id, ids)))
 
 
-def volumes_release(tx: Tx, context: Context, several: Sequence[Values]) -> None:
+def volumes_release(tx: Tx, context: Context, several: Sequence[Values], config: VolumeConfig) -> None:
     """Volumes of servers are left; those that go with their server go."""
     ids = [server["id"] for server in several]
     c = server_volumes.c
@@ -92,7 +94,7 @@ def volumes_release(tx: Tx, context: Context, several: Sequence[Values]) -> None
     tx.execute(delete(server_volumes).where(column_in(tx, c.server_id, ids)))
     left = attachments_end(tx, context, [row.attachment_id for row in rows])
     going = {row.volume_id for row in rows if row.delete_on_termination}
-    volumes_delete(tx, context, [volume for volume in left if volume["id"] in going], VolumeConfig())
+    volumes_delete(tx, context, [volume for volume in left if volume["id"] in going], config)
 
 
 def allocations_release(tx: Tx, several: Sequence[Values]) -> None:
@@ -135,12 +137,18 @@ def put_error(
 
 
 def boot_undo(
-    tx: Tx, context: Context, several: Sequence[Values], text: str, *, network: NetworkConfig
+    tx: Tx,
+    context: Context,
+    several: Sequence[Values],
+    text: str,
+    *,
+    network: NetworkConfig,
+    volumes: VolumeConfig,
 ) -> None:
     """A boot that failed on its host or took too long: ERROR, and nothing of it is left anywhere else."""
     if not several:
         return
-    resources_release(tx, context, several, network=network)
+    resources_release(tx, context, several, network=network, volumes=volumes)
     put_error(tx, context, several, text)
     # only now, so that the host was told: it finds that the server is not its any more
     SERVER.change(
@@ -151,12 +159,18 @@ def boot_undo(
 
 
 def close(
-    tx: Tx, context: Context, several: Sequence[Values], *, network: NetworkConfig, **progress: Any
+    tx: Tx,
+    context: Context,
+    several: Sequence[Values],
+    *,
+    network: NetworkConfig,
+    volumes: VolumeConfig,
+    **progress: Any,
 ) -> None:
     """The end of servers: nothing of them is left but the row that says so."""
     if not several:
         return
-    resources_release(tx, context, several, network=network)
+    resources_release(tx, context, several, network=network, volumes=volumes)
     ids = [server["id"] for server in several]
     tags_remove(tx, ids)
     passwords_forget(tx, ids)

@@ -25,7 +25,6 @@ from pileus.services.compute.servers.cleanup import boot_undo
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
-from pileus.services.compute.uses.network import NetworkConfig
 from pileus.store.column_in import column_in
 from pileus.store.operations import UNFINISHED, operations
 from pileus.store.tx import Tx
@@ -107,7 +106,7 @@ def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
     if chained:
         adopt(tx, context, chained, parts)
     if late:
-        _end_boots(tx, context, _again(tx, late), parts.network)
+        _end_boots(tx, context, _again(tx, late), parts)
     if stuck:
         _give_up(tx, context, _again(tx, stuck), hosts_up(tx, context, config))
     return [*late, *stuck]
@@ -133,7 +132,7 @@ def _again(tx: Tx, ids: Sequence[str]) -> list[Values]:
     return fetch(tx, SERVER, ids, [c.deleted_at.is_(None), c.task_state.is_not(None)], lock=True)
 
 
-def _end_boots(tx: Tx, context: Context, several: Sequence[Values], network: NetworkConfig) -> None:
+def _end_boots(tx: Tx, context: Context, several: Sequence[Values], parts: Parts) -> None:
     ports = ports_of_servers(tx, [server["id"] for server in several])
     together: dict[str, list[Values]] = {}
     for server in several:
@@ -142,7 +141,7 @@ def _end_boots(tx: Tx, context: Context, several: Sequence[Values], network: Net
         down = [port["id"] for port in ports.get(server["id"], ()) if port["status"] != "ACTIVE"]
         together.setdefault(_missing(server, down), []).append(server)
     for text, group in together.items():
-        boot_undo(tx, context, group, text, network=network)
+        boot_undo(tx, context, group, text, network=parts.network, volumes=parts.volumes)
 
 
 def _missing(server: Values, ports_down: Sequence[str]) -> str:

@@ -266,7 +266,7 @@ def _plugged(
             port_id, reason = why[server["id"]]
             text = str(PortBindingFailed(port_id=port_id, reason=reason))
             tx.emit(told(context, BOOT, operation, server, "ports", error=text))
-            boot_undo(tx, context, [server], text, network=parts.network)
+            boot_undo(tx, context, [server], text, network=parts.network, volumes=parts.volumes)
     return [server for server in building if server["id"] not in why]
 
 

@@ -22,6 +22,7 @@ from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.image import ImageFiles
 from pileus.services.compute.uses.network import NetworkConfig
+from pileus.services.compute.uses.volume import VolumeConfig
 from pileus.store.column_in import column_in
 from pileus.store.event import Event
 from pileus.store.operations import Operation, operation_create
@@ -38,6 +39,7 @@ class Parts(NamedTuple):
     config: ComputeConfig
     network: NetworkConfig
     images: ImageFiles
+    volumes: VolumeConfig
 
 
 def begin(

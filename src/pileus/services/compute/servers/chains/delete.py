@@ -89,7 +89,7 @@ def close_gone(tx: Tx, context: Context, several: Sequence[Values], parts: Parts
 def _close_all(tx: Tx, context: Context, several: Sequence[Values], parts: Parts, **progress: int) -> None:
     """The end of servers, and of the images that they were shelved into."""
     images_away(tx, context, [(server, server["shelved_image_id"]) for server in several], parts)
-    close(tx, context, several, network=parts.network, **progress)
+    close(tx, context, several, network=parts.network, volumes=parts.volumes, **progress)
 
 
 def _progress(name: str) -> dict[str, int]:
