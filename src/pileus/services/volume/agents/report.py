@@ -14,6 +14,7 @@ from sqlalchemy import select
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.volume.agents.kinds import ON_NODE
+from pileus.services.volume.attachments.connections import is_answer
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.events import CONNECTED
 from pileus.services.volume.operations import NODE, Ended
@@ -105,7 +106,7 @@ def _exports(tx: Tx, context: Context, host: str, reports: Sequence[ExportReport
     c = volume_attachments.c
     said = {one.export_id: one for one in reports}
     rows = tx.rows(
-        select(c.id, c.connection, c.error, c.project_id).where(
+        select(c.id, c.connection, c.connector, c.error, c.project_id).where(
             column_in(tx, c.id, sorted(said)),
             c.connector.is_not(None),
             c.volume_id.in_(select(volumes.c.id).where(volumes.c.node == host)),
@@ -114,9 +115,12 @@ def _exports(tx: Tx, context: Context, host: str, reports: Sequence[ExportReport
     changed = []
     for row in rows:
         report = said[row.id]
-        connection = None if report.connection is None else msgspec.to_builtins(report.connection)
-        if (row.connection, row.error) != (connection, report.error):
-            changed.append((row, {"connection": connection, "error": report.error}))
+        connection, error = report.connection, report.error
+        if connection is not None and not is_answer(connection, row.connector, host):
+            connection, error = None, f"The host {host} has opened it in a way that nobody asked for."
+        given = None if connection is None else msgspec.to_builtins(connection)
+        if (row.connection, row.error) != (given, error):
+            changed.append((row, {"connection": given, "error": error}))
     for row, values in changed:  # few: one a request that waits for it
         tx.execute(volume_attachments.update().where(c.id == row.id).values(values))
     tx.emit_many([event(context, CONNECTED, row.id, row.project_id) for row, _ in changed])

@@ -15,7 +15,7 @@ from pileus.services.volume.events import CONNECTED
 from pileus.services.volume.tables.volumes import volume_attachments
 from pileus.store import Published, Store
 from pileus.store.tx import Tx
-from pileus.wire.volume import BLOCK, FILE, ISCSI, NBD, RBD, VolumeConnection, VolumeExport
+from pileus.wire.volume import BLOCK, FILE, ISCSI, NBD, PROTOCOLS, RBD, VolumeConnection, VolumeExport
 
 _LOOK_AGAIN_S = 2.0
 
@@ -24,7 +24,7 @@ def protocols_of(connector: Mapping[str, Any]) -> tuple[str, ...]:
     """The kinds of connections that whoever has a connector can open, best first."""
     named = connector.get("protocols")
     if isinstance(named, list):
-        return tuple(one for one in named if one in (FILE, BLOCK, NBD, ISCSI, RBD))
+        return tuple(one for one in dict.fromkeys(map(str, named)) if one in PROTOCOLS)
     return (RBD, *((ISCSI,) if connector.get("initiator") else ()), NBD)
 
 
@@ -38,6 +38,19 @@ def export_of(attachment_id: str, connector: Mapping[str, Any], *, read_only: bo
         initiator=str(connector.get("initiator") or ""),
         address=connector.get("ip") or None,
     )
+
+
+def is_answer(connection: VolumeConnection, connector: Mapping[str, Any], host: str) -> bool:
+    """Whether a connection is what ``host`` may say to a connector.
+
+    A path is one of the host itself: on another it would be that one's file or disk. What comes over the
+    network is raw: a qcow2 names files that whoever opens it would read.
+    """
+    if connection.kind not in protocols_of(connector):
+        return False
+    if connection.kind in (FILE, BLOCK):
+        return connector.get("host") == host and connection.disk_format in ("raw", "qcow2")
+    return connection.disk_format == "raw"
 
 
 def connection_info(
