@@ -21,7 +21,7 @@ from pileus.services.volume.errors import BadRequest, InvalidVolume
 from pileus.services.volume.events import volume_event
 from pileus.services.volume.quotas.counting import spend
 from pileus.services.volume.rules import states
-from pileus.services.volume.tables.volumes import volume_snapshots
+from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots
 from pileus.services.volume.transfers.tables import volume_transfers
 from pileus.services.volume.volumes.lookup import must_be, seen_volume, target_of
 from pileus.services.volume.volumes.resource import VOLUME
@@ -112,8 +112,10 @@ def transfer_accept(tx: Tx, request: Request, key: str) -> Any:
         spend(tx, project_id, wanted, volume["volume_type_id"])
     owner = {"project_id": project_id, "user_id": context.user_id or ""}
     changed = VOLUME.change(tx, context, [Update(volume, Values({**owner, "status": states.AVAILABLE}))])[0]
-    snapshots = volume_snapshots
+    snapshots, attachments = volume_snapshots, volume_attachments
     tx.execute(update(snapshots).where(snapshots.c.volume_id == volume["id"]).values(owner))
+    # Connections that its old owner has opened (``os-initialize_connection``) are closed.
+    tx.execute(delete(attachments).where(attachments.c.volume_id == volume["id"]))
     tx.execute(delete(volume_transfers).where(_c.id == row.id))
     tx.emit(event(context, "volume_transfer.accept", row.id, row.source_project_id, volume_id=volume["id"]))
     tx.emit(volume_event(context, "volume.update", changed, status=states.AVAILABLE))
