@@ -47,8 +47,7 @@ def _reserve(tx: Tx, request: Request) -> None:
 def _unreserve(tx: Tx, request: Request) -> None:
     volume = find_volume(tx, request, lock=True)
     if volume["status"] == states.ATTACHING:
-        after = states.IN_USE if volume["attachments"] else states.AVAILABLE
-        work.volume_set(tx, request.context, volume, after)
+        work.volume_set(tx, request.context, volume, work.status_by_attachments(tx, volume["id"]))
 
 
 async def reserve(request: Request, argument: Any) -> Reply:
@@ -84,6 +83,8 @@ def _attach(tx: Tx, request: Request, asked: Mapping[str, Any]) -> None:
         raise InvalidVolume(reason=f"Volume {volume['id']} is read-only.")
     if not (volume["multiattach"] and volume["status"] == states.IN_USE):
         must_be(volume, "attach", states.AVAILABLE, states.ATTACHING, states.RESERVED)
+        if work.status_by_attachments(tx, volume["id"]) != states.AVAILABLE:
+            raise InvalidVolume(reason=f"Volume {volume['id']} is kept for somebody else.")
     row = work.attachment_insert(
         tx,
         request.context,

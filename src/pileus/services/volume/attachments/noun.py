@@ -17,7 +17,7 @@ from pileus.resource.versions import Version
 from pileus.resource.wordings.cinder import CINDER
 from pileus.services.volume.api import ID, NOTHING, at_least, enforce, since
 from pileus.services.volume.attachments import work
-from pileus.services.volume.attachments.connections import connected, connection_info
+from pileus.services.volume.attachments.connections import connected, connection_info, protocols_of
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import AttachmentNotFound, BadRequest
 from pileus.services.volume.listing import of_project, refuse_unknown
@@ -55,7 +55,7 @@ ATTACHMENT = Resource(
         Attribute("connection", types.anything),
         Attribute("instance_id", ID, column=_c.server_id, visible=False, filter=True),
         Attribute("attach_status", types.string(), column=_c.status, visible=False, filter=True),
-        Attribute("project_id", types.string(36), visible=False),
+        Attribute("project_id", types.string(36)),
         Attribute("created_at", types.timestamp_plain, visible=False, sort=True),
     ),
     default_sort=(("created_at", True),),
@@ -67,9 +67,11 @@ class HeldByServer(Conflict):
 
 
 def _view(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]:
-    connection = view.pop("connection", None)
+    connection, project_id = view.pop("connection", None), view.pop("project_id", None)
     if "attach_mode" in view:
-        given = plain(connection)
+        # It has the password by which the volume is written to: nothing for those who only read.
+        may_open = request.access.allows("volume:attachment_update", {"project_id": project_id})
+        given = plain(connection) if may_open else None
         view["connection_info"] = (
             connection_info(view["id"], view["volume_id"], view["attach_mode"] == "ro", given)
             if given
@@ -134,14 +136,17 @@ def checked(connector: Mapping[str, Any]) -> Mapping[str, Any]:
         value = connector.get(name)
         if value is not None and not (isinstance(value, str) and len(value) <= 255 and value.isprintable()):
             raise BadRequest(f"Invalid input received: The connector's {name} is not valid.")
+    given = {name: connector[name] for name in (*texts, "protocols") if connector.get(name) is not None}
     if address := connector.get("ip"):
         try:
-            types.ip_address.parse(address)
+            given["ip"] = types.ip_address.parse(address)
         except types.BadValue:
             raise BadRequest(f"Invalid input received: {address} is not an address.") from None
     if not connector.get("host") and not connector.get("initiator"):
         raise BadRequest("Invalid input received: The connector names no host.")
-    return {name: connector[name] for name in (*texts, "protocols") if connector.get(name) is not None}
+    if isinstance(given.get("protocols"), list):
+        given["protocols"] = list(protocols_of(given))
+    return given
 
 
 def find_attachment(tx: Tx, request: Request, *, lock: bool = False) -> tuple[Any, Values]:
@@ -237,6 +242,7 @@ class AttachmentHandlers:
             "detached_at": None,
             "attach_mode": row.mode,
             "connection": row.connection,
+            "project_id": row.project_id,
         }
         return Reply.json({"attachment": _view(request, "get", view)})
 

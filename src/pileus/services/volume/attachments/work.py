@@ -126,8 +126,7 @@ def attachment_complete(
 def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: Sequence[str]) -> None:
     """Attachments end: the volume's node closes it, and it is what its other attachments make of it."""
     tx.execute(delete(volume_attachments).where(_c.id.in_(list(attachment_ids))))
-    left = {row.status for row in tx.rows(select(_c.status).where(_c.volume_id == volume["id"]))}
-    status = _status(left)
+    status = status_by_attachments(tx, volume["id"])
     tx.emit_many(
         [event(context, "volume_attachment.delete", one, volume["project_id"]) for one in attachment_ids]
     )
@@ -136,6 +135,11 @@ def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: 
     else:
         changed = volume
     tx.emit(volume_event(context, "volume.update", changed, status=status))
+
+
+def status_by_attachments(tx: Tx, volume_id: str) -> str:
+    """The state that a volume's attachments make of it; ``available`` where it has none."""
+    return _status({row.status for row in tx.rows(select(_c.status).where(_c.volume_id == volume_id))})
 
 
 def attachment_read(tx: Tx, attachment_id: str, *, lock: bool = False) -> Any:

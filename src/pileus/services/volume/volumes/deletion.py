@@ -36,7 +36,7 @@ def volume_delete(
     must_not_be_frozen(tx, volume)
     c = volume_snapshots.c
     snapshots = tx.rows(select(c.id, c.status).where(c.volume_id == volume["id"]))
-    if not force and (volume["status"] not in states.DELETABLE or volume["attachments"]):
+    if volume["attachments"] or (not force and volume["status"] not in states.DELETABLE):
         raise _refusal(volume)
     if snapshots and not cascade:
         raise _refusal(volume)

@@ -119,8 +119,10 @@ def _attached(tx: Tx, context: Context, operation: Operation, parts: Parts) -> N
     server = server_of(tx, operation)
     key = operation.data["attachment_id"]
     row = attachments_read(tx, [key]).get(key)
-    if server is None or row is None:
+    if server is None:
         return
+    if row is None:
+        raise Conflict("The volume is gone.")
     attachment_complete(tx, context, volume_held(tx, row.volume_id), key)
     tx.execute(update(server_volumes).where(_c.attachment_id == key).values(state=ATTACHED))
     action_finish(tx, context.now, [server["id"]], actions=("attach_volume",), host=server["host"])
