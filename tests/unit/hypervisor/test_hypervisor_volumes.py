@@ -183,3 +183,6 @@ def test_how_each_kind_is_opened(tmp_path: Path) -> None:
     assert [one.uuid for one in told] == [second.secret, third.secret]
     assert [one.value for one in told] == [b"hush", b"key"]
     assert "hush" not in repr(found)
+    # A node that says the names of another one's volume does not change that one's secret.
+    (other,) = secrets([replace(volume(9), connection=replace(iscsi, password="other"))])
+    assert other.uuid != second.secret and other.usage != told[0].usage

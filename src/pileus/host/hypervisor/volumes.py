@@ -18,7 +18,7 @@ from pileus.drivers.libvirt.hypervisor import Hypervisor, HypervisorFailed
 from pileus.drivers.libvirt.sources import IscsiSource, NbdSource, NetworkSource, RbdSource, Secret
 from pileus.host.hypervisor.records import Instance, InstanceBook
 from pileus.host.hypervisor.steps import TRANSIENT, Steps, reason_of, whole
-from pileus.wire.connections import BLOCK, FILE, ISCSI, RBD, VolumeConnection
+from pileus.wire.connections import BLOCK, FILE, ISCSI, RBD
 from pileus.wire.hypervisor import ServerDetails, ServerVolume
 
 _GIB = 1 << 30
@@ -116,7 +116,7 @@ def _disk(volume: ServerVolume, target: str, bus: DiskBus, *, boots: bool) -> Di
     connection = volume.connection
     if connection.disk_format not in ("raw", "qcow2"):
         raise ValueError(f"The volume {volume.volume_id} has the unknown format {connection.disk_format}.")
-    network = _network(connection)
+    network = _network(volume)
     return Disk(
         path=connection.path if network is None else "",
         network=network,
@@ -133,8 +133,9 @@ def _disk(volume: ServerVolume, target: str, bus: DiskBus, *, boots: bool) -> Di
     )
 
 
-def _network(connection: VolumeConnection) -> NetworkSource | None:
+def _network(volume: ServerVolume) -> NetworkSource | None:
     """The source of a disk that is no file and no device of this host."""
+    connection = volume.connection
     match connection.kind:
         case "file" | "block":
             return None
@@ -152,7 +153,7 @@ def _network(connection: VolumeConnection) -> NetworkSource | None:
                 target=connection.name,
                 lun=connection.lun,
                 username=connection.username,
-                secret=_secret_id(connection),
+                secret=_secret_id(volume),
             )
         case "rbd":
             monitors = (one.rpartition(":") for one in connection.monitors)
@@ -160,27 +161,29 @@ def _network(connection: VolumeConnection) -> NetworkSource | None:
                 name=connection.name,
                 monitors=tuple((address, int(port)) for address, _, port in monitors),
                 username=connection.username,
-                secret=_secret_id(connection),
+                secret=_secret_id(volume),
             )
     raise ValueError(f"This host opens no volumes by {connection.kind}.")
 
 
-def _secret_id(connection: VolumeConnection) -> str:
-    """The same for the same thing to log in at."""
-    return str(uuid.uuid5(_SECRETS, f"{connection.kind} {connection.name} {connection.username}"))
+def _secret_id(volume: ServerVolume) -> str:
+    """The same for the same thing to log in at, of one volume: the node that has this one said the names, and
+    may have said those of another node's."""
+    one = volume.connection
+    return str(uuid.uuid5(_SECRETS, f"{volume.volume_id} {one.kind} {one.name} {one.username}"))
 
 
 def secrets(volumes: Sequence[ServerVolume]) -> list[Secret]:
     """The secrets that libvirt has to know for these."""
     return [
         Secret(
-            uuid=_secret_id(connection),
-            kind="iscsi" if connection.kind == ISCSI else "ceph",
-            usage=f"pileus {connection.name} {connection.username}",
-            value=connection.password.encode(),
+            uuid=_secret_id(volume),
+            kind="iscsi" if volume.connection.kind == ISCSI else "ceph",
+            usage=f"pileus {volume.volume_id} {volume.connection.name} {volume.connection.username}",
+            value=volume.connection.password.encode(),
         )
-        for connection in (volume.connection for volume in volumes)
-        if connection.kind in (ISCSI, RBD) and connection.username
+        for volume in volumes
+        if volume.connection.kind in (ISCSI, RBD) and volume.connection.username
     ]
 
 
