@@ -132,7 +132,8 @@ class App:
             await _send(send, reply, extra, trace, head=scope["method"] == "HEAD")
             trace.status = reply.status
         except (ClientGone, ConnectionError):
-            _log.debug("the client went away", request_id=request_id, path=scope["path"])
+            path = trace.path.partition("?")[0]
+            _log.debug("the client went away", request_id=request_id, path=path)
         finally:
             if self._written is not None:
                 trace.ended()
@@ -156,6 +157,9 @@ class App:
             await sockets.serve(opening, socket.handler if socket is not None else None)
         except (ClientGone, ConnectionError):
             _log.debug("the client of a socket went away", path=scope["path"])
+        except Exception:
+            _log.exception("unexpected failure of a socket", path=scope["path"])
+            await opening.refuse()
 
     async def _answer(self, scope: Scope, receive: Receive, trace: Trace, extra: Headers) -> Reply:
         """The reply, whatever happens."""
@@ -168,9 +172,8 @@ class App:
         except (ClientGone, ConnectionError):
             raise
         except Exception:
-            _log.exception(
-                "unexpected failure", request_id=request_id, method=scope["method"], path=scope["path"]
-            )
+            path = trace.path.partition("?")[0]
+            _log.exception("unexpected failure", request_id=request_id, method=scope["method"], path=path)
             text = self._owner(scope["path"]).dialect.internal_message
             return self._fault(scope, InternalServerError(text), request_id)
 

@@ -7,12 +7,14 @@ open none: its browser says so in ``Origin``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from pileus.core.clock import Clock
+from pileus.core.errors import Fault
 from pileus.core.streams import SocketStream
 from pileus.resource.wording import Wording
 from pileus.store import Store
@@ -74,6 +76,12 @@ class Opening(Head):
         )
         return SocketStream(self._receive, self._send)
 
+    async def refuse(self) -> None:
+        """Refuse what was not accepted, if nobody has yet."""
+        if not self.accepted:
+            self.accepted = True
+            await self._send({"type": "websocket.close"})
+
 
 @dataclass(frozen=True, slots=True)
 class Socket:
@@ -86,7 +94,7 @@ class Socket:
 async def serve(opening: Opening, handler: Callable[[Opening], Awaitable[None]] | None) -> None:
     """Let ``handler`` serve one; what it does not accept is refused (403), and so is what nobody serves."""
     await opening._receive()  # websocket.connect
-    if handler is not None and not opening.is_foreign:
-        await handler(opening)
-    if not opening.accepted:
-        await opening._send({"type": "websocket.close"})
+    with contextlib.suppress(Fault):  # what is wrong with it a browser can't be told
+        if handler is not None and not opening.is_foreign:
+            await handler(opening)
+    await opening.refuse()

@@ -27,6 +27,8 @@ _SECRET = re.compile(
 )
 _TOKEN = re.compile(r"gAAAAA[A-Za-z0-9_=-]{20,}")
 """How each token begins: with the version and the first bytes of a time, in Base64."""
+_TOKEN_IN_PATH = re.compile(r"(?<=/os-console-auth-tokens/)[^/]+")
+"""Of a console: the one path that names a token."""
 _PAIRS_END = re.compile(r"([&;])")
 _READ = 4096
 """Characters of a path or a query that are looked at; fewer are written."""
@@ -73,7 +75,8 @@ def trace_of(scope: Any, request_id: str) -> Trace:
     """Make the trace of a request before it is looked at."""
     raw = scope.get("raw_path")
     path = raw.decode("latin-1") if raw else scope["path"]
-    path = quote(_TOKEN.sub("***", path.partition("?")[0][:_READ]), safe="/%:@!$&'()*+,;=~")[:_WRITTEN]
+    path = _TOKEN_IN_PATH.sub("***", _TOKEN.sub("***", path.partition("?")[0][:_READ]))
+    path = quote(path, safe="/%:@!$&'()*+,;=~")[:_WRITTEN]
     query = (scope.get("query_string") or b"")[:_READ].decode("latin-1")
     if query:
         pairs = "".join(map(_without_secret, _PAIRS_END.split(query)))

@@ -91,6 +91,8 @@ def test_whom_a_token_opens_what(tmp_path: Path) -> None:
         await refused(api, address.replace("token=", "token=x"))
         await refused(api, address.partition("?")[0])
         await refused(api, address.partition("?")[0] + "?token=" + "x" * 5000)
+        await refused(api, address.partition("?")[0] + "?token=%00")
+        await refused(api, address.partition("?")[0] + "?" + "&".join(["token=x"] * 5000))
         await refused(api, "/compute/consoles/none")
         await refused(api, "/compute/v2.1/servers")
         assert len(api.streams.opened) == count

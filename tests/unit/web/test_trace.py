@@ -52,6 +52,8 @@ def test_of_a_query_nothing_secret_is_kept(query: str, written: str) -> None:
 
 def test_a_token_in_a_path_is_not_kept() -> None:
     assert trace_of(_scope(f"/identity/v2.0/tokens/{TOKEN}"), "req-1").path == "/identity/v2.0/tokens/***"
+    of_a_console = "/compute/v2.1/os-console-auth-tokens"
+    assert trace_of(_scope(f"{of_a_console}/x-Y_z"), "req-1").path == f"{of_a_console}/***"
 
 
 @pytest.mark.parametrize("repeated", ["a", "=", "&", "a=", "%70", ";", "gAAAAA", "token"])

@@ -10,7 +10,6 @@ from pileus.core.streams import relay
 from pileus.services.compute.consoles.requests import CONSOLES
 from pileus.services.compute.consoles.tokens import token_find
 from pileus.services.compute.servers.host_questions import OpenStream
-from pileus.web.reading import read_query
 from pileus.web.sockets import Opening
 from pileus.wire import scopes
 
@@ -21,8 +20,8 @@ def console_socket(kind: str, open_stream: OpenStream) -> Callable[[Opening], Aw
     """Make what serves sockets of one type of console: it looks at the token, asks the host, passes on."""
 
     async def serve(opening: Opening) -> None:
-        query = dict(read_query(opening.scope["query_string"])) if opening.scope["query_string"] else {}
-        found = await opening.read(token_find, query.get("token", ""), opening.clock.now())
+        token = opening.parameter("token") or ""
+        found = await opening.read(token_find, token, opening.clock.now())
         if found is None or found.type != kind:
             return
         facts = {"server": found.id, "host": found.host, "type": kind, "user": found.user_id}
