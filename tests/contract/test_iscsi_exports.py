@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.waiting import until
 
+from pileus.drivers.exports import iscsi
 from pileus.drivers.exports.errors import ExportFailed
 from pileus.drivers.exports.iscsi import (
     IscsiExport,
@@ -149,6 +150,29 @@ def test_what_can_not_be_opened_leaves_nothing(case: Case, run: Run) -> None:
         with pytest.raises(ExportFailed):
             run(case.servers.open(case.export(**bad)))
     assert list(run(case.servers.found())) == []
+
+
+def test_what_was_half_made_or_made_otherwise_is_made_anew(case: Case, run: Run) -> None:
+    servers = case.servers
+    if not isinstance(servers, Tgt):
+        pytest.skip("the twin makes nothing by halves")
+    one = run(servers.open(case.export("e1")))
+
+    def said() -> str:
+        return run(servers._targets())[one.target].said  # type: ignore[no-any-return]
+
+    assert said().endswith("ALL\n")
+    # Killed before it had said who may log in:
+    run(servers._ask(iscsi._TARGET, iscsi._UNBIND, 1, {"initiator-address": "ALL"}))
+    assert "ALL" not in said()
+    case.again()
+    assert run(case.servers.open(case.export("e1"))) == one
+    assert said().endswith("ALL\n")
+    # Wanted for another while nobody was there to hear it:
+    case.again()
+    assert run(case.servers.open(case.export("e1", initiator=INITIATOR, read_only=True))) == one
+    assert INITIATOR in said() and " ALL" not in said()
+    assert "Readonly: Yes" in said()
 
 
 def test_what_is_written_is_read_back(real: Case, run: Run) -> None:

@@ -17,7 +17,7 @@ import shutil
 import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -39,7 +39,7 @@ _STARTS_WITHIN_S, _ANSWERS_WITHIN_S = 15.0, 10.0
 _REQUEST = struct.Struct("=ii64sIiQQIIIIII")
 _ANSWER = struct.Struct("=II")
 _SYSTEM, _TARGET, _DEVICE, _ACCOUNT = 0, 1, 2, 7
-_NEW, _DELETE, _SHOW, _BIND, _UPDATE = 0, 1, 2, 3, 5
+_NEW, _DELETE, _SHOW, _BIND, _UNBIND, _UPDATE = 0, 1, 2, 3, 4, 5
 _NONE = -1
 _TARGET_LINE = re.compile(r"^Target (\d+): (\S+)$", re.M)
 _INITIATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,222}")
@@ -94,6 +94,24 @@ def is_served(path: Path) -> bool:
     return False
 
 
+class _Target(NamedTuple):
+    """A target that there is, and what tgtd says of it."""
+
+    number: int
+    said: str
+
+
+def _is_as_wanted(said: str, export: IscsiExport) -> bool:
+    """Whether a target is whole and what is wanted now. Who may log in is the last thing that one is told."""
+    unit = said.partition(f" LUN: {LUN}\n")[2]
+    allowed = said.partition(" ACL information:\n")[2].split()
+    return (
+        allowed == [export.initiator or "ALL"]
+        and f" Backing store path: {export.place.path}\n" in unit
+        and f" Readonly: {'Yes' if export.read_only else 'No'}\n" in unit
+    )
+
+
 def must_be_exportable(export: IscsiExport) -> None:
     """Raise ExportFailed for what no target can be made of."""
     if not is_path_part(export.export_id) or "," in str(export.place.path):
@@ -125,9 +143,12 @@ class Tgt:
             login = await asyncio.to_thread(self._login, export.export_id)
             await self._start()
             targets = await self._targets()
-            if login.target in targets:
+            found = targets.get(login.target)
+            if found is not None and _is_as_wanted(found.said, export):
                 return login
-            number = max(targets.values(), default=0) + 1
+            if found is not None:  # half made, or made for somebody else
+                await self._ask(_TARGET, _DELETE, found.number, force=True)
+            number = max((one.number for one in targets.values()), default=0) + 1
             try:
                 await self._build(number, export, login)
             except ExportFailed:
@@ -146,8 +167,9 @@ class Tgt:
         if export.read_only:
             await self._ask(_DEVICE, _UPDATE, number, {"readonly": "1"}, lun=LUN)
         account = {"user": login.username, "password": login.password}
-        with contextlib.suppress(ExportFailed):  # it may be known from before
-            await self._ask(_ACCOUNT, _NEW, values=account)
+        with contextlib.suppress(ExportFailed):  # it may be known from before, with another password
+            await self._ask(_ACCOUNT, _DELETE, values={"user": login.username})
+        await self._ask(_ACCOUNT, _NEW, values=account)
         await self._ask(_ACCOUNT, _BIND, number, {"user": login.username})
         who = {"initiator-name": export.initiator} if export.initiator else {"initiator-address": "ALL"}
         await self._ask(_TARGET, _BIND, number, who)
@@ -157,9 +179,9 @@ class Tgt:
         path_part(export_id)
         async with self._lock:
             if await self._answers():
-                number = (await self._targets()).get(IQN + export_id)
-                if number is not None:
-                    await self._ask(_TARGET, _DELETE, number, force=True)
+                found = (await self._targets()).get(IQN + export_id)
+                if found is not None:
+                    await self._ask(_TARGET, _DELETE, found.number, force=True)
                 with contextlib.suppress(ExportFailed):
                     await self._ask(_ACCOUNT, _DELETE, values={"user": _user(export_id)})
             await asyncio.to_thread(self._secret(export_id).unlink, missing_ok=True)
@@ -209,10 +231,11 @@ class Tgt:
         writer.close()
         return True
 
-    async def _targets(self) -> Mapping[str, int]:
-        """Our targets by their names, with their numbers."""
-        said = await self._ask(_TARGET, _SHOW)
-        return {name: int(number) for number, name in _TARGET_LINE.findall(said) if name.startswith(IQN)}
+    async def _targets(self) -> Mapping[str, _Target]:
+        """Our targets by their names."""
+        parts = iter(_TARGET_LINE.split(await self._ask(_TARGET, _SHOW))[1:])
+        each = zip(parts, parts, parts, strict=True)
+        return {name: _Target(int(number), said) for number, name, said in each if name.startswith(IQN)}
 
     async def _ask(
         self,
