@@ -151,6 +151,13 @@ def test_whoever_owns_an_image_lends_nobody_elses_kernel(tmp_path: Path) -> None
         await _properties(api, kernel_id=KERNEL)
         refused = await api.act(server["id"], "rebuild", {"imageRef": OTHER_IMAGE})
         assert (refused.status, refused.message) == (400, f"Image {KERNEL} could not be found.")
+        await _now(api, KERNEL, owner=P1, size=4 << 30)
+        for refused in (
+            await api.ask_for(**asked),
+            await api.act(server["id"], "rebuild", {"imageRef": OTHER_IMAGE}),
+        ):
+            assert refused.status == 400 and "memory is" in refused.message, refused
+        await _now(api, KERNEL, owner=P2, size=1 << 20)
         assert (await api.act(server["id"], "resize", {"flavorRef": "2"})).status == 202
         await api.conductor().work()
         await host.pass_()

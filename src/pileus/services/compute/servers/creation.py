@@ -61,7 +61,7 @@ def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeC
     """
     facts = creation_facts_read(tx, access, spec, config)
     plan = decide(access, spec, facts, config)
-    must_have_boot_files(tx, access, plan.hardware)
+    must_have_boot_files(tx, access, plan.hardware, plan.flavor["ram"])
     count = _spend(tx, access.context, spec, plan)
     return servers_write(tx, access.context, spec, plan, count)
 

@@ -45,7 +45,7 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
     image_fits(image, server["flavor"])
     image_boots(image, request.access, server["flavor"], asked.get("OS-DCF:diskConfig") or "MANUAL")
     hardware = hardware_of(image, server["flavor"]["extra_specs"], server["vcpus"])
-    must_have_boot_files(tx, request.access, hardware)
+    must_have_boot_files(tx, request.access, hardware, server["memory_mib"])
     if hardware.pop("config_drive", None) and not server["config_drive"]:
         raise BadRequest(f"Image {image['id']} needs a config drive, and the server has none.")
     limits = limits_of(tx, server["project_id"])
