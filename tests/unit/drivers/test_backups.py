@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from pileus.core.names import NotAName
 from pileus.drivers.backups.chunks import BackupFailed, Backups
@@ -94,7 +95,8 @@ def test_damage_is_found(backups: Backups, objects: FolderObjects, run: Run, tmp
     run(backups.backup("b1", tmp_path / "disk", container="c"))
     one, other = chunks(objects)
     good = objects.get(one)
-    for bad in (good[:-1], good[:20] + b"\xff" + good[21:], objects.get(other), b""):
+    bomb = zstandard.ZstdCompressor().compress(bytes(64 << 20))
+    for bad in (good[:-1], good[:20] + b"\xff" + good[21:], objects.get(other), b"", bomb):
         objects.put(one, bad)
         with pytest.raises(BackupFailed, match="damaged"):
             run(backups.verify("b1", container="c"))

@@ -30,7 +30,7 @@ from pileus.drivers.backups.objects import ObjectMissing, Objects
 
 CHUNK = 4 << 20
 _LEVEL = 3
-_LONGEST_DISK = 1 << 50
+_LONGEST_DISK, _LONGEST_CHUNK = 1 << 50, 64 << 20
 
 
 class BackupFailed(Exception):
@@ -180,6 +180,9 @@ class Backups:
             length = min(kept.chunk_size, kept.size - number * kept.chunk_size)
             try:
                 packed = self._objects.get(_chunk_name(container, name))
+                # What the chunk says of itself is what room is taken for.
+                if zstandard.get_frame_parameters(packed).content_size != length:
+                    raise BackupFailed(f"The chunk {name} of the backup is damaged.")
                 content = decompressor.decompress(packed, max_output_size=length)
             except ObjectMissing:
                 raise BackupFailed(f"The backup lacks the chunk {name}.") from None
@@ -217,7 +220,7 @@ class Backups:
             raise BackupFailed(f"There is no backup {backup_id}.") from None
         except msgspec.DecodeError as error:
             raise BackupFailed(f"The list of the backup {backup_id} can't be read: {error}") from error
-        whole = kept.chunk_size > 0 and -(-kept.size // kept.chunk_size) == len(kept.chunks)
+        whole = 0 < kept.chunk_size <= _LONGEST_CHUNK and -(-kept.size // kept.chunk_size) == len(kept.chunks)
         if kept.version != 1 or not 0 <= kept.size <= _LONGEST_DISK or not whole:
             raise BackupFailed(f"The list of the backup {backup_id} makes no sense.")
         return kept
