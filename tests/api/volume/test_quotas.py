@@ -43,6 +43,22 @@ def test_the_seeds_table_and_its_change(kind: str, tmp_path: Path) -> None:
     tell(story, tmp_path, kind)
 
 
+def test_names_of_types_that_are_not_ones_own_are_not_told(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        admin = api.as_("admin")
+        kind = (await api.a_type("hidden", **{"os-volume-type-access:is_public": False}))["id"]
+        paths = (f"/os-quota-sets/{P1}", f"/os-quota-sets/{P1}?usage=True", f"/os-quota-sets/{P1}/defaults")
+        for path in paths:
+            assert "hidden" not in str((await api("GET", path)).json), path
+            assert "volumes_hidden" in (await admin("GET", path)).json["quota_set"]
+        given = {"addProjectAccess": {"project": P1}}
+        assert (await admin("POST", f"/types/{kind}/action", given)).status == 202
+        for path in paths:
+            assert "volumes_hidden" in (await api("GET", path)).json["quota_set"], path
+
+    tell(story, tmp_path)
+
+
 @pytest.mark.parametrize("kind", databases.KINDS)
 def test_nobody_gets_more_than_his_project_may_have(kind: str, tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:

@@ -76,6 +76,8 @@ def test_lists_are_filtered_ordered_and_cut_into_pages(kind: str, tmp_path: Path
         assert await names("?name=b") == ["b"]
         assert await names("?name~=b") == ["b"]
         assert await names("?metadata={'zone':'x'}") == ["c", "a"]
+        for odd in ("{[1]:2}", "{{1}}", "{'\\ud800':'x'}", "[1]", "(" * 3000):
+            assert (await api("GET", f"/volumes?metadata={odd}")).status == 400, odd
         assert await names("?status=error") == []
         assert await names("?bootable=true") == []
         assert await names("?created_at=gt:2030-01-01T00:00:00") == []

@@ -41,11 +41,16 @@ def _dictionary(text: str) -> dict[str, str]:
     """A dictionary as Python or JSON writes it. Raises BadValue."""
     try:
         value = ast.literal_eval(text) if len(text) <= _LONGEST else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(_is_text(str(one)) for pair in value.items() for one in pair):
         raise BadValue("not a dictionary", f"{text!r} is not of type 'object'", value=text)
     return {str(key): str(one) for key, one in value.items()}
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text is whole: an escape may have made half of a letter."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def like(column: ColumnElement[Any]) -> Condition:

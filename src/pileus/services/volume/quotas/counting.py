@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal, select, union_all
+from sqlalchemy import bindparam, func, literal, or_, select, union_all
 
 from pileus.resource.quota import UNLIMITED, quota_limits, unified_read
 from pileus.services.volume.errors import BadRequest, QuotaError
-from pileus.services.volume.tables.types import volume_types
+from pileus.services.volume.tables.types import volume_type_projects, volume_types
 from pileus.services.volume.tables.volumes import volume_snapshots, volumes
 from pileus.store.tx import Tx
 
@@ -56,6 +56,10 @@ _USED = union_all(
     .group_by(_v.volume_type_id),
 )
 _NAMES = select(volume_types.c.id, volume_types.c.name)
+_GIVEN = select(volume_type_projects.c.volume_type_id).where(
+    volume_type_projects.c.project_id == bindparam("project")
+)
+_NAMES_SEEN = _NAMES.where(or_(volume_types.c.is_public, volume_types.c.id.in_(_GIVEN)))
 _LIMITS = select(quota_limits.c.service, quota_limits.c.resource, quota_limits.c.hard_limit).where(
     quota_limits.c.project_id.in_((bindparam("project"), DEFAULT_CLASS)),
     quota_limits.c.service.in_((SERVICE, CLASS_SERVICE)),
@@ -70,6 +74,11 @@ def of_type(kind: str, type_name: str) -> str:
 def type_names(tx: Tx) -> dict[str, str]:
     """The names of all volume types by their ids."""
     return {row.id: row.name for row in tx.rows(_NAMES)}
+
+
+def type_names_seen(tx: Tx, project_id: str) -> dict[str, str]:
+    """The same of those that a project may use: of others it is not to know."""
+    return {row.id: row.name for row in tx.rows(_NAMES_SEEN, {"project": project_id})}
 
 
 def usage_of(tx: Tx, project_id: str, names: Mapping[str, str] | None = None) -> dict[str, int]:
@@ -105,9 +114,9 @@ def limits_of(tx: Tx, project_id: str, names: Mapping[str, str] | None = None) -
     return limits
 
 
-def class_limits(tx: Tx) -> dict[str, int]:
+def class_limits(tx: Tx, names: Mapping[str, str] | None = None) -> dict[str, int]:
     """The limits of the default class."""
-    return limits_of(tx, DEFAULT_CLASS)
+    return limits_of(tx, DEFAULT_CLASS, names)
 
 
 def spend(

@@ -12,7 +12,7 @@ from pileus.resource.quota import UNLIMITED, quota_reset, quota_set
 from pileus.resource.replies import COUNT, INTEGER, TEXT, always, named
 from pileus.services.volume.api import LARGEST, enforce, enforce_own, flag
 from pileus.services.volume.errors import BadRequest
-from pileus.services.volume.policy import ADMIN, READER, rules
+from pileus.services.volume.policy import ADMIN, READER, is_admin, rules
 from pileus.services.volume.quotas.counting import (
     CLASS_SERVICE,
     DEFAULT_CLASS,
@@ -21,6 +21,7 @@ from pileus.services.volume.quotas.counting import (
     class_limits,
     limits_of,
     type_names,
+    type_names_seen,
     usage_of,
 )
 from pileus.store.tx import Tx
@@ -54,15 +55,19 @@ def _project(request: Request) -> str:
     return project_id
 
 
-def _read(tx: Tx, project_id: str) -> tuple[dict[str, int], dict[str, int]]:
-    names = type_names(tx)
+def _names(tx: Tx, request: Request, project_id: str) -> dict[str, str]:
+    return type_names(tx) if is_admin(request.access) else type_names_seen(tx, project_id)
+
+
+def _read(tx: Tx, request: Request, project_id: str) -> tuple[dict[str, int], dict[str, int]]:
+    names = _names(tx, request, project_id)
     return limits_of(tx, project_id, names), usage_of(tx, project_id, names)
 
 
 async def show_quota(request: Request) -> Reply:
     """Show a project's limits; with ``usage``, how much of them is used, too."""
     project_id = _project(request)
-    limits, used = await request.read(_read, project_id)
+    limits, used = await request.read(_read, request, project_id)
     view: dict[str, Any] = dict(limits)
     if flag(request, "usage"):
         view = {
@@ -75,7 +80,8 @@ async def show_quota(request: Request) -> Reply:
 async def show_default(request: Request) -> Reply:
     """Show the limits of a project that has none of its own."""
     project_id = _project(request)
-    return Reply.json({"quota_set": {"id": project_id, **await request.read(class_limits)}})
+    limits = await request.read(lambda tx: class_limits(tx, _names(tx, request, project_id)))
+    return Reply.json({"quota_set": {"id": project_id, **limits}})
 
 
 def _set(tx: Tx, project_id: str, service: str, wanted: Mapping[str, int]) -> dict[str, int]:
@@ -159,7 +165,7 @@ async def show_limits(request: Request) -> Reply:
     else:
         enforce_own(request)
     project_id = asked or request.context.project_id or ""
-    limits, used = await request.read(_read, project_id)
+    limits, used = await request.read(_read, request, project_id)
     absolute = {name: limits[source] for name, source in _LIMITS.items()}
     absolute |= {name: used[source] for name, source in _USED.items()}
     return Reply.json({"limits": {"rate": [], "absolute": absolute}})
