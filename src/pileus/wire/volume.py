@@ -254,7 +254,7 @@ class VolumeReport(Record, frozen=True):
     """
 
     host: HostName
-    pools: tuple[PoolReport, ...] | None = None
+    pools: Annotated[tuple[PoolReport, ...], Meta(max_length=256)] | None = None
     operations: tuple[OperationReport, ...] = ()
     exports: tuple[ExportReport, ...] = ()
     progress: tuple[VolumeProgress, ...] = ()

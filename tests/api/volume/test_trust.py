@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.api.volume.cloud import Cloud, StorageHost, tell
+from tests.api.volume.cloud import Cloud, StorageHost, pool, tell
 
 from pileus.services.volume.service import VolumeConfig
 from pileus.wire.volume import ExportReport, VolumeConnection
@@ -111,3 +111,50 @@ def test_actions_of_old_take_no_volume_that_is_kept_for_a_server(tmp_path: Path)
         assert (await api.volume(volume))["status"] == "in-use"
 
     tell(story, tmp_path, config=SOON)
+
+
+def test_a_pool_says_plain_things_of_itself(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        nested: list[Any] = []
+        for _ in range(300):
+            nested = [nested]
+        await api.host("h1", pool("fast", configurations={"deep": nested, "kinds": ["ssd", 1], "hot": True}))
+        (found,) = (await api.as_("admin")("GET", "/scheduler-stats/get_pools?detail=True")).json["pools"]
+        assert found["capabilities"]["kinds"] == ["ssd", 1] and found["capabilities"]["hot"] is True
+        assert "deep" not in found["capabilities"]
+
+    tell(story, tmp_path)
+
+
+def test_metadata_grow_to_a_bound(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        key = (await api.make(host))["id"]
+
+        def items(start: int, many: int) -> dict[str, Any]:
+            return {"metadata": {f"k{number}": "v" for number in range(start, start + many)}}
+
+        path = f"/volumes/{key}/metadata"
+        assert (await api("POST", path, items(0, 513))).status == 400
+        assert (await api("POST", path, items(0, 512))).status == 200
+        assert (await api("POST", path, items(512, 1))).status == 400
+        assert (await api("PUT", f"{path}/new", {"meta": {"new": "v"}})).status == 400
+        assert (await api("POST", path, items(5, 1))).status == 200
+        assert (await api.act(key, "os-set_image_metadata", items(0, 512))).status == 200
+        assert (await api.act(key, "os-set_image_metadata", items(512, 1))).status == 400
+
+    tell(story, tmp_path)
+
+
+def test_a_snapshot_that_goes_is_not_said_to_be_there(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        volume = await api.make(host)
+        key = (await api.snapshot(host, volume["id"]))["id"]
+        assert (await api("DELETE", f"/snapshots/{key}")).status == 202
+        for status in ("available", "creating"):
+            said = {"os-update_snapshot_status": {"status": status}}
+            assert (await api("POST", f"/snapshots/{key}/action", said)).status == 400
+        assert (await api.ask_for(None, snapshot_id=key)).status == 400
+
+    tell(story, tmp_path)

@@ -159,14 +159,27 @@ ID = types.nullable(types.uuid)
 NOTHING = types.nullable(types.dict_of({}, additional=types.anything))
 """The argument of an action that takes none."""
 
+MOST_METADATA = 512
+"""Items of metadata that one thing may have: each list of things reads all of them."""
 _KEY = types.string(255, minimum=1)
 _VALUE = types.string(255)
+_TOO_MANY = f"more than {MOST_METADATA} items of metadata"
+
+
+def merged(now: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """Metadata with more items. Raises BadRequest for too many."""
+    together = {**now, **added}
+    if len(together) > max(MOST_METADATA, len(now)):
+        raise BadRequest(f"Invalid input received: {_TOO_MANY}.")
+    return together
 
 
 def _parse_metadata(value: Any) -> dict[str, str]:
     """Metadata as Cinder takes it: short names, short texts."""
     if not isinstance(value, dict):
         raise BadValue("not a dictionary", f"{value!r} is not of type 'object'", value=value)
+    if len(value) > MOST_METADATA:
+        raise BadValue(_TOO_MANY, _TOO_MANY, value=len(value))
     parsed = {}
     for key, text in value.items():
         try:

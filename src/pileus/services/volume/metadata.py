@@ -9,7 +9,7 @@ from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Values
 from pileus.resource.replies import TEXT_BY_KEY, named
-from pileus.services.volume.api import METADATA
+from pileus.services.volume.api import METADATA, merged
 from pileus.services.volume.errors import BadRequest
 from pileus.store.tx import Tx
 from pileus.web.body import declared_body
@@ -54,7 +54,7 @@ class MetadataHandlers:
     async def add_items(self, request: Request) -> Reply:
         """Add these items to the others."""
         wanted = declared_body(request)["metadata"]
-        made = await request.write(self._write, request, lambda now: now | wanted)
+        made = await request.write(self._write, request, lambda now: merged(now, wanted))
         return Reply.json({"metadata": {key: made[key] for key in wanted}})
 
     async def replace_items(self, request: Request) -> Reply:
@@ -76,7 +76,7 @@ class MetadataHandlers:
             raise BadRequest("Request body and URI mismatch")
         if len(wanted) > 1:
             raise BadRequest("Request body contains too many items")
-        await request.write(self._write, request, lambda now: now | wanted)
+        await request.write(self._write, request, lambda now: merged(now, wanted))
         return Reply.json({"meta": wanted})
 
     async def delete_item(self, request: Request) -> Reply:

@@ -104,10 +104,16 @@ def _row(context: Context, node: str, pool: PoolReport) -> dict[str, Any]:
         "shared": pool.shared,
         "availability_zone": pool.availability_zone,
         "disk_formats": list(pool.disk_formats),
-        "capabilities": pool.configurations,
+        "capabilities": {name: value for name, value in pool.configurations.items() if _is_plain(value)},
         "error": pool.error,
         "updated_at": context.now,
     }
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a capability is a text, a number, a truth or a list of them: what types can ask for."""
+    several = value if isinstance(value, list) else [value]
+    return all(isinstance(one, str | int | float) for one in several)
 
 
 def service_change(

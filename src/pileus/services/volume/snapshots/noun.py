@@ -65,6 +65,11 @@ _CREATE = types.dict_of(
     required=("snapshot",),
 )
 _ADMIN = "volume_extension:snapshot_admin_actions:"
+_MAY_BECOME = {
+    states.CREATING: (states.CREATING, states.AVAILABLE, states.ERROR),
+    states.DELETING: (states.DELETING, states.ERROR_DELETING),
+}
+"""What whoever copies a snapshot may say of it."""
 _STATUS_RULE = "snapshot_extension:snapshot_actions:update_snapshot_status"
 
 
@@ -162,8 +167,11 @@ async def reset_status(request: Request, argument: Any) -> Reply:
 
 def _set_status(tx: Tx, request: Request, asked: Mapping[str, Any]) -> None:
     snapshot = work.find_snapshot(tx, request, lock=True)
-    if snapshot["status"] not in (states.CREATING, states.DELETING):
-        raise InvalidSnapshot(reason=f"Snapshot status {snapshot['status']} not allowed for update.")
+    if asked["status"] not in _MAY_BECOME.get(snapshot["status"], ()):
+        raise InvalidSnapshot(
+            reason=f"Provided snapshot status {asked['status']} not allowed for snapshot with status "
+            f"{snapshot['status']}."
+        )
     changes = {"status": asked["status"]}
     if asked.get("progress") is not None:
         changes["progress"] = asked["progress"]

@@ -11,7 +11,7 @@ from pileus.core.errors import NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Extension
 from pileus.resource.replies import TEXT_BY_KEY, named
-from pileus.services.volume.api import METADATA
+from pileus.services.volume.api import METADATA, merged
 from pileus.services.volume.metadata import metadata_routes
 from pileus.services.volume.policy import ADMIN, MEMBER, READER, rules
 from pileus.services.volume.volumes.lookup import find_volume, volume_change
@@ -34,7 +34,7 @@ def _image_read(tx: Tx, request: Request) -> dict[str, str]:
 
 def _image_set(tx: Tx, request: Request, added: dict[str, str]) -> dict[str, str]:
     volume = find_volume(tx, request, lock=True)
-    wanted = {**(volume["volume_image_metadata"] or {}), **added}
+    wanted = merged(volume["volume_image_metadata"] or {}, added)
     volume_change(tx, request.context, volume, volume_image_metadata=wanted)
     return wanted
 
