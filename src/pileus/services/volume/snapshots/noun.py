@@ -69,7 +69,7 @@ _MAY_BECOME = {
     states.CREATING: (states.CREATING, states.AVAILABLE, states.ERROR),
     states.DELETING: (states.DELETING, states.ERROR_DELETING),
 }
-"""What whoever copies a snapshot may say of it."""
+"""Whoever copies a snapshot may say no more of it."""
 _STATUS_RULE = "snapshot_extension:snapshot_actions:update_snapshot_status"
 
 
