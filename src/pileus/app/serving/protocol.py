@@ -23,11 +23,14 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+from wsproto.events import Ping
 
 from pileus.app.serving.connections import Gate
 from pileus.web.client_certificate import EXTENSION
 
 MAX_HEAD_BYTES = 64 << 10
+EARLY_BYTES = 64 << 10
+"""Bytes that may come on a WebSocket before it is accepted."""
 MAX_HEADERS = 256
 MAX_WAITING = 32
 """Requests that are there before those in front of them are answered."""
@@ -166,6 +169,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
         self.ws_protocol_class = bounded  # type: ignore[assignment]
         super().handle_websocket_upgrade()
+        # Where requests came before it, what was to end a connection between requests must not end this one.
+        self._unset_keepalive_if_required()
+        self._clear_deadline()
+        self._clear_stalled()
+        self._gate.works(self)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -281,6 +289,21 @@ class BoundedSocket(WSProtocol):
         self.logger.setLevel(logging.ERROR)
         self._gate: Gate | None = None
         self._http: BoundedProtocol | None = None
+        self._early = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Before it is accepted nobody reads what comes, and wsproto keeps all of it."""
+        if not self.handshake_complete:
+            self._early += len(data)
+            if self._early > MAX_HEAD_BYTES + EARLY_BYTES:
+                self.transport.abort()
+                return
+        super().data_received(data)
+
+    def handle_ping(self, event: Ping) -> None:
+        """A peer who reads nothing gets no answers: they would pile up, as nothing waits for their way."""
+        if self.writable.is_set():
+            super().handle_ping(event)
 
     def counted_as(self, gate: Gate, http: BoundedProtocol) -> None:
         """Tell at the end that the connection ``http``, which the gate let in, is closed."""
