@@ -158,3 +158,24 @@ def test_a_snapshot_that_goes_is_not_said_to_be_there(tmp_path: Path) -> None:
         assert (await api.ask_for(None, snapshot_id=key)).status == 400
 
     tell(story, tmp_path)
+
+
+def test_a_volume_that_is_left_while_it_grows_is_free_when_it_has_grown(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        for verb, argument in (
+            ("os-extend", {"new_size": 3}),
+            ("os-volume_upload_image", {"image_name": "copy", "force": True}),
+        ):
+            volume = await api.make(host)
+            made = await api("POST", "/attachments", {"attachment": {"volume_uuid": volume["id"]}})
+            path = f"/attachments/{made.json['attachment']['id']}"
+            assert (await api("POST", f"{path}/action", {"os-complete": None})).status == 204
+            assert (await api.act(volume["id"], verb, argument)).status == 202
+            busy = (await api.volume(volume["id"]))["status"]
+            assert (await api("DELETE", path)).status == 200
+            assert (await api.volume(volume["id"]))["status"] == busy
+            await host.pass_()
+            assert (await api.volume(volume["id"]))["status"] == "available", verb
+
+    tell(story, tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -367,6 +368,6 @@ def _copy(source: Path, path: Path) -> None:
     """A file's content in another, which appears when it is whole."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     shutil.copyfile(source, part)
-    part.chmod(0o600)
     part.replace(path)

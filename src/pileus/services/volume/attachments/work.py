@@ -29,6 +29,8 @@ CONNECTING = "connecting"
 """The status of a connection that the old actions made, which is nobody's attachment."""
 _FREE = (states.AVAILABLE, states.DOWNLOADING)
 _SHARED = (states.IN_USE, states.ATTACHING, states.RESERVED)
+_BUSY = (states.EXTENDING, states.UPLOADING)
+"""States after which a volume is what it was before: that has to be what its attachments make of it then."""
 _c = volume_attachments.c
 
 
@@ -130,10 +132,9 @@ def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: 
     tx.emit_many(
         [event(context, "volume_attachment.delete", one, volume["project_id"]) for one in attachment_ids]
     )
-    if volume["status"] in (*_SHARED, states.DETACHING, states.ERROR) or status == states.IN_USE:
-        changed = VOLUME.change(tx, context, [Update(volume, Values({"status": status}))])[0]
-    else:
-        changed = volume
+    changed = volume
+    if volume["status"] in (*_SHARED, states.DETACHING, states.ERROR, *_BUSY):
+        changed = VOLUME.change(tx, context, [Update(volume, Values({_where(volume): status}))])[0]
     tx.emit(volume_event(context, "volume.update", changed, status=status))
 
 
@@ -184,13 +185,18 @@ def attachments_end(tx: Tx, context: Context, attachment_ids: Sequence[str]) -> 
     for row in tx.rows(select(_c.volume_id, _c.status).where(column_in(tx, _c.volume_id, ids))):
         left.setdefault(row.volume_id, set()).add(row.status)
     updates = [
-        Update(volume, Values({"status": _status(left.get(volume["id"], set()))}))
+        Update(volume, Values({_where(volume): _status(left.get(volume["id"], set()))}))
         for volume in held
-        if volume["status"] in (*_SHARED, states.DETACHING)
+        if volume["status"] in (*_SHARED, states.DETACHING, *_BUSY)
     ]
     VOLUME.change(tx, context, updates)
     tx.emit_many([volume_event(context, "volume.update", volume) for volume in held])
     return held
+
+
+def _where(volume: Values) -> str:
+    """Where the state is noted that attachments make of a volume."""
+    return "previous_status" if volume["status"] in _BUSY else "status"
 
 
 def _status(left: set[str]) -> str:

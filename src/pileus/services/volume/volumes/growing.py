@@ -55,6 +55,7 @@ def volume_extend(tx: Tx, request: Request, new_size: int, config: VolumeConfig)
     check_size(limits_of(tx, volume["project_id"]), new_size)
     more = new_size - size
     spend(tx, volume["project_id"], {"gigabytes": more}, volume["volume_type_id"])
+    tx.lock("volume_placement")
     pool = next(
         (one for one in pools_read(tx, config, request.context.now) if one.host == volume["host"]), None
     )
