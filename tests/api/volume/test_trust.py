@@ -9,6 +9,7 @@ import pytest
 from tests.api.volume.cloud import Cloud, StorageHost, pool, tell
 
 from pileus.services.volume.service import VolumeConfig
+from pileus.services.volume.uses.image import images_of
 from pileus.wire.volume import ExportReport, VolumeConnection
 
 SERVER = "22222222-2222-4222-8222-222222222222"
@@ -177,5 +178,19 @@ def test_a_volume_that_is_left_while_it_grows_is_free_when_it_has_grown(tmp_path
             assert (await api.volume(volume["id"]))["status"] == busy
             await host.pass_()
             assert (await api.volume(volume["id"]))["status"] == "available", verb
+
+    tell(story, tmp_path)
+
+
+def test_no_metadata_of_a_volume_become_an_images_own_attributes(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host = await api.host()
+        key = (await api.make(host))["id"]
+        said = {"locations": "file:///etc/shadow", "owner": "somebody", "file": "/x", "kind": "mine"}
+        assert (await api.act(key, "os-set_image_metadata", {"metadata": said})).status == 200
+        answer = await api.act(key, "os-volume_upload_image", {"image_name": "copy"})
+        image_id = answer.json["os-volume_upload_image"]["image_id"]
+        image = (await api.store.read(images_of, [image_id]))[image_id]
+        assert image["properties"] == {"kind": "mine"}
 
     tell(story, tmp_path)

@@ -20,6 +20,7 @@ from pileus.services.image.data.noun import noun as image_data
 from pileus.services.image.discovery import VERSIONS
 from pileus.services.image.discovery import noun as discovery
 from pileus.services.image.errors import LimitExceeded
+from pileus.services.image.images.access import image_usable
 from pileus.services.image.images.noun import noun as images
 from pileus.services.image.images.resource import BASE, IMAGE
 from pileus.services.image.images.tags import noun as image_tags
@@ -47,6 +48,7 @@ __all__ = [
     "BASE",
     "DOWNLOAD",
     "IMAGE",
+    "OWN_ATTRIBUTES",
     "PREFIX",
     "UPLOAD",
     "FileStore",
@@ -57,10 +59,13 @@ __all__ = [
     "image_create",
     "image_delete",
     "image_get",
+    "image_usable",
     "new_image",
 ]
 
 PREFIX = "/image"
+OWN_ATTRIBUTES = BASE | {"self", "file", "schema", "stores", "locations", "direct_url"}
+"""Names that a view of an image has besides its properties, which are none that is copied from elsewhere."""
 _NODE_TICKET_S = 3600
 
 

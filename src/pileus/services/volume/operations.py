@@ -8,7 +8,6 @@ work that is given all that ended (``Ended``), well or not. ``agents/`` calls th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pileus.core.context import Context
@@ -26,16 +25,6 @@ class Ended(NamedTuple):
     operation: Operation
     error: str | None
     result: dict[str, Any]
-
-
-Finisher = Callable[[Tx, Context, Sequence[Ended]], None]
-
-
-class OnNode(NamedTuple):
-    """One kind: the node's word for it (``wire/volume.py``), and what its end makes of things."""
-
-    verb: str
-    finish: Finisher
 
 
 def begin(

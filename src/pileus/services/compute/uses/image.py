@@ -12,17 +12,17 @@ from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
 from pileus.services.compute.policy import is_admin
+from pileus.services.image import service as images_own
 from pileus.services.image.images.tables import image_properties, images
-from pileus.services.image.members.tables import image_members
 from pileus.services.image.service import (
     BASE,
     IMAGE,
+    OWN_ATTRIBUTES,
     PREFIX,
     ImageConfig,
     LimitExceeded,
     image_create,
     image_delete,
-    image_get,
     new_image,
 )
 from pileus.store.tx import Tx
@@ -43,8 +43,6 @@ __all__ = [
 IMAGES = f"{PREFIX}/v2/images"
 RESERVED = frozenset(BASE)
 """Names of an image's own attributes, which no property can have."""
-OWN_ATTRIBUTES = BASE | {"self", "file", "schema", "stores", "locations", "direct_url"}
-"""Names that a view of an image has besides its properties."""
 
 
 class ImageFiles(Protocol):
@@ -64,20 +62,7 @@ class ImageFiles(Protocol):
 
 def image_usable(tx: Tx, access: Access, image_id: str) -> Values | None:
     """An image that the caller may boot from, or None where there is none that he may see."""
-    image = image_get(tx, image_id)
-    if image is None or image["status"] in ("deleted", "pending_delete"):
-        return None
-    project_id = access.context.project_id
-    own = image["owner"] == project_id or is_admin(access)
-    if own or image["visibility"] in ("public", "community"):
-        return image
-    if image["visibility"] == "shared" and tx.first(
-        select(image_members.c.image_id).where(
-            image_members.c.image_id == image_id, image_members.c.member_id == (project_id or "")
-        )
-    ):
-        return image
-    return None
+    return images_own.image_usable(tx, image_id, access.context.project_id, administers=is_admin(access))
 
 
 def image_named(tx: Tx, name: str) -> Values | None:

@@ -53,6 +53,20 @@ def find_image(tx: Tx, request: Request, *, lock: bool, rule: str | None = None)
     return found[0]
 
 
+def image_usable(tx: Tx, image_id: str, project_id: str | None, *, administers: bool) -> Values | None:
+    """An image that a project may make servers and volumes of, or None where there is none that it may see.
+    For siblings, whose policy says whether the caller ``administers``."""
+    found = fetch(tx, IMAGE, [image_id])
+    image = found[0] if found else None
+    if image is None or image["status"] in ("deleted", "pending_delete"):
+        return None
+    if image["owner"] == project_id or administers or image["visibility"] in ("public", "community"):
+        return image
+    c = image_members.c
+    shared = select(c.image_id).where(c.image_id == image_id, c.member_id == (project_id or ""))
+    return image if image["visibility"] == "shared" and tx.first(shared) else None
+
+
 def visible(request: Request) -> list[ColumnElement[bool]]:
     """The images that this caller may see when they are named."""
     return [*_shared_with(request), *_by_policy(request)]

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import select
-
 from pileus.core.context import Context
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
 from pileus.resource.rows import fetch
-from pileus.services.image.members.tables import image_members
+from pileus.services.image import service as images_own
 from pileus.services.image.service import (
-    BASE,
     IMAGE,
+    OWN_ATTRIBUTES,
     ImageConfig,
     image_create,
     image_delete,
-    image_get,
     new_image,
 )
 from pileus.services.volume.policy import is_admin
 from pileus.store.tx import Tx
 
-__all__ = ["BASE", "ImageFiles", "image_begin", "image_drop", "image_facts", "image_usable", "images_of"]
+__all__ = [
+    "OWN_ATTRIBUTES",
+    "ImageFiles",
+    "image_begin",
+    "image_drop",
+    "image_facts",
+    "image_usable",
+    "images_of",
+]
 
 
 class ImageFiles(Protocol):
@@ -44,16 +49,7 @@ class ImageFiles(Protocol):
 
 def image_usable(tx: Tx, access: Access, image_id: str) -> Values | None:
     """An image that the caller may use, or None where there is none that he may see."""
-    image = image_get(tx, image_id)
-    if image is None or image["status"] in ("deleted", "pending_delete"):
-        return None
-    project_id = access.context.project_id
-    if image["owner"] == project_id or is_admin(access) or image["visibility"] in ("public", "community"):
-        return image
-    shared = select(image_members.c.image_id).where(
-        image_members.c.image_id == image_id, image_members.c.member_id == (project_id or "")
-    )
-    return image if image["visibility"] == "shared" and tx.first(shared) else None
+    return images_own.image_usable(tx, image_id, access.context.project_id, administers=is_admin(access))
 
 
 def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:

@@ -24,7 +24,7 @@ from pileus.services.volume.operations import Ended, begin
 from pileus.services.volume.policy import ADMIN, MEMBER, rules
 from pileus.services.volume.rules import states
 from pileus.services.volume.types.resource import VOLUME_TYPE
-from pileus.services.volume.uses.image import BASE, ImageFiles, image_begin, image_drop, images_of
+from pileus.services.volume.uses.image import OWN_ATTRIBUTES, ImageFiles, image_begin, image_drop, images_of
 from pileus.services.volume.volumes.lookup import find_volume, must_be_placed, target_of, volume_change
 from pileus.services.volume.volumes.resource import VOLUME
 from pileus.store.tx import Tx
@@ -61,7 +61,7 @@ def _begin(
     properties = {
         name: text
         for name, text in (volume["volume_image_metadata"] or {}).items()
-        if name not in _OF_THE_SOURCE | BASE
+        if name not in _OF_THE_SOURCE | OWN_ATTRIBUTES
     }
     image = image_begin(
         *(tx, request.context, files, properties),
