@@ -78,6 +78,8 @@ def test_hints_of_facts_and_neighbourhood(tmp_path: Path) -> None:
         for hints, words in (
             ({"query": "no"}, "Invalid scheduler hint query"),
             ({"query": '["run", 1, 2]'}, "Invalid scheduler hint query"),
+            ({"query": '["=", "$host", "\\ud800"]'}, "Invalid scheduler hint query"),
+            ({"query": '["=", "$host", NaN]'}, "Invalid scheduler hint query"),
             ({"query": json.dumps(["=", "$host", "x" * 5000])}, "attribute query"),
             ({"build_near_host_ip": "203.0.113.9", "cidr": "/99"}, "is no network"),
             ({"build_near_host_ip": "here"}, "here"),

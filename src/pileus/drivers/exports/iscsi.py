@@ -26,7 +26,7 @@ from pileus.core.names import is_path_part, path_part
 from pileus.drivers.exports.errors import ExportFailed
 from pileus.drivers.outliving import processes
 from pileus.drivers.pools.pool import Place
-from pileus.drivers.process import ProgramFailed, run_daemon
+from pileus.drivers.process import ProgramFailed, run_daemon, user_of
 
 PACKAGES = ("tgt",)
 """Of Debian; whoever opens an export by QEMU needs qemu-block-extra."""
@@ -86,8 +86,8 @@ def missing_programs() -> list[str]:
 def is_served(path: Path) -> bool:
     """Whether a tgtd of this host has a file open: it takes no locks."""
     for number, arguments in processes():
-        if Path(arguments[0]).name != _PROGRAM:
-            continue
+        if Path(arguments[0]).name != _PROGRAM or user_of(number) != os.geteuid():
+            continue  # anybody may call his process so
         with contextlib.suppress(OSError):
             if any(entry.readlink() == path for entry in Path(f"/proc/{number}/fd").iterdir()):
                 return True

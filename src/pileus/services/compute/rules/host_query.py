@@ -6,10 +6,11 @@ the host. Bounds keep what a stranger writes small.
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 LONGEST, DEEPEST = 4096, 16
 
@@ -33,8 +34,8 @@ def read_query_hint(text: str) -> Any:
     if len(text) > LONGEST:
         raise BadQuery(f"it has more than {LONGEST} characters")
     try:
-        query = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        query = msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadQuery("it is no JSON") from error
     _check(query, DEEPEST)
     return query
