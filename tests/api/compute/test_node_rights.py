@@ -11,8 +11,10 @@ import msgspec
 import pytest
 from sqlalchemy import select
 from tests import databases
-from tests.api.compute.cloud import Cloud, Host, Node, tell
+from tests.api.cloud import tell_on
+from tests.api.compute.cloud import Cloud, Host, Node, cloud
 from tests.api.compute.gateways import bring_up, flavored
+from tests.api.compute.volume_cases import Volumes
 
 from pileus.core.errors import Forbidden
 from pileus.services.compute.agents.serving import look
@@ -30,6 +32,14 @@ from pileus.wire.metadata import MetadataPost, MetadataRequest
 from pileus.wire.metering import MeteringCount, MeteringReport
 from pileus.wire.physical import LearnedAddress, PhysicalStateRequest, PhysicalStatus, PhysicalSwitch
 from pileus.wire.switch import DeviceFailure, DeviceStatus, SwitchStateRequest
+from pileus.wire.volume import (
+    ExportReport,
+    StoredVolume,
+    VolumeConnection,
+    VolumeProgress,
+    VolumeReport,
+    VolumeStateRequest,
+)
 
 
 class Victim(msgspec.Struct):
@@ -49,6 +59,10 @@ class Victim(msgspec.Struct):
     tap_flow: str
     machine: str
     """A router that is one."""
+    volume: str
+    """In a pool of h1; its export is asked for, and a snapshot of another."""
+    export: str
+    snapshotting: str
 
 
 async def victim(api: Cloud) -> Victim:
@@ -99,6 +113,7 @@ async def victim(api: Cloud) -> Victim:
     connection = {"l2_gateway_id": made.json["l2_gateway"]["id"], "network_id": network, "segmentation_id": 7}
     bound = await admin("POST", f"{net}/l2-gateway-connections", {"l2_gateway_connection": connection})
     assert bound.status == 201, bound
+    attached = await _volumes(api, server)
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
     other = await api.host("h2")
@@ -118,7 +133,22 @@ async def victim(api: Cloud) -> Victim:
         operation=next(row.id for row in rows if row.kind == "server.reboot"),
         tap_service=tap_service,
         tap_flow=tapped.json["tap_flow"]["id"],
+        volume=attached,
+        export=next(row.id for row in rows if row.kind == "server.attach_volume"),
+        snapshotting=next(row.id for row in rows if row.kind == "volume.snapshot"),
     )
+
+
+async def _volumes(api: Cloud, server: str) -> str:
+    """Two volumes on h1: one that is being attached (its id), and one of which a snapshot is being made."""
+    volumes = Volumes(api)
+    await volumes.set_up()
+    attached, other = await volumes.make(), await volumes.make()
+    body = {"volumeAttachment": {"volumeId": attached}}
+    assert (await api("POST", f"/servers/{server}/os-volume_attachments", body)).status == 200
+    asked = await api("POST", "/volume/v3/snapshots", {"snapshot": {"volume_id": other}})
+    assert asked.status == 202, asked
+    return attached
 
 
 async def everything(api: Cloud) -> Any:
@@ -292,6 +322,31 @@ async def _physical_status(api: Cloud, it: Victim) -> None:
     await api.wire["physical_status"](PhysicalStatus("h2", {"tor": (seen,)}, {"tor": "broken"}), ME)
 
 
+async def _volume_state(api: Cloud, it: Victim) -> None:
+    for asked in (None, (it.volume,)):
+        state: Any = await api.wire["volume_state"](VolumeStateRequest("h2", asked), ME)
+        assert (state.volumes, state.operations) == ((), ())
+
+
+async def _volume_report(api: Cloud, it: Victim) -> None:
+    file = VolumeConnection("file", path="/etc/shadow")
+    for said in (
+        VolumeReport("h2", pools=()),
+        VolumeReport("h2", operations=(OperationReport(it.snapshotting),)),
+        VolumeReport("h2", operations=(OperationReport(it.snapshotting, "broken"),)),
+        VolumeReport("h2", operations=(OperationReport(it.operation),)),
+        VolumeReport("h2", exports=(ExportReport(it.export, file),)),
+        VolumeReport("h2", exports=(ExportReport(it.export, error="broken"),)),
+        VolumeReport("h2", progress=(VolumeProgress(it.snapshotting, 50),)),
+        VolumeReport("h2", present=(StoredVolume(it.volume, "fast"),), position=1 << 40),
+    ):
+        await api.wire["volume_report"](said, ME)
+
+
+def tell(story: Callable[[Cloud], Awaitable[None]], folder: Path, kind: str) -> None:
+    tell_on(kind, folder, lambda url: cloud(url, with_volumes=True), story)
+
+
 ATTACKS: dict[str, Attack] = {
     "agent_report": _agent_report,
     "switch_state": _switch_state,
@@ -310,6 +365,8 @@ ATTACKS: dict[str, Attack] = {
     "physical_status": _physical_status,
     "hypervisor_state": _hypervisor_state,
     "hypervisor_report": _hypervisor_report,
+    "volume_state": _volume_state,
+    "volume_report": _volume_report,
     "answer": _of_the_bus,
     "node_token": _of_the_bus,
 }
@@ -351,6 +408,8 @@ def test_a_node_hears_of_what_its_agents_serve(tmp_path: Path, kind: str) -> Non
             "gateways": scopes.gateways("h1"),
             "hypervisor": scopes.hypervisor("h1"),
             "physical": scopes.physical("h1"),
+            "volumes": scopes.volumes("h1"),
+            "volume": scopes.volume(it.volume),
             "tunnels": scopes.tunnels(),
         }
         makers = [
