@@ -77,8 +77,8 @@ def client(cloud: Cloud, package: ModuleType) -> Any:
         token=cloud.api.login(),
         prefix="",
         auth_header_name="X-Auth-Token",
-        # the document describes the newest microversion
-        headers={"OpenStack-API-Version": "compute latest"},
+        # the document describes the newest microversions
+        headers={"OpenStack-API-Version": "compute latest, volume latest"},
     )
 
 

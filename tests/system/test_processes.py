@@ -308,7 +308,7 @@ def test_config_show_tells_values_and_origins_but_no_password(folder: Path) -> N
 def test_db_upgrade_and_node_token(cloud: Cloud, folder: Path) -> None:
     upgrade = [*PILEUS, "db", "upgrade", "--state", str(cloud.folder.root)]
     done = subprocess.run(upgrade, capture_output=True, text=True, timeout=60, check=True)
-    assert re.fullmatch(r"The database is up to date \((\w+/\d{4}_\w+(, )?){5}\)\.\n", done.stdout)
+    assert re.fullmatch(r"The database is up to date \((\w+/\d{4}_\w+(, )?){6}\)\.\n", done.stdout)
     token = [*PILEUS, "node", "token", "host-9", "--state", str(cloud.folder.root)]
     said = subprocess.run(token, capture_output=True, text=True, timeout=60, check=True).stdout
     assert re.fullmatch(r"[\w-]+(\.\d{13}){3}\.[\w-]{43}\n", said)

@@ -20,6 +20,7 @@ from tests.unit.hypervisor.bench import Bench
 from tests.waiting import PATIENCE_S
 
 from pileus.core.errors import Unavailable
+from pileus.core.streams import ByteStream
 from pileus.drivers.libvirt.hypervisor import HypervisorUnavailable, Power
 from pileus.host.hypervisor.passage import Identity, NoPassage, Way
 from pileus.services.image.images.tables import images
@@ -71,6 +72,9 @@ class Line:
                 yield Wakeup(position, scopes if known >= 0 else ())
                 known = position
             await asyncio.sleep(0.02)
+
+    async def stream(self, name: str) -> ByteStream:
+        raise Unavailable("nobody looks at consoles here")
 
     async def download(self, path: str) -> AsyncIterator[bytes]:
         yield CONTENT

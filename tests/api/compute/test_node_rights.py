@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from sqlalchemy import select
 from tests import databases
-from tests.api.cloud import tell_on
-from tests.api.compute.cloud import Cloud, Host, Node, cloud
+from tests.api.compute.cloud import Cloud, Host, Node
 from tests.api.compute.gateways import bring_up, flavored
-from tests.api.compute.volume_cases import Volumes
+from tests.api.compute.volume_cases import Volumes, tell
 
 from pileus.core.errors import Forbidden
 from pileus.services.compute.agents.serving import look
 from pileus.services.network.agents.report import BadReport
+from pileus.services.volume.tables.volumes import volume_attachments
 from pileus.store.operations import operations
 from pileus.store.schema import metadata
 from pileus.wire import scopes
@@ -61,7 +61,7 @@ class Victim(msgspec.Struct):
     """A router that is one."""
     volume: str
     """In a pool of h1; its export is asked for, and a snapshot of another."""
-    export: str
+    attachment: str
     snapshotting: str
 
 
@@ -116,6 +116,7 @@ async def victim(api: Cloud) -> Victim:
     attached = await _volumes(api, server)
     assert (await api.act(server, "reboot", {"type": "HARD"})).status == 202
     rows = await api.store.read(lambda tx: tx.rows(select(operations.c.id, operations.c.kind)))
+    ((attachment,),) = await api.store.read(lambda tx: tx.rows(select(volume_attachments.c.id)))
     other = await api.host("h2")
     for kind in ("DHCP", "L3", "Gateway VM"):
         await other.service_agent(kind)
@@ -134,7 +135,7 @@ async def victim(api: Cloud) -> Victim:
         tap_service=tap_service,
         tap_flow=tapped.json["tap_flow"]["id"],
         volume=attached,
-        export=next(row.id for row in rows if row.kind == "server.attach_volume"),
+        attachment=attachment,
         snapshotting=next(row.id for row in rows if row.kind == "volume.snapshot"),
     )
 
@@ -335,16 +336,12 @@ async def _volume_report(api: Cloud, it: Victim) -> None:
         VolumeReport("h2", operations=(OperationReport(it.snapshotting),)),
         VolumeReport("h2", operations=(OperationReport(it.snapshotting, "broken"),)),
         VolumeReport("h2", operations=(OperationReport(it.operation),)),
-        VolumeReport("h2", exports=(ExportReport(it.export, file),)),
-        VolumeReport("h2", exports=(ExportReport(it.export, error="broken"),)),
+        VolumeReport("h2", exports=(ExportReport(it.attachment, file),)),
+        VolumeReport("h2", exports=(ExportReport(it.attachment, error="broken"),)),
         VolumeReport("h2", progress=(VolumeProgress(it.snapshotting, 50),)),
         VolumeReport("h2", present=(StoredVolume(it.volume, "fast"),), position=1 << 40),
     ):
         await api.wire["volume_report"](said, ME)
-
-
-def tell(story: Callable[[Cloud], Awaitable[None]], folder: Path, kind: str) -> None:
-    tell_on(kind, folder, lambda url: cloud(url, with_volumes=True), story)
 
 
 ATTACKS: dict[str, Attack] = {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from tests import databases
-from tests.api.compute.cloud import Cloud, cloud
-from tests.api.compute.volume_cases import Volumes
+from tests.api.compute.cloud import Cloud
+from tests.api.compute.volume_cases import Volumes, tell
 
 from pileus.services.volume.service import RESIZED
 from pileus.store.event import Event
@@ -17,15 +15,6 @@ from pileus.store.events import newest_position
 from pileus.wire import scopes
 
 NOBODY = "11111111-2222-3333-4444-555555555555"
-
-
-def tell(story: Callable[[Cloud], Awaitable[None]], folder: Path, kind: str = "sqlite") -> None:
-    async def main() -> None:
-        with databases.fresh(kind, folder) as url:
-            async with cloud(url, with_volumes=True) as api:
-                await story(api)
-
-    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", databases.KINDS)

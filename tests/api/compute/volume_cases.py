@@ -3,9 +3,13 @@ and detach."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
-from tests.api.compute.cloud import Cloud, Host
+from tests import databases
+from tests.api.compute.cloud import Cloud, Host, cloud
 from tests.api.volume.cloud import GIB, StorageHost
 
 from pileus.core.context import system_context
@@ -59,3 +63,12 @@ class Volumes:
             await conductor.work()
             await host.pass_(ports=False)
             await conductor.work()
+
+
+def tell(story: Callable[[Cloud], Awaitable[None]], folder: Path, kind: str = "sqlite") -> None:
+    async def main() -> None:
+        with databases.fresh(kind, folder) as url:
+            async with cloud(url, with_volumes=True) as api:
+                await story(api)
+
+    asyncio.run(main())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement
 
 from pileus.resource import types
@@ -73,8 +74,6 @@ def _view(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]
 
 def types_specs(value: Any) -> dict[str, str]:
     """Extra specs of a view, which may be JSON still."""
-    import msgspec
-
     decoded: dict[str, str] = msgspec.json.decode(bytes(value)) if isinstance(value, msgspec.Raw) else value
     return decoded
 
