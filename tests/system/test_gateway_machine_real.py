@@ -27,7 +27,9 @@ from tests.system.node_world import REAL
 
 from pileus.app.commands.image import default_cache
 from pileus.app.lab.lab import Guest, Plug
+from pileus.bus.client import ServerUnreachable
 from pileus.core.clock import ManualClock, SystemClock
+from pileus.core.streams import ByteStream
 from pileus.drivers.guestimage import CannotBuildImage, build_image
 from pileus.drivers.guestimage.console import said
 from pileus.drivers.libvirt.daemon import LibvirtDaemon, missing_programs
@@ -115,6 +117,9 @@ class LineWithImages(ServiceLine):
         with self.image.open("rb") as file:
             while piece := file.read(1 << 20):
                 yield piece
+
+    async def stream(self, name: str) -> ByteStream:
+        raise ServerUnreachable(reason="nobody looks at consoles here")
 
 
 class GatewayWorld(CloudWorld):

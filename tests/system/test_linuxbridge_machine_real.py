@@ -98,11 +98,12 @@ def test_a_machine_on_linux_bridges(cloud: Cloud, image: Path, tmp_path: Path) -
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     api, network = cloud.api, site(cloud)
+    until(lambda: bool(api.call("GET", f"{COMPUTE}/os-hypervisors")["hypervisors"]), told=cloud.logs)
     one = server(cloud, image, network, key.with_suffix(".pub").read_text())
 
     def is_active() -> bool:
         found = api.call("GET", f"{COMPUTE}/servers/{one}")["server"]
-        assert found["status"] != "ERROR", found
+        assert found["status"] != "ERROR", found["fault"]
         return bool(found["status"] == "ACTIVE")
 
     until(is_active, BOOTED_WITHIN_S, told=cloud.logs)
