@@ -139,6 +139,25 @@ def test_a_server_that_dies_serves_the_same_again(case: Case, run: Run) -> None:
     assert run(case.servers.open(case.export())) == one
 
 
+def test_an_address_that_is_taken_is_waited_for_and_no_other_is_served(real: Case, run: Run) -> None:
+    """tgtd would listen everywhere instead."""
+    servers = real.servers
+    assert isinstance(servers, Tgt)
+
+    async def story() -> Login:
+        held = await asyncio.start_server(lambda _reader, _writer: None, ADDRESS, PORT)
+        opening = asyncio.create_task(servers.open(real.export()))
+        await until(lambda: bool(real.daemons()))
+        await asyncio.sleep(0.3)
+        assert not opening.done()
+        held.close()
+        return await opening
+
+    login = run(story())
+    assert "read 512/512" in real.io(login, "read 0 512")
+    assert run(servers._portals()) == [f"{ADDRESS}:{PORT}"]
+
+
 def test_what_can_not_be_opened_leaves_nothing(case: Case, run: Run) -> None:
     for bad in (
         {"place": Place(path=case.root / "missing", format="raw")},

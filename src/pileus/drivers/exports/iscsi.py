@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import struct
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -35,13 +36,14 @@ IQN = "iqn.2026-11.org.pileus:"
 LUN = 1
 PORT = 3260
 _PROGRAM = "tgtd"
-_STARTS_WITHIN_S, _ANSWERS_WITHIN_S = 15.0, 10.0
+_STARTS_WITHIN_S, _ANSWERS_WITHIN_S, _PAUSE_S = 15.0, 10.0, 0.1
 _REQUEST = struct.Struct("=ii64sIiQQIIIIII")
 _ANSWER = struct.Struct("=II")
-_SYSTEM, _TARGET, _DEVICE, _ACCOUNT = 0, 1, 2, 7
+_SYSTEM, _TARGET, _DEVICE, _PORTAL, _ACCOUNT = 0, 1, 2, 3, 7
 _NEW, _DELETE, _SHOW, _BIND, _UNBIND, _UPDATE = 0, 1, 2, 3, 4, 5
 _NONE = -1
 _TARGET_LINE = re.compile(r"^Target (\d+): (\S+)$", re.M)
+_PORTAL_LINE = re.compile(r"^Portal: (\S+),\d+$", re.M)
 _INITIATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,222}")
 
 
@@ -122,6 +124,10 @@ def must_be_exportable(export: IscsiExport) -> None:
         raise ExportFailed(f"a volume of the format {export.place.format} can't be opened by iSCSI")
 
 
+class _Nobody(ExportFailed):
+    """No tgtd listens, or it ended while it was asked."""
+
+
 class Tgt:
     """``IscsiServers`` for real. ``root``: a folder for the socket (its path must be short) and passwords."""
 
@@ -178,7 +184,7 @@ class Tgt:
         """See IscsiServers."""
         path_part(export_id)
         async with self._lock:
-            if await self._answers():
+            with contextlib.suppress(_Nobody):
                 found = (await self._targets()).get(IQN + export_id)
                 if found is not None:
                     await self._ask(_TARGET, _DELETE, found.number, force=True)
@@ -188,20 +194,41 @@ class Tgt:
 
     async def found(self) -> Collection[str]:
         """See IscsiServers."""
-        if not await self._answers():
+        try:
+            return [name.removeprefix(IQN) for name in await self._targets()]
+        except _Nobody:
             return ()
-        return [name.removeprefix(IQN) for name in await self._targets()]
 
     async def stop(self) -> None:
         """End tgtd, with all that it serves."""
         for export_id in await self.found():
             await self.close(export_id)
-        if await self._answers():
+        with contextlib.suppress(_Nobody):
             await self._ask(_SYSTEM, _DELETE)
 
     async def _start(self) -> None:
-        if await self._answers():
-            return
+        """Have a tgtd that listens at our address and nowhere else.
+
+        One that can't listen there listens at every address of the host instead, at port 3260. A tgtd that
+        was killed may hold the address for a moment more, so this is tried again.
+        """
+        deadline = time.monotonic() + _STARTS_WITHIN_S
+        while await self._portals() != [self._portal]:
+            with contextlib.suppress(_Nobody):
+                await self._ask(_SYSTEM, _DELETE)
+                await asyncio.sleep(_PAUSE_S)
+            if time.monotonic() > deadline:
+                raise ExportFailed(f"tgtd can't listen at {self._portal}: the address is in use")
+            await self._launch()
+
+    async def _portals(self) -> Collection[str] | None:
+        """Where tgtd listens, as ADDRESS:PORT; None: there is none."""
+        try:
+            return _PORTAL_LINE.findall(await self._ask(_PORTAL, _SHOW))
+        except _Nobody:
+            return None
+
+    async def _launch(self) -> None:
         environment = {
             **os.environ,
             "PATH": os.environ.get("PATH", "") + os.pathsep + "/usr/sbin",
@@ -216,20 +243,12 @@ class Tgt:
                 timeout_s=_STARTS_WITHIN_S,
             )
             async with asyncio.timeout(_STARTS_WITHIN_S):
-                while not await self._answers():  # noqa: ASYNC110 - not our child, no event tells
+                while await self._portals() is None:  # noqa: ASYNC110 - not our child, no event tells
                     await asyncio.sleep(0.02)
         except ProgramFailed as error:
             raise ExportFailed(f"tgtd can't be started: {error.stderr.strip()[-300:]}") from error
         except TimeoutError as error:
             raise ExportFailed("tgtd does not answer") from error
-
-    async def _answers(self) -> bool:
-        try:
-            _, writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:
-            return False
-        writer.close()
-        return True
 
     async def _targets(self) -> Mapping[str, _Target]:
         """Our targets by their names."""
@@ -262,7 +281,9 @@ class Tgt:
                     said = await reader.readexactly(max(0, length - _ANSWER.size))
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as failure:
+        except (FileNotFoundError, ConnectionError, asyncio.IncompleteReadError) as failure:
+            raise _Nobody("tgtd does not answer") from failure
+        except (OSError, TimeoutError) as failure:
             raise ExportFailed("tgtd does not answer") from failure
         if error:
             raise ExportFailed(f"tgtd refuses it with the error {error}")
