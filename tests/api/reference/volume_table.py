@@ -119,6 +119,19 @@ OPERATIONS: Operations = {
         "sort_dir": Example("sort_key=name&sort_dir=asc", without="sort_key=name&sort_dir=desc"),
         "extra_specs": "extra_specs={{'volume_backend_name':'far'}}",
     },
+    "/v3/qos-specs": {
+        "limit": Example("limit=1", person="admin"),
+        "offset": Example("offset=1", person="admin"),
+        "marker": Example("marker={qos}", person="admin"),
+        "sort": Example("sort=name:asc", without="sort=name:desc", person="admin"),
+        "sort_key": Example(
+            "sort_key=name&sort_dir=asc", without="sort_key=name&sort_dir=desc", person="admin"
+        ),
+        "sort_dir": Example(
+            "sort_key=name&sort_dir=asc", without="sort_key=name&sort_dir=desc", person="admin"
+        ),
+    },
+    "/v3/qos-specs/{id}/associations": {},
     "/v3/types/{id}/extra_specs": {},
     "/v3/types/{id}/os-volume-type-access": {},
     "/v3/default-types": {},
@@ -129,6 +142,9 @@ OPERATIONS: Operations = {
 }
 NO_LISTS = {
     "/v3/limits",
+    "/v3/qos-specs/{id}/associate",
+    "/v3/qos-specs/{id}/disassociate",
+    "/v3/qos-specs/{id}/disassociate_all",
     "/v3/volumes/summary",
     "/v3/types/default",
     "/v3/types/{id}/encryption",
@@ -160,6 +176,10 @@ async def _fill(api: Cloud) -> dict[str, str]:
     await api.store.write(services_seen, context, ["c1"], "cinder-scheduler")
     await api.a_type("gold", extra_specs={"volume_backend_name": "far"})
     await api.a_type("hidden", **{"os-volume-type-access:is_public": False})
+    for name in ("slow", "slower"):
+        answer = await admin("POST", "/qos-specs", {"qos_specs": {"name": name}})
+        assert answer.status == 200, answer
+        api.clock.advance(1)
     first = await api.make(near, 1, name="alpha", metadata={"a": "1"}, availability_zone="nova")
     api.clock.advance(10)
     between = api.clock.now().isoformat()
@@ -192,6 +212,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     return {
         "id": kinds[0]["id"],
         "type": kinds[0]["id"],
+        "qos": answer.json["qos_specs"]["id"],
         "first": first["id"],
         "second": second["id"],
         "newest": newest,

@@ -31,6 +31,8 @@ from pileus.services.volume.messages import MESSAGES, messages_trim
 from pileus.services.volume.microversions import MICROVERSIONS
 from pileus.services.volume.pools.hosts import pools_noun
 from pileus.services.volume.pools.services import services_noun
+from pileus.services.volume.qos.noun import QOS
+from pileus.services.volume.qos.work import volume_limits
 from pileus.services.volume.quotas.noun import QUOTAS
 from pileus.services.volume.snapshots.noun import revert_actions, snapshots_noun
 from pileus.services.volume.transfers.noun import TRANSFERS
@@ -70,6 +72,7 @@ __all__ = [
     "attachments_read",
     "from_settings",
     "volume_held",
+    "volume_limits",
     "volume_scopes_served",
     "volume_set",
     "volumes_delete",
@@ -105,6 +108,7 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
         TYPE_ACCESS,
         TYPE_ENCRYPTION,
         DEFAULT_TYPES,
+        QOS,
         services_noun(config),
         pools_noun(config),
         volumes_noun(config),

@@ -21,7 +21,7 @@ from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import servers
 from pileus.services.compute.uses.image import ImageFiles, images_of
-from pileus.services.compute.uses.volume import attachments_read, volumes_of
+from pileus.services.compute.uses.volume import attachments_read, volume_limits, volumes_of
 from pileus.services.network.service import mtu_on_node
 from pileus.store.column_in import column_in
 from pileus.store.events import newest_position
@@ -142,6 +142,7 @@ def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...
     held = [one for several in rows.values() for one in several if one.state in (ATTACHING, ATTACHED)]
     attachments = attachments_read(tx, [one.attachment_id for one in held])
     sizes = {key: one["size"] for key, one in volumes_of(tx, [one.volume_id for one in held]).items()}
+    limits = volume_limits(tx, [one.volume_id for one in held])
     found: dict[str, tuple[ServerVolume, ...]] = {}
     for row in held:
         attachment = attachments.get(row.attachment_id)
@@ -153,6 +154,7 @@ def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...
             size_gib=sizes.get(row.volume_id, 0),
             device=row.target,
             read_only=attachment.mode == "ro",
+            limits=limits.get(row.volume_id, {}),
         )
         found[row.server_id] = (*found.get(row.server_id, ()), volume)
     return found

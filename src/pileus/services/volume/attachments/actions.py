@@ -19,6 +19,7 @@ from pileus.services.volume.attachments.noun import checked, refuse_held
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import BadRequest, InvalidVolume
 from pileus.services.volume.policy import ADMIN, MEMBER, rules
+from pileus.services.volume.qos.work import volume_qos
 from pileus.services.volume.rules import states
 from pileus.services.volume.volumes.lookup import find_volume, must_be, must_be_placed
 from pileus.store.tx import Tx
@@ -165,7 +166,8 @@ class ConnectionHandlers:
         connector = checked(argument["connector"])
         attachment_id = await request.write(_connect, request, connector)
         row = await connected(request.parts.store, attachment_id, self._config.connection_wait_s)
-        info = connection_info(row.id, row.volume_id, row.mode == "ro", row.connection)
+        qos = (await request.read(volume_qos, [row.volume_id])).get(row.volume_id)
+        info = connection_info(row.id, row.volume_id, row.mode == "ro", row.connection, qos)
         return Reply.json({"connection_info": info})
 
     async def terminate(self, request: Request, argument: Any) -> Reply:

@@ -54,16 +54,21 @@ def is_answer(connection: VolumeConnection, connector: Mapping[str, Any], host: 
 
 
 def connection_info(
-    attachment_id: str, volume_id: str, read_only: bool, connection: Mapping[str, Any]
+    attachment_id: str,
+    volume_id: str,
+    read_only: bool,
+    connection: Mapping[str, Any],
+    qos_specs: Mapping[str, str] | None,
 ) -> dict[str, Any]:
-    """A connection in Cinder's form: ``driver_volume_type`` and ``data``."""
+    """A connection in Cinder's form: ``driver_volume_type`` and ``data``, with the limits that whoever opens
+    it is to keep."""
     one = msgspec.convert(connection, VolumeConnection)
     kind, data = _FORMS[one.kind](one)
     common = {
         "access_mode": "ro" if read_only else "rw",
         "volume_id": volume_id,
         "encrypted": False,
-        "qos_specs": None,
+        "qos_specs": qos_specs or None,
         "discard": True,
     }
     return {"driver_volume_type": kind, "data": {**common, **data}, "attachment_id": attachment_id}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 
 from pileus.core.errors import Conflict
 from pileus.resource import types
@@ -22,10 +22,12 @@ from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import AttachmentNotFound, BadRequest
 from pileus.services.volume.listing import of_project, refuse_unknown
 from pileus.services.volume.policy import MEMBER, READER, rules
+from pileus.services.volume.qos.work import volume_qos
 from pileus.services.volume.rules import states
 from pileus.services.volume.tables.volumes import volume_attachments
 from pileus.services.volume.volumes.lookup import seen_volume, target_of
 from pileus.services.volume.volumes.view import plain
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 from pileus.web.actions import action_route
 from pileus.web.body import declared_body
@@ -37,6 +39,16 @@ from pileus.web.routes import NO_BODY, Action, ByVersion, Route
 
 _c = volume_attachments.c
 _STAMP = types.nullable(types.timestamp_plain)
+
+
+def _qos_specs(tx: Tx, ids: list[str]) -> Mapping[str, Any]:
+    """The limits that whoever opens the volumes is to keep, by attachment."""
+    volumes = {
+        row.id: row.volume_id for row in tx.rows(select(_c.id, _c.volume_id).where(column_in(tx, _c.id, ids)))
+    }
+    specs = volume_qos(tx, sorted(set(volumes.values())))
+    return {key: specs[volume_id] for key, volume_id in volumes.items() if volume_id in specs}
+
 
 ATTACHMENT = Resource(
     "attachment",
@@ -53,6 +65,7 @@ ATTACHMENT = Resource(
         Attribute("detached_at", _STAMP, compute=lambda row: None),
         Attribute("attach_mode", types.string(), column=_c.mode),
         Attribute("connection", types.anything),
+        Attribute("qos_specs", types.anything, loader=_qos_specs, empty=None),
         Attribute("instance_id", ID, column=_c.server_id, visible=False, filter=True),
         Attribute("attach_status", types.string(), column=_c.status, visible=False, filter=True),
         Attribute("project_id", types.string(36)),
@@ -68,12 +81,13 @@ class HeldByServer(Conflict):
 
 def _view(request: Request, action: str, view: dict[str, Any]) -> dict[str, Any]:
     connection, project_id = view.pop("connection", None), view.pop("project_id", None)
+    qos_specs = view.pop("qos_specs", None)
     if "attach_mode" in view:
         # It has the password by which the volume is written to: nothing for those who only read.
         may_open = request.access.allows("volume:attachment_update", {"project_id": project_id})
         given = plain(connection) if may_open else None
         view["connection_info"] = (
-            connection_info(view["id"], view["volume_id"], view["attach_mode"] == "ro", given)
+            connection_info(view["id"], view["volume_id"], view["attach_mode"] == "ro", given, qos_specs)
             if given
             else {}
         )
@@ -232,6 +246,7 @@ class AttachmentHandlers:
             row = await connected(store, attachment_id, self._config.connection_wait_s)
         else:
             row = await request.read(work.attachment_read, attachment_id)
+        qos_specs = await request.read(volume_qos, [row.volume_id])
         stamp = row.attached_at.isoformat(timespec="microseconds") if row.attached_at else None
         view = {
             "id": row.id,
@@ -242,6 +257,7 @@ class AttachmentHandlers:
             "detached_at": None,
             "attach_mode": row.mode,
             "connection": row.connection,
+            "qos_specs": qos_specs.get(row.volume_id),
             "project_id": row.project_id,
         }
         return Reply.json({"attachment": _view(request, "get", view)})
