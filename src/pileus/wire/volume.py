@@ -60,6 +60,9 @@ BACKUP = "backup"
 """Copy it into ``backup``; result: ``{"size_bytes", "object_count"}``."""
 DELETE_BACKUP = "delete_backup"
 """Also where its volume is gone: it is an operation of the host."""
+VERIFY_BACKUP = "verify_backup"
+"""Read all of it, and compare it with what it should be, ``size_gib`` long; an operation of the host as well.
+Result: ``{"object_count"}``."""
 RESTORE = "restore"
 """Overwrite it with ``backup``; nobody has it open."""
 REWRITE = "rewrite"
@@ -71,7 +74,7 @@ UNMANAGE = "unmanage"
 
 OPERATIONS = (
     *(CREATE, DELETE, EXTEND, SNAPSHOT, DELETE_SNAPSHOT, REVERT, UPLOAD),
-    *(BACKUP, DELETE_BACKUP, RESTORE, REWRITE, MANAGE, UNMANAGE),
+    *(BACKUP, DELETE_BACKUP, VERIFY_BACKUP, RESTORE, REWRITE, MANAGE, UNMANAGE),
 )
 """Kinds of operations. One that a storage agent does not know ends with an error."""
 
@@ -213,7 +216,8 @@ class PoolReport(Record, frozen=True):
     """A pool as it is. Sizes in bytes; ``error``: why nothing can be put there now (None: it can).
 
     ``backend_name`` is what types name (``volume_backend_name``); ``capabilities`` are what else their
-    extra specs may ask for. ``backups``: whether volumes of it can be backed up on this node. ``shared``:
+    extra specs may ask for. ``backups``: whether volumes of it can be backed up on this node;
+    ``backup_place``: the word of the place that they are kept at, where other nodes have it, too. ``shared``:
     the pool, by this word, is the same as that of other nodes with the word (empty: it is this node's
     alone).
     """
@@ -229,6 +233,7 @@ class PoolReport(Record, frozen=True):
     reserved_percentage: Percent = 0
     multiattach: bool = True
     backups: bool = False
+    backup_place: OptionalWord = ""
     shared: OptionalWord = ""
     availability_zone: NameLine = ""
     disk_formats: tuple[Word, ...] = ("raw", "qcow2")

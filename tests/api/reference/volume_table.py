@@ -76,6 +76,18 @@ _TRANSFERS: dict[str, str | Example] = {
     "sort_dir": Example("sort_dir=asc&sort_key=created_at", without="sort_dir=desc&sort_key=created_at"),
     "all_tenants": Example("all_tenants=1", person="admin"),
 }
+_BACKUPS: dict[str, str | Example] = {
+    **{name: one for name, one in _PAGES.items() if name != "marker"},
+    "marker": "marker={newest_backup}",
+    "all_tenants": Example("all_tenants=1", person="admin"),
+    "name": "name=one",
+    "name~": "name~=on",
+    "status": "status=error",
+    "volume_id": "volume_id={second}",
+    "snapshot_id": "snapshot_id={snapshot}",
+    "size": "size=2",
+    "project_id": Example("all_tenants=1&project_id=" + P1, without="all_tenants=1", person="admin"),
+}
 _ADMINS: dict[str, dict[str, str | Example]] = {
     "/v3/os-services": {
         "host": Example("host=h2", person="admin"),
@@ -99,6 +111,8 @@ OPERATIONS: Operations = {
     "/v3/os-volume-transfer/detail": _TRANSFERS,
     "/v3/volume-transfers": _TRANSFERS,
     "/v3/volume-transfers/detail": _TRANSFERS,
+    "/v3/backups": _BACKUPS,
+    "/v3/backups/detail": _BACKUPS,
     "/v3/messages": {
         "limit": "limit=1",
         "offset": "offset=1",
@@ -142,6 +156,7 @@ OPERATIONS: Operations = {
 }
 NO_LISTS = {
     "/v3/limits",
+    "/v3/backups/{id}/export_record",
     "/v3/qos-specs/{id}/associate",
     "/v3/qos-specs/{id}/disassociate",
     "/v3/qos-specs/{id}/disassociate_all",
@@ -197,6 +212,12 @@ async def _fill(api: Cloud) -> dict[str, str]:
     snapshot = await api.snapshot(near, first["id"], name="one", metadata={"a": "1"})
     api.clock.advance(1)
     await api.snapshot(far, second["id"], name="two")
+    for name, host, volume in (("one", near, first), ("two", far, second)):
+        api.clock.advance(1)
+        await api.backup(host, volume["id"], name=name)
+    api.clock.advance(1)
+    admins = await admin.make(near, 1, availability_zone="nova")
+    await admin.backup(near, admins["id"])
     for volume in (first, second):
         api.clock.advance(1)
         body = {"attachment": {"volume_uuid": volume["id"]}}
@@ -217,6 +238,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
         "second": second["id"],
         "newest": newest,
         "newest_snapshot": listed[0]["id"],
+        "newest_backup": (await api("GET", "/backups?limit=1")).json["backups"][0]["id"],
         "snapshot": snapshot["id"],
         "between": between,
         "project_id": P1,

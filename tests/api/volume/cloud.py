@@ -30,6 +30,7 @@ from pileus.wire.volume import (
     ExportReport,
     PoolReport,
     VolumeConnection,
+    VolumeOperation,
     VolumeReport,
     VolumeState,
     VolumeStateRequest,
@@ -44,7 +45,13 @@ GIB = 1 << 30
 
 def pool(name: str = "fast", gib: int = 100, **values: Any) -> PoolReport:
     """A pool as a host reports it."""
-    said = {"driver": "simulated", "backend_name": name, "over_subscription_ratio": 1.0, **values}
+    said = {
+        "driver": "simulated",
+        "backend_name": name,
+        "over_subscription_ratio": 1.0,
+        "backups": True,
+        **values,
+    }
     return PoolReport(name, total_bytes=gib * GIB, free_bytes=gib * GIB, **said)
 
 
@@ -56,6 +63,8 @@ class StorageHost:
         self.fails: str | None = None
         self.refuses: str | None = None
         self.done: list[str] = []
+        self.asked: list[VolumeOperation] = []
+        self.results: dict[str, dict[str, Any]] = {"backup": {"object_count": 3}}
 
     async def tell(self, **said: Any) -> Any:
         return await self.cloud.wire["volume_report"](VolumeReport(self.name, **said), Node(self.name))
@@ -71,10 +80,14 @@ class StorageHost:
     async def pass_(self) -> None:
         """One look, as an agent's: make it so, and say so."""
         state = await self.state()
-        pending = [one for volume in state.volumes for one in volume.operations]
+        pending = [one for volume in state.volumes for one in volume.operations] + list(state.operations)
         self.done += [one.kind for one in pending]
+        self.asked += pending
         await self.tell(
-            operations=tuple(OperationReport(one.operation_id, self.fails) for one in pending),
+            operations=tuple(
+                OperationReport(one.operation_id, self.fails, self.results.get(one.kind, {}))
+                for one in pending
+            ),
             exports=tuple(self._opened(volume, one) for volume in state.volumes for one in volume.exports),
         )
 
@@ -148,6 +161,15 @@ class Cloud(one.Cloud):
         found: dict[str, Any] = (await self("GET", f"/snapshots/{answer.json['snapshot']['id']}")).json[
             "snapshot"
         ]
+        assert found["status"] == "available", found
+        return found
+
+    async def backup(self, host: StorageHost, volume_id: str, **values: Any) -> dict[str, Any]:
+        """A backup that is available."""
+        answer = await self("POST", "/backups", {"backup": {"volume_id": volume_id, **values}})
+        assert answer.status == 202, answer
+        await host.pass_()
+        found: dict[str, Any] = (await self("GET", f"/backups/{answer.json['backup']['id']}")).json["backup"]
         assert found["status"] == "available", found
         return found
 

@@ -106,6 +106,7 @@ def test_services_pools_hosts_capabilities_and_zones(kind: str, tmp_path: Path) 
         volume = await api.make(host, 3)
         services = (await admin("GET", "/os-services?host=h1")).json["services"]
         assert [(one["host"], one["zone"], one["state"]) for one in services] == [
+            ("h1", "nova", "up"),
             ("h1@fast", "nova", "up"),
             ("h1@slow", "west", "up"),
         ]

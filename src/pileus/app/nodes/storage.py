@@ -117,5 +117,6 @@ def _storage_settings(settings: Settings, folder: Path, *, durable: bool = True)
         folder=folder,
         heartbeat_interval_s=settings.network.heartbeat_interval_s,
         availability_zone=settings.agent.availability_zone,
+        backup_place=settings.block_storage.backup_place if settings.block_storage.backup_folder else "",
         durable=durable,
     )

@@ -114,6 +114,17 @@ class Backups:
         parent_id: str | None,
         progress: Callable[[int], None],
     ) -> Done:
+        with self._objects.hold(container, alone=False):
+            return self._write(backup_id, file, container, parent_id, progress)
+
+    def _write(
+        self,
+        backup_id: str,
+        file: Path,
+        container: str,
+        parent_id: str | None,
+        progress: Callable[[int], None],
+    ) -> Done:
         known = set(self._list(container, parent_id).chunks) if parent_id is not None else set()
         names: list[str] = []
         size = count = 0
@@ -159,16 +170,20 @@ class Backups:
                 progress((number + 1) * 100 // len(kept.chunks))
         return kept.size
 
-    async def verify(self, backup_id: str, *, container: str) -> int:
-        """Read a backup back and compare all of it with what it should be; its size. Raises BackupFailed."""
+    async def verify(self, backup_id: str, *, container: str) -> tuple[int, int]:
+        """Read a backup back and compare all of it with what it should be; its size, and how many objects it
+        has. Raises BackupFailed."""
 
-        def work() -> int:
+        def work() -> tuple[int, int]:
             kept = self._list(container, backup_id)
             for _ in self._contents(container, kept):
                 pass
-            return kept.size
+            return kept.size, len(set(kept.chunks) - {""}) + 1
 
-        return await asyncio.to_thread(work)
+        try:
+            return await asyncio.to_thread(work)
+        except OSError as error:
+            raise BackupFailed(f"The backup can't be read: {_text(error)}") from error
 
     def _contents(self, container: str, kept: BackupList) -> Iterator[bytes | None]:
         """The chunks of a list in order; None: zeros."""
@@ -204,6 +219,10 @@ class Backups:
                 raise BackupFailed(f"The backup can't be deleted: {_text(error)}") from error
 
     def _delete(self, backup_id: str, container: str) -> None:
+        with self._objects.hold(container, alone=True):
+            self._remove(backup_id, container)
+
+    def _remove(self, backup_id: str, container: str) -> None:
         self._objects.delete(_list_name(container, backup_id))
         needed: set[str] = set()
         for name in self._objects.names(f"{container}/lists"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +34,10 @@ class Objects(Protocol):
 
     def names(self, start: str) -> Iterator[str]:
         """The names that begin with the part ``start``."""
+
+    def hold(self, start: str, *, alone: bool) -> AbstractContextManager[None]:
+        """Wait until nobody removes what begins with ``start``; ``alone``: until nobody else holds it. Also
+        against other machines that have the place."""
 
 
 class FolderObjects:
@@ -76,6 +83,18 @@ class FolderObjects:
             for name in sorted(files):
                 if not name.startswith("."):  # one that is being written
                     yield str((Path(folder) / name).relative_to(self._root))
+
+    @contextlib.contextmanager
+    def hold(self, start: str, *, alone: bool) -> Iterator[None]:
+        """See Objects."""
+        path = self._path(f"{start}/lock")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _path(self, name: str) -> Path:
         return self._root.joinpath(*map(path_part, name.split("/")))

@@ -34,7 +34,7 @@ from pileus.host.blockdev.desired import Desired, Key
 from pileus.host.blockdev.exports import Exporter, Exports
 from pileus.host.blockdev.hands import BUSY, LASTING, TRANSIENT, Hands, Refused, Task, told
 from pileus.host.blockdev.journal import Journal
-from pileus.host.blockdev.operations import carry_out
+from pileus.host.blockdev.operations import carry_out, on_backup
 from pileus.host.blockdev.plan import Todo, plan_volume
 from pileus.host.blockdev.pools import PoolParts
 from pileus.host.blockdev.told import News
@@ -47,7 +47,6 @@ from pileus.wire.calls import ANSWER, VOLUME_REPORT, VOLUME_STATE
 from pileus.wire.hypervisor import OperationReport
 from pileus.wire.questions import Answer, Question
 from pileus.wire.volume import (
-    DELETE_BACKUP,
     MANAGEABLE,
     ExportReport,
     StoredVolume,
@@ -80,6 +79,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     heartbeat_interval_s: float = 30.0
     availability_zone: str = ""
+    backup_place: str = ""
     watch_interval_s: float = 5.0
     durable: bool = True
 
@@ -210,7 +210,13 @@ class StorageAgent(Agent):
             try:
                 zone, backups = self._storage.availability_zone, self._backups is not None
                 reports = [
-                    await pool_parts.report(one, zone, backups=backups, error=self._away.get(name))
+                    await pool_parts.report(
+                        one,
+                        zone,
+                        backups=backups,
+                        backup_place=self._storage.backup_place,
+                        error=self._away.get(name),
+                    )
                     for name, one in self.pools.items()
                 ]
                 reply = await self.call(VOLUME_REPORT, VolumeReport(self.host, pools=tuple(reports)))
@@ -443,14 +449,11 @@ class StorageAgent(Agent):
     async def _do_host_operations(self) -> None:
         for operation in self._host_operations():
             try:
-                backup = operation.backup
-                if operation.kind != DELETE_BACKUP or backup is None or self._backups is None:
-                    raise Refused(f"This node does not know the operation {operation.kind}.")
-                await self._backups.delete(backup.backup_id, container=backup.container)
+                result = await on_backup(operation, self._backups)
             except LASTING as error:
                 self._ended(operation, error=told(error))
             else:
-                self._ended(operation)
+                self._ended(operation, result=result)
 
 
 def _job(key: Key) -> str:

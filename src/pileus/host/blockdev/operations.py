@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, cast
 
+from pileus.drivers.backups.chunks import Backups
 from pileus.drivers.pools.pool import Source
 from pileus.host.blockdev.hands import Refused, Task
 from pileus.host.blockdev.pools import GIB
@@ -148,6 +149,23 @@ async def _put_back(task: Task, backup: wire.VolumeBackup) -> None:
         await task.parts.pool.restore(task.volume_id, task.file)
     finally:
         await asyncio.to_thread(task.file.unlink, missing_ok=True)
+
+
+async def on_backup(operation: wire.VolumeOperation, backups: Backups | None) -> Result:
+    """Do what is about a backup and no volume; its result. Raises one of LASTING."""
+    backup = operation.backup
+    if backup is None or backups is None:
+        raise Refused("This node has no place for backups.")
+    match operation.kind:
+        case wire.DELETE_BACKUP:
+            await backups.delete(backup.backup_id, container=backup.container)
+            return {}
+        case wire.VERIFY_BACKUP:
+            size, count = await backups.verify(backup.backup_id, container=backup.container)
+            if size != operation.size_gib * GIB:
+                raise Refused(f"The backup is {size} bytes long, and not {operation.size_gib} GiB.")
+            return {"object_count": count}
+    raise Refused(f"This node does not know the operation {operation.kind}.")
 
 
 OPERATIONS: dict[str, Callable[[Task], Awaitable[Result]]] = {

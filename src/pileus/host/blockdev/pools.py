@@ -30,7 +30,9 @@ class PoolParts(msgspec.Struct, frozen=True):
         return Wanted(volume_id=volume_id, size=size_gib * GIB, thick=declared.thick, format=format)
 
 
-async def report(parts: PoolParts, zone: str, *, backups: bool, error: str | None) -> PoolReport:
+async def report(
+    parts: PoolParts, zone: str, *, backups: bool, backup_place: str, error: str | None
+) -> PoolReport:
     """A pool as it is now; ``error``: why nothing can be done with it, where that is known."""
     declared = parts.declared
     total = free = 0
@@ -51,6 +53,7 @@ async def report(parts: PoolParts, zone: str, *, backups: bool, error: str | Non
         reserved_percentage=declared.reserved_percentage,
         multiattach=parts.multiattach,
         backups=backups,
+        backup_place=backup_place,
         shared=declared.shared if isinstance(declared, DirectoryDeclaration) else "",
         availability_zone=zone,
         error=error,

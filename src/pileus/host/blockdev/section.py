@@ -57,3 +57,6 @@ class BlockStorageSection(Section, frozen=True):
     backup_folder: Annotated[
         str, Description(description="folder for backups of volumes; empty: in the state folder")
     ] = ""
+    backup_place: Annotated[
+        Word, Description(description="a word by which other nodes with the same backup folder call it")
+    ] = ""

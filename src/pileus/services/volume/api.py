@@ -19,7 +19,7 @@ from pileus.web.head import Head
 from pileus.web.request import Request
 from pileus.web.service import Spelling
 
-LINKED = frozenset({"volume"})
+LINKED = frozenset({"volume", "backup"})
 """Resources whose views carry ``links`` to themselves."""
 
 PATH = "/v3"
@@ -31,7 +31,7 @@ _SPELLINGS = re.compile(r"/v3/([0-9a-f-]+)(/.*)?")
 
 
 class VolumeDialect(CinderDialect):
-    """Cinder's, with ``links`` in each view of a volume."""
+    """Cinder's, with ``links`` in each view of a volume or a backup."""
 
     slash_names_nothing = True
 

@@ -17,6 +17,10 @@ class InvalidSnapshot(Invalid):
     message = "Invalid snapshot: {reason}"
 
 
+class InvalidBackup(Invalid):
+    message = "Invalid backup: {reason}"
+
+
 class QuotaError(Fault):
     """A quota would be exceeded (413)."""
 
@@ -29,6 +33,10 @@ class VolumeNotFound(NotFound):
 
 class SnapshotNotFound(NotFound):
     message = "Snapshot {id} could not be found."
+
+
+class BackupNotFound(NotFound):
+    message = "Backup {id} could not be found."
 
 
 class AttachmentNotFound(NotFound):

@@ -33,6 +33,7 @@ FILTERS = {
         *("name", "status", "volume_id", "metadata", "availability_zone", "created_at", "updated_at"),
         "consumes_quota",
     ),
+    "backup": ("name", "status", "volume_id"),
     "attachment": ("volume_id", "status", "instance_id", "attach_status"),
     "message": ("resource_uuid", "resource_type", "event_id", "request_id", "message_level"),
     "pool": ("name", "volume_type"),

@@ -23,6 +23,7 @@ from pileus.services.volume.attachments.work import (
     volume_held,
     volume_set,
 )
+from pileus.services.volume.backups.noun import backups_noun
 from pileus.services.volume.config import VolumeConfig, from_settings
 from pileus.services.volume.errors import InvalidVolume
 from pileus.services.volume.events import CONNECTED, RESIZED
@@ -116,6 +117,7 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
         snapshots_noun(config),
         attachments_noun(config),
         TRANSFERS,
+        backups_noun(config),
         CONNECTIONS,
         UPLOADS,
         RETYPES,

@@ -1268,6 +1268,7 @@ INSERT INTO "schema_revisions" VALUES('network','0055_handovers_of_routers');
 INSERT INTO "schema_revisions" VALUES('network','0056_pages_of_ports_by_index');
 INSERT INTO "schema_revisions" VALUES('volume','0019_volumes_and_their_types_snapshots_attachments_and_pools');
 INSERT INTO "schema_revisions" VALUES('volume','0020_transfers_of_volumes');
+INSERT INTO "schema_revisions" VALUES('volume','0021_backups_of_volumes');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1684,6 +1685,33 @@ CREATE TABLE volume_attachments (
 	CONSTRAINT fk_volume_attachments_volume_id FOREIGN KEY(volume_id) REFERENCES volumes (id), 
 	CONSTRAINT pk_volume_attachments PRIMARY KEY (id)
 );
+CREATE TABLE volume_backups (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255), 
+	status VARCHAR(32) NOT NULL, 
+	fail_reason TEXT, 
+	size_gib INTEGER NOT NULL, 
+	object_count INTEGER NOT NULL, 
+	availability_zone VARCHAR(255), 
+	container VARCHAR(255) NOT NULL, 
+	volume_id VARCHAR(36) NOT NULL, 
+	snapshot_id VARCHAR(36), 
+	parent_id VARCHAR(36), 
+	restoring_to VARCHAR(36), 
+	place VARCHAR(300) NOT NULL, 
+	location VARCHAR(300) NOT NULL, 
+	stored_as VARCHAR(36) NOT NULL, 
+	node VARCHAR(255) NOT NULL, 
+	metadata TEXT NOT NULL, 
+	volume_facts TEXT NOT NULL, 
+	data_timestamp DATETIME NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT pk_volume_backups PRIMARY KEY (id)
+);
 CREATE TABLE volume_default_types (
 	project_id VARCHAR(36) NOT NULL, 
 	volume_type_id VARCHAR(36) NOT NULL, 
@@ -1721,7 +1749,7 @@ CREATE TABLE volume_pools (
 	disk_formats TEXT NOT NULL, 
 	capabilities TEXT NOT NULL, 
 	error TEXT, 
-	updated_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, backup_place VARCHAR(64) DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_volume_pools PRIMARY KEY (node, name)
 );
 CREATE TABLE volume_qos_specs (
@@ -2000,6 +2028,11 @@ CREATE INDEX ix_users_default_project_id ON users (default_project_id);
 CREATE INDEX ix_users_password_expires_at ON users (password_expires_at);
 CREATE INDEX ix_volume_attachments_project ON volume_attachments (project_id, created_at);
 CREATE INDEX ix_volume_attachments_volume_id ON volume_attachments (volume_id);
+CREATE INDEX ix_volume_backups_node ON volume_backups (node);
+CREATE INDEX ix_volume_backups_parent_id ON volume_backups (parent_id);
+CREATE INDEX ix_volume_backups_project ON volume_backups (project_id, created_at);
+CREATE INDEX ix_volume_backups_stored_as ON volume_backups (stored_as);
+CREATE INDEX ix_volume_backups_volume_id ON volume_backups (volume_id);
 CREATE INDEX ix_volume_messages_project ON volume_messages (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_project ON volume_snapshots (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_volume_id ON volume_snapshots (volume_id);

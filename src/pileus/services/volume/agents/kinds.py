@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from pileus.services.volume.backups import work as backups
+from pileus.services.volume.backups.finishing import (
+    finish_backup,
+    finish_backup_delete,
+    finish_restore,
+    finish_verify,
+)
 from pileus.services.volume.snapshots.work import (
     DROP,
     MAKE,
@@ -35,7 +42,14 @@ ON_NODE: dict[str, OnNode] = {
     MAKE: OnNode(wire.SNAPSHOT, finish_snapshot),
     DROP: OnNode(wire.DELETE_SNAPSHOT, finish_drop),
     REVERT: OnNode(wire.REVERT, finish_revert),
+    backups.MAKE: OnNode(wire.BACKUP, finish_backup),
+    backups.RESTORE: OnNode(wire.RESTORE, finish_restore),
+    backups.DROP: OnNode(wire.DELETE_BACKUP, finish_backup_delete),
+    backups.VERIFY: OnNode(wire.VERIFY_BACKUP, finish_verify),
 }
 """By the operation's kind."""
+
+OF_HOSTS = (backups.DROP, backups.VERIFY)
+"""Kinds that are about a backup, and no volume."""
 
 VERBS = {kind: one.verb for kind, one in ON_NODE.items()}

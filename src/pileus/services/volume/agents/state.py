@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from pileus.services.volume.agents.kinds import VERBS
+from pileus.services.volume.agents.kinds import OF_HOSTS, VERBS
 from pileus.services.volume.attachments.connections import export_of
 from pileus.services.volume.operations import NODE
 from pileus.services.volume.rules import states
+from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.uses.image import ImageFiles, images_of
 from pileus.store.column_in import column_in
@@ -19,6 +20,7 @@ from pileus.store.operations import PENDING, RUNNING, WAITING, operations
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import ImageSource
 from pileus.wire.volume import (
+    VolumeBackup,
     VolumeDetails,
     VolumeExport,
     VolumeImage,
@@ -43,8 +45,9 @@ def volume_state(tx: Tx, request: VolumeStateRequest, *, files: ImageFiles) -> V
         where.append(column_in(tx, c.id, list(request.volumes)))
     rows = tx.rows(select(c.id, c.pool, c.size_gib, c.made, c.status).where(*where).order_by(c.id))
     ids = [row.id for row in rows]
+    of_host = _host_operations(tx, request.host) if request.volumes is None else ()
     if not ids:
-        return VolumeState(position)
+        return VolumeState(position, operations=of_host)
     snapshots, exports = _snapshots(tx, ids), _exports(tx, ids)
     pending = _operations(tx, {row.id: row.size_gib for row in rows}, files)
     return VolumeState(
@@ -61,6 +64,28 @@ def volume_state(tx: Tx, request: VolumeStateRequest, *, files: ImageFiles) -> V
             )
             for row in rows
         ),
+        of_host,
+    )
+
+
+def _host_operations(tx: Tx, host: str) -> tuple[VolumeOperation, ...]:
+    """The operations of a host on backups, also of those whose volumes are gone."""
+    c, b = operations.c, volume_backups.c
+    rows = tx.rows(
+        select(c.id, c.kind, c.data)
+        .where(
+            c.resource_id.in_(select(b.id).where(b.node == host)),
+            c.kind.in_(sorted(OF_HOSTS)),
+            c.state.in_((PENDING, RUNNING, WAITING)),
+            c.step == NODE,
+        )
+        .order_by(c.created_at, c.id)
+    )
+    return tuple(
+        VolumeOperation(
+            row.id, VERBS[row.kind], size_gib=row.data.get("size_gib", 0), backup=_backup(row.data)
+        )
+        for row in rows
     )
 
 
@@ -109,6 +134,7 @@ def _operations(tx: Tx, sizes: Mapping[str, int], files: ImageFiles) -> dict[str
             snapshot_id=None if data.get("source") else data.get("snapshot_id"),
             source=_source(data, images, files),
             image=_image(data, files),
+            backup=None if data.get("source") else _backup(data),
             name=data.get("name", ""),
         )
         found.setdefault(row.resource_id, []).append(operation)
@@ -133,7 +159,15 @@ def _source(data: Mapping[str, Any], images: Mapping[str, Any], files: ImageFile
                 path=files.download_path(image["id"]),
             )
         )
+    if kind == "backup":
+        return VolumeSource(backup=_backup(data))
     return VolumeSource(volume_id=data["volume_id"], snapshot_id=data.get("snapshot_id"))
+
+
+def _backup(data: Mapping[str, Any]) -> VolumeBackup | None:
+    if "stored_as" not in data:
+        return None
+    return VolumeBackup(data["stored_as"], data["location"], data.get("parent"))
 
 
 def _image(data: Mapping[str, Any], files: ImageFiles) -> VolumeImage | None:

@@ -16,7 +16,7 @@ from pileus.services.volume.tables.pools import volume_pools, volume_services
 from pileus.services.volume.tables.volumes import volumes
 from pileus.store.tx import Tx
 
-VOLUME_BINARY, SCHEDULER_BINARY = "cinder-volume", "cinder-scheduler"
+VOLUME_BINARY, SCHEDULER_BINARY, BACKUP_BINARY = "cinder-volume", "cinder-scheduler", "cinder-backup"
 VENDOR = "Pileus"
 
 
@@ -77,7 +77,9 @@ _USED = select(
 
 def pools_read(tx: Tx, config: VolumeConfig, now: dt.datetime) -> list[Pool]:
     """All pools as the scheduler sees them. Four statements."""
-    services = {one.host: one for one in services_read(tx, config, now) if one.binary == VOLUME_BINARY}
+    known = services_read(tx, config, now)
+    services = {one.host: one for one in known if one.binary == VOLUME_BINARY}
+    off = {one.host for one in known if one.binary == BACKUP_BINARY and one.disabled}
     used = {row.host: row for row in tx.rows(_USED)}
     found = []
     for row in tx.rows(select(volume_pools).order_by(volume_pools.c.node, volume_pools.c.name)):
@@ -101,9 +103,15 @@ def pools_read(tx: Tx, config: VolumeConfig, now: dt.datetime) -> list[Pool]:
                 ratio=row.over_subscription_ratio,
                 reserved_percentage=row.reserved_percentage,
                 capabilities=_capabilities(row, provisioned),
+                backup_place=_backup_place(row) if row.backups and row.node not in off else None,
             )
         )
     return found
+
+
+def _backup_place(row: Any) -> str:
+    """Where volumes of a pool are backed up: a place that several nodes share, or their own node."""
+    return f"shared/{row.backup_place}" if row.backup_place else f"node/{row.node}"
 
 
 def _capabilities(row: Any, provisioned: int) -> Mapping[str, Any]:

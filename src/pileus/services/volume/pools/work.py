@@ -13,7 +13,7 @@ from pileus.core.errors import Invalid
 from pileus.core.ids import new_id
 from pileus.resource.event import event
 from pileus.services.volume.errors import BadRequest, ServiceNotFound
-from pileus.services.volume.pools.reading import VOLUME_BINARY, service_host
+from pileus.services.volume.pools.reading import BACKUP_BINARY, VOLUME_BINARY, service_host
 from pileus.services.volume.tables.pools import volume_pools, volume_services
 from pileus.store.column_in import column_in
 from pileus.store.errors import Duplicate
@@ -83,6 +83,8 @@ def pools_take(tx: Tx, context: Context, node: str, pools: Sequence[PoolReport])
     if rows:
         tx.execute(upsert(tx.dialect, volume_pools, _POOL_COLUMNS), rows)
     services_seen(tx, context, [service_host(node, name) for name in names], VOLUME_BINARY)
+    if any(pool.backups for pool in pools):
+        services_seen(tx, context, [node], BACKUP_BINARY)
 
 
 def _row(context: Context, node: str, pool: PoolReport) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def _row(context: Context, node: str, pool: PoolReport) -> dict[str, Any]:
         "reserved_percentage": pool.reserved_percentage,
         "multiattach": pool.multiattach,
         "backups": pool.backups,
+        "backup_place": pool.backup_place,
         "shared": pool.shared,
         "availability_zone": pool.availability_zone,
         "disk_formats": list(pool.disk_formats),

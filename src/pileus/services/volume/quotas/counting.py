@@ -14,8 +14,10 @@ from sqlalchemy import bindparam, func, literal, or_, select, union_all
 
 from pileus.resource.quota import UNLIMITED, quota_limits, unified_read
 from pileus.services.volume.errors import BadRequest, QuotaError
+from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.types import volume_type_projects, volume_types
 from pileus.services.volume.tables.volumes import volume_snapshots, volumes
+from pileus.store.schema import Id
 from pileus.store.tx import Tx
 
 SERVICE = "volume"
@@ -34,7 +36,7 @@ DEFAULTS: Mapping[str, int] = {
 }
 OF_A_TYPE = ("volumes", "gigabytes", "snapshots")
 
-_v, _s = volumes.c, volume_snapshots.c
+_v, _s, _b = volumes.c, volume_snapshots.c, volume_backups.c
 _SIZE = func.coalesce(_v.wanted_size_gib, _v.size_gib)
 _USED = union_all(
     select(
@@ -54,6 +56,9 @@ _USED = union_all(
     .select_from(volume_snapshots.join(volumes, _v.id == _s.volume_id))
     .where(_s.project_id == bindparam("project"), _s.consumes_quota)
     .group_by(_v.volume_type_id),
+    select(
+        literal("backups"), literal(None, Id), func.count(), func.coalesce(func.sum(_b.size_gib), 0)
+    ).where(_b.project_id == bindparam("project")),
 )
 _NAMES = select(volume_types.c.id, volume_types.c.name)
 _GIVEN = select(volume_type_projects.c.volume_type_id).where(
@@ -87,7 +92,7 @@ def usage_of(tx: Tx, project_id: str, names: Mapping[str, str] | None = None) ->
     used = dict.fromkeys(all_names(names), 0)
     for row in tx.rows(_USED, {"project": project_id}):
         used[row.kind] += int(row.many)
-        used["gigabytes"] += int(row.gib)
+        used["backup_gigabytes" if row.kind == "backups" else "gigabytes"] += int(row.gib)
         if row.type_id in names:
             used[of_type(row.kind, names[row.type_id])] += int(row.many)
             used[of_type("gigabytes", names[row.type_id])] += int(row.gib)

@@ -16,7 +16,8 @@ _ZONES = "RESKEY:availability_zones"
 
 
 class Pool(NamedTuple):
-    """A pool as the scheduler sees it; sizes in GiB. ``provisioned``: promised to volumes."""
+    """A pool as the scheduler sees it; sizes in GiB. ``provisioned``: promised to volumes. ``backup_place``:
+    where its volumes are backed up; None: nowhere now."""
 
     host: str
     node: str
@@ -33,6 +34,7 @@ class Pool(NamedTuple):
     ratio: float
     reserved_percentage: int
     capabilities: Mapping[str, Any]
+    backup_place: str | None = None
 
     @property
     def room(self) -> float:

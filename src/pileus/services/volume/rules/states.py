@@ -10,6 +10,8 @@ DOWNLOADING, UPLOADING = "downloading", "uploading"
 RETYPING, REVERTING, MAINTENANCE = "retyping", "reverting", "maintenance"
 BACKING_UP, RESTORING_BACKUP, ERROR_RESTORING = "backing-up", "restoring-backup", "error_restoring"
 ERROR_BACKING_UP = "error_backing-up"
+RESTORING = "restoring"
+"""Of a backup that is put into a volume."""
 AWAITING_TRANSFER, MANAGING, ERROR_MANAGING, UNMANAGING = (
     "awaiting-transfer",
     "managing",
@@ -32,8 +34,8 @@ SNAPSHOT_STATES = (
     CREATING,
     DELETING,
     ERROR_DELETING,
-    "backing-up",
-    "restoring",
+    BACKING_UP,
+    RESTORING,
     "unmanaging",
 )
 

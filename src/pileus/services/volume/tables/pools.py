@@ -35,6 +35,7 @@ volume_pools = Table(
     Column("reserved_percentage", Integer, nullable=False),
     Column("multiattach", Boolean, nullable=False),
     Column("backups", Boolean, nullable=False),
+    Column("backup_place", String(64), nullable=False, server_default=""),
     Column("shared", String(64), nullable=False),
     Column("availability_zone", Name, nullable=False),
     Column("disk_formats", JsonText, nullable=False),

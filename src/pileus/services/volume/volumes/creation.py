@@ -6,10 +6,10 @@ All is decided in the request's unit of work. A volume for which no pool has roo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from pileus.core.context import Context
 from pileus.core.ids import new_id
@@ -17,8 +17,10 @@ from pileus.resource.declaration import Update, Values
 from pileus.resource.rows import fetch
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import (
+    BackupNotFound,
     BadRequest,
     ImageNotFound,
+    InvalidBackup,
     InvalidSnapshot,
     InvalidVolume,
     SnapshotNotFound,
@@ -30,6 +32,7 @@ from pileus.services.volume.pools.reading import pools_read
 from pileus.services.volume.quotas.counting import check_size, limits_of, spend
 from pileus.services.volume.rules import states
 from pileus.services.volume.rules.placement import GIB, NoPool, Pool, Wanted, choose, says_true, zones_of
+from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.types import volume_type_encryption
 from pileus.services.volume.tables.volumes import volume_snapshots, volumes
 from pileus.services.volume.types.resource import VOLUME_TYPE
@@ -38,6 +41,7 @@ from pileus.services.volume.uses.image import image_facts, image_usable
 from pileus.services.volume.volumes import resource
 from pileus.services.volume.volumes.lookup import seen_volume
 from pileus.services.volume.volumes.requests import HINTS
+from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
@@ -57,6 +61,8 @@ class Source(NamedTuple):
     image_metadata: Mapping[str, str] | None = None
     data: Mapping[str, Any] = {}
     encrypted: bool = False
+    metadata: Mapping[str, str] = {}
+    backup_place: str | None = None
 
 
 def _from_snapshot(tx: Tx, request: Request, snapshot_id: str) -> Source:
@@ -115,6 +121,32 @@ def _from_image(tx: Tx, request: Request, image_id: str, size: int) -> Source:
     return Source(0, bootable=True, image_metadata=facts, data={"source": "image", "image_id": image_id})
 
 
+def _from_backup(tx: Tx, request: Request, backup_id: str) -> Source:
+    c = volume_backups.c
+    row = tx.first(select(volume_backups).where(c.id == backup_id).with_for_update())
+    target = None if row is None else {"project_id": row.project_id}
+    if row is None or not request.access.allows("backup:get", target):
+        raise BackupNotFound(id=backup_id)
+    request.authorise("backup:restore", target)
+    if row.status != states.AVAILABLE:
+        raise InvalidBackup(reason="Backup status must be available")
+    facts = row.volume_facts
+    data = {
+        "source": "backup",
+        "backup_id": backup_id,
+        "stored_as": row.stored_as,
+        "location": row.location,
+    }
+    return Source(
+        row.size_gib,
+        bootable=facts["bootable"],
+        image_metadata=facts["image_metadata"],
+        data=data,
+        metadata=facts["metadata"],
+        backup_place=row.place,
+    )
+
+
 def _source(tx: Tx, request: Request, asked: Mapping[str, Any]) -> Source:
     given = [name for name in _SOURCES if asked.get(name)]
     if len(given) > 1:
@@ -132,7 +164,7 @@ def _source(tx: Tx, request: Request, asked: Mapping[str, Any]) -> Source:
     if not given:
         return Source()
     if given[0] == "backup_id":
-        raise BadRequest("Invalid input received: backup_id is not supported in this cloud.")
+        return _from_backup(tx, request, str(asked["backup_id"]))
     key = str(asked[given[0]])
     if given[0] == "snapshot_id":
         return _from_snapshot(tx, request, key)
@@ -228,7 +260,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
         size,
         {**kind["extra_specs"], **(_ENCRYPTED if encrypted else {})},
         zones,
-        [source.host] if source.host is not None else hints.get("same_host"),
+        _hosts(source, pools, hints.get("same_host")),
         hints.get("different_host", ()),
     )
     pool, reason = placed(pools, wanted)
@@ -243,6 +275,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
         "multiattach": says_true(kind["extra_specs"].get("multiattach")),
         "encrypted": encrypted,
         "image_metadata": source.image_metadata,
+        "metadata": {**source.metadata, **(asked.get("metadata") or {})},
         "host": pool.host if pool else None,
         "node": pool.node if pool else None,
         "pool": pool.name if pool else None,
@@ -255,8 +288,20 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     else:
         timeout = config.copy_timeout_s if source.data else config.operation_timeout_s
         begin(tx, context, CREATE, made["id"], project_id, timeout, **source.data)
+        if source.backup_place is not None:
+            _occupy(tx, context, source.data["backup_id"], made["id"])
     tx.emit(volume_event(context, "volume.create", made, new=True, name=made["name"], why=reason))
     return made
+
+
+def _hosts(source: Source, pools: Sequence[Pool], asked: Collection[str] | None) -> Collection[str] | None:
+    """The pools that can have what a volume begins with; None: all."""
+    if source.host is not None:
+        return [source.host]
+    if source.backup_place is None:
+        return asked
+    able = [pool.host for pool in pools if pool.backup_place == source.backup_place]
+    return able if asked is None else [host for host in able if host in asked]
 
 
 def _blank(context: Context, asked: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -274,7 +319,6 @@ def _blank(context: Context, asked: Mapping[str, Any], size: int) -> dict[str, A
         "group_id": None,
         "read_only": None,
         "encryption_key_id": None,
-        "metadata": asked.get("metadata") or {},
         "consumes_quota": True,
         "made": False,
         "created_at": context.now,
@@ -295,6 +339,20 @@ def placed(pools: Sequence[Pool], wanted: Wanted) -> tuple[Pool | None, str]:
         return None, "; ".join(f"{host}: {reason}" for host, reason in sorted(nowhere.reasons.items()))
 
 
+def _occupy(tx: Tx, context: Context, backup_id: str, volume_id: str) -> None:
+    """A backup is being put into a volume."""
+    values = {"status": states.RESTORING, "restoring_to": volume_id, "updated_at": context.now}
+    tx.execute(update(volume_backups).where(volume_backups.c.id == backup_id).values(values))
+
+
+def backups_release(tx: Tx, context: Context, volume_ids: Sequence[str]) -> None:
+    """The backups that were being put into volumes can be used again."""
+    c = volume_backups.c
+    back = {"status": states.AVAILABLE, "restoring_to": None, "updated_at": context.now}
+    where = [column_in(tx, c.restoring_to, list(volume_ids)), c.status == states.RESTORING]
+    tx.execute(update(volume_backups).where(*where).values(back))
+
+
 def finish_create(tx: Tx, context: Context, several: Sequence[Ended], *, config: VolumeConfig) -> None:
     """Volumes are there, or could not be made."""
     ended = {one.operation.resource_id: one for one in several}
@@ -311,6 +369,7 @@ def finish_create(tx: Tx, context: Context, several: Sequence[Ended], *, config:
             failed.append((volume["id"], volume["project_id"], one.error))
         updates.append(Update(volume, Values(changes)))
     resource.VOLUME.change(tx, context, updates)
+    backups_release(tx, context, [key for key, one in ended.items() if one.operation.data.get("stored_as")])
     message_create(tx, context, config, failed, "create volume from backend storage")
     tx.emit_many(
         [

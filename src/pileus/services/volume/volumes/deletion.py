@@ -15,16 +15,21 @@ from pileus.services.volume.events import volume_event
 from pileus.services.volume.messages import message_create
 from pileus.services.volume.operations import Ended, begin
 from pileus.services.volume.rules import states
+from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots
+from pileus.services.volume.volumes.creation import backups_release
 from pileus.services.volume.volumes.lookup import find_volume, must_not_be_frozen, volume_change
 from pileus.services.volume.volumes.resource import VOLUME
 from pileus.store.column_in import column_in
-from pileus.store.operations import FAILED, operation_end
+from pileus.store.operations import FAILED, PENDING, RUNNING, WAITING, operation_end, operations
 from pileus.store.tx import Tx
 from pileus.web.request import Request
 
 DELETE = "volume.delete"
-_SOURCES_OF = ("volume.create", "volume.snapshot", "volume.extend")
+_BACKUP = "volume.backup"
+_SOURCES_OF = ("volume.create", "volume.snapshot", "volume.extend", "volume.restore", _BACKUP)
+
+_GOING = "The volume is being deleted."
 
 
 def volume_delete(
@@ -74,6 +79,7 @@ def _begin(tx: Tx, context: Context, volume: Values, config: VolumeConfig) -> No
     snapshots = volume_snapshots
     tx.execute(update(snapshots).where(snapshots.c.volume_id == volume["id"]).values(status=states.DELETING))
     tx.execute(delete(volume_attachments).where(volume_attachments.c.volume_id == volume["id"]))
+    _end_backups(tx, context, volume["id"])
     # whatever its node was still to do with it, it need not
     operation_end(
         tx,
@@ -81,10 +87,21 @@ def _begin(tx: Tx, context: Context, volume: Values, config: VolumeConfig) -> No
         context.now,
         resource_ids=[volume["id"]],
         kinds=_SOURCES_OF,
-        error="The volume is being deleted.",
+        error=_GOING,
     )
     begin(tx, context, DELETE, volume["id"], volume["project_id"], config.operation_timeout_s)
     tx.emit(volume_event(context, "volume.update", gone, status=states.DELETING))
+
+
+def _end_backups(tx: Tx, context: Context, volume_id: str) -> None:
+    """Backups that were being made of a volume are lost, and one that was being put into it is free again."""
+    o, b = operations.c, volume_backups.c
+    where = [o.resource_id == volume_id, o.kind == _BACKUP, o.state.in_((PENDING, RUNNING, WAITING))]
+    made = [row.data["backup_id"] for row in tx.rows(select(o.data).where(*where))]
+    if made:
+        lost = {"status": states.ERROR, "fail_reason": _GOING, "updated_at": context.now}
+        tx.execute(update(volume_backups).where(b.id.in_(made), b.status == states.CREATING).values(lost))
+    backups_release(tx, context, [volume_id])
 
 
 def volumes_remove(tx: Tx, context: Context, several: Sequence[Values]) -> None:
