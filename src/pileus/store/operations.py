@@ -16,7 +16,7 @@ anybody may take it, to find that it has waited too long. What the steps are is 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -167,23 +167,52 @@ def operation_create(
 
     ``waits_until``: its first step waits for somebody else until then.
     """
-    operation = Operation(
-        id=operation_id,
+    return operations_create(
+        tx,
+        {operation_id: resource_id},
         kind=kind,
-        resource_id=resource_id,
+        step=step,
+        now=now,
+        data=data,
         project_id=project_id,
         request_id=request_id,
-        state=PENDING if waits_until is None else WAITING,
-        step=step,
-        owner=None,
-        deadline=waits_until,
-        data=data,
-        error=None,
-        created_at=now,
-        updated_at=now,
-    )
-    tx.insert(operations, [msgspec.structs.asdict(operation)])
-    return operation
+        waits_until=waits_until,
+    )[0]
+
+
+def operations_create(
+    tx: Tx,
+    resources: Mapping[str, str],
+    *,
+    kind: str,
+    step: str,
+    now: dt.datetime,
+    data: Any = None,
+    project_id: str | None = None,
+    request_id: str | None = None,
+    waits_until: dt.datetime | None = None,
+) -> list[Operation]:
+    """Write down the same for several resources, by the operations' ids."""
+    several = [
+        Operation(
+            id=operation_id,
+            kind=kind,
+            resource_id=resource_id,
+            project_id=project_id,
+            request_id=request_id,
+            state=PENDING if waits_until is None else WAITING,
+            step=step,
+            owner=None,
+            deadline=waits_until,
+            data=data,
+            error=None,
+            created_at=now,
+            updated_at=now,
+        )
+        for operation_id, resource_id in resources.items()
+    ]
+    tx.insert(operations, [msgspec.structs.asdict(one) for one in several])
+    return several
 
 
 def operation_get(tx: Tx, operation_id: str) -> Operation | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 from tests import chains, databases
-from tests.api.compute.cloud import Cloud, cloud
+from tests.api.compute.cloud import IMAGE, Cloud, cloud
 from tests.api.compute.volume_cases import Volumes
 from tests.chains import Case
 
@@ -36,6 +36,7 @@ from pileus.services.compute.servers.chains import (
     SWEEP,
     UNRESCUE,
     UNSHELVE,
+    VOLUME_BOOT,
 )
 from pileus.services.compute.servers.chains import delete as deletion
 from pileus.services.image.images.tables import images
@@ -133,8 +134,54 @@ class BootCase(ServerCase):
         assert (port["device_id"], port["device_owner"]) == ("", "")
         assert (await self.host.state()).servers == ()
         await self.assert_action("create", reason)
-        await self.assert_told(step, *BOOT.progress(step)[1:], reason)
+        await self.assert_told(step, *self.chain.progress(step)[1:], reason)
         assert (await self.api("DELETE", f"/servers/{self.server_id}")).status == 204
+
+
+class VolumeBootCase(BootCase):
+    """Of a server that begins from a volume made of an image, and gets one that is there."""
+
+    chain = VOLUME_BOOT
+
+    async def begin(self) -> None:
+        await self.set_up()
+        self.volumes = Volumes(self.api)
+        await self.volumes.set_up()
+        self.volume_id = await self.volumes.make()
+        body = {"port": {"network_id": self.network_id}}
+        self.given = (await self.api("POST", "/networking/v2.0/ports", body)).json["port"]["id"]
+        devices = [
+            {
+                "source_type": "image",
+                "destination_type": "volume",
+                "uuid": IMAGE,
+                "boot_index": 0,
+                "volume_size": 2,
+                "delete_on_termination": True,
+            },
+            {"source_type": "volume", "uuid": self.volume_id},
+        ]
+        networks = [{"port": self.given}, {"uuid": self.network_id}]
+        answer = await self.api.ask_for(imageRef="", networks=networks, block_device_mapping_v2=devices)
+        self.server = answer.json["server"]
+
+    async def answer(self) -> None:
+        await self.volumes.storage.pass_()
+
+    async def assert_done(self) -> None:
+        await self.host.pass_()
+        await self.api.conductor().work()
+        shown = await self.api.server(self.server_id)
+        assert len(shown["os-extended-volumes:volumes_attached"]) == await self.api.count("volumes") == 2
+        assert (await self.volumes.shown(self.volume_id))["status"] == "in-use"
+        await super().assert_done()
+
+    async def assert_nothing_left(self) -> None:
+        await super().assert_nothing_left()
+        await self.volumes.storage.pass_()
+        for table, rows in (("server_volumes", 0), ("volume_attachments", 0), ("volumes", 1)):
+            assert await self.api.count(table) == rows, table
+        assert (await self.volumes.shown(self.volume_id))["status"] == "available"
 
 
 class DeleteCase(ServerCase):
@@ -690,6 +737,7 @@ class DetachCase(AttachCase):
 
 
 _CASES = (
+    VolumeBootCase,
     BootCase, DeleteCase, RebuildCase, RebootCase, SnapshotCase, RescueCase, UnrescueCase,
     ShelveCase, OffloadCase, UnshelveCase, CrashDumpCase, SweepCase, ResizeCase, RevertCase, EvacuateCase,
     LiveCase, AttachCase, DetachCase,

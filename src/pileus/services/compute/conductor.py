@@ -22,13 +22,14 @@ from pileus.resource.event import event
 from pileus.services.compute.nodes.work import service_seen
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.chains import CHAINS
+from pileus.services.compute.servers.chains.boot_volumes import volume_boots_go_on
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.live_migration import live_abandoned
 from pileus.services.compute.servers.chains.volumes import connections_came, volumes_grew
 from pileus.services.compute.servers.completion import boots_complete, overdue
 from pileus.services.compute.servers.resting import rests_over
 from pileus.services.compute.tables.servers import server_interfaces, servers
-from pileus.services.compute.uses.volume import CONNECTED, RESIZED
+from pileus.services.compute.uses.volume import CONNECTED, MADE, RESIZED
 from pileus.store import Event, Store, operations
 from pileus.store.column_in import column_in
 from pileus.store.tx import Tx
@@ -110,6 +111,7 @@ class Conductor(Watcher):
         self._vanished: set[str] = set()
         self._connected: set[str] = set()
         self._grown: set[str] = set()
+        self._made = False
 
     def wakes(self, events: Iterable[Event]) -> bool:
         woken = False
@@ -123,6 +125,8 @@ class Conductor(Watcher):
             elif one.kind == CONNECTED:
                 self._connected.add(one.resource_id)
                 woken = True
+            elif one.kind == MADE:
+                self._made = woken = True
             elif one.kind == RESIZED:
                 self._grown.add(one.resource_id)
                 woken = True
@@ -155,6 +159,9 @@ class Conductor(Watcher):
         connected, self._connected = self._connected, set()
         if connected:
             await self._store.write(connections_came, self._context(), connected)
+        made, self._made = self._made, False
+        if made or connected:
+            await self._store.write(volume_boots_go_on, self._context(), self._parts)
         grown, self._grown = self._grown, set()
         if grown:
             await self._store.write(volumes_grew, self._context(), grown)

@@ -15,6 +15,8 @@ READY = "volume_operation.ready"
 CONNECTED = "volume_attachment.connected"
 """The kind of events that say that an agent has told how an attachment's volume is opened."""
 
+MADE = "volume.made"
+"""The kind of events that say that a volume for which a server waits was made, or could not be."""
 RESIZED = "volume.resize"
 """The kind of events that say to whoever has a volume open that it is larger."""
 

@@ -8,11 +8,12 @@ work that is given all that ended (``Ended``), well or not. ``agents/`` calls th
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pileus.core.context import Context
 from pileus.core.ids import new_id
-from pileus.store.operations import Operation, operation_create
+from pileus.store.operations import Operation, operations_create
 from pileus.store.tx import Tx
 
 NODE = "node"
@@ -38,11 +39,23 @@ def begin(
 ) -> Operation:
     """Write down that a node is to do something with a volume (or with a backup). ``data``: what it has
     to know."""
-    return operation_create(
+    return begin_several(tx, context, kind, [resource_id], project_id, timeout_s, **data)[0]
+
+
+def begin_several(
+    tx: Tx,
+    context: Context,
+    kind: str,
+    resource_ids: Sequence[str],
+    project_id: str,
+    timeout_s: float,
+    **data: Any,
+) -> list[Operation]:
+    """The same of several volumes of a project."""
+    return operations_create(
         tx,
-        operation_id=new_id(),
+        {new_id(): key for key in resource_ids},
         kind=kind,
-        resource_id=resource_id,
         step=NODE,
         now=context.now,
         data={**data, "user_id": context.user_id},

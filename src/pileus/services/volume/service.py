@@ -13,11 +13,21 @@ from pileus.services.volume.agents.report import Parts
 from pileus.services.volume.agents.serving import volume_scopes_served
 from pileus.services.volume.api import VOLUME_API, admit, spelling
 from pileus.services.volume.attachments.actions import CONNECTIONS, connection_actions
+from pileus.services.volume.attachments.for_servers import (
+    ForServer,
+    Recipe,
+    failures_of,
+    snapshots_of,
+    type_usable,
+    volumes_for_servers,
+)
 from pileus.services.volume.attachments.noun import attachments_noun
 from pileus.services.volume.attachments.work import (
     attachment_complete,
     attachment_connect,
     attachment_reserve,
+    attachments_complete,
+    attachments_connect,
     attachments_end,
     attachments_read,
     volume_held,
@@ -26,7 +36,7 @@ from pileus.services.volume.attachments.work import (
 from pileus.services.volume.backups.noun import backups_noun
 from pileus.services.volume.config import VolumeConfig, from_settings
 from pileus.services.volume.errors import InvalidVolume
-from pileus.services.volume.events import CONNECTED, RESIZED
+from pileus.services.volume.events import CONNECTED, MADE, RESIZED
 from pileus.services.volume.extensions import EXTENSIONS
 from pileus.services.volume.messages import MESSAGES, messages_trim
 from pileus.services.volume.microversions import MICROVERSIONS
@@ -43,10 +53,10 @@ from pileus.services.volume.types.encryption import TYPE_ENCRYPTION
 from pileus.services.volume.types.extra_specs import TYPE_EXTRA_SPECS
 from pileus.services.volume.types.noun import types_noun
 from pileus.services.volume.types.work import types_seed
-from pileus.services.volume.uses.image import ImageFiles
+from pileus.services.volume.uses.image import IMAGE_FACTS, ImageFiles
 from pileus.services.volume.volumes.actions import volume_actions, volume_actions_noun
 from pileus.services.volume.volumes.deletion import volumes_delete
-from pileus.services.volume.volumes.lookup import volumes_of
+from pileus.services.volume.volumes.lookup import volumes_held, volumes_of
 from pileus.services.volume.volumes.metadata import IMAGE_METADATA_ACTIONS, VOLUME_METADATA
 from pileus.services.volume.volumes.noun import volumes_noun
 from pileus.services.volume.volumes.retyping import RETYPES, retype_actions
@@ -61,22 +71,33 @@ from pileus.web.service import Service
 
 __all__ = [
     "CONNECTED",
+    "IMAGE_FACTS",
+    "MADE",
     "PREFIX",
     "RESIZED",
+    "ForServer",
     "InvalidVolume",
+    "Recipe",
     "VolumeConfig",
     "Volumes",
     "attachment_complete",
     "attachment_connect",
     "attachment_reserve",
+    "attachments_complete",
+    "attachments_connect",
     "attachments_end",
     "attachments_read",
+    "failures_of",
     "from_settings",
+    "snapshots_of",
+    "type_usable",
     "volume_held",
     "volume_limits",
     "volume_scopes_served",
     "volume_set",
     "volumes_delete",
+    "volumes_for_servers",
+    "volumes_held",
     "volumes_of",
 ]
 

@@ -1276,6 +1276,7 @@ INSERT INTO "schema_revisions" VALUES('compute','0022_passwords_of_guests');
 INSERT INTO "schema_revisions" VALUES('compute','0023_live_migrations');
 INSERT INTO "schema_revisions" VALUES('compute','0024_console_tokens');
 INSERT INTO "schema_revisions" VALUES('compute','0025_volumes_of_servers');
+INSERT INTO "schema_revisions" VALUES('compute','0026_boot_volumes_of_servers');
 CREATE TABLE scope_positions (
 	scope VARCHAR(255) NOT NULL, 
 	position BIGINT NOT NULL, 
@@ -1415,7 +1416,7 @@ CREATE TABLE server_volumes (
 	tag VARCHAR(64), 
 	delete_on_termination BOOLEAN NOT NULL, 
 	state VARCHAR(16) NOT NULL, 
-	created_at DATETIME NOT NULL, 
+	created_at DATETIME NOT NULL, bus VARCHAR(8), boot_index INTEGER, 
 	CONSTRAINT fk_server_volumes_server_id FOREIGN KEY(server_id) REFERENCES servers (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_server_volumes PRIMARY KEY (attachment_id), 
 	CONSTRAINT uq_server_volumes_server_id_target UNIQUE (server_id, target)

@@ -42,7 +42,7 @@ from pileus.wire.hypervisor import (
     ServerVolume,
 )
 
-_HANDED = (states.SCHEDULING, states.NETWORKING)
+_HANDED = (states.SCHEDULING, states.NETWORKING, states.BLOCK_DEVICE_MAPPING)
 """Tasks in which a server is not its host's yet."""
 
 
@@ -153,6 +153,8 @@ def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...
             msgspec.convert(attachment.connection, VolumeConnection),
             size_gib=sizes.get(row.volume_id, 0),
             device=row.target,
+            bus=row.bus or "",
+            boot=row.boot_index == 0,
             read_only=attachment.mode == "ro",
             limits=limits.get(row.volume_id, {}),
         )
@@ -171,6 +173,8 @@ def _details(
     flavor = server["flavor"]
     shelved = server["vm_state"] in (states.SHELVED, states.SHELVED_OFFLOADED)
     image = images.get(server["shelved_image_id" if shelved else "image_id"] or "")
+    if any(volume.boot for volume in volumes):
+        image = None
     rescued = server["vm_state"] == states.RESCUED or server["task_state"] == states.RESCUING
     rescue = images.get(server["rescue_image_id"] or "") if rescued else None
     hardware = msgspec.convert(server["hardware"] or {}, Hardware)

@@ -24,6 +24,7 @@ DELETED = "deleted"
 
 SCHEDULING = "scheduling"
 NETWORKING = "networking"
+BLOCK_DEVICE_MAPPING = "block_device_mapping"
 SPAWNING = "spawning"
 REBOOTING = "rebooting"
 REBOOTING_HARD = "rebooting_hard"

@@ -1,22 +1,30 @@
-"""Block device mappings of a request for servers: the forms, and what of them is there.
+"""Block device mappings of a request for servers: both forms are read as one, and refused in Nova's words.
 
 Source: Compute API reference, "Create Server" (``block_device_mapping``, ``block_device_mapping_v2``). The
-one mapping that is no volume is the image on a local disk, as clients write it beside ``imageRef``;
-everything else that is well formed is not here yet, everything that is not is refused first.
+image on a local disk, as clients write it beside ``imageRef``, is no device of its own: it is where a server
+begins that has no root volume.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from pileus.resource import types
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import at_least
-from pileus.services.compute.errors import BadRequest, NotHereYet
+from pileus.services.compute.errors import BadRequest
 
-_ROOT = "image", "local", 0
-
+IMAGE, VOLUME, SNAPSHOT, BLANK = "image", "volume", "snapshot", "blank"
+"""The sources of devices."""
+BUSES = ("virtio", "scsi", "sata", "ide")
+DEVICE_TYPES = ("disk",)
+MOST_DEVICES = 24
+_MOST_LOCAL = 3
+_KNOWN_BUSES = ("fdc", "ide", "sata", "scsi", "usb", "virtio", "xen", "lxc", "uml", "none")
+_ROOT = IMAGE, "local", 0
 _BOOT_INDEX = types.nullable(types.integer())
 _SHORT = types.nullable(types.string(255))
 _OLD: dict[str, Type] = {
@@ -54,61 +62,167 @@ def new_type(version: Version) -> Type:
     return types.list_of(types.dict_of(fields))
 
 
-def check_mappings(server: dict[str, Any]) -> str:
-    """Refuse mappings that are malformed (BadRequest), then those that are not here yet (NotHereYet).
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk that a new server is to have beside its image's, or in its place (``boot_index`` 0).
 
-    Returns the image to begin from, empty where none is named.
+    ``key``: the image, volume or snapshot that it begins from. ``size``: in GiB (of swap: MiB), 0 where
+    it is not said. ``local``: on the server's host, else a volume.
     """
+
+    source: str
+    local: bool = False
+    key: str = ""
+    boot_index: int | None = None
+    size: int = 0
+    delete_on_termination: bool = False
+    volume_type: str | None = None
+    tag: str | None = None
+    bus: str | None = None
+    swap: bool = False
+
+    @property
+    def boots(self) -> bool:
+        """Whether it is the root disk."""
+        return self.boot_index == 0
+
+
+class Mappings(msgspec.Struct, frozen=True):
+    """What a request says of disks: the image to begin from (empty: none), and the devices."""
+
+    image_id: str
+    devices: tuple[Device, ...] = ()
+
+
+def read_mappings(server: dict[str, Any]) -> Mappings:
+    """Read the mappings of a request. Raises BadRequest for what is malformed or makes no sense."""
     image_id = str(server.get("imageRef") or "")
     old, new = server.get("block_device_mapping") or [], server.get("block_device_mapping_v2") or []
     if old and new:
         raise BadRequest("Using different block_device_mapping syntaxes is not allowed in the same request.")
-    mappings = [one for one in new if not one.get("no_device")]
-    for one in mappings:
-        _check_form(one, image_id)
-    if mappings:
-        _check_order(mappings, image_id)
-    if [one for one in old if not one.get("no_device")] or any(_place(one) != _ROOT for one in mappings):
-        raise NotHereYet(what="A server that is made with volumes")
-    if any(one["uuid"] != image_id for one in mappings):
-        raise _bad("The image of the mapping is not the one to begin from.")
-    return image_id
+    if old:
+        devices = _from_old(old, image_id)
+    else:
+        mappings = [one for one in new if not one.get("no_device")]
+        for one in mappings:
+            _check_form(one, image_id)
+        images = [one["uuid"] for one in mappings if _place(one) == _ROOT]
+        if any(key != image_id for key in images):
+            raise bad_device("The image of the mapping is not the one to begin from.")
+        devices = [_device(one) for one in mappings if _place(one) != _ROOT]
+        _check_order(devices, with_image=bool(images), image_id=image_id)
+    _check_local(devices)
+    if len(devices) > MOST_DEVICES:
+        raise bad_device(f"A server has at most {MOST_DEVICES} disks of its own.")
+    return Mappings(image_id, tuple(devices))
 
 
-def _bad(details: str) -> BadRequest:
+def bad_device(details: str) -> BadRequest:
+    """The refusal of a mapping."""
     return BadRequest(f"Block Device Mapping is Invalid: {details}")
 
 
-def _place(one: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
-    return one.get("source_type"), one.get("destination_type", "local"), one.get("boot_index")
+def _place(one: dict[str, Any]) -> tuple[str | None, str, int | None]:
+    source = one.get("source_type")
+    usual = "volume" if source in (VOLUME, SNAPSHOT) else "local"
+    return source, one.get("destination_type") or usual, one.get("boot_index")
+
+
+def _device(one: dict[str, Any]) -> Device:
+    source, destination, boot_index = _place(one)
+    return Device(
+        source=str(source),
+        local=destination == "local",
+        key=str(one.get("uuid") or ""),
+        boot_index=boot_index if boot_index is not None and boot_index >= 0 else None,
+        size=int(one.get("volume_size") or 0),
+        delete_on_termination=bool(one.get("delete_on_termination")),
+        volume_type=one.get("volume_type") or None,
+        tag=one.get("tag"),
+        bus=one.get("disk_bus") or None,
+        swap=destination == "local" and one.get("guest_format") == "swap",
+    )
+
+
+def _from_old(mappings: list[dict[str, Any]], image_id: str) -> list[Device]:
+    """The form of old: where there is no image, the first of them that is not empty is booted from."""
+    devices: list[Device] = []
+    for one in mappings:
+        if one.get("no_device"):
+            continue
+        name = str(one.get("virtual_name") or "")
+        more: dict[str, Any]
+        if name == "swap" or name.startswith("ephemeral"):
+            more = {"source": BLANK, "local": True, "swap": name == "swap"}
+        elif one.get("snapshot_id"):
+            more = {"source": SNAPSHOT, "key": one["snapshot_id"]}
+        elif one.get("volume_id"):
+            more = {"source": VOLUME, "key": one["volume_id"]}
+        else:
+            raise BadRequest("Block Device Mapping is Invalid: Some required fields are missing")
+        boots = not image_id and not more.get("local") and not any(one.boots for one in devices)
+        devices.append(
+            Device(
+                **more,
+                size=int(one.get("volume_size") or 0),
+                delete_on_termination=bool(one.get("delete_on_termination")),
+                boot_index=0 if boots else None,
+            )
+        )
+    return devices
 
 
 def _check_form(one: dict[str, Any], image_id: str) -> None:
     source, destination, boot_index = _place(one)
     if source is None:
-        raise _bad("Some required fields are missing")
-    if source == "blank" and one.get("uuid"):
-        raise _bad("Invalid device UUID.")
-    if source != "blank" and not one.get("uuid"):
-        raise _bad("Missing device UUID.")
-    if source == "image" and destination == "local" and not (image_id and boot_index == 0):
-        raise _bad("Mapping image to local is not supported.")
+        raise bad_device("Some required fields are missing")
+    if source == BLANK and one.get("uuid"):
+        raise bad_device("Invalid device UUID.")
+    if source != BLANK and not one.get("uuid"):
+        raise bad_device("Missing device UUID.")
+    if destination == "local" and source == IMAGE and not (image_id and boot_index == 0):
+        raise bad_device("Mapping image to local is not supported.")
+    if destination == "local" and source in (VOLUME, SNAPSHOT):
+        raise bad_device(f"Mapping {source} to local is not supported.")
     if one.get("volume_type") and destination == "local":
-        raise _bad("Specifying a volume_type with destination_type=local is not supported.")
-    if one.get("volume_type") and source == "volume":
-        raise _bad("Specifying volume type to existing volume is not supported.")
-    if source in ("image", "blank") and destination == "volume" and not one.get("volume_size"):
-        raise _bad(
+        raise bad_device("Specifying a volume_type with destination_type=local is not supported.")
+    if one.get("volume_type") and source == VOLUME:
+        raise bad_device("Specifying volume type to existing volume is not supported.")
+    if source in (IMAGE, BLANK) and destination == "volume" and not one.get("volume_size"):
+        raise bad_device(
             "Images with destination_type 'volume' need to have a non-zero size specified"
-            if source == "image"
+            if source == IMAGE
             else "Blank volumes (source: 'blank', dest: 'volume') need to have non-zero size"
+        )
+    if destination == "local" and source == BLANK and boot_index == 0:
+        raise bad_device("An empty disk can't be booted from.")
+    _check_hardware(one)
+
+
+def _check_hardware(one: dict[str, Any]) -> None:
+    """Refuse buses and kinds of devices that are nothing, or that no machine has here."""
+    bus = one.get("disk_bus")
+    if bus and bus not in _KNOWN_BUSES:
+        raise bad_device(f"The provided disk bus {bus} is not valid.")
+    if bus and bus not in BUSES:
+        raise bad_device(f"The disk bus {bus} is not available in this cloud: {', '.join(BUSES)} are.")
+    kind = one.get("device_type")
+    if kind and kind not in DEVICE_TYPES:
+        raise bad_device(f"The device type {kind} is not available in this cloud: disk is.")
+
+
+def _check_order(devices: list[Device], *, with_image: bool, image_id: str) -> None:
+    """Check the boot order: numbered from 0 on; the image of ``imageRef`` is first where nothing else is."""
+    order = sorted(one.boot_index for one in devices if one.boot_index is not None)
+    if with_image or (image_id and 0 not in order):
+        order = sorted([0, *order])
+    if devices and (order != list(range(len(order))) or not order):
+        raise bad_device(
+            "Boot sequence for the instance and image/block device mapping combination is not valid."
         )
 
 
-def _check_order(mappings: list[dict[str, Any]], image_id: str) -> None:
-    """Check the boot order: numbered from 0 on; the image of ``imageRef`` is first where nothing else is."""
-    order = sorted(index for one in mappings if (index := one.get("boot_index")) is not None and index >= 0)
-    if image_id and 0 not in order:
-        order.insert(0, 0)
-    if order != list(range(len(order))) or not order:
-        raise _bad("Boot sequence for the instance and image/block device mapping combination is not valid.")
+def _check_local(devices: list[Device]) -> None:
+    if sum(one.local for one in devices) > _MOST_LOCAL:
+        raise bad_device("You specified more local devices than the limit allows")
+    if sum(one.swap for one in devices) > 1:
+        raise bad_device("More than one swap drive requested.")

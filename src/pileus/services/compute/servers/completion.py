@@ -19,6 +19,7 @@ from pileus.services.compute.events import step
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers.attached import ports_of_servers
 from pileus.services.compute.servers.chains.adopted import CHAINED, adopt
+from pileus.services.compute.servers.chains.boot_volumes import volumes_settle
 from pileus.services.compute.servers.chains.common import Parts, hosts_up, too_late
 from pileus.services.compute.servers.chains.sweep import SWEEP
 from pileus.services.compute.servers.cleanup import boot_undo
@@ -31,7 +32,8 @@ from pileus.store.tx import Tx
 
 
 def boots_complete(tx: Tx, context: Context, server_ids: Collection[str]) -> int:
-    """Make ACTIVE those of the servers that have become so; how many. At most eight statements."""
+    """Make ACTIVE those of the servers that have become so; how many. At most nine statements, more
+    where they have volumes."""
     c = servers.c
     waiting = fetch(
         tx,
@@ -57,6 +59,7 @@ def boots_complete(tx: Tx, context: Context, server_ids: Collection[str]) -> int
         "launched_at": context.now,
     }
     SERVER.change(tx, context, [Update(server, Values(changes)) for server in ready])
+    volumes_settle(tx, context, [server["id"] for server in ready])
     action_finish(tx, context.now, [server["id"] for server in ready], actions=("create",))
     for server in ready:
         tx.emit(
@@ -99,7 +102,8 @@ def overdue(tx: Tx, context: Context, *, parts: Parts) -> list[str]:
         if server["task_state"] in CHAINED:
             chained.append(server)
         elif server["vm_state"] == states.BUILDING:
-            if age > config.build_timeout_s:
+            # volumes may take long, and their chain has an end of its own
+            if age > config.build_timeout_s and server["task_state"] != states.BLOCK_DEVICE_MAPPING:
                 late.append(server["id"])
         elif age > config.task_timeout_s and server["id"] not in under_way:
             stuck.append(server["id"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pileus.core.context import Context
@@ -23,7 +24,8 @@ from pileus.services.compute.quotas.counting import spend_up_to
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.untold import is_untold
 from pileus.services.compute.servers.boot_files import must_have_boot_files
-from pileus.services.compute.servers.chains.boot import BOOT
+from pileus.services.compute.servers.chains.boot import BOOT, VOLUME_BOOT
+from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.checks import (
     check_files,
     check_metadata,
@@ -32,6 +34,7 @@ from pileus.services.compute.servers.checks import (
     image_fits,
 )
 from pileus.services.compute.servers.creation_facts import HINTED_SERVERS, CreationFacts, creation_facts_read
+from pileus.services.compute.servers.devices import devices_decide, devices_reserve, root_image
 from pileus.services.compute.servers.instance_actions import action_begin
 from pileus.services.compute.servers.requested_networks import groups_decide, networks_decide
 from pileus.services.compute.servers.resource import SERVER
@@ -42,7 +45,8 @@ from pileus.store.tx import Tx
 
 
 class Plan(NamedTuple):
-    """New servers as they are decided on. ``interfaces`` are the networks and ports of each of them."""
+    """New servers as they are decided on. ``interfaces`` are the networks and ports of each of them,
+    ``devices`` the volumes. ``image``: what they begin from; of a root volume, what that was made of."""
 
     flavor: Values
     image: Values
@@ -52,18 +56,27 @@ class Plan(NamedTuple):
     hints: dict[str, Any]
     groups: list[str] | None
     interfaces: list[dict[str, Any]]
+    devices: Sequence[dict[str, Any]] = ()
+
+    @property
+    def volume_backed(self) -> bool:
+        """Whether the root disk is a volume."""
+        return any(one["boot_index"] == 0 for one in self.devices)
 
 
-def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, config: ComputeConfig) -> list[Values]:
+def servers_create(tx: Tx, access: Access, spec: ServerSpec, *, parts: Parts) -> list[Values]:
     """Write new servers; returns them. A constant number of statements for any number of servers.
 
     Raises BadRequest, QuotaError and the like in Nova's words.
     """
-    facts = creation_facts_read(tx, access, spec, config)
-    plan = decide(access, spec, facts, config)
+    facts = creation_facts_read(tx, access, spec, parts.config)
+    plan = decide(access, spec, facts, parts.config)
     must_have_boot_files(tx, access, plan.hardware, plan.flavor["ram"])
     count = _spend(tx, access.context, spec, plan)
-    return servers_write(tx, access.context, spec, plan, count)
+    made = servers_write(tx, access.context, spec, plan, count)
+    if plan.devices:
+        devices_reserve(tx, access.context, made[0]["id"], plan.devices, facts.devices)
+    return made
 
 
 def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: ComputeConfig) -> Plan:
@@ -71,9 +84,14 @@ def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: Compu
     flavor = facts.flavor
     if flavor is None:
         raise BadRequest(f"Flavor {spec.flavor_id} could not be found.")
-    image = _image(spec, facts, flavor)
-    image_boots(image, access, flavor, spec.disk_config)
+    image = root_image(spec.devices, facts.devices, flavor)
+    if image is None:
+        image = _image(spec, facts, flavor)
+        image_boots(image, access, flavor, spec.disk_config)
+    elif spec.image_id and facts.image is None:
+        raise BadRequest(f"Image {spec.image_id} could not be found.")
     hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
+    devices = devices_decide(spec.devices, facts.devices, flavor, hardware, len(spec.ids))
     needs_drive = hardware.pop("config_drive", None)
     if spec.key_name is not None and facts.keypair is None:
         raise BadRequest("Invalid key_name provided.")
@@ -98,14 +116,13 @@ def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: Compu
         hints=_hints(spec, facts),
         groups=groups,
         interfaces=interfaces,
+        devices=devices,
     )
 
 
 def _image(spec: ServerSpec, facts: CreationFacts, flavor: Values) -> Values:
     if not spec.image_id:
-        raise BadRequest(
-            "Invalid image identifier or unable to use an image: servers begin from an image here."
-        )
+        raise BadRequest("Invalid imageRef provided: servers begin from an image or a bootable volume.")
     if facts.image is None:
         raise BadRequest(f"Image {spec.image_id} could not be found.")
     image_fits(facts.image, flavor)
@@ -163,6 +180,7 @@ def _spend(tx: Tx, context: Context, spec: ServerSpec, plan: Plan) -> int:
 
 def servers_write(tx: Tx, context: Context, spec: ServerSpec, plan: Plan, count: int) -> list[Values]:
     """Write servers that have been decided on, and the operation that brings them up."""
+    chain = VOLUME_BOOT if plan.devices else BOOT
     rows = [_row(context, spec, plan, index) for index in range(count)]
     SERVER.insert(tx, context, rows)
     ids = [row["id"] for row in rows]
@@ -172,9 +190,9 @@ def servers_write(tx: Tx, context: Context, spec: ServerSpec, plan: Plan, count:
     operation_create(
         tx,
         operation_id=spec.operation_id,
-        kind=BOOT.kind,
+        kind=chain.kind,
         resource_id=spec.reservation_id,
-        step=BOOT.first.name,
+        step=chain.first.name,
         now=context.now,
         data={
             "servers": ids,
@@ -187,6 +205,7 @@ def servers_write(tx: Tx, context: Context, spec: ServerSpec, plan: Plan, count:
             "forced": spec.forced,
             "image": dict(plan.image["properties"]),
             "user_id": context.user_id,
+            **({"devices": list(plan.devices)} if plan.devices else {}),
         },
         project_id=context.project_id or "",
         request_id=context.request_id,
@@ -227,22 +246,23 @@ def _row(context: Context, spec: ServerSpec, plan: Plan, index: int) -> Values:
             "launch_index": index,
             "reservation_id": spec.reservation_id,
             "group_id": spec.hints.get("group"),
-            **_machine(plan),
+            **_machine(spec, plan),
             **_for_guest(spec, plan),
             **_state(context, spec),
         }
     )
 
 
-def _machine(plan: Plan) -> dict[str, Any]:
+def _machine(spec: ServerSpec, plan: Plan) -> dict[str, Any]:
     flavor = plan.flavor
+    root = 0 if plan.volume_backed else flavor["disk"]
     return {
-        "image_id": plan.image["id"],
+        "image_id": (spec.image_id or None) if plan.volume_backed else plan.image["id"],
         "flavor_id": flavor["id"],
         "flavor": flavor_copy(flavor),
         "vcpus": flavor["vcpus"],
         "memory_mib": flavor["ram"],
-        "disk_gib": flavor["disk"] + flavor["OS-FLV-EXT-DATA:ephemeral"],
+        "disk_gib": root + flavor["OS-FLV-EXT-DATA:ephemeral"],
         "hardware": plan.hardware or None,
     }
 

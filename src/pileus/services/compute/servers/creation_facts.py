@@ -18,6 +18,7 @@ from pileus.services.compute.flavors.work import visible
 from pileus.services.compute.nodes.reading import NodeFacts, nodes_read
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.quotas.counting import Limits, limits_read
+from pileus.services.compute.servers.devices import DeviceFacts, device_facts_read
 from pileus.services.compute.servers.requested_networks import (
     GroupFacts,
     NetworkFacts,
@@ -51,6 +52,7 @@ class CreationFacts(NamedTuple):
     groups: GroupFacts
     networks: NetworkFacts
     qos_policy_usable: bool
+    devices: DeviceFacts
 
 
 def creation_facts_read(tx: Tx, access: Access, spec: ServerSpec, config: ComputeConfig) -> CreationFacts:
@@ -72,6 +74,7 @@ def creation_facts_read(tx: Tx, access: Access, spec: ServerSpec, config: Comput
         groups=group_facts_read(tx, context, spec.groups),
         networks=network_facts_read(tx, access, spec.networks),
         qos_policy_usable=not spec.qos_policy_id or qos_policy_usable(tx, access, spec.qos_policy_id),
+        devices=device_facts_read(tx, access, spec.devices),
     )
 
 

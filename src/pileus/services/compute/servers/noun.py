@@ -24,7 +24,7 @@ from pileus.services.compute.policy import (
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.host_query import BadQuery, read_query_hint
 from pileus.services.compute.servers import replies
-from pileus.services.compute.servers.block_device_mappings import check_mappings
+from pileus.services.compute.servers.block_device_mappings import read_mappings
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.delete import begin_deletion
 from pileus.services.compute.servers.creation import servers_create
@@ -100,7 +100,7 @@ class ServerHandlers:
         enforce(request, own_target(request))
         body = declared_body(request)
         spec = read_server_spec(request, body)
-        servers = await request.write(servers_create, request.access, spec, config=self._config)
+        servers = await request.write(servers_create, request.access, spec, parts=self._parts)
         if body["server"].get("return_reservation_id"):
             return Reply.json({"reservation_id": spec.reservation_id}, 202)
         first = servers[0]["id"]
@@ -193,7 +193,7 @@ def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
     """Read a create request as a spec; what can be refused without the database is refused here."""
     asked = body["server"]
     hints = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
-    image_id = check_mappings(asked)
+    mappings = read_mappings(asked)
     minimum = asked.get("min_count") or 1
     maximum = asked.get("max_count") or minimum
     if minimum > maximum:
@@ -217,7 +217,8 @@ def read_server_spec(request: Request, body: dict[str, Any]) -> ServerSpec:
     return ServerSpec(
         name=asked["name"],
         flavor_id=asked["flavorRef"],
-        image_id=image_id,
+        image_id=mappings.image_id,
+        devices=mappings.devices,
         ids=tuple(new_id() for _ in range(maximum)),
         operation_id=new_id(),
         reservation_id=f"r-{secrets.token_hex(4)}",

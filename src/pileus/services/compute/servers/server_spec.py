@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.resource.access import Access
 from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.servers.block_device_mappings import Device
 
 
 class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class ServerSpec(msgspec.Struct, frozen=True, kw_only=True):
     forced: bool = False
     hints: dict[str, Any] = msgspec.field(default_factory=dict)
     qos_policy_id: str | None = None
+    devices: tuple[Device, ...] = ()
 
 
 def forced_host(access: Access, zone: str) -> tuple[str | None, str | None, str | None]:

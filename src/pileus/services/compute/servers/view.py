@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pileus.services.compute.api import bookmark, links, since
 from pileus.services.compute.rules import states
+from pileus.services.compute.rules.devices import PREFIXES
 from pileus.services.compute.servers.attached import AttachedPort
+from pileus.services.compute.servers.attached_volumes import root_volume
 from pileus.services.compute.servers.view_facts import ViewFacts
 
 if TYPE_CHECKING:
     from pileus.web.request import Request
-
-ROOT_DEVICE = "/dev/vda"
 
 
 def host_id(project_id: str, host: str | None) -> str:
@@ -123,6 +123,11 @@ class Viewer:
             return [{"id": row.volume_id, "delete_on_termination": row.delete_on_termination} for row in rows]
         return [{"id": row.volume_id} for row in rows]
 
+    def _root_device(self, server: Mapping[str, Any]) -> str:
+        volume = root_volume(self._facts.volumes.get(server["id"], ()))
+        bus = (server["hardware"] or {}).get("disk_bus", "virtio")
+        return f"/dev/{PREFIXES[bus] + 'a' if volume is None else volume.target}"
+
     def basic(self, server: Mapping[str, Any]) -> dict[str, Any]:
         """The view that updates and rebuilds answered with before 2.75."""
         request = self._request
@@ -204,7 +209,7 @@ class Viewer:
                     "OS-EXT-SRV-ATTR:hostname": server["hostname"],
                     "OS-EXT-SRV-ATTR:kernel_id": (server["hardware"] or {}).get("kernel_id", ""),
                     "OS-EXT-SRV-ATTR:ramdisk_id": (server["hardware"] or {}).get("ramdisk_id", ""),
-                    "OS-EXT-SRV-ATTR:root_device_name": ROOT_DEVICE,
+                    "OS-EXT-SRV-ATTR:root_device_name": self._root_device(server),
                     "OS-EXT-SRV-ATTR:user_data": server["user_data"],
                 }
         if self._host_status:

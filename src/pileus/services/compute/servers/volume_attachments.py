@@ -5,12 +5,12 @@ Attaching and detaching are written down here and done by chains (``chains/volum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import update
 
-from pileus.core.errors import Conflict, NotFound
+from pileus.core.errors import Conflict, Forbidden, NotFound
 from pileus.resource import types
 from pileus.resource.declaration import Extension, Values
 from pileus.resource.types import Type
@@ -20,10 +20,12 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.paging import offset, page_size
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, ADMIN_OR_READER, rules
 from pileus.services.compute.replies import FLAG, TEXT, TEXT_OR_NULL, UUID, always, named, named_list
+from pileus.services.compute.rules.devices import next_name, own_names
 from pileus.services.compute.servers.attached_volumes import (
     ATTACHED,
     ATTACHING,
     CONNECTING,
+    connector_of,
     volumes_of_servers,
 )
 from pileus.services.compute.servers.chains.common import Parts
@@ -46,31 +48,30 @@ from pileus.web.noun import Noun
 from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import NO_BODY, ByVersion, Route
-from pileus.wire.connections import BLOCK, FILE, ISCSI, NBD, RBD
-
-_LETTERS = "bcdefghijklmnopqrstuvwxy"
-"""The root disk is ``a``, the config drive ``z``."""
-_PROTOCOLS = [FILE, BLOCK, RBD, NBD, ISCSI]
-"""How a server's host can open a volume, best first."""
-_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 
 
 class AttachmentNotFound(NotFound):
     message = "volume_id not found: {id}"
 
 
+class RootDetached(Forbidden):
+    message = "Cannot detach a root device volume"
+
+
 class TooManyVolumes(Conflict):
     message = "Server {id} has no room for another volume."
 
 
-def _target(server: Mapping[str, Any], taken: list[str]) -> str:
+def _target(server: Mapping[str, Any], present: Sequence[Any]) -> str:
     """The name that a server's next volume has in the machine. Raises TooManyVolumes."""
-    prefix = _PREFIXES[(server["hardware"] or {}).get("disk_bus", "virtio")]
-    own = 1 if server["flavor"]["ephemeral"] else 0
-    for letter in _LETTERS[own:]:
-        if prefix + letter not in taken:
-            return prefix + letter
-    raise TooManyVolumes(id=server["id"])
+    bus = (server["hardware"] or {}).get("disk_bus", "virtio")
+    backed = any(row.boot_index == 0 for row in present)
+    local = (not backed) + bool(server["flavor"]["ephemeral"])
+    taken = own_names(bus, local, volume_backed=backed) | {row.target for row in present}
+    name = next_name(bus, taken, own_bus=bus)
+    if name is None:
+        raise TooManyVolumes(id=server["id"])
+    return name
 
 
 class VolumeHandlers:
@@ -109,8 +110,8 @@ class VolumeHandlers:
             made = attachment_reserve(tx, request.context, volume, server["id"])
         except InvalidVolume as refused:
             raise BadRequest(refused.text) from None
-        target = _target(server, [row.target for row in present])
-        connector = {"host": server["host"], "protocols": _PROTOCOLS, "mountpoint": f"/dev/{target}"}
+        target = _target(server, present)
+        connector = connector_of(server["host"], target)
         held = volume_held(tx, volume["id"])
         attachment_connect(tx, request.context, held, made["id"], connector, status=ATTACHING)
         volume_set(tx, request.context, held, ATTACHING)
@@ -119,6 +120,8 @@ class VolumeHandlers:
             "server_id": server["id"],
             "volume_id": volume["id"],
             "target": target,
+            "bus": None,
+            "boot_index": None,
             "tag": asked.get("tag"),
             "delete_on_termination": bool(asked.get("delete_on_termination")),
             "state": CONNECTING,
@@ -142,6 +145,8 @@ class VolumeHandlers:
     def _detach(self, tx: Tx, request: Request) -> None:
         server = permitted(tx, request, "detach_volume")
         row = self._of(tx, server, request.path["volume_id"])
+        if row.boot_index == 0:
+            raise RootDetached
         if row.state != ATTACHED:
             raise BadRequest(f"Invalid volume: volume {row.volume_id} is {row.state}.")
         volume_set(tx, request.context, volume_held(tx, row.volume_id), "detaching")

@@ -14,7 +14,8 @@ server was before and is after it, what the host that it is not on keeps free fo
 a live one has come.
 ``server_interfaces`` says which ports are a server's, in their order, and which of them were
 made for it (and go with it). ``server_volumes`` says which volumes it has, under which name in the machine
-(``target``), each by an attachment of the volume service; ``state`` is attaching, attached or detaching.
+(``target``), each by an attachment of the volume service; ``state`` is attaching, attached or detaching,
+``boot_index`` 0 is the root disk's, ``bus`` None that of the machine's other disks.
 ``guest_passwords`` has what guests posted, apart from what lists read.
 """
 
@@ -138,6 +139,8 @@ server_volumes = Table(
     Column("server_id", Id, ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("volume_id", Id, nullable=False, index=True),
     Column("target", String(16), nullable=False),
+    Column("bus", String(8)),
+    Column("boot_index", Integer),
     Column("tag", String(64)),
     Column("delete_on_termination", Boolean, nullable=False),
     Column("state", String(16), nullable=False),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, null, select, update
 
 from pileus.core.context import Context
 from pileus.core.ids import new_id
@@ -32,6 +32,19 @@ _SHARED = (states.IN_USE, states.ATTACHING, states.RESERVED)
 _BUSY = (states.EXTENDING, states.UPLOADING, states.BACKING_UP)
 """States after which a volume is what it was before: that has to be what its attachments make of it then."""
 _c = volume_attachments.c
+_CONNECT = (
+    update(volume_attachments)
+    .where(_c.id == bindparam("which"))
+    .values(
+        connector=bindparam("to"),
+        connection=null(),
+        error=None,
+        host=bindparam("on"),
+        mountpoint=bindparam("at"),
+        status=states.ATTACHING,
+        updated_at=bindparam("now"),
+    )
+)
 
 
 def attachment_insert(
@@ -45,7 +58,23 @@ def attachment_insert(
     **values: Any,
 ) -> dict[str, Any]:
     """Write a new attachment."""
-    row = {
+    row = attachment_row(context, volume, status=status, server_id=server_id, mode=mode, **values)
+    tx.insert(volume_attachments, [row])
+    tx.emit(event(context, "volume_attachment.create", str(row["id"]), volume["project_id"]))
+    return row
+
+
+def attachment_row(
+    context: Context,
+    volume: Values,
+    *,
+    status: str,
+    server_id: str | None = None,
+    mode: str = "rw",
+    **values: Any,
+) -> dict[str, Any]:
+    """The row of a new attachment, which nobody has written yet."""
+    return {
         "id": new_id(),
         "volume_id": volume["id"],
         "project_id": volume["project_id"],
@@ -62,9 +91,6 @@ def attachment_insert(
         "updated_at": None,
         **values,
     }
-    tx.insert(volume_attachments, [row])
-    tx.emit(event(context, "volume_attachment.create", str(row["id"]), volume["project_id"]))
-    return row
 
 
 def attachment_reserve(
@@ -123,6 +149,45 @@ def attachment_complete(
         update(volume_attachments).where(_c.id == attachment_id).values(updated_at=context.now, **values)
     )
     volume_set(tx, context, volume, states.IN_USE)
+
+
+def attachments_connect(
+    tx: Tx, context: Context, several: Sequence[tuple[Values, str, Mapping[str, Any]]]
+) -> None:
+    """Have the nodes of volumes open them: each volume, held, its attachment's id and the connector."""
+    if not several:
+        return
+    tx.execute(
+        _CONNECT,
+        [
+            {
+                "which": key,
+                "to": dict(connector),
+                "on": connector.get("host"),
+                "at": connector.get("mountpoint"),
+                "now": context.now,
+            }
+            for _, key, connector in several
+        ],
+    )
+    free = [volume for volume, _, _ in several if volume["status"] in (states.AVAILABLE, states.RESERVED)]
+    VOLUME.change(tx, context, [Update(one, Values({"status": states.ATTACHING})) for one in free])
+    tx.emit_many([volume_event(context, "volume.update", one, attachment=key) for one, key, _ in several])
+
+
+def attachments_complete(tx: Tx, context: Context, attachment_ids: Sequence[str]) -> None:
+    """Volumes are attached: they are in use."""
+    chosen = column_in(tx, _c.id, list(attachment_ids))
+    tx.execute(
+        update(volume_attachments)
+        .where(chosen)
+        .values(status=states.ATTACHED, attached_at=context.now, updated_at=context.now)
+    )
+    ids = sorted({row.volume_id for row in tx.rows(select(_c.volume_id).where(chosen))})
+    held = fetch(tx, VOLUME, ids, lock=True) if ids else []
+    changes = Values({"status": states.IN_USE})
+    changed = VOLUME.change(tx, context, [Update(volume, changes) for volume in held])
+    tx.emit_many([volume_event(context, "volume.update", one, status=states.IN_USE) for one in changed])
 
 
 def attachment_remove(tx: Tx, context: Context, volume: Values, attachment_ids: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from pileus.services.volume.policy import is_admin
 from pileus.store.tx import Tx
 
 __all__ = [
+    "IMAGE_FACTS",
     "OWN_ATTRIBUTES",
     "ImageFiles",
     "image_begin",
@@ -71,6 +72,8 @@ def image_drop(tx: Tx, context: Context, image: Values) -> None:
 
 
 _FACTS = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
+IMAGE_FACTS = frozenset({"image_id", "image_name", *_FACTS})
+"""The names in a volume's image metadata that are no properties of its image."""
 
 
 def image_facts(image: Mapping[str, Any]) -> dict[str, str]:

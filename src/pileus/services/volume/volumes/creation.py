@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from pileus.core.context import Context
 from pileus.core.ids import new_id
 from pileus.resource.declaration import Update, Values
+from pileus.resource.event import event
 from pileus.resource.rows import fetch
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import (
@@ -25,7 +26,7 @@ from pileus.services.volume.errors import (
     InvalidVolume,
     SnapshotNotFound,
 )
-from pileus.services.volume.events import volume_event
+from pileus.services.volume.events import MADE, volume_event
 from pileus.services.volume.messages import NO_BACKEND, message_create
 from pileus.services.volume.operations import Ended, begin
 from pileus.services.volume.pools.reading import pools_read
@@ -34,7 +35,7 @@ from pileus.services.volume.rules import states
 from pileus.services.volume.rules.placement import GIB, NoPool, Pool, Wanted, choose, says_true, zones_of
 from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.types import volume_type_encryption
-from pileus.services.volume.tables.volumes import volume_snapshots, volumes
+from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.types.resource import VOLUME_TYPE
 from pileus.services.volume.types.work import default_type, type_named
 from pileus.services.volume.uses.image import image_facts, image_usable
@@ -46,7 +47,7 @@ from pileus.store.tx import Tx
 from pileus.web.request import Request
 
 CREATE = "volume.create"
-_ENCRYPTED = {"capabilities:encryption": "<is> True"}
+ENCRYPTED = {"capabilities:encryption": "<is> True"}
 _SOURCES = ("snapshot_id", "source_volid", "imageRef", "backup_id")
 
 
@@ -74,10 +75,11 @@ def _from_snapshot(tx: Tx, request: Request, snapshot_id: str) -> Source:
         raise InvalidSnapshot(reason="Originating snapshot status must be one of 'available' values")
     volume = fetch(tx, resource.VOLUME, [row.volume_id])[0]
     data = {"source": "snapshot", "snapshot_id": snapshot_id, "volume_id": row.volume_id}
-    return _of_volume(volume, row.size_gib, data)
+    return source_of_volume(volume, row.size_gib, data)
 
 
-def _of_volume(volume: Values, size_gib: int, data: Mapping[str, Any]) -> Source:
+def source_of_volume(volume: Values, size_gib: int, data: Mapping[str, Any]) -> Source:
+    """The source that a volume is (or its snapshot): what is made of it is like it."""
     return Source(
         size_gib,
         volume["host"],
@@ -97,7 +99,7 @@ def _from_volume(tx: Tx, request: Request, volume_id: str) -> Source:
             reason=f"Source volume {volume_id} status must be available or in-use, but current status is: "
             f"{volume['status']}."
         )
-    return _of_volume(volume, volume["size"], {"source": "volume", "volume_id": volume_id})
+    return source_of_volume(volume, volume["size"], {"source": "volume", "volume_id": volume_id})
 
 
 def _from_image(tx: Tx, request: Request, image_id: str, size: int) -> Source:
@@ -250,7 +252,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     project_id = context.project_id or ""
     check_size(limits_of(tx, project_id), size)
     kind = _type(tx, request, asked, source, config)
-    encrypted = _is_encrypted(tx, kind["id"])
+    encrypted = is_encrypted(tx, kind["id"])
     hints = _hints(tx, request, body)
     spend(tx, project_id, {"volumes": 1, "gigabytes": size}, kind["id"])
     tx.lock("volume_placement")
@@ -258,27 +260,17 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     zones = _zones(pools, asked.get("availability_zone"), source, kind["extra_specs"], config)
     wanted = Wanted(
         size,
-        {**kind["extra_specs"], **(_ENCRYPTED if encrypted else {})},
+        {**kind["extra_specs"], **(ENCRYPTED if encrypted else {})},
         zones,
         _hosts(source, pools, hints.get("same_host")),
         hints.get("different_host", ()),
     )
     pool, reason = placed(pools, wanted)
+    zone = zones[0] if zones else config.default_zone
     row = {
-        **_blank(context, asked, size),
-        "status": states.CREATING if pool else states.ERROR,
-        "availability_zone": pool.zone if pool else (zones[0] if zones else config.default_zone),
-        "volume_type_id": kind["id"],
-        "snapshot_id": source.data.get("snapshot_id"),
-        "source_volid": source.data.get("volume_id") if source.data.get("source") == "volume" else None,
-        "bootable": source.bootable,
-        "multiattach": says_true(kind["extra_specs"].get("multiattach")),
-        "encrypted": encrypted,
-        "image_metadata": source.image_metadata,
+        **blank_row(context, asked, size),
+        **decided_row(source, kind, pool, zone=zone, encrypted=encrypted),
         "metadata": {**source.metadata, **(asked.get("metadata") or {})},
-        "host": pool.host if pool else None,
-        "node": pool.node if pool else None,
-        "pool": pool.name if pool else None,
     }
     tx.insert(volumes, [row])
     made = fetch(tx, resource.VOLUME, [str(row["id"])])[0]
@@ -304,7 +296,7 @@ def _hosts(source: Source, pools: Sequence[Pool], asked: Collection[str] | None)
     return able if asked is None else [host for host in able if host in asked]
 
 
-def _blank(context: Context, asked: Mapping[str, Any], size: int) -> dict[str, Any]:
+def blank_row(context: Context, asked: Mapping[str, Any], size: int) -> dict[str, Any]:
     """The row of a volume as it is asked for, before anything is decided."""
     return {
         "id": new_id(),
@@ -326,7 +318,28 @@ def _blank(context: Context, asked: Mapping[str, Any], size: int) -> dict[str, A
     }
 
 
-def _is_encrypted(tx: Tx, type_id: str) -> bool:
+def decided_row(
+    source: Source, kind: Values, pool: Pool | None, *, zone: str, encrypted: bool
+) -> dict[str, Any]:
+    """The rest of it; ``zone``: where it counts as long as no pool has it."""
+    return {
+        "status": states.CREATING if pool else states.ERROR,
+        "availability_zone": pool.zone if pool else zone,
+        "volume_type_id": kind["id"],
+        "snapshot_id": source.data.get("snapshot_id"),
+        "source_volid": source.data.get("volume_id") if source.data.get("source") == "volume" else None,
+        "bootable": source.bootable,
+        "multiattach": says_true(kind["extra_specs"].get("multiattach")),
+        "encrypted": encrypted,
+        "image_metadata": source.image_metadata,
+        "host": pool.host if pool else None,
+        "node": pool.node if pool else None,
+        "pool": pool.name if pool else None,
+    }
+
+
+def is_encrypted(tx: Tx, type_id: str) -> bool:
+    """Whether volumes of a type are."""
     table = volume_type_encryption
     return tx.first(select(table.c.id).where(table.c.volume_type_id == type_id)) is not None
 
@@ -358,13 +371,15 @@ def finish_create(tx: Tx, context: Context, several: Sequence[Ended], *, config:
     ended = {one.operation.resource_id: one for one in several}
     found = fetch(tx, resource.VOLUME, sorted(ended), lock=True)
     updates, failed = [], []
+    reserved = _reserved(tx, sorted(ended))
     for volume in found:
         one = ended[volume["id"]]
         changes: dict[str, Any] = {}
         if one.error is None:
             changes["made"] = True
         if volume["status"] == states.CREATING:
-            changes["status"] = states.AVAILABLE if one.error is None else states.ERROR
+            free = states.RESERVED if volume["id"] in reserved else states.AVAILABLE
+            changes["status"] = free if one.error is None else states.ERROR
         if one.error is not None:
             failed.append((volume["id"], volume["project_id"], one.error))
         updates.append(Update(volume, Values(changes)))
@@ -377,3 +392,11 @@ def finish_create(tx: Tx, context: Context, several: Sequence[Ended], *, config:
             for one in updates
         ]
     )
+    tx.emit_many([event(context, MADE, one, None) for one in sorted(reserved)])
+
+
+def _reserved(tx: Tx, volume_ids: Sequence[str]) -> set[str]:
+    """Those of some volumes that servers wait for."""
+    c = volume_attachments.c
+    rows = tx.rows(select(c.volume_id).where(column_in(tx, c.volume_id, volume_ids)))
+    return {row.volume_id for row in rows}

@@ -54,13 +54,15 @@ def volume_delete(
 
 
 def volumes_delete(tx: Tx, context: Context, several: Sequence[Values], config: VolumeConfig) -> None:
-    """Have volumes go that a server leaves behind; those that have snapshots, or are not at rest, stay."""
+    """Have volumes go that a server leaves behind; those that have snapshots, or are not at rest, stay. One
+    that was being made for the server goes."""
     ids = [volume["id"] for volume in several]
     found = fetch(tx, VOLUME, ids, lock=True) if ids else []
     of = volume_snapshots.c.volume_id
     with_snapshots = {row.volume_id for row in tx.rows(select(of).where(column_in(tx, of, ids)))}
     for volume in found:
-        if volume["status"] in states.DELETABLE and volume["node"] and volume["id"] not in with_snapshots:
+        at_rest = volume["status"] in (*states.DELETABLE, states.CREATING)
+        if at_rest and volume["node"] and volume["id"] not in with_snapshots:
             _begin(tx, context, volume, config)
 
 

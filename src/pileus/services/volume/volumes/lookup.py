@@ -84,3 +84,8 @@ def must_not_be_frozen(tx: Tx, volume: Mapping[str, Any]) -> None:
 def volumes_of(tx: Tx, volume_ids: Sequence[str]) -> dict[str, Values]:
     """Volumes by id, whoever's they are."""
     return {one["id"]: one for one in fetch(tx, VOLUME, sorted(volume_ids))} if volume_ids else {}
+
+
+def volumes_held(tx: Tx, volume_ids: Sequence[str]) -> dict[str, Values]:
+    """The same, held until the transaction ends."""
+    return {one["id"]: one for one in fetch(tx, VOLUME, sorted(volume_ids), lock=True)} if volume_ids else {}

@@ -1,6 +1,6 @@
 """The long operations of servers, each a chain of steps (``pileus.flow.chain``)."""
 
-from pileus.services.compute.servers.chains.boot import BOOT
+from pileus.services.compute.servers.chains.boot import BOOT, VOLUME_BOOT
 from pileus.services.compute.servers.chains.crash_dump import CRASH_DUMP
 from pileus.services.compute.servers.chains.delete import DELETE
 from pileus.services.compute.servers.chains.evacuate import EVACUATE
@@ -15,8 +15,8 @@ from pileus.services.compute.servers.chains.sweep import SWEEP
 from pileus.services.compute.servers.chains.volumes import ATTACH, DETACH
 
 CHAINS = (
-    BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE, CRASH_DUMP, SWEEP,
-    RESIZE, REVERT, EVACUATE, LIVE, ATTACH, DETACH,
+    BOOT, VOLUME_BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE,
+    CRASH_DUMP, SWEEP, RESIZE, REVERT, EVACUATE, LIVE, ATTACH, DETACH,
 )  # fmt: skip
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "SWEEP",
     "UNRESCUE",
     "UNSHELVE",
+    "VOLUME_BOOT",
 ]

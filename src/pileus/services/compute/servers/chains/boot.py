@@ -6,6 +6,8 @@ One operation is one request, for one server or many.
     plug       make ports, bind those that were given undone: made ports go, given ones are free again
     hand       tell the hosts; the operation is done
 
+Servers with volumes have two steps more before the last (``boot_volumes.py``).
+
 From there on nothing is in anyone's memory: a server is building until its host has reported it in place
 and its ports carry packets (``completion.py``), or until its time is over. A chain is for a fixed list of
 steps; what each server has to become by itself is for a loop. A server whose deletion was asked for meanwhile
@@ -21,18 +23,36 @@ from sqlalchemy import select
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict, NotFound
-from pileus.flow.chain import Chain, Step
+from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
-from pileus.resource.rows import fetch
 from pileus.services.compute.errors import PortBindingFailed
 from pileus.services.compute.nodes.reading import hosts_for_scheduler
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.scheduler import Choice, Wanted, choose_many, sentence
 from pileus.services.compute.servers.attached import holders_of
-from pileus.services.compute.servers.chains.common import Parts, told
+from pileus.services.compute.servers.chains.boot_volumes import (
+    CONNECT,
+    HAND,
+    KIND,
+    VOLUMES,
+    connect,
+    made_over,
+    make,
+    opened_over,
+    servers_building,
+    volumes_hand,
+    wait_no_longer,
+)
+from pileus.services.compute.servers.chains.common import Parts, disk_timeout_s, task_timeout_s, told
 from pileus.services.compute.servers.chains.placing import CLAIMS, claim_of, group_wishes, with_bandwidth
-from pileus.services.compute.servers.cleanup import allocations_release, boot_undo, ports_release, put_error
+from pileus.services.compute.servers.cleanup import (
+    allocations_release,
+    boot_undo,
+    ports_release,
+    put_error,
+    volumes_release,
+)
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations, server_interfaces, servers
 from pileus.services.compute.uses.network import (
@@ -63,7 +83,7 @@ def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
     """Choose hosts and claim room there; a server that fits nowhere ends in ERROR with the reasons."""
     config = parts.config
     tx.lock(CLAIMS)
-    building = _building(tx, operation)
+    building = servers_building(tx, operation)
     if not building:
         return
     hosts = hosts_for_scheduler(tx, config, context.now)
@@ -75,12 +95,12 @@ def schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
     placed = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is not None]
     refused = [pair for pair in zip(building, choices, strict=True) if pair[1].chosen is None]
     _place(tx, context, operation, placed)
-    _refuse(tx, context, operation, refused)
+    _refuse(tx, context, operation, refused, parts)
 
 
 def unschedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Give the room back; the servers have no host."""
-    building = _building(tx, operation)
+    building = servers_building(tx, operation)
     allocations_release(tx, building)
     SERVER.change(tx, context, [Update(server, Values({"host": None, "node": None})) for server in building])
 
@@ -152,7 +172,7 @@ def _place(tx: Tx, context: Context, operation: Operation, placed: Sequence[tupl
         happened.append(
             told(
                 context,
-                BOOT,
+                _chain(operation),
                 operation,
                 server,
                 host=host.host,
@@ -166,7 +186,13 @@ def _place(tx: Tx, context: Context, operation: Operation, placed: Sequence[tupl
     tx.emit_many(happened)
 
 
-def _refuse(tx: Tx, context: Context, operation: Operation, refused: Sequence[tuple[Values, Choice]]) -> None:
+def _refuse(
+    tx: Tx,
+    context: Context,
+    operation: Operation,
+    refused: Sequence[tuple[Values, Choice]],
+    parts: Parts,
+) -> None:
     together: dict[str, list[Values]] = {}
     for server, choice in refused:
         text = sentence(choice)
@@ -174,7 +200,7 @@ def _refuse(tx: Tx, context: Context, operation: Operation, refused: Sequence[tu
         tx.emit(
             told(
                 context,
-                BOOT,
+                _chain(operation),
                 operation,
                 server,
                 started_at=server["created_at"],
@@ -184,6 +210,7 @@ def _refuse(tx: Tx, context: Context, operation: Operation, refused: Sequence[tu
             )
         )
     for text, several in together.items():
+        volumes_release(tx, context, several, parts.volumes)
         put_error(tx, context, several, text, details="NoValidHost")
 
 
@@ -194,7 +221,7 @@ def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """
     config, network = parts.config, parts.network
     data = operation.data
-    building = _building(tx, operation)
+    building = servers_building(tx, operation)
     given = ports_by_id(tx, [one["port_id"] for one in data["plugs"] if one["port_id"]], lock=True)
     held = holders_of(tx, given)
     specs, bindings, rows = [], [], []
@@ -236,13 +263,12 @@ def plug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
         bound += port_create(tx, context, specs, config=network)
     tx.insert(server_interfaces, rows)
     building = _plugged(tx, context, operation, building, bound, parts)
+    task = states.SPAWNING if _chain(operation) is BOOT else states.BLOCK_DEVICE_MAPPING
     if building:
-        SERVER.change(
-            tx, context, [Update(server, Values({"task_state": states.SPAWNING})) for server in building]
-        )
+        SERVER.change(tx, context, [Update(server, Values({"task_state": task})) for server in building])
     tx.emit_many(
         [
-            told(context, BOOT, operation, server, "ports", detail=f"{len(data['plugs'])} ports")
+            told(context, _chain(operation), operation, server, "ports", detail=f"{len(data['plugs'])} ports")
             for server in building
         ]
     )
@@ -265,14 +291,14 @@ def _plugged(
         if server["id"] in why:
             port_id, reason = why[server["id"]]
             text = str(PortBindingFailed(port_id=port_id, reason=reason))
-            tx.emit(told(context, BOOT, operation, server, "ports", error=text))
+            tx.emit(told(context, _chain(operation), operation, server, "ports", error=text))
             boot_undo(tx, context, [server], text, network=parts.network, volumes=parts.volumes)
     return [server for server in building if server["id"] not in why]
 
 
 def unplug(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Made ports go, given ones are free again."""
-    ports_release(tx, context, _building(tx, operation), network=parts.network)
+    ports_release(tx, context, servers_building(tx, operation), network=parts.network)
 
 
 def _given(plug: dict[str, Any], data: dict[str, Any], server: Values) -> dict[str, Any]:
@@ -293,9 +319,15 @@ def _dns(server: Values) -> bool:
     return is_host_name(server["hostname"])
 
 
+def hand_with_volumes(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """The same, of those whose volumes are open."""
+    volumes_hand(tx, context, operation, parts)
+    hand(tx, context, operation, parts)
+
+
 def hand(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """Tell the hosts that there is something for them; the chain's work is done."""
-    progress = BOOT.progress(operation.step)
+    progress = _chain(operation).progress(operation.step)
     tx.emit_many(
         [
             event(
@@ -308,33 +340,27 @@ def hand(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
                 position=progress.position,
                 of=progress.of,
             )
-            for server in _building(tx, operation)
+            for server in servers_building(tx, operation)
         ]
     )
 
 
 def _at_fault(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
-    building = _building(tx, operation)
-    tx.emit_many([told(context, BOOT, operation, server, error=operation.error) for server in building])
+    building = servers_building(tx, operation)
+    tx.emit_many(
+        [told(context, _chain(operation), operation, server, error=operation.error) for server in building]
+    )
 
 
 def _failed(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
     """The servers end in ERROR with the reason."""
-    put_error(tx, context, _building(tx, operation), operation.error or "")
+    several = servers_building(tx, operation)
+    volumes_release(tx, context, several, parts.volumes)
+    put_error(tx, context, several, operation.error or "")
 
 
-def _building(tx: Tx, operation: Operation) -> list[Values]:
-    """The operation's servers that are still wanted, held until the unit ends, in the request's order."""
-    ids = list(operation.data["servers"])
-    found = fetch(
-        tx,
-        SERVER,
-        ids,
-        [servers.c.vm_state == states.BUILDING, servers.c.wanted != states.WANT_GONE],
-        lock=True,
-    )
-    order = {key: position for position, key in enumerate(ids)}
-    return sorted(found, key=lambda one: order[one["id"]])
+def _chain(operation: Operation) -> Chain:
+    return VOLUME_BOOT if operation.kind == VOLUME_BOOT.kind else BOOT
 
 
 BOOT = Chain(
@@ -347,4 +373,19 @@ BOOT = Chain(
     on_fault=_at_fault,
     on_failed=_failed,
     timeout_s=lambda parts: parts.config.build_timeout_s,
+)
+VOLUME_BOOT = Chain(
+    KIND,
+    (
+        Step("schedule", schedule, undo=unschedule),
+        Step("plug", plug, undo=unplug),
+        Step(VOLUMES, make, wait=Wait(disk_timeout_s, over=made_over, late=wait_no_longer, at_once=True)),
+        Step(
+            CONNECT, connect, wait=Wait(task_timeout_s, over=opened_over, late=wait_no_longer, at_once=True)
+        ),
+        Step(HAND, hand_with_volumes),
+    ),
+    on_fault=_at_fault,
+    on_failed=_failed,
+    timeout_s=lambda parts: parts.config.build_timeout_s + parts.config.disk_timeout_s,
 )

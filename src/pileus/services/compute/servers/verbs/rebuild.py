@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pileus.services.compute.api import root_url
-from pileus.services.compute.errors import BadRequest
+from pileus.resource.declaration import Values
+from pileus.services.compute.api import root_url, since
+from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.services.compute.keypairs.resource import KeypairNotFound
 from pileus.services.compute.keypairs.work import keypair_find
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.rules import states
 from pileus.services.compute.servers import replies
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.boot_files import must_have_boot_files
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.rebuild import begin_rebuild
@@ -29,6 +31,7 @@ from pileus.services.compute.servers.verbs.common import permitted, wake
 from pileus.services.compute.servers.view import Viewer
 from pileus.services.compute.servers.view_facts import view_facts_for
 from pileus.services.compute.uses.image import image_usable
+from pileus.services.compute.uses.volume import volumes_of
 from pileus.store.tx import Tx
 from pileus.web.noun import Noun
 from pileus.web.reply import Reply
@@ -42,7 +45,10 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
     image = image_usable(tx, request.access, asked["imageRef"])
     if image is None:
         raise BadRequest(f"Image {asked['imageRef']} could not be found.")
-    image_fits(image, server["flavor"])
+    root = root_volume_of(tx, server["id"])
+    if root is not None:
+        _must_keep_root(tx, request, root, image)
+    image_fits(image, server["flavor"] if root is None else {**server["flavor"], "disk": 0})
     image_boots(image, request.access, server["flavor"], asked.get("OS-DCF:diskConfig") or "MANUAL")
     hardware = hardware_of(image, server["flavor"]["extra_specs"], server["vcpus"])
     must_have_boot_files(tx, request.access, hardware, server["memory_mib"])
@@ -68,7 +74,7 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
         request.context,
         server,
         **changes,
-        image_id=image["id"],
+        image_id=image["id"] if root is None else server["image_id"],
         hardware=hardware or None,
         generation=server["generation"] + 1,
         in_place=False,
@@ -83,6 +89,16 @@ def _rebuild(tx: Tx, request: Request, asked: dict[str, Any], password: str, par
     facts = view_facts_for(tx, request, [server], parts.config)
     view = Viewer(request, facts).changed(server, rebuilt=True)
     return {**view, "adminPass": password}
+
+
+def _must_keep_root(tx: Tx, request: Request, root: Any, image: Values) -> None:
+    """BadRequest unless a server keeps the root volume that it has: until 2.93 nothing else was ever asked
+    for, and since then its volume would have to be written anew."""
+    if since(request, "2.93"):
+        raise NotHereYet(what="Writing the root volume of a server anew")
+    known = volumes_of(tx, [root.volume_id])[root.volume_id]["volume_image_metadata"] or {}
+    if known.get("image_id") != image["id"]:
+        raise BadRequest("Unable to rebuild with a different image for a volume-backed server.")
 
 
 def _key(tx: Tx, request: Request, name: str | None) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from pileus.resource import types
+from pileus.services.compute.api import since
 from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.replies import TEXT, always
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.rescue import begin_rescue, begin_unrescue
 from pileus.services.compute.servers.checks import image_boots
@@ -31,6 +33,10 @@ from pileus.web.routes import Action
 _RESCUE = types.nullable(types.dict_of({"adminPass": types.string(255), "rescue_image_ref": types.uuid}))
 
 
+class NotRescuable(BadRequest):
+    message = "Instance {id} cannot be rescued: Cannot rescue a volume-backed instance"
+
+
 def _rescue(tx: Tx, request: Request, image_id: str | None, password: str, parts: Parts) -> None:
     server = permitted(tx, request, "rescue")
     wanted = image_id or server["image_id"]
@@ -39,9 +45,11 @@ def _rescue(tx: Tx, request: Request, image_id: str | None, password: str, parts
         raise BadRequest(f"Image {wanted} could not be found.")
     image_boots(image, request.access, server["flavor"], "MANUAL")
     try:
-        rescue_hardware(image["properties"])
+        hardware = rescue_hardware(image["properties"])
     except BadRescue as bad:
         raise BadRequest(f"Requested rescue image '{wanted}' is not supported: {bad}") from None
+    if not (since(request, "2.87") and hardware.stable) and root_volume_of(tx, server["id"]) is not None:
+        raise NotRescuable(id=server["id"])
     action_begin(tx, request.context, [server["id"]], "rescue")
     begin_rescue(tx, request.context, server, parts)
     changes = {"password": password} if server["config_drive"] else {}

@@ -14,11 +14,12 @@ from pileus.resource.declaration import Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import NAME, at_least, since
-from pileus.services.compute.errors import BadRequest, QuotaError
+from pileus.services.compute.errors import BadRequest, NotHereYet, QuotaError
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.replies import UUID, always
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.snapshot import begin_snapshot
 from pileus.services.compute.servers.checks import check_metadata
@@ -54,6 +55,8 @@ _BACKUP = types.dict_of(
 def _snapshot(tx: Tx, request: Request, verb: str, asked: dict[str, Any], parts: Parts) -> str:
     server = permitted(tx, request, verb)
     must_be_free(request, server)
+    if root_volume_of(tx, server["id"]) is not None:
+        raise NotHereYet(what="An image of a server that began from a volume")
     metadata = asked.get("metadata") or {}
     if not since(request, "2.39"):
         check_metadata(limits_of(tx, server["project_id"]), metadata)
