@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from tests import databases
-from tests.api.compute.cloud import IMAGE, OTHER_IMAGE, Cloud
+from tests.api.compute.cloud import IMAGE, OTHER_IMAGE, P1, Cloud
 from tests.api.compute.volume_cases import POOL, Volumes, tell
+
+from pileus.services.image.images.tables import image_properties
 
 ROOT = {
     "source_type": "image",
@@ -199,5 +201,62 @@ def test_no_host_leaves_volumes_as_they_were(tmp_path: Path) -> None:
         shown = await api.server(server_id)
         assert (shown["status"], shown["fault"]["code"]) == ("ERROR", 500)
         assert [(one["id"], one["status"]) for one in await volumes_there(api)] == [(taken, "available")]
+
+    tell(story, tmp_path)
+
+
+def test_an_image_of_a_volume_backed_server_names_snapshots_and_boots(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        host, volumes = await api.host(), Volumes(api)
+        await volumes.set_up()
+        server_id = await ask(api, {**ROOT, "delete_on_termination": True}, BLANK)
+        await volumes.go_on(host)
+        api.clock.advance(1)
+        backup = {"name": "b", "backup_type": "daily", "rotation": 1}
+        answer = await api.act(server_id, "createBackup", backup)
+        assert (answer.status, "not supported for volume-backed" in str(answer.json)) == (400, True)
+        answer = await api.act(server_id, "createImage", {"name": "snap", "metadata": {"colour": "blue"}})
+        assert answer.status == 202, answer
+        image = await api.image(answer.json["image_id"])
+        assert (image.status, image.size, image.disk_format) == ("active", 0, "raw")
+        assert (await api.server(server_id))["OS-EXT-STS:task_state"] is None
+        await volumes.storage.pass_()
+        found = (await api("GET", "/volume/v3/snapshots")).json["snapshots"]
+        assert [one["status"] for one in found] == ["available"] * 2
+        assert {one["name"] for one in found} == {"snapshot for snap"}
+        answer = await api.ask_for(imageRef=image.id, networks="none", flavorRef="1")
+        assert answer.status == 202, answer
+        await volumes.go_on(host)
+        again = await api.server(answer.json["server"]["id"])
+        assert (again["status"], again["image"]["id"]) == ("ACTIVE", image.id)
+        first, second = again["os-extended-volumes:volumes_attached"]
+        assert first["delete_on_termination"] and not second["delete_on_termination"]
+        root = await volumes.shown(first["id"])
+        assert root["snapshot_id"] in {one["id"] for one in found}
+        wanted = (await host.state()).servers
+        assert all(one.image is None for one in wanted)
+        boot_too = {"source_type": "blank", "destination_type": "volume", "volume_size": 1, "boot_index": 0}
+        answer = await api.ask_for(imageRef=image.id, networks="none", block_device_mapping_v2=[boot_too])
+        assert (answer.status, "Boot sequence" in str(answer.json)) == (400, True), answer
+        # of another project: the image may be seen, the snapshots may not
+        rows = image_properties
+        for text, reason in (
+            ("[1]", "can't be read"),
+            ('[{"source_type": "snapshot", "snapshot_id": "../x", "boot_index": 0}]', "can't be read"),
+            ('[{"source_type": "volume", "boot_index": 0}]', "Missing device UUID."),
+            (f'[{{"source_type": "snapshot", "snapshot_id": "{IMAGE}", "boot_index": 0}}]', "failed to get"),
+        ):
+            await api.store.write(
+                lambda tx, text=text: tx.execute(
+                    rows.update().where(rows.c.name == "block_device_mapping").values(value=text)
+                )
+            )
+            answer = await api.ask_for(imageRef=image.id, networks="none")
+            assert (answer.status, reason in str(answer.json)) == (400, True), answer
+        limits = {"quota_set": {"snapshots": 2}}
+        admin = api.as_("admin")
+        assert (await admin("PUT", f"/volume/v3/os-quota-sets/{P1}", limits)).status == 200
+        answer = await api.act(server_id, "createImage", {"name": "more"})
+        assert (answer.status, "snapshots" in str(answer.json)) == (403, True), answer
 
     tell(story, tmp_path)

@@ -35,7 +35,7 @@ from pileus.services.volume.attachments.work import (
 )
 from pileus.services.volume.backups.noun import backups_noun
 from pileus.services.volume.config import VolumeConfig, from_settings
-from pileus.services.volume.errors import InvalidVolume
+from pileus.services.volume.errors import InvalidVolume, QuotaError
 from pileus.services.volume.events import CONNECTED, MADE, RESIZED
 from pileus.services.volume.extensions import EXTENSIONS
 from pileus.services.volume.messages import MESSAGES, messages_trim
@@ -46,6 +46,7 @@ from pileus.services.volume.qos.noun import QOS
 from pileus.services.volume.qos.work import volume_limits
 from pileus.services.volume.quotas.noun import QUOTAS
 from pileus.services.volume.snapshots.noun import revert_actions, snapshots_noun
+from pileus.services.volume.snapshots.work import snapshot_begin
 from pileus.services.volume.transfers.noun import TRANSFERS
 from pileus.services.volume.types.access import TYPE_ACCESS
 from pileus.services.volume.types.defaults import DEFAULT_TYPES
@@ -77,6 +78,7 @@ __all__ = [
     "RESIZED",
     "ForServer",
     "InvalidVolume",
+    "QuotaError",
     "Recipe",
     "VolumeConfig",
     "Volumes",
@@ -89,6 +91,7 @@ __all__ = [
     "attachments_read",
     "failures_of",
     "from_settings",
+    "snapshot_begin",
     "snapshots_of",
     "type_usable",
     "volume_held",

@@ -7,12 +7,13 @@ begins that has no root volume.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from pileus.resource import types
-from pileus.resource.types import Type
+from pileus.resource.types import BadValue, Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import at_least
 from pileus.services.compute.errors import BadRequest
@@ -109,7 +110,7 @@ def read_mappings(server: dict[str, Any]) -> Mappings:
         if any(key != image_id for key in images):
             raise bad_device("The image of the mapping is not the one to begin from.")
         devices = [_device(one) for one in mappings if _place(one) != _ROOT]
-        _check_order(devices, with_image=bool(images), image_id=image_id)
+        check_order(devices, with_image=bool(images), image_id=image_id)
     _check_local(devices)
     if len(devices) > MOST_DEVICES:
         raise bad_device(f"A server has at most {MOST_DEVICES} disks of its own.")
@@ -210,7 +211,7 @@ def _check_hardware(one: dict[str, Any]) -> None:
         raise bad_device(f"The device type {kind} is not available in this cloud: disk is.")
 
 
-def _check_order(devices: list[Device], *, with_image: bool, image_id: str) -> None:
+def check_order(devices: Sequence[Device], *, with_image: bool = False, image_id: str = "") -> None:
     """Check the boot order: numbered from 0 on; the image of ``imageRef`` is first where nothing else is."""
     order = sorted(one.boot_index for one in devices if one.boot_index is not None)
     if with_image or (image_id and 0 not in order):
@@ -226,3 +227,45 @@ def _check_local(devices: list[Device]) -> None:
         raise bad_device("You specified more local devices than the limit allows")
     if sum(one.swap for one in devices) > 1:
         raise bad_device("More than one swap drive requested.")
+
+
+_KEYS = {IMAGE: "image_id", VOLUME: "volume_id", SNAPSHOT: "snapshot_id"}
+
+
+def devices_of_image(properties: Mapping[str, str]) -> list[Device]:
+    """The devices that an image names which was made of a volume-backed server; its owner may have written
+    anything there. Raises BadRequest for what can't be read."""
+    text = properties.get("block_device_mapping")
+    if not text:
+        return []
+    try:
+        entries = msgspec.json.decode(text, type=list[dict[str, Any]])
+        if str(properties.get("bdm_v2", "")).lower() not in ("true", "1"):
+            parsed = OLD_TYPE.parse([_without_none(one) for one in entries])
+            return _from_old(parsed, "")
+        devices = []
+        for one in entries:
+            if one.get("no_device"):
+                continue
+            key = one.get(_KEYS.get(str(one.get("source_type")), "")) or one.get("uuid")
+            asked = {name: one[name] for name in _OF_IMAGES if one.get(name) is not None}
+            (form,) = _IN_IMAGES.parse([{**asked, **({"uuid": key} if key else {})}])
+            _check_form(form, "")
+            devices.append(_device(form))
+    except (msgspec.DecodeError, BadValue):
+        raise bad_device("the mapping in the image's properties can't be read.") from None
+    check_order(devices)
+    return devices
+
+
+def _without_none(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in one.items() if name in _OLD and value is not None}
+
+
+_OF_IMAGES = (
+    *("source_type", "destination_type", "boot_index", "volume_size", "delete_on_termination"),
+    *("disk_bus", "device_type", "guest_format", "tag", "volume_type"),
+)
+_IN_IMAGES = types.list_of(
+    types.dict_of({**_NEW, "tag": types.string(60), "volume_type": types.nullable(types.string(255))})
+)

@@ -23,6 +23,7 @@ from pileus.services.compute.nodes.reading import COMPUTE_BINARY
 from pileus.services.compute.quotas.counting import spend_up_to
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.untold import is_untold
+from pileus.services.compute.servers.block_device_mappings import check_order
 from pileus.services.compute.servers.boot_files import must_have_boot_files
 from pileus.services.compute.servers.chains.boot import BOOT, VOLUME_BOOT
 from pileus.services.compute.servers.chains.common import Parts
@@ -84,14 +85,19 @@ def decide(access: Access, spec: ServerSpec, facts: CreationFacts, config: Compu
     flavor = facts.flavor
     if flavor is None:
         raise BadRequest(f"Flavor {spec.flavor_id} could not be found.")
-    image = root_image(spec.devices, facts.devices, flavor)
+    asked = facts.wanted_devices
+    check_order(asked, image_id=spec.image_id)
+    image = root_image(asked, facts.devices, flavor)
     if image is None:
         image = _image(spec, facts, flavor)
         image_boots(image, access, flavor, spec.disk_config)
     elif spec.image_id and facts.image is None:
         raise BadRequest(f"Image {spec.image_id} could not be found.")
+    elif facts.image is not None:
+        image = facts.image
+        image_fits(image, {**flavor, "disk": 0})
     hardware = hardware_of(image, flavor["extra_specs"], flavor["vcpus"])
-    devices = devices_decide(spec.devices, facts.devices, flavor, hardware, len(spec.ids))
+    devices = devices_decide(asked, facts.devices, flavor, hardware, len(spec.ids))
     needs_drive = hardware.pop("config_drive", None)
     if spec.key_name is not None and facts.keypair is None:
         raise BadRequest("Invalid key_name provided.")

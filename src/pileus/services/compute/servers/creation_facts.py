@@ -18,6 +18,7 @@ from pileus.services.compute.flavors.work import visible
 from pileus.services.compute.nodes.reading import NodeFacts, nodes_read
 from pileus.services.compute.policy import is_admin
 from pileus.services.compute.quotas.counting import Limits, limits_read
+from pileus.services.compute.servers.block_device_mappings import Device, devices_of_image
 from pileus.services.compute.servers.devices import DeviceFacts, device_facts_read
 from pileus.services.compute.servers.requested_networks import (
     GroupFacts,
@@ -39,7 +40,8 @@ HINTED_SERVERS = ("same_host", "different_host")
 
 class CreationFacts(NamedTuple):
     """``nodes`` and ``limits`` are read where something is asked of them; ``hinted`` are those servers of the
-    hints that the caller may know of; ``group_size`` is how many servers the server group has."""
+    hints that the caller may know of; ``group_size`` is how many servers the server group has.
+    ``wanted_devices``: those of the image, then those of the request."""
 
     flavor: Values | None
     image: Values | None
@@ -52,6 +54,7 @@ class CreationFacts(NamedTuple):
     groups: GroupFacts
     networks: NetworkFacts
     qos_policy_usable: bool
+    wanted_devices: tuple[Device, ...]
     devices: DeviceFacts
 
 
@@ -62,9 +65,11 @@ def creation_facts_read(tx: Tx, access: Access, spec: ServerSpec, config: Comput
     group, size = _server_group(tx, context.project_id or "", spec.hints.get("group"))
     counted = spec.metadata or spec.files or group is not None
     placed = spec.zone or spec.host or spec.node
+    image = image_usable(tx, access, spec.image_id) if spec.image_id else None
+    devices = (*(devices_of_image(image["properties"]) if image is not None else ()), *spec.devices)
     return CreationFacts(
         flavor=flavors[0] if flavors else None,
-        image=image_usable(tx, access, spec.image_id) if spec.image_id else None,
+        image=image,
         keypair=_keypair(tx, context.user_id or "", spec.key_name),
         nodes=nodes_read(tx, config, context.now) if placed else [],
         limits=limits_read(tx, context.project_id or "", context.user_id) if counted else None,
@@ -74,7 +79,8 @@ def creation_facts_read(tx: Tx, access: Access, spec: ServerSpec, config: Comput
         groups=group_facts_read(tx, context, spec.groups),
         networks=network_facts_read(tx, access, spec.networks),
         qos_policy_usable=not spec.qos_policy_id or qos_policy_usable(tx, access, spec.qos_policy_id),
-        devices=device_facts_read(tx, access, spec.devices),
+        wanted_devices=devices,
+        devices=device_facts_read(tx, access, devices),
     )
 
 

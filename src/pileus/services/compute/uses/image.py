@@ -81,10 +81,19 @@ def images_of(tx: Tx, image_ids: Collection[str]) -> dict[str, Values]:
 
 
 def image_begin(
-    tx: Tx, context: Context, files: ImageFiles, properties: dict[str, str], **values: object
+    tx: Tx,
+    context: Context,
+    files: ImageFiles,
+    properties: dict[str, str],
+    *,
+    empty: bool = False,
+    **values: object,
 ) -> str:
-    """Write a new image, whose bytes a node will bring; its id. Raises the image service's refusals."""
+    """Write a new image, whose bytes a node will bring (``empty``: that has none, since its properties say
+    all); its id. Raises the image service's refusals."""
     image = new_image(context, properties, **values)
+    if empty:
+        image["status"], image["size"] = "active", 0
     image_create(tx, context, [image], config=files.config)
     return str(image["id"])
 

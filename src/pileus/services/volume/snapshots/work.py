@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -66,6 +67,28 @@ def snapshot_create(tx: Tx, request: Request, asked: Mapping[str, Any], config: 
     if asked.get("force") or since(request, "3.66"):
         allowed.append(states.IN_USE)
     must_be(volume, "create a snapshot", *allowed)
+    return snapshot_begin(
+        tx,
+        context,
+        volume,
+        config,
+        name=asked.get("name") or asked.get("display_name"),
+        description=asked.get("description") or asked.get("display_description"),
+        metadata=asked.get("metadata") or {},
+    )
+
+
+def snapshot_begin(
+    tx: Tx,
+    context: Context,
+    volume: Values,
+    config: VolumeConfig,
+    *,
+    name: str | None,
+    description: str | None = None,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> Values:
+    """Have a snapshot made of a volume, held, whatever has it open. Raises QuotaError and InvalidVolume."""
     must_be_placed(volume)
     must_not_be_frozen(tx, volume)
     size = volume["size"]
@@ -75,12 +98,12 @@ def snapshot_create(tx: Tx, request: Request, asked: Mapping[str, Any], config: 
         "volume_id": volume["id"],
         "project_id": volume["project_id"],
         "user_id": context.user_id or "",
-        "name": asked.get("name") or asked.get("display_name"),
-        "description": asked.get("description") or asked.get("display_description"),
+        "name": name,
+        "description": description,
         "size_gib": size,
         "status": states.CREATING,
         "progress": "0%",
-        "metadata": asked.get("metadata") or {},
+        "metadata": dict(metadata),
         "group_snapshot_id": None,
         "consumes_quota": True,
         "made": False,

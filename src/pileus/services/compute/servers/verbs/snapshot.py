@@ -5,7 +5,7 @@ Source: Compute API reference, "Create Image" and "Create Server Back Up".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,19 +14,20 @@ from pileus.resource.declaration import Values
 from pileus.resource.types import Type
 from pileus.resource.versions import Version
 from pileus.services.compute.api import NAME, at_least, since
-from pileus.services.compute.errors import BadRequest, NotHereYet, QuotaError
+from pileus.services.compute.errors import BadRequest, QuotaError
 from pileus.services.compute.policy import ADMIN_OR_MEMBER, rules
 from pileus.services.compute.quotas.counting import limits_of
 from pileus.services.compute.replies import UUID, always
 from pileus.services.compute.rules import states
-from pileus.services.compute.servers.attached_volumes import root_volume_of
+from pileus.services.compute.servers.attached_volumes import root_volume, volumes_of_servers
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.snapshot import begin_snapshot
 from pileus.services.compute.servers.checks import check_metadata
-from pileus.services.compute.servers.instance_actions import action_begin
+from pileus.services.compute.servers.instance_actions import action_begin, action_finish
 from pileus.services.compute.servers.lookup import change, must_be_free
 from pileus.services.compute.servers.requests import METADATA
 from pileus.services.compute.servers.verbs.common import permitted, wake
+from pileus.services.compute.servers.verbs.volume_images import mapping_properties, snapshots_begin
 from pileus.services.compute.uses.image import (
     IMAGES,
     RESERVED,
@@ -40,7 +41,10 @@ from pileus.web.reply import Reply
 from pileus.web.request import Request
 from pileus.web.routes import NO_BODY, Action, ByVersion
 
-_NOT_INHERITED = ("cache_in_nova", "bittorrent")
+_NOT_INHERITED = (
+    *("cache_in_nova", "bittorrent"),
+    *("block_device_mapping", "bdm_v2", "root_device_name", "mappings"),
+)
 _NOT_INHERITED_PREFIXES = ("img_signature", "os_glance_")
 """Properties of an image that are not true of what is made of it (nova's
 ``non_inheritable_image_properties``, and Glance's own)."""
@@ -55,14 +59,17 @@ _BACKUP = types.dict_of(
 def _snapshot(tx: Tx, request: Request, verb: str, asked: dict[str, Any], parts: Parts) -> str:
     server = permitted(tx, request, verb)
     must_be_free(request, server)
-    if root_volume_of(tx, server["id"]) is not None:
-        raise NotHereYet(what="An image of a server that began from a volume")
     metadata = asked.get("metadata") or {}
     if not since(request, "2.39"):
         check_metadata(limits_of(tx, server["project_id"]), metadata)
     if reserved := sorted(RESERVED & set(metadata)):
         raise BadRequest(f"Metadata can't have the names of an image's own attributes: {', '.join(reserved)}")
     backup = verb == "createBackup"
+    rows = volumes_of_servers(tx, [server["id"]]).get(server["id"], [])
+    if root_volume(rows) is not None:
+        if backup:
+            raise BadRequest("Backup is not supported for volume-backed instances.")
+        return _of_volumes(tx, request, server, rows, asked["name"], metadata, parts)
     image_id = server_image_begin(
         tx,
         request,
@@ -90,6 +97,29 @@ def _snapshot(tx: Tx, request: Request, verb: str, asked: dict[str, Any], parts:
     return image_id
 
 
+def _of_volumes(
+    tx: Tx,
+    request: Request,
+    server: Values,
+    rows: Sequence[Any],
+    name: str,
+    metadata: Mapping[str, str],
+    parts: Parts,
+) -> str:
+    """An image of a server that began from a volume: it is whole at once, the snapshots soon."""
+    mapping = snapshots_begin(tx, request.context, rows, name, parts)
+    action_begin(tx, request.context, [server["id"]], "createImage")
+    image_id = server_image_begin(
+        *(tx, request, server, parts),
+        name=name,
+        metadata=metadata,
+        own=mapping_properties(mapping),
+        empty=True,
+    )
+    action_finish(tx, request.context.now, [server["id"]], actions=("createImage",), host=server["host"])
+    return image_id
+
+
 def server_image_begin(
     tx: Tx,
     request: Request,
@@ -100,8 +130,10 @@ def server_image_begin(
     metadata: Mapping[str, str] = MappingProxyType({}),
     kind: str = "snapshot",
     own: Mapping[str, str] = MappingProxyType({}),
+    empty: bool = False,
 ) -> str:
-    """Write an image of a server, which its node will fill; its id. Raises QuotaError."""
+    """Write an image of a server, which its node will fill (``empty``: nobody will); its id. Raises
+    QuotaError."""
     base = _base_of(tx, server)
     # Of all that says where it came from, what an image is called may be said by whoever makes it.
     chosen = {name: text for name, text in metadata.items() if name == "image_type" and kind == "snapshot"}
@@ -113,9 +145,10 @@ def server_image_begin(
             {**_inherited(base), **metadata, **_origin(request, server, kind), **chosen, **own},
             name=name,
             visibility="private",
-            disk_format="qcow2",
+            disk_format="raw" if empty else "qcow2",
             container_format="bare",
-            min_disk=server["flavor"]["disk"],
+            empty=empty,
+            min_disk=0 if empty else server["flavor"]["disk"],
             min_ram=base["min_ram"] if base else 0,
         )
     except LimitExceeded as refused:
