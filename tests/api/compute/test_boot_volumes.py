@@ -13,6 +13,7 @@ from tests.api.compute.cloud import IMAGE, OTHER_IMAGE, P1, Cloud
 from tests.api.compute.volume_cases import POOL, Volumes, tell
 
 from pileus.services.image.images.tables import image_properties
+from pileus.store.tx import Tx
 
 ROOT = {
     "source_type": "image",
@@ -246,11 +247,8 @@ def test_an_image_of_a_volume_backed_server_names_snapshots_and_boots(tmp_path: 
             ('[{"source_type": "volume", "boot_index": 0}]', "Missing device UUID."),
             (f'[{{"source_type": "snapshot", "snapshot_id": "{IMAGE}", "boot_index": 0}}]', "failed to get"),
         ):
-            await api.store.write(
-                lambda tx, text=text: tx.execute(
-                    rows.update().where(rows.c.name == "block_device_mapping").values(value=text)
-                )
-            )
+            change = rows.update().where(rows.c.name == "block_device_mapping").values(value=text)
+            await api.store.write(Tx.execute, change)
             answer = await api.ask_for(imageRef=image.id, networks="none")
             assert (answer.status, reason in str(answer.json)) == (400, True), answer
         limits = {"quota_set": {"snapshots": 2}}

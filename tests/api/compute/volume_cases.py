@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import databases
-from tests.api.compute.cloud import Cloud, Host, cloud
+from tests.api.compute.cloud import IMAGE, Cloud, Host, cloud
 from tests.api.volume.cloud import GIB, StorageHost
 
 from pileus.core.context import system_context
@@ -54,6 +54,22 @@ class Volumes:
         assert answer.status == 200, answer
         await self.go_on(host)
         assert (await self.shown(volume_id))["status"] == "in-use"
+
+    async def boot(self, host: Host) -> dict[str, Any]:
+        """A server that is ACTIVE and began from a volume made of an image."""
+        root = {"source_type": "image", "destination_type": "volume", "uuid": IMAGE, "boot_index": 0}
+        root |= {"volume_size": 2, "delete_on_termination": True}
+        answer = await self.api.ask_for(imageRef="", networks="none", block_device_mapping_v2=[root])
+        assert answer.status == 202, answer
+        await self.go_on(host)
+        server = await self.api.server(answer.json["server"]["id"])
+        assert server["status"] == "ACTIVE", server
+        return server
+
+    async def list(self) -> list[dict[str, Any]]:
+        """All volumes of whoever speaks."""
+        found: list[dict[str, Any]] = (await self.api("GET", "/volume/v3/volumes/detail")).json["volumes"]
+        return found
 
     async def go_on(self, host: Host) -> None:
         """Everybody does what there is to do."""

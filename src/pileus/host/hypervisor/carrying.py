@@ -88,9 +88,13 @@ CARRY = Chain(
 # -- on this host
 
 
-def put_aside(places: Places) -> None:
+def put_aside(places: Places, *, rootless: bool = False) -> None:
     """Keep the disks, so that others can be made in their places. The root disk goes last: once it is aside
-    there is nothing left to put aside."""
+    there is nothing left to put aside. ``rootless``: it is a volume, and stays."""
+    if rootless:
+        if places.ephemeral_disk.exists() and not places.kept_ephemeral_disk.exists():
+            places.ephemeral_disk.replace(places.kept_ephemeral_disk)
+        return
     if places.kept_root_disk.exists():
         return
     if not places.root_disk.exists():
@@ -100,7 +104,7 @@ def put_aside(places: Places) -> None:
     places.root_disk.replace(places.kept_root_disk)
 
 
-def take_back(places: Places) -> None:
+def take_back(places: Places, *, rootless: bool = False) -> None:
     """Put the disks that were kept into their places again; what is not aside is there already."""
     for kept, place in (
         (places.kept_root_disk, places.root_disk),
@@ -108,7 +112,7 @@ def take_back(places: Places) -> None:
     ):
         if kept.exists():
             kept.replace(place)
-    if not places.root_disk.exists():
+    if not rootless and not places.root_disk.exists():
         raise GivenUp("The disk that was kept is missing on the host.")
 
 

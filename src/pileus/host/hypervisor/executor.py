@@ -156,7 +156,7 @@ class Executor:
         """The disks as they were before a resize, wherever that had come to."""
         if before is None:
             raise GivenUp("The machine that was kept is not on this host.")
-        take_back(self.places(server.server_id))
+        take_back(self.places(server.server_id), rootless=has_boot_volume(server))
         return Instance(server.server_id, server.generation, base=before.base)
 
     async def _grow(self, server: ServerDetails, before: Instance | None) -> Instance:
@@ -167,10 +167,12 @@ class Executor:
         record = Instance(key, server.generation, base=before.base, kept=True)
         # what is aside is known of before it is
         self._book.put(msgspec.structs.replace(before, kept=True), matters=True)
-        put_aside(places)
+        rootless = has_boot_volume(server)
+        put_aside(places, rootless=rootless)
         self._book.put(record, matters=True)
         async with self._slots, self._steps.step(key, "disk.create") as note:
-            await grow(self.images, places.kept_root_disk, places.root_disk, server.root_gib * _GIB)
+            if not rootless:
+                await grow(self.images, places.kept_root_disk, places.root_disk, server.root_gib * _GIB)
             places.ephemeral_disk.unlink(missing_ok=True)
             size = server.ephemeral_gib * _GIB
             if size and places.kept_ephemeral_disk.exists():

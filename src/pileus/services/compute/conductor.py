@@ -158,7 +158,7 @@ class Conductor(Watcher):
             await self._store.write(ports_vanished, self._context(), sorted(vanished))
         connected, self._connected = self._connected, set()
         if connected:
-            await self._store.write(connections_came, self._context(), connected)
+            await self._store.write(connections_came, self._context(), connected, self._parts)
         made, self._made = self._made, False
         if made or connected:
             await self._store.write(volume_boots_go_on, self._context(), self._parts)

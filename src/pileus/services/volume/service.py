@@ -30,6 +30,7 @@ from pileus.services.volume.attachments.work import (
     attachments_connect,
     attachments_end,
     attachments_read,
+    attachments_replace,
     volume_held,
     volume_set,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "attachments_connect",
     "attachments_end",
     "attachments_read",
+    "attachments_replace",
     "failures_of",
     "from_settings",
     "snapshot_begin",

@@ -15,7 +15,7 @@ from pileus.services.compute.instance_metadata.facts import MetadataFacts, metad
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.boot_files import AMAZON_FORMATS, BOOT_FILES
 from pileus.services.compute.rules.rescue import BadRescue, rescue_hardware
-from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, volumes_of_servers
+from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, MOVING, volumes_of_servers
 from pileus.services.compute.servers.chains.live_migration import LIVE
 from pileus.services.compute.servers.chains.on_node import NODE, ON_NODE
 from pileus.services.compute.servers.resource import SERVER
@@ -59,11 +59,15 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
     found = [server for server in of_here if server["host"] == request.host]
     elsewhere = [server for server in of_here if server["host"] != request.host]
     coming = [server for server in elsewhere if server["task_state"] == states.MIGRATING]
-    kept = tuple(sorted(server["id"] for server in elsewhere if server not in coming))
+    kept = {server["id"] for server in elsewhere if server not in coming}
     leaving = tuple(sorted(server["id"] for server in found if _is_leaving(server)))
     wanted = [server for server in found if not _is_leaving(server) and server["task_state"] not in _HANDED]
     if not wanted and not coming:
-        return HypervisorState(position, (), leaving, kept)
+        return HypervisorState(position, (), leaving, tuple(sorted(kept)))
+    volumes, unready = _volumes(tx, [server["id"] for server in wanted])
+    # what is here of those stays as it is until their volumes are open
+    kept |= unready
+    wanted = [server for server in wanted if server["id"] not in unready]
     facts = metadata_facts_read(tx, [*wanted, *coming])
     ids = {server[name] for server in wanted for name in _IMAGES if server[name]}
     ids |= {(server["carried"] or {}).get(name) for server in wanted for name in _DISKS} - {None}
@@ -72,7 +76,6 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
     }
     images = images_of(tx, ids)
     pending = _operations(tx, [server["id"] for server in wanted], files)
-    volumes = _volumes(tx, [server["id"] for server in wanted])
     details = tuple(
         _details(
             *(server, facts[server["id"]], images, pending.get(server["id"], ()), files),
@@ -90,9 +93,10 @@ def hypervisor_state(tx: Tx, request: HypervisorStateRequest, *, files: ImageFil
         for server in coming
         if server["id"] in arrivals
     )
-    return HypervisorState(position, details, leaving, kept, incoming)
+    return HypervisorState(position, details, leaving, tuple(sorted(kept)), incoming)
 
 
+_HELD = (ATTACHING, ATTACHED, MOVING)
 _DISKS = ("root", "ephemeral")
 _IMAGES = ("image_id", "rescue_image_id", "shelved_image_id")
 
@@ -136,17 +140,21 @@ def _operations(tx: Tx, server_ids: list[str], files: ImageFiles) -> dict[str, t
     return found
 
 
-def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...]]:
-    """The volumes that servers have or are to have, as far as they are open."""
+def _volumes(tx: Tx, server_ids: list[str]) -> tuple[dict[str, tuple[ServerVolume, ...]], set[str]]:
+    """The volumes that servers have or are to have, as far as they are open; and the servers that their host
+    can't have before."""
     rows = volumes_of_servers(tx, server_ids)
-    held = [one for several in rows.values() for one in several if one.state in (ATTACHING, ATTACHED)]
+    held = [one for several in rows.values() for one in several if one.state in _HELD]
     attachments = attachments_read(tx, [one.attachment_id for one in held])
     sizes = {key: one["size"] for key, one in volumes_of(tx, [one.volume_id for one in held]).items()}
     limits = volume_limits(tx, [one.volume_id for one in held])
     found: dict[str, tuple[ServerVolume, ...]] = {}
+    unready = set()
     for row in held:
         attachment = attachments.get(row.attachment_id)
         if attachment is None or not attachment.connection:
+            if row.state == MOVING:
+                unready.add(row.server_id)
             continue
         volume = ServerVolume(
             row.volume_id,
@@ -159,7 +167,7 @@ def _volumes(tx: Tx, server_ids: list[str]) -> dict[str, tuple[ServerVolume, ...
             limits=limits.get(row.volume_id, {}),
         )
         found[row.server_id] = (*found.get(row.server_id, ()), volume)
-    return found
+    return found, unready
 
 
 def _details(

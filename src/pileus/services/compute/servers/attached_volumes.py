@@ -13,7 +13,9 @@ from pileus.store.tx import Tx
 from pileus.wire.connections import BLOCK, FILE, ISCSI, NBD, RBD
 
 CONNECTING, ATTACHING, ATTACHED, DETACHING = "connecting", "attaching", "attached", "detaching"
-"""States of a server's volume. Its host is to have it when it is ``attaching`` or ``attached``."""
+MOVING = "moving"
+"""States of a server's volume. Its host is to have it when it is ``attaching`` or ``attached``; while it is
+``moving`` the host is to have the server once the volume is open there."""
 _PROTOCOLS = [FILE, BLOCK, RBD, NBD, ISCSI]
 """How a server's host can open a volume, best first."""
 _c = server_volumes.c

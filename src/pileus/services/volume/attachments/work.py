@@ -175,6 +175,35 @@ def attachments_connect(
     tx.emit_many([volume_event(context, "volume.update", one, attachment=key) for one, key, _ in several])
 
 
+def attachments_replace(
+    tx: Tx, context: Context, wanted: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, str]:
+    """Put new attachments into the places of others, for these connectors (None: only reserved). By the ids
+    of those that go, the ids of the new ones."""
+    before = attachments_read(tx, list(wanted))
+    rows = {
+        key: {
+            **row._mapping,
+            "id": new_id(),
+            "status": states.RESERVED_ATTACHMENT if wanted[key] is None else states.ATTACHING,
+            "connector": wanted[key],
+            "connection": None,
+            "error": None,
+            "host": (wanted[key] or {}).get("host"),
+            "attached_at": None,
+            "created_at": context.now,
+            "updated_at": None,
+        }
+        for key, row in before.items()
+    }
+    tx.insert(volume_attachments, list(rows.values()))
+    tx.emit_many(
+        [event(context, "volume_attachment.create", one["id"], one["project_id"]) for one in rows.values()]
+    )
+    attachments_end(tx, context, list(rows))
+    return {key: one["id"] for key, one in rows.items()}
+
+
 def attachments_complete(tx: Tx, context: Context, attachment_ids: Sequence[str]) -> None:
     """Volumes are attached: they are in use."""
     chosen = column_in(tx, _c.id, list(attachment_ids))

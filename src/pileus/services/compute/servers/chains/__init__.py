@@ -9,14 +9,14 @@ from pileus.services.compute.servers.chains.reboot import REBOOT
 from pileus.services.compute.servers.chains.rebuild import REBUILD
 from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
 from pileus.services.compute.servers.chains.resize import RESIZE, REVERT
-from pileus.services.compute.servers.chains.shelve import OFFLOAD, SHELVE, UNSHELVE
+from pileus.services.compute.servers.chains.shelve import OFFLOAD, SHELVE, SHELVE_VOLUMES, UNSHELVE
 from pileus.services.compute.servers.chains.snapshot import SNAPSHOT
 from pileus.services.compute.servers.chains.sweep import SWEEP
 from pileus.services.compute.servers.chains.volumes import ATTACH, DETACH
 
 CHAINS = (
     BOOT, VOLUME_BOOT, DELETE, REBUILD, REBOOT, SNAPSHOT, RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE,
-    CRASH_DUMP, SWEEP, RESIZE, REVERT, EVACUATE, LIVE, ATTACH, DETACH,
+    CRASH_DUMP, SWEEP, SHELVE_VOLUMES, RESIZE, REVERT, EVACUATE, LIVE, ATTACH, DETACH,
 )  # fmt: skip
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "RESIZE",
     "REVERT",
     "SHELVE",
+    "SHELVE_VOLUMES",
     "SNAPSHOT",
     "SWEEP",
     "UNRESCUE",

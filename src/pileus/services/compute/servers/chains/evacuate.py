@@ -34,6 +34,7 @@ from pileus.services.compute.servers.chains.migrations import (
     migration_read,
     migration_set,
 )
+from pileus.services.compute.servers.chains.moved_volumes import volumes_move
 from pileus.services.compute.servers.chains.placing import host_choose, ports_move
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import allocations
@@ -98,6 +99,7 @@ def _put_on(
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
     tx.execute(update(allocations).where(allocations.c.server_id == server["id"]).values(host=place["host"]))
     ports_move(tx, context, after, place["host"], place["availability_zone"], parts)
+    volumes_move(tx, context, after, place["host"])
     tx.emit(update_told(context, after, task_state=after["task_state"]))
     return after
 

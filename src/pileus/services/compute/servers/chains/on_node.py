@@ -18,7 +18,7 @@ from pileus.services.compute.servers.chains.rescue import RESCUE, UNRESCUE
 from pileus.services.compute.servers.chains.resize import RESIZE, SWITCH
 from pileus.services.compute.servers.chains.resize import TASKS as RESIZING
 from pileus.services.compute.servers.chains.shelve import SETTLE as SETTLE_SHELVED
-from pileus.services.compute.servers.chains.shelve import SHELVE
+from pileus.services.compute.servers.chains.shelve import SHELVE, SHELVE_VOLUMES
 from pileus.services.compute.servers.chains.snapshot import SETTLE, SNAPSHOT
 from pileus.services.compute.servers.chains.snapshot import TASKS as SNAPSHOTTING
 
@@ -63,6 +63,9 @@ ON_NODE: dict[str, OnNode] = {
     ),
     SNAPSHOT.kind: OnNode("snapshot", SNAPSHOTTING, ("createImage", "createBackup"), {}, SETTLE),
     SHELVE.kind: OnNode("snapshot", (states.SHELVING,), ("shelve",), {}, SETTLE_SHELVED, chain=SHELVE),
+    SHELVE_VOLUMES.kind: OnNode(
+        "carry", (states.SHELVING,), ("shelve",), {}, SETTLE_SHELVED, chain=SHELVE_VOLUMES
+    ),
     RESIZE.kind: OnNode("carry", RESIZING, ("resize", "migrate"), {}, SWITCH, chain=RESIZE),
     LIVE.kind: OnNode("migrate", MIGRATING, (LIVE_ACTION,), {}, LIVE_SWITCH, chain=LIVE),
     CRASH_DUMP.kind: OnNode("crash_dump", (), ("trigger_crash_dump",), {}),

@@ -23,6 +23,7 @@ from pileus.core.errors import Conflict
 from pileus.flow.chain import Chain, Step
 from pileus.resource.declaration import Update, Values
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import (
     NODE,
     Parts,
@@ -50,6 +51,7 @@ from pileus.services.compute.servers.chains.migrations import (
     migration_set,
     tell_both,
 )
+from pileus.services.compute.servers.chains.moved_volumes import volumes_move
 from pileus.services.compute.servers.chains.placing import claim_move, host_choose
 from pileus.services.compute.servers.chains.sweep import images_away
 from pileus.services.compute.servers.cleanup import put_error
@@ -126,7 +128,10 @@ def _schedule(tx: Tx, context: Context, operation: Operation, parts: Parts) -> d
 
 def _parcels(tx: Tx, context: Context, server: Values, parts: Parts) -> dict[str, str]:
     """Images that are nobody's, by the disk that they carry from one host to the other."""
-    names = ["root", *(["ephemeral"] if server["flavor"]["ephemeral"] else [])]
+    names = [
+        *([] if root_volume_of(tx, server["id"]) is not None else ["root"]),
+        *(["ephemeral"] if server["flavor"]["ephemeral"] else []),
+    ]
     return {
         name: image_begin(
             tx,
@@ -185,6 +190,8 @@ def _switch(tx: Tx, context: Context, operation: Operation, parts: Parts) -> Non
     if moved:
         bindings_switch(tx, context, server, row.dest_host, parts)
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
+    if moved:
+        volumes_move(tx, context, after, row.dest_host)
     claim_move(tx, after)
     migration_set(tx, context, row.id, status="post-migrating", **held(row.source_host, row.old_values))
     tx.emit(told(context, RESIZE, operation, after))
@@ -215,6 +222,8 @@ def _take_back(tx: Tx, context: Context, server: Values, row: Any, parts: Parts)
     if row.dest_host != row.source_host:
         bindings_switch(tx, context, server, row.source_host, parts)
     (after,) = SERVER.change(tx, context, [Update(server, Values(changes))])
+    if row.dest_host != row.source_host:
+        volumes_move(tx, context, after, row.source_host)
     claim_move(tx, after)
     tell_both(tx, context, after, row.dest_host)
 

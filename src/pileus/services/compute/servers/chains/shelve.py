@@ -2,6 +2,7 @@
 
 shelve    node      wait until the node, which has switched the machine off, has brought its disk
           settle    the server is shelved; at once or later it leaves its host
+          (of one that began from a volume: ``node`` switches it off, and it leaves its host at once)
 offload   leave     wait until the host has taken the machine away, as for a deletion
           release   ports are bound to no host, the room is given back
 unshelve  place     a host is chosen and claimed, ports are bound there   undone: as ``release``
@@ -20,6 +21,7 @@ from pileus.flow.chain import Chain, Step, Wait
 from pileus.resource.declaration import Update, Values
 from pileus.resource.event import event
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import (
     NODE,
     Parts,
@@ -33,6 +35,7 @@ from pileus.services.compute.servers.chains.common import (
     told,
     update_told,
 )
+from pileus.services.compute.servers.chains.moved_volumes import volumes_move
 from pileus.services.compute.servers.chains.placing import claim_of, host_choose, ports_move
 from pileus.services.compute.servers.chains.sweep import images_away
 from pileus.services.compute.servers.cleanup import allocations_release, whom_to_tell
@@ -53,9 +56,13 @@ class ShelvedImageLost(Conflict):
 # -- shelve
 
 
-def begin_shelve(tx: Tx, context: Context, server: Values, image_id: str, parts: Parts) -> None:
-    """Have a server's node switch it off and fill an image with its disk."""
-    begin(tx, context, SHELVE, server, {"image_id": image_id, "quiesce": False}, parts)
+def begin_shelve(tx: Tx, context: Context, server: Values, image_id: str | None, parts: Parts) -> None:
+    """Have a server's node switch it off and fill an image with its disk; None: it began from a volume, which
+    is as good as an image."""
+    if image_id is None:
+        begin(tx, context, SHELVE_VOLUMES, server, {"disks": {}}, parts)
+    else:
+        begin(tx, context, SHELVE, server, {"image_id": image_id, "quiesce": False}, parts)
 
 
 def _settle_shelved(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
@@ -88,7 +95,7 @@ def _shelve_failed(tx: Tx, context: Context, operation: Operation, parts: Parts)
     server = server_of(tx, operation)
     if server is None or not is_for(operation, server, (states.SHELVING,)):
         return
-    images_away(tx, context, [(server, operation.data["image_id"])], parts)
+    images_away(tx, context, [(server, operation.data.get("image_id"))], parts)
     task_failed(
         tx, context, SHELVE, operation, (states.SHELVING,), "shelve", shelved_image_id=None, rested_at=None
     )
@@ -99,6 +106,23 @@ SHELVE = Chain(
     (
         Step(NODE, wait=task_wait(states.SHELVING, timeout_s=disk_timeout_s)),
         Step(SETTLE, _settle_shelved),
+    ),
+    on_failed=_shelve_failed,
+)
+
+
+def _settle_off(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None:
+    """It is off: there is nothing to be kept on its host."""
+    server = server_of(tx, operation)
+    if server is not None and is_for(operation, server, (states.SHELVING,)):
+        begin_offload(tx, context, server, parts)
+
+
+SHELVE_VOLUMES = Chain(
+    "server.shelve_volumes",
+    (
+        Step(NODE, wait=task_wait(states.SHELVING)),
+        Step(SETTLE, _settle_off),
     ),
     on_failed=_shelve_failed,
 )
@@ -129,13 +153,14 @@ def _release(tx: Tx, context: Context, operation: Operation, parts: Parts) -> No
     if server is None or not is_for(operation, server, (states.SHELVING_OFFLOADING,)):
         return
     _let_go(tx, context, server, parts)
-    action_finish(tx, context.now, [server["id"]], actions=("shelveOffload",), host=server["host"])
+    action_finish(tx, context.now, [server["id"]], actions=("shelve", "shelveOffload"), host=server["host"])
     tx.emit(told(context, OFFLOAD, operation, server, "offloaded"))
 
 
 def _let_go(tx: Tx, context: Context, server: Values, parts: Parts, **others: Any) -> None:
     """A shelved server is on no host: no port of it is bound, no host keeps room for it."""
     ports_move(tx, context, server, None, server["availability_zone"], parts)
+    volumes_move(tx, context, server, None)
     allocations_release(tx, [server])
     changes = {
         "host": None,
@@ -192,7 +217,8 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
     server = server_of(tx, operation)
     if server is None or not is_for(operation, server, (states.UNSHELVING,)) or server["host"] is not None:
         return  # it has not left its host: that only has to start it
-    _must_have_bytes(tx, server, operation.data["image_id"])
+    if root_volume_of(tx, server["id"]) is None:
+        _must_have_bytes(tx, server, operation.data["image_id"])
     zone = server["pinned_availability_zone"]
     chosen = host_choose(tx, context, server, parts, zone=zone, host=operation.data["host"])
     changes = {
@@ -207,6 +233,7 @@ def _place(tx: Tx, context: Context, operation: Operation, parts: Parts) -> None
     (server,) = SERVER.change(tx, context, [Update(server, Values(changes))])
     tx.insert(allocations, [claim_of(server, chosen.host)])
     ports_move(tx, context, server, chosen.host, chosen.zone, parts)
+    volumes_move(tx, context, server, chosen.host)
     tx.emit(told(context, UNSHELVE, operation, server, "schedule", detail=chosen.host))
     tx.emit(update_told(context, server, task_state=states.UNSHELVING))
 

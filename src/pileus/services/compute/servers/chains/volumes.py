@@ -18,11 +18,11 @@ from sqlalchemy import delete, select, update
 
 from pileus.core.context import Context
 from pileus.core.errors import Conflict
-from pileus.flow.chain import Chain, Step, Wait, waits_until
+from pileus.flow.chain import Chain, Step, Wait, give_up, waits_until
 from pileus.resource.declaration import Values
 from pileus.resource.event import event
 from pileus.resource.rows import fetch
-from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, DETACHING
+from pileus.services.compute.servers.attached_volumes import ATTACHED, ATTACHING, DETACHING, MOVING
 from pileus.services.compute.servers.chains.common import (
     NODE,
     Parts,
@@ -32,6 +32,13 @@ from pileus.services.compute.servers.chains.common import (
     told,
     update_told,
 )
+from pileus.services.compute.servers.chains.evacuate import EVACUATE
+from pileus.services.compute.servers.chains.evacuate import SPAWN as EVACUATE_SPAWN
+from pileus.services.compute.servers.chains.resize import RESIZE, REVERT
+from pileus.services.compute.servers.chains.resize import SPAWN as RESIZE_SPAWN
+from pileus.services.compute.servers.chains.shelve import SPAWN as UNSHELVE_SPAWN
+from pileus.services.compute.servers.chains.shelve import UNSHELVE
+from pileus.services.compute.servers.cleanup import put_error
 from pileus.services.compute.servers.instance_actions import action_finish
 from pileus.services.compute.servers.resource import SERVER
 from pileus.services.compute.tables.servers import server_volumes, servers
@@ -42,8 +49,15 @@ from pileus.services.compute.uses.volume import (
     volume_held,
     volume_set,
 )
+from pileus.store import operations as operation_rows
 from pileus.store.column_in import column_in
-from pileus.store.operations import Operation, operation_create, operation_go_on
+from pileus.store.operations import (
+    WAITING,
+    Operation,
+    operation_create,
+    operation_go_on,
+    operation_list_of,
+)
 from pileus.store.tx import Tx
 
 CONNECT, CHECK, SETTLE = "connect", "check", "settle"
@@ -79,11 +93,49 @@ def begin_detach(tx: Tx, context: Context, server: Values, row: Any, parts: Part
     begin(tx, context, DETACH, server, data, parts)
 
 
-def connections_came(tx: Tx, context: Context, attachment_ids: Collection[str]) -> None:
+def connections_came(tx: Tx, context: Context, attachment_ids: Collection[str], parts: Parts) -> None:
     """Volumes were opened, or refused: what waits for them goes on."""
     ids = sorted(attachment_ids)
+    _moved(tx, context, ids, parts)
     if operation_go_on(tx, ids, from_step=CONNECT, to_step=CHECK, now=context.now):
         tx.emit(event(context, "operation.ready", ids[0], None))
+
+
+_MOVES = {chain.kind: (chain, step) for chain, step in (
+    (RESIZE, RESIZE_SPAWN), (REVERT, RESIZE_SPAWN), (EVACUATE, EVACUATE_SPAWN), (UNSHELVE, UNSHELVE_SPAWN),
+)}  # fmt: skip
+"""The chains after which a server is on another host, and the step in which that has to report it."""
+
+
+def _moved(tx: Tx, context: Context, attachment_ids: list[str], parts: Parts) -> None:
+    """Volumes of servers that were put on other hosts: these may have the servers, or never will. Few at a
+    time are refused."""
+    chosen = column_in(tx, _c.attachment_id, attachment_ids)
+    rows = tx.rows(select(server_volumes).where(chosen, _c.state == MOVING))
+    if not rows:
+        return
+    found = attachments_read(tx, [row.attachment_id for row in rows])
+    several = fetch(tx, SERVER, sorted({row.server_id for row in rows}), [servers.c.deleted_at.is_(None)])
+    by_id = {server["id"]: server for server in several if server["host"] is not None}
+    tx.emit_many([update_told(context, server) for server in by_id.values()])
+    for row in rows:
+        one = found.get(row.attachment_id)
+        if one is not None and one.error and row.server_id in by_id:
+            server = by_id[row.server_id]
+            reason = str(NotOpened(id=row.volume_id, host=server["host"], reason=one.error))
+            _turn_round(tx, context, server, reason, parts)
+
+
+def _turn_round(tx: Tx, context: Context, server: Values, reason: str, parts: Parts) -> None:
+    for operation in operation_list_of(tx, server["id"]):
+        chain, at = _MOVES.get(operation.kind, (None, None))
+        if chain is not None and operation.step == at and operation.state == WAITING:
+            give_up(operation_rows, tx, context, chain, operation, reason, parts)
+            tx.emit(event(context, "operation.ready", operation.id, None))
+            return
+    # it was taken back, and can't be had there any more
+    if server["task_state"] is None:
+        put_error(tx, context, [server], reason)
 
 
 def volumes_grew(tx: Tx, context: Context, volume_ids: Collection[str]) -> None:

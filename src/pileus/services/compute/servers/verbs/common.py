@@ -9,6 +9,7 @@ from pileus.resource.declaration import Values
 from pileus.resource.event import event
 from pileus.services.compute.errors import InvalidState
 from pileus.services.compute.servers.attached_volumes import volumes_of_servers
+from pileus.services.compute.servers.chains.moved_volumes import volumes_must_rest
 from pileus.services.compute.servers.lookup import find_server, must_be_unlocked, must_permit
 from pileus.store.tx import Tx
 from pileus.web.request import Request
@@ -36,7 +37,10 @@ _MOVES = frozenset({"resize", "migrate", "os-migrateLive", "evacuate", "shelve",
 
 
 class HasVolumes(Conflict):
-    message = "Cannot '{action}' instance {id}: it has volumes, which do not move along; detach them first"
+    message = (
+        "Cannot '{action}' instance {id}: it has volumes, which do not move along while it runs; migrate it "
+        "switched off, or detach them first"
+    )
 
 
 def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) -> Values:
@@ -44,8 +48,10 @@ def permitted(tx: Tx, request: Request, permit: str, said: str | None = None) ->
     server = find_server(tx, request, lock=True)
     must_be_unlocked(request, server)
     must_permit(permit, server, said)
-    if permit in _MOVES and volumes_of_servers(tx, [server["id"]]):
+    if permit == "os-migrateLive" and volumes_of_servers(tx, [server["id"]]):
         raise HasVolumes(id=server["id"], action=said or permit)
+    if permit in _MOVES:
+        volumes_must_rest(tx, server, said or permit)
     if server["host"] is None:
         raise InvalidState(
             action=said or permit, id=server["id"], attribute="vm_state", state=server["vm_state"]

@@ -19,6 +19,7 @@ from pileus.services.compute.policy import ADMIN, ADMIN_OR_MANAGER, ADMIN_OR_MEM
 from pileus.services.compute.quotas.counting import spend
 from pileus.services.compute.rules import states
 from pileus.services.compute.rules.boot_files import kept_boot, without_boot
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.migrations import MIGRATION, RESIZE, migration_open
 from pileus.services.compute.servers.chains.resize import begin_resize, begin_revert, confirm
@@ -58,15 +59,17 @@ def _resize(tx: Tx, request: Request, asked: dict[str, Any], parts: Parts) -> No
 def _resized(tx: Tx, server: Values, flavor: Values) -> dict[str, Any]:
     """Compute the values that a flavor gives a server. BadRequest where its disks would have to shrink."""
     copy = flavor_copy(flavor)
-    if server["flavor"]["disk"] and not copy["disk"]:
+    backed = root_volume_of(tx, server["id"]) is not None
+    if server["flavor"]["disk"] and not copy["disk"] and not backed:
         raise BadRequest("Resize to zero disk flavor is not allowed.")
-    if copy["disk"] < server["flavor"]["disk"] or copy["ephemeral"] < server["flavor"]["ephemeral"]:
+    smaller = copy["disk"] < server["flavor"]["disk"] and not backed
+    if smaller or copy["ephemeral"] < server["flavor"]["ephemeral"]:
         raise BadRequest("Unable to resize disk down.")
     hardware = server["hardware"]
     image = images_of(tx, [server["image_id"]] if server["image_id"] else []).get(server["image_id"] or "")
     if image is not None:
         if image["status"] == "active":
-            image_fits(image, copy)
+            image_fits(image, {**copy, "disk": 0} if backed else copy)
         asked = hardware_of(image, copy["extra_specs"], copy["vcpus"])
         asked.pop("config_drive", None)
         # Whoever owns the image may have named another's kernel since.
@@ -76,7 +79,7 @@ def _resized(tx: Tx, server: Values, flavor: Values) -> dict[str, Any]:
         "flavor": copy,
         "vcpus": copy["vcpus"],
         "memory_mib": copy["ram"],
-        "disk_gib": copy["disk"] + copy["ephemeral"],
+        "disk_gib": (0 if backed else copy["disk"]) + copy["ephemeral"],
         "hardware": hardware or None,
     }
 

@@ -17,6 +17,7 @@ from pileus.services.compute.errors import BadRequest
 from pileus.services.compute.nodes.reading import nodes_read
 from pileus.services.compute.policy import ADMIN, ADMIN_OR_MEMBER, rules
 from pileus.services.compute.rules import states
+from pileus.services.compute.servers.attached_volumes import root_volume_of
 from pileus.services.compute.servers.chains.common import Parts
 from pileus.services.compute.servers.chains.shelve import begin_offload, begin_shelve, begin_unshelve
 from pileus.services.compute.servers.instance_actions import action_begin
@@ -49,7 +50,9 @@ def _shelve(tx: Tx, request: Request, parts: Parts) -> None:
     server = permitted(tx, request, "shelve")
     must_be_free(request, server)
     name = f"{server['name'][: _NAME_BYTES - len('-shelved')]}-shelved"
-    image_id = server_image_begin(tx, request, server, parts, name=name)
+    image_id = None
+    if root_volume_of(tx, server["id"]) is None:
+        image_id = server_image_begin(tx, request, server, parts, name=name)
     action_begin(tx, request.context, [server["id"]], "shelve")
     begin_shelve(tx, request.context, server, image_id, parts)
     change(
