@@ -18,6 +18,7 @@ from pileus.services.compute.policy import ADMIN, ATTACH_EXTERNAL, BASE_RULES, r
 from pileus.services.compute.quotas.counting import DEFAULTS, Limits
 from pileus.services.compute.servers.creation import decide
 from pileus.services.compute.servers.creation_facts import CreationFacts
+from pileus.services.compute.servers.devices import DeviceFacts
 from pileus.services.compute.servers.requested_networks import GroupFacts, NetworkFacts
 from pileus.services.compute.servers.server_spec import ServerSpec
 
@@ -58,6 +59,8 @@ FACTS = CreationFacts(
     groups=GroupFacts(["d"], [Values({"id": "g", "name": "web"})]),
     networks=NETWORKS,
     qos_policy_usable=True,
+    wanted_devices=(),
+    devices=DeviceFacts(),
 )
 
 
@@ -90,7 +93,7 @@ def test_an_image_that_needs_a_config_drive_gets_one() -> None:
     ("values", "facts", "words"),
     [
         ({}, {"flavor": None}, "Flavor 1 could not be found."),
-        ({"image_id": ""}, {}, "servers begin from an image here"),
+        ({"image_id": ""}, {}, "servers begin from an image or a bootable volume"),
         ({}, {"image": None}, "Image i could not be found."),
         ({}, {"flavor": Values({**FLAVOR, "disk": 0})}, "flavors with zero disk"),
         ({"key_name": "k"}, {}, "Invalid key_name provided."),

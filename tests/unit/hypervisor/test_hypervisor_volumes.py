@@ -179,10 +179,10 @@ def test_how_each_kind_is_opened(tmp_path: Path) -> None:
     assert isinstance(second, IscsiSource) and (second.target, second.lun) == ("iqn.x", 1)
     assert isinstance(third, RbdSource) and third.monitors[1] == ("[2001:db8::1]", 6789)
     assert (found[3].path, found[3].block, found[3].network) == ("/dev/vg/v", True, None)
-    told = secrets(volumes)
+    told = list(secrets(volumes).values())
     assert [one.uuid for one in told] == [second.secret, third.secret]
     assert [one.value for one in told] == [b"hush", b"key"]
     assert "hush" not in repr(found)
     # A node that says the names of another one's volume does not change that one's secret.
-    (other,) = secrets([replace(volume(9), connection=replace(iscsi, password="other"))])
+    (other,) = secrets([replace(volume(9), connection=replace(iscsi, password="other"))]).values()
     assert other.uuid != second.secret and other.usage != told[0].usage

@@ -362,6 +362,9 @@ class Executor:
             for server_id in server_ids:
                 await steps.enter_async_context(self._steps.step(server_id, "server.remove"))
             await whole(self.hypervisor.undefine(server_ids))
+            known = [instance for key in server_ids if (instance := self._book.get(key)) is not None]
+            if told := sorted({secret for instance in known for secret in instance.secrets.values()}):
+                await whole(self.hypervisor.drop_secrets(told))
             await whole(self._taps.unplug(self._taps.of(server_ids)))
             await whole(asyncio.to_thread(self._book.remove, server_ids))
 

@@ -45,6 +45,8 @@ class Instance(msgspec.Struct, frozen=True):
     """Whether it is about to come from another host: once it is this host's, it is whole."""
     volumes: dict[str, int] = {}
     """The volumes that it has as disks, with their sizes in GiB as its guest knows them."""
+    secrets: dict[str, str] = {}
+    """The ids of the secrets that libvirt was told for its volumes, by volume."""
     boot_id: str = ""
     """The host's run in which the machine was last seen running, or brought to where it should be. One that
     is off in another run of the host did not go off by itself."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pileus.core import log
@@ -107,12 +109,21 @@ async def whole(work: Awaitable[T]) -> T:
         raise
 
 
+_PATH = re.compile(r"(?<![\w./:])/(?:[^\s'\",:;()]+/)*(?=[^\s'\",:;()/]*)")
+
+
+def without_paths(text: str) -> str:
+    """A text in which files have their names, and not where they lie: that is nobody's but the host's."""
+    return _PATH.sub("", text)
+
+
 def reason_of(error: BaseException) -> str:
     match error:
         case HypervisorFailed():
-            return error.reason
+            return without_paths(error.reason)
         case OSError() if error.strerror:
-            return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            name = Path(str(error.filename)).name if error.filename else ""
+            return f"{error.strerror}: {name}" if name else error.strerror
         case ValueError():
             return str(error) or type(error).__name__
     return reason(error)

@@ -173,10 +173,10 @@ def _secret_id(volume: ServerVolume) -> str:
     return str(uuid.uuid5(_SECRETS, f"{volume.volume_id} {one.kind} {one.name} {one.username}"))
 
 
-def secrets(volumes: Sequence[ServerVolume]) -> list[Secret]:
-    """The secrets that libvirt has to know for these."""
-    return [
-        Secret(
+def secrets(volumes: Sequence[ServerVolume]) -> dict[str, Secret]:
+    """The secrets that libvirt has to know for these, by volume."""
+    return {
+        volume.volume_id: Secret(
             uuid=_secret_id(volume),
             kind="iscsi" if volume.connection.kind == ISCSI else "ceph",
             usage=f"pileus {volume.volume_id} {volume.connection.name} {volume.connection.username}",
@@ -184,7 +184,7 @@ def secrets(volumes: Sequence[ServerVolume]) -> list[Secret]:
         )
         for volume in volumes
         if volume.connection.kind in (ISCSI, RBD) and volume.connection.username
-    ]
+    }
 
 
 class Volumes:
@@ -207,8 +207,15 @@ class Volumes:
 
     async def tell_secrets(self, server: ServerDetails) -> None:
         """Have libvirt know what it needs to open a machine's volumes."""
-        if needed := secrets(server.volumes):
-            await whole(self._hypervisor.ensure_secrets(needed))
+        needed = secrets(server.volumes)
+        if not needed:
+            return
+        instance = self._book.get(server.server_id)
+        told = {key: secret.uuid for key, secret in needed.items()}
+        if instance is not None and not told.items() <= instance.secrets.items():
+            known = {**instance.secrets, **told}
+            self._book.put(msgspec.structs.replace(instance, secrets=known), matters=True)
+        await whole(self._hypervisor.ensure_secrets(list(needed.values())))
 
     async def bring(self, server: ServerDetails, work: VolumeWork) -> None:
         """Do it, one volume after the other. Raises one of TRANSIENT."""
@@ -244,6 +251,9 @@ class Volumes:
 
     async def _detach(self, key: str, volume_id: str) -> None:
         await whole(self._hypervisor.detach_disk(key, volume_id))
+        instance = self._book.get(key)
+        if instance is not None and volume_id in instance.secrets:
+            await whole(self._hypervisor.drop_secrets([instance.secrets[volume_id]]))
         self._note(key, {volume_id: None})
 
     async def _grow(self, key: str, volume: ServerVolume) -> None:
@@ -255,4 +265,6 @@ class Volumes:
         if instance is not None:
             after = {**instance.volumes, **changes}
             volumes = {volume_id: size for volume_id, size in after.items() if size is not None}
-            self._book.put(msgspec.structs.replace(instance, volumes=volumes), matters=True)
+            told = {volume_id: one for volume_id, one in instance.secrets.items() if volume_id in volumes}
+            changed = msgspec.structs.replace(instance, volumes=volumes, secrets=told)
+            self._book.put(changed, matters=True)

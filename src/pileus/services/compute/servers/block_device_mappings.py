@@ -88,7 +88,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mappings(msgspec.Struct, frozen=True):
-    """What a request says of disks: the image to begin from (empty: none), and the devices."""
+    """The disks that a request asks for: the image to begin from (empty: none), and the devices."""
 
     image_id: str
     devices: tuple[Device, ...] = ()

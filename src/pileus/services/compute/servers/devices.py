@@ -37,7 +37,7 @@ from pileus.store.tx import Tx
 
 
 class DeviceFacts(NamedTuple):
-    """What devices begin from, as far as the caller may use it; types by the name that was asked for."""
+    """The sources of devices, as far as the caller may use them; types by the name that was asked for."""
 
     volumes: Mapping[str, Values] = {}
     snapshots: Mapping[str, Any] = {}
@@ -69,6 +69,8 @@ def devices_decide(
 ) -> list[dict[str, Any]]:
     """The volumes that each server is to have, as the boot's steps read them. Raises BadRequest."""
     volumes = [one for one in devices if not one.local]
+    if not volumes:
+        return []
     if servers > 1 and any(one.source == VOLUME for one in volumes):
         raise BadRequest("Cannot attach one or more volumes to multiple instances")
     keys = [one.key for one in volumes if one.source == VOLUME]
