@@ -225,7 +225,7 @@ def test_images_flavors_and_devices(tmp_path: Path) -> None:
                 (devices(root, {**volume, "disk_bus": "usb"}), 400, "usb is not available"),
                 (devices(root, {**volume, "device_type": "floppy"}), 400, "floppy is not available"),
                 (devices(root, {**volume, "destination_type": "local"}), 400, "Mapping volume to local"),
-                (devices(root, volume, volume), 400, "named twice"),
+                (devices(root, {"source_type": "blank", "guest_format": "swap"}), 400, "A local disk"),
                 (devices(root, volume, min_count=2), 400, "to multiple instances"),
                 (
                     devices(root, {"source_type": "blank", "destination_type": "local", "boot_index": 0}),

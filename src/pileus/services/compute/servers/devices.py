@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pileus.core.context import Context
 from pileus.resource.access import Access
 from pileus.resource.declaration import Values
-from pileus.services.compute.errors import BadRequest
+from pileus.services.compute.errors import BadRequest, NotHereYet
 from pileus.services.compute.rules.devices import own_names, target_names
 from pileus.services.compute.servers.attached_volumes import CONNECTING
 from pileus.services.compute.servers.block_device_mappings import (
@@ -69,6 +69,8 @@ def devices_decide(
 ) -> list[dict[str, Any]]:
     """The volumes that each server is to have, as the boot's steps read them. Raises BadRequest."""
     volumes = [one for one in devices if not one.local]
+    if len(volumes) < len(devices):
+        raise NotHereYet(what="A local disk beside those of the flavor")
     if not volumes:
         return []
     if servers > 1 and any(one.source == VOLUME for one in volumes):

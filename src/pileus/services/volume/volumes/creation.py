@@ -332,6 +332,7 @@ def decided_row(
         "multiattach": says_true(kind["extra_specs"].get("multiattach")),
         "encrypted": encrypted,
         "image_metadata": source.image_metadata,
+        "metadata": dict(source.metadata),
         "host": pool.host if pool else None,
         "node": pool.node if pool else None,
         "pool": pool.name if pool else None,
