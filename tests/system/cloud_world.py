@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from msgspec.structs import replace
 from tests.api.network.cloud import CONFIG, Cloud, Node, cloud
 from tests.patience import PATIENCE
+from tests.system.first import FIRST, prefer_switch
 
 from pileus.app.lab.lab import Guest, Lab, Plug
 from pileus.core.clock import ManualClock, SystemClock
@@ -334,10 +335,9 @@ class CloudWorld:
 
     @contextlib.asynccontextmanager
     async def program(self, namespace: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """traffic.py in a namespace, after it said that it is ready. It goes first: what is counted is what
-        is lost on the way, not what a busy machine has no time for."""
+        """traffic.py in a namespace, after it said that it is ready."""
         child = await asyncio.create_subprocess_exec(
-            *("nice", "-n", "-15", "ip", "netns", "exec", namespace),
+            *(*FIRST, "ip", "netns", "exec", namespace),
             *(sys.executable, "-u", str(TRAFFIC), *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -378,10 +378,7 @@ class CloudWorld:
 
     def prefer_the_switches(self) -> None:
         for host in self.lab.hosts.values():
-            number = (host.run_dir / "ovs-vswitchd.pid").read_text().strip()
-            threads = Path("/proc", number, "task")
-            for thread in threads.iterdir() if threads.is_dir() else ():
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), -15)
+            prefer_switch(host.run_dir)
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 from tests.patience import PATIENCE
 from tests.system.bridge_lab import BridgeHost
+from tests.system.first import FIRST, prefer_switch
 from tests.unit.l2.switch_server import SwitchServer
 
 from pileus.app.lab.lab import Guest, Lab, LabHost, Plug
@@ -166,11 +166,10 @@ class World:
 
     @contextlib.asynccontextmanager
     async def program(self, guest: Guest, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """traffic.py in a guest, or sniffer.py or forger.py, after it said that it is ready. It goes first:
-        counted is what is lost on the way, not what a busy machine has no time for."""
+        """traffic.py in a guest, or sniffer.py or forger.py, after it said that it is ready."""
         words = arguments if arguments[0] in (SNIFFER, FORGER) else (TRAFFIC, *arguments)
         child = await asyncio.create_subprocess_exec(
-            *("nice", "-n", "-15", *self.lab.inside(guest, [sys.executable, "-u", *words])),
+            *(*FIRST, *self.lab.inside(guest, [sys.executable, "-u", *words])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -213,11 +212,8 @@ class World:
         ]
 
     def prefer_the_switches(self) -> None:
-        """Counted is what is lost on the way, not what a busy machine has no time for."""
         for host in self.lab.hosts.values():
-            threads = Path("/proc", (host.run_dir / "ovs-vswitchd.pid").read_text().strip(), "task")
-            for thread in threads.iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), -15)
+            prefer_switch(host.run_dir)
 
     async def count(
         self, sender: Guest, receiver: Guest, address: str, rate: int, seconds: float, size: int = 64

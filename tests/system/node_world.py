@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.system.bridge_lab import BridgeHost, BridgeLab
+from tests.system.first import FIRST, prefer_switch
 from tests.unit.l2.switch_server import SwitchServer
 from tests.unit.namespace_server import NamespaceServer
 
@@ -154,6 +155,7 @@ class NodeWorld:
         for kind in ("metadata", "dhcp", "l3"):
             await self.start(kind)
         await until(lambda: all(agent.metrics.full_passes for agent in self.agents.values()))
+        prefer_switch(self.host.run_dir)
 
     async def close(self) -> None:
         for kind in list(self._tasks):
@@ -355,7 +357,7 @@ class NodeWorld:
     @contextlib.asynccontextmanager
     async def program(self, namespace: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """traffic.py in a namespace, after it said that it is ready."""
-        inside = ("ip", "netns", "exec", namespace)
+        inside = (*FIRST, "ip", "netns", "exec", namespace)
         child = await asyncio.create_subprocess_exec(
             *inside,
             *(sys.executable, "-u", str(TRAFFIC), *arguments),

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.clouds import NETWORK, PILEUS, Cloud, short_folder, until
 from tests.system.cloud_world import BEYOND, OUTSIDE
+from tests.system.first import FIRST, prefer_switch
 from tests.system.node_world import REAL
 
 from pileus.app.lab.cloud import lab_of
@@ -36,8 +36,6 @@ TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 RATE = 1000
 LOST_BY_CHANCE = RATE // 50
 """Packets in 20 ms. An agent that begins by taking flows away leaves them away for a second and more."""
-FIRST = ("nice", "-n", "-15")
-"""For those who carry and count packets: counted is what Pileus loses, not what a busy machine does."""
 HOSTS = 3
 CONTROL = "br-control"
 GUESTS = ("in", "n1", "one"), ("out", "n1", "one"), ("east", "n1", "one"), ("west", "n2", "two")
@@ -178,9 +176,7 @@ class Site:
 
     def prefer_the_switches(self) -> None:
         for host in self.lab.hosts.values():
-            number = (host.run_dir / "ovs-vswitchd.pid").read_text().strip()
-            for thread in Path("/proc", number, "task").iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(thread.name), -15)
+            prefer_switch(host.run_dir)
 
     # -- who dies
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from benchmarks.cloud import free_port
 from tests.clouds import processes_naming
+from tests.system.first import FIRST, prefer_switch
 
 from pileus.drivers.ovsdb.daemons import missing_programs
 
@@ -81,19 +82,13 @@ def cloud() -> Iterator[Cloud]:
         pileus("down", "--purge", "--state", str(state), check=False)
 
 
-FIRST = -15
-"""The nice value of those who carry and count packets: what is counted is what Pileus loses, not what a
-machine loses whose processors are busy starting three Pythons."""
-
-
 def inside(guest: str, *argv: str) -> list[str]:
-    return ["nice", "-n", str(FIRST), "ip", "netns", "exec", f"guest-{guest}", *argv]
+    return [*FIRST, "ip", "netns", "exec", f"guest-{guest}", *argv]
 
 
 def prefer_the_switches(state: str) -> None:
     for file in Path(state, "lab").glob("*/ovs-vswitchd.pid"):
-        for thread in Path("/proc", file.read_text().strip(), "task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), FIRST)
+        prefer_switch(file.parent)
 
 
 def ping(guest: str, address: str) -> str:

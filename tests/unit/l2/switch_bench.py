@@ -104,6 +104,10 @@ class Bench:
         flows = [flow for bridge in found for flow in bridge.values()]
         return sum(1 for flow in flows if isinstance(flow, Flow) and flow.cookie in t.COOKIES)
 
+    def flows_in(self, table: int) -> list[Flow]:
+        """The flows in a table of br-int."""
+        return [flow for flow in self.switch.flows["br-int"].values() if flow.table == table]
+
 
 def cloud() -> SwitchServer:
     server = SwitchServer()

@@ -11,6 +11,7 @@ import pytest
 from tests.waiting import PATIENCE_S, until
 
 from pileus.drivers.ovsdb.edit import Edit
+from pileus.host.l2 import tables
 from pileus.host.l2.apply import SwitchApplier
 from pileus.host.l2.restart import HELD_KEY, WAIT_KEY, RestartHold
 
@@ -68,6 +69,34 @@ def test_flows_come_back_after_vswitchd() -> None:
             await asyncio.sleep(0.05)
             bench.switch.start_vswitchd()
             await until(lambda: bench.ours() == flows)
+
+    scenario(story)
+
+
+def test_flows_of_an_earlier_version_stay_a_moment_in_tables_that_are_not_used_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        server = cloud()
+        server.put_device(device(1), "n1")
+        async with running(server) as bench:
+            await bench.plug(1)
+            await until(lambda: server.devices["port-1"].status == "ACTIVE")
+            await bench.kill()
+            in_use, former = bench.ours(), tables.EGRESS_STATE
+            count = len(bench.flows_in(former))
+            assert count
+            monkeypatch.setattr(tables, "EGRESS_STATE", 100)
+            await bench.start()
+            await until(lambda: bench.agent.metrics.full_passes > 0)
+            assert len(bench.flows_in(100)) == len(bench.flows_in(former)) == count
+            await until(lambda: not bench.flows_in(former))
+            assert bench.ours() == in_use
+            # Only what was there at the start: what goes later goes at once.
+            monkeypatch.setattr(tables, "EGRESS_STATE", former)
+            bench.agent.reconciler.wake(reread=True, inspect=True)
+            await until(lambda: bool(bench.flows_in(former)))
+            assert not bench.flows_in(100)
 
     scenario(story)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from tests.waiting import until
 
 from pileus.drivers.openflow.flow import Flow
-from pileus.host.l2 import plan, rows
+from pileus.host.l2 import apply, plan, rows
 from pileus.host.l2 import tables as t
 from pileus.host.l2.model import Model
 from pileus.host.l2.settings import DEAD_VLAN
@@ -43,6 +44,12 @@ RULES = st.lists(
     max_size=5,
     unique=True,
 ).map(tuple)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows in tables that nobody uses go soon."""
+    monkeypatch.setattr(apply, "_FORMER_S", 0.05)
 
 
 class SwitchMachine(RuleBasedStateMachine):
@@ -206,6 +213,7 @@ class SwitchMachine(RuleBasedStateMachine):
         for _ in range(20):
             if await asyncio.wait_for(self.bench.full_pass(), 30) == 0:
                 break
+        await until(lambda: not agent._applier._former, 30)
         await agent.reconciler.settled()
         assert await asyncio.wait_for(self.bench.full_pass(), 30) == 0
 

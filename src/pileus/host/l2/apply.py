@@ -8,6 +8,7 @@ pass) the flows are dumped again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pileus.core import log
 from pileus.core.clock import Clock
@@ -26,10 +27,19 @@ from pileus.host.l2.settings import OWNER, OWNER_KEY
 _log = log.get("host.l2")
 
 _SWITCH_WITHIN_S = 15.0
+_FORMER_S = 2.0
+"""How long flows in tables that only an earlier version has used outlive their successors."""
 
 
 class NotInForce(Exception):
     """Flows that were written are not there when they are read back."""
+
+
+class _Former(NamedTuple):
+    """Flows in tables that are used no more, and when they go, by the clock."""
+
+    flows: Mapping[Key, Flow]
+    due: float
 
 
 class SwitchApplier:
@@ -38,6 +48,9 @@ class SwitchApplier:
     def __init__(self, client: OvsdbClient, flows: FlowTable, clock: Clock) -> None:
         self._client = client
         self._flows = flows
+        self._clock = clock
+        self._former: dict[str, _Former] = {}
+        self._begun: set[str] = set()
         self._refused = Patience(clock)
         self._refused_edits = Patience(clock)
         self._believed: dict[str, plan.FlowSet] = {}
@@ -101,6 +114,11 @@ class SwitchApplier:
     async def write(self, bridge: str, wanted: plan.FlowSet) -> tuple[int, list[Flow]]:
         """Make a bridge's flows the wanted ones; how many changed, and which the switch refused."""
         change = plan.compare(wanted, await self.installed(bridge), tables.COOKIES)
+        former = self._still_there(bridge, wanted, change.delete)
+        if former:
+            change = plan.FlowChange(
+                change.add, tuple(flow for flow in change.delete if flow.key not in former)
+            )
         waiting = self._waiting(bridge, change)
         if waiting:
             add = tuple(flow for flow in change.add if flow.key not in waiting)
@@ -111,7 +129,7 @@ class SwitchApplier:
         installed = self._believed.pop(bridge)
         refused = await self._bundle(bridge, change.add, change.delete)
         others = {key: flow for key, flow in installed.items() if flow.cookie not in tables.COOKIES}
-        self._believed[bridge] = others | wanted if others else dict(wanted)
+        self._believed[bridge] = {**others, **former, **wanted}
         for flow in refused:
             self._refused.failed(f"{bridge} {flow}", flow, "refused")
         for flow in (*refused, *waiting.values()):
@@ -120,6 +138,26 @@ class SwitchApplier:
             else:
                 self._believed[bridge][flow.key] = installed[flow.key]
         return len(change), [*refused, *waiting.values()]
+
+    def _still_there(self, bridge: str, wanted: plan.FlowSet, gone: Sequence[Flow]) -> Mapping[Key, Flow]:
+        """Of the flows that are to go, those that stay for a while.
+
+        At an agent's first pass, flows of an earlier version may be in tables that this one does not use.
+        Packets on their way through connection tracking come back to the table that they left for, until
+        vswitchd has looked at its cached flows again: with nothing there they would be lost.
+        """
+        if bridge not in self._begun:
+            self._begun.add(bridge)
+            used = {flow.table for flow in wanted.values()}
+            if flows := {flow.key: flow for flow in gone if flow.table not in used}:
+                self._former[bridge] = _Former(flows, self._clock.monotonic() + _FORMER_S)
+        former = self._former.get(bridge)
+        if former is None:
+            return {}
+        if former.due <= self._clock.monotonic():
+            del self._former[bridge]
+            return {}
+        return {flow.key: flow for flow in gone if flow.key in former.flows}
 
     def _waiting(self, bridge: str, change: plan.FlowChange) -> dict[Key, Flow]:
         """Flows that were refused a moment ago, and are not tried with every pass."""
@@ -132,8 +170,11 @@ class SwitchApplier:
         return {flow.key: flow for name, flow in names.items() if self._refused.waits(name, flow)}
 
     def pause(self) -> float | None:
-        """Seconds until something that was refused is worth another try; None: nothing was."""
-        pauses = (self._refused.pause(), self._refused_edits.pause())
+        """Seconds until something that was refused is worth another try, or flows that were kept may go;
+        None: there is no such thing."""
+        now = self._clock.monotonic()
+        former = (max(0.0, one.due - now) for one in self._former.values())
+        pauses = (self._refused.pause(), self._refused_edits.pause(), *former)
         return min((pause for pause in pauses if pause is not None), default=None)
 
     async def _bundle(self, bridge: str, add: Sequence[Flow], delete: Sequence[Flow]) -> list[Flow]:
