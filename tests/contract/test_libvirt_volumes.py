@@ -88,11 +88,33 @@ def test_a_volume_of_a_running_machine(bench: Bench, root: Path) -> None:
     assert not list((root / "pool" / "volumes").iterdir())
 
 
+def test_two_volumes_of_a_machine_are_kept_at_one_moment(bench: Bench, root: Path) -> None:
+    hypervisor, pool, spec = bench.hypervisor, make(bench, root), bench.spec()
+    volumes, quiet = [str(uuid4()) for _ in range(2)], str(uuid4())
+    bench.run(hypervisor.ensure_defined([spec]))
+    bench.run(hypervisor.start(spec.uuid))
+    for volume, target in zip(volumes, ("vdb", "vdc"), strict=True):
+        bench.run(pool.create(Wanted(volume_id=volume, size=8 * MIB)))
+        one = disk(bench.run(pool.place(volume)), volume)
+        bench.run(hypervisor.attach_disk(spec.uuid, msgspec.structs.replace(one, target=target)))
+    bench.run(pool.create(Wanted(volume_id=quiet, size=8 * MIB)))
+    wanted = {volume: str(uuid4()) for volume in (*volumes, quiet)}
+    bench.run(pool.snapshot_all(wanted))
+    definition = bench.run(hypervisor.definition(spec.uuid))
+    for volume in volumes:
+        assert str(bench.run(pool.place(volume)).path) in definition
+    stored = bench.run(pool.contents()).volumes
+    assert {key: list(one.snapshots) for key, one in stored.items()} == {
+        key: [snapshot] for key, snapshot in wanted.items()
+    }
+    bench.run(hypervisor.destroy(spec.uuid))
+
+
 def test_files_that_no_machine_has(bench: Bench, root: Path) -> None:
     hypervisor, spec = bench.hypervisor, bench.spec()
     nobody = root / "nobody"
     assert bench.run(hypervisor.resize_file(nobody, MIB)) is False
-    assert bench.run(hypervisor.move_to_overlay(nobody, root / "overlay")) is False
+    assert bench.run(hypervisor.move_to_overlays({nobody: root / "overlay"})) == set()
     bench.run(hypervisor.ensure_defined([spec]))
     bench.run(hypervisor.resize_disk(spec.uuid, "none", MIB))
     bench.run(hypervisor.start(spec.uuid))

@@ -51,6 +51,8 @@ EXTEND = "extend"
 """To ``size_gib``, also while it is open. A volume of that size or more is left as it is."""
 SNAPSHOT = "snapshot"
 """Make ``snapshot_id``, also while it is open (consistent as after a crash)."""
+SNAPSHOT_GROUP = "snapshot_group"
+"""Make the snapshots of all ``members`` at one moment, or none; an operation of the host."""
 DELETE_SNAPSHOT = "delete_snapshot"
 REVERT = "revert"
 """Back to what it was in ``snapshot_id``, its newest; nobody has it open."""
@@ -73,7 +75,7 @@ UNMANAGE = "unmanage"
 """Forget it and leave its bytes where they are, under a name that ``MANAGE`` would take."""
 
 OPERATIONS = (
-    *(CREATE, DELETE, EXTEND, SNAPSHOT, DELETE_SNAPSHOT, REVERT, UPLOAD),
+    *(CREATE, DELETE, EXTEND, SNAPSHOT, SNAPSHOT_GROUP, DELETE_SNAPSHOT, REVERT, UPLOAD),
     *(BACKUP, DELETE_BACKUP, VERIFY_BACKUP, RESTORE, REWRITE, MANAGE, UNMANAGE),
 )
 """Kinds of operations. One that a storage agent does not know ends with an error."""
@@ -121,6 +123,14 @@ class VolumeImage(Record, frozen=True):
     download: UrlPath
 
 
+class GroupMember(Record, frozen=True):
+    """A volume of a group, and the snapshot that is to be made of it."""
+
+    volume_id: Uuid
+    pool: PoolName
+    snapshot_id: Uuid
+
+
 class VolumeOperation(Record, frozen=True):
     """Something to do once with a volume; the words above say which fields a ``kind`` has."""
 
@@ -132,6 +142,7 @@ class VolumeOperation(Record, frozen=True):
     image: VolumeImage | None = None
     backup: VolumeBackup | None = None
     name: NameLine = ""
+    members: tuple[GroupMember, ...] = ()
 
 
 class VolumeExport(Record, frozen=True):
@@ -184,9 +195,9 @@ class VolumeStateRequest(Record, frozen=True):
 class VolumeState(Record, frozen=True):
     """The answer, read in one transaction.
 
-    ``operations`` are about no volume: what is to be done with backups. What lies in a pool and is not
-    named here is told by ``present`` and left as it is: only an operation deletes bytes. Its exports are
-    closed.
+    ``operations`` are about no volume, or about several: backups, and snapshots of groups.
+    What lies in a pool and is not named here is told by ``present`` and left as it is: only an operation
+    deletes bytes. Its exports are closed.
     """
 
     position: Position

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests import databases
 from tests.api.reference.runner import Example, Operations, Scene
-from tests.api.volume.cloud import IMAGE, LATEST, P1, Cloud, cloud, pool
+from tests.api.volume.cloud import IMAGE, LATEST, P1, Cloud, StorageHost, cloud, pool
 
 from pileus.core.context import system_context
 from pileus.services.volume.pools.work import services_seen
@@ -88,6 +88,29 @@ _BACKUPS: dict[str, str | Example] = {
     "size": "size=2",
     "project_id": Example("all_tenants=1&project_id=" + P1, without="all_tenants=1", person="admin"),
 }
+_GROUP_PAGES: dict[str, str | Example] = {
+    **{name: one for name, one in _PAGES.items() if name not in ("marker", "with_count")},
+    "all_tenants": Example("all_tenants=1", person="admin"),
+    "name": "name=one",
+    "name~": "name~=on",
+    "status": "status=error",
+    "project_id": Example("all_tenants=1&project_id=" + P1, without="all_tenants=1", person="admin"),
+}
+_GROUPS: dict[str, str | Example] = {
+    **_GROUP_PAGES,
+    "marker": "marker={newest_group}",
+    "availability_zone": "availability_zone=west",
+    "group_type": "group_type={group_type}",
+    "host": "host=h2@far%23far",
+    "group_snapshot_id": f"group_snapshot_id={IMAGE}",
+    "source_group_id": f"source_group_id={IMAGE}",
+}
+_GROUP_SNAPSHOTS: dict[str, str | Example] = {
+    **_GROUP_PAGES,
+    "marker": "marker={newest_group_snapshot}",
+    "group_id": "group_id={newest_group}",
+    "group_type_id": "group_type_id={group_type}",
+}
 _ADMINS: dict[str, dict[str, str | Example]] = {
     "/v3/os-services": {
         "host": Example("host=h2", person="admin"),
@@ -113,6 +136,20 @@ OPERATIONS: Operations = {
     "/v3/volume-transfers/detail": _TRANSFERS,
     "/v3/backups": _BACKUPS,
     "/v3/backups/detail": _BACKUPS,
+    "/v3/groups": _GROUPS,
+    "/v3/groups/detail": _GROUPS,
+    "/v3/group_snapshots": _GROUP_SNAPSHOTS,
+    "/v3/group_snapshots/detail": _GROUP_SNAPSHOTS,
+    "/v3/group_types": {
+        "is_public": Example("is_public=false", person="admin"),
+        "limit": "limit=1",
+        "offset": "offset=1",
+        "marker": "marker={group_type}",
+        "sort": Example("sort=name:asc", without="sort=name:desc"),
+        "sort_key": Example("sort_key=name&sort_dir=asc", without="sort_key=name&sort_dir=desc"),
+        "sort_dir": Example("sort_key=name&sort_dir=asc", without="sort_key=name&sort_dir=desc"),
+    },
+    "/v3/group_types/{id}/group_specs": {},
     "/v3/messages": {
         "limit": "limit=1",
         "offset": "offset=1",
@@ -156,6 +193,7 @@ OPERATIONS: Operations = {
 }
 NO_LISTS = {
     "/v3/limits",
+    "/v3/group_types/default",
     "/v3/backups/{id}/export_record",
     "/v3/qos-specs/{id}/associate",
     "/v3/qos-specs/{id}/disassociate",
@@ -212,6 +250,7 @@ async def _fill(api: Cloud) -> dict[str, str]:
     snapshot = await api.snapshot(near, first["id"], name="one", metadata={"a": "1"})
     api.clock.advance(1)
     await api.snapshot(far, second["id"], name="two")
+    groups = await _fill_groups(api, {"nova": near, "west": far})
     for name, host, volume in (("one", near, first), ("two", far, second)):
         api.clock.advance(1)
         await api.backup(host, volume["id"], name=name)
@@ -238,8 +277,36 @@ async def _fill(api: Cloud) -> dict[str, str]:
         "second": second["id"],
         "newest": newest,
         "newest_snapshot": listed[0]["id"],
+        **groups,
         "newest_backup": (await api("GET", "/backups?limit=1")).json["backups"][0]["id"],
         "snapshot": snapshot["id"],
         "between": between,
         "project_id": P1,
     }
+
+
+async def _fill_groups(api: Cloud, hosts: dict[str, StorageHost]) -> dict[str, str]:
+    """Groups of two types, in two zones, and of two projects; a snapshot of each."""
+    kinds, made, snapshots = [], "", ""
+    for name in ("first", "second", "third"):
+        api.clock.advance(1)
+        body = {"group_type": {"name": name, "is_public": name != "third"}}
+        answer = await api.as_("admin")("POST", "/group_types", body)
+        assert answer.status == 202, answer
+        kinds.append(answer.json["group_type"]["id"])
+    people = (("one", "nova", api), ("two", "west", api), ("two", "west", api.as_("admin")))
+    for (name, zone, speaker), kind in zip(people, kinds[:2] * 2, strict=False):
+        api.clock.advance(1)
+        group = {"group_type": kind, "volume_types": ["__DEFAULT__"], "name": name, "availability_zone": zone}
+        answer = await speaker("POST", "/groups", {"group": group})
+        assert answer.status == 202, answer
+        found = answer.json["group"]["id"]
+        await speaker.make(hosts[zone], 1, group_id=found)
+        answer = await speaker(
+            "POST", "/group_snapshots", {"group_snapshot": {"group_id": found, "name": name}}
+        )
+        assert answer.status == 202, answer
+        await hosts[zone].pass_()
+        if speaker is api:
+            made, snapshots = found, answer.json["group_snapshot"]["id"]
+    return {"group_type": kinds[1], "newest_group": made, "newest_group_snapshot": snapshots}

@@ -29,6 +29,7 @@ from pileus.host.hypervisor.images import ImageCache
 from pileus.wire import volume as wire
 from pileus.wire.questions import Question
 from pileus.wire.volume import (
+    GroupMember,
     StoredVolume,
     VolumeBackup,
     VolumeEncryption,
@@ -293,6 +294,40 @@ def test_a_backup_and_back(play: Callable[[Story], None]) -> None:
         await scene.done("no b1", "no b2")
         assert not list((scene.root / "backups").rglob("*.json"))
         assert scene.transfers() == []
+
+    play(story)
+
+
+def test_a_group_is_kept_at_one_moment_and_a_backup_is_verified(play: Callable[[Story], None]) -> None:
+    async def story(scene: Scene) -> None:
+        server = scene.server
+        for name in ("v1", "v2"):
+            await made(scene, name)
+        members = tuple(GroupMember(uid(name), POOL, uid(f"s of {name}")) for name in ("v1", "v2"))
+        lost = (*members, GroupMember(uid("v3"), POOL, uid("s of v3")))
+        elsewhere = (*members, GroupMember(uid("v3"), "other", uid("s of v3")))
+        for name, wanted in (("all", members), ("lost", lost), ("elsewhere", elsewhere), ("none", ())):
+            server.of_host.append(VolumeOperation(uid(name), wire.SNAPSHOT_GROUP, members=wanted))
+        backup = VolumeBackup(uid("b1"), "volumes")
+        server.of_host.append(VolumeOperation(uid("early"), wire.VERIFY_BACKUP, size_gib=1, backup=backup))
+        server.changed("volumes:n1")
+        await scene.done("all", "lost", "elsewhere", "none", "early")
+        assert server.error("all") is None
+        assert all(server.error(name) for name in ("lost", "elsewhere", "none", "early"))
+        stored = (await scene.pool.contents()).volumes
+        assert {key: set(one.snapshots) for key, one in stored.items()} == {
+            one.volume_id: {one.snapshot_id} for one in members
+        }
+        server.operate("v1", "backup", wire.BACKUP, backup=backup)
+        await scene.done("backup")
+        for name, size in (("right", 1), ("wrong", 2)):
+            server.of_host.append(
+                VolumeOperation(uid(name), wire.VERIFY_BACKUP, size_gib=size, backup=backup)
+            )
+        server.changed("volumes:n1")
+        await scene.done("right", "wrong")
+        assert server.operations[uid("right")].result == {"object_count": 1}
+        assert server.error("wrong") is not None
 
     play(story)
 

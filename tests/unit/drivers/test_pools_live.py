@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,14 +33,14 @@ class Machine:
         self.sizes[path] = size
         return path == self.file
 
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
-        if path != self.file:
-            return False
-        assert overlay.exists()
-        self.file = overlay
+    async def move_to_overlays(self, moves: Mapping[Path, Path]) -> set[Path]:
+        if self.file is None or self.file not in moves:
+            return set()
+        path, self.file = self.file, moves[self.file]
+        assert self.file.exists()
         if self.dies_after is not None:
             raise self.dies_after
-        return True
+        return {path}
 
 
 @pytest.fixture
@@ -140,10 +140,13 @@ def test_the_agent_ends_before_the_machine_went_on(tmp_path: Path, machine: Mach
 def test_a_program_that_nobody_knows_keeps_its_file(pool: DirectoryPool, machine: Machine, run: Run) -> None:
     volume = opened(pool, machine, run)
 
-    async def nobody(path: Path, other: object) -> bool:
+    async def nothing(moves: Mapping[Path, Path]) -> set[Path]:
+        return set()
+
+    async def nobody(path: Path, size: int) -> bool:
         return False
 
-    machine.move_to_overlay = machine.resize_file = nobody  # type: ignore[method-assign]
+    machine.move_to_overlays, machine.resize_file = nothing, nobody  # type: ignore[method-assign]
     with pytest.raises(StoredInUse):
         run(pool.snapshot(volume, str(uuid4())))
     with pytest.raises(StoredInUse):
@@ -188,3 +191,44 @@ def test_who_opens_a_volume_waits_for_what_is_merged_below(
 
     run(story())
     assert order[:2] == ["merged", "opened"]
+
+
+def test_several_volumes_are_kept_at_one_moment(tmp_path: Path, machine: Machine, run: Run) -> None:
+    pool = make(tmp_path, machine, run)
+    quiet, busy = str(uuid4()), opened(pool, machine, run)
+    run(pool.create(Wanted(volume_id=quiet, size=MIB)))
+    wanted = {quiet: str(uuid4()), busy: str(uuid4())}
+    before, machine.dies_after = machine.file, KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(pool.snapshot_all(wanted))
+    machine.dies_after = None
+    again = make(tmp_path, machine, run)
+    assert all(not one.snapshots for one in run(again.contents()).volumes.values()), "all or none"
+    run(again.snapshot_all(wanted))
+    run(again.snapshot_all(wanted))
+    stored = run(again.contents()).volumes
+    assert {key: list(one.snapshots) for key, one in stored.items()} == {
+        key: [snapshot] for key, snapshot in wanted.items()
+    }
+    assert machine.file == run(again.place(busy)).path != before
+
+    async def nothing(moves: Mapping[Path, Path]) -> set[Path]:
+        return set()
+
+    machine.move_to_overlays = nothing  # type: ignore[method-assign]
+    with pytest.raises(StoredInUse):
+        run(again.snapshot_all({quiet: str(uuid4()), busy: str(uuid4())}))
+    assert all(len(one.snapshots) == 1 for one in run(again.contents()).volumes.values())
+
+
+def test_half_of_a_group_is_of_another_moment(tmp_path: Path, machine: Machine, run: Run) -> None:
+    pool = make(tmp_path, machine, run)
+    one, two = str(uuid4()), str(uuid4())
+    wanted = {one: str(uuid4()), two: str(uuid4())}
+    for volume in wanted:
+        run(pool.create(Wanted(volume_id=volume, size=MIB)))
+    run(pool.snapshot(one, wanted[one]))
+    first = pool._records[one].snapshots[wanted[one]]
+    run(pool.snapshot_all(wanted))
+    assert pool._records[one].snapshots[wanted[one]] != first
+    assert run(pool.contents()).volumes[two].snapshots == {wanted[two]: MIB}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import libvirt
@@ -33,28 +33,38 @@ class Disks(Leaving):
     async def resize_file(self, path: Path, size: int) -> bool:
         """See Hypervisor."""
         return await self._with_file(
-            "resize_file", path, lambda domain, target, _: domain.blockResize(target, size, _BYTES)
+            "resize_file", path, lambda domain, target: domain.blockResize(target, size, _BYTES)
         )
 
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+    async def move_to_overlays(self, moves: Mapping[Path, Path]) -> set[Path]:
         """See Hypervisor."""
 
-        def work(domain: libvirt.virDomain, target: str, definition: str) -> None:
-            others = xml.disk_targets(definition)
-            domain.snapshotCreateXML(open_files.render_move(target, overlay, others), _MOVE)
+        def work(connection: libvirt.virConnect) -> set[Path]:
+            moved = set()
+            for domain, definition in self._running(connection):
+                targets = {path: open_files.target_of(definition, path) for path in moves}
+                mine = {target: moves[path] for path, target in targets.items() if target is not None}
+                if mine:
+                    others = xml.disk_targets(definition)
+                    domain.snapshotCreateXML(open_files.render_moves(mine, others), _MOVE)
+                    moved |= {path for path, target in targets.items() if target is not None}
+            return moved
 
-        return await self._with_file("move_to_overlay", path, work)
+        return await self._connection.call("move_to_overlays", work)
+
+    def _running(self, connection: libvirt.virConnect) -> Iterator[tuple[libvirt.virDomain, str]]:
+        """Our machines that run, and what they are now."""
+        for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            if domain.name().startswith(self._prefix):
+                yield domain, str(domain.XMLDesc())
 
     async def _with_file(
-        self, verb: str, path: Path, work: Callable[[libvirt.virDomain, str, str], object]
+        self, verb: str, path: Path, work: Callable[[libvirt.virDomain, str], object]
     ) -> bool:
         def look(connection: libvirt.virConnect) -> bool:
-            for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-                if not domain.name().startswith(self._prefix):
-                    continue
-                definition = str(domain.XMLDesc())
+            for domain, definition in self._running(connection):
                 if (target := open_files.target_of(definition, path)) is not None:
-                    work(domain, target, definition)
+                    work(domain, target)
                     return True
             return False
 

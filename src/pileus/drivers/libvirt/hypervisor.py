@@ -278,9 +278,9 @@ class Hypervisor(Protocol):
     async def resize_file(self, path: Path, size: int) -> bool:
         """Make a file larger that a running machine has as a disk, and tell the guest; False: none has."""
 
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
-        """Let a running machine that has a file as a disk go on in a qcow2 that lies on it; False: none
-        has."""
+    async def move_to_overlays(self, moves: Mapping[Path, Path]) -> set[Path]:
+        """Let running machines that have files as disks go on, each in a qcow2 that lies on it: all disks of
+        one machine at one moment. Those that some machine had."""
 
     async def resize_disk(self, uuid: str, serial: str, size: int) -> None:
         """Tell a running guest that a disk has become larger; its source is so already, or is a file that

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -17,17 +17,19 @@ def target_of(definition: str, path: Path) -> str | None:
     return None
 
 
-def render_move(target: str, overlay: Path, others: Iterable[str]) -> str:
-    """The XML by which one disk goes on in a qcow2 that lies on the present one, and no other disk does.
+def render_moves(overlays: Mapping[str, Path], others: Iterable[str]) -> str:
+    """The XML by which disks go on, at one moment, each in a qcow2 that lies on the present one, and no other
+    disk does.
 
     Source: https://libvirt.org/formatsnapshot.html
     """
     root = ET.Element("domainsnapshot")
     disks = ET.SubElement(root, "disks")
-    disk = ET.SubElement(disks, "disk", name=target, snapshot="external", type="file")
-    ET.SubElement(disk, "driver", type="qcow2")
-    ET.SubElement(disk, "source", file=str(overlay))
+    for target, overlay in overlays.items():
+        disk = ET.SubElement(disks, "disk", name=target, snapshot="external", type="file")
+        ET.SubElement(disk, "driver", type="qcow2")
+        ET.SubElement(disk, "source", file=str(overlay))
     for other in others:
-        if other != target:
+        if other not in overlays:
             ET.SubElement(disks, "disk", name=other, snapshot="no")
     return ET.tostring(root, encoding="unicode")

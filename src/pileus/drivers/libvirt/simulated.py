@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -324,15 +324,16 @@ class SimulatedHypervisor(SimulatedLeaving):
         self._enter("resize_file")
         return self.has_open(path)
 
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
+    async def move_to_overlays(self, moves: Mapping[Path, Path]) -> set[Path]:
         """See Hypervisor."""
-        self._enter("move_to_overlay")
-        moved = False
+        self._enter("move_to_overlays")
+        moved = set()
         for machine in self._machines.values():
-            if machine.running is not None and _has(machine.running, path):
-                machine.running = _moved(machine.running, path, overlay)
-                machine.wanted = _moved(machine.wanted, path, overlay)
-                moved = True
+            for path, overlay in moves.items():
+                if machine.running is not None and _has(machine.running, path):
+                    machine.running = _moved(machine.running, path, overlay)
+                    machine.wanted = _moved(machine.wanted, path, overlay)
+                    moved.add(path)
         self._store()
         return moved
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -237,23 +237,46 @@ class DirectoryPool(Holding):
 
     async def snapshot(self, volume_id: str, snapshot_id: str) -> None:
         """See Pool."""
-        async with self._changing("snapshot", volume_id) as record:
-            if snapshot_id in record.snapshots:
+        await self.snapshot_all({volume_id: snapshot_id})
+
+    async def snapshot_all(self, snapshots: Mapping[str, str]) -> None:
+        """See Pool."""
+        async with contextlib.AsyncExitStack() as held:
+            ended = {}
+            for volume_id in sorted(
+                snapshots
+            ):  # in this order, so that nobody waits for one who waits for us
+                record = await held.enter_async_context(self._changing("snapshot", volume_id))
+                assert record.active is not None
+                held.enter_context(self._pinning((volume_id, record.active)))
+                ended[volume_id] = record.active
+            records = [self._records[volume_id] for volume_id in ended]
+            if all(snapshots[one.volume_id] in one.snapshots for one in records):
                 return
-            assert record.active is not None
-            with self._pinning((volume_id, record.active)) as (key, *_):
-                await self._end_layer("snapshot", record)
-                record.snapshots[snapshot_id] = key[1]
+            for record in records:  # one that was interrupted has kept another moment, and nobody knows of it
+                record.snapshots.pop(snapshots[record.volume_id], None)
+            await self._end_layers("snapshot", records)
+            for record in records:
+                record.snapshots[snapshots[record.volume_id]] = ended[record.volume_id]
                 await self._save(record)
 
-    async def _end_layer(self, verb: str, record: Record) -> None:
-        """Nobody writes to the active layer any more: another one is it."""
+    async def _end_layers(self, verb: str, records: Sequence[Record]) -> None:
+        """Nobody writes to the active layers any more: others are it."""
+        written = {}
+        for record in records:
+            assert record.active is not None
+            path = self._files.path((record.volume_id, record.active))
+            if await asyncio.to_thread(self._is_written, path):
+                written[path] = record
+            else:
+                await self._go_on(record, path)
+        if written:
+            await self._move_on(verb, written)
+
+    async def _go_on(self, record: Record, path: Path) -> None:
+        """Make another layer the active one, of a volume that nobody writes to."""
         assert record.active is not None
         ended = (record.volume_id, record.active)
-        path = self._files.path(ended)
-        if await asyncio.to_thread(self._is_written, path):
-            await self._move_on(verb, record, path)
-            return
         await asyncio.to_thread(self._files.own, path)
         if self._is_deep(ended):
             wanted = Wanted(volume_id=record.volume_id, size=record.size)
@@ -261,19 +284,23 @@ class DirectoryPool(Holding):
         else:
             record.add(*await self._overlay(record, record.size, ended))
 
-    async def _move_on(self, verb: str, record: Record, path: Path) -> None:
-        """Let the machine that writes to the active layer go on in another one. That it is about to is noted
-        before, so that nobody takes the layer below for the volume if we end in between."""
+    async def _move_on(self, verb: str, written: Mapping[Path, Record]) -> None:
+        """Let the machines that write to active layers go on in others. That they are about to is noted
+        before, so that nobody takes the layers below for the volumes if we end in between."""
         if self._live is None:
-            raise in_use(verb, record.volume_id)
-        assert record.active is not None
-        if record.coming is None:
-            key, _ = await self._overlay(record, record.size, (record.volume_id, record.active))
-            record.coming = key[1]
-            await self._save(record)
-        if not await self._live.move_to_overlay(path, self._files.path(*self._coming(record))):
-            raise in_use(verb, record.volume_id)
-        record.add(*self._coming(record))
+            raise in_use(verb, next(iter(written.values())).volume_id)
+        for record in written.values():
+            assert record.active is not None
+            if record.coming is None:
+                key, _ = await self._overlay(record, record.size, (record.volume_id, record.active))
+                record.coming = key[1]
+                await self._save(record)
+        moves = {path: self._files.path(*self._coming(record)) for path, record in written.items()}
+        moved = await self._live.move_to_overlays(moves)
+        for path, record in written.items():
+            if path not in moved:
+                raise in_use(verb, record.volume_id)
+            record.add(*self._coming(record))
 
     async def revert(self, volume_id: str, snapshot_id: str) -> Stored:
         """See Pool."""
@@ -382,7 +409,7 @@ class DirectoryPool(Holding):
                 if snapshot is None:
                     path = self._files.path((key, number))
                     if keep or await asyncio.to_thread(self._is_written, path):
-                        await self._end_layer(verb, record)
+                        await self._end_layers(verb, [record])
                         await self._save(record)
                     await asyncio.to_thread(self._files.own, path)
             yield (key, number), layer

@@ -7,7 +7,7 @@ A verb that was interrupted has changed nothing that anybody sees, and is done b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -105,8 +105,9 @@ class Live(Protocol):
     async def resize_file(self, path: Path, size: int) -> bool:
         """Let whoever has a file open make it larger, and tell the guest; False where nobody here has."""
 
-    async def move_to_overlay(self, path: Path, overlay: Path) -> bool:
-        """Let whoever has a file open write to a qcow2 that lies on it from now on; False as above."""
+    async def move_to_overlays(self, moves: Mapping[Path, Path]) -> set[Path]:
+        """Let whoever has files open write, each to a qcow2 that lies on it, from now on: all files of one
+        machine at one moment. Those that somebody here had."""
 
 
 class Pool(Protocol):
@@ -133,6 +134,10 @@ class Pool(Protocol):
     async def snapshot(self, volume_id: str, snapshot_id: str) -> None:
         """Keep a volume as it is now, as after a loss of power where a machine of this host writes to it.
         Raises StoredInUse where another program does."""
+
+    async def snapshot_all(self, snapshots: Mapping[str, str]) -> None:
+        """Keep several volumes as they are at one moment: snapshots by their volumes. Raises as ``snapshot``,
+        and has made none of them then."""
 
     async def revert(self, volume_id: str, snapshot_id: str) -> Stored:
         """Make a volume as it was; its size stays. Raises StoredInUse."""

@@ -34,7 +34,7 @@ from pileus.host.blockdev.desired import Desired, Key
 from pileus.host.blockdev.exports import Exporter, Exports
 from pileus.host.blockdev.hands import BUSY, LASTING, TRANSIENT, Hands, Refused, Task, told
 from pileus.host.blockdev.journal import Journal
-from pileus.host.blockdev.operations import carry_out, on_backup
+from pileus.host.blockdev.operations import carry_out, on_backup, snapshot_group
 from pileus.host.blockdev.plan import Todo, plan_volume
 from pileus.host.blockdev.pools import PoolParts
 from pileus.host.blockdev.told import News
@@ -48,6 +48,7 @@ from pileus.wire.hypervisor import OperationReport
 from pileus.wire.questions import Answer, Question
 from pileus.wire.volume import (
     MANAGEABLE,
+    SNAPSHOT_GROUP,
     ExportReport,
     StoredVolume,
     VolumeConnection,
@@ -326,6 +327,7 @@ class StorageAgent(Agent):
 
     async def _act(self, asked: Collection[str] | None, dirty: Collection[str], *, everything: bool) -> int:
         changes = await self._close_others() if asked is None else 0
+        changes += self._snapshot_groups()
         known = {*self.desired.volumes, *self._held}
         for key in sorted(known):
             if _job(key) in self.jobs:
@@ -407,8 +409,7 @@ class StorageAgent(Agent):
         except TRANSIENT:
             raise
         except BUSY as error:
-            tries = self._busy[operation.operation_id] = self._busy.get(operation.operation_id, 0) + 1
-            if tries <= _BUSY_TRIES:
+            if self._tries_again(operation):
                 raise TimeoutError(told(error)) from error
             self._ended(operation, error=told(error))
         except LASTING as error:
@@ -418,8 +419,17 @@ class StorageAgent(Agent):
             self._ended(operation, error=told(error))
         else:
             self._ended(operation, result=result)
-        with contextlib.suppress(PoolFailed):
-            self._contents[key[0]] = await parts.pool.contents()
+        await self._look_into([key[0]])
+
+    def _tries_again(self, operation: VolumeOperation) -> bool:
+        """Whether an operation on a volume that somebody has open is tried once more."""
+        tries = self._busy[operation.operation_id] = self._busy.get(operation.operation_id, 0) + 1
+        return tries <= _BUSY_TRIES
+
+    async def _look_into(self, pools: Collection[str]) -> None:
+        for name in self.pools.keys() & set(pools):
+            with contextlib.suppress(PoolFailed):
+                self._contents[name] = await self.pools[name].pool.contents()
 
     def _ended(
         self, operation: VolumeOperation, *, error: str | None = None, result: dict[str, Any] | None = None
@@ -441,10 +451,39 @@ class StorageAgent(Agent):
         self._held.setdefault(key, {})[export.export_id] = export, connection
         self.news.export(ExportReport(export.export_id, connection))
 
+    # -- groups
+
+    def _snapshot_groups(self) -> int:
+        """Begin the snapshots of groups none of whose volumes is worked on; how many."""
+        begun = 0
+        for operation in self._host_operations(of_groups=True):
+            keys = [_job((one.pool, one.volume_id)) for one in operation.members] or [operation.operation_id]
+            if not any(key in self.jobs for key in keys):
+                self.jobs.start(keys, None, self._snapshot_group(operation, keys))
+                begun += 1
+        return begun
+
+    async def _snapshot_group(self, operation: VolumeOperation, keys: Sequence[str]) -> None:
+        try:
+            await snapshot_group(operation, self.pools)
+        except (*TRANSIENT, *BUSY, *LASTING) as error:
+            if isinstance(error, TRANSIENT) or (isinstance(error, BUSY) and self._tries_again(operation)):
+                self.jobs.later(keys, told(error))
+                return
+            self._ended(operation, error=told(error))
+        else:
+            self._ended(operation)
+        await self._look_into({one.pool for one in operation.members})
+
     # -- backups
 
-    def _host_operations(self) -> list[VolumeOperation]:
-        return [one for key, one in self.desired.operations.items() if key not in self.journal.ended]
+    def _host_operations(self, *, of_groups: bool = False) -> list[VolumeOperation]:
+        pending = self.desired.operations.items()
+        return [
+            one
+            for key, one in pending
+            if key not in self.journal.ended and (one.kind == SNAPSHOT_GROUP) == of_groups
+        ]
 
     async def _do_host_operations(self) -> None:
         for operation in self._host_operations():

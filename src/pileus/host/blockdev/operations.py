@@ -7,13 +7,13 @@ way are written over. How one ended is in the journal until the server names it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
 from pileus.drivers.backups.chunks import Backups
 from pileus.drivers.pools.pool import Source
 from pileus.host.blockdev.hands import Refused, Task
-from pileus.host.blockdev.pools import GIB
+from pileus.host.blockdev.pools import GIB, PoolParts
 from pileus.host.hypervisor.carrying import bring
 from pileus.wire import volume as wire
 from pileus.wire.volume import VolumeSource
@@ -149,6 +149,15 @@ async def _put_back(task: Task, backup: wire.VolumeBackup) -> None:
         await task.parts.pool.restore(task.volume_id, task.file)
     finally:
         await asyncio.to_thread(task.file.unlink, missing_ok=True)
+
+
+async def snapshot_group(operation: wire.VolumeOperation, pools: Mapping[str, PoolParts]) -> None:
+    """Keep all volumes of a group at one moment. Raises one of TRANSIENT, BUSY or LASTING."""
+    names = {one.pool for one in operation.members}
+    if len(names) != 1 or not names <= pools.keys():
+        raise Refused("The volumes of the group are not in one pool of this node.")
+    wanted = {one.volume_id: one.snapshot_id for one in operation.members}
+    await pools[names.pop()].pool.snapshot_all(wanted)
 
 
 async def on_backup(operation: wire.VolumeOperation, backups: Backups | None) -> Result:

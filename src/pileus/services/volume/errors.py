@@ -39,6 +39,10 @@ class BackupNotFound(NotFound):
     message = "Backup {id} could not be found."
 
 
+class GroupNotFound(NotFound):
+    message = "Group {id} could not be found."
+
+
 class AttachmentNotFound(NotFound):
     message = "Volume attachment could not be found with filter: attachment_id = {id}."
 

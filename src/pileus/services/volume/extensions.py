@@ -35,6 +35,8 @@ FILTERS = {
     ),
     "backup": ("name", "status", "volume_id"),
     "attachment": ("volume_id", "status", "instance_id", "attach_status"),
+    "group": ("name", "status", "availability_zone", "group_type", "project_id"),
+    "group_snapshot": ("name", "status", "group_id", "project_id"),
     "message": ("resource_uuid", "resource_type", "event_id", "request_id", "message_level"),
     "pool": ("name", "volume_type"),
     "volume_type": ("is_public",),

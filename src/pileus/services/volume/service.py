@@ -39,6 +39,8 @@ from pileus.services.volume.config import VolumeConfig, from_settings
 from pileus.services.volume.errors import InvalidVolume, QuotaError
 from pileus.services.volume.events import CONNECTED, MADE, RESIZED
 from pileus.services.volume.extensions import EXTENSIONS
+from pileus.services.volume.groups.noun import groups_noun
+from pileus.services.volume.groups.types import GROUP_TYPES
 from pileus.services.volume.messages import MESSAGES, messages_trim
 from pileus.services.volume.microversions import MICROVERSIONS
 from pileus.services.volume.pools.hosts import pools_noun
@@ -144,6 +146,8 @@ def nouns(parts: Parts) -> tuple[Noun, ...]:
         attachments_noun(config),
         TRANSFERS,
         backups_noun(config),
+        GROUP_TYPES,
+        groups_noun(config),
         CONNECTIONS,
         UPLOADS,
         RETYPES,

@@ -1269,6 +1269,7 @@ INSERT INTO "schema_revisions" VALUES('network','0056_pages_of_ports_by_index');
 INSERT INTO "schema_revisions" VALUES('volume','0019_volumes_and_their_types_snapshots_attachments_and_pools');
 INSERT INTO "schema_revisions" VALUES('volume','0020_transfers_of_volumes');
 INSERT INTO "schema_revisions" VALUES('volume','0021_backups_of_volumes');
+INSERT INTO "schema_revisions" VALUES('volume','0022_groups_of_volumes');
 INSERT INTO "schema_revisions" VALUES('compute','0019_rescue_images_of_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0020_shelved_servers');
 INSERT INTO "schema_revisions" VALUES('compute','0021_migrations_of_servers');
@@ -1719,6 +1720,50 @@ CREATE TABLE volume_default_types (
 	CONSTRAINT fk_volume_default_types_volume_type_id FOREIGN KEY(volume_type_id) REFERENCES volume_types (id) ON DELETE CASCADE, 
 	CONSTRAINT pk_volume_default_types PRIMARY KEY (project_id)
 );
+CREATE TABLE volume_group_snapshots (
+	id VARCHAR(36) NOT NULL, 
+	group_id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	group_type_id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255), 
+	status VARCHAR(32) NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_group_snapshots_group_id FOREIGN KEY(group_id) REFERENCES volume_groups (id), 
+	CONSTRAINT pk_volume_group_snapshots PRIMARY KEY (id)
+);
+CREATE TABLE volume_group_types (
+	id VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	description VARCHAR(255), 
+	is_public BOOLEAN NOT NULL, 
+	group_specs TEXT NOT NULL, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT pk_volume_group_types PRIMARY KEY (id), 
+	CONSTRAINT uq_volume_group_types_name UNIQUE (name)
+);
+CREATE TABLE volume_groups (
+	id VARCHAR(36) NOT NULL, 
+	project_id VARCHAR(36) NOT NULL, 
+	user_id VARCHAR(64) NOT NULL, 
+	name VARCHAR(255), 
+	description VARCHAR(255), 
+	status VARCHAR(32) NOT NULL, 
+	availability_zone VARCHAR(255), 
+	group_type_id VARCHAR(36) NOT NULL, 
+	volume_types TEXT NOT NULL, 
+	group_snapshot_id VARCHAR(36), 
+	source_group_id VARCHAR(36), 
+	host VARCHAR(400), 
+	node VARCHAR(255), 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME, 
+	CONSTRAINT fk_volume_groups_group_type_id FOREIGN KEY(group_type_id) REFERENCES volume_group_types (id), 
+	CONSTRAINT pk_volume_groups PRIMARY KEY (id)
+);
 CREATE TABLE volume_messages (
 	id VARCHAR(36) NOT NULL, 
 	project_id VARCHAR(36) NOT NULL, 
@@ -2034,6 +2079,10 @@ CREATE INDEX ix_volume_backups_parent_id ON volume_backups (parent_id);
 CREATE INDEX ix_volume_backups_project ON volume_backups (project_id, created_at);
 CREATE INDEX ix_volume_backups_stored_as ON volume_backups (stored_as);
 CREATE INDEX ix_volume_backups_volume_id ON volume_backups (volume_id);
+CREATE INDEX ix_volume_group_snapshots_group_id ON volume_group_snapshots (group_id);
+CREATE INDEX ix_volume_group_snapshots_project ON volume_group_snapshots (project_id, created_at);
+CREATE INDEX ix_volume_groups_node ON volume_groups (node);
+CREATE INDEX ix_volume_groups_project ON volume_groups (project_id, created_at);
 CREATE INDEX ix_volume_messages_project ON volume_messages (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_project ON volume_snapshots (project_id, created_at);
 CREATE INDEX ix_volume_snapshots_volume_id ON volume_snapshots (volume_id);

@@ -12,6 +12,7 @@ from pileus.services.volume.backups.finishing import (
     finish_restore,
     finish_verify,
 )
+from pileus.services.volume.groups.snapshots import MAKE_ALL, finish_group
 from pileus.services.volume.snapshots.work import (
     DROP,
     MAKE,
@@ -42,6 +43,7 @@ ON_NODE: dict[str, OnNode] = {
     MAKE: OnNode(wire.SNAPSHOT, finish_snapshot),
     DROP: OnNode(wire.DELETE_SNAPSHOT, finish_drop),
     REVERT: OnNode(wire.REVERT, finish_revert),
+    MAKE_ALL: OnNode(wire.SNAPSHOT_GROUP, finish_group),
     backups.MAKE: OnNode(wire.BACKUP, finish_backup),
     backups.RESTORE: OnNode(wire.RESTORE, finish_restore),
     backups.DROP: OnNode(wire.DELETE_BACKUP, finish_backup_delete),
@@ -49,7 +51,7 @@ ON_NODE: dict[str, OnNode] = {
 }
 """By the operation's kind."""
 
-OF_HOSTS = (backups.DROP, backups.VERIFY)
-"""Kinds that are about a backup, and no volume."""
+OF_HOSTS = (backups.DROP, backups.VERIFY, MAKE_ALL)
+"""Kinds that are about a backup or a group, and no one volume."""
 
 VERBS = {kind: one.verb for kind, one in ON_NODE.items()}

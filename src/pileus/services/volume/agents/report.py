@@ -14,12 +14,12 @@ from sqlalchemy import or_, select
 from pileus.core.context import Context
 from pileus.resource.event import event
 from pileus.services.volume.agents.kinds import ON_NODE
+from pileus.services.volume.agents.state import of_host
 from pileus.services.volume.attachments.connections import is_answer
 from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.events import CONNECTED
 from pileus.services.volume.operations import NODE, Ended
 from pileus.services.volume.pools.work import pools_take
-from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.uses.image import ImageFiles
 from pileus.store.column_in import column_in
@@ -72,10 +72,7 @@ def _mine(tx: Tx, host: str, operation_ids: Collection[str]) -> list[Any]:
                 c.kind.in_(sorted(ON_NODE)),
                 c.state.in_((PENDING, RUNNING, WAITING)),
                 c.step == NODE,
-                or_(
-                    c.resource_id.in_(select(volumes.c.id).where(volumes.c.node == host)),
-                    c.resource_id.in_(select(volume_backups.c.id).where(volume_backups.c.node == host)),
-                ),
+                or_(c.resource_id.in_(select(volumes.c.id).where(volumes.c.node == host)), of_host(host)),
             )
             .with_for_update()
         )

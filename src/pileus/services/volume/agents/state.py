@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 
 from pileus.services.volume.agents.kinds import OF_HOSTS, VERBS
 from pileus.services.volume.attachments.connections import export_of
 from pileus.services.volume.operations import NODE
 from pileus.services.volume.rules import states
 from pileus.services.volume.tables.backups import volume_backups
+from pileus.services.volume.tables.groups import volume_group_snapshots, volume_groups
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.uses.image import ImageFiles, images_of
 from pileus.store.column_in import column_in
@@ -20,6 +21,7 @@ from pileus.store.operations import PENDING, RUNNING, WAITING, operations
 from pileus.store.tx import Tx
 from pileus.wire.hypervisor import ImageSource
 from pileus.wire.volume import (
+    GroupMember,
     VolumeBackup,
     VolumeDetails,
     VolumeExport,
@@ -45,9 +47,9 @@ def volume_state(tx: Tx, request: VolumeStateRequest, *, files: ImageFiles) -> V
         where.append(column_in(tx, c.id, list(request.volumes)))
     rows = tx.rows(select(c.id, c.pool, c.size_gib, c.made, c.status).where(*where).order_by(c.id))
     ids = [row.id for row in rows]
-    of_host = _host_operations(tx, request.host) if request.volumes is None else ()
+    for_host = _host_operations(tx, request.host) if request.volumes is None else ()
     if not ids:
-        return VolumeState(position, operations=of_host)
+        return VolumeState(position, operations=for_host)
     snapshots, exports = _snapshots(tx, ids), _exports(tx, ids)
     pending = _operations(tx, {row.id: row.size_gib for row in rows}, files)
     return VolumeState(
@@ -64,17 +66,24 @@ def volume_state(tx: Tx, request: VolumeStateRequest, *, files: ImageFiles) -> V
             )
             for row in rows
         ),
-        of_host,
+        for_host,
     )
 
 
+def of_host(host: str) -> ColumnElement[bool]:
+    """The condition on ``operations`` that a host has the backup, or the group, that they are about."""
+    c, b, g, s = operations.c, volume_backups.c, volume_groups.c, volume_group_snapshots.c
+    groups = select(s.id).where(s.group_id.in_(select(g.id).where(g.node == host)))
+    return or_(c.resource_id.in_(select(b.id).where(b.node == host)), c.resource_id.in_(groups))
+
+
 def _host_operations(tx: Tx, host: str) -> tuple[VolumeOperation, ...]:
-    """The operations of a host on backups, also of those whose volumes are gone."""
-    c, b = operations.c, volume_backups.c
+    """The operations of a host on backups, also of those whose volumes are gone, and on groups."""
+    c = operations.c
     rows = tx.rows(
         select(c.id, c.kind, c.data)
         .where(
-            c.resource_id.in_(select(b.id).where(b.node == host)),
+            of_host(host),
             c.kind.in_(sorted(OF_HOSTS)),
             c.state.in_((PENDING, RUNNING, WAITING)),
             c.step == NODE,
@@ -83,7 +92,11 @@ def _host_operations(tx: Tx, host: str) -> tuple[VolumeOperation, ...]:
     )
     return tuple(
         VolumeOperation(
-            row.id, VERBS[row.kind], size_gib=row.data.get("size_gib", 0), backup=_backup(row.data)
+            row.id,
+            VERBS[row.kind],
+            size_gib=row.data.get("size_gib", 0),
+            backup=_backup(row.data),
+            members=tuple(GroupMember(*one) for one in row.data.get("members", ())),
         )
         for row in rows
     )

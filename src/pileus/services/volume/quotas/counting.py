@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, func, literal, or_, select, union_all
 from pileus.resource.quota import UNLIMITED, quota_limits, unified_read
 from pileus.services.volume.errors import BadRequest, QuotaError
 from pileus.services.volume.tables.backups import volume_backups
+from pileus.services.volume.tables.groups import volume_groups
 from pileus.services.volume.tables.types import volume_type_projects, volume_types
 from pileus.services.volume.tables.volumes import volume_snapshots, volumes
 from pileus.store.schema import Id
@@ -59,6 +60,9 @@ _USED = union_all(
     select(
         literal("backups"), literal(None, Id), func.count(), func.coalesce(func.sum(_b.size_gib), 0)
     ).where(_b.project_id == bindparam("project")),
+    select(literal("groups"), literal(None, Id), func.count(), literal(0)).where(
+        volume_groups.c.project_id == bindparam("project")
+    ),
 )
 _NAMES = select(volume_types.c.id, volume_types.c.name)
 _GIVEN = select(volume_type_projects.c.volume_type_id).where(

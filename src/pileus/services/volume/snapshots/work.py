@@ -24,6 +24,7 @@ from pileus.services.volume.quotas.counting import spend
 from pileus.services.volume.rules import states
 from pileus.services.volume.snapshots.resource import SNAPSHOT
 from pileus.services.volume.tables.volumes import volume_snapshots, volumes
+from pileus.services.volume.volumes.belonging import group_snapshots_settle
 from pileus.services.volume.volumes.lookup import (
     find_volume,
     must_be,
@@ -56,6 +57,26 @@ def snapshot_change(tx: Tx, context: Context, snapshot: Values, **changes: Any) 
     changed = SNAPSHOT.change(tx, context, [Update(snapshot, Values(changes))])[0]
     tx.emit(event(context, "snapshot.update", changed["id"], changed["project_id"]))
     return changed
+
+
+def snapshot_row(context: Context, volume: Values, **values: Any) -> dict[str, Any]:
+    """The row of a new snapshot of a volume."""
+    return {
+        "id": new_id(),
+        "volume_id": volume["id"],
+        "project_id": volume["project_id"],
+        "user_id": context.user_id or "",
+        "size_gib": volume["size"],
+        "status": states.CREATING,
+        "progress": "0%",
+        "metadata": {},
+        "group_snapshot_id": None,
+        "consumes_quota": True,
+        "made": False,
+        "created_at": context.now,
+        "updated_at": None,
+        **values,
+    }
 
 
 def snapshot_create(tx: Tx, request: Request, asked: Mapping[str, Any], config: VolumeConfig) -> Values:
@@ -93,23 +114,7 @@ def snapshot_begin(
     must_not_be_frozen(tx, volume)
     size = volume["size"]
     spend(tx, volume["project_id"], {"snapshots": 1, "gigabytes": size}, volume["volume_type_id"])
-    row = {
-        "id": new_id(),
-        "volume_id": volume["id"],
-        "project_id": volume["project_id"],
-        "user_id": context.user_id or "",
-        "name": name,
-        "description": description,
-        "size_gib": size,
-        "status": states.CREATING,
-        "progress": "0%",
-        "metadata": dict(metadata),
-        "group_snapshot_id": None,
-        "consumes_quota": True,
-        "made": False,
-        "created_at": context.now,
-        "updated_at": None,
-    }
+    row = snapshot_row(context, volume, name=name, description=description, metadata=dict(metadata))
     tx.insert(volume_snapshots, [row])
     begin(
         *(tx, context, MAKE, volume["id"], volume["project_id"], config.operation_timeout_s),
@@ -123,20 +128,26 @@ def snapshot_begin(
 def snapshot_delete(tx: Tx, request: Request, config: VolumeConfig, *, force: bool = False) -> None:
     """Have a snapshot go."""
     snapshot = find_snapshot(tx, request, lock=True)
-    if not force and snapshot["status"] not in states.SNAPSHOT_DELETABLE:
+    busy = not force and snapshot["status"] not in states.SNAPSHOT_DELETABLE
+    if busy or snapshot["group_snapshot_id"]:
         raise InvalidSnapshot(
             reason="Snapshot status must be available or error, and must not be part of a group snapshot. "
             f"Its status is {snapshot['status']}."
         )
+    snapshot_begin_delete(tx, request.context, snapshot, config)
+
+
+def snapshot_begin_delete(tx: Tx, context: Context, snapshot: Values, config: VolumeConfig) -> None:
+    """Have a snapshot go. Raises BadRequest where its pool is frozen."""
     volume = fetch(tx, VOLUME, [snapshot["volume_id"]])[0]
     must_not_be_frozen(tx, volume)
-    SNAPSHOT.change(tx, request.context, [Update(snapshot, Values({"status": states.DELETING}))])
+    SNAPSHOT.change(tx, context, [Update(snapshot, Values({"status": states.DELETING}))])
     begin(
-        *(tx, request.context, DROP, volume["id"], volume["project_id"], config.operation_timeout_s),
+        *(tx, context, DROP, volume["id"], volume["project_id"], config.operation_timeout_s),
         snapshot_id=snapshot["id"],
     )
-    tx.emit(event(request.context, "snapshot.update", snapshot["id"], snapshot["project_id"]))
-    tx.emit(volume_event(request.context, "volume.update", volume, snapshot=snapshot["id"]))
+    tx.emit(event(context, "snapshot.update", snapshot["id"], snapshot["project_id"]))
+    tx.emit(volume_event(context, "volume.update", volume, snapshot=snapshot["id"]))
 
 
 def volume_revert(tx: Tx, request: Request, snapshot_id: str, config: VolumeConfig) -> None:
@@ -207,6 +218,7 @@ def finish_drop(tx: Tx, context: Context, several: Sequence[Ended], *, config: V
     SNAPSHOT.change(
         tx, context, [Update(snapshot, Values({"status": states.ERROR_DELETING})) for snapshot in kept]
     )
+    group_snapshots_settle(tx, context, {one["group_snapshot_id"] for one in found})
     failed = [(one["id"], one["project_id"], ended[one["id"]].error or "") for one in kept]
     message_create(tx, context, config, failed, "delete snapshot", about=ABOUT)
     _tell(tx, context, kept, "snapshot.update")

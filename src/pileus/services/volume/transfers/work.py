@@ -57,6 +57,8 @@ def transfer_create(
     volume = seen_volume(tx, request, asked["volume_id"], lock=True)
     enforce(request, target_of(volume))
     must_be(volume, "transfer", states.AVAILABLE)
+    if volume["group_id"]:
+        raise InvalidVolume(reason="Volumes of groups are not transferred.")
     if volume["encrypted"]:
         raise InvalidVolume(reason="Encrypted volumes are not transferred.")
     if asked.get("no_snapshots") and _snapshots(tx, volume["id"]):

@@ -20,6 +20,7 @@ from pileus.services.volume.config import VolumeConfig
 from pileus.services.volume.errors import (
     BackupNotFound,
     BadRequest,
+    GroupNotFound,
     ImageNotFound,
     InvalidBackup,
     InvalidSnapshot,
@@ -34,12 +35,14 @@ from pileus.services.volume.quotas.counting import check_size, limits_of, spend
 from pileus.services.volume.rules import states
 from pileus.services.volume.rules.placement import GIB, NoPool, Pool, Wanted, choose, says_true, zones_of
 from pileus.services.volume.tables.backups import volume_backups
+from pileus.services.volume.tables.groups import volume_groups
 from pileus.services.volume.tables.types import volume_type_encryption
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots, volumes
 from pileus.services.volume.types.resource import VOLUME_TYPE
 from pileus.services.volume.types.work import default_type, type_named
 from pileus.services.volume.uses.image import image_facts, image_usable
 from pileus.services.volume.volumes import resource
+from pileus.services.volume.volumes.belonging import groups_settle
 from pileus.services.volume.volumes.lookup import seen_volume
 from pileus.services.volume.volumes.requests import HINTS
 from pileus.store.column_in import column_in
@@ -155,7 +158,7 @@ def _source(tx: Tx, request: Request, asked: Mapping[str, Any]) -> Source:
         raise BadRequest(
             "Only one source (source_volid, snapshot_id, imageRef or backup_id) can be named for a volume."
         )
-    for name in ("source_replica", "consistencygroup_id", "group_id"):
+    for name in ("source_replica", "consistencygroup_id"):
         if asked.get(name):
             raise BadRequest(f"Invalid input received: {name} is not supported in this cloud.")
     if asked.get("multiattach"):
@@ -252,6 +255,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     project_id = context.project_id or ""
     check_size(limits_of(tx, project_id), size)
     kind = _type(tx, request, asked, source, config)
+    group = _group(tx, request, asked, kind)
     encrypted = is_encrypted(tx, kind["id"])
     hints = _hints(tx, request, body)
     spend(tx, project_id, {"volumes": 1, "gigabytes": size}, kind["id"])
@@ -262,7 +266,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
         size,
         {**kind["extra_specs"], **(ENCRYPTED if encrypted else {})},
         zones,
-        _hosts(source, pools, hints.get("same_host")),
+        _hosts(source, pools, hints.get("same_host"), group),
         hints.get("different_host", ()),
     )
     pool, reason = placed(pools, wanted)
@@ -270,6 +274,7 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     row = {
         **blank_row(context, asked, size),
         **decided_row(source, kind, pool, zone=zone, encrypted=encrypted),
+        "group_id": None if group is None else group.id,
         "metadata": {**source.metadata, **(asked.get("metadata") or {})},
     }
     tx.insert(volumes, [row])
@@ -286,8 +291,33 @@ def volume_create(tx: Tx, request: Request, body: Mapping[str, Any], config: Vol
     return made
 
 
-def _hosts(source: Source, pools: Sequence[Pool], asked: Collection[str] | None) -> Collection[str] | None:
-    """The pools that can have what a volume begins with; None: all."""
+def _group(tx: Tx, request: Request, asked: Mapping[str, Any], kind: Values) -> Any:
+    """The group that a volume is to be in. Raises BadRequest where it can't be."""
+    group_id = asked.get("group_id")
+    if group_id is None:
+        return None
+    row = tx.first(select(volume_groups).where(volume_groups.c.id == group_id).with_for_update())
+    target = None if row is None else {"project_id": row.project_id}
+    if row is None or not request.access.allows("group:get", target):
+        raise GroupNotFound(id=group_id)
+    if row.project_id != request.context.project_id:
+        raise BadRequest(f"Invalid input received: Group {group_id} is of another project.")
+    if row.status not in (states.AVAILABLE, states.CREATING) or row.host is None:
+        raise BadRequest(f"Invalid input received: Group {group_id} is {row.status}.")
+    if kind["id"] not in row.volume_types:
+        raise BadRequest(
+            f"Invalid input received: Invalid volume_type {kind['id']} provided when creating volume in "
+            f"group {group_id}, which does not support it."
+        )
+    return row
+
+
+def _hosts(
+    source: Source, pools: Sequence[Pool], asked: Collection[str] | None, group: Any
+) -> Collection[str] | None:
+    """The pools that can have what a volume begins with, and its group; None: all."""
+    if group is not None:
+        return [group.host] if source.host in (None, group.host) else []
     if source.host is not None:
         return [source.host]
     if source.backup_place is None:
@@ -385,6 +415,7 @@ def finish_create(tx: Tx, context: Context, several: Sequence[Ended], *, config:
             failed.append((volume["id"], volume["project_id"], one.error))
         updates.append(Update(volume, Values(changes)))
     resource.VOLUME.change(tx, context, updates)
+    groups_settle(tx, context, {one.original["group_id"] for one in updates})
     backups_release(tx, context, [key for key, one in ended.items() if one.operation.data.get("stored_as")])
     message_create(tx, context, config, failed, "create volume from backend storage")
     tx.emit_many(

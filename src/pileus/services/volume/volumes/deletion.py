@@ -17,6 +17,7 @@ from pileus.services.volume.operations import Ended, begin
 from pileus.services.volume.rules import states
 from pileus.services.volume.tables.backups import volume_backups
 from pileus.services.volume.tables.volumes import volume_attachments, volume_snapshots
+from pileus.services.volume.volumes.belonging import groups_settle
 from pileus.services.volume.volumes.creation import backups_release
 from pileus.services.volume.volumes.lookup import find_volume, must_not_be_frozen, volume_change
 from pileus.services.volume.volumes.resource import VOLUME
@@ -41,7 +42,11 @@ def volume_delete(
     must_not_be_frozen(tx, volume)
     c = volume_snapshots.c
     snapshots = tx.rows(select(c.id, c.status).where(c.volume_id == volume["id"]))
-    if volume["attachments"] or (not force and volume["status"] not in states.DELETABLE):
+    if (
+        volume["attachments"]
+        or volume["group_id"]
+        or (not force and volume["status"] not in states.DELETABLE)
+    ):
         raise _refusal(volume)
     if snapshots and not cascade:
         raise _refusal(volume)
@@ -50,7 +55,7 @@ def volume_delete(
     if not volume["node"]:
         volumes_remove(tx, request.context, [volume])
         return
-    _begin(tx, request.context, volume, config)
+    volume_begin_delete(tx, request.context, volume, config)
 
 
 def volumes_delete(tx: Tx, context: Context, several: Sequence[Values], config: VolumeConfig) -> None:
@@ -61,9 +66,13 @@ def volumes_delete(tx: Tx, context: Context, several: Sequence[Values], config: 
     of = volume_snapshots.c.volume_id
     with_snapshots = {row.volume_id for row in tx.rows(select(of).where(column_in(tx, of, ids)))}
     for volume in found:
-        at_rest = volume["status"] in (*states.DELETABLE, states.CREATING)
-        if at_rest and volume["node"] and volume["id"] not in with_snapshots:
-            _begin(tx, context, volume, config)
+        if _may_go(volume) and volume["id"] not in with_snapshots:
+            volume_begin_delete(tx, context, volume, config)
+
+
+def _may_go(volume: Values) -> bool:
+    at_rest = volume["status"] in (*states.DELETABLE, states.CREATING)
+    return at_rest and bool(volume["node"]) and not volume["group_id"]
 
 
 def _refusal(volume: Mapping[str, object]) -> InvalidVolume:
@@ -75,7 +84,8 @@ def _refusal(volume: Mapping[str, object]) -> InvalidVolume:
     )
 
 
-def _begin(tx: Tx, context: Context, volume: Values, config: VolumeConfig) -> None:
+def volume_begin_delete(tx: Tx, context: Context, volume: Values, config: VolumeConfig) -> None:
+    """Have a volume go, whatever it is."""
     changes = {"status": states.DELETING, "previous_status": volume["status"]}
     gone = volume_change(tx, context, volume, **changes)
     snapshots = volume_snapshots
@@ -123,10 +133,13 @@ def finish_delete(tx: Tx, context: Context, several: Sequence[Ended], *, config:
     kept = [volume for volume in found if ended[volume["id"]].error is not None]
     if gone:
         volumes_remove(tx, context, gone)
+    groups = {volume["group_id"] for volume in found}
     if not kept:
+        groups_settle(tx, context, groups)
         return
     changes = Values({"status": states.ERROR_DELETING})
     VOLUME.change(tx, context, [Update(volume, changes) for volume in kept])
+    groups_settle(tx, context, groups)
     ids = [volume["id"] for volume in kept]
     snapshots = volume_snapshots
     tx.execute(

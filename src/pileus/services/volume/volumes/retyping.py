@@ -38,6 +38,8 @@ def _retype(tx: Tx, request: Request, asked: Mapping[str, Any], config: VolumeCo
     volume = find_volume(tx, request, lock=True)
     must_be(volume, "retype", states.AVAILABLE, states.IN_USE)
     must_be_placed(volume)
+    if volume["group_id"]:
+        raise InvalidVolume(reason="A volume of a group keeps its type.")
     kind = type_named(tx, request.access, asked["new_type"])
     old = volume["volume_type_id"]
     if kind["id"] == old:

@@ -1,0 +1,1 @@
+"""Groups of volumes, their types and their snapshots."""
