@@ -122,6 +122,23 @@ def test_tokens_end(tmp_path: Path) -> None:
     tell(story, tmp_path, config=ComputeConfig(console_token_lifetime_s=30))
 
 
+def test_of_many_tokens_of_a_server_the_newest_are_good(tmp_path: Path) -> None:
+    async def story(api: Cloud) -> None:
+        _, server = await booted(api)
+        addresses = []
+        for _ in range(34):
+            api.clock.advance(0.001)
+            addresses.append(await given(api, server))
+        assert await api.count("console_tokens") == 32
+        await refused(api, addresses[1])
+        for address in (addresses[2], addresses[-1]):
+            client = SocketClient(api.app, address)
+            assert (await client.said())["type"] == "websocket.accept"
+            await client.leave()
+
+    tell(story, tmp_path)
+
+
 def test_who_gets_an_address(tmp_path: Path) -> None:
     async def story(api: Cloud) -> None:
         _, server = await booted(api)

@@ -22,6 +22,8 @@ from pileus.store.tx import Tx
 
 _BYTES = 32
 _LONGEST = 128
+_MOST = 32
+"""Tokens of one server at a time; with one more the oldest goes."""
 
 
 def _hash(token: str) -> str:
@@ -29,9 +31,13 @@ def _hash(token: str) -> str:
 
 
 def token_create(tx: Tx, context: Context, server: Values, kind: str, lifetime_s: float) -> str:
-    """Make a token of a server for a type of console; those that have ended go."""
+    """Make a token of a server for a type of console; those that have ended go, and of many the oldest."""
     token = secrets.token_urlsafe(_BYTES)
-    tx.execute(delete(console_tokens).where(console_tokens.c.ends_at <= context.now))
+    c = console_tokens.c
+    tx.execute(delete(console_tokens).where(c.ends_at <= context.now))
+    newest_first = select(c.hash).where(c.server_id == server["id"]).order_by(c.ends_at.desc(), c.hash)
+    if too_old := [row.hash for row in tx.rows(newest_first.offset(_MOST - 1))]:
+        tx.execute(delete(console_tokens).where(c.hash.in_(too_old)))
     row = {
         "hash": _hash(token),
         "server_id": server["id"],
